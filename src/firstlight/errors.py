@@ -1,0 +1,43 @@
+"""Errors that a user can mend: what was wrong, where, what was received, what to do.
+
+Everything raised on purpose derives from `FirstlightError`. The command line prints its text alone and exits with
+code 2; a traceback means a defect of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FirstlightError(Exception):
+    """The base of every error that firstlight raises on purpose; its text is written for the user."""
+
+
+class DataError(FirstlightError):
+    """Images, labels or their files are missing, unreadable, altered or contradictory."""
+
+
+class ModelError(FirstlightError):
+    """A model is unknown, malformed, or does not fit the images, the labels or the loss."""
+
+
+class ExperimentError(FirstlightError):
+    """An experiment file or option is malformed, unknown or out of range."""
+
+
+class RunError(FirstlightError):
+    """A run folder is missing, damaged, in the way, or of a format that this version does not read."""
+
+
+class TrainingError(FirstlightError):
+    """Training cannot go on, such as when the loss is no longer finite."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the known spellings closest to `name`, or all of them where none is close."""
+    spellings = {known_name.lower(): known_name for known_name in sorted(known)}
+    close = difflib.get_close_matches(name.lower(), spellings, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(spellings[match] for match in close)}?"
+    return f"Known: {', '.join(spellings.values())}." if spellings else ""

@@ -1,0 +1,201 @@
+"""The run folder: the only record of a run, which the report, the comparison and the dashboard read.
+
+    experiment.toml     resolved, every default written out
+    environment.json    versions, machine, threads, git revision
+    data.json           source, hashes, class names, split ids, what the checks found
+    model.json          architecture, class names, preparation, loss: all that predict needs
+    weights.safetensors the best weights by validation (the last where that was not asked for)
+    history.csv         epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds (and penalty)
+    predictions.npz     ids, labels, probabilities of the validation and test splits
+    samples.npz         the images that the report shows, as the model saw them
+    result.json         the numbers; written last, so that a run without it is unfinished
+    checkpoints/        the newest two, each with a manifest of hashes written last
+    report.html
+
+Every file is written whole or not at all, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tomllib
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firstlight.errors import RunError
+from firstlight.files import write_bytes, write_json, write_text
+from firstlight.types import Array, Images, Json, Predictions
+
+FORMAT = 1
+
+EXPERIMENT = "experiment.toml"
+ENVIRONMENT = "environment.json"
+DATA = "data.json"
+MODEL = "model.json"
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.csv"
+PREDICTIONS = "predictions.npz"
+SAMPLES = "samples.npz"
+RESULT = "result.json"
+CHECKPOINTS = "checkpoints"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk, read when asked. Its files are checked as they are read; each failing names the file."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Return the run at `path`. Raises RunError where there is none or its format is newer than this program."""
+        folder = cls(Path(path))
+        if not folder.path.is_dir():
+            raise RunError(f"{path}: there is no such run folder.")
+        if not (folder.path / EXPERIMENT).is_file():
+            raise RunError(f"{path} is not a run folder: it has no {EXPERIMENT}.")
+        return folder
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its result. A run without one is in progress, or was cut off."""
+        return (self.path / RESULT).is_file()
+
+    @cached_property
+    def experiment(self) -> Json:
+        try:
+            return tomllib.loads(self._read(EXPERIMENT).decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.path / EXPERIMENT} is damaged: {error}.") from None
+
+    @cached_property
+    def environment(self) -> Json:
+        return self._json(ENVIRONMENT)
+
+    @cached_property
+    def data(self) -> Json:
+        return self._json(DATA)
+
+    @cached_property
+    def model(self) -> Json:
+        return self._json(MODEL)
+
+    @cached_property
+    def result(self) -> Json:
+        """The numbers, such as result["test"]["accuracy"]. Raises RunError while there are none."""
+        if not self.finished:
+            raise RunError(
+                f"{self.path} has no result yet: the run is still training, or it was cut off. "
+                f"Go on with it: firstlight resume {self.path}"
+            )
+        return self._json(RESULT)
+
+    @cached_property
+    def history(self) -> dict[str, Array]:
+        """The columns of history.csv, float64, one row an epoch."""
+        try:
+            rows = list(csv.reader(io.StringIO(self._read(HISTORY).decode())))
+            columns = np.array(rows[1:], dtype=np.float64).reshape(len(rows) - 1, len(rows[0]))
+        except (ValueError, IndexError) as error:
+            raise RunError(f"{self.path / HISTORY} is damaged: {error}.") from None
+        return dict(zip(rows[0], columns.T, strict=True))
+
+    @cached_property
+    def predictions(self) -> dict[str, Predictions]:
+        """Predictions by split: "validation" and "test"."""
+        return {
+            split: Predictions(arrays["ids"], arrays["labels"], arrays["probabilities"])
+            for split, arrays in self._arrays(PREDICTIONS).items()
+        }
+
+    @cached_property
+    def samples(self) -> dict[str, Images]:
+        """The images that the report shows, by split, as the model saw them (after resizing and greyscale)."""
+        return {
+            split: Images(arrays["pixels"], arrays["labels"], arrays["ids"], self.class_names)
+            for split, arrays in self._arrays(SAMPLES).items()
+        }
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.model["class_names"])
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            raise RunError(
+                f"{self.path} has no {name}: the run did not get that far, or the file was removed."
+            ) from None
+
+    def _json(self, name: str) -> Json:
+        try:
+            value = json.loads(self._read(name))
+        except ValueError as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+        version = value.get("format") if isinstance(value, dict) else None
+        if not isinstance(version, int):
+            raise RunError(f"{self.path / name} is damaged: it does not say its format.")
+        if version > FORMAT:
+            raise RunError(
+                f"{self.path / name} has format {version}; this version of firstlight reads up to {FORMAT}. "
+                "Update it: pip install --upgrade firstlight"
+            )
+        return value
+
+    def _arrays(self, name: str) -> dict[str, dict[str, Array]]:
+        """The arrays of an .npz whose keys are split.field, by split."""
+        splits: dict[str, dict[str, Array]] = {}
+        try:
+            with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as archive:
+                for key in archive.files:
+                    split, field = key.split(".")
+                    splits.setdefault(split, {})[field] = archive[key]
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+        return splits
+
+
+def write_record(run: Path, name: str, value: Mapping[str, Any]) -> None:
+    """Write one of the run's JSON files, with the format's version."""
+    write_json(run / name, {"format": FORMAT, **value})
+
+
+def write_history(run: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+    """Write history.csv: a row an epoch, numbers in full precision."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows([repr(row[column]) for column in columns] for row in rows)
+    write_text(run / HISTORY, text.getvalue())
+
+
+def write_predictions(run: Path, predictions: Mapping[str, Predictions]) -> None:
+    """Write predictions.npz."""
+    fields = ("ids", "labels", "probabilities")
+    _write_arrays(run / PREDICTIONS, {f"{s}.{f}": getattr(p, f) for s, p in predictions.items() for f in fields})
+
+
+def write_samples(run: Path, samples: Mapping[str, Images]) -> None:
+    """Write samples.npz."""
+    fields = ("pixels", "labels", "ids")
+    _write_arrays(run / SAMPLES, {f"{s}.{f}": getattr(i, f) for s, i in samples.items() for f in fields})
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,158 @@
+"""The records that travel between the parts: small, frozen, NumPy arrays and plain values.
+
+Shapes are written in the order of the array's axes: N images, H rows, W columns, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstlight.errors import DataError
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Json = dict[str, Any]
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of one size with their labels.
+
+    pixels       uint8 (N, H, W, C), C is 1 (grey) or 3 (red, green, blue)
+    labels       int64 (N,), an index into `class_names`
+    ids          str (N,), stable and unique names of the samples, such as "train/00042" or "cats/tom.png"
+    class_names  the K classes
+
+    Raises DataError when the arrays do not belong together.
+    """
+
+    pixels: Array
+    labels: Array
+    ids: Array
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
+            raise DataError(
+                f"Images need uint8 pixels of shape (N, H, W, C); received {self.pixels.dtype} {self.pixels.shape}."
+            )
+        if self.pixels.shape[3] not in (1, 3):
+            raise DataError(f"Images have 1 or 3 channels; received {self.pixels.shape[3]}.")
+        n = len(self.pixels)
+        if self.labels.shape != (n,) or self.ids.shape != (n,):
+            raise DataError(
+                f"{n} images need {n} labels and {n} ids; received {self.labels.shape} and {self.ids.shape}."
+            )
+        if n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.class_names):
+            raise DataError(
+                f"Labels must lie in 0..{len(self.class_names) - 1}; "
+                f"received {int(self.labels.min())}..{int(self.labels.max())}."
+            )
+        for array in (self.pixels, self.labels, self.ids):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape (H, W, C) of one image."""
+        return tuple(self.pixels.shape[1:])
+
+    @property
+    def counts(self) -> Array:
+        """Images per class, int64 (K,)."""
+        return np.bincount(self.labels, minlength=len(self.class_names))
+
+    def take(self, index: Array) -> Images:
+        """The images at `index`, an integer or boolean array, in that order."""
+        return Images(self.pixels[index], self.labels[index], self.ids[index], self.class_names)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file that images were read from."""
+
+    name: str
+    sha256: str
+    verified: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images as their publisher or owner arranged them, before any split by seed.
+
+    splits     Images by name: always "train"; "validation" and "test" where the source has them
+    files      the files read, with hashes; `verified` where a checksum known to firstlight matched
+    set_aside  files that could not be read: path -> reason
+    origin     the name or path that `load` was given, from which the images can be loaded again
+    """
+
+    name: str
+    splits: Mapping[str, Images]
+    files: Sequence[SourceFile] = ()
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+    licence: str = ""
+    homepage: str = ""
+    origin: str = ""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.splits["train"].class_names
+
+    @property
+    def shape(self) -> Shape:
+        """The shape (H, W, C) of one image."""
+        return self.splits["train"].shape
+
+    @property
+    def verified(self) -> bool:
+        """False where a named source's file did not match its published checksum."""
+        return all(file.verified for file in self.files)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said of some images; the three arrays always travel together.
+
+    ids            str (N,)
+    labels         int64 (N,), the true classes
+    probabilities  float32 (N, K), rows sum to one
+    """
+
+    ids: Array
+    labels: Array
+    probabilities: Array
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if self.labels.shape != (n,) or self.probabilities.ndim != 2 or len(self.probabilities) != n:
+            raise DataError(
+                f"Predictions for {n} ids need {n} labels and {n} rows of probabilities; "
+                f"received {self.labels.shape} and {self.probabilities.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def predicted(self) -> Array:
+        """The most probable class of each image, int64 (N,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> Array:
+        """The probability of the predicted class, float32 (N,)."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def correct(self) -> Array:
+        """Boolean (N,): predicted class equals label."""
+        return self.predicted == self.labels
