@@ -1,0 +1,6 @@
+"""From images to what a model takes: the preparation fitted on the training images, and the order of batches."""
+
+from firstlight.prepare.batches import batches, epoch_order, steps
+from firstlight.prepare.preparation import Preparation
+
+__all__ = ["Preparation", "batches", "epoch_order", "steps"]

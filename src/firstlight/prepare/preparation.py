@@ -1,0 +1,141 @@
+"""How pixels become a model's input, fitted on the training images alone and saved with the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from firstlight.data.decode import resize
+from firstlight.errors import DataError, ExperimentError, ModelError, nearest
+from firstlight.types import Array, Images, Json
+
+Standardise = Literal["none", "pixel", "channel"]
+
+_CHUNK = 4096  # images at a time, so that no wide copy of a whole training split is made
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """The input of a model from uint8 images: resize, grey or colour, then x · scale + shift.
+
+    input_shape  (C, H, W) of what the model takes
+    standardise  what the statistics were taken over
+    scale, shift float64 (C, 1, 1), or (C, H, W) where each pixel has its own
+    """
+
+    input_shape: tuple[int, int, int]
+    standardise: Standardise
+    scale: Array
+    shift: Array
+
+    @classmethod
+    def fit(
+        cls, train: Images, *, greyscale: bool = False, scale: bool = True, standardise: Standardise = "none"
+    ) -> Preparation:
+        """Fit on training images: their size, their channels (one if `greyscale`), and their statistics.
+
+        scale        x / 255, so that inputs lie in [0, 1]
+        standardise  (x − mean) / std after that, over the images for each "pixel" and channel, or over the images and
+                     pixels for each "channel"; where std is 0 it is taken as 1
+
+        Raises DataError for no images, ExperimentError for another `standardise`.
+        """
+        if standardise not in get_args(Standardise):
+            known = nearest(standardise, get_args(Standardise))
+            raise ExperimentError(f"prepare.standardise: there is no {standardise!r}. {known}")
+        if not len(train):
+            raise DataError("A preparation is fitted on training images; there are none.")
+        pixels = luma(train.pixels) if greyscale else train.pixels
+        height, width, channels = pixels.shape[1:]
+        unit = 1 / 255 if scale else 1.0
+        factor, offset = np.full((channels, 1, 1), unit), np.zeros((channels, 1, 1))
+        if standardise != "none":
+            mean, std = _statistics(pixels, per_pixel=standardise == "pixel")
+            factor = np.where(std > 0, 1 / np.where(std > 0, std, 1), unit)
+            offset = -mean * factor
+        return cls((channels, height, width), standardise, factor, offset)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The (H, W) that images are resized to."""
+        return self.input_shape[1:]
+
+    def apply(self, images: Images) -> Images:
+        """The part that stays uint8: resized to `size`; luma where the model takes grey, repeated where it takes RGB.
+
+        The affine part is left to the engine, which does it batch by batch.
+        """
+        pixels = images.pixels
+        channels = self.input_shape[0]
+        if channels == 1:
+            pixels = luma(pixels)
+        pixels = resize(pixels, self.size)
+        if pixels.shape[3] < channels:
+            pixels = np.repeat(pixels, channels, axis=3)
+        return images if pixels is images.pixels else replace(images, pixels=pixels)
+
+    def scale_shift(self, dtype: DTypeLike) -> tuple[Array, Array]:
+        """The affine map x · scale + shift as two contiguous arrays (C, H, W) of `dtype`."""
+        scale, shift = (
+            np.ascontiguousarray(np.broadcast_to(array, self.input_shape), dtype) for array in (self.scale, self.shift)
+        )
+        return scale, shift
+
+    def to_json(self) -> Json:
+        """Plain values; `from_json` gives back the very same numbers."""
+        return {
+            "input_shape": list(self.input_shape),
+            "standardise": self.standardise,
+            "scale": self.scale.tolist(),
+            "shift": self.shift.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Preparation:
+        """The preparation that `to_json` wrote. Raises ModelError where it is malformed."""
+        try:
+            channels, height, width = map(int, value["input_shape"])
+            shape = (channels, height, width)
+            scale, shift = (np.array(value[name], np.float64) for name in ("scale", "shift"))
+            if scale.shape != shift.shape or scale.shape not in ((channels, 1, 1), shape):
+                raise ValueError(f"scale {scale.shape} and shift {shift.shape} do not fit the input {shape}")
+            if value["standardise"] not in get_args(Standardise):
+                raise ValueError(f"standardise is {value['standardise']!r}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"The model's preparation is malformed: {error}.") from error
+        return cls(shape, value["standardise"], scale, shift)
+
+
+def luma(pixels: Array) -> Array:
+    """Grey uint8 (N, H, W, 1) from (N, H, W, C): 0.299 R + 0.587 G + 0.114 B, rounded (ITU-R BT.601)."""
+    if pixels.shape[3] == 1:
+        return pixels
+    grey = np.empty((*pixels.shape[:3], 1), np.uint8)
+    weights = np.array([299, 587, 114], np.uint32)
+    for start in range(0, len(pixels), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        grey[chunk, :, :, 0] = (pixels[chunk].astype(np.uint32) @ weights + 500) // 1000
+    return grey
+
+
+def _statistics(pixels: Array, per_pixel: bool) -> tuple[Array, Array]:
+    """Mean and standard deviation over the images, float64 (C, H, W), or (C, 1, 1) over the pixels as well.
+
+    The sums of integers are exact, so that a constant pixel has the standard deviation 0.
+    """
+    total: Array = np.zeros(pixels.shape[1:], np.uint64)
+    squares: Array = np.zeros(pixels.shape[1:], np.uint64)
+    for start in range(0, len(pixels), _CHUNK):
+        chunk = pixels[start : start + _CHUNK].astype(np.uint32)
+        total += chunk.sum(axis=0, dtype=np.uint64)
+        squares += (chunk * chunk).sum(axis=0, dtype=np.uint64)
+    n = len(pixels)
+    if not per_pixel:
+        n *= total.shape[0] * total.shape[1]
+        total, squares = (array.sum(axis=(0, 1), keepdims=True) for array in (total, squares))
+    mean = total / n
+    variance = np.maximum(squares / n - mean**2, 0)
+    return mean.transpose(2, 0, 1), np.sqrt(variance).transpose(2, 0, 1)

@@ -1,0 +1,94 @@
+import time
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from making import images, pixels
+
+from firstlight.data import check
+from firstlight.types import Dataset, Images
+
+
+def flat(split, values, labels, class_names=("a", "b")):
+    """Images of 2×2 pixels of one grey each: two of them are equal where their values are."""
+    grey = np.repeat(np.array(values, np.uint8), 4).reshape(-1, 2, 2, 1)
+    ids = np.array([f"{split}/{i}" for i in range(len(values))], dtype=np.str_)
+    return Images(grey, np.array(labels, np.int64), ids, class_names)
+
+
+def test_clean():
+    findings = check({"train": flat("train", [1, 2], [0, 1]), "test": flat("test", [3], [0])})
+    assert findings.warnings() == []
+    assert findings.copies == ()
+    assert findings.counts == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}
+
+
+def test_duplicates_leaks_and_conflicts():
+    findings = check(
+        {
+            "train": flat("train", [1, 1, 2, 3], [0, 0, 0, 1]),
+            "validation": flat("validation", [2, 4], [0, 1]),
+            "test": flat("test", [1, 3, 3, 4], [0, 0, 1, 1]),
+        },
+        set_aside={"x.png": "the file is empty"},
+    )
+    assert {copies.samples for copies in findings.copies} == {
+        (("train", "train/0", "a"), ("train", "train/1", "a"), ("test", "test/0", "a")),
+        (("train", "train/2", "a"), ("validation", "validation/0", "a")),
+        (("train", "train/3", "b"), ("test", "test/1", "a"), ("test", "test/2", "b")),
+        (("validation", "validation/1", "b"), ("test", "test/3", "b")),
+    }
+    assert [copies.conflict for copies in findings.copies] == [False, False, True, False]
+    assert findings.within == {"train": 1, "validation": 0, "test": 1}
+    assert findings.across == {("train", "validation"): 1, ("train", "test"): 3, ("validation", "test"): 1}
+    assert findings.leaked == 5
+    assert findings.warnings() == [
+        "1 file(s) could not be read and are set aside.",
+        "5 validation or test image(s) also occur in an earlier split: the leak flatters the model.",
+        "2 image(s) repeat another image of their split exactly.",
+        "1 image(s) occur with different labels.",
+    ]
+
+
+def test_json():
+    value = check({"train": flat("train", [1, 1], [0, 1]), "test": flat("test", [1], [0])}).to_json()
+    assert value["duplicates_within"] == {"train": 1, "test": 0}
+    assert value["duplicates_across"] == {"train-test": 1}
+    assert value["conflicting_labels"] == 1
+    assert value["copies"] == [
+        [
+            {"split": "train", "id": "train/0", "class": "a"},
+            {"split": "train", "id": "train/1", "class": "b"},
+            {"split": "test", "id": "test/0", "class": "a"},
+        ]
+    ]
+    assert value["counts"] == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}
+    assert len(value["warnings"]) == 3
+
+
+def test_a_dataset_brings_the_files_set_aside():
+    dataset = Dataset("some", {"train": images([0, 1])}, set_aside={"x.png": "the file is empty"})
+    assert check(dataset).set_aside == {"x.png": "the file is empty"}
+
+
+def test_one_pixel_makes_a_difference():
+    array = pixels(1).repeat(2, axis=0)
+    array[1, -1, -1, -1] ^= 1
+    ids = np.array(["a", "b"])
+    assert check({"train": Images(array, np.zeros(2, np.int64), ids, ("a",))}).copies == ()
+
+
+@given(st.lists(st.integers(0, 5)), st.lists(st.integers(0, 5)))
+def test_counts_of_copies(train, test):
+    findings = check({"train": flat("train", train, [0] * len(train)), "test": flat("test", test, [0] * len(test))})
+    assert findings.within == {"train": len(train) - len(set(train)), "test": len(test) - len(set(test))}
+    assert findings.leaked == sum(value in train for value in test)
+
+
+def test_seventy_thousand_images_take_about_a_second():
+    big = images(np.zeros(1, np.int64))
+    array = np.random.default_rng(0).integers(0, 256, (70_000, 28, 28, 1), dtype=np.uint8)
+    big = Images(array, np.zeros(70_000, np.int64), np.arange(70_000).astype(np.str_), ("a",))
+    began = time.perf_counter()
+    assert not check({"train": big}).copies
+    assert time.perf_counter() - began < 3  # 0.2 s on an idle machine

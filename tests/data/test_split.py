@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from making import images
+
+from firstlight.data import load, split
+from firstlight.errors import DataError
+from firstlight.types import Dataset
+
+
+def dataset(counts, seed=0, **splits):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    np.random.default_rng(seed).shuffle(labels)
+    names = tuple(f"class{k}" for k in range(len(counts)))
+    return Dataset("some", {"train": images(labels, names), **splits})
+
+
+fractions = st.sampled_from([0.05, 0.1, 0.2, 0.25, 1 / 3, 0.45])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(20, 70), min_size=1, max_size=6),
+    validation=fractions,
+    test=fractions,
+    seed=st.integers(0, 2**63),
+)
+def test_disjoint_exhaustive_stratified_and_by_seed(counts, validation, test, seed):
+    data = dataset(counts)
+    parts = split(data, validation=validation, test=test, seed=seed)
+    ids = np.concatenate([part.ids for part in parts.values()])
+    assert sorted(ids) == sorted(data.splits["train"].ids)
+    for name, fraction in (("validation", validation), ("test", test)):
+        assert len(parts[name]) == round(fraction * sum(counts))
+        assert (np.abs(parts[name].counts - fraction * np.array(counts)) <= 1).all()
+    for part in parts.values():
+        assert (part.counts > 0).all()
+        assert (np.diff(part.ids.argsort()) == 1).all()  # the first order is kept
+    again = split(data, validation=validation, test=test, seed=seed)
+    for name, part in parts.items():
+        np.testing.assert_array_equal(again[name].ids, part.ids)
+        np.testing.assert_array_equal(again[name].pixels, part.pixels)
+
+
+def test_another_seed_draws_other_images_and_validation_does_not_move_the_test():
+    data = dataset([50, 50])
+    first = split(data, seed=1)
+    assert set(split(data, seed=2)["test"].ids) != set(first["test"].ids)
+    assert split(data, seed=1, validation=0.4)["test"].ids.tolist() == first["test"].ids.tolist()
+
+
+def test_labels_stay_with_their_images():
+    data = dataset([30, 30, 30])
+    truth = dict(zip(data.splits["train"].ids, data.splits["train"].labels, strict=True))
+    for part in split(data).values():
+        assert [truth[sample] for sample in part.ids] == part.labels.tolist()
+
+
+def test_published_splits_stay():
+    test = images([0, 1, 1], ("class0", "class1"), ids=["test/0", "test/1", "test/2"])
+    parts = split(dataset([50, 50], test=test), validation=0.1, test=0.9)
+    assert parts["test"] is test
+    assert (len(parts["validation"]), len(parts["train"])) == (10, 90)
+    parts = split(dataset([50, 50], test=test, validation=test), validation=0.9, test=0.9)
+    assert parts["validation"] is test
+    assert len(parts["train"]) == 100
+
+
+def test_a_fraction_of_nothing_gives_no_split():
+    parts = split(dataset([5, 5]), validation=0, test=0.2)
+    assert list(parts) == ["train", "test"]
+
+
+@given(limit=st.integers(3, 200))
+def test_limit_keeps_proportions(limit):
+    data = dataset([40, 60, 80])
+    full = split(data)["train"]
+    try:
+        few = split(data, limit=limit)["train"]
+    except DataError as error:
+        assume("none of them goes into train" not in str(error))
+        raise
+    assert len(few) == min(limit, len(full))
+    assert set(few.ids) <= set(full.ids)
+    assert (np.abs(few.counts - full.counts * len(few) / len(full)) <= 1).all()
+    assert split(data, limit=limit)["test"].ids.tolist() == split(data)["test"].ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"validation": 1.0}, r"data\.validation is a fraction of the training images, 0 ≤ validation < 1; received 1"),
+        ({"test": -0.1}, r"data\.test is a fraction"),
+        ({"test": 0.6, "validation": 0.4}, "together must leave images to train on; they take 1.0 of them"),
+        ({"limit": 0}, r"data\.limit must be at least 1 training image; received 0"),
+        (
+            {"limit": 1, "validation": 0},
+            r"class 'class1' has 4 images, too few: with limit = 1, none of them goes into train",
+        ),
+        ({"test": 0.01}, r"class 'class0' has 40 images, too few: with test = 0\.01, none .* change test\."),
+        ({"validation": 0.05}, r"class 'class1' has 4 images, too few: with validation = 0\.05, none .* validation"),
+        ({"test": 0.45, "validation": 0.5}, "with the fractions for validation and test, none of them goes into train"),
+    ],
+)
+def test_what_cannot_be_split(options, says):
+    with pytest.raises(DataError, match=says):
+        split(dataset([40, 4]), **options)
+
+
+def test_digits():
+    parts = split(load("digits"))
+    assert {name: len(part) for name, part in parts.items()} == {"train": 1258, "validation": 180, "test": 359}
