@@ -1,0 +1,92 @@
+"""The inner loops, twice: `reference` in plain NumPy, the readable truth, and `compiled` in Numba, the same signatures.
+
+The batch is the last axis of every array: images x (C, H, W, N), convolution weights W (O, C, kh, kw).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Protocol, cast
+
+import numpy as np
+
+from firstlight.errors import ExperimentError, nearest
+from firstlight.types import Array, Shape
+
+Pair = tuple[int, int]
+# Zeros round an image: ((top, bottom), (left, right)).
+Padding = tuple[Pair, Pair]
+
+NAMES = ("compiled", "reference")
+
+
+class Kernels(Protocol):
+    """What both modules provide. Arrays keep the dtype of x, float32 or float64."""
+
+    def conv2d(self, x: Array, W: Array, b: Array | None, stride: Pair, padding: Padding) -> Array:
+        """y (O, H', W', N): the cross-correlation of x (C, H, W, N) with W (O, C, kh, kw), plus b (O,)."""
+        ...
+
+    def conv2d_dx(self, dy: Array, W: Array, stride: Pair, padding: Padding, size: Pair) -> Array:
+        """dx (C, H, W, N) for dy (O, H', W', N); `size` is the input's (H, W)."""
+        ...
+
+    def conv2d_dW(self, x: Array, dy: Array, stride: Pair, padding: Padding, size: Pair) -> Array:
+        """dW (O, C, kh, kw), summed over the batch; `size` is the kernel's (kh, kw)."""
+        ...
+
+    def max_pool(self, x: Array, size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+        """y (C, H', W', N), the largest of each window, and `where`, the same shape, uint8 or int32.
+
+        `where` holds the row-major position of the (first) largest value inside its window. Padding never wins.
+        """
+        ...
+
+    def max_pool_dx(
+        self, dy: Array, where: Array, size: Pair, stride: Pair, padding: Padding, input_size: Pair
+    ) -> Array:
+        """dx (C, H, W, N): dy sent back to the positions in `where`; overlapping windows add up."""
+        ...
+
+    def avg_pool(self, x: Array, size: Pair, stride: Pair, padding: Padding) -> Array:
+        """y (C, H', W', N): the mean of each window over the pixels that lie inside the image."""
+        ...
+
+    def avg_pool_dx(self, dy: Array, size: Pair, stride: Pair, padding: Padding, input_size: Pair) -> Array:
+        """dx (C, H, W, N): dy shared out equally over the pixels of each window."""
+        ...
+
+    def gather(self, pixels: Array, index: Array, scale: Array, shift: Array) -> Array:
+        """x (C, H, W, n) = pixels[index] · scale + shift, the batch moved last.
+
+        pixels uint8 (N, H, W, C), index int64 (n,), scale and shift (C, H, W) of the dtype wanted.
+        """
+        ...
+
+
+def load(name: str = "compiled") -> Kernels:
+    """Return the kernels called `name`. Raises ExperimentError for an unknown name."""
+    if name not in NAMES:
+        raise ExperimentError(f"kernels: there are none called {name!r}. {nearest(name, NAMES)}")
+    if name == "compiled" and importlib.util.find_spec("numba") is None:
+        raise ExperimentError(
+            "The compiled kernels need Numba, which is not installed: pip install numba, or choose --kernels reference."
+        )
+    return cast(Kernels, importlib.import_module(f"firstlight.kernels.{name}"))
+
+
+def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding) -> Pair:
+    """The (H', W') of a convolution or pooling over an image of `size` (H, W)."""
+    height, width = ((n + sum(pad) - k) // s + 1 for n, k, s, pad in zip(size, kernel, stride, padding, strict=True))
+    return height, width
+
+
+def pad(x: Array, padding: Padding, value: float = 0.0) -> Array:
+    """x (C, H, W, N) with a border of `value`."""
+    if not any(map(any, padding)):
+        return x
+    return np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
+
+
+__all__ = ["NAMES", "Kernels", "Padding", "Pair", "Shape", "load", "output_size", "pad"]

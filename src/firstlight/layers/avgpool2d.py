@@ -1,0 +1,39 @@
+"""Pooling by the mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from firstlight.layers.base import Backward, Example, Pass, Tree
+from firstlight.layers.window import Pool2D
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class AvgPool2D(Pool2D):
+    """y[c,i,j] = the mean of the pixels of x[c] in the window at (i·s, j·s); dx: dy shared equally among them.
+
+    Padding is not counted: at the border the mean is over the pixels that lie inside the image.
+    """
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        kernels, size = run.kernels, (x.shape[1], x.shape[2])
+        window, stride = self._window
+        padding = self._padding(size)
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            return kernels.avg_pool_dx(dy, window, stride, padding, size), {}
+
+        return kernels.avg_pool(x, window, stride, padding), backward
+
+
+AvgPool2D.examples = (
+    Example(AvgPool2D(), (2, 4, 6)),
+    Example(AvgPool2D(2), (3, 5, 5)),
+    Example(AvgPool2D(3, stride=2, padding="same"), (2, 6, 5)),
+    Example(AvgPool2D((2, 3), stride=(3, 1), padding=(0, 1)), (1, 6, 4)),
+    Example(AvgPool2D(1, stride=2, name="every_second"), (2, 5, 4)),
+)

@@ -1,0 +1,161 @@
+"""What every layer is: a frozen value that knows its shapes, its parameters, its forward pass and its gradient.
+
+The batch is the last axis: images are (C, H, W, N), features (I, N); shapes below leave N out. `forward` returns the
+output and a closure `backward(dy) -> (dx, grads)` over exactly what the gradient needs; nothing is kept on the layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from firstlight.errors import ModelError
+from firstlight.kernels import Kernels
+from firstlight.types import Array, Json, Shape
+
+# Parameters, and gradients by them, by name. A container's are nested: {"conv1": {"W": ..., "b": ...}}.
+Tree = Mapping[str, Any]
+Backward = Callable[[Array], tuple[Array | None, Tree]]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One array that a layer needs.
+
+    initializer  a name in `initializers`, such as "he_normal", "zeros", "ones"
+    fan_in       inputs that reach one output, and fan_out the outputs that one input reaches (for the initialiser)
+    trainable    False for running statistics, which forward updates itself and the optimiser leaves alone
+    l1, l2       weights of the penalties l1 Σ|w| and l2 Σw² (Keras's convention)
+    kernel       True for weights that a penalty for all layers applies to (not biases, not batch norm)
+    """
+
+    shape: Shape
+    initializer: str = "zeros"
+    fan_in: int = 1
+    fan_out: int = 1
+    trainable: bool = True
+    kernel: bool = False
+    l1: float = 0.0
+    l2: float = 0.0
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The circumstances of one pass through the net: everything beside parameters and input.
+
+    kernels   the inner loops to use
+    training  whether dropout drops and batch norm uses (and updates) the batch's statistics
+    needs_dx  whether anything before this layer wants the gradient by its input
+    path      the names of the containers and the layer, as in "block1.dropout1"
+    noise     path -> the generator of this step's random numbers
+    """
+
+    kernels: Kernels
+    training: bool = False
+    needs_dx: bool = True
+    path: str = ""
+    noise: Callable[[str], np.random.Generator] | None = None
+
+    def within(self, name: str, needs_dx: bool = True) -> Pass:
+        """The same pass, inside the layer called `name`."""
+        return replace(self, path=f"{self.path}.{name}" if self.path else name, needs_dx=needs_dx)
+
+    def generator(self) -> np.random.Generator:
+        """The generator for this layer in this step."""
+        if self.noise is None:
+            raise ModelError(f"The layer {self.path} draws random numbers in training and was given no generator.")
+        return self.noise(self.path)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A layer with an input shape, without N, on which every test suite exercises it.
+
+    smooth  False where the function has kinks: tests then keep inputs away from ties and from zero
+    """
+
+    layer: Layer
+    input_shape: Shape
+    smooth: bool = True
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The base of all layers. A subclass is a frozen dataclass whose fields are its hyperparameters.
+
+    name  how the container calls the layer, in paths such as "block1.conv1.W"; without one it counts: "conv1"
+    """
+
+    name: str = field(default="", kw_only=True)
+
+    examples: ClassVar[tuple[Example, ...]] = ()
+
+    def __post_init__(self) -> None:
+        self.require("name", isinstance(self.name, str) and "." not in self.name, "a text without a full stop")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the output for one sample. Raises ModelError where the input does not fit."""
+        return input_shape
+
+    def parameters(self, input_shape: Shape) -> Mapping[str, Any]:
+        """`Parameter` by name; a container's are nested by the names of its layers."""
+        return {}
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """Multiply-accumulate operations of one forward pass of one sample."""
+        return 0
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        """Return y = f(x; p) and `backward(dy) -> (dx, grads)`. dx may be None where `run.needs_dx` is False.
+
+        Neither writes to x or dy, which other layers share; y and dx have the dtype of x.
+        """
+        raise NotImplementedError
+
+    def to_json(self) -> Json:
+        """The layer as plain values: its type, and the fields that differ from their defaults."""
+        settings: Json = {"type": type(self).__name__}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.default is MISSING or value != entry.default:
+                settings[entry.name] = _plain(value)
+        return settings
+
+    def require(self, setting: str, fits: bool, allowed: str) -> None:
+        """Raise ModelError unless the value of the field called `setting` fits."""
+        if not fits:
+            received = getattr(self, setting)
+            raise ModelError(f"{type(self).__name__}.{setting} must be {allowed}; received {received!r}.")
+
+    def misfit(self, input_shape: Shape, reason: str, remedy: str = "") -> ModelError:
+        """The error for an input that this layer cannot take."""
+        title = f"{type(self).__name__} {self.name!r}" if self.name else type(self).__name__
+        return ModelError(f"{title} received an input of shape {input_shape}: {reason}. {remedy}".rstrip())
+
+
+class Activation(Layer):
+    """A layer without parameters that changes values and keeps their shape; a loss on logits must not follow one."""
+
+
+def is_whole(value: object, least: int = 1) -> bool:
+    """Whether `value` is an int, not a bool, of at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_number(value: object, least: float = 0.0) -> bool:
+    """Whether `value` is a finite int or float, not a bool, of at least `least`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Layer):
+        return value.to_json()
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

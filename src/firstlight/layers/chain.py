@@ -1,0 +1,79 @@
+"""Layers one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.layers.batchnorm import BatchNorm
+from firstlight.layers.container import Container, Named, by_type, shape_inside
+from firstlight.layers.conv2d import Conv2D
+from firstlight.layers.dense import Dense
+from firstlight.layers.dropout import Dropout
+from firstlight.layers.flatten import Flatten
+from firstlight.layers.maxpool2d import MaxPool2D
+from firstlight.layers.relu import ReLU
+from firstlight.layers.tanh import Tanh
+from firstlight.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class Chain(Container):
+    """y = fₙ(… f₂(f₁(x)));  dx by the chain rule, from the last layer to the first. Without layers, y = x."""
+
+    layers: tuple[Layer, ...]
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def __post_init__(self) -> None:
+        fits = isinstance(self.layers, tuple) and all(isinstance(layer, Layer) for layer in self.layers)
+        self.require("layers", fits, "a tuple of layers")
+        super().__post_init__()
+
+    def named(self) -> Named:
+        return by_type(self.layers)
+
+    def shapes(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
+        for name, layer in self.named():
+            yield name, layer, input_shape
+            input_shape = shape_inside(name, layer, input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        for name, layer in self.named():
+            input_shape = shape_inside(name, layer, input_shape)
+        return input_shape
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        backwards: list[tuple[str, Backward]] = []
+        needs_dx = run.needs_dx
+        for name, layer in self.named():
+            x, backward = layer.forward(p.get(name, {}), x, run.within(name, needs_dx))
+            backwards.append((name, backward))
+            needs_dx = needs_dx or name in p  # what has no parameters before it need not hand dx on
+
+        def backward_all(dy: Array) -> tuple[Array | None, Tree]:
+            grads: dict[str, Tree] = {}
+            dx: Array | None = dy
+            for name, backward in reversed(backwards):
+                if dx is None:
+                    break
+                dx, inner = backward(dx)
+                if inner:
+                    grads[name] = inner
+            return dx, grads
+
+        return x, backward_all
+
+
+Chain.examples = (
+    Example(Chain(()), (3,)),
+    Example(Chain((Dense(4), Tanh(), Dense(3, name="head"))), (5,)),
+    Example(Chain((Flatten(), Dense(4, bias=False), BatchNorm(), Tanh(), Dropout(0.3), Dense(2))), (2, 3, 2)),
+    Example(
+        Chain((Chain((Conv2D(3, bias=False), BatchNorm(), ReLU()), name="block"), MaxPool2D(2), Flatten(), Dense(2))),
+        (1, 6, 6),
+        smooth=False,
+    ),
+)

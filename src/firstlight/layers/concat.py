@@ -1,0 +1,69 @@
+"""Branches side by side, their channels one after another."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.layers.batchnorm import BatchNorm
+from firstlight.layers.chain import Chain
+from firstlight.layers.container import Container, Named, by_type, shape_inside
+from firstlight.layers.conv2d import Conv2D
+from firstlight.layers.dense import Dense
+from firstlight.layers.tanh import Tanh
+from firstlight.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class Concat(Container):
+    """y = [f₁(x); f₂(x); …] along the channels;  dx = Σ of the branches' dx, each of its own part of dy.
+
+    With Chain(()) as a branch, the input itself is kept: a DenseNet (Huang et al. 2016).
+    """
+
+    branches: tuple[Layer, ...]
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def __post_init__(self) -> None:
+        fits = isinstance(self.branches, tuple) and all(isinstance(layer, Layer) for layer in self.branches)
+        self.require("branches", fits and len(self.branches) > 0, "a tuple of at least one layer")
+        super().__post_init__()
+
+    def named(self) -> Named:
+        return by_type(self.branches)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shapes = [shape_inside(name, layer, input_shape) for name, layer in self.named()]
+        if len({shape[1:] for shape in shapes}) > 1:
+            reason = f"its branches give {', '.join(map(str, shapes))}, which differ beyond their channels"
+            raise self.misfit(input_shape, reason, "Give them the same strides and paddings.")
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        names = [name for name, _ in self.named()]
+        ys, backwards = zip(
+            *(layer.forward(p.get(name, {}), x, run.within(name, run.needs_dx)) for name, layer in self.named()),
+            strict=True,
+        )
+        ends = np.cumsum([len(y) for y in ys])[:-1]
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            parts = zip(backwards, np.split(dy, ends), strict=True)
+            dxs, trees = zip(*(backward(part) for backward, part in parts), strict=True)
+            grads = {name: tree for name, tree in zip(names, trees, strict=True) if tree}
+            # Some of them may be None, where nobody needs dx.
+            return (None if any(dx is None for dx in dxs) else functools.reduce(np.add, dxs)), grads
+
+        return np.concatenate(ys), backward
+
+
+Concat.examples = (
+    Example(Concat((Dense(3), Chain((Dense(2), Tanh())))), (4,)),
+    Example(Concat((Chain(()), Chain((BatchNorm(), Tanh(), Conv2D(3, padding="same"))))), (2, 3, 4)),
+    Example(Concat((Conv2D(1, 1, name="one"), Conv2D(2, 3, padding=1), Conv2D(2, 5, padding=2))), (2, 3, 4)),
+)

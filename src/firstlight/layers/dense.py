@@ -1,0 +1,69 @@
+"""A fully connected layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from firstlight.layers import initializers
+from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, is_number, is_whole
+from firstlight.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """y = W x + b, a column an image.
+
+    dW = dy xᵀ,  db = Σₙ dy,  dx = Wᵀ dy
+    """
+
+    units: int
+    bias: bool = True
+    initializer: str = "glorot_uniform"
+    l1: float = 0.0
+    l2: float = 0.0
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("units", is_whole(self.units), "a whole number from 1")
+        self.require("bias", isinstance(self.bias, bool), "true or false")
+        self.require("l1", is_number(self.l1), "a number from 0")
+        self.require("l2", is_number(self.l2), "a number from 0")
+        initializers.check(self.initializer)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1:
+            raise self.misfit(input_shape, "it takes a vector of features", "Put Flatten before it.")
+        return (self.units,)
+
+    def parameters(self, input_shape: Shape) -> Mapping[str, Any]:
+        (inputs,) = input_shape
+        W = Parameter((self.units, inputs), self.initializer, inputs, self.units, kernel=True, l1=self.l1, l2=self.l2)
+        return {"W": W, "b": Parameter((self.units,))} if self.bias else {"W": W}
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        return self.units * input_shape[0]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        W = p["W"]
+        y = W @ x
+        if self.bias:
+            y += p["b"][:, None]
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            grads = {"W": dy @ x.T}
+            if self.bias:
+                grads["b"] = dy.sum(axis=1)
+            return (W.T @ dy if run.needs_dx else None), grads
+
+        return y, backward
+
+
+Dense.examples = (
+    Example(Dense(3), (5,)),
+    Example(Dense(4, bias=False, initializer="he_normal"), (2,)),
+    Example(Dense(1, l1=1e-4, l2=1e-3, name="head"), (6,)),
+)

@@ -1,0 +1,48 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, is_number
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training y = x m / (1 − rate) with m = 0 by chance `rate`, else 1, so that the mean stays; dx likewise of dy.
+
+    In evaluation y = x. (Srivastava et al. 2014, inverted.)
+    """
+
+    rate: float
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("rate", is_number(self.rate) and self.rate < 1, "a number from 0 to below 1")
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        if not run.training or self.rate == 0:
+            return x, lambda dy: (dy, {})
+        # Always float32 draws, so that the mask is the same whatever the dtype of x.
+        mask = run.generator().random(x.shape, dtype=np.float32) >= self.rate
+        scale = 1 / (1 - self.rate)
+
+        def drop(z: Array) -> Array:
+            kept = z * mask
+            kept *= scale
+            return kept
+
+        return drop(x), lambda dy: (drop(dy), {})
+
+
+Dropout.examples = (
+    Example(Dropout(0.5), (9,)),
+    Example(Dropout(0.2, name="drop"), (2, 3, 4)),
+    Example(Dropout(0.0), (4,)),
+)

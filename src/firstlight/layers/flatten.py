@@ -1,0 +1,26 @@
+"""From images to vectors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """y = the numbers of x one after another, channel by channel and row by row; dx: dy in the shape of x."""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (math.prod(input_shape),)
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        return x.reshape(-1, x.shape[-1]), lambda dy: (dy.reshape(x.shape), {})
+
+
+Flatten.examples = (Example(Flatten(), (2, 3, 4)), Example(Flatten(name="features"), (5,)))

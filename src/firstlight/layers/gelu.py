@@ -1,0 +1,33 @@
+"""The Gaussian error linear unit (Hendrycks & Gimpel 2016)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """y = x Φ(x);  dx = dy (Φ(x) + x φ(x)), where Φ is the normal distribution function and φ = Φ′ its density"""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        from scipy.special import ndtr  # SciPy is slow to import and only this layer needs it.
+
+        cdf = ndtr(x)
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+            return dy * (cdf + x * density), {}
+
+        return x * cdf, backward
+
+
+GELU.examples = (Example(GELU(), (7,)), Example(GELU(name="bend"), (2, 3, 4)))

@@ -1,0 +1,39 @@
+"""The mean of each channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2D(Layer):
+    """y[c] = Σᵢⱼ x[c,i,j] / HW;  dx[c,i,j] = dy[c] / HW"""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 3:
+            raise self.misfit(input_shape, "it takes images (C, H, W)", "Put it before Flatten, or leave it out.")
+        return (input_shape[0],)
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        _, height, width, _ = x.shape
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            dx = np.empty_like(x)
+            dx[...] = (dy / (height * width))[:, None, None, :]
+            return dx, {}
+
+        return x.mean(axis=(1, 2)), backward
+
+
+GlobalAvgPool2D.examples = (
+    Example(GlobalAvgPool2D(), (3, 4, 5)),
+    Example(GlobalAvgPool2D(name="pool"), (2, 1, 1)),
+)

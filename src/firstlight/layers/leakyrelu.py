@@ -1,0 +1,40 @@
+"""The rectifier that lets a little through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, is_number
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """y = x where x > 0, else slope · x;  dx = dy where x > 0, else slope · dy"""
+
+    slope: float = 0.01
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("slope", is_number(self.slope) and self.slope < 1, "a number from 0 to below 1")
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        y = self.slope * x
+        np.maximum(x, y, out=y)
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            rising = dy * (y > 0)
+            return rising + self.slope * (dy - rising), {}
+
+        return y, backward
+
+
+LeakyReLU.examples = (
+    Example(LeakyReLU(), (7,), smooth=False),
+    Example(LeakyReLU(0.3, name="bend"), (2, 3, 4), smooth=False),
+)

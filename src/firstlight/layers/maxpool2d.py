@@ -1,0 +1,38 @@
+"""Pooling by the largest value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from firstlight.layers.base import Backward, Example, Pass, Tree
+from firstlight.layers.window import Pool2D
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class MaxPool2D(Pool2D):
+    """y[c,i,j] = the largest of x[c] in the window at (i·s, j·s); dx: dy at the place of the (first) largest."""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        kernels, size = run.kernels, (x.shape[1], x.shape[2])
+        window, stride = self._window
+        padding = self._padding(size)
+        y, where = kernels.max_pool(x, window, stride, padding)
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            return kernels.max_pool_dx(dy, where, window, stride, padding, size), {}
+
+        return y, backward
+
+
+MaxPool2D.examples = (
+    Example(MaxPool2D(), (2, 4, 6), smooth=False),
+    Example(MaxPool2D(2), (3, 5, 5), smooth=False),
+    Example(MaxPool2D(3, stride=2), (2, 7, 8), smooth=False),
+    Example(MaxPool2D(3, stride=2, padding="same"), (2, 6, 5), smooth=False),
+    Example(MaxPool2D((2, 3), stride=(3, 1), padding=(0, 1)), (1, 6, 4), smooth=False),
+    Example(MaxPool2D(1, stride=2, name="every_second"), (2, 5, 4), smooth=False),
+)

@@ -1,0 +1,25 @@
+"""The rectifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class ReLU(Activation):
+    """y = max(x, 0);  dx = dy where y > 0, else 0"""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        y = np.maximum(x, 0)
+        return y, lambda dy: (dy * (y > 0), {})
+
+
+ReLU.examples = (Example(ReLU(), (7,), smooth=False), Example(ReLU(name="bend"), (2, 3, 4), smooth=False))

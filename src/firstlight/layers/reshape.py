@@ -1,0 +1,40 @@
+"""From vectors to images, or between shapes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, is_whole
+from firstlight.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """y = the numbers of x in `shape`, (C, H, W) or (I,), in the same order; dx: dy in the shape of x."""
+
+    shape: Shape
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fits = isinstance(self.shape, tuple) and len(self.shape) in (1, 3) and all(map(is_whole, self.shape))
+        self.require("shape", fits, "three whole numbers from 1 (channels, height, width) or one")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if math.prod(input_shape) != math.prod(self.shape):
+            reason = f"its {math.prod(input_shape)} numbers are not the {math.prod(self.shape)} of {self.shape}"
+            raise self.misfit(input_shape, reason, "Choose a shape of as many numbers.")
+        return self.shape
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        return x.reshape(*self.shape, x.shape[-1]), lambda dy: (dy.reshape(x.shape), {})
+
+
+Reshape.examples = (
+    Example(Reshape((2, 3, 2)), (12,)),
+    Example(Reshape((4, 1, 3)), (2, 3, 2)),
+    Example(Reshape((6,), name="vector"), (1, 2, 3)),
+)

@@ -1,0 +1,69 @@
+"""A body with a way round it (He et al. 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from firstlight.layers.avgpool2d import AvgPool2D
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.layers.batchnorm import BatchNorm
+from firstlight.layers.chain import Chain
+from firstlight.layers.container import Container, Named, shape_inside, unique
+from firstlight.layers.conv2d import Conv2D
+from firstlight.layers.dense import Dense
+from firstlight.layers.padchannels import PadChannels
+from firstlight.layers.tanh import Tanh
+from firstlight.types import Array, Shape
+
+IDENTITY = Chain(())
+
+
+@dataclass(frozen=True)
+class Residual(Container):
+    """y = body(x) + shortcut(x);  dx is the sum of both. The children are called body and shortcut."""
+
+    body: Layer
+    shortcut: Layer = IDENTITY
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def __post_init__(self) -> None:
+        self.require("body", isinstance(self.body, Layer), "a layer")
+        self.require("shortcut", isinstance(self.shortcut, Layer), "a layer")
+        super().__post_init__()
+
+    def named(self) -> Named:
+        return unique(((self.body.name or "body", self.body), (self.shortcut.name or "shortcut", self.shortcut)))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        body, shortcut = (shape_inside(name, layer, input_shape) for name, layer in self.named())
+        if body != shortcut:
+            reason = f"its body gives {body} and its shortcut {shortcut}, which do not add"
+            raise self.misfit(input_shape, reason, "Give the shortcut the body's strides and channels.")
+        return body
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        (body, _), (shortcut, _) = self.named()
+        y, backward_body = self.body.forward(p.get(body, {}), x, run.within(body, run.needs_dx))
+        z, backward_shortcut = self.shortcut.forward(p.get(shortcut, {}), x, run.within(shortcut, run.needs_dx))
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            dx_body, grads_body = backward_body(dy)
+            dx_shortcut, grads_shortcut = backward_shortcut(dy)
+            grads = {name: tree for name, tree in ((body, grads_body), (shortcut, grads_shortcut)) if tree}
+            # One of them may be None, where nobody needs dx.
+            return (None if dx_body is None or dx_shortcut is None else dx_body + dx_shortcut), grads
+
+        return y + z, backward
+
+
+Residual.examples = (
+    Example(Residual(Chain((Dense(4), Tanh()))), (4,)),
+    Example(Residual(Dense(3, bias=False), Dense(3), name="block"), (5,)),
+    Example(Residual(Chain((Conv2D(2, padding="same", bias=False), BatchNorm(), Tanh()))), (2, 4, 3)),
+    Example(
+        Residual(Conv2D(4, stride=2, padding=1), Chain((AvgPool2D(1, stride=2), PadChannels(1, 1)))),
+        (2, 5, 4),
+    ),
+)

@@ -1,0 +1,38 @@
+"""The self-normalising linear unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.types import Array
+
+# Klambauer et al. 2017: with these, mean 0 and variance 1 are a fixed point of the layers.
+ALPHA = 1.6732632423543772848170429916717
+SCALE = 1.0507009873554804934193349852946
+
+
+@dataclass(frozen=True)
+class SELU(Activation):
+    """y = λ x where x > 0, else λ α (eˣ − 1);  dx = λ dy where x > 0, else dy (y + λ α)"""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        y = np.minimum(x, 0)
+        np.expm1(y, out=y)
+        y *= ALPHA
+        y += np.maximum(x, 0)
+        y *= SCALE
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            rising = dy * (y > 0)
+            return SCALE * rising + (dy - rising) * (y + SCALE * ALPHA), {}
+
+        return y, backward
+
+
+SELU.examples = (Example(SELU(), (7,), smooth=False), Example(SELU(name="bend"), (2, 3, 4), smooth=False))

@@ -1,0 +1,29 @@
+"""The logistic function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """y = 1 / (1 + e⁻ˣ);  dx = dy y (1 − y)"""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        y = np.negative(x)
+        with np.errstate(over="ignore"):  # e⁻ˣ = ∞ gives y = 0, which is right
+            np.exp(y, out=y)
+        y += 1
+        np.reciprocal(y, out=y)
+        return y, lambda dy: (dy * y * (1 - y), {})
+
+
+Sigmoid.examples = (Example(Sigmoid(), (7,)), Example(Sigmoid(name="gate"), (2, 3, 4)))

@@ -1,0 +1,27 @@
+"""Probabilities from logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class Softmax(Activation):
+    """yₖ = exp xₖ / Σⱼ exp xⱼ over the first axis (features or channels);  dx = y (dy − Σⱼ dyⱼ yⱼ)"""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        y = x - x.max(axis=0)  # the largest exponential is 1: nothing overflows
+        np.exp(y, out=y)
+        y /= y.sum(axis=0)
+        return y, lambda dy: (y * (dy - (dy * y).sum(axis=0)), {})
+
+
+Softmax.examples = (Example(Softmax(), (5,)), Example(Softmax(name="probabilities"), (3, 2, 4)))

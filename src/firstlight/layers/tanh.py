@@ -1,0 +1,25 @@
+"""The hyperbolic tangent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """y = tanh x;  dx = dy (1 − y²)"""
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        y = np.tanh(x)
+        return y, lambda dy: (dy * (1 - y * y), {})
+
+
+Tanh.examples = (Example(Tanh(), (7,)), Example(Tanh(name="bend"), (2, 3, 4)))

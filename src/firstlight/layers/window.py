@@ -1,0 +1,97 @@
+"""What convolution and pooling share: a window that slides over an image, with zeros round it or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firstlight.kernels import Padding, Pair, output_size
+from firstlight.layers.base import Layer, is_whole
+from firstlight.types import Shape
+
+# One number for both directions, or (rows, columns).
+Size = int | Pair
+# "valid" (none), "same" (output ⌈size / stride⌉), one number, (rows, columns) or ((top, bottom), (left, right)).
+Border = str | int | Pair | Padding
+
+BORDERS = '"valid", "same", a whole number from 0, a pair of them or ((top, bottom), (left, right))'
+
+
+def pair(size: Size) -> Pair:
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def is_size(value: object, least: int = 1) -> bool:
+    """Whether `value` is a whole number of at least `least`, or a pair of them."""
+    values = value if isinstance(value, tuple) else (value, value)
+    return len(values) == 2 and all(is_whole(n, least) for n in values)
+
+
+def is_border(value: object) -> bool:
+    """Whether `value` is a padding."""
+    if isinstance(value, tuple) and any(isinstance(side, tuple) for side in value):
+        return len(value) == 2 and all(isinstance(side, tuple) and is_size(side, 0) for side in value)
+    return value in ("valid", "same") if isinstance(value, str) else is_size(value, 0)
+
+
+def padding_of(border: Border, size: Pair, window: Pair, stride: Pair) -> Padding:
+    """The zeros round an image of `size`. "same" puts an odd one at the bottom or right, as TensorFlow does."""
+    if border == "valid":
+        return (0, 0), (0, 0)
+    if border == "same":
+        rows, columns = (max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, window, stride, strict=True))
+        return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+    assert not isinstance(border, str)
+    vertical, horizontal = (border, border) if isinstance(border, int) else border
+    return _sides(vertical), _sides(horizontal)
+
+
+def slide(layer: Layer, input_shape: Shape, window: Pair, stride: Pair, border: Border) -> Pair:
+    """The (H', W') of the layer's output. Raises ModelError where the window does not fit."""
+    if len(input_shape) != 3:
+        raise layer.misfit(
+            input_shape, "it takes images (C, H, W)", "Put it before Flatten, or Reshape to an image first."
+        )
+    size = (input_shape[1], input_shape[2])
+    padding = padding_of(border, size, window, stride)
+    height, width = output_size(size, window, stride, padding)
+    if height < 1 or width < 1:
+        raise layer.misfit(
+            input_shape,
+            f"its window {window} is larger than the image with its padding {padding}",
+            'Choose a smaller window, padding "same", less pooling before it, or larger images.',
+        )
+    return height, width
+
+
+@dataclass(frozen=True)
+class Pool2D(Layer):
+    """The base of the poolings: a window of `size` that moves by `stride` (its own size, where None)."""
+
+    size: Size = 2
+    stride: Size | None = None
+    padding: Border = "valid"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("size", is_size(self.size), "a whole number from 1 or a pair of them")
+        self.require("stride", self.stride is None or is_size(self.stride), "a whole number from 1 or a pair of them")
+        self.require("padding", is_border(self.padding), BORDERS)
+        if not isinstance(self.padding, str):
+            fits = all(max(side) < k for side, k in zip(self._padding((1, 1)), self._window[0], strict=True))
+            self.require("padding", fits, f"less than the size {self.size}, so that each window holds a pixel")
+
+    @property
+    def _window(self) -> tuple[Pair, Pair]:
+        """The window and its stride."""
+        size = pair(self.size)
+        return size, size if self.stride is None else pair(self.stride)
+
+    def _padding(self, size: Pair) -> Padding:
+        return padding_of(self.padding, size, *self._window)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (input_shape[0], *slide(self, input_shape, *self._window, self.padding))
+
+
+def _sides(side: Size) -> Pair:
+    return side if isinstance(side, tuple) else (side, side)

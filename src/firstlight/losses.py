@@ -1,0 +1,265 @@
+"""Losses: a number to make small, its gradient by the net's outputs, and the probabilities that the outputs mean.
+
+Outputs y are (K, N), a column a sample. Targets t are integer labels (N,), or one-hot or soft columns (K, N) that sum
+to one. Losses and gradients are means over the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from firstlight.errors import ExperimentError, ModelError, nearest
+from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape, Sigmoid, Softmax
+from firstlight.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The base of all losses.
+
+    name      what an experiment calls it
+    fuses     the type of the final activation that the loss contains: it wants the logits before it
+    """
+
+    name: ClassVar[str] = ""
+    fuses: ClassVar[type[Layer] | None] = None
+
+    def values(self, y: Array, targets: Array) -> Array:
+        """The loss of each sample, (N,)."""
+        raise NotImplementedError
+
+    def gradient(self, y: Array, targets: Array) -> Array:
+        """dy: the gradient of the mean of `values` by y."""
+        raise NotImplementedError
+
+    def probabilities(self, y: Array) -> Array:
+        """float32 (N, K): what the outputs say of the classes; rows sum to one."""
+        raise NotImplementedError
+
+    def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
+        """The mean loss of the batch, and its gradient by y."""
+        return float(self.values(y, targets).mean(dtype=np.float64)), self.gradient(y, targets)
+
+    def predicted(self, y: Array) -> Array:
+        """The most probable class of each sample, (N,)."""
+        return y.argmax(axis=0)
+
+    def units(self, output_shape: Shape, classes: int, labels: str) -> int:
+        """How many outputs the head needs."""
+        return classes
+
+    def check_head(self, model: Chain, input_shape: Shape, classes: int, labels: str = "integer") -> Chain:
+        """The chain to train: `model`, without the final activation that the loss contains.
+
+        labels  "integer" or "one-hot"
+        Raises ModelError that names the layer, both shapes and the remedy where head, labels and loss do not fit.
+        """
+        if labels not in ("integer", "one-hot"):
+            raise ModelError(f"labels must be integer or one-hot; received {labels!r}.")
+        path, last = _last(model)
+        title = f"The layer {path} ({type(last).__name__})" if path else "The model without layers"
+        output_shape = model.output_shape(input_shape)
+        if len(output_shape) != 1:
+            raise ModelError(
+                f"{title} gives images of shape {output_shape}; {self.name} for {classes} classes needs a vector of "
+                f"shape ({classes},). End with Flatten and Dense({classes}), or with GlobalAvgPool2D."
+            )
+        units = self.units(output_shape, classes, labels)
+        if output_shape != (units,):
+            raise ModelError(
+                f"{title} gives outputs of shape {output_shape}; {self.name} for {classes} classes with {labels} "
+                f"labels needs ({units},). Give the head {units} unit{'s' if units > 1 else ''}."
+            )
+        if self.fuses is None:
+            return model
+        if isinstance(last, self.fuses):
+            model = _without_last(model)
+        path, last = _last(model, beyond=(Flatten, Reshape))
+        if isinstance(last, Activation):
+            fused = self.fuses.__name__
+            raise ModelError(
+                f"The layer {path} ({type(last).__name__}) bends the outputs of shape {output_shape} that {self.name} "
+                f"takes as logits of shape ({units},), before its own {fused}. Remove it, so that the net ends in its "
+                f"last Dense; one {fused} may follow as the very last layer."
+            )
+        return model
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """−Σₖ tₖ log pₖ with p = softmax(y);  dy = (p − t) / N
+
+    label_smoothing  ε: t becomes (1 − ε) t + ε/K (Szegedy et al. 2015)
+    """
+
+    label_smoothing: float = 0.0
+
+    name: ClassVar[str] = "cross-entropy"
+    fuses: ClassVar[type[Layer] | None] = Softmax
+
+    def __post_init__(self) -> None:
+        epsilon = self.label_smoothing
+        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+            raise ExperimentError(f"loss.label_smoothing must be a number from 0 to below 1; received {epsilon!r}.")
+
+    def values(self, y: Array, targets: Array) -> Array:
+        return -(self._smoothed(y, targets) * _log_softmax(y)).sum(axis=0)
+
+    def gradient(self, y: Array, targets: Array) -> Array:
+        return (_softmax(y) - self._smoothed(y, targets)) / y.shape[1]
+
+    def probabilities(self, y: Array) -> Array:
+        return _rows(_softmax(y))
+
+    def _smoothed(self, y: Array, targets: Array) -> Array:
+        t = _columns(targets, y)
+        return t if self.label_smoothing == 0 else (1 - self.label_smoothing) * t + self.label_smoothing / len(y)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Loss):
+    """−t log σ(y) − (1 − t) log(1 − σ(y)), the mean over the outputs;  dy = (σ(y) − t) / KN
+
+    With one output, y is the logit of class 1 of two; with K, each is a yes or no of its own.
+    """
+
+    name: ClassVar[str] = "binary-cross-entropy"
+    fuses: ClassVar[type[Layer] | None] = Sigmoid
+
+    def values(self, y: Array, targets: Array) -> Array:
+        # −log σ(y) = log(1 + e⁻ʸ), and −log(1 − σ(y)) is the same and y more: together log(1 + e⁻ʸ) + (1 − t) y,
+        # written so that no exponent is positive.
+        t = _columns(targets, y)
+        return (np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))).mean(axis=0)
+
+    def gradient(self, y: Array, targets: Array) -> Array:
+        return (np.exp(_log_sigmoid(y)) - _columns(targets, y)) / y.size
+
+    def probabilities(self, y: Array) -> Array:
+        if len(y) == 1:
+            return _rows(np.exp(_log_sigmoid(np.concatenate((-y, y)))))
+        # σₖ / Σ σⱼ, in logarithms: it stays right where all σ are too small for a float.
+        return _rows(_softmax(_log_sigmoid(y)))
+
+    def predicted(self, y: Array) -> Array:
+        return (y[0] > 0).astype(np.int64) if len(y) == 1 else super().predicted(y)
+
+    def units(self, output_shape: Shape, classes: int, labels: str) -> int:
+        return 1 if classes == 2 and labels == "integer" and output_shape == (1,) else classes
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """Σ (y − t)² / KN, the mean over all elements;  dy = 2 (y − t) / KN"""
+
+    name: ClassVar[str] = "mse"
+
+    def values(self, y: Array, targets: Array) -> Array:
+        return np.square(y - _columns(targets, y)).mean(axis=0)
+
+    def gradient(self, y: Array, targets: Array) -> Array:
+        return (y - _columns(targets, y)) * (2 / y.size)
+
+    def probabilities(self, y: Array) -> Array:
+        return _estimates(y)
+
+
+@dataclass(frozen=True)
+class HalfSquaredError(Loss):
+    """Σ (y − t)² / 2N;  dy = (y − t) / N"""
+
+    name: ClassVar[str] = "half-mse"
+
+    def values(self, y: Array, targets: Array) -> Array:
+        return np.square(y - _columns(targets, y)).sum(axis=0) / 2
+
+    def gradient(self, y: Array, targets: Array) -> Array:
+        return (y - _columns(targets, y)) / y.shape[1]
+
+    def probabilities(self, y: Array) -> Array:
+        return _estimates(y)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss for loss in (CrossEntropy, BinaryCrossEntropy, MeanSquaredError, HalfSquaredError)
+}
+
+
+def loss(name: str, **options: Any) -> Loss:
+    """The loss called `name` with its options. Raises ExperimentError for an unknown name or option."""
+    if name not in LOSSES:
+        raise ExperimentError(f"loss: there is none called {name!r}. {nearest(str(name), LOSSES)}")
+    known = [field.name for field in fields(LOSSES[name])]
+    for option in options:
+        if option not in known:
+            raise ExperimentError(f"loss.{option}: {name} has no such option. {nearest(option, known)}".rstrip())
+    return LOSSES[name](**options)
+
+
+def _columns(targets: Array, y: Array) -> Array:
+    """The targets as columns like those of y, one-hot where they are labels."""
+    if targets.ndim == 2:
+        if targets.shape != y.shape:
+            raise ModelError(
+                f"Outputs of shape {y.shape} cannot be compared with targets of shape {targets.shape}. "
+                "Give one column a sample and one row an output, or integer labels."
+            )
+        return targets.astype(y.dtype, copy=False)
+    if len(y) == 1:
+        return targets[None].astype(y.dtype)
+    t = np.zeros(y.shape, y.dtype)
+    t[targets, np.arange(y.shape[1])] = 1
+    return t
+
+
+def _log_softmax(y: Array) -> Array:
+    z = y - y.max(axis=0)  # the largest exponential is 1: nothing overflows, and the logarithm is of at least 1
+    return z - np.log(np.exp(z).sum(axis=0))
+
+
+def _softmax(y: Array) -> Array:
+    p = np.exp(y - y.max(axis=0))
+    return p / p.sum(axis=0)
+
+
+def _log_sigmoid(y: Array) -> Array:
+    return np.minimum(y, 0) - np.log1p(np.exp(-np.abs(y)))
+
+
+def _estimates(y: Array) -> Array:
+    """Probabilities from outputs trained by least squares, which estimate the posterior means of one-hot targets.
+
+    What is below zero counts as zero, the rest is normalised; where no output is positive the largest takes all. So the
+    most probable class is always that of the largest output.
+    """
+    p = np.maximum(y, 0)
+    largest = p.max(axis=0)
+    p[y.argmax(axis=0), np.arange(y.shape[1])] = np.where(largest > 0, largest, 1)
+    p /= p.max(axis=0)  # first, so that the sum cannot overflow
+    return _rows(p / p.sum(axis=0))
+
+
+def _rows(p: Array) -> Array:
+    return np.ascontiguousarray(p.T, dtype=np.float32)
+
+
+def _last(chain: Chain, beyond: tuple[type[Layer], ...] = ()) -> tuple[str, Layer]:
+    """The path and value of the last layer, inside chains of chains, that is none of the types `beyond`."""
+    for name, layer in reversed(chain.named()):
+        if isinstance(layer, Chain):
+            path, inner = _last(layer, beyond)
+            if inner is not layer:
+                return f"{name}.{path}", inner
+        elif not isinstance(layer, beyond):
+            return name, layer
+    return "", chain
+
+
+def _without_last(chain: Chain) -> Chain:
+    *before, last = chain.layers
+    if isinstance(last, Chain) and last.layers:
+        return replace(chain, layers=(*before, _without_last(last)))
+    return replace(chain, layers=tuple(before))

@@ -1,0 +1,217 @@
+"""Optimisers: how a gradient moves the weights, written once, over one flat vector.
+
+The formulas are PyTorch's. A step works through the vector in blocks that stay in the processor's cache, so that each
+formula can be written in plain NumPy without a pass through memory for each of its operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from firstlight.errors import ExperimentError, nearest
+from firstlight.types import Array
+
+BLOCK = 16384
+# Added and taken away again, this rounds a running mean to a grid of about 1e-32 (float32) or 1e-41 (float64). Means of
+# gradients that stay zero would otherwise decay into denormal numbers, with which a processor is ten times slower.
+GRID = 1e-25
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The base of all optimisers. State is arrays alone, so that a checkpoint can hold it."""
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """The names of its running means, each an array like the weights."""
+        return ()
+
+    def state(self, n: int, dtype: Any = np.float32) -> dict[str, Array]:
+        """What the optimiser knows of n weights before its first step: its running means and the count of steps."""
+        return {name: np.zeros(n, dtype) for name in self.moments} | {"step": np.zeros(1, np.int64)}
+
+    def step(self, theta: Array, gradient: Array, state: Mapping[str, Array], lr: float) -> None:
+        """Move the weights `theta` by one step, in place; the state goes along."""
+        state["step"][0] += 1
+        t = int(state["step"][0])
+        moments = {name: array for name, array in state.items() if name != "step"}
+        for start in range(0, len(theta), BLOCK):
+            block = slice(start, start + BLOCK)
+            self.update(theta[block], gradient[block], {name: m[block] for name, m in moments.items()}, t, float(lr))
+
+    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
+        """Step t (from 1) for one block of the weights and of what belongs to them, in place."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """v ← μ v + g;  θ ← θ − lr v, or θ − lr (g + μ v) with Nesterov's look ahead (Sutskever et al. 2013)."""
+
+    lr: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self, "lr", lambda lr: lr > 0, "above 0")
+        _require(self, "momentum", lambda momentum: 0 <= momentum < 1, "from 0 to below 1")
+        if not isinstance(self.nesterov, bool) or (self.nesterov and self.momentum == 0):
+            raise ExperimentError(
+                f"optimizer.nesterov must be true or false, and true only with momentum; received {self.nesterov!r} "
+                f"with momentum {self.momentum}."
+            )
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("v",) if self.momentum else ()
+
+    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
+        if self.momentum == 0:
+            theta -= lr * g
+            return
+        v = moments["v"]
+        _decay(v, self.momentum, g)
+        theta -= lr * (g + self.momentum * v if self.nesterov else v)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  θ ← θ − lr m̂ / (√v̂ + ε)   (Kingma & Ba 2014)
+
+    with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ), which make up for the start at zero.
+    """
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _require(self, "lr", lambda lr: lr > 0, "above 0")
+        _require(self, "beta1", lambda beta1: 0 <= beta1 < 1, "from 0 to below 1")
+        _require(self, "beta2", lambda beta2: 0 <= beta2 < 1, "from 0 to below 1")
+        _require(self, "epsilon", lambda epsilon: epsilon > 0, "above 0")
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("m", "v")
+
+    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
+        m, v = moments["m"], moments["v"]
+        _decay(m, self.beta1, (1 - self.beta1) * g)
+        _decay(v, self.beta2, (1 - self.beta2) * g * g)
+        change = np.sqrt(v)
+        change /= math.sqrt(1 - self.beta2**t)
+        change += self.epsilon
+        np.divide(m, change, out=change)
+        change *= lr / (1 - self.beta1**t)
+        theta -= change
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """θ ← (1 − lr λ) θ before each step of Adam: a decay that the gradient's size does not scale (Loshchilov & Hutter).
+
+    As in PyTorch, all trained weights decay, biases too.
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self, "weight_decay", lambda decay: decay >= 0, "from 0")
+
+    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
+        theta *= 1 - lr * self.weight_decay
+        super().update(theta, g, moments, t, lr)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """v ← ρ v + (1 − ρ) g²;  θ ← θ − lr g / (√v + ε)   (Hinton 2012)
+
+    ρ is 0.99 as in PyTorch, whose formula this is; Keras and the lecture take 0.9.
+    """
+
+    lr: float = 1e-3
+    rho: float = 0.99
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _require(self, "lr", lambda lr: lr > 0, "above 0")
+        _require(self, "rho", lambda rho: 0 <= rho < 1, "from 0 to below 1")
+        _require(self, "epsilon", lambda epsilon: epsilon > 0, "above 0")
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("v",)
+
+    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
+        v = moments["v"]
+        _decay(v, self.rho, (1 - self.rho) * g * g)
+        change = np.sqrt(v)
+        change += self.epsilon
+        np.divide(g, change, out=change)
+        change *= lr
+        theta -= change
+
+
+@dataclass(frozen=True)
+class Lagged(Optimizer):
+    """Each step starts from θᵅₜ = (1 − α) θₜ + α θₜ₋₁: the last step's result mixed with the weights it started from.
+
+    The mix is made at the end of the step, so that evaluation sees the weights from which the next one starts. With
+    α = 0 this is the inner optimiser; with α = 1 nothing is learnt.
+    """
+
+    inner: Optimizer
+    alpha: float
+
+    def __post_init__(self) -> None:
+        _require(self, "alpha", lambda alpha: 0 <= alpha <= 1, "from 0 to 1")
+
+    def state(self, n: int, dtype: Any = np.float32) -> dict[str, Array]:
+        return self.inner.state(n, dtype)
+
+    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
+        if self.alpha == 0:
+            self.inner.update(theta, g, moments, t, lr)
+            return
+        before = theta.copy()
+        self.inner.update(theta, g, moments, t, lr)
+        theta *= 1 - self.alpha
+        theta += self.alpha * before
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
+
+
+def optimizer(name: str, **options: Any) -> Optimizer:
+    """The optimiser called `name` with its options. Raises ExperimentError for an unknown name or option."""
+    if name not in OPTIMIZERS:
+        raise ExperimentError(f"optimizer: there is none called {name!r}. {nearest(str(name), OPTIMIZERS)}")
+    known = [field.name for field in fields(OPTIMIZERS[name])]
+    for option in options:
+        if option not in known:
+            raise ExperimentError(f"optimizer.{option}: {name} has no such option. {nearest(option, known)}")
+    return OPTIMIZERS[name](**options)
+
+
+def _decay(moment: Array, share: float, news: Array) -> None:
+    """moment ← share · moment + news, kept off denormal numbers."""
+    moment *= share
+    moment += news
+    moment += GRID
+    moment -= GRID
+
+
+def _require(optimizer: Optimizer, option: str, fits: Callable[[float], bool], allowed: str) -> None:
+    value = getattr(optimizer, option)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not fits(value):
+        raise ExperimentError(f"optimizer.{option} must be a number {allowed}; received {value!r}.")

@@ -1,0 +1,157 @@
+"""Schedules: the learning rate of each step, as pure functions of the place in training.
+
+During `warmup` epochs the rate rises in a straight line from zero to where the schedule begins; the schedule then runs
+over the epochs that are left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from firstlight.errors import ExperimentError, nearest
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The base of all schedules: `curve` is what the learning rate is multiplied by."""
+
+    warmup: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _require(self, "warmup", lambda warmup: warmup >= 0, "a number of epochs from 0")
+
+    def rates(self, epoch: int, steps_per_epoch: int, epochs: int, lr: float) -> Array:
+        """float64 (steps_per_epoch,): the learning rate of each step of `epoch`, counted from 0, of so many `epochs`.
+
+        Raises ExperimentError where the warm-up takes all of them.
+        """
+        if self.warmup and self.warmup >= epochs:
+            raise ExperimentError(
+                f"schedule.warmup must be less than the {epochs} epochs of training; received {self.warmup!r}."
+            )
+        warmup, total = round(self.warmup * steps_per_epoch), epochs * steps_per_epoch
+        step = np.arange(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch, dtype=np.float64)
+        since = np.maximum(step - warmup, 0)
+        progress = since / max(total - warmup - 1, 1)
+        rise = np.minimum((step + 1) / (warmup + 1), 1)
+        return lr * rise * self.curve(since / steps_per_epoch, progress)
+
+    def curve(self, epochs: Array, progress: Array) -> Array:
+        """The share of the learning rate so many `epochs` after the warm-up.
+
+        `progress` runs from 0 at the first step after it to 1 at the last of training.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """lr"""
+
+    def curve(self, epochs: Array, progress: Array) -> Array:
+        return np.ones_like(progress)
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """lr · factorᵏ after k times `every` epochs."""
+
+    every: int = 10
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self, "every", lambda every: every >= 1 and every == int(every), "a whole number of epochs from 1")
+        _require(self, "factor", lambda factor: 0 < factor <= 1, "a number above 0, to 1")
+
+    def curve(self, epochs: Array, progress: Array) -> Array:
+        return self.factor ** np.floor(epochs / self.every)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """lr · factorᵗ after t epochs, falling with every step."""
+
+    factor: float = 0.95
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self, "factor", lambda factor: 0 < factor <= 1, "a number above 0, to 1")
+
+    def curve(self, epochs: Array, progress: Array) -> Array:
+        return self.factor**epochs
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """From lr to final · lr along half a cosine (Loshchilov & Hutter 2016)."""
+
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self, "final", lambda final: 0 <= final <= 1, "a number from 0 to 1")
+
+    def curve(self, epochs: Array, progress: Array) -> Array:
+        return _half_cosine(1.0, self.final, progress)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """From start · lr up to lr in the first share `rise` of the steps, then down to end · lr, both along half a cosine.
+
+    (Smith & Topin 2017; the defaults are PyTorch's.)
+    """
+
+    start: float = 0.04
+    end: float = 4e-6
+    rise: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self, "start", lambda start: 0 <= start <= 1, "a number from 0 to 1")
+        _require(self, "end", lambda end: 0 <= end <= 1, "a number from 0 to 1")
+        _require(self, "rise", lambda rise: 0 < rise < 1, "a number above 0 and below 1")
+
+    def curve(self, epochs: Array, progress: Array) -> Array:
+        up = _half_cosine(self.start, 1.0, progress / self.rise)
+        down = _half_cosine(1.0, self.end, (progress - self.rise) / (1 - self.rise))
+        return np.where(progress < self.rise, up, down)
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "step": Step,
+    "exponential": Exponential,
+    "cosine": Cosine,
+    "one-cycle": OneCycle,
+}
+
+
+def schedule(name: str, **options: Any) -> Schedule:
+    """The schedule called `name` with its options. Raises ExperimentError for an unknown name or option."""
+    if name not in SCHEDULES:
+        raise ExperimentError(f"schedule: there is none called {name!r}. {nearest(str(name), SCHEDULES)}")
+    known = [field.name for field in fields(SCHEDULES[name])]
+    for option in options:
+        if option not in known:
+            raise ExperimentError(f"schedule.{option}: {name} has no such option. {nearest(option, known)}")
+    return SCHEDULES[name](**options)
+
+
+def _half_cosine(start: float, end: float, progress: Array) -> Array:
+    """From `start` at progress 0 to `end` at 1."""
+    return end + (start - end) * (1 + np.cos(math.pi * progress)) / 2
+
+
+def _require(schedule: Schedule, option: str, fits: Callable[[float], bool], allowed: str) -> None:
+    value = getattr(schedule, option)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not fits(value):
+        raise ExperimentError(f"schedule.{option} must be {allowed}; received {value!r}.")

@@ -1,0 +1,135 @@
+"""All weights of a model in one flat vector, with a named view of each array.
+
+Trained numbers come first and running statistics last, so that an optimiser sees one contiguous vector and knows
+nothing of layers. The names are paths, such as "block1.conv1.W".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from firstlight.errors import ModelError
+from firstlight.layers import Parameter, Tree
+from firstlight.layers.initializers import initialise
+from firstlight.randomness import generator
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of the model: the numbers from `start` to `stop` of the vector."""
+
+    path: tuple[str, ...]
+    parameter: Parameter
+    start: int
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.parameter.size
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each array of a model lies in its vector."""
+
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Layout:
+        """Lay out a tree of `Parameter`: the trained ones first, each group in the order of the layers."""
+        leaves = sorted(_leaves(parameters), key=lambda leaf: not leaf[1].trainable)
+        entries, start = [], 0
+        for path, parameter in leaves:
+            entries.append(Entry(path, parameter, start))
+            start += parameter.size
+        return cls(tuple(entries))
+
+    @cached_property
+    def size(self) -> int:
+        """How many numbers the model has."""
+        return sum(entry.parameter.size for entry in self.entries)
+
+    @cached_property
+    def trainable(self) -> int:
+        """How many of them are trained; they are the first of the vector."""
+        return sum(entry.parameter.size for entry in self.entries if entry.parameter.trainable)
+
+    def initial(self, seed: int, dtype: Any = np.float32) -> Array:
+        """A new vector of initial weights, drawn by (seed, "weights", name) for each array."""
+        vector = np.empty(self.size, dtype)
+        for entry in self.entries:
+            draw = initialise(entry.parameter, generator(seed, "weights", entry.name), dtype)
+            vector[entry.start : entry.stop] = draw.ravel()
+        return vector
+
+    def tree(self, vector: Array) -> Tree:
+        """Views of `vector`, nested by layer: what `Layer.forward` takes."""
+        tree: dict[str, Any] = {}
+        for entry in self.entries:
+            branch = tree
+            for name in entry.path[:-1]:
+                branch = branch.setdefault(name, {})
+            branch[entry.path[-1]] = vector[entry.start : entry.stop].reshape(entry.parameter.shape)
+        return tree
+
+    def collect(self, gradients: Tree, vector: Array) -> None:
+        """Write a tree of gradients into the trained part of `vector`."""
+        for entry in self.entries:
+            if entry.parameter.trainable:
+                leaf: Any = gradients
+                for name in entry.path:
+                    leaf = leaf[name]
+                vector[entry.start : entry.stop] = leaf.ravel()
+
+    def named(self, vector: Array) -> dict[str, Array]:
+        """The arrays by name, as copies."""
+        return {e.name: vector[e.start : e.stop].reshape(e.parameter.shape).copy() for e in self.entries}
+
+    def vector(self, arrays: Mapping[str, Array], dtype: Any = np.float32) -> Array:
+        """The vector that holds `arrays`. Raises ModelError at the first name or shape that does not fit."""
+        vector = np.empty(self.size, dtype)
+        for entry in self.entries:
+            if entry.name not in arrays:
+                raise ModelError(f"The weights have no {entry.name}, which the model needs.")
+            array = arrays[entry.name]
+            if array.shape != entry.parameter.shape:
+                raise ModelError(
+                    f"The weights of {entry.name} have shape {array.shape}; the model needs {entry.parameter.shape}."
+                )
+            vector[entry.start : entry.stop] = array.ravel()
+        extra = sorted(set(arrays) - {entry.name for entry in self.entries})
+        if extra:
+            raise ModelError(f"The weights hold {extra[0]}, which the model does not have.")
+        return vector
+
+
+def to_bytes(arrays: Mapping[str, Array]) -> bytes:
+    """The arrays as a safetensors file."""
+    return save(dict(arrays))
+
+
+def from_bytes(data: bytes, origin: str) -> dict[str, Array]:
+    """The arrays of a safetensors file. Raises ModelError that names `origin` where it is damaged."""
+    try:
+        return dict(load(data))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"{origin} is no sound safetensors file: {error}.") from None
+
+
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parameter]]:
+    for name, value in tree.items():
+        if isinstance(value, Parameter):
+            yield (*path, name), value
+        else:
+            yield from _leaves(value, (*path, name))

@@ -1,0 +1,289 @@
+"""Losses: gradients, stability, what the outputs mean as probabilities, and whether head, labels and loss fit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import gradients as g
+from firstlight.errors import ExperimentError, ModelError
+from firstlight.layers import (
+    GELU,
+    Chain,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    ReLU,
+    Reshape,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from firstlight.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, HalfSquaredError, Loss, MeanSquaredError, loss
+from firstlight.types import Array
+
+K, N = 4, 6
+LABELS = np.array([0, 3, 1, 1, 2, 0])
+ONE_HOT = np.eye(K)[:, LABELS]
+SOFT = 0.7 * ONE_HOT + 0.3 * np.eye(K)[:, LABELS[::-1]]
+YES_NO = np.array([0, 1, 1, 0, 1, 0])
+
+SMOOTHED = CrossEntropy(label_smoothing=0.1)
+EVERY = [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), MeanSquaredError(), HalfSquaredError()]
+CASES = [
+    *(
+        pytest.param(each, K, t, id=f"{each}-{kind}")
+        for each in EVERY
+        for kind, t in (("labels", LABELS), ("soft", SOFT))
+    ),
+    pytest.param(BinaryCrossEntropy(), 1, YES_NO, id="one-unit"),
+    pytest.param(BinaryCrossEntropy(), 1, YES_NO[None], id="one-unit-column"),
+]
+every_case = pytest.mark.parametrize(("each", "units", "targets"), CASES)
+every_loss = pytest.mark.parametrize("each", EVERY, ids=repr)
+
+
+def outputs(units: int, n: int = N, dtype: Any = np.float64) -> Array:
+    return (2 * np.random.default_rng(0).standard_normal((units, n))).astype(dtype)
+
+
+def mean(each: Loss, y: Array, targets: Array) -> Array:
+    return np.array([each.value_and_gradient(y, targets)[0]])
+
+
+@every_case
+def test_gradients_are_those_of_central_differences(each: Loss, units: int, targets: Array) -> None:
+    y = outputs(units)
+    g.check(
+        lambda y: mean(each, y, targets),
+        lambda v: v * each.value_and_gradient(y, targets)[1],
+        y,
+        np.random.default_rng(1),
+    )
+
+
+@every_case
+@pytest.mark.parametrize(
+    "tamper", [lambda dy: 1.01 * dy, np.zeros_like, lambda dy: dy[:, ::-1]], ids=["scaled", "lost", "moved"]
+)
+def test_the_checker_rejects_a_wrong_gradient(each: Loss, units: int, targets: Array, tamper: Any) -> None:
+    y = outputs(units)
+    with pytest.raises(AssertionError, match="gradient by x"):
+        g.check(
+            lambda y: mean(each, y, targets),
+            lambda v: v * tamper(each.value_and_gradient(y, targets)[1]),
+            y,
+            np.random.default_rng(1),
+        )
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_are_a_sample_each_and_average_to_the_loss(each: Loss, units: int, targets: Array, dtype: Any) -> None:
+    y = g.frozen(outputs(units, dtype=dtype))
+    values = each.values(y, targets)
+    value, dy = each.value_and_gradient(y, targets)
+    assert values.shape == (N,)
+    assert isinstance(value, float)
+    assert value == pytest.approx(values.mean(dtype=np.float64))
+    assert dy.shape == y.shape
+    assert values.dtype == dy.dtype == dtype
+    for i in range(N):
+        alone = each.values(y[:, i : i + 1], targets[..., i : i + 1])
+        np.testing.assert_allclose(alone, values[i : i + 1], rtol=1e-6)
+
+
+@every_loss
+def test_labels_are_one_hot_columns(each: Loss) -> None:
+    y = outputs(K)
+    np.testing.assert_array_equal(each.values(y, LABELS), each.values(y, ONE_HOT))
+    np.testing.assert_array_equal(each.value_and_gradient(y, LABELS)[1], each.value_and_gradient(y, ONE_HOT)[1])
+
+
+def test_values_equal_their_formula() -> None:
+    y, t = outputs(K), SOFT
+    p, s = np.exp(y) / np.exp(y).sum(axis=0), 1 / (1 + np.exp(-y))
+    smooth = 0.9 * t + 0.1 / K
+    for each, expected in (
+        (CrossEntropy(), -(t * np.log(p)).sum(axis=0)),
+        (SMOOTHED, -(smooth * np.log(p)).sum(axis=0)),
+        (BinaryCrossEntropy(), -(t * np.log(s) + (1 - t) * np.log(1 - s)).mean(axis=0)),
+        (MeanSquaredError(), ((y - t) ** 2).mean(axis=0)),
+        (HalfSquaredError(), ((y - t) ** 2).sum(axis=0) / 2),
+    ):
+        np.testing.assert_allclose(each.values(y, t), expected, rtol=1e-12)
+
+
+def test_fused_cross_entropy_equals_softmax_then_logarithm() -> None:
+    y = outputs(K)
+    p, backward = Softmax().forward({}, y, g.a_pass(training=True))
+    unfused, _ = backward(-ONE_HOT / p / N)
+    value, fused = CrossEntropy().value_and_gradient(y, LABELS)
+    assert unfused is not None
+    np.testing.assert_allclose(fused, unfused, rtol=1e-12, atol=1e-15)
+    assert value == pytest.approx(-np.log(p[LABELS, np.arange(N)]).mean())
+
+
+def test_fused_binary_cross_entropy_equals_sigmoid_then_logarithm() -> None:
+    y = outputs(1)
+    s, backward = Sigmoid().forward({}, y, g.a_pass(training=True))
+    unfused, _ = backward((-YES_NO / s + (1 - YES_NO) / (1 - s)) / N)
+    assert unfused is not None
+    np.testing.assert_allclose(BinaryCrossEntropy().value_and_gradient(y, YES_NO)[1], unfused, rtol=1e-12)
+
+
+@pytest.mark.parametrize("each", [CrossEntropy(), SMOOTHED, BinaryCrossEntropy()], ids=repr)
+def test_huge_logits_stay_finite_and_right_in_float32(each: Loss) -> None:
+    y = np.array([[1e4, -1e4, 1e4], [-1e4, 1e4, 1e4], [-1e4, -1e4, -1e4]], np.float32)
+    labels = np.array([0, 0, 1])
+    value, dy = each.value_and_gradient(y, labels)
+    assert math.isfinite(value)
+    assert np.isfinite(dy).all()
+    np.testing.assert_allclose(each.probabilities(y), np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0]]), atol=1e-6)
+    if each == CrossEntropy():
+        np.testing.assert_allclose(each.values(y, labels), np.array([0, 2e4, math.log(2)]), rtol=1e-6)
+    if each == BinaryCrossEntropy():
+        np.testing.assert_allclose(each.values(y, labels), [0, 2e4 / 3, 1e4 / 3], rtol=1e-6)
+        no = np.full((3, 1), -1e4, np.float32)
+        np.testing.assert_allclose(each.probabilities(no), np.full((1, 3), 1 / 3), rtol=1e-6)
+
+
+# --- probabilities ----------------------------------------------------------------------------------------------------
+
+some_outputs = arrays(
+    np.float32, st.tuples(st.integers(2, 6), st.integers(1, 5)), elements=st.floats(-1e4, 1e4, width=32)
+)
+
+
+@every_loss
+@settings(deadline=None)
+@given(y=some_outputs)
+def test_probabilities_sum_to_one_and_keep_the_largest(each: Loss, y: Array) -> None:
+    rows = each.probabilities(y)
+    assert rows.dtype == np.float32
+    assert rows.shape == y.T.shape
+    assert rows.min() >= 0
+    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(each.predicted(y), y.argmax(axis=0))
+    np.testing.assert_array_equal(rows[np.arange(len(rows)), y.argmax(axis=0)], rows.max(axis=1))
+
+
+def test_one_unit_means_two_classes() -> None:
+    y = np.array([[-2.0, 0, 3]])
+    s = 1 / (1 + np.exp(-y[0]))
+    np.testing.assert_allclose(BinaryCrossEntropy().probabilities(y), np.stack((1 - s, s), axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(BinaryCrossEntropy().predicted(y), [0, 0, 1])
+    np.testing.assert_array_equal(BinaryCrossEntropy().probabilities(y).argmax(axis=1), [0, 0, 1])
+
+
+@pytest.mark.parametrize("each", [MeanSquaredError(), HalfSquaredError()], ids=repr)
+def test_squared_errors_read_the_outputs_as_class_probabilities(each: Loss) -> None:
+    y = np.array([[0.2, -1.0, 0.0, 3e38], [0.6, -0.5, 0.0, 1e38], [-0.3, -2.0, 0.0, 3e38]], np.float32)
+    expected = np.array([[0.25, 0.75, 0], [0, 1, 0], [1, 0, 0], [3 / 7, 1 / 7, 3 / 7]])
+    np.testing.assert_allclose(each.probabilities(y), expected, rtol=1e-6)
+
+
+# --- head, labels and loss --------------------------------------------------------------------------------------------
+
+HEAD = Dense(3, name="head")
+
+
+@pytest.mark.parametrize(
+    ("each", "layers", "trained"),
+    [
+        (CrossEntropy(), (Flatten(), HEAD), (Flatten(), HEAD)),
+        (CrossEntropy(), (Flatten(), HEAD, Softmax()), (Flatten(), HEAD)),
+        (CrossEntropy(), (Flatten(), Chain((HEAD, Softmax()))), (Flatten(), Chain((HEAD,)))),
+        (CrossEntropy(), (Conv2D(3), ReLU(), GlobalAvgPool2D()), (Conv2D(3), ReLU(), GlobalAvgPool2D())),
+        (BinaryCrossEntropy(), (Flatten(), HEAD, Sigmoid()), (Flatten(), HEAD)),
+        (MeanSquaredError(), (Flatten(), HEAD, Sigmoid()), (Flatten(), HEAD, Sigmoid())),
+        (HalfSquaredError(), (Flatten(), HEAD, Softmax()), (Flatten(), HEAD, Softmax())),
+    ],
+)
+def test_the_final_activation_that_the_loss_contains_is_left_to_it(
+    each: Loss, layers: tuple[Layer, ...], trained: tuple[Layer, ...]
+) -> None:
+    assert each.check_head(Chain(layers), (1, 4, 4), 3) == Chain(trained)
+
+
+def test_a_fused_softmax_leaves_the_names_of_all_weights_as_they_were() -> None:
+    model = Chain((Flatten(), Dense(5), Chain((ReLU(), Dense(3), Softmax()))))
+    trained = CrossEntropy().check_head(model, (1, 2, 2), 3)
+    assert dict(g.leaves(trained.parameters((1, 2, 2)))) == dict(g.leaves(model.parameters((1, 2, 2))))
+
+
+@pytest.mark.parametrize("labels", ["integer", "one-hot"])
+def test_two_classes_may_have_two_units_or_one_for_integer_labels(labels: str) -> None:
+    one, two = Chain((Flatten(), Dense(1), Sigmoid())), Chain((Flatten(), Dense(2)))
+    assert BinaryCrossEntropy().check_head(two, (1, 2, 2), 2, labels) == two
+    if labels == "integer":
+        assert BinaryCrossEntropy().check_head(one, (1, 2, 2), 2) == Chain((Flatten(), Dense(1)))
+    else:
+        with pytest.raises(ModelError, match=r"one-hot labels needs \(2,\)"):
+            BinaryCrossEntropy().check_head(one, (1, 2, 2), 2, labels)
+
+
+@pytest.mark.parametrize(
+    ("each", "layers", "message"),
+    [
+        (CrossEntropy(), (Flatten(), Dense(10)), r"layer dense1 \(Dense\).*\(10,\).*3 classes.*\(3,\).*3 units"),
+        (CrossEntropy(), (Flatten(), Chain((Dense(10, name="head"),))), r"layer chain1\.head \(Dense\)"),
+        (CrossEntropy(), (Conv2D(3),), r"layer conv1 \(Conv2D\).*\(3, 2, 2\).*\(3,\).*Flatten"),
+        (CrossEntropy(), (), r"model without layers gives images of shape \(1, 4, 4\)"),
+        (CrossEntropy(), (Flatten(), HEAD, ReLU()), r"layer relu1 \(ReLU\) bends.*Remove it"),
+        (CrossEntropy(), (Flatten(), HEAD, GELU()), r"layer gelu1 \(GELU\) bends"),
+        (CrossEntropy(), (Flatten(), HEAD, Sigmoid()), r"layer sigmoid1 \(Sigmoid\) bends"),
+        (CrossEntropy(), (Flatten(), HEAD, Softmax(), Softmax()), r"layer softmax1 \(Softmax\) bends"),
+        (CrossEntropy(), (Flatten(), HEAD, Softmax(), Flatten()), r"layer softmax1 \(Softmax\) bends"),
+        (CrossEntropy(), (Flatten(), HEAD, Tanh(), Reshape((3,))), r"layer tanh1 \(Tanh\) bends"),
+        (BinaryCrossEntropy(), (Flatten(), HEAD, Softmax()), r"layer softmax1 .* one Sigmoid may follow"),
+        (BinaryCrossEntropy(), (Flatten(), Dense(1), Sigmoid()), r"layer sigmoid1 .*\(1,\).*\(3,\)"),
+        (MeanSquaredError(), (Flatten(), Dense(1)), r"\(1,\); mse for 3 classes with integer labels needs \(3,\)"),
+        (HalfSquaredError(), (Dropout(0.5),), r"layer dropout1 .*\(1, 4, 4\)"),
+    ],
+)
+def test_a_mismatch_names_the_layer_both_shapes_and_the_remedy(
+    each: Loss, layers: tuple[Layer, ...], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        each.check_head(Chain(layers), (1, 4, 4), 3)
+
+
+def test_unknown_labels_and_targets_of_another_shape_are_errors() -> None:
+    with pytest.raises(ModelError, match="labels must be integer or one-hot; received 'soft'"):
+        CrossEntropy().check_head(Chain((HEAD,)), (4,), 3, "soft")
+    with pytest.raises(ModelError, match=r"Outputs of shape \(4, 6\).*targets of shape \(6, 4\)"):
+        MeanSquaredError().values(outputs(K), ONE_HOT.T)
+
+
+# --- by name ----------------------------------------------------------------------------------------------------------
+
+
+def test_losses_are_made_by_name() -> None:
+    assert {name: type(loss(name)) for name in LOSSES} == LOSSES
+    assert list(LOSSES) == ["cross-entropy", "binary-cross-entropy", "mse", "half-mse"]
+    assert loss("cross-entropy", label_smoothing=0.1) == SMOOTHED
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("crossentropy", {}, "none called 'crossentropy'. Did you mean cross-entropy"),
+        ("cross-entropy", {"smoothing": 0.1}, "loss.smoothing: cross-entropy has no such option. .*label_smoothing"),
+        ("mse", {"label_smoothing": 0.1}, "loss.label_smoothing: mse has no such option"),
+        ("cross-entropy", {"label_smoothing": 1.0}, "label_smoothing must be a number from 0 to below 1; received 1.0"),
+        ("cross-entropy", {"label_smoothing": "much"}, "received 'much'"),
+    ],
+)
+def test_an_unknown_name_option_or_value_is_an_error(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        loss(name, **options)

@@ -1,0 +1,118 @@
+"""Every named architecture: its published count, its round trip, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from firstlight import models
+from firstlight.errors import ModelError
+from firstlight.layers import Dense, Flatten, Softmax
+from firstlight.models import ARCHITECTURES, Chain, Model, build, default_shape, defaults
+
+COUNTS = [
+    ("mlp-128", (28, 28, 1), 101_770, 101_770),
+    ("mlp-128-64", (28, 28, 1), 109_386, 109_386),
+    ("lenet5", (28, 28, 1), 61_706, 61_706),
+    ("lenet5-dropout", (28, 28, 1), 61_706, 61_706),
+    ("lenet5-batchnorm", (28, 28, 1), 62_274, 61_990),
+    ("mnist-cnn", (28, 28, 1), 56_394, 56_394),
+    ("pyramid", (32, 32, 3), 404_010, 404_010),
+    ("pyramid", (32, 32, 1), 141_866, 141_866),
+    ("pyramid-regularised", (32, 32, 1), 142_762, 142_314),
+    ("vgg-small", (32, 32, 1), 552_298, 551_146),
+    ("vgg16", (32, 32, 3), 14_748_426, 14_748_298),
+    # 0.27 M in table 6 of He et al. 2015; each of the 688 normalised channels has two running statistics.
+    ("resnet20", (32, 32, 3), 269_722 + 2 * 688, 269_722),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "total", "trainable"), COUNTS)
+def test_parameters_are_the_published_ones(name: str, shape: tuple[int, int, int], total: int, trainable: int) -> None:
+    model = build(name, shape, 10)
+    assert (model.parameters, model.trainable) == (total, trainable)
+    assert sum(row.parameters for row in model.summary()) == total
+    assert sum(row.multiply_adds for row in model.summary()) == model.multiply_adds
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_json_gives_the_same_model_back(name: str) -> None:
+    model = build(name, *default_shape(name))
+    assert Model.from_json(json.loads(json.dumps(model.to_json()))) == model
+    assert model == build(name, model.input_shape, model.classes, model.options)
+    assert set(model.options) == set(defaults(name))
+
+
+def test_summary_walks_in_the_order_of_the_data() -> None:
+    rows = models.lenet5().summary()
+    assert [row.output_shape for row in rows if row.type in ("Conv2D", "Flatten")] == [
+        (28, 28, 6),
+        (10, 10, 16),
+        (1, 1, 120),
+        (120,),
+    ]
+    assert rows[0].multiply_adds == 28 * 28 * 6 * 25
+    assert rows[-1].name == "head"
+    residual = [row for row in models.resnet20().summary() if row.name.startswith("block2_1")]
+    assert residual[-1].name == "block2_1", "a residual's row follows its branches"
+    assert residual[-1].output_shape == (16, 16, 32)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("activation", "tanh", "Tanh"),
+        ("activation", "gelu", "GELU"),
+    ],
+)
+def test_options_change_the_layers(option: str, value: Any, expected: str) -> None:
+    model = build("mlp-500-250-100", (28, 28, 1), 10, {option: value})
+    assert [row.type for row in model.summary()].count(expected) == 3
+    assert model.options[option] == value
+
+
+def test_units_change_the_net() -> None:
+    assert build("mlp-128", (8, 8, 1), 10, {"units": [7, 5]}).parameters == 65 * 7 + 8 * 5 + 6 * 10
+    assert build("fashion-cnn", (28, 28, 1), 10, {"batch_norm": True, "dropout": 0.2, "l2": 1e-4}).parameters > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("lenet", {}, ["lenet", "lenet5"]),
+        ("lenet5", {"activaton": "relu"}, ["model.activaton", "activation"]),
+        ("lenet5", {"activation": "rleu"}, ["rleu", "relu"]),
+        ("lenet5", {"dropout": "much"}, ["model.dropout", "much"]),
+        ("mlp-128", {"units": "many"}, ["model.units", "many"]),
+        ("mlp-128", {"units": [0]}, ["units", "0"]),
+        ("lenet5", {"pooling": "min"}, ["pooling", "min"]),
+        ("vgg-small", {"dropout": [0.1]}, ["3 blocks", "1 rate"]),
+    ],
+)
+def test_what_a_model_does_not_know_is_named(name: str, options: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ModelError) as caught:
+        build(name, (28, 28, 1), 10, options)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_model_too_large_for_the_images_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"lenet5 does not fit images of 8×8×1"):
+        models.lenet5((8, 8, 1))
+
+
+def test_a_model_needs_sense() -> None:
+    with pytest.raises(ModelError, match="at least 2 classes"):
+        models.softmax_regression((8, 8, 1), classes=1)
+    with pytest.raises(ModelError, match="height, width, channels"):
+        models.softmax_regression((8, 8), classes=3)
+    with pytest.raises(ModelError, match="no description of a model"):
+        Model.from_json({"name": "x"})
+
+
+def test_a_model_may_be_given_layer_by_layer() -> None:
+    layers = [{"type": "Flatten"}, {"type": "Dense", "units": 4}, {"type": "Softmax"}]
+    model = models.custom(layers, (2, 2, 1), 4)
+    assert model.layers == Chain((Flatten(), Dense(4), Softmax()))
+    assert model.parameters == 20

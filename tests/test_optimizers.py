@@ -1,0 +1,212 @@
+"""Optimisers against scalar derivations written from the papers, number by number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firstlight.errors import ExperimentError
+from firstlight.optimizers import BLOCK, OPTIMIZERS, SGD, Adam, AdamW, Lagged, Optimizer, RMSprop, optimizer
+from firstlight.types import Array
+
+STEPS = 12
+RATES = [0.05 * 0.9**t for t in range(STEPS)]
+N = 7
+
+EVERY = [SGD(), SGD(momentum=0.9), SGD(momentum=0.8, nesterov=True), Adam(), AdamW(weight_decay=0.1), RMSprop()]
+every_optimizer = pytest.mark.parametrize("each", EVERY, ids=repr)
+
+
+def gradient(theta: Any, t: int) -> Any:
+    """A gradient that changes with the weights and the step."""
+    return 2 * theta - math.cos(t)
+
+
+def walked(each: Optimizer, theta: Array, steps: int = STEPS) -> tuple[Array, dict[str, Array]]:
+    theta = theta.copy()
+    state = each.state(len(theta), theta.dtype)
+    for t in range(steps):
+        each.step(theta, gradient(theta, t), state, RATES[t % STEPS])
+    return theta, state
+
+
+def start(dtype: Any = np.float64, n: int = N) -> Array:
+    return np.random.default_rng(0).standard_normal(n).astype(dtype)
+
+
+# Each is the paper's algorithm for one number, and returns the change of the weight for a stream of gradients.
+
+
+def sgd(momentum: float, nesterov: bool) -> Callable[[float], float]:
+    """Sutskever et al. 2013, in the form where the learning rate is outside of the velocity."""
+
+    def walk(theta: float) -> float:
+        velocity = 0.0
+        for t, lr in enumerate(RATES):
+            g = gradient(theta, t)
+            velocity = momentum * velocity + g
+            theta = theta - lr * (g + momentum * velocity) if nesterov else theta - lr * velocity
+        return theta
+
+    return walk
+
+
+def adam(decay: float) -> Callable[[float], float]:
+    """Kingma & Ba 2014, algorithm 1; Loshchilov & Hutter 2017, algorithm 2, for the decay."""
+
+    def walk(theta: float) -> float:
+        m = v = 0.0
+        for t, lr in enumerate(RATES, start=1):
+            g = gradient(theta, t - 1)
+            m = 0.9 * m + 0.1 * g
+            v = 0.999 * v + 0.001 * g**2
+            m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+            theta = theta - lr * decay * theta - lr * m_hat / (math.sqrt(v_hat) + 1e-8)
+        return theta
+
+    return walk
+
+
+def rmsprop(theta: float) -> float:
+    """Hinton 2012, lecture 6e."""
+    square = 0.0
+    for t, lr in enumerate(RATES):
+        g = gradient(theta, t)
+        square = 0.99 * square + 0.01 * g**2
+        theta -= lr * g / (math.sqrt(square) + 1e-8)
+    return theta
+
+
+PAPERS = [
+    sgd(0.0, nesterov=False),
+    sgd(0.9, nesterov=False),
+    sgd(0.8, nesterov=True),
+    adam(decay=0.0),
+    adam(decay=0.1),
+    rmsprop,
+]
+
+
+@pytest.mark.parametrize(("each", "paper"), list(zip(EVERY, PAPERS, strict=True)), ids=map(repr, EVERY))
+def test_steps_are_those_of_the_paper(each: Optimizer, paper: Callable[[float], float]) -> None:
+    theta, state = walked(each, start())
+    np.testing.assert_allclose(theta, [paper(float(value)) for value in start()], rtol=1e-12, atol=1e-14)
+    assert state["step"].tolist() == [STEPS]
+
+
+def test_the_lagged_update_starts_each_step_from_the_mix() -> None:
+    alpha, theta, previous = 0.3, 1.5, 1.5
+    for t, lr in enumerate(RATES):
+        mixed = (1 - alpha) * theta + alpha * previous
+        previous, theta = mixed, mixed - lr * gradient(mixed, t)
+    expected = (1 - alpha) * theta + alpha * previous
+    assert walked(Lagged(SGD(), alpha), np.array([1.5]))[0][0] == pytest.approx(expected, rel=1e-13)
+
+
+@every_optimizer
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lagged_by_nothing_is_the_inner_optimiser_to_the_last_bit(each: Optimizer, dtype: Any) -> None:
+    inner, state = walked(each, start(dtype))
+    lagged, lagged_state = walked(Lagged(each, 0.0), start(dtype))
+    assert inner.tobytes() == lagged.tobytes()
+    assert {k: v.tobytes() for k, v in state.items()} == {k: v.tobytes() for k, v in lagged_state.items()}
+
+
+@every_optimizer
+def test_lagged_by_all_learns_nothing(each: Optimizer) -> None:
+    assert walked(Lagged(each, 1.0), start())[0].tobytes() == start().tobytes()
+
+
+@every_optimizer
+@pytest.mark.parametrize("lag", [None, 0.4])
+def test_blocks_do_not_show(each: Optimizer, lag: float | None) -> None:
+    each = each if lag is None else Lagged(each, lag)
+    whole = walked(each, start(np.float32, 2 * BLOCK + 5), steps=3)[0]
+    for part in (slice(0, 3), slice(BLOCK - 2, BLOCK + 2), slice(2 * BLOCK + 1, None)):
+        piece = walked(each, start(np.float32, 2 * BLOCK + 5)[part], steps=3)[0]
+        assert piece.tobytes() == whole[part].tobytes()
+
+
+@every_optimizer
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_step_keeps_the_dtype_and_writes_only_where_it_should(each: Optimizer, dtype: Any) -> None:
+    theta = start(dtype)
+    state = each.state(N, dtype)
+    g = gradient(theta, 1)
+    g.flags.writeable = False
+    before = theta
+    each.step(theta, g, state, 0.1)
+    assert theta is before
+    assert theta.dtype == dtype
+    assert all(v.dtype == (np.int64 if k == "step" else dtype) for k, v in state.items())
+    assert all(v.shape == ((1,) if k == "step" else (N,)) for k, v in state.items())
+
+
+@every_optimizer
+def test_a_resumed_walk_is_the_same_to_the_last_bit(each: Optimizer) -> None:
+    whole, _ = walked(each, start())
+    theta, state = walked(each, start(), steps=5)
+    copies = {name: array.copy() for name, array in state.items()}
+    for t in range(5, STEPS):
+        each.step(theta, gradient(theta, t), copies, RATES[t])
+    assert theta.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("each", [SGD(momentum=0.5), Adam(), RMSprop(rho=0.5)], ids=repr)
+def test_means_of_vanished_gradients_never_become_denormal(each: Optimizer) -> None:
+    theta = np.ones(3, np.float32)
+    state = each.state(3)
+    for t in range(2000):
+        each.step(theta, np.array([1, -1e-10, 0], np.float32) * (t == 0), state, 1e-3)
+        for name in each.moments:
+            moment = np.abs(state[name])
+            assert ((moment == 0) | (moment >= np.finfo(np.float32).tiny)).all()
+
+
+@every_optimizer
+def test_it_finds_the_minimum_of_a_bowl(each: Optimizer) -> None:
+    theta = start()
+    state = each.state(N, theta.dtype)
+    for t in range(400):
+        each.step(theta, 2 * theta, state, 0.05 * 0.98**t)
+    assert np.abs(theta).max() < 0.02
+
+
+def test_optimisers_are_made_by_name() -> None:
+    assert {name: type(optimizer(name)) for name in OPTIMIZERS} == OPTIMIZERS
+    assert optimizer("sgd", lr=0.1, momentum=0.9, nesterov=True) == SGD(0.1, 0.9, True)
+    assert replace(AdamW(), weight_decay=0.5) == optimizer("adamw", weight_decay=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("adm", {}, "none called 'adm'. Did you mean adam"),
+        ("adam", {"beta": 0.5}, "optimizer.beta: adam has no such option. Did you mean beta"),
+        ("sgd", {"lr": 0}, "optimizer.lr must be a number above 0; received 0"),
+        ("sgd", {"lr": math.nan}, "optimizer.lr must be a number above 0; received nan"),
+        ("sgd", {"lr": "fast"}, "optimizer.lr must be a number above 0; received 'fast'"),
+        ("sgd", {"momentum": 1}, "optimizer.momentum must be a number from 0 to below 1"),
+        ("sgd", {"nesterov": True}, "true only with momentum; received True with momentum 0.0"),
+        ("sgd", {"nesterov": "yes", "momentum": 0.5}, "nesterov must be true or false"),
+        ("adam", {"beta1": 1.0}, "optimizer.beta1"),
+        ("adam", {"beta2": -0.1}, "optimizer.beta2"),
+        ("adam", {"epsilon": 0}, "optimizer.epsilon must be a number above 0"),
+        ("adamw", {"weight_decay": -1}, "optimizer.weight_decay must be a number from 0"),
+        ("adamw", {"lr": -1}, "optimizer.lr"),
+        ("rmsprop", {"rho": 1.5}, "optimizer.rho"),
+    ],
+)
+def test_an_unknown_name_option_or_value_is_an_error(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        optimizer(name, **options)
+
+
+def test_a_lag_lies_between_nothing_and_all() -> None:
+    with pytest.raises(ExperimentError, match=r"optimizer\.alpha must be a number from 0 to 1; received 1.5"):
+        Lagged(SGD(), 1.5)
