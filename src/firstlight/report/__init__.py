@@ -1,0 +1,45 @@
+"""The report: run folders in, one self-contained page out. Works with no engine and no network.
+
+The way of a report: `RunFolder` -> `record` -> `sections` or `comparison` (the content) -> `html`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from firstlight.files import write_text
+from firstlight.runs import REPORT, RunFolder
+
+__all__ = ["render", "render_comparison", "write", "write_comparison"]
+
+
+def render(run: RunFolder) -> str:
+    """The report of one run as a page of HTML. Raises RunError where the run has no result yet."""
+    from firstlight.report.html import page  # the drawing libraries are loaded only now
+    from firstlight.report.record import read
+    from firstlight.report.sections import document
+
+    return page(document(read(run)))
+
+
+def write(run: RunFolder) -> Path:
+    """Write the run's report into its folder and return the path."""
+    path = run.path / REPORT
+    write_text(path, render(run))
+    return path
+
+
+def render_comparison(runs: Sequence[RunFolder], title: str, folder: Path = Path()) -> str:
+    """The comparison of several runs as a page of HTML that will lie in `folder`; its links are relative to that."""
+    from firstlight.report.comparison import document
+    from firstlight.report.html import page
+    from firstlight.report.record import read
+
+    return page(document([read(run) for run in runs], title, folder))
+
+
+def write_comparison(runs: Sequence[RunFolder], title: str, path: Path) -> Path:
+    """Write the comparison to `path` and return it. Runs that have a report of their own are linked."""
+    write_text(path, render_comparison(runs, title, path.parent))
+    return path

@@ -1,0 +1,257 @@
+"""The sentences of a report: verdicts, and captions that say what to look for, computed from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from firstlight.evaluation import ClassScore, Evaluation
+from firstlight.report.numbers import THIN, accuracy, count, counted, decimal, interval, listed, percent, points
+from firstlight.report.record import RunRecord
+from firstlight.types import Predictions
+
+CLASSIFICATION = (
+    "Precision: of the images taken for this class, the share that belongs to it. Recall: of the images of this class, "
+    "the share that was recognised. F1 is their harmonic mean, support the number of test images. "
+    "The macro average counts each class the same, the weighted one by its support."
+)
+REPRODUCE = (
+    "The same seed gives bit-identical weights on the same machine with the same number of threads; "
+    "elsewhere the last digits may differ."
+)
+
+
+def verdict(record: RunRecord) -> str:
+    """The outcome of a run in two sentences."""
+    test = record.test
+    support = test.confusion.sum(axis=1)
+    if test.correct == test.images:
+        said = f"{record.model} is right on all {count(test.images)} test images."
+    else:
+        said = f"{record.model} is right on {count(test.correct)} of {count(test.images)} test images."
+    leaked = record.checks.across.get(("train", "test"), 0)
+    new = f"{count(leaked)} of them are also among its training images" if leaked else "It had never seen them"
+    return (
+        f"{said} {new}; always answering “{test.class_names[int(support.argmax())]}”, the most "
+        f"frequent class, would be right on {percent(int(support.max()) / test.images)}."
+    )
+
+
+def epochs(record: RunRecord) -> str:
+    """How many epochs were run, of how many, and which was best."""
+    best = "" if record.best_epoch is None else f", best {record.best_epoch}"
+    ended = "" if record.status == "finished" else f", {record.status}"
+    return f"{record.epochs_run} of {record.epochs_asked}{best}{ended}"
+
+
+def class_counts(record: RunRecord) -> str:
+    """What the histograms show."""
+    train = np.array(next(iter(record.counts.values())))
+    smallest, largest = record.class_names[int(train.argmin())], record.class_names[int(train.argmax())]
+    if train.max() <= 1.2 * max(1, train.min()):
+        return "Images per class in each split. The classes are about equally frequent."
+    return (
+        f"Images per class in each split. The rarest class is {smallest} ({count(int(train.min()))} to learn from), "
+        f"the most frequent {largest} ({count(int(train.max()))})."
+    )
+
+
+def model(record: RunRecord) -> str:
+    """Where the model's parameters and its work lie."""
+    text = "Shapes are those of one image. A multiply-add is one multiplication with its addition, for one image."
+    total, work = record.parameters(), record.multiply_adds
+    if len(record.layers) < 2 or not total or not work:
+        return text
+    heavy = max(record.layers, key=lambda layer: layer.parameters)
+    busy = max(record.layers, key=lambda layer: layer.multiply_adds)
+    joint = " and" if busy is heavy else f"; {busy.name}"
+    return (
+        f"{heavy.name} holds {percent(heavy.parameters / total, 0)} of the parameters{joint} does "
+        f"{percent(busy.multiply_adds / work, 0)} of the work. {text}"
+    )
+
+
+def learning(record: RunRecord) -> str:
+    """What the curves show: the best epoch, and how far train runs ahead of validation."""
+    history, best = record.history, record.best_epoch
+    if record.epochs_run < 2:
+        return "After a single epoch there is a point, not yet a curve."
+    if "val_loss" not in history:
+        return "There was no validation split, so these curves tell nothing of unseen images."
+    parts = []
+    if best is not None and best <= len(history["val_loss"]):
+        loss, share = history["val_loss"][best - 1], history["val_accuracy"][best - 1]
+        parts.append(f"At the best epoch, {best}, validation loss is {decimal(loss)} and accuracy {percent(share)}.")
+    gap = float(history["accuracy"][-1] - history["val_accuracy"][-1])
+    after = history["val_loss"][int(np.nanargmin(history["val_loss"])) :]
+    if len(after) > 2 and after[-1] > 1.05 * after[0]:
+        parts.append(
+            f"Validation loss was lowest at epoch {len(history['val_loss']) - len(after) + 1} and rose afterwards "
+            "while training went on: the model began to learn its training images by heart."
+        )
+    elif gap > 0.02:
+        parts.append(f"At the end, train accuracy is {points(gap)} ahead of validation: some overfitting.")
+    elif gap < -0.005:
+        parts.append(
+            "Validation is ahead of train: the train columns are averages over the epoch, "
+            "with any dropout and augmentation switched on."
+        )
+    else:
+        parts.append("Train and validation stay together to the end: little overfitting.")
+    return " ".join(parts)
+
+
+def confusion(test: Evaluation) -> str:
+    """The pairs of classes that are confused most, and how to read the matrix."""
+    others = [f"{t} for {p} ({count(n)} of {count(support)})" for t, p, n, support in _confused(test)[1:3]]
+    rest = f" Next: {listed(others)}." if others else ""
+    return (
+        f"{most_confused(test)}{rest} Rows are the true classes, columns the predicted ones; "
+        "the colour is the share of the row, with mistakes in their own hue."
+    )
+
+
+def most_confused(test: Evaluation) -> str:
+    """The pair of classes that is confused most."""
+    pairs = _confused(test)
+    if not pairs:
+        return "No test image was mistaken."
+    true, predicted, n, support = pairs[0]
+    return f"{true} is most often taken for {predicted}: {count(n)} of {count(support)}."
+
+
+def _confused(test: Evaluation) -> list[tuple[str, str, int, int]]:
+    """The pairs of true and predicted class that occur, the most frequent first, with their number and the support."""
+    off = test.confusion.copy()
+    np.fill_diagonal(off, 0)
+    support = test.confusion.sum(axis=1)
+    order = sorted(np.argwhere(off).tolist(), key=lambda pair: -off[pair[0], pair[1]])
+    names = test.class_names
+    return [(names[t], names[p], int(off[t, p]), int(support[t])) for t, p in order]
+
+
+def per_class(test: Evaluation) -> str:
+    """The easiest and the hardest class."""
+    known = [s for s in test.classes if s.accuracy is not None]
+    hardest = min(known, key=lambda s: s.accuracy or 0)
+    easiest = max(known, key=lambda s: s.accuracy or 0)
+    equal = sum(s.accuracy == easiest.accuracy for s in known)
+    if hardest.accuracy == easiest.accuracy:
+        said = f"Every class reaches {percent(hardest.accuracy)}."
+    elif equal > 1:
+        said = f"Hardest is {_scored(hardest)}; {counted(equal, 'class')} reach {percent(easiest.accuracy)}."
+    else:
+        said = f"Hardest is {_scored(hardest)}, easiest {_scored(easiest)}."
+    return (
+        f"{said} Whiskers are 95{THIN}% intervals: classes whose whiskers overlap far may well be equally hard. "
+        f"The dashed line is the accuracy over all images, {percent(test.accuracy)}."
+    )
+
+
+def _scored(score: ClassScore) -> str:
+    return f"{score.name} with {percent(score.accuracy)} ({interval(score.accuracy_interval)})"
+
+
+def reliability(test: Evaluation) -> str:
+    """Whether the model's confidence can be believed."""
+    confidence = sum(b.images * (b.confidence or 0) for b in test.bins) / test.images
+    gap = confidence - test.accuracy
+    means = f"its mean confidence is {percent(confidence)}, its accuracy {percent(test.accuracy)}"
+    if abs(gap) < 0.01:
+        said = f"The model is about as sure as it is right: {means}."
+    else:
+        said = f"The model is {'over' if gap > 0 else 'under'}confident: {means}."
+    return (
+        f"{said} Points below the diagonal are answers given too boldly, points above it too timidly; a larger point "
+        f"stands for more images. The expected calibration error over {len(test.bins)} bins is "
+        f"{percent(test.calibration_error)}."
+    )
+
+
+def answers(right: int, shown: int) -> str:
+    """What the grid of answers shows."""
+    drawn = f"{counted(shown, 'test image')} drawn at random, with the model’s answer and its confidence"
+    if right == shown:
+        return f"{drawn}: all are right."
+    wrong = count(shown - right)
+    return f"{drawn}: {count(right)} right (✓) and {wrong} wrong (✗, in a dashed frame, the true class below)."
+
+
+def mistakes(shown: int, total: int, confidence: float) -> str:
+    """What the most confident mistakes are good for."""
+    return (
+        f"The {count(shown)} surest of {counted(total, 'mistake')}, from {percent(confidence, 0)} confidence down. "
+        "Look for labels that are wrong, images that a person could not tell either, and what they have in common."
+    )
+
+
+def comparison_verdict(runs: Mapping[str, RunRecord]) -> str:
+    """The outcome of a comparison: the best by validation, and how far ahead of the next."""
+    (name, best), *others = runs.items()
+    said = f"Of {counted(len(runs), 'run')}, {name} is the best by validation" if others else f"{name} stands alone"
+    on_test = f"on {counted(best.test.images, 'test image')} it is right on {accuracy(best.test)}"
+    if not others:
+        return f"{said}: {on_test}."
+    second, other = others[0]
+    if best.test.accuracy_interval[0] > other.test.accuracy_interval[1]:
+        judged = "clearly less"
+    elif best.test.accuracy_interval[1] < other.test.accuracy_interval[0]:
+        judged = "clearly more, yet the choice is made by validation"
+    else:
+        judged = "their intervals overlap, so the difference may be chance"
+    return f"{said}; {on_test}. {second}, next by validation, reaches {percent(other.test.accuracy)}: {judged}."
+
+
+def precision(runs: Mapping[str, RunRecord]) -> str:
+    """What a difference between runs means, and what the paired answers add to the intervals."""
+    widths = [high - low for low, high in (record.test.accuracy_interval for record in runs.values())]
+    text = (
+        f"The intervals reach about {points(max(widths) / 2)} to either side. A difference smaller than that may be "
+        "chance: other test images, or another seed, could turn it round."
+    )
+    if len(runs) < 2:
+        return text
+    (first, best), (second, other) = list(runs.items())[:2]
+    paired = discordant(best.predictions, other.predictions)
+    if paired is None:
+        return text
+    return (
+        f"{text} Image by image, {first} alone of the two best is right on {count(paired[0])} and {second} alone on "
+        f"{count(paired[1])}: only these images tell the two apart."
+    )
+
+
+def discordant(a: Predictions, b: Predictions) -> tuple[int, int] | None:
+    """On how many images only `a`, and only `b`, is right; None where they answered different images."""
+    first, second = np.argsort(a.ids), np.argsort(b.ids)
+    if not np.array_equal(a.ids[first], b.ids[second]):
+        return None
+    right, other = a.correct[first], b.correct[second]
+    return int((right & ~other).sum()), int((~right & other).sum())
+
+
+def per_class_comparison(tests: Mapping[str, Evaluation]) -> str:
+    """The class on which the runs differ most."""
+    names = next(iter(tests.values())).class_names
+    table = np.array([[s.accuracy or 0.0 for s in test.classes] for test in tests.values()])
+    spread = table.max(axis=0) - table.min(axis=0)
+    k = int(spread.argmax())
+    if len(tests) < 2 or not spread[k]:
+        return "The accuracy of each class."
+    runs = list(tests)
+    low, high = int(table[:, k].argmin()), int(table[:, k].argmax())
+    return (
+        f"The runs differ most on {names[k]}: from {percent(float(table[low, k]))} ({runs[low]}) "
+        f"to {percent(float(table[high, k]))} ({runs[high]}). "
+        "A class where all marks lie far to the left is hard for every model; look at its images and labels."
+    )
+
+
+def still_wrong(shown: int, total: int, name: str) -> str:
+    """What the best model's mistakes are good for."""
+    which = "The" if shown == total else f"{count(shown)} of the"
+    return (
+        f"{which} {counted(total, 'test image')} that {name}, the best by validation, still gets wrong, the surest "
+        "first. Where every other run is right, the fault is the model’s; where all are wrong, doubt the label too."
+    )

@@ -1,0 +1,232 @@
+"""The charts of one run, from plain arrays: each function returns a Vega-Lite specification.
+
+Train is dashed and mistakes have their own hue: nothing rests on telling two colours apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import numpy as np
+
+from firstlight.evaluation import ClassScore, ReliabilityBin, wilson_interval
+from firstlight.report.drawing import (
+    NUMBER,
+    SERIES,
+    SHARE,
+    Values,
+    class_axis,
+    data,
+    epoch_axis,
+    epoch_range,
+    finish,
+    plain,
+)
+from firstlight.report.numbers import interval, percent
+from firstlight.types import Array, Json
+
+HEIGHT = 240  # of the curves, in CSS pixels
+COUNTS_UP_TO = 12  # classes: a larger confusion matrix shows its counts on hover only
+
+
+def curves(
+    columns: Mapping[str, Array], train: str, validation: str, title: str, best: int | None, share: bool = False
+) -> Json:
+    """Two columns of the history over the epochs, the best epoch marked; hover reads both.
+
+    Where there was no validation, the history lacks its column, and train stands alone.
+    """
+    names = {"train": train, "validation": validation}
+    shown = {name: plain(columns[column]) for name, column in names.items() if column in columns}
+    rows = [{"epoch": e, **{n: v[i] for n, v in shown.items()}} for i, e in enumerate(plain(columns["epoch"]))]
+    domain = epoch_range(rows)
+    x = epoch_axis(domain)
+    lines = (
+        alt.Chart(data(rows))
+        .transform_fold([*shown], as_=["split", "value"])
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=SHARE if share else NUMBER),
+            color=alt.Color("split:N", scale=alt.Scale(domain=[*names], range=[SERIES[1], SERIES[0]])),
+            strokeDash=alt.StrokeDash("split:N", scale=alt.Scale(domain=[*names], range=[[5, 3], [1, 0]])),
+        )
+    )
+    layers = [lines.mark_line(strokeWidth=2)]
+    if len(rows) == 1:
+        layers.append(lines.mark_point(filled=True, size=60))
+    if best is not None:
+        layers += _best(best, domain, at_foot=share)
+    layers.append(_hover(rows, x, [*shown], ".2%" if share else ".4f"))
+    return finish(alt.layer(*layers), height=HEIGHT)
+
+
+def histogram(class_names: Sequence[str], counts: Sequence[int], title: str) -> Json:
+    """Images per class, a bar each."""
+    rows = [{"class": name, "images": int(n)} for name, n in zip(class_names, counts, strict=True)]
+    chart = (
+        alt.Chart(data(rows))
+        .mark_bar(opacity=0.75)
+        .encode(
+            x=alt.X("images:Q", title=title, axis=alt.Axis(tickCount=3, format=",d", tickMinStep=1)),
+            y=class_axis(class_names),
+            tooltip=["class:N", alt.Tooltip("images:Q", format=",d")],
+        )
+    )
+    return finish(chart, height={"step": 18})
+
+
+def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) -> Json:
+    """The confusion matrix: rows true, columns predicted; the colour is the share of the row, blue where right.
+
+    A small one leaves out the counts.
+    """
+    support = matrix.sum(axis=1)
+    rows = [
+        {
+            "true": class_names[t],
+            "predicted": class_names[p],
+            "images": int(matrix[t, p]),
+            "share": float(matrix[t, p] / support[t]),
+            "right": bool(t == p),
+        }
+        for t, p in np.argwhere(matrix)
+    ]
+    classes = len(class_names)
+    scale = alt.Scale(domain=list(class_names), paddingInner=0.03, paddingOuter=0)
+    slanted = classes > COUNTS_UP_TO or max(map(len, class_names)) > 3
+    across = alt.Axis(orient="top", labelAngle=-45 if slanted else 0, labelLimit=90, domain=False, ticks=False)
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X("predicted:N", title="predicted class", scale=scale, axis=across),
+        y=alt.Y("true:N", title="true class", scale=scale, axis=alt.Axis(labelLimit=110, domain=False, ticks=False)),
+        tooltip=[
+            alt.Tooltip("true:N", title="true class"),
+            alt.Tooltip("predicted:N", title="predicted class"),
+            alt.Tooltip("images:Q", format=",d"),
+            alt.Tooltip("share:Q", title="share of the true class", format=".1%"),
+        ],
+    )
+    cells = base.mark_rect().encode(
+        fill=alt.Fill(
+            "right:N", legend=None, scale=alt.Scale(domain=[True, False], range=["var(--hit)", "var(--miss)"])
+        ),
+        fillOpacity=alt.FillOpacity(
+            "share:Q", legend=None, scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.04, 1])
+        ),
+    )
+    layers = [cells]
+    if not small and classes <= COUNTS_UP_TO:
+        numbers = base.encode(text=alt.Text("images:Q", format=",d"))
+        layers.append(numbers.transform_filter("datum.share <= 0.7").mark_text())
+        layers.append(numbers.transform_filter("datum.share > 0.7").mark_text(color="var(--on-hit)"))
+    spec = finish(alt.layer(*layers), height=classes * side(classes, small))
+    spec["view"] = {"fill": "var(--wash)", "stroke": None}
+    return spec
+
+
+def confusion_width(class_names: Sequence[str]) -> int:
+    """The width at which the cells of a confusion matrix are about square."""
+    labels = min(110, 7 * max(map(len, class_names)))
+    return max(300, len(class_names) * side(len(class_names)) + labels + 30)
+
+
+def side(classes: int, small: bool = False) -> int:
+    """The side of a cell of a confusion matrix, in CSS pixels."""
+    if small:
+        return max(3, min(22, 230 // classes))
+    return 42 if classes <= COUNTS_UP_TO else max(5, min(24, 600 // classes))
+
+
+def class_bars(scores: Sequence[ClassScore], overall: float) -> Json:
+    """The accuracy of each class with its interval, the best first; a line marks the accuracy over all images."""
+    ranked = sorted((s for s in scores if s.accuracy is not None), key=lambda s: -(s.accuracy or 0))
+    rows = [
+        {
+            "class": s.name,
+            "accuracy": s.accuracy,
+            "low": s.accuracy_interval[0] if s.accuracy_interval else None,
+            "high": s.accuracy_interval[1] if s.accuracy_interval else None,
+            "shown": percent(s.accuracy),
+            "interval": interval(s.accuracy_interval),
+            "images": s.support,
+        }
+        for s in ranked
+    ]
+    base = alt.Chart(data(rows)).encode(
+        y=class_axis([s.name for s in ranked]),
+        tooltip=[
+            "class:N",
+            alt.Tooltip("shown:N", title="accuracy"),
+            alt.Tooltip("interval:N", title="95\u202f% interval"),
+            alt.Tooltip("images:Q", format=",d"),
+        ],
+    )
+    x = alt.X("accuracy:Q", title="accuracy (recall)", scale=alt.Scale(domain=[0, 1]), axis=SHARE)
+    bars = base.mark_bar(opacity=0.75, height={"band": 0.72}).encode(x=x)
+    whiskers = base.mark_rule(strokeWidth=2, color="var(--ink)").encode(x=alt.X("low:Q"), x2="high:Q")
+    numbers = base.mark_text(align="left", dx=8).encode(x=alt.datum(1), text="shown:N")
+    line = (
+        alt.Chart(data([{"overall": overall}]))
+        .mark_rule(strokeDash=[3, 3])
+        .encode(x="overall:Q", tooltip=[alt.Tooltip("overall:Q", title="accuracy over all images", format=".1%")])
+    )
+    spec = finish(alt.layer(bars, line, whiskers, numbers), height={"step": 22})
+    spec["padding"] = {"left": 4, "top": 4, "bottom": 4, "right": 58}
+    return spec
+
+
+def reliability(bins: Sequence[ReliabilityBin]) -> Json:
+    """Accuracy against confidence, a point a bin with its interval; on the diagonal, confidence can be believed."""
+    rows: Values = []
+    for b in bins:
+        if b.accuracy is None:
+            continue
+        low, high = wilson_interval(round(b.accuracy * b.images), b.images)
+        rows.append({"confidence": b.confidence, "accuracy": b.accuracy, "low": low, "high": high, "images": b.images})
+    unit = alt.Scale(domain=[0, 1])
+    diagonal = alt.Chart(data([{"x": 0, "y": 0}, {"x": 1, "y": 1}])).mark_line(
+        strokeDash=[3, 3], color="var(--muted)", strokeWidth=1
+    )
+    diagonal = diagonal.encode(x=alt.X("x:Q"), y=alt.Y("y:Q"))
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X("confidence:Q", title="mean confidence", scale=unit, axis=SHARE),
+        tooltip=[
+            alt.Tooltip("confidence:Q", format=".1%"),
+            alt.Tooltip("accuracy:Q", format=".1%"),
+            alt.Tooltip("images:Q", format=",d"),
+        ],
+    )
+    whiskers = base.mark_rule(color=SERIES[0]).encode(y="low:Q", y2="high:Q")
+    size = alt.Size("images:Q", legend=None, scale=alt.Scale(range=[30, 320], zero=True))
+    dots = base.mark_point(filled=True, opacity=1, color=SERIES[0]).encode(
+        y=alt.Y("accuracy:Q", title="accuracy", scale=unit, axis=SHARE), size=size
+    )
+    return finish(alt.layer(dots, diagonal, whiskers, dots), height=320)
+
+
+def _best(best: int, domain: Sequence[float], at_foot: bool) -> list[alt.Chart]:
+    """A line at the best epoch with its name, where the curve of a loss or of an accuracy leaves room."""
+    base = alt.Chart(data([{"epoch": best, "label": f"best: epoch {best}"}])).encode(x=epoch_axis(domain))
+    late = best > sum(domain) / 2
+    label = base.mark_text(
+        align="right" if late else "left",
+        dx=-5 if late else 5,
+        baseline="bottom" if at_foot else "top",
+        color="var(--muted)",
+    )
+    return [base.mark_rule(strokeDash=[2, 2]), label.encode(y=alt.value(HEIGHT - 3 if at_foot else 2), text="label:N")]
+
+
+def _hover(rows: Values, x: alt.X, names: Sequence[str], form: str) -> alt.Chart:
+    """An upright line under the pointer, which tells every value at its epoch."""
+    near = alt.selection_point(name="hover", on="pointerover", nearest=True, fields=["epoch"], empty=False)
+    return (
+        alt.Chart(data(rows), name="hovered")
+        .mark_rule(strokeWidth=1)
+        .encode(
+            x=x,
+            opacity=alt.condition(near, alt.value(0.6), alt.value(0)),
+            tooltip=["epoch:Q", *(alt.Tooltip(f"{name}:Q", format=form) for name in names)],
+        )
+        .add_params(near)
+    )

@@ -1,0 +1,157 @@
+"""What a report says, apart from how it looks: a document of sections of blocks, which any renderer can draw.
+
+Texts are plain and never markup; a renderer escapes them. Pictures are arrays and charts are Vega-Lite specifications.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from firstlight.types import Array, Json
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading inside a section."""
+
+    kind: ClassVar[str] = "heading"
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; a "note" is worth knowing, a "warning" changes how far the numbers can be trusted."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+    tone: Literal["plain", "note", "warning"] = "plain"
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number to be seen from afar: its label, the number as shown, and what stands small beside it."""
+
+    label: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A row of numbers to be seen from afar."""
+
+    kind: ClassVar[str] = "numbers"
+    items: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cell that leads elsewhere; `target` is a relative path with forward slashes."""
+
+    text: str
+    target: str
+
+
+Cell = str | Link
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under column titles; without titles, the first column names the row.
+
+    right      indices of the columns that hold numbers
+    strong     indices of the rows that stand out, such as a total or the best
+    """
+
+    kind: ClassVar[str] = "table"
+    rows: tuple[tuple[Cell, ...], ...]
+    titles: tuple[str, ...] = ()
+    right: frozenset[int] = frozenset()
+    strong: frozenset[int] = frozenset()
+    caption: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A Vega-Lite specification whose width is the container's.
+
+    description  what the chart shows, for those who do not see it
+    width        the greatest width at which it reads well, in CSS pixels
+    """
+
+    kind: ClassVar[str] = "chart"
+    spec: Json
+    description: str
+    caption: str = ""
+    width: int = 720
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image uint8 (H, W, C) with a line under it, such as its class, and a smaller second line.
+
+    right  True or False where the picture shows an answer that was right or wrong, else None
+    """
+
+    pixels: Array
+    text: str
+    detail: str = ""
+    right: bool | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageGrid:
+    """Small pictures in rows of `columns`, fewer where the page is narrow."""
+
+    kind: ClassVar[str] = "grid"
+    pictures: tuple[Picture, ...]
+    columns: int
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A file or command to copy; `folded` where a page may hide it until asked."""
+
+    kind: ClassVar[str] = "code"
+    text: str
+    title: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """Blocks side by side, one below the other where the page is narrow, with one caption for all."""
+
+    kind: ClassVar[str] = "beside"
+    blocks: tuple[Block, ...]
+    caption: str = ""
+
+
+Block = Heading | Text | Numbers | Table | Chart | ImageGrid | Code | Beside
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A titled part of the document; `anchor` names it in the page's address."""
+
+    title: str
+    anchor: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A whole report.
+
+    kind_of   what this is, in a few words above the title
+    verdict   the outcome in one or two sentences
+    """
+
+    kind_of: str
+    title: str
+    subtitle: str
+    verdict: str
+    numbers: Numbers
+    sections: tuple[Section, ...]

@@ -1,0 +1,77 @@
+"""The content as one page of HTML that needs no other file and no network.
+
+Every text is escaped by the template; every chart stands there as a static drawing, which the script replaces with a
+live one. The page forbids itself any request, by its content security policy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from firstlight.report import drawing
+from firstlight.report.content import Beside, Block, Chart, Document
+from firstlight.report.images import data_uri, shown_size
+from firstlight.report.numbers import LOCALE
+
+HERE = Path(__file__).parent
+
+
+def page(document: Document) -> str:
+    """The document as a page."""
+    blocks = [block for section in document.sections for block in section.blocks]
+    drawn = [chart for block in blocks for chart in _charts(block)]
+    place = {id(chart): n for n, chart in enumerate(drawn)}
+    filters: dict[str, Callable[..., Any]] = {
+        "data_uri": data_uri,
+        "shown_size": shown_size,
+        "number": lambda chart: place[id(chart)],
+        "drawing": lambda chart: _drawing(chart, place[id(chart)]),
+    }
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(filters)
+    return environment.get_template("page.html.j2").render(
+        document=document,
+        version=version("firstlight"),
+        specs=embedded([chart.spec for chart in drawn]),
+        locale=embedded(LOCALE),
+        style=Markup(_asset("style.css")),
+        library=Markup(script(drawing.javascript())) if drawn else None,
+        script=Markup(script(_asset("page.js"))),
+    )
+
+
+def embedded(value: object) -> Markup:
+    """JSON that can stand inside a script element whatever its strings hold."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def script(code: str) -> str:
+    """JavaScript of ours or of a library that can stand inside a script element: nothing in it may close that."""
+    return re.sub(r"<(/script|!--)", r"\\x3c\1", code, flags=re.IGNORECASE)
+
+
+def _charts(block: Block) -> list[Chart]:
+    if isinstance(block, Beside):
+        return [chart for inner in block.blocks for chart in _charts(inner)]
+    return [block] if isinstance(block, Chart) else []
+
+
+def _drawing(chart: Chart, n: int) -> Markup:
+    """The static drawing; names inside it are made unique in the page."""
+    svg = drawing.svg(chart.spec, chart.width)
+    return Markup(re.sub(r'(id="|url\(#)', rf"\1chart-{n}-", svg))
+
+
+def _asset(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,99 @@
+"""What a reader must know before believing the numbers: how they came about, and what may flatter them."""
+
+from __future__ import annotations
+
+from firstlight.report.content import Text
+from firstlight.report.numbers import THIN, count, counted, listed, percent, points
+from firstlight.report.record import RunRecord
+
+NAMED = 3  # at most so many files are named one by one
+
+
+def notes(record: RunRecord) -> tuple[Text, ...]:
+    """The warnings first, then how the split and the selection were made."""
+    warnings = [Text(text, tone="warning") for text in [*_ending(record), *_leaks(record), *_files(record)]]
+    return (*warnings, *(Text(text, tone="note") for text in [*_method(record), *_precision(record)]))
+
+
+def _ending(record: RunRecord) -> list[str]:
+    if record.status != "interrupted":
+        return []
+    return [
+        f"The run was interrupted after {counted(record.epochs_run, 'epoch')} of {record.epochs_asked}. "
+        "The numbers are those of what it had learnt by then."
+    ]
+
+
+def _leaks(record: RunRecord) -> list[str]:
+    checks = record.checks
+    texts = []
+    for (first, second), n in checks.across.items():
+        if n:
+            verb = "is" if n == 1 else "are"
+            harm = "The test accuracy may be flattered." if "test" in (first, second) else "Selection may be flattered."
+            texts.append(
+                f"{counted(n, 'image')} of the {second} split {verb} also in the {first} split, pixel for pixel. {harm}"
+            )
+    within = {split: n for split, n in checks.within.items() if n}
+    if within:
+        found = listed([f"{count(n)} in {split}" for split, n in within.items()])
+        texts.append(f"Some images occur more than once in their own split: {found}.")
+    if checks.conflicting:
+        verb = "occurs" if checks.conflicting == 1 else "occur"
+        texts.append(f"{counted(checks.conflicting, 'image')} {verb} again with a different label.")
+    return texts
+
+
+def _files(record: RunRecord) -> list[str]:
+    texts = []
+    unverified, aside = record.unverified_files, record.set_aside
+    if unverified:
+        texts.append(
+            f"Not verified: {_named(unverified)}. The checksum is not the published one, "
+            "so these may not be the images that others mean by this name."
+        )
+    if aside:
+        reasons = [f"{path} ({reason})" for path, reason in aside.items()]
+        texts.append(f"{counted(len(aside), 'file')} could not be read and had to be set aside: {_named(reasons)}.")
+    return texts
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return listed([*names[:NAMED], f"{counted(more, 'other')}"] if more > 0 else names)
+
+
+def _method(record: RunRecord) -> list[str]:
+    texts = []
+    if record.how_split:
+        texts.append(f"The split: {record.how_split.rstrip('.')}.")
+    if record.validation is not None and record.best_epoch is not None and record.restored_best:
+        texts.append(
+            f"Selection was by validation: the weights are those of epoch {record.best_epoch}, the best by "
+            f"{record.monitor}. The test images were read once, after that choice."
+        )
+    else:
+        texts.append("The weights are those of the last epoch. The test images were read once, after training.")
+    if record.status == "stopped early":
+        texts.append(
+            f"Training stopped early, after {counted(record.epochs_run, 'epoch')} of {record.epochs_asked}: "
+            "validation no longer improved."
+        )
+    return texts
+
+
+def _precision(record: RunRecord) -> list[str]:
+    low, high = record.test.accuracy_interval
+    texts = [
+        f"The 95{THIN}% interval says what {counted(record.test.images, 'test image')} can tell: "
+        f"a difference to another model below about {points((high - low) / 2)} is within chance. "
+        "It does not cover the luck of the seed; that takes several runs."
+    ]
+    support = [s.support for s in record.test.classes if s.support]
+    if max(support) > 3 * min(support):
+        texts.append(
+            f"The classes are unequal: from {count(min(support))} to {count(max(support))} test images each: "
+            f"always answering the most frequent one would be right on {percent(max(support) / sum(support))}. "
+            "Read the per-class accuracies beside the overall one."
+        )
+    return texts

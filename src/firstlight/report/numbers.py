@@ -1,0 +1,96 @@
+"""How numbers are written for people: thin separators of thousands, shares as percentages, fitting units of time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from firstlight.evaluation import Evaluation
+
+THIN = "\u202f"  # a narrow space that does not break the line
+DASH = "–\u2060"  # a dash after which the line does not break
+UNDEFINED = "—"
+
+LOCALE = {"decimal": ".", "thousands": THIN, "grouping": [3], "currency": ["", ""], "percent": f"{THIN}%"}
+
+
+def count(value: int) -> str:
+    """A whole number: 61 706."""
+    return f"{value:,}".replace(",", THIN)
+
+
+def counted(value: int, noun: str) -> str:
+    """A number of things: "1 image", "2 images"."""
+    plural = noun if value == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count(value)} {plural}"
+
+
+def bare_percent(share: float | None, digits: int = 1) -> str:
+    """A share as a percentage without its sign; only a whole is shown as 100 and only nothing as 0."""
+    if share is None:
+        return UNDEFINED
+    text = f"{100 * share:.{digits}f}"
+    smallest = 10**-digits
+    if share < 1 and float(text) == 100:
+        return f">{100 - smallest:.{digits}f}"
+    if share > 0 and float(text) == 0:
+        return f"<{smallest:.{digits}f}"
+    return text
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as a percentage: 98.3 %."""
+    text = bare_percent(share, digits)
+    return text if share is None else f"{text}{THIN}%"
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """An interval of shares: 96.4–99.2 %."""
+    if bounds is None:
+        return UNDEFINED
+    return f"{bare_percent(bounds[0])}{DASH}{bare_percent(bounds[1])}{THIN}%"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares, in percentage points."""
+    return f"{100 * abs(difference):.1f} percentage points"
+
+
+def decimal(value: float | None, digits: int = 4) -> str:
+    """A plain number such as a loss."""
+    return UNDEFINED if value is None else f"{value:.{digits}f}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration: 0.42 s, 12.3 s, 4 min 05 s, 1 h 12 min."""
+    if value is None:
+        return UNDEFINED
+    if value < 59.95:
+        return f"{value:.{1 if value >= 1 else 2}f}{THIN}s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes}{THIN}min {rest:02d}{THIN}s"
+    return f"{minutes // 60}{THIN}h {minutes % 60:02d}{THIN}min"
+
+
+def date(iso: str | None) -> str:
+    """A moment in ISO format as a day and a time."""
+    try:
+        moment = datetime.fromisoformat(iso or "")
+    except ValueError:
+        return iso or ""
+    return f"{moment.day} {moment:%B %Y, %H:%M}"
+
+
+def shape(sizes: object) -> str:
+    """A shape: 28 × 28 × 1, on one line."""
+    return "\u00a0×\u00a0".join(str(size) for size in sizes) if isinstance(sizes, list | tuple) else str(sizes)
+
+
+def listed(words: list[str]) -> str:
+    """Words joined as in a sentence: "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def accuracy(evaluation: Evaluation) -> str:
+    """An accuracy with its interval: 98.3 % (96.4–99.2 %)."""
+    return f"{percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)})"

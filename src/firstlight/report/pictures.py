@@ -1,0 +1,106 @@
+"""The pictures of a report: samples of each split, answers on test images, and the surest mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from firstlight.evaluation import most_confident_mistakes
+from firstlight.report import captions
+from firstlight.report.content import ImageGrid, Picture, Text
+from firstlight.report.numbers import counted, percent
+from firstlight.report.record import RunRecord
+from firstlight.types import SPLITS, Array, Images
+
+SAMPLES = 10
+ANSWERS = 25
+MISTAKES = 15
+
+
+def samples(record: RunRecord) -> list[ImageGrid]:
+    """A row of images of each split, from as many classes as fit, in the order of the classes."""
+    grids = []
+    for split in SPLITS:
+        images = record.samples.get(split)
+        if images is None or len(images) == 0:
+            continue
+        pictures = tuple(Picture(images.pixels[i], record.class_names[images.labels[i]]) for i in spread(images))
+        total = sum(record.counts.get(split, ())) or len(images)
+        grids.append(ImageGrid(pictures, SAMPLES, caption=f"{split.capitalize()}: {counted(total, 'image')}."))
+    return grids
+
+
+def spread(images: Images, size: int = SAMPLES) -> Array:
+    """Indices of `size` images that show as many classes as they can, in the order of the classes."""
+    seen: dict[int, int] = {}
+    turn = np.zeros(len(images), dtype=np.int64)
+    for i, label in enumerate(images.labels.tolist()):
+        turn[i] = seen[label] = seen.get(label, -1) + 1
+    chosen = np.lexsort((images.labels, turn))[:size]
+    return chosen[np.lexsort((turn[chosen], images.labels[chosen]))]
+
+
+def answers(record: RunRecord) -> ImageGrid | Text:
+    """The model's answers on random test images, which stand first among the samples of the test split."""
+    found = _joined(record)
+    rows = list(found.items())[:ANSWERS]
+    if not rows:
+        return Text("No test images were kept with this run.", tone="note")
+    pictures = tuple(_answer(record, row, pixels) for row, pixels in rows)
+    right = sum(bool(picture.right) for picture in pictures)
+    return ImageGrid(pictures, columns=5, caption=captions.answers(right, len(pictures)))
+
+
+def mistakes(record: RunRecord) -> ImageGrid | Text:
+    """The most confident mistakes, the surest first."""
+    predictions = record.predictions
+    total = int((~predictions.correct).sum())
+    if not total:
+        return Text("There are no mistakes to show: every test image was recognised.", tone="note")
+    found = _joined(record)
+    rows = [int(row) for row in most_confident_mistakes(predictions, MISTAKES) if int(row) in found]
+    if not rows:
+        return Text("No images of the mistakes were kept with this run.", tone="note")
+    pictures = tuple(_answer(record, row, found[row]) for row in rows)
+    return ImageGrid(
+        pictures, columns=5, caption=captions.mistakes(len(rows), total, float(predictions.confidence[rows[0]]))
+    )
+
+
+def still_wrong(runs: Mapping[str, RunRecord]) -> ImageGrid | Text:
+    """Test images that the best run gets wrong, with how many of the others are right."""
+    (name, best), *others = runs.items()
+    total = int((~best.predictions.correct).sum())
+    found = _joined(best)
+    surest = most_confident_mistakes(best.predictions, total)
+    rows = [int(row) for row in surest if int(row) in found][:MISTAKES]
+    if not rows:
+        return Text(f"{name} makes no mistake on the test images that were kept.", tone="note")
+    right = [set(other.predictions.ids[other.predictions.correct].tolist()) for _, other in others]
+    pictures = []
+    for row in rows:
+        picture = _answer(best, row, found[row])
+        agree = sum(best.predictions.ids[row].item() in ids for ids in right)
+        beside = f"; {agree} of {counted(len(right), 'other')} right" if right else ""
+        pictures.append(replace(picture, detail=f"{picture.detail}{beside}"))
+    return ImageGrid(tuple(pictures), columns=5, caption=captions.still_wrong(len(rows), total, name))
+
+
+def _joined(record: RunRecord) -> dict[int, Array]:
+    """The test samples by their row in the predictions, joined by id; samples without a prediction are left out."""
+    images = record.samples.get("test")
+    if images is None:
+        return {}
+    row = {str(name): i for i, name in enumerate(record.predictions.ids)}
+    return {row[str(name)]: images.pixels[i] for i, name in enumerate(images.ids) if str(name) in row}
+
+
+def _answer(record: RunRecord, row: int, pixels: Array) -> Picture:
+    predictions, names = record.predictions, record.class_names
+    right = bool(predictions.correct[row])
+    detail = percent(float(predictions.confidence[row]), 0)
+    if not right:
+        detail += f", true: {names[int(predictions.labels[row])]}"
+    return Picture(pixels, names[int(predictions.predicted[row])], detail, right)

@@ -1,0 +1,246 @@
+"""One run as the report reads it: the only place that knows the keys of the run folder's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from firstlight.errors import DataError, RunError
+from firstlight.evaluation import Evaluation
+from firstlight.runs import EXPERIMENT, REPORT, RESULT, RunFolder
+from firstlight.types import SPLITS, Array, Images, Json, Predictions
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A row of the model's table."""
+
+    name: str
+    type: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    trainable: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What the checks of the data found: numbers of images, by split and by pair of splits."""
+
+    within: Mapping[str, int]
+    across: Mapping[tuple[str, str], int]
+    conflicting: int
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """A finished run. Mandatory records are read at once; optional keys have a default."""
+
+    run: RunFolder
+    test: Evaluation
+    validation: Evaluation | None
+    predictions: Predictions
+    samples: Mapping[str, Images]
+    history: Mapping[str, Array]
+
+    # --- identity
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def model(self) -> str:
+        return str(self.run.result.get("model") or self.run.model.get("name", "model"))
+
+    @property
+    def data(self) -> str:
+        return str(self.run.data.get("name", "images"))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.test.class_names
+
+    @property
+    def report(self) -> Path | None:
+        """The run's own report, where there is one."""
+        path = self.run.path / REPORT
+        return path if path.is_file() else None
+
+    @cached_property
+    def experiment(self) -> Json:
+        return self.run.experiment
+
+    @cached_property
+    def experiment_text(self) -> str:
+        return (self.run.path / EXPERIMENT).read_text(encoding="utf-8")
+
+    def option(self, table: str, key: str, default: Any = None) -> Any:
+        """The value of [table] key in the experiment."""
+        value = self.experiment.get(table)
+        return value.get(key, default) if isinstance(value, dict) else default
+
+    # --- what came out
+
+    @property
+    def status(self) -> str:
+        """One of "finished", "stopped early" and "interrupted"."""
+        return str(self.run.result.get("status", "finished"))
+
+    @property
+    def epochs_run(self) -> int:
+        return int(_in(self.run.result, "epochs", "run", len(self.history.get("epoch", ()))))
+
+    @property
+    def epochs_asked(self) -> int:
+        return int(_in(self.run.result, "epochs", "asked", self.option("training", "epochs", self.epochs_run)))
+
+    @property
+    def best_epoch(self) -> int | None:
+        best = _in(self.run.result, "epochs", "best")
+        return None if best is None else int(best)
+
+    @property
+    def restored_best(self) -> bool:
+        """Whether the weights are those of the best epoch, not of the last."""
+        return bool(self.option("training", "restore_best", True))
+
+    @property
+    def monitor(self) -> str:
+        """What told good weights from bad, in words."""
+        return str(self.option("training", "monitor", "validation")).replace("val_", "validation ")
+
+    def parameters(self, which: str = "total") -> int:
+        """The number of parameters: "total", "trainable" or "non_trainable"."""
+        return int(_in(self.run.result, "parameters", which, 0))
+
+    @property
+    def multiply_adds(self) -> int:
+        return int(self.run.result.get("multiply_adds") or sum(layer.multiply_adds for layer in self.layers))
+
+    def seconds(self, part: str) -> float | None:
+        """The time of one part: data, compile, train, evaluate, total."""
+        value = _in(self.run.result, "seconds", part)
+        return None if value is None else float(value)
+
+    @property
+    def images_per_second(self) -> float | None:
+        value = self.run.result.get("images_per_second")
+        return None if value is None else float(value)
+
+    # --- the data
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape (H, W, C) of a prepared image."""
+        return tuple(self.run.data.get("shape") or self.run.model.get("input_shape") or ())
+
+    @property
+    def counts(self) -> dict[str, list[int]]:
+        """Images per class, by split."""
+        splits = self.run.data.get("splits", {})
+        return {name: list(splits[name]["counts"]) for name in SPLITS if splits.get(name, {}).get("counts")}
+
+    @property
+    def how_split(self) -> str:
+        return str(self.run.data.get("how_split", ""))
+
+    @property
+    def licence(self) -> str:
+        return str(self.run.data.get("licence") or "")
+
+    @property
+    def source(self) -> str:
+        return str(self.run.data.get("source") or self.data)
+
+    @property
+    def homepage(self) -> str:
+        return str(self.run.data.get("homepage") or "")
+
+    @property
+    def unverified_files(self) -> list[str]:
+        """Files that did not match their published checksum; empty where all did or none is published."""
+        if self.run.data.get("verified", True):
+            return []
+        files = [str(f.get("name")) for f in self.run.data.get("files", []) if not f.get("verified", True)]
+        return files or ["the source"]
+
+    @property
+    def set_aside(self) -> dict[str, str]:
+        """Files that could not be read: path -> reason."""
+        return dict(self.run.data.get("set_aside") or {})
+
+    @property
+    def checks(self) -> Checks:
+        found = self.run.data.get("checks") or {}
+        across = {}
+        for pair, n in (found.get("duplicates_across") or {}).items():
+            first, _, second = str(pair).partition("-")
+            across[first, second] = int(n)
+        return Checks(
+            within={str(split): int(n) for split, n in (found.get("duplicates_within") or {}).items()},
+            across=across,
+            conflicting=int(found.get("conflicting_labels") or 0),
+        )
+
+    # --- the model and the machine
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        return [
+            Layer(
+                name=str(row.get("name", "")),
+                type=str(row.get("type", "")),
+                output_shape=tuple(row.get("output_shape") or ()),
+                parameters=int(row.get("parameters") or 0),
+                trainable=int(row.get("trainable", row.get("parameters")) or 0),
+                multiply_adds=int(row.get("multiply_adds") or 0),
+            )
+            for row in self.run.model.get("summary", [])
+        ]
+
+    @property
+    def environment(self) -> Json:
+        return self.run.environment
+
+    @property
+    def machine(self) -> Json:
+        return dict(self.environment.get("machine") or {})
+
+
+def read(run: RunFolder) -> RunRecord:
+    """Read what a report needs. Raises RunError where the run has no result, no predictions, or damaged ones."""
+    result = run.result
+    predictions = run.predictions.get("test")
+    if predictions is None or "test" not in result:
+        raise RunError(f"{run.path} has no evaluation of test images, so there is nothing to report.")
+    test = _evaluation(run, result["test"])
+    if len(predictions) != test.images:
+        raise RunError(
+            f"{run.path}: {RESULT} counts {test.images} test images and the predictions are of {len(predictions)}. "
+            "The files belong to different runs."
+        )
+    validation = result.get("validation")
+    return RunRecord(
+        run=run,
+        test=test,
+        validation=_evaluation(run, validation) if validation else None,
+        predictions=predictions,
+        samples=run.samples,
+        history=run.history,
+    )
+
+
+def _evaluation(run: RunFolder, value: Json) -> Evaluation:
+    try:
+        return Evaluation.from_json(value)
+    except DataError as error:
+        raise RunError(f"{run.path / RESULT} is damaged. {error}") from None
+
+
+def _in(record: Json, table: str, key: str, default: Any = None) -> Any:
+    value = record.get(table)
+    return value.get(key, default) if isinstance(value, dict) else default

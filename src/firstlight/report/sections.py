@@ -1,0 +1,229 @@
+"""The report of one run: a record in, a document out, in the order in which a reader asks."""
+
+from __future__ import annotations
+
+from firstlight.report import captions, charts
+from firstlight.report.content import (
+    Beside,
+    Block,
+    Chart,
+    Code,
+    Document,
+    Heading,
+    Number,
+    Numbers,
+    Section,
+    Table,
+    Text,
+)
+from firstlight.report.notes import notes
+from firstlight.report.numbers import (
+    DASH,
+    THIN,
+    UNDEFINED,
+    count,
+    counted,
+    date,
+    decimal,
+    interval,
+    percent,
+    seconds,
+    shape,
+)
+from firstlight.report.pictures import answers, mistakes, samples
+from firstlight.report.record import RunRecord
+from firstlight.report.settings import settings
+
+
+def document(record: RunRecord) -> Document:
+    """The report of a run."""
+    return Document(
+        kind_of="Report of a run",
+        title=f"{record.model} on {record.data}",
+        subtitle=" · ".join(filter(None, [f"run {record.name}", date(record.environment.get("started"))])),
+        verdict=captions.verdict(record),
+        numbers=_numbers(record),
+        sections=(
+            Section("Asked and answered", "asked", _asked(record)),
+            Section("Before you trust it", "notes", notes(record)),
+            Section("The images", "images", _images(record)),
+            Section("The model", "model", (_model(record),)),
+            Section("Learning", "learning", _learning(record)),
+            Section("Right and wrong", "results", _results(record)),
+            Section("Confidence", "confidence", (_reliability(record),)),
+            Section(
+                "Test images",
+                "answers",
+                (Heading("Drawn at random"), answers(record), Heading("The surest mistakes"), mistakes(record)),
+            ),
+            Section("How to reproduce it", "reproduce", _reproduce(record)),
+        ),
+    )
+
+
+def _numbers(record: RunRecord) -> Numbers:
+    best = f"best: {record.best_epoch}" if record.best_epoch is not None else record.status
+    trainable = record.parameters("trainable")
+    return Numbers(
+        (
+            Number(
+                "test accuracy",
+                percent(record.test.accuracy),
+                f"95{THIN}% interval {interval(record.test.accuracy_interval)}",
+            ),
+            Number("test images", count(record.test.images), counted(len(record.class_names), "class")),
+            Number("parameters", count(record.parameters()), f"{count(trainable)} trainable"),
+            Number("epochs", count(record.epochs_run), best),
+            Number("training time", seconds(record.seconds("train")), _speed(record)),
+        )
+    )
+
+
+def _speed(record: RunRecord) -> str:
+    speed = record.images_per_second
+    return "" if speed is None else f"{count(round(speed))} images/s"
+
+
+def _asked(record: RunRecord) -> tuple[Block, ...]:
+    test, validation = record.test, record.validation
+    rows = [
+        ("Test accuracy", percent(test.accuracy)),
+        (f"95{THIN}% interval", interval(test.accuracy_interval)),
+        ("Test loss", decimal(test.loss)),
+        ("Validation accuracy", percent(validation.accuracy) if validation else UNDEFINED),
+        ("Validation loss", decimal(validation.loss) if validation else UNDEFINED),
+        *((f"Top-{k} accuracy", percent(share)) for k, share in test.top_k.items() if k > 1),
+        ("Calibration error", percent(test.calibration_error)),
+        ("Macro F1", decimal(test.macro.f1, 3)),
+        ("Epochs", captions.epochs(record)),
+        ("Parameters", count(record.parameters())),
+        ("Multiply-adds an image", count(record.multiply_adds)),
+        ("Training time", seconds(record.seconds("train"))),
+        ("Speed", _speed(record) or UNDEFINED),
+    ]
+    asked = Table(tuple(settings(record)), caption="What was asked")
+    answered = Table(tuple(rows), caption="What came out")
+    return (Beside((asked, answered)),)
+
+
+def _images(record: RunRecord) -> tuple[Block, ...]:
+    histograms = tuple(
+        Chart(
+            spec=charts.histogram(record.class_names, counts, f"{split} images"),
+            description=f"Images per class of the {split} split.",
+            width=300,
+        )
+        for split, counts in record.counts.items()
+    )
+    blocks: list[Block] = [*samples(record)]
+    if histograms:
+        blocks.append(Beside(histograms, caption=captions.class_counts(record)))
+    return tuple(blocks)
+
+
+def _model(record: RunRecord) -> Table:
+    rows: list[tuple[str, ...]] = [
+        (layer.name, layer.type, shape(layer.output_shape), _or_dash(layer.parameters), _or_dash(layer.multiply_adds))
+        for layer in record.layers
+    ]
+    total, frozen = record.parameters(), record.parameters("non_trainable")
+    rows.append(("Total", "", "", count(total), count(record.multiply_adds)))
+    rows.append(("of which trainable", "", "", count(record.parameters("trainable")), ""))
+    rows.append(("of which not trainable", "", "", count(frozen), ""))
+    return Table(
+        titles=("layer", "type", "output shape", "parameters", "multiply-adds"),
+        rows=tuple(rows),
+        right=frozenset({3, 4}),
+        strong=frozenset({len(record.layers)}),
+        caption=captions.model(record),
+    )
+
+
+def _or_dash(value: int) -> str:
+    return count(value) if value else DASH
+
+
+def _learning(record: RunRecord) -> tuple[Block, ...]:
+    history, best = record.history, record.best_epoch
+    loss = Chart(
+        spec=charts.curves(history, "loss", "val_loss", "loss", best),
+        description="Loss over the epochs, train and validation.",
+        width=440,
+    )
+    accuracy = Chart(
+        spec=charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True),
+        description="Accuracy over the epochs, train and validation.",
+        width=440,
+    )
+    return (Beside((loss, accuracy), caption=captions.learning(record)),)
+
+
+def _results(record: RunRecord) -> tuple[Block, ...]:
+    test = record.test
+    matrix = Chart(
+        spec=charts.confusion(test.confusion, test.class_names),
+        description="Confusion matrix: rows are the true classes, columns the predicted ones.",
+        caption=captions.confusion(test),
+        width=charts.confusion_width(test.class_names),
+    )
+    bars = Chart(
+        spec=charts.class_bars(test.classes, test.accuracy),
+        description="Accuracy of each class with its interval.",
+        caption=captions.per_class(test),
+        width=640,
+    )
+    return (matrix, bars, _classification_report(record))
+
+
+def _classification_report(record: RunRecord) -> Table:
+    test = record.test
+    rows: list[tuple[str, ...]] = [
+        (s.name, decimal(s.precision, 3), decimal(s.recall, 3), decimal(s.f1, 3), count(s.support))
+        for s in test.classes
+    ]
+    for name, mean in (("macro average", test.macro), ("weighted average", test.weighted)):
+        numbers = (decimal(value, 3) for value in (mean.precision, mean.recall, mean.f1))
+        rows.append((name, *numbers, count(mean.support)))
+    return Table(
+        titles=("class", "precision", "recall", "F1", "support"),
+        rows=tuple(rows),
+        right=frozenset({1, 2, 3, 4}),
+        strong=frozenset({len(rows) - 2, len(rows) - 1}),
+        caption=captions.CLASSIFICATION,
+    )
+
+
+def _reliability(record: RunRecord) -> Chart:
+    return Chart(
+        spec=charts.reliability(record.test.bins),
+        description="Reliability diagram: accuracy against mean confidence.",
+        caption=captions.reliability(record.test),
+        width=440,
+    )
+
+
+def _reproduce(record: RunRecord) -> tuple[Block, ...]:
+    environment, machine = record.environment, record.machine
+    packages = environment.get("packages") or {}
+    memory = machine.get("memory_gb")
+    rows = [
+        ("firstlight", str(environment.get("firstlight", UNDEFINED))),
+        ("Revision", str(environment.get("git") or UNDEFINED)),
+        ("Python", str(environment.get("python", UNDEFINED))),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items()) or UNDEFINED),
+        ("Engine", " · ".join(str(environment[k]) for k in ("engine", "kernels") if environment.get(k)) or UNDEFINED),
+        ("Threads", str(environment.get("threads", UNDEFINED))),
+        ("Machine", ", ".join(str(machine[k]) for k in ("processor", "system") if machine.get(k)) or UNDEFINED),
+        ("Cores and memory", f"{machine.get('cores', UNDEFINED)} cores, {memory:.0f} GB" if memory else UNDEFINED),
+        ("Seed", str(record.experiment.get("seed", UNDEFINED))),
+        (
+            "Data",
+            " · ".join(dict.fromkeys(filter(None, [record.data, record.source, record.homepage, record.licence]))),
+        ),
+    ]
+    return (
+        Code("firstlight run experiment.toml", title="With the file below, in a shell:"),
+        Code(record.experiment_text.rstrip("\n"), title="experiment.toml"),
+        Text(captions.REPRODUCE, tone="note"),
+        Table(tuple(rows), caption="Where it ran"),
+    )

@@ -1,0 +1,108 @@
+"""What was asked, in words: the experiment's tables as rows of a name and a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from firstlight.report.numbers import UNDEFINED, count, counted, listed, shape
+from firstlight.report.record import RunRecord
+from firstlight.types import Json
+
+Row = tuple[str, str]
+
+
+def settings(record: RunRecord) -> list[Row]:
+    """The rows of what was asked; what the experiment does not set is left out."""
+    asked = record.experiment
+    training = _table(asked, "training")
+    rows = [
+        ("Images", _images(record)),
+        ("Split", listed([f"{count(sum(n))} {split}" for split, n in record.counts.items()])),
+        ("Preparation", ", ".join(_preparation(_table(asked, "prepare")))),
+        ("Model", _named(asked, "model") or record.model),
+        ("Loss", _named(asked, "loss") or str(_table(record.run.model, "loss").get("type", ""))),
+        ("Optimiser", _named(asked, "optimizer")),
+        ("Schedule", _named(asked, "schedule")),
+        ("Penalty", ", ".join(_phrases(_table(asked, "penalty")))),
+        ("Augmentation", _named(asked, "augment")),
+        ("Epochs", str(training.get("epochs", record.epochs_asked))),
+        ("Batch size", str(training.get("batch_size", ""))),
+        ("Early stopping", _patience(training.get("early_stopping"))),
+        ("Weights kept", f"best by {record.monitor}" if record.restored_best else "last"),
+        ("Seed", str(asked.get("seed", ""))),
+        ("Engine", str(asked.get("engine") or record.environment.get("engine", ""))),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def differences(records: Mapping[str, RunRecord]) -> list[tuple[str, ...]]:
+    """The experiment's keys whose values differ between runs: the key, then its value in each run."""
+    flat = [dict(_flat(record.experiment)) for record in records.values()]
+    keys = sorted({key for values in flat for key in values})
+    rows = [(key, *(_value(values[key]) if key in values else UNDEFINED for values in flat)) for key in keys]
+    return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _flat(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def _preparation(table: Json) -> list[str]:
+    """What is done to every image, in the order in which it is done."""
+    standardise = table.get("standardise", "none")
+    steps = (
+        ("to grey by luma", table.get("greyscale")),
+        ("scaled to [0, 1]", table.get("scale")),
+        (f"standardised per {standardise}", standardise != "none"),
+    )
+    return [step for step, done in steps if done]
+
+
+def _patience(epochs: object) -> str:
+    return f"after {counted(epochs, 'epoch')} without better" if isinstance(epochs, int) and epochs else ""
+
+
+def _images(record: RunRecord) -> str:
+    return f"{record.data}, {shape(record.shape)}" if record.shape else record.data
+
+
+def _table(value: Json, key: str) -> Json:
+    inner = value.get(key)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _named(asked: Json, key: str) -> str:
+    """A table with a name, such as an optimiser: the name, then its options."""
+    table = dict(_table(asked, key))
+    name = table.pop("name", table.pop("type", None)) or (asked[key] if isinstance(asked.get(key), str) else None)
+    return ", ".join(filter(None, [str(name) if name else "", *_phrases(table)]))
+
+
+def _phrases(table: Json) -> list[str]:
+    """Options in words: a switch by its name, another by name and value; what is off or zero is left out."""
+    return [
+        _spaced(key) if value is True else f"{_spaced(key)} {_value(value)}"
+        for key, value in table.items()
+        if value not in (False, None, 0, "", "none") and not (isinstance(value, dict | list) and not value)
+    ]
+
+
+def _spaced(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(_phrases(value))
+    if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        return f"{len(value)} of your own"
+    if isinstance(value, list):
+        return ", ".join(_value(inner) for inner in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

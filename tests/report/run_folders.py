@@ -1,0 +1,120 @@
+"""Synthetic run folders, as odd as a user may make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firstlight import runs
+from firstlight.evaluation import measure, most_confident_mistakes
+from firstlight.types import Array, Images, Predictions
+
+HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", '"it\'s" & {{ 7*7 }} \\1 $&')
+
+MakeRun = Callable[..., runs.RunFolder]
+
+
+def write_run(
+    path: Path,
+    *,
+    class_names: Sequence[str] = ("cat", "dog", "bird"),
+    channels: int = 1,
+    side: int = 8,
+    epochs: int = 4,
+    test: int = 60,
+    skill: float = 2.0,
+    seed: int = 0,
+    status: str = "finished",
+    model: str = "lenet5",
+    parameters: int = 61_706,
+    validation: bool = True,
+    data: dict[str, Any] | None = None,
+    result: dict[str, Any] | None = None,
+) -> None:
+    """A run of a model of some `skill` (large: no mistakes); `data` and `result` replace keys of their records."""
+    draw = np.random.default_rng(seed)
+    names = tuple(class_names)
+    sizes = {"train": 2 * test, "validation": test // 2, "test": test}
+    splits = {split: _images(split, n, names, (side, side, channels)) for split, n in sizes.items()}
+    answered = ("validation", "test") if validation else ("test",)
+    predictions = {split: _predictions(splits[split], skill, draw) for split in answered}
+    kept = np.concatenate([np.arange(min(25, test)), most_confident_mistakes(predictions["test"], 15)])
+    shown = np.array(list(dict.fromkeys(kept.tolist())))
+    evaluations = {split: measure(p, names, loss=0.4321).to_json() for split, p in predictions.items()}
+
+    (path / "experiment.toml").write_text(
+        f'seed = {seed}\nengine = "numpy"\n[data]\nsource = "animals"\n[prepare]\nscale = true\nstandardise = "pixel"\n'
+        f'[model]\nname = "{model}"\n[optimizer]\nname = "adam"\nlr = 0.001\n'
+        f'[training]\nepochs = 10\nbatch_size = 32\nmonitor = "val_loss"\nrestore_best = true\n'
+    )
+    runs.write_predictions(path, predictions)
+    runs.write_samples(
+        path, {s: i.take(shown if s == "test" else np.arange(min(12, len(i)))) for s, i in splits.items()}
+    )
+    _write_history(path, epochs, validation)
+    _write_environment(path)
+    _write_model(path, names, model, parameters, (side, side, channels))
+    record = {
+        "name": "animals",
+        "source": "animals",
+        "licence": "CC0",
+        "shape": [side, side, channels],
+        "class_names": list(names),
+        "verified": True,
+        "splits": {s: {"images": len(i), "counts": i.counts.tolist()} for s, i in splits.items()},
+        "how_split": "20% of the images were held out for the test, by class and seed.",
+    }
+    runs.write_record(path, runs.DATA, record | (data or {}))
+    record = {
+        "status": status,
+        "model": model,
+        "epochs": {"run": epochs, "best": max(1, epochs - 1), "asked": 10},
+        "parameters": {"total": parameters, "trainable": parameters - 6, "non_trainable": 6},
+        "multiply_adds": 416_520,
+        "images_per_second": 12_345.6,
+        "seconds": {"train": 83.2, "total": 90.1},
+        **evaluations,
+    }
+    runs.write_record(path, runs.RESULT, record | (result or {}))
+
+
+def _images(split: str, n: int, names: tuple[str, ...], shape: tuple[int, int, int]) -> Images:
+    draw = np.random.default_rng(n)
+    ids = np.array([f"{split}/{i:05d}" for i in range(n)])
+    labels = np.arange(n, dtype=np.int64) % len(names)
+    return Images(draw.integers(0, 256, (n, *shape), dtype=np.uint8), labels, ids, names)
+
+
+def _predictions(images: Images, skill: float, draw: np.random.Generator) -> Predictions:
+    logits: Array = draw.normal(size=(len(images), len(images.class_names)))
+    logits[np.arange(len(images)), images.labels] += skill
+    p = np.exp(logits)
+    return Predictions(images.ids, images.labels, (p / p.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+def _write_history(path: Path, epochs: int, validation: bool) -> None:
+    columns = ["epoch", "loss", "accuracy", "learning_rate", "seconds"]
+    columns[3:3] = ["val_loss", "val_accuracy"] if validation else []
+    rows = [
+        {"epoch": e, "loss": 1 / e, "accuracy": 1 - 0.5 / e, "val_loss": 1.1 / e, "val_accuracy": 1 - 0.6 / e}
+        | {"learning_rate": 1e-3, "seconds": 0.5}
+        for e in range(1, epochs + 1)
+    ]
+    runs.write_history(path, columns, rows)
+
+
+def _write_environment(path: Path) -> None:
+    machine = {"system": "Linux", "processor": "A processor", "cores": 2, "memory_gb": 8.1}
+    packages = {"numpy": "2.4.6"}
+    runs.write_record(path, runs.ENVIRONMENT, {"firstlight": "0.1.0", "packages": packages, "machine": machine})
+
+
+def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int, shape: tuple[int, int, int]) -> None:
+    layer = {"name": "conv1", "type": "Conv2D", "output_shape": [8, 8, 6], "parameters": parameters - 100}
+    dense = {"name": "dense", "type": "Dense", "output_shape": [len(names)], "parameters": 100, "multiply_adds": 384}
+    record = {"name": model, "input_shape": list(shape), "class_names": list(names), "preparation": {}}
+    summary = [layer | {"trainable": parameters - 106, "multiply_adds": 416_136}, dense]
+    runs.write_record(path, runs.MODEL, {**record, "summary": summary})

@@ -1,0 +1,100 @@
+"""The charts: what stands on which axis, and that Vega-Lite draws them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firstlight.evaluation import measure, reliability_bins
+from firstlight.report import charts, drawing, overlays
+from firstlight.types import Predictions
+
+NAMES = ("cat", "<b>dog</b>", "bird")
+MATRIX = np.array([[8, 2, 0], [0, 9, 1], [0, 0, 5]])
+
+
+def predictions() -> Predictions:
+    p = np.array([[0.9, 0.1, 0.0], [0.3, 0.4, 0.3], [0.2, 0.2, 0.6]], dtype=np.float32)
+    return Predictions(np.array(["a", "b", "c"]), np.array([0, 2, 2]), p)
+
+
+def rows(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every row of data in a specification."""
+    layers = [spec, *spec.get("layer", [])]
+    inline = [layer.get("data", {}).get("values", []) for layer in layers]
+    return [row for values in (*inline, *spec.get("datasets", {}).values()) for row in values]
+
+
+HISTORY = {
+    "epoch": np.arange(1.0, 6),
+    "loss": np.array([0.9, 0.5, np.nan, 0.3, 0.2]),
+    "val_loss": np.linspace(0.9, 0.5, 5),
+    "val_accuracy": np.linspace(0.1, 0.9, 5),
+}
+EVALUATION = measure(predictions(), NAMES, loss=0.5)
+ALL = {
+    "curves": charts.curves(HISTORY, "loss", "val_loss", "loss", best=3),
+    "curves without validation": charts.curves(HISTORY, "loss", "none", "loss", best=None),
+    "one epoch": charts.curves({k: v[:1] for k, v in HISTORY.items()}, "loss", "val_loss", "loss", best=1),
+    "histogram": charts.histogram(NAMES, [3, 4, 0], "images"),
+    "confusion": charts.confusion(MATRIX, NAMES),
+    "class bars": charts.class_bars(EVALUATION.classes, EVALUATION.accuracy),
+    "reliability": charts.reliability(reliability_bins(predictions())),
+    "overlaid": overlays.overlaid({"a": HISTORY, "b": HISTORY}, "val_accuracy", "accuracy", share=True),
+    "accuracies": overlays.accuracies({"a": EVALUATION, "b": EVALUATION}),
+    "against parameters": overlays.against_parameters({"a": EVALUATION, "b": EVALUATION}, {"a": 500, "b": 90_000}),
+    "class dots": overlays.class_dots(NAMES, {"a": [0.5, None, 1.0], "b": [0.7, 0.7, 0.9]}),
+}
+
+
+@pytest.mark.parametrize("spec", ALL.values(), ids=ALL.keys())
+def test_every_chart_is_drawn_from_finite_data_in_the_colours_of_the_page(spec: dict[str, Any]) -> None:
+    text = json.dumps(spec, allow_nan=False)
+    assert "$schema" not in spec
+    assert '"url"' not in text
+    assert "#" not in text.replace("url(#", "")
+    svg = drawing.svg(spec, 400)
+    assert svg.startswith("<svg")
+    assert "var(--" in svg
+    assert "<b>" not in svg
+    assert "NaN" not in svg
+
+
+def test_confusion_rows_are_true_and_columns_predicted() -> None:
+    spec = charts.confusion(MATRIX, NAMES)
+    for layer in spec["layer"]:
+        assert layer["encoding"]["y"]["field"] == "true"
+        assert layer["encoding"]["y"]["title"] == "true class"
+        assert layer["encoding"]["x"]["field"] == "predicted"
+        assert layer["encoding"]["x"]["title"] == "predicted class"
+    cells = {(row["true"], row["predicted"]): row for row in rows(spec)}
+    assert cells["cat", "<b>dog</b>"]["images"] == 2
+    assert cells["cat", "<b>dog</b>"]["share"] == 0.2
+    assert ("<b>dog</b>", "cat") not in cells
+    assert sum(row["images"] for row in cells.values()) == MATRIX.sum()
+
+
+def test_confusion_prints_counts_up_to_twelve_classes() -> None:
+    def texts(classes: int, small: bool = False) -> int:
+        spec = charts.confusion(np.eye(classes, dtype=np.int64), [f"c{k}" for k in range(classes)], small)
+        return sum(layer["mark"]["type"] == "text" for layer in spec["layer"])
+
+    assert (texts(12), texts(13), texts(5, small=True)) == (2, 0, 0)
+
+
+def test_class_bars_rank_the_classes_and_hold_their_intervals() -> None:
+    ranked = [row for row in rows(charts.class_bars(EVALUATION.classes, 0.5)) if "class" in row]
+    assert [row["class"] for row in ranked] == ["cat", "bird"]
+    assert all(row["low"] <= row["accuracy"] <= row["high"] for row in ranked)
+
+
+def test_not_finite_history_leaves_a_gap() -> None:
+    losses = [row["train"] for row in rows(ALL["curves"]) if "train" in row]
+    assert losses[:5] == [0.9, 0.5, None, 0.3, 0.2]
+
+
+def test_the_bundle_defines_what_the_page_calls() -> None:
+    assert "window.vegaEmbed" in drawing.javascript()

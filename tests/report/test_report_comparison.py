@@ -1,0 +1,127 @@
+"""The comparison of runs: chosen by validation, honest about small differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from page_checks import Page, assert_sound
+from run_folders import HOSTILE, MakeRun
+
+from firstlight import report
+from firstlight.errors import RunError
+from firstlight.report import captions, comparison
+from firstlight.report.content import ImageGrid, Table, Text
+from firstlight.report.numbers import accuracy, count
+from firstlight.report.record import read
+from firstlight.runs import RunFolder
+
+
+@pytest.fixture
+def three(make_run: MakeRun) -> list[RunFolder]:
+    return [
+        make_run("weak", skill=0.2, model="softmax-regression", parameters=650),
+        make_run("strong", skill=4.0, seed=1, parameters=61_706),
+        make_run("middle", skill=1.5, seed=2, model="mlp-128", parameters=17_000),
+    ]
+
+
+def texts(document: comparison.Document) -> str:
+    return " ".join(b.text for s in document.sections for b in s.blocks if isinstance(b, Text))
+
+
+def test_the_page_is_sound_and_true(three: list[RunFolder], tmp_path: Path) -> None:
+    for run in three[:2]:
+        report.write(run)
+    path = report.write_comparison(three, "Three & more <models>", tmp_path / "out page.html")
+    text = path.read_text(encoding="utf-8")
+    page = assert_sound(text)
+    assert len(text.encode()) < 5_000_000
+    assert "Three & more <models>" in page.text
+    assert [a["id"] for a in page.all("section")] == [
+        "runs",
+        "notes",
+        "accuracy",
+        "learning",
+        "classes",
+        "images",
+        "reproduce",
+    ]
+    for run in three:
+        assert " ".join(accuracy(read(run).test).split()) in page.text
+        assert " ".join(count(read(run).parameters()).split()) in page.text
+    links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
+    assert links == ["strong/report.html", "weak/report.html"]
+
+
+def test_the_best_by_validation_comes_first(three: list[RunFolder]) -> None:
+    document = comparison.document([read(run) for run in three], "Three", Path())
+    (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
+    assert [row[0] for row in table.rows] == ["strong", "middle", "weak"]
+    assert table.strong == {0}
+    assert str(table.rows[0][1]).startswith("★")
+    assert document.verdict.startswith("Of 3 runs, strong is the best by validation")
+    said = texts(document)
+    assert "Selection is by validation" in said
+    assert "A difference smaller than that may be chance" in said
+
+
+def test_selection_ignores_the_test(make_run: MakeRun) -> None:
+    lucky, good = make_run("lucky", skill=1.0), make_run("good", skill=4.0)
+    swapped = make_run("swapped", result={"validation": lucky.result["validation"]}, skill=4.0)
+    other = make_run("other", result={"validation": good.result["validation"]}, skill=1.0)
+    assert read(swapped).test.accuracy > read(other).test.accuracy
+    assert list(comparison.ranked([read(swapped), read(other)])) == ["other", "swapped"]
+
+
+def test_paired_answers_are_joined_by_id(three: list[RunFolder]) -> None:
+    a, b = read(three[0]).predictions, read(three[1]).predictions
+    found = captions.discordant(a, b)
+    assert found is not None
+    only_a, only_b = found
+    assert only_a - only_b == int(a.correct.sum()) - int(b.correct.sum())
+    assert captions.discordant(b, a) == (only_b, only_a)
+
+
+def test_different_test_images_are_a_warning(make_run: MakeRun) -> None:
+    records = [read(make_run("a")), read(make_run("b", test=30))]
+    document = comparison.document(records, "Two", Path())
+    assert "not tested on the same images" in texts(document)
+
+
+def test_different_classes_leave_out_what_does_not_compare(make_run: MakeRun) -> None:
+    records = [read(make_run("a")), read(make_run("b", class_names=("no", "yes")))]
+    document = comparison.document(records, "Two", Path())
+    assert "classes" not in [section.anchor for section in document.sections]
+
+
+def test_mistakes_of_the_best_say_what_the_others_answered(three: list[RunFolder]) -> None:
+    document = comparison.document([read(run) for run in three[::2]], "Two", Path())
+    section = next(s for s in document.sections if s.anchor == "images")
+    grid = section.blocks[-1]
+    assert isinstance(grid, ImageGrid)
+    assert all(picture.right is False and "of 1 other right" in picture.detail for picture in grid.pictures)
+
+
+def test_one_run_and_equal_names_and_odd_ones(make_run: MakeRun, tmp_path: Path) -> None:
+    alone = make_run("x/run", class_names=HOSTILE, epochs=1)
+    assert_sound(report.render_comparison([alone], "Alone", tmp_path))
+    twins = comparison.ranked([read(alone), read(make_run("y/run", class_names=HOSTILE))])
+    assert len(twins) == 2
+    assert all(Path(name).name == "run" and Path(name) != Path("run") for name in twins)
+    page = Page(report.render_comparison([record.run for record in twins.values()], "Twins"))
+    assert "{{ 7*7 }}" in page.text
+
+
+def test_settings_that_differ_are_listed(three: list[RunFolder]) -> None:
+    document = comparison.document([read(run) for run in three], "Three", Path())
+    (table,) = [b for b in document.sections[-1].blocks if isinstance(b, Table)]
+    assert [row[0] for row in table.rows] == ["model.name", "seed"]
+    assert table.rows[0][1:] == ("lenet5", "mlp-128", "softmax-regression")
+
+
+def test_nothing_to_compare_is_an_error(make_run: MakeRun) -> None:
+    with pytest.raises(RunError, match="no run to compare"):
+        report.render_comparison([], "None")
+    with pytest.raises(RunError, match="no evaluation on validation images"):
+        report.render_comparison([make_run("a"), make_run("b", validation=False)], "Two")

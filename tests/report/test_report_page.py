@@ -1,0 +1,126 @@
+"""The page of one run: sound, complete, true to its records, and safe whatever the names in it."""
+
+from __future__ import annotations
+
+import html
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_checks import Page, assert_sound
+from run_folders import HOSTILE, MakeRun
+
+from firstlight import report
+from firstlight.report.numbers import count, decimal, interval, percent
+from firstlight.report.record import read
+
+SECTIONS = {
+    "asked": "Asked and answered",
+    "notes": "Before you trust it",
+    "images": "The images",
+    "model": "The model",
+    "learning": "Learning",
+    "results": "Right and wrong",
+    "confidence": "Confidence",
+    "answers": "Test images",
+    "reproduce": "How to reproduce it",
+}
+
+ODD: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "two classes": {"class_names": ("no", "yes")},
+    "thirty classes": {"class_names": tuple(f"species {k}" for k in range(30)), "test": 90},
+    "colour": {"channels": 3, "side": 32},
+    "large images": {"channels": 3, "side": 200},
+    "long names": {"class_names": ("a very long name of a class " * 4, "x" * 90, "ü")},
+    "one epoch": {"epochs": 1},
+    "interrupted": {"status": "interrupted", "epochs": 2},
+    "no mistakes": {"skill": 99.0},
+    "no validation": {"validation": False},
+    "few images": {"test": 12},
+    "hostile names": {"class_names": HOSTILE},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+def test_every_page_is_sound_and_complete(make_run: MakeRun, odd: dict[str, Any]) -> None:
+    run = make_run(**odd)
+    text = report.render(run)
+    page = assert_sound(text)
+    assert len(text.encode()) < 5_000_000
+    anchors = [attributes["id"] for attributes in page.all("section")]
+    assert anchors == list(SECTIONS)
+    for title in SECTIONS.values():
+        assert title in page.text
+    for name in run.class_names:
+        assert " ".join(name.split()) in page.text
+
+
+def test_numbers_are_those_of_the_result(make_run: MakeRun) -> None:
+    run = make_run()
+    page = Page(report.render(run))
+    test = run.result["test"]
+    record = read(run)
+    shown = page.text
+    assert record.test.to_json() == test
+    assert f"right on {round(test['accuracy'] * 60)} of 60 test images" in shown
+    for number in (
+        percent(test["accuracy"]),
+        interval(tuple(test["accuracy_interval"])),
+        decimal(test["loss"]),
+        percent(run.result["validation"]["accuracy"]),
+        count(61_706),
+        count(61_700),
+        count(416_520),
+        percent(test["calibration"]["error"]),
+        *(decimal(score["precision"], 3) for score in test["classes"]),
+        *(decimal(test["macro"][key], 3) for key in ("precision", "recall", "f1")),
+    ):
+        assert " ".join(number.split()) in shown
+    assert "1 min 23 s" in shown
+
+
+def test_hostile_names_stay_text(make_run: MakeRun) -> None:
+    text = report.render(make_run(class_names=HOSTILE))
+    for name in HOSTILE[:2]:
+        assert name not in text
+        assert html.escape(name) in text
+    page = Page(text)
+    assert "alert(1)" not in "".join(code for attributes, code in page.scripts if "type" not in attributes)
+    assert not any("onerror" in attributes for _, attributes in page.elements)
+    assert "{{ 7*7 }}" in page.text
+    assert page.json("specs")
+
+
+def test_the_experiment_and_the_machine_are_there(make_run: MakeRun) -> None:
+    run = make_run()
+    shown = Page(report.render(run)).text
+    assert "firstlight run experiment.toml" in shown
+    assert " ".join((run.path / "experiment.toml").read_text().split()) in shown
+    for fact in ("A processor", "numpy 2.4.6", "2 cores, 8 GB", "adam, lr 0.001", "scaled to [0, 1], standardised per"):
+        assert fact in shown
+
+
+def test_write_puts_the_page_into_the_folder(make_run: MakeRun) -> None:
+    run = make_run()
+    path = report.write(run)
+    assert path == run.path / "report.html"
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert read(run).report == path
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser chromium")
+def test_a_browser_draws_every_chart(make_run: MakeRun, tmp_path: Path) -> None:
+    path = report.write(make_run(class_names=HOSTILE))
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'user'}"]
+    done = subprocess.run(
+        [*command, "--virtual-time-budget=10000", "--dump-dom", path.as_uri()], capture_output=True, timeout=60
+    )
+    drawn = Page(done.stdout.decode())
+    drawings = [a for a in drawn.all("div") if "drawing" in a.get("class", "").split()]
+    assert len(drawings) == len(drawn.json("specs"))
+    assert all("vega-embed" in a["class"].split() for a in drawings)
+    assert not any(a.get("src") == "x" for a in drawn.all("img"))
