@@ -1,0 +1,1 @@
+"""What firstlight is measured by: python -m benchmarks.NAME"""

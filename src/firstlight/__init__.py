@@ -1,0 +1,89 @@
+"""firstlight: a laboratory for small-image classifiers.
+
+    import firstlight as fl
+    data = fl.load("fashion-mnist")
+    run = fl.fit(fl.models.lenet5(), data, epochs=10)
+    run.report()
+
+Everything below is loaded when it is first asked for, so that importing firstlight costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from firstlight import evaluation, layers, losses, models, optimizers, schedules
+    from firstlight.api import Run, fit, load, open_run, resume, run
+    from firstlight.errors import (
+        DataError,
+        ExperimentError,
+        FirstlightError,
+        ModelError,
+        RunError,
+        TrainingError,
+    )
+    from firstlight.evaluation import Evaluation
+    from firstlight.models import Model
+    from firstlight.prepare import Preparation
+    from firstlight.study import Experiment
+    from firstlight.types import Dataset, Images, Predictions
+
+_WHERE = {
+    **dict.fromkeys(["Run", "fit", "load", "open_run", "resume", "run"], "firstlight.api"),
+    **dict.fromkeys(
+        ["DataError", "ExperimentError", "FirstlightError", "ModelError", "RunError", "TrainingError"],
+        "firstlight.errors",
+    ),
+    **dict.fromkeys(["Dataset", "Images", "Predictions"], "firstlight.types"),
+    "Evaluation": "firstlight.evaluation",
+    "Experiment": "firstlight.study",
+    "Model": "firstlight.models",
+    "Preparation": "firstlight.prepare",
+}
+_MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Evaluation",
+    "Experiment",
+    "ExperimentError",
+    "FirstlightError",
+    "Images",
+    "Model",
+    "ModelError",
+    "Predictions",
+    "Preparation",
+    "Run",
+    "RunError",
+    "TrainingError",
+    "evaluation",
+    "fit",
+    "layers",
+    "load",
+    "losses",
+    "models",
+    "open_run",
+    "optimizers",
+    "resume",
+    "run",
+    "schedules",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"firstlight.{name}")
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("firstlight")
+    raise AttributeError(f"module 'firstlight' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,253 @@
+"""What the command line does, as Python: load, fit, and the runs that come of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from firstlight import data as data_
+from firstlight import losses, optimizers, report, runs, schedules, study
+from firstlight.display import Display
+from firstlight.engines import Session, Task, open_engine
+from firstlight.errors import DataError, ExperimentError, RunError, nearest
+from firstlight.evaluation import Evaluation
+from firstlight.models import Model
+from firstlight.prepare import Preparation
+from firstlight.runs import RunFolder
+from firstlight.study import Experiment
+from firstlight.types import Array, Dataset, Images, Json, Predictions
+from firstlight.weights import from_bytes
+
+RUNS = Path("runs")
+
+
+class Run:
+    """A run: its records on disk, and its model ready to use."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = RunFolder.open(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def result(self) -> Json:
+        """The numbers of result.json, such as result["test"]["accuracy"]."""
+        return self.folder.result
+
+    @property
+    def history(self) -> dict[str, Array]:
+        """A column of numbers for each of loss, accuracy, val_loss, …, one row an epoch."""
+        return self.folder.history
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy on the test split, a fraction."""
+        return float(self.result["test"]["accuracy"])
+
+    @property
+    def predictions(self) -> dict[str, Predictions]:
+        """Ids, labels and probabilities of the "validation" and "test" splits."""
+        return self.folder.predictions
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.folder.class_names
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        return Experiment.of(self.folder.experiment, str(self.path / runs.EXPERIMENT))
+
+    @cached_property
+    def task(self) -> Task:
+        """Model, loss and preparation, as they were trained."""
+        preparation = Preparation.from_json(self.folder.model["preparation"])
+        model = Model.from_json(self.folder.model)
+        return Task(model, self.experiment.build_loss(), preparation, self.experiment.build_optimizer())
+
+    @cached_property
+    def session(self) -> Session:
+        """The trained model on its engine."""
+        path = self.path / runs.WEIGHTS
+        try:
+            arrays = from_bytes(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            _ = self.result  # an unfinished run says so
+            raise RunError(f"{self.path} has no {runs.WEIGHTS}: the file was removed.") from None
+        engine = open_engine(self.experiment.engine, self.experiment.kernels)
+        return engine.session(self.task, vector=self.task.model.layout.vector(arrays))
+
+    def evaluate(self, data: str | Path | Dataset | None = None, split: str = "test") -> tuple[Evaluation, Predictions]:
+        """Measure the trained model anew: on a split of its own data, or on other data with the same classes.
+
+        Of other data the split called `split` is taken, or all images where the source has no such split.
+        Raises DataError where the classes differ.
+        """
+        images = self._own_images(split) if data is None else self._other_images(data, split)
+        return study.measure(self.session, self.task.loss, self.task.preparation.apply(images))
+
+    def predict(self, images: str | Path | Array | Sequence[str | Path]) -> Array:
+        """The probabilities (N, K) for image files, or for pixels uint8 (N, H, W, C), in the order given."""
+        if isinstance(images, np.ndarray):
+            pixels = list(images)
+        else:
+            paths = [images] if isinstance(images, str | Path) else list(images)
+            pixels = [data_.load_image(path) for path in paths]
+        outputs = [self.session.outputs(self._prepared(one)) for one in pixels]
+        return self.task.loss.probabilities(np.concatenate(outputs).T)
+
+    def report(self) -> Path:
+        """Write report.html anew and return its path."""
+        return report.write(self.folder)
+
+    def _prepared(self, pixels: Array) -> Images:
+        one = Images(pixels[np.newaxis], np.zeros(1, np.int64), np.array(["image"]), self.class_names)
+        return self.task.preparation.apply(one)
+
+    def _own_images(self, split: str) -> Images:
+        section = self.experiment.data
+        dataset = data_.load(section.source, size=section.size, unverified=section.unverified)
+        fractions = {"validation": section.validation, "test": section.test}
+        splits = data_.split(dataset, **fractions, seed=self.experiment.seed, limit=section.limit)
+        return _pick(splits, split)
+
+    def _other_images(self, data: str | Path | Dataset, split: str) -> Images:
+        if not isinstance(data, Dataset):
+            data = data_.load(data, size=self.experiment.data.size)
+        if data.class_names != self.class_names:
+            raise DataError(
+                f"The run's classes are {', '.join(self.class_names)}; "
+                f"those of {data.name} are {', '.join(data.class_names)}. They must be the same."
+            )
+        return data.splits["train"] if set(data.splits) == {"train"} else _pick(data.splits, split)
+
+
+def load(source: str | Path, *, size: tuple[int, int] | None = None, unverified: bool = False) -> Dataset:
+    """Load a named set of images ("fashion-mnist"), or a user's own: a folder, a CSV or an .npz.
+
+    size        (height, width) to resize to
+    unverified  read files of a named set whose checksum is not the published one
+    Raises DataError.
+    """
+    return data_.load(source, size=size, unverified=unverified)
+
+
+def fit(
+    model: Model | str,
+    data: Dataset | str | Path,
+    *,
+    epochs: int = 10,
+    batch_size: int = 32,
+    optimizer: str | optimizers.Optimizer = "adam",
+    lr: float | None = None,
+    schedule: str | schedules.Schedule = "constant",
+    loss: str | losses.Loss = "cross-entropy",
+    seed: int = 0,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Train a model on images, measure it, and return the run.
+
+    model     a Model, or the name of an architecture, which is then built for the images
+    lr        the learning rate; the optimiser's own default where none is given
+    out       the run folder; a new one below runs/ where none is given
+    console   where progress goes; standard output where none is given, nowhere with Console(quiet=True)
+    settings  any other key of the experiment file, such as {"prepare.standardise": "channel"}
+    Raises a FirstlightError before anything is written where something does not fit.
+    """
+    if isinstance(optimizer, optimizers.Lagged):
+        optimizer_table = {**_table(optimizer.inner, optimizers.OPTIMIZERS), "lag": optimizer.alpha}
+    else:
+        optimizer_table = _table(optimizer, optimizers.OPTIMIZERS)
+    tables: dict[str, Any] = {
+        "seed": seed,
+        "data": _data_table(data),
+        "model": study.model_tables(model) if isinstance(model, Model) else {"name": model},
+        "loss": _table(loss, losses.LOSSES),
+        "optimizer": optimizer_table | ({} if lr is None else {"lr": lr}),
+        "schedule": _table(schedule, schedules.SCHEDULES),
+        "training": {"epochs": epochs, "batch_size": batch_size},
+    }
+    for key, value in (settings or {}).items():
+        study.put(tables, key, value)
+    setup = study.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
+    if isinstance(model, Model):
+        study.must_fit(model, setup.train)
+    return _start(setup, out, console)
+
+
+def run(
+    experiment: Experiment | Mapping[str, Any] | str | Path,
+    *,
+    out: str | Path | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Do an experiment: an `Experiment`, its tables, or the path of its file."""
+    if isinstance(experiment, str | Path):
+        experiment = Experiment.of(study.read(Path(experiment)), str(experiment))
+    elif not isinstance(experiment, Experiment):
+        experiment = Experiment.of(experiment)
+    return _start(study.set_up(experiment), out, console)
+
+
+def resume(path: str | Path, *, data: Dataset | None = None, console: Console | None = None) -> Run:
+    """Go on with a run that was interrupted or cut off. `data` is needed where it was given as arrays."""
+    with Display(console or Console()) as watcher:
+        return Run(study.resume(Path(path), watcher, dataset=data).path)
+
+
+def open_run(path: str | Path) -> Run:
+    """Return the run whose folder is at `path`. Raises RunError where there is none."""
+    return Run(path)
+
+
+def _start(setup: study.Setup, out: str | Path | None, console: Console | None) -> Run:
+    with Display(console or Console()) as watcher:
+        for warning in setup.warnings():
+            watcher.note(f"Note: {warning}")
+        folder = study.start(setup, _free_folder(setup) if out is None else Path(out), watcher)
+    return Run(folder.path)
+
+
+def _free_folder(setup: study.Setup) -> Path:
+    """runs/<model>-<data>, with a number behind it where that exists."""
+    name = re.sub(r"[^\w.-]+", "-", f"{setup.model.name}-{Path(setup.dataset.name).name}").strip("-.")
+    path, number = RUNS / name, 1
+    while path.exists():
+        number += 1
+        path = RUNS / f"{name}-{number}"
+    return path
+
+
+def _data_table(data: Dataset | str | Path) -> dict[str, Any]:
+    """The `[data]` table that loads the same images again."""
+    if isinstance(data, Dataset):
+        return {"source": data.origin or data.name, "size": data.shape[:2], "unverified": not data.verified}
+    return {"source": str(data)}
+
+
+def _table(value: Any, registry: Mapping[str, type]) -> dict[str, Any]:
+    """The experiment file's table for a name or for a value such as SGD(momentum=0.9)."""
+    if isinstance(value, str):
+        return {"name": value}
+    for name, kind in registry.items():
+        if type(value) is kind:
+            return {"name": name, **vars(value)}
+    raise ExperimentError(f"{value!r} is none of {', '.join(registry)}.")
+
+
+def _pick(splits: Mapping[str, Images], name: str) -> Images:
+    if name not in splits:
+        raise DataError(f"There is no split called {name!r}. {nearest(name, splits)}")
+    return splits[name]

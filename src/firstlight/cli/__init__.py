@@ -1,0 +1,64 @@
+"""The command line: parse, call the API, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from firstlight.cli import data, demo, model, run
+from firstlight.errors import FirstlightError
+
+app = typer.Typer(
+    name="firstlight",
+    help="A laboratory for small-image classifiers: train, measure, explain and compare from one experiment file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich's would take half of its time to import
+)
+app.command("demo")(demo.demo)
+app.command("run")(run.run)
+app.command("resume")(run.resume)
+app.command("evaluate")(run.evaluate)
+app.command("predict")(run.predict)
+app.command("report")(run.report)
+app.command("summary")(model.summary)
+app.add_typer(data.app, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"firstlight {version('firstlight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """See the help text of the app; this gives the program its options."""
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is one message and exit code 2; Ctrl-C is exit code 130."""
+    try:
+        app()
+    except FirstlightError as error:
+        print(f"firstlight: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("firstlight: stopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; say nothing more
+        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"firstlight: {where}{error.strerror or error}.", file=sys.stderr)
+        sys.exit(2)

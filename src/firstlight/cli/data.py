@@ -1,0 +1,194 @@
+"""`firstlight data`: list, info, check and preview."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from firstlight.data import Findings
+    from firstlight.types import Dataset, Json
+
+app = typer.Typer(name="data", help="Look at named sources and at your own images.", no_args_is_help=True)
+
+SourceArgument = Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A named source, or your own images.")]
+SizeOption = Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH, or one number for a square.")]
+UnverifiedOption = Annotated[bool, typer.Option("--unverified", help="Read files whose checksum is not the published.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_SHOWN = 20  # groups of copies and files set aside that are printed; --json has them all
+
+
+@app.command("list")
+def list_sources(as_json: JsonOption = False) -> None:
+    """List the named sources, and whether their files are on this machine."""
+    from firstlight.data import SOURCES
+
+    if as_json:
+        _print_json([_facts(name) for name in SOURCES])
+        return
+    table = _table("name", "shows", "images", "size", "files")
+    for name, source in SOURCES.items():
+        where = "embedded" if source.embedded else "here" if source.at_hand else "to download"
+        images = " + ".join(f"{count:,}" for count in source.counts.values())
+        table.add_row(name, source.shows, images, _times(source.shape), where)
+    _print(table)
+
+
+@app.command()
+def info(name: Annotated[str, typer.Argument(help="A named source.")], as_json: JsonOption = False) -> None:
+    """Say what is known of a named source: its classes, licence, addresses and checksums."""
+    facts = _facts(name)
+    if as_json:
+        _print_json(facts)
+        return
+    table = _table("", name)
+    for key in ("title", "shows", "licence", "homepage"):
+        table.add_row(key, facts[key])
+    table.add_row("images", ", ".join(f"{split} {count:,}" for split, count in facts["counts"].items()))
+    table.add_row("size", _times(facts["shape"]) + " (height × width × channels)")
+    table.add_row("classes", ", ".join(facts["class_names"]))
+    table.add_row("on this machine", "yes" if facts["at_hand"] else "no; downloaded when it is first used")
+    for file in facts["files"]:
+        table.add_row(file["name"], "\n".join([*file["urls"], file["checksum"]]))
+    _print(table)
+
+
+@app.command()
+def check(
+    source: SourceArgument, size: SizeOption = None, unverified: UnverifiedOption = False, as_json: JsonOption = False
+) -> None:
+    """Look for unreadable files, exact duplicates, leaks between splits and conflicting labels.
+
+    Exit code: 0 nothing found, 1 problems found, 2 the images cannot be read at all.
+    """
+    from firstlight import data
+
+    dataset = _load(source, size, unverified)
+    findings = data.check(dataset)
+    if as_json:
+        _print_json({"name": dataset.name, "shape": list(dataset.shape), **findings.to_json()})
+    else:
+        _print_findings(dataset, findings)
+    if findings.warnings():
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    source: SourceArgument,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write; by default <name>.png here.")] = None,
+    seed: Annotated[int, typer.Option(help="Which images are drawn.")] = 0,
+    size: SizeOption = None,
+    unverified: UnverifiedOption = False,
+) -> None:
+    """Write a contact sheet of training images, a row for each class, and print its path."""
+    from firstlight.data.sheet import contact_sheet
+    from firstlight.errors import DataError
+    from firstlight.files import write_bytes
+
+    dataset = _load(source, size, unverified)
+    path = out or Path(f"{dataset.name}.png")
+    try:
+        write_bytes(path, contact_sheet(dataset, seed))
+    except OSError as error:
+        raise DataError(f"{path}: the contact sheet cannot be written: {error.strerror}.") from error
+    print(path)
+
+
+def _load(source: str, size: str | None, unverified: bool) -> Dataset:
+    from firstlight import data
+
+    return data.load(source, size=_parse_size(size), unverified=unverified, progress=sys.stderr.isatty())
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    from firstlight.errors import DataError
+
+    if text is None:
+        return None
+    numbers = text.lower().replace("×", "x").split("x")
+    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+        raise DataError(f"--size is HEIGHTxWIDTH, such as 28x28, or one number for a square; received {text!r}.")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _facts(name: str) -> Json:
+    from firstlight.data import SOURCES
+    from firstlight.errors import DataError, nearest
+
+    if name not in SOURCES:
+        raise DataError(f"There is no named source {name!r}. {nearest(name, SOURCES)}")
+    source = SOURCES[name]
+    published = [source.archive] if source.archive else source.files
+    return {
+        "name": name,
+        "title": source.title,
+        "shows": source.shows,
+        "licence": source.licence,
+        "homepage": source.homepage,
+        "class_names": list(source.class_names),
+        "shape": list(source.shape),
+        "counts": dict(source.counts),
+        "at_hand": source.at_hand,
+        "files": [{"name": file.name, "checksum": file.checksum, "urls": list(file.urls)} for file in published],
+    }
+
+
+def _print_findings(dataset: Dataset, findings: Findings) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    table = _table("class", *findings.counts)
+    for class_name in dataset.class_names:
+        table.add_row(escape(class_name), *(f"{counts[class_name]:,}" for counts in findings.counts.values()))
+    table.add_section()
+    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in findings.counts.values()))
+    console = Console(highlight=False)
+    console.print(f"{escape(dataset.name)}: images of {_times(dataset.shape)}")
+    console.print(table)
+    if not dataset.verified:
+        console.print("Not the published files: their checksums differ.")
+    lines = [f"set aside: {name}: {reason}" for name, reason in findings.set_aside.items()]
+    lines += [
+        f"{'conflict' if copies.conflict else 'copies'}: "
+        + " = ".join(f"{split}:{sample} ({class_name})" for split, sample, class_name in copies.samples)
+        for copies in sorted(findings.copies, key=lambda copies: (not copies.conflict, not copies.leak))
+    ]
+    for line in findings.warnings() or ["No unreadable files, duplicates, leaks or conflicting labels."]:
+        console.print(line, style="bold")
+    for line in lines[:_SHOWN]:
+        console.print(f"  {line}", markup=False)
+    if len(lines) > _SHOWN:
+        console.print(f"  … and {len(lines) - _SHOWN:,} more; --json lists all.")
+
+
+def _table(*columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.overflow = "fold"  # addresses and checksums stay whole
+    return table
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(table)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _times(shape: tuple[int, ...] | list[int]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,162 @@
+"""`firstlight run`, `resume`, `evaluate`, `predict`, `report`."""
+
+from __future__ import annotations
+
+import json as json_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstlight.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from firstlight.api import Run
+    from firstlight.evaluation import Evaluation
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to standard error.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+
+
+def run(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE.toml]", help="An experiment file.", show_default=False)
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A named set of images, or the path of a folder, a CSV or an .npz.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A named architecture.")] = None,
+    epochs: Annotated[str | None, typer.Option(metavar="INTEGER", help="Passes over the training images.")] = None,
+    batch_size: Annotated[str | None, typer.Option(metavar="INTEGER", help="Images a step.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")] = None,
+    lr: Annotated[str | None, typer.Option(metavar="NUMBER", help="The learning rate.")] = None,
+    seed: Annotated[str | None, typer.Option(metavar="INTEGER", help="Fixes every random draw.")] = None,
+    kernels: Annotated[str | None, typer.Option(help="compiled, or reference for the readable ones.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; a new one below runs/ otherwise.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the file: --set a.b=c")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Do an experiment: read, split, prepare, train, measure, report. Options override the file."""
+    from firstlight import api, study
+
+    tables = study.read(file) if file else {}
+    options = {
+        "data.source": data,
+        "model.name": model,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "optimizer.name": optimizer,
+        "optimizer.lr": lr,
+        "seed": seed,
+        "kernels": kernels,
+    }
+    for key, value in options.items():
+        if value is not None:
+            study.put(tables, key, value)
+    for text in settings or []:
+        study.put(tables, *study.parse_setting(text))
+    if "data" not in tables:
+        raise ExperimentError("There is nothing to run: give an experiment file, or --data and --model.")
+    experiment = study.Experiment.of(tables, str(file) if file else "options")
+    _finish(api.run(experiment, out=out, console=_console(json)), json)
+
+
+def resume(path: RunPath, json: Json = False) -> None:
+    """Go on with a run that was interrupted or cut off, as if it had never stopped."""
+    from firstlight import api
+
+    _finish(api.resume(path, console=_console(json)), json)
+
+
+def evaluate(
+    path: RunPath,
+    data: Annotated[str | None, typer.Option(help="Other images with the same classes; its own otherwise.")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    json: Json = False,
+) -> None:
+    """Measure a trained model anew, on its own images or on others."""
+    from firstlight import api
+
+    measured, _ = api.open_run(path).evaluate(data, split)
+    if json:
+        typer.echo(json_.dumps(measured.to_json()))
+    else:
+        _print_evaluation(measured, f"{path} on {data or 'its own images'}")
+
+
+def predict(
+    path: RunPath,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    json: Json = False,
+) -> None:
+    """Say what is in images: class names and probabilities."""
+    from firstlight import api
+
+    trained = api.open_run(path)
+    probabilities = trained.predict(images)
+    if json:
+        answers = [
+            {"image": str(image), "probabilities": dict(zip(trained.class_names, row.tolist(), strict=True))}
+            for image, row in zip(images, probabilities, strict=True)
+        ]
+        typer.echo(json_.dumps(answers, ensure_ascii=False))
+        return
+    for image, row in zip(images, probabilities, strict=True):
+        best = row.argsort()[::-1][:top]
+        typer.echo(f"{image}: " + ", ".join(f"{trained.class_names[k]} {row[k]:.1%}" for k in best))
+
+
+def report(path: RunPath) -> None:
+    """Write the report of a run anew."""
+    from firstlight import api
+
+    typer.echo(api.open_run(path).report())
+
+
+def _console(json: bool) -> Any:
+    """Progress goes to standard output, or out of the way of JSON."""
+    from rich.console import Console
+
+    return Console(stderr=json)
+
+
+def _finish(done: Run, json: bool) -> None:
+    page = done.report()
+    if json:
+        typer.echo(json_.dumps({"path": str(done.path), "report": str(page), **done.result}))
+        return
+    result = done.result
+    low, high = result["test"]["accuracy_interval"]
+    test, epochs = result["test"], result["epochs"]
+    typer.echo(
+        f"test accuracy {test['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}, {test['images']:,} images), "
+        f"loss {test['loss']:.4f}"
+    )
+    typer.echo(
+        f"{result['model']}, {result['parameters']['total']:,} parameters, best of {epochs['run']} epochs: "
+        f"{epochs['best']}, {result['seconds']['train']:.1f} s of training"
+    )
+    if result["status"] == "stopped early":
+        typer.echo(f"Stopped early: nothing better since epoch {epochs['best']}.")
+    if result["status"] == "interrupted":
+        typer.echo(f"Interrupted after {epochs['run']} whole epochs. Go on with it: firstlight resume {done.path}")
+    typer.echo(f"Report: {page}")
+
+
+def _print_evaluation(measured: Evaluation, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    low, high = measured.accuracy_interval
+    typer.echo(
+        f"{title}: accuracy {measured.accuracy:.4f} (95 % between {low:.4f} and {high:.4f}, "
+        f"{measured.images:,} images), loss {measured.loss:.4f}"
+    )
+    table = Table("class", "accuracy", "precision", "recall", "F1", "images", box=None, header_style="bold")
+    for score in measured.classes:
+        numbers = (score.recall, score.precision, score.recall, score.f1)
+        table.add_row(score.name, *("–" if n is None else f"{n:.3f}" for n in numbers), f"{score.support:,}")
+    Console().print(table)

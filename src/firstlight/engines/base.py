@@ -1,0 +1,121 @@
+"""What an engine is: it takes a task, trains epoch by epoch, and answers with plain arrays.
+
+Tensors of an engine never leave it. Everything random in a task is drawn from its seed, so that engines agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from firstlight.layers import Chain
+from firstlight.losses import Loss
+from firstlight.models import Model
+from firstlight.optimizers import Optimizer
+from firstlight.prepare import Preparation
+from firstlight.types import Array, Images
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that an engine has to know to train or to predict.
+
+    preparation  fitted on the training split; applied to every image
+    l1, l2       penalties on every layer's kernels, beside those of the layers themselves
+    """
+
+    model: Model
+    loss: Loss
+    preparation: Preparation
+    optimizer: Optimizer
+    l1: float = 0.0
+    l2: float = 0.0
+    seed: int = 0
+
+    def trained_layers(self) -> Chain:
+        """The layers that the loss is applied to; a final activation that the loss contains is left to the loss.
+
+        Raises ModelError where head, labels and loss do not fit.
+        """
+        height, width, channels = self.model.input_shape
+        return self.loss.check_head(self.model.layers, (channels, height, width), self.model.classes)
+
+    def penalties(self) -> list[tuple[slice, float, float]]:
+        """(part of the vector, l1, l2) for every array that is penalised."""
+        parts = []
+        for entry in self.model.layout.entries:
+            parameter = entry.parameter
+            l1 = parameter.l1 + (self.l1 if parameter.kernel else 0.0)
+            l2 = parameter.l2 + (self.l2 if parameter.kernel else 0.0)
+            if l1 or l2:
+                parts.append((slice(entry.start, entry.stop), l1, l2))
+        return parts
+
+    def penalty(self, vector: Array) -> float:
+        """Σ l1·|w| + l2·w² over the penalised weights."""
+        return sum(
+            l1 * float(np.abs(vector[part]).sum(dtype=np.float64))
+            + l2 * float(np.square(vector[part]).sum(dtype=np.float64))
+            for part, l1, l2 in self.penalties()
+        )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What an epoch of training added up to, as a running mean over its batches (penalty left out)."""
+
+    loss: float
+    accuracy: float
+
+
+class Session(Protocol):
+    """A model being trained or used on one engine."""
+
+    def warm_up(self, batch_size: int) -> None:
+        """Do one step without effect, so that compiling is not counted as training."""
+        ...
+
+    def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
+        """Train over all training images in the order of (seed, epoch), at a learning rate for each step.
+
+        `progress(images done, running mean of the loss)` is called now and then.
+        Raises TrainingError where the loss is not finite.
+        """
+        ...
+
+    def outputs(self, images: Images) -> Array:
+        """The raw outputs of the net, what the loss takes, for prepared images: float32 (N, K)."""
+        ...
+
+    def vector(self) -> Array:
+        """A copy of all weights, in the order of the model's layout."""
+        ...
+
+    def state(self) -> dict[str, Array]:
+        """Copies of the optimiser's arrays, for a checkpoint."""
+        ...
+
+    def restore(self, vector: Array, state: dict[str, Array] | None = None) -> None:
+        """Take over weights, and the optimiser's arrays where given."""
+        ...
+
+
+class Engine(Protocol):
+    """Opens sessions."""
+
+    @property
+    def name(self) -> str: ...
+
+    def session(self, task: Task, train: Images | None = None, vector: Array | None = None) -> Session:
+        """A session on `vector`, or on initial weights of the task's seed. `train` are prepared images to learn from.
+
+        Raises ModelError or ExperimentError where the engine cannot do the task.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What the record of a run says of the engine: name, kernels, threads."""
+        ...

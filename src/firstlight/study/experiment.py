@@ -1,0 +1,256 @@
+"""The experiment file: what a run is asked to do, checked before anything starts, every default written out.
+
+seed = 0
+[data]
+source = "fashion-mnist"
+[model]
+name = "lenet5"
+[training]
+epochs = 10
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from firstlight import losses, models, optimizers, schedules
+from firstlight.errors import ExperimentError, nearest
+
+
+def _pair(value: Any) -> Any:
+    """One number means a square."""
+    return (value, value) if isinstance(value, int) else value
+
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Size = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=1024)], Annotated[int, Field(ge=1, le=1024)]], BeforeValidator(_pair)
+]
+
+
+class Section(BaseModel):
+    """A table of the experiment file; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class Options(Section):
+    """A table whose other keys are the options of what it names; they are checked by what it names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Data(Section):
+    """Where the images come from, and how they are split.
+
+    source      the name of a set, or the path of a folder, a CSV or an .npz
+    size        (height, width) to resize to; one number for a square
+    validation  the fraction of the training images kept for validation
+    test        the fraction kept for the test, where the source has no test split of its own
+    limit       train on so many images only, for a quick look
+    unverified  read files of a named set whose checksum is not the published one
+    """
+
+    source: str = Field(min_length=1)
+    size: Size | None = None
+    validation: Fraction = 0.1
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    limit: Annotated[int, Field(ge=1)] | None = None
+    unverified: bool = False
+
+
+class Prepare(Section):
+    """What is done to every image; statistics are taken from the training split alone."""
+
+    greyscale: bool = False
+    scale: bool = True
+    standardise: Literal["none", "pixel", "channel"] = "none"
+
+
+class Model(Options):
+    """A named architecture and its options, or a list of layers."""
+
+    name: str = "lenet5"
+    layers: list[dict[str, Any]] | None = None
+
+
+class Loss(Options):
+    name: str = "cross-entropy"
+
+
+class Optimizer(Options):
+    """The optimiser, its learning rate (its own default where none is given) and its options.
+
+    lag  α of the lagged update: 0 for none
+    """
+
+    name: str = "adam"
+    lr: Annotated[float, Field(gt=0)] | None = None
+    lag: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Schedule(Options):
+    name: str = "constant"
+
+
+class Penalty(Section):
+    """L1 and L2 penalties on the kernels of all layers, beside those of the layers themselves."""
+
+    l1: Annotated[float, Field(ge=0)] = 0.0
+    l2: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Training(Section):
+    """The course of training.
+
+    monitor         what tells good weights from bad
+    early_stopping  stop after so many epochs without better ones
+    restore_best    end with the best weights by `monitor`, not the last
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    early_stopping: Annotated[int, Field(ge=1)] | None = None
+    restore_best: bool = True
+
+
+class Experiment(Section):
+    """Everything that a run is asked to do."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    engine: Literal["numpy"] = "numpy"
+    kernels: Literal["compiled", "reference"] = "compiled"
+    data: Data
+    prepare: Prepare = Prepare()
+    model: Model = Model()
+    loss: Loss = Loss()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    penalty: Penalty = Penalty()
+    training: Training = Training()
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Any], origin: str = "experiment") -> Experiment:
+        """The experiment that `tables` describe, resolved. Raises ExperimentError that names each bad key."""
+        try:
+            experiment = cls.model_validate(dict(tables))
+        except ValidationError as error:
+            raise ExperimentError(_explain(error, origin)) from None
+        return experiment.resolved()
+
+    def resolved(self) -> Experiment:
+        """The same experiment with the defaults of everything it names written out; unknown names are errors."""
+        loss = losses.loss(self.loss.name, **self.loss.options)
+        optimizer = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
+        schedule = schedules.schedule(self.schedule.name, **self.schedule.options)
+        tables = self.model_dump()
+        tables["loss"] = {"name": self.loss.name, **vars(loss)}
+        tables["optimizer"] = {"name": self.optimizer.name, **vars(optimizer), "lag": self.optimizer.lag}
+        tables["schedule"] = {"name": self.schedule.name, **vars(schedule)}
+        if self.model.layers is None:
+            tables["model"] = {"name": self.model.name, **models.complete(self.model.name, self.model.options)}
+        return Experiment.model_validate(tables)
+
+    def build_model(self, input_shape: Sequence[int], classes: int) -> models.Model:
+        """The model for images of `input_shape` (H, W, C). Raises ModelError where it does not fit."""
+        if self.model.layers is not None:
+            return models.custom(self.model.layers, tuple(input_shape), classes)
+        return models.build(self.model.name, tuple(input_shape), classes, self.model.options)
+
+    def build_loss(self) -> losses.Loss:
+        return losses.loss(self.loss.name, **self.loss.options)
+
+    def build_optimizer(self) -> optimizers.Optimizer:
+        inner = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
+        return optimizers.Lagged(inner, self.optimizer.lag) if self.optimizer.lag else inner
+
+    def build_schedule(self) -> schedules.Schedule:
+        return schedules.schedule(self.schedule.name, **self.schedule.options)
+
+    def to_toml(self) -> str:
+        """The experiment as a file that `firstlight run` takes."""
+        return tomli_w.dumps(_without_none(self.model_dump()))
+
+    def _optimizer_options(self) -> dict[str, Any]:
+        lr = {} if self.optimizer.lr is None else {"lr": self.optimizer.lr}
+        return {**self.optimizer.options, **lr}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tables of an experiment file. Raises ExperimentError with line and column where it is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExperimentError(f"{path}: there is no such experiment file.") from None
+    except OSError as error:
+        raise ExperimentError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise ExperimentError(f"{path} is not text in UTF-8 (byte {error.start}).") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{path} is not valid TOML: {error}.") from None
+
+
+def put(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Set `a.b.c` in nested tables."""
+    *parents, last = key.split(".")
+    for name in parents:
+        branch = tables.setdefault(name, {})
+        if not isinstance(branch, dict):
+            raise ExperimentError(f"{key}: {name} is {branch!r}, not a table.")
+        tables = branch
+    tables[last] = value
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`a.b=value` as (key, value); the value is TOML where it reads as such, a string otherwise."""
+    key, sign, value = text.partition("=")
+    key = key.strip()
+    if not sign or not all(key.split(".")):
+        raise ExperimentError(f"--set takes key=value, as in --set training.epochs=3; received {text!r}.")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value.strip()
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    """One line for each problem: where, what was received, what to do."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(problem["loc"][:-1])
+            lines.append(f"{where}: there is no such key. {nearest(str(problem['loc'][-1]), known)}")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: this is needed, and missing.")
+        else:
+            lines.append(f"{where}: {problem['msg']}; received {problem['input']!r}.")
+    return f"{origin}: " + "\n".join(lines)
+
+
+def _known_keys(location: Sequence[int | str]) -> list[str]:
+    section: type[BaseModel] = Experiment
+    for name in location:
+        annotation = section.model_fields[str(name)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return list(section.model_fields)
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a key that is not there means None."""
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value

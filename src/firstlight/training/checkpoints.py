@@ -1,0 +1,89 @@
+"""Checkpoints: what it takes to go on with a run as if it had never stopped. The newest two sound ones are kept.
+
+Each is a folder with the arrays, the progress, and a manifest of hashes that is written last: a folder without a
+manifest, or with a file that does not match it, is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from firstlight.errors import FirstlightError
+from firstlight.files import sha256, write_bytes, write_json
+from firstlight.types import Array, Json
+from firstlight.weights import from_bytes, to_bytes
+
+KEPT = 2
+ARRAYS, PROGRESS, MANIFEST = "arrays.safetensors", "progress.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come, in plain values.
+
+    history  one row an epoch
+    best     the epoch (from 1) of the best weights so far, 0 for none
+    waited   epochs since then
+    seconds  spent in training
+    """
+
+    history: list[dict[str, float]]
+    best: int
+    waited: int
+    seconds: float
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The weights now, the best weights by validation, the optimiser's arrays, and the progress."""
+
+    vector: Array
+    best: Array
+    optimizer: dict[str, Array]
+    progress: Progress
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint below `folder`, and remove all but the newest two."""
+    target = folder / f"epoch-{checkpoint.progress.epoch:05d}"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    arrays = {"vector": checkpoint.vector, "best": checkpoint.best}
+    arrays |= {f"optimizer.{name}": array for name, array in checkpoint.optimizer.items()}
+    write_bytes(target / ARRAYS, to_bytes(arrays))
+    write_json(target / PROGRESS, asdict(checkpoint.progress))
+    write_json(target / MANIFEST, {name: sha256(target / name) for name in (ARRAYS, PROGRESS)})
+    for old in sorted(folder.glob("epoch-*"))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest sound checkpoint below `folder`, or None."""
+    for candidate in sorted(folder.glob("epoch-*"), reverse=True):
+        checkpoint = _read(candidate)
+        if checkpoint is not None:
+            return checkpoint
+    return None
+
+
+def _read(folder: Path) -> Checkpoint | None:
+    try:
+        manifest: Json = json.loads((folder / MANIFEST).read_text())
+        if any(sha256(folder / name) != manifest[name] for name in (ARRAYS, PROGRESS)):
+            return None
+        arrays = from_bytes((folder / ARRAYS).read_bytes(), str(folder / ARRAYS))
+        progress = Progress(**json.loads((folder / PROGRESS).read_text()))
+    except (OSError, ValueError, KeyError, TypeError, FirstlightError):
+        return None
+    optimizer = {
+        name.removeprefix("optimizer."): array for name, array in arrays.items() if name.startswith("optimizer.")
+    }
+    return Checkpoint(arrays["vector"], arrays["best"], optimizer, progress)

@@ -1,0 +1,206 @@
+"""The training loop: epochs on a session of any engine, with validation, early stopping and checkpoints."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from firstlight.engines import Session
+from firstlight.errors import TrainingError
+from firstlight.losses import Loss
+from firstlight.prepare import steps
+from firstlight.schedules import Schedule
+from firstlight.training.checkpoints import Checkpoint, Progress
+from firstlight.types import Array, Images
+
+Monitor = Literal["val_accuracy", "val_loss"]
+Status = Literal["finished", "stopped early", "interrupted"]
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
+
+
+@dataclass(frozen=True)
+class Course:
+    """How training goes.
+
+    monitor       what tells good weights from bad: "val_accuracy" (ties go to the lower val_loss) or "val_loss"
+    patience      stop after so many epochs without a better one; None: never
+    restore_best  end with the best weights by `monitor`, not the last
+    """
+
+    epochs: int
+    batch_size: int
+    schedule: Schedule
+    lr: float
+    monitor: Monitor = "val_accuracy"
+    patience: int | None = None
+    restore_best: bool = True
+
+
+class Watcher(Protocol):
+    """Is told how training comes along."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know now."""
+        ...
+
+    def started(self, epochs: int, images: int, done: int) -> None:
+        """Training begins: so many epochs of so many images, of which `done` epochs were done before."""
+        ...
+
+    def batch_done(self, images: int, loss: float) -> None:
+        """So many of this epoch's images are done, at this running mean of the loss."""
+        ...
+
+    def epoch_done(self, row: dict[str, float], best: bool) -> None:
+        """An epoch is done; its row of the history."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What training ends with: the chosen weights, the history, the epoch of the best weights, how it ended."""
+
+    vector: Array
+    history: list[dict[str, float]]
+    best: int
+    status: Status
+    seconds: float
+
+
+class InterruptedTrainingError(Exception):
+    """The user pressed Ctrl-C."""
+
+
+def evaluate(session: Session, loss: Loss, images: Images) -> tuple[float, Array]:
+    """The mean loss over `images`, and the probabilities (N, K) of the classes."""
+    outputs = session.outputs(images).T
+    return float(loss.values(outputs, images.labels).mean(dtype=np.float64)), loss.probabilities(outputs)
+
+
+def train(
+    session: Session,
+    loss: Loss,
+    course: Course,
+    train_images: Images,
+    validation: Images | None,
+    *,
+    penalty: Callable[[Array], float],
+    watcher: Watcher,
+    save: Callable[[Checkpoint], None],
+    start: Checkpoint | None = None,
+) -> Outcome:
+    """Train until the last epoch, until nothing gets better, or until Ctrl-C; return what was learnt.
+
+    `save` is called after every epoch; `start` is where to go on. Raises TrainingError where the loss is not finite.
+    """
+    now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
+    session.restore(now.vector, now.optimizer)
+    watcher.started(course.epochs, len(train_images), now.progress.epoch)
+    count = steps(len(train_images), course.batch_size)
+    status: Status = "finished"
+    try:
+        with _interruptible() as check:
+
+            def progress(images: int, mean: float) -> None:
+                check()
+                watcher.batch_done(images, mean)
+
+            for epoch in range(now.progress.epoch, course.epochs):
+                if course.patience is not None and now.progress.waited >= course.patience:
+                    status = "stopped early"
+                    break
+                began = time.perf_counter()
+                rates = course.schedule.rates(epoch, count, course.epochs, course.lr)
+                tally = session.train_epoch(epoch, course.batch_size, rates, progress)
+                row = {"epoch": float(epoch + 1), "loss": tally.loss, "accuracy": tally.accuracy}
+                if validation is not None:
+                    row |= _validate(session, loss, validation, epoch, float(rates[-1]))
+                vector = session.vector()
+                row |= {"penalty": penalty(vector), "learning_rate": float(rates[-1])}
+                row["seconds"] = time.perf_counter() - began
+                now = _advance(now, row, vector, session.state(), course.monitor)
+                save(now)
+                watcher.epoch_done(row, now.progress.best == now.progress.epoch)
+                check()
+    except InterruptedTrainingError:
+        status = "interrupted"
+    if status == "interrupted" and not now.progress.history:
+        vector = session.vector()  # not one whole epoch, but all that was learnt
+    else:
+        vector = now.best if course.restore_best else now.vector
+    return Outcome(vector, now.progress.history, now.progress.best, status, now.progress.seconds)
+
+
+def _advance(
+    before: Checkpoint, row: dict[str, float], vector: Array, optimizer: dict[str, Array], monitor: Monitor
+) -> Checkpoint:
+    """The checkpoint after one more epoch; without validation the newest weights count as the best."""
+    progress = before.progress
+    better = not progress.best or "val_loss" not in row or _better(row, progress.history[progress.best - 1], monitor)
+    history = [*progress.history, row]
+    return Checkpoint(
+        vector,
+        vector if better else before.best,
+        optimizer,
+        Progress(
+            history,
+            best=len(history) if better else progress.best,
+            waited=0 if better else progress.waited + 1,
+            seconds=progress.seconds + row["seconds"],
+        ),
+    )
+
+
+def _validate(session: Session, loss: Loss, validation: Images, epoch: int, rate: float) -> dict[str, float]:
+    value, probabilities = evaluate(session, loss, validation)
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"The validation loss became {value} after epoch {epoch + 1}, at a learning rate of {rate:g}. "
+            "Try a tenth of the learning rate (--lr), or a warm-up (--set schedule.warmup=1)."
+        )
+    accuracy = float((probabilities.argmax(axis=1) == validation.labels).mean())
+    return {"val_loss": value, "val_accuracy": accuracy}
+
+
+def _better(row: dict[str, float], best: dict[str, float], monitor: Monitor) -> bool:
+    """Whether `row` beats the best epoch so far; of two equal accuracies the one with the lower loss is better."""
+    if monitor == "val_loss":
+        return row["val_loss"] < best["val_loss"]
+    return (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Turn the first Ctrl-C into an error at the next call of what this yields; a second one stops at once.
+
+    A signal that cut in anywhere could leave the weights between two states.
+    """
+    asked = threading.Event()
+
+    def check() -> None:
+        if asked.is_set():
+            raise InterruptedTrainingError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check  # only the main thread may handle signals
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            signal.default_int_handler(number, frame)
+        asked.set()
+
+    before: Any = signal.signal(signal.SIGINT, ask)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

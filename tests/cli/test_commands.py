@@ -1,0 +1,219 @@
+"""Every command, as a user types it; every mistake is one message and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from firstlight.types import Dataset
+
+Call = Callable[..., object]
+SMALL = ("--data", "digits", "--model", "mlp-128", "--epochs", 2, "--set", "data.limit=200")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run, made by the command line in a process of its own."""
+    out = tmp_path_factory.mktemp("runs") / "small"
+    command = [sys.executable, "-m", "firstlight", "run", *map(str, SMALL), "--lr", "0.005", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
+    assert lines[-3].startswith("test accuracy 0.")
+    assert lines[-2].startswith("mlp-128, ")
+    assert lines[-1] == f"Report: {out / 'report.html'}"
+    return out
+
+
+def test_run_writes_a_run_and_its_report(run: Path) -> None:
+    assert (run / "report.html").stat().st_size > 100_000
+    assert (run / "result.json").exists()
+
+
+def test_json_alone_goes_to_standard_output(firstlight: Call, tmp_path: Path) -> None:
+    answer = firstlight("run", *SMALL, "--out", tmp_path / "a", "--json")
+    result = answer.json()
+    assert answer.code == 0
+    assert result["epochs"]["run"] == 2
+    assert 0 < result["test"]["accuracy"] < 1
+    assert "epoch 1/2" in answer.err
+
+
+def test_a_file_with_options_before_it(firstlight: Call, tmp_path: Path) -> None:
+    file = tmp_path / "e.toml"
+    file.write_text('[data]\nsource = "digits"\nlimit = 100\n[model]\nname = "softmax-regression"\n')
+    answer = firstlight(
+        "run", file, "--epochs", 1, "--set", "training.batch_size=50", "--out", tmp_path / "a", "--json"
+    )
+    assert answer.json()["epochs"]["asked"] == 1
+    assert "batch_size = 50" in (tmp_path / "a" / "experiment.toml").read_text()
+
+
+def test_a_run_repeats_from_its_own_file(firstlight: Call, run: Path, tmp_path: Path) -> None:
+    assert firstlight("run", run / "experiment.toml", "--out", tmp_path / "again").code == 0
+    assert (tmp_path / "again" / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+
+
+def test_evaluate_gives_the_recorded_numbers(firstlight: Call, run: Path) -> None:
+    again = firstlight("evaluate", run, "--json").json()
+    import json
+
+    assert again["accuracy"] == json.loads((run / "result.json").read_text())["test"]["accuracy"]
+    answer = firstlight("evaluate", run, "--split", "train")
+    assert "200 images" in answer.out
+    assert "precision" in answer.out
+
+
+def test_predict_names_classes(firstlight: Call, run: Path, digits: Dataset, tmp_path: Path) -> None:
+    image = tmp_path / "seven.png"
+    Image.fromarray(digits.splits["train"].pixels[7, :, :, 0]).save(image)
+    answer = firstlight("predict", run, image, image)
+    assert answer.code == 0
+    assert answer.out.count("seven.png: ") == 2
+    assert answer.out.count("%") == 6
+    [only] = firstlight("predict", run, image, "--json").json()
+    assert set(only["probabilities"]) == set("0123456789")
+    assert sum(only["probabilities"].values()) == pytest.approx(1)
+
+
+def test_report_prints_its_path(firstlight: Call, run: Path) -> None:
+    assert firstlight("report", run).out.strip() == str(run / "report.html")
+
+
+def test_summary(firstlight: Call) -> None:
+    answer = firstlight("summary", "lenet5-batchnorm")
+    assert "62,274: 61,990 trainable" in answer.out
+    assert "28 × 28 × 6" in answer.out
+    assert firstlight("summary", "pyramid", "--input", "32x32x1", "--json").json()["parameters"] == 141_866
+    assert firstlight("summary", "mlp-128", "--set", "model.units=[7]", "--json").json()["parameters"] == 785 * 7 + 80
+    assert "resnet20" in firstlight("summary").out.split()
+
+
+def test_resume_of_a_complete_run_is_refused(firstlight: Call, run: Path) -> None:
+    answer = firstlight("resume", run)
+    assert answer.code == 2
+    assert "nothing to resume" in answer.err
+
+
+def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on(firstlight: Call, tmp_path: Path) -> None:
+    options = ["--data", "digits", "--model", "mlp-128", "--epochs", "400", "--seed", "3", "--out", str(tmp_path / "a")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "firstlight", "run", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    history = tmp_path / "a" / "history.csv"
+    deadline = time.monotonic() + 60
+    while not history.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Interrupted after" in out
+    epochs = len(history.read_text().splitlines()) - 1
+    assert 1 <= epochs < 400
+    assert (tmp_path / "a" / "weights.safetensors").exists()
+
+    text = (tmp_path / "a" / "experiment.toml").read_text()
+    (tmp_path / "a" / "experiment.toml").write_text(text.replace("epochs = 400", f"epochs = {epochs + 1}"))
+    assert firstlight("resume", tmp_path / "a", "--json").json()["epochs"]["run"] == epochs + 1
+    text = text.replace("epochs = 400", f"epochs = {epochs + 1}")
+    (tmp_path / "whole.toml").write_text(text)
+    assert firstlight("run", tmp_path / "whole.toml", "--out", tmp_path / "b").code == 0
+    assert (tmp_path / "a" / "weights.safetensors").read_bytes() == (
+        tmp_path / "b" / "weights.safetensors"
+    ).read_bytes()
+
+
+MISTAKES: list[tuple[list[object], list[str]]] = [
+    (["run"], ["--data", "--model"]),
+    (["run", "absent.toml"], ["absent.toml", "no such"]),
+    (["run", "--data", "digitz"], ["digitz", "digits"]),
+    (["run", "--data", "./nowhere"], ["nowhere"]),
+    (["run", "--data", "digits", "--model", "lenet"], ["lenet", "lenet5"]),
+    (["run", "--data", "digits", "--model", "lenet5"], ["lenet5 does not fit images of 8×8×1", "data.size"]),
+    (["run", "--data", "digits", "--optimizer", "adma"], ["adma", "adam"]),
+    (["run", "--data", "digits", "--lr", "-1"], ["optimizer.lr", "-1"]),
+    (["run", "--data", "digits", "--epochs", "0"], ["training.epochs", "0"]),
+    (["run", "--data", "digits", "--set", "trainning.epochs=1"], ["trainning", "training"]),
+    (["run", "--data", "digits", "--set", "nonsense"], ["key=value"]),
+    (["run", "--data", "digits", "--set", "data.validation=0.9"], ["validation"]),
+    (["run", "--data", "digits", "--bogus"], ["--bogus"]),
+    (["run", "--data", "digits", "--epochs", "many"], ["many"]),
+    (["summary", "lenet"], ["lenet", "lenet5"]),
+    (["summary", "lenet5", "--input", "28"], ["28x28x1"]),
+    (["summary", "lenet5", "--input", "8x8x1"], ["8×8×1"]),
+    (["summary", "lenet5", "--set", "model.activation=rleu"], ["rleu", "relu"]),
+    (["evaluate", "absent"], ["absent", "no such run"]),
+    (["predict", "absent", "a.png"], ["absent", "no such run"]),
+    (["report", "."], ["not a run folder"]),
+    (["resume", "absent"], ["absent"]),
+    (["bogus"], ["bogus"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=lambda value: " ".join(map(str, value)))
+def test_a_mistake_is_one_message_and_nothing_is_written(
+    firstlight: Call, arguments: list[object], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = firstlight(*arguments)
+    assert answer.code == 2
+    assert "Traceback" not in answer.err
+    assert all(word in answer.err for word in words), answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_not_touched(firstlight: Call, run: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in run.iterdir()}
+    answer = firstlight("run", *SMALL, "--out", run)
+    assert answer.code == 2
+    assert "exists already" in answer.err
+    assert {path.name: path.stat().st_mtime_ns for path in run.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_made(firstlight: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answer = firstlight("run", *SMALL, "--out", tmp_path / "file" / "run")
+    assert answer.code == 2
+    assert "Not a directory" in answer.err
+
+
+def test_a_users_own_images(firstlight: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name, brightness in (("dark", 60), ("light", 190)):
+        for i in range(20):
+            path = tmp_path / "mine" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(brightness - 40, brightness + 40, (6, 6, 3), dtype=np.uint8)).save(path)
+    answer = firstlight("run", "--data", "mine", "--model", "softmax-regression", "--epochs", 20, "--lr", 0.05)
+    assert answer.code == 0, answer.err
+    out = tmp_path / "runs" / "softmax-regression-mine"
+    assert firstlight("evaluate", out, "--json").json()["accuracy"] == 1
+    assert "mine/light/3.png: light" in firstlight("predict", out, "mine/light/3.png").out
+    assert firstlight("evaluate", out, "--data", tmp_path / "mine").code == 0
+
+
+def test_version_and_help(firstlight: Call) -> None:
+    assert firstlight("--version").out.startswith("firstlight 0.")
+    text = firstlight("--help").out
+    for command in ("demo", "run", "resume", "evaluate", "predict", "report", "summary", "data"):
+        assert command in text
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "firstlight", "summary", "vgg16"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,72 @@
+"""What several suites share: small real images, and the command line called in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import firstlight as fl
+from firstlight.cli import main
+from firstlight.types import Dataset, Images
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """scikit-learn's embedded digits: 1,797 real images of 8×8."""
+    return fl.load("digits")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: Dataset) -> Dataset:
+    """The first 300 of them."""
+    train = digits.splits["train"]
+    return Dataset("few-digits", {"train": Images(*(a[:300] for a in _arrays(train)), train.class_names)})
+
+
+def _arrays(images: Images) -> tuple[Any, Any, Any]:
+    return images.pixels, images.labels, images.ids
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of published image sets; tests that need it say plainly that they were skipped."""
+    folder = os.environ.get("FIRSTLIGHT_DATA")
+    if not folder:
+        pytest.skip("FIRSTLIGHT_DATA is not set: the published image sets are not at hand")
+    return Path(folder)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def firstlight(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Call the command line as `firstlight("run", "--data", "digits")`."""
+
+    def call(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["firstlight", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return call

@@ -1,0 +1,198 @@
+"""The NumPy engine: its gradient is that of the whole objective, it is deterministic, and it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from firstlight import data, models
+from firstlight.engines import Task, open_engine
+from firstlight.engines.numpy import NumpyEngine, NumpySession
+from firstlight.errors import ExperimentError, ModelError, TrainingError
+from firstlight.losses import CrossEntropy, HalfSquaredError
+from firstlight.models import Model
+from firstlight.optimizers import SGD, Adam
+from firstlight.prepare import Preparation
+from firstlight.types import Array, Dataset, Images
+
+
+def nothing(images: int, loss: float) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def images(digits: Dataset) -> Images:
+    return data.split(digits)["train"].take(np.arange(200))
+
+
+def task(images: Images, model: Model | None = None, **changes: Any) -> Task:
+    model = model or models.mlp_128((8, 8, 1), units=(16,), activation="tanh")
+    return replace(Task(model, CrossEntropy(), Preparation.fit(images), SGD(lr=0.1)), **changes)
+
+
+def objective(session: NumpySession, images: Images, theta: Array) -> float:
+    """The loss of a batch plus the penalties, computed anew from the outputs: what the gradient must be of."""
+    vector = session.vector()
+    vector[: len(theta)] = theta
+    session.restore(vector)
+    return float(session.task.loss.values(session.outputs(images).T, images.labels).mean()) + session.task.penalty(
+        vector
+    )
+
+
+def gradient_error(session: NumpySession, images: Images, seed: int = 0) -> float:
+    """How far the engine's gradient is from central differences, relative, along random directions."""
+    theta = session.vector()[: session.layout.trainable]
+    session.restore(session.vector())
+    session._gradients(session.parameters, images, np.arange(len(images)), epoch=0)
+    gradient = session.gradient.copy()
+    random = np.random.default_rng(seed)
+    worst = 0.0
+    for _ in range(4):
+        direction = random.standard_normal(len(theta))
+        direction /= np.linalg.norm(direction)
+        step = 1e-5
+        ahead = objective(session, images, theta + step * direction)
+        behind = objective(session, images, theta - step * direction)
+        slope = float(gradient @ direction)
+        worst = max(worst, abs((ahead - behind) / (2 * step) - slope) / max(abs(slope), 1e-3))
+    return worst
+
+
+@pytest.mark.parametrize("l1_l2", [(0.0, 0.0), (0.02, 0.0), (0.0, 0.03), (0.01, 0.01)])
+@pytest.mark.parametrize("loss", [CrossEntropy(), CrossEntropy(0.1), HalfSquaredError()])
+def test_the_gradient_is_that_of_loss_and_penalty(images: Images, l1_l2: tuple[float, float], loss: Any) -> None:
+    session = NumpyEngine("reference", np.float64).session(
+        task(images, loss=loss, l1=l1_l2[0], l2=l1_l2[1]), images.take(np.arange(20))
+    )
+    assert gradient_error(session, images.take(np.arange(20))) < 1e-6
+
+
+def test_the_check_rejects_a_gradient_without_its_penalty(images: Images) -> None:
+    session = NumpyEngine("reference", np.float64).session(task(images, l2=0.03), images.take(np.arange(20)))
+    session.penalties = []
+    assert gradient_error(session, images.take(np.arange(20))) > 1e-3
+
+
+def test_penalties_of_a_layer_and_of_all_add_up(images: Images) -> None:
+    model = models.fashion_cnn((8, 8, 1), l2=0.5)
+    both = task(images, model, l2=0.25)
+    vector = model.layout.initial(0)
+    kernels = [array for name, array in model.layout.named(vector).items() if name.endswith(".W")]
+    assert both.penalty(vector) == pytest.approx(0.75 * sum(float((w.astype(float) ** 2).sum()) for w in kernels))
+
+
+@pytest.mark.parametrize("kernels", ["reference", "compiled"])
+def test_the_same_seed_gives_the_same_bits(images: Images, kernels: str) -> None:
+    model = models.lenet5((28, 28, 1), dropout=0.2, batch_norm=True)
+    large = Images(np.repeat(np.repeat(images.pixels, 4, 1), 4, 2)[:, 2:30, 2:30], *_rest(images))
+    ends = []
+    for seed in (7, 7, 8):
+        session = NumpyEngine(kernels).session(task(large, model, seed=seed, optimizer=Adam()), large)
+        session.train_epoch(0, 32, np.full(7, 1e-3), nothing)
+        ends.append(session.vector().tobytes())
+    assert ends[0] == ends[1]
+    assert ends[0] != ends[2]
+
+
+def _rest(images: Images) -> tuple[Array, Array, tuple[str, ...]]:
+    return images.labels, images.ids, images.class_names
+
+
+def test_reference_and_compiled_kernels_learn_alike(images: Images) -> None:
+    model = models.lenet5((28, 28, 1))
+    large = Images(np.repeat(np.repeat(images.pixels, 4, 1), 4, 2)[:, 2:30, 2:30], *_rest(images))
+    ends = []
+    for kernels in ("reference", "compiled"):
+        session = NumpyEngine(kernels, np.float64).session(task(large, model), large)
+        session.train_epoch(0, 50, np.full(4, 0.05), nothing)
+        ends.append(session.vector())
+    assert np.abs(ends[0] - ends[1]).max() < 1e-12
+
+
+def test_warming_up_changes_nothing(images: Images) -> None:
+    model = models.pyramid_regularised((8, 8, 1))
+    session = NumpyEngine().session(task(images, model), images)
+    before = session.vector()
+    session.warm_up(32)
+    assert (session.vector() == before).all()
+
+
+def test_evaluating_twice_gives_the_same_and_changes_nothing(images: Images) -> None:
+    model = models.pyramid_regularised((8, 8, 1))
+    session = NumpyEngine().session(task(images, model), images)
+    session.train_epoch(0, 32, np.full(7, 1e-2), nothing)
+    before = session.vector()
+    first = session.outputs(images)
+    assert (first == session.outputs(images)).all()
+    assert (session.vector() == before).all()
+    assert np.allclose(first[[3, 150]], session.outputs(images.take(np.array([3, 150]))), atol=1e-5)
+
+
+def test_it_learns(images: Images) -> None:
+    session = NumpyEngine().session(task(images, optimizer=Adam()), images)
+    tallies = [session.train_epoch(epoch, 32, np.full(7, 5e-3), nothing) for epoch in range(20)]
+    assert tallies[0].loss > 2
+    assert tallies[-1].loss < 0.3
+    assert tallies[-1].accuracy > 0.95
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_rate(images: Images) -> None:
+    session = NumpyEngine().session(task(images, loss=HalfSquaredError()), images)
+    with pytest.raises(TrainingError, match=r"(?s)epoch 1, step \d.*rate of 1e\+09.*--lr"):
+        session.train_epoch(0, 32, np.full(7, 1e9), nothing)
+
+
+def test_blas_is_given_back_its_threads(images: Images) -> None:
+    def counts() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = counts()
+    session = NumpyEngine().session(task(images), images)
+    inside: list[int] = []
+    session.train_epoch(0, 100, np.full(2, 0.1), lambda images, loss: inside.extend(counts()))
+    assert set(inside) == {1}
+    assert counts() == before
+
+
+def test_a_state_restored_goes_on_in_the_same_bits(images: Images) -> None:
+    one = NumpyEngine().session(task(images, optimizer=Adam()), images)
+    one.train_epoch(0, 32, np.full(7, 1e-2), nothing)
+    other = NumpyEngine().session(task(images, optimizer=Adam()), images)
+    other.restore(one.vector(), one.state())
+    for session in (one, other):
+        session.train_epoch(1, 32, np.full(7, 1e-2), nothing)
+    assert one.vector().tobytes() == other.vector().tobytes()
+
+
+def test_a_head_that_does_not_fit_is_refused_before_the_first_step(images: Images) -> None:
+    bad = models.custom([{"type": "Flatten"}, {"type": "Dense", "units": 7}], (8, 8, 1), 10)
+    with pytest.raises(ModelError, match=r"dense1 \(Dense\).*\(7,\).*\(10,\)"):
+        NumpyEngine().session(task(images, bad), images)
+
+
+def test_softmax_at_the_end_is_fused_and_stays_right(images: Images) -> None:
+    layers = [{"type": "Flatten"}, {"type": "Dense", "units": 10}]
+    plain = models.custom(layers, (8, 8, 1), 10)
+    ended = models.custom([*layers, {"type": "Softmax"}], (8, 8, 1), 10)
+    vectors = []
+    for model in (plain, ended):
+        session = NumpyEngine().session(task(images, model), images)
+        session.train_epoch(0, 32, np.full(7, 0.1), nothing)
+        vectors.append(session.vector())
+    assert (vectors[0] == vectors[1]).all()
+
+
+def test_an_unknown_engine_is_named() -> None:
+    with pytest.raises(ExperimentError, match="nunpy"):
+        open_engine("nunpy")
+    with pytest.raises(ModelError, match="no training images"):
+        NumpyEngine().session(
+            Task(
+                models.mlp_128((8, 8, 1)), CrossEntropy(), Preparation((1, 8, 8), "none", *np.ones((2, 1, 1, 1))), SGD()
+            )
+        ).train_epoch(0, 1, np.ones(1), nothing)

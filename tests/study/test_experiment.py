@@ -1,0 +1,167 @@
+"""The experiment file: defaults written out, every mistake named."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstlight import models
+from firstlight.errors import FirstlightError
+from firstlight.optimizers import SGD, Adam, Lagged
+from firstlight.schedules import Cosine
+from firstlight.study import Experiment, parse_setting, put, read
+
+
+def test_every_default_is_written_out_and_reads_back_the_same() -> None:
+    experiment = Experiment.of({"data": {"source": "digits"}})
+    tables = tomllib.loads(experiment.to_toml())
+    assert tables["training"] == {
+        "epochs": 10,
+        "batch_size": 32,
+        "monitor": "val_accuracy",
+        "restore_best": True,
+    }
+    assert tables["optimizer"] == {
+        "name": "adam",
+        "lr": 1e-3,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "lag": 0.0,
+    }
+    assert tables["model"] == {"name": "lenet5", **models.defaults("lenet5")}
+    assert Experiment.of(tables) == experiment
+
+
+@given(
+    st.sampled_from(sorted(models.ARCHITECTURES)),
+    st.sampled_from(["sgd", "adam", "adamw", "rmsprop"]),
+    st.sampled_from(["constant", "step", "exponential", "cosine", "one-cycle"]),
+    st.floats(1e-6, 1),
+    st.one_of(st.none(), st.integers(8, 64)),
+)
+def test_the_file_of_any_experiment_reads_back_the_same(
+    model: str, optimizer: str, schedule: str, lr: float, size: int | None
+) -> None:
+    experiment = Experiment.of(
+        {
+            "data": {"source": "digits", "size": size},
+            "model": {"name": model},
+            "optimizer": {"name": optimizer, "lr": lr},
+            "schedule": {"name": schedule, "warmup": 0.5},
+        }
+    )
+    assert Experiment.of(tomllib.loads(experiment.to_toml())) == experiment
+
+
+def test_what_it_names_is_built() -> None:
+    experiment = Experiment.of(
+        {
+            "data": {"source": "digits", "size": 28},
+            "model": {"name": "mlp-128", "activation": "tanh"},
+            "optimizer": {"name": "sgd", "momentum": 0.9, "lag": 0.25},
+            "schedule": {"name": "cosine", "warmup": 1},
+        }
+    )
+    assert experiment.data.size == (28, 28)
+    assert experiment.build_optimizer() == Lagged(SGD(0.01, 0.9), 0.25)
+    assert experiment.build_schedule() == Cosine(warmup=1)
+    assert experiment.build_model((8, 8, 1), 10) == models.mlp_128((8, 8, 1), activation="tanh")
+    assert Experiment.of({"data": {"source": "x"}, "optimizer": {"lr": 0.5}}).build_optimizer() == Adam(lr=0.5)
+
+
+def test_a_model_layer_by_layer() -> None:
+    tables = tomllib.loads(
+        """
+        [data]
+        source = "digits"
+        [[model.layers]]
+        type = "Flatten"
+        [[model.layers]]
+        type = "Dense"
+        units = 10
+        """
+    )
+    experiment = Experiment.of(tables)
+    assert experiment.build_model((8, 8, 1), 10).parameters == 650
+    assert Experiment.of(tomllib.loads(experiment.to_toml())) == experiment
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({}, ["data", "needed"]),
+        ({"data": {"source": "digits"}, "sed": 1}, ["sed", "seed"]),
+        ({"data": {"source": "digits", "sise": 3}}, ["data.sise", "size"]),
+        ({"data": {"source": "digits"}, "training": {"epochs": 0}}, ["training.epochs", "received 0"]),
+        ({"data": {"source": "digits"}, "training": {"epochs": "ten"}}, ["training.epochs", "'ten'"]),
+        ({"data": {"source": "digits"}, "training": {"epoch": 3}}, ["training.epoch", "epochs"]),
+        ({"data": {"source": "digits", "validation": 1.5}}, ["data.validation", "1.5"]),
+        ({"data": {"source": "digits", "size": -3}}, ["data.size", "-3"]),
+        ({"data": {"source": "digits"}, "optimizer": {"lr": -1}}, ["optimizer.lr", "-1"]),
+        ({"data": {"source": "digits"}, "optimizer": {"name": "adan"}}, ["adan", "adam"]),
+        ({"data": {"source": "digits"}, "optimizer": {"momentum": 0.9}}, ["optimizer.momentum", "adam"]),
+        ({"data": {"source": "digits"}, "schedule": {"name": "cosin"}}, ["cosin", "cosine"]),
+        ({"data": {"source": "digits"}, "loss": {"name": "crossentropy"}}, ["crossentropy", "cross-entropy"]),
+        ({"data": {"source": "digits"}, "model": {"name": "lenet"}}, ["lenet", "lenet5"]),
+        ({"data": {"source": "digits"}, "prepare": {"standardise": "image"}}, ["prepare.standardise", "image"]),
+        ({"data": "digits"}, ["data", "digits"]),
+    ],
+)
+def test_every_mistake_names_its_key_and_what_was_received(tables: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(FirstlightError) as caught:
+        Experiment.of(tables, "my.toml")
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_an_unknown_option_of_the_model_is_found_before_the_data_are_read() -> None:
+    with pytest.raises(FirstlightError, match=r"model\.activaton.*activation"):
+        Experiment.of({"data": {"source": "nowhere"}, "model": {"name": "lenet5", "activaton": "relu"}})
+
+
+def test_a_broken_file_is_named_with_line_and_column(tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text("seed = 0\n[data\nsource = 1\n")
+    with pytest.raises(FirstlightError, match=r"e\.toml is not valid TOML: .*line 2, column 6"):
+        read(path)
+    with pytest.raises(FirstlightError, match="no such experiment file"):
+        read(tmp_path / "absent.toml")
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(FirstlightError, match="UTF-8"):
+        read(path)
+    with pytest.raises(FirstlightError, match="cannot be read"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("training.epochs=3", ("training.epochs", 3)),
+        ("model.units=[1, 2]", ("model.units", [1, 2])),
+        ("data.source = mnist", ("data.source", "mnist")),
+        ('data.source="7"', ("data.source", "7")),
+        ("a.b=true", ("a.b", True)),
+    ],
+)
+def test_settings_are_toml_where_they_read_as_such(text: str, expected: tuple[str, Any]) -> None:
+    assert parse_setting(text) == expected
+
+
+@pytest.mark.parametrize("text", ["training.epochs", "=3", "a..b=1", ""])
+def test_a_malformed_setting_says_how_it_should_look(text: str) -> None:
+    with pytest.raises(FirstlightError, match="key=value"):
+        parse_setting(text)
+
+
+def test_settings_are_put_into_nested_tables() -> None:
+    tables: dict[str, Any] = {"data": {"source": "a"}}
+    put(tables, "data.size", 3)
+    put(tables, "training.epochs", 4)
+    assert tables == {"data": {"source": "a", "size": 3}, "training": {"epochs": 4}}
+    with pytest.raises(FirstlightError, match="not a table"):
+        put(tables, "data.source.name", 1)

@@ -1,0 +1,254 @@
+"""From an experiment to a run folder, and on with it after a stop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from firstlight import files, runs, study
+from firstlight.display import Display
+from firstlight.errors import RunError, TrainingError
+from firstlight.evaluation import measure
+from firstlight.runs import RunFolder
+from firstlight.study import Experiment, Setup
+from firstlight.types import Dataset, Images
+
+QUIET = Display(Console(quiet=True))
+
+
+def experiment(**changes: Any) -> Experiment:
+    tables: dict[str, Any] = {
+        "data": {"source": "digits", "limit": 200},
+        "model": {"name": "mlp-128", "units": [16]},
+        "training": {"epochs": 3},
+    }
+    for key, value in changes.items():
+        study.put(tables, key.replace("__", "."), value)
+    return Experiment.of(tables)
+
+
+def do(path: Path, dataset: Dataset | None = None, **changes: Any) -> RunFolder:
+    return study.start(study.set_up(experiment(**changes), dataset), path, QUIET)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return do(tmp_path_factory.mktemp("runs") / "one", penalty__l2=1e-3)
+
+
+def test_the_folder_holds_everything(run: RunFolder) -> None:
+    assert {path.name for path in run.path.iterdir()} == {
+        *("experiment.toml", "environment.json", "data.json", "model.json", "weights.safetensors", "history.csv"),
+        *("predictions.npz", "samples.npz", "result.json", "checkpoints"),
+    }
+    assert Experiment.of(run.experiment) == experiment(penalty__l2=1e-3)
+    assert run.environment["threads"] >= 1
+    assert run.data["splits"]["train"]["images"] == 200
+    assert sum(run.data["splits"]["train"]["counts"]) == 200
+    assert run.finished
+
+
+def test_the_numbers_follow_from_the_predictions(run: RunFolder) -> None:
+    for split in ("validation", "test"):
+        found = run.predictions[split]
+        result = run.result[split]
+        assert found.ids.tolist() == run.data["splits"][split]["ids"]
+        assert result["accuracy"] == pytest.approx(float((found.predicted == found.labels).mean()))
+        again = measure(found, run.class_names, result["loss"])
+        assert again.to_json() == result
+        chosen = np.maximum(found.probabilities[np.arange(len(found)), found.labels], 1e-30)
+        assert result["loss"] == pytest.approx(float(-np.log(chosen).mean()), rel=1e-4)
+
+
+def test_the_history_is_of_the_best_epoch_kept(run: RunFolder) -> None:
+    assert list(run.history) == [
+        *("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
+    ]
+    best = run.result["epochs"]["best"]
+    assert run.result["validation"]["accuracy"] == pytest.approx(run.history["val_accuracy"][best - 1])
+    assert run.result["validation"]["loss"] == pytest.approx(run.history["val_loss"][best - 1], rel=1e-5)
+    assert (run.history["penalty"] > 0).all()
+
+
+def test_samples_are_of_their_split_and_hold_the_worst_mistakes(run: RunFolder) -> None:
+    for split, images in run.samples.items():
+        assert set(images.ids) <= set(run.data["splits"][split]["ids"])
+        assert set(images.labels) == set(range(10)), "every class is shown"
+    found = run.predictions["test"]
+    wrong = np.flatnonzero(~found.correct)
+    worst = wrong[found.confidence[wrong].argsort()[-3:]]
+    assert set(found.ids[worst]) <= set(run.samples["test"].ids)
+
+
+def test_the_preparation_is_fitted_on_the_training_images_alone(digits: Dataset) -> None:
+    changed = study.set_up(experiment(prepare__standardise="channel"), digits)
+    pixels = changed.train.pixels.astype(float)
+    scale, shift = changed.task.preparation.scale_shift(np.float64)
+    prepared = pixels * scale[0, 0, 0] + shift[0, 0, 0]
+    assert prepared.mean() == pytest.approx(0, abs=1e-9)
+    assert prepared.std() == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path, run: RunFolder) -> None:
+    again = do(tmp_path / "again", penalty__l2=1e-3)
+    other = do(tmp_path / "other", penalty__l2=1e-3, seed=1)
+    weights = [(folder.path / runs.WEIGHTS).read_bytes() for folder in (run, again, other)]
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+
+
+@pytest.mark.parametrize("stopped_after", [0, 1, 2])
+def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(tmp_path: Path, stopped_after: int) -> None:
+    settings = {"optimizer__name": "sgd", "optimizer__momentum": 0.9, "schedule__name": "cosine"}
+    settings |= {"model__name": "pyramid-regularised", "model__units": [16, 8], "model__dropout": [0.0, 0.2]}
+    whole = do(tmp_path / "whole", **settings)
+
+    class PowerCut(Exception):  # noqa: N818
+        pass
+
+    class Cut(Display):
+        def epoch_done(self, row: dict[str, float], best: bool) -> None:
+            if row["epoch"] == stopped_after:
+                raise PowerCut
+
+        def started(self, epochs: int, images: int, done: int) -> None:
+            if stopped_after == 0:
+                raise PowerCut
+
+    setup = study.set_up(experiment(**settings))
+    with pytest.raises(PowerCut):
+        study.start(setup, tmp_path / "cut", Cut(Console(quiet=True)))
+    assert not RunFolder.open(tmp_path / "cut").finished
+    with pytest.raises(RunError, match="firstlight resume"):
+        _ = RunFolder.open(tmp_path / "cut").result
+    resumed = study.resume(tmp_path / "cut", QUIET)
+    assert (resumed.path / runs.WEIGHTS).read_bytes() == (whole.path / runs.WEIGHTS).read_bytes()
+    for name in ("loss", "val_loss", "accuracy", "learning_rate"):
+        assert resumed.history[name].tolist() == whole.history[name].tolist()
+
+
+def test_a_complete_run_is_not_resumed(run: RunFolder) -> None:
+    with pytest.raises(RunError, match="nothing to resume"):
+        study.resume(run.path, QUIET)
+
+
+def test_a_run_whose_images_changed_is_not_resumed(tmp_path: Path, few_digits: Dataset) -> None:
+    folder = do(tmp_path / "a", few_digits)
+    (folder.path / runs.RESULT).unlink()
+    train = few_digits.splits["train"]
+    other = Dataset("few-digits", {"train": train.take(np.arange(299))})
+    with pytest.raises(RunError, match="no longer the same"):
+        study.resume(folder.path, QUIET, dataset=other)
+    study.resume(folder.path, QUIET, dataset=few_digits)
+
+
+def test_a_folder_in_the_way_is_left_alone(run: RunFolder) -> None:
+    before = sorted(path.stat().st_mtime_ns for path in run.path.iterdir())
+    with pytest.raises(RunError, match="exists already"):
+        do(run.path)
+    assert sorted(path.stat().st_mtime_ns for path in run.path.iterdir()) == before
+
+
+def test_nothing_is_left_of_a_run_that_could_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs, "write_json", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        do(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_disk_that_fills_in_training_loses_nothing_that_was_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = do(tmp_path / "whole")
+    from firstlight.training import checkpoints
+
+    original = files.write_bytes
+    written: list[Path] = []
+
+    def soon_full(path: Path, data: bytes) -> None:
+        written.append(path)
+        if len(written) > 2:
+            raise OSError(28, "No space left on device")
+        original(path, data)
+
+    monkeypatch.setattr(checkpoints, "write_bytes", soon_full)
+    with pytest.raises(RunError, match=r"Free some space.*firstlight resume"):
+        do(tmp_path / "a")
+    monkeypatch.undo()
+    resumed = study.resume(tmp_path / "a", QUIET)
+    assert (resumed.path / runs.WEIGHTS).read_bytes() == (whole.path / runs.WEIGHTS).read_bytes()
+
+
+def test_a_loss_that_explodes_at_once_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"(?s)learning rate of 1e\+30.*Nothing was kept"):
+        do(tmp_path / "a", optimizer__name="sgd", optimizer__lr=1e30, loss__name="mse")
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_was_learnt_before_a_loss_exploded_is_kept(tmp_path: Path) -> None:
+    class Explode(Display):
+        def epoch_done(self, row: dict[str, float], best: bool) -> None:
+            raise TrainingError("The loss became inf.")
+
+    with pytest.raises(RunError, match=r"became inf.*is kept.*firstlight resume"):
+        study.start(study.set_up(experiment()), tmp_path / "a", Explode(Console(quiet=True)))
+    assert len(RunFolder.open(tmp_path / "a").history["loss"]) == 1
+
+
+def test_no_validation_split_means_no_validation_columns(tmp_path: Path) -> None:
+    folder = do(tmp_path / "a", data__validation=0.0)
+    assert "val_loss" not in folder.history
+    assert set(folder.predictions) == {"test"}
+    assert folder.result["epochs"]["best"] == 3
+
+
+def test_leaks_are_warned_of(few_digits: Dataset) -> None:
+    train = few_digits.splits["train"]
+    leaky = Dataset("leaky", {"train": train, "test": train.take(np.arange(7))})
+    setup: Setup = study.set_up(experiment(data__limit=None), leaky)
+    assert any("7" in warning and "leak" in warning for warning in setup.warnings())
+    assert len(setup.findings.leaks) >= 7
+
+
+@pytest.mark.parametrize("damage", ["result.json", "data.json", "history.csv", "predictions.npz", "experiment.toml"])
+def test_damaged_records_are_named(tmp_path: Path, run: RunFolder, damage: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    data = (copy / damage).read_bytes()
+    (copy / damage).write_bytes(data[: len(data) // 2] + b"\xff")
+    folder = RunFolder.open(copy)
+    with pytest.raises(RunError, match=damage.replace(".", r"\.")):
+        getattr(folder, damage.partition(".")[0])
+
+
+def test_a_newer_format_is_refused(tmp_path: Path, run: RunFolder) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    (copy / "result.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(RunError, match=r"format 99.*pip install --upgrade"):
+        _ = RunFolder.open(copy).result
+
+
+def test_no_run_there(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        RunFolder.open(tmp_path / "absent")
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_few_images_are_enough_for_the_samples() -> None:
+    pixels = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1)
+    images = Images(pixels, np.array([0] * 10 + [1] * 2), np.array([f"{i}" for i in range(12)]), ("a", "b"))
+    from firstlight.study.run import _spread
+
+    chosen = _spread(images, 0)
+    assert sorted(chosen.tolist()) == list(range(12))

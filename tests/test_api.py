@@ -1,0 +1,171 @@
+"""The Python side: fit, runs, and what is public."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import firstlight as fl
+from firstlight.types import Dataset
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def run(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> fl.Run:
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    return fl.fit("mlp-128", digits, epochs=8, lr=3e-3, out=out, console=QUIET)
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    assert len(fl.__all__) == 25
+    for name in fl.__all__:
+        assert getattr(fl, name).__doc__, name
+    assert set(fl.__all__) <= set(dir(fl))
+    with pytest.raises(AttributeError, match="nothing_here"):
+        _ = fl.nothing_here
+
+
+def test_importing_firstlight_imports_nothing_heavy() -> None:
+    code = "import sys, firstlight, firstlight.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "numba", "pydantic", "altair", "sklearn", "rich.progress"} & set(loaded)
+
+
+def test_fit_learns_and_measures(run: fl.Run, digits: Dataset) -> None:
+    assert run.accuracy > 0.9
+    assert len(run.history["loss"]) == 8
+    assert run.experiment.data.source == "digits"
+    measured, predictions = run.evaluate()
+    assert measured.accuracy == run.accuracy
+    assert measured.loss == pytest.approx(run.result["test"]["loss"])
+    assert (predictions.ids == run.predictions["test"].ids).all()
+    assert (predictions.probabilities == run.predictions["test"].probabilities).all()
+
+
+def test_evaluating_on_other_data(run: fl.Run, digits: Dataset, few_digits: Dataset) -> None:
+    measured, _ = run.evaluate(few_digits)
+    assert measured.images == 300, "all images, where the source has no test split"
+    train = digits.splits["train"]
+    renamed = Dataset("other", {"train": fl.Images(train.pixels, train.labels, train.ids, tuple("abcdefghij"))})
+    with pytest.raises(fl.DataError, match="classes"):
+        run.evaluate(renamed)
+    with pytest.raises(fl.DataError, match="tset"):
+        run.evaluate(split="tset")
+
+
+def test_predicting_files_arrays_and_other_sizes(run: fl.Run, digits: Dataset, tmp_path: Path) -> None:
+    train = digits.splits["train"]
+    paths = []
+    for i in range(3):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(train.pixels[i, :, :, 0]).save(paths[-1])
+    from_files, from_arrays = run.predict(paths), run.predict(train.pixels[:3])
+    assert from_files.shape == (3, 10)
+    assert np.allclose(from_files, from_arrays)
+    assert from_files.argmax(axis=1).tolist() == train.labels[:3].tolist()
+    large = tmp_path / "large.jpg"
+    Image.fromarray(train.pixels[0, :, :, 0]).convert("RGB").resize((64, 48)).save(large, quality=95)
+    assert run.predict(large).shape == (1, 10)
+    assert run.predict(large)[0].argmax() == train.labels[0]
+
+
+def test_a_model_made_for_other_images_is_refused_with_the_remedy(digits: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(fl.ModelError, match=r"28×28×1.*8×8×1.*input_shape=\(8, 8, 1\)"):
+        fl.fit(fl.models.mlp_128(), digits, out=tmp_path / "a", console=QUIET)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_model_of_ones_own_is_recorded_layer_by_layer(digits: Dataset, tmp_path: Path) -> None:
+    from firstlight.layers import GELU, Chain, Dense, Flatten
+
+    model = fl.Model("mine", Chain((Flatten(), Dense(12), GELU(), Dense(10))), (8, 8, 1), 10)
+    run = fl.fit(model, digits, epochs=1, out=tmp_path / "mine", console=QUIET)
+    again = fl.run(run.path / "experiment.toml", out=tmp_path / "again", console=QUIET)
+    assert again.task.model.layers == model.layers
+    assert (again.path / "weights.safetensors").read_bytes() == (run.path / "weights.safetensors").read_bytes()
+
+
+def test_values_and_names_say_the_same(digits: Dataset, tmp_path: Path) -> None:
+    by_value = fl.fit(
+        fl.models.mlp_128((8, 8, 1), units=(16,)),
+        digits,
+        epochs=1,
+        optimizer=fl.optimizers.Lagged(fl.optimizers.SGD(lr=0.05, momentum=0.9), 0.1),
+        schedule=fl.schedules.Cosine(warmup=0.5),
+        loss=fl.losses.CrossEntropy(label_smoothing=0.1),
+        out=tmp_path / "values",
+        console=QUIET,
+    )
+    by_name = fl.fit(
+        "mlp-128",
+        "digits",
+        epochs=1,
+        optimizer="sgd",
+        schedule="cosine",
+        settings={
+            "data.size": 8,
+            "model.units": [16],
+            "optimizer.lr": 0.05,
+            "optimizer.momentum": 0.9,
+            "optimizer.lag": 0.1,
+            "schedule.warmup": 0.5,
+            "loss.label_smoothing": 0.1,
+        },
+        out=tmp_path / "names",
+        console=QUIET,
+    )
+    assert by_value.experiment == by_name.experiment
+    assert (by_value.task.model.layers, by_value.history["loss"]) == (
+        by_name.task.model.layers,
+        by_name.history["loss"],
+    )
+
+
+def test_folders_are_named_by_themselves(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [fl.fit("softmax-regression", digits, epochs=1, console=QUIET).path.as_posix() for _ in range(2)]
+    assert paths == ["runs/softmax-regression-digits", "runs/softmax-regression-digits-2"]
+
+
+def test_an_unfinished_run_says_so(run: fl.Run, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    (copy / "result.json").unlink()
+    (copy / "weights.safetensors").unlink()
+    with pytest.raises(fl.RunError, match="still training, or it was cut off"):
+        fl.open_run(copy).predict(np.zeros((1, 8, 8, 1), np.uint8))
+
+
+def test_damaged_weights_are_refused(run: fl.Run, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    weights = copy / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(fl.ModelError, match=r"weights\.safetensors is no sound"):
+        fl.open_run(copy).predict(np.zeros((1, 8, 8, 1), np.uint8))
+
+
+def test_an_image_that_does_not_decode_is_named(run: fl.Run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    with pytest.raises(fl.DataError, match=r"bad\.png"):
+        run.predict(bad)
+    with pytest.raises(fl.DataError, match=r"absent\.png"):
+        run.predict(tmp_path / "absent.png")
+
+
+def test_the_report_is_written_anew(run: fl.Run) -> None:
+    page = run.report()
+    assert page == run.path / "report.html"
+    assert f"{run.result['test']['images']}" in page.read_text()
