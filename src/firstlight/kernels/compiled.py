@@ -1,0 +1,18 @@
+"""The fast inner loops in Numba, compiled at first use and cached on disk; the same functions as `reference`.
+
+Threads: every function uses Numba's threads (`numba.set_num_threads`) and no BLAS at all. The results depend on the
+inputs and on that number alone, bit for bit: gradients are summed in a fixed order, and no two threads write one place.
+"""
+
+import os
+
+# Threads that wait for the next kernel spin first. OpenMP's own choice is to spin for milliseconds, which gains a tenth
+# on an idle machine, but where another program wants a core the threads keep each other off it, and a step takes up to
+# a hundred times as long (docs/log.md). Read when the threads start; whoever has set either keeps his choice.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx  # noqa: E402
+from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx  # noqa: E402
+
+__all__ = ["avg_pool", "avg_pool_dx", "conv2d", "conv2d_dW", "conv2d_dx", "gather", "max_pool", "max_pool_dx"]
