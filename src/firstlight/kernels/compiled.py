@@ -12,7 +12,7 @@ import os
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx  # noqa: E402
-from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx  # noqa: E402
+from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
+from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx
 
 __all__ = ["avg_pool", "avg_pool_dx", "conv2d", "conv2d_dW", "conv2d_dx", "gather", "max_pool", "max_pool_dx"]
