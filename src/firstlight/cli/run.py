@@ -32,6 +32,9 @@ def run(
     lr: Annotated[str | None, typer.Option(metavar="NUMBER", help="The learning rate.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="INTEGER", help="Fixes every random draw.")] = None,
     kernels: Annotated[str | None, typer.Option(help="compiled, or reference for the readable ones.")] = None,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Read files of a named set whose checksum is not the published one.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run folder; a new one below runs/ otherwise.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the file: --set a.b=c")
@@ -51,6 +54,7 @@ def run(
         "optimizer.lr": lr,
         "seed": seed,
         "kernels": kernels,
+        "data.unverified": unverified or None,
     }
     for key, value in options.items():
         if value is not None:
