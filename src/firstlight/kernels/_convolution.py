@@ -1,55 +1,30 @@
-"""Convolution and its gradients by register tiles over the contiguous (column, image) axis.
+"""Convolution and its gradients: what each asks of the tiles.
 
-The batch is last, so along a row of outputs, m = (j, n), every tap reads one contiguous run of x, shifted by its
-column. All three functions are therefore sums of products whose operands lie as the image lies, in two shapes:
-
-    tile  y[o : o + rows, m : m + 2 vectors] = b + Σ_k W[o, k] · x[read(k) + m]     forward and dx
-    dot   dW[o : o + rows, k : k + TAPS]    += Σ_m dy[o, m] · x[read(k) + m]        dW
-
-They are written as vector instructions, because no compiler keeps such tiles in registers by itself. Everything
-round them is a plan (see `_plan`): a strided convolution, or a dx, differs from a plain forward in its tables only.
-Strips copied from x give the tiles zeros where the padding is, memory in a second-level cache, and channels that do
-not lie a power of two apart. This reaches a core's peak at one channel and at a hundred, so no layer goes to BLAS:
-on two cores with AVX-512, one core's tile runs at 115 GFLOP/s from 150 taps up, where OpenBLAS runs at 85.
+A dx is a forward convolution of dy with the flipped kernel, and a stride only spreads the pixels: their plans differ,
+their loops do not. A kernel as large as its image makes all three a product of matrices.
 """
 
-# Numba infers the types of compiled functions, and O is the number of filters.
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
-# ruff: noqa: E741
+# ruff: noqa: E741  (O is the number of filters)
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
-from llvmlite import ir
-from numba import get_num_threads, njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import get_num_threads
 
 from firstlight.kernels import Padding, Pair, output_size
 from firstlight.kernels._plan import plan
+from firstlight.kernels._tiles import ROWS, VECTOR_BYTES, sum_dots, sum_tiles
 from firstlight.types import Array
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
-# A tile of 8 × 2 vectors takes 16 of 32 registers (AVX-512, NEON), of 6 × 2 takes 12 of 16 (AVX2).
-ROWS = 6 if VECTOR_BYTES == 32 else 8
-DOT_ROWS = 2 if VECTOR_BYTES == 32 else 4
-TAPS = 4
-# A strip of x, read many times, shares a core's second-level cache with W and the outputs. Measured on two cores with
-# 1 MiB each, float32, strips of 128 to 1024 KiB, the convolutions of mnist-cnn, fashion-cnn and vgg-small: tiles are
-# within 10 % of their best everywhere from 128 to 256 KiB; dots, whose sums are the dearer to close the more often
-# they start, gain up to 60 % from 256 to 1024.
+# A strip of x, read many times, shares a core's second-level cache with W and the outputs. Measured with six sizes from
+# 128 to 1024 KiB in turn (two cores of 1 MiB each, float32, nine rounds, the lower quartile) on the convolutions of
+# mnist-cnn, fashion-cnn and vgg-small: forward at 256 KiB is within 10 % of the best of each. The dots' sums cost more
+# to close the more often they start, so wide layers gain 35 to 70 % from 256 to 1024, and two small ones lose 15 %.
 TILE_STRIP, DOT_STRIP = 1 << 18, 1 << 20
 
-# Without wrappers for callers that there are none of, which would cost compile time.
-_njit: Any = njit
-_intrinsic: Any = intrinsic
-_parallel: Any = _njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, parallel=True, cache=True)
-_inner: Any = _njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
 _memory = threading.local()
 
 
@@ -86,29 +61,17 @@ def conv2d_dW(x: Array, dy: Array, stride: Pair, padding: Padding, size: Pair) -
         return _correlate(images, dy, (N, 1), np.zeros(O, x.dtype), (O, 1, 1, K)).reshape(O, C, kh, kw)
     lanes, workers = VECTOR_BYTES // x.itemsize, get_num_threads()
     start = (-padding[0][0], -padding[1][0])
-    _, _, reads, *tables, block, height, lines, line = plan(
+    _, _, reads, rows, pieces, block, height, lines, line = plan(
         x.shape, (Hy, Wy), size, stride, (1, 1), start, kh * kw, False, lanes, lanes, x.itemsize, DOT_STRIP, workers
     )
-    out_rows, out_pieces = np.arange(Hy, dtype=np.int32), np.array([[0, 0, Wy]], np.int32)
     direct = block == N and Wy * N % lanes == 0  # whole vectors of dy lie as the dots want them
     y_line = Wy * N if direct else -(-Wy * block // lanes) * lanes
     room = _strips(workers, C * lines * line + lanes + (0 if direct else O * height * y_line), x.dtype)
     sums = np.zeros((workers, O, K), x.dtype)
-    cut = (block, height, lines, line, y_line, direct)
-    _dW(
-        _flat(x, x.dtype),
-        _flat(dy, x.dtype),
-        sums,
-        x.shape,
-        (O, Hy, Wy),
-        room,
-        stride[0],
-        reads,
-        *tables,
-        out_rows,
-        out_pieces,
-        cut,
-    )
+    sum_dots(
+        _flat(x, x.dtype), _flat(dy, x.dtype), sums, x.shape, (O, Hy, Wy), room, stride[0], reads, rows, pieces,
+        np.arange(Hy, dtype=np.int32), np.array([[0, 0, Wy]], np.int32), (block, height, lines, line, y_line, direct),
+    )  # fmt: skip
     return (sums.sum(0) if workers > 1 else sums).reshape(O, C, kh, kw)
 
 
@@ -132,27 +95,15 @@ def _correlate(
     """y of `shape` = bias + Σ W · x; `W_strides` lie between the rows (channels of y) and the channels of W."""
     lanes, workers = VECTOR_BYTES // x.itemsize, get_num_threads()
     W_row, W_channel = W_strides
-    taps, runs, _, rows, pieces, *cut = plan(
-        x.shape,
-        shape[1:3],
-        kernel,
-        stride,
-        spread,
-        start,
-        W_channel,
-        flipped,
-        lanes,
-        2 * lanes,
-        x.itemsize,
-        TILE_STRIP,
-        workers,
-    )
-    _, _, lines, line = cut
+    taps, runs, _, rows, pieces, block, height, lines, line = plan(
+        x.shape, shape[1:3], kernel, stride, spread, start, W_channel, flipped, lanes, 2 * lanes, x.itemsize,
+        TILE_STRIP, workers,
+    )  # fmt: skip
     room = _strips(workers, len(x) * lines * line + 2 * lanes + 2 * ROWS * lanes, x.dtype)
     y = np.empty(shape, x.dtype)
-    _tiles(
+    sum_tiles(
         _flat(x, x.dtype), _flat(W, x.dtype), W_row, _flat(bias, x.dtype), y.reshape(-1), x.shape, shape[:3], room,
-        stride[0], taps, runs, rows, pieces, tuple(cut),
+        stride[0], taps, runs, rows, pieces, (block, height, lines, line),
     )  # fmt: skip
     return y
 
@@ -170,326 +121,3 @@ def _strips(workers: int, size: int, dtype: Any) -> Array:
         room = _memory.room = np.empty(workers * row + VECTOR_BYTES, np.uint8)
     skip = -room.ctypes.data % VECTOR_BYTES
     return room[skip : skip + workers * row].view(dtype).reshape(workers, -1)
-
-
-@_parallel
-def _tiles(x, W, W_row, bias, y, x_shape, y_shape, room, sh, taps, runs, rows, pieces, cut):
-    for worker in prange(len(room)):
-        _tiles_of_worker(
-            np.int64(worker), x, W, W_row, bias, y, x_shape, y_shape, room, sh, taps, runs, rows, pieces, cut
-        )
-
-
-@_inner
-def _tiles_of_worker(worker, x, W, W_row, bias, y, x_shape, y_shape, room, sh, taps, runs, rows, pieces, cut):
-    """Every so-manyth task: a strip of rows and images, and where these are few, a part of the channels of y."""
-    N = x_shape[3]
-    O, Hy, Wy = y_shape
-    block, height, lines, line = cut
-    strips, parts, tasks, share = _tasks(Hy, height, N, block, O, len(room))
-    plane = Hy * Wy * N
-    width = 2 * VECTOR_BYTES // y.itemsize
-    mixed = block % width != 0  # a tile over several columns reads the padding of some
-    strip = room[worker]
-    edge = len(strip) - ROWS * width
-    for task in range(worker, tasks, len(room)):
-        n0, i0, o = task // parts // strips * block, task // parts % strips * height, task % parts * share
-        i1, end = min(i0 + height, Hy), min(o + share, O)
-        _fill(
-            strip,
-            0,
-            x,
-            0,
-            x_shape[0],
-            x_shape,
-            n0,
-            rows,
-            i0 * sh,
-            (i1 - 1) * sh + lines - (height - 1) * sh,
-            pieces,
-            lines,
-            line,
-            block,
-            mixed,
-        )
-        while o < end:
-            tall = min(
-                ROWS, 8 if end - o >= 8 else 6 if end - o >= 6 else 4 if end - o >= 4 else 2 if end - o >= 2 else 1
-            )
-            for i in range(i0, i1):
-                for t in range(runs.shape[1]):
-                    m = t * width
-                    if block == N:
-                        to, valid = i * Wy * N + m, Wy * N - m
-                    else:
-                        to, valid = (i * Wy + m // block) * N + n0 + m % block, N - n0 - m % block
-                    if valid <= 0:
-                        continue
-                    inside = valid >= width
-                    target = y.ctypes.data + (o * plane + to) * y.itemsize
-                    if not inside:
-                        target = strip.ctypes.data + edge * y.itemsize
-                    _tile(
-                        tall, strip, (i - i0) * sh * line + m, W, o * W_row, W_row, taps, runs[i, t, 0], runs[i, t, 1],
-                        bias, o, target, plane if inside else width,
-                    )  # fmt: skip
-                    if not inside:
-                        for r in range(tall):
-                            _copy(y, (o + r) * plane + to, strip, edge + r * width, valid)
-            o += tall
-
-
-@_parallel
-def _dW(x, dy, dW, x_shape, y_shape, room, sh, reads, rows, pieces, y_rows, y_pieces, cut):
-    for worker in prange(len(room)):
-        _dW_of_worker(
-            np.int64(worker), x, dy, dW, x_shape, y_shape, room, sh, reads, rows, pieces, y_rows, y_pieces, cut
-        )
-
-
-@_inner
-def _dW_of_worker(worker, x, dy, dW, x_shape, y_shape, room, sh, reads, rows, pieces, y_rows, y_pieces, cut):
-    """The sum over this worker's strips, in dW[worker]."""
-    C, _, _, N = x_shape
-    O, Hy, Wy = y_shape
-    K = dW.shape[2]
-    block, height, lines, line, y_line, direct = cut
-    strips, parts, tasks, share = _tasks(Hy, height, N, block, O, len(room))
-    lanes = VECTOR_BYTES // x.itemsize
-    kh = lines - (height - 1) * sh
-    strip = room[worker]
-    y_strip = C * lines * line + lanes
-    found = np.empty(max(DOT_ROWS * TAPS, lanes), x.dtype)
-    for task in range(worker, tasks, len(room)):
-        n0, i0, o0 = task // parts // strips * block, task // parts % strips * height, task % parts * share
-        i1, end = min(i0 + height, Hy), min(o0 + share, O)
-        _fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, True)
-        if direct:
-            y, y_row = dy.ctypes.data + (o0 * Hy + i0) * y_line * dy.itemsize, Hy * y_line
-        else:
-            shape = (O, Hy, Wy, N)
-            _fill(strip, y_strip, dy, o0, end, shape, n0, y_rows, i0, i1, y_pieces, height, y_line, block, True)
-            y, y_row = strip.ctypes.data + y_strip * dy.itemsize, height * y_line
-        o = o0
-        while o < end:
-            tall = 4 if min(DOT_ROWS, end - o) >= 4 else 2 if end - o >= 2 else 1
-            for k in range(0, K, TAPS):
-                at = y + (o - o0) * y_row * dy.itemsize
-                _dot(tall, at, y_row, y_line, strip, line * sh, reads, k, i1 - i0, -(-Wy * block // lanes), found)
-                for r in range(tall):
-                    for q in range(min(TAPS, K - k)):
-                        dW[worker, o + r, k + q] += found[r * TAPS + q]
-            o += tall
-
-
-@_inner
-def _tasks(Hy, height, N, block, O, workers):
-    """Strips of rows in an image, parts of the channels, tasks (blocks × strips × parts), channels in a part."""
-    strips, blocks = -(-Hy // height), -(-N // block)
-    parts = -(-workers // (strips * blocks))
-    return strips, parts, strips * blocks * parts, -(-O // parts)
-
-
-@_inner
-def _fill(strip, at, x, c0, c1, shape, n0, rows, r0, r1, pieces, lines, line, block, zeros):
-    """Copy `block` images from n0 of channels c0:c1 and rows[r0:r1] into the strip; `zeros` where there is no pixel."""
-    _, H, W, N = shape
-    images = min(block, N - n0)
-    for c in range(c0, c1):
-        for r in range(r0, r1):
-            to = at + ((c - c0) * lines + r - r0) * line
-            if zeros:
-                _clear(strip, to, line)
-            if rows[r] >= 0:
-                origin = (c * H + rows[r]) * W * N + n0
-                for p in range(len(pieces)):
-                    first, column, count = pieces[p, 0], pieces[p, 1], pieces[p, 2]
-                    if images == N:
-                        _copy(strip, to + first * N, x, origin + column * N, count * N)
-                    else:
-                        for j in range(count):
-                            _copy(strip, to + (first + j) * block, x, origin + (column + j) * N, images)
-
-
-@_inner
-def _tile(tall, strip, at, W, w, W_row, taps, first, end, bias, o, target, step):
-    if tall == 8:
-        _register_tile(8, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
-    elif tall == 6:
-        _register_tile(6, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
-    elif tall == 4:
-        _register_tile(4, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
-    elif tall == 2:
-        _register_tile(2, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
-    else:
-        _register_tile(1, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
-
-
-@_inner
-def _dot(tall, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found):
-    if tall == 4:
-        _register_dot(4, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found)
-    elif tall == 2:
-        _register_dot(2, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found)
-    else:
-        _register_dot(1, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found)
-
-
-_INDEX = ir.IntType(64)
-
-
-class _Emitter:
-    """The few vector instructions that the register tiles are made of, for one dtype."""
-
-    def __init__(self, context, builder, dtype):
-        self.context, self.builder = context, builder
-        self.scalar = context.get_data_type(dtype)
-        self.itemsize = context.get_abi_sizeof(self.scalar)
-        self.lanes = VECTOR_BYTES // self.itemsize
-        self.vector = ir.VectorType(self.scalar, self.lanes)
-        self.zero = ir.Constant(self.vector, None)
-
-    def at(self, kind, array, *offsets):
-        """The address of array[sum of offsets]; `kind` is None for what is an address already."""
-        address = array if kind is None else self.context.make_array(kind)(self.context, self.builder, array).data
-        for offset in offsets:
-            address = self.builder.gep(address, [_INDEX(offset) if isinstance(offset, int) else offset])
-        return address
-
-    def load(self, address):
-        return self.builder.load(self.builder.bitcast(address, self.vector.as_pointer()), align=self.itemsize)
-
-    def store(self, value, address):
-        self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=self.itemsize)
-
-    def index(self, address):
-        """The int32 at `address`."""
-        return self.builder.sext(self.builder.load(address), _INDEX)
-
-    def splat(self, address):
-        """The scalar at `address` in every lane."""
-        one = self.builder.insert_element(self.zero, self.builder.load(address), ir.IntType(32)(0))
-        return self.builder.shuffle_vector(one, self.zero, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None))
-
-    def register(self, value):
-        """A place for a vector that loops change; LLVM keeps it in a register."""
-        slot = cgutils.alloca_once(self.builder, self.vector)
-        self.builder.store(value, slot)
-        return slot
-
-    def accumulate(self, slot, a, b):
-        """slot += a · b, fused where the machine can."""
-        kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        name = f"llvm.fmuladd.v{self.lanes}f{8 * self.itemsize}"
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        self.builder.store(self.builder.call(function, [a, b, self.builder.load(slot)]), slot)
-
-    def totals(self, slots):
-        """Vectors whose lanes are the sums over the lanes of each slot, neighbours added until one is left."""
-        even, odd = (
-            ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(first, 2 * self.lanes, 2)))
-            for first in (0, 1)
-        )
-        shuffle = self.builder.shuffle_vector
-        found = []
-        for group in range(0, len(slots), self.lanes):
-            values = [self.builder.load(slot) for slot in slots[group : group + self.lanes]]
-            values += [self.zero] * (self.lanes - len(values))
-            while len(values) > 1:
-                pairs = zip(values[::2], values[1::2], strict=True)
-                values = [self.builder.fadd(shuffle(a, b, even), shuffle(a, b, odd)) for a, b in pairs]
-            found += values
-        return found
-
-    def loop(self, count):
-        return cgutils.for_range(self.builder, count, intp=_INDEX)
-
-
-@_intrinsic(prefer_literal=True)
-def _register_tile(_, rows, strip, at, W, w, W_row, taps, first, end, bias, o, target, step):
-    """target[r · step + m] = bias[o + r] + Σ over taps[first:end] of W[w + r · W_row + ·] · strip[at + · + m].
-
-    `target` is an address, with room for two vectors in each row.
-    """
-
-    def emit(context, builder, signature, args):
-        _, strip_, at_, W_, w_, W_row_, taps_, first_, end_, bias_, o_, target_, step_ = args
-        e = _Emitter(context, builder, strip.dtype)
-        seen, weights, starts = e.at(strip, strip_, at_), e.at(W, W_, w_), e.at(bias, bias_, o_)
-        pairs = e.at(taps, taps_, builder.shl(first_, _INDEX(1)))
-        sums = []
-        for r in range(tall):
-            start = e.splat(e.at(None, starts, r))
-            sums.append((e.register(start), e.register(start)))
-        with e.loop(builder.sub(end_, first_)) as k:
-            pair = e.at(None, pairs, builder.shl(k.index, _INDEX(1)))
-            x, weight = e.at(None, seen, e.index(pair)), e.at(None, weights, e.index(e.at(None, pair, 1)))
-            x0, x1 = e.load(x), e.load(e.at(None, x, e.lanes))
-            for r in range(tall):
-                v = e.splat(e.at(None, weight, builder.mul(W_row_, _INDEX(r))))
-                e.accumulate(sums[r][0], v, x0)
-                e.accumulate(sums[r][1], v, x1)
-        y = builder.inttoptr(target_, e.scalar.as_pointer())
-        for r in range(tall):
-            row = e.at(None, y, builder.mul(step_, _INDEX(r)))
-            e.store(builder.load(sums[r][0]), row)
-            e.store(builder.load(sums[r][1]), e.at(None, row, e.lanes))
-        return context.get_dummy_value()
-
-    tall = rows.literal_value
-    i = types.intp
-    return types.void(rows, strip, i, W, i, i, taps, i, i, bias, i, i, i), emit
-
-
-@_intrinsic(prefer_literal=True)
-def _register_dot(_, rows, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found):
-    """found[r, q] = Σ over lines and lanes of y[r · y_row + ·] · strip[reads[k + q] + ·]; `y` is an address."""
-
-    def emit(context, builder, signature, args):
-        _, y_, y_row_, y_line_, strip_, x_line_, reads_, k_, lines_, vectors_, found_ = args
-        e = _Emitter(context, builder, strip.dtype)
-        dy, x = builder.inttoptr(y_, e.scalar.as_pointer()), e.at(strip, strip_)
-        sums = [[e.register(e.zero) for _ in range(TAPS)] for _ in range(tall)]
-        starts = [e.index(e.at(reads, reads_, k_, q)) for q in range(TAPS)]
-        with e.loop(lines_) as i:
-            dy_i, x_i = e.at(None, dy, builder.mul(i.index, y_line_)), e.at(None, x, builder.mul(i.index, x_line_))
-            with e.loop(vectors_) as v:
-                m = builder.mul(v.index, _INDEX(e.lanes))
-                dys = [e.load(e.at(None, dy_i, m, builder.mul(y_row_, _INDEX(r)))) for r in range(tall)]
-                for q in range(TAPS):
-                    x_q = e.load(e.at(None, x_i, m, starts[q]))
-                    for r in range(tall):
-                        e.accumulate(sums[r][q], dys[r], x_q)
-        totals = e.totals([slot for row in sums for slot in row])
-        for group, total in enumerate(totals):
-            e.store(total, e.at(found, found_, group * e.lanes))
-        return context.get_dummy_value()
-
-    tall = rows.literal_value
-    i = types.intp
-    return types.void(rows, i, i, i, strip, i, reads, i, i, i, found), emit
-
-
-@_intrinsic
-def _copy(_, to, i, x, j, count):
-    """to[i : i + count] = x[j : j + count]."""
-
-    def emit(context, builder, signature, args):
-        e = _Emitter(context, builder, x.dtype)
-        cgutils.raw_memcpy(builder, e.at(to, args[0], args[1]), e.at(x, args[2], args[3]), args[4], e.itemsize)
-        return context.get_dummy_value()
-
-    return types.void(to, types.intp, x, types.intp, types.intp), emit
-
-
-@_intrinsic
-def _clear(_, to, i, count):
-    """to[i : i + count] = 0."""
-
-    def emit(context, builder, signature, args):
-        e = _Emitter(context, builder, to.dtype)
-        size = builder.mul(args[2], _INDEX(e.itemsize))
-        cgutils.memset(builder, e.at(to, args[0], args[1]), size, 0)
-        return context.get_dummy_value()
-
-    return types.void(to, types.intp, types.intp), emit
