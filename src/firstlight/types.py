@@ -5,6 +5,7 @@ Shapes are written in the order of the array's axes: N images, H rows, W columns
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,7 @@ class Images:
     pixels       uint8 (N, H, W, C), C is 1 (grey) or 3 (red, green, blue)
     labels       int64 (N,), an index into `class_names`
     ids          str (N,), stable and unique names of the samples, such as "train/00042" or "cats/tom.png"
-    class_names  the K classes
+    class_names  the K classes, at least one, each with a name of its own
 
     Raises DataError when the arrays do not belong together.
     """
@@ -45,6 +46,11 @@ class Images:
             )
         if self.pixels.shape[3] not in (1, 3):
             raise DataError(f"Images have 1 or 3 channels; received {self.pixels.shape[3]}.")
+        if not self.class_names:
+            raise DataError("Images need at least one class; received no class names.")
+        if len(set(self.class_names)) < len(self.class_names):
+            twice = next(name for name in self.class_names if self.class_names.count(name) > 1)
+            raise DataError(f"Classes need names of their own; received {twice!r} more than once.")
         n = len(self.pixels)
         if self.labels.shape != (n,) or self.ids.shape != (n,):
             raise DataError(
@@ -71,6 +77,13 @@ class Images:
         """Images per class, int64 (K,)."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
+    @property
+    def digest(self) -> str:
+        """A SHA-256 of ids, labels and pixels: equal for the same images in the same order."""
+        return hashlib.sha256(
+            "\n".join(self.ids.tolist()).encode() + self.labels.tobytes() + np.ascontiguousarray(self.pixels).tobytes()
+        ).hexdigest()
+
     def take(self, index: Array) -> Images:
         """The images at `index`, an integer or boolean array, in that order."""
         return Images(self.pixels[index], self.labels[index], self.ids[index], self.class_names)
@@ -93,6 +106,8 @@ class Dataset:
     files      the files read, with hashes; `verified` where a checksum known to firstlight matched
     set_aside  files that could not be read: path -> reason
     origin     the name or path that `load` was given, from which the images can be loaded again
+
+    Raises DataError when the splits do not belong together.
     """
 
     name: str
@@ -102,6 +117,28 @@ class Dataset:
     licence: str = ""
     homepage: str = ""
     origin: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.splits if name not in SPLITS]
+        if unknown or "train" not in self.splits:
+            raise DataError(
+                f"{self.name}: the splits are train and, if wanted, validation and test; "
+                f"received {', '.join(map(str, self.splits)) or 'none'}."
+            )
+        train = self.splits["train"]
+        for name, images in self.splits.items():
+            if not len(images):
+                raise DataError(f"{self.name}: the {name} split has no images.")
+            if images.class_names != train.class_names:
+                raise DataError(
+                    f"{self.name}: the splits differ in their classes: train has {', '.join(train.class_names)}; "
+                    f"{name} has {', '.join(images.class_names)}."
+                )
+            if images.shape != train.shape:
+                raise DataError(
+                    f"{self.name}: the splits differ in the shape of an image: train {train.shape}, "
+                    f"{name} {images.shape}."
+                )
 
     @property
     def class_names(self) -> tuple[str, ...]:

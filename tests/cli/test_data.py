@@ -78,7 +78,7 @@ def test_check_of_images_with_problems(pets):
     result = call("check", pets)
     assert result.exit_code == 1
     lines = "".join(line.strip() + " " for line in result.stdout.splitlines())
-    assert "1 image(s) occur with different labels." in lines
+    assert "2 images have an exact copy with another label." in lines
     assert "set aside: dog/empty.png: the file is empty" in lines
     assert "conflict: train:cat [indoor]/0.png (cat [indoor]) = train:dog/copy.png (dog)" in lines
     result = call("check", pets, "--json")

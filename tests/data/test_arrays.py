@@ -58,6 +58,11 @@ ZERO = np.zeros(2, np.int64)
         ({"images": pixels(2), "labels": np.eye(2)}, r"labels must be integers or strings \(N,\); received float64"),
         ({"images": pixels(2), "labels": ZERO, "class_names": ZERO}, "class_names must be strings"),
         (
+            {"images": pixels(2), "labels": ZERO, "class_names": np.array(["a", "b", "a"])},
+            r"class_names must be distinct names, at least one; received \['a', 'b', 'a'\]",
+        ),
+        ({"images": pixels(2), "labels": ZERO, "class_names": np.array([], np.str_)}, r"at least one; received \[\]"),
+        (
             {"images": pixels(2), "labels": np.array([0, 7]), "class_names": np.array(["a"])},
             "train has labels that are no class: 7",
         ),
@@ -72,7 +77,7 @@ ZERO = np.zeros(2, np.int64)
     ],
 )
 def test_malformed(tmp_path, arrays, says):
-    with pytest.raises(DataError, match=rf"set\.npz: .*{says}"):
+    with pytest.raises(DataError, match=rf"set(\.npz)?: .*{says}"):
         load(saved(tmp_path, **arrays))
 
 

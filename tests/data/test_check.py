@@ -17,10 +17,10 @@ def flat(split, values, labels, class_names=("a", "b")):
 
 
 def test_clean():
-    findings = check({"train": flat("train", [1, 2], [0, 1]), "test": flat("test", [3], [0])})
+    findings = check({"train": flat("train", [1, 2], [0, 1]), "test": flat("test", [3, 4], [0, 1])})
     assert findings.warnings() == []
     assert findings.copies == ()
-    assert findings.counts == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}
+    assert findings.counts == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 1}}
 
 
 def test_duplicates_leaks_and_conflicts():
@@ -43,10 +43,45 @@ def test_duplicates_leaks_and_conflicts():
     assert findings.across == {("train", "validation"): 1, ("train", "test"): 3, ("validation", "test"): 1}
     assert findings.leaked == 5
     assert findings.warnings() == [
-        "1 file(s) could not be read and are set aside.",
-        "5 validation or test image(s) also occur in an earlier split: the leak flatters the model.",
-        "2 image(s) repeat another image of their split exactly.",
-        "1 image(s) occur with different labels.",
+        "1 file could not be read and is set aside.",
+        "5 validation or test images also occur in an earlier split: the leak flatters the model.",
+        "2 images repeat another image of their split exactly.",
+        "3 images have an exact copy with another label.",
+    ]
+
+
+def test_warnings_in_the_other_number():
+    findings = check(
+        {"train": flat("train", [1, 1, 2], [0, 0, 1]), "test": flat("test", [2, 3], [1, 0])},
+        set_aside={"x.png": "the file is empty", "y.png": "the file is empty"},
+    )
+    assert findings.warnings() == [
+        "2 files could not be read and are set aside.",
+        "1 validation or test image also occurs in an earlier split: the leak flatters the model.",
+        "1 image repeats another image of its split exactly.",
+    ]
+
+
+def test_classes_without_images():
+    names = tuple("abcdefghi")
+    splits = {
+        "train": flat("train", range(8), range(8), names),
+        "validation": flat("validation", range(10, 17), range(1, 8), names),
+        "test": flat("test", [20], [8], names),
+    }
+    findings = check(splits)
+    assert findings.missing == {"train": ("i",), "validation": ("a",), "test": tuple("abcdefgh")}
+    assert findings.warnings() == [
+        "1 class has no images in train and cannot be learnt: i.",
+        "1 class has no images in validation and cannot be measured there: a.",
+        "8 classes have no images in test and cannot be measured there: a, b, c, d, e, 3 more.",
+    ]
+    assert findings.to_json()["missing_classes"]["validation"] == ["a"]
+
+
+def test_a_single_class():
+    assert check({"train": flat("train", [1, 2], [0, 0], ("only",))}).warnings() == [
+        "All images are of a single class, only: a classifier needs two."
     ]
 
 
@@ -54,7 +89,8 @@ def test_json():
     value = check({"train": flat("train", [1, 1], [0, 1]), "test": flat("test", [1], [0])}).to_json()
     assert value["duplicates_within"] == {"train": 1, "test": 0}
     assert value["duplicates_across"] == {"train-test": 1}
-    assert value["conflicting_labels"] == 1
+    assert value["conflicting_labels"] == 3
+    assert value["missing_classes"] == {"test": ["b"]}
     assert value["copies"] == [
         [
             {"split": "train", "id": "train/0", "class": "a"},
@@ -63,7 +99,7 @@ def test_json():
         ]
     ]
     assert value["counts"] == {"train": {"a": 1, "b": 1}, "test": {"a": 1, "b": 0}}
-    assert len(value["warnings"]) == 3
+    assert len(value["warnings"]) == 4
 
 
 def test_a_dataset_brings_the_files_set_aside():

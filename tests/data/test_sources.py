@@ -1,4 +1,5 @@
 import os
+import re
 import sys
 from pathlib import Path
 from subprocess import run
@@ -34,6 +35,10 @@ def test_digits():
 def test_digits_do_not_import_scikit_learn():
     code = "import sys, firstlight.data as d; d.load('digits'); print('sklearn' in sys.modules, 'scipy' in sys.modules)"
     assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False"] * 2
+
+
+def test_one_number_means_a_square():
+    assert load("digits", size=9).shape == (9, 9, 1)
 
 
 def test_size_applies_to_named_sources():
@@ -127,9 +132,10 @@ def test_a_file_of_another_kind(tmp_path):
         load(path)
 
 
-@pytest.mark.parametrize("size", [(0, 8), (8, -1), (8,)])
+@pytest.mark.parametrize("size", [(0, 8), (8, -1), (8,), 0, 1025, (28, 99_999), 99_999, 28.0, "28"])
 def test_size_out_of_range(size):
-    with pytest.raises(DataError, match=r"data\.size must be a height and a width"):
+    says = f"data.size must be a height and a width, or one number for a square, each 1 to 1024; received {size!r}."
+    with pytest.raises(DataError, match=re.escape(says)):
         load("digits", size=size)
 
 

@@ -28,7 +28,8 @@ def load_arrays(path: Path, size: Size | None) -> Dataset:
     `class_names`, labels are indices into it; without, the distinct training labels are the classes. Ids are the
     places in the arrays. Nothing is ever unpickled.
 
-    Raises DataError for a damaged file, missing arrays, other types or shapes, or labels that train lacks.
+    Raises DataError for a damaged file, missing arrays, other types or shapes, labels that train lacks, or class names
+    that occur twice.
     """
     arrays = _read(path)
     pairs = _pairs(path, arrays)
@@ -44,9 +45,6 @@ def load_arrays(path: Path, size: Size | None) -> Dataset:
         splits[split] = Images(pixels, labels, numbered(split, len(pixels)), class_names)
     if size is not None:
         splits = {name: replace(images, pixels=resize(images.pixels, size)) for name, images in splits.items()}
-    if len({images.shape for images in splits.values()}) > 1:
-        shapes = ", ".join(f"{name} {images.shape}" for name, images in splits.items())
-        raise DataError(f"{path}: the splits differ in the shape of an image: {shapes}.")
     return Dataset(path.stem, splits, (SourceFile(path.name, sha256(path), verified=True),))
 
 
@@ -96,6 +94,8 @@ def _classes(path: Path, arrays: Mapping[str, Array], labels: Array) -> dict[int
     names = arrays["class_names"]
     if names.ndim != 1 or names.dtype.kind != "U" or labels.dtype.kind == "U":
         raise DataError(f"{path}: class_names must be strings (K,), and labels then integers, the places in it.")
+    if not len(names) or len(set(names.tolist())) < len(names):
+        raise DataError(f"{path}: class_names must be distinct names, at least one; received {names.tolist()}.")
     return {i: (i, name) for i, name in enumerate(names.tolist())}
 
 

@@ -1,9 +1,9 @@
-"""What is wrong with some images: files set aside, duplicates, leaks between splits, conflicting labels."""
+"""What is wrong with some images: unreadable files, duplicates, leaks between splits, conflicting labels, no images."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations
@@ -11,6 +11,8 @@ from itertools import combinations
 import numpy as np
 
 from firstlight.types import SPLITS, Dataset, Images, Json
+
+_NAMED = 5  # classes that a warning names; the others are counted
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Findings:
         return tuple(copies for copies in self.copies if copies.conflict)
 
     @property
+    def conflicting(self) -> int:
+        """Images that have a copy with another label."""
+        return sum(len(copies.samples) for copies in self.conflicts)
+
+    @property
     def leaked(self) -> int:
         """Validation and test images that an earlier split (of train, validation, test) holds as well."""
         return sum(split != copies.splits[0] for copies in self.leaks for split, _, _ in copies.samples)
@@ -86,15 +93,53 @@ class Findings:
                 shared[pair] += copies.count(pair[1])
         return shared
 
+    @property
+    def missing(self) -> dict[str, tuple[str, ...]]:
+        """By split, the classes without images there: of train any, of another split those that train has."""
+        train = self.counts.get("train", {})
+        return {
+            split: tuple(name for name, n in counts.items() if not n and (split == "train" or train.get(name)))
+            for split, counts in self.counts.items()
+        }
+
     def warnings(self) -> list[str]:
         """A sentence for each kind of problem, with its count; empty where the images are clean."""
         sentences = (
-            (len(self.set_aside), "file(s) could not be read and are set aside."),
-            (self.leaked, "validation or test image(s) also occur in an earlier split: the leak flatters the model."),
-            (sum(self.within.values()), "image(s) repeat another image of their split exactly."),
-            (len(self.conflicts), "image(s) occur with different labels."),
+            (
+                len(self.set_aside),
+                "file could not be read and is set aside.",
+                "files could not be read and are set aside.",
+            ),
+            (
+                self.leaked,
+                "validation or test image also occurs in an earlier split: the leak flatters the model.",
+                "validation or test images also occur in an earlier split: the leak flatters the model.",
+            ),
+            (
+                sum(self.within.values()),
+                "image repeats another image of its split exactly.",
+                "images repeat another image of their split exactly.",
+            ),
+            (
+                self.conflicting,
+                "image has an exact copy with another label.",
+                "images have an exact copy with another label.",
+            ),
         )
-        return [f"{count:,} {sentence}" for count, sentence in sentences if count]
+        return [f"{n:,} {one if n == 1 else more}" for n, one, more in sentences if n] + self._of_classes()
+
+    def _of_classes(self) -> list[str]:
+        """A sentence for each split that lacks images of a class, and one for a single class."""
+        texts = []
+        for split, names in self.missing.items():
+            if names:
+                harm = "cannot be learnt" if split == "train" else "cannot be measured there"
+                what = "class has" if len(names) == 1 else "classes have"
+                texts.append(f"{len(names):,} {what} no images in {split} and {harm}: {_few(names)}.")
+        classes = list(next(iter(self.counts.values()), {}))
+        if len(classes) == 1:
+            texts.append(f"All images are of a single class, {classes[0]}: a classifier needs two.")
+        return texts
 
     def to_json(self) -> Json:
         """Plain values, with every group of copies written out."""
@@ -103,7 +148,8 @@ class Findings:
             "set_aside": dict(self.set_aside),
             "duplicates_within": self.within,
             "duplicates_across": {f"{first}-{second}": count for (first, second), count in self.across.items()},
-            "conflicting_labels": len(self.conflicts),
+            "conflicting_labels": self.conflicting,
+            "missing_classes": {split: list(names) for split, names in self.missing.items() if names},
             "copies": [
                 [{"split": split, "id": sample, "class": class_name} for split, sample, class_name in copies.samples]
                 for copies in self.copies
@@ -112,8 +158,13 @@ class Findings:
         }
 
 
+def _few(names: Sequence[str]) -> str:
+    more = [f"{len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
+    return ", ".join([*names[:_NAMED], *more])
+
+
 def check(data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | None = None) -> Findings:
-    """Look for exact duplicates, leaks between splits and conflicting labels, and count the classes.
+    """Look for exact duplicates, leaks between splits, conflicting labels, and classes without images in a split.
 
     Takes a Dataset as it was read, or Images by split (those that a run really uses) with the files set aside. Two
     images are the same where a 128-bit hash of their shape and pixels is. About 0.3 s for 70,000 images of 28×28.

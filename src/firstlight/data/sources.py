@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from firstlight.data import formats
 from firstlight.data.arrays import load_arrays
@@ -16,6 +19,8 @@ from firstlight.data.own import load_folder, load_table
 from firstlight.errors import DataError, nearest
 from firstlight.files import sha256
 from firstlight.types import Dataset, Images, Shape, SourceFile
+
+LARGEST_SIDE = 1024  # of an image that `load` resizes to; larger ones would fill the memory
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = (
@@ -205,7 +210,7 @@ SOURCES: Mapping[str, Source] = {source.name: source for source in _ALL}
 def load(
     source: str | Path,
     *,
-    size: Size | None = None,
+    size: int | Size | None = None,
     unverified: bool = False,
     cache: Path | None = None,
     progress: bool = False,
@@ -213,20 +218,33 @@ def load(
     """Read a named source, or a user's own images from a folder, a CSV of path and label, or an .npz file.
 
     source      one of `SOURCES`, such as "mnist", or a path; "./mnist" is the path
-    size        resize every image to (H, W); a user's own images need it where they differ in size
+    size        resize every image to (H, W), each 1 to 1024; one number means a square. A user's own images need it
+                where they differ in size
     unverified  read a named source's files even where their checksums are not the published ones
     cache       keep the files of named sources here, instead of in FIRSTLIGHT_DATA or the user's cache folder
     progress    show bars on stderr while files are downloaded or decoded
 
     Raises DataError when the source is unknown, cannot be found, downloaded or verified, or is malformed.
     """
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise DataError(f"data.size must be a height and a width of at least 1; received {size}.")
+    sides = _sides(size)
     if isinstance(source, str) and source in SOURCES:
-        dataset = _load_named(SOURCES[source], size, unverified, cache, progress)
+        dataset = _load_named(SOURCES[source], sides, unverified, cache, progress)
     else:
-        dataset = _load_own(source, size, progress)
+        dataset = _load_own(source, sides, progress)
     return replace(dataset, origin=str(source))
+
+
+def _sides(size: Any) -> Size | None:
+    """The height and width to resize to; one number means a square."""
+    if size is None:
+        return None
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and 1 <= side <= LARGEST_SIDE for side in sides):
+        raise DataError(
+            f"data.size must be a height and a width, or one number for a square, each 1 to {LARGEST_SIDE}; "
+            f"received {size!r}."
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def _load_own(source: str | Path, size: Size | None, progress: bool) -> Dataset:

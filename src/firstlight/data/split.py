@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,35 +17,34 @@ def split(
     """Return the images by "train", "validation" and "test": disjoint, and together all of the dataset's.
 
     A split that the dataset brings stays as it is. One that it lacks is drawn from the training images: `validation`
-    and `test` are the fractions of these, each class in proportion, rounded so that the totals are right. The same
+    and `test` are the fractions of these, each class in proportion, rounded so that the totals are right. A class too
+    small for its proportion to make an image gives one all the same, so that a total may exceed its fraction. The same
     seed draws the same images, and the test images do not depend on `validation`. A fraction of 0 gives no such split.
-    `limit` then keeps that many training images, in proportion, for a quick look.
+    `limit` then keeps that many training images, in proportion and at least one a class, for a quick look.
 
-    Raises DataError when a fraction or the limit is out of range or leaves a class without images in a split.
+    Raises DataError when a fraction or the limit is out of range, or a class has too few images for every split.
     """
     train = dataset.splits["train"]
     fractions = {"test": test, "validation": validation}
-    drawn = {name: fraction for name, fraction in fractions.items() if name not in dataset.splits}
-    _check_fractions(drawn)
-    if limit is not None and limit < 1:
-        raise DataError(f"data.limit must be at least 1 training image; received {limit}.")
+    asked = {name: fraction for name, fraction in fractions.items() if name not in dataset.splits}
+    _check_fractions(asked)
+    drawn = {name: fraction for name, fraction in asked.items() if fraction}
+    _check_enough(dataset, [name for name in SPLITS if name == "train" or name in drawn])
+    classes = len(train.class_names)
+    if limit is not None and limit < classes:
+        raise DataError(f"data.limit must be at least {classes} training images (one a class); received {limit}.")
 
     # a key of its own for each class: images added to another class do not change the draw
-    remaining = [
-        generator(seed, "split", k).permutation(np.flatnonzero(train.labels == k))
-        for k in range(len(train.class_names))
-    ]
+    remaining = [generator(seed, "split", k).permutation(np.flatnonzero(train.labels == k)) for k in range(classes)]
     parts = dict(dataset.splits)
-    for name in (name for name, fraction in drawn.items() if fraction):
-        counts = _proportional(train.counts, round(drawn[name] * len(train)))
-        _check_counts(dataset, name, counts, f"{name} = {drawn[name]:g}")
+    for name, fraction in drawn.items():
+        counts = np.maximum(1, _proportional(train.counts, round(fraction * len(train))))
         parts[name] = _take(train, [indices[:count] for indices, count in zip(remaining, counts, strict=True)])
         remaining = [indices[count:] for indices, count in zip(remaining, counts, strict=True)]
     left = np.array([len(indices) for indices in remaining])
-    _check_counts(dataset, "train", left, "the fractions for validation and test")
+    _check_left(dataset, left, drawn)
     if limit is not None:
-        counts = _proportional(left, min(limit, int(left.sum())))
-        _check_counts(dataset, "train", counts, f"limit = {limit}")
+        counts = _at_least_one(_proportional(left, min(limit, int(left.sum()))), left)
         remaining = [indices[:count] for indices, count in zip(remaining, counts, strict=True)]
     parts["train"] = _take(train, remaining)
     return {name: parts[name] for name in SPLITS if name in parts}
@@ -67,10 +66,23 @@ def _proportional(counts: Array, total: int) -> Array:
     return shares
 
 
+def _at_least_one(shares: Array, counts: Array) -> Array:
+    """The shares of classes of `counts` images with none below one: those furthest above their proportion give."""
+    exact = counts * (shares.sum() / counts.sum())
+    shares = shares.copy()
+    for k in np.flatnonzero(shares < 1):
+        giver = np.where(shares > 1, shares - exact, -np.inf).argmax()
+        shares[giver] -= 1
+        shares[k] = 1
+    return shares
+
+
 def _check_fractions(fractions: dict[str, float]) -> None:
     for name, fraction in fractions.items():
         if not 0 <= fraction < 1:
-            raise DataError(f"data.{name} is a fraction of the training images, 0 ≤ {name} < 1; received {fraction}.")
+            raise DataError(
+                f"data.{name} is a fraction of the training images, 0 ≤ data.{name} < 1; received {fraction}."
+            )
     if sum(fractions.values()) >= 1:
         raise DataError(
             f"data.validation and data.test together must leave images to train on; they take {sum(fractions.values())}"
@@ -78,12 +90,26 @@ def _check_fractions(fractions: dict[str, float]) -> None:
         )
 
 
-def _check_counts(dataset: Dataset, name: str, counts: Array, asked: str) -> None:
+def _check_enough(dataset: Dataset, needing: Sequence[str]) -> None:
+    """Every class must have an image for each split that is taken from the training images."""
     train = dataset.splits["train"]
-    none = np.flatnonzero(counts < 1)
+    few = np.flatnonzero(train.counts < len(needing))
+    if len(few):
+        images = int(train.counts[few[0]])
+        raise DataError(
+            f"{dataset.name}: class {train.class_names[few[0]]!r} has {images} training "
+            f"image{'' if images == 1 else 's'}, too few: it needs {len(needing)}, one each for {', '.join(needing)}. "
+            "Add images of it, or leave the class out."
+        )
+
+
+def _check_left(dataset: Dataset, left: Array, drawn: Mapping[str, float]) -> None:
+    none = np.flatnonzero(left < 1)
     if len(none):
+        train = dataset.splits["train"]
+        taken = " and ".join(f"data.{name} = {fraction:g}" for name, fraction in drawn.items())
         raise DataError(
             f"{dataset.name}: class {train.class_names[none[0]]!r} has {train.counts[none[0]]} images, too few: with "
-            f"{asked}, none of them goes into {name}. Add images of it, leave the class out, or change "
-            f"{asked.split(' =')[0]}."
+            f"{taken}, none of them goes into train. Add images of it, leave the class out, or lower "
+            f"{' or '.join(f'data.{name}' for name in drawn)}."
         )
