@@ -31,10 +31,15 @@ def write_run(
     model: str = "lenet5",
     parameters: int = 61_706,
     validation: bool = True,
+    restore_best: bool = True,
+    losses: Sequence[float] | None = None,
     data: dict[str, Any] | None = None,
     result: dict[str, Any] | None = None,
 ) -> None:
-    """A run of a model of some `skill` (large: no mistakes); `data` and `result` replace keys of their records."""
+    """A run of a model of some `skill` (large: no mistakes); `data` and `result` replace keys of their records.
+
+    Without validation its last epoch counts as the best, and within the first epoch none does, as in a real run.
+    """
     draw = np.random.default_rng(seed)
     names = tuple(class_names)
     sizes = {"train": 2 * test, "validation": test // 2, "test": test}
@@ -48,13 +53,14 @@ def write_run(
     (path / "experiment.toml").write_text(
         f'seed = {seed}\nengine = "numpy"\n[data]\nsource = "animals"\n[prepare]\nscale = true\nstandardise = "pixel"\n'
         f'[model]\nname = "{model}"\n[optimizer]\nname = "adam"\nlr = 0.001\n'
-        f'[training]\nepochs = 10\nbatch_size = 32\nmonitor = "val_loss"\nrestore_best = true\n'
+        f'[training]\nepochs = 10\nbatch_size = 32\nmonitor = "val_loss"\nearly_stopping = 3\n'
+        f"restore_best = {str(restore_best).lower()}\n"
     )
     runs.write_predictions(path, predictions)
     runs.write_samples(
         path, {s: i.take(shown if s == "test" else np.arange(min(12, len(i)))) for s, i in splits.items()}
     )
-    _write_history(path, epochs, validation)
+    _write_history(path, epochs, validation, losses)
     _write_environment(path)
     _write_model(path, names, model, parameters, (side, side, channels))
     record = {
@@ -68,10 +74,11 @@ def write_run(
         "how_split": "20% of the images were held out for the test, by class and seed.",
     }
     runs.write_record(path, runs.DATA, record | (data or {}))
+    best = min(epochs, max(1, epochs - 1)) if validation else epochs
     record = {
         "status": status,
         "model": model,
-        "epochs": {"run": epochs, "best": max(1, epochs - 1), "asked": 10},
+        "epochs": {"run": epochs, "best": best, "weights": best if restore_best else epochs, "asked": 10},
         "parameters": {"total": parameters, "trainable": parameters - 6, "non_trainable": 6},
         "multiply_adds": 416_520,
         "images_per_second": 12_345.6,
@@ -95,7 +102,7 @@ def _predictions(images: Images, skill: float, draw: np.random.Generator) -> Pre
     return Predictions(images.ids, images.labels, (p / p.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
-def _write_history(path: Path, epochs: int, validation: bool) -> None:
+def _write_history(path: Path, epochs: int, validation: bool, losses: Sequence[float] | None) -> None:
     columns = ["epoch", "loss", "accuracy", "learning_rate", "seconds"]
     columns[3:3] = ["val_loss", "val_accuracy"] if validation else []
     rows = [
@@ -103,6 +110,8 @@ def _write_history(path: Path, epochs: int, validation: bool) -> None:
         | {"learning_rate": 1e-3, "seconds": 0.5}
         for e in range(1, epochs + 1)
     ]
+    for row, loss in zip(rows, losses or (), strict=False):
+        row |= {"loss": loss, "val_loss": loss}
     runs.write_history(path, columns, rows)
 
 
@@ -115,6 +124,6 @@ def _write_environment(path: Path) -> None:
 def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int, shape: tuple[int, int, int]) -> None:
     layer = {"name": "conv1", "type": "Conv2D", "output_shape": [8, 8, 6], "parameters": parameters - 100}
     dense = {"name": "dense", "type": "Dense", "output_shape": [len(names)], "parameters": 100, "multiply_adds": 384}
-    record = {"name": model, "input_shape": list(shape), "class_names": list(names), "preparation": {}}
+    record = {"name": model, "input_shape": list(shape), "class_names": list(names), "preparation": {}, "layers": []}
     summary = [layer | {"trainable": parameters - 106, "multiply_adds": 416_136}, dense]
     runs.write_record(path, runs.MODEL, {**record, "summary": summary})

@@ -39,6 +39,12 @@ ALL = {
     "curves": charts.curves(HISTORY, "loss", "val_loss", "loss", best=3),
     "curves without validation": charts.curves(HISTORY, "loss", "none", "loss", best=None),
     "one epoch": charts.curves({k: v[:1] for k, v in HISTORY.items()}, "loss", "val_loss", "loss", best=1),
+    "huge losses": charts.curves(
+        HISTORY | {"loss": np.array([0.9, 2.0**70, 3.6e30, 1e300, 1.0])}, "loss", "val_loss", "", 3
+    ),
+    "no finite loss": charts.curves(
+        {"epoch": np.arange(1.0, 4), "loss": np.full(3, np.nan)}, "loss", "-", "loss", None
+    ),
     "histogram": charts.histogram(NAMES, [3, 4, 0], "images"),
     "confusion": charts.confusion(MATRIX, NAMES),
     "class bars": charts.class_bars(EVALUATION.classes, EVALUATION.accuracy),
@@ -94,6 +100,17 @@ def test_class_bars_rank_the_classes_and_hold_their_intervals() -> None:
 def test_not_finite_history_leaves_a_gap() -> None:
     losses = [row["train"] for row in rows(ALL["curves"]) if "train" in row]
     assert losses[:5] == [0.9, 0.5, None, 0.3, 0.2]
+
+
+def test_huge_losses_are_floats_on_a_logarithmic_axis() -> None:
+    spec = ALL["huge losses"]
+    values = [row["train"] for row in rows(spec) if "train" in row]
+    assert values[:5] == [0.9, 2.0**70, 3.6e30, 1e300, 1]
+    assert [type(value) for value in values[:5]] == [float, float, float, float, int]
+    assert spec["layer"][0]["encoding"]["y"]["scale"] == {"type": "log"}
+    assert ALL["curves"]["layer"][0]["encoding"]["y"]["scale"] == {"zero": False}
+    zero = charts.curves(HISTORY | {"loss": np.array([0, 1e30, 1, 1, 1])}, "loss", "val_loss", "loss", None)
+    assert zero["layer"][0]["encoding"]["y"]["scale"] == {"zero": False}
 
 
 def test_the_bundle_defines_what_the_page_calls() -> None:

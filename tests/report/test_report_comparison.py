@@ -12,7 +12,7 @@ from firstlight import report
 from firstlight.errors import RunError
 from firstlight.report import captions, comparison
 from firstlight.report.content import ImageGrid, Table, Text
-from firstlight.report.numbers import accuracy, count
+from firstlight.report.numbers import DASH, accuracy, count
 from firstlight.report.record import read
 from firstlight.runs import RunFolder
 
@@ -118,6 +118,31 @@ def test_settings_that_differ_are_listed(three: list[RunFolder]) -> None:
     (table,) = [b for b in document.sections[-1].blocks if isinstance(b, Table)]
     assert [row[0] for row in table.rows] == ["model.name", "seed"]
     assert table.rows[0][1:] == ("lenet5", "mlp-128", "softmax-regression")
+
+
+def test_a_setting_that_a_run_lacks_is_a_dash(make_run: MakeRun) -> None:
+    runs = [make_run("a"), make_run("b")]
+    with (runs[0].path / "experiment.toml").open("a") as file:
+        file.write("[schedule]\nwarm = false\n")
+    document = comparison.document([read(run) for run in runs], "Two", Path())
+    (table,) = [b for b in document.sections[-1].blocks if isinstance(b, Table)]
+    assert table.rows == (("schedule.warm", "no", DASH),)
+
+
+def test_runs_without_a_complete_epoch_are_left_out_of_the_curves(make_run: MakeRun) -> None:
+    short = [make_run(name, epochs=0, status="interrupted") for name in ("a", "b")]
+    assert_sound(report.render_comparison([short[0], make_run("c", losses=(1, 2.0**101))], "Two"))
+    document = comparison.document([read(run) for run in short], "Two", Path())
+    (said,) = next(section.blocks for section in document.sections if section.anchor == "learning")
+    assert isinstance(said, Text)
+    assert said.text == "Training ended within the first epoch: a, b. There are no curves of it."
+
+
+def test_the_table_tells_the_weights_that_were_measured(make_run: MakeRun) -> None:
+    records = [read(make_run("a", restore_best=False)), read(make_run("b", seed=1))]
+    document = comparison.document(records, "Two", Path())
+    (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
+    assert {row[0]: row[6] for row in table.rows} == {"a": "4 (4)", "b": "4 (3)"}
 
 
 def test_nothing_to_compare_is_an_error(make_run: MakeRun) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from firstlight.report import html, images
-from firstlight.report.numbers import bare_percent, count, counted, date, interval, listed, percent, seconds
+from firstlight.report.numbers import bare_percent, count, counted, date, decimal, interval, listed, percent, seconds
 
 
 def plain(text: str) -> str:
@@ -52,6 +52,10 @@ def test_shares_and_counts() -> None:
 )
 def test_durations(value: float | None, shown: str) -> None:
     assert plain(seconds(value)) == shown
+
+
+def test_large_numbers_keep_to_their_line() -> None:
+    assert [decimal(value) for value in (0.43216, 3.6e30, -2e7, None)] == ["0.4322", "3.6e+30", "-2e+07", "—"]
 
 
 def test_dates() -> None:

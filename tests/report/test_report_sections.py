@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from page_checks import Page, assert_sound
 from run_folders import MakeRun
 
-from firstlight import runs
+from firstlight import report, runs
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, measure
 from firstlight.report import captions, pictures, sections
@@ -60,7 +63,8 @@ def test_warnings_come_first_with_their_counts(make_run: MakeRun) -> None:
         "checks": {
             "duplicates_within": {"train": 3, "test": 0},
             "duplicates_across": {"train-test": 12, "train-validation": 1, "validation-test": 0},
-            "conflicting_labels": 1,
+            "conflicting_labels": 2,
+            "missing_classes": {"test": ["dog"]},
         },
         "verified": False,
         "files": [{"name": "t10k.gz", "verified": False}, {"name": "train.gz", "verified": True}],
@@ -74,7 +78,8 @@ def test_warnings_come_first_with_their_counts(make_run: MakeRun) -> None:
         "12 images of the test split are also in the train split, pixel for pixel. The test accuracy may be flattered.",
         "1 image of the validation split is also in the train split, pixel for pixel. Selection may be flattered.",
         "Some images occur more than once in their own split: 3 in train.",
-        "1 image occurs again with a different label.",
+        "2 images have an exact copy with another label.",
+        "The test split has no images of dog: nothing here tells how these are recognised.",
         "Not verified: t10k.gz. The checksum is not the published one, so these may not be the images that others mean "
         "by this name.",
         "5 files could not be read and had to be set aside: 0.png (truncated), 1.png (truncated), 2.png (truncated) "
@@ -136,10 +141,72 @@ def test_samples_spread_over_the_classes(make_run: MakeRun) -> None:
         assert [p.text for p in grid.pictures] == sorted(p.text for p in grid.pictures)
 
 
-def test_without_validation_train_stands_alone(make_run: MakeRun) -> None:
-    document = sections.document(read(make_run(validation=False)))
+def test_without_validation_the_last_epoch_is_measured_and_none_is_best(make_run: MakeRun) -> None:
+    run = make_run(validation=False)
+    document = sections.document(read(run))
     said = " ".join(text.text for text in section(document, "notes") if isinstance(text, Text))
-    assert "The weights are those of the last epoch" in said
+    assert "Measured were the weights of the last epoch (4). The test images were read once, after training." in said
+    shown = Page(report.render(run)).text
+    shown = shown[: shown.rindex("How to reproduce it")]  # there the experiment file says what it says
+    assert "Weights kept last epoch" in shown
+    assert "weights of the last" in shown
+    for absent in ("best by", "best: ", "Early stopping", "validation loss", "Selection was"):
+        assert absent not in shown
+
+
+def test_the_last_weights_are_not_called_the_best(make_run: MakeRun) -> None:
+    run = make_run(restore_best=False)
+    record = read(run)
+    assert captions.verdict(record).endswith(
+        "Measured were the weights of the last epoch (4); the best by validation loss was epoch 3."
+    )
+    assert captions.epochs(record) == "4 of 10, best 3, weights of 4"
+    said = " ".join(text.text for text in notes(record))
+    assert "Measured were the weights of the last epoch (4); the best by validation loss was epoch 3." in said
+    assert "Selection was by validation" not in said
+    assert "Measured were the weights of the last epoch (4)" in captions.learning(record)
+    text = report.render(run)
+    assert "best: epoch 3 (not kept)" in text
+    assert "best: 3, kept: 4" in Page(text).text
+
+
+@pytest.mark.parametrize(("restore_best", "kept"), [(True, 3), (False, 4)])
+def test_an_older_run_does_not_tell_its_weights(make_run: MakeRun, restore_best: bool, kept: int) -> None:
+    older = {"epochs": {"run": 4, "best": 3, "asked": 10}}
+    assert read(make_run(restore_best=restore_best, result=older)).weights_epoch == kept
+
+
+def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
+    because = "The validation loss became nan after epoch 5. Try a tenth of the learning rate."
+    record = read(make_run(status="diverged", result={"stopped_because": because}))
+    assert captions.verdict(record).startswith("Training broke off, as its loss was no longer finite. ")
+    assert captions.verdict(record).endswith("Measured were the weights of epoch 3, the best by validation loss.")
+    assert notes(record)[0] == Text(
+        f"Training diverged after 4 epochs of 10: its loss was no longer finite. {because} The numbers are those of "
+        "the weights of epoch 3, the best by validation loss: what was learnt before, not what was asked for.",
+        tone="warning",
+    )
+    assert captions.epochs(record) == "4 of 10, best 3, diverged"
+
+
+def test_a_run_without_a_complete_epoch_has_no_curves(make_run: MakeRun) -> None:
+    record = read(make_run(status="interrupted", epochs=0))
+    document = sections.document(record)
+    (said,) = section(document, "learning")
+    assert isinstance(said, Text)
+    assert said.text == "Training ended within the first epoch, so there are no curves."
+    assert notes(record)[0].text.startswith("The run was interrupted in its first epoch of 10.")
+    assert captions.verdict(record).endswith("Measured were the weights that a part of the first epoch had made.")
+    assert any("the weights that a part of the first epoch had made" in text.text for text in notes(record))
+
+
+@pytest.mark.parametrize("losses", [(np.nan,) * 4, (1.0, 0.5, np.inf, np.nan), (0.9, 0.5, 2.0**101, 3.6e30)])
+@pytest.mark.parametrize("validation", [True, False])
+def test_odd_losses_are_drawn(make_run: MakeRun, losses: tuple[float, ...], validation: bool) -> None:
+    run = make_run(losses=losses, validation=validation)
+    page = assert_sound(report.render(run))
+    wide = bool(np.nanmax([0, *losses]) == 3.6e30)
+    assert ("its axis is logarithmic" in page.text) == wide
 
 
 def test_every_chart_has_a_description(make_run: MakeRun) -> None:
@@ -173,6 +240,69 @@ def test_a_run_without_test_predictions_is_an_error(make_run: MakeRun) -> None:
 def test_a_damaged_result_is_an_error(make_run: MakeRun) -> None:
     with pytest.raises(RunError, match=r"result\.json is damaged\. This is no evaluation"):
         read(make_run(result={"test": {"accuracy": 0.5}}))
+
+
+def test_a_rising_loss_is_overfitting_only_where_train_goes_on(make_run: MakeRun) -> None:
+    record = read(make_run("unstable", losses=(0.5, 0.4, 7.0, 2.0**101)))
+    assert "and train loss with it: training became unstable" in captions.learning(record)
+    falling = {**record.history, "loss": np.array([0.5, 0.4, 0.3, 0.2])}
+    assert "by heart" in captions.learning(replace(record, history=falling))
+
+
+def break_json(run: runs.RunFolder, name: str, changes: dict[str, Any]) -> runs.RunFolder:
+    """Change keys of a record, or remove those that become None."""
+    record = json.loads((run.path / name).read_text()) | changes
+    (run.path / name).write_text(json.dumps({key: value for key, value in record.items() if value is not None}))
+    return runs.RunFolder.open(run.path)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        (runs.DATA, {"name": None}, r"data\.json is damaged: it has no 'name'"),
+        (runs.DATA, {"splits": 5}, r"data\.json is damaged: it has no 'splits', or another kind"),
+        (runs.DATA, {"splits": {"train": {}}}, r"data\.json is damaged: it has no 'splits\.train\.counts'"),
+        (runs.DATA, {"splits": {"test": {"counts": [1]}}}, r"splits\.test\.counts has 1 numbers for 3 classes"),
+        (runs.MODEL, {"class_names": None}, r"model\.json is damaged: it has no 'class_names'"),
+        (runs.MODEL, {"class_names": ["a", "b", "c"]}, r"class_names of model\.json are not those of result\.json"),
+        (runs.MODEL, {"summary": None}, r"model\.json is damaged: it has no 'summary'"),
+    ],
+)
+def test_a_record_that_lacks_something_is_an_error(
+    make_run: MakeRun, name: str, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(RunError, match=says):
+        read(break_json(make_run(), name, changes))
+
+
+def test_an_empty_record_is_an_error(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / runs.DATA).write_text('{"format": 1}')
+    with pytest.raises(RunError, match=r"data\.json is damaged: it has no '"):
+        read(run)
+
+
+@pytest.mark.parametrize("name", [runs.SAMPLES, runs.PREDICTIONS])
+def test_other_arrays_are_an_error(make_run: MakeRun, name: str) -> None:
+    run = make_run()
+    np.savez(run.path / name, **{"test.other": np.zeros(3)})
+    with pytest.raises(RunError, match=rf"{name} is damaged: it has no "):
+        read(run)
+
+
+def test_samples_of_other_classes_are_an_error(make_run: MakeRun) -> None:
+    run = make_run()
+    arrays = {"pixels": np.zeros((1, 8, 8, 1), np.uint8), "labels": np.array([9]), "ids": np.array(["a"])}
+    np.savez(run.path / runs.SAMPLES, **{f"test.{key}": array for key, array in arrays.items()})
+    with pytest.raises(RunError, match=r"samples\.npz is damaged\. Labels must lie in 0\.\.2"):
+        read(run)
+
+
+def test_a_history_without_validation_of_a_validated_run_is_an_error(make_run: MakeRun) -> None:
+    run = make_run()
+    runs.write_history(run.path, ["epoch", "loss", "accuracy"], [{"epoch": 1, "loss": 1, "accuracy": 1}])
+    with pytest.raises(RunError, match=r"history\.csv is damaged: it has no column 'val_loss'"):
+        read(run)
 
 
 def test_files_of_different_runs_are_an_error(make_run: MakeRun) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from firstlight.evaluation import ClassScore, Evaluation
+from firstlight.report.drawing import spread_wide
 from firstlight.report.numbers import THIN, accuracy, count, counted, decimal, interval, listed, percent, points
 from firstlight.report.record import RunRecord
 from firstlight.types import Predictions
@@ -32,17 +33,45 @@ def verdict(record: RunRecord) -> str:
         said = f"{record.model} is right on {count(test.correct)} of {count(test.images)} test images."
     leaked = record.checks.across.get(("train", "test"), 0)
     new = f"{count(leaked)} of them are also among its training images" if leaked else "It had never seen them"
+    ended = "Training broke off, as its loss was no longer finite. " if record.status == "diverged" else ""
+    last = record.best_epoch is None and record.weights_epoch == record.epochs_run > 0
+    expected = record.status != "diverged" and (kept_best(record) or last)
+    measured = "" if expected else f" Measured were {weights(record)}."
     return (
-        f"{said} {new}; always answering “{test.class_names[int(support.argmax())]}”, the most "
-        f"frequent class, would be right on {percent(int(support.max()) / test.images)}."
+        f"{ended}{said} {new}; always answering “{test.class_names[int(support.argmax())]}”, the most "
+        f"frequent class, would be right on {percent(int(support.max()) / test.images)}.{measured}"
     )
 
 
+def kept_best(record: RunRecord) -> bool:
+    """Whether the weights that were measured are those of the best epoch by validation."""
+    return record.best_epoch is not None and record.weights_epoch == record.best_epoch
+
+
+def weights(record: RunRecord) -> str:
+    """Which weights were kept and measured."""
+    kept, best = record.weights_epoch, record.best_epoch
+    if not kept:
+        return "the weights that a part of the first epoch had made"
+    last = kept == record.epochs_run
+    complete = " complete" if record.status in ("interrupted", "diverged") else ""
+    if last and not (kept_best(record) and record.restore_best):
+        said = f"the weights of the last{complete} epoch ({kept})"
+    else:
+        said = f"the weights of epoch {kept}"
+    if best is None:
+        return said
+    if kept != best:
+        return f"{said}; the best by {record.monitor} was epoch {best}"
+    return f"{said}, the best by {record.monitor}"
+
+
 def epochs(record: RunRecord) -> str:
-    """How many epochs were run, of how many, and which was best."""
+    """How many epochs were run, of how many, which was best, and whose weights were kept."""
     best = "" if record.best_epoch is None else f", best {record.best_epoch}"
+    kept = "" if record.best_epoch is None or kept_best(record) else f", weights of {record.weights_epoch}"
     ended = "" if record.status == "finished" else f", {record.status}"
-    return f"{record.epochs_run} of {record.epochs_asked}{best}{ended}"
+    return f"{record.epochs_run} of {record.epochs_asked}{best}{kept}{ended}"
 
 
 def class_counts(record: RunRecord) -> str:
@@ -75,21 +104,33 @@ def model(record: RunRecord) -> str:
 def learning(record: RunRecord) -> str:
     """What the curves show: the best epoch, and how far train runs ahead of validation."""
     history, best = record.history, record.best_epoch
-    if record.epochs_run < 2:
-        return "After a single epoch there is a point, not yet a curve."
+    losses = [history[column] for column in ("loss", "val_loss") if column in history]
+    uneven = " The loss grew so large that its axis is logarithmic." if spread_wide(losses) else ""
+    if len(history["epoch"]) < 2:
+        return f"After a single epoch there is a point, not yet a curve.{uneven}"
     if "val_loss" not in history:
-        return "There was no validation split, so these curves tell nothing of unseen images."
+        return f"There was no validation split, so these curves tell nothing of unseen images.{uneven}"
     parts = []
     if best is not None and best <= len(history["val_loss"]):
         loss, share = history["val_loss"][best - 1], history["val_accuracy"][best - 1]
         parts.append(f"At the best epoch, {best}, validation loss is {decimal(loss)} and accuracy {percent(share)}.")
+        if not kept_best(record):
+            parts.append(f"Measured were {weights(record)}.")
     gap = float(history["accuracy"][-1] - history["val_accuracy"][-1])
-    after = history["val_loss"][int(np.nanargmin(history["val_loss"])) :]
-    if len(after) > 2 and after[-1] > 1.05 * after[0]:
-        parts.append(
-            f"Validation loss was lowest at epoch {len(history['val_loss']) - len(after) + 1} and rose afterwards "
-            "while training went on: the model began to learn its training images by heart."
+    after = history["val_loss"]
+    if np.isfinite(after).all():
+        after = after[int(after.argmin()) :]
+    if not np.isfinite([gap, *after]).all():
+        parts.append("Where a loss was not finite, the curve has a gap.")
+    elif len(after) > 2 and after[-1] > 1.05 * after[0]:
+        lowest = len(history["val_loss"]) - len(after) + 1
+        together = history["loss"][-1] > 1.05 * history["loss"][lowest - 1]
+        judged = (
+            ", and train loss with it: training became unstable."
+            if together
+            else " while training went on: the model began to learn its training images by heart."
         )
+        parts.append(f"Validation loss was lowest at epoch {lowest} and rose afterwards{judged}")
     elif gap > 0.02:
         parts.append(f"At the end, train accuracy is {points(gap)} ahead of validation: some overfitting.")
     elif gap < -0.005:
@@ -99,7 +140,7 @@ def learning(record: RunRecord) -> str:
         )
     else:
         parts.append("Train and validation stay together to the end: little overfitting.")
-    return " ".join(parts)
+    return " ".join(parts) + uneven
 
 
 def confusion(test: Evaluation) -> str:

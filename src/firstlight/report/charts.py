@@ -12,7 +12,6 @@ import numpy as np
 
 from firstlight.evaluation import ClassScore, ReliabilityBin, wilson_interval
 from firstlight.report.drawing import (
-    NUMBER,
     SERIES,
     SHARE,
     Values,
@@ -21,7 +20,9 @@ from firstlight.report.drawing import (
     epoch_axis,
     epoch_range,
     finish,
+    loss_axis,
     plain,
+    share_axis,
 )
 from firstlight.report.numbers import interval, percent
 from firstlight.types import Array, Json
@@ -31,14 +32,23 @@ COUNTS_UP_TO = 12  # classes: a larger confusion matrix shows its counts on hove
 
 
 def curves(
-    columns: Mapping[str, Array], train: str, validation: str, title: str, best: int | None, share: bool = False
+    columns: Mapping[str, Array],
+    train: str,
+    validation: str,
+    title: str,
+    best: int | None,
+    share: bool = False,
+    best_kept: bool = True,
 ) -> Json:
     """Two columns of the history over the epochs, the best epoch marked; hover reads both.
 
-    Where there was no validation, the history lacks its column, and train stands alone.
+    Where there was no validation, the history lacks its column, and train stands alone. The mark says so where the
+    weights of the best epoch were not the ones kept.
     """
     names = {"train": train, "validation": validation}
-    shown = {name: plain(columns[column]) for name, column in names.items() if column in columns}
+    found = {name: columns[column] for name, column in names.items() if column in columns}
+    shown = {name: plain(values) for name, values in found.items()}
+    y, form = share_axis(title) if share else loss_axis(title, list(found.values()))
     rows = [{"epoch": e, **{n: v[i] for n, v in shown.items()}} for i, e in enumerate(plain(columns["epoch"]))]
     domain = epoch_range(rows)
     x = epoch_axis(domain)
@@ -47,7 +57,7 @@ def curves(
         .transform_fold([*shown], as_=["split", "value"])
         .encode(
             x=x,
-            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=SHARE if share else NUMBER),
+            y=y,
             color=alt.Color("split:N", scale=alt.Scale(domain=[*names], range=[SERIES[1], SERIES[0]])),
             strokeDash=alt.StrokeDash("split:N", scale=alt.Scale(domain=[*names], range=[[5, 3], [1, 0]])),
         )
@@ -56,8 +66,8 @@ def curves(
     if len(rows) == 1:
         layers.append(lines.mark_point(filled=True, size=60))
     if best is not None:
-        layers += _best(best, domain, at_foot=share)
-    layers.append(_hover(rows, x, [*shown], ".2%" if share else ".4f"))
+        layers += _best(best, domain, at_foot=share, kept=best_kept)
+    layers.append(_hover(rows, x, [*shown], form))
     return finish(alt.layer(*layers), height=HEIGHT)
 
 
@@ -204,9 +214,10 @@ def reliability(bins: Sequence[ReliabilityBin]) -> Json:
     return finish(alt.layer(dots, diagonal, whiskers, dots), height=320)
 
 
-def _best(best: int, domain: Sequence[float], at_foot: bool) -> list[alt.Chart]:
+def _best(best: int, domain: Sequence[float], at_foot: bool, kept: bool) -> list[alt.Chart]:
     """A line at the best epoch with its name, where the curve of a loss or of an accuracy leaves room."""
-    base = alt.Chart(data([{"epoch": best, "label": f"best: epoch {best}"}])).encode(x=epoch_axis(domain))
+    name = f"best: epoch {best}" if kept else f"best: epoch {best} (not kept)"
+    base = alt.Chart(data([{"epoch": best, "label": name}])).encode(x=epoch_axis(domain))
     late = best > sum(domain) / 2
     label = base.mark_text(
         align="right" if late else "left",

@@ -26,8 +26,9 @@ from firstlight.report.content import (
     Table,
     Text,
 )
+from firstlight.report.drawing import spread_wide
 from firstlight.report.notes import notes
-from firstlight.report.numbers import THIN, accuracy, count, counted, decimal, interval, percent, seconds
+from firstlight.report.numbers import THIN, UNDEFINED, accuracy, count, counted, decimal, interval, percent, seconds
 from firstlight.report.pictures import samples, still_wrong
 from firstlight.report.record import RunRecord
 from firstlight.report.settings import differences
@@ -44,7 +45,7 @@ def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document
         Section("The runs", "runs", _table(runs, folder)),
         Section("Before you trust it", "notes", _notes(runs)),
         Section("Accuracy", "accuracy", (_accuracy(runs),)),
-        Section("Learning", "learning", (_learning(runs),)),
+        Section("Learning", "learning", _learning(runs)),
     ]
     if len({record.class_names for record in records}) == 1:
         sections.append(Section("Class by class", "classes", _classes(runs)))
@@ -113,7 +114,7 @@ def _table(runs: Runs, folder: Path) -> tuple[Block, ...]:
                 decimal(record.test.loss),
                 count(record.parameters()),
                 count(record.multiply_adds),
-                f"{record.epochs_run} ({record.best_epoch})" if record.best_epoch else str(record.epochs_run),
+                f"{record.epochs_run} ({record.weights_epoch or UNDEFINED})",
                 seconds(record.seconds("train")),
             )
         )
@@ -124,7 +125,7 @@ def _table(runs: Runs, folder: Path) -> tuple[Block, ...]:
         "test loss",
         "parameters",
         "multiply-adds",
-        "epochs (best)",
+        "epochs (kept)",
         "time",
     )
     return (
@@ -133,7 +134,8 @@ def _table(runs: Runs, folder: Path) -> tuple[Block, ...]:
             rows=tuple(rows),
             right=frozenset(range(1, len(titles))),
             strong=frozenset({0}),
-            caption=f"★ Best by validation. In brackets, the 95{THIN}% interval of the test accuracy. "
+            caption=f"★ Best by validation. In brackets, the 95{THIN}% interval of the test accuracy, and the epoch "
+            "whose weights were kept and measured. "
             "Losses compare only between runs with the same loss function.",
         ),
     )
@@ -185,8 +187,12 @@ def _accuracy(runs: Runs) -> Beside:
     )
 
 
-def _learning(runs: Runs) -> Beside:
+def _learning(runs: Runs) -> tuple[Block, ...]:
     columns = {name: record.history for name, record in runs.items()}
+    without = [name for name, history in columns.items() if not len(history["epoch"])]
+    left_out = f"Training ended within the first epoch: {', '.join(without)}. There are no curves of it."
+    if len(without) == len(runs):
+        return (Text(left_out, tone="note"),)
     loss = Chart(
         spec=overlays.overlaid(columns, "val_loss", "validation loss"),
         description="Validation loss of each run over the epochs.",
@@ -197,11 +203,14 @@ def _learning(runs: Runs) -> Beside:
         description="Validation accuracy of each run over the epochs.",
         width=440,
     )
-    return Beside(
+    wide = spread_wide([history["val_loss"] for history in columns.values()])
+    uneven = " A loss grew so large that its axis is logarithmic." if wide else ""
+    curves = Beside(
         (loss, share),
         caption="Validation loss and accuracy over the epochs. A curve that still rises at its end would gain from "
-        "more epochs; a loss that turns upwards tells that the run learns its training images by heart.",
+        "more epochs; a loss that turns upwards tells that the run learns its training images by heart." + uneven,
     )
+    return (curves, Text(left_out, tone="note")) if without else (curves,)
 
 
 def _classes(runs: Runs) -> tuple[Block, ...]:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import altair as alt
+import numpy as np
 
 from firstlight.report.numbers import LOCALE
 from firstlight.types import Array, Json
@@ -63,7 +64,34 @@ def data(rows: Values) -> alt.InlineData:
 
 def plain(values: Array) -> list[float | int | None]:
     """Numbers as JSON has them: whole where whole, null where not finite."""
-    return [None if not math.isfinite(v) else int(v) if float(v).is_integer() else float(v) for v in values]
+    return [_plain(float(value)) for value in values]
+
+
+def _plain(value: float) -> float | int | None:
+    if not math.isfinite(value):
+        return None
+    # a larger integer has more digits than the drawing's parser reads
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def spread_wide(columns: Sequence[Array]) -> bool:
+    """Whether a loss grew so large that on an even axis all else would lie on the floor."""
+    values = np.concatenate([np.asarray(column, np.float64) for column in columns])
+    values = values[np.isfinite(values)]
+    return bool(len(values) and values.min() > 0 and values.max() > 1000 * max(1, values.min()))
+
+
+def loss_axis(title: str, columns: Sequence[Array]) -> tuple[alt.Y, str]:
+    """The upright axis of a loss, logarithmic where the loss is spread wide, and the format of its values."""
+    if spread_wide(columns):
+        axis = alt.Axis(tickCount=5, format=".3~g")
+        return alt.Y("value:Q", title=f"{title}, logarithmic", scale=alt.Scale(type="log"), axis=axis), ".4~g"
+    return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=NUMBER), ".4f"
+
+
+def share_axis(title: str) -> tuple[alt.Y, str]:
+    """The upright axis of a share, and the format of its values."""
+    return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=SHARE), ".2%"
 
 
 def epoch_axis(domain: Sequence[float]) -> alt.X:

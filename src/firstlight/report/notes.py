@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firstlight.report import captions
 from firstlight.report.content import Text
 from firstlight.report.numbers import THIN, count, counted, listed, percent, points
 from firstlight.report.record import RunRecord
@@ -16,12 +17,19 @@ def notes(record: RunRecord) -> tuple[Text, ...]:
 
 
 def _ending(record: RunRecord) -> list[str]:
-    if record.status != "interrupted":
-        return []
-    return [
-        f"The run was interrupted after {counted(record.epochs_run, 'epoch')} of {record.epochs_asked}. "
-        "The numbers are those of what it had learnt by then."
-    ]
+    done = f"after {counted(record.epochs_run, 'epoch')}" if record.epochs_run else "in its first epoch"
+    if record.status == "interrupted":
+        return [
+            f"The run was interrupted {done} of {record.epochs_asked}. "
+            "The numbers are those of what it had learnt by then."
+        ]
+    if record.status == "diverged":
+        cause = f" {record.stopped_because.rstrip('.')}." if record.stopped_because else ""
+        return [
+            f"Training diverged {done} of {record.epochs_asked}: its loss was no longer finite.{cause} "
+            f"The numbers are those of {captions.weights(record)}: what was learnt before, not what was asked for."
+        ]
+    return []
 
 
 def _leaks(record: RunRecord) -> list[str]:
@@ -39,8 +47,12 @@ def _leaks(record: RunRecord) -> list[str]:
         found = listed([f"{count(n)} in {split}" for split, n in within.items()])
         texts.append(f"Some images occur more than once in their own split: {found}.")
     if checks.conflicting:
-        verb = "occurs" if checks.conflicting == 1 else "occur"
-        texts.append(f"{counted(checks.conflicting, 'image')} {verb} again with a different label.")
+        verb = "has" if checks.conflicting == 1 else "have"
+        texts.append(f"{counted(checks.conflicting, 'image')} {verb} an exact copy with another label.")
+    for split, names in checks.missing.items():
+        texts.append(
+            f"The {split} split has no images of {_named(names)}: nothing here tells how these are recognised."
+        )
     return texts
 
 
@@ -67,13 +79,13 @@ def _method(record: RunRecord) -> list[str]:
     texts = []
     if record.how_split:
         texts.append(f"The split: {record.how_split.rstrip('.')}.")
-    if record.validation is not None and record.best_epoch is not None and record.restored_best:
+    if record.restore_best and captions.kept_best(record):
         texts.append(
             f"Selection was by validation: the weights are those of epoch {record.best_epoch}, the best by "
             f"{record.monitor}. The test images were read once, after that choice."
         )
     else:
-        texts.append("The weights are those of the last epoch. The test images were read once, after training.")
+        texts.append(f"Measured were {captions.weights(record)}. The test images were read once, after training.")
     if record.status == "stopped early":
         texts.append(
             f"Training stopped early, after {counted(record.epochs_run, 'epoch')} of {record.epochs_asked}: "

@@ -56,8 +56,10 @@ def points(difference: float) -> str:
 
 
 def decimal(value: float | None, digits: int = 4) -> str:
-    """A plain number such as a loss."""
-    return UNDEFINED if value is None else f"{value:.{digits}f}"
+    """A plain number such as a loss; one that would fill the line is written with its power of ten: 3.6e+30."""
+    if value is None:
+        return UNDEFINED
+    return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.{digits}g}"
 
 
 def seconds(value: float | None) -> str:

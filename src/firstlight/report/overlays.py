@@ -9,7 +9,6 @@ import altair as alt
 from firstlight.evaluation import Evaluation
 from firstlight.report.drawing import (
     NAMES,
-    NUMBER,
     SERIES,
     SHAPES,
     SHARE,
@@ -19,24 +18,27 @@ from firstlight.report.drawing import (
     epoch_axis,
     epoch_range,
     finish,
+    loss_axis,
     plain,
+    share_axis,
 )
 from firstlight.report.numbers import interval, percent
 from firstlight.types import Array, Json
 
 
 def overlaid(columns: Mapping[str, Mapping[str, Array]], column: str, title: str, share: bool = False) -> Json:
-    """One column of the history of several runs."""
+    """One column of the history of several runs; at least one of them has a complete epoch."""
     rows: Values = []
+    y, form = share_axis(title) if share else loss_axis(title, [history[column] for history in columns.values()])
     for run, history in columns.items():
         values = zip(plain(history["epoch"]), plain(history[column]), strict=True)
         rows += [{"run": run, "epoch": epoch, "value": value} for epoch, value in values]
     base = alt.Chart(data(rows)).encode(
         x=epoch_axis(epoch_range(rows)),
-        y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=SHARE if share else NUMBER),
+        y=y,
         color=_run_colour(list(columns)),
         shape=_run_shape(list(columns)),
-        tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", title=title, format=".2%" if share else ".4f")],
+        tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", title=title, format=form)],
     )
     chart = alt.layer(base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=34, opacity=1))
     return finish(chart, height=260)

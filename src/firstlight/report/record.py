@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from firstlight.errors import DataError, RunError
 from firstlight.evaluation import Evaluation
-from firstlight.runs import EXPERIMENT, REPORT, RESULT, RunFolder
+from firstlight.runs import DATA, EXPERIMENT, HISTORY, MODEL, PREDICTIONS, REPORT, RESULT, SAMPLES, RunFolder
 from firstlight.types import SPLITS, Array, Images, Json, Predictions
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Checks:
-    """What the checks of the data found: numbers of images, by split and by pair of splits."""
+    """What the checks of the data found: numbers of images, by split and by pair of splits, and classes without any."""
 
     within: Mapping[str, int]
     across: Mapping[tuple[str, str], int]
     conflicting: int
+    missing: Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +90,13 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        """One of "finished", "stopped early" and "interrupted"."""
+        """One of "finished", "stopped early", "interrupted" and "diverged"."""
         return str(self.run.result.get("status", "finished"))
+
+    @property
+    def stopped_because(self) -> str:
+        """Why training stopped before its end, in sentences, where that was recorded."""
+        return str(self.run.result.get("stopped_because") or "")
 
     @property
     def epochs_run(self) -> int:
@@ -100,12 +108,21 @@ class RunRecord:
 
     @property
     def best_epoch(self) -> int | None:
+        """The best epoch by validation; None without validation, or where no epoch was completed."""
         best = _in(self.run.result, "epochs", "best")
-        return None if best is None else int(best)
+        return int(best) if best and self.validation is not None else None
 
     @property
-    def restored_best(self) -> bool:
-        """Whether the weights are those of the best epoch, not of the last."""
+    def weights_epoch(self) -> int:
+        """The epoch whose weights were kept and measured; 0 where training ended within the first one."""
+        kept = _in(self.run.result, "epochs", "weights")
+        if kept is None:  # an older run does not tell
+            kept = self.best_epoch if self.restore_best else None
+        return self.epochs_run if kept is None else int(kept)
+
+    @property
+    def restore_best(self) -> bool:
+        """Whether the best weights by validation were asked for, not the last."""
         return bool(self.option("training", "restore_best", True))
 
     @property
@@ -184,6 +201,7 @@ class RunRecord:
             within={str(split): int(n) for split, n in (found.get("duplicates_within") or {}).items()},
             across=across,
             conflicting=int(found.get("conflicting_labels") or 0),
+            missing={str(split): list(names) for split, names in (found.get("missing_classes") or {}).items()},
         )
 
     # --- the model and the machine
@@ -212,26 +230,69 @@ class RunRecord:
 
 
 def read(run: RunFolder) -> RunRecord:
-    """Read what a report needs. Raises RunError where the run has no result, no predictions, or damaged ones."""
+    """Read what a report needs. Raises RunError where the run has no result, or one of its files lacks something."""
     result = run.result
-    predictions = run.predictions.get("test")
+    predictions = _arrays(run, PREDICTIONS).get("test")
     if predictions is None or "test" not in result:
         raise RunError(f"{run.path} has no evaluation of test images, so there is nothing to report.")
     test = _evaluation(run, result["test"])
+    _check_records(run, test.class_names)
     if len(predictions) != test.images:
         raise RunError(
             f"{run.path}: {RESULT} counts {test.images} test images and the predictions are of {len(predictions)}. "
             "The files belong to different runs."
         )
-    validation = result.get("validation")
+    validation = _evaluation(run, result["validation"]) if result.get("validation") else None
+    for column in ("epoch", "loss", "accuracy", *(("val_loss", "val_accuracy") if validation else ())):
+        if column not in run.history:
+            raise RunError(f"{run.path / HISTORY} is damaged: it has no column {column!r}.")
     return RunRecord(
         run=run,
         test=test,
-        validation=_evaluation(run, validation) if validation else None,
+        validation=validation,
         predictions=predictions,
-        samples=run.samples,
+        samples=_arrays(run, SAMPLES),
         history=run.history,
     )
+
+
+def _arrays(run: RunFolder, name: str) -> Mapping[str, Any]:
+    """The predictions or the samples by split."""
+    try:
+        return run.predictions if name == PREDICTIONS else run.samples
+    except KeyError as error:
+        raise RunError(f"{run.path / name} is damaged: it has no {error}.") from None
+    except DataError as error:
+        raise RunError(f"{run.path / name} is damaged. {error}") from None
+
+
+def _check_records(run: RunFolder, class_names: tuple[str, ...]) -> None:
+    """The keys of data.json and model.json without which there is no report."""
+    _need(run, DATA, run.data, "name", str)
+    for split in _need(run, DATA, run.data, "splits", dict):
+        counts = _need(run, DATA, run.data, f"splits.{split}.counts", list)
+        if len(counts) != len(class_names):
+            raise RunError(
+                f"{run.path / DATA} is damaged: splits.{split}.counts has {len(counts)} numbers for "
+                f"{len(class_names)} classes."
+            )
+    _need(run, MODEL, run.model, "name", str)
+    _need(run, MODEL, run.model, "summary", list)
+    names = _need(run, MODEL, run.model, "class_names", list)
+    if tuple(names) != class_names:
+        raise RunError(
+            f"{run.path}: the class_names of {MODEL} are not those of {RESULT}. The files belong to different runs."
+        )
+
+
+def _need(run: RunFolder, name: str, record: Any, key: str, kind: type[T]) -> T:
+    """What `record`, read from the file `name`, has under a.b.c."""
+    value = record
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if not isinstance(value, kind):
+        raise RunError(f"{run.path / name} is damaged: it has no {key!r}, or another kind of value there.")
+    return value
 
 
 def _evaluation(run: RunFolder, value: Json) -> Evaluation:

@@ -62,7 +62,6 @@ def document(record: RunRecord) -> Document:
 
 
 def _numbers(record: RunRecord) -> Numbers:
-    best = f"best: {record.best_epoch}" if record.best_epoch is not None else record.status
     trainable = record.parameters("trainable")
     return Numbers(
         (
@@ -73,10 +72,17 @@ def _numbers(record: RunRecord) -> Numbers:
             ),
             Number("test images", count(record.test.images), counted(len(record.class_names), "class")),
             Number("parameters", count(record.parameters()), f"{count(trainable)} trainable"),
-            Number("epochs", count(record.epochs_run), best),
+            Number("epochs", count(record.epochs_run), _best(record)),
             Number("training time", seconds(record.seconds("train")), _speed(record)),
         )
     )
+
+
+def _best(record: RunRecord) -> str:
+    if record.best_epoch is None:
+        return "weights of the last" if record.weights_epoch else record.status
+    kept = "" if captions.kept_best(record) else f", kept: {record.weights_epoch}"
+    return f"best: {record.best_epoch}{kept}"
 
 
 def _speed(record: RunRecord) -> str:
@@ -144,14 +150,16 @@ def _or_dash(value: int) -> str:
 
 
 def _learning(record: RunRecord) -> tuple[Block, ...]:
-    history, best = record.history, record.best_epoch
+    history, best, kept = record.history, record.best_epoch, captions.kept_best(record)
+    if not len(history["epoch"]):
+        return (Text("Training ended within the first epoch, so there are no curves.", tone="note"),)
     loss = Chart(
-        spec=charts.curves(history, "loss", "val_loss", "loss", best),
+        spec=charts.curves(history, "loss", "val_loss", "loss", best, best_kept=kept),
         description="Loss over the epochs, train and validation.",
         width=440,
     )
     accuracy = Chart(
-        spec=charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True),
+        spec=charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True, best_kept=kept),
         description="Accuracy over the epochs, train and validation.",
         width=440,
     )

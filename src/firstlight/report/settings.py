@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from firstlight.report.numbers import UNDEFINED, count, counted, listed, shape
+from firstlight.report.numbers import DASH, count, counted, listed, shape
 from firstlight.report.record import RunRecord
 from firstlight.types import Json
 
@@ -16,6 +16,7 @@ def settings(record: RunRecord) -> list[Row]:
     """The rows of what was asked; what the experiment does not set is left out."""
     asked = record.experiment
     training = _table(asked, "training")
+    judged = record.validation is not None  # without validation nothing tells better epochs from worse
     rows = [
         ("Images", _images(record)),
         ("Split", listed([f"{count(sum(n))} {split}" for split, n in record.counts.items()])),
@@ -28,8 +29,8 @@ def settings(record: RunRecord) -> list[Row]:
         ("Augmentation", _named(asked, "augment")),
         ("Epochs", str(training.get("epochs", record.epochs_asked))),
         ("Batch size", str(training.get("batch_size", ""))),
-        ("Early stopping", _patience(training.get("early_stopping"))),
-        ("Weights kept", f"best by {record.monitor}" if record.restored_best else "last"),
+        ("Early stopping", _patience(training.get("early_stopping")) if judged else ""),
+        ("Weights kept", f"best by {record.monitor}" if judged and record.restore_best else "last epoch"),
         ("Seed", str(asked.get("seed", ""))),
         ("Engine", str(asked.get("engine") or record.environment.get("engine", ""))),
     ]
@@ -37,10 +38,10 @@ def settings(record: RunRecord) -> list[Row]:
 
 
 def differences(records: Mapping[str, RunRecord]) -> list[tuple[str, ...]]:
-    """The experiment's keys whose values differ between runs: the key, then its value in each run."""
+    """The experiment's keys whose values differ between runs: the key, then its value in each run, a dash for none."""
     flat = [dict(_flat(record.experiment)) for record in records.values()]
     keys = sorted({key for values in flat for key in values})
-    rows = [(key, *(_value(values[key]) if key in values else UNDEFINED for values in flat)) for key in keys]
+    rows = [(key, *(_value(values[key]) if key in values else DASH for values in flat)) for key in keys]
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
