@@ -6,13 +6,14 @@ to one. Losses and gradients are means over the batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.errors import ExperimentError, ModelError, nearest
+from firstlight.errors import ModelError
 from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape, Sigmoid, Softmax
+from firstlight.options import choose, require_number
 from firstlight.types import Array, Shape
 
 
@@ -101,9 +102,8 @@ class CrossEntropy(Loss):
     fuses: ClassVar[type[Layer] | None] = Softmax
 
     def __post_init__(self) -> None:
-        epsilon = self.label_smoothing
-        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
-            raise ExperimentError(f"loss.label_smoothing must be a number from 0 to below 1; received {epsilon!r}.")
+        allowed = "a number from 0 to below 1"
+        require_number("loss", "label_smoothing", self.label_smoothing, lambda epsilon: 0 <= epsilon < 1, allowed)
 
     def values(self, y: Array, targets: Array) -> Array:
         return -(self._smoothed(y, targets) * _log_softmax(y)).sum(axis=0)
@@ -190,13 +190,7 @@ LOSSES: dict[str, type[Loss]] = {
 
 def loss(name: str, **options: Any) -> Loss:
     """The loss called `name` with its options. Raises ExperimentError for an unknown name or option."""
-    if name not in LOSSES:
-        raise ExperimentError(f"loss: there is none called {name!r}. {nearest(str(name), LOSSES)}")
-    known = [field.name for field in fields(LOSSES[name])]
-    for option in options:
-        if option not in known:
-            raise ExperimentError(f"loss.{option}: {name} has no such option. {nearest(option, known)}".rstrip())
-    return LOSSES[name](**options)
+    return choose("loss", LOSSES, name, options)
 
 
 def _columns(targets: Array, y: Array) -> Array:

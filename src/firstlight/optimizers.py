@@ -7,13 +7,14 @@ formula can be written in plain NumPy without a pass through memory for each of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from firstlight.errors import ExperimentError, nearest
+from firstlight.errors import ExperimentError
+from firstlight.options import choose, require_number
 from firstlight.types import Array
 
 BLOCK = 16384
@@ -58,8 +59,10 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        _require(self, "lr", lambda lr: lr > 0, "above 0")
-        _require(self, "momentum", lambda momentum: 0 <= momentum < 1, "from 0 to below 1")
+        require_number("optimizer", "lr", self.lr, lambda lr: lr > 0, "a number above 0")
+        require_number(
+            "optimizer", "momentum", self.momentum, lambda momentum: 0 <= momentum < 1, "a number from 0 to below 1"
+        )
         if not isinstance(self.nesterov, bool) or (self.nesterov and self.momentum == 0):
             raise ExperimentError(
                 f"optimizer.nesterov must be true or false, and true only with momentum; received {self.nesterov!r} "
@@ -92,10 +95,10 @@ class Adam(Optimizer):
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _require(self, "lr", lambda lr: lr > 0, "above 0")
-        _require(self, "beta1", lambda beta1: 0 <= beta1 < 1, "from 0 to below 1")
-        _require(self, "beta2", lambda beta2: 0 <= beta2 < 1, "from 0 to below 1")
-        _require(self, "epsilon", lambda epsilon: epsilon > 0, "above 0")
+        require_number("optimizer", "lr", self.lr, lambda lr: lr > 0, "a number above 0")
+        require_number("optimizer", "beta1", self.beta1, lambda beta1: 0 <= beta1 < 1, "a number from 0 to below 1")
+        require_number("optimizer", "beta2", self.beta2, lambda beta2: 0 <= beta2 < 1, "a number from 0 to below 1")
+        require_number("optimizer", "epsilon", self.epsilon, lambda epsilon: epsilon > 0, "a number above 0")
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -124,7 +127,7 @@ class AdamW(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self, "weight_decay", lambda decay: decay >= 0, "from 0")
+        require_number("optimizer", "weight_decay", self.weight_decay, lambda decay: decay >= 0, "a number from 0")
 
     def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
         theta *= 1 - lr * self.weight_decay
@@ -143,9 +146,9 @@ class RMSprop(Optimizer):
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _require(self, "lr", lambda lr: lr > 0, "above 0")
-        _require(self, "rho", lambda rho: 0 <= rho < 1, "from 0 to below 1")
-        _require(self, "epsilon", lambda epsilon: epsilon > 0, "above 0")
+        require_number("optimizer", "lr", self.lr, lambda lr: lr > 0, "a number above 0")
+        require_number("optimizer", "rho", self.rho, lambda rho: 0 <= rho < 1, "a number from 0 to below 1")
+        require_number("optimizer", "epsilon", self.epsilon, lambda epsilon: epsilon > 0, "a number above 0")
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -173,7 +176,7 @@ class Lagged(Optimizer):
     alpha: float
 
     def __post_init__(self) -> None:
-        _require(self, "alpha", lambda alpha: 0 <= alpha <= 1, "from 0 to 1")
+        require_number("optimizer", "alpha", self.alpha, lambda alpha: 0 <= alpha <= 1, "a number from 0 to 1")
 
     def state(self, n: int, dtype: Any = np.float32) -> dict[str, Array]:
         return self.inner.state(n, dtype)
@@ -193,13 +196,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": Ada
 
 def optimizer(name: str, **options: Any) -> Optimizer:
     """The optimiser called `name` with its options. Raises ExperimentError for an unknown name or option."""
-    if name not in OPTIMIZERS:
-        raise ExperimentError(f"optimizer: there is none called {name!r}. {nearest(str(name), OPTIMIZERS)}")
-    known = [field.name for field in fields(OPTIMIZERS[name])]
-    for option in options:
-        if option not in known:
-            raise ExperimentError(f"optimizer.{option}: {name} has no such option. {nearest(option, known)}")
-    return OPTIMIZERS[name](**options)
+    return choose("optimizer", OPTIMIZERS, name, options)
 
 
 def _decay(moment: Array, share: float, news: Array) -> None:
@@ -208,10 +205,3 @@ def _decay(moment: Array, share: float, news: Array) -> None:
     moment += news
     moment += GRID
     moment -= GRID
-
-
-def _require(optimizer: Optimizer, option: str, fits: Callable[[float], bool], allowed: str) -> None:
-    value = getattr(optimizer, option)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not fits(value):
-        raise ExperimentError(f"optimizer.{option} must be a number {allowed}; received {value!r}.")

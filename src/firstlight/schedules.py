@@ -7,13 +7,13 @@ over the epochs that are left.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from firstlight.errors import ExperimentError, nearest
+from firstlight.errors import ExperimentError
+from firstlight.options import choose, require_number
 from firstlight.types import Array
 
 
@@ -24,7 +24,7 @@ class Schedule:
     warmup: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        _require(self, "warmup", lambda warmup: warmup >= 0, "a number of epochs from 0")
+        require_number("schedule", "warmup", self.warmup, lambda warmup: warmup >= 0, "a number of epochs from 0")
 
     def rates(self, epoch: int, steps_per_epoch: int, epochs: int, lr: float) -> Array:
         """float64 (steps_per_epoch,): the learning rate of each step of `epoch`, counted from 0, of so many `epochs`.
@@ -67,8 +67,14 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self, "every", lambda every: every >= 1 and every == int(every), "a whole number of epochs from 1")
-        _require(self, "factor", lambda factor: 0 < factor <= 1, "a number above 0, to 1")
+        require_number(
+            "schedule",
+            "every",
+            self.every,
+            lambda every: every >= 1 and every == int(every),
+            "a whole number of epochs from 1",
+        )
+        require_number("schedule", "factor", self.factor, lambda factor: 0 < factor <= 1, "a number above 0, to 1")
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         return self.factor ** np.floor(epochs / self.every)
@@ -82,7 +88,7 @@ class Exponential(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self, "factor", lambda factor: 0 < factor <= 1, "a number above 0, to 1")
+        require_number("schedule", "factor", self.factor, lambda factor: 0 < factor <= 1, "a number above 0, to 1")
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         return self.factor**epochs
@@ -96,7 +102,7 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self, "final", lambda final: 0 <= final <= 1, "a number from 0 to 1")
+        require_number("schedule", "final", self.final, lambda final: 0 <= final <= 1, "a number from 0 to 1")
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         return _half_cosine(1.0, self.final, progress)
@@ -115,9 +121,9 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self, "start", lambda start: 0 <= start <= 1, "a number from 0 to 1")
-        _require(self, "end", lambda end: 0 <= end <= 1, "a number from 0 to 1")
-        _require(self, "rise", lambda rise: 0 < rise < 1, "a number above 0 and below 1")
+        require_number("schedule", "start", self.start, lambda start: 0 <= start <= 1, "a number from 0 to 1")
+        require_number("schedule", "end", self.end, lambda end: 0 <= end <= 1, "a number from 0 to 1")
+        require_number("schedule", "rise", self.rise, lambda rise: 0 < rise < 1, "a number above 0 and below 1")
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         up = _half_cosine(self.start, 1.0, progress / self.rise)
@@ -136,22 +142,9 @@ SCHEDULES: dict[str, type[Schedule]] = {
 
 def schedule(name: str, **options: Any) -> Schedule:
     """The schedule called `name` with its options. Raises ExperimentError for an unknown name or option."""
-    if name not in SCHEDULES:
-        raise ExperimentError(f"schedule: there is none called {name!r}. {nearest(str(name), SCHEDULES)}")
-    known = [field.name for field in fields(SCHEDULES[name])]
-    for option in options:
-        if option not in known:
-            raise ExperimentError(f"schedule.{option}: {name} has no such option. {nearest(option, known)}")
-    return SCHEDULES[name](**options)
+    return choose("schedule", SCHEDULES, name, options)
 
 
 def _half_cosine(start: float, end: float, progress: Array) -> Array:
     """From `start` at progress 0 to `end` at 1."""
     return end + (start - end) * (1 + np.cos(math.pi * progress)) / 2
-
-
-def _require(schedule: Schedule, option: str, fits: Callable[[float], bool], allowed: str) -> None:
-    value = getattr(schedule, option)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not fits(value):
-        raise ExperimentError(f"schedule.{option} must be {allowed}; received {value!r}.")

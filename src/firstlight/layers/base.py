@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,7 +66,8 @@ class Pass:
 
     def within(self, name: str, needs_dx: bool = True) -> Pass:
         """The same pass, inside the layer called `name`."""
-        return replace(self, path=f"{self.path}.{name}" if self.path else name, needs_dx=needs_dx)
+        path = f"{self.path}.{name}" if self.path else name
+        return Pass(self.kernels, self.training, needs_dx, path, self.noise)
 
     def generator(self) -> np.random.Generator:
         """The generator for this layer in this step."""

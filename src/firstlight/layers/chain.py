@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
@@ -33,7 +34,11 @@ class Chain(Container):
         super().__post_init__()
 
     def named(self) -> Named:
-        return by_type(self.layers)
+        return self._named
+
+    @cached_property
+    def _named(self) -> Named:
+        return by_type(self.layers)  # once: a net asks for it in every step
 
     def shapes(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
         for name, layer in self.named():

@@ -1,0 +1,33 @@
+"""What an experiment chooses by name, with options: the one in a registry, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from firstlight.errors import ExperimentError, nearest
+
+Chosen = TypeVar("Chosen")
+
+
+def choose(kind: str, registry: Mapping[str, type[Chosen]], name: str, options: Mapping[str, Any]) -> Chosen:
+    """The `kind` ("optimizer") called `name`, with its options.
+
+    Raises ExperimentError for an unknown name or option, with the nearest that exists.
+    """
+    if name not in registry:
+        raise ExperimentError(f"{kind}: there is none called {name!r}. {nearest(str(name), registry)}")
+    known = [field.name for field in fields(registry[name])]  # type: ignore[arg-type]
+    for option in options:
+        if option not in known:
+            raise ExperimentError(f"{kind}.{option}: {name} has no such option. {nearest(option, known)}".rstrip())
+    return registry[name](**options)
+
+
+def require_number(kind: str, option: str, value: object, fits: Callable[[float], bool], allowed: str) -> None:
+    """Raise ExperimentError unless `value` is a finite number that fits; `allowed` says in words what does."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not fits(value):  # type: ignore[arg-type]
+        raise ExperimentError(f"{kind}.{option} must be {allowed}; received {value!r}.")
