@@ -49,9 +49,67 @@ def test_fit_learns_and_measures(run: fl.Run, digits: Dataset) -> None:
     assert (predictions.probabilities == run.predictions["test"].probabilities).all()
 
 
+def test_a_runs_own_images_are_split_as_they_were(run: fl.Run, digits: Dataset) -> None:
+    """The test images are those of training time, not all of the source: no trained image is counted."""
+    for data in ("digits", digits, None):
+        measured, predictions = run.evaluate(data)
+        assert measured.accuracy == run.accuracy
+        assert predictions.ids.tolist() == run.folder.data["splits"]["test"]["ids"]
+    assert run.evaluate(split="train")[0].images == run.folder.data["splits"]["train"]["images"]
+
+
+def test_images_added_since_do_not_change_the_split_and_changed_ones_are_refused(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for k, name in enumerate(("dark", "light")):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = random.integers(k * 128, k * 128 + 100, (6, 6), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "mine" / name / f"{i}.png")
+    run = fl.fit("softmax-regression", tmp_path / "mine", epochs=1, out=tmp_path / "run", console=QUIET)
+    for i in (100, 101, 1000):
+        Image.fromarray(np.zeros((6, 6), np.uint8)).save(tmp_path / "mine" / "dark" / f"{i}.png")
+    _, predictions = fl.open_run(run.path).evaluate()
+    assert predictions.ids.tolist() == run.predictions["test"].ids.tolist()
+
+    victim = tmp_path / "mine" / predictions.ids[0]
+    Image.fromarray(np.full((6, 6), 7, np.uint8)).save(victim)
+    with pytest.raises(fl.RunError, match="no longer the same"):
+        fl.open_run(run.path).evaluate()
+    victim.unlink()
+    with pytest.raises(fl.RunError, match=f"lacks 1 of its test images, such as {predictions.ids[0]}"):
+        fl.open_run(run.path).evaluate()
+
+
+def test_a_run_finds_its_images_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    np.savez("mine.npz", images=pixels, labels=np.arange(40) % 2)
+    accuracy = fl.fit("softmax-regression", "mine.npz", epochs=1, out="run", console=QUIET).accuracy
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert fl.open_run(tmp_path / "run").evaluate()[0].accuracy == accuracy
+
+
+def test_images_given_as_arrays_must_be_given_again(few_digits: Dataset, tmp_path: Path) -> None:
+    run = fl.fit("softmax-regression", few_digits, epochs=1, out=tmp_path / "run", console=QUIET)
+    with pytest.raises(fl.RunError, match="given as arrays"):
+        run.evaluate()
+    assert run.evaluate(few_digits)[0].accuracy == run.accuracy
+    with pytest.raises(fl.DataError, match="in memory"):
+        fl.run(run.path / "experiment.toml", out=tmp_path / "again", console=QUIET)
+
+
+def test_settings_that_came_too_late_are_refused(digits: Dataset, tmp_path: Path) -> None:
+    for key, value in (("data.size", 16), ("data.source", "mnist")):
+        with pytest.raises(fl.ExperimentError, match=f"{key} is a matter of loading"):
+            fl.fit("softmax-regression", digits, settings={key: value}, out=tmp_path / "a", console=QUIET)
+
+
 def test_evaluating_on_other_data(run: fl.Run, digits: Dataset, few_digits: Dataset) -> None:
     measured, _ = run.evaluate(few_digits)
     assert measured.images == 300, "all images, where the source has no test split"
+    with pytest.raises(fl.DataError, match="few-digits has no split called 'test'"):
+        run.evaluate(few_digits, "test")
     train = digits.splits["train"]
     renamed = Dataset("other", {"train": fl.Images(train.pixels, train.labels, train.ids, tuple("abcdefghij"))})
     with pytest.raises(fl.DataError, match="classes"):
@@ -74,6 +132,21 @@ def test_predicting_files_arrays_and_other_sizes(run: fl.Run, digits: Dataset, t
     Image.fromarray(train.pixels[0, :, :, 0]).convert("RGB").resize((64, 48)).save(large, quality=95)
     assert run.predict(large).shape == (1, 10)
     assert run.predict(large)[0].argmax() == train.labels[0]
+
+
+def test_what_cannot_be_predicted_is_named(run: fl.Run, digits: Dataset) -> None:
+    train = digits.splits["train"]
+    assert np.allclose(run.predict(train.take(np.arange(3))), run.predict(train.pixels[:3]))
+    with pytest.raises(fl.DataError, match="at least one image"):
+        run.predict([])
+    for bad in (train.pixels[0], train.pixels[:2, :, :, 0], train.pixels[:2] / 255.0, train.pixels[:0]):
+        with pytest.raises(fl.DataError, match=r"uint8 \(N, H, W, 1 or 3\)"):
+            run.predict(bad)
+
+
+def test_a_class_instead_of_a_value_is_named(digits: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(fl.ExperimentError, match=r"Did you mean SGD\(…\)"):
+        fl.fit("softmax-regression", digits, optimizer=fl.optimizers.SGD, out=tmp_path / "a", console=QUIET)  # type: ignore[arg-type]
 
 
 def test_a_model_made_for_other_images_is_refused_with_the_remedy(digits: Dataset, tmp_path: Path) -> None:

@@ -87,55 +87,68 @@ class Run:
         engine = open_engine(self.experiment.engine, self.experiment.kernels)
         return engine.session(self.task, vector=self.task.model.layout.vector(arrays))
 
-    def evaluate(self, data: str | Path | Dataset | None = None, split: str = "test") -> tuple[Evaluation, Predictions]:
-        """Measure the trained model anew: on a split of its own data, or on other data with the same classes.
+    def evaluate(
+        self, data: str | Path | Dataset | None = None, split: str | None = None, *, unverified: bool = False
+    ) -> tuple[Evaluation, Predictions]:
+        """Measure the trained model anew: on a split of its own images, or on other images with the same classes.
 
-        Of other data the split called `split` is taken, or all images where the source has no such split.
-        Raises DataError where the classes differ.
+        data   other images; the run's own where this is its own source too, split as they were for training
+        split  "test" unless another is asked for; of other images that come in no splits, all are taken
+        Raises DataError where the classes differ, RunError where the run's own images are no longer the same.
         """
-        images = self._own_images(split) if data is None else self._other_images(data, split)
-        return study.measure(self.session, self.task.loss, self.task.preparation.apply(images))
-
-    def predict(self, images: str | Path | Array | Sequence[str | Path]) -> Array:
-        """The probabilities (N, K) for image files, or for pixels uint8 (N, H, W, C), in the order given."""
-        if isinstance(images, np.ndarray):
-            pixels = list(images)
-        else:
-            paths = [images] if isinstance(images, str | Path) else list(images)
-            pixels = [data_.load_image(path) for path in paths]
-        outputs = [self.session.outputs(self._prepared(one)) for one in pixels]
-        return self.task.loss.probabilities(np.concatenate(outputs).T)
-
-    def report(self) -> Path:
-        """Write report.html anew and return its path."""
-        return report.write(self.folder)
-
-    def _prepared(self, pixels: Array) -> Images:
-        one = Images(pixels[np.newaxis], np.zeros(1, np.int64), np.array(["image"]), self.class_names)
-        return self.task.preparation.apply(one)
-
-    def _own_images(self, split: str) -> Images:
-        section = self.experiment.data
-        dataset = data_.load(section.source, size=section.size, unverified=section.unverified)
-        fractions = {"validation": section.validation, "test": section.test}
-        splits = data_.split(dataset, **fractions, seed=self.experiment.seed, limit=section.limit)
-        return _pick(splits, split)
-
-    def _other_images(self, data: str | Path | Dataset, split: str) -> Images:
+        if data is None or (not isinstance(data, Dataset) and str(data) == self.experiment.data.source):
+            return self._evaluate_own(None, split or "test")
         if not isinstance(data, Dataset):
-            data = data_.load(data, size=self.experiment.data.size)
+            data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
+        elif data.origin == self.experiment.data.source or study.IN_MEMORY + data.name == self.experiment.data.source:
+            return self._evaluate_own(data, split or "test")
         if data.class_names != self.class_names:
             raise DataError(
                 f"The run's classes are {', '.join(self.class_names)}; "
                 f"those of {data.name} are {', '.join(data.class_names)}. They must be the same."
             )
-        return data.splits["train"] if set(data.splits) == {"train"} else _pick(data.splits, split)
+        images = data.splits["train"] if split is None and set(data.splits) == {"train"} else _pick(data, split)
+        return study.measure(self.session, self.task.loss, self.task.preparation.apply(images))
+
+    def predict(self, images: str | Path | Array | Images | Sequence[str | Path]) -> Array:
+        """The probabilities (N, K) for image files, Images, or pixels uint8 (N, H, W, C), in the order given."""
+        if isinstance(images, Images):
+            return self._probabilities(images.pixels)
+        if isinstance(images, np.ndarray):
+            if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3) or not len(images):
+                raise DataError(
+                    f"predict takes pixels uint8 (N, H, W, 1 or 3); received {images.dtype} {images.shape}."
+                )
+            return self._probabilities(images)
+        paths = [images] if isinstance(images, str | Path) else list(images)
+        if not paths:
+            raise DataError("predict needs at least one image.")
+        size = self.task.preparation.size
+        return np.concatenate([self._probabilities(data_.load_image(path, size)[np.newaxis]) for path in paths])
+
+    def report(self) -> Path:
+        """Write report.html anew and return its path."""
+        return report.write(self.folder)
+
+    def _probabilities(self, pixels: Array) -> Array:
+        unlabelled = Images(
+            pixels, np.zeros(len(pixels), np.int64), np.arange(len(pixels)).astype(str), self.class_names
+        )
+        return self.task.loss.probabilities(self.session.outputs(self.task.preparation.apply(unlabelled)).T)
+
+    def _evaluate_own(self, data: Dataset | None, split: str) -> tuple[Evaluation, Predictions]:
+        if split not in self.folder.data["splits"]:
+            raise DataError(f"The run has no split called {split!r}. {nearest(split, self.folder.data['splits'])}")
+        _, splits = study.recall(self.folder, data)
+        images = self.task.preparation.apply(splits[split])
+        study.must_be_the_same(self.folder, {split: images})
+        return study.measure(self.session, self.task.loss, images)
 
 
-def load(source: str | Path, *, size: tuple[int, int] | None = None, unverified: bool = False) -> Dataset:
+def load(source: str | Path, *, size: int | tuple[int, int] | None = None, unverified: bool = False) -> Dataset:
     """Load a named set of images ("fashion-mnist"), or a user's own: a folder, a CSV or an .npz.
 
-    size        (height, width) to resize to
+    size        (height, width) to resize to, one number for a square
     unverified  read files of a named set whose checksum is not the published one
     Raises DataError.
     """
@@ -180,6 +193,8 @@ def fit(
         "training": {"epochs": epochs, "batch_size": batch_size},
     }
     for key, value in (settings or {}).items():
+        if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
+            raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
         study.put(tables, key, value)
     setup = study.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
     if isinstance(model, Model):
@@ -233,7 +248,8 @@ def _free_folder(setup: study.Setup) -> Path:
 def _data_table(data: Dataset | str | Path) -> dict[str, Any]:
     """The `[data]` table that loads the same images again."""
     if isinstance(data, Dataset):
-        return {"source": data.origin or data.name, "size": data.shape[:2], "unverified": not data.verified}
+        source = data.origin or study.IN_MEMORY + data.name
+        return {"source": source, "size": data.shape[:2], "unverified": not data.verified}
     return {"source": str(data)}
 
 
@@ -244,10 +260,12 @@ def _table(value: Any, registry: Mapping[str, type]) -> dict[str, Any]:
     for name, kind in registry.items():
         if type(value) is kind:
             return {"name": name, **vars(value)}
-    raise ExperimentError(f"{value!r} is none of {', '.join(registry)}.")
+    hint = f" Did you mean {value.__name__}(…)?" if isinstance(value, type) else ""
+    raise ExperimentError(f"{value!r} is none of {', '.join(registry)}.{hint}")
 
 
-def _pick(splits: Mapping[str, Images], name: str) -> Images:
-    if name not in splits:
-        raise DataError(f"There is no split called {name!r}. {nearest(name, splits)}")
-    return splits[name]
+def _pick(data: Dataset, split: str | None) -> Images:
+    name = split or "test"
+    if name not in data.splits:
+        raise DataError(f"{data.name} has no split called {name!r}. {nearest(name, data.splits)}")
+    return data.splits[name]

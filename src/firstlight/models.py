@@ -215,9 +215,9 @@ def default_shape(name: str) -> tuple[Shape, int]:
     return parameters["input_shape"].default, parameters["classes"].default
 
 
-def custom(layers: Sequence[Mapping[str, Any]], input_shape: Shape, classes: int) -> Model:
+def custom(layers: Sequence[Mapping[str, Any]], input_shape: Shape, classes: int, name: str = "custom") -> Model:
     """A model given layer by layer, as in a file's `[[model.layers]]`."""
-    return Model("custom", Chain(tuple(from_json(layer) for layer in layers)), input_shape, classes)
+    return Model(name, Chain(tuple(from_json(layer) for layer in layers)), input_shape, classes)
 
 
 # --- the named architectures ------------------------------------------------------------------------------------------

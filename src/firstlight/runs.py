@@ -18,11 +18,13 @@ Every file is written whole or not at all, and nothing is ever unpickled.
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import tomllib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +49,7 @@ SAMPLES = "samples.npz"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,15 @@ class RunFolder:
 
     @cached_property
     def environment(self) -> Json:
-        return self._json(ENVIRONMENT)
+        return self._json(ENVIRONMENT, ())
 
     @cached_property
     def data(self) -> Json:
-        return self._json(DATA)
+        return self._json(DATA, ("source", "class_names", "splits"))
 
     @cached_property
     def model(self) -> Json:
-        return self._json(MODEL)
+        return self._json(MODEL, ("name", "layers", "input_shape", "class_names", "preparation"))
 
     @cached_property
     def result(self) -> Json:
@@ -101,7 +104,7 @@ class RunFolder:
                 f"{self.path} has no result yet: the run is still training, or it was cut off. "
                 f"Go on with it: firstlight resume {self.path}"
             )
-        return self._json(RESULT)
+        return self._json(RESULT, ("status", "epochs", "test", "parameters", "seconds"))
 
     @cached_property
     def history(self) -> dict[str, Array]:
@@ -111,6 +114,8 @@ class RunFolder:
             columns = np.array(rows[1:], dtype=np.float64).reshape(len(rows) - 1, len(rows[0]))
         except (ValueError, IndexError) as error:
             raise RunError(f"{self.path / HISTORY} is damaged: {error}.") from None
+        if not {"epoch", "loss"} <= set(rows[0]):
+            raise RunError(f"{self.path / HISTORY} is damaged: it has no column of epochs and losses.")
         return dict(zip(rows[0], columns.T, strict=True))
 
     @cached_property
@@ -118,7 +123,7 @@ class RunFolder:
         """Predictions by split: "validation" and "test"."""
         return {
             split: Predictions(arrays["ids"], arrays["labels"], arrays["probabilities"])
-            for split, arrays in self._arrays(PREDICTIONS).items()
+            for split, arrays in self._arrays(PREDICTIONS, ("ids", "labels", "probabilities")).items()
         }
 
     @cached_property
@@ -126,7 +131,7 @@ class RunFolder:
         """The images that the report shows, by split, as the model saw them (after resizing and greyscale)."""
         return {
             split: Images(arrays["pixels"], arrays["labels"], arrays["ids"], self.class_names)
-            for split, arrays in self._arrays(SAMPLES).items()
+            for split, arrays in self._arrays(SAMPLES, ("pixels", "labels", "ids")).items()
         }
 
     @property
@@ -141,7 +146,7 @@ class RunFolder:
                 f"{self.path} has no {name}: the run did not get that far, or the file was removed."
             ) from None
 
-    def _json(self, name: str) -> Json:
+    def _json(self, name: str, needed: Sequence[str]) -> Json:
         try:
             value = json.loads(self._read(name))
         except ValueError as error:
@@ -154,9 +159,12 @@ class RunFolder:
                 f"{self.path / name} has format {version}; this version of firstlight reads up to {FORMAT}. "
                 "Update it: pip install --upgrade firstlight"
             )
+        for key in needed:
+            if key not in value:
+                raise RunError(f"{self.path / name} is damaged: it has no {key!r}.")
         return value
 
-    def _arrays(self, name: str) -> dict[str, dict[str, Array]]:
+    def _arrays(self, name: str, needed: Sequence[str]) -> dict[str, dict[str, Array]]:
         """The arrays of an .npz whose keys are split.field, by split."""
         splits: dict[str, dict[str, Array]] = {}
         try:
@@ -166,7 +174,25 @@ class RunFolder:
                     splits.setdefault(split, {})[field] = archive[key]
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
+        for split, arrays in splits.items():
+            for field in needed:
+                if field not in arrays:
+                    raise RunError(f"{self.path / name} is damaged: it has no {split}.{field}.")
         return splits
+
+
+@contextmanager
+def claimed(run: Path) -> Iterator[None]:
+    """Hold a run folder for writing. Raises RunError where another process holds it.
+
+    The system lets go of the lock when the process ends, however it ends.
+    """
+    with (run / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
+        yield
 
 
 def write_record(run: Path, name: str, value: Mapping[str, Any]) -> None:

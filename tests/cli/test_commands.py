@@ -117,7 +117,7 @@ def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on(firstlight: Call, tmp_p
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "Interrupted after" in out
+    assert "Interrupted. Go on with it: firstlight resume" in out
     epochs = len(history.read_text().splitlines()) - 1
     assert 1 <= epochs < 400
     assert (tmp_path / "a" / "weights.safetensors").exists()
@@ -201,6 +201,96 @@ def test_a_users_own_images(firstlight: Call, tmp_path: Path, monkeypatch: pytes
     assert firstlight("evaluate", out, "--json").json()["accuracy"] == 1
     assert "mine/light/3.png: light" in firstlight("predict", out, "mine/light/3.png").out
     assert firstlight("evaluate", out, "--data", tmp_path / "mine").code == 0
+
+
+def test_options_replace_what_the_file_says_of_another_model(firstlight: Call, tmp_path: Path) -> None:
+    file = tmp_path / "e.toml"
+    file.write_text(
+        """
+        training.epochs = 1
+        data = { source = "digits", limit = 50 }
+        optimizer = { name = "sgd", momentum = 0.9 }
+        [[model.layers]]
+        type = "Flatten"
+        [[model.layers]]
+        type = "Dense"
+        units = 10
+        """
+    )
+    assert firstlight("run", file, "--out", tmp_path / "a", "--json").json()["model"] == "custom"
+    options = ("--model", "mlp-128", "--optimizer", "adam")
+    assert firstlight("run", file, *options, "--out", tmp_path / "b", "--json").json()["model"] == "mlp-128"
+
+
+def test_odd_class_names_stay_text(firstlight: Call, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    names = np.array(["[/x]", "[red]cat"])
+    np.savez(tmp_path / "odd.npz", images=pixels, labels=np.arange(40) % 2, class_names=names)
+    options = ("--data", tmp_path / "odd.npz", "--model", "softmax-regression", "--epochs", 1)
+    assert firstlight("run", *options, "--out", tmp_path / "a").code == 0
+    answer = firstlight("evaluate", tmp_path / "a")
+    assert answer.code == 0
+    assert all(name in answer.out for name in names)
+
+
+def test_a_terminal_without_unicode_is_no_obstacle() -> None:
+    command = [sys.executable, "-m", "firstlight", "summary", "lenet5"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_in_the_first_epoch_keeps_the_weights_so_far(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30_000, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "many.npz", images=pixels, labels=np.arange(30_000) % 2)
+    command = [sys.executable, "-m", "firstlight", "run", "--data", str(tmp_path / "many.npz"), "--model", "vgg-small"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "a")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "a" / "model.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "weights of epoch 0 of 0" in out
+    assert (tmp_path / "a" / "report.html").exists()
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_the_numbers(
+    firstlight: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from firstlight import report
+
+    def full(folder: object) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "write", full)
+    answer = firstlight("run", *SMALL, "--out", tmp_path / "a")
+    assert answer.code == 2
+    assert "test accuracy 0." in answer.out
+    assert f"No space left on device. Mend that, then: firstlight report {tmp_path / 'a'}" in answer.err
+
+
+def test_good_images_are_named_beside_a_bad_one(firstlight: Call, run: Path, digits: Dataset, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.fromarray(digits.splits["train"].pixels[3, :, :, 0]).save(good)
+    bad.write_text("no image")
+    answer = firstlight("predict", run, bad, good)
+    assert answer.code == 2
+    assert "good.png: " in answer.out
+    assert "bad.png" in answer.err
+
+
+def test_a_run_that_diverges_says_so_and_keeps_what_it_had(firstlight: Call, tmp_path: Path) -> None:
+    settings = ("training.epochs=6", "schedule.warmup=5", "loss.name=half-mse", "model.units=[16]")
+    arguments = ["--optimizer", "sgd", "--lr", "10", *(f"--set={setting}" for setting in settings)]
+    answer = firstlight("run", *SMALL, *arguments, "--out", tmp_path / "a")
+    assert answer.code == 2
+    assert "test accuracy" in answer.out
+    assert "The loss became" in answer.err
+    assert f"What was learnt before is in {tmp_path / 'a'}" in answer.err
 
 
 def test_version_and_help(firstlight: Call) -> None:

@@ -75,6 +75,11 @@ def test_what_it_names_is_built() -> None:
     assert Experiment.of({"data": {"source": "x"}, "optimizer": {"lr": 0.5}}).build_optimizer() == Adam(lr=0.5)
 
 
+@pytest.mark.parametrize(("text", "size"), [("28x32", (28, 32)), ("28", (28, 28)), (28, (28, 28)), ([3, 4], (3, 4))])
+def test_a_size_may_be_given_in_many_ways(text: Any, size: tuple[int, int]) -> None:
+    assert Experiment.of({"data": {"source": "digits", "size": text}}).data.size == size
+
+
 def test_a_model_layer_by_layer() -> None:
     tables = tomllib.loads(
         """
@@ -111,6 +116,10 @@ def test_a_model_layer_by_layer() -> None:
         ({"data": {"source": "digits"}, "model": {"name": "lenet"}}, ["lenet", "lenet5"]),
         ({"data": {"source": "digits"}, "prepare": {"standardise": "image"}}, ["prepare.standardise", "image"]),
         ({"data": "digits"}, ["data", "digits"]),
+        ({"data": {"source": "digits", "size": [8]}}, ["data.size", "28x32", "[8]"]),
+        ({"data": {"source": "digits", "size": "wide"}}, ["data.size", "28x32", "wide"]),
+        ({"data": {"source": "digits"}, "model": {"name": "lenet5", "layers": []}}, ["lenet5", "not both"]),
+        ({"data": {"source": "digits"}, "model": {"layers": [], "hidden": 3}}, ["hidden", "no options"]),
     ],
 )
 def test_every_mistake_names_its_key_and_what_was_received(tables: dict[str, Any], words: list[str]) -> None:

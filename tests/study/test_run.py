@@ -13,7 +13,7 @@ from rich.console import Console
 
 from firstlight import files, runs, study
 from firstlight.display import Display
-from firstlight.errors import RunError, TrainingError
+from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.evaluation import measure
 from firstlight.runs import RunFolder
 from firstlight.study import Experiment, Setup
@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_the_folder_holds_everything(run: RunFolder) -> None:
     assert {path.name for path in run.path.iterdir()} == {
         *("experiment.toml", "environment.json", "data.json", "model.json", "weights.safetensors", "history.csv"),
-        *("predictions.npz", "samples.npz", "result.json", "checkpoints"),
+        *("predictions.npz", "samples.npz", "result.json", "checkpoints", ".lock"),
     }
     assert Experiment.of(run.experiment) == experiment(penalty__l2=1e-3)
     assert run.environment["threads"] >= 1
@@ -189,19 +189,118 @@ def test_a_disk_that_fills_in_training_loses_nothing_that_was_learnt(
 
 
 def test_a_loss_that_explodes_at_once_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"(?s)learning rate of 1e\+30.*Nothing was kept"):
+    with pytest.raises(TrainingError, match=r"(?s)learning rate of 1e\+30.*Nothing was kept"):
         do(tmp_path / "a", optimizer__name="sgd", optimizer__lr=1e30, loss__name="mse")
     assert not (tmp_path / "a").exists()
 
 
-def test_what_was_learnt_before_a_loss_exploded_is_kept(tmp_path: Path) -> None:
-    class Explode(Display):
-        def epoch_done(self, row: dict[str, float], best: bool) -> None:
-            raise TrainingError("The loss became inf.")
+def test_what_was_learnt_before_a_loss_exploded_is_measured_and_kept(tmp_path: Path) -> None:
+    settings = {"optimizer__name": "sgd", "optimizer__lr": 10.0, "loss__name": "half-mse", "schedule__warmup": 5}
+    folder = do(tmp_path / "a", training__epochs=6, **settings)
+    assert folder.result["status"] == "diverged"
+    assert "learning rate" in folder.result["stopped_because"]
+    assert 1 <= folder.result["epochs"]["run"] < 6
+    assert folder.result["test"]["images"] == 359
+    assert np.isfinite(folder.history["val_loss"]).all()
+    with pytest.raises(RunError, match=r"complete \(diverged\)"):
+        study.resume(folder.path, QUIET)
 
-    with pytest.raises(RunError, match=r"became inf.*is kept.*firstlight resume"):
-        study.start(study.set_up(experiment()), tmp_path / "a", Explode(Console(quiet=True)))
-    assert len(RunFolder.open(tmp_path / "a").history["loss"]) == 1
+
+def test_the_epoch_of_the_weights_is_recorded(tmp_path: Path) -> None:
+    settings = {"training__epochs": 6, "optimizer__lr": 0.05}
+    best = do(tmp_path / "a", **settings)
+    last = do(tmp_path / "b", training__restore_best=False, **settings)
+    assert best.result["epochs"]["weights"] == best.result["epochs"]["best"] == last.result["epochs"]["best"]
+    assert last.result["epochs"]["weights"] == 6
+    assert last.result["validation"]["accuracy"] == pytest.approx(last.history["val_accuracy"][-1])
+
+
+def test_two_processes_do_not_write_one_run(tmp_path: Path, run: RunFolder) -> None:
+    cut = tmp_path / "cut"
+    shutil.copytree(run.path, cut)
+    (cut / runs.RESULT).unlink()
+    before = {path.name for path in cut.iterdir()}
+    with runs.claimed(cut), pytest.raises(RunError, match="another process"):
+        study.resume(cut, QUIET)
+    assert {path.name for path in cut.iterdir()} == before, "the loser leaves it alone"
+    study.resume(cut, QUIET)
+
+
+def test_a_folder_made_meanwhile_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = study.set_up(experiment())
+
+    class Slow(Display):
+        def note(self, text: str) -> None:
+            (tmp_path / "a").mkdir()
+            (tmp_path / "a" / "precious").touch()
+
+    with pytest.raises(RunError, match="exists already"):
+        study.start(setup, tmp_path / "a", Slow(Console(quiet=True)))
+    assert (tmp_path / "a" / "precious").exists()
+
+
+def damaged(run: RunFolder, copy: Path) -> Path:
+    """A copy of the run, cut off, whose checkpoints are all damaged."""
+    shutil.copytree(run.path, copy)
+    for arrays in copy.glob("checkpoints/*/arrays.safetensors"):
+        arrays.write_bytes(arrays.read_bytes() + b"x")
+    (copy / runs.RESULT).unlink()
+    return copy
+
+
+def test_damaged_checkpoints_are_not_started_over(tmp_path: Path, run: RunFolder) -> None:
+    copy = damaged(run, tmp_path / "a")
+    before = {path.name: path.stat().st_mtime_ns for path in copy.iterdir()}
+    with pytest.raises(RunError, match=r"damaged \(epoch-00003, epoch-00002\)"):
+        study.resume(copy, QUIET)
+    assert {path.name: path.stat().st_mtime_ns for path in copy.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("units = [\n    16,\n]", "units = [8]"), ('name = "adam"', 'name = "rmsprop"\n[unused]')],
+)
+def test_an_experiment_changed_since_is_not_resumed(tmp_path: Path, run: RunFolder, old: str, new: str) -> None:
+    copy = tmp_path / "a"
+    shutil.copytree(run.path, copy)
+    (copy / runs.RESULT).unlink()
+    file = copy / runs.EXPERIMENT
+    assert old in file.read_text()
+    text = file.read_text().replace(old, new)
+    if "[unused]" in new:
+        lines = text.replace("\n[unused]", "").splitlines()
+        text = "\n".join(line for line in lines if not line.startswith(("beta", "epsilon")))
+    file.write_text(text)
+    with pytest.raises(RunError, match="another model or optimiser"):
+        study.resume(copy, QUIET)
+
+
+def test_early_stopping_needs_something_to_judge_by() -> None:
+    with pytest.raises(ExperimentError, match=r"training\.early_stopping needs validation"):
+        study.set_up(experiment(data__validation=0.0, training__early_stopping=2))
+
+
+def test_a_warm_up_longer_than_the_training_is_found_before_the_first_step() -> None:
+    with pytest.raises(ExperimentError, match=r"schedule\.warmup"):
+        study.set_up(experiment(schedule__warmup=3))
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("result.json", "status"),
+        ("data.json", "splits"),
+        ("model.json", "preparation"),
+    ],
+)
+def test_a_record_without_its_keys_is_damaged(tmp_path: Path, run: RunFolder, file: str, key: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    value = json.loads((copy / file).read_text())
+    del value[key]
+    (copy / file).write_text(json.dumps(value))
+    with pytest.raises(RunError, match=f"has no '{key}'"):
+        getattr(RunFolder.open(copy), file.partition(".")[0])
 
 
 def test_no_validation_split_means_no_validation_columns(tmp_path: Path) -> None:

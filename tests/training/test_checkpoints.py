@@ -20,8 +20,9 @@ def checkpoint(epoch: int) -> Checkpoint:
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     save(tmp_path, checkpoint(4))
-    found = newest(tmp_path)
+    found, damaged = newest(tmp_path)
     assert found is not None
+    assert damaged == []
     assert found.progress == checkpoint(4).progress
     assert (found.vector == 4).all()
     assert (found.best == 1).all()
@@ -53,10 +54,11 @@ def test_a_damaged_one_is_passed_over(tmp_path: Path, damage: str) -> None:
             arrays.unlink()
         case "bad manifest":
             (folder / "manifest.json").write_text("{")
-    found = newest(tmp_path)
+    found, damaged = newest(tmp_path)
     assert found is not None
     assert found.progress.epoch == 1
+    assert damaged == ([] if damage == "no manifest" else [folder]), "one without a manifest was never complete"
 
 
 def test_nothing_there_is_none(tmp_path: Path) -> None:
-    assert newest(tmp_path / "absent") is None
+    assert newest(tmp_path / "absent") == (None, [])

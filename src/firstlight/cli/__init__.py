@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -47,6 +48,9 @@ def root(
 
 def main() -> None:
     """Run the command line. A user's mistake is one message and exit code 2; Ctrl-C is exit code 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks × or – is no reason to fail
     try:
         app()
     except FirstlightError as error:
@@ -58,6 +62,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; say nothing more
         sys.exit(141)
+    except MemoryError as error:
+        print(f"firstlight: not enough memory: {error} Choose a smaller model or smaller images.", file=sys.stderr)
+        sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"firstlight: {where}{error.strerror or error}.", file=sys.stderr)

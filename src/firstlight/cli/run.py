@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstlight.errors import ExperimentError
+from firstlight.errors import DataError, ExperimentError, RunError, TrainingError
 
 if TYPE_CHECKING:
     from firstlight.api import Run
@@ -45,6 +45,10 @@ def run(
     from firstlight import api, study
 
     tables = study.read(file) if file else {}
+    for section, name in (("model", model), ("optimizer", optimizer)):
+        table = tables.get(section)
+        if name is not None and isinstance(table, dict) and table.get("name") != name:
+            tables[section] = {}  # what the file says of another one does not apply
     options = {
         "data.source": data,
         "model.name": model,
@@ -62,7 +66,7 @@ def run(
     for text in settings or []:
         study.put(tables, *study.parse_setting(text))
     if "data" not in tables:
-        raise ExperimentError("There is nothing to run: give an experiment file, or --data and --model.")
+        raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     experiment = study.Experiment.of(tables, str(file) if file else "options")
     _finish(api.run(experiment, out=out, console=_console(json)), json)
 
@@ -77,17 +81,21 @@ def resume(path: RunPath, json: Json = False) -> None:
 def evaluate(
     path: RunPath,
     data: Annotated[str | None, typer.Option(help="Other images with the same classes; its own otherwise.")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="train, validation or test; test, or all of images that come in no splits.")
+    ] = None,
+    unverified: Annotated[bool, typer.Option("--unverified", help="As for run.")] = False,
     json: Json = False,
 ) -> None:
     """Measure a trained model anew, on its own images or on others."""
     from firstlight import api
 
-    measured, _ = api.open_run(path).evaluate(data, split)
+    measured, _ = api.open_run(path).evaluate(data, split, unverified=unverified)
     if json:
         typer.echo(json_.dumps(measured.to_json()))
     else:
-        _print_evaluation(measured, f"{path} on {data or 'its own images'}")
+        which = "its own" if data is None else data
+        _print_evaluation(measured, f"{path} on {which}{f', {split}' if split else ''}")
 
 
 def predict(
@@ -100,17 +108,23 @@ def predict(
     from firstlight import api
 
     trained = api.open_run(path)
-    probabilities = trained.predict(images)
-    if json:
-        answers = [
-            {"image": str(image), "probabilities": dict(zip(trained.class_names, row.tolist(), strict=True))}
-            for image, row in zip(images, probabilities, strict=True)
-        ]
-        typer.echo(json_.dumps(answers, ensure_ascii=False))
-        return
-    for image, row in zip(images, probabilities, strict=True):
+    answers, failures = [], []
+    for image in images:
+        try:
+            [row] = trained.predict(image)
+        except DataError as error:
+            failures.append(str(error))
+            continue
         best = row.argsort()[::-1][:top]
-        typer.echo(f"{image}: " + ", ".join(f"{trained.class_names[k]} {row[k]:.1%}" for k in best))
+        answers.append(
+            {"image": str(image), "probabilities": dict(zip(trained.class_names, row.tolist(), strict=True))}
+        )
+        if not json:
+            typer.echo(f"{image}: " + ", ".join(f"{trained.class_names[k]} {row[k]:.1%}" for k in best))
+    if json:
+        typer.echo(json_.dumps(answers, ensure_ascii=False))
+    if failures:
+        raise DataError("\n".join(failures))
 
 
 def report(path: RunPath) -> None:
@@ -128,30 +142,50 @@ def _console(json: bool) -> Any:
 
 
 def _finish(done: Run, json: bool) -> None:
-    page = done.report()
-    if json:
-        typer.echo(json_.dumps({"path": str(done.path), "report": str(page), **done.result}))
-        return
+    """Print what came out, then write the report: a report that fails must not hide the numbers."""
     result = done.result
-    low, high = result["test"]["accuracy_interval"]
-    test, epochs = result["test"], result["epochs"]
+    if json:
+        typer.echo(json_.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **result}))
+    else:
+        _print_result(result)
+    try:
+        page = done.report()
+    except OSError as error:
+        raise RunError(
+            f"The run is complete in {done.path}, but its report cannot be written: {error.strerror}. "
+            f"Mend that, then: firstlight report {done.path}"
+        ) from None
+    if not json:
+        typer.echo(f"Report: {page}")
+    if result["status"] == "diverged":
+        raise TrainingError(f"{result['stopped_because']} What was learnt before is in {done.path}.")
+    if result["status"] == "interrupted":
+        typer.echo(f"Interrupted. Go on with it: firstlight resume {done.path}", err=json)
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    test, epochs, validated = result["test"], result["epochs"], "validation" in result
+    low, high = test["accuracy_interval"]
     typer.echo(
         f"test accuracy {test['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}, {test['images']:,} images), "
         f"loss {test['loss']:.4f}"
     )
+    weights = f"weights of epoch {epochs['weights']} of {epochs['run']}"
+    if validated and epochs["weights"] == epochs["best"]:
+        weights += ", the best by validation"
+    elif validated and epochs["best"]:
+        weights += f" (the best by validation was {epochs['best']})"
     typer.echo(
-        f"{result['model']}, {result['parameters']['total']:,} parameters, best of {epochs['run']} epochs: "
-        f"{epochs['best']}, {result['seconds']['train']:.1f} s of training"
+        f"{result['model']}, {result['parameters']['total']:,} parameters, {weights}, "
+        f"{result['seconds']['train']:.1f} s of training"
     )
     if result["status"] == "stopped early":
         typer.echo(f"Stopped early: nothing better since epoch {epochs['best']}.")
-    if result["status"] == "interrupted":
-        typer.echo(f"Interrupted after {epochs['run']} whole epochs. Go on with it: firstlight resume {done.path}")
-    typer.echo(f"Report: {page}")
 
 
 def _print_evaluation(measured: Evaluation, title: str) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     low, high = measured.accuracy_interval
@@ -162,5 +196,5 @@ def _print_evaluation(measured: Evaluation, title: str) -> None:
     table = Table("class", "accuracy", "precision", "recall", "F1", "images", box=None, header_style="bold")
     for score in measured.classes:
         numbers = (score.recall, score.precision, score.recall, score.f1)
-        table.add_row(score.name, *("–" if n is None else f"{n:.3f}" for n in numbers), f"{score.support:,}")
+        table.add_row(escape(score.name), *("–" if n is None else f"{n:.3f}" for n in numbers), f"{score.support:,}")
     Console().print(table)

@@ -2,17 +2,20 @@
 
 from firstlight.study.experiment import Experiment, parse_setting, put, read
 from firstlight.study.run import measure, resume, start
-from firstlight.study.setup import Setup, model_tables, must_fit, set_up
+from firstlight.study.setup import IN_MEMORY, Setup, model_tables, must_be_the_same, must_fit, recall, set_up
 
 __all__ = [
+    "IN_MEMORY",
     "Experiment",
     "Setup",
     "measure",
     "model_tables",
+    "must_be_the_same",
     "must_fit",
     "parse_setting",
     "put",
     "read",
+    "recall",
     "resume",
     "set_up",
     "start",

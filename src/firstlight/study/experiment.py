@@ -11,27 +11,34 @@ epochs = 10
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from firstlight import losses, models, optimizers, schedules
 from firstlight.errors import ExperimentError, nearest
 
 
 def _pair(value: Any) -> Any:
-    """One number means a square."""
-    return (value, value) if isinstance(value, int) else value
+    """28 means a square, and "28x32" is a height and a width."""
+    if isinstance(value, str) and re.fullmatch(r"\d+([x×]\d+)?", value.strip()):
+        value = [int(side) for side in re.split("[x×]", value.strip())]
+        return value * 2 if len(value) == 1 else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    if value is not None and (not isinstance(value, list | tuple) or len(value) != 2):
+        raise ValueError("a size is a height and a width, as in 28, [28, 32] or 28x32")
+    return value
 
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Size = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=1024)], Annotated[int, Field(ge=1, le=1024)]], BeforeValidator(_pair)
-]
+Side = Annotated[int, Field(ge=1, le=1024)]
+Size = Annotated[tuple[Side, Side] | None, BeforeValidator(_pair)]
 
 
 class Section(BaseModel):
@@ -62,7 +69,7 @@ class Data(Section):
     """
 
     source: str = Field(min_length=1)
-    size: Size | None = None
+    size: Size = None
     validation: Fraction = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -78,10 +85,21 @@ class Prepare(Section):
 
 
 class Model(Options):
-    """A named architecture and its options, or a list of layers."""
+    """A named architecture and its options, or a list of layers (with a name of one's own and no options)."""
 
     name: str = "lenet5"
     layers: list[dict[str, Any]] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _layers_stand_alone(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("layers") is not None:
+            if value.get("name", "custom") in models.ARCHITECTURES:
+                raise ValueError(f"give the name of an architecture ({value['name']}) or layers, not both")
+            if options := set(value) - {"name", "layers"}:
+                raise ValueError(f"a model given by layers has no options, such as {min(options)}")
+            return {"name": "custom", **value}
+        return value
 
 
 class Loss(Options):
@@ -165,7 +183,7 @@ class Experiment(Section):
     def build_model(self, input_shape: Sequence[int], classes: int) -> models.Model:
         """The model for images of `input_shape` (H, W, C). Raises ModelError where it does not fit."""
         if self.model.layers is not None:
-            return models.custom(self.model.layers, tuple(input_shape), classes)
+            return models.custom(self.model.layers, tuple(input_shape), classes, self.model.name)
         return models.build(self.model.name, tuple(input_shape), classes, self.model.options)
 
     def build_loss(self) -> losses.Loss:
@@ -235,7 +253,8 @@ def _explain(error: ValidationError, origin: str) -> str:
         elif problem["type"] == "missing":
             lines.append(f"{where}: this is needed, and missing.")
         else:
-            lines.append(f"{where}: {problem['msg']}; received {problem['input']!r}.")
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {message}; received {problem['input']!r}.")
     return f"{origin}: " + "\n".join(lines)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from firstlight.losses import Loss
 from firstlight.randomness import generator
 from firstlight.study.environment import environment
 from firstlight.study.experiment import Experiment
-from firstlight.study.setup import Setup, set_up
+from firstlight.study.setup import Setup, must_be_the_same, recall, set_up
 from firstlight.training import Checkpoint, Course, Outcome, Watcher
 from firstlight.types import Array, Dataset, Images, Json, Predictions
 from firstlight.weights import to_bytes
@@ -31,51 +30,84 @@ MISTAKES_SHOWN = 24
 def start(setup: Setup, out: Path, watcher: Watcher) -> runs.RunFolder:
     """Train and measure in a new folder `out`. Raises RunError where it exists or cannot be written."""
     if out.exists():
-        raise RunError(
-            f"{out} exists already. Choose another folder with --out, remove it, or go on with it: "
-            f"firstlight resume {out}"
-        )
+        raise _in_the_way(out)
     session, compile_seconds = _warm_session(setup, watcher)
-    with _keeping_what_was_learnt(out):
+    try:
         out.mkdir(parents=True)
-        _write_plan(setup, out)
-        return _train_and_measure(setup, session, out, watcher, compile_seconds)
+    except FileExistsError:
+        raise _in_the_way(out) from None
+    except OSError as error:
+        raise RunError(f"{out} cannot be made: {error.strerror}.") from None
+    try:
+        with runs.claimed(out):
+            _write_plan(setup, out)
+            return _train_and_measure(setup, session, out, watcher, compile_seconds)
+    except (OSError, FirstlightError) as error:
+        if training.newest(out / runs.CHECKPOINTS)[0] is not None:
+            raise _stopped(out, error) from None
+        shutil.rmtree(out, ignore_errors=True)  # nothing was learnt, and the folder would be in the way
+        if isinstance(error, OSError):
+            raise RunError(f"{out} cannot be written: {error.strerror}. Nothing was kept.") from None
+        raise type(error)(f"{error} Nothing was kept.") from None
 
 
 def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> runs.RunFolder:
     """Go on with a run that was interrupted or cut off, from its newest sound checkpoint.
 
-    Raises RunError where there is nothing to go on with, or where the data are no longer the same.
+    Raises RunError where there is nothing to go on with, or where the images are no longer the same.
     """
     folder = runs.RunFolder.open(out)
     if folder.finished and folder.result["status"] != "interrupted":
         raise RunError(f"{out} is complete ({folder.result['status']}): there is nothing to resume.")
-    setup = set_up(Experiment.of(folder.experiment, str(out / runs.EXPERIMENT)), dataset)
-    record, now = folder.data, setup.data_record()
-    if record["files"] != now["files"] or record["splits"] != now["splits"]:
-        raise RunError(f"{out} cannot go on: the images of {record['source']} are no longer the same.")
+    experiment = Experiment.of(folder.experiment, str(out / runs.EXPERIMENT))
+    setup = set_up(experiment, *recall(folder, dataset))
+    must_be_the_same(folder, setup.splits)
+    for warning in setup.warnings():
+        watcher.note(f"Note: {warning}")
+    checkpoint = _checkpoint(out, setup, watcher)
     session, compile_seconds = _warm_session(setup, watcher)
-    (out / runs.RESULT).unlink(missing_ok=True)  # the run is in progress again
-    with _keeping_what_was_learnt(out):
-        checkpoint = training.newest(out / runs.CHECKPOINTS)
-        return _train_and_measure(setup, session, out, watcher, compile_seconds, checkpoint)
-
-
-@contextmanager
-def _keeping_what_was_learnt(out: Path) -> Iterator[None]:
-    """Where training fails, keep the run if it has a complete epoch, and leave nothing of it otherwise."""
     try:
-        yield
-    except (OSError, FirstlightError) as error:
-        trouble = f"{out} cannot be written: {error.strerror}." if isinstance(error, OSError) else str(error)
-        if training.newest(out / runs.CHECKPOINTS) is None:
-            shutil.rmtree(out, ignore_errors=True)
-            raise RunError(f"{trouble} Nothing was kept.") from None
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        with runs.claimed(out):
+            return _train_and_measure(setup, session, out, watcher, compile_seconds, checkpoint)
+    except OSError as error:
+        raise _stopped(out, error) from None
+
+
+def _in_the_way(out: Path) -> RunError:
+    go_on = f", or go on with it: firstlight resume {out}" if (out / runs.EXPERIMENT).is_file() else "."
+    return RunError(f"{out} exists already. Choose another folder with --out, remove it{go_on}")
+
+
+def _stopped(out: Path, error: Exception) -> RunError:
+    """The error for a run that stopped on the way and can go on."""
+    trouble = f"{out} cannot be written: {error.strerror}." if isinstance(error, OSError) else str(error)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return RunError(
+        f"{trouble} What was learnt up to the last complete epoch is kept. "
+        f"{'Free some space, then go on' if full else 'Go on'}: firstlight resume {out}"
+    )
+
+
+def _checkpoint(out: Path, setup: Setup, watcher: Watcher) -> Checkpoint | None:
+    """The newest sound checkpoint of a run. Raises RunError where all are damaged or it is another experiment's."""
+    checkpoint, damaged = training.newest(out / runs.CHECKPOINTS)
+    names = ", ".join(path.name for path in damaged)
+    if checkpoint is None and damaged:
         raise RunError(
-            f"{trouble} What was learnt up to the last complete epoch is kept. "
-            f"{'Free some space, then go on' if full else 'Go on'}: firstlight resume {out}"
-        ) from None
+            f"{out} cannot go on: its checkpoints are damaged ({names}). Start anew: "
+            f"firstlight run {out / runs.EXPERIMENT} --out ANOTHER"
+        )
+    if damaged:
+        watcher.note(f"Note: {names} is damaged; going on from an older checkpoint.")
+    if checkpoint is not None:
+        layout = setup.model.layout
+        state = setup.task.optimizer.state(layout.trainable)
+        shapes = {name: array.shape for name, array in checkpoint.optimizer.items()}
+        if len(checkpoint.vector) != layout.size or shapes != {name: array.shape for name, array in state.items()}:
+            raise RunError(
+                f"{out} cannot go on: its checkpoint is of another model or optimiser than {runs.EXPERIMENT} names now."
+            )
+    return checkpoint
 
 
 def _warm_session(setup: Setup, watcher: Watcher) -> tuple[Session, float]:
@@ -193,11 +225,13 @@ def _result(
     images = len(setup.train) * len(outcome.history)
     return {
         "status": outcome.status,
+        **({"stopped_because": outcome.because} if outcome.because else {}),
         "model": model.name,
         "epochs": {
             "asked": setup.experiment.training.epochs,
             "run": len(outcome.history),
             "best": outcome.best,
+            "weights": outcome.weights,
         },
         "parameters": {
             "total": model.parameters,

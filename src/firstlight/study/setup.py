@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from firstlight import data as data_
 from firstlight.data import Findings
 from firstlight.engines import Engine, Task, open_engine
-from firstlight.errors import ModelError
+from firstlight.errors import ExperimentError, ModelError, RunError
 from firstlight.models import Model
 from firstlight.prepare import Preparation
+from firstlight.runs import EXPERIMENT, RunFolder
 from firstlight.study.experiment import Experiment
 from firstlight.types import Dataset, Images, Json
+
+# Begins the source of images that were given as arrays, which no later process can load again.
+IN_MEMORY = "in memory: "
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +66,30 @@ class Setup:
             "source": section.source,
             "licence": self.dataset.licence,
             "homepage": self.dataset.homepage,
+            "location": str(Path(self.dataset.origin).expanduser().resolve()) if self._own_files else "",
             "shape": list(self.train.shape),
             "class_names": list(self.dataset.class_names),
             "files": [vars(file) for file in self.dataset.files],
             "verified": self.dataset.verified,
             "set_aside": dict(self.dataset.set_aside),
             "splits": {
-                name: {"images": len(images), "counts": images.counts.tolist(), "ids": images.ids.tolist()}
+                name: {
+                    "images": len(images),
+                    "counts": images.counts.tolist(),
+                    "sha256": images.digest,
+                    "ids": images.ids.tolist(),
+                }
                 for name, images in self.splits.items()
             },
             "how_split": self._how_split(),
             "checks": self.findings.to_json(),
             "warnings": self.warnings(),
         }
+
+    @property
+    def _own_files(self) -> bool:
+        """Whether the images are a user's own, read from a path."""
+        return bool(self.dataset.origin) and self.dataset.origin not in data_.SOURCES
 
     def model_record(self) -> Json:
         """What model.json says: all that predict needs beside the weights."""
@@ -98,17 +116,30 @@ class Setup:
         return " ".join(parts)
 
 
-def set_up(experiment: Experiment, dataset: Dataset | None = None, *, progress: bool = False) -> Setup:
-    """Load, split, check and prepare the images (unless a dataset is given), and build the model for them.
+def set_up(
+    experiment: Experiment,
+    dataset: Dataset | None = None,
+    splits: Mapping[str, Images] | None = None,
+    *,
+    progress: bool = False,
+) -> Setup:
+    """Load, split, check and prepare the images (those that are not given), and build the model for them.
 
     Raises DataError, ModelError or ExperimentError; nothing has been written by then.
     """
-    section = experiment.data
+    section, course = experiment.data, experiment.training
+    experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
     if dataset is None:
         dataset = data_.load(section.source, size=section.size, unverified=section.unverified, progress=progress)
-    splits = data_.split(
-        dataset, validation=section.validation, test=section.test, seed=experiment.seed, limit=section.limit
-    )
+    if splits is None:
+        splits = data_.split(
+            dataset, validation=section.validation, test=section.test, seed=experiment.seed, limit=section.limit
+        )
+    if "validation" not in splits and course.early_stopping is not None:
+        raise ExperimentError(
+            "training.early_stopping needs validation images to judge by, and data.validation is 0. "
+            "Set data.validation, or leave early_stopping out."
+        )
     findings = data_.check(splits, dataset.set_aside)
     preparation = Preparation.fit(splits["train"], **experiment.prepare.model_dump())
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
@@ -129,7 +160,52 @@ def _build_model(experiment: Experiment, images: Images) -> Model:
     try:
         return experiment.build_model(images.shape, len(images.class_names))
     except ModelError as error:
+        if "does not fit images" not in str(error):
+            raise
         raise ModelError(f"{error}\nImages are resized with --set data.size=28, or size = 28 under [data].") from None
+
+
+def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, dict[str, Images]]:
+    """The images of a run, loaded again (unless given) and split as they were then, by the ids that it recorded.
+
+    Raises RunError where an image is missing; whether the others are unchanged, `must_be_the_same` tells.
+    """
+    record = folder.data
+    experiment = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT))
+    if dataset is None:
+        if experiment.data.source.startswith(IN_MEMORY):
+            raise RunError(
+                f"The images of {folder.path} were given as arrays ({experiment.data.source}): give them again as data."
+            )
+        location = record.get("location", "")
+        source = location if location and not Path(experiment.data.source).exists() else experiment.data.source
+        dataset = data_.load(source, size=experiment.data.size, unverified=experiment.data.unverified)
+    places = {
+        sample: (split, i) for split, images in dataset.splits.items() for i, sample in enumerate(images.ids.tolist())
+    }
+    splits = {}
+    for name, split_record in record["splits"].items():
+        found = [places.get(sample) for sample in split_record["ids"]]
+        missing = [sample for sample, place in zip(split_record["ids"], found, strict=True) if place is None]
+        held = {place[0] for place in found if place is not None}
+        if missing or len(held) != 1:
+            raise RunError(
+                f"The images of {folder.path} are no longer the same: {record['source']} lacks "
+                f"{len(missing):,} of its {name} images, such as {', '.join(missing[:3])}."
+            )
+        index = np.array([place[1] for place in found if place is not None])
+        splits[name] = dataset.splits[held.pop()].take(index)
+    return dataset, splits
+
+
+def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:
+    """Raise RunError where prepared images are not, pixel for pixel, those that the run recorded."""
+    for name, images in prepared.items():
+        if images.digest != folder.data["splits"][name].get("sha256"):
+            raise RunError(
+                f"The {name} images of {folder.path} are no longer the same as when it was trained, or they are "
+                "prepared otherwise. Measure it on them as other images with --data, or train anew."
+            )
 
 
 def model_tables(model: Model) -> dict[str, Any]:

@@ -65,13 +65,17 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest(folder: Path) -> Checkpoint | None:
-    """The newest sound checkpoint below `folder`, or None."""
+def newest(folder: Path) -> tuple[Checkpoint | None, list[Path]]:
+    """The newest sound checkpoint below `folder`, or None, and the damaged ones that were passed over."""
+    damaged: list[Path] = []
     for candidate in sorted(folder.glob("epoch-*"), reverse=True):
+        if not (candidate / MANIFEST).exists():
+            continue  # cut off while it was written
         checkpoint = _read(candidate)
         if checkpoint is not None:
-            return checkpoint
-    return None
+            return checkpoint, damaged
+        damaged.append(candidate)
+    return None, damaged
 
 
 def _read(folder: Path) -> Checkpoint | None:

@@ -23,7 +23,7 @@ from firstlight.training.checkpoints import Checkpoint, Progress
 from firstlight.types import Array, Images
 
 Monitor = Literal["val_accuracy", "val_loss"]
-Status = Literal["finished", "stopped early", "interrupted"]
+Status = Literal["finished", "stopped early", "interrupted", "diverged"]
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
 
 
@@ -67,13 +67,20 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What training ends with: the chosen weights, the history, the epoch of the best weights, how it ended."""
+    """What training ends with.
+
+    vector   the chosen weights, those after epoch `weights` (0: after a part of the first)
+    best     the epoch of the best weights by validation; the last one where there is no validation
+    because  why it stopped, where it diverged
+    """
 
     vector: Array
     history: list[dict[str, float]]
     best: int
+    weights: int
     status: Status
     seconds: float
+    because: str = ""
 
 
 class InterruptedTrainingError(Exception):
@@ -100,13 +107,15 @@ def train(
 ) -> Outcome:
     """Train until the last epoch, until nothing gets better, or until Ctrl-C; return what was learnt.
 
-    `save` is called after every epoch; `start` is where to go on. Raises TrainingError where the loss is not finite.
+    `save` is called after every epoch; `start` is where to go on. Where the loss is no longer finite, what the epochs
+    before have learnt is returned; raises TrainingError where there is none.
     """
     now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
     session.restore(now.vector, now.optimizer)
     watcher.started(course.epochs, len(train_images), now.progress.epoch)
     count = steps(len(train_images), course.batch_size)
     status: Status = "finished"
+    because = ""
     try:
         with _interruptible() as check:
 
@@ -129,15 +138,22 @@ def train(
                 row["seconds"] = time.perf_counter() - began
                 now = _advance(now, row, vector, session.state(), course.monitor)
                 save(now)
-                watcher.epoch_done(row, now.progress.best == now.progress.epoch)
+                watcher.epoch_done(row, validation is not None and now.progress.best == now.progress.epoch)
                 check()
     except InterruptedTrainingError:
         status = "interrupted"
-    if status == "interrupted" and not now.progress.history:
-        vector = session.vector()  # not one whole epoch, but all that was learnt
+    except TrainingError as error:
+        if not now.progress.history:
+            raise
+        status, because = "diverged", str(error)
+    done = now.progress
+    if not done.history:
+        vector, weights = session.vector(), 0  # not one whole epoch, but all that was learnt
+    elif course.restore_best:
+        vector, weights = now.best, done.best
     else:
-        vector = now.best if course.restore_best else now.vector
-    return Outcome(vector, now.progress.history, now.progress.best, status, now.progress.seconds)
+        vector, weights = now.vector, done.epoch
+    return Outcome(vector, done.history, done.best, weights, status, done.seconds, because)
 
 
 def _advance(
