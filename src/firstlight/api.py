@@ -196,7 +196,9 @@ def fit(
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
             raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
         study.put(tables, key, value)
-    setup = study.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
+    console = console or Console()
+    loaded = data if isinstance(data, Dataset) else None
+    setup = study.set_up(Experiment.of(tables, "fit"), loaded, progress=console.is_terminal)
     if isinstance(model, Model):
         study.must_fit(model, setup.train)
     return _start(setup, out, console)
@@ -213,7 +215,8 @@ def run(
         experiment = Experiment.of(study.read(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
-    return _start(study.set_up(experiment), out, console)
+    console = console or Console()
+    return _start(study.set_up(experiment, progress=console.is_terminal), out, console)
 
 
 def resume(path: str | Path, *, data: Dataset | None = None, console: Console | None = None) -> Run:
@@ -227,8 +230,8 @@ def open_run(path: str | Path) -> Run:
     return Run(path)
 
 
-def _start(setup: study.Setup, out: str | Path | None, console: Console | None) -> Run:
-    with Display(console or Console()) as watcher:
+def _start(setup: study.Setup, out: str | Path | None, console: Console) -> Run:
+    with Display(console) as watcher:
         for warning in setup.warnings():
             watcher.note(f"Note: {warning}")
         folder = study.start(setup, _free_folder(setup) if out is None else Path(out), watcher)

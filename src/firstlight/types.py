@@ -80,9 +80,10 @@ class Images:
     @property
     def digest(self) -> str:
         """A SHA-256 of ids, labels and pixels: equal for the same images in the same order."""
-        return hashlib.sha256(
-            "\n".join(self.ids.tolist()).encode() + self.labels.tobytes() + np.ascontiguousarray(self.pixels).tobytes()
-        ).hexdigest()
+        digest = hashlib.sha256("\n".join(self.ids.tolist()).encode())
+        digest.update(np.ascontiguousarray(self.labels).data)
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return digest.hexdigest()
 
     def take(self, index: Array) -> Images:
         """The images at `index`, an integer or boolean array, in that order."""

@@ -72,6 +72,7 @@ def test_evaluate_gives_the_recorded_numbers(firstlight: Call, run: Path) -> Non
     answer = firstlight("evaluate", run, "--split", "train")
     assert "200 images" in answer.out
     assert "precision" in answer.out
+    assert "calibration error" in answer.out
 
 
 def test_predict_names_classes(firstlight: Call, run: Path, digits: Dataset, tmp_path: Path) -> None:

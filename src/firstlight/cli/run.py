@@ -193,8 +193,10 @@ def _print_evaluation(measured: Evaluation, title: str) -> None:
         f"{title}: accuracy {measured.accuracy:.4f} (95 % between {low:.4f} and {high:.4f}, "
         f"{measured.images:,} images), loss {measured.loss:.4f}"
     )
-    table = Table("class", "accuracy", "precision", "recall", "F1", "images", box=None, header_style="bold")
+    top = ", ".join(f"top-{k} {share:.4f}" for k, share in measured.top_k.items() if k > 1)
+    typer.echo(f"{top}{', ' if top else ''}calibration error {measured.calibration_error:.4f}")
+    table = Table("class", "precision", "recall", "F1", "images", box=None, header_style="bold")
     for score in measured.classes:
-        numbers = (score.recall, score.precision, score.recall, score.f1)
+        numbers = (score.precision, score.recall, score.f1)
         table.add_row(escape(score.name), *("–" if n is None else f"{n:.3f}" for n in numbers), f"{score.support:,}")
     Console().print(table)

@@ -1,8 +1,9 @@
 """Experiments: the file, its setting up, and the run."""
 
 from firstlight.study.experiment import Experiment, parse_setting, put, read
+from firstlight.study.recall import IN_MEMORY, must_be_the_same, recall
 from firstlight.study.run import measure, resume, start
-from firstlight.study.setup import IN_MEMORY, Setup, model_tables, must_be_the_same, must_fit, recall, set_up
+from firstlight.study.setup import Setup, model_tables, must_fit, set_up
 
 __all__ = [
     "IN_MEMORY",

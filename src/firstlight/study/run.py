@@ -18,7 +18,8 @@ from firstlight.losses import Loss
 from firstlight.randomness import generator
 from firstlight.study.environment import environment
 from firstlight.study.experiment import Experiment
-from firstlight.study.setup import Setup, must_be_the_same, recall, set_up
+from firstlight.study.recall import must_be_the_same, recall
+from firstlight.study.setup import Setup, set_up
 from firstlight.training import Checkpoint, Course, Outcome, Watcher
 from firstlight.types import Array, Dataset, Images, Json, Predictions
 from firstlight.weights import to_bytes
@@ -158,7 +159,12 @@ def _train_and_measure(
     write_bytes(out / runs.WEIGHTS, to_bytes(setup.model.layout.named(outcome.vector)))
     runs.write_predictions(out, predictions)
     runs.write_samples(out, _samples(setup, predictions["test"]))
-    seconds = {"compile": compile_seconds, "train": outcome.seconds, "evaluate": evaluate_seconds}
+    seconds = {
+        "data": setup.seconds,
+        "compile": compile_seconds,
+        "train": outcome.seconds,
+        "evaluate": evaluate_seconds,
+    }
     seconds["total"] = sum(seconds.values())
     runs.write_record(out, runs.RESULT, _result(setup, outcome, measured, seconds))
     return runs.RunFolder.open(out)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from firstlight import data as data_
 from firstlight.data import Findings
 from firstlight.engines import Engine, Task, open_engine
-from firstlight.errors import ExperimentError, ModelError, RunError
+from firstlight.errors import ExperimentError, ModelError
 from firstlight.models import Model
 from firstlight.prepare import Preparation
-from firstlight.runs import EXPERIMENT, RunFolder
 from firstlight.study.experiment import Experiment
 from firstlight.types import Dataset, Images, Json
-
-# Begins the source of images that were given as arrays, which no later process can load again.
-IN_MEMORY = "in memory: "
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +24,7 @@ class Setup:
 
     splits    the prepared images: train, test, and validation unless none was asked for
     findings  what the checks of the data found
+    seconds   that loading, splitting, checking and preparing took
     """
 
     experiment: Experiment
@@ -37,6 +33,7 @@ class Setup:
     findings: Findings
     task: Task
     engine: Engine
+    seconds: float
 
     @property
     def model(self) -> Model:
@@ -127,6 +124,7 @@ def set_up(
 
     Raises DataError, ModelError or ExperimentError; nothing has been written by then.
     """
+    began = time.perf_counter()
     section, course = experiment.data, experiment.training
     experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
     if dataset is None:
@@ -153,7 +151,8 @@ def set_up(
         seed=experiment.seed,
     )
     task.trained_layers()  # head, labels and loss must fit before the first step
-    return Setup(experiment, dataset, prepared, findings, task, open_engine(experiment.engine, experiment.kernels))
+    engine = open_engine(experiment.engine, experiment.kernels)
+    return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began)
 
 
 def _build_model(experiment: Experiment, images: Images) -> Model:
@@ -163,49 +162,6 @@ def _build_model(experiment: Experiment, images: Images) -> Model:
         if "does not fit images" not in str(error):
             raise
         raise ModelError(f"{error}\nImages are resized with --set data.size=28, or size = 28 under [data].") from None
-
-
-def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, dict[str, Images]]:
-    """The images of a run, loaded again (unless given) and split as they were then, by the ids that it recorded.
-
-    Raises RunError where an image is missing; whether the others are unchanged, `must_be_the_same` tells.
-    """
-    record = folder.data
-    experiment = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT))
-    if dataset is None:
-        if experiment.data.source.startswith(IN_MEMORY):
-            raise RunError(
-                f"The images of {folder.path} were given as arrays ({experiment.data.source}): give them again as data."
-            )
-        location = record.get("location", "")
-        source = location if location and not Path(experiment.data.source).exists() else experiment.data.source
-        dataset = data_.load(source, size=experiment.data.size, unverified=experiment.data.unverified)
-    places = {
-        sample: (split, i) for split, images in dataset.splits.items() for i, sample in enumerate(images.ids.tolist())
-    }
-    splits = {}
-    for name, split_record in record["splits"].items():
-        found = [places.get(sample) for sample in split_record["ids"]]
-        missing = [sample for sample, place in zip(split_record["ids"], found, strict=True) if place is None]
-        held = {place[0] for place in found if place is not None}
-        if missing or len(held) != 1:
-            raise RunError(
-                f"The images of {folder.path} are no longer the same: {record['source']} lacks "
-                f"{len(missing):,} of its {name} images, such as {', '.join(missing[:3])}."
-            )
-        index = np.array([place[1] for place in found if place is not None])
-        splits[name] = dataset.splits[held.pop()].take(index)
-    return dataset, splits
-
-
-def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:
-    """Raise RunError where prepared images are not, pixel for pixel, those that the run recorded."""
-    for name, images in prepared.items():
-        if images.digest != folder.data["splits"][name].get("sha256"):
-            raise RunError(
-                f"The {name} images of {folder.path} are no longer the same as when it was trained, or they are "
-                "prepared otherwise. Measure it on them as other images with --data, or train anew."
-            )
 
 
 def model_tables(model: Model) -> dict[str, Any]:

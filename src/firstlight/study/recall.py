@@ -1,0 +1,63 @@
+"""The images of a run, found again: the same ids in the same splits, proved by hash.
+
+Drawing a split anew would not do: one file more in a folder, and images that were trained on are in the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from firstlight import data as data_
+from firstlight.errors import RunError
+from firstlight.runs import EXPERIMENT, RunFolder
+from firstlight.study.experiment import Experiment
+from firstlight.types import Dataset, Images
+
+# Begins the source of images that were given as arrays, which no later process can load again.
+IN_MEMORY = "in memory: "
+
+
+def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, dict[str, Images]]:
+    """The images of a run, loaded again (unless given) and split as they were then, by the ids that it recorded.
+
+    Raises RunError where an image is missing; whether the others are unchanged, `must_be_the_same` tells.
+    """
+    record = folder.data
+    experiment = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT))
+    if dataset is None:
+        if experiment.data.source.startswith(IN_MEMORY):
+            raise RunError(
+                f"The images of {folder.path} were given as arrays ({experiment.data.source}): give them again as data."
+            )
+        location = record.get("location", "")
+        source = location if location and Path(location).exists() else experiment.data.source
+        dataset = data_.load(source, size=experiment.data.size, unverified=experiment.data.unverified)
+    places = {
+        sample: (split, i) for split, images in dataset.splits.items() for i, sample in enumerate(images.ids.tolist())
+    }
+    splits = {}
+    for name, split_record in record["splits"].items():
+        found = [places.get(sample) for sample in split_record["ids"]]
+        missing = [sample for sample, place in zip(split_record["ids"], found, strict=True) if place is None]
+        held = {place[0] for place in found if place is not None}
+        if missing or len(held) != 1:
+            raise RunError(
+                f"The images of {folder.path} are no longer the same: {record['source']} lacks "
+                f"{len(missing):,} of its {name} images, such as {', '.join(missing[:3])}."
+            )
+        index = np.array([place[1] for place in found if place is not None])
+        splits[name] = dataset.splits[held.pop()].take(index)
+    return dataset, splits
+
+
+def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:
+    """Raise RunError where prepared images are not, pixel for pixel, those that the run recorded."""
+    for name, images in prepared.items():
+        if images.digest != folder.data["splits"][name].get("sha256"):
+            raise RunError(
+                f"The {name} images of {folder.path} are no longer the same as when it was trained, or they are "
+                "prepared otherwise. Measure it on them as other images with --data, or train anew."
+            )
