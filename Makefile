@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test lint check format clean
 
 demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and write a report
 	$(BIN)/firstlight demo
@@ -10,12 +10,13 @@ demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and wri
 test: $(VENV)/test.stamp  ## the whole suite
 	$(BIN)/pytest -n 2 --dist worksteal
 
-check: $(VENV)/test.stamp  ## formatting, lint, types, import contracts, tests
+lint: $(VENV)/test.stamp  ## formatting, ruff, types, import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal
+
+check: lint test  ## everything that a change must pass
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff format
