@@ -75,7 +75,20 @@ def test_options_change_the_layers(option: str, value: Any, expected: str) -> No
 
 def test_units_change_the_net() -> None:
     assert build("mlp-128", (8, 8, 1), 10, {"units": [7, 5]}).parameters == 65 * 7 + 8 * 5 + 6 * 10
-    assert build("fashion-cnn", (28, 28, 1), 10, {"batch_norm": True, "dropout": 0.2, "l2": 1e-4}).parameters > 0
+
+
+def test_regularisers_stand_where_they_should() -> None:
+    model = build("fashion-cnn", (28, 28, 1), 10, {"batch_norm": True, "dropout": 0.2, "l1": 1e-5, "l2": 1e-4})
+    assert [row.type for row in model.summary()] == [
+        *("Conv2D", "BatchNorm", "ReLU", "MaxPool2D") * 2,
+        "Flatten",
+        *("Dense", "BatchNorm", "ReLU", "Dropout") * 2,
+        "Dense",
+    ]
+    assert model.parameters == 222_086 + 4 * (32 + 32 + 128 + 84)
+    kernels = [entry.parameter for entry in model.layout.entries if entry.path[-1] == "W"]
+    assert {(kernel.l1, kernel.l2) for kernel in kernels} == {(1e-5, 1e-4)}
+    assert len(kernels) == 5
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firstlight.errors import DataError
-from firstlight.types import Images, Predictions
+from firstlight.types import Dataset, Images, Predictions
 
 
 def images(**changes: Any) -> Images:
@@ -58,6 +58,14 @@ def test_the_digest_tells_any_change() -> None:
     pixels[1, 1, 1, 0] += 1
     changed = [images(pixels=pixels), images(labels=np.array([1, 1, 0])), images(ids=np.array(["a", "b", "d"]))]
     assert len({same, images().take(np.array([1, 0, 2])).digest, *(one.digest for one in changed)}) == 5
+
+
+def test_an_id_names_one_sample() -> None:
+    twice = images(ids=np.array(["a", "b", "a"]))
+    with pytest.raises(DataError, match="'a' names more than one sample"):
+        Dataset("mine", {"train": twice})
+    with pytest.raises(DataError, match="names more than one sample"):
+        Dataset("mine", {"train": images(), "test": images()})
 
 
 def test_predictions_that_do_not_fit_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from firstlight.models import Model
 from firstlight.prepare import Preparation
 from firstlight.runs import RunFolder
 from firstlight.study import Experiment
+from firstlight.study.recall import IN_MEMORY
 from firstlight.types import Array, Dataset, Images, Json, Predictions
 from firstlight.weights import from_bytes
 
@@ -96,12 +98,10 @@ class Run:
         split  "test" unless another is asked for; of other images that come in no splits, all are taken
         Raises DataError where the classes differ, RunError where the run's own images are no longer the same.
         """
-        if data is None or (not isinstance(data, Dataset) and str(data) == self.experiment.data.source):
-            return self._evaluate_own(None, split or "test")
+        if data is None or study.is_own(self.folder, data):
+            return self._evaluate_own(data if isinstance(data, Dataset) else None, split or "test")
         if not isinstance(data, Dataset):
-            data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
-        elif data.origin == self.experiment.data.source or study.IN_MEMORY + data.name == self.experiment.data.source:
-            return self._evaluate_own(data, split or "test")
+            data = data_.load(data, size=self.task.preparation.size, unverified=unverified, progress=_at_terminal())
         if data.class_names != self.class_names:
             raise DataError(
                 f"The run's classes are {', '.join(self.class_names)}; "
@@ -152,7 +152,7 @@ def load(source: str | Path, *, size: int | tuple[int, int] | None = None, unver
     unverified  read files of a named set whose checksum is not the published one
     Raises DataError.
     """
-    return data_.load(source, size=size, unverified=unverified)
+    return data_.load(source, size=size, unverified=unverified, progress=_at_terminal())
 
 
 def fit(
@@ -192,13 +192,14 @@ def fit(
         "schedule": _table(schedule, schedules.SCHEDULES),
         "training": {"epochs": epochs, "batch_size": batch_size},
     }
+    study.must_be_free(out)
     for key, value in (settings or {}).items():
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
             raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
         study.put(tables, key, value)
     console = console or Console()
     loaded = data if isinstance(data, Dataset) else None
-    setup = study.set_up(Experiment.of(tables, "fit"), loaded, progress=console.is_terminal)
+    setup = study.set_up(Experiment.of(tables, "fit"), loaded, progress=_at_terminal())
     if isinstance(model, Model):
         study.must_fit(model, setup.train)
     return _start(setup, out, console)
@@ -215,8 +216,9 @@ def run(
         experiment = Experiment.of(study.read(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
+    study.must_be_free(out)
     console = console or Console()
-    return _start(study.set_up(experiment, progress=console.is_terminal), out, console)
+    return _start(study.set_up(experiment, progress=_at_terminal()), out, console)
 
 
 def resume(path: str | Path, *, data: Dataset | None = None, console: Console | None = None) -> Run:
@@ -228,6 +230,11 @@ def resume(path: str | Path, *, data: Dataset | None = None, console: Console | 
 def open_run(path: str | Path) -> Run:
     """Return the run whose folder is at `path`. Raises RunError where there is none."""
     return Run(path)
+
+
+def _at_terminal() -> bool:
+    """Whether anybody would see a progress bar."""
+    return sys.stderr.isatty()
 
 
 def _start(setup: study.Setup, out: str | Path | None, console: Console) -> Run:
@@ -251,7 +258,7 @@ def _free_folder(setup: study.Setup) -> Path:
 def _data_table(data: Dataset | str | Path) -> dict[str, Any]:
     """The `[data]` table that loads the same images again."""
     if isinstance(data, Dataset):
-        source = data.origin or study.IN_MEMORY + data.name
+        source = data.origin or IN_MEMORY + data.name
         return {"source": source, "size": data.shape[:2], "unverified": not data.verified}
     return {"source": str(data)}
 

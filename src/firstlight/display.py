@@ -70,4 +70,8 @@ class Display:
         line = f"epoch {row['epoch']:.0f}/{self.epochs}  {'  '.join(shown)}  {row['seconds']:.1f} s"
         self.console.print(line + ("  *" if best else ""), highlight=False, soft_wrap=True)
         self.done += 1
+        if self.bar is not None:
+            rate = self.images / max(time.perf_counter() - self.began, 1e-9)
+            epoch = min(self.done + 1, self.epochs)
+            self.bar.update(self.task, completed=self.done * self.images, epoch=epoch, loss=row["loss"], rate=rate)
         self.began = time.perf_counter()

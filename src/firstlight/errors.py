@@ -18,6 +18,10 @@ class DataError(FirstlightError):
     """Images, labels or their files are missing, unreadable, altered or contradictory."""
 
 
+class SizesDifferError(DataError):
+    """Images of one set have different sizes, and no common one was asked for."""
+
+
 class ModelError(FirstlightError):
     """A model is unknown, malformed, or does not fit the images, the labels or the loss."""
 

@@ -141,8 +141,8 @@ class BinaryCrossEntropy(Loss):
     def probabilities(self, y: Array) -> Array:
         if len(y) == 1:
             return _rows(np.exp(_log_sigmoid(np.concatenate((-y, y)))))
-        # σₖ / Σ σⱼ, in logarithms: it stays right where all σ are too small for a float.
-        return _rows(_softmax(_log_sigmoid(y)))
+        # Given that exactly one of the classes is true: P(k) ∝ σₖ Πⱼ≠ₖ (1 − σⱼ) ∝ σₖ / (1 − σₖ) = exp yₖ.
+        return _rows(_softmax(y))
 
     def predicted(self, y: Array) -> Array:
         return (y[0] > 0).astype(np.int64) if len(y) == 1 else super().predicted(y)

@@ -18,9 +18,9 @@ Every file is written whole or not at all, and nothing is ever unpickled.
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
+import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +35,9 @@ import numpy as np
 from firstlight.errors import RunError
 from firstlight.files import write_bytes, write_json, write_text
 from firstlight.types import Array, Images, Json, Predictions
+
+if sys.platform != "win32":
+    import fcntl
 
 FORMAT = 1
 
@@ -185,12 +188,13 @@ class RunFolder:
 def claimed(run: Path) -> Iterator[None]:
     """Hold a run folder for writing. Raises RunError where another process holds it.
 
-    The system lets go of the lock when the process ends, however it ends.
+    The system lets go of the lock when the process ends, however it ends. Windows has none of this kind.
     """
     with (run / LOCK).open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
         yield
 

@@ -6,6 +6,7 @@ Shapes are written in the order of the array's axes: N images, H rows, W columns
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,6 +141,11 @@ class Dataset:
                     f"{self.name}: the splits differ in the shape of an image: train {train.shape}, "
                     f"{name} {images.shape}."
                 )
+
+        ids = [sample for images in self.splits.values() for sample in images.ids.tolist()]
+        if len(set(ids)) < len(ids):
+            twice = next(sample for sample, count in Counter(ids).items() if count > 1)
+            raise DataError(f"{self.name}: the id {twice!r} names more than one sample; ids must be unique.")
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -201,7 +201,11 @@ def test_a_users_own_images(firstlight: Call, tmp_path: Path, monkeypatch: pytes
     out = tmp_path / "runs" / "softmax-regression-mine"
     assert firstlight("evaluate", out, "--json").json()["accuracy"] == 1
     assert "mine/light/3.png: light" in firstlight("predict", out, "mine/light/3.png").out
-    assert firstlight("evaluate", out, "--data", tmp_path / "mine").code == 0
+    own = firstlight("evaluate", out, "--json").json()
+    assert own["images"] == 8
+    for spelling in ("mine", "mine/", "./mine", tmp_path / "mine"):
+        assert firstlight("evaluate", out, "--data", spelling, "--json").json() == own, "its own test images, not all"
+    assert firstlight("evaluate", out, "--data", "mine", "--split", "train", "--json").json()["images"] == 28
 
 
 def test_options_replace_what_the_file_says_of_another_model(firstlight: Call, tmp_path: Path) -> None:
@@ -307,4 +311,31 @@ def test_a_closed_pipe_is_no_error() -> None:
     command = [sys.executable, "-m", "firstlight", "summary", "vgg16"]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_the_options_of_the_file_stay_with_the_optimiser_it_means(firstlight: Call, tmp_path: Path) -> None:
+    file = tmp_path / "e.toml"
+    file.write_text('training.epochs = 1\ndata = { source = "digits", limit = 50 }\noptimizer = { lr = 0.02 }\n')
+    options = ("--model", "softmax-regression", "--optimizer", "adam", "--out", tmp_path / "a")
+    assert firstlight("run", file, *options).code == 0
+    assert "lr = 0.02" in (tmp_path / "a" / "experiment.toml").read_text()
+
+
+def test_photographs_of_many_sizes_are_checked(firstlight: Call, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for i in range(6):
+        path = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)).save(path)
+    assert firstlight("data", "check", tmp_path / "photos").code == 0
+    (tmp_path / "photos" / "a" / "broken.png").write_bytes(b"\x89PNG no more")
+    (tmp_path / "photos" / "b" / "copy.png").write_bytes((tmp_path / "photos" / "a" / "0.png").read_bytes())
+    answer = firstlight("data", "check", tmp_path / "photos")
+    assert answer.code == 1
+    assert "broken.png" in answer.out
+    assert "copy.png" in answer.out
+    assert "64×64" in answer.err
+    refused = firstlight("run", "--data", tmp_path / "photos", "--model", "softmax-regression")
+    assert refused.code == 2
+    assert "data.size=64" in refused.err

@@ -133,7 +133,9 @@ def test_sizes_that_differ(tmp_path):
     class_folders(tmp_path, ["b"], shape=(9, 6, 3))
     with pytest.raises(DataError) as error:
         load(tmp_path)
-    assert "the images differ in size (height × width): 6×6 (3), 9×6 (2). Set data.size" in str(error.value)
+    assert "the images differ in size (height × width): 6×6 (3), 9×6 (2). Say what all are resized to" in str(
+        error.value
+    )
     assert load(tmp_path, size=(4, 5)).shape == (4, 5, 3)
 
 

@@ -62,8 +62,9 @@ def test_published_splits_stay():
     parts = split(dataset([50, 50], test=test), validation=0.1, test=0.9)
     assert parts["test"] is test
     assert (len(parts["validation"]), len(parts["train"])) == (10, 90)
-    parts = split(dataset([50, 50], test=test, validation=test), validation=0.9, test=0.9)
-    assert parts["validation"] is test
+    other = images([0, 1, 1], ("class0", "class1"), ids=["validation/0", "validation/1", "validation/2"])
+    parts = split(dataset([50, 50], test=test, validation=other), validation=0.9, test=0.9)
+    assert parts["validation"] is other
     assert len(parts["train"]) == 100
 
 

@@ -92,7 +92,7 @@ def test_a_clean_run_has_notes_but_no_warnings(make_run: MakeRun) -> None:
     assert {text.tone for text in texts} == {"note"}
     said = " ".join(text.text for text in texts)
     assert "Selection was by validation: the weights are those of epoch 3, the best by validation loss." in said
-    assert "The test images were read once, after that choice." in said
+    assert "The test images were measured once, after that choice." in said
     assert "Training stopped early, after 4 epochs of 10" in said
 
 
@@ -145,7 +145,9 @@ def test_without_validation_the_last_epoch_is_measured_and_none_is_best(make_run
     run = make_run(validation=False)
     document = sections.document(read(run))
     said = " ".join(text.text for text in section(document, "notes") if isinstance(text, Text))
-    assert "Measured were the weights of the last epoch (4). The test images were read once, after training." in said
+    assert (
+        "Measured were the weights of the last epoch (4). The test images were measured once, after training." in said
+    )
     shown = Page(report.render(run)).text
     shown = shown[: shown.rindex("How to reproduce it")]  # there the experiment file says what it says
     assert "Weights kept last epoch" in shown

@@ -275,6 +275,34 @@ def test_an_experiment_changed_since_is_not_resumed(tmp_path: Path, run: RunFold
         study.resume(copy, QUIET)
 
 
+@pytest.mark.parametrize("changes", [{"penalty__l2": 1e-4}, {"data__validation": 0.0}])
+def test_numbers_beyond_all_bounds_leave_no_folder(tmp_path: Path, changes: dict[str, Any]) -> None:
+    settings = {"optimizer__name": "sgd", "optimizer__lr": 1e38, "training__batch_size": 500, "training__epochs": 1}
+    with pytest.raises(TrainingError, match=r"beyond all numbers|became"):
+        do(tmp_path / "a", **(settings | changes))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_resumed_run_is_in_progress_until_its_own_result_is_there(tmp_path: Path, run: RunFolder) -> None:
+    copy = tmp_path / "a"
+    shutil.copytree(run.path, copy)
+    result = json.loads((copy / runs.RESULT).read_text()) | {"status": "interrupted"}
+    (copy / runs.RESULT).write_text(json.dumps(result))
+    experiment_file = copy / runs.EXPERIMENT
+    experiment_file.write_text(experiment_file.read_text().replace("epochs = 3", "epochs = 4"))
+    seen: list[bool] = []
+
+    class Look(Display):
+        def started(self, epochs: int, images: int, done: int) -> None:
+            seen.append(RunFolder.open(copy).finished)
+
+    resumed = study.resume(copy, Look(Console(quiet=True)))
+    assert seen == [False]
+    assert resumed.result["epochs"]["run"] == 4
+    assert resumed.result["measured_before"] is True, "the test images were measured when it was interrupted"
+    assert "measured_before" not in run.result
+
+
 def test_early_stopping_needs_something_to_judge_by() -> None:
     with pytest.raises(ExperimentError, match=r"training\.early_stopping needs validation"):
         study.set_up(experiment(data__validation=0.0, training__early_stopping=2))
@@ -312,7 +340,9 @@ def test_no_validation_split_means_no_validation_columns(tmp_path: Path) -> None
 
 def test_leaks_are_warned_of(few_digits: Dataset) -> None:
     train = few_digits.splits["train"]
-    leaky = Dataset("leaky", {"train": train, "test": train.take(np.arange(7))})
+    copies = train.take(np.arange(7))
+    again = Images(copies.pixels, copies.labels, np.char.add("again/", copies.ids), copies.class_names)
+    leaky = Dataset("leaky", {"train": train, "test": again})
     setup: Setup = study.set_up(experiment(data__limit=None), leaky)
     assert any("7" in warning and "leak" in warning for warning in setup.warnings())
     assert len(setup.findings.leaks) >= 7

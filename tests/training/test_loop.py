@@ -110,10 +110,30 @@ def test_early_stopping_waits_as_long_as_asked() -> None:
     assert (outcome.status, len(outcome.history), outcome.best) == ("stopped early", 4, 2)
 
 
-@pytest.mark.parametrize(("monitor", "best"), [("val_accuracy", 2), ("val_loss", 2)])
+@pytest.mark.parametrize(("monitor", "best"), [("val_accuracy", 2), ("val_loss", 1)])
 def test_each_monitor_judges_by_its_own_column(monitor: str, best: int) -> None:
-    outcome, *_ = go(Scripted([1, 3, 2]), monitor=monitor)
+    """The second epoch gets more right, and is so sure of its mistakes that its loss is worse."""
+
+    class Sure(Scripted):
+        def outputs(self, images: Images) -> Array:
+            return super().outputs(images) * (0.1 if self.weight[0] == 1 else 30)
+
+    outcome, *_ = go(Sure([2, 3]), monitor=monitor)
     assert outcome.best == best
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_not_kept() -> None:
+    session = Scripted([1, 1])
+
+    def spoil(epoch: int) -> None:
+        if epoch == 1:
+            session.weight[:] = np.nan
+
+    session.after = spoil
+    outcome, saved, _ = go(session, validation=None)
+    assert (outcome.status, outcome.weights, outcome.vector[0]) == ("diverged", 1, 1)
+    assert "beyond all numbers in epoch 2" in outcome.because
+    assert len(saved) == 1
 
 
 def test_going_on_from_any_checkpoint_ends_the_same() -> None:
@@ -165,5 +185,5 @@ def test_a_second_ctrl_c_stops_at_once() -> None:
 def test_a_validation_loss_that_is_not_finite_stops_training() -> None:
     session = Scripted([1, 1])
     session.outputs = lambda images: np.full((4, 2), np.nan, np.float32)  # type: ignore[method-assign]
-    with pytest.raises(TrainingError, match="validation loss became nan after epoch 1"):
+    with pytest.raises(TrainingError, match="loss became nan after epoch 1"):
         go(session)

@@ -43,11 +43,11 @@ def root(
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """See the help text of the app; this gives the program its options."""
+    """Options of the program itself; the app holds its help text."""
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is one message and exit code 2; Ctrl-C is exit code 130."""
+    """Run the command line. A user's mistake is one message and exit code 2; Typer makes Ctrl-C exit code 130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks × or – is no reason to fail
@@ -56,12 +56,6 @@ def main() -> None:
     except FirstlightError as error:
         print(f"firstlight: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("firstlight: stopped.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; say nothing more
-        sys.exit(141)
     except MemoryError as error:
         print(f"firstlight: not enough memory: {error} Choose a smaller model or smaller images.", file=sys.stderr)
         sys.exit(2)

@@ -22,6 +22,7 @@ SizeOption = Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH, or
 UnverifiedOption = Annotated[bool, typer.Option("--unverified", help="Read files whose checksum is not the published.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+CHECKED_AT = 64
 _SHOWN = 20  # groups of copies and files set aside that are printed; --json has them all
 
 
@@ -69,8 +70,14 @@ def check(
     Exit code: 0 nothing found, 1 problems found, 2 the images cannot be read at all.
     """
     from firstlight import data
+    from firstlight.errors import SizesDifferError
 
-    dataset = _load(source, size, unverified)
+    try:
+        dataset = _load(source, size, unverified)
+    except SizesDifferError:
+        # To look for files that do not decode and for copies, any common size will do.
+        dataset = _load(source, str(CHECKED_AT), unverified)
+        print(f"The images differ in size; compared at {CHECKED_AT}×{CHECKED_AT}.", file=sys.stderr)
     findings = data.check(dataset)
     if as_json:
         _print_json({"name": dataset.name, "shape": list(dataset.shape), **findings.to_json()})

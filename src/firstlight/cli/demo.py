@@ -58,7 +58,8 @@ def demo(
         console.print(f"[bold]{name}[/bold]")
         done.append(api.run(tables, out=out / name, console=console))
         if done[-1].result["status"] == "interrupted":
-            raise KeyboardInterrupt  # a net that was cut off is not compared with the others
+            console.print("Interrupted: a net that was cut off is not compared with the others.")
+            raise typer.Exit(130)
         done[-1].report()
     page = report.write_comparison([one.folder for one in done], "First light: handwritten digits", out / "report.html")
 

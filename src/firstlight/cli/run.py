@@ -47,7 +47,8 @@ def run(
     tables = study.read(file) if file else {}
     for section, name in (("model", model), ("optimizer", optimizer)):
         table = tables.get(section)
-        if name is not None and isinstance(table, dict) and table.get("name") != name:
+        usual = study.Experiment.model_fields[section].default.name
+        if name is not None and isinstance(table, dict) and table.get("name", usual) != name:
             tables[section] = {}  # what the file says of another one does not apply
     options = {
         "data.source": data,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from firstlight.data.decode import SUFFIXES, Size, decode, strict_about_size, upright_size
-from firstlight.errors import DataError
+from firstlight.errors import DataError, SizesDifferError
 from firstlight.files import sha256
 from firstlight.types import Array, Dataset, Images, SourceFile
 
@@ -222,9 +222,10 @@ def _check_one_size(name: str, samples: Sequence[Sample]) -> None:
     if len(sizes) > 1:
         common = [f"{height}×{width} ({n})" for (height, width), n in sizes.most_common(5)]
         more = f" and {len(sizes) - 5} more sizes" if len(sizes) > 5 else ""
-        raise DataError(
+        raise SizesDifferError(
             f"{name}: the images differ in size (height × width): {', '.join(common)}{more}. "
-            "Set data.size to the height and width that all are resized to."
+            "Say what all are resized to: --set data.size=64 for a run (data.size in its file), --size 64 for "
+            "firstlight data, size=64 in Python."
         )
 
 

@@ -58,7 +58,7 @@ class Task:
         """Σ l1·|w| + l2·w² over the penalised weights."""
         return sum(
             l1 * float(np.abs(vector[part]).sum(dtype=np.float64))
-            + l2 * float(np.square(vector[part]).sum(dtype=np.float64))
+            + l2 * float(np.square(vector[part], dtype=np.float64).sum())
             for part, l1, l2 in self.penalties()
         )
 

@@ -55,7 +55,6 @@ class NumpySession:
         self.penalties = task.penalties()
         self.scale, self.shift = task.preparation.scale_shift(self.dtype)
         self.train = train
-        self.steps = 0
 
     def warm_up(self, batch_size: int) -> None:
         """See `Session.warm_up`."""
@@ -86,7 +85,7 @@ class NumpySession:
         """See `Session.outputs`."""
         run = Pass(self.kernels, training=False)
         rows = np.empty((len(images), math.prod(self.task.model.output_shape)), self.dtype)
-        with _blas_held():
+        with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
             for index in batches(np.arange(len(images)), EVALUATION_BATCH):
                 rows[index] = self._forward(self.parameters, images, index, run).T
         return rows

@@ -135,8 +135,7 @@ def learning(record: RunRecord) -> str:
         parts.append(f"At the end, train accuracy is {points(gap)} ahead of validation: some overfitting.")
     elif gap < -0.005:
         parts.append(
-            "Validation is ahead of train: the train columns are averages over the epoch, "
-            "with any dropout and augmentation switched on."
+            "Validation is ahead of train: the train columns are averages over the epoch, with any dropout switched on."
         )
     else:
         parts.append("Train and validation stay together to the end: little overfitting.")
@@ -212,7 +211,7 @@ def reliability(test: Evaluation) -> str:
 
 def answers(right: int, shown: int) -> str:
     """What the grid of answers shows."""
-    drawn = f"{counted(shown, 'test image')} drawn at random, with the model’s answer and its confidence"
+    drawn = f"{counted(shown, 'test image')}, the classes in turn, with the model’s answer and its confidence"
     if right == shown:
         return f"{drawn}: all are right."
     wrong = count(shown - right)

@@ -75,6 +75,10 @@ def _named(names: list[str]) -> str:
     return listed([*names[:NAMED], f"{counted(more, 'other')}"] if more > 0 else names)
 
 
+def _times(record: RunRecord) -> str:
+    return "when the run was interrupted and again at its end" if record.run.result.get("measured_before") else "once"
+
+
 def _method(record: RunRecord) -> list[str]:
     texts = []
     if record.how_split:
@@ -82,10 +86,12 @@ def _method(record: RunRecord) -> list[str]:
     if record.restore_best and captions.kept_best(record):
         texts.append(
             f"Selection was by validation: the weights are those of epoch {record.best_epoch}, the best by "
-            f"{record.monitor}. The test images were read once, after that choice."
+            f"{record.monitor}. The test images were measured {_times(record)}, after that choice."
         )
     else:
-        texts.append(f"Measured were {captions.weights(record)}. The test images were read once, after training.")
+        texts.append(
+            f"Measured were {captions.weights(record)}. The test images were measured {_times(record)}, after training."
+        )
     if record.status == "stopped early":
         texts.append(
             f"Training stopped early, after {counted(record.epochs_run, 'epoch')} of {record.epochs_asked}: "

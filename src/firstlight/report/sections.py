@@ -54,7 +54,7 @@ def document(record: RunRecord) -> Document:
             Section(
                 "Test images",
                 "answers",
-                (Heading("Drawn at random"), answers(record), Heading("The surest mistakes"), mistakes(record)),
+                (Heading("A sample"), answers(record), Heading("The surest mistakes"), mistakes(record)),
             ),
             Section("How to reproduce it", "reproduce", _reproduce(record)),
         ),
@@ -229,8 +229,17 @@ def _reproduce(record: RunRecord) -> tuple[Block, ...]:
             " · ".join(dict.fromkeys(filter(None, [record.data, record.source, record.homepage, record.licence]))),
         ),
     ]
+    if record.source.startswith("in memory: "):
+        how = Text("The images were given as arrays: load them again in Python, and fit with the settings below.")
+        return (how, *_recorded(record, rows))
     return (
         Code("firstlight run experiment.toml", title="With the file below, in a shell:"),
+        *_recorded(record, rows),
+    )
+
+
+def _recorded(record: RunRecord, rows: list[tuple[str, str]]) -> tuple[Block, ...]:
+    return (
         Code(record.experiment_text.rstrip("\n"), title="experiment.toml"),
         Text(captions.REPRODUCE, tone="note"),
         Table(tuple(rows), caption="Where it ran"),

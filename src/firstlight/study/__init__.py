@@ -1,16 +1,17 @@
 """Experiments: the file, its setting up, and the run."""
 
 from firstlight.study.experiment import Experiment, parse_setting, put, read
-from firstlight.study.recall import IN_MEMORY, must_be_the_same, recall
-from firstlight.study.run import measure, resume, start
+from firstlight.study.recall import is_own, must_be_the_same, recall
+from firstlight.study.run import measure, must_be_free, resume, start
 from firstlight.study.setup import Setup, model_tables, must_fit, set_up
 
 __all__ = [
-    "IN_MEMORY",
     "Experiment",
     "Setup",
+    "is_own",
     "measure",
     "model_tables",
+    "must_be_free",
     "must_be_the_same",
     "must_fit",
     "parse_setting",

@@ -5,6 +5,7 @@ Drawing a split anew would not do: one file more in a folder, and images that we
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,18 @@ from firstlight.types import Dataset, Images
 
 # Begins the source of images that were given as arrays, which no later process can load again.
 IN_MEMORY = "in memory: "
+
+
+def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
+    """Whether `data` names, or is, what the run was trained on."""
+    source, location = folder.data["source"], folder.data.get("location", "")
+    if isinstance(data, Dataset):
+        if not data.origin:
+            return source == IN_MEMORY + data.name
+        data = data.origin
+    if location:
+        return Path(data).expanduser().resolve() == Path(location)
+    return str(data) == source
 
 
 def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, dict[str, Images]]:
@@ -34,7 +47,14 @@ def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, 
             )
         location = record.get("location", "")
         source = location if location and Path(location).exists() else experiment.data.source
-        dataset = data_.load(source, size=experiment.data.size, unverified=experiment.data.unverified)
+        section = experiment.data
+        progress = sys.stderr.isatty()
+        dataset = data_.load(source, size=section.size, unverified=section.unverified, progress=progress)
+    if list(dataset.class_names) != record["class_names"]:
+        raise RunError(
+            f"The images of {folder.path} are no longer the same: {record['source']} has the classes "
+            f"{', '.join(dataset.class_names)}; the run has {', '.join(record['class_names'])}."
+        )
     places = {
         sample: (split, i) for split, images in dataset.splits.items() for i, sample in enumerate(images.ids.tolist())
     }
@@ -43,7 +63,12 @@ def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, 
         found = [places.get(sample) for sample in split_record["ids"]]
         missing = [sample for sample, place in zip(split_record["ids"], found, strict=True) if place is None]
         held = {place[0] for place in found if place is not None}
-        if missing or len(held) != 1:
+        if len(held) > 1:
+            raise RunError(
+                f"The images of {folder.path} are no longer split as they were: its {name} images now lie in "
+                f"{' and '.join(sorted(held))} of {record['source']}."
+            )
+        if missing:
             raise RunError(
                 f"The images of {folder.path} are no longer the same: {record['source']} lacks "
                 f"{len(missing):,} of its {name} images, such as {', '.join(missing[:3])}."

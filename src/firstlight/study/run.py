@@ -30,20 +30,20 @@ MISTAKES_SHOWN = 24
 
 def start(setup: Setup, out: Path, watcher: Watcher) -> runs.RunFolder:
     """Train and measure in a new folder `out`. Raises RunError where it exists or cannot be written."""
-    if out.exists():
-        raise _in_the_way(out)
+    must_be_free(out)
     session, compile_seconds = _warm_session(setup, watcher)
     try:
         out.mkdir(parents=True)
     except FileExistsError:
-        raise _in_the_way(out) from None
+        must_be_free(out)
+        raise
     except OSError as error:
         raise RunError(f"{out} cannot be made: {error.strerror}.") from None
     try:
         with runs.claimed(out):
             _write_plan(setup, out)
             return _train_and_measure(setup, session, out, watcher, compile_seconds)
-    except (OSError, FirstlightError) as error:
+    except (OSError, MemoryError, FirstlightError) as error:
         if training.newest(out / runs.CHECKPOINTS)[0] is not None:
             raise _stopped(out, error) from None
         shutil.rmtree(out, ignore_errors=True)  # nothing was learnt, and the folder would be in the way
@@ -69,14 +69,21 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> ru
     session, compile_seconds = _warm_session(setup, watcher)
     try:
         with runs.claimed(out):
-            return _train_and_measure(setup, session, out, watcher, compile_seconds, checkpoint)
+            measured_before = folder.finished
+            (out / runs.RESULT).unlink(missing_ok=True)  # the run is in progress again
+            runs.write_record(out, runs.ENVIRONMENT, environment() | setup.engine.describe())
+            return _train_and_measure(setup, session, out, watcher, compile_seconds, checkpoint, measured_before)
     except OSError as error:
         raise _stopped(out, error) from None
 
 
-def _in_the_way(out: Path) -> RunError:
-    go_on = f", or go on with it: firstlight resume {out}" if (out / runs.EXPERIMENT).is_file() else "."
-    return RunError(f"{out} exists already. Choose another folder with --out, remove it{go_on}")
+def must_be_free(out: str | Path | None) -> None:
+    """Raise RunError where the folder for a new run exists."""
+    if out is None or not Path(out).exists():
+        return
+    unfinished = (Path(out) / runs.EXPERIMENT).is_file() and not (Path(out) / runs.RESULT).exists()
+    go_on = f", or go on with it: firstlight resume {out}" if unfinished else "."
+    raise RunError(f"{out} exists already. Choose another folder with --out, or remove it{go_on}")
 
 
 def _stopped(out: Path, error: Exception) -> RunError:
@@ -101,10 +108,9 @@ def _checkpoint(out: Path, setup: Setup, watcher: Watcher) -> Checkpoint | None:
     if damaged:
         watcher.note(f"Note: {names} is damaged; going on from an older checkpoint.")
     if checkpoint is not None:
-        layout = setup.model.layout
-        state = setup.task.optimizer.state(layout.trainable)
-        shapes = {name: array.shape for name, array in checkpoint.optimizer.items()}
-        if len(checkpoint.vector) != layout.size or shapes != {name: array.shape for name, array in state.items()}:
+        state = setup.task.optimizer.state(setup.model.trainable)
+        same_model = runs.RunFolder.open(out).model["layers"] == setup.model.to_json()["layers"]
+        if not same_model or state.keys() != checkpoint.optimizer.keys():
             raise RunError(
                 f"{out} cannot go on: its checkpoint is of another model or optimiser than {runs.EXPERIMENT} names now."
             )
@@ -129,7 +135,13 @@ def _write_plan(setup: Setup, out: Path) -> None:
 
 
 def _train_and_measure(
-    setup: Setup, session: Session, out: Path, watcher: Watcher, compile_seconds: float, start: Checkpoint | None = None
+    setup: Setup,
+    session: Session,
+    out: Path,
+    watcher: Watcher,
+    compile_seconds: float,
+    start: Checkpoint | None = None,
+    measured_before: bool = False,
 ) -> runs.RunFolder:
     """Train, measure the chosen weights on validation and test, and write what came of it; the result last."""
     missing = () if setup.validation is not None else ("val_loss", "val_accuracy")
@@ -166,7 +178,7 @@ def _train_and_measure(
         "evaluate": evaluate_seconds,
     }
     seconds["total"] = sum(seconds.values())
-    runs.write_record(out, runs.RESULT, _result(setup, outcome, measured, seconds))
+    runs.write_record(out, runs.RESULT, _result(setup, outcome, measured, seconds, measured_before))
     return runs.RunFolder.open(out)
 
 
@@ -225,12 +237,17 @@ def _spread(images: Images, seed: int) -> Array:
 
 
 def _result(
-    setup: Setup, outcome: Outcome, measured: Mapping[str, evaluation.Evaluation], seconds: dict[str, float]
+    setup: Setup,
+    outcome: Outcome,
+    measured: Mapping[str, evaluation.Evaluation],
+    seconds: dict[str, float],
+    measured_before: bool,
 ) -> Json:
     model = setup.model
     images = len(setup.train) * len(outcome.history)
     return {
         "status": outcome.status,
+        **({"measured_before": True} if measured_before else {}),
         **({"stopped_because": outcome.because} if outcome.because else {}),
         "model": model.name,
         "epochs": {

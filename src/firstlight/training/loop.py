@@ -24,6 +24,7 @@ from firstlight.types import Array, Images
 
 Monitor = Literal["val_accuracy", "val_loss"]
 Status = Literal["finished", "stopped early", "interrupted", "diverged"]
+PROBE = 256  # training images
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
 
 
@@ -90,7 +91,8 @@ class InterruptedTrainingError(Exception):
 def evaluate(session: Session, loss: Loss, images: Images) -> tuple[float, Array]:
     """The mean loss over `images`, and the probabilities (N, K) of the classes."""
     outputs = session.outputs(images).T
-    return float(loss.values(outputs, images.labels).mean(dtype=np.float64)), loss.probabilities(outputs)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told by the value
+        return float(loss.values(outputs, images.labels).mean(dtype=np.float64)), loss.probabilities(outputs)
 
 
 def train(
@@ -113,7 +115,6 @@ def train(
     now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
     session.restore(now.vector, now.optimizer)
     watcher.started(course.epochs, len(train_images), now.progress.epoch)
-    count = steps(len(train_images), course.batch_size)
     status: Status = "finished"
     because = ""
     try:
@@ -127,15 +128,8 @@ def train(
                 if course.patience is not None and now.progress.waited >= course.patience:
                     status = "stopped early"
                     break
-                began = time.perf_counter()
-                rates = course.schedule.rates(epoch, count, course.epochs, course.lr)
-                tally = session.train_epoch(epoch, course.batch_size, rates, progress)
-                row = {"epoch": float(epoch + 1), "loss": tally.loss, "accuracy": tally.accuracy}
-                if validation is not None:
-                    row |= _validate(session, loss, validation, epoch, float(rates[-1]))
+                row = _epoch(session, loss, course, epoch, train_images, validation, penalty, progress)
                 vector = session.vector()
-                row |= {"penalty": penalty(vector), "learning_rate": float(rates[-1])}
-                row["seconds"] = time.perf_counter() - began
                 now = _advance(now, row, vector, session.state(), course.monitor)
                 save(now)
                 watcher.epoch_done(row, validation is not None and now.progress.best == now.progress.epoch)
@@ -154,6 +148,31 @@ def train(
     else:
         vector, weights = now.vector, done.epoch
     return Outcome(vector, done.history, done.best, weights, status, done.seconds, because)
+
+
+def _epoch(
+    session: Session,
+    loss: Loss,
+    course: Course,
+    epoch: int,
+    train_images: Images,
+    validation: Images | None,
+    penalty: Callable[[Array], float],
+    progress: Callable[[int, float], None],
+) -> dict[str, float]:
+    """Train for one epoch and judge the weights; return its row of the history."""
+    began = time.perf_counter()
+    rates = course.schedule.rates(epoch, steps(len(train_images), course.batch_size), course.epochs, course.lr)
+    rate = float(rates[-1])
+    tally = session.train_epoch(epoch, course.batch_size, rates, progress)
+    row = {"epoch": float(epoch + 1), "loss": tally.loss, "accuracy": tally.accuracy}
+    _must_be_finite(session.vector(), epoch, rate)
+    if validation is not None:
+        row |= _judge(session, loss, validation, epoch, rate)
+    else:  # a few training images tell at least whether the weights are still of use
+        _judge(session, loss, train_images.take(np.arange(min(len(train_images), PROBE))), epoch, rate)
+    row |= {"penalty": penalty(session.vector()), "learning_rate": rate, "seconds": time.perf_counter() - began}
+    return row
 
 
 def _advance(
@@ -176,15 +195,25 @@ def _advance(
     )
 
 
-def _validate(session: Session, loss: Loss, validation: Images, epoch: int, rate: float) -> dict[str, float]:
-    value, probabilities = evaluate(session, loss, validation)
+def _judge(session: Session, loss: Loss, images: Images, epoch: int, rate: float) -> dict[str, float]:
+    """val_loss and val_accuracy on `images`. Raises TrainingError where the loss is not finite."""
+    value, probabilities = evaluate(session, loss, images)
     if not math.isfinite(value):
         raise TrainingError(
-            f"The validation loss became {value} after epoch {epoch + 1}, at a learning rate of {rate:g}. "
+            f"The loss became {value} after epoch {epoch + 1}, at a learning rate of {rate:g}. "
             "Try a tenth of the learning rate (--lr), or a warm-up (--set schedule.warmup=1)."
         )
-    accuracy = float((probabilities.argmax(axis=1) == validation.labels).mean())
+    accuracy = float((probabilities.argmax(axis=1) == images.labels).mean())
     return {"val_loss": value, "val_accuracy": accuracy}
+
+
+def _must_be_finite(vector: Array, epoch: int, rate: float) -> None:
+    """The last step of an epoch can still spoil the weights, with no loss after it to tell."""
+    if not np.isfinite(vector).all():
+        raise TrainingError(
+            f"The weights grew beyond all numbers in epoch {epoch + 1}, at a learning rate of {rate:g}. "
+            "Try a tenth of it (--lr)."
+        )
 
 
 def _better(row: dict[str, float], best: dict[str, float], monitor: Monitor) -> bool:
