@@ -11,6 +11,7 @@
     result.json         the numbers; written last, so that a run without it is unfinished
     checkpoints/        the newest two, each with a manifest of hashes written last
     report.html
+    .lock               held by the process that trains
 
 Every file is written whole or not at all, and nothing is ever unpickled.
 """

@@ -58,6 +58,7 @@ def summary(
         f"parameters {model.parameters:,}: {model.trainable:,} trainable, "
         f"{model.parameters - model.trainable:,} running statistics; multiply-adds {model.multiply_adds:,} an image",
         highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -95,8 +95,8 @@ def evaluate(
     if json:
         typer.echo(json_.dumps(measured.to_json()))
     else:
-        which = "its own" if data is None else data
-        _print_evaluation(measured, f"{path} on {which}{f', {split}' if split else ''}")
+        which = f"its own {split or 'test'} images" if data is None else f"{data}{f', {split}' if split else ''}"
+        _print_evaluation(measured, f"{path} on {which}")
 
 
 def predict(
