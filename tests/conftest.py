@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import firstlight as fl
 from firstlight.cli import main
 from firstlight.types import Dataset, Images
+
+# A loaded machine is no reason to fail: no test asserts a time.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

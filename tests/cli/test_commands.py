@@ -255,7 +255,7 @@ def test_ctrl_c_in_the_first_epoch_keeps_the_weights_so_far(tmp_path: Path) -> N
     deadline = time.monotonic() + 90
     while not (tmp_path / "a" / "model.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.5)
+    time.sleep(2)  # until training has begun
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err

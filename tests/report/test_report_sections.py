@@ -172,12 +172,6 @@ def test_the_last_weights_are_not_called_the_best(make_run: MakeRun) -> None:
     assert "best: 3, kept: 4" in Page(text).text
 
 
-@pytest.mark.parametrize(("restore_best", "kept"), [(True, 3), (False, 4)])
-def test_an_older_run_does_not_tell_its_weights(make_run: MakeRun, restore_best: bool, kept: int) -> None:
-    older = {"epochs": {"run": 4, "best": 3, "asked": 10}}
-    assert read(make_run(restore_best=restore_best, result=older)).weights_epoch == kept
-
-
 def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
     because = "The validation loss became nan after epoch 5. Try a tenth of the learning rate."
     record = read(make_run(status="diverged", result={"stopped_because": because}))

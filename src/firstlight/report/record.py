@@ -115,10 +115,7 @@ class RunRecord:
     @property
     def weights_epoch(self) -> int:
         """The epoch whose weights were kept and measured; 0 where training ended within the first one."""
-        kept = _in(self.run.result, "epochs", "weights")
-        if kept is None:  # an older run does not tell
-            kept = self.best_epoch if self.restore_best else None
-        return self.epochs_run if kept is None else int(kept)
+        return int(_in(self.run.result, "epochs", "weights", self.epochs_run))
 
     @property
     def restore_best(self) -> bool:
