@@ -43,6 +43,12 @@ def test_images_cannot_be_written_to() -> None:
         images().pixels[0] = 1
 
 
+def test_the_callers_arrays_stay_writable() -> None:
+    pixels = np.zeros((3, 2, 2, 1), np.uint8)
+    images(pixels=pixels)
+    pixels[0] = 1
+
+
 def test_taking_keeps_everything_together() -> None:
     taken = images().take(np.array([2, 0]))
     assert taken.ids.tolist() == ["c", "a"]

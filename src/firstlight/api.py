@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -101,7 +100,7 @@ class Run:
         if data is None or study.is_own(self.folder, data):
             return self._evaluate_own(data if isinstance(data, Dataset) else None, split or "test")
         if not isinstance(data, Dataset):
-            data = data_.load(data, size=self.task.preparation.size, unverified=unverified, progress=_at_terminal())
+            data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
         if data.class_names != self.class_names:
             raise DataError(
                 f"The run's classes are {', '.join(self.class_names)}; "
@@ -152,7 +151,7 @@ def load(source: str | Path, *, size: int | tuple[int, int] | None = None, unver
     unverified  read files of a named set whose checksum is not the published one
     Raises DataError.
     """
-    return data_.load(source, size=size, unverified=unverified, progress=_at_terminal())
+    return data_.load(source, size=size, unverified=unverified)
 
 
 def fit(
@@ -197,9 +196,7 @@ def fit(
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
             raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
         study.put(tables, key, value)
-    console = console or Console()
-    loaded = data if isinstance(data, Dataset) else None
-    setup = study.set_up(Experiment.of(tables, "fit"), loaded, progress=_at_terminal())
+    setup = study.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
     if isinstance(model, Model):
         study.must_fit(model, setup.train)
     return _start(setup, out, console)
@@ -217,8 +214,7 @@ def run(
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
     study.must_be_free(out)
-    console = console or Console()
-    return _start(study.set_up(experiment, progress=_at_terminal()), out, console)
+    return _start(study.set_up(experiment), out, console)
 
 
 def resume(path: str | Path, *, data: Dataset | None = None, console: Console | None = None) -> Run:
@@ -232,13 +228,8 @@ def open_run(path: str | Path) -> Run:
     return Run(path)
 
 
-def _at_terminal() -> bool:
-    """Whether anybody would see a progress bar."""
-    return sys.stderr.isatty()
-
-
-def _start(setup: study.Setup, out: str | Path | None, console: Console) -> Run:
-    with Display(console) as watcher:
+def _start(setup: study.Setup, out: str | Path | None, console: Console | None) -> Run:
+    with Display(console or Console()) as watcher:
         for warning in setup.warnings():
             watcher.note(f"Note: {warning}")
         folder = study.start(setup, _free_folder(setup) if out is None else Path(out), watcher)

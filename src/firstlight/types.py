@@ -62,8 +62,10 @@ class Images:
                 f"Labels must lie in 0..{len(self.class_names) - 1}; "
                 f"received {int(self.labels.min())}..{int(self.labels.max())}."
             )
-        for array in (self.pixels, self.labels, self.ids):
-            array.flags.writeable = False
+        for name in ("pixels", "labels", "ids"):
+            view = getattr(self, name).view()  # the caller's own array stays writable
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     def __len__(self) -> int:
         return len(self.pixels)

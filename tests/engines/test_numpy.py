@@ -187,6 +187,11 @@ def test_softmax_at_the_end_is_fused_and_stays_right(images: Images) -> None:
     assert (vectors[0] == vectors[1]).all()
 
 
+def test_the_record_names_kernels_and_threads() -> None:
+    assert NumpyEngine("reference").describe() == {"engine": "numpy", "kernels": "reference", "threads": 1}
+    assert NumpyEngine("compiled").describe()["threads"] >= 1
+
+
 def test_an_unknown_engine_is_named() -> None:
     with pytest.raises(ExperimentError, match="nunpy"):
         open_engine("nunpy")

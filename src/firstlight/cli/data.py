@@ -112,7 +112,7 @@ def preview(
 def _load(source: str, size: str | None, unverified: bool) -> Dataset:
     from firstlight import data
 
-    return data.load(source, size=_parse_size(size), unverified=unverified, progress=sys.stderr.isatty())
+    return data.load(source, size=_parse_size(size), unverified=unverified)
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -213,7 +214,7 @@ def load(
     size: int | Size | None = None,
     unverified: bool = False,
     cache: Path | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Dataset:
     """Read a named source, or a user's own images from a folder, a CSV of path and label, or an .npz file.
 
@@ -222,11 +223,12 @@ def load(
                 where they differ in size
     unverified  read a named source's files even where their checksums are not the published ones
     cache       keep the files of named sources here, instead of in FIRSTLIGHT_DATA or the user's cache folder
-    progress    show bars on stderr while files are downloaded or decoded
+    progress    show bars on stderr while files are downloaded or decoded; None: where stderr is a terminal
 
     Raises DataError when the source is unknown, cannot be found, downloaded or verified, or is malformed.
     """
     sides = _sides(size)
+    progress = sys.stderr.isatty() if progress is None else progress
     if isinstance(source, str) and source in SOURCES:
         dataset = _load_named(SOURCES[source], sides, unverified, cache, progress)
     else:

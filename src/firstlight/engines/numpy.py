@@ -36,7 +36,15 @@ class NumpyEngine:
 
     def describe(self) -> dict[str, Any]:
         """See `Engine.describe`."""
-        return {"engine": self.name, "kernels": self.kernels, "threads": threads()}
+        return {"engine": self.name, "kernels": self.kernels, "threads": self._threads()}
+
+    def _threads(self) -> int:
+        """How many the kernels use; BLAS is held to one."""
+        if self.kernels == "reference":
+            return 1
+        from numba import get_num_threads
+
+        return int(get_num_threads())
 
 
 class NumpySession:
@@ -133,13 +141,6 @@ class NumpySession:
             if l2:
                 self.gradient[part] += 2 * l2 * weights
         return loss, int((self.task.loss.predicted(y) == labels).sum())
-
-
-def threads() -> int:
-    """How many threads the compiled kernels use."""
-    from numba import get_num_threads
-
-    return int(get_num_threads())
 
 
 @contextlib.contextmanager

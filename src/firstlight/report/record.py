@@ -257,8 +257,6 @@ def _arrays(run: RunFolder, name: str) -> Mapping[str, Any]:
     """The predictions or the samples by split."""
     try:
         return run.predictions if name == PREDICTIONS else run.samples
-    except KeyError as error:
-        raise RunError(f"{run.path / name} is damaged: it has no {error}.") from None
     except DataError as error:
         raise RunError(f"{run.path / name} is damaged. {error}") from None
 

@@ -7,6 +7,8 @@ source = "fashion-mnist"
 name = "lenet5"
 [training]
 epochs = 10
+
+Every table but [data] may be left out.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ Drawing a split anew would not do: one file more in a folder, and images that we
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,17 +38,15 @@ def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, 
     Raises RunError where an image is missing; whether the others are unchanged, `must_be_the_same` tells.
     """
     record = folder.data
-    experiment = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT))
+    section = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).data
     if dataset is None:
-        if experiment.data.source.startswith(IN_MEMORY):
+        if section.source.startswith(IN_MEMORY):
             raise RunError(
-                f"The images of {folder.path} were given as arrays ({experiment.data.source}): give them again as data."
+                f"The images of {folder.path} were given as arrays ({section.source}): give them again as data."
             )
         location = record.get("location", "")
-        source = location if location and Path(location).exists() else experiment.data.source
-        section = experiment.data
-        progress = sys.stderr.isatty()
-        dataset = data_.load(source, size=section.size, unverified=section.unverified, progress=progress)
+        source = location if location and Path(location).exists() else section.source
+        dataset = data_.load(source, size=section.size, unverified=section.unverified)
     if list(dataset.class_names) != record["class_names"]:
         raise RunError(
             f"The images of {folder.path} are no longer the same: {record['source']} has the classes "

@@ -12,7 +12,7 @@ from firstlight import data as data_
 from firstlight.data import Findings
 from firstlight.engines import Engine, Task, open_engine
 from firstlight.errors import ExperimentError, ModelError
-from firstlight.models import Model
+from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation
 from firstlight.study.experiment import Experiment
 from firstlight.types import Dataset, Images, Json
@@ -117,8 +117,6 @@ def set_up(
     experiment: Experiment,
     dataset: Dataset | None = None,
     splits: Mapping[str, Images] | None = None,
-    *,
-    progress: bool = False,
 ) -> Setup:
     """Load, split, check and prepare the images (those that are not given), and build the model for them.
 
@@ -128,7 +126,7 @@ def set_up(
     section, course = experiment.data, experiment.training
     experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
     if dataset is None:
-        dataset = data_.load(section.source, size=section.size, unverified=section.unverified, progress=progress)
+        dataset = data_.load(section.source, size=section.size, unverified=section.unverified)
     if splits is None:
         splits = data_.split(
             dataset, validation=section.validation, test=section.test, seed=experiment.seed, limit=section.limit
@@ -166,8 +164,6 @@ def _build_model(experiment: Experiment, images: Images) -> Model:
 
 def model_tables(model: Model) -> dict[str, Any]:
     """The `[model]` table that builds `model` again."""
-    from firstlight.models import ARCHITECTURES, build
-
     if model.name in ARCHITECTURES and build(model.name, model.input_shape, model.classes, model.options) == model:
         return {"name": model.name, **model.options}
     return {"name": model.name, "layers": model.to_json()["layers"]}
