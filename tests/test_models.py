@@ -9,8 +9,8 @@ import pytest
 
 from firstlight import models
 from firstlight.errors import ModelError
-from firstlight.layers import Dense, Flatten, Softmax
-from firstlight.models import ARCHITECTURES, Chain, Model, build, default_shape, defaults
+from firstlight.layers import Chain, Dense, Flatten, Softmax
+from firstlight.models import ARCHITECTURES, Model, build, default_shape, defaults
 
 COUNTS = [
     ("mlp-128", (28, 28, 1), 101_770, 101_770),

@@ -1,0 +1,60 @@
+"""Models: values made of layers, and the named architectures."""
+
+from firstlight.models.convolutional import (
+    fashion_cnn,
+    lenet5,
+    lenet5_batchnorm,
+    lenet5_dropout,
+    mnist_cnn,
+    vgg16,
+    vgg_small,
+)
+from firstlight.models.dense import (
+    mlp_128,
+    mlp_128_64,
+    mlp_500_250_100,
+    pyramid,
+    pyramid_regularised,
+    softmax_regression,
+    two_layer,
+)
+from firstlight.models.model import Model, SummaryRow
+from firstlight.models.registry import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    architecture,
+    build,
+    complete,
+    custom,
+    default_shape,
+    defaults,
+)
+from firstlight.models.residual import resnet20
+
+__all__ = [
+    "ACTIVATIONS",
+    "ARCHITECTURES",
+    "Model",
+    "SummaryRow",
+    "architecture",
+    "build",
+    "complete",
+    "custom",
+    "default_shape",
+    "defaults",
+    "fashion_cnn",
+    "lenet5",
+    "lenet5_batchnorm",
+    "lenet5_dropout",
+    "mlp_128",
+    "mlp_128_64",
+    "mlp_500_250_100",
+    "mnist_cnn",
+    "pyramid",
+    "pyramid_regularised",
+    "resnet20",
+    "softmax_regression",
+    "two_layer",
+    "vgg16",
+    "vgg_small",
+]

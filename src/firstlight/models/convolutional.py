@@ -1,0 +1,148 @@
+"""Convolutional nets: one path from image to classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from firstlight.errors import ModelError
+from firstlight.layers import AvgPool2D, BatchNorm, Chain, Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, ReLU
+from firstlight.models.registry import (
+    COLOUR32,
+    GREY28,
+    GREY32,
+    activation_layer,
+    architecture,
+    head,
+    initializer_for,
+)
+from firstlight.types import Shape
+
+
+@architecture("lenet5")
+def lenet5(
+    input_shape: Shape = GREY28,
+    classes: int = 10,
+    *,
+    activation: str = "relu",
+    pooling: str = "max",
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+) -> Chain:
+    """LeNet-5 (LeCun et al. 1998) with today's activation and pooling.
+
+    dropout     after each pooling and after the third convolution
+    batch_norm  between each convolution and its activation
+    """
+    if pooling not in ("max", "average"):
+        raise ModelError(f"model.pooling must be max or average; received {pooling!r}.")
+    pool = MaxPool2D(2) if pooling == "max" else AvgPool2D(2)
+    norm = (BatchNorm(),) if batch_norm else ()
+    drop = (Dropout(dropout),) if dropout else ()
+    act = activation_layer(activation)
+    layers = (
+        *(Conv2D(6, 5, padding="same"), *norm, act, pool, *drop),
+        *(Conv2D(16, 5), *norm, act, pool, *drop),
+        *(Conv2D(120, 5), *norm, act, *drop),
+        *(Flatten(), Dense(84), act, head(classes)),
+    )
+    return Chain(layers)
+
+
+@architecture("lenet5-dropout")
+def lenet5_dropout(
+    input_shape: Shape = GREY28, classes: int = 10, *, activation: str = "relu", dropout: float = 0.5
+) -> Chain:
+    """LeNet-5 with dropout after each pooling and after the third convolution."""
+    return lenet5(input_shape, classes, activation=activation, dropout=dropout).layers
+
+
+@architecture("lenet5-batchnorm")
+def lenet5_batchnorm(input_shape: Shape = GREY28, classes: int = 10, *, activation: str = "relu") -> Chain:
+    """LeNet-5 with batch norm between each convolution and its activation."""
+    return lenet5(input_shape, classes, activation=activation, batch_norm=True).layers
+
+
+@architecture("mnist-cnn")
+def mnist_cnn(input_shape: Shape = GREY28, classes: int = 10, *, activation: str = "relu") -> Chain:
+    """Three small convolutions, each followed by pooling, and a dense head."""
+    act, pool = activation_layer(activation), MaxPool2D(2)
+    layers = (*(Conv2D(32), act, pool), *(Conv2D(64), act, pool), *(Conv2D(64), act, pool), Flatten(), head(classes))
+    return Chain(layers)
+
+
+@architecture("fashion-cnn")
+def fashion_cnn(
+    input_shape: Shape = GREY28,
+    classes: int = 10,
+    *,
+    activation: str = "relu",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> Chain:
+    """Two convolutions of 32 and two dense layers, with the usual regularisers as options.
+
+    batch_norm  before each activation
+    dropout     after the two dense layers (usually 0.2)
+    l1, l2      penalties on the kernels (usually 1e-4)
+    """
+    norm = (BatchNorm(),) if batch_norm else ()
+    drop = (Dropout(dropout),) if dropout else ()
+    act = activation_layer(activation)
+    layers = (
+        *(Conv2D(32, 3, padding="same", l1=l1, l2=l2), *norm, act, MaxPool2D(2)),
+        *(Conv2D(32, 3, padding="same", l1=l1, l2=l2), *norm, act, MaxPool2D(2)),
+        Flatten(),
+        *(Dense(128, l1=l1, l2=l2), *norm, act, *drop),
+        *(Dense(84, l1=l1, l2=l2), *norm, act, *drop),
+        Dense(classes, l1=l1, l2=l2, name="head"),
+    )
+    return Chain(layers)
+
+
+@architecture("vgg-small")
+def vgg_small(
+    input_shape: Shape = GREY32,
+    classes: int = 10,
+    *,
+    filters: Sequence[int] = (32, 64, 128),
+    dropout: Sequence[float] = (0.2, 0.3, 0.4),
+    units: int = 128,
+    head_dropout: float = 0.5,
+    activation: str = "selu",
+) -> Chain:
+    """A VGG-like net: pairs of 3×3 convolutions, each followed by its activation and batch norm."""
+    if len(dropout) != len(filters):
+        raise ModelError(f"model.dropout needs one rate a block: {len(filters)} blocks, {len(dropout)} rates.")
+    act, start = activation_layer(activation), initializer_for(activation)
+    layers: list[Layer] = []
+    for width, rate in zip(filters, dropout, strict=True):
+        layers += [Conv2D(width, 3, padding="same", initializer=start), act, BatchNorm()] * 2
+        layers += [MaxPool2D(2), *([Dropout(rate)] if rate else [])]
+    layers += [Flatten(), Dense(units, initializer=start), act, BatchNorm()]
+    layers += [Dropout(head_dropout)] if head_dropout else []
+    return Chain((*layers, head(classes)))
+
+
+@architecture("vgg16")
+def vgg16(
+    input_shape: Shape = COLOUR32,
+    classes: int = 10,
+    *,
+    units: int = 64,
+    activation: str = "selu",
+    dropout: float = 0.3,
+) -> Chain:
+    """The thirteen convolutions of VGG16 (Simonyan & Zisserman 2014) with a small dense head."""
+    layers: list[Layer] = []
+    for count, width in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+        layers += [Conv2D(width, 3, padding="same", initializer="he_normal"), ReLU()] * count + [MaxPool2D(2)]
+    layers += [
+        Flatten(),
+        Dense(units, initializer=initializer_for(activation)),
+        activation_layer(activation),
+        BatchNorm(),
+    ]
+    layers += [Dropout(dropout)] if dropout else []
+    return Chain((*layers, head(classes)))

@@ -1,0 +1,104 @@
+"""Dense nets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from firstlight.errors import ModelError
+from firstlight.layers import BatchNorm, Chain, Dense, Dropout, Flatten, Layer
+from firstlight.models.registry import (
+    COLOUR32,
+    GREY28,
+    GREY32,
+    activation_layer,
+    architecture,
+    head,
+    initializer_for,
+)
+from firstlight.types import Shape
+
+
+@architecture("softmax-regression")
+def softmax_regression(input_shape: Shape = GREY28, classes: int = 10) -> Chain:
+    """Multinomial logistic regression: the baseline that every net must beat."""
+    return Chain((Flatten(), head(classes)))
+
+
+@architecture("two-layer")
+def two_layer(
+    input_shape: Shape = COLOUR32,
+    classes: int = 10,
+    *,
+    hidden: int = 1024,
+    activation: str = "relu",
+    output: str = "linear",
+    initializer: str = "glorot_uniform",
+) -> Chain:
+    """One hidden layer. `hidden=3, activation="sigmoid", output="sigmoid"` with a squared error is the first lesson."""
+    last = () if output == "linear" else (activation_layer(output),)
+    layers = (
+        Flatten(),
+        Dense(hidden, initializer=initializer),
+        activation_layer(activation),
+        Dense(classes, initializer=initializer, name="head"),
+        *last,
+    )
+    return Chain(layers)
+
+
+@architecture("mlp-128")
+def mlp_128(
+    input_shape: Shape = GREY28, classes: int = 10, *, units: Sequence[int] = (128,), activation: str = "relu"
+) -> Chain:
+    """A dense net with one hidden layer of 128."""
+    return _dense_net(classes, units, activation)
+
+
+@architecture("mlp-128-64")
+def mlp_128_64(
+    input_shape: Shape = GREY28, classes: int = 10, *, units: Sequence[int] = (128, 64), activation: str = "relu"
+) -> Chain:
+    """A dense net with hidden layers of 128 and 64."""
+    return _dense_net(classes, units, activation)
+
+
+@architecture("mlp-500-250-100")
+def mlp_500_250_100(
+    input_shape: Shape = GREY28, classes: int = 10, *, units: Sequence[int] = (500, 250, 100), activation: str = "relu"
+) -> Chain:
+    """A dense net with hidden layers of 500, 250 and 100, made to compare sigmoid, tanh and ReLU."""
+    return _dense_net(classes, units, activation)
+
+
+@architecture("pyramid")
+def pyramid(
+    input_shape: Shape = COLOUR32, classes: int = 10, *, units: Sequence[int] = (128, 64, 32), activation: str = "selu"
+) -> Chain:
+    """A dense net that narrows, with SELU."""
+    return _dense_net(classes, units, activation)
+
+
+@architecture("pyramid-regularised")
+def pyramid_regularised(
+    input_shape: Shape = GREY32,
+    classes: int = 10,
+    *,
+    units: Sequence[int] = (128, 64, 32),
+    activation: str = "selu",
+    dropout: Sequence[float] = (0.0, 0.1, 0.2),
+) -> Chain:
+    """The pyramid with batch norm after each activation, and dropout after the second and third."""
+    if len(dropout) != len(units):
+        raise ModelError(f"model.dropout needs one rate a layer: {len(units)} units, {len(dropout)} rates.")
+    layers: list[Layer] = [Flatten()]
+    for width, rate in zip(units, dropout, strict=True):
+        layers += [Dense(width, initializer=initializer_for(activation)), activation_layer(activation), BatchNorm()]
+        layers += [Dropout(rate)] if rate else []
+    return Chain((*layers, head(classes)))
+
+
+def _dense_net(classes: int, units: Sequence[int], activation: str) -> Chain:
+    layers: list[Layer] = [Flatten()]
+    for width in units:
+        layers += [Dense(width, initializer=initializer_for(activation)), activation_layer(activation)]
+    return Chain((*layers, head(classes)))

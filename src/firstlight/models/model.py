@@ -1,0 +1,132 @@
+"""The model: a chain of layers for images of one shape, and its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from firstlight.errors import ModelError
+from firstlight.layers import Chain, Concat, Layer, Residual, from_json
+from firstlight.types import Json, Shape
+from firstlight.weights import Layout
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One layer of a model: its name, type, output shape as a person writes it, and what it costs."""
+
+    name: str
+    type: str
+    output_shape: Shape
+    parameters: int
+    trainable: int
+    multiply_adds: int
+
+    def to_json(self) -> Json:
+        return {**vars(self), "output_shape": list(self.output_shape)}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A chain of layers for images of one shape and a number of classes.
+
+    input_shape  (H, W, C) of one image, as a person writes it; the layers see (C, H, W)
+    options      the arguments of the named architecture, for the record
+    Raises ModelError when two layers do not fit.
+    """
+
+    name: str
+    layers: Chain
+    input_shape: Shape
+    classes: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
+            raise ModelError(f"{self.name}: an input shape is (height, width, channels); received {self.input_shape}.")
+        if self.classes < 2:
+            raise ModelError(f"{self.name}: a classifier needs at least 2 classes; received {self.classes}.")
+        try:
+            self.layers.output_shape(self._chw)
+        except ModelError as error:
+            size = "×".join(map(str, self.input_shape))
+            raise ModelError(f"{self.name} does not fit images of {size}. {error}") from None
+
+    @property
+    def _chw(self) -> Shape:
+        height, width, channels = self.input_shape
+        return channels, height, width
+
+    @property
+    def output_shape(self) -> Shape:
+        return self.layers.output_shape(self._chw)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where each parameter lies in the flat vector of weights."""
+        return Layout.of(self.layers.parameters(self._chw))
+
+    @property
+    def parameters(self) -> int:
+        """All numbers of the model, running statistics included."""
+        return self.layout.size
+
+    @property
+    def trainable(self) -> int:
+        return self.layout.trainable
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-accumulate operations to classify one image."""
+        return self.layers.multiply_adds(self._chw)
+
+    def summary(self) -> list[SummaryRow]:
+        """The layers in the order of the data; a residual or concatenation follows its branches."""
+        return list(_rows(self.layers, "", self._chw))
+
+    def to_json(self) -> Json:
+        """Plain values from which `from_json` makes an equal model."""
+        return {
+            "name": self.name,
+            "options": dict(self.options),
+            "input_shape": list(self.input_shape),
+            "classes": self.classes,
+            "layers": [layer.to_json() for layer in self.layers.layers],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Model:
+        """The model that `to_json` wrote. Raises ModelError for anything else."""
+        try:
+            layers = Chain(tuple(from_json(layer) for layer in value["layers"]))
+            options = {key: as_tuple(option) for key, option in value.get("options", {}).items()}
+            return cls(value["name"], layers, tuple(value["input_shape"]), value["classes"], options)
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"This is no description of a model: {type(error).__name__} {error}.") from None
+
+
+def as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _rows(layer: Layer, name: str, shape: Shape) -> Iterator[SummaryRow]:
+    """The rows of a layer; a container's children stand before it, and a chain has no row of its own."""
+    if isinstance(layer, Chain):
+        for child_name, child in layer.named():
+            yield from _rows(child, _join(name, child_name), shape)
+            shape = child.output_shape(shape)
+        return
+    own = Layout(()) if isinstance(layer, Residual | Concat) else Layout.of(layer.parameters(shape))
+    if isinstance(layer, Residual | Concat):
+        for child_name, child in layer.named():
+            yield from _rows(child, _join(name, child_name), shape)
+    operations = 0 if isinstance(layer, Residual | Concat) else layer.multiply_adds(shape)
+    output = layer.output_shape(shape)
+    shown = (*output[1:], output[0])
+    yield SummaryRow(name, type(layer).__name__, shown, own.size, own.trainable, operations)
+
+
+def _join(*names: str) -> str:
+    return ".".join(filter(None, names))

@@ -1,0 +1,121 @@
+"""Named architectures: registered, built by name with options, and what their files share.
+
+A named architecture is a function of the input shape (H, W, C) and the number of classes that returns a chain of
+layers; its other arguments are options with the usual choices as defaults.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec
+
+from pydantic import TypeAdapter, ValidationError
+
+from firstlight.errors import ModelError, nearest
+from firstlight.layers import ELU, GELU, SELU, Chain, Dense, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, from_json
+from firstlight.models.model import Model, as_tuple
+from firstlight.types import Shape
+
+GREY28: Shape = (28, 28, 1)
+GREY32: Shape = (32, 32, 1)
+COLOUR32: Shape = (32, 32, 3)
+
+ACTIVATIONS: dict[str, type[Layer]] = {
+    "elu": ELU,
+    "gelu": GELU,
+    "leaky-relu": LeakyReLU,
+    "relu": ReLU,
+    "selu": SELU,
+    "sigmoid": Sigmoid,
+    "softmax": Softmax,
+    "tanh": Tanh,
+}
+
+ARCHITECTURES: dict[str, Callable[..., Model]] = {}
+
+P = ParamSpec("P")
+
+
+def architecture(name: str) -> Callable[[Callable[P, Chain]], Callable[P, Model]]:
+    """Register a function that returns layers, as a named architecture that returns a Model with its options."""
+
+    def register(layers_of: Callable[P, Chain]) -> Callable[P, Model]:
+        signature = inspect.signature(layers_of)
+
+        @functools.wraps(layers_of)
+        def model(*args: P.args, **kwargs: P.kwargs) -> Model:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            options = {key: as_tuple(value) for key, value in bound.arguments.items()}
+            input_shape, classes = options.pop("input_shape"), options.pop("classes")
+            return Model(name, layers_of(*args, **kwargs), tuple(input_shape), classes, options)
+
+        ARCHITECTURES[name] = model
+        return model
+
+    return register
+
+
+def build(name: str, input_shape: Shape, classes: int, options: Mapping[str, Any] | None = None) -> Model:
+    """Return the named architecture for images of `input_shape` (H, W, C), with options.
+
+    Raises ModelError for an unknown name or option, or where the model does not fit.
+    """
+    return ARCHITECTURES[_known(name)](input_shape, classes, **complete(name, options or {}))
+
+
+def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a named architecture: those given, checked, and the defaults of the others."""
+    parameters = inspect.signature(ARCHITECTURES[_known(name)], eval_str=True).parameters
+    chosen = defaults(name)
+    for option, value in options.items():
+        if option not in chosen:
+            raise ModelError(f"model.{option}: {name} has no such option. {nearest(option, chosen)}".rstrip())
+        try:
+            chosen[option] = TypeAdapter(parameters[option].annotation).validate_python(as_tuple(value))
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise ModelError(
+                f"model.{option}: {problem}; received {value!r}. The default is {chosen[option]!r}."
+            ) from None
+    return chosen
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The options of a named architecture with their defaults."""
+    parameters = inspect.signature(ARCHITECTURES[_known(name)]).parameters
+    return {key: p.default for key, p in parameters.items() if key not in ("input_shape", "classes")}
+
+
+def default_shape(name: str) -> tuple[Shape, int]:
+    """The input shape (H, W, C) and the number of classes that a named architecture is usually shown with."""
+    parameters = inspect.signature(ARCHITECTURES[_known(name)]).parameters
+    return parameters["input_shape"].default, parameters["classes"].default
+
+
+def custom(layers: Sequence[Mapping[str, Any]], input_shape: Shape, classes: int, name: str = "custom") -> Model:
+    """A model given layer by layer, as in a file's `[[model.layers]]`."""
+    return Model(name, Chain(tuple(from_json(layer) for layer in layers)), input_shape, classes)
+
+
+def _known(name: str) -> str:
+    if name not in ARCHITECTURES:
+        raise ModelError(f"model.name: there is no model called {name!r}. {nearest(name, ARCHITECTURES)}")
+    return name
+
+
+def head(classes: int) -> Dense:
+    return Dense(classes, name="head")
+
+
+def activation_layer(name: str) -> Layer:
+    if name not in ACTIVATIONS:
+        raise ModelError(f"model.activation: there is none called {name!r}. {nearest(str(name), ACTIVATIONS)}")
+    return ACTIVATIONS[name]()
+
+
+def initializer_for(activation: str) -> str:
+    """SELU keeps means and variances only from LeCun's start (Klambauer et al. 2017)."""
+    return "lecun_normal" if activation == "selu" else "glorot_uniform"
