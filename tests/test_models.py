@@ -37,6 +37,28 @@ def test_parameters_are_the_published_ones(name: str, shape: tuple[int, int, int
     assert sum(row.multiply_adds for row in model.summary()) == model.multiply_adds
 
 
+# As torchvision counts them, and the multiply-adds that it publishes, in units of 10⁹.
+IMAGENET = [
+    ("resnet18", 11_689_512, 1.81),
+    ("resnet34", 21_797_672, 3.66),
+    ("resnet50", 25_557_032, 4.09),
+    ("densenet121", 7_978_856, 2.83),
+    ("densenet169", 14_149_480, 3.36),
+]
+
+
+@pytest.mark.parametrize(("name", "trainable", "billions"), IMAGENET)
+def test_nets_for_imagenet_cost_what_is_published(name: str, trainable: int, billions: float) -> None:
+    model = build(name, *default_shape(name))
+    assert (model.input_shape, model.classes) == ((224, 224, 3), 1000)
+    assert model.trainable == trainable
+    assert round(model.multiply_adds / 1e9, 2) == billions
+    small = build(name, (32, 32, 3), 10)
+    assert small.output_shape == (10,)
+    features = next(row.output_shape for row in small.summary() if row.type == "GlobalAvgPool2D")
+    assert small.trainable == trainable - 990 * (features[-1] + 1), "the head alone depends on the classes"
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_json_gives_the_same_model_back(name: str) -> None:
     model = build(name, *default_shape(name))

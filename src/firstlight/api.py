@@ -14,7 +14,7 @@ from rich.console import Console
 from firstlight import data as data_
 from firstlight import losses, optimizers, report, runs, schedules, study
 from firstlight.display import Display
-from firstlight.engines import Session, Task, open_engine
+from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, RunError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.models import Model
@@ -85,8 +85,7 @@ class Run:
         except FileNotFoundError:
             _ = self.result  # an unfinished run says so
             raise RunError(f"{self.path} has no {runs.WEIGHTS}: the file was removed.") from None
-        engine = open_engine(self.experiment.engine, self.experiment.kernels)
-        return engine.session(self.task, vector=self.task.model.layout.vector(arrays))
+        return self.experiment.open_engine().session(self.task, vector=self.task.model.layout.vector(arrays))
 
     def evaluate(
         self, data: str | Path | Dataset | None = None, split: str | None = None, *, unverified: bool = False

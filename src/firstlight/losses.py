@@ -36,6 +36,10 @@ class Loss:
         """dy: the gradient of the mean of `values` by y."""
         raise NotImplementedError
 
+    def twin(self, torch: Any, y: Any, targets: Any) -> Any:
+        """`values` by PyTorch's own operations: y (N, K), targets (N,) or (N, K)."""
+        raise NotImplementedError
+
     def probabilities(self, y: Array) -> Array:
         """float32 (N, K): what the outputs say of the classes; rows sum to one."""
         raise NotImplementedError
@@ -45,7 +49,7 @@ class Loss:
         return float(self.values(y, targets).mean(dtype=np.float64)), self.gradient(y, targets)
 
     def predicted(self, y: Array) -> Array:
-        """The most probable class of each sample, (N,)."""
+        """The most probable class of each sample, (N,). Also for a tensor (K, N)."""
         return y.argmax(axis=0)
 
     def units(self, output_shape: Shape, classes: int, labels: str) -> int:
@@ -111,6 +115,10 @@ class CrossEntropy(Loss):
     def gradient(self, y: Array, targets: Array) -> Array:
         return (_softmax(y) - self._smoothed(y, targets)) / y.shape[1]
 
+    def twin(self, torch: Any, y: Any, targets: Any) -> Any:
+        smoothing = self.label_smoothing
+        return torch.nn.functional.cross_entropy(y, targets, reduction="none", label_smoothing=smoothing)
+
     def probabilities(self, y: Array) -> Array:
         return _rows(_softmax(y))
 
@@ -138,6 +146,10 @@ class BinaryCrossEntropy(Loss):
     def gradient(self, y: Array, targets: Array) -> Array:
         return (np.exp(_log_sigmoid(y)) - _columns(targets, y)) / y.size
 
+    def twin(self, torch: Any, y: Any, targets: Any) -> Any:
+        t = _twin_targets(torch, targets, y)
+        return torch.nn.functional.binary_cross_entropy_with_logits(y, t, reduction="none").mean(dim=1)
+
     def probabilities(self, y: Array) -> Array:
         if len(y) == 1:
             return _rows(np.exp(_log_sigmoid(np.concatenate((-y, y)))))
@@ -145,7 +157,7 @@ class BinaryCrossEntropy(Loss):
         return _rows(_softmax(y))
 
     def predicted(self, y: Array) -> Array:
-        return (y[0] > 0).astype(np.int64) if len(y) == 1 else super().predicted(y)
+        return 1 * (y[0] > 0) if len(y) == 1 else super().predicted(y)
 
     def units(self, output_shape: Shape, classes: int, labels: str) -> int:
         return 1 if classes == 2 and labels == "integer" and output_shape == (1,) else classes
@@ -163,6 +175,9 @@ class MeanSquaredError(Loss):
     def gradient(self, y: Array, targets: Array) -> Array:
         return (y - _columns(targets, y)) * (2 / y.size)
 
+    def twin(self, torch: Any, y: Any, targets: Any) -> Any:
+        return torch.nn.functional.mse_loss(y, _twin_targets(torch, targets, y), reduction="none").mean(dim=1)
+
     def probabilities(self, y: Array) -> Array:
         return _estimates(y)
 
@@ -178,6 +193,9 @@ class HalfSquaredError(Loss):
 
     def gradient(self, y: Array, targets: Array) -> Array:
         return (y - _columns(targets, y)) / y.shape[1]
+
+    def twin(self, torch: Any, y: Any, targets: Any) -> Any:
+        return torch.nn.functional.mse_loss(y, _twin_targets(torch, targets, y), reduction="none").sum(dim=1) / 2
 
     def probabilities(self, y: Array) -> Array:
         return _estimates(y)
@@ -207,6 +225,13 @@ def _columns(targets: Array, y: Array) -> Array:
     t = np.zeros(y.shape, y.dtype)
     t[targets, np.arange(y.shape[1])] = 1
     return t
+
+
+def _twin_targets(torch: Any, targets: Any, y: Any) -> Any:
+    """As `_columns`, in rows and of PyTorch."""
+    if targets.dim() == 2:
+        return targets.to(y.dtype)
+    return (targets[:, None] if y.shape[1] == 1 else torch.nn.functional.one_hot(targets, y.shape[1])).to(y.dtype)
 
 
 def _log_softmax(y: Array) -> Array:

@@ -7,7 +7,7 @@ formula can be written in plain NumPy without a pass through memory for each of 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from firstlight.errors import ExperimentError
 from firstlight.options import choose, require_number
 from firstlight.types import Array
+
+Factors = Sequence[tuple[slice, float]]
 
 BLOCK = 16384
 # Added and taken away again, this rounds a running mean to a grid of about 1e-32 (float32) or 1e-41 (float64). Means of
@@ -28,26 +30,44 @@ class Optimizer:
     """The base of all optimisers. State is arrays alone, so that a checkpoint can hold it."""
 
     @property
-    def moments(self) -> tuple[str, ...]:
-        """The names of its running means, each an array like the weights."""
-        return ()
+    def moments(self) -> Mapping[str, str]:
+        """Its running means, each an array like the weights, by name; the values are PyTorch's names for them."""
+        return {}
 
     def state(self, n: int, dtype: Any = np.float32) -> dict[str, Array]:
         """What the optimiser knows of n weights before its first step: its running means and the count of steps."""
         return {name: np.zeros(n, dtype) for name in self.moments} | {"step": np.zeros(1, np.int64)}
 
-    def step(self, theta: Array, gradient: Array, state: Mapping[str, Array], lr: float) -> None:
-        """Move the weights `theta` by one step, in place; the state goes along."""
+    def step(
+        self, theta: Array, gradient: Array, state: Mapping[str, Array], lr: float, factors: Factors | None = None
+    ) -> None:
+        """Move the weights `theta` by one step, in place; the state goes along.
+
+        factors  (part of theta, what its learning rate is multiplied by); together they cover theta
+        """
         state["step"][0] += 1
         t = int(state["step"][0])
         moments = {name: array for name, array in state.items() if name != "step"}
-        for start in range(0, len(theta), BLOCK):
-            block = slice(start, start + BLOCK)
-            self.update(theta[block], gradient[block], {name: m[block] for name, m in moments.items()}, t, float(lr))
+        for part, factor in factors or [(slice(0, len(theta)), 1.0)]:
+            for start in range(part.start, part.stop, BLOCK):
+                block = slice(start, min(start + BLOCK, part.stop))
+                within = {name: m[block] for name, m in moments.items()}
+                self.update(theta[block], gradient[block], within, t, float(lr) * factor)
 
     def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
         """Step t (from 1) for one block of the weights and of what belongs to them, in place."""
         raise NotImplementedError
+
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        """The same optimiser of PyTorch over groups of parameters.
+
+        fused  one kernel for all of a step, where PyTorch has one
+        """
+        raise NotImplementedError
+
+    def twin_step(self, parameters: Sequence[Any], step: Callable[[], None]) -> None:
+        """Move PyTorch's parameters by `step`, the twin's own."""
+        step()
 
 
 @dataclass(frozen=True)
@@ -70,8 +90,8 @@ class SGD(Optimizer):
             )
 
     @property
-    def moments(self) -> tuple[str, ...]:
-        return ("v",) if self.momentum else ()
+    def moments(self) -> Mapping[str, str]:
+        return {"v": "momentum_buffer"} if self.momentum else {}
 
     def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
         if self.momentum == 0:
@@ -80,6 +100,9 @@ class SGD(Optimizer):
         v = moments["v"]
         _decay(v, self.momentum, g)
         theta -= lr * (g + self.momentum * v if self.nesterov else v)
+
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        return torch.optim.SGD(groups, self.lr, self.momentum, nesterov=self.nesterov, fused=fused)
 
 
 @dataclass(frozen=True)
@@ -101,8 +124,8 @@ class Adam(Optimizer):
         require_number("optimizer", "epsilon", self.epsilon, lambda epsilon: epsilon > 0, "a number above 0")
 
     @property
-    def moments(self) -> tuple[str, ...]:
-        return ("m", "v")
+    def moments(self) -> Mapping[str, str]:
+        return {"m": "exp_avg", "v": "exp_avg_sq"}
 
     def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
         m, v = moments["m"], moments["v"]
@@ -114,6 +137,9 @@ class Adam(Optimizer):
         np.divide(m, change, out=change)
         change *= lr / (1 - self.beta1**t)
         theta -= change
+
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        return torch.optim.Adam(groups, self.lr, (self.beta1, self.beta2), self.epsilon, fused=fused)
 
 
 @dataclass(frozen=True)
@@ -133,6 +159,10 @@ class AdamW(Adam):
         theta *= 1 - lr * self.weight_decay
         super().update(theta, g, moments, t, lr)
 
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        betas, decay = (self.beta1, self.beta2), self.weight_decay
+        return torch.optim.AdamW(groups, self.lr, betas, self.epsilon, weight_decay=decay, fused=fused)
+
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
@@ -151,8 +181,8 @@ class RMSprop(Optimizer):
         require_number("optimizer", "epsilon", self.epsilon, lambda epsilon: epsilon > 0, "a number above 0")
 
     @property
-    def moments(self) -> tuple[str, ...]:
-        return ("v",)
+    def moments(self) -> Mapping[str, str]:
+        return {"v": "square_avg"}
 
     def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
         v = moments["v"]
@@ -162,6 +192,9 @@ class RMSprop(Optimizer):
         np.divide(g, change, out=change)
         change *= lr
         theta -= change
+
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        return torch.optim.RMSprop(groups, self.lr, self.rho, self.epsilon, foreach=fused)  # it has no fused one
 
 
 @dataclass(frozen=True)
@@ -178,8 +211,9 @@ class Lagged(Optimizer):
     def __post_init__(self) -> None:
         require_number("optimizer", "alpha", self.alpha, lambda alpha: 0 <= alpha <= 1, "a number from 0 to 1")
 
-    def state(self, n: int, dtype: Any = np.float32) -> dict[str, Array]:
-        return self.inner.state(n, dtype)
+    @property
+    def moments(self) -> Mapping[str, str]:
+        return self.inner.moments
 
     def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
         if self.alpha == 0:
@@ -189,6 +223,18 @@ class Lagged(Optimizer):
         self.inner.update(theta, g, moments, t, lr)
         theta *= 1 - self.alpha
         theta += self.alpha * before
+
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        return self.inner.twin(torch, groups, fused)
+
+    def twin_step(self, parameters: Sequence[Any], step: Callable[[], None]) -> None:
+        if self.alpha == 0:
+            step()
+            return
+        before = [theta.detach().clone() for theta in parameters]
+        step()
+        for theta, start in zip(parameters, before, strict=True):
+            theta.detach().lerp_(start, self.alpha)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}

@@ -1,13 +1,14 @@
 """All weights of a model in one flat vector, with a named view of each array.
 
-Trained numbers come first and running statistics last, so that an optimiser sees one contiguous vector and knows
-nothing of layers. The names are paths, such as "block1.conv1.W".
+Trained numbers come first, frozen ones and running statistics last, so that an optimiser sees one contiguous vector
+and knows nothing of layers. The names are paths, such as "block1.conv1.W".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
@@ -46,9 +47,16 @@ class Layout:
     entries: tuple[Entry, ...]
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any]) -> Layout:
-        """Lay out a tree of `Parameter`: the trained ones first, each group in the order of the layers."""
-        leaves = sorted(_leaves(parameters), key=lambda leaf: not leaf[1].trainable)
+    def of(cls, parameters: Mapping[str, Any], frozen: Sequence[str] = ()) -> Layout:
+        """Lay out a tree of `Parameter`: the trained ones first, each group in the order of the layers.
+
+        frozen  patterns of names that are not trained, as `chosen` reads them
+        """
+        leaves = [
+            (path, replace(parameter, trainable=False) if chosen(".".join(path), frozen) else parameter)
+            for path, parameter in _leaves(parameters)
+        ]
+        leaves.sort(key=lambda leaf: not leaf[1].trainable)
         entries, start = [], 0
         for path, parameter in leaves:
             entries.append(Entry(path, parameter, start))
@@ -64,6 +72,12 @@ class Layout:
     def trainable(self) -> int:
         """How many of them are trained; they are the first of the vector."""
         return sum(entry.parameter.size for entry in self.entries if entry.parameter.trainable)
+
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """The paths of the layers that are trained, and of the containers that they lie in."""
+        paths = (entry.path[:-1] for entry in self.entries if entry.parameter.trainable)
+        return frozenset(".".join(path[:depth]) for path in paths for depth in range(1, len(path) + 1))
 
     def initial(self, seed: int, dtype: Any = np.float32) -> Array:
         """A new vector of initial weights, drawn by (seed, "weights", name) for each array."""
@@ -112,6 +126,22 @@ class Layout:
         if extra:
             raise ModelError(f"The weights hold {extra[0]}, which the model does not have.")
         return vector
+
+
+def chosen(name: str, patterns: Sequence[str]) -> bool:
+    """Whether `patterns` choose the array or layer called `name`: the last one that fits it says so, or no, with "!".
+
+    A pattern is a name with * and ?, and chooses all that lies inside what it names: "head" chooses "head.W".
+    """
+    for pattern in reversed(patterns):
+        if fits(name, pattern.removeprefix("!")):
+            return not pattern.startswith("!")
+    return False
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether `pattern` names the array called `name`, or a layer that it lies in."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def to_bytes(arrays: Mapping[str, Array]) -> bytes:

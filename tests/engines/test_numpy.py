@@ -118,7 +118,7 @@ def test_warming_up_changes_nothing(images: Images) -> None:
     model = models.pyramid_regularised((8, 8, 1))
     session = NumpyEngine().session(task(images, model), images)
     before = session.vector()
-    session.warm_up(32)
+    session.warm_up(32, 1)
     assert (session.vector() == before).all()
 
 
@@ -187,9 +187,16 @@ def test_softmax_at_the_end_is_fused_and_stays_right(images: Images) -> None:
     assert (vectors[0] == vectors[1]).all()
 
 
-def test_the_record_names_kernels_and_threads() -> None:
-    assert NumpyEngine("reference").describe() == {"engine": "numpy", "kernels": "reference", "threads": 1}
-    assert NumpyEngine("compiled").describe()["threads"] >= 1
+def test_the_record_names_kernels_and_threads(images: Images) -> None:
+    described = NumpyEngine("reference", np.float64).session(task(images), images).describe()
+    assert described == {
+        "engine": "numpy",
+        "device": "cpu",
+        "precision": "float64",
+        "kernels": "reference",
+        "threads": 1,
+    }
+    assert NumpyEngine("compiled").session(task(images), images).describe()["threads"] >= 1
 
 
 def test_an_unknown_engine_is_named() -> None:

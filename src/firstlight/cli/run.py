@@ -31,7 +31,15 @@ def run(
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")] = None,
     lr: Annotated[str | None, typer.Option(metavar="NUMBER", help="The learning rate.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="INTEGER", help="Fixes every random draw.")] = None,
-    kernels: Annotated[str | None, typer.Option(help="compiled, or reference for the readable ones.")] = None,
+    engine: Annotated[str | None, typer.Option(help="numpy, written by hand, or torch.")] = None,
+    kernels: Annotated[str | None, typer.Option(help="Of numpy: compiled, or reference for the readable ones.")] = None,
+    device: Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, float64; of torch also bfloat16, float16, or auto for the fastest.")
+    ] = None,
+    exact_noise: Annotated[
+        bool, typer.Option("--exact-noise", help="Of torch: the same dropout masks as numpy draws.")
+    ] = False,
     unverified: Annotated[
         bool, typer.Option("--unverified", help="Read files of a named set whose checksum is not the published one.")
     ] = False,
@@ -58,7 +66,11 @@ def run(
         "optimizer.name": optimizer,
         "optimizer.lr": lr,
         "seed": seed,
+        "engine": engine,
         "kernels": kernels,
+        "device": device,
+        "precision": precision,
+        "exact_noise": exact_noise or None,
         "data.unverified": unverified or None,
     }
     for key, value in options.items():

@@ -1,18 +1,60 @@
 """The machines that learn. `numpy` is written from first principles; an engine never stands in for another."""
 
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from firstlight import processes
 from firstlight.engines.base import Engine, Session, Tally, Task
 from firstlight.errors import ExperimentError, nearest
 
-NAMES = ("numpy",)
+NAMES = ("numpy", "torch")
+PRECISIONS = {
+    "numpy": ("auto", "float32", "float64"),
+    "torch": ("auto", "float32", "float64", "bfloat16", "float16"),
+}
 
 
-def open_engine(name: str = "numpy", kernels: str = "compiled") -> Engine:
-    """Return the engine called `name`. Raises ExperimentError for an unknown name."""
+def open_engine(
+    name: str = "numpy",
+    *,
+    kernels: str = "compiled",
+    device: str = "auto",
+    precision: str = "float32",
+    exact_noise: bool = False,
+) -> Engine:
+    """Return the engine called `name`.
+
+    kernels      of the engine numpy: "compiled" or "reference"
+    device       "auto", "cpu", or of the engine torch "cuda", "cuda:1", "mps"
+    precision    "float32" or "float64"; of the engine torch "bfloat16", "float16", or "auto" for the fastest
+    exact_noise  of the engine torch: the same dropout masks as the engine numpy
+
+    Raises ExperimentError for an unknown name, for what the engine does not have, or where it is not installed.
+    """
     if name not in NAMES:
         raise ExperimentError(f"engine: there is none called {name!r}. {nearest(name, NAMES)}")
-    from firstlight.engines.numpy import NumpyEngine
+    if precision not in PRECISIONS[name]:
+        others = [other for other in NAMES if precision in PRECISIONS[other]]
+        hint = f"Use --engine {others[0]}." if others else nearest(precision, PRECISIONS[name])
+        raise ExperimentError(f"precision: the engine {name} has no {precision!r}. {hint}")
+    if name == "numpy":
+        if device not in ("auto", "cpu"):
+            raise ExperimentError(f"device: the engine numpy runs on the CPU; received {device!r}. Use --engine torch.")
+        if processes.world_size() > 1:
+            raise ExperimentError(
+                f"The engine numpy trains in one process; torchrun started {processes.world_size()}. "
+                "Use --engine torch, or start firstlight without torchrun."
+            )
+        from firstlight.engines.numpy import NumpyEngine
 
-    return NumpyEngine(kernels)
+        return NumpyEngine(kernels, dtype="float64" if precision == "float64" else "float32")
+    if find_spec("torch") is None:
+        raise ExperimentError("The engine torch needs PyTorch, which is not installed: pip install 'firstlight[torch]'")
+    from firstlight.engines.torch import TorchEngine, find_device
+
+    find_device(device)  # a missing one is told before anything is loaded
+    return TorchEngine(device, precision, exact_noise)
 
 
-__all__ = ["NAMES", "Engine", "Session", "Tally", "Task", "open_engine"]
+__all__ = ["NAMES", "PRECISIONS", "Engine", "Session", "Tally", "Task", "open_engine"]

@@ -5,18 +5,20 @@ Tensors of an engine never leave it. Everything random in a task is drawn from i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from firstlight.errors import TrainingError
 from firstlight.layers import Chain
 from firstlight.losses import Loss
 from firstlight.models import Model
 from firstlight.optimizers import Optimizer
 from firstlight.prepare import Preparation
 from firstlight.types import Array, Images
+from firstlight.weights import fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,9 @@ class Task:
 
     preparation  fitted on the training split; applied to every image
     l1, l2       penalties on every layer's kernels, beside those of the layers themselves
+    lr_factors   what the learning rate is multiplied by, by patterns of names; the last one that fits a name counts
+    settled      paths of batch norms that keep their running statistics in training, and use them
+    share_norms  batch norm over the images of all processes, where there are several
     """
 
     model: Model
@@ -34,6 +39,9 @@ class Task:
     l1: float = 0.0
     l2: float = 0.0
     seed: int = 0
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
+    share_norms: bool = False
 
     def trained_layers(self) -> Chain:
         """The layers that the loss is applied to; a final activation that the loss contains is left to the loss.
@@ -44,15 +52,21 @@ class Task:
         return self.loss.check_head(self.model.layers, (channels, height, width), self.model.classes)
 
     def penalties(self) -> list[tuple[slice, float, float]]:
-        """(part of the vector, l1, l2) for every array that is penalised."""
+        """(part of the vector, l1, l2) for every trained array that is penalised."""
         parts = []
         for entry in self.model.layout.entries:
             parameter = entry.parameter
+            if not parameter.trainable:
+                continue
             l1 = parameter.l1 + (self.l1 if parameter.kernel else 0.0)
             l2 = parameter.l2 + (self.l2 if parameter.kernel else 0.0)
             if l1 or l2:
                 parts.append((slice(entry.start, entry.stop), l1, l2))
         return parts
+
+    def lr_factor(self, name: str) -> float:
+        """What the learning rate of the array called `name` is multiplied by."""
+        return next((factor for pattern, factor in reversed([*self.lr_factors.items()]) if fits(name, pattern)), 1.0)
 
     def penalty(self, vector: Array) -> float:
         """Σ l1·|w| + l2·w² over the penalised weights."""
@@ -74,8 +88,12 @@ class Tally:
 class Session(Protocol):
     """A model being trained or used on one engine."""
 
-    def warm_up(self, batch_size: int) -> None:
-        """Do one step without effect, so that compiling is not counted as training."""
+    def warm_up(self, batch_size: int, epochs: int) -> None:
+        """Make ready for so much training, without effect on it, so that compiling and trials are not counted to it."""
+        ...
+
+    def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
+        """Take one step on the images at `index`; return their mean loss before it, and how many were right."""
         ...
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
@@ -102,6 +120,14 @@ class Session(Protocol):
         """Take over weights, and the optimiser's arrays where given."""
         ...
 
+    def agree(self, stop: bool) -> bool:
+        """Whether any of the processes that share this training wants to stop; all ask at the same points."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What the record of a run says of the engine: its name, and what it computes with."""
+        ...
+
 
 class Engine(Protocol):
     """Opens sessions."""
@@ -116,6 +142,11 @@ class Engine(Protocol):
         """
         ...
 
-    def describe(self) -> dict[str, Any]:
-        """What the record of a run says of the engine: name, kernels, threads."""
-        ...
+
+def not_finite(loss: float, epoch: int, step: int, rate: float) -> TrainingError:
+    """The error for a step after which training makes no sense."""
+    return TrainingError(
+        f"The loss became {loss} in epoch {epoch + 1}, step {step + 1}, at a learning rate of {rate:g}. "
+        "The steps were too large: try a tenth of the learning rate (--lr), a warm-up (--set schedule.warmup=1), "
+        "or batch norm."
+    )

@@ -12,8 +12,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from firstlight import kernels
-from firstlight.engines.base import Tally, Task
-from firstlight.errors import ModelError, TrainingError
+from firstlight.engines.base import Tally, Task, not_finite
+from firstlight.errors import ModelError
 from firstlight.layers import Pass
 from firstlight.prepare import batches, epoch_order
 from firstlight.randomness import generator
@@ -34,38 +34,28 @@ class NumpyEngine:
         """See `Engine.session`."""
         return NumpySession(task, train, vector, self)
 
-    def describe(self) -> dict[str, Any]:
-        """See `Engine.describe`."""
-        return {"engine": self.name, "kernels": self.kernels, "threads": self._threads()}
-
-    def _threads(self) -> int:
-        """How many the kernels use; BLAS is held to one."""
-        if self.kernels == "reference":
-            return 1
-        from numba import get_num_threads
-
-        return int(get_num_threads())
-
 
 class NumpySession:
     """See `Session`. One flat vector of weights; the optimiser works on its trained part."""
 
     def __init__(self, task: Task, train: Images | None, vector: Array | None, engine: NumpyEngine) -> None:
         self.task = task
+        self.engine = engine
         self.layers = task.trained_layers()
         self.layout = task.model.layout
         self.kernels = kernels.load(engine.kernels)
-        self.dtype = engine.dtype
+        self.dtype = np.dtype(engine.dtype).type
         self._vector = self.layout.initial(task.seed, self.dtype) if vector is None else vector.astype(self.dtype)
         self.parameters = self.layout.tree(self._vector)
         self.gradient = np.zeros(self.layout.trainable, self.dtype)
         self.optimizer_state = task.optimizer.state(self.layout.trainable, self.dtype)
         self.penalties = task.penalties()
+        self.factors = _factors(task)
         self.scale, self.shift = task.preparation.scale_shift(self.dtype)
         self.train = train
 
-    def warm_up(self, batch_size: int) -> None:
-        """See `Session.warm_up`."""
+    def warm_up(self, batch_size: int, epochs: int) -> None:
+        """See `Session.warm_up`: compile the kernels by one step on a copy of the weights."""
         images = self._train_images()
         trial = self.layout.tree(self._vector.copy())
         with _blas_held():
@@ -73,18 +63,19 @@ class NumpySession:
             self._gradients(trial, images, index, epoch=0)
             self._forward(trial, images, index, Pass(self.kernels))
 
+    def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
+        """See `Session.train_step`."""
+        with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
+            return self._step(self._train_images(), index, epoch, step, rate)
+
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
         """See `Session.train_epoch`."""
         images = self._train_images()
         order = epoch_order(self.task.seed, epoch, len(images))
         total, correct, done = 0.0, 0, 0
-        trained = self._vector[: self.layout.trainable]
         with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
             for step, (index, rate) in enumerate(zip(batches(order, batch_size), rates, strict=True)):
-                loss, right = self._gradients(self.parameters, images, index, epoch, step)
-                if not math.isfinite(loss):
-                    raise TrainingError(_not_finite(loss, epoch, step, float(rate)))
-                self.task.optimizer.step(trained, self.gradient, self.optimizer_state, float(rate))
+                loss, right = self._step(images, index, epoch, step, float(rate))
                 total, correct, done = total + loss * len(index), correct + right, done + len(index)
                 progress(done, total / done)
         return Tally(total / done, correct / done)
@@ -112,10 +103,32 @@ class NumpySession:
         for name, array in (state or {}).items():
             self.optimizer_state[name][...] = array
 
+    def agree(self, stop: bool) -> bool:
+        """See `Session.agree`: this engine works in one process."""
+        return stop
+
+    def describe(self) -> dict[str, Any]:
+        """See `Session.describe`."""
+        return {
+            "engine": self.engine.name,
+            "device": "cpu",
+            "precision": np.dtype(self.dtype).name,
+            "kernels": self.engine.kernels,
+            "threads": _threads(self.engine.kernels),
+        }
+
     def _train_images(self) -> Images:
         if self.train is None:
             raise ModelError("This session was opened to predict: it has no training images.")
         return self.train
+
+    def _step(self, images: Images, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
+        loss, right = self._gradients(self.parameters, images, index, epoch, step)
+        if not math.isfinite(loss):
+            raise not_finite(loss, epoch, step, rate)
+        trained = self._vector[: self.layout.trainable]
+        self.task.optimizer.step(trained, self.gradient, self.optimizer_state, rate, self.factors)
+        return loss, right
 
     def _forward(self, parameters: Any, images: Images, index: Array, run: Pass) -> Array:
         x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
@@ -127,7 +140,14 @@ class NumpySession:
         def noise(path: str) -> np.random.Generator:
             return generator(self.task.seed, "noise", path, epoch, step)
 
-        run = Pass(self.kernels, training=True, needs_dx=False, noise=noise)
+        run = Pass(
+            self.kernels,
+            training=True,
+            needs_dx=False,
+            noise=noise,
+            settled=self.task.settled,
+            trained=self.layout.trained,
+        )
         x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
         y, backward = self.layers.forward(parameters, x, run)
         labels = images.labels[index]
@@ -153,9 +173,23 @@ def _blas_held() -> Iterator[None]:
         yield
 
 
-def _not_finite(loss: float, epoch: int, step: int, rate: float) -> str:
-    return (
-        f"The loss became {loss} in epoch {epoch + 1}, step {step + 1}, at a learning rate of {rate:g}. "
-        "The steps were too large: try a tenth of the learning rate (--lr), a warm-up (--set schedule.warmup=1), "
-        "or batch norm."
-    )
+def _factors(task: Task) -> list[tuple[slice, float]]:
+    """The trained part of the vector cut where the factor of the learning rate changes."""
+    parts: list[tuple[slice, float]] = []
+    for entry in task.model.layout.entries:
+        if not entry.parameter.trainable:
+            break  # the trained ones come first
+        start, factor = entry.start, task.lr_factor(entry.name)
+        if parts and parts[-1][1] == factor:
+            start = parts.pop()[0].start
+        parts.append((slice(start, entry.stop), factor))
+    return parts
+
+
+def _threads(kernels: str) -> int:
+    """How many the kernels use; BLAS is held to one."""
+    if kernels == "reference":
+        return 1
+    from numba import get_num_threads
+
+    return int(get_num_threads())

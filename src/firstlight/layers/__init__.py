@@ -15,6 +15,8 @@ from firstlight.layers.base import Layer as Layer
 from firstlight.layers.base import Parameter as Parameter
 from firstlight.layers.base import Pass as Pass
 from firstlight.layers.base import Tree as Tree
+from firstlight.layers.base import TwinPass as TwinPass
+from firstlight.layers.base import join as join
 from firstlight.layers.batchnorm import BatchNorm as BatchNorm
 from firstlight.layers.chain import Chain as Chain
 from firstlight.layers.concat import Concat as Concat

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from firstlight.layers.base import Backward, Example, Pass, Tree
-from firstlight.layers.window import Pool2D
+from firstlight.layers.base import Backward, Example, Pass, Tree, TwinPass
+from firstlight.layers.window import Pool2D, twin_padding
 from firstlight.types import Array
 
 
@@ -28,6 +28,16 @@ class AvgPool2D(Pool2D):
             return kernels.avg_pool_dx(dy, window, stride, padding, size), {}
 
         return kernels.avg_pool(x, window, stride, padding), backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        window, stride = self._window
+        padding = self._padding((x.shape[2], x.shape[3]))
+        padded, even = twin_padding(torch, x, padding, 0.0, most=window)
+        if padded is x:
+            return torch.nn.functional.avg_pool2d(x, window, stride, even, count_include_pad=False)
+        inside, _ = twin_padding(torch, torch.ones_like(x[:1, :1]), padding, 0.0, most=window)
+        sums, counts = (torch.nn.functional.avg_pool2d(z, window, stride, divisor_override=1) for z in (padded, inside))
+        return sums / counts
 
 
 AvgPool2D.examples = (

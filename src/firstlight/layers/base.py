@@ -56,6 +56,8 @@ class Pass:
     needs_dx  whether anything before this layer wants the gradient by its input
     path      the names of the containers and the layer, as in "block1.dropout1"
     noise     path -> the generator of this step's random numbers
+    settled   paths of batch norms that keep their running statistics in training, and use them
+    trained   paths of the layers, and of the containers of layers, that are trained; None for all
     """
 
     kernels: Kernels
@@ -63,17 +65,42 @@ class Pass:
     needs_dx: bool = True
     path: str = ""
     noise: Callable[[str], np.random.Generator] | None = None
+    settled: frozenset[str] = frozenset()
+    trained: frozenset[str] | None = None
 
     def within(self, name: str, needs_dx: bool = True) -> Pass:
         """The same pass, inside the layer called `name`."""
-        path = f"{self.path}.{name}" if self.path else name
-        return Pass(self.kernels, self.training, needs_dx, path, self.noise)
+        path = join(self.path, name)
+        return Pass(self.kernels, self.training, needs_dx, path, self.noise, self.settled, self.trained)
+
+    def trains(self, name: str) -> bool:
+        """Whether the layer called `name`, inside this one, has parameters that are trained (if it has any)."""
+        return self.trained is None or join(self.path, name) in self.trained
 
     def generator(self) -> np.random.Generator:
         """The generator for this layer in this step."""
         if self.noise is None:
             raise ModelError(f"The layer {self.path} draws random numbers in training and was given no generator.")
         return self.noise(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class TwinPass:
+    """As `Pass`, for the PyTorch twins.
+
+    uniform     (path, shape) -> draws from [0, 1) made on the host; None where PyTorch draws for itself
+    batch_norm  what takes the place of PyTorch's batch_norm, where processes share their statistics
+    """
+
+    training: bool = False
+    path: str = ""
+    uniform: Callable[[str, Shape], Any] | None = None
+    batch_norm: Callable[..., Any] | None = None
+    settled: frozenset[str] = frozenset()
+
+    def within(self, name: str) -> TwinPass:
+        """The same pass, inside the layer called `name`."""
+        return TwinPass(self.training, join(self.path, name), self.uniform, self.batch_norm, self.settled)
 
 
 @dataclass(frozen=True)
@@ -121,6 +148,14 @@ class Layer:
         """
         raise NotImplementedError
 
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        """The same y by PyTorch's own operations, which know their gradient. The batch is the first axis: (N, C, H, W).
+
+        torch  the module; layer files do not import it
+        p      tensors, with the names and shapes that `forward` takes
+        """
+        raise NotImplementedError
+
     def to_json(self) -> Json:
         """The layer as plain values: its type, and the fields that differ from their defaults."""
         settings: Json = {"type": type(self).__name__}
@@ -144,6 +179,11 @@ class Layer:
 
 class Activation(Layer):
     """A layer without parameters that changes values and keeps their shape; a loss on logits must not follow one."""
+
+
+def join(path: str, name: str) -> str:
+    """The path of `name` inside `path`."""
+    return f"{path}.{name}" if path else name
 
 
 def is_whole(value: object, least: int = 1) -> bool:

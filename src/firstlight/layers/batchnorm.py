@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from firstlight.errors import ModelError
-from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, is_number
+from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array, Shape
 
 
@@ -47,12 +47,9 @@ class BatchNorm(Layer):
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         flat = x.reshape(len(x), -1)
         m = flat.shape[1]
-        if run.training:
-            if m == 1:
-                raise ModelError(
-                    f"{run.path or 'BatchNorm'}: one value a channel has no variance to train on. "
-                    "Choose a batch size of at least 2 that leaves no single sample over."
-                )
+        training = run.training and run.path not in run.settled
+        if training:
+            _must_vary(m, run.path)
             mean = flat.mean(axis=1)
             x_hat = flat - mean[:, None]
             var = _dot(x_hat, x_hat) / m
@@ -73,7 +70,7 @@ class BatchNorm(Layer):
         def backward(dy: Array) -> tuple[Array | None, Tree]:
             dy = dy.reshape(flat.shape)
             dbeta, dgamma = dy.sum(axis=1), _dot(dy, x_hat)
-            if run.training:
+            if training:
                 dx = x_hat * (-dgamma / m)[:, None]
                 dx += dy
                 dx -= (dbeta / m)[:, None]
@@ -83,6 +80,21 @@ class BatchNorm(Layer):
             return dx.reshape(x.shape), {"gamma": dgamma, "beta": dbeta}
 
         return y.reshape(x.shape), backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        training = run.training and run.path not in run.settled
+        if training:
+            _must_vary(x.numel() // x.shape[1], run.path)
+        batch_norm = run.batch_norm or torch.nn.functional.batch_norm
+        return batch_norm(x, p["mean"], p["var"], p["gamma"], p["beta"], training, 1 - self.momentum, self.epsilon)
+
+
+def _must_vary(m: int, path: str) -> None:
+    if m == 1:
+        raise ModelError(
+            f"{path or 'BatchNorm'}: one value a channel has no variance to train on. "
+            "Choose a batch size of at least 2 (for each process) that leaves no single sample over."
+        )
 
 
 def _dot(a: Array, b: Array) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.container import Container, Named, by_type, shape_inside
 from firstlight.layers.conv2d import Conv2D
@@ -56,7 +56,7 @@ class Chain(Container):
         for name, layer in self.named():
             x, backward = layer.forward(p.get(name, {}), x, run.within(name, needs_dx))
             backwards.append((name, backward))
-            needs_dx = needs_dx or name in p  # what has no parameters before it need not hand dx on
+            needs_dx = needs_dx or (name in p and run.trains(name))  # nothing to train before it: no dx is asked for
 
         def backward_all(dy: Array) -> tuple[Array | None, Tree]:
             grads: dict[str, Tree] = {}
@@ -70,6 +70,11 @@ class Chain(Container):
             return dx, grads
 
         return x, backward_all
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        for name, layer in self.named():
+            x = layer.twin(torch, p.get(name, {}), x, run.within(name))
+        return x
 
 
 Chain.examples = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, by_type, shape_inside
@@ -60,6 +60,11 @@ class Concat(Container):
             return (None if any(dx is None for dx in dxs) else functools.reduce(np.add, dxs)), grads
 
         return np.concatenate(ys), backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.cat(
+            [layer.twin(torch, p.get(name, {}), x, run.within(name)) for name, layer in self.named()], dim=1
+        )
 
 
 Concat.examples = (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from firstlight.layers import initializers
-from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, is_number, is_whole
-from firstlight.layers.window import BORDERS, Border, Size, is_border, is_size, padding_of, pair, slide
+from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number, is_whole
+from firstlight.layers.window import BORDERS, Border, Size, is_border, is_size, padding_of, pair, slide, twin_padding
 from firstlight.types import Array, Shape
 
 
@@ -70,6 +70,12 @@ class Conv2D(Layer):
             return (kernels.conv2d_dx(dy, W, stride, padding, size) if run.needs_dx else None), grads
 
         return y, backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        kernel, stride = pair(self.kernel), pair(self.stride)
+        padding = padding_of(self.padding, (x.shape[2], x.shape[3]), kernel, stride)
+        x, even = twin_padding(torch, x, padding, 0.0)
+        return torch.nn.functional.conv2d(x, p["W"], p.get("b"), stride, even)
 
 
 Conv2D.examples = (

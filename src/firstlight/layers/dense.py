@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from firstlight.layers import initializers
-from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, is_number, is_whole
+from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number, is_whole
 from firstlight.types import Array, Shape
 
 
@@ -60,6 +60,9 @@ class Dense(Layer):
             return (W.T @ dy if run.needs_dx else None), grads
 
         return y, backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.nn.functional.linear(x, p["W"], p.get("b"))
 
 
 Dense.examples = (

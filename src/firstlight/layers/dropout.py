@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, is_number
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
 
@@ -39,6 +39,11 @@ class Dropout(Layer):
             return kept
 
         return drop(x), lambda dy: (drop(dy), {})
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        if run.uniform is None or not run.training or self.rate == 0:
+            return torch.nn.functional.dropout(x, self.rate, run.training)
+        return x * (run.uniform(run.path, x.shape) >= self.rate) * (1 / (1 - self.rate))
 
 
 Dropout.examples = (

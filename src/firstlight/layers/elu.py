@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, is_number
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
 
@@ -35,6 +35,9 @@ class ELU(Activation):
             return rising + (dy - rising) * (y + self.alpha), {}
 
         return y, backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.nn.functional.elu(x, self.alpha)
 
 
 ELU.examples = (Example(ELU(), (7,)), Example(ELU(0.5, name="bend"), (2, 3, 4), smooth=False))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
 
@@ -21,6 +21,9 @@ class Flatten(Layer):
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         return x.reshape(-1, x.shape[-1]), lambda dy: (dy.reshape(x.shape), {})
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return x.flatten(start_dim=1)
 
 
 Flatten.examples = (Example(Flatten(), (2, 3, 4)), Example(Flatten(name="features"), (5,)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
@@ -28,6 +28,9 @@ class GELU(Activation):
             return dy * (cdf + x * density), {}
 
         return x * cdf, backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.nn.functional.gelu(x)
 
 
 GELU.examples = (Example(GELU(), (7,)), Example(GELU(name="bend"), (2, 3, 4)))

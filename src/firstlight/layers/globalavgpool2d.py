@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
 
@@ -31,6 +31,9 @@ class GlobalAvgPool2D(Layer):
             return dx, {}
 
         return x.mean(axis=(1, 2)), backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return x.mean(dim=(2, 3))
 
 
 GlobalAvgPool2D.examples = (

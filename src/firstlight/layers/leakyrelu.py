@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, is_number
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
 
@@ -32,6 +32,9 @@ class LeakyReLU(Activation):
             return rising + self.slope * (dy - rising), {}
 
         return y, backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.nn.functional.leaky_relu(x, self.slope)
 
 
 LeakyReLU.examples = (

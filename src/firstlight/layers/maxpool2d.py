@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from firstlight.layers.base import Backward, Example, Pass, Tree
-from firstlight.layers.window import Pool2D
+from firstlight.layers.base import Backward, Example, Pass, Tree, TwinPass
+from firstlight.layers.window import Pool2D, twin_padding
 from firstlight.types import Array
 
 
@@ -26,6 +27,11 @@ class MaxPool2D(Pool2D):
             return kernels.max_pool_dx(dy, where, window, stride, padding, size), {}
 
         return y, backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        window, stride = self._window
+        x, even = twin_padding(torch, x, self._padding((x.shape[2], x.shape[3])), -math.inf, most=window)
+        return torch.nn.functional.max_pool2d(x, window, stride, even)
 
 
 MaxPool2D.examples = (

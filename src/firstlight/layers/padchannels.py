@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, is_whole
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_whole
 from firstlight.types import Array, Shape
 
 
@@ -36,6 +36,9 @@ class PadChannels(Layer):
         y = np.zeros((self.before + len(x) + self.after, *x.shape[1:]), x.dtype)
         y[inside] = x
         return y, lambda dy: (dy[inside], {})
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (self.before, self.after))
 
 
 PadChannels.examples = (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
@@ -20,6 +20,9 @@ class ReLU(Activation):
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         y = np.maximum(x, 0)
         return y, lambda dy: (dy * (y > 0), {})
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.relu(x)
 
 
 ReLU.examples = (Example(ReLU(), (7,), smooth=False), Example(ReLU(name="bend"), (2, 3, 4), smooth=False))

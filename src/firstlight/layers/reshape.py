@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, is_whole
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_whole
 from firstlight.types import Array, Shape
 
 
@@ -31,6 +31,9 @@ class Reshape(Layer):
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         return x.reshape(*self.shape, x.shape[-1]), lambda dy: (dy.reshape(x.shape), {})
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return x.reshape(len(x), *self.shape)
 
 
 Reshape.examples = (

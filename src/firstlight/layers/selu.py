@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 # Klambauer et al. 2017: with these, mean 0 and variance 1 are a fixed point of the layers.
@@ -33,6 +33,9 @@ class SELU(Activation):
             return SCALE * rising + (dy - rising) * (y + SCALE * ALPHA), {}
 
         return y, backward
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.selu(x)
 
 
 SELU.examples = (Example(SELU(), (7,), smooth=False), Example(SELU(name="bend"), (2, 3, 4), smooth=False))

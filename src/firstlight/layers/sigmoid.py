@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
@@ -24,6 +24,9 @@ class Sigmoid(Activation):
         y += 1
         np.reciprocal(y, out=y)
         return y, lambda dy: (dy * y * (1 - y), {})
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.sigmoid(x)
 
 
 Sigmoid.examples = (Example(Sigmoid(), (7,)), Example(Sigmoid(name="gate"), (2, 3, 4)))

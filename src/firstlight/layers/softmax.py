@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
@@ -22,6 +22,9 @@ class Softmax(Activation):
         np.exp(y, out=y)
         y /= y.sum(axis=0)
         return y, lambda dy: (y * (dy - (dy * y).sum(axis=0)), {})
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.softmax(x, dim=1)
 
 
 Softmax.examples = (Example(Softmax(), (5,)), Example(Softmax(name="probabilities"), (3, 2, 4)))

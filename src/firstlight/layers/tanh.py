@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree
+from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
@@ -20,6 +20,9 @@ class Tanh(Activation):
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         y = np.tanh(x)
         return y, lambda dy: (dy * (1 - y * y), {})
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.tanh(x)
 
 
 Tanh.examples = (Example(Tanh(), (7,)), Example(Tanh(name="bend"), (2, 3, 4)))

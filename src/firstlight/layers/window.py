@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from firstlight.kernels import Padding, Pair, output_size
 from firstlight.layers.base import Layer, is_whole
@@ -61,6 +62,18 @@ def slide(layer: Layer, input_shape: Shape, window: Pair, stride: Pair, border: 
             'Choose a smaller window, padding "same", less pooling before it, or larger images.',
         )
     return height, width
+
+
+def twin_padding(torch: Any, x: Any, padding: Padding, value: float, most: Pair | None = None) -> tuple[Any, Pair]:
+    """What PyTorch's windows need for `padding`: x, and the even padding (rows, columns) that they add themselves.
+
+    Where it is uneven, or more than the half window (of `most`) that PyTorch's poolings take, x comes back padded.
+    """
+    (top, bottom), (left, right) = padding
+    even = top == bottom and left == right
+    if even and (most is None or (2 * top <= most[0] and 2 * left <= most[1])):
+        return x, (top, left)
+    return torch.nn.functional.pad(x, (left, right, top, bottom), value=value), (0, 0)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from firstlight.models.dense import (
     softmax_regression,
     two_layer,
 )
+from firstlight.models.densenet import densenet121, densenet169
 from firstlight.models.model import Model, SummaryRow
 from firstlight.models.registry import (
     ACTIVATIONS,
@@ -29,7 +30,7 @@ from firstlight.models.registry import (
     default_shape,
     defaults,
 )
-from firstlight.models.residual import resnet20
+from firstlight.models.residual import resnet18, resnet20, resnet34, resnet50
 
 __all__ = [
     "ACTIVATIONS",
@@ -42,6 +43,8 @@ __all__ = [
     "custom",
     "default_shape",
     "defaults",
+    "densenet121",
+    "densenet169",
     "fashion_cnn",
     "lenet5",
     "lenet5_batchnorm",
@@ -52,7 +55,10 @@ __all__ = [
     "mnist_cnn",
     "pyramid",
     "pyramid_regularised",
+    "resnet18",
     "resnet20",
+    "resnet34",
+    "resnet50",
     "softmax_regression",
     "two_layer",
     "vgg16",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from firstlight.errors import ModelError
-from firstlight.layers import Chain, Concat, Layer, Residual, from_json
+from firstlight.layers import Chain, Concat, Layer, Residual, from_json, join
 from firstlight.types import Json, Shape
 from firstlight.weights import Layout
 
@@ -34,6 +35,7 @@ class Model:
 
     input_shape  (H, W, C) of one image, as a person writes it; the layers see (C, H, W)
     options      the arguments of the named architecture, for the record
+    frozen       patterns of the names of what is not trained, such as ("*", "!head"); see `weights.chosen`
     Raises ModelError when two layers do not fit.
     """
 
@@ -42,6 +44,7 @@ class Model:
     input_shape: Shape
     classes: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
@@ -66,7 +69,7 @@ class Model:
     @cached_property
     def layout(self) -> Layout:
         """Where each parameter lies in the flat vector of weights."""
-        return Layout.of(self.layers.parameters(self._chw))
+        return Layout.of(self.layers.parameters(self._chw), self.frozen)
 
     @property
     def parameters(self) -> int:
@@ -78,13 +81,22 @@ class Model:
         return self.layout.trainable
 
     @property
+    def frozen_parameters(self) -> int:
+        """Those that would be trained, were they not frozen."""
+        return Layout.of(self.layers.parameters(self._chw)).trainable - self.trainable
+
+    @property
     def multiply_adds(self) -> int:
         """Multiply-accumulate operations to classify one image."""
         return self.layers.multiply_adds(self._chw)
 
     def summary(self) -> list[SummaryRow]:
         """The layers in the order of the data; a residual or concatenation follows its branches."""
-        return list(_rows(self.layers, "", self._chw))
+        trainable: Counter[str] = Counter()
+        for entry in self.layout.entries:
+            if entry.parameter.trainable:
+                trainable[".".join(entry.path[:-1])] += entry.parameter.size
+        return list(_rows(self.layers, "", self._chw, trainable))
 
     def to_json(self) -> Json:
         """Plain values from which `from_json` makes an equal model."""
@@ -94,6 +106,7 @@ class Model:
             "input_shape": list(self.input_shape),
             "classes": self.classes,
             "layers": [layer.to_json() for layer in self.layers.layers],
+            "frozen": list(self.frozen),
         }
 
     @classmethod
@@ -102,7 +115,8 @@ class Model:
         try:
             layers = Chain(tuple(from_json(layer) for layer in value["layers"]))
             options = {key: as_tuple(option) for key, option in value.get("options", {}).items()}
-            return cls(value["name"], layers, tuple(value["input_shape"]), value["classes"], options)
+            shape, frozen = tuple(value["input_shape"]), tuple(value.get("frozen", ()))
+            return cls(value["name"], layers, shape, value["classes"], options, frozen)
         except (KeyError, TypeError) as error:
             raise ModelError(f"This is no description of a model: {type(error).__name__} {error}.") from None
 
@@ -111,22 +125,19 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _rows(layer: Layer, name: str, shape: Shape) -> Iterator[SummaryRow]:
+def _rows(layer: Layer, name: str, shape: Shape, trainable: Counter[str]) -> Iterator[SummaryRow]:
     """The rows of a layer; a container's children stand before it, and a chain has no row of its own."""
     if isinstance(layer, Chain):
         for child_name, child in layer.named():
-            yield from _rows(child, _join(name, child_name), shape)
+            yield from _rows(child, join(name, child_name), shape, trainable)
             shape = child.output_shape(shape)
         return
-    own = Layout(()) if isinstance(layer, Residual | Concat) else Layout.of(layer.parameters(shape))
+    size = operations = 0
     if isinstance(layer, Residual | Concat):
         for child_name, child in layer.named():
-            yield from _rows(child, _join(name, child_name), shape)
-    operations = 0 if isinstance(layer, Residual | Concat) else layer.multiply_adds(shape)
+            yield from _rows(child, join(name, child_name), shape, trainable)
+    else:
+        size, operations = Layout.of(layer.parameters(shape)).size, layer.multiply_adds(shape)
     output = layer.output_shape(shape)
     shown = (*output[1:], output[0])
-    yield SummaryRow(name, type(layer).__name__, shown, own.size, own.trainable, operations)
-
-
-def _join(*names: str) -> str:
-    return ".".join(filter(None, names))
+    yield SummaryRow(name, type(layer).__name__, shown, size, trainable[name], operations)

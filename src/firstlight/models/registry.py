@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from firstlight.errors import ModelError, nearest
 from firstlight.layers import ELU, GELU, SELU, Chain, Dense, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, from_json
@@ -33,6 +33,7 @@ ACTIVATIONS: dict[str, type[Layer]] = {
     "tanh": Tanh,
 }
 
+OUTPUTS = "outputs"
 ARCHITECTURES: dict[str, Callable[..., Model]] = {}
 
 P = ParamSpec("P")
@@ -61,9 +62,16 @@ def architecture(name: str) -> Callable[[Callable[P, Chain]], Callable[P, Model]
 def build(name: str, input_shape: Shape, classes: int, options: Mapping[str, Any] | None = None) -> Model:
     """Return the named architecture for images of `input_shape` (H, W, C), with options.
 
+    One option every architecture has: "outputs", the units of its head where they are not one a class, such as the one
+    of a sigmoid that tells two classes apart.
     Raises ModelError for an unknown name or option, or where the model does not fit.
     """
-    return ARCHITECTURES[_known(name)](input_shape, classes, **complete(name, options or {}))
+    chosen = complete(name, options or {})
+    if OUTPUTS not in chosen:
+        return ARCHITECTURES[name](input_shape, classes, **chosen)
+    own = {option: value for option, value in chosen.items() if option != OUTPUTS}
+    layers: Chain = inspect.unwrap(ARCHITECTURES[name])(input_shape, chosen[OUTPUTS], **own)
+    return Model(name, layers, tuple(input_shape), classes, chosen)
 
 
 def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,15 +79,15 @@ def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     parameters = inspect.signature(ARCHITECTURES[_known(name)], eval_str=True).parameters
     chosen = defaults(name)
     for option, value in options.items():
-        if option not in chosen:
+        if option not in (*chosen, OUTPUTS):
             raise ModelError(f"model.{option}: {name} has no such option. {nearest(option, chosen)}".rstrip())
+        kind = PositiveInt if option == OUTPUTS else parameters[option].annotation
         try:
-            chosen[option] = TypeAdapter(parameters[option].annotation).validate_python(as_tuple(value))
+            chosen[option] = TypeAdapter(kind).validate_python(as_tuple(value))
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise ModelError(
-                f"model.{option}: {problem}; received {value!r}. The default is {chosen[option]!r}."
-            ) from None
+            usual = chosen.get(option, "one a class")
+            raise ModelError(f"model.{option}: {problem}; received {value!r}. The default is {usual!r}.") from None
     return chosen
 
 

@@ -23,6 +23,7 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from firstlight import losses, models, optimizers, schedules
+from firstlight.engines import Engine, open_engine
 from firstlight.errors import ExperimentError, nearest
 
 
@@ -146,11 +147,17 @@ class Training(Section):
 
 
 class Experiment(Section):
-    """Everything that a run is asked to do."""
+    """Everything that a run is asked to do.
+
+    engine, kernels, device, precision, exact_noise: see `firstlight.engines.open_engine`
+    """
 
     seed: Annotated[int, Field(ge=0)] = 0
-    engine: Literal["numpy"] = "numpy"
+    engine: Literal["numpy", "torch"] = "numpy"
     kernels: Literal["compiled", "reference"] = "compiled"
+    device: str = "auto"
+    precision: Literal["auto", "float32", "float64", "bfloat16", "float16"] = "float32"
+    exact_noise: bool = False
     data: Data
     prepare: Prepare = Prepare()
     model: Model = Model()
@@ -194,6 +201,16 @@ class Experiment(Section):
     def build_optimizer(self) -> optimizers.Optimizer:
         inner = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
         return optimizers.Lagged(inner, self.optimizer.lag) if self.optimizer.lag else inner
+
+    def open_engine(self) -> Engine:
+        """The engine that it asks for. Raises ExperimentError where that is not here."""
+        return open_engine(
+            self.engine,
+            kernels=self.kernels,
+            device=self.device,
+            precision=self.precision,
+            exact_noise=self.exact_noise,
+        )
 
     def build_schedule(self) -> schedules.Schedule:
         return schedules.schedule(self.schedule.name, **self.schedule.options)

@@ -41,7 +41,7 @@ def start(setup: Setup, out: Path, watcher: Watcher) -> runs.RunFolder:
         raise RunError(f"{out} cannot be made: {error.strerror}.") from None
     try:
         with runs.claimed(out):
-            _write_plan(setup, out)
+            _write_plan(setup, session, out)
             return _train_and_measure(setup, session, out, watcher, compile_seconds)
     except (OSError, MemoryError, FirstlightError) as error:
         if training.newest(out / runs.CHECKPOINTS)[0] is not None:
@@ -71,7 +71,7 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> ru
         with runs.claimed(out):
             measured_before = folder.finished
             (out / runs.RESULT).unlink(missing_ok=True)  # the run is in progress again
-            runs.write_record(out, runs.ENVIRONMENT, environment() | setup.engine.describe())
+            runs.write_record(out, runs.ENVIRONMENT, environment() | session.describe())
             return _train_and_measure(setup, session, out, watcher, compile_seconds, checkpoint, measured_before)
     except OSError as error:
         raise _stopped(out, error) from None
@@ -122,14 +122,14 @@ def _warm_session(setup: Setup, watcher: Watcher) -> tuple[Session, float]:
     watcher.note("Warming up (the first time on a machine, the kernels are compiled) …")
     began = time.perf_counter()
     session = setup.engine.session(setup.task, setup.train)
-    session.warm_up(setup.experiment.training.batch_size)
+    session.warm_up(setup.experiment.training.batch_size, setup.experiment.training.epochs)
     return session, time.perf_counter() - began
 
 
-def _write_plan(setup: Setup, out: Path) -> None:
+def _write_plan(setup: Setup, session: Session, out: Path) -> None:
     """Write what is known before training."""
     write_text(out / runs.EXPERIMENT, setup.experiment.to_toml())
-    runs.write_record(out, runs.ENVIRONMENT, environment() | setup.engine.describe())
+    runs.write_record(out, runs.ENVIRONMENT, environment() | session.describe())
     runs.write_record(out, runs.DATA, setup.data_record())
     runs.write_record(out, runs.MODEL, setup.model_record())
 

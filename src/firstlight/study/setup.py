@@ -10,7 +10,7 @@ from typing import Any
 
 from firstlight import data as data_
 from firstlight.data import Findings
-from firstlight.engines import Engine, Task, open_engine
+from firstlight.engines import Engine, Task
 from firstlight.errors import ExperimentError, ModelError
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation
@@ -124,6 +124,7 @@ def set_up(
     """
     began = time.perf_counter()
     section, course = experiment.data, experiment.training
+    engine = experiment.open_engine()
     experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
     if dataset is None:
         dataset = data_.load(section.source, size=section.size, unverified=section.unverified)
@@ -149,7 +150,6 @@ def set_up(
         seed=experiment.seed,
     )
     task.trained_layers()  # head, labels and loss must fit before the first step
-    engine = open_engine(experiment.engine, experiment.kernels)
     return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began)
 
 
