@@ -17,9 +17,9 @@ from firstlight.errors import DataError, ModelError
 from firstlight.kernels import load
 from firstlight.layers import Chain, Flatten, Pass
 from firstlight.models import Model, build
-from firstlight.pretrained import PRETRAINED, fetch, is_published, published_names, read, translate
+from firstlight.pretrained import PRETRAINED, fetch, is_published, published_names, translate
 from firstlight.types import Array
-from firstlight.weights import fits, to_bytes
+from firstlight.weights import fits, from_file, to_bytes
 
 SIZE = 64  # the last stage of a ResNet then has 2×2 pixels, so that every weight of a 3×3 kernel counts
 # What torchvision's state_dict holds; VGG16's is that of its convolutions and of three layers of the head.
@@ -81,7 +81,7 @@ class Published:
 
     def difference(self, model: Model) -> float:
         """The largest difference of our model's outputs from the net's, relative to the largest output."""
-        ours = outputs(model, read(model, to_bytes(self.arrays), keep), self.images)
+        ours = outputs(model, translate(model, self.arrays, keep, "The file"), self.images)
         assert ours.shape == self.outputs.shape
         return float(np.abs(ours - self.outputs).max() / np.abs(self.outputs).max())
 
@@ -163,10 +163,10 @@ def test_a_head_of_other_classes_is_refused_unless_it_starts_anew(
     path = tmp_path / "model.safetensors"
     path.write_bytes(to_bytes(thousand))
     with pytest.raises(ModelError) as caught:
-        read(model, path, keep)
+        translate(model, from_file(path), keep, str(path))
     for part in (str(path), "head.W", "fc.weight", "(1000, 512)", "(10, 512)", 'weights.fresh = ["head"]'):
         assert part in str(caught.value)
-    arrays = read(model, path, new_head)
+    arrays = translate(model, from_file(path), new_head, str(path))
     assert {entry.name for entry in model.layout.entries} - set(arrays) == {"head.W", "head.b"}
     assert (arrays["conv1.W"] == thousand["conv1.weight"]).all()
 
@@ -176,19 +176,19 @@ def test_what_does_not_fit_is_named_before_anything_is_read(model: Model, thousa
     with pytest.raises(
         ModelError, match=r"no layer4\.1\.bn2\.running_var; resnet18 .* layer4_1\.body\.batchnorm2\.var"
     ):
-        translate(model, lacking, new_head)
+        translate(model, lacking, new_head, "The file")
     grey = models.resnet18((32, 32, 1), 10)
     with pytest.raises(
         ModelError, match=r"conv1\.weight of shape \(64, 3, 7, 7\); .*conv1\.W of shape \(64, 1, 7, 7\)"
     ):
-        translate(grey, thousand, new_head)
+        translate(grey, thousand, new_head, "The file")
     with pytest.raises(ModelError, match=r"no conv1\.weight"):
-        translate(model, {}, new_head)
+        translate(model, {}, new_head, "The file")
 
 
 def test_half_precision_is_read_as_float32(model: Model, thousand: dict[str, Array]) -> None:
     halves = {name: array.astype(np.float16) for name, array in thousand.items()}
-    arrays = translate(model, halves, new_head)
+    arrays = translate(model, halves, new_head, "The file")
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
     assert (arrays["conv1.W"] == halves["conv1.weight"]).all()
 
@@ -196,12 +196,10 @@ def test_half_precision_is_read_as_float32(model: Model, thousand: dict[str, Arr
 def test_a_file_that_cannot_be_read_is_named(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(ModelError, match=re.escape(str(path))):
-        read(model, path, keep)
+        translate(model, from_file(path), keep, str(path))
     path.write_bytes(b"no safetensors")
     with pytest.raises(ModelError, match=f"{re.escape(str(path))} is no sound safetensors file"):
-        read(model, path, keep)
-    with pytest.raises(ModelError, match="resnet18's published weights is no sound safetensors file"):
-        read(model, b"", keep)
+        translate(model, from_file(path), keep, str(path))
 
 
 def test_a_file_with_published_names_is_told_from_one_of_ours(model: Model, thousand: dict[str, Array]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ class Run:
             return self._evaluate_own(data if isinstance(data, Dataset) else None, split or "test")
         if not isinstance(data, Dataset):
             data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
+        if data.class_names != self.class_names and self.experiment.data.regroup:
+            data = replace(data, splits=data_.regroup(data.splits, self.experiment.data.regroup))
         if data.class_names != self.class_names:
             raise DataError(
                 f"The run's classes are {', '.join(self.class_names)}; "
@@ -190,6 +193,8 @@ def fit(
         "schedule": _table(schedule, schedules.SCHEDULES),
         "training": {"epochs": epochs, "batch_size": batch_size},
     }
+    if isinstance(model, Model) and model.frozen:
+        tables["weights"] = {"freeze": model.frozen}
     study.must_be_free(out)
     for key, value in (settings or {}).items():
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):

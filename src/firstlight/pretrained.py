@@ -16,22 +16,18 @@ import numpy as np
 from firstlight.errors import DataError, ModelError
 from firstlight.models import Model
 from firstlight.types import Array
-from firstlight.weights import from_bytes
 
 
 @dataclass(frozen=True)
 class Pretrained:
     """A file of weights on the Hugging Face hub.
 
-    licence    as its publisher names it
-    mean, std  of red, green and blue in [0, 1], by which the images it was trained on were normalised
+    licence  as its publisher names it
     """
 
     repository: str
     revision: str
     licence: str
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     file: str = "model.safetensors"
 
     @property
@@ -112,25 +108,7 @@ def is_published(names: Iterable[str], model: Model) -> bool:
     return model.name in PRETRAINED and not set(published_names(model).values()).isdisjoint(names)
 
 
-def read(model: Model, data: bytes | Path, fresh: Callable[[str], bool]) -> dict[str, Array]:
-    """The published weights in a safetensors file, or in its bytes, by our names; see `translate`.
-
-    Raises ModelError where the file cannot be read or does not fit.
-    """
-    if isinstance(data, bytes):
-        origin = f"The file of {model.name}'s published weights"
-    else:
-        origin = str(data)
-        try:
-            data = data.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{origin}: the weights cannot be read: {error.strerror}.") from None
-    return translate(model, from_bytes(data, origin), fresh, origin)
-
-
-def translate(
-    model: Model, arrays: Mapping[str, Array], fresh: Callable[[str], bool], origin: str = "The file"
-) -> dict[str, Array]:
+def translate(model: Model, arrays: Mapping[str, Array], fresh: Callable[[str], bool], origin: str) -> dict[str, Array]:
     """The arrays of a published file by our names, float32.
 
     fresh  whether the array of that (our) name starts anew: it is left out, and need not fit

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from firstlight.errors import ModelError
@@ -155,6 +156,17 @@ def from_bytes(data: bytes, origin: str) -> dict[str, Array]:
         return dict(load(data))
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{origin} is no sound safetensors file: {error}.") from None
+
+
+def from_file(path: Path) -> dict[str, Array]:
+    """The arrays of the safetensors file at `path`. Raises ModelError where it is missing or damaged."""
+    try:
+        with safe_open(path, "numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is no sound safetensors file: {error}.") from None
 
 
 def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parameter]]:

@@ -33,6 +33,7 @@ def test_every_default_is_written_out_and_reads_back_the_same() -> None:
         "beta2": 0.999,
         "epsilon": 1e-8,
         "lag": 0.0,
+        "lr_factors": {},
     }
     assert tables["model"] == {"name": "lenet5", **models.defaults("lenet5")}
     assert Experiment.of(tables) == experiment

@@ -25,6 +25,7 @@ app.command("resume")(run.resume)
 app.command("evaluate")(run.evaluate)
 app.command("predict")(run.predict)
 app.command("report")(run.report)
+app.command("compare")(run.compare)
 app.command("summary")(model.summary)
 app.add_typer(data.app, name="data")
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json as json_
 import re
-from typing import Annotated
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstlight.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from firstlight.models import Model
 
 
 def summary(
@@ -20,46 +25,70 @@ def summary(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option: --set model.activation=tanh")
     ] = None,
+    freeze: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help='What is not trained: --freeze "*" --freeze "!head"')
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show a model layer by layer: output shape, parameters, multiply-adds."""
+    """Show a model layer by layer: output shape, parameters, multiply-adds, and what of it is trained."""
     from rich.console import Console
     from rich.table import Table
 
-    from firstlight import models, study
+    from firstlight import api, models
+    from firstlight.runs import EXPERIMENT
 
     if name is None:
         for known in models.ARCHITECTURES:
             typer.echo(known)
         return
-    usual = models.default_shape(name)
-    options = dict(study.parse_setting(text) for text in settings or [])
-    model = models.build(
-        name,
-        usual[0] if size is None else _shape(size),
-        classes or usual[1],
-        {key.removeprefix("model."): value for key, value in options.items()},
-    )
+    batch_norm = ""
+    if (Path(name) / EXPERIMENT).is_file():
+        for option, given in (("--input", size), ("--classes", classes), ("--set", settings), ("--freeze", freeze)):
+            if given:
+                raise ExperimentError(f"{option} is of no use with a run: {name} has its model.")
+        run = api.open_run(name)
+        model, batch_norm = run.task.model, run.experiment.weights.batchnorm
+    else:
+        model = _build(name, size, classes, settings or [], freeze or [])
+    counts = {
+        "parameters": model.parameters,
+        "trainable": model.trainable,
+        "frozen": model.frozen_parameters,
+        "statistics": model.parameters - model.trainable - model.frozen_parameters,
+        "multiply_adds": model.multiply_adds,
+    }
     if json:
         rows = [row.to_json() for row in model.summary()]
-        counts = {"parameters": model.parameters, "trainable": model.trainable, "multiply_adds": model.multiply_adds}
-        typer.echo(json_.dumps({"name": name, "input_shape": model.input_shape, **counts, "layers": rows}))
+        typer.echo(json_.dumps({"name": model.name, "input_shape": model.input_shape, **counts, "layers": rows}))
         return
     table = Table("layer", "type", "output shape", box=None, header_style="bold")
-    table.add_column("parameters", justify="right")
-    table.add_column("multiply-adds", justify="right")
+    for heading in ("parameters", *(["trained"] if model.frozen else []), "multiply-adds"):
+        table.add_column(heading, justify="right")
     for row in model.summary():
         shape = " × ".join(map(str, row.output_shape))
-        table.add_row(row.name, row.type, shape, f"{row.parameters:,}", f"{row.multiply_adds:,}")
+        trained = [f"{row.trainable:,}"] if model.frozen else []
+        table.add_row(row.name, row.type, shape, f"{row.parameters:,}", *trained, f"{row.multiply_adds:,}")
     console = Console()
-    console.print(f"{name}, input {' × '.join(map(str, model.input_shape))}", highlight=False)
+    console.print(f"{model.name}, input {' × '.join(map(str, model.input_shape))}", highlight=False)
     console.print(table)
     console.print(
-        f"parameters {model.parameters:,}: {model.trainable:,} trainable, "
-        f"{model.parameters - model.trainable:,} running statistics; multiply-adds {model.multiply_adds:,} an image",
+        f"parameters {model.parameters:,}: {model.trainable:,} trainable, {counts['frozen']:,} frozen, "
+        f"{counts['statistics']:,} running statistics; multiply-adds {model.multiply_adds:,} an image",
         highlight=False,
         soft_wrap=True,
     )
+    if batch_norm and counts["statistics"]:
+        console.print(f"batch norm: {batch_norm}", highlight=False)
+
+
+def _build(name: str, size: str | None, classes: int | None, settings: list[str], freeze: list[str]) -> Model:
+    from firstlight import models, study
+
+    usual = models.default_shape(name)
+    options = {key.removeprefix("model."): value for key, value in map(study.parse_setting, settings)}
+    model = models.build(name, usual[0] if size is None else _shape(size), classes or usual[1], options)
+    study.must_name(model, "--freeze", freeze)
+    return replace(model, frozen=tuple(freeze))
 
 
 def _shape(text: str) -> tuple[int, int, int]:

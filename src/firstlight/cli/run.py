@@ -31,6 +31,13 @@ def run(
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")] = None,
     lr: Annotated[str | None, typer.Option(metavar="NUMBER", help="The learning rate.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="INTEGER", help="Fixes every random draw.")] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|FILE",
+            help='Weights to start from: a run, a .safetensors file, or "imagenet" for published ones.',
+        ),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="numpy, written by hand, or torch.")] = None,
     kernels: Annotated[str | None, typer.Option(help="Of numpy: compiled, or reference for the readable ones.")] = None,
     device: Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")] = None,
@@ -66,6 +73,7 @@ def run(
         "optimizer.name": optimizer,
         "optimizer.lr": lr,
         "seed": seed,
+        "weights.init_from": init_from,
         "engine": engine,
         "kernels": kernels,
         "device": device,
@@ -147,6 +155,21 @@ def report(path: RunPath) -> None:
     typer.echo(api.open_run(path).report())
 
 
+def compare(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The folders of runs.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="The page; comparison.html beside the first run otherwise.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="The page's title.")] = "Runs compared",
+) -> None:
+    """Compare runs on one page: a table, learning curves, confusion matrices side by side."""
+    from firstlight import api, report
+
+    folders = [api.open_run(path).folder for path in paths]
+    page = report.write_comparison(folders, title, out or paths[0].parent / "comparison.html")
+    typer.echo(page)
+
+
 def _console(json: bool) -> Any:
     """Progress goes to standard output, or out of the way of JSON."""
     from rich.console import Console
@@ -188,8 +211,10 @@ def _print_result(result: dict[str, Any]) -> None:
         weights += ", the best by validation"
     elif validated and epochs["best"]:
         weights += f" (the best by validation was {epochs['best']})"
+    parameters = result["parameters"]
+    frozen = f" ({parameters['trainable']:,} trained, {parameters['frozen']:,} frozen)" if parameters["frozen"] else ""
     typer.echo(
-        f"{result['model']}, {result['parameters']['total']:,} parameters, {weights}, "
+        f"{result['model']}, {parameters['total']:,} parameters{frozen}, {weights}, "
         f"{result['seconds']['train']:.1f} s of training"
     )
     if result["status"] == "stopped early":

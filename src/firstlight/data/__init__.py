@@ -2,7 +2,8 @@
 
 from firstlight.data.check import Copies, Findings, check
 from firstlight.data.decode import load_image
+from firstlight.data.regroup import regroup
 from firstlight.data.sources import SOURCES, Source, load
 from firstlight.data.split import split
 
-__all__ = ["SOURCES", "Copies", "Findings", "Source", "check", "load", "load_image", "split"]
+__all__ = ["SOURCES", "Copies", "Findings", "Source", "check", "load", "load_image", "regroup", "split"]

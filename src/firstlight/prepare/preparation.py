@@ -12,7 +12,11 @@ from firstlight.data.decode import resize
 from firstlight.errors import DataError, ExperimentError, ModelError, nearest
 from firstlight.types import Array, Images, Json
 
-Standardise = Literal["none", "pixel", "channel"]
+Standardise = Literal["none", "pixel", "channel", "imagenet"]
+
+# Of red, green and blue in [0, 1], over the training images of ImageNet: what weights trained on it expect.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _CHUNK = 4096  # images at a time, so that no wide copy of a whole training split is made
 
@@ -39,7 +43,8 @@ class Preparation:
 
         scale        x / 255, so that inputs lie in [0, 1]
         standardise  (x − mean) / std after that, over the images for each "pixel" and channel, or over the images and
-                     pixels for each "channel"; where std is 0 it is taken as 1
+                     pixels for each "channel"; where std is 0 it is taken as 1. "imagenet" takes ImageNet's
+                     statistics instead, and three channels: grey images become grey ones of red, green and blue
 
         Raises DataError for no images, ExperimentError for another `standardise`.
         """
@@ -50,6 +55,11 @@ class Preparation:
             raise DataError("A preparation is fitted on training images; there are none.")
         pixels = luma(train.pixels) if greyscale else train.pixels
         height, width, channels = pixels.shape[1:]
+        if standardise == "imagenet":
+            if greyscale:
+                raise ExperimentError('prepare.standardise = "imagenet" is of colours: leave prepare.greyscale out.')
+            mean, std = (np.reshape(values, (3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD))
+            return cls((3, height, width), standardise, 1 / (255 * std), -mean / std)
         unit = 1 / 255 if scale else 1.0
         factor, offset = np.full((channels, 1, 1), unit), np.zeros((channels, 1, 1))
         if standardise != "none":

@@ -32,7 +32,7 @@ from firstlight.report.numbers import (
 )
 from firstlight.report.pictures import answers, mistakes, samples
 from firstlight.report.record import RunRecord
-from firstlight.report.settings import settings
+from firstlight.report.settings import engine, settings
 
 
 def document(record: RunRecord) -> Document:
@@ -132,10 +132,12 @@ def _model(record: RunRecord) -> Table:
         (layer.name, layer.type, shape(layer.output_shape), _or_dash(layer.parameters), _or_dash(layer.multiply_adds))
         for layer in record.layers
     ]
-    total, frozen = record.parameters(), record.parameters("non_trainable")
-    rows.append(("Total", "", "", count(total), count(record.multiply_adds)))
-    rows.append(("of which trainable", "", "", count(record.parameters("trainable")), ""))
-    rows.append(("of which not trainable", "", "", count(frozen), ""))
+    trainable, frozen = record.parameters("trainable"), record.parameters("frozen")
+    rows.append(("Total", "", "", count(record.parameters()), count(record.multiply_adds)))
+    rows.append(("of which trainable", "", "", count(trainable), ""))
+    if frozen:
+        rows.append(("of which frozen", "", "", count(frozen), ""))
+    rows.append(("of which running statistics", "", "", count(record.parameters() - trainable - frozen), ""))
     return Table(
         titles=("layer", "type", "output shape", "parameters", "multiply-adds"),
         rows=tuple(rows),
@@ -219,7 +221,7 @@ def _reproduce(record: RunRecord) -> tuple[Block, ...]:
         ("Revision", str(environment.get("git") or UNDEFINED)),
         ("Python", str(environment.get("python", UNDEFINED))),
         ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items()) or UNDEFINED),
-        ("Engine", " · ".join(str(environment[k]) for k in ("engine", "kernels") if environment.get(k)) or UNDEFINED),
+        ("Engine", engine(record) or UNDEFINED),
         ("Threads", str(environment.get("threads", UNDEFINED))),
         ("Machine", ", ".join(str(machine[k]) for k in ("processor", "system") if machine.get(k)) or UNDEFINED),
         ("Cores and memory", f"{machine.get('cores', UNDEFINED)} cores, {memory:.0f} GB" if memory else UNDEFINED),

@@ -22,6 +22,7 @@ def settings(record: RunRecord) -> list[Row]:
         ("Split", listed([f"{count(sum(n))} {split}" for split, n in record.counts.items()])),
         ("Preparation", ", ".join(_preparation(_table(asked, "prepare")))),
         ("Model", _named(asked, "model") or record.model),
+        ("Weights", _weights(record)),
         ("Loss", _named(asked, "loss")),
         ("Optimiser", _named(asked, "optimizer")),
         ("Schedule", _named(asked, "schedule")),
@@ -31,7 +32,7 @@ def settings(record: RunRecord) -> list[Row]:
         ("Early stopping", _patience(training.get("early_stopping")) if judged else ""),
         ("Weights kept", f"best by {record.monitor}" if judged and record.restore_best else "last epoch"),
         ("Seed", str(asked.get("seed", ""))),
-        ("Engine", str(asked.get("engine") or record.environment.get("engine", ""))),
+        ("Engine", engine(record)),
     ]
     return [(name, value) for name, value in rows if value]
 
@@ -42,6 +43,40 @@ def differences(records: Mapping[str, RunRecord]) -> list[tuple[str, ...]]:
     keys = sorted({key for values in flat for key in values})
     rows = [(key, *(_value(values[key]) if key in values else DASH for values in flat)) for key in keys]
     return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def engine(record: RunRecord) -> str:
+    """The engine, and what it computed with."""
+    environment = record.environment
+    processes = environment.get("processes", 1)
+    version = f" {environment['torch']}" if "torch" in environment else ""
+    device = environment.get("device", "")
+    parts = (
+        f"{environment.get('engine', record.experiment.get('engine', ''))}{version}",
+        f"{environment['kernels']} kernels" if "kernels" in environment else "",
+        f"on {device}" if device and device != "cpu" else "",
+        str(environment.get("precision", "")),
+        counted(processes, "process") if processes > 1 else "",
+    )
+    return ", ".join(filter(None, parts))
+
+
+def _weights(record: RunRecord) -> str:
+    """Where the weights began, and what of them was trained."""
+    asked, start = _table(record.experiment, "weights"), _table(record.run.model, "start")
+    fresh, freeze = asked.get("fresh") or [], asked.get("freeze") or []
+    if not start and not freeze:
+        return ""
+    origin = start.get("repository") or start.get("from")
+    parts = (
+        f"from {origin}" if origin else "",
+        f"revision {start['revision'][:12]}" if "revision" in start else "",
+        f"licence {start['licence']}" if "licence" in start else "",
+        f"{', '.join(fresh)} new" if fresh else "",
+        f"frozen: {' '.join(freeze)}" if freeze else "",
+        f"batch norm: {asked.get('batchnorm')}" if any(layer.type == "BatchNorm" for layer in record.layers) else "",
+    )
+    return ", ".join(filter(None, parts))
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -58,7 +93,8 @@ def _preparation(table: Json) -> list[str]:
     steps = (
         ("to grey by luma", table.get("greyscale")),
         ("scaled to [0, 1]", table.get("scale")),
-        (f"standardised per {standardise}", standardise != "none"),
+        ("normalised as ImageNet was", standardise == "imagenet"),
+        (f"standardised per {standardise}", standardise not in ("none", "imagenet")),
     )
     return [step for step, done in steps if done]
 

@@ -4,6 +4,7 @@ from firstlight.study.experiment import Experiment, parse_setting, put, read
 from firstlight.study.recall import is_own, must_be_the_same, recall
 from firstlight.study.run import measure, must_be_free, resume, start
 from firstlight.study.setup import Setup, model_tables, must_fit, set_up
+from firstlight.study.transfer import must_name
 
 __all__ = [
     "Experiment",
@@ -14,6 +15,7 @@ __all__ = [
     "must_be_free",
     "must_be_the_same",
     "must_fit",
+    "must_name",
     "parse_setting",
     "put",
     "read",

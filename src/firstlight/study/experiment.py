@@ -39,6 +39,8 @@ def _pair(value: Any) -> Any:
     return value
 
 
+IMAGENET = "imagenet"
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 Size = Annotated[tuple[Side, Side] | None, BeforeValidator(_pair)]
@@ -67,6 +69,7 @@ class Data(Section):
     size        (height, width) to resize to; one number for a square
     validation  the fraction of the training images kept for validation
     test        the fraction kept for the test, where the source has no test split of its own
+    regroup     new classes, each of the old classes that make it up; images of the others are left out
     limit       train on so many images only, for a quick look
     unverified  read files of a named set whose checksum is not the published one
     """
@@ -75,16 +78,20 @@ class Data(Section):
     size: Size = None
     validation: Fraction = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    regroup: dict[str, list[str]] = {}
     limit: Annotated[int, Field(ge=1)] | None = None
     unverified: bool = False
 
 
 class Prepare(Section):
-    """What is done to every image; statistics are taken from the training split alone."""
+    """What is done to every image; statistics are taken from the training split alone.
+
+    standardise  "imagenet" takes ImageNet's statistics, and three channels, as its published weights need
+    """
 
     greyscale: bool = False
     scale: bool = True
-    standardise: Literal["none", "pixel", "channel"] = "none"
+    standardise: Literal["none", "pixel", "channel", "imagenet"] = "none"
 
 
 class Model(Options):
@@ -105,6 +112,28 @@ class Model(Options):
         return value
 
 
+class Weights(Section):
+    """Where the weights start, and which of them are trained. Patterns are names with * and ?, or those of layers.
+
+    init_from  a run folder, a .safetensors file, or "imagenet" for those published for the architecture; else drawn
+    fresh      what is not taken over from there but drawn: ["head"]
+    freeze     what is not trained: ["*", "!head"] is all but the head; the last pattern that fits counts
+    batchnorm  "train"; "frozen": what was taken over keeps its statistics; "sync": over the images of all processes
+    """
+
+    init_from: Annotated[str, Field(min_length=1)] | None = None
+    fresh: list[str] = []
+    freeze: list[str] = []
+    batchnorm: Literal["train", "frozen", "sync"] = "train"
+
+    @model_validator(mode="after")
+    def _only_with_a_start(self) -> Weights:
+        for key, given in (("fresh", self.fresh), ("batchnorm", self.batchnorm == "frozen")):
+            if given and self.init_from is None:
+                raise ValueError(f"{key} says what becomes of weights that are taken over: give weights.init_from")
+        return self
+
+
 class Loss(Options):
     name: str = "cross-entropy"
 
@@ -112,12 +141,14 @@ class Loss(Options):
 class Optimizer(Options):
     """The optimiser, its learning rate (its own default where none is given) and its options.
 
-    lag  α of the lagged update: 0 for none
+    lag         α of the lagged update: 0 for none
+    lr_factors  what the learning rate is multiplied by, by patterns of names: {head = 10}; the last that fits counts
     """
 
     name: str = "adam"
     lr: Annotated[float, Field(gt=0)] | None = None
     lag: Annotated[float, Field(ge=0, le=1)] = 0.0
+    lr_factors: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 class Schedule(Options):
@@ -161,6 +192,7 @@ class Experiment(Section):
     data: Data
     prepare: Prepare = Prepare()
     model: Model = Model()
+    weights: Weights = Weights()
     loss: Loss = Loss()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
@@ -183,8 +215,11 @@ class Experiment(Section):
         schedule = schedules.schedule(self.schedule.name, **self.schedule.options)
         tables = self.model_dump()
         tables["loss"] = {"name": self.loss.name, **vars(loss)}
-        tables["optimizer"] = {"name": self.optimizer.name, **vars(optimizer), "lag": self.optimizer.lag}
+        own = {"lag": self.optimizer.lag, "lr_factors": self.optimizer.lr_factors}
+        tables["optimizer"] = {"name": self.optimizer.name, **vars(optimizer), **own}
         tables["schedule"] = {"name": self.schedule.name, **vars(schedule)}
+        if self.weights.init_from == IMAGENET and "standardise" not in self.prepare.model_fields_set:
+            tables["prepare"]["standardise"] = IMAGENET
         if self.model.layers is None:
             tables["model"] = {"name": self.model.name, **models.complete(self.model.name, self.model.options)}
         return Experiment.model_validate(tables)

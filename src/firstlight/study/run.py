@@ -61,7 +61,8 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> ru
     if folder.finished and folder.result["status"] != "interrupted":
         raise RunError(f"{out} is complete ({folder.result['status']}): there is nothing to resume.")
     experiment = Experiment.of(folder.experiment, str(out / runs.EXPERIMENT))
-    setup = set_up(experiment, *recall(folder, dataset))
+    begun = training.newest(out / runs.CHECKPOINTS)[0] is not None
+    setup = set_up(experiment, *recall(folder, dataset), begun=begun)
     must_be_the_same(folder, setup.splits)
     for warning in setup.warnings():
         watcher.note(f"Note: {warning}")
@@ -121,7 +122,7 @@ def _warm_session(setup: Setup, watcher: Watcher) -> tuple[Session, float]:
     """A session that has compiled what it needs, and the seconds that took."""
     watcher.note("Warming up (the first time on a machine, the kernels are compiled) …")
     began = time.perf_counter()
-    session = setup.engine.session(setup.task, setup.train)
+    session = setup.engine.session(setup.task, setup.train, None if setup.start is None else setup.start.vector)
     session.warm_up(setup.experiment.training.batch_size, setup.experiment.training.epochs)
     return session, time.perf_counter() - began
 
@@ -259,6 +260,7 @@ def _result(
         "parameters": {
             "total": model.parameters,
             "trainable": model.trainable,
+            "frozen": model.frozen_parameters,
             "non_trainable": model.parameters - model.trainable,
         },
         "multiply_adds": model.multiply_adds,

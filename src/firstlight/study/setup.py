@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from firstlight.engines import Engine, Task
 from firstlight.errors import ExperimentError, ModelError
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation
+from firstlight.study import transfer
 from firstlight.study.experiment import Experiment
+from firstlight.study.transfer import Start
 from firstlight.types import Dataset, Images, Json
 
 
@@ -24,6 +26,7 @@ class Setup:
 
     splits    the prepared images: train, test, and validation unless none was asked for
     findings  what the checks of the data found
+    start     the weights to start from, where they are not drawn
     seconds   that loading, splitting, checking and preparing took
     """
 
@@ -34,6 +37,7 @@ class Setup:
     task: Task
     engine: Engine
     seconds: float
+    start: Start | None = None
 
     @property
     def model(self) -> Model:
@@ -53,6 +57,8 @@ class Setup:
         if not self.dataset.verified:
             names = ", ".join(file.name for file in self.dataset.files if not file.verified)
             lines.append(f"Not the published files: {names}. The numbers cannot be compared with published ones.")
+        if self.start is not None:
+            lines += self.start.notes
         return lines + self.findings.warnings()
 
     def data_record(self) -> Json:
@@ -65,7 +71,7 @@ class Setup:
             "homepage": self.dataset.homepage,
             "location": str(Path(self.dataset.origin).expanduser().resolve()) if self._own_files else "",
             "shape": list(self.train.shape),
-            "class_names": list(self.dataset.class_names),
+            "class_names": list(self.train.class_names),
             "files": [vars(file) for file in self.dataset.files],
             "verified": self.dataset.verified,
             "set_aside": dict(self.dataset.set_aside),
@@ -92,9 +98,10 @@ class Setup:
         """What model.json says: all that predict needs beside the weights."""
         return {
             **self.model.to_json(),
-            "class_names": list(self.dataset.class_names),
+            "class_names": list(self.train.class_names),
             "preparation": self.task.preparation.to_json(),
             "loss": self.experiment.loss.model_dump(),
+            **({"start": self.start.record} if self.start is not None else {}),
             "summary": [row.to_json() for row in self.model.summary()],
         }
 
@@ -110,6 +117,8 @@ class Setup:
         ]
         if section.limit is not None:
             parts.append(f"Only {len(self.train)} of the training images were used (data.limit).")
+        if section.regroup:
+            parts.append("The classes were put together anew after the split (data.regroup).")
         return " ".join(parts)
 
 
@@ -117,8 +126,12 @@ def set_up(
     experiment: Experiment,
     dataset: Dataset | None = None,
     splits: Mapping[str, Images] | None = None,
+    *,
+    begun: bool = False,
 ) -> Setup:
     """Load, split, check and prepare the images (those that are not given), and build the model for them.
+
+    begun  whether a checkpoint has the weights, so that those to start from need not be there any more
 
     Raises DataError, ModelError or ExperimentError; nothing has been written by then.
     """
@@ -132,6 +145,8 @@ def set_up(
         splits = data_.split(
             dataset, validation=section.validation, test=section.test, seed=experiment.seed, limit=section.limit
         )
+        if section.regroup:
+            splits = data_.regroup(splits, section.regroup)
     if "validation" not in splits and course.early_stopping is not None:
         raise ExperimentError(
             "training.early_stopping needs validation images to judge by, and data.validation is 0. "
@@ -141,6 +156,7 @@ def set_up(
     preparation = Preparation.fit(splits["train"], **experiment.prepare.model_dump())
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
     model = _build_model(experiment, prepared["train"])
+    model = replace(model, frozen=transfer.frozen(model, experiment))
     task = Task(
         model,
         experiment.build_loss(),
@@ -148,9 +164,13 @@ def set_up(
         experiment.build_optimizer(),
         **experiment.penalty.model_dump(),
         seed=experiment.seed,
+        lr_factors=experiment.optimizer.lr_factors,
+        settled=transfer.settled(model, experiment),
+        share_norms=experiment.weights.batchnorm == "sync",
     )
     task.trained_layers()  # head, labels and loss must fit before the first step
-    return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began)
+    start = None if begun else transfer.start(model, experiment, prepared)
+    return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began, start)
 
 
 def _build_model(experiment: Experiment, images: Images) -> Model:
@@ -164,6 +184,7 @@ def _build_model(experiment: Experiment, images: Images) -> Model:
 
 def model_tables(model: Model) -> dict[str, Any]:
     """The `[model]` table that builds `model` again."""
+    model = replace(model, frozen=())
     if model.name in ARCHITECTURES and build(model.name, model.input_shape, model.classes, model.options) == model:
         return {"name": model.name, **model.options}
     return {"name": model.name, "layers": model.to_json()["layers"]}

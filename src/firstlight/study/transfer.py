@@ -1,0 +1,203 @@
+"""Weights that a run starts from: another run's, a file's, or those published for its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstlight import pretrained
+from firstlight.errors import ExperimentError, ModelError, RunError, nearest
+from firstlight.files import sha256
+from firstlight.models import Model
+from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
+from firstlight.runs import EXPERIMENT, WEIGHTS, RunFolder
+from firstlight.study.experiment import IMAGENET, Experiment
+from firstlight.types import Array, Images, Json
+from firstlight.weights import chosen, fits, from_file
+
+# How the files begin that Python's pickle writes, as it is or in the zip archive that torch.save makes.
+PICKLES = (b"\x80", b"PK\x03\x04")
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Weights to start from, and where they come from.
+
+    vector   all weights of the model: those taken over, and initial ones for the rest
+    record   what model.json says of it
+    notes    what the user should know
+    """
+
+    vector: Array
+    record: Json
+    notes: tuple[str, ...] = ()
+
+
+def frozen(model: Model, experiment: Experiment) -> tuple[str, ...]:
+    """The experiment's patterns of what is not trained. Raises ExperimentError where one names nothing, or all do."""
+    section = experiment.weights
+    for key, patterns in (
+        ("weights.freeze", section.freeze),
+        ("weights.fresh", section.fresh),
+        ("optimizer.lr_factors", list(experiment.optimizer.lr_factors)),
+    ):
+        must_name(model, key, patterns)
+    if model.layout.entries and all(
+        chosen(entry.name, section.freeze) for entry in model.layout.entries if entry.parameter.trainable
+    ):
+        raise ExperimentError(
+            f'weights.freeze = {section.freeze} leaves nothing to train. Leave a layer out of it, as in ["*", "!head"].'
+        )
+    return tuple(section.freeze)
+
+
+def must_name(model: Model, key: str, patterns: Sequence[str]) -> None:
+    """Raise ExperimentError where one of the patterns that `key` was given fits no name of the model."""
+    names = [entry.name for entry in model.layout.entries]
+    layers = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)}
+    for pattern in patterns:
+        wanted = pattern.removeprefix("!")
+        if not any(fits(name, wanted) for name in names):
+            raise ExperimentError(f"{key}: {model.name} has nothing called {pattern!r}. {nearest(wanted, layers)}")
+
+
+def settled(model: Model, experiment: Experiment) -> frozenset[str]:
+    """The batch norms that keep the statistics they were taken over with."""
+    if experiment.weights.batchnorm != "frozen":
+        return frozenset()
+    taken = _taken(model, experiment)
+    norms = [row.name for row in model.summary() if row.type == "BatchNorm"]
+    return frozenset(norm for norm in norms if any(fits(name, norm) for name in taken))
+
+
+def start(model: Model, experiment: Experiment, splits: Mapping[str, Images]) -> Start | None:
+    """The weights that the experiment asks to start from, or None where all are drawn anew.
+
+    Raises ModelError at the first array whose name or shape does not fit, RunError or ModelError for a file that is
+    missing, damaged, or a pickle.
+    """
+    section = experiment.weights
+    if section.init_from is None:
+        return None
+    taken = _taken(model, experiment)
+    if section.init_from == IMAGENET:
+        path = pretrained.fetch(model.name)
+        published = pretrained.PRETRAINED[model.name]
+        origin = f"{published.repository}, revision {published.revision[:12]}"
+        about: Json = {
+            "repository": published.repository,
+            "revision": published.revision,
+            "licence": published.licence,
+            "homepage": published.homepage,
+        }
+    else:
+        path, origin, about = _weights_file(Path(section.init_from)), section.init_from, {}
+    _refuse_pickle(path)
+    arrays = from_file(path)
+    if pretrained.is_published(arrays, model):
+        without = taken - set(pretrained.published_names(model))
+        _must_fit(model, {}, without, origin)
+        arrays = pretrained.translate(model, arrays, lambda name: name not in taken, origin)
+        about |= {"normalisation": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}}
+        notes = _normalised_otherwise(origin, experiment)
+    else:
+        _must_fit(model, arrays, taken, origin)
+        notes = _of_the_run(Path(section.init_from), experiment, splits)
+    drawn = model.layout.named(model.layout.initial(experiment.seed))
+    vector = model.layout.vector(drawn | {name: arrays[name] for name in taken})
+    fresh = [entry.name for entry in model.layout.entries if entry.name not in taken]
+    record = {"from": section.init_from, "sha256": sha256(path), **about, "arrays": len(taken), "fresh": fresh}
+    return Start(vector, record, (f"Weights from {origin}{f'; new: {_listed(fresh)}' if fresh else ''}.", *notes))
+
+
+def _taken(model: Model, experiment: Experiment) -> set[str]:
+    """The names of the arrays that are taken over."""
+    section = experiment.weights
+    if section.init_from is None:
+        return set()
+    names = [entry.name for entry in model.layout.entries]
+    if section.init_from == IMAGENET:
+        names = list(pretrained.published_names(model))
+    return {name for name in names if not chosen(name, section.fresh)}
+
+
+def _weights_file(path: Path) -> Path:
+    """The file of weights that `init_from` names. Raises RunError where there is none."""
+    if path.is_dir():
+        folder = RunFolder.open(path)
+        if not (path / WEIGHTS).is_file():
+            _ = folder.result  # an unfinished run says so
+            raise RunError(f"{path} has no {WEIGHTS}: the file was removed.")
+        return path / WEIGHTS
+    if not path.exists():
+        raise RunError(f"weights.init_from: {path} is neither a run folder nor a file.")
+    return path
+
+
+def _refuse_pickle(path: Path) -> None:
+    with path.open("rb") as file:
+        beginning = file.read(4)
+    if beginning.startswith(PICKLES):
+        raise ModelError(
+            f"{path} is a pickle, as torch.save writes it. Loading one runs whatever code it holds, so firstlight does "
+            "not. Save the weights as safetensors: safetensors.torch.save_file(model.state_dict(), 'a.safetensors')"
+        )
+
+
+def _must_fit(model: Model, arrays: Mapping[str, Array], taken: set[str], origin: str) -> None:
+    for entry in model.layout.entries:
+        if entry.name not in taken:
+            continue
+        layer = ".".join(entry.path[:-1])
+        remedy = f'To start {layer} anew: weights.fresh = ["{layer}"].'
+        if entry.name not in arrays:
+            near = nearest(entry.name, arrays) if arrays else "It is empty."
+            raise ModelError(
+                f"{origin} has no {entry.name}, of shape {entry.parameter.shape}, which {model.name} needs. "
+                f"{near} {remedy}"
+            )
+        shape = tuple(arrays[entry.name].shape)
+        if shape != entry.parameter.shape:
+            raise ModelError(
+                f"{entry.name} has the shape {shape} in {origin}; {model.name} needs {entry.parameter.shape}. {remedy}"
+            )
+
+
+def _of_the_run(path: Path, experiment: Experiment, splits: Mapping[str, Images]) -> list[str]:
+    """What to know of weights from a run: images prepared otherwise, or judged on that it was trained on."""
+    if not path.is_dir():
+        return []
+    folder = RunFolder.open(path)
+    before = Experiment.of(folder.experiment, str(path / EXPERIMENT))
+    notes = []
+    for key, now in experiment.prepare.model_dump().items():
+        then = getattr(before.prepare, key)
+        if now != then:
+            notes.append(
+                f"{path} was trained with prepare.{key} = {then!r}, and this run has {now!r}: its weights expect "
+                "images prepared as they were."
+            )
+    if before.data.source == experiment.data.source:
+        trained = set(folder.data["splits"]["train"]["ids"])
+        for name in ("validation", "test"):
+            seen = sum(sample in trained for sample in splits[name].ids.tolist()) if name in splits else 0
+            if seen:
+                notes.append(
+                    f"{seen:,} of the {name} images are among those that {path} was trained on: the {name} accuracy "
+                    "is flattered. Split as it did: the same seed, data.test and data.validation."
+                )
+    return notes
+
+
+def _normalised_otherwise(origin: str, experiment: Experiment) -> list[str]:
+    if experiment.prepare.standardise == IMAGENET:
+        return []
+    return [
+        f"The weights of {origin} expect images normalised as ImageNet's were; this run has "
+        f"prepare.standardise = {experiment.prepare.standardise!r}. Set it to {IMAGENET!r}."
+    ]
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
