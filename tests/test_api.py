@@ -242,3 +242,15 @@ def test_the_report_is_written_anew(run: fl.Run) -> None:
     page = run.report()
     assert page == run.path / "report.html"
     assert f"{run.result['test']['images']}" in page.read_text()
+
+
+def test_a_run_of_one_engine_is_used_on_the_other(tmp_path: Path, few_digits: Dataset) -> None:
+    settings = {"engine": "torch", "precision": "bfloat16"}
+    run = fl.fit("mlp-128", few_digits, epochs=1, out=tmp_path / "run", settings=settings, console=QUIET)
+    other = fl.open_run(run.path, engine="numpy")
+    assert other.session.describe()["engine"] == "numpy"
+    assert run.session.describe()["precision"] == "float32", "a model is used in full precision"
+    pixels = few_digits.splits["train"].pixels
+    np.testing.assert_allclose(other.predict(pixels), run.predict(pixels), atol=1e-6)
+    with pytest.raises(fl.ExperimentError, match="runs on the CPU"):
+        _ = fl.open_run(run.path, engine="numpy", device="cuda").session

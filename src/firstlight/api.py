@@ -15,7 +15,7 @@ from rich.console import Console
 from firstlight import data as data_
 from firstlight import losses, optimizers, report, runs, schedules, study
 from firstlight.display import Display
-from firstlight.engines import Session, Task
+from firstlight.engines import Session, Task, open_engine
 from firstlight.errors import DataError, ExperimentError, RunError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.models import Model
@@ -32,8 +32,10 @@ RUNS = Path("runs")
 class Run:
     """A run: its records on disk, and its model ready to use."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, engine: str | None = None, device: str | None = None) -> None:
+        """The run at `path`; its model is used on the engine and device that it was trained on, or on those given."""
         self.folder = RunFolder.open(path)
+        self._on = {key: value for key, value in (("engine", engine), ("device", device)) if value is not None}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -86,7 +88,15 @@ class Run:
         except FileNotFoundError:
             _ = self.result  # an unfinished run says so
             raise RunError(f"{self.path} has no {runs.WEIGHTS}: the file was removed.") from None
-        return self.experiment.open_engine().session(self.task, vector=self.task.model.layout.vector(arrays))
+        # Whatever reduced the precision in training, a model is used in full.
+        precision = "float64" if self.experiment.precision == "float64" else "float32"
+        wanted = {"engine": self.experiment.engine, "device": self.experiment.device, **self._on}
+        if "device" not in self._on and wanted["engine"] != self.experiment.engine:
+            wanted["device"] = "auto"
+        engine = open_engine(
+            wanted["engine"], kernels=self.experiment.kernels, device=wanted["device"], precision=precision
+        )
+        return engine.session(self.task, vector=self.task.model.layout.vector(arrays))
 
     def evaluate(
         self, data: str | Path | Dataset | None = None, split: str | None = None, *, unverified: bool = False
@@ -227,9 +237,12 @@ def resume(path: str | Path, *, data: Dataset | None = None, console: Console | 
         return Run(study.resume(Path(path), watcher, dataset=data).path)
 
 
-def open_run(path: str | Path) -> Run:
-    """Return the run whose folder is at `path`. Raises RunError where there is none."""
-    return Run(path)
+def open_run(path: str | Path, *, engine: str | None = None, device: str | None = None) -> Run:
+    """Return the run whose folder is at `path`, to be used on another engine or device where one is given.
+
+    Raises RunError where there is none.
+    """
+    return Run(path, engine=engine, device=device)
 
 
 def _start(setup: study.Setup, out: str | Path | None, console: Console | None) -> Run:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from firstlight.evaluation import Evaluation
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to standard error.")]
+Engine = Annotated[str | None, typer.Option(help="numpy or torch; the one it was trained on otherwise.")]
+Device = Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 
@@ -40,7 +42,7 @@ def run(
     ] = None,
     engine: Annotated[str | None, typer.Option(help="numpy, written by hand, or torch.")] = None,
     kernels: Annotated[str | None, typer.Option(help="Of numpy: compiled, or reference for the readable ones.")] = None,
-    device: Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")] = None,
+    device: Device = None,
     precision: Annotated[
         str | None, typer.Option(help="float32, float64; of torch also bfloat16, float16, or auto for the fastest.")
     ] = None,
@@ -106,12 +108,14 @@ def evaluate(
         str | None, typer.Option(help="train, validation or test; test, or all of images that come in no splits.")
     ] = None,
     unverified: Annotated[bool, typer.Option("--unverified", help="As for run.")] = False,
+    engine: Engine = None,
+    device: Device = None,
     json: Json = False,
 ) -> None:
     """Measure a trained model anew, on its own images or on others."""
     from firstlight import api
 
-    measured, _ = api.open_run(path).evaluate(data, split, unverified=unverified)
+    measured, _ = api.open_run(path, engine=engine, device=device).evaluate(data, split, unverified=unverified)
     if json:
         typer.echo(json_.dumps(measured.to_json()))
     else:
@@ -123,12 +127,14 @@ def predict(
     path: RunPath,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    engine: Engine = None,
+    device: Device = None,
     json: Json = False,
 ) -> None:
     """Say what is in images: class names and probabilities."""
     from firstlight import api
 
-    trained = api.open_run(path)
+    trained = api.open_run(path, engine=engine, device=device)
     answers, failures = [], []
     for image in images:
         try:
