@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -339,3 +341,71 @@ def test_photographs_of_many_sizes_are_checked(firstlight: Call, tmp_path: Path)
     refused = firstlight("run", "--data", tmp_path / "photos", "--model", "softmax-regression")
     assert refused.code == 2
     assert "data.size=64" in refused.err
+
+
+def test_compare_puts_runs_on_one_page(firstlight: Any, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run = ("run", "--data", "digits", "--model", "softmax-regression", "--epochs", 1, "--seed", seed)
+        assert firstlight(*run, "--out", tmp_path / f"seed{seed}").code == 0
+    answer = firstlight("compare", tmp_path / "seed0", tmp_path / "seed1", "--title", "Two seeds")
+    page = tmp_path / "comparison.html"
+    assert (answer.code, answer.out.strip()) == (0, str(page))
+    text = page.read_text()
+    assert all(shown in text for shown in ("Two seeds", "seed0", "seed1"))
+    missing = firstlight("compare", tmp_path / "seed0", tmp_path / "seed9", "--out", tmp_path / "other.html")
+    assert (missing.code, (tmp_path / "other.html").exists()) == (2, False)
+
+
+def test_summary_counts_what_is_frozen(firstlight: Any, tmp_path: Path) -> None:
+    counts = ("mnist-cnn", "--classes", 2, "--set", "model.outputs=1", "--freeze", "*", "--freeze", "!head")
+    answer = firstlight("summary", *counts)
+    assert "parameters 55,809: 65 trainable, 55,744 frozen" in answer.out
+    assert firstlight("summary", *counts, "--json").json()["frozen"] == 55_744
+    assert "nothing called 'haed'" in firstlight("summary", "mnist-cnn", "--freeze", "haed").err
+
+
+def test_a_run_on_the_other_engine_says_what_it_ran_on(firstlight: Any, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    run = ("run", "--data", "digits", "--model", "pyramid-regularised", "--epochs", 1, "--engine", "torch")
+    begun = ("--set", "weights.freeze=['dense1']", "--device", "cpu", "--exact-noise", "--precision", "float64")
+    answer = firstlight(*run, *begun, "--out", path)
+    assert answer.code == 0, answer.err
+    assert "frozen)" in answer.out
+    environment = json.loads((path / "environment.json").read_text())
+    assert (environment["engine"], environment["precision"], environment["device"]) == ("torch", "float64", "cpu")
+    summary = firstlight("summary", path).out
+    assert "batch norm: train" in summary
+    assert "8,320 frozen" in summary
+    both = [firstlight("evaluate", path, "--engine", engine, "--json").json() for engine in ("numpy", "torch")]
+    assert both[0]["accuracy"] == both[1]["accuracy"]
+    assert both[0]["loss"] == pytest.approx(both[1]["loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--engine", "torch", "--device", "cuda"), "device: cuda is not here"),
+        (("--engine", "torch", "--device", "gpu"), "device: there is none called 'gpu'"),
+        (("--engine", "torch", "--device", "cpu:1"), "device: there is none called 'cpu:1'"),
+        (("--device", "cuda"), "the engine numpy runs on the CPU"),
+        (("--precision", "bfloat16"), "the engine numpy has no 'bfloat16'"),
+        (("--engine", "tensorflow"), "engine"),
+        (("--init-from", "nowhere"), "nowhere is neither a run folder nor a file"),
+    ],
+)
+def test_an_engine_or_device_that_is_not_here_is_named(
+    firstlight: Any, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    answer = firstlight("run", "--data", "digits", "--model", "mlp-128", *options, "--out", tmp_path / "run")
+    assert answer.code == 2
+    assert message in answer.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_pytorch_its_engine_says_how_to_install_it(
+    firstlight: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("firstlight.engines.find_spec", lambda name: None)
+    answer = firstlight("run", "--data", "digits", "--engine", "torch", "--out", tmp_path / "run")
+    assert answer.code == 2
+    assert "pip install 'firstlight[torch]'" in answer.err

@@ -88,7 +88,7 @@ def test_confusion_prints_counts_up_to_twelve_classes() -> None:
         spec = charts.confusion(np.eye(classes, dtype=np.int64), [f"c{k}" for k in range(classes)], small)
         return sum(layer["mark"]["type"] == "text" for layer in spec["layer"])
 
-    assert (texts(12), texts(13), texts(5, small=True)) == (2, 0, 0)
+    assert (texts(12), texts(13), texts(5, small=True), texts(6, small=True)) == (2, 0, 2, 0)
 
 
 def test_class_bars_rank_the_classes_and_hold_their_intervals() -> None:

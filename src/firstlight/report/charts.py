@@ -29,6 +29,7 @@ from firstlight.types import Array, Json
 
 HEIGHT = 240  # of the curves, in CSS pixels
 COUNTS_UP_TO = 12  # classes: a larger confusion matrix shows its counts on hover only
+FEW = 5  # classes whose small confusion matrix has room for counts
 
 
 def curves(
@@ -89,7 +90,7 @@ def histogram(class_names: Sequence[str], counts: Sequence[int], title: str) -> 
 def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) -> Json:
     """The confusion matrix: rows true, columns predicted; the colour is the share of the row, blue where right.
 
-    A small one leaves out the counts.
+    A small one leaves out the counts, unless its classes are few.
     """
     support = matrix.sum(axis=1)
     rows = [
@@ -125,7 +126,7 @@ def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) ->
         ),
     )
     layers = [cells]
-    if not small and classes <= COUNTS_UP_TO:
+    if classes <= (FEW if small else COUNTS_UP_TO):
         numbers = base.encode(text=alt.Text("images:Q", format=",d"))
         layers.append(numbers.transform_filter("datum.share <= 0.7").mark_text())
         layers.append(numbers.transform_filter("datum.share > 0.7").mark_text(color="var(--on-hit)"))
@@ -143,7 +144,7 @@ def confusion_width(class_names: Sequence[str]) -> int:
 def side(classes: int, small: bool = False) -> int:
     """The side of a cell of a confusion matrix, in CSS pixels."""
     if small:
-        return max(3, min(22, 230 // classes))
+        return 42 if classes <= FEW else max(3, min(22, 230 // classes))
     return 42 if classes <= COUNTS_UP_TO else max(5, min(24, 600 // classes))
 
 
