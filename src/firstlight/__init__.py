@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from firstlight import evaluation, layers, losses, models, optimizers, schedules
-    from firstlight.api import Run, fit, load, open_run, resume, run
+    from firstlight.agreement import Parity
+    from firstlight.api import Run, fit, load, open_run, parity, resume, run
     from firstlight.errors import (
         DataError,
         ExperimentError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from firstlight.types import Dataset, Images, Predictions
 
 _WHERE = {
-    **dict.fromkeys(["Run", "fit", "load", "open_run", "resume", "run"], "firstlight.api"),
+    **dict.fromkeys(["Run", "fit", "load", "open_run", "parity", "resume", "run"], "firstlight.api"),
     **dict.fromkeys(
         ["DataError", "ExperimentError", "FirstlightError", "ModelError", "RunError", "TrainingError"],
         "firstlight.errors",
@@ -40,6 +41,7 @@ _WHERE = {
     "Evaluation": "firstlight.evaluation",
     "Experiment": "firstlight.study",
     "Model": "firstlight.models",
+    "Parity": "firstlight.agreement",
     "Preparation": "firstlight.prepare",
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
@@ -54,6 +56,7 @@ __all__ = [
     "Images",
     "Model",
     "ModelError",
+    "Parity",
     "Predictions",
     "Preparation",
     "Run",
@@ -67,6 +70,7 @@ __all__ = [
     "models",
     "open_run",
     "optimizers",
+    "parity",
     "resume",
     "run",
     "schedules",

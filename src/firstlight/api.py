@@ -14,6 +14,7 @@ from rich.console import Console
 
 from firstlight import data as data_
 from firstlight import losses, optimizers, report, runs, schedules, study
+from firstlight.agreement import Parity
 from firstlight.display import Display
 from firstlight.engines import Session, Task, open_engine
 from firstlight.errors import DataError, ExperimentError, RunError, nearest
@@ -235,6 +236,57 @@ def resume(path: str | Path, *, data: Dataset | None = None, console: Console | 
     """Go on with a run that was interrupted or cut off. `data` is needed where it was given as arrays."""
     with Display(console or Console()) as watcher:
         return Run(study.resume(Path(path), watcher, dataset=data).path)
+
+
+def parity(
+    model: Model | str,
+    data: Dataset | str | Path | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    steps: int = 50,
+    batch_size: int = 32,
+    optimizer: str | optimizers.Optimizer = "adam",
+    lr: float | None = None,
+    loss: str | losses.Loss = "cross-entropy",
+    seed: int = 0,
+    kernels: str = "compiled",
+    out: str | Path | None = None,
+    console: Console | None = None,
+) -> Parity:
+    """Compare the engines numpy and torch on a model, and return how far they agree.
+
+    In float64, each layer is put beside its twin: output, and gradients by hand, by autograd and by central differences
+    along random directions; then each parameter's gradient through the whole net. Two training runs from the same start
+    go side by side in float64, and in float32 at a hundredth of the learning rate. Last, a step of training is timed.
+    `Parity.passed` and `Parity.failures` say whether the differences are within what is tolerated, and where not.
+
+    model     a Model, or the name of an architecture with `options`
+    data      a named set, a path or a Dataset; images of random pixels where none is given. Images are resized to the
+              model's input where it takes no other size
+    lr        the learning rate; the optimiser's own default where none is given
+    out       where to write the page of the check, if anywhere
+    console   where progress goes; standard output where none is given
+    Raises a FirstlightError where PyTorch is missing or the model does not fit the images.
+    """
+    from firstlight.agreement.check import check
+
+    with (console or Console()).status("parity") as status:
+        found = check(
+            model,
+            data,
+            options=options,
+            steps=steps,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            loss=loss,
+            seed=seed,
+            kernels=kernels,
+            note=lambda text: status.update(text),
+        )
+    if out is not None:
+        report.write_parity(found, Path(out))
+    return found
 
 
 def open_run(path: str | Path, *, engine: str | None = None, device: str | None = None) -> Run:

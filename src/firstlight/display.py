@@ -8,14 +8,19 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from firstlight import processes
+
 REFRESH = 0.1  # seconds between two updates of the live display
 
 
 class Display:
-    """A watcher that writes to a console; use it as a context manager, so that the live display is taken down."""
+    """A watcher that writes to a console; use it as a context manager, so that the live display is taken down.
+
+    Of several processes that train together, only the first one writes.
+    """
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        self.console = console if processes.leads() else Console(quiet=True)
         self.bar: Progress | None = None
         self.task = TaskID(0)
         self.epochs = self.images = self.done = 0

@@ -34,6 +34,10 @@ class RunError(FirstlightError):
     """A run folder is missing, damaged, in the way, or of a format that this version does not read."""
 
 
+class ProcessLostError(RunError):
+    """Another of the processes that train together has ended."""
+
+
 class TrainingError(FirstlightError):
     """Training cannot go on, such as when the loss is no longer finite."""
 

@@ -54,6 +54,9 @@ class Scripted:
     def restore(self, vector: Array, state: dict[str, Array] | None = None) -> None:
         self.weight[:] = vector
 
+    def agree(self, stop: bool) -> bool:
+        return stop
+
 
 class Recorder:
     def __init__(self) -> None:
@@ -157,15 +160,30 @@ def test_the_schedule_reaches_every_step() -> None:
     assert session.rates == sorted(session.rates, reverse=True)
 
 
-def test_ctrl_c_keeps_what_was_learnt() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_the_end_of_the_machine_keeps_what_was_learnt(number: signal.Signals) -> None:
     def press(epoch: int) -> None:
         if epoch == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)]
     outcome, *_ = go(Scripted([1, 3, 2, 2, 2], press))
     assert (outcome.status, len(outcome.history), outcome.vector[0]) == ("interrupted", 2, 2)
-    assert signal.getsignal(signal.SIGINT) is handler, "the caller's handler is back"
+    assert [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)] == handlers, "the caller's are back"
+
+
+def test_a_process_stops_with_the_others_and_not_before() -> None:
+    """Ctrl-C reaches this process in epoch 2; all agree to stop in epoch 4."""
+    asked: list[bool] = []
+
+    class Together(Scripted):
+        def agree(self, stop: bool) -> bool:
+            asked.append(stop)
+            return self.weight[0] == 4
+
+    outcome, *_ = go(Together([1] * 6, lambda epoch: os.kill(os.getpid(), signal.SIGINT) if epoch == 1 else None))
+    assert (outcome.status, len(outcome.history)) == ("interrupted", 3)
+    assert asked == [False, False, True, True, True, True, True]
 
 
 def test_ctrl_c_in_the_first_epoch_keeps_the_weights_so_far() -> None:
@@ -173,10 +191,11 @@ def test_ctrl_c_in_the_first_epoch_keeps_the_weights_so_far() -> None:
     assert (outcome.status, outcome.history, outcome.vector[0]) == ("interrupted", [], 1)
 
 
-def test_a_second_ctrl_c_stops_at_once() -> None:
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)])
+def test_a_second_ctrl_c_stops_at_once(numbers: tuple[signal.Signals, ...]) -> None:
     def press_twice(epoch: int) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        for number in numbers:
+            os.kill(os.getpid(), number)
 
     with pytest.raises(KeyboardInterrupt):
         go(Scripted([1], press_twice))

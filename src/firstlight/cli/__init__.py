@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from firstlight.cli import data, demo, model, run
-from firstlight.errors import FirstlightError
+from firstlight import processes
+from firstlight.cli import data, demo, model, parity, run
+from firstlight.errors import FirstlightError, ProcessLostError
 
 app = typer.Typer(
     name="firstlight",
@@ -27,6 +28,7 @@ app.command("predict")(run.predict)
 app.command("report")(run.report)
 app.command("compare")(run.compare)
 app.command("summary")(model.summary)
+app.command("parity")(parity.parity)
 app.add_typer(data.app, name="data")
 
 
@@ -54,13 +56,22 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks × or – is no reason to fail
     try:
         app()
+    except ProcessLostError as error:
+        _fail(str(error), alone=processes.rank() == 1)  # where it was the first that was lost, the second tells
     except FirstlightError as error:
-        print(f"firstlight: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
     except MemoryError as error:
-        print(f"firstlight: not enough memory: {error} Choose a smaller model or smaller images.", file=sys.stderr)
-        sys.exit(2)
+        _fail(f"not enough memory: {error} Choose a smaller model or smaller images.", alone=True)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"firstlight: {where}{error.strerror or error}.", file=sys.stderr)
-        sys.exit(2)
+        _fail(f"{where}{error.strerror or error}.")
+
+
+def _fail(text: str, alone: bool = False) -> NoReturn:
+    """Print an error and end. Of processes that train together, one of each machine tells what all of them meet.
+
+    alone  whether this process may be the only one that meets it
+    """
+    if alone or processes.local_rank() == 0:
+        print(f"firstlight: {text}", file=sys.stderr)
+    sys.exit(2)

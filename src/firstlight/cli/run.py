@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstlight import processes
 from firstlight.errors import DataError, ExperimentError, RunError, TrainingError
 
 if TYPE_CHECKING:
@@ -185,6 +186,8 @@ def _console(json: bool) -> Any:
 
 def _finish(done: Run, json: bool) -> None:
     """Print what came out, then write the report: a report that fails must not hide the numbers."""
+    if not processes.leads():
+        return
     result = done.result
     if json:
         typer.echo(json_.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **result}))

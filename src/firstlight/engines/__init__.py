@@ -53,7 +53,9 @@ def open_engine(
         raise ExperimentError("The engine torch needs PyTorch, which is not installed: pip install 'firstlight[torch]'")
     from firstlight.engines.torch import TorchEngine, find_device
 
-    find_device(device)  # a missing one is told before anything is loaded
+    # A missing device is told before anything is loaded.
+    if find_device(device).type == "mps" and precision == "float64":
+        raise ExperimentError("precision: the GPU of a Mac has no float64. Use --device cpu.")
     return TorchEngine(device, precision, exact_noise)
 
 

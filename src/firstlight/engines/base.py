@@ -88,8 +88,12 @@ class Tally:
 class Session(Protocol):
     """A model being trained or used on one engine."""
 
-    def warm_up(self, batch_size: int, epochs: int) -> None:
-        """Make ready for so much training, without effect on it, so that compiling and trials are not counted to it."""
+    def warm_up(self, batch_size: int, epochs: int, as_before: Mapping[str, Any] | None = None) -> None:
+        """Make ready for so much training, without effect on it, so that compiling and trials are not counted to it.
+
+        as_before  what `describe` said of the session that this one goes on from: to compute in the same way
+        Raises ExperimentError where it cannot be done with this batch size.
+        """
         ...
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
@@ -122,6 +126,10 @@ class Session(Protocol):
 
     def agree(self, stop: bool) -> bool:
         """Whether any of the processes that share this training wants to stop; all ask at the same points."""
+        ...
+
+    def share(self, text: str) -> str:
+        """What the first of the processes that share this training gives; all wait for it."""
         ...
 
     def describe(self) -> dict[str, Any]:

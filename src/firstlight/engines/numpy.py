@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class NumpySession:
         self.scale, self.shift = task.preparation.scale_shift(self.dtype)
         self.train = train
 
-    def warm_up(self, batch_size: int, epochs: int) -> None:
+    def warm_up(self, batch_size: int, epochs: int, as_before: Mapping[str, Any] | None = None) -> None:
         """See `Session.warm_up`: compile the kernels by one step on a copy of the weights."""
         images = self._train_images()
         trial = self.layout.tree(self._vector.copy())
@@ -100,12 +100,17 @@ class NumpySession:
     def restore(self, vector: Array, state: dict[str, Array] | None = None) -> None:
         """See `Session.restore`."""
         self._vector[:] = vector
-        for name, array in (state or {}).items():
-            self.optimizer_state[name][...] = array
+        for name, array in self.optimizer_state.items():
+            if state is not None:
+                array[...] = state[name]
 
     def agree(self, stop: bool) -> bool:
         """See `Session.agree`: this engine works in one process."""
         return stop
+
+    def share(self, text: str) -> str:
+        """See `Session.share`."""
+        return text
 
     def describe(self) -> dict[str, Any]:
         """See `Session.describe`."""

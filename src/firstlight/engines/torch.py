@@ -11,10 +11,12 @@ import contextlib
 import itertools
 import math
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from torch import distributed
 
 from firstlight import processes
 from firstlight.engines.base import Tally, Task, not_finite
-from firstlight.errors import ExperimentError, ModelError, RunError, TrainingError
+from firstlight.errors import ExperimentError, ModelError, ProcessLostError, TrainingError
 from firstlight.layers import Chain, TwinPass
 from firstlight.prepare import batches, epoch_order, steps
 from firstlight.randomness import generator
@@ -35,6 +37,7 @@ REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 TRIAL = 0.3  # seconds for each way of computing that is tried
 CLEARLY = 0.95  # of the time of the way so far: what another must take to be chosen
 LONG = 120.0  # seconds of training from which compiling the net is tried: it takes about a minute itself
+TOGETHER = 20  # steps after which processes tell each other the loss so far
 
 
 @dataclass(frozen=True)
@@ -75,101 +78,125 @@ class TorchSession:
         self.engine = engine
         self.layout = task.model.layout
         self.device = find_device(engine.device)
-        self.world = processes.world_size()
+        self.rank, self.world = processes.rank(), processes.world_size()
         if self.world > 1:
             _join(self.device)
         self.dtype = DTYPES.get(engine.precision, torch.float32)
-        start = task.model.layout.initial(task.seed, np.float64) if vector is None else vector
-        self.net = Net(task.trained_layers(), self.layout, self._tensor(start, self.dtype))
         self.way = Way(threads=_threads(), reduced=engine.precision if engine.precision in REDUCED else "")
-        starts = {entry.start: self.net.tensors[entry.name] for entry in self.layout.entries}
-        self.penalties = [(starts[part.start], l1, l2) for part, l1, l2 in task.penalties()]
-        scale, shift = task.preparation.scale_shift(np.float64)
-        self.scale, self.shift = self._tensor(scale, self.dtype), self._tensor(shift, self.dtype)
         self.images = train
-        if train is not None:
-            self.pixels, self.labels = self._tensor(train.pixels, torch.uint8), self._tensor(train.labels, torch.int64)
-            self._go(self.way)
+        self.module: Callable[..., Any]
+        with self._settings(), self._told():
+            start = task.model.layout.initial(task.seed, np.float64) if vector is None else vector
+            self.net = Net(task.trained_layers(), self.layout, self._tensor(start, self.dtype))
+            starts = {entry.start: self.net.tensors[entry.name] for entry in self.layout.entries}
+            self.penalties = [(starts[part.start], l1, l2) for part, l1, l2 in task.penalties()]
+            scale, shift = task.preparation.scale_shift(np.float64)
+            self.scale, self.shift = self._tensor(scale, self.dtype), self._tensor(shift, self.dtype)
+            if train is not None:
+                if not self.net.trained:
+                    raise ModelError(f"{task.model.name} has nothing to train: all that it has is frozen.")
+                self.pixels = self._tensor(train.pixels, torch.uint8)
+                self.labels = self._tensor(train.labels, torch.int64)
+                self._go(self.way)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
-    def warm_up(self, batch_size: int, epochs: int) -> None:
-        """See `Session.warm_up`: try ways of computing, and keep the fastest."""
-        images = self._train_images()
-        index = np.arange(min(batch_size, len(images)))
-        before = self.vector()
+    def warm_up(self, batch_size: int, epochs: int, as_before: Mapping[str, Any] | None = None) -> None:
+        """See `Session.warm_up`: try ways of computing, and keep the fastest, or take that of `as_before`."""
+        n = len(self._train_images())
+        self._must_be_enough(n, batch_size)
+        vector, state = self.vector(), self.state()
+        share = -(-min(batch_size, n) // self.world)
         with self._random(0), self._told():
-            if self.world == 1:
-                self._choose_way(index, epochs * steps(len(images), batch_size))
-            else:  # trials of processes that wait for each other would time the others
-                self._trial(index)
-        self.restore(before)
+            way = self._way_of(as_before or {})
+            if way is None:
+                self._choose_way(share, epochs * steps(n, batch_size))
+            else:
+                self._go(way)
+                self._trial(share)
+            if self.way.compiled:
+                self._trial(n - (steps(n, batch_size) - 1) * batch_size)  # the last batch has a size of its own
+        self.restore(vector, state)
+        self._replicate()
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
         """See `Session.train_step`."""
         self._train_images()
-        with self._settings(), self._random(epoch):
-            loss, right = self._step(index, epoch, step, rate).tolist()
+        self._replicate()
+        with self._settings(), self._random(epoch), self._told():
+            sums = torch.stack(self._step(self._tensor(index, torch.int64), epoch, step, rate))
+            if self.world > 1:
+                distributed.all_reduce(sums)
+            loss, right = sums.tolist()
         if not math.isfinite(loss):
             raise not_finite(loss / len(index), epoch, step, rate)
         return loss / len(index), int(right)
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
         """See `Session.train_epoch`. On a GPU the host does not wait for it before the end of the epoch."""
-        order = epoch_order(self.task.seed, epoch, len(self._train_images()))
-        sums = torch.zeros(2, dtype=self._wide(), device=self.device)
-        total, done = 0.0, 0
-        with self._settings(), self._random(epoch):
+        n = len(self._train_images())
+        self._replicate()
+        with self._settings(), self._random(epoch), self._told():
+            order: Any = self._tensor(epoch_order(self.task.seed, epoch, n), torch.int64)
+            # Of the losses, of what was right, and of the images; what the host knows of it comes later from a GPU.
+            sums = torch.zeros(3, dtype=self._wide(), device=self.device)
+            gpu = self.device.type == "cuda"
+            known = torch.zeros(3, dtype=self._wide(), pin_memory=gpu)
+            total, right, seen = sums.unbind()
+            done = 0
             for step, (index, rate) in enumerate(zip(batches(order, batch_size), rates, strict=True)):
-                sums += self._step(index, epoch, step, float(rate))
+                loss, hits = self._step(cast(torch.Tensor, index), epoch, step, float(rate))
+                total += loss
+                right += hits
+                seen += len(index) / self.world
                 done += len(index)
-                if self.device.type == "cpu":
-                    total = float(sums[0])
-                    if not math.isfinite(total):
-                        raise not_finite(total, epoch, step, float(rate))
-                progress(done, total / done)
-            total, right = sums.tolist()
+                if self.world > 1 and (step + 1) % TOGETHER and done < n:
+                    continue
+                known.copy_(self._together(sums), non_blocking=gpu)
+                mean = float(known[0]) / max(float(known[2]), 1.0)
+                if self.device.type == "cpu" and not math.isfinite(mean):
+                    raise not_finite(mean, epoch, step, float(rate))
+                progress(done, mean)
+            loss, hits, _ = self._together(sums).tolist()
             self._share_statistics()
-        if not math.isfinite(total):
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss became {total} in epoch {epoch + 1}, at a learning rate of up to {rates.max():g}. "
+                f"The loss became {loss} in epoch {epoch + 1}, at a learning rate of up to {rates.max():g}. "
                 "The steps were too large: try a tenth of the learning rate (--lr), or a warm-up "
                 "(--set schedule.warmup=1)."
             )
-        return Tally(total / done, right / done)
+        return Tally(loss / n, hits / n)
 
-    def _step(self, index: Array, epoch: int, step: int, rate: float) -> torch.Tensor:
-        """One step; (sum of the losses, how many were right) over the batch of all processes, on the device."""
+    def _step(self, index: torch.Tensor, epoch: int, step: int, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step; for this process's images, the sum of their losses and how many were right, on the device."""
         for group, factor in zip(self.optimizer.param_groups, self.factors, strict=True):
             group["lr"] = rate * factor
-        with self._told():
-            sums = self._gradients(index, epoch, step)
-            self.task.optimizer.twin_step(self.net.trained, self._optimizer_step)
+        run = replace(self.run, uniform=self._uniform(len(index), epoch, step)) if self.engine.exact_noise else self.run
+        mine = index.tensor_split(self.world)[self.rank] if self.world > 1 else index
+        sums = self._gradients(mine, len(index), run)
+        self.task.optimizer.twin_step(self.net.trained, self._optimizer_step)
         self.steps += 1
         return sums
 
-    def _gradients(self, index: Array, epoch: int, step: int) -> torch.Tensor:
-        """Leave the gradients of one batch on the parameters; return (sum of the losses, how many were right)."""
-        mine = np.array_split(index, self.world)[processes.rank()] if self.world > 1 else index
-        places = self._tensor(mine, torch.int64)
-        x, labels = self._batch(self.pixels, places), self.labels[places]
-        run = TwinPass(True, "", self._uniform(index, epoch, step), self._batch_norm(), self.task.settled)
-        self.optimizer.zero_grad(set_to_none=True)
+    def _gradients(self, places: torch.Tensor, n: int, run: TwinPass) -> tuple[torch.Tensor, torch.Tensor]:
+        """Leave on the parameters the gradients of the images at `places`, a part of a batch of n."""
+        x, labels = self._batch(self.pixels, places), self.labels.index_select(0, places)
+        for theta in self.net.trained:
+            theta.grad = None
         with self._autocast():
             y = self.module(x, run)
         y = y.to(self.dtype)
-        values = self.task.loss.twin(torch, y, labels)
+        loss = self.task.loss.twin(torch, y, labels).sum()
         # The mean over the processes, which the replicas take of the gradients, is then that over the whole batch.
-        objective = values.sum() * (self.world / len(index))
+        objective = loss * (self.world / n)
         for weights, l1, l2 in self.penalties:
-            objective = objective + l1 * weights.abs().sum() + l2 * weights.square().sum()
+            if l1:
+                objective = objective + l1 * weights.abs().sum()
+            if l2:
+                objective = objective + l2 * weights.square().sum()
         self.scaler.scale(objective).backward()
         columns: Any = y.detach().T
-        right = (self.task.loss.predicted(columns) == labels).sum()
-        sums = torch.stack([values.detach().sum(dtype=self._wide()), right.to(self._wide())])
-        if self.world > 1:
-            distributed.all_reduce(sums)
-        return sums
+        return loss.detach(), (self.task.loss.predicted(columns) == labels).sum()
 
     def _optimizer_step(self) -> None:
         self.scaler.step(self.optimizer)
@@ -179,15 +206,15 @@ class TorchSession:
 
     def outputs(self, images: Images) -> Array:
         """See `Session.outputs`. In full precision, whatever the training's; each process does a part."""
-        pixels = self._tensor(images.pixels, torch.uint8)
-        share = -(-len(images) // self.world)
-        mine = np.arange(len(images))[processes.rank() * share :][:share]
-        rows = torch.zeros((share, math.prod(self.task.model.output_shape)), dtype=self.dtype, device=self.device)
-        size = EVALUATION_BATCH.get(self.device.type, 256)
+        size, run = EVALUATION_BATCH.get(self.device.type, 256), TwinPass()
+        share, units = -(-len(images) // self.world), math.prod(self.task.model.output_shape)
         with self._settings(), self._told(), torch.no_grad():
+            pixels = self._tensor(images.pixels, torch.uint8)
+            mine = torch.arange(len(images), device=self.device)[self.rank * share :][:share]
+            rows = torch.zeros((share, units), dtype=self.dtype, device=self.device)
             for start in range(0, len(mine), size):
-                places = self._tensor(mine[start : start + size], torch.int64)
-                rows[start : start + len(places)] = self.net(self._batch(pixels, places), TwinPass())
+                places = mine[start : start + size]
+                rows[start : start + len(places)] = self.net(self._batch(pixels, places), run)
             if self.world > 1:
                 parts = [torch.empty_like(rows) for _ in range(self.world)]
                 distributed.all_gather(parts, rows)
@@ -197,18 +224,19 @@ class TorchSession:
     def vector(self) -> Array:
         """See `Session.vector`."""
         arrays = [self.net.tensors[entry.name].detach().reshape(-1) for entry in self.layout.entries]
-        return torch.cat(arrays).cpu().numpy().copy()
+        return torch.cat(arrays).cpu().numpy()
 
     def state(self) -> dict[str, Array]:
         """See `Session.state`. A moment is one array for all trained weights, as on the other engine."""
-        arrays = {"step": np.array([self.steps], np.int64)}
         known = [self.optimizer.state.get(theta, {}) for theta in self.net.trained]
+        # PyTorch's own count where it keeps one: it leaves out the steps that overflowed in half precision.
+        arrays = {"step": np.array([int(known[0].get("step", self.steps))], np.int64)}
         for ours, theirs in self.task.optimizer.moments.items():
             moments = [
                 torch.zeros_like(theta) if state.get(theirs) is None else state[theirs]
                 for theta, state in zip(self.net.trained, known, strict=True)
             ]
-            arrays[ours] = torch.cat([moment.detach().reshape(-1) for moment in moments]).cpu().numpy().copy()
+            arrays[ours] = torch.cat([moment.reshape(-1) for moment in moments]).cpu().numpy()
         if self.scaler.is_enabled():
             scale = self.scaler.state_dict()
             arrays["loss_scale"] = np.array([scale["scale"], scale["_growth_tracker"]], np.float64)
@@ -229,10 +257,12 @@ class TorchSession:
             self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": int(growth)})
         if self.steps == 0:
             return
+        counts = not isinstance(self.optimizer, torch.optim.SGD)
         moments, start = {}, 0
         for number, theta in enumerate(self.net.trained):
             part = slice(start, start + theta.numel())
-            moments[number] = {"step": torch.tensor(float(self.steps))} | {
+            moments[number] = {"step": torch.tensor(float(self.steps))} if counts else {}
+            moments[number] |= {
                 # In the memory order of the weights: a fused step takes it for granted.
                 theirs: torch.empty_like(theta).copy_(self._tensor(state[ours][part], self.dtype).reshape(theta.shape))
                 for ours, theirs in self.task.optimizer.moments.items()
@@ -245,9 +275,18 @@ class TorchSession:
         if self.world == 1:
             return stop
         with self._told():
-            answer = torch.tensor([float(stop)], device=self.device)
+            answer = torch.tensor([stop], dtype=torch.int64)  # on the host: a GPU need not be waited for
             distributed.all_reduce(answer)
-            return bool(answer.item())
+        return bool(answer.item())
+
+    def share(self, text: str) -> str:
+        """See `Session.share`."""
+        if self.world == 1:
+            return text
+        said = [text]
+        with self._told():
+            distributed.broadcast_object_list(said, 0, device=torch.device("cpu"))
+        return said[0]
 
     def describe(self) -> dict[str, Any]:
         """See `Session.describe`."""
@@ -282,23 +321,16 @@ class TorchSession:
         """What sums over an epoch are taken in."""
         return torch.float32 if self.device.type == "mps" else torch.float64  # which has no float64
 
-    def _uniform(self, index: Array, epoch: int, step: int) -> Callable[[str, Shape], torch.Tensor] | None:
-        """The host's draws for the batch, of which this process takes its images'."""
-        if not self.engine.exact_noise:
-            return None
+    def _uniform(self, n: int, epoch: int, step: int) -> Callable[[str, Shape], torch.Tensor]:
+        """The host's draws for a batch of n, of which this process takes its images'."""
 
         def uniform(path: str, shape: Shape) -> torch.Tensor:
             # Batch last, and always float32, as on the other engine.
-            draws = generator(self.task.seed, "noise", path, epoch, step).random(
-                (*shape[1:], len(index)), dtype=np.float32
-            )
-            mine = np.array_split(draws, self.world, axis=-1)[processes.rank()]
-            return self._tensor(np.moveaxis(mine, -1, 0).copy(), torch.float32)
+            draws = generator(self.task.seed, "noise", path, epoch, step).random((*shape[1:], n), dtype=np.float32)
+            mine = np.array_split(draws, self.world, axis=-1)[self.rank]
+            return self._tensor(np.moveaxis(mine, -1, 0), torch.float32)
 
         return uniform
-
-    def _batch_norm(self) -> Callable[..., torch.Tensor] | None:
-        return shared_batch_norm if self.world > 1 and self.task.share_norms else None
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if not self.way.reduced:
@@ -307,25 +339,32 @@ class TorchSession:
 
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
-        """This session's threads and denormals, and the caller's own again after."""
-        threads, ours = torch.get_num_threads(), self.way.threads
-        if threads != ours:
-            torch.set_num_threads(ours)
+        """This session's threads and denormals, and the caller's own again after.
+
+        Denormals are a matter of each thread. Those that PyTorch starts for its work take over what this one has just
+        then, and keep it: where a session is the first to use PyTorch, as on the command line, all of them flush.
+        """
+        threads, flushed = torch.get_num_threads(), _flushes_denormals()
+        if threads != self.way.threads:
+            torch.set_num_threads(self.way.threads)
         torch.set_flush_denormal(self.dtype == torch.float32)
         try:
             yield
         finally:
-            torch.set_flush_denormal(False)
-            if threads != ours:
+            torch.set_flush_denormal(flushed)
+            if threads != torch.get_num_threads():
                 torch.set_num_threads(threads)
 
     @contextlib.contextmanager
     def _random(self, epoch: int) -> Iterator[None]:
-        """PyTorch's generator, started by (seed, epoch, process); the caller's own goes on after as if untouched."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            draw = generator(self.task.seed, "torch", epoch, processes.rank())
-            torch.manual_seed(int(draw.integers(2**63)))
+        """PyTorch's generators, started by (seed, epoch, process); the caller's own go on after as if untouched."""
+        gpu = self.device.type == "cuda"
+        seed = int(generator(self.task.seed, "torch", epoch, self.rank).integers(2**63))
+        with torch.random.fork_rng([self.device] if gpu else []):
+            torch.default_generator.manual_seed(seed)
+            if gpu:
+                with torch.cuda.device(self.device):
+                    torch.cuda.manual_seed(seed)
             yield
 
     @contextlib.contextmanager
@@ -333,78 +372,116 @@ class TorchSession:
         """Turn what can go wrong outside the program into errors that say what to do."""
         try:
             yield
-        except torch.OutOfMemoryError:
-            raise MemoryError(f"the memory of {self.device} is full. Try a smaller batch (--batch-size).") from None
         except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise MemoryError(f"that of {self.device} is full. Try a smaller batch (--batch-size).") from None
             if self.world == 1 or not _is_connection(error):
                 raise
-            raise RunError(f"Another of the {self.world} processes that train together has ended.") from None
+            raise ProcessLostError(f"Another of the {self.world} processes that train together has ended.") from None
 
     def _train_images(self) -> Images:
         if self.images is None:
             raise ModelError("This session was opened to predict: it has no training images.")
         return self.images
 
+    # --- with other processes -----------------------------------------------------------------------------------------
+
+    def _must_be_enough(self, n: int, batch_size: int) -> None:
+        """Raise ExperimentError where a process would have too few images of a batch for batch norm."""
+        least = min(n, batch_size, n - (steps(n, batch_size) - 1) * batch_size) // self.world
+        rows = self.task.model.summary()
+        learnt = any(row.type == "BatchNorm" and row.name not in self.task.settled for row in rows)
+        if self.world > 1 and least < 2 and learnt:
+            raise ExperimentError(
+                f"training.batch_size: of {n} images in batches of {batch_size}, one of {self.world} processes gets "
+                f"only {least} of the smallest batch, too few for batch norm. Choose another size, or fewer processes."
+            )
+
+    def _replicate(self) -> None:
+        """From now on, the gradients of a step are means over the processes."""
+        if self.world > 1 and self.module is self.net:
+            # Kernels over one channel lie in memory alike whatever their strides say, and PyTorch warns of those.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+            with self._told():
+                self.module = torch.nn.parallel.DistributedDataParallel(self.net)
+
+    def _together(self, sums: torch.Tensor) -> torch.Tensor:
+        """Sums over the images of all processes from those of this one."""
+        if self.world > 1:
+            sums = sums.clone()
+            distributed.all_reduce(sums)
+        return sums
+
     def _share_statistics(self) -> None:
         """Take over the first process's running statistics, so that all of them evaluate and save the same net."""
         if self.world > 1:
-            with self._told():
-                for statistics in self.net.buffers():
-                    distributed.broadcast(statistics, 0)
+            for statistics in self.net.held:
+                distributed.broadcast(statistics, 0)
 
     # --- the way of computing -----------------------------------------------------------------------------------------
 
-    def _choose_way(self, index: Array, steps: int) -> None:
-        """Time a few steps of each way of computing, and keep the fastest."""
-        chosen, best = self.way, self._trial(index)
-        for change in self._changes():
-            if change.get("compiled") and best * steps < LONG:
-                continue
-            self._go(replace(chosen, **change))
-            seconds = self._trial(index)
+    def _way_of(self, record: Mapping[str, Any]) -> Way | None:
+        """The way that `describe` recorded, where it was chosen for the same circumstances."""
+        now = self.describe()
+        if any(record.get(key) != now[key] for key in ("engine", "torch", "device", "processes")):
+            return None
+        auto = self.engine.precision == "auto" and record["precision"] in REDUCED
+        reduced = record["precision"] if auto else self.way.reduced
+        return Way(record["channels_last"], min(record["threads"], _threads()), reduced, record["compiled"])
+
+    def _choose_way(self, share: int, steps: int) -> None:
+        """Time a few batches of `share` images in each way of computing, and keep the fastest."""
+        chosen, best = self.way, self._trial(share)
+        for change in self._changes(best * steps):
+            try:
+                self._go(replace(chosen, **change))
+                seconds = self._trial(share)
+            except Exception:
+                if not self.way.compiled:
+                    raise
+                continue  # no compiler here, or one that cannot do this net
             if seconds < CLEARLY * best:
                 chosen, best = self.way, seconds
         self._go(chosen)
 
-    def _changes(self) -> Iterator[dict[str, Any]]:
-        """What may be faster than the plain way."""
-        if any(theta.dim() == 4 for theta in self.net.trained):
+    def _changes(self, seconds: float) -> Iterator[dict[str, Any]]:
+        """What may be faster than the plain way, for training that would take so many seconds in it."""
+        if any(theta.dim() == 4 for theta in self.net.tensors.values()):
             yield {"channels_last": True}
         if self.device.type == "cpu" and self.way.threads > 1:
             yield {"threads": 1}
         if self.engine.precision == "auto":
             yield {"reduced": "bfloat16"}
-        if self.device.type in ("cpu", "cuda"):
+        # On a CPU it never paid: docs/log.md.
+        if self.device.type == "cuda" and self.world == 1 and not self.engine.exact_noise and seconds > LONG:
             yield {"compiled": True}
 
-    def _trial(self, index: Array) -> float:
-        """The seconds that the gradients of one batch take; infinity where they cannot be had in this way."""
+    def _trial(self, share: int) -> float:
+        """The seconds that gradients of so many images take in this process."""
+        places = torch.arange(share, device=self.device)
+        run = TwinPass(True, settled=self.task.settled)
         seconds: list[float] = []
         with self._settings():
             while len(seconds) < 3 or (sum(seconds[1:]) < TRIAL and len(seconds) < 20):
                 began = time.perf_counter()
-                try:
-                    float(self._gradients(index, 0, 0)[0])  # on a GPU, this waits for it
-                except (MemoryError, ModelError):
-                    raise
-                except Exception:
-                    if not self.way.compiled:
-                        raise
-                    return math.inf  # no compiler here, or one that cannot do this net
+                float(self._gradients(places, share, run)[0])  # on a GPU, this waits for it
                 seconds.append(time.perf_counter() - began)
-        return min(seconds[1:])
+        best = torch.tensor(min(seconds[1:]))
+        if self.world > 1:  # all choose alike, by the slowest
+            distributed.all_reduce(best, distributed.ReduceOp.MAX)
+        return best.item()
 
     def _go(self, way: Way) -> None:
         """Compute in this way from now on, with an optimiser that has not taken a step."""
         self.way = way
-        for theta in self.net.trained:
+        for theta in self.net.tensors.values():
             if theta.dim() == 4:
                 theta.data = theta.data.contiguous(memory_format=self._memory_format())
-        self.module: Callable[..., torch.Tensor] = self.net
+        self.module = self.net
         if way.compiled:
-            self.module = torch.compile(self.net, mode="reduce-overhead" if self.device.type == "cuda" else None)
-        if self.world > 1:
-            self.module = torch.nn.parallel.DistributedDataParallel(self.net)
+            self.module = torch.compile(self.net, mode="reduce-overhead", dynamic=False)
+        batch_norm = shared_batch_norm if self.world > 1 and self.task.share_norms else None
+        self.run = TwinPass(True, "", None, batch_norm, self.task.settled)
         self._open_optimizer()
 
     def _open_optimizer(self) -> None:
@@ -422,27 +499,33 @@ class TorchSession:
 
 
 class Net(torch.nn.Module):
-    """The layers' twins with their parameters. `tensors` has them by name, `trained` those to train, in order."""
+    """The layers' twins with their tensors.
+
+    tensors  by name
+    trained  those to train, in order
+    held     the others: running statistics, and what is frozen. They are no buffers of the module, which the replicas
+             of several processes would send to each other before each step.
+    """
 
     def __init__(self, layers: Chain, layout: Layout, vector: torch.Tensor) -> None:
         super().__init__()
         self.layers = layers
         self.tensors: dict[str, torch.Tensor] = {}
         self.trained: list[torch.nn.Parameter] = []
+        self.held: list[torch.Tensor] = []
         self.tree: dict[str, Any] = {}
         for entry in layout.entries:
             part = vector[entry.start : entry.stop].reshape(entry.parameter.shape).clone()
-            name = entry.name.replace(".", "/")  # a module's own names take no full stop
             branch = self.tree
             for step in entry.path[:-1]:
                 branch = branch.setdefault(step, {})
             if entry.parameter.trainable:
                 theta = torch.nn.Parameter(part)
-                self.register_parameter(name, theta)
+                self.register_parameter(entry.name.replace(".", "/"), theta)  # a module's names take no full stop
                 self.trained.append(theta)
                 part = theta
             else:
-                self.register_buffer(name, part)
+                self.held.append(part)
             self.tensors[entry.name] = branch[entry.path[-1]] = part
 
     def forward(self, x: torch.Tensor, run: TwinPass) -> torch.Tensor:
@@ -457,7 +540,7 @@ def find_device(name: str) -> torch.device:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "auto":
         kind = "cuda" if gpus else "cpu"
-    if kind not in ("cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdigit())):
+    if kind not in ("cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdecimal())):
         raise ExperimentError(f"device: there is none called {name!r}. Known: auto, cpu, cuda, cuda:1, mps.")
     if kind == "cuda" and not gpus:
         built = "was built without CUDA" if torch.version.cuda is None else "finds no GPU of NVIDIA"
@@ -465,7 +548,9 @@ def find_device(name: str) -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ExperimentError("device: mps is not here: it is the GPU of a Mac. Use --device cpu.")
     if kind == "cuda":
-        place = int(number or os.environ.get("LOCAL_RANK", "0"))
+        if number and processes.local_world_size() > 1:
+            raise ExperimentError(f"device: {name} is one GPU, and each process needs its own. Use --device cuda.")
+        place = int(number or processes.local_rank())
         if place >= gpus:
             known = ", ".join(f"cuda:{gpu}" for gpu in range(gpus))
             raise ExperimentError(f"device: cuda:{place} is not here; received {name!r}. Known: {known}.")
@@ -486,18 +571,38 @@ def shared_batch_norm(
     """PyTorch's batch_norm, over the images of all processes. (PyTorch's own SyncBatchNorm works on GPUs alone.)"""
     if not training:
         return torch.nn.functional.batch_norm(x, mean, var, gamma, beta, False, momentum, epsilon)
-    from torch.distributed.nn.functional import all_reduce  # as the module's, and differentiable
-
     axes, shape = (0, *range(2, x.dim())), (1, -1, *[1] * (x.dim() - 2))
-    m = torch.tensor(float(x.numel() // x.shape[1]), dtype=x.dtype, device=x.device)
-    distributed.all_reduce(m)
-    batch_mean = all_reduce(x.sum(axes)) / m  # type: ignore[no-untyped-call]
-    centred = x - batch_mean.view(shape)
-    batch_var = all_reduce(centred.square().sum(axes)) / m  # type: ignore[no-untyped-call]
+    z = x.to(gamma.dtype)  # under autocast, x has half precision
+    total = _sum(torch.cat([z.sum(axes), z.new_full((1,), z.numel() // z.shape[1])]))
+    m = total[-1]
+    batch_mean = total[:-1] / m
+    centred = z - batch_mean.view(shape)
+    batch_var = _sum(centred.square().sum(axes)) / m
     with torch.no_grad():
         mean.lerp_(batch_mean, momentum)
         var.lerp_(batch_var * (m / (m - 1)), momentum)
-    return centred * (gamma / torch.sqrt(batch_var + epsilon)).view(shape) + beta.view(shape)
+    y = centred * (gamma / torch.sqrt(batch_var + epsilon)).view(shape) + beta.view(shape)
+    return y.to(x.dtype)
+
+
+def _sum(x: torch.Tensor) -> torch.Tensor:
+    return SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """Σ over the processes of a tensor that each of them has; the gradient of each is the sum of theirs by it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, dy: torch.Tensor) -> torch.Tensor:
+        total = dy.clone()
+        distributed.all_reduce(total)
+        return total
 
 
 def _join(device: torch.device) -> None:
@@ -505,14 +610,15 @@ def _join(device: torch.device) -> None:
     if not distributed.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # Beside NCCL, gloo for what the hosts have to tell each other.
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)
 
 
 def _threads() -> int:
     """As many as this process has cores; PyTorch's own number may be lower, by OMP_NUM_THREADS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    together = processes.local_world_size()
     # torchrun sets OMP_NUM_THREADS to 1 where nobody else has: that says nothing.
     return max(1, cores // together) if together > 1 else max(1, min(cores, torch.get_num_threads()))
 
@@ -520,3 +626,8 @@ def _threads() -> int:
 def _is_connection(error: RuntimeError) -> bool:
     """Whether an error tells that another process is gone."""
     return isinstance(error, distributed.DistError) or any(sign in str(error) for sign in ("gloo", "NCCL", "peer"))
+
+
+def _flushes_denormals() -> bool:
+    """Whether this thread's arithmetic takes denormal numbers for zero; PyTorch can set it, but not tell."""
+    return sys.float_info.min / 2 == 0.0

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firstlight.files import write_text
 from firstlight.runs import REPORT, RunFolder
 
-__all__ = ["render", "render_comparison", "write", "write_comparison"]
+if TYPE_CHECKING:
+    from firstlight.agreement import Parity
+
+__all__ = ["render", "render_comparison", "render_parity", "write", "write_comparison", "write_parity"]
 
 
 def render(run: RunFolder) -> str:
@@ -42,4 +46,19 @@ def render_comparison(runs: Sequence[RunFolder], title: str, folder: Path = Path
 def write_comparison(runs: Sequence[RunFolder], title: str, path: Path) -> Path:
     """Write the comparison to `path` and return it. Runs that have a report of their own are linked."""
     write_text(path, render_comparison(runs, title, path.parent))
+    return path
+
+
+def render_parity(parity: Parity) -> str:
+    """The page of a parity check."""
+    from firstlight.report.html import page
+    from firstlight.report.parity import document
+
+    return page(document(parity))
+
+
+def write_parity(parity: Parity, path: Path) -> Path:
+    """Write the page of a parity check to `path`, whose folder is made where there is none, and return it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, render_parity(parity))
     return path

@@ -147,6 +147,7 @@ class Document:
 
     kind_of   what this is, in a few words above the title
     verdict   the outcome in one or two sentences
+    source    what it was made from
     """
 
     kind_of: str
@@ -155,3 +156,4 @@ class Document:
     verdict: str
     numbers: Numbers
     sections: tuple[Section, ...]
+    source: str = "the run folder"

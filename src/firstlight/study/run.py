@@ -1,18 +1,22 @@
-"""One run, from an experiment to a complete run folder."""
+"""One run, from an experiment to a complete run folder.
+
+Where several processes train together, the first one has the folder; the others take part in its computing alone.
+"""
 
 from __future__ import annotations
 
 import errno
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from firstlight import evaluation, runs, training
+from firstlight import evaluation, processes, runs, training
 from firstlight.engines import Session
-from firstlight.errors import FirstlightError, RunError
+from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.files import write_bytes, write_text
 from firstlight.losses import Loss
 from firstlight.randomness import generator
@@ -30,6 +34,8 @@ MISTAKES_SHOWN = 24
 
 def start(setup: Setup, out: Path, watcher: Watcher) -> runs.RunFolder:
     """Train and measure in a new folder `out`. Raises RunError where it exists or cannot be written."""
+    if not processes.leads():
+        return _follow(setup, watcher)
     must_be_free(out)
     session, compile_seconds = _warm_session(setup, watcher)
     try:
@@ -67,20 +73,41 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> ru
     for warning in setup.warnings():
         watcher.note(f"Note: {warning}")
     checkpoint = _checkpoint(out, setup, watcher)
-    session, compile_seconds = _warm_session(setup, watcher)
+    before = folder.environment
+    if not processes.leads():
+        return _follow(setup, watcher, checkpoint, before)
+    session, compile_seconds = _warm_session(setup, watcher, before)
     try:
         with runs.claimed(out):
             measured_before = folder.finished
             (out / runs.RESULT).unlink(missing_ok=True)  # the run is in progress again
             runs.write_record(out, runs.ENVIRONMENT, environment() | session.describe())
             return _train_and_measure(setup, session, out, watcher, compile_seconds, checkpoint, measured_before)
-    except OSError as error:
+    except (OSError, ProcessLostError) as error:
         raise _stopped(out, error) from None
 
 
+def _follow(
+    setup: Setup, watcher: Watcher, start: Checkpoint | None = None, before: Mapping[str, Any] | None = None
+) -> runs.RunFolder:
+    """Take part in a run that the first process leads; return its folder, once that is complete."""
+    session, _ = _warm_session(setup, watcher, before)
+    out = Path(session.share(""))
+    try:
+        outcome = _train(setup, session, watcher, lambda checkpoint: None, start)
+        session.restore(outcome.vector)
+        _measure(setup, session)
+        session.share("")  # waits until all is written
+    except ProcessLostError as error:
+        if training.newest(out / runs.CHECKPOINTS)[0] is None:
+            raise
+        raise _stopped(out, error) from None
+    return runs.RunFolder(out)
+
+
 def must_be_free(out: str | Path | None) -> None:
-    """Raise RunError where the folder for a new run exists."""
-    if out is None or not Path(out).exists():
+    """Raise RunError where the folder for a new run exists; of several processes, only the first one looks."""
+    if out is None or not processes.leads() or not Path(out).exists():
         return
     unfinished = (Path(out) / runs.EXPERIMENT).is_file() and not (Path(out) / runs.RESULT).exists()
     go_on = f", or go on with it: firstlight resume {out}" if unfinished else "."
@@ -90,8 +117,9 @@ def must_be_free(out: str | Path | None) -> None:
 def _stopped(out: Path, error: Exception) -> RunError:
     """The error for a run that stopped on the way and can go on."""
     trouble = f"{out} cannot be written: {error.strerror}." if isinstance(error, OSError) else str(error)
+    kind = ProcessLostError if isinstance(error, ProcessLostError) else RunError
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return RunError(
+    return kind(
         f"{trouble} What was learnt up to the last complete epoch is kept. "
         f"{'Free some space, then go on' if full else 'Go on'}: firstlight resume {out}"
     )
@@ -111,19 +139,23 @@ def _checkpoint(out: Path, setup: Setup, watcher: Watcher) -> Checkpoint | None:
     if checkpoint is not None:
         state = setup.task.optimizer.state(setup.model.trainable)
         same_model = runs.RunFolder.open(out).model["layers"] == setup.model.to_json()["layers"]
-        if not same_model or state.keys() != checkpoint.optimizer.keys():
+        found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
+        if not same_model or state.keys() != found:
             raise RunError(
                 f"{out} cannot go on: its checkpoint is of another model or optimiser than {runs.EXPERIMENT} names now."
             )
     return checkpoint
 
 
-def _warm_session(setup: Setup, watcher: Watcher) -> tuple[Session, float]:
-    """A session that has compiled what it needs, and the seconds that took."""
+def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | None = None) -> tuple[Session, float]:
+    """A session that has compiled what it needs, and the seconds that took.
+
+    before  the environment of the run that it goes on with
+    """
     watcher.note("Warming up (the first time on a machine, the kernels are compiled) …")
     began = time.perf_counter()
     session = setup.engine.session(setup.task, setup.train, None if setup.start is None else setup.start.vector)
-    session.warm_up(setup.experiment.training.batch_size, setup.experiment.training.epochs)
+    session.warm_up(setup.experiment.training.batch_size, setup.experiment.training.epochs, before)
     return session, time.perf_counter() - began
 
 
@@ -145,6 +177,7 @@ def _train_and_measure(
     measured_before: bool = False,
 ) -> runs.RunFolder:
     """Train, measure the chosen weights on validation and test, and write what came of it; the result last."""
+    session.share(str(out))  # the processes that follow do not know it
     missing = () if setup.validation is not None else ("val_loss", "val_accuracy")
     columns = [column for column in training.COLUMNS if column not in missing]
 
@@ -152,17 +185,7 @@ def _train_and_measure(
         training.save(out / runs.CHECKPOINTS, checkpoint)
         runs.write_history(out, columns, checkpoint.progress.history)
 
-    outcome = training.train(
-        session,
-        setup.task.loss,
-        _course(setup.experiment),
-        setup.train,
-        setup.validation,
-        penalty=setup.task.penalty,
-        watcher=watcher,
-        save=save,
-        start=start,
-    )
+    outcome = _train(setup, session, watcher, save, start)
     began = time.perf_counter()
     session.restore(outcome.vector)
     measured, predictions = _measure(setup, session)
@@ -180,7 +203,24 @@ def _train_and_measure(
     }
     seconds["total"] = sum(seconds.values())
     runs.write_record(out, runs.RESULT, _result(setup, outcome, measured, seconds, measured_before))
+    session.share("complete")
     return runs.RunFolder.open(out)
+
+
+def _train(
+    setup: Setup, session: Session, watcher: Watcher, save: Callable[[Checkpoint], None], start: Checkpoint | None
+) -> Outcome:
+    return training.train(
+        session,
+        setup.task.loss,
+        _course(setup.experiment),
+        setup.train,
+        setup.validation,
+        penalty=setup.task.penalty,
+        watcher=watcher,
+        save=save,
+        start=start,
+    )
 
 
 def _course(experiment: Experiment) -> Course:

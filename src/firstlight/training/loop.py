@@ -85,7 +85,7 @@ class Outcome:
 
 
 class InterruptedTrainingError(Exception):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or the machine is to be shut down."""
 
 
 def evaluate(session: Session, loss: Loss, images: Images) -> tuple[float, Array]:
@@ -107,7 +107,7 @@ def train(
     save: Callable[[Checkpoint], None],
     start: Checkpoint | None = None,
 ) -> Outcome:
-    """Train until the last epoch, until nothing gets better, or until Ctrl-C; return what was learnt.
+    """Train until the last epoch, until nothing gets better, or until Ctrl-C or SIGTERM; return what was learnt.
 
     `save` is called after every epoch; `start` is where to go on. Where the loss is no longer finite, what the epochs
     before have learnt is returned; raises TrainingError where there is none.
@@ -118,7 +118,7 @@ def train(
     status: Status = "finished"
     because = ""
     try:
-        with _interruptible() as check:
+        with _interruptible(session.agree) as check:
 
             def progress(images: int, mean: float) -> None:
                 check()
@@ -224,15 +224,16 @@ def _better(row: dict[str, float], best: dict[str, float], monitor: Monitor) -> 
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """Turn the first Ctrl-C into an error at the next call of what this yields; a second one stops at once.
+def _interruptible(agree: Callable[[bool], bool]) -> Iterator[Callable[[], None]]:
+    """Turn the first Ctrl-C or SIGTERM into an error at the next call of what this yields; a second one stops at once.
 
-    A signal that cut in anywhere could leave the weights between two states.
+    A signal that cut in anywhere could leave the weights between two states. `agree` tells whether one of the processes
+    that train together was asked to stop: then all of them do, after the same step.
     """
     asked = threading.Event()
 
     def check() -> None:
-        if asked.is_set():
+        if agree(asked.is_set()):
             raise InterruptedTrainingError
 
     if threading.current_thread() is not threading.main_thread():
@@ -244,8 +245,11 @@ def _interruptible() -> Iterator[Callable[[], None]]:
             signal.default_int_handler(number, frame)
         asked.set()
 
-    before: Any = signal.signal(signal.SIGINT, ask)
+    before: dict[signal.Signals, Any] = {
+        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield check
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,111 @@
+"""`firstlight parity`."""
+
+from __future__ import annotations
+
+import json as json_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from firstlight.agreement import Parity
+    from firstlight.report import content
+
+WIDE = 110  # columns of a terminal from which a table shows types and shapes as well
+
+
+def parity(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A named architecture.", show_default=False)],
+    data: Annotated[
+        str | None, typer.Option(help="Images to compare on, as for run; random pixels otherwise.", show_default=False)
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training, side by side.")] = 50,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 32,
+    optimizer: Annotated[str, typer.Option(help="sgd, adam, adamw or rmsprop.")] = "adam",
+    lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="The learning rate.", show_default=False)] = None,
+    loss: Annotated[str, typer.Option(help="The loss.")] = "cross-entropy",
+    seed: Annotated[int, typer.Option(min=0, help="Fixes every random draw.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option: --set model.activation=tanh")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; runs/parity-MODEL.html otherwise.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON; progress goes to standard error.")] = False,
+) -> None:
+    """Compare the gradients and the training of the engines numpy and torch. Exit code 1 where they differ."""
+    from rich.console import Console
+
+    from firstlight import api, report, study
+
+    options = dict(study.parse_setting(text) for text in settings or [])
+    found = api.parity(
+        model,
+        data,
+        options={key.removeprefix("model."): value for key, value in options.items()},
+        steps=steps,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        loss=loss,
+        seed=seed,
+        console=Console(stderr=True),
+    )
+    page = out or api.RUNS / f"parity-{model}.html"
+    if json:
+        typer.echo(json_.dumps({"report": str(page), **found.to_json()}))
+    else:
+        _print(found)
+    report.write_parity(found, page)
+    if not json:
+        typer.echo(f"Report: {page}")
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _print(found: Parity) -> None:
+    from rich.console import Console
+
+    from firstlight.report import parity_tables as tables
+    from firstlight.report.numbers import shape
+
+    console = Console()
+    options = "".join(f", {key} {value}" for key, value in found.options.items())
+    console.print(
+        f"{found.model}, input {shape(found.input_shape)}{options}; {found.images}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    for title, table in (
+        ("Layer by layer, relative differences from autograd, and from central differences", tables.layers(found)),
+        ("Each parameter's gradient through the whole net, relative differences", tables.parameters(found)),
+        (f"Two runs of {found.steps} steps, largest relative differences", tables.runs(found)),
+        ("Milliseconds a step, in float32", tables.speed(found)),
+    ):
+        console.print(f"\n{title}", style="bold", highlight=False, markup=False, soft_wrap=True)
+        console.print(_drawn(table, console.width))
+    console.print(f"\n{tables.DEFINITION}", style="dim", highlight=False, markup=False)
+    for failure in found.failures:
+        console.print(f"✗ {failure}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if found.passed:
+        console.print(f"✓ {found.verdict}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _drawn(table: content.Table, width: int) -> Table:
+    """A table of the report, for a terminal of so many columns."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = [place for place, title in enumerate(table.titles) if width >= WIDE or title not in ("type", "shape")]
+    drawn = Table(box=None, header_style="bold")
+    for place in shown:
+        title = escape(table.titles[place].replace(", ", ",\n"))
+        drawn.add_column(title, justify="right" if place in table.right else "left", no_wrap=place > 0, overflow="fold")
+    for number, row in enumerate(table.rows):
+        cells = [cell if isinstance(cell, str) else cell.text for cell in row]
+        drawn.add_row(*(escape(cells[place]) for place in shown), style="red" if number in table.strong else "")
+    return drawn

@@ -1,0 +1,743 @@
+"""The PyTorch engine in one process: step by step it is the NumPy engine, and it leaves no trace on its caller."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import gradients as g
+from firstlight import api, data, engines, study
+from firstlight.engines import Session, Task, open_engine
+from firstlight.engines import torch as engine_module
+from firstlight.engines.numpy import NumpyEngine
+from firstlight.engines.torch import TorchEngine, TorchSession, Way, find_device
+from firstlight.errors import ExperimentError, ModelError, TrainingError
+from firstlight.kernels import load
+from firstlight.layers import (
+    LAYERS,
+    BatchNorm,
+    Chain,
+    Conv2D,
+    Dense,
+    Dropout,
+    Example,
+    Flatten,
+    MaxPool2D,
+    Pass,
+    ReLU,
+    Tanh,
+    TwinPass,
+)
+from firstlight.losses import BinaryCrossEntropy, CrossEntropy, HalfSquaredError, Loss, MeanSquaredError
+from firstlight.models import Model
+from firstlight.optimizers import SGD, Adam, AdamW, Lagged, Optimizer, RMSprop
+from firstlight.prepare import Preparation
+from firstlight.randomness import generator
+from firstlight.runs import RunFolder
+from firstlight.types import Array, Dataset, Images, Shape
+
+BATCH = 32
+STEPS = 4  # an epoch of 100 images; the last batch has 4
+NET = Chain(
+    (
+        Chain((Conv2D(4, 3, padding="same", bias=False), BatchNorm(), ReLU(), MaxPool2D(2)), name="block"),
+        *(Conv2D(6, 3), Tanh(), Dropout(0.2), Flatten(), Dense(8, bias=False), BatchNorm(), Tanh(), Dropout(0.3)),
+        Dense(10, name="head"),
+    )
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads for a net so small, beside other processes, wait for each other far longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def images(digits: Dataset) -> Images:
+    return data.split(digits)["train"].take(np.arange(100))
+
+
+def task(images: Images, net: Chain = NET, frozen: tuple[str, ...] = (), **changes: Any) -> Task:
+    model = Model("net", net, (8, 8, 1), len(images.class_names), frozen=frozen)
+    preparation = Preparation.fit(images, standardise="pixel")
+    return replace(Task(model, CrossEntropy(), preparation, SGD(lr=0.1), seed=3), **changes)
+
+
+def exact(engine: str, task: Task, images: Images) -> Session:
+    if engine == "numpy":
+        return NumpyEngine("reference", np.float64).session(task, images)
+    return TorchEngine("cpu", "float64", exact_noise=True).session(task, images)
+
+
+def train(session: Session, epochs: range = range(2), rate: float = 0.05) -> list[float]:
+    rates = np.geomspace(rate, rate / 3, STEPS)
+    tallies = [session.train_epoch(epoch, BATCH, rates, lambda images, loss: None) for epoch in epochs]
+    return [number for tally in tallies for number in (tally.loss, tally.accuracy)]
+
+
+def both(task: Task, images: Images, rate: float = 0.05) -> tuple[Array, Array, float]:
+    """The weights after two epochs on each engine, and how far apart the losses and accuracies are at most."""
+    one, other = exact("numpy", task, images), exact("torch", task, images)
+    losses = np.subtract(train(one, rate=rate), train(other, rate=rate))
+    return one.vector(), other.vector(), float(np.abs(losses).max())
+
+
+def assert_alike(task: Task, images: Images, rate: float = 0.05) -> None:
+    one, other, losses = both(task, images, rate)
+    assert np.abs(one - other).max() < 1e-9
+    assert losses < 1e-9
+    assert np.abs(one - task.model.layout.initial(task.seed, np.float64)).max() > 1e-3, "something was learnt"
+
+
+# --- step by step the same as the other engine ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate"),
+    [
+        (SGD(), 0.05),
+        (SGD(momentum=0.9), 0.02),
+        (SGD(momentum=0.8, nesterov=True), 0.02),
+        (Adam(), 1e-3),
+        (Adam(beta1=0.5, beta2=0.9, epsilon=1e-3), 1e-2),
+        (AdamW(weight_decay=0.3), 1e-2),
+        (RMSprop(), 1e-3),
+        (RMSprop(rho=0.8, epsilon=1e-4), 1e-3),
+        (Lagged(SGD(momentum=0.9), 0.3), 0.02),
+        (Lagged(Adam(), 0.3), 1e-2),
+        (Lagged(Adam(), 0.0), 1e-2),
+    ],
+    ids=str,
+)
+def test_every_optimiser_takes_the_same_steps(images: Images, optimizer: Optimizer, rate: float) -> None:
+    assert_alike(task(images, optimizer=optimizer), images, rate)
+
+
+def test_with_a_lag_of_one_nothing_is_learnt(images: Images) -> None:
+    start = task(images, optimizer=Lagged(SGD(momentum=0.9), 1.0))
+    one, other, _ = both(start, images)
+    trained = start.model.trainable
+    assert (one[:trained] == other[:trained]).all()
+    assert (one[:trained] == start.model.layout.initial(3, np.float64)[:trained]).all()
+
+
+def test_the_comparison_tells_one_option_from_another(images: Images) -> None:
+    ends = [exact("torch", task(images, optimizer=SGD(momentum=momentum)), images) for momentum in (0.9, 0.899)]
+    losses = [train(session) for session in ends]
+    assert np.abs(ends[0].vector() - ends[1].vector()).max() > 1e-6
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(
+    "loss", [CrossEntropy(), CrossEntropy(0.1), BinaryCrossEntropy(), MeanSquaredError(), HalfSquaredError()], ids=str
+)
+def test_every_loss_has_the_same_gradient(images: Images, loss: Loss) -> None:
+    assert_alike(task(images, loss=loss), images)
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), CrossEntropy(0.2)], ids=str)
+def test_two_classes_with_a_head_of_one_unit_or_two(images: Images, loss: Loss) -> None:
+    two = Images(images.pixels, images.labels % 2, images.ids, ("even", "odd"))
+    units = 1 if isinstance(loss, BinaryCrossEntropy) else 2
+    assert_alike(task(two, Chain((*NET.layers[:-1], Dense(units))), loss=loss), two)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"l1": 0.01},
+        {"l2": 0.02},
+        {"l1": 0.01, "l2": 0.02},
+        {"lr_factors": {"*": 0.1, "head": 1.0, "block.conv1": 0.0}},
+        {"frozen": ("block", "!block.batchnorm1.beta")},
+        {"frozen": ("*", "!head")},
+        {"settled": frozenset({"block.batchnorm1"})},
+        {"frozen": ("block",), "settled": frozenset({"block.batchnorm1", "batchnorm1"}), "l2": 0.1},
+    ],
+    ids=lambda changes: " and ".join(changes),
+)
+def test_every_setting_of_a_task_has_the_same_effect(images: Images, changes: dict[str, Any]) -> None:
+    assert_alike(task(images, **changes), images)
+    plain, changed = exact("torch", task(images), images), exact("torch", task(images, **changes), images)
+    train(plain)
+    train(changed)
+    named = [session.task.model.layout.named(session.vector()) for session in (plain, changed)]  # type: ignore[attr-defined]
+    assert any((named[0][name] != named[1][name]).any() for name in named[0]), "the setting has an effect"
+
+
+def test_penalties_of_single_layers(images: Images) -> None:
+    layers = (Conv2D(4, 3, l1=0.01), Tanh(), Flatten(), Dense(10, l2=0.05, name="head"))
+    assert_alike(task(images, Chain(layers), l2=0.01), images)
+
+
+def test_both_start_from_the_same_weights(images: Images) -> None:
+    start = task(images)
+    for precision in ("float32", "float64"):
+        sessions = [open_engine(name, precision=precision).session(start) for name in ("numpy", "torch")]
+        assert sessions[0].vector().tobytes() == sessions[1].vector().tobytes()
+
+
+def test_single_steps_are_those_of_an_epoch(images: Images) -> None:
+    ends = []
+    for engine in ("numpy", "torch"):
+        session = exact(engine, task(images), images)
+        index = np.arange(BATCH)[::-1].copy()
+        ends.append([session.train_step(index, 0, step, 0.1) for step in range(3)])
+    assert np.abs(np.subtract(*ends)).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(example, id=f"{name}-{i}")
+        for name, layer in LAYERS.items()
+        for i, example in enumerate(layer.examples)
+    ],
+)
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_every_layer_and_its_twin_give_the_same(example: Example, training: bool) -> None:
+    random = np.random.default_rng(5)
+    p = g.copied(g.parameters(example.layer, example.input_shape, random))
+    x = g.inputs(example.input_shape, 4, random, smooth=example.smooth)
+
+    def noise(path: str) -> np.random.Generator:
+        return generator(0, "noise", path)
+
+    def uniform(path: str, shape: Shape) -> torch.Tensor:
+        draws = noise(path).random((*shape[1:], shape[0]), dtype=np.float32)
+        return torch.from_numpy(np.moveaxis(draws, -1, 0).copy())
+
+    tree = tensors(p)
+    run = Pass(load("reference"), training, path="net", noise=noise)
+    y, _ = example.layer.forward(p, x, run)
+    twin = example.layer.twin(torch, tree, first(x), TwinPass(training, "net", uniform))
+    assert np.abs(np.moveaxis(twin.numpy(), 0, -1) - y).max() <= 1e-12 * np.abs(y).max()
+    for ours, theirs in zip(leaves(p), leaves(tree), strict=True):  # running statistics among them
+        assert np.abs(ours - theirs.numpy()).max() <= 1e-12 * np.abs(ours).max()
+
+
+def first(x: Array) -> torch.Tensor:
+    return torch.from_numpy(np.moveaxis(x, -1, 0).copy())
+
+
+def tensors(p: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: tensors(value) if isinstance(value, Mapping) else torch.from_numpy(value.copy())
+        for name, value in p.items()
+    }
+
+
+def leaves(p: Mapping[str, Any]) -> list[Any]:
+    return [leaf for value in p.values() for leaf in (leaves(value) if isinstance(value, Mapping) else [value])]
+
+
+def test_outputs_are_the_same_over_several_batches(digits: Dataset, images: Images) -> None:
+    many = digits.splits["train"].take(np.arange(600))
+    one, other = (exact(engine, task(images), images) for engine in ("numpy", "torch"))
+    train(one)
+    other.restore(one.vector())
+    a, b = one.outputs(many), other.outputs(many)
+    assert a.shape == b.shape == (600, 10)
+    assert np.abs(a - b).max() < 1e-12
+    assert (other.outputs(many.take(np.array([3, 300]))) == b[[3, 300]]).all()
+
+
+def test_a_session_that_predicts_needs_no_training_images(images: Images) -> None:
+    start = task(images)
+    trained = exact("torch", start, images)
+    alone = TorchEngine("cpu", "float64").session(start, vector=trained.vector())
+    assert (alone.outputs(images) == trained.outputs(images)).all()
+    with pytest.raises(ModelError, match="no training images"):
+        alone.train_epoch(0, BATCH, np.ones(STEPS), lambda images, loss: None)
+    with pytest.raises(ModelError, match="no training images"):
+        alone.train_step(np.arange(3), 0, 0, 0.1)
+
+
+# --- state and checkpoints --------------------------------------------------------------------------------------------
+
+OPTIMIZERS = [SGD(), SGD(momentum=0.9), Adam(), AdamW(), RMSprop(), Lagged(Adam(), 0.3)]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize(("first", "then"), [("numpy", "torch"), ("torch", "numpy")])
+def test_a_checkpoint_of_one_engine_goes_on_in_the_other(
+    images: Images, optimizer: Optimizer, first: str, then: str
+) -> None:
+    start = task(images, optimizer=optimizer, frozen=("block.conv1",))
+    whole, before, after = (exact(engine, start, images) for engine in (first, first, then))
+    train(whole, range(4), 0.01)
+    train(before, range(2), 0.01)
+    assert before.state().keys() == after.state().keys()
+    after.restore(before.vector(), before.state())
+    for name, array in after.state().items():
+        assert (array == before.state()[name]).all(), name
+    train(after, range(2, 4), 0.01)
+    assert np.abs(after.vector() - whole.vector()).max() < 1e-9
+    for name, array in after.state().items():
+        assert np.abs(array - whole.state()[name]).max() < 1e-9, name
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize(
+    "way",
+    [Way(), Way(channels_last=True), Way(reduced="bfloat16"), Way(reduced="float16"), Way(True, 1, "float16")],
+    ids=str,
+)
+def test_a_state_restored_goes_on_in_the_same_bits(images: Images, optimizer: Optimizer, way: Way) -> None:
+    one, other = (opened(task(images, optimizer=optimizer), images, way) for _ in range(2))
+    train(one, range(2), 0.01)
+    other.restore(one.vector(), one.state())
+    assert same(one, other)
+    for session in (one, other):
+        train(session, range(2, 4), 0.01)
+    assert same(one, other)
+
+
+def test_it_matters_that_moments_lie_in_memory_as_the_weights_do(images: Images) -> None:
+    """The fused steps of PyTorch on a CPU walk through the memory of weights and moments side by side."""
+    one, other = (opened(task(images, optimizer=Adam()), images, Way(channels_last=True)) for _ in range(2))
+    train(one, range(1))
+    other.restore(one.vector(), one.state())
+    for moments in other.optimizer.state.values():
+        for name in ("exp_avg", "exp_avg_sq"):
+            moments[name] = moments[name].contiguous()
+    assert same(one, other), "as numbers they are the same"
+    for session in (one, other):
+        train(session, range(1, 2))
+    assert not same(one, other)
+
+
+def test_the_scale_of_half_precision_is_part_of_the_state(images: Images) -> None:
+    one, other = (opened(task(images, optimizer=Adam()), images, Way(reduced="float16")) for _ in range(2))
+    assert one.state()["loss_scale"].tolist() == [2.0**16, 0]
+    one.restore(one.vector(), one.state() | {"loss_scale": np.array([2.0**18, 1])})  # so much that steps overflow
+    train(one, range(1), 0.01)
+    state = one.state()
+    scale, _ = state["loss_scale"]
+    assert 1 < scale < 2.0**18, "it comes down"
+    assert state["step"] < STEPS, "the steps that overflowed do not count"
+    assert np.isfinite(one.vector()).all()
+    other.restore(one.vector(), state)
+    assert same(one, other)
+
+
+def opened(task: Task, images: Images, way: Way, **options: Any) -> TorchSession:
+    session = TorchEngine("cpu", way.reduced or "float32", **options).session(task, images)
+    session._go(way)
+    return session
+
+
+def same(one: Session, other: Session) -> bool:
+    """Whether two sessions have the same bits."""
+    states = one.state(), other.state()
+    return one.vector().tobytes() == other.vector().tobytes() and all(
+        states[0][name].tobytes() == states[1][name].tobytes() for name in states[0]
+    )
+
+
+@pytest.mark.parametrize("exact_noise", [True, False])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_same_seed_gives_the_same_bits(images: Images, exact_noise: bool, channels_last: bool) -> None:
+    ends = []
+    for seed in (7, 7, 8):
+        start = task(images, optimizer=Adam(), seed=seed)
+        session = opened(start, images, Way(channels_last), exact_noise=exact_noise)
+        torch.rand(seed)  # what the caller draws is no matter
+        train(session, rate=1e-3)
+        ends.append(session.vector().tobytes())
+    assert ends[0] == ends[1]
+    assert ends[0] != ends[2]
+
+
+def test_masks_differ_from_epoch_to_epoch_and_from_the_hosts(images: Images) -> None:
+    still = task(images, optimizer=Lagged(SGD(), 1.0))  # the weights stay as they are
+    own, hosts = (TorchEngine("cpu", "float64", exact_noise=exact).session(still, images) for exact in (False, True))
+    losses = train(own, range(2))[::2] + train(hosts, range(2))[::2]
+    assert len(set(losses)) == 4
+    assert max(losses) - min(losses) < 1
+
+
+# --- precision and the way of computing -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_it_learns_in_every_precision(images: Images, precision: str) -> None:
+    session = TorchEngine("cpu", precision).session(task(images, optimizer=Adam()), images)
+    losses = train(session, range(15), 0.01)[::2]
+    assert losses[-1] < 0.7 * losses[0]
+    assert session.describe()["precision"] == precision
+    assert session.vector().dtype == np.float32
+    full = TorchEngine("cpu", "float32").session(session.task, vector=session.vector())
+    assert (full.outputs(images) == session.outputs(images)).all(), "it is judged in full precision"
+
+
+def test_half_precision_is_used_in_training(images: Images) -> None:
+    start = task(images)
+    losses = {
+        precision: TorchEngine("cpu", precision, exact_noise=True)
+        .session(start, images)
+        .train_step(np.arange(BATCH), 0, 0, 0.1)[0]
+        for precision in ("float32", "bfloat16", "float16")
+    }
+    assert 1e-7 < abs(losses["bfloat16"] - losses["float32"]) < 0.05
+    assert 1e-7 < abs(losses["float16"] - losses["float32"]) < 0.01
+
+
+def test_warming_up_changes_nothing(images: Images) -> None:
+    session = TorchEngine("cpu", "auto").session(task(images, optimizer=Adam()), images)
+    train(session, range(1))
+    vector, state = session.vector(), session.state()
+    session.warm_up(BATCH, 1)
+    assert session.vector().tobytes() == vector.tobytes()
+    assert all((array == state[name]).all() for name, array in session.state().items())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({}, Way(threads=2)),
+        ({"channels_last": 0.5}, Way(channels_last=True, threads=2)),
+        ({"threads": 0.5}, Way(threads=1)),
+        ({"reduced": 0.5}, Way(threads=2, reduced="bfloat16")),
+        ({"channels_last": 0.97, "reduced": 1.2}, Way(threads=2)),
+        ({"channels_last": 0.5, "threads": 0.9, "reduced": 0.5}, Way(True, 1, "bfloat16")),
+    ],
+    ids=str,
+)
+def test_the_fastest_way_is_chosen(
+    images: Images, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], expected: Way
+) -> None:
+    def trial(session: TorchSession, share: int) -> float:
+        now, plain = session.way, Way(threads=2)
+        return math.prod(factor for name, factor in seconds.items() if getattr(now, name) != getattr(plain, name))
+
+    monkeypatch.setattr(engine_module, "_threads", lambda: 2)
+    monkeypatch.setattr(TorchSession, "_trial", trial)
+    session = TorchEngine("cpu", "auto").session(task(images), images)
+    session.warm_up(BATCH, 1)
+    assert session.way == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own
+def test_a_compiled_net_learns_alike(images: Images) -> None:
+    """On a CPU it is never chosen; but what PyTorch compiles for a GPU is the same net."""
+    net = Chain((Conv2D(4, 3), BatchNorm(), ReLU(), MaxPool2D(2), Flatten(), Dense(10)))
+    plain, compiled = (opened(task(images, net), images, Way(compiled=compiled)) for compiled in (False, True))
+    losses = [train(session) for session in (plain, compiled)]
+    assert np.abs(np.subtract(*losses)).max() < 1e-5
+    assert np.abs(plain.vector() - compiled.vector()).max() < 1e-5
+    assert (plain.vector() != compiled.vector()).any(), "it is another program"
+
+
+def test_a_way_that_cannot_be_had_is_passed_over(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_compiler(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("no compiler found")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr(TorchSession, "_changes", lambda session, seconds: [{"compiled": True}])
+    session = TorchEngine("cpu").session(task(images), images)
+    session.warm_up(BATCH, 1)
+    assert not session.way.compiled
+    assert train(session)
+
+
+def test_half_precision_is_tried_only_where_it_may_be_chosen(images: Images) -> None:
+    tried = {
+        precision: [
+            name
+            for change in TorchEngine("cpu", precision).session(task(images), images)._changes(1e6)
+            for name in change
+        ]
+        for precision in ("float32", "float64", "bfloat16", "auto")
+    }
+    assert "channels_last" in tried["float32"]
+    assert [precision for precision, names in tried.items() if "reduced" in names] == ["auto"]
+
+
+def test_a_session_that_goes_on_computes_as_the_one_before(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = TorchEngine("cpu", "auto")
+    before = engine.session(task(images), images)
+    before._go(Way(channels_last=True, threads=1, reduced="bfloat16"))
+    record = before.describe()
+
+    def choose(session: TorchSession, share: int, steps: int) -> None:
+        session._go(Way(threads=1))
+
+    monkeypatch.setattr(TorchSession, "_choose_way", choose)
+    for changes, expected in (
+        ({}, before.way),
+        ({"engine": "numpy"}, Way(threads=1)),
+        ({"torch": "1.0"}, Way(threads=1)),
+        ({"processes": 2}, Way(threads=1)),
+    ):
+        after = engine.session(task(images), images)
+        after.warm_up(BATCH, 1, record | changes)
+        assert after.way == expected, changes
+    full = TorchEngine("cpu", "float32").session(task(images), images)
+    full.warm_up(BATCH, 1, record)
+    assert full.way == Way(channels_last=True, threads=1), "a precision that was asked for is kept"
+
+
+def test_the_record_tells_what_it_computes_with(images: Images) -> None:
+    session = TorchEngine("cpu", "float64", exact_noise=True).session(task(images), images)
+    session._go(Way(channels_last=True, threads=1))
+    assert session.describe() == {
+        "engine": "torch",
+        "torch": torch.__version__,
+        "device": "cpu",
+        "precision": "float64",
+        "channels_last": True,
+        "compiled": False,
+        "threads": 1,
+        "processes": 1,
+        "exact_noise": True,
+    }
+
+
+# --- the caller's own settings ----------------------------------------------------------------------------------------
+
+
+def test_the_callers_settings_are_as_before(images: Images) -> None:
+    session = TorchEngine("cpu", "float32").session(task(images), images)
+    session._go(Way(threads=1))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    inside = []
+
+    def look(done: int, loss: float) -> None:
+        inside.append((torch.get_num_threads(), flushes()))
+
+    for flush in (False, True):
+        torch.manual_seed(5)
+        torch.set_num_threads(3)
+        torch.set_flush_denormal(flush)
+        try:
+            session.warm_up(BATCH, 1)
+            session.train_epoch(0, BATCH, np.full(STEPS, 0.1), look)
+            session.outputs(images)
+            session._go(Way(threads=1))
+            assert (torch.get_num_threads(), flushes()) == (3, flush)
+        finally:
+            torch.set_num_threads(2)
+            torch.set_flush_denormal(False)
+        assert (torch.rand(3) == expected).all()
+    assert set(inside) == {(1, True)}
+
+
+def flushes() -> bool:
+    return bool((torch.tensor([sys.float_info.min], dtype=torch.float64) / 2 == 0).item())
+
+
+def test_denormals_are_kept_where_double_precision_is_a_proof(images: Images) -> None:
+    session = TorchEngine("cpu", "float64").session(task(images), images)
+    inside: list[bool] = []
+    session.train_epoch(0, BATCH, np.full(STEPS, 0.1), lambda done, loss: inside.append(flushes()))
+    assert set(inside) == {False}
+
+
+def test_settings_are_given_back_after_an_error(images: Images) -> None:
+    session = TorchEngine("cpu").session(task(images), images)
+    session._go(Way(threads=1))
+
+    def stop(done: int, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        session.train_epoch(0, BATCH, np.full(STEPS, 0.1), stop)
+    assert (torch.get_num_threads(), flushes()) == (threads, False)
+    assert (torch.get_rng_state() == state).all()
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_rate(images: Images) -> None:
+    net = Chain((Flatten(), Dense(10)))
+    session = TorchEngine("cpu").session(task(images, net, loss=HalfSquaredError()), images)
+    with pytest.raises(TrainingError, match=r"(?s)epoch 1, step \d.*rate of 1e\+25.*--lr"):
+        session.train_epoch(0, BATCH, np.full(STEPS, 1e25), lambda images, loss: None)
+    with pytest.raises(TrainingError, match=r"(?s)epoch 2, step 6.*rate of 0.1.*--lr"):
+        session.train_step(np.arange(3), 1, 5, 0.1)
+
+
+def test_a_net_in_which_all_is_frozen_is_not_trained(images: Images) -> None:
+    with pytest.raises(ModelError, match="frozen"):
+        TorchEngine("cpu").session(task(images, frozen=("*",)), images)
+    TorchEngine("cpu").session(task(images, frozen=("*",))).outputs(images)
+
+
+def test_memory_that_is_full_is_told(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = TorchEngine("cpu").session(task(images), images)
+
+    def too_much(*arguments: Any) -> None:
+        torch.empty(2**55)
+
+    monkeypatch.setattr(session, "_gradients", too_much)
+    with pytest.raises(MemoryError, match=r"cpu is full.*--batch-size"):
+        train(session)
+
+
+def test_a_defect_stays_a_defect(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = TorchEngine("cpu").session(task(images), images)
+
+    def defect(*arguments: Any) -> None:
+        raise RuntimeError("size mismatch")
+
+    monkeypatch.setattr(session, "_gradients", defect)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        train(session)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "none called 'gpu'. Known: auto, cpu, cuda, cuda:1, mps"),
+        ("cpu:1", "none called 'cpu:1'"),
+        ("cuda:x", "none called 'cuda:x'"),
+        ("cuda:²", "none called 'cuda:²'"),
+        ("cuda", "cuda is not here.*--device cpu"),
+        ("cuda:1", "cuda:1 is not here.*--device cpu"),
+        ("mps", "GPU of a Mac.*--device cpu"),
+    ],
+)
+def test_a_device_that_is_not_here_is_told(device: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ExperimentError, match=message):
+        open_engine("torch", device=device)
+    assert find_device("auto") == torch.device("cpu")
+
+
+def test_gpus_are_found_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert find_device("auto") == find_device("cuda") == torch.device("cuda", 0)
+    assert find_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ExperimentError, match=r"cuda:2 is not here.*Known: cuda:0, cuda:1\."):
+        find_device("cuda:2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert find_device("cuda") == torch.device("cuda", 1), "each process has its own"
+    with pytest.raises(ExperimentError, match="each process needs its own"):
+        find_device("cuda:0")
+
+
+def test_without_pytorch_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(ExperimentError, match=r"pip install 'firstlight\[torch\]'"):
+        open_engine("torch")
+
+
+def test_what_an_engine_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ExperimentError, match=r"numpy has no 'bfloat16'.*--engine torch"):
+        open_engine("numpy", precision="bfloat16")
+    with pytest.raises(ExperimentError, match=r"numpy runs on the CPU.*--engine torch"):
+        open_engine("numpy", device="cuda")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ExperimentError, match=r"one process; torchrun started 2"):
+        open_engine("numpy")
+
+
+@pytest.mark.parametrize("options", [["--device", "cuda:9"], ["--device", "tpu"], ["--precision", "int8"]])
+def test_a_bad_device_on_the_command_line_writes_nothing(firstlight: Any, tmp_path: Path, options: list[str]) -> None:
+    answer = firstlight("run", "--data", "digits", "--engine", "torch", *options, "--out", tmp_path / "a")
+    assert answer.code == 2
+    assert answer.err.startswith("firstlight: ")
+    assert "Traceback" not in answer.err
+    assert not (tmp_path / "a").exists()
+
+
+# --- whole runs -------------------------------------------------------------------------------------------------------
+
+
+def tables(**changes: Any) -> study.Experiment:
+    values: dict[str, Any] = {
+        "engine": "torch",
+        "data": {"source": "digits", "limit": 200},
+        "model": {"name": "pyramid-regularised", "units": [16, 8], "dropout": [0.0, 0.2]},
+        "training": {"epochs": 4},
+    }
+    for key, value in changes.items():
+        study.put(values, key.replace("__", "."), value)
+    return study.Experiment.of(values)
+
+
+class Silent:
+    """A watcher that cuts the power after some epochs."""
+
+    def __init__(self, epochs: int = -1) -> None:
+        self.epochs = epochs
+
+    def note(self, text: str) -> None: ...
+
+    def started(self, epochs: int, images: int, done: int) -> None: ...
+
+    def batch_done(self, images: int, loss: float) -> None: ...
+
+    def epoch_done(self, row: dict[str, float], best: bool) -> None:
+        if row["epoch"] == self.epochs:
+            raise SystemError
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "auto"])
+def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(
+    tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tables(precision=precision)
+    whole = study.start(study.set_up(experiment), tmp_path / "whole", Silent())
+    way = {key: whole.environment[key] for key in ("precision", "channels_last", "threads")}
+
+    def choose(session: TorchSession, share: int, steps: int) -> None:
+        session._go(
+            Way(way["channels_last"], way["threads"], way["precision"] if way["precision"].endswith("16") else "")
+        )
+
+    monkeypatch.setattr(TorchSession, "_choose_way", choose)  # on a busy machine, trials may choose otherwise
+    with pytest.raises(SystemError):
+        study.start(study.set_up(experiment), tmp_path / "cut", Silent(2))
+    resumed = study.resume(tmp_path / "cut", Silent())
+    assert (resumed.path / "weights.safetensors").read_bytes() == (whole.path / "weights.safetensors").read_bytes()
+    assert resumed.history["loss"].tolist() == whole.history["loss"].tolist()
+
+
+def test_a_run_of_one_engine_is_used_and_resumed_by_the_other(tmp_path: Path) -> None:
+    settings = {"precision": "float64", "exact_noise": True, "optimizer__name": "sgd", "optimizer__momentum": 0.9}
+    whole = study.start(study.set_up(tables(engine="numpy", precision="float64")), tmp_path / "numpy", Silent())
+    with pytest.raises(SystemError):
+        study.start(study.set_up(tables(**settings, optimizer__lr=0.02)), tmp_path / "cut", Silent(2))
+    file = tmp_path / "cut" / "experiment.toml"
+    text = file.read_text()
+    assert 'engine = "torch"' in text
+    file.write_text(text.replace('engine = "torch"', 'engine = "numpy"').replace("exact_noise = true", ""))
+    resumed = study.resume(tmp_path / "cut", Silent())
+    straight = study.start(
+        study.set_up(tables(**(settings | {"engine": "numpy", "exact_noise": False}), optimizer__lr=0.02)),
+        tmp_path / "straight",
+        Silent(),
+    )
+    assert np.abs(resumed.history["loss"] - straight.history["loss"]).max() < 1e-9
+    assert {path.name for path in resumed.path.iterdir()} == {path.name for path in whole.path.iterdir()}
+
+    file = whole.path / "experiment.toml"
+    file.write_text(file.read_text().replace('engine = "numpy"', 'engine = "torch"'))
+    run = api.open_run(whole.path)
+    assert run.session.describe()["engine"] == "torch"
+    _, predictions = run.evaluate()
+    recorded = RunFolder.open(whole.path).predictions["test"]
+    assert np.abs(predictions.probabilities - recorded.probabilities).max() < 1e-6

@@ -1,0 +1,164 @@
+"""The page of a parity check: sound, true to its record, and plain about what is wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_checks import assert_sound
+from run_folders import HOSTILE
+
+from firstlight import report
+from firstlight.agreement import Abreast, Comparison, LayerRow, LossRow, ParameterRow, Parity, Seconds, Speed
+from firstlight.report import parity_tables
+
+SECTIONS = ["layers", "parameters", "runs", "seconds", "measured"]
+FINE = Comparison(2e-15, 3e-12, 4e-12, 5e-12)
+
+
+def run(precision: str, steps: int = 3, loss: float = 2e-16) -> Abreast:
+    rate = {"float64": 1e-3, "float32": 1e-5}[precision]
+    losses = tuple(2.3 - 0.1 * n for n in range(steps))
+    return Abreast(precision, rate, losses, losses, (*[0.0] * (steps - 1), loss), (4e-13,) * steps, "conv1.b")
+
+
+def parity(**odd: Any) -> Parity:
+    """A check of a small net, with what is odd about it."""
+    layers = (
+        LayerRow("block.conv1", "Conv2D", False, 1e-16, 0.0, FINE, {"W": FINE, "b": FINE}),
+        LayerRow("block", "Residual", True, 1e-16, 0.0, Comparison(6e-15), {"conv1.W": Comparison(7e-15)}),
+        LayerRow("", "Chain", True, 3e-16, 0.0, Comparison(8e-15), {"block.conv1.W": Comparison(9e-15)}),
+    )
+    sound = Parity(
+        model="lenet5",
+        options={"activation": "relu"},
+        input_shape=(28, 28, 1),
+        classes=10,
+        parameter_count=61_706,
+        images="1600 images of random pixels, with random labels",
+        gradient_images=4,
+        batch_size=32,
+        seed=0,
+        optimizer="adam",
+        layers=layers,
+        loss=LossRow("cross-entropy", 0.0, FINE),
+        parameters=(ParameterRow("block.conv1.W", (6, 1, 5, 5), 2.5, Comparison(1e-15, 6e-8, 6e-8, 7e-8)),),
+        runs=(run("float64"), run("float32", loss=1.5e-7)),
+        speed=Speed(Seconds(2e-3, 1.9e-3, 2.1e-3), Seconds(3e-3, 2.9e-3, 3.1e-3), Seconds(1.5, 1.4, 1.6), 12, 100),
+        engines={
+            "numpy": {"engine": "numpy", "kernels": "compiled", "threads": 2},
+            "torch": {"engine": "torch", "torch": "2.13.0", "channels_last": True, "compiled": False, "threads": 1},
+        },
+        environment={"firstlight": "0.1.0", "python": "3.11.7", "started": "2026-01-02T03:04:05+00:00"},
+        seconds=12.0,
+    )
+    return replace(sound, **odd)
+
+
+def faulty(parity: Parity, path: str) -> Parity:
+    """The same, with a layer whose dx by hand is wrong."""
+    wrong = Comparison(0.5, 0.5, 1e-12, 1e-12)
+    return replace(parity, layers=tuple(replace(row, dx=wrong) if row.path == path else row for row in parity.layers))
+
+
+ODD = {
+    "sound": parity(),
+    "at fault": faulty(parity(), "block.conv1"),
+    "one step": parity(runs=(run("float64", 1), run("float32", 1))),
+    "no difference": parity(runs=(run("float64", loss=0.0), run("float32", loss=0.0))),
+    "lost gradient": parity(loss=LossRow("mse", 0.0, Comparison(math.inf, math.inf, 1e-12, 1e-12))),
+    "hostile names": parity(model=HOSTILE[0], images=HOSTILE[1], options={"activation": HOSTILE[2]}),
+    "nothing known": parity(engines={}, environment={}, options={}),
+}
+
+
+@pytest.mark.parametrize("record", ODD.values(), ids=ODD.keys())
+def test_every_page_is_sound_and_complete(record: Parity) -> None:
+    text = report.render_parity(record)
+    page = assert_sound(text)
+    anchors = [attributes["id"] for attributes in page.all("section")]
+    assert anchors == (SECTIONS if record.passed else ["wrong", *SECTIONS])
+    assert len(page.json("specs")) == 4
+    assert len(text.encode()) < 2_000_000
+    assert " ".join(record.images.split()) in page.text
+
+
+def test_a_page_of_what_agrees_says_so_with_its_numbers() -> None:
+    shown = assert_sound(report.render_parity(parity())).text
+    assert "The engines agree on lenet5." in shown
+    assert "Gradients by hand and by autograd differ by at most 9.0e-15 of their size" in shown
+    for number in (
+        "9.0e-15",
+        "3.0e-12",
+        "2.0e-16",
+        "1.5e-07",
+        "6.0e-08",
+        "7.0e-08",
+        "tolerated: 1e-9",
+        "1e-5",
+        "conv1.b",
+    ):
+        assert number in shown
+    assert "compiled kernels, 2 threads" in shown
+    assert "PyTorch 2.13.0, channels last, 1 thread" in shown
+    assert "1600 images of random pixels" in shown
+    assert "from one measurement alone" in shown
+
+
+def test_a_page_of_what_differs_begins_with_it() -> None:
+    record = faulty(faulty(parity(), "block.conv1"), "block")
+    shown = assert_sound(report.render_parity(record)).text
+    assert record.failures == [
+        "block.conv1 (Conv2D): dx by hand and by autograd differ by 5.0e-01; central differences agree with autograd, "
+        "so the one by hand is wrong."
+    ]
+    assert "The engines do not agree on lenet5." in shown
+    assert shown.count(record.failures[0]) == 2  # in the verdict, and as the first section
+    rows = parity_tables.layers(record)
+    assert [row[0] for place, row in enumerate(rows.rows) if place in rows.strong] == ["block.conv1", "block"]
+
+
+def test_layers_made_of_layers_have_a_line_only_where_they_differ() -> None:
+    assert [row[0] for row in parity_tables.layers(parity()).rows] == ["block.conv1", "all layers", "cross-entropy"]
+    differing = parity_tables.layers(faulty(parity(), "block")).rows
+    assert [row[0] for row in differing] == ["block.conv1", "block", "all layers", "cross-entropy"]
+
+
+def values(layer: Any, spec: Any) -> Any:
+    """The rows that a layer of a chart draws, its own or the chart's."""
+    return spec["datasets"][layer.get("data", spec.get("data"))["name"]]
+
+
+def test_charts_hold_the_numbers_of_the_record() -> None:
+    record = parity()
+    first, _, differences, weights = assert_sound(report.render_parity(record)).json("specs")
+    numpy, torch = (values(layer, first) for layer in first["layer"])
+    assert [row["loss"] for row in numpy] == list(record.runs[0].numpy)
+    assert {row["engine"] for row in torch} == {"torch"}
+    shown = values(differences["layer"][0], differences)
+    assert [row["difference"] for row in shown] == [1e-17, 1e-17, 2e-16, 1e-17, 1e-17, 1.5e-7]  # 1e-17 stands for none
+    assert [row["difference"] for row in values(weights["layer"][0], weights)] == [4e-13] * 6
+    assert [row["difference"] for row in values(differences["layer"][2], differences)] == [1e-9, 1e-3]
+
+
+def test_the_page_is_written_whole_over_an_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "parity.html"
+    assert report.write_parity(parity(), path) == path
+    report.write_parity(parity(model="other"), path)
+    assert "other: by hand and by PyTorch" in path.read_text()
+    assert [file.name for file in path.parent.iterdir()] == ["parity.html"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0, "0"), (3.14e-16, "3.1e-16"), (math.inf, "∞"), (2.0, "2.0e+00"), (None, "–\u2060")]
+)
+def test_differences_are_written_in_two_digits(value: float | None, shown: str) -> None:
+    assert parity_tables.exponent(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1e-9, "1e-9"), (1e-3, "1e-3"), (1e-17, "1e-17")])
+def test_tolerances_are_written_as_powers(value: float, shown: str) -> None:
+    assert parity_tables.power(value) == shown
