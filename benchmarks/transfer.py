@@ -21,7 +21,7 @@ TEN = {
     "data": {"source": "mnist"},
     "model": {"name": "mnist-cnn"},
     "schedule": {"name": "cosine"},
-    "training": {"epochs": 10, "batch_size": 64},
+    "training": {"epochs": 10},
 }
 TWO = {
     "data": {
@@ -40,9 +40,9 @@ def experiments(folder: Path) -> dict[str, dict[str, Any]]:
     tuned = {"init_from": str(folder / "frozen")}
     return {
         "ten": TEN,
-        "frozen": {**TWO, "weights": frozen, "training": {"epochs": 3, "batch_size": 64}},
+        "frozen": {**TWO, "weights": frozen, "training": {"epochs": 3}},
         # a tenth of Adam's usual rate, and of that of the runs before
-        "tuned": {**TWO, "weights": tuned, "optimizer": {"lr": 1e-4}, "training": {"epochs": 5, "batch_size": 64}},
+        "tuned": {**TWO, "weights": tuned, "optimizer": {"lr": 1e-4}, "training": {"epochs": 10}},
     }
 
 
