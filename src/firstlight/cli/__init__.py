@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -55,7 +56,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks × or – is no reason to fail
     try:
-        app()
+        _app()
     except ProcessLostError as error:
         _fail(str(error), alone=processes.rank() == 1)  # where it was the first that was lost, the second tells
     except FirstlightError as error:
@@ -65,6 +66,22 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}.")
+
+
+def _app() -> None:
+    """Run the command; of several processes, end each at once when it is done.
+
+    An interpreter that takes PyTorch's communication threads down as it ends aborts now and then ("terminate called
+    without an active exception"), and torchrun would take the finished run for a failed one.
+    """
+    try:
+        app()
+    except SystemExit as done:
+        if processes.world_size() == 1 or done.code not in (None, 0):
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _fail(text: str, alone: bool = False) -> NoReturn:
