@@ -16,7 +16,7 @@ from firstlight import data as data_
 from firstlight import losses, optimizers, report, runs, schedules, study
 from firstlight.agreement import Parity
 from firstlight.display import Display
-from firstlight.engines import Session, Task, open_engine
+from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, RunError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.models import Model
@@ -90,13 +90,9 @@ class Run:
             _ = self.result  # an unfinished run says so
             raise RunError(f"{self.path} has no {runs.WEIGHTS}: the file was removed.") from None
         # Whatever reduced the precision in training, a model is used in full.
-        precision = "float64" if self.experiment.precision == "float64" else "float32"
-        wanted = {"engine": self.experiment.engine, "device": self.experiment.device, **self._on}
-        if "device" not in self._on and wanted["engine"] != self.experiment.engine:
-            wanted["device"] = "auto"
-        engine = open_engine(
-            wanted["engine"], kernels=self.experiment.kernels, device=wanted["device"], precision=precision
-        )
+        full = "float64" if self.experiment.precision == "float64" else "float32"
+        moved = {"device": "auto"} if self._on.get("engine", self.experiment.engine) != self.experiment.engine else {}
+        engine = self.experiment.model_copy(update={"precision": full, **moved, **self._on}).open_engine()
         return engine.session(self.task, vector=self.task.model.layout.vector(arrays))
 
     def evaluate(

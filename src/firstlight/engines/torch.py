@@ -125,9 +125,7 @@ class TorchSession:
         self._replicate()
         with self._settings(), self._random(epoch), self._told():
             sums = torch.stack(self._step(self._tensor(index, torch.int64), epoch, step, rate))
-            if self.world > 1:
-                distributed.all_reduce(sums)
-            loss, right = sums.tolist()
+            loss, right = self._together(sums).tolist()
         if not math.isfinite(loss):
             raise not_finite(loss / len(index), epoch, step, rate)
         return loss / len(index), int(right)

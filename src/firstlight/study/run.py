@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,12 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> ru
     if folder.finished and folder.result["status"] != "interrupted":
         raise RunError(f"{out} is complete ({folder.result['status']}): there is nothing to resume.")
     experiment = Experiment.of(folder.experiment, str(out / runs.EXPERIMENT))
-    begun = training.newest(out / runs.CHECKPOINTS)[0] is not None
-    setup = set_up(experiment, *recall(folder, dataset), begun=begun)
+    checkpoint, damaged = training.newest(out / runs.CHECKPOINTS)
+    setup = set_up(experiment, *recall(folder, dataset), begun=checkpoint is not None)
     must_be_the_same(folder, setup.splits)
     for warning in setup.warnings():
         watcher.note(f"Note: {warning}")
-    checkpoint = _checkpoint(out, setup, watcher)
+    _must_go_on(out, setup, watcher, checkpoint, damaged)
     before = folder.environment
     if not processes.leads():
         return _follow(setup, watcher, checkpoint, before)
@@ -125,9 +125,10 @@ def _stopped(out: Path, error: Exception) -> RunError:
     )
 
 
-def _checkpoint(out: Path, setup: Setup, watcher: Watcher) -> Checkpoint | None:
-    """The newest sound checkpoint of a run. Raises RunError where all are damaged or it is another experiment's."""
-    checkpoint, damaged = training.newest(out / runs.CHECKPOINTS)
+def _must_go_on(
+    out: Path, setup: Setup, watcher: Watcher, checkpoint: Checkpoint | None, damaged: Sequence[Path]
+) -> None:
+    """Raise RunError where all checkpoints of a run are damaged, or the newest sound one is another experiment's."""
     names = ", ".join(path.name for path in damaged)
     if checkpoint is None and damaged:
         raise RunError(
@@ -144,7 +145,6 @@ def _checkpoint(out: Path, setup: Setup, watcher: Watcher) -> Checkpoint | None:
             raise RunError(
                 f"{out} cannot go on: its checkpoint is of another model or optimiser than {runs.EXPERIMENT} names now."
             )
-    return checkpoint
 
 
 def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | None = None) -> tuple[Session, float]:
