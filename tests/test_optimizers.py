@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from firstlight.errors import ExperimentError
-from firstlight.optimizers import BLOCK, OPTIMIZERS, SGD, Adam, AdamW, Lagged, Optimizer, RMSprop, optimizer
+from firstlight.kernels import Kernels, _updates, compiled, reference
+from firstlight.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Lagged, Optimizer, RMSprop, optimizer
 from firstlight.types import Array
 
 STEPS = 12
@@ -20,6 +21,7 @@ N = 7
 
 EVERY = [SGD(), SGD(momentum=0.9), SGD(momentum=0.8, nesterov=True), Adam(), AdamW(weight_decay=0.1), RMSprop()]
 every_optimizer = pytest.mark.parametrize("each", EVERY, ids=repr)
+both_kernels = pytest.mark.parametrize("kernels", [reference, compiled], ids=["reference", "compiled"])
 
 
 def gradient(theta: Any, t: int) -> Any:
@@ -27,11 +29,13 @@ def gradient(theta: Any, t: int) -> Any:
     return 2 * theta - math.cos(t)
 
 
-def walked(each: Optimizer, theta: Array, steps: int = STEPS) -> tuple[Array, dict[str, Array]]:
+def walked(
+    each: Optimizer, theta: Array, steps: int = STEPS, kernels: Kernels = reference
+) -> tuple[Array, dict[str, Array]]:
     theta = theta.copy()
     state = each.state(len(theta), theta.dtype)
     for t in range(steps):
-        each.step(theta, gradient(theta, t), state, RATES[t % STEPS])
+        each.step(theta, gradient(theta, t), state, RATES[t % STEPS], kernels=kernels)
     return theta, state
 
 
@@ -92,55 +96,105 @@ PAPERS = [
 ]
 
 
+@both_kernels
 @pytest.mark.parametrize(("each", "paper"), list(zip(EVERY, PAPERS, strict=True)), ids=map(repr, EVERY))
-def test_steps_are_those_of_the_paper(each: Optimizer, paper: Callable[[float], float]) -> None:
-    theta, state = walked(each, start())
+def test_steps_are_those_of_the_paper(each: Optimizer, paper: Callable[[float], float], kernels: Kernels) -> None:
+    theta, state = walked(each, start(), kernels=kernels)
     np.testing.assert_allclose(theta, [paper(float(value)) for value in start()], rtol=1e-12, atol=1e-14)
     assert state["step"].tolist() == [STEPS]
 
 
-def test_the_lagged_update_starts_each_step_from_the_mix() -> None:
+@both_kernels
+def test_the_lagged_update_starts_each_step_from_the_mix(kernels: Kernels) -> None:
     alpha, theta, previous = 0.3, 1.5, 1.5
     for t, lr in enumerate(RATES):
         mixed = (1 - alpha) * theta + alpha * previous
         previous, theta = mixed, mixed - lr * gradient(mixed, t)
     expected = (1 - alpha) * theta + alpha * previous
-    assert walked(Lagged(SGD(), alpha), np.array([1.5]))[0][0] == pytest.approx(expected, rel=1e-13)
+    assert walked(Lagged(SGD(), alpha), np.array([1.5]), kernels=kernels)[0][0] == pytest.approx(expected, rel=1e-13)
 
 
 @every_optimizer
+@both_kernels
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_lagged_by_nothing_is_the_inner_optimiser_to_the_last_bit(each: Optimizer, dtype: Any) -> None:
-    inner, state = walked(each, start(dtype))
-    lagged, lagged_state = walked(Lagged(each, 0.0), start(dtype))
+def test_lagged_by_nothing_is_the_inner_optimiser_to_the_last_bit(
+    each: Optimizer, dtype: Any, kernels: Kernels
+) -> None:
+    inner, state = walked(each, start(dtype), kernels=kernels)
+    lagged, lagged_state = walked(Lagged(each, 0.0), start(dtype), kernels=kernels)
     assert inner.tobytes() == lagged.tobytes()
     assert {k: v.tobytes() for k, v in state.items()} == {k: v.tobytes() for k, v in lagged_state.items()}
 
 
 @every_optimizer
-def test_lagged_by_all_learns_nothing(each: Optimizer) -> None:
-    assert walked(Lagged(each, 1.0), start())[0].tobytes() == start().tobytes()
+@both_kernels
+def test_lagged_by_all_learns_nothing(each: Optimizer, kernels: Kernels) -> None:
+    assert walked(Lagged(each, 1.0), start(), kernels=kernels)[0].tobytes() == start().tobytes()
 
 
 @every_optimizer
+@both_kernels
 @pytest.mark.parametrize("lag", [None, 0.4])
-def test_blocks_do_not_show(each: Optimizer, lag: float | None) -> None:
+def test_blocks_and_shares_do_not_show(each: Optimizer, lag: float | None, kernels: Kernels) -> None:
     each = each if lag is None else Lagged(each, lag)
-    whole = walked(each, start(np.float32, 2 * BLOCK + 5), steps=3)[0]
-    for part in (slice(0, 3), slice(BLOCK - 2, BLOCK + 2), slice(2 * BLOCK + 1, None)):
-        piece = walked(each, start(np.float32, 2 * BLOCK + 5)[part], steps=3)[0]
+    n, edge = 2 * _updates.SHARE + 5, reference.BLOCK
+    whole = walked(each, start(np.float32, n), steps=3, kernels=kernels)[0]
+    for part in (slice(0, 3), slice(edge - 2, edge + 2), slice(n // 2 - 3, n // 2 + 3), slice(n - 4, n)):
+        piece = walked(each, start(np.float32, n)[part], steps=3, kernels=kernels)[0]
         assert piece.tobytes() == whole[part].tobytes()
 
 
 @every_optimizer
+@both_kernels
+def test_the_gradient_is_the_sum_of_what_the_workers_found(each: Optimizer, kernels: Kernels) -> None:
+    found = np.random.default_rng(2).standard_normal((3, N))
+    theta, expected = start(), start()
+    state, expected_state = each.state(N, float), each.state(N, float)
+    for _ in range(3):
+        each.step(theta, found, state, 0.1, kernels=kernels)
+        each.step(expected, found[0] + found[1] + found[2], expected_state, 0.1)
+    np.testing.assert_allclose(theta, expected, rtol=1e-13)
+
+
+@every_optimizer
+@both_kernels
+@pytest.mark.parametrize("lag", [None, 0.4])
+def test_parts_of_the_vector_learn_at_their_own_rates(each: Optimizer, lag: float | None, kernels: Kernels) -> None:
+    each = each if lag is None else Lagged(each, lag)
+    factors = [(slice(0, 2), 1.0), (slice(2, 5), 0.1), (slice(5, N), 3.0)]
+    found = np.random.default_rng(2).standard_normal((2, N))
+    theta, state = start(), each.state(N, float)
+    for _ in range(3):
+        each.step(theta, found, state, 0.1, factors, kernels)
+    assert state["step"].tolist() == [3]
+    for part, factor in factors:
+        alone = start()[part]
+        alone_state = each.state(len(alone), float)
+        for _ in range(3):
+            each.step(alone, found[:, part], alone_state, 0.1 * factor, kernels=kernels)
+        np.testing.assert_array_equal(theta[part], alone)
+
+
+@pytest.mark.parametrize("shape", [(N + 1,), (2, N - 1), (N, 2), (1, 1, N)])
+def test_a_gradient_of_another_shape_moves_nothing(shape: tuple[int, ...]) -> None:
+    each, theta = Adam(), start()
+    state = each.state(N, float)
+    with pytest.raises(ValueError, match=r"a gradient of shape .* for weights of shape \(7,\)"):
+        each.step(theta, np.ones(shape), state, 0.1)
+    assert theta.tobytes() == start().tobytes()
+    assert state["step"].tolist() == [0]
+
+
+@every_optimizer
+@both_kernels
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_step_keeps_the_dtype_and_writes_only_where_it_should(each: Optimizer, dtype: Any) -> None:
+def test_a_step_keeps_the_dtype_and_writes_only_where_it_should(each: Optimizer, dtype: Any, kernels: Kernels) -> None:
     theta = start(dtype)
     state = each.state(N, dtype)
     g = gradient(theta, 1)
     g.flags.writeable = False
     before = theta
-    each.step(theta, g, state, 0.1)
+    each.step(theta, g, state, 0.1, kernels=kernels)
     assert theta is before
     assert theta.dtype == dtype
     assert all(v.dtype == (np.int64 if k == "step" else dtype) for k, v in state.items())
@@ -148,32 +202,35 @@ def test_a_step_keeps_the_dtype_and_writes_only_where_it_should(each: Optimizer,
 
 
 @every_optimizer
-def test_a_resumed_walk_is_the_same_to_the_last_bit(each: Optimizer) -> None:
-    whole, _ = walked(each, start())
-    theta, state = walked(each, start(), steps=5)
+@both_kernels
+def test_a_resumed_walk_is_the_same_to_the_last_bit(each: Optimizer, kernels: Kernels) -> None:
+    whole, _ = walked(each, start(), kernels=kernels)
+    theta, state = walked(each, start(), steps=5, kernels=kernels)
     copies = {name: array.copy() for name, array in state.items()}
     for t in range(5, STEPS):
-        each.step(theta, gradient(theta, t), copies, RATES[t])
+        each.step(theta, gradient(theta, t), copies, RATES[t], kernels=kernels)
     assert theta.tobytes() == whole.tobytes()
 
 
+@both_kernels
 @pytest.mark.parametrize("each", [SGD(momentum=0.5), Adam(), RMSprop(rho=0.5)], ids=repr)
-def test_means_of_vanished_gradients_never_become_denormal(each: Optimizer) -> None:
+def test_means_of_vanished_gradients_never_become_denormal(each: Optimizer, kernels: Kernels) -> None:
     theta = np.ones(3, np.float32)
     state = each.state(3)
     for t in range(2000):
-        each.step(theta, np.array([1, -1e-10, 0], np.float32) * (t == 0), state, 1e-3)
+        each.step(theta, np.array([1, -1e-10, 0], np.float32) * (t == 0), state, 1e-3, kernels=kernels)
         for name in each.moments:
             moment = np.abs(state[name])
             assert ((moment == 0) | (moment >= np.finfo(np.float32).tiny)).all()
 
 
 @every_optimizer
-def test_it_finds_the_minimum_of_a_bowl(each: Optimizer) -> None:
+@both_kernels
+def test_it_finds_the_minimum_of_a_bowl(each: Optimizer, kernels: Kernels) -> None:
     theta = start()
     state = each.state(N, theta.dtype)
     for t in range(400):
-        each.step(theta, 2 * theta, state, 0.05 * 0.98**t)
+        each.step(theta, 2 * theta, state, 0.05 * 0.98**t, kernels=kernels)
     assert np.abs(theta).max() < 0.02
 
 

@@ -354,7 +354,12 @@ def test_a_tampered_loss_is_named(untampered: fl.Parity, monkeypatch: pytest.Mon
 
 def test_an_optimiser_that_differs_shows_in_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     sound: Forward = optimizers.Adam.update
-    monkeypatch.setattr(optimizers.Adam, "update", lambda self, *given: sound(self, *given[:3], given[3] + 1, given[4]))
+
+    def update(self: optimizers.Adam, *given: Any) -> None:
+        *before, state, lr = given
+        sound(self, *before, state | {"step": state["step"] + 1}, lr)
+
+    monkeypatch.setattr(optimizers.Adam, "update", update)
     parity = check("mlp-128-64", {"units": (8,)}, steps=4)
     assert max(row.gradient.hand_autograd for row in parity.parameters) < GRADIENT
     assert parity.failures[0].startswith("Training in float64: the losses differ by more than 1e-09 from step 2 on")

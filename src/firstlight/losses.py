@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from firstlight.errors import ModelError
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape, Sigmoid, Softmax
 from firstlight.options import choose, require_number
 from firstlight.types import Array, Shape
@@ -39,6 +40,10 @@ class Loss:
     def twin(self, torch: Any, y: Any, targets: Any) -> Any:
         """`values` by PyTorch's own operations: y (N, K), targets (N,) or (N, K)."""
         raise NotImplementedError
+
+    def record(self, tape: Tape, y: Value) -> None:
+        """Write the end of a net on the tape that the compiled kernels play: y, and where its gradient comes in."""
+        tape.output(y)
 
     def probabilities(self, y: Array) -> Array:
         """float32 (N, K): what the outputs say of the classes; rows sum to one."""
@@ -118,6 +123,9 @@ class CrossEntropy(Loss):
     def twin(self, torch: Any, y: Any, targets: Any) -> Any:
         smoothing = self.label_smoothing
         return torch.nn.functional.cross_entropy(y, targets, reduction="none", label_smoothing=smoothing)
+
+    def record(self, tape: Tape, y: Value) -> None:
+        tape.cross_entropy(y, self.label_smoothing)
 
     def probabilities(self, y: Array) -> Array:
         return _rows(_softmax(y))

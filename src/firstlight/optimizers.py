@@ -1,12 +1,10 @@
 """Optimisers: how a gradient moves the weights, written once, over one flat vector.
 
-The formulas are PyTorch's. A step works through the vector in blocks that stay in the processor's cache, so that each
-formula can be written in plain NumPy without a pass through memory for each of its operations.
+The formulas are PyTorch's; the kernels work them out.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +12,12 @@ from typing import Any
 import numpy as np
 
 from firstlight.errors import ExperimentError
+from firstlight.kernels import Kernels, reference
 from firstlight.options import choose, require_number
 from firstlight.types import Array
 
 Factors = Sequence[tuple[slice, float]]
-
-BLOCK = 16384
-# Added and taken away again, this rounds a running mean to a grid of about 1e-32 (float32) or 1e-41 (float64). Means of
-# gradients that stay zero would otherwise decay into denormal numbers, with which a processor is ten times slower.
-GRID = 1e-25
+State = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -39,23 +34,28 @@ class Optimizer:
         return {name: np.zeros(n, dtype) for name in self.moments} | {"step": np.zeros(1, np.int64)}
 
     def step(
-        self, theta: Array, gradient: Array, state: Mapping[str, Array], lr: float, factors: Factors | None = None
+        self,
+        theta: Array,
+        gradient: Array,
+        state: State,
+        lr: float,
+        factors: Factors | None = None,
+        kernels: Kernels = reference,
     ) -> None:
-        """Move the weights `theta` by one step, in place; the state goes along.
+        """Move the weights `theta` (n,) by one step, in place; the state goes along.
 
-        factors  (part of theta, what its learning rate is multiplied by); together they cover theta
+        gradient  (n,), or (k, n): the parts that k workers found, whose sum it is
+        factors   (part of theta, what its learning rate is multiplied by); together they cover theta
         """
+        gradients = gradient[None] if gradient.ndim == 1 else gradient
+        if gradients.shape[1:] != theta.shape:
+            raise ValueError(f"step: a gradient of shape {gradient.shape} for weights of shape {theta.shape}.")
         state["step"][0] += 1
-        t = int(state["step"][0])
-        moments = {name: array for name, array in state.items() if name != "step"}
         for part, factor in factors or [(slice(0, len(theta)), 1.0)]:
-            for start in range(part.start, part.stop, BLOCK):
-                block = slice(start, min(start + BLOCK, part.stop))
-                within = {name: m[block] for name, m in moments.items()}
-                self.update(theta[block], gradient[block], within, t, float(lr) * factor)
+            self.update(kernels, part, theta, gradients, state, float(lr) * factor)
 
-    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
-        """Step t (from 1) for one block of the weights and of what belongs to them, in place."""
+    def update(self, kernels: Kernels, part: slice, theta: Array, gradients: Array, state: State, lr: float) -> None:
+        """The step that `state` counts, for one part of the weights and of what belongs to them, in place."""
         raise NotImplementedError
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
@@ -93,13 +93,8 @@ class SGD(Optimizer):
     def moments(self) -> Mapping[str, str]:
         return {"v": "momentum_buffer"} if self.momentum else {}
 
-    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
-        if self.momentum == 0:
-            theta -= lr * g
-            return
-        v = moments["v"]
-        _decay(v, self.momentum, g)
-        theta -= lr * (g + self.momentum * v if self.nesterov else v)
+    def update(self, kernels: Kernels, part: slice, theta: Array, gradients: Array, state: State, lr: float) -> None:
+        kernels.sgd(part, theta, gradients, state.get("v"), lr, self.momentum, self.nesterov)
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         return torch.optim.SGD(groups, self.lr, self.momentum, nesterov=self.nesterov, fused=fused)
@@ -127,16 +122,9 @@ class Adam(Optimizer):
     def moments(self) -> Mapping[str, str]:
         return {"m": "exp_avg", "v": "exp_avg_sq"}
 
-    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
-        m, v = moments["m"], moments["v"]
-        _decay(m, self.beta1, (1 - self.beta1) * g)
-        _decay(v, self.beta2, (1 - self.beta2) * g * g)
-        change = np.sqrt(v)
-        change /= math.sqrt(1 - self.beta2**t)
-        change += self.epsilon
-        np.divide(m, change, out=change)
-        change *= lr / (1 - self.beta1**t)
-        theta -= change
+    def update(self, kernels: Kernels, part: slice, theta: Array, gradients: Array, state: State, lr: float) -> None:
+        m, v, t = state["m"], state["v"], int(state["step"][0])
+        kernels.adam(part, theta, gradients, m, v, t, lr, self.beta1, self.beta2, self.epsilon, 0.0)
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         return torch.optim.Adam(groups, self.lr, (self.beta1, self.beta2), self.epsilon, fused=fused)
@@ -155,9 +143,9 @@ class AdamW(Adam):
         super().__post_init__()
         require_number("optimizer", "weight_decay", self.weight_decay, lambda decay: decay >= 0, "a number from 0")
 
-    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
-        theta *= 1 - lr * self.weight_decay
-        super().update(theta, g, moments, t, lr)
+    def update(self, kernels: Kernels, part: slice, theta: Array, gradients: Array, state: State, lr: float) -> None:
+        m, v, t = state["m"], state["v"], int(state["step"][0])
+        kernels.adam(part, theta, gradients, m, v, t, lr, self.beta1, self.beta2, self.epsilon, self.weight_decay)
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         betas, decay = (self.beta1, self.beta2), self.weight_decay
@@ -184,14 +172,8 @@ class RMSprop(Optimizer):
     def moments(self) -> Mapping[str, str]:
         return {"v": "square_avg"}
 
-    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
-        v = moments["v"]
-        _decay(v, self.rho, (1 - self.rho) * g * g)
-        change = np.sqrt(v)
-        change += self.epsilon
-        np.divide(g, change, out=change)
-        change *= lr
-        theta -= change
+    def update(self, kernels: Kernels, part: slice, theta: Array, gradients: Array, state: State, lr: float) -> None:
+        kernels.rmsprop(part, theta, gradients, state["v"], lr, self.rho, self.epsilon)
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         return torch.optim.RMSprop(groups, self.lr, self.rho, self.epsilon, foreach=fused)  # it has no fused one
@@ -215,14 +197,15 @@ class Lagged(Optimizer):
     def moments(self) -> Mapping[str, str]:
         return self.inner.moments
 
-    def update(self, theta: Array, g: Array, moments: Mapping[str, Array], t: int, lr: float) -> None:
+    def update(self, kernels: Kernels, part: slice, theta: Array, gradients: Array, state: State, lr: float) -> None:
         if self.alpha == 0:
-            self.inner.update(theta, g, moments, t, lr)
+            self.inner.update(kernels, part, theta, gradients, state, lr)
             return
-        before = theta.copy()
-        self.inner.update(theta, g, moments, t, lr)
-        theta *= 1 - self.alpha
-        theta += self.alpha * before
+        before = theta[part].copy()
+        self.inner.update(kernels, part, theta, gradients, state, lr)
+        before *= self.alpha
+        theta[part] *= 1 - self.alpha
+        theta[part] += before
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         return self.inner.twin(torch, groups, fused)
@@ -243,11 +226,3 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": Ada
 def optimizer(name: str, **options: Any) -> Optimizer:
     """The optimiser called `name` with its options. Raises ExperimentError for an unknown name or option."""
     return choose("optimizer", OPTIMIZERS, name, options)
-
-
-def _decay(moment: Array, share: float, news: Array) -> None:
-    """moment ← share · moment + news, kept off denormal numbers."""
-    moment *= share
-    moment += news
-    moment += GRID
-    moment -= GRID

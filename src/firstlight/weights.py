@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from firstlight.errors import ModelError
+from firstlight.kernels.tape import Slot
 from firstlight.layers import Parameter, Tree
 from firstlight.layers.initializers import initialise
 from firstlight.randomness import generator
@@ -96,6 +97,17 @@ class Layout:
             for name in entry.path[:-1]:
                 branch = branch.setdefault(name, {})
             branch[entry.path[-1]] = vector[entry.start : entry.stop].reshape(entry.parameter.shape)
+        return tree
+
+    @cached_property
+    def slots(self) -> Mapping[str, Any]:
+        """Where each array lies in the vector, nested by layer: what `Layer.record` takes."""
+        tree: dict[str, Any] = {}
+        for entry in self.entries:
+            branch = tree
+            for name in entry.path[:-1]:
+                branch = branch.setdefault(name, {})
+            branch[entry.path[-1]] = Slot(entry.start, entry.parameter.shape, entry.parameter.trainable)
         return tree
 
     def collect(self, gradients: Tree, vector: Array) -> None:

@@ -13,13 +13,12 @@ from threadpoolctl import ThreadpoolController
 
 from firstlight import kernels
 from firstlight.engines.base import Tally, Task, not_finite
+from firstlight.engines.passes import passes
 from firstlight.errors import ModelError
-from firstlight.layers import Pass
 from firstlight.prepare import batches, epoch_order
-from firstlight.randomness import generator
 from firstlight.types import Array, Images
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -41,52 +40,49 @@ class NumpySession:
     def __init__(self, task: Task, train: Images | None, vector: Array | None, engine: NumpyEngine) -> None:
         self.task = task
         self.engine = engine
-        self.layers = task.trained_layers()
         self.layout = task.model.layout
         self.kernels = kernels.load(engine.kernels)
         self.dtype = np.dtype(engine.dtype).type
         self._vector = self.layout.initial(task.seed, self.dtype) if vector is None else vector.astype(self.dtype)
-        self.parameters = self.layout.tree(self._vector)
-        self.gradient = np.zeros(self.layout.trainable, self.dtype)
+        self.passes = passes(task, self.kernels, self._vector)
         self.optimizer_state = task.optimizer.state(self.layout.trainable, self.dtype)
         self.penalties = task.penalties()
         self.factors = _factors(task)
-        self.scale, self.shift = task.preparation.scale_shift(self.dtype)
         self.train = train
 
     def warm_up(self, batch_size: int, epochs: int, as_before: Mapping[str, Any] | None = None) -> None:
-        """See `Session.warm_up`: compile the kernels by one step on a copy of the weights."""
-        images = self._train_images()
-        trial = self.layout.tree(self._vector.copy())
-        with _blas_held():
-            index = np.arange(min(batch_size, len(images)))
-            self._gradients(trial, images, index, epoch=0)
-            self._forward(trial, images, index, Pass(self.kernels))
+        """See `Session.warm_up`: compile the kernels by one step, which is then undone."""
+        before, state = self._vector.copy(), self.state()
+        index = np.arange(min(batch_size, len(self._train_images())))
+        with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
+            _, _, gradients = self.gradients(index, 0, 0)
+            self.passes.outputs(self._train_images(), index)
+            trained = self._vector[: self.layout.trainable]
+            self.task.optimizer.step(trained, gradients, self.optimizer_state, 0.0, self.factors, self.kernels)
+        self.restore(before, state)
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
         """See `Session.train_step`."""
         with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
-            return self._step(self._train_images(), index, epoch, step, rate)
+            return self._step(index, epoch, step, rate)
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
         """See `Session.train_epoch`."""
-        images = self._train_images()
-        order = epoch_order(self.task.seed, epoch, len(images))
+        order = epoch_order(self.task.seed, epoch, len(self._train_images()))
         total, correct, done = 0.0, 0, 0
         with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
             for step, (index, rate) in enumerate(zip(batches(order, batch_size), rates, strict=True)):
-                loss, right = self._step(images, index, epoch, step, float(rate))
+                loss, right = self._step(index, epoch, step, float(rate))
                 total, correct, done = total + loss * len(index), correct + right, done + len(index)
                 progress(done, total / done)
         return Tally(total / done, correct / done)
 
     def outputs(self, images: Images) -> Array:
         """See `Session.outputs`."""
-        run = Pass(self.kernels, training=False)
         rows = np.empty((len(images), math.prod(self.task.model.output_shape)), self.dtype)
         with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
             for index in batches(np.arange(len(images)), EVALUATION_BATCH):
-                rows[index] = self._forward(self.parameters, images, index, run).T
+                rows[index] = self.passes.outputs(images, index).T
         return rows
 
     def vector(self) -> Array:
@@ -127,45 +123,30 @@ class NumpySession:
             raise ModelError("This session was opened to predict: it has no training images.")
         return self.train
 
-    def _step(self, images: Images, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
-        loss, right = self._gradients(self.parameters, images, index, epoch, step)
-        if not math.isfinite(loss):
-            raise not_finite(loss, epoch, step, rate)
-        trained = self._vector[: self.layout.trainable]
-        self.task.optimizer.step(trained, self.gradient, self.optimizer_state, rate, self.factors)
-        return loss, right
+    def gradients(self, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
+        """The mean loss of the training images at `index`, how many are right, and the gradient with the penalties'.
 
-    def _forward(self, parameters: Any, images: Images, index: Array, run: Pass) -> Array:
-        x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
-        return self.layers.forward(parameters, x, run)[0]
-
-    def _gradients(self, parameters: Any, images: Images, index: Array, epoch: int, step: int = 0) -> tuple[float, int]:
-        """Fill `self.gradient` for one batch; return its mean loss and how many it got right."""
-
-        def noise(path: str) -> np.random.Generator:
-            return generator(self.task.seed, "noise", path, epoch, step)
-
-        run = Pass(
-            self.kernels,
-            training=True,
-            needs_dx=False,
-            noise=noise,
-            settled=self.task.settled,
-            trained=self.layout.trained,
-        )
-        x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
-        y, backward = self.layers.forward(parameters, x, run)
-        labels = images.labels[index]
-        loss, dy = self.task.loss.value_and_gradient(y, labels)
-        _, gradients = backward(dy)
-        self.layout.collect(gradients, self.gradient)
+        The gradient is (k, trained): the sum of its rows.
+        """
+        loss, right, gradients = self.passes.gradients(self._train_images(), index, epoch, step)
+        if not self.penalties:
+            return loss, right, gradients
+        slopes = np.zeros((1, self.layout.trainable), self.dtype)
         for part, l1, l2 in self.penalties:
             weights = self._vector[part]
             if l1:
-                self.gradient[part] += l1 * np.sign(weights)
+                slopes[0, part] += l1 * np.sign(weights)
             if l2:
-                self.gradient[part] += 2 * l2 * weights
-        return loss, int((self.task.loss.predicted(y) == labels).sum())
+                slopes[0, part] += 2 * l2 * weights
+        return loss, right, np.concatenate((gradients, slopes))
+
+    def _step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
+        loss, right, gradients = self.gradients(index, epoch, step)
+        if not math.isfinite(loss):
+            raise not_finite(loss, epoch, step, rate)
+        trained = self._vector[: self.layout.trainable]
+        self.task.optimizer.step(trained, gradients, self.optimizer_state, rate, self.factors, self.kernels)
+        return loss, right
 
 
 @contextlib.contextmanager

@@ -20,6 +20,11 @@ Padding = tuple[Pair, Pair]
 
 NAMES = ("compiled", "reference")
 
+# Added to a running mean and taken away again, this rounds it to a grid of about 1e-32 (float32) or 1e-41 (float64).
+# Means of gradients that stay zero would otherwise decay into denormal numbers, with which a processor is ten times
+# slower.
+GRID = 1e-25
+
 
 class Kernels(Protocol):
     """What both modules provide. Arrays keep the dtype of x, float32 or float64."""
@@ -64,6 +69,28 @@ class Kernels(Protocol):
         """
         ...
 
+    # A step of an optimiser, in place, for one `part` of the weights theta (n,) and of their running means (n,). The
+    # gradient is the sum of `gradients` (k, n) over k, in order: each worker may leave its own.
+
+    def sgd(
+        self, part: slice, theta: Array, gradients: Array, v: Array | None, lr: float, momentum: float, nesterov: bool
+    ) -> None:
+        """v ← μ v + g;  θ ← θ − lr v, or θ − lr (g + μ v) with Nesterov's look ahead. Without v, θ ← θ − lr g."""
+        ...
+
+    def adam(
+        self, part: slice, theta: Array, gradients: Array, m: Array, v: Array, t: int, lr: float, beta1: float,
+        beta2: float, epsilon: float, weight_decay: float,
+    ) -> None:  # fmt: skip
+        """Step t (from 1): m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε)."""
+        ...
+
+    def rmsprop(
+        self, part: slice, theta: Array, gradients: Array, v: Array, lr: float, rho: float, epsilon: float
+    ) -> None:
+        """v ← ρ v + (1 − ρ) g²;  θ ← θ − lr g / (√v + ε)."""
+        ...
+
 
 def load(name: str = "compiled") -> Kernels:
     """Return the kernels called `name`. Raises ExperimentError for an unknown name."""
@@ -89,4 +116,4 @@ def pad(x: Array, padding: Padding, value: float = 0.0) -> Array:
     return np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
 
 
-__all__ = ["NAMES", "Kernels", "Padding", "Pair", "Shape", "load", "output_size", "pad"]
+__all__ = ["GRID", "NAMES", "Kernels", "Padding", "Pair", "Shape", "load", "output_size", "pad"]

@@ -11,7 +11,6 @@ from x (see `_plan`) give them zeros where the padding is, memory in a second-le
 a power of two apart. That reaches a core's peak at one channel and at a hundred, so no layer goes to BLAS: with
 AVX-512 one core's tile ran at 115 GFLOP/s from 150 taps up, where OpenBLAS's product of 1024² matrices ran at 85.
 
-Everything compiled stands in this one file: Numba's cache on disk looks for changes in the file of the function alone.
 """
 
 # Numba infers the types of compiled functions, and O is the number of filters.
@@ -25,9 +24,11 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from firstlight.kernels._compile import inner, parallel
 
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
@@ -35,110 +36,145 @@ VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") e
 ROWS = 6 if VECTOR_BYTES == 32 else 8
 DOT_ROWS = 2 if VECTOR_BYTES == 32 else 4
 TAPS = 4
+# What a tile's sum begins with.
+FROM_BIAS, FROM_ZERO, FROM_TARGET = 0, 1, 2
 
-# Loosely typed, for options that Numba's annotations leave out: no wrappers for callers that there are none of, which
-# would only cost compile time.
-_njit: Any = njit
 _intrinsic: Any = intrinsic
-_parallel: Any = _njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, parallel=True, cache=True)
-_inner: Any = _njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
 
-@_parallel
+@parallel
 def sum_tiles(x, W, W_row, bias, y, x_shape, y_shape, room, sh, taps, runs, rows, pieces, cut):
     """y = bias + Σ W · x, a share for each row of `room`; x, W and y flat, `W_row` between the rows of W."""
     for worker in prange(len(room)):
-        _tiles_of_worker(
-            np.int64(worker), x, W, W_row, bias, y, x_shape, y_shape, room, sh, taps, runs, rows, pieces, cut
-        )
+        tiles_of_worker(
+            x, W, W_row, bias, y, x_shape, y_shape, room[worker], sh, taps, runs, rows, pieces, cut,
+            np.int64(worker), len(room), FROM_BIAS, False,
+        )  # fmt: skip
 
 
-@_inner
-def _tiles_of_worker(worker, x, W, W_row, bias, y, x_shape, y_shape, room, sh, taps, runs, rows, pieces, cut):
+@inner
+def tiles_of_worker(
+    x, W, W_row, bias, y, x_shape, y_shape, strip, sh, taps, runs, rows, pieces, cut, worker, workers, start, relu
+):  # fmt: skip
     """Every so-manyth task: a strip of rows and images, and where these are few, a part of the channels of y."""
     C, _, _, N = x_shape
     O, Hy, Wy = y_shape
     block, height, lines, line = cut
-    strips, parts, tasks, share = _tasks(Hy, height, N, block, O, len(room))
-    plane, kh = Hy * Wy * N, lines - (height - 1) * sh
+    strips, parts, tasks, share = _tasks(Hy, height, N, block, O, workers)
+    kh = lines - (height - 1) * sh
     width = 2 * VECTOR_BYTES // y.itemsize
     mixed = block % width != 0  # a tile over several columns reads the padding of some
-    strip = room[worker]
-    edge = len(strip) - ROWS * width
-    for task in range(worker, tasks, len(room)):
+    edge = C * lines * line + width  # behind the strip
+    for task in range(worker, tasks, workers):
         n0, i0, o = task // parts // strips * block, task // parts % strips * height, task % parts * share
         i1, end = min(i0 + height, Hy), min(o + share, O)
-        _fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, mixed)
-        while o < end:
-            tall = _tall(min(ROWS, end - o))
-            for i in range(i0, i1):
-                for t in range(runs.shape[1]):
-                    m = t * width
-                    if block == N:
-                        to, valid = i * Wy * N + m, Wy * N - m
-                    else:
-                        to, valid = (i * Wy + m // block) * N + n0 + m % block, N - n0 - m % block
-                    if valid <= 0:
-                        continue
-                    inside = valid >= width
+        fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, mixed)
+        tiles_of_strip(
+            strip, line * sh, W, W_row, taps, runs, bias, y, (Hy, Wy, N), (n0, block), (i0, i1), (o, end), strip, edge,
+            start, relu,
+        )  # fmt: skip
+
+
+@inner
+def tiles_of_strip(
+    strip, step, W, W_row, taps, runs, bias, y, y_shape, images, rows, channels, spare, edge, start, relu
+):  # fmt: skip
+    """The outputs of `rows` and `channels` for a block of images, from a strip whose rows lie `step` apart.
+
+    spare, edge  an array, and where in it a tile that reaches beyond its row may be written
+    start        FROM_BIAS, FROM_ZERO or FROM_TARGET: what a sum begins with
+    """
+    Hy, Wy, N = y_shape
+    (n0, block), (i0, i1), (o, end) = images, rows, channels
+    plane, lanes = Hy * Wy * N, VECTOR_BYTES // y.itemsize
+    width = 2 * lanes
+    while o < end:
+        # A row that fits one vector takes twice the rows at a time, for as many sums.
+        slim = Wy * block <= lanes
+        tall = _tall(min(2 * ROWS if slim else ROWS, end - o))
+        for i in range(i0, i1):
+            for t in range(runs.shape[1]):
+                m = t * width
+                if block == N:
+                    to, valid = i * Wy * N + m, Wy * N - m
+                else:
+                    to, valid = (i * Wy + m // block) * N + n0 + m % block, N - n0 - m % block
+                if valid <= 0:
+                    continue
+                room = lanes if valid <= lanes else width
+                inside = valid >= room
+                if inside:
                     target = y.ctypes.data + (o * plane + to) * y.itemsize
-                    if not inside:
-                        target = strip.ctypes.data + edge * y.itemsize
-                    _tile(
-                        tall, strip, (i - i0) * sh * line + m, W, o * W_row, W_row, taps, runs[i, t, 0], runs[i, t, 1],
-                        bias, o, target, plane if inside else width,
-                    )  # fmt: skip
-                    if not inside:
+                else:
+                    target = spare.ctypes.data + edge * y.itemsize
+                    if start == FROM_TARGET:
                         for r in range(tall):
-                            _copy(y, (o + r) * plane + to, strip, edge + r * width, valid)
-            o += tall
+                            copy(spare, edge + r * room, y, (o + r) * plane + to, valid)
+                _tile(
+                    tall, room == lanes, strip, (i - i0) * step + m, W, o * W_row, W_row, taps, runs[i, t, 0],
+                    runs[i, t, 1], bias, o, target, plane if inside else room, start, relu,
+                )  # fmt: skip
+                if not inside:
+                    for r in range(tall):
+                        copy(y, (o + r) * plane + to, spare, edge + r * room, valid)
+        o += tall
 
 
-@_parallel
+@parallel
 def sum_dots(x, dy, dW, x_shape, y_shape, room, sh, reads, rows, pieces, y_rows, y_pieces, cut):
     """dW (workers, O, C kh kw): the sums that each worker's strips give; `cut` says whether dy is read in place."""
     for worker in prange(len(room)):
-        _dots_of_worker(
-            np.int64(worker), x, dy, dW, x_shape, y_shape, room, sh, reads, rows, pieces, y_rows, y_pieces, cut
-        )
+        dots_of_worker(
+            x, dy, dW[worker].reshape(-1), x_shape, y_shape, room[worker], sh, reads, rows, pieces, y_rows, y_pieces,
+            cut, np.int64(worker), len(room),
+        )  # fmt: skip
 
 
-@_inner
-def _dots_of_worker(worker, x, dy, dW, x_shape, y_shape, room, sh, reads, rows, pieces, y_rows, y_pieces, cut):
-    """The sum over this worker's strips, in dW[worker]."""
+@inner
+def dots_of_worker(
+    x, dy, dW, x_shape, y_shape, strip, sh, reads, rows, pieces, y_rows, y_pieces, cut, worker, workers
+):  # fmt: skip
+    """The sum over this worker's strips, in dW, flat."""
     C, _, _, N = x_shape
     O, Hy, Wy = y_shape
-    K = dW.shape[2]
     block, height, lines, line, y_line, direct = cut
-    strips, parts, tasks, share = _tasks(Hy, height, N, block, O, len(room))
+    strips, parts, tasks, share = _tasks(Hy, height, N, block, O, workers)
     lanes = VECTOR_BYTES // x.itemsize
     kh = lines - (height - 1) * sh
-    strip = room[worker]
+    K = len(dW) // O
     y_strip = C * lines * line + lanes
-    found = np.empty(max(DOT_ROWS * TAPS, lanes), x.dtype)
-    for task in range(worker, tasks, len(room)):
+    for task in range(worker, tasks, workers):
         n0, i0, o0 = task // parts // strips * block, task // parts % strips * height, task % parts * share
         i1, end = min(i0 + height, Hy), min(o0 + share, O)
-        _fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, True)
+        fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, True)
         if direct:
             y, y_row = dy.ctypes.data + (o0 * Hy + i0) * y_line * dy.itemsize, Hy * y_line
         else:
             shape = (O, Hy, Wy, N)
-            _fill(strip, y_strip, dy, o0, end, shape, n0, y_rows, i0, i1, y_pieces, height, y_line, block, True)
+            fill(strip, y_strip, dy, o0, end, shape, n0, y_rows, i0, i1, y_pieces, height, y_line, block, True)
             y, y_row = strip.ctypes.data + y_strip * dy.itemsize, height * y_line
-        o = o0
-        while o < end:
-            tall = _tall(min(DOT_ROWS, end - o))
-            for k in range(0, K, TAPS):
-                at = y + (o - o0) * y_row * dy.itemsize
-                _dot(tall, at, y_row, y_line, strip, line * sh, reads, k, i1 - i0, -(-Wy * block // lanes), found)
-                for r in range(tall):
-                    for q in range(min(TAPS, K - k)):
-                        dW[worker, o + r, k + q] += found[r * TAPS + q]
-            o += tall
+        dots_of_strip(strip, line * sh, y, y_row, y_line, reads, (o0, end), K, i1 - i0, Wy * block, dW)
 
 
-@_inner
+@inner
+def dots_of_strip(strip, step, y, y_row, y_line, reads, channels, K, lines, length, dW):
+    """dW += the sums over `lines` rows of `length`, for the channels of dy whose first lies at the address y."""
+    lanes = VECTOR_BYTES // strip.itemsize
+    found = np.empty(max(DOT_ROWS * TAPS, lanes), strip.dtype)
+    o0, end = channels
+    o = o0
+    while o < end:
+        tall = _tall(min(DOT_ROWS, end - o))
+        for k in range(0, K, TAPS):
+            at = y + (o - o0) * y_row * strip.itemsize
+            dot(tall, at, y_row, y_line, strip, step, reads, k, lines, -(-length // lanes), found)
+            for r in range(tall):
+                for q in range(min(TAPS, K - k)):
+                    dW[(o + r) * K + k + q] += found[r * TAPS + q]
+        o += tall
+
+
+@inner
 def _tasks(Hy, height, N, block, O, workers):
     """Strips of rows in an image, parts of the channels, tasks (blocks × strips × parts), channels in a part."""
     strips, blocks = -(-Hy // height), -(-N // block)
@@ -146,8 +182,8 @@ def _tasks(Hy, height, N, block, O, workers):
     return strips, parts, strips * blocks * parts, -(-O // parts)
 
 
-@_inner
-def _fill(strip, at, x, c0, c1, shape, n0, rows, r0, r1, pieces, lines, line, block, zeros):
+@inner
+def fill(strip, at, x, c0, c1, shape, n0, rows, r0, r1, pieces, lines, line, block, zeros):
     """Copy `block` images from n0 of channels c0:c1 and rows[r0:r1] into the strip; `zeros` where there is no pixel."""
     _, H, W, N = shape
     images = min(block, N - n0)
@@ -155,40 +191,53 @@ def _fill(strip, at, x, c0, c1, shape, n0, rows, r0, r1, pieces, lines, line, bl
         for r in range(r0, r1):
             to = at + ((c - c0) * lines + r - r0) * line
             if zeros:
-                _clear(strip, to, line)
+                clear(strip, to, line)
             if rows[r] >= 0:
                 origin = (c * H + rows[r]) * W * N + n0
                 for p in range(len(pieces)):
                     first, column, count = pieces[p, 0], pieces[p, 1], pieces[p, 2]
                     if images == N:
-                        _copy(strip, to + first * N, x, origin + column * N, count * N)
+                        copy(strip, to + first * N, x, origin + column * N, count * N)
                     else:
                         for j in range(count):
-                            _copy(strip, to + (first + j) * block, x, origin + (column + j) * N, images)
+                            copy(strip, to + (first + j) * block, x, origin + (column + j) * N, images)
 
 
-@_inner
+@inner
 def _tall(rows):
     """The tallest tile that `rows` fill."""
-    return 8 if rows >= 8 else 6 if rows >= 6 else 4 if rows >= 4 else 2 if rows >= 2 else 1
+    return 16 if rows >= 16 else 8 if rows >= 8 else 6 if rows >= 6 else 4 if rows >= 4 else 2 if rows >= 2 else 1
 
 
-@_inner
-def _tile(tall, strip, at, W, w, W_row, taps, first, end, bias, o, target, step):
-    if tall == 8:
-        _register_tile(8, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
+@inner
+def _tile(tall, slim, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu):
+    if slim:
+        if tall == 16:
+            _register_tile(16, 1, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
+        elif tall == 8:
+            _register_tile(8, 1, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
+        elif tall == 6:
+            _register_tile(6, 1, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
+        elif tall == 4:
+            _register_tile(4, 1, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
+        elif tall == 2:
+            _register_tile(2, 1, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
+        else:
+            _register_tile(1, 1, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
+    elif tall == 8:
+        _register_tile(8, 2, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
     elif tall == 6:
-        _register_tile(6, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
+        _register_tile(6, 2, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
     elif tall == 4:
-        _register_tile(4, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
+        _register_tile(4, 2, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
     elif tall == 2:
-        _register_tile(2, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
+        _register_tile(2, 2, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
     else:
-        _register_tile(1, strip, at, W, w, W_row, taps, first, end, bias, o, target, step)
+        _register_tile(1, 2, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu)
 
 
-@_inner
-def _dot(tall, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found):
+@inner
+def dot(tall, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found):
     if tall == 4:
         _register_dot(4, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found)
     elif tall == 2:
@@ -197,10 +246,10 @@ def _dot(tall, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found)
         _register_dot(1, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found)
 
 
-_INDEX = ir.IntType(64)
+INDEX = ir.IntType(64)
 
 
-class _Emitter:
+class Emitter:
     """The few vector instructions that the register tiles are made of, for one dtype."""
 
     def __init__(self, context, builder, dtype):
@@ -215,7 +264,7 @@ class _Emitter:
         """The address of array[sum of offsets]; `kind` is None for what is an address already."""
         address = array if kind is None else self.context.make_array(kind)(self.context, self.builder, array).data
         for offset in offsets:
-            address = self.builder.gep(address, [_INDEX(offset) if isinstance(offset, int) else offset])
+            address = self.builder.gep(address, [INDEX(offset) if isinstance(offset, int) else offset])
         return address
 
     def load(self, address):
@@ -226,12 +275,19 @@ class _Emitter:
 
     def index(self, address):
         """The int32 at `address`."""
-        return self.builder.sext(self.builder.load(address), _INDEX)
+        return self.builder.sext(self.builder.load(address), INDEX)
 
     def splat(self, address):
         """The scalar at `address` in every lane."""
-        one = self.builder.insert_element(self.zero, self.builder.load(address), ir.IntType(32)(0))
+        return self.spread(self.builder.load(address))
+
+    def spread(self, scalar):
+        """`scalar` in every lane."""
+        one = self.builder.insert_element(self.zero, scalar, ir.IntType(32)(0))
         return self.builder.shuffle_vector(one, self.zero, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None))
+
+    def extract(self, vector, lane):
+        return self.builder.extract_element(vector, ir.IntType(32)(lane))
 
     def register(self, value):
         """A place for a vector that loops change; LLVM keeps it in a register."""
@@ -264,43 +320,51 @@ class _Emitter:
         return found
 
     def loop(self, count):
-        return cgutils.for_range(self.builder, count, intp=_INDEX)
+        return cgutils.for_range(self.builder, count, intp=INDEX)
 
 
 @_intrinsic(prefer_literal=True)
-def _register_tile(_, rows, strip, at, W, w, W_row, taps, first, end, bias, o, target, step):
-    """target[r · step + m] = bias[o + r] + Σ over taps[first:end] of W[w + r · W_row + ·] · strip[at + · + m].
+def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu):
+    """target[r · step + m] = start + Σ over taps[first:end] of W[w + r · W_row + ·] · strip[at + · + m].
 
-    `target` is an address, with room for two vectors in each row.
+    `target` is an address, with room for `columns` vectors in each row; the sum begins with bias[o + r] (FROM_BIAS),
+    with nothing or with what is there. `relu` cuts what is below zero.
     """
 
     def emit(context, builder, signature, args):
-        _, strip_, at_, W_, w_, W_row_, taps_, first_, end_, bias_, o_, target_, step_ = args
-        e = _Emitter(context, builder, strip.dtype)
+        _, _, strip_, at_, W_, w_, W_row_, taps_, first_, end_, bias_, o_, target_, step_, start_, relu_ = args
+        e = Emitter(context, builder, strip.dtype)
         seen, weights, starts = e.at(strip, strip_, at_), e.at(W, W_, w_), e.at(bias, bias_, o_)
-        pairs = e.at(taps, taps_, builder.shl(first_, _INDEX(1)))
-        sums = []
-        for r in range(tall):
-            start = e.splat(e.at(None, starts, r))
-            sums.append((e.register(start), e.register(start)))
-        with e.loop(builder.sub(end_, first_)) as k:
-            pair = e.at(None, pairs, builder.shl(k.index, _INDEX(1)))
-            x, weight = e.at(None, seen, e.index(pair)), e.at(None, weights, e.index(e.at(None, pair, 1)))
-            x0, x1 = e.load(x), e.load(e.at(None, x, e.lanes))
-            for r in range(tall):
-                v = e.splat(e.at(None, weight, builder.mul(W_row_, _INDEX(r))))
-                e.accumulate(sums[r][0], v, x0)
-                e.accumulate(sums[r][1], v, x1)
+        pairs = e.at(taps, taps_, builder.shl(first_, INDEX(1)))
         y = builder.inttoptr(target_, e.scalar.as_pointer())
+        targets = [[e.at(None, y, builder.mul(step_, INDEX(r)), v * e.lanes) for v in range(wide)] for r in range(tall)]
+        sums = [[e.register(e.zero) for _ in range(wide)] for _ in range(tall)]
+        with builder.if_then(builder.icmp_signed("==", start_, INDEX(FROM_BIAS))):
+            for r in range(tall):
+                for slot in sums[r]:
+                    builder.store(e.splat(e.at(None, starts, r)), slot)
+        with builder.if_then(builder.icmp_signed("==", start_, INDEX(FROM_TARGET))):
+            for r in range(tall):
+                for slot, address in zip(sums[r], targets[r], strict=True):
+                    builder.store(e.load(address), slot)
+        with e.loop(builder.sub(end_, first_)) as k:
+            pair = e.at(None, pairs, builder.shl(k.index, INDEX(1)))
+            x, weight = e.at(None, seen, e.index(pair)), e.at(None, weights, e.index(e.at(None, pair, 1)))
+            xs = [e.load(e.at(None, x, v * e.lanes)) for v in range(wide)]
+            for r in range(tall):
+                value = e.splat(e.at(None, weight, builder.mul(W_row_, INDEX(r))))
+                for slot, x_v in zip(sums[r], xs, strict=True):
+                    e.accumulate(slot, value, x_v)
         for r in range(tall):
-            row = e.at(None, y, builder.mul(step_, _INDEX(r)))
-            e.store(builder.load(sums[r][0]), row)
-            e.store(builder.load(sums[r][1]), e.at(None, row, e.lanes))
+            for slot, address in zip(sums[r], targets[r], strict=True):
+                total = builder.load(slot)
+                cut = builder.select(builder.fcmp_ordered("<", total, e.zero), e.zero, total)  # NaN stays
+                e.store(builder.select(relu_, cut, total), address)
         return context.get_dummy_value()
 
-    tall = rows.literal_value
+    tall, wide = rows.literal_value, columns.literal_value
     i = types.intp
-    return types.void(rows, strip, i, W, i, i, taps, i, i, bias, i, i, i), emit
+    return types.void(rows, columns, strip, i, W, i, i, taps, i, i, bias, i, i, i, i, types.boolean), emit
 
 
 @_intrinsic(prefer_literal=True)
@@ -309,15 +373,15 @@ def _register_dot(_, rows, y, y_row, y_line, strip, x_line, reads, k, lines, vec
 
     def emit(context, builder, signature, args):
         _, y_, y_row_, y_line_, strip_, x_line_, reads_, k_, lines_, vectors_, found_ = args
-        e = _Emitter(context, builder, strip.dtype)
+        e = Emitter(context, builder, strip.dtype)
         dy, x = builder.inttoptr(y_, e.scalar.as_pointer()), e.at(strip, strip_)
         sums = [[e.register(e.zero) for _ in range(TAPS)] for _ in range(tall)]
         starts = [e.index(e.at(reads, reads_, k_, q)) for q in range(TAPS)]
         with e.loop(lines_) as i:
             dy_i, x_i = e.at(None, dy, builder.mul(i.index, y_line_)), e.at(None, x, builder.mul(i.index, x_line_))
             with e.loop(vectors_) as v:
-                m = builder.mul(v.index, _INDEX(e.lanes))
-                dys = [e.load(e.at(None, dy_i, m, builder.mul(y_row_, _INDEX(r)))) for r in range(tall)]
+                m = builder.mul(v.index, INDEX(e.lanes))
+                dys = [e.load(e.at(None, dy_i, m, builder.mul(y_row_, INDEX(r)))) for r in range(tall)]
                 for q in range(TAPS):
                     x_q = e.load(e.at(None, x_i, m, starts[q]))
                     for r in range(tall):
@@ -333,11 +397,11 @@ def _register_dot(_, rows, y, y_row, y_line, strip, x_line, reads, k, lines, vec
 
 
 @_intrinsic
-def _copy(_, to, i, x, j, count):
+def copy(_, to, i, x, j, count):
     """to[i : i + count] = x[j : j + count]."""
 
     def emit(context, builder, signature, args):
-        e = _Emitter(context, builder, x.dtype)
+        e = Emitter(context, builder, x.dtype)
         cgutils.raw_memcpy(builder, e.at(to, args[0], args[1]), e.at(x, args[2], args[3]), args[4], e.itemsize)
         return context.get_dummy_value()
 
@@ -345,12 +409,12 @@ def _copy(_, to, i, x, j, count):
 
 
 @_intrinsic
-def _clear(_, to, i, count):
+def clear(_, to, i, count):
     """to[i : i + count] = 0."""
 
     def emit(context, builder, signature, args):
-        e = _Emitter(context, builder, to.dtype)
-        size = builder.mul(args[2], _INDEX(e.itemsize))
+        e = Emitter(context, builder, to.dtype)
+        size = builder.mul(args[2], INDEX(e.itemsize))
         cgutils.memset(builder, e.at(to, args[0], args[1]), size, 0)
         return context.get_dummy_value()
 

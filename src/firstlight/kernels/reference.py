@@ -5,12 +5,17 @@ Shapes as in `Kernels`: x (C, H, W, N), W (O, C, kh, kw), y (O, H', W', N). Any 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from firstlight.kernels import Padding, Pair, output_size, pad
+from firstlight.kernels import GRID, Padding, Pair, output_size, pad
 from firstlight.types import Array, Shape
+
+# The elements of a vector that a step of an optimiser works on at a time. They stay in the processor's cache, so that
+# each formula can be written in plain NumPy without a pass through memory for each of its operations.
+BLOCK = 16384
 
 
 def conv2d(x: Array, W: Array, b: Array | None, stride: Pair, padding: Padding) -> Array:
@@ -91,6 +96,53 @@ def gather(pixels: Array, index: Array, scale: Array, shift: Array) -> Array:
     return np.ascontiguousarray(x * scale[..., None] + shift[..., None])
 
 
+def sgd(
+    part: slice, theta: Array, gradients: Array, v: Array | None, lr: float, momentum: float, nesterov: bool
+) -> None:
+    """v ← μ v + g;  θ ← θ − lr v, or θ − lr (g + μ v)."""
+    for block in _blocks(part):
+        g = _sum(gradients, block)
+        change = g
+        if v is not None:
+            _decay(v[block], momentum, g)
+            change = g + momentum * v[block] if nesterov else v[block]
+        theta[block] -= lr * change
+
+
+def adam(
+    part: slice, theta: Array, gradients: Array, m: Array, v: Array, t: int, lr: float, beta1: float, beta2: float,
+    epsilon: float, weight_decay: float,
+) -> None:  # fmt: skip
+    """θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
+
+    Both corrections are made once, in lr and ε, and not for each weight (Kingma & Ba 2014, at the end of section 2).
+    """
+    correction = math.sqrt(1 - beta2**t)
+    rate = lr * correction / (1 - beta1**t)
+    for block in _blocks(part):
+        g = _sum(gradients, block)
+        _decay(m[block], beta1, (1 - beta1) * g)
+        _decay(v[block], beta2, (1 - beta2) * g * g)
+        change = np.sqrt(v[block])
+        change += epsilon * correction
+        np.divide(m[block], change, out=change)
+        change *= rate
+        theta[block] *= 1 - lr * weight_decay
+        theta[block] -= change
+
+
+def rmsprop(part: slice, theta: Array, gradients: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
+    """v ← ρ v + (1 − ρ) g²;  θ ← θ − lr g / (√v + ε)."""
+    for block in _blocks(part):
+        g = _sum(gradients, block)
+        _decay(v[block], rho, (1 - rho) * g * g)
+        change = np.sqrt(v[block])
+        change += epsilon
+        np.divide(g, change, out=change)
+        change *= lr
+        theta[block] -= change
+
+
 def _taps(size: Pair, stride: Pair, out: Pair) -> Iterator[tuple[Pair, tuple[slice, ...]]]:
     """For each tap, row by row: its (row, column), and the slices of a padded image that it sees over all windows."""
     for r in range(size[0]):
@@ -115,3 +167,22 @@ def _counts(image: Pair, size: Pair, stride: Pair, padding: Padding, out: Pair) 
     for _, seen in _taps(size, stride, out):
         counts += inside[seen]
     return counts[0]
+
+
+def _blocks(part: slice) -> Iterator[slice]:
+    """The part, cut into slices of BLOCK elements."""
+    for start in range(part.start, part.stop, BLOCK):
+        yield slice(start, min(start + BLOCK, part.stop))
+
+
+def _sum(gradients: Array, block: slice) -> Array:
+    """The sum of the rows of gradients[:, block], in order; of one row, a view."""
+    return sum(gradients[1:, block], start=gradients[0, block])
+
+
+def _decay(moment: Array, share: float, news: Array) -> None:
+    """moment ← share · moment + news, kept off denormal numbers."""
+    moment *= share
+    moment += news
+    moment += GRID
+    moment -= GRID

@@ -15,6 +15,7 @@ import numpy as np
 
 from firstlight.errors import ModelError
 from firstlight.kernels import Kernels
+from firstlight.kernels.tape import NotRecordedError, Tape, Value
 from firstlight.types import Array, Json, Shape
 
 # Parameters, and gradients by them, by name. A container's are nested: {"conv1": {"W": ..., "b": ...}}.
@@ -147,6 +148,13 @@ class Layer:
         Neither writes to x or dy, which other layers share; y and dx have the dtype of x.
         """
         raise NotImplementedError
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        """Write the layer, called `path`, on the tape that the compiled kernels play; return y. `p` holds `Slot`s.
+
+        Raises NotRecordedError, as here, where the operations of a tape cannot say it: `forward` then does the work.
+        """
+        raise NotRecordedError(f"{path} ({type(self).__name__})")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         """The same y by PyTorch's own operations, which know their gradient. The batch is the first axis: (N, C, H, W).

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
+from firstlight.kernels.tape import Tape, Value
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.container import Container, Named, by_type, shape_inside
 from firstlight.layers.conv2d import Conv2D
@@ -70,6 +71,11 @@ class Chain(Container):
             return dx, grads
 
         return x, backward_all
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        for name, layer in self.named():
+            x = layer.record(tape, p.get(name, {}), x, join(path, name))
+        return x
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         for name, layer in self.named():

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
+from firstlight.kernels.tape import Tape, Value
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, by_type, shape_inside
@@ -60,6 +61,11 @@ class Concat(Container):
             return (None if any(dx is None for dx in dxs) else functools.reduce(np.add, dxs)), grads
 
         return np.concatenate(ys), backward
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.concat(
+            [layer.record(tape, p.get(name, {}), tape.branch(x), join(path, name)) for name, layer in self.named()]
+        )
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.cat(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers import initializers
 from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number, is_whole
 from firstlight.types import Array, Shape
@@ -60,6 +61,9 @@ class Dense(Layer):
             return (W.T @ dy if run.needs_dx else None), grads
 
         return y, backward
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.product(x, p["W"], p.get("b"))
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.linear(x, p["W"], p.get("b"))

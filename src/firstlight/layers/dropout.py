@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
@@ -39,6 +40,9 @@ class Dropout(Layer):
             return kept
 
         return drop(x), lambda dy: (drop(dy), {})
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.dropout(x, self.rate, path)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         if run.uniform is None or not run.training or self.rate == 0:

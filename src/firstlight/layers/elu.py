@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
@@ -35,6 +36,9 @@ class ELU(Activation):
             return rising + (dy - rising) * (y + self.alpha), {}
 
         return y, backward
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.bend(x, "elu", self.alpha)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.elu(x, self.alpha)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
@@ -21,6 +22,9 @@ class Flatten(Layer):
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         return x.reshape(-1, x.shape[-1]), lambda dy: (dy.reshape(x.shape), {})
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.reshape(x, (x.size,))
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return x.flatten(start_dim=1)

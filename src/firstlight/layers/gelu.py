@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
@@ -28,6 +29,9 @@ class GELU(Activation):
             return dy * (cdf + x * density), {}
 
         return x * cdf, backward
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.bend(x, "gelu")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.gelu(x)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
@@ -32,6 +33,9 @@ class LeakyReLU(Activation):
             return rising + self.slope * (dy - rising), {}
 
         return y, backward
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.bend(x, "leaky", self.slope)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.leaky_relu(x, self.slope)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_whole
 from firstlight.types import Array, Shape
 
@@ -36,6 +37,9 @@ class PadChannels(Layer):
         y = np.zeros((self.before + len(x) + self.after, *x.shape[1:]), x.dtype)
         y[inside] = x
         return y, lambda dy: (dy[inside], {})
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.concat([x], self.before, self.after)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (self.before, self.after))

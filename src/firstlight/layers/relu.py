@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
@@ -20,6 +21,9 @@ class ReLU(Activation):
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         y = np.maximum(x, 0)
         return y, lambda dy: (dy * (y > 0), {})
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.bend(x, "relu")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.relu(x)

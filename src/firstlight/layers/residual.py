@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.avgpool2d import AvgPool2D
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, shape_inside, unique
@@ -56,6 +57,12 @@ class Residual(Container):
             return (None if dx_body is None or dx_shortcut is None else dx_body + dx_shortcut), grads
 
         return y + z, backward
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        body, shortcut = (
+            layer.record(tape, p.get(name, {}), tape.branch(x), join(path, name)) for name, layer in self.named()
+        )
+        return tape.add(body, shortcut)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return sum(layer.twin(torch, p.get(name, {}), x, run.within(name)) for name, layer in self.named())

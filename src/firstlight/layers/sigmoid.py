@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.kernels.tape import Tape, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
@@ -24,6 +25,9 @@ class Sigmoid(Activation):
         y += 1
         np.reciprocal(y, out=y)
         return y, lambda dy: (dy * y * (1 - y), {})
+
+    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+        return tape.bend(x, "sigmoid")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.sigmoid(x)

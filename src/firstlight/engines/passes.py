@@ -1,0 +1,148 @@
+"""How a batch goes through the net on the NumPy engine: layer by layer in Python, or all at once from a tape.
+
+Both work on the flat vector of weights and answer with the same numbers; a tape is the faster the smaller the net.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from firstlight.engines.base import Task
+from firstlight.kernels import Kernels
+from firstlight.kernels.tape import NotRecordedError, Tape
+from firstlight.layers import Pass
+from firstlight.randomness import generator
+from firstlight.types import Array, Images
+
+Noise = Callable[[str], np.random.Generator]
+
+
+class Passes(Protocol):
+    """The forward and backward passes of a net."""
+
+    def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
+        """Of the batch at `index`: its mean loss, how many are right, and the gradient as (k, trained), k summands."""
+        ...
+
+    def outputs(self, images: Images, index: Array) -> Array:
+        """The raw outputs (K, n) in evaluation."""
+        ...
+
+
+def passes(task: Task, kernels: Kernels, vector: Array) -> Passes:
+    """The passes of the task's net on `vector`, from a tape where the kernels and the layers can."""
+    player = getattr(kernels, "Player", None)
+    if player is not None:
+        try:
+            return Taped(task, player, vector)
+        except NotRecordedError:
+            pass
+    return Layered(task, kernels, vector)
+
+
+def noise_of(task: Task, epoch: int, step: int) -> Noise:
+    """The generator of a layer's random numbers in this step, by its path."""
+    return lambda path: generator(task.seed, "noise", path, epoch, step)
+
+
+class Layered:
+    """Layer by layer: each one's `forward` and the closure that it returns."""
+
+    def __init__(self, task: Task, kernels: Kernels, vector: Array) -> None:
+        self.task, self.kernels = task, kernels
+        self.layers, self.layout = task.trained_layers(), task.model.layout
+        self.parameters = self.layout.tree(vector)
+        self.gradient = np.zeros((1, self.layout.trainable), vector.dtype)
+        self.scale, self.shift = task.preparation.scale_shift(vector.dtype)
+
+    def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
+        """See `Passes.gradients`."""
+        run = Pass(
+            self.kernels,
+            training=True,
+            needs_dx=False,
+            noise=noise_of(self.task, epoch, step),
+            settled=self.task.settled,
+            trained=self.layout.trained,
+        )
+        y, backward = self._forward(images, index, run)
+        labels = images.labels[index]
+        loss, dy = self.task.loss.value_and_gradient(y, labels)
+        _, gradients = backward(dy)
+        self.layout.collect(gradients, self.gradient[0])
+        return loss, int((self.task.loss.predicted(y) == labels).sum()), self.gradient
+
+    def outputs(self, images: Images, index: Array) -> Array:
+        """See `Passes.outputs`."""
+        return self._forward(images, index, Pass(self.kernels, training=False))[0]
+
+    def _forward(self, images: Images, index: Array, run: Pass) -> tuple[Array, Any]:
+        x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
+        return self.layers.forward(self.parameters, x, run)
+
+
+class Taped:
+    """All at once: the net written on a tape, which the threads play, each for its share of the images."""
+
+    def __init__(self, task: Task, player: Callable[..., Any], vector: Array) -> None:
+        self.task = task
+        layout = task.model.layout
+        scale, shift = task.preparation.scale_shift(vector.dtype)
+        self.training, self.evaluation = (
+            player(_record(task, training), vector, layout.trainable, scale, shift) for training in (True, False)
+        )
+        self._pixels: tuple[Array, Array] | None = None
+
+    def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
+        """See `Passes.gradients`."""
+        player, labels = self.training, images.labels[index]
+        program = player.program(len(index))
+        self._draw(program.kept, noise_of(self.task, epoch, step))
+        pixels = self._flat(images)
+        if not player.tape.asks_slopes:
+            player.play(program, pixels, index, labels)
+            return float(program.losses.mean()), int(program.right.sum()), player.gradients(program)
+        halfway = player.tape.turn
+        player.play(program, pixels, index, labels, slice(0, halfway))
+        loss, dy = self.task.loss.value_and_gradient(program.outputs, labels)
+        program.slopes[...] = dy
+        player.play(program, pixels, index, labels, slice(halfway, None))
+        right = int((self.task.loss.predicted(program.outputs) == labels).sum())
+        return loss, right, player.gradients(program)
+
+    def outputs(self, images: Images, index: Array) -> Array:
+        """See `Passes.outputs`."""
+        program = self.evaluation.program(len(index))
+        self.evaluation.play(program, self._flat(images), index, images.labels[index])
+        outputs: Array = program.outputs
+        return outputs
+
+    def _draw(self, kept: Array, noise: Noise) -> None:
+        """The step's masks, in the order of the tape."""
+        at = 0
+        for path, shape, rate in self.training.tape.masks:
+            size = math.prod(shape)
+            draws = noise(path).random((size, kept.shape[1]), dtype=np.float32)
+            np.greater_equal(draws, rate, out=kept[at : at + size].view(bool))
+            at += size
+
+    def _flat(self, images: Images) -> Array:
+        """The pixels as (images, H W C)."""
+        if self._pixels is None or self._pixels[0] is not images.pixels:
+            self._pixels = images.pixels, np.ascontiguousarray(images.pixels).reshape(len(images.pixels), -1)
+        return self._pixels[1]
+
+
+def _record(task: Task, training: bool) -> Tape:
+    height, width, channels = task.model.input_shape
+    tape = Tape((channels, height, width), training, task.settled)
+    y = task.trained_layers().record(tape, task.model.layout.slots, tape.input(), "")
+    if training:
+        task.loss.record(tape, y)
+    else:
+        tape.output(y)
+    return tape

@@ -1,0 +1,142 @@
+"""Operations of a tape: what goes in and comes out, activations, and what moves or adds values."""
+
+# Numba infers the types of compiled functions.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
+
+from __future__ import annotations
+
+import numpy as np
+
+from firstlight.kernels._elementwise import add_to, bend, rectified, slope
+from firstlight.kernels._machine import (
+    ARENA,
+    BYTE,
+    CONSTANTS,
+    DOUBLE,
+    IMAGES,
+    INDEX,
+    LABELS,
+    LONG,
+    LOSSES,
+    OUTPUTS,
+    PIXELS,
+    RIGHT,
+    SCALE,
+    SHIFT,
+    SLOPES,
+    operation,
+    view,
+)
+
+
+@operation
+def gather(op, n, n0, chunk, frame, like):
+    """x = pixels · scale + shift, the batch last: [x, C, H W]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    x, scale, shift = view(frame[ARENA], like), view(frame[SCALE], like), view(frame[SHIFT], like)
+    index, pixels = view(frame[INDEX], LONG), view(frame[PIXELS], BYTE)
+    C, area = op[2], op[3]
+    for p in range(area):
+        for c in range(C):
+            a, b = scale[c * area + p], shift[c * area + p]
+            batch = x[(op[1] + c * area + p) * n : (op[1] + c * area + p + 1) * n]
+            for i in range(n):
+                batch[i] = pixels[index[n0 + i] * C * area + p * C + c] * a + b
+
+
+@operation
+def activate(op, n, n0, chunk, frame, like):
+    """y = f(x): [x, y, features, kind, constant]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    arena, length = view(frame[ARENA], like), op[3] * n
+    x, y = arena[op[1] * n : op[1] * n + length], arena[op[2] * n : op[2] * n + length]
+    bend(op[4], x, y, view(frame[CONSTANTS], DOUBLE)[op[5]])
+
+
+@operation
+def activate_back(op, n, n0, chunk, frame, like):
+    """dy ← dy · f′: [y, dy, features, kind, constant]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    arena, length = view(frame[ARENA], like), op[3] * n
+    y, dy = arena[op[1] * n : op[1] * n + length], arena[op[2] * n : op[2] * n + length]
+    slope(op[4], y, dy, view(frame[CONSTANTS], DOUBLE)[op[5]])
+
+
+@operation
+def rectify_back(op, n, n0, chunk, frame, like):
+    """dy where y > 0, else 0: [y, dy, features]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    arena, length = view(frame[ARENA], like), op[3] * n
+    rectified(arena[op[1] * n : op[1] * n + length], arena[op[2] * n : op[2] * n + length])
+
+
+@operation
+def copy(op, n, n0, chunk, frame, like):
+    """y = x: [x, y, features]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    x, y = view(frame[ARENA], like)[op[1] * n :], view(frame[ARENA], like)[op[2] * n :]
+    for i in range(op[3] * n):
+        y[i] = x[i]
+
+
+@operation
+def add(op, n, n0, chunk, frame, like):
+    """y ← y + x: [x, y, features]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    add_to(view(frame[ARENA], like), op[1] * n, op[2] * n, op[3] * n)
+
+
+@operation
+def clear(op, n, n0, chunk, frame, like):
+    """y = 0: [y, features]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    view(frame[ARENA], like)[op[1] * n : (op[1] + op[2]) * n] = 0
+
+
+@operation
+def cross_entropy(op, n, n0, chunk, frame, like):
+    """The loss of each image, and dy = (p − t) / N: [y, dy, K, label smoothing]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    arena, labels = view(frame[ARENA], like), view(frame[LABELS], LONG)
+    losses, right = view(frame[LOSSES], DOUBLE), view(frame[RIGHT], BYTE)
+    constants, images = view(frame[CONSTANTS], DOUBLE), frame[IMAGES]
+    K, smoothing = op[3], constants[op[4]]
+    off, on = smoothing / K, 1 - smoothing + smoothing / K
+    for i in range(n):
+        y, dy, label = op[1] * n + i, op[2] * n + i, labels[n0 + i]
+        top, best = arena[y], 0
+        for k in range(1, K):
+            if arena[y + k * n] > top or (arena[y + k * n] != arena[y + k * n] and top == top):
+                top, best = arena[y + k * n], k
+        total = 0.0
+        for k in range(K):
+            total += np.exp(np.float64(arena[y + k * n]) - top)
+        level = np.log(total) + top
+        loss = 0.0
+        for k in range(K):
+            t = on if k == label else off
+            if t != 0:
+                loss += t * (level - arena[y + k * n])
+            arena[dy + k * n] = (np.exp(arena[y + k * n] - level) - t) / images
+        losses[n0 + i] = loss
+        right[n0 + i] = best == label
+
+
+@operation
+def output(op, n, n0, chunk, frame, like):
+    """Hand y out: [y, K]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    y, outputs = view(frame[ARENA], like), view(frame[OUTPUTS], like)
+    for k in range(op[2]):
+        for i in range(n):
+            outputs[k * frame[IMAGES] + n0 + i] = y[(op[1] + k) * n + i]
+
+
+@operation
+def seed(op, n, n0, chunk, frame, like):
+    """Take dy in: [dy, K]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    dy, slopes = view(frame[ARENA], like), view(frame[SLOPES], like)
+    for k in range(op[2]):
+        for i in range(n):
+            dy[(op[1] + k) * n + i] = slopes[k * frame[IMAGES] + n0 + i]

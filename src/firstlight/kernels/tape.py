@@ -1,0 +1,415 @@
+"""A tape: the whole net written down once, forward and back, as operations that `player` plays without Python.
+
+A layer records itself by the methods of `Tape`, each of which notes its operation and how its gradient is recorded
+later. Values know their shape for one image; where each lies in a thread's memory is decided at the end, when it is
+known from which operation to which it is needed.
+"""
+
+# ruff: noqa: E741  (O is the number of filters)
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from firstlight.kernels import Padding, Pair, output_size
+from firstlight.types import Shape
+
+# The activations that `Tape.bend` knows, in the order of `_elementwise`.
+BENDS = ("relu", "leaky", "elu", "selu", "sigmoid", "tanh", "gelu")
+
+
+class NotRecordedError(Exception):
+    """A layer or a loss that no tape can hold; the engine then goes layer by layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """An array (·, n) of a net, for n images.
+
+    shape   for one image
+    memory  what it lies in; the same for two values, where the second takes the first one's place
+    wanted  whether anything that it depends on is trained, so that its gradient is needed
+    spare   whether nobody but the next layer needs it, which may then take its place
+    """
+
+    shape: Shape
+    memory: Memory
+    wanted: bool = False
+    spare: bool = False
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(eq=False)
+class Memory:
+    """Room for `size` numbers an image; `small` ones are bytes: the winners of pooling."""
+
+    size: int
+    small: bool = False
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An array of weights: where it starts in the vector, and whether it is trained."""
+
+    start: int
+    shape: Shape
+    trainable: bool
+
+
+@dataclass
+class Step:
+    """An operation; its fields are numbers and values, which stand for where they lie."""
+
+    op: str
+    fields: list[Any]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """y = start + Σ W · x over the taps of a window, as `_convolution` puts it; a field of a step.
+
+    W_strides  between the rows (channels of y) and the channels of W
+    """
+
+    x: Shape
+    y: Shape
+    W_strides: Pair
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    spread: Pair = (1, 1)
+    start: Pair = (0, 0)
+    flipped: bool = False
+
+    @property
+    def inside(self) -> bool:
+        """Whether every tap of every output hits a pixel, and neighbours read neighbours."""
+        (_, H, W), (_, Hy, Wy), (kh, kw) = self.x, self.y, self.kernel
+        fits = (Hy - 1) * self.stride[0] + kh <= H and Wy - 1 + kw <= W
+        return self.start == (0, 0) and self.spread == (1, 1) and self.stride[1] == 1 and fits
+
+
+@dataclass(frozen=True)
+class Product:
+    """dW (O, K) = dy xᵀ; a field of a step, in the place of a correlation."""
+
+    O: int
+    K: int
+
+
+Backward = Callable[[Value], Sequence[tuple[Value, Value]]]
+
+
+@dataclass(eq=False)
+class Tape:
+    """Records a net.
+
+    input_shape  (C, H, W)
+    training     whether dropout drops, batch norm uses the batch, and gradients are recorded
+    settled      paths of batch norms that use their running statistics in training too
+    """
+
+    input_shape: Shape
+    training: bool
+    settled: frozenset[str] = frozenset()
+    steps: list[Step] = field(default_factory=list)
+    barriers: list[int] = field(default_factory=list)
+    constants: list[float] = field(default_factory=list)
+    masks: list[tuple[str, Shape, float]] = field(default_factory=list)
+    statistics: int = 0
+    norms: list[tuple[str, int]] = field(default_factory=list)
+    outputs: int = 0
+    asks_slopes: bool = False
+    turn: int = 0  # segments before the gradient comes in
+    _backward: list[tuple[Value, Backward]] = field(default_factory=list)
+    # Rectified values, what they were before, and the step that cut them.
+    _rectified: dict[Value, tuple[Value, Step]] = field(default_factory=dict)
+    # The steps that can cut what is below zero as they write it, by what they write.
+    _writers: dict[Memory, Step] = field(default_factory=dict)
+
+    def input(self) -> Value:
+        """The images, gathered and prepared."""
+        x = self._value(self.input_shape)
+        C, H, W = self.input_shape
+        self._step("GATHER", x, C, H * W)
+        return x
+
+    def conv2d(self, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
+        """See `Kernels.conv2d`."""
+        O, C, kh, kw = W.shape
+        size = (x.shape[1], x.shape[2])
+        if size == (kh, kw) and not any(map(any, padding)):
+            return self.reshape(self.product(self.reshape(x, (x.size,)), W, b), (O, 1, 1))
+        out = output_size(size, (kh, kw), stride, padding)
+        start = (-padding[0][0], -padding[1][0])
+        y = self._value((O, *out), x.wanted or W.trainable or (b is not None and b.trainable), spare=True)
+        forward = Correlation(x.shape, y.shape, (C * kh * kw, kh * kw), (kh, kw), stride, start=start)
+        self._writes(y, self._step("TILES", x, y, W.start, _start(b), forward, 0))
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            self._bias_gradient(dy, b)
+            if W.trainable:
+                self._step("DOTS", x, dy, W.start, replace(forward, W_strides=(0, 0)))
+            if not x.wanted:
+                return ()
+            dx = self._value(x.shape)
+            turned = (padding[0][0] - kh + 1, padding[1][0] - kw + 1)
+            back = Correlation(y.shape, x.shape, (kh * kw, C * kh * kw), (kh, kw), (1, 1), stride, turned, flipped=True)
+            self._step("TILES", dy, dx, W.start, -1, back, 0)
+            return ((x, dx),)
+
+        self._backward.append((y, backward))
+        return y
+
+    def product(self, x: Value, W: Slot, b: Slot | None) -> Value:
+        """y = W x + b for x (K,)."""
+        O, K = W.shape[0], x.size
+        y = self._value((O,), x.wanted or W.trainable or (b is not None and b.trainable), spare=True)
+        forward = Correlation((K, 1, 1), (O, 1, 1), (K, 1))
+        self._writes(y, self._step("TILES", x, y, W.start, _start(b), forward, 0))
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            self._bias_gradient(dy, b)
+            if W.trainable:
+                turned = self._value((K,))
+                self._step("TRANSPOSE", x, turned, K)
+                self._step("TILES", turned, W.start, dy, -1, Product(O, K), 0)
+            if not x.wanted:
+                return ()
+            dx = self._value(x.shape)
+            self._step("TILES", dy, dx, W.start, -1, Correlation((O, 1, 1), (K, 1, 1), (1, K)), 0)
+            return ((x, dx),)
+
+        self._backward.append((y, backward))
+        return y
+
+    def bend(self, x: Value, name: str, constant: float = 0.0) -> Value:
+        """An activation of `BENDS`, with its constant."""
+        y = replace(x, memory=x.memory if x.spare and name != "gelu" else Memory(x.size), spare=False)
+        writer = self._writers.pop(x.memory, None) if name == "relu" and y.memory is x.memory else None
+        kind, a = BENDS.index(name), self._constant(constant)
+        if writer:
+            writer.fields[-1] = 1
+            self._rectified[y] = (x, writer)
+        else:
+            self._step("ACTIVATE", x, y, x.size, kind, a)
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            if not (writer and writer.op in ("NORMALISE", "SETTLED")):  # batch norm's own gradient sees to it
+                if name == "relu":
+                    self._step("RECTIFY_BACK", y, dy, x.size)
+                else:
+                    self._step("ACTIVATE_BACK", x if name == "gelu" else y, dy, x.size, kind, a)
+            return ((x, dy),)
+
+        self._backward.append((y, backward))
+        return y
+
+    def max_pool(self, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
+        """See `Kernels.max_pool`. Of rectified values the largest is rectified instead, which are fewer."""
+        if math.prod(size) > 256:
+            raise NotRecordedError("a window of more than 256 pixels")
+        x, relu = self._unrectified(x)
+        C, H, W = x.shape
+        out = output_size((H, W), size, stride, padding)
+        y = self._value((C, *out), x.wanted, spare=not relu)
+        where = Value(y.shape, Memory(y.size, small=True))
+        geometry = (C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
+        self._step("MAX_POOL", x, y, where, *geometry, int(relu))
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            dx = self._value(x.shape)
+            self._step("MAX_POOL_BACK", dx, dy, where, *geometry, int(relu), y)
+            return ((x, dx),)
+
+        self._backward.append((y, backward))
+        return y
+
+    def avg_pool(self, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
+        """See `Kernels.avg_pool`."""
+        C, H, W = x.shape
+        out = output_size((H, W), size, stride, padding)
+        y = self._value((C, *out), x.wanted, spare=True)
+        geometry = (0, C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
+        self._step("AVERAGE_POOL", x, y, *geometry)
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            dx = self._value(x.shape)
+            self._step("AVERAGE_POOL_BACK", dx, dy, *geometry)
+            return ((x, dx),)
+
+        self._backward.append((y, backward))
+        return y
+
+    def batch_norm(self, x: Value, p: Mapping[str, Slot], momentum: float, epsilon: float, path: str) -> Value:
+        """γ x̂ + β; by the statistics of the batch in training, where all threads wait for each other's."""
+        gamma, beta, mean, var = (p[name].start for name in ("gamma", "beta", "mean", "var"))
+        C, pixels = x.shape[0], math.prod(x.shape[1:])
+        y = self._value(x.shape, x.wanted or p["gamma"].trainable or p["beta"].trainable, spare=True)
+        dgamma, dbeta = (p[name].start if p[name].trainable else -1 for name in ("gamma", "beta"))
+        small = self._constant(epsilon)
+        running = not self.training or path in self.settled
+        at = self.statistics
+        if not running:
+            self.statistics += 6 * C
+            self.norms.append((path, pixels))
+            self._step("STATISTICS", x, C, pixels, at)
+            self._barrier()
+        op = "SETTLED" if running else "NORMALISE"
+        keep = self._constant(momentum)
+        forward = self._step(op, x, y, C, pixels, at, gamma, beta, mean, var, keep, small, 0)
+        self._writes(y, forward)
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            relu = forward.fields[-1]
+            if running:
+                self._step("SETTLED_BACK", x, dy, C, pixels, gamma, mean, var, small, dgamma, dbeta, relu, y)
+            else:
+                self._step("NORMALISE_SUMS", x, dy, C, pixels, at, dgamma, dbeta, relu, y)
+                self._barrier()
+                if x.wanted:
+                    self._step("NORMALISE_BACK", x, dy, C, pixels, at, gamma)
+            return ((x, dy),) if x.wanted else ()
+
+        self._backward.append((y, backward))
+        return y
+
+    def dropout(self, x: Value, rate: float, path: str) -> Value:
+        """x / (1 − rate) where the step's mask keeps it."""
+        if not self.training or rate == 0:
+            return x
+        mask = sum(math.prod(shape) for _, shape, _ in self.masks)
+        self.masks.append((path, x.shape, rate))
+        grow = self._constant(1 / (1 - rate))
+        y = replace(x, memory=x.memory if x.spare else Memory(x.size), spare=True)
+        self._writers.pop(x.memory, None)
+        self._step("DROP", x, y, x.size, mask, grow)
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            self._step("DROP", dy, dy, x.size, mask, grow)
+            return ((x, dy),)
+
+        self._backward.append((y, backward))
+        return y
+
+    def reshape(self, x: Value, shape: Shape) -> Value:
+        """The same numbers in another shape."""
+        y = replace(x, shape=shape)
+        self._backward.append((y, lambda dy: ((x, replace(dy, shape=x.shape)),)))
+        return y
+
+    def branch(self, x: Value) -> Value:
+        """x for one of several layers that read it: none may take its place."""
+        y = replace(x, spare=False)
+        self._backward.append((y, lambda dy: ((x, dy),)))
+        return y
+
+    def add(self, x: Value, z: Value) -> Value:
+        """x + z."""
+        y = self._value(x.shape, x.wanted or z.wanted, spare=True)
+        self._step("COPY", x, y, x.size)
+        self._step("ADD", z, y, x.size)
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            copy = self._value(x.shape)
+            self._step("COPY", dy, copy, x.size)
+            return ((x, dy), (z, copy))
+
+        self._backward.append((y, backward))
+        return y
+
+    def concat(self, parts: Sequence[Value], before: int = 0, after: int = 0) -> Value:
+        """The parts one after another along the channels, with so many channels of zeros before and after."""
+        pixels = math.prod(parts[0].shape[1:])
+        channels = before + sum(part.shape[0] for part in parts) + after
+        y = self._value((channels, *parts[0].shape[1:]), any(part.wanted for part in parts), spare=True)
+        if before or after:
+            self._step("CLEAR", y, y.size)
+        places = [before * pixels + sum(part.size for part in parts[:i]) for i in range(len(parts))]
+        for part, place in zip(parts, places, strict=True):
+            self._step("COPY", part, (y, place), part.size)
+
+        def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
+            slopes = []
+            for part, place in zip(parts, places, strict=True):
+                slopes.append((part, self._value(part.shape)))
+                self._step("COPY", (dy, place), slopes[-1][1], part.size)
+            return slopes
+
+        self._backward.append((y, backward))
+        return y
+
+    def output(self, y: Value) -> None:
+        """What the net gives; in training its gradient is then asked for."""
+        self.outputs = y.size
+        self._step("OUTPUT", y, y.size)
+        if self.training:
+            self.asks_slopes = True
+            self._barrier()
+            self.turn = len(self.barriers)
+            dy = self._value(y.shape)
+            self._step("SEED", dy, y.size)
+            self._record_backward(y, dy)
+
+    def cross_entropy(self, y: Value, smoothing: float) -> None:
+        """The loss by integer labels, whose gradient needs no Python."""
+        self.outputs = y.size
+        dy = self._value(y.shape)
+        self._step("CROSS_ENTROPY", y, dy, y.size, self._constant(smoothing))
+        self._record_backward(y, dy)
+
+    def _record_backward(self, y: Value, dy: Value) -> None:
+        gradients = {y: dy}
+        for value, backward in reversed(self._backward):
+            dy_value = gradients.pop(value, None)
+            if dy_value is None or not value.wanted:
+                continue
+            for x, dx in backward(dy_value):
+                if not x.wanted:
+                    continue
+                if x in gradients:
+                    self._step("ADD", dx, gradients[x], x.size)
+                else:
+                    gradients[x] = dx
+
+    def _value(self, shape: Shape, wanted: bool = False, spare: bool = False) -> Value:
+        return Value(shape, Memory(math.prod(shape)), wanted and self.training, spare)
+
+    def _step(self, op: str, *fields: Any) -> Step:
+        self.steps.append(Step(op, list(fields)))
+        return self.steps[-1]
+
+    def _writes(self, y: Value, step: Step) -> None:
+        self._writers[y.memory] = step
+
+    def _barrier(self) -> None:
+        self.barriers.append(len(self.steps))
+
+    def _constant(self, value: float) -> int:
+        self.constants.append(value)
+        return len(self.constants) - 1
+
+    def _bias_gradient(self, dy: Value, b: Slot | None) -> None:
+        if b is not None and b.trainable:
+            self._step("BIAS_GRADIENT", dy, b.start, dy.shape[0], math.prod(dy.shape[1:]))
+
+    def _unrectified(self, x: Value) -> tuple[Value, bool]:
+        """What x was before it was rectified by the step before, which is then undone; and whether it was."""
+        if x not in self._rectified or self._backward[-1][0] is not x:
+            return x, False
+        self._backward.pop()
+        before, step = self._rectified.pop(x)
+        step.fields[-1] = 0
+        return before, True
+
+
+def _start(slot: Slot | None) -> int:
+    return -1 if slot is None else slot.start
+
+
+__all__ = ["BENDS", "Correlation", "Memory", "NotRecordedError", "Product", "Slot", "Step", "Tape", "Value"]

@@ -1,0 +1,172 @@
+"""The page and its plots, from a record; the record whole or not at all; commands timed as processes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.goals import goals
+from benchmarks.page import page
+from benchmarks.passages import PASSAGES
+from benchmarks.processes import CommandError, timed
+from benchmarks.record import RecordError, figures, ms
+from benchmarks.sections import SECTIONS, Options
+
+from benchmarks import __main__ as command
+from benchmarks import plots, record
+
+WHERE = {
+    "machine": {"processor": "An abacus", "cores": 2, "memory_gb": 1.0, "system": "Wood"},
+    "python": "3.11.7",
+    "versions": {"firstlight": "0.1.0", "torch": "2.13.0"},
+    "git": "abc",
+    "started": "2026-11-21T00:00:00+00:00",
+    "rounds": 7,
+    "quick": False,
+    "seconds": 12.0,
+}
+
+
+def case(name: str, **turns: list[float]) -> dict[str, Any]:
+    turns = {key.replace("_", "-"): value for key, value in turns.items()}
+    left_out = {"jax": "jax not installed"}
+    return {"name": name, "batch": 32, "turns": turns, "chosen": {}, "left_out": left_out, "idle": {"firstlight": 0.02}}
+
+
+@pytest.fixture
+def measured() -> dict[str, Any]:
+    """Step times of two nets, of which one reaches its goals, and a run."""
+    steps = [
+        case("lenet5, batch 32", firstlight=[1e-3] * 7, torch=[5e-3] * 7, torch_compiled=[6e-3] * 7),
+        case("mnist-cnn, batch 64", firstlight=[8e-3] * 7, torch=[9e-3] * 7, keras_tensorflow=[32e-3] * 7),
+    ]
+    detail = {"seconds": 10.0, "memory": 500e6, "accuracy": 0.9, "set": 42_336_000, "epochs": [1.0]}
+    detail["parts"] = {"data": 1.0, "compile": 0.4, "train": 7.0, "evaluate": 0.2}
+    run = {"epochs": 10, "turns": {"firstlight": [10.0] * 3}, "details": {"firstlight": [detail]}, "left_out": {}}
+    turns = {"epoch": [1.1e-3] * 7, "ready": [1.05e-3] * 7, "gather": [5e-5] * 7, "order": [1e-6] * 7}
+    return {
+        "format": 1,
+        "sections": {
+            "steps": {**WHERE, "cases": steps},
+            "run": {**WHERE, **run},
+            "epoch": {**WHERE, "turns": turns, "images": 54_000, "batch": 32},
+        },
+    }
+
+
+def test_goals_are_reached_missed_or_not_measured(measured: dict[str, Any]) -> None:
+    found = {goal.what: goal for goal in goals(measured["sections"])}
+    assert found["lenet5, batch 32: times faster than PyTorch's fastest"].reached is True
+    assert found["lenet5, batch 32: times faster than Keras/TF `fit`"].reached is None
+    assert found["mnist-cnn, batch 64: times faster than PyTorch's fastest"].reached is False
+    assert found["mnist-cnn, batch 64: times faster than Keras/TF `fit`"].reached is True
+    assert found["its peak memory"][1:] == ("the training set twice + 300 MB: 385 MB", "500 MB", False)
+    assert found["an epoch, in its steps"][2:] == ("1.10", True)
+    assert found["`firstlight --help`"].reached is None
+
+
+def test_the_page_says_it_plainly(measured: dict[str, Any]) -> None:
+    text = page(measured)
+    assert "An abacus, 2 cores" in text
+    assert "torch 2.13.0" in text
+    assert (
+        "| lenet5, batch 32: times faster than PyTorch's fastest | 4 | 5.00 (5.00 by rounds; PyTorch eager) |" in text
+    )
+    assert "| mnist-cnn, batch 64 | 8.00 ± 0.00 | 9.00 ± 0.00 |" in text
+    assert "**missed**" in text
+    assert "Left out, plain JAX: jax not installed." in text
+    assert "n = 7" in text
+    assert "at most 2.0% of a core" in text
+    assert "Not measured yet: `python -m benchmarks --only recipes`" in text
+    assert "no measurement" not in text
+    measured["sections"]["steps"]["quick"] = True
+    assert "no measurement" in page(measured)
+
+
+def test_sections_measured_elsewhere_are_told_apart(measured: dict[str, Any]) -> None:
+    measured["sections"]["run"] |= {"machine": WHERE["machine"] | {"cores": 64}}
+    text = page(measured)
+    assert "2 cores, 1.0 GB" in text
+    assert "64 cores, 1.0 GB" in text
+    assert "(steps, epoch)" in text
+
+
+def test_every_section_has_its_passage() -> None:
+    assert PASSAGES.keys() == SECTIONS.keys()
+    assert {plot.section for plot in plots.PLOTS.values()} <= SECTIONS.keys()
+    assert page({"format": 1, "sections": {}}).count("Not measured yet") == len(SECTIONS)
+
+
+def test_plots_are_written_for_what_was_measured(measured: dict[str, Any], tmp_path: Path) -> None:
+    plots.write(measured, tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert path.name == "benchmarks-steps.svg"
+    drawing = path.read_text()
+    assert drawing.startswith("<svg")
+    for text in ("mnist-cnn, batch 64", "PyTorch compiled", 'fill="white"'):
+        assert text in drawing
+
+
+def test_a_section_is_put_in_place_and_the_others_stay(measured: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "docs" / record.NAME
+    record.put(path, "startup", {"turns": {"a": [1 / 3]}}, Options(), 3.21)
+    record.put(path, "steps", {"cases": []}, Options(quick=True, rounds=2), 1.0)
+    sections = record.read(path)["sections"]
+    assert sections["startup"]["turns"] == {"a": [0.333333]}
+    assert sections["startup"]["quick"] is False
+    assert sections["steps"]["rounds"] == 2
+    assert "firstlight" in sections["steps"]["versions"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 7, "sections": {}}', '{"format": 1, "sections": []}'])
+def test_what_is_no_record_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / record.NAME
+    path.write_text(text)
+    with pytest.raises(RecordError, match="is no record of benchmarks"):
+        record.read(path)
+
+
+def test_the_command_writes_the_page_anew(
+    measured: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / record.NAME).write_text(json.dumps(measured))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--page", "--out", str(tmp_path)])
+    assert command.main() == 0
+    assert (tmp_path / "benchmarks.md").read_text() == page(measured)
+    assert (tmp_path / "images" / "benchmarks-steps.svg").exists()
+
+
+def test_too_few_rounds_are_no_measurement(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--rounds", "3"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "fewer than 7" in capsys.readouterr().err
+
+
+def test_figures() -> None:
+    assert [figures(value) for value in (0.01234, 1.2345, 12.345, 123.45, 1234.5, 0.0)] == [
+        "0.0123",
+        "1.23",
+        "12.3",
+        "123",
+        "1234",
+        "0",
+    ]
+    assert ms([1e-3, 2e-3, 3e-3]) == "2.00 ± 0.50"
+
+
+def test_a_command_is_timed_with_its_own_memory() -> None:
+    small = timed([sys.executable, "-S", "-c", "pass"])
+    large = timed([sys.executable, "-S", "-c", "b = bytearray(100_000_000); b[::4096] = b[::4096]"])
+    assert small.seconds > 0
+    assert 90e6 < large.memory - small.memory < 150e6
+
+
+def test_a_command_that_fails_is_told_with_what_it_said() -> None:
+    with pytest.raises(CommandError, match=r"exit code 2: no such thing"):
+        timed([sys.executable, "-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(2)"])
+    with pytest.raises(CommandError, match="could not be started"):
+        timed(["/there/is/no/such/program"])
