@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 
-.PHONY: demo test lint check format clean
+.PHONY: demo test lint check format bench clean
 
 demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and write a report
 	$(BIN)/firstlight demo
@@ -22,9 +23,12 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-$(BIN)/python:
+bench: $(BENCH)/bench.stamp  ## firstlight beside its peers, in an environment of their own; writes docs/benchmarks.md
+	$(BENCH)/bin/python -m benchmarks
+
+$(BIN)/python $(BENCH)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "firstlight needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@D)/..
 
 $(VENV)/core.stamp: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
@@ -34,5 +38,11 @@ $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@ $(VENV)/core.stamp
 
+# The version of PyTorch first: its own choice of a build stays, whatever the peers ask for.
+$(BENCH)/bench.stamp: $(BENCH)/bin/python pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(BENCH)/bin/pip install --quiet torch==2.13.0
+	$(BENCH)/bin/pip install --quiet --constraint constraints.txt --editable '.[torch]' -r benchmarks/requirements.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from benchmarks.cases import Case
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import CONTESTANTS, Contestant
 from benchmarks.workers import Worker, WorkerError, workers
 
-from benchmarks import contest, contestants
+from benchmarks import contest
 
 CASE = Case("a small net", "mlp-128-64", 4, steps=5)
 
@@ -104,27 +105,14 @@ def test_firstlight_cannot_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_firstlight_takes_part() -> None:
-    with Worker_of("firstlight") as worker:
+    with closing(Worker(CONTESTANTS["firstlight"])) as worker:
         ready = worker.ask("prepare", case=CASE.described())
         assert ready["parameters"] == 109_386
         assert worker.ask("turn", repeats=1) > 0
 
 
-def test_what_an_epoch_is_made_of(start: Callable[[str], Worker]) -> None:
-    with Worker_of("firstlight") as worker:
+def test_what_an_epoch_is_made_of() -> None:
+    with closing(Worker(CONTESTANTS["firstlight"])) as worker:
         parts = worker.ask("job", name="parts", source="digits", model="mlp-128-64", batch=4)
     assert parts.keys() == {"ready", "gather", "order"}
     assert 0 < parts["gather"] < parts["ready"]
-
-
-class Worker_of:  # noqa: N801
-    """A worker of a real contestant."""
-
-    def __init__(self, name: str) -> None:
-        self.worker = Worker(contestants.CONTESTANTS[name])
-
-    def __enter__(self) -> Worker:
-        return self.worker
-
-    def __exit__(self, *_: object) -> None:
-        self.worker.close()

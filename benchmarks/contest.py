@@ -1,0 +1,93 @@
+"""One case measured side by side: every contestant prepares, then they take turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from rich.console import Console
+
+from benchmarks.cases import Case
+from benchmarks.contestants import CONTESTANTS
+from benchmarks.rounds import PAUSE, alternate, repeats, summary
+from benchmarks.sections import Options
+from benchmarks.workers import Worker, WorkerError, Workers, workers
+from firstlight.types import Json
+
+OWN = "firstlight"
+console = Console(stderr=True, highlight=False)
+
+
+def together(cases: Sequence[Case], names: Sequence[str], options: Options) -> Json:
+    """The records of some cases, one after the other."""
+    if options.quick:
+        cases = [replace(case, steps=max(1, case.steps // 16)) for case in cases]
+    with workers() as found:
+        return {"cases": [measure(case, names, options.rounds, found) for case in cases]}
+
+
+def measure(case: Case, names: Sequence[str], rounds: int, found: Workers) -> Json:
+    """The record of a case: seconds a step, or a call to predict, of each contestant in each round.
+
+    A peer that is not installed, or fails, is left out with the reason; raises WorkerError where firstlight fails.
+    """
+    record: Json = {
+        "name": case.name,
+        "model": case.model,
+        "batch": case.batch,
+        "shape": list(case.shape),
+        "steps": case.steps,
+        "options": case.options,
+        "parameters": case.build().parameters,
+        "chosen": {},
+        "prepared": {},
+        "left_out": {},
+    }
+    takers: dict[str, partial[float]] = {}
+    for name in names:
+        missing = CONTESTANTS[name].missing
+        if missing:
+            record["left_out"][name] = f"{' and '.join(missing)} not installed"
+            continue
+        try:
+            ready = found[name].ask("prepare", case=case.described())
+            must_be_the_same_net(name, case, ready["parameters"])
+            takers[name] = _taker(found[name], case)
+        except WorkerError as error:
+            if name.startswith(OWN):
+                raise
+            record["left_out"][name] = str(error)
+            console.print(f"  left out: {error}", style="yellow", markup=False, soft_wrap=True)
+            continue
+        record["chosen"][name] = ready["chosen"]
+        record["prepared"][name] = ready["seconds"]
+    record["turns"] = alternate(takers, rounds, pause=lambda: time.sleep(PAUSE))
+    record["idle"] = found.idle()
+    _tell(record)
+    return record
+
+
+def must_be_the_same_net(name: str, case: Case, parameters: int) -> None:
+    """Raise WorkerError where a contestant's net has not as many parameters as ours."""
+    ours = case.build().parameters
+    if parameters != ours:
+        raise WorkerError(
+            f"{name} has {parameters:,} parameters for {case.model}, ours has {ours:,}: not the same net."
+        )
+
+
+def _taker(worker: Worker, case: Case) -> partial[float]:
+    """Takes a turn of about TURN seconds and answers the seconds a step; warm."""
+    worker.ask("turn", repeats=1)
+    return partial(_take, worker, repeats(worker.ask("turn", repeats=1)), case.steps)
+
+
+def _take(worker: Worker, count: int, steps: int) -> float:
+    return float(worker.ask("turn", repeats=count)) / (count * steps)
+
+
+def _tell(record: Json) -> None:
+    shown = ", ".join(f"{name} {summary(turns).median * 1e3:.3f}" for name, turns in record["turns"].items())
+    console.print(f"  {record['name']}: {shown} ms", soft_wrap=True)

@@ -1,0 +1,107 @@
+"""The goals, and whether they were reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from benchmarks.contestants import KERAS, TORCH
+from benchmarks.record import case, figures, label, times_faster
+from benchmarks.rounds import ratio, summary
+from benchmarks.sections.training import GOALS
+from firstlight.types import Json
+
+MEMORY = 300e6  # bytes beside the training set twice
+ACCURACY = 0.9133
+
+
+class Goal(NamedTuple):
+    """`reached` is None where nothing was measured."""
+
+    what: str
+    goal: str
+    found: str
+    reached: bool | None
+
+
+def goals(sections: Json) -> Iterator[Goal]:
+    """All of them, in the order of the page."""
+    yield from _side_by_side(sections)
+    yield from _run(sections.get("run"))
+    yield _epoch(sections.get("epoch"))
+    yield from _startup(sections.get("startup"))
+    yield _recipe(sections.get("recipes"))
+
+
+def _side_by_side(sections: Json) -> Iterator[Goal]:
+    for name, (torch, keras) in GOALS.items():
+        found = next(filter(None, (case(sections.get(part, {}), name) for part in ("steps", "prediction"))), None)
+        keras_does = "`predict`" if name.startswith("prediction") else "`fit`"
+        for least, peers, whom in ((torch, TORCH, "PyTorch's fastest"), (keras, KERAS, f"Keras/TF {keras_does}")):
+            what, goal = f"{name}: times faster than {whom}", f"{least:g}"
+            faster = None if found is None else times_faster(found, peers)
+            if faster is None:
+                yield Goal(what, goal, "not measured", None)
+                continue
+            peer, of_medians, of_rounds = faster
+            shown = f"{figures(of_medians)} ({figures(of_rounds)} by rounds; {label(peer)})"
+            yield Goal(what, goal, shown, of_medians >= least)
+
+
+def _run(section: Json | None) -> Iterator[Goal]:
+    what = "`firstlight run` of lenet5, 10 epochs, beside Keras's `fit` and `evaluate`"
+    if section is None or section["epochs"] != 10:
+        yield Goal(what, "at most 1/5 of its time", "not measured", None)
+        yield Goal("its peak memory", "the training set twice + 300 MB", "not measured", None)
+        return
+    turns, keras = section["turns"], section["turns"].get(KERAS[0])
+    if keras is None:
+        yield Goal(what, "at most 1/5 of its time", "not measured", None)
+    else:
+        times = ratio(keras, turns["firstlight"]).of_medians
+        yield Goal(what, "at most 1/5 of its time", f"1/{figures(times)}", times >= 5)
+    details = section["details"]["firstlight"]
+    memory, allowed = max(run["memory"] for run in details), 2 * details[0]["set"] + MEMORY
+    yield Goal(
+        "its peak memory",
+        f"the training set twice + 300 MB: {allowed / 1e6:.0f} MB",
+        f"{memory / 1e6:.0f} MB",
+        memory <= allowed,
+    )
+
+
+def _epoch(section: Json | None) -> Goal:
+    what, goal = "an epoch, in its steps", "at most 1.15"
+    if section is None:
+        return Goal(what, goal, "not measured", None)
+    times = summary(section["turns"]["epoch"]).median / step_alone(section)
+    return Goal(what, goal, figures(times), times <= 1.15)
+
+
+def step_alone(section: Json) -> float:
+    """Seconds of forward, backward and optimiser: a step on ready batches less the gathering of one."""
+    return summary(section["turns"]["ready"]).median - summary(section["turns"]["gather"]).median
+
+
+def _startup(section: Json | None) -> Iterator[Goal]:
+    for name, most in (("firstlight --help", 0.25), ("import firstlight", 0.35)):
+        yield _seconds(f"`{name}`", most, None if section is None else section["turns"][name])
+    yield _seconds("compiling lenet5, first run", 15, None if section is None else section["compile"]["first run"])
+
+
+def _seconds(what: str, most: float, turns: list[float] | None) -> Goal:
+    if turns is None:
+        return Goal(what, f"under {most:g} s", "not measured", None)
+    found = summary(turns).median
+    return Goal(what, f"under {most:g} s", f"{figures(found)} s", found < most)
+
+
+def _recipe(section: Json | None) -> Goal:
+    what, goal = "Fashion-MNIST by our quickest recipe", f"{ACCURACY} on the test images"
+    if section is None:
+        return Goal(what, goal, "not measured", None)
+    accuracies = [run["accuracy"] for run in section["firstlight"]]
+    mean, least = sum(accuracies) / len(accuracies), min(accuracies)
+    took = summary([run["seconds"] for run in section["firstlight"]]).median
+    shown = f"{mean:.4f} in {figures(took)} s (least of {len(accuracies)}: {least:.4f})"
+    return Goal(what, goal, shown, mean >= ACCURACY)

@@ -1,0 +1,71 @@
+"""docs/benchmarks.md, from the record alone."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from benchmarks.goals import goals
+from benchmarks.passages import PASSAGES, Lines, table
+from firstlight.types import Json
+
+HERE = Path(__file__).parent
+
+
+def page(record: Json) -> str:
+    """The whole page."""
+    sections = record["sections"]
+    lines = [(HERE / "introduction.md").read_text(), *_where(sections), "", *_goals(sections)]
+    for name, (title, write) in PASSAGES.items():
+        lines += ["", f"## {title}", ""]
+        if name not in sections:
+            lines.append(f"Not measured yet: `python -m benchmarks --only {name}`.")
+            continue
+        lines += [*write(sections[name]), "", _note(sections[name])]
+    return "\n".join([*lines, "", (HERE / "method.md").read_text().format(idle=_idle(sections))])
+
+
+def _where(sections: Json) -> Lines:
+    """Machines and versions; more than one where sections were measured in different places."""
+    found: dict[str, list[str]] = {}
+    for name, section in sections.items():
+        machine = section["machine"]
+        versions = ", ".join(f"{package} {version}" for package, version in section["versions"].items())
+        text = (
+            f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
+            f"Python {section['python']}; {versions}."
+        )
+        found.setdefault(text, []).append(name)
+    if len(found) == 1:
+        return list(found)
+    return [f"{text} ({', '.join(names)})\n" for text, names in found.items()]
+
+
+def _goals(sections: Json) -> Lines:
+    rows = [
+        (goal.what, goal.goal, goal.found, {None: "–", True: "reached", False: "**missed**"}[goal.reached])
+        for goal in goals(sections)
+    ]
+    return ["## The goals", "", *table(("", "goal", "found", ""), rows, left=4)]
+
+
+def _note(section: Json) -> str:
+    """When, of what, how often."""
+    quick = " **A quick look with few turns, no measurement.**" if section["quick"] else ""
+    revision = f" on revision {section['git']}" if section["git"] else ""
+    counts = {len(turns) for case in _cases(section) for turns in case["turns"].values()}
+    n = f", n = {', '.join(map(str, sorted(counts)))}" if counts else ""
+    return f"*Measured {section['started'][:10]}{revision}{n}, in {section['seconds']:.0f} s.*{quick}"
+
+
+def _cases(section: Json) -> list[Json]:
+    return section.get("cases") or ([section] if "turns" in section else [])
+
+
+def _idle(sections: Json) -> str:
+    shares = [
+        share for section in sections.values() for case in _cases(section) for share in case.get("idle", {}).values()
+    ]
+    if not shares:
+        return "not watched yet"
+    return f"idle, they used at most {max(shares):.1%} of a core, in the median {statistics.median(shares):.1%}"

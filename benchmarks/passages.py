@@ -1,0 +1,257 @@
+"""The parts of docs/benchmarks.md: a heading, a sentence where it needs one, and the numbers of one section."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from benchmarks.contestants import KERAS, TORCH
+from benchmarks.goals import ACCURACY, step_alone
+from benchmarks.plots import PLOTS
+from benchmarks.record import figures, label, ms, seconds, times_faster
+from benchmarks.rounds import summary
+from firstlight.types import Json
+
+Lines = list[str]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Lines:
+    """A table whose first `left` columns are text."""
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *rows)]
+
+
+def _plot(name: str) -> Lines:
+    alt = PLOTS[name].caption
+    return [f"![{alt}](images/benchmarks-{name}.svg)"]
+
+
+def _side_by_side(section: Json, unit: str) -> Lines:
+    """Milliseconds of all contestants, a row a case."""
+    names = list(dict.fromkeys(name for case in section["cases"] for name in (*case["turns"], *case["left_out"])))
+    rows = [
+        (case["name"], *(ms(case["turns"][name]) if name in case["turns"] else "–" for name in names))
+        for case in section["cases"]
+    ]
+    lines = table((unit, *map(label, names)), rows)
+    left_out = {(name, why) for case in section["cases"] for name, why in case["left_out"].items()}
+    return lines + [line for name, why in sorted(left_out) for line in ("", f"Left out, {label(name)}: {why}.")]
+
+
+def _faster(section: Json) -> Lines:
+    rows = []
+    for case in section["cases"]:
+        cells = []
+        for peers in (TORCH, KERAS, ("keras-jax",), ("jax",)):
+            found = times_faster(case, peers)
+            cells.append(f"{figures(found[1])} ({figures(found[2])})" if found else "–")
+        rows.append((case["name"], *cells))
+    head = ("firstlight is times faster than", "PyTorch's fastest", "Keras, TensorFlow", "Keras, JAX", "plain JAX")
+    return table(head, rows)
+
+
+def _chosen(section: Json) -> Lines:
+    """What was kept after trials, folded away."""
+    rows = [
+        (case["name"], label(name), ", ".join(f"{key} {_plain(value)}" for key, value in chosen.items()))
+        for case in section["cases"]
+        for name, chosen in case["chosen"].items()
+        if chosen
+    ]
+    return [
+        "<details><summary>What the trials chose</summary>",
+        "",
+        *table(("", "", ""), rows, left=3),
+        "",
+        "</details>",
+    ]
+
+
+def _plain(value: object) -> str:
+    return "; ".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _steps(section: Json) -> Lines:
+    return [
+        *_side_by_side(section, "ms a step"),
+        "",
+        *_faster(section),
+        "",
+        "In brackets: the median of the rounds' own ratios.",
+        "",
+        *_plot("steps"),
+        "",
+        *_chosen(section),
+    ]
+
+
+def _prediction(section: Json) -> Lines:
+    return [*_side_by_side(section, "ms"), "", *_faster(section), "", *_chosen(section)]
+
+
+def _run(section: Json) -> Lines:
+    details = section["details"]
+    rows = []
+    for run in details["firstlight"]:
+        parts = ", ".join(f"{name} {run['parts'][name]:.1f}" for name in ("data", "compile", "train", "evaluate"))
+        rows.append(
+            ("`firstlight run`", f"{run['seconds']:.1f}", f"{run['accuracy']:.4f}", f"{run['memory'] / 1e6:.0f}", parts)
+        )
+    for run in details.get(KERAS[0], []):
+        parts = f"fit {run['fit']:.1f}, evaluate {run['evaluate']:.1f}"
+        rows.append(
+            ("Keras on TensorFlow", f"{run['fit'] + run['evaluate']:.1f}", f"{run['accuracy']:.4f}", "–", parts)
+        )
+    left = [f"Left out, {label(name)}: {why}." for name, why in section["left_out"].items()]
+    return [
+        f"lenet5 on Fashion-MNIST, {section['epochs']} epochs, batch 32, Adam; 54,000 images to learn from, 6,000 to "
+        "validate on after every epoch. Of firstlight: the whole process, with starting Python, reading, checking "
+        "for duplicates, preparing, shuffling, training, validating, checkpoints, evaluating and the report. Of Keras: "
+        "`fit` with its tracing, and `evaluate`, on the same images read by the same loader; not its imports, its "
+        "reading, or the trials that chose its fastest way. In turns.",
+        "",
+        *table(("", "s", "test accuracy", "peak MB", "of which, in s"), rows),
+        *[line for text in left for line in ("", text)],
+    ]
+
+
+def _epoch(section: Json) -> Lines:
+    turns = section["turns"]
+    alone, whole = step_alone(section), summary(turns["epoch"]).median
+    return [
+        f"*The epoch* is what `history.csv` of `firstlight run --set data.validation=0` says (lenet5, batch "
+        f"{section['batch']}, {section['images']:,} images; the mean of the second and third epoch), a step's share of "
+        "it: drawing the order, gathering each batch from all over the set, the steps, progress, the check for Ctrl-C, "
+        "loss and accuracy, and a look at 256 images for weights that are not finite. Validation is left out. *Its "
+        "steps* are forward, backward and optimiser alone: the same loop over 64 batches that lie in the cache, less "
+        "what the kernels take to gather one of these.",
+        "",
+        *table(
+            ("ms a step", "median ± spread"),
+            [
+                ("the epoch", ms(turns["epoch"])),
+                ("the loop over ready batches", ms(turns["ready"])),
+                ("of which, gathering a ready batch", ms(turns["gather"])),
+                ("drawing the order, a step's share", ms(turns["order"])),
+                ("forward, backward, optimiser", figures(alone * 1e3)),
+                ("**the epoch, in its steps**", f"**{figures(whole / alone)}**"),
+            ],
+        ),
+    ]
+
+
+def _startup(section: Json) -> Lines:
+    rows = [(f"`{name}`" if " and " not in name else name, seconds(turns)) for name, turns in section["turns"].items()]
+    rows += [(f"compiling for lenet5, {name}", seconds(turns)) for name, turns in section["compile"].items()]
+    runs = len(section["compile"]["first run"])
+    return [
+        *table(("fresh processes", "wall time"), rows),
+        "",
+        "The first run on a machine compiles the kernels and keeps them on the disk; the command says that it does, "
+        f"and `result.json` has the seconds. Here with an empty cache of their own each time, n = {runs}.",
+    ]
+
+
+def _recipes(section: Json) -> Lines:
+    ours = section["firstlight"]
+    rows = [
+        (f"firstlight, seed {run['seed']}", f"{run['seconds']:.1f}", f"{run['accuracy']:.4f}", str(len(run["epochs"])))
+        for run in ours
+    ]
+    rows.append(
+        (
+            f"**firstlight, n = {len(ours)}**",
+            f"**{statistics.median(run['seconds'] for run in ours):.1f}**",
+            f"**{statistics.mean(run['accuracy'] for run in ours):.4f}**",
+            "",
+        )
+    )
+    for run in section[KERAS[0]]:
+        rows.append(
+            (
+                "Keras on TensorFlow, the notebook's recipe",
+                f"{run['fit'] + run['evaluate']:.1f}",
+                f"{run['accuracy']:.4f}",
+                "10",
+            )
+        )
+    return [
+        f"To {ACCURACY} on the test images in the least wall time: `firstlight run studies/fashion-fast.toml` as a "
+        "whole process, beside Keras's `fit` and `evaluate` of fashion-cnn, with augmentation by Keras's own layers "
+        "within tf.data (horizontal flip, rotation by up to 5 degrees, a patch cut out), 10 epochs, batch 32, n = 1. "
+        "In bold: median seconds, mean accuracy.",
+        "",
+        *table(("", "s", "test accuracy", "epochs"), rows),
+        *[line for name, why in section["left_out"].items() for line in ("", f"Left out, {label(name)}: {why}.")],
+    ]
+
+
+def _batches(section: Json) -> Lines:
+    return [*_plot("batches"), "", *_rates(section)]
+
+
+def _rates(section: Json) -> Lines:
+    """Images a second."""
+    rows = []
+    for case in section["cases"]:
+        cells = [f"{case['batch'] / summary(turns).median:,.0f}" for turns in case["turns"].values()]
+        rows.append((case["name"], *cells))
+    names = section["cases"][0]["turns"]
+    return [
+        "<details><summary>Images a second, lenet5</summary>",
+        "",
+        *table(("", *map(label, names)), rows),
+        "",
+        "</details>",
+    ]
+
+
+def _threads(section: Json) -> Lines:
+    return [*_side_by_side(section, "ms a step"), "", *_plot("threads")]
+
+
+def _pair(section: Json) -> Lines:
+    if not section["cases"]:
+        return [f"Left out: {section['left_out']}."]
+    turns = section["cases"][0]["turns"]
+    times = summary(turns["one after the other"]).median / summary(turns["at once"]).median
+    rows = [(f"{name}", ms(found)) for name, found in turns.items()]
+    return [
+        "Two trainings of lenet5, batch 32: at once, each held to one core, and one after the other on both cores; "
+        f"milliseconds of wall time for each step of the two. At once is {figures(times)} times as fast.",
+        "",
+        *table(("", "ms a step"), rows),
+        "",
+        *_plot("pair"),
+    ]
+
+
+def _sizes(section: Json) -> Lines:
+    return [*_plot("sides"), "", *_plot("widths"), "", *_side_by_side(section, "ms a step, batch 32")]
+
+
+def _engines(section: Json) -> Lines:
+    return [*_side_by_side(section, "ms a step"), "", *_chosen(section)]
+
+
+class Passage(NamedTuple):
+    """A part of the page: its heading, and what is written of a section's record."""
+
+    title: str
+    write: Callable[[Json], Lines]
+
+
+PASSAGES = {
+    "steps": Passage("A step of training", _steps),
+    "prediction": Passage("Prediction", _prediction),
+    "run": Passage("A whole run", _run),
+    "epoch": Passage("An epoch in its steps", _epoch),
+    "startup": Passage("Starting up, and compiling", _startup),
+    "recipes": Passage("Fashion-MNIST, from nothing to an accuracy", _recipes),
+    "batches": Passage("By batch size", _batches),
+    "threads": Passage("One thread, two threads", _threads),
+    "pair": Passage("Two runs at once", _pair),
+    "sizes": Passage("By the size of an image and the width of a net", _sizes),
+    "engines": Passage("firstlight's two engines", _engines),
+}

@@ -1,0 +1,55 @@
+"""What is measured, section by section. Each module's functions take Options and return plain values for the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NamedTuple
+
+from benchmarks.contestants import PEERS
+from firstlight.types import Json
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is measured.
+
+    rounds  counted rounds of what takes less than a second
+    quick   the least that shows that it works, no measurement
+    peers   whom firstlight is measured beside
+    """
+
+    rounds: int = 7
+    quick: bool = False
+    peers: tuple[str, ...] = PEERS
+
+
+class Section(NamedTuple):
+    """A function, where it is, and whether it belongs to what `python -m benchmarks` does without being asked."""
+
+    module: str
+    function: str
+    usual: bool = True
+
+    def measure(self, options: Options) -> Json:
+        """Do it."""
+        function: Callable[[Options], Json] = getattr(
+            import_module(f"benchmarks.sections.{self.module}"), self.function
+        )
+        return function(options)
+
+
+SECTIONS = {
+    "steps": Section("training", "steps"),
+    "prediction": Section("training", "prediction"),
+    "run": Section("commands", "whole_run"),
+    "epoch": Section("commands", "epoch"),
+    "startup": Section("commands", "startup"),
+    "batches": Section("curves", "batches"),
+    "threads": Section("curves", "threads"),
+    "pair": Section("curves", "pair"),
+    "sizes": Section("curves", "sizes"),
+    "engines": Section("training", "engines", usual=False),
+    "recipes": Section("commands", "recipes", usual=False),
+}
