@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import altair as alt
 import numpy as np
+import pooch
 import pytest
 
 from firstlight.evaluation import measure, reliability_bins
@@ -113,5 +116,28 @@ def test_huge_losses_are_floats_on_a_logarithmic_axis() -> None:
     assert zero["layer"][0]["encoding"]["y"]["scale"] == {"zero": False}
 
 
-def test_the_bundle_defines_what_the_page_calls() -> None:
-    assert "window.vegaEmbed" in drawing.javascript()
+@pytest.mark.parametrize("name", list(ALL))
+def test_every_specification_follows_the_schema(name: str) -> None:
+    alt.Chart.from_dict({**ALL[name], "width": "container"}, validate=True)
+
+
+def test_the_schema_rejects_what_altair_does_not_know() -> None:
+    with pytest.raises(Exception, match=r"(?s)unexpected|is not|schema"):
+        alt.Chart.from_dict({**ALL["curves"], "layr": []}, validate=True)
+
+
+def test_the_bundle_defines_what_the_page_calls_and_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
+    drawing.javascript.cache_clear()
+    code = drawing.javascript()
+    assert "window.vegaEmbed" in code
+    (kept,) = (tmp_path / "firstlight").iterdir()
+    kept.write_text("kept", "utf-8")
+    drawing.javascript.cache_clear()
+    assert drawing.javascript() == "kept"
+    kept.unlink()
+    (tmp_path / "firstlight").rmdir()
+    (tmp_path / "firstlight").write_text("no folder", "utf-8")
+    drawing.javascript.cache_clear()
+    assert drawing.javascript() == code
+    drawing.javascript.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -149,13 +150,19 @@ class NumpySession:
         return loss, right
 
 
+@functools.cache
+def _pools() -> ThreadpoolController:
+    """The libraries with threads of their own; to find them takes longer than a small net's prediction."""
+    return ThreadpoolController()
+
+
 @contextlib.contextmanager
 def _blas_held() -> Iterator[None]:
     """Hold BLAS to one thread while the compiled kernels run theirs, and give the caller's setting back.
 
     Two pools of threads that wait for each other on the same cores cost far more than they bring.
     """
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    with _pools().limit(limits=1, user_api="blas"):
         yield
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firstlight.kernels._elementwise import add_to, bend, rectified, slope
+from firstlight.kernels._elementwise import SIDE, add_to, bend, rectified, slope, turned
 from firstlight.kernels._machine import (
     ARENA,
     BYTE,
@@ -36,12 +36,23 @@ def gather(op, n, n0, chunk, frame, like):
     x, scale, shift = view(frame[ARENA], like), view(frame[SCALE], like), view(frame[SHIFT], like)
     index, pixels = view(frame[INDEX], LONG), view(frame[PIXELS], BYTE)
     C, area = op[2], op[3]
-    for p in range(area):
-        for c in range(C):
-            a, b = scale[c * area + p], shift[c * area + p]
-            batch = x[(op[1] + c * area + p) * n : (op[1] + c * area + p + 1) * n]
-            for i in range(n):
-                batch[i] = pixels[index[n0 + i] * C * area + p * C + c] * a + b
+    length = C * area
+    blocks, bytes_ = n // SIDE * SIDE, length // SIDE * SIDE
+    block = np.empty(SIDE * SIDE, np.uint8)
+    for at in range(0, bytes_, SIDE):
+        for i0 in range(0, blocks, SIDE):
+            turned(pixels, index, n0 + i0, length, at, block)
+            for k in range(SIDE):
+                f = (at + k) % C * area + (at + k) // C if C > 1 else at + k
+                batch = x[(op[1] + f) * n + i0 : (op[1] + f) * n + i0 + SIDE]
+                a, b = scale[f], shift[f]
+                for i in range(SIDE):
+                    batch[i] = scale.dtype.type(block[k * SIDE + i]) * a + b
+    for at in range(length):
+        f = at % C * area + at // C
+        for i in range(0 if at >= bytes_ else blocks, n):
+            pixel = pixels[index[n0 + i] * length + at]
+            x[(op[1] + f) * n + i] = scale.dtype.type(pixel) * scale[f] + shift[f]
 
 
 @operation
@@ -49,8 +60,9 @@ def activate(op, n, n0, chunk, frame, like):
     """y = f(x): [x, y, features, kind, constant]."""
     op, frame = view(op, LONG), view(frame, LONG)
     arena, length = view(frame[ARENA], like), op[3] * n
-    x, y = arena[op[1] * n : op[1] * n + length], arena[op[2] * n : op[2] * n + length]
-    bend(op[4], x, y, view(frame[CONSTANTS], DOUBLE)[op[5]])
+    if op[1] != op[2]:
+        arena[op[2] * n : op[2] * n + length] = arena[op[1] * n : op[1] * n + length]
+    bend(op[4], arena[op[2] * n : op[2] * n + length], view(frame[CONSTANTS], DOUBLE)[op[5]])
 
 
 @operation

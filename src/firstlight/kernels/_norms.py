@@ -178,7 +178,9 @@ def drop(op, n, n0, chunk, frame, like):
     arena, kept, constants = view(frame[ARENA], like), view(frame[KEPT], BYTE), view(frame[CONSTANTS], DOUBLE)
     factor = arena.dtype.type(constants[op[5]])
     for f in range(op[3]):
-        x, y = arena[(op[1] + f) * n : (op[1] + f + 1) * n], arena[(op[2] + f) * n : (op[2] + f + 1) * n]
+        y = arena[(op[2] + f) * n : (op[2] + f + 1) * n]
+        if op[1] != op[2]:
+            y[:] = arena[(op[1] + f) * n : (op[1] + f + 1) * n]
         mask = kept[(op[4] + f) * frame[IMAGES] + n0 : (op[4] + f) * frame[IMAGES] + n0 + n]
         for i in range(n):
-            y[i] = x[i] * (mask[i] * factor)
+            y[i] *= mask[i] * factor

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import altair as alt
 import numpy as np
 
+from firstlight.files import write_text
 from firstlight.report.numbers import LOCALE
 from firstlight.types import Array, Json
 
@@ -113,7 +116,8 @@ def class_axis(class_names: Sequence[str], axis: alt.Axis = NAMES) -> alt.Y:
 
 def finish(chart: Any, height: int | Json) -> Json:
     """The specification of a chart that is as wide as its container."""
-    spec: Json = chart.properties(width="container").to_dict()
+    # Altair's check of every specification against the schema takes a quarter of a second a report: tests make it.
+    spec: Json = chart.properties(width="container").to_dict(validate=False)
     spec.pop("$schema")
     return {**spec, "height": height, "autosize": {"type": "fit-x", "contains": "padding"}, "config": THEME}
 
@@ -128,9 +132,20 @@ def svg(spec: Json, width: int) -> str:
 @cache
 def javascript() -> str:
     """The libraries that draw the charts, as one script that defines `vegaEmbed`."""
+    import pooch
     import vl_convert
 
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_version())
+    # To bundle them takes a second and 100 MB: once for each version, then it lies in the user's cache folder.
+    kept = Path(pooch.os_cache("firstlight")) / f"charts-{vl_convert.__version__}-{_version()}.js"
+    try:
+        return kept.read_text("utf-8")
+    except (OSError, ValueError):
+        pass
+    code = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_version())
+    with suppress(OSError):  # without a folder to keep it in, it is bundled each time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_text(kept, code)
+    return code
 
 
 def _version() -> str:
