@@ -15,6 +15,7 @@ from firstlight.engines.base import Task
 from firstlight.kernels import Kernels
 from firstlight.kernels.tape import NotRecordedError, Tape
 from firstlight.layers import Pass
+from firstlight.layers.batchnorm import must_vary
 from firstlight.randomness import generator
 from firstlight.types import Array, Images
 
@@ -100,6 +101,8 @@ class Taped:
     def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         """See `Passes.gradients`."""
         player, labels = self.training, images.labels[index]
+        for path, pixels in player.tape.norms:
+            must_vary(pixels * len(index), path)
         program = player.program(len(index))
         self._draw(program.kept, noise_of(self.task, epoch, step))
         pixels = self._flat(images)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads
 
-from firstlight.kernels import _ends, _norms, _pools, _products  # noqa: F401  (they bring the operations)
+from firstlight.kernels import _ends, _norms, _pools, _products, _winograd  # noqa: F401  (they bring the operations)
 from firstlight.kernels._convolution import DOT_STRIP, TILE_STRIP
 from firstlight.kernels._machine import Frame, address, play
 from firstlight.kernels._plan import plan
@@ -22,6 +22,8 @@ from firstlight.types import Array
 FIELDS = 20
 # What a thread's values may take of its second-level cache, where the batch can be cut into chunks.
 CACHE = 1 << 20
+# What the transformed tiles may take of it, and the fewest channels and filters for which Winograd's way is faster.
+TRANSFORMED, WIDE = 3 << 18, 16
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,61 @@ class _Setup:
     def row(self, step: Step, n: int) -> list[int]:
         """The row of `step` for n images: the address of its operation, and its fields."""
         fields = [self._number(value) for value in step.fields]
-        if step.op == "TILES":
+        op = step.op
+        if op == "TILES" and self._saves_products(step.fields[4], n):
+            op = "WINOGRAD"
+            fields = self._winograd(step, fields, n)
+        elif op == "TILES":
             fields = self._tiles(step, fields, n)
-        elif step.op == "DOTS":
+        elif op == "DOTS":
             fields = self._dots(step, fields, n)
-        return [address(step.op, self.kind), *fields]
+        return [address(op, self.kind), *fields]
+
+    def _saves_products(self, c: Correlation | Product, n: int) -> bool:
+        """Whether Winograd's way is the faster one (docs/log.md): 3×3, whole vectors of images, and wide enough."""
+        return (
+            isinstance(c, Correlation)
+            and (c.kernel, c.stride, c.spread) == ((3, 3), (1, 1), (1, 1))
+            and n % self.lanes == 0
+            and min(c.x[0], c.y[0]) >= WIDE
+            and self._taps(c) >= 1.5 * 16 * -(-c.y[1] // 2) * -(-c.y[2] // 2)
+        )
+
+    def _taps(self, c: Correlation) -> int:
+        """Pairs of an output pixel and a tap that hits the image: the others cost nothing."""
+        axes = zip(c.x[1:], c.y[1:], c.start, strict=True)
+        rows, columns = (
+            sum(0 <= i + r + start < size for i in range(out) for r in range(3)) for size, out, start in axes
+        )
+        return rows * columns
+
+    def _winograd(self, step: Step, fields: list[int], n: int) -> list[int]:
+        x, y, W_start, b, _, relu = fields
+        c: Correlation = step.fields[4]
+        (C, H, W), (O, Hy, Wy) = c.x, c.y
+        top, left = -c.start[0], -c.start[1]
+        T, down = -(-Wy // 2), -(-Hy // 2)
+        block = next(block for block in (2 * self.lanes, self.lanes) if n % block == 0)
+        room = TRANSFORMED // (16 * (C + O) * T * self.itemsize)  # tile rows × images
+        if room < block:
+            block = self.lanes
+        R = min(down, max(1, room // block))
+        R = -(-down // -(-down // R))  # as many for each group
+        stride = R * T * block
+        stride += self.lanes if stride * self.itemsize % 4096 == 0 else 0  # channels apart in the cache
+        rows = np.arange(2 * down + 2) - top
+        rows[(rows < 0) | (rows >= H)] = -1
+        channels = np.arange(C)
+        tiles = -(-stride // (2 * self.lanes))
+        parts = [
+            [len(rows), tiles], rows, [left, 0, min(W, 2 * T + 2 - left)],
+            np.stack([channels * stride, channels], 1).ravel(), np.tile([0, C], tiles),
+        ]  # fmt: skip
+        at = self._append(np.concatenate([np.asarray(part, np.int32) for part in parts]))
+        strip = C * (2 * R + 2) * (2 * T + 2) * block
+        filters = O * -(-C // self.lanes) * self.lanes
+        self._want(strip + 16 * (filters + (C + O) * stride) + 100 * self.lanes)  # and what parts them
+        return [x, y, W_start, b, C, H, W, O, Hy, Wy, *c.W_strides, c.flipped, at, block, R, stride, relu]
 
     def _tiles(self, step: Step, fields: list[int], n: int) -> list[int]:
         x, y, W, b, _, relu = fields
@@ -184,7 +236,8 @@ class _Setup:
         if c.inside and self._reads_in_place(C, H * width * n, TILE_STRIP, kh * kw > 1):
             channel, row, column = np.ogrid[:C, :kh, :kw]
             reads = (channel * H + row) * width * n + column * n
-            weighs = channel * c.W_strides[1] + row * kw + column
+            tap = row * kw + column
+            weighs = channel * c.W_strides[1] + (kh * kw - 1 - tap if c.flipped else tap)
             runs = np.empty((Hy, -(-Wy * n // (2 * self.lanes)), 2), np.int32)
             runs[:] = 0, C * kh * kw
             at = self._table(np.stack([reads.ravel(), weighs.ravel()], 1), runs)

@@ -50,7 +50,7 @@ class BatchNorm(Layer):
         m = flat.shape[1]
         training = run.training and run.path not in run.settled
         if training:
-            _must_vary(m, run.path)
+            must_vary(m, run.path)
             mean = flat.mean(axis=1)
             x_hat = flat - mean[:, None]
             var = _dot(x_hat, x_hat) / m
@@ -88,12 +88,13 @@ class BatchNorm(Layer):
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         training = run.training and run.path not in run.settled
         if training:
-            _must_vary(x.numel() // x.shape[1], run.path)
+            must_vary(x.numel() // x.shape[1], run.path)
         batch_norm = run.batch_norm or torch.nn.functional.batch_norm
         return batch_norm(x, p["mean"], p["var"], p["gamma"], p["beta"], training, 1 - self.momentum, self.epsilon)
 
 
-def _must_vary(m: int, path: str) -> None:
+def must_vary(m: int, path: str) -> None:
+    """Raise ModelError where a channel has no more than m = 1 value to train on."""
     if m == 1:
         raise ModelError(
             f"{path or 'BatchNorm'}: one value a channel has no variance to train on. "

@@ -6,6 +6,7 @@ from firstlight.models.convolutional import (
     lenet5_batchnorm,
     lenet5_dropout,
     mnist_cnn,
+    slim_cnn,
     vgg16,
     vgg_small,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "resnet20",
     "resnet34",
     "resnet50",
+    "slim_cnn",
     "softmax_regression",
     "two_layer",
     "vgg16",

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def javascript() -> str:
     import vl_convert
 
     # To bundle them takes a second and 100 MB: once for each version, then it lies in the user's cache folder.
-    kept = Path(pooch.os_cache("firstlight")) / f"charts-{vl_convert.__version__}-{_version()}.js"
+    kept = Path(pooch.os_cache("firstlight")) / f"charts-{version('vl-convert-python')}-{_version()}.js"
     try:
         return kept.read_text("utf-8")
     except (OSError, ValueError):
