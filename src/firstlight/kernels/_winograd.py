@@ -95,7 +95,7 @@ def _tables(tables, at, C):
 
 @inner
 def _parts(room, C, O, strip, stride):
-    """The strip, U (16, O, C padded), V (16, C, stride) and M (16, O, stride) in a thread's room, after the spare tile."""
+    """The strip, U (16, O, C padded), V (16, C, stride), M (16, O, stride) in a thread's room, behind a spare tile."""
     a = 16 * VECTOR_BYTES // room.itemsize * 2
     lanes = VECTOR_BYTES // room.itemsize
     b = a + (C * strip + lanes - 1) // lanes * lanes

@@ -10,7 +10,7 @@ import os
 # on an idle machine, but where another program wants a core the threads keep each other off it, and a step takes up to
 # a hundred times as long (docs/log.md). Read when the threads start; whoever has set either keeps his choice.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
 from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx

@@ -30,6 +30,7 @@ from firstlight.weights import to_bytes
 
 SAMPLES_SHOWN = 30
 MISTAKES_SHOWN = 24
+LONG_WARM_UP = 2.0  # seconds; worth a word
 
 
 def start(setup: Setup, out: Path, watcher: Watcher) -> runs.RunFolder:
@@ -152,11 +153,14 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
 
     before  the environment of the run that it goes on with
     """
-    watcher.note("Warming up (the first time on a machine, the kernels are compiled) …")
+    watcher.note("Warming up (the first time on a machine, the kernels are compiled and kept on disk) …")
     began = time.perf_counter()
     session = setup.engine.session(setup.task, setup.train, None if setup.start is None else setup.start.vector)
     session.warm_up(setup.experiment.training.batch_size, setup.experiment.training.epochs, before)
-    return session, time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    if seconds > LONG_WARM_UP:
+        watcher.note(f"Warmed up in {seconds:.1f} s.")
+    return session, seconds
 
 
 def _write_plan(setup: Setup, session: Session, out: Path) -> None:
