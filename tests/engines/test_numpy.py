@@ -151,7 +151,7 @@ def test_blas_is_given_back_its_threads(images: Images) -> None:
         return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
     before = counts()
-    session = NumpyEngine().session(task(images), images)
+    session = NumpyEngine("reference").session(task(images), images)
     inside: list[int] = []
     session.train_epoch(0, 100, np.full(2, 0.1), lambda images, loss: inside.extend(counts()))
     assert set(inside) == {1}

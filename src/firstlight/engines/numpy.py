@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from firstlight.engines.passes import passes
 from firstlight.errors import ModelError
 from firstlight.prepare import batches, epoch_order
 from firstlight.types import Array, Images
-
-EVALUATION_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class NumpySession:
         """See `Session.warm_up`: compile the kernels by one step, which is then undone."""
         before, state = self._vector.copy(), self.state()
         index = np.arange(min(batch_size, len(self._train_images())))
-        with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
+        with self._quietly():
             _, _, gradients = self.gradients(index, 0, 0)
             self.passes.outputs(self._train_images(), index)
             trained = self._vector[: self.layout.trainable]
@@ -64,14 +61,14 @@ class NumpySession:
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
         """See `Session.train_step`."""
-        with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
+        with self._quietly():
             return self._step(index, epoch, step, rate)
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
         """See `Session.train_epoch`."""
         order = epoch_order(self.task.seed, epoch, len(self._train_images()))
         total, correct, done = 0.0, 0, 0
-        with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
+        with self._quietly():
             for step, (index, rate) in enumerate(zip(batches(order, batch_size), rates, strict=True)):
                 loss, right = self._step(index, epoch, step, float(rate))
                 total, correct, done = total + loss * len(index), correct + right, done + len(index)
@@ -81,8 +78,8 @@ class NumpySession:
     def outputs(self, images: Images) -> Array:
         """See `Session.outputs`."""
         rows = np.empty((len(images), math.prod(self.task.model.output_shape)), self.dtype)
-        with _blas_held(), np.errstate(over="ignore", invalid="ignore"):
-            for index in batches(np.arange(len(images)), EVALUATION_BATCH):
+        with self._quietly():
+            for index in batches(np.arange(len(images)), self.passes.most):
                 rows[index] = self.passes.outputs(images, index).T
         return rows
 
@@ -119,6 +116,19 @@ class NumpySession:
             "threads": _threads(self.engine.kernels),
         }
 
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """What is not finite is told by the loss; and where BLAS is called, it is held to one thread.
+
+        Two pools of threads that wait for each other on the same cores cost far more than they bring. The caller's
+        setting is given back. To find the libraries takes longer than a small net's step, so it is done only there.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
+            if self.passes.blas:
+                stack.enter_context(ThreadpoolController().limit(limits=1, user_api="blas"))
+            yield
+
     def _train_images(self) -> Images:
         if self.train is None:
             raise ModelError("This session was opened to predict: it has no training images.")
@@ -148,22 +158,6 @@ class NumpySession:
         trained = self._vector[: self.layout.trainable]
         self.task.optimizer.step(trained, gradients, self.optimizer_state, rate, self.factors, self.kernels)
         return loss, right
-
-
-@functools.cache
-def _pools() -> ThreadpoolController:
-    """The libraries with threads of their own; to find them takes longer than a small net's prediction."""
-    return ThreadpoolController()
-
-
-@contextlib.contextmanager
-def _blas_held() -> Iterator[None]:
-    """Hold BLAS to one thread while the compiled kernels run theirs, and give the caller's setting back.
-
-    Two pools of threads that wait for each other on the same cores cost far more than they bring.
-    """
-    with _pools().limit(limits=1, user_api="blas"):
-        yield
 
 
 def _factors(task: Task) -> list[tuple[slice, float]]:

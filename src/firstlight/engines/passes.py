@@ -23,7 +23,14 @@ Noise = Callable[[str], np.random.Generator]
 
 
 class Passes(Protocol):
-    """The forward and backward passes of a net."""
+    """The forward and backward passes of a net.
+
+    most  images that `outputs` should be asked for at once
+    blas  whether they call BLAS, whose threads are then held to one
+    """
+
+    most: int
+    blas: bool
 
     def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         """Of the batch at `index`: its mean loss, how many are right, and the gradient as (k, trained), k summands."""
@@ -52,6 +59,9 @@ def noise_of(task: Task, epoch: int, step: int) -> Noise:
 
 class Layered:
     """Layer by layer: each one's `forward` and the closure that it returns."""
+
+    most = 256  # every value of the net lies in memory for all of them
+    blas = True
 
     def __init__(self, task: Task, kernels: Kernels, vector: Array) -> None:
         self.task, self.kernels = task, kernels
@@ -88,6 +98,9 @@ class Layered:
 
 class Taped:
     """All at once: the net written on a tape, which the threads play, each for its share of the images."""
+
+    most = 4096  # values lie in memory for a chunk at a time
+    blas = False
 
     def __init__(self, task: Task, player: Callable[..., Any], vector: Array) -> None:
         self.task = task

@@ -75,7 +75,7 @@ def _expm1(x):
 def bend(kind, x, a):
     """x ← f(x) for the activation `kind`, with its constant a, in place: what may overlap becomes no vectors."""
     real = x.dtype.type
-    zero, half, one, two, a = real(0), real(0.5), real(1), real(2), real(a)
+    zero, one, two, a = real(0), real(1), real(2), real(a)
     n = len(x)
     if kind == RELU:
         for i in range(n):
@@ -100,10 +100,9 @@ def bend(kind, x, a):
             x[i] = one / (two + expm1(-x[i]))
     elif kind == TANH:
         for i in range(n):
-            # Of the magnitude, so that nothing cancels: e / (e + 2), or 1 − 2 / (e + 2), which near 1 is the closer.
-            low = abs(x[i]) < half
-            e = expm1(two * abs(x[i]))
-            v = (e if low else -two) / (e + two) + (zero if low else one)
+            # Of the magnitude, so that nothing overflows or cancels.
+            e = expm1(-two * abs(x[i]))
+            v = -e / (e + two)
             x[i] = v if x[i] >= zero else -v
 
 
