@@ -214,12 +214,16 @@ def _vector_total(_, x, a, b, a0, b0, count, products):
 
 
 @_intrinsic(prefer_literal=True)
-def largest_of_four(_, x, a, b, c, d, y, where, at, relu, vectors):
-    """x[y + ·] = the (first) largest of x[a + ·] … x[d + ·], where[at + ·] = which; NaN beats every number."""
+def largest_of_four(_, x, upper, lower, step, y, where, at, relu, windows, n, done):
+    """y = the (first) largest of 2×2 pixels, and which it was; NaN beats every number.
+
+    For a row of windows, `step` apart in the rows of pixels at x[upper] and x[lower], the first `done` of n images of
+    each, which are whole vectors; y goes to x[y + ·], which one to where[at + ·].
+    """
 
     def emit(context, builder, signature, args):
         e = Emitter(context, builder, x.dtype)
-        x_, *taps_, y_, where_, at_, relu_, vectors_ = args
+        x_, upper_, lower_, step_, y_, where_, at_, relu_, windows_, n_, done_ = args
         byte = ir.IntType(8)
 
         def larger(v, v_at, best, best_at):
@@ -227,41 +231,48 @@ def largest_of_four(_, x, a, b, c, d, y, where, at, relu, vectors):
             return builder.select(wins, v, best), builder.select(wins, v_at, best_at)
 
         numbers = [ir.Constant(ir.VectorType(byte, e.lanes), [k] * e.lanes) for k in range(4)]
-        with e.loop(vectors_) as i:
-            m = builder.mul(i.index, INDEX(e.lanes))
-            v = [(e.load(e.at(x, x_, tap, m)), number) for tap, number in zip(taps_, numbers, strict=True)]
-            best, tap = larger(*larger(*v[3], *v[2]), *larger(*v[1], *v[0]))
-            cut = builder.select(builder.fcmp_ordered("<", best, e.zero), e.zero, best)
-            e.store(builder.select(relu_, cut, best), e.at(x, x_, y_, m))
-            address = builder.bitcast(e.at(where, where_, at_, m), ir.VectorType(byte, e.lanes).as_pointer())
-            builder.store(tap, address, align=1)
+        with e.loop(windows_) as j:
+            seen, window = builder.mul(j.index, step_), builder.mul(j.index, n_)
+            with e.loop(builder.udiv(done_, INDEX(e.lanes))) as i:
+                m = builder.mul(i.index, INDEX(e.lanes))
+                taps = [e.at(x, x_, row, seen, m, *right) for row in (upper_, lower_) for right in ((), (n_,))]
+                v = [(e.load(tap), number) for tap, number in zip(taps, numbers, strict=True)]
+                best, tap = larger(*larger(*v[3], *v[2]), *larger(*v[1], *v[0]))
+                cut = builder.select(builder.fcmp_ordered("<", best, e.zero), e.zero, best)
+                e.store(builder.select(relu_, cut, best), e.at(x, x_, y_, window, m))
+                address = e.at(where, where_, at_, window, m)
+                builder.store(tap, builder.bitcast(address, ir.VectorType(byte, e.lanes).as_pointer()), align=1)
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(x, i, i, i, i, i, where, i, types.boolean, i), emit
+    return types.void(x, i, i, i, i, where, i, types.boolean, i, i, i), emit
 
 
 @_intrinsic(prefer_literal=True)
-def back_to_four(_, x, a, b, c, d, dy, y, where, at, relu, vectors):
-    """x[a + ·] … x[d + ·] = x[dy + ·] where where[at + ·] names it, else 0; with `relu` only where x[y + ·] > 0."""
+def back_to_four(_, x, upper, lower, step, dy, y, where, at, relu, windows, n, done):
+    """The way back of `largest_of_four`: dy to the pixel that won, 0 to the others; with `relu` only where y > 0."""
 
     def emit(context, builder, signature, args):
         e = Emitter(context, builder, x.dtype)
-        x_, *taps_, dy_, y_, where_, at_, relu_, vectors_ = args
+        x_, upper_, lower_, step_, dy_, y_, where_, at_, relu_, windows_, n_, done_ = args
         bytes_ = ir.VectorType(ir.IntType(8), e.lanes)
-        with e.loop(vectors_) as i:
-            m = builder.mul(i.index, INDEX(e.lanes))
-            share = e.load(e.at(x, x_, dy_, m))
-            passed = builder.fcmp_ordered(">", e.load(e.at(x, x_, y_, m)), e.zero)
-            share = builder.select(relu_, builder.select(passed, share, e.zero), share)
-            won = builder.load(builder.bitcast(e.at(where, where_, at_, m), bytes_.as_pointer()), align=1)
-            for k, tap in enumerate(taps_):
-                here = builder.icmp_unsigned("==", won, ir.Constant(bytes_, [k] * e.lanes))
-                e.store(builder.select(here, share, e.zero), e.at(x, x_, tap, m))
+        with e.loop(windows_) as j:
+            seen, window = builder.mul(j.index, step_), builder.mul(j.index, n_)
+            with e.loop(builder.udiv(done_, INDEX(e.lanes))) as i:
+                m = builder.mul(i.index, INDEX(e.lanes))
+                share = e.load(e.at(x, x_, dy_, window, m))
+                passed = builder.fcmp_ordered(">", e.load(e.at(x, x_, y_, window, m)), e.zero)
+                share = builder.select(relu_, builder.select(passed, share, e.zero), share)
+                winner = builder.bitcast(e.at(where, where_, at_, window, m), bytes_.as_pointer())
+                won = builder.load(winner, align=1)
+                taps = [e.at(x, x_, row, seen, m, *right) for row in (upper_, lower_) for right in ((), (n_,))]
+                for k, tap in enumerate(taps):
+                    here = builder.icmp_unsigned("==", won, ir.Constant(bytes_, [k] * e.lanes))
+                    e.store(builder.select(here, share, e.zero), tap)
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(x, i, i, i, i, i, i, where, i, types.boolean, i), emit
+    return types.void(x, i, i, i, i, i, where, i, types.boolean, i, i, i), emit
 
 
 # Images and bytes of a block of `turned`.

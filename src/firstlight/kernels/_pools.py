@@ -25,15 +25,15 @@ def max_pool(op, n, n0, chunk, frame, like):
     x, y, at = op[1] * n, op[2] * n, op[3] * n
     for c in range(C):
         for i in range(Hy):
+            if done:
+                upper, row = x + (c * H + i * sh) * W * n, (c * Hy + i) * Wy * n
+                largest_of_four(arena, upper, upper + W * n, sw * n, y + row, where, at + row, relu, Wy, n, done)
+            if done == n:
+                continue
             r0, r1 = max(0, top - i * sh), min(kh, H + top - i * sh)
             for j in range(Wy):
                 to = ((c * Hy + i) * Wy + j) * n
                 corner = x + ((c * H + i * sh - top) * W + j * sw - left) * n
-                if done:
-                    under = corner + W * n
-                    largest_of_four(
-                        arena, corner, corner + n, under, under + n, y + to, where, at + to, relu, done // lanes
-                    )
                 s0, s1 = max(0, left - j * sw), min(kw, W + left - j * sw)
                 for m in range(done, n):
                     best, tap = -np.inf * arena.dtype.type(1), r0 * kw + s0
@@ -61,15 +61,14 @@ def max_pool_back(op, n, n0, chunk, frame, like):
         arena[dx : dx + C * H * W * n] = 0
     for c in range(C):
         for i in range(Hy):
+            if done:
+                upper, row = dx + (c * H + i * 2) * W * n, (c * Hy + i) * Wy * n
+                back_to_four(arena, upper, upper + W * n, 2 * n, dy + row, y + row, where, at + row, relu, Wy, n, done)
+            if done == n:
+                continue
             for j in range(Wy):
                 share = ((c * Hy + i) * Wy + j) * n
                 corner = dx + ((c * H + i * sh - top) * W + j * sw - left) * n
-                if done:
-                    under = corner + W * n
-                    back_to_four(
-                        arena, corner, corner + n, under, under + n, dy + share, y + share, where, at + share, relu,
-                        done // lanes,
-                    )  # fmt: skip
                 for m in range(done, n):
                     if not relu or arena[y + share + m] > 0:
                         r, s = divmod(np.int64(where[at + share + m]), kw)
