@@ -203,10 +203,10 @@ def _vector_total(_, x, a, b, a0, b0, count, products):
                     e.accumulate(slot, builder.fsub(value, middle), factor)
                 else:
                     builder.store(builder.fadd(builder.load(slot), value), slot)
-        (pairs,) = e.totals(sums)
-        found = e.extract(pairs, 0)
-        for k in range(1, 4):
-            found = builder.fadd(found, e.extract(pairs, k))
+        each = [e.extract(found, lane) for found in e.totals(sums) for lane in range(e.lanes)]
+        found = each[0]
+        for one in each[1 : len(sums)]:  # of wider vectors the other lanes are zero
+            found = builder.fadd(found, one)
         return found
 
     i = types.intp

@@ -211,10 +211,11 @@ class _Setup:
         stride += self.lanes if stride * self.itemsize % 4096 == 0 else 0  # channels apart in the cache
         rows = np.arange(2 * down + 2) - top
         rows[(rows < 0) | (rows >= H)] = -1
+        first, cut = max(0, left), max(0, -left)  # columns of zeros before x, or of x left out
         channels = np.arange(C)
         tiles = -(-stride // (2 * self.lanes))
         parts = [
-            [len(rows), tiles], rows, [left, 0, min(W, 2 * T + 2 - left)],
+            [len(rows), tiles], rows, [first, cut, max(0, min(W - cut, 2 * T + 2 - first))],
             np.stack([channels * stride, channels], 1).ravel(), np.tile([0, C], tiles),
         ]  # fmt: skip
         at = self._append(np.concatenate([np.asarray(part, np.int32) for part in parts]))
