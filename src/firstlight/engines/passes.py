@@ -147,8 +147,11 @@ class Taped:
             at += size
 
     def _flat(self, images: Images) -> Array:
-        """The pixels as (images, H W C)."""
+        """The pixels as (images, H W C). Raises IndexError where a label is not of the task: no kernel would notice."""
         if self._pixels is None or self._pixels[0] is not images.pixels:
+            classes = self.task.model.classes
+            if len(images) and not 0 <= images.labels.min() <= images.labels.max() < classes:
+                raise IndexError(f"labels from {images.labels.min()} to {images.labels.max()} of {classes} classes.")
             self._pixels = images.pixels, np.ascontiguousarray(images.pixels).reshape(len(images.pixels), -1)
         return self._pixels[1]
 
