@@ -117,6 +117,8 @@ class Player:
     def _ready(self, images: int, workers: int) -> Program:
         kind, lanes = self.theta.dtype, VECTOR_BYTES // self.theta.itemsize
         size = -(-images // workers)
+        if size < lanes <= images:
+            size = lanes  # a thread alone with whole vectors is faster than two with parts
         if not self.tape.barriers:  # nobody needs all of a thread's images at once: as many as the cache holds
             fits = max(1, CACHE // (max(1, self.features) * kind.itemsize) // lanes) * lanes
             if size > fits:
