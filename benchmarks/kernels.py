@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from benchmarks.rounds import alternate as turns_of
+from benchmarks.rounds import repeats, summary
 from firstlight.kernels import load
 from firstlight.types import Array
 
@@ -103,22 +105,23 @@ def measure(case: Case, rounds: int) -> list[tuple[str, ...]]:
 
 def alternate(functions: list[Callable[[], Array]], rounds: int) -> list[tuple[float, float]]:
     """Median and spread in ms of each function, taking turns; a turn repeats the call for at least 5 ms."""
-    repeats = []
-    for function in functions:
+    takers = {str(i): _taker(function) for i, function in enumerate(functions)}
+    turns = turns_of(takers, rounds, pause=lambda: None)
+    return [(found.median * 1e3, found.spread * 1e3) for found in map(summary, turns.values())]
+
+
+def _taker(function: Callable[[], Array]) -> Callable[[], float]:
+    """Takes a turn of calls after one that is not counted, and answers with the seconds of one."""
+
+    def take(count: int) -> float:
         function()
         start = time.perf_counter()
-        function()
-        repeats.append(max(1, int(0.005 / (time.perf_counter() - start))))
-    times = np.empty((rounds, len(functions)))
-    for turn in times:
-        for i, (function, count) in enumerate(zip(functions, repeats, strict=True)):
+        for _ in range(count):
             function()
-            start = time.perf_counter()
-            for _ in range(count):
-                function()
-            turn[i] = (time.perf_counter() - start) / count * 1e3
-    low, middle, high = np.percentile(times, (25, 50, 75), axis=0)
-    return list(zip(middle, (high - low) / 2, strict=True))
+        return (time.perf_counter() - start) / count
+
+    count = repeats(take(1), 0.005)
+    return lambda: take(count)
 
 
 def _taps(size: int, out: int, k: int, border: int) -> int:

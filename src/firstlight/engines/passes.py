@@ -107,7 +107,8 @@ class Taped:
         layout = task.model.layout
         scale, shift = task.preparation.scale_shift(vector.dtype)
         self.training, self.evaluation = (
-            player(_record(task, training), vector, layout.trainable, scale, shift) for training in (True, False)
+            player(_record(task, training), vector, layout.trainable if training else 0, scale, shift)
+            for training in (True, False)
         )
         self._pixels: tuple[Array, Array] | None = None
 

@@ -237,13 +237,12 @@ class _Setup:
         (C, H, width), (O, Hy, Wy), (kh, kw) = c.x, c.y, c.kernel
         head = [x, y, W, b, C, H, width, O, Hy, Wy, c.W_strides[0], c.stride[0]]
         if c.inside and self._reads_in_place(C, H * width * n, TILE_STRIP, kh * kw > 1):
-            channel, row, column = np.ogrid[:C, :kh, :kw]
-            reads = (channel * H + row) * width * n + column * n
-            tap = row * kw + column
+            reads = _reads(c, n)
+            channel, tap = np.ogrid[:C, : kh * kw]
             weighs = channel * c.W_strides[1] + (kh * kw - 1 - tap if c.flipped else tap)
             runs = np.empty((Hy, -(-Wy * n // (2 * self.lanes)), 2), np.int32)
             runs[:] = 0, C * kh * kw
-            at = self._table(np.stack([reads.ravel(), weighs.ravel()], 1), runs)
+            at = self._table(np.stack([reads, weighs.ravel()], 1), runs)
             return [*head, at, 0, 0, 0, 0, relu]
         p = plan(
             (C, H, width, n), (Hy, Wy), c.kernel, c.stride, c.spread, c.start, c.W_strides[1], c.flipped, self.lanes,
@@ -260,8 +259,7 @@ class _Setup:
         K = C * kh * kw
         head = [x, dy, W, C, H, width, O, Hy, Wy, K, c.stride[0]]
         if c.inside and Wy * n % self.lanes == 0 and self._reads_in_place(C, H * width * n, DOT_STRIP, True):
-            channel, row, column = np.ogrid[:C, :kh, :kw]
-            reads = ((channel * H + row) * width * n + column * n).ravel()
+            reads = _reads(c, n)
             reads = np.append(reads, np.full(-len(reads) % 4, reads[-1]))
             return [*head, self._table(reads=reads)]
         p = plan(
@@ -304,6 +302,14 @@ class _Setup:
         if isinstance(value, Value):
             return self.places[value.memory]
         return 0 if isinstance(value, Correlation | Product) else int(value)
+
+
+def _reads(c: Correlation, n: int) -> Array:
+    """Where each tap of each channel reads in x as it lies, for n images."""
+    (C, H, width), (kh, kw) = c.x, c.kernel
+    channel, row, column = np.ogrid[:C, :kh, :kw]
+    reads: Array = (((channel * H + row) * width + column) * n).ravel()
+    return reads
 
 
 def _place(steps: list[Step]) -> tuple[dict[Memory, int], int, int]:
