@@ -26,7 +26,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ SAMPLES = "samples.npz"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
+STUDY = "study.json"
 LOCK = ".lock"
 
 
@@ -84,21 +85,21 @@ class RunFolder:
     @cached_property
     def experiment(self) -> Json:
         try:
-            return tomllib.loads(self._read(EXPERIMENT).decode())
+            return tomllib.loads(_read(self.path, EXPERIMENT).decode())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RunError(f"{self.path / EXPERIMENT} is damaged: {error}.") from None
 
     @cached_property
     def environment(self) -> Json:
-        return self._json(ENVIRONMENT, ())
+        return _json(self.path, ENVIRONMENT, ())
 
     @cached_property
     def data(self) -> Json:
-        return self._json(DATA, ("source", "class_names", "splits"))
+        return _json(self.path, DATA, ("source", "class_names", "splits"))
 
     @cached_property
     def model(self) -> Json:
-        return self._json(MODEL, ("name", "layers", "input_shape", "class_names", "preparation"))
+        return _json(self.path, MODEL, ("name", "layers", "input_shape", "class_names", "preparation"))
 
     @cached_property
     def result(self) -> Json:
@@ -108,13 +109,13 @@ class RunFolder:
                 f"{self.path} has no result yet: the run is still training, or it was cut off. "
                 f"Go on with it: firstlight resume {self.path}"
             )
-        return self._json(RESULT, ("status", "epochs", "test", "parameters", "seconds"))
+        return _json(self.path, RESULT, ("status", "epochs", "test", "parameters", "seconds"))
 
     @cached_property
     def history(self) -> dict[str, Array]:
         """The columns of history.csv, float64, one row an epoch."""
         try:
-            rows = list(csv.reader(io.StringIO(self._read(HISTORY).decode())))
+            rows = list(csv.reader(io.StringIO(_read(self.path, HISTORY).decode())))
             columns = np.array(rows[1:], dtype=np.float64).reshape(len(rows) - 1, len(rows[0]))
         except (ValueError, IndexError) as error:
             raise RunError(f"{self.path / HISTORY} is damaged: {error}.") from None
@@ -142,37 +143,11 @@ class RunFolder:
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.model["class_names"])
 
-    def _read(self, name: str) -> bytes:
-        try:
-            return (self.path / name).read_bytes()
-        except FileNotFoundError:
-            raise RunError(
-                f"{self.path} has no {name}: the run did not get that far, or the file was removed."
-            ) from None
-
-    def _json(self, name: str, needed: Sequence[str]) -> Json:
-        try:
-            value = json.loads(self._read(name))
-        except ValueError as error:
-            raise RunError(f"{self.path / name} is damaged: {error}.") from None
-        version = value.get("format") if isinstance(value, dict) else None
-        if not isinstance(version, int):
-            raise RunError(f"{self.path / name} is damaged: it does not say its format.")
-        if version > FORMAT:
-            raise RunError(
-                f"{self.path / name} has format {version}; this version of firstlight reads up to {FORMAT}. "
-                "Update it: pip install --upgrade firstlight"
-            )
-        for key in needed:
-            if key not in value:
-                raise RunError(f"{self.path / name} is damaged: it has no {key!r}.")
-        return value
-
     def _arrays(self, name: str, needed: Sequence[str]) -> dict[str, dict[str, Array]]:
         """The arrays of an .npz whose keys are split.field, by split."""
         splits: dict[str, dict[str, Array]] = {}
         try:
-            with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as archive:
+            with np.load(io.BytesIO(_read(self.path, name)), allow_pickle=False) as archive:
                 for key in archive.files:
                     split, field = key.split(".")
                     splits.setdefault(split, {})[field] = archive[key]
@@ -183,6 +158,103 @@ class RunFolder:
                 if field not in arrays:
                     raise RunError(f"{self.path / name} is damaged: it has no {split}.{field}.")
         return splits
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """One of the runs that a study compares, over its seeds.
+
+    published  the test accuracy that is published for it, if any
+    beside     other numbers to stand beside ours: {"Keras, the same images": 0.880}
+    note       why it differs from what is published, or what to look at
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    published: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study on disk: study.json says what belongs to it, and <name>/seed-<n> below it are its runs.
+
+    study.toml   the study file as it was given
+    study.json   title, what it shows, and its runs with their seeds and published numbers
+    parity.html  how far the gradients agree, where the study asked for that
+    report.html
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> StudyFolder:
+        """The study at `path`. Raises RunError where there is none or its format is newer than this program."""
+        folder = cls(Path(path))
+        if not folder.path.is_dir():
+            raise RunError(f"{path}: there is no such study folder.")
+        if not (folder.path / STUDY).is_file():
+            raise RunError(f"{path} is not a study folder: it has no {STUDY}.")
+        return folder
+
+    @cached_property
+    def record(self) -> Json:
+        return _json(self.path, STUDY, ("name", "title", "about", "runs"))
+
+    @property
+    def name(self) -> str:
+        return str(self.record["name"])
+
+    @property
+    def title(self) -> str:
+        return str(self.record["title"])
+
+    @property
+    def about(self) -> str:
+        """What the study shows, in a few sentences."""
+        return str(self.record["about"])
+
+    @cached_property
+    def entries(self) -> tuple[StudyEntry, ...]:
+        """What it compares, in the order of its file."""
+        return tuple(StudyEntry(**{**entry, "seeds": tuple(entry["seeds"])}) for entry in self.record["runs"])
+
+    def place(self, entry: StudyEntry, seed: int) -> Path:
+        """Where the run of `entry` with `seed` is, or will be."""
+        return self.path / entry.name / f"seed-{seed}"
+
+    def finished(self, entry: StudyEntry) -> dict[int, RunFolder]:
+        """Its runs that have a result, by seed."""
+        places = {seed: self.place(entry, seed) for seed in entry.seeds}
+        return {seed: RunFolder(place) for seed, place in places.items() if RunFolder(place).finished}
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        raise RunError(f"{folder} has no {name}: the run did not get that far, or the file was removed.") from None
+
+
+def _json(folder: Path, name: str, needed: Sequence[str]) -> Json:
+    """One of a folder's JSON files, with the keys that it must have."""
+    try:
+        value = json.loads(_read(folder, name))
+    except ValueError as error:
+        raise RunError(f"{folder / name} is damaged: {error}.") from None
+    version = value.get("format") if isinstance(value, dict) else None
+    if not isinstance(version, int):
+        raise RunError(f"{folder / name} is damaged: it does not say its format.")
+    if version > FORMAT:
+        raise RunError(
+            f"{folder / name} has format {version}; this version of firstlight reads up to {FORMAT}. "
+            "Update it: pip install --upgrade firstlight"
+        )
+    for key in needed:
+        if key not in value:
+            raise RunError(f"{folder / name} is damaged: it has no {key!r}.")
+    return value
 
 
 @contextmanager
