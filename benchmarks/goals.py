@@ -13,6 +13,8 @@ from firstlight.types import Json
 
 MEMORY = 300e6  # bytes beside the training set twice
 ACCURACY = 0.9133
+AUGMENTED = 1.25
+WORKERS = 1.6
 
 
 class Goal(NamedTuple):
@@ -29,6 +31,8 @@ def goals(sections: Json) -> Iterator[Goal]:
     yield from _side_by_side(sections)
     yield from _run(sections.get("run"))
     yield _epoch(sections.get("epoch"))
+    yield _augment(sections.get("augment"))
+    yield _workers(sections.get("workers"))
     yield from _startup(sections.get("startup"))
     yield _recipe(sections.get("recipes"))
 
@@ -76,6 +80,25 @@ def _epoch(section: Json | None) -> Goal:
         return Goal(what, goal, "not measured", None)
     times = summary(section["turns"]["epoch"]).median / step_alone(section)
     return Goal(what, goal, figures(times), times <= 1.15)
+
+
+def _augment(section: Json | None) -> Goal:
+    what, goal = "an augmented epoch of lenet5, in plain ones", f"at most {AUGMENTED:g}"
+    if section is None:
+        return Goal(what, goal, "not measured", None)
+    turns = section["cases"][0]["turns"]
+    times = ratio(turns["firstlight-augmented"], turns["firstlight"])
+    shown = f"{figures(times.of_medians)} ({figures(times.of_rounds)} by rounds)"
+    return Goal(what, goal, shown, times.of_medians <= AUGMENTED)
+
+
+def _workers(section: Json | None) -> Goal:
+    what, goal = "a study of small nets: times faster with two workers than with one", f"{WORKERS:g}"
+    if section is None:
+        return Goal(what, goal, "not measured", None)
+    times = ratio(section["turns"]["1"], section["turns"]["2"])
+    shown = f"{figures(times.of_medians)} ({figures(times.of_rounds)} by rounds)"
+    return Goal(what, goal, shown, times.of_medians >= WORKERS)
 
 
 def step_alone(section: Json) -> float:

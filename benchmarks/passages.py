@@ -177,7 +177,7 @@ def _recipes(section: Json) -> Lines:
             )
         )
     return [
-        f"To {ACCURACY} on the test images in the least wall time: `firstlight run studies/fashion-fast.toml` as a "
+        f"To {ACCURACY} on the test images in the least wall time: `firstlight run` of the study fashion-fast as a "
         "whole process, beside Keras's `fit` and `evaluate` of fashion-cnn, with augmentation by Keras's own layers "
         "within tf.data (horizontal flip, rotation by up to 5 degrees, a patch cut out), 10 epochs, batch 32, n = 1. "
         "In bold: median seconds, mean accuracy.",
@@ -231,6 +231,43 @@ def _sizes(section: Json) -> Lines:
     return [*_plot("sides"), "", *_plot("widths"), "", *_side_by_side(section, "ms a step, batch 32")]
 
 
+def _augment(section: Json) -> Lines:
+    asked, alone, case = section["asked"], section["alone"], section["cases"][0]
+    rates = [
+        (label(name), f"{1 / summary(turns).median:,.0f}", ms([1e3 * each for each in turns]))
+        for name, turns in alone["turns"].items()
+    ]
+    return [
+        f"Each image turned by up to {asked['rotate']} degrees, shifted by up to {asked['shift']:.0%} of each side, "
+        f"zoomed by up to {asked['zoom']:.0%} and flipped half the time, anew in every epoch. An epoch of lenet5, "
+        f"batch {case['batch']}, {case['steps']} steps, with and without it, in turns; the draws are part of it.",
+        "",
+        *_side_by_side(section, "ms a step"),
+        "",
+        f"The same for {alone['images']:,} images of 28×28 without a net, in batches of 32. firstlight and Keras's "
+        "layers use both cores. OpenCV and ImageDataGenerator are called from Python for each image. Keras's layers "
+        "interpolate three times, the others once, all bilinear.",
+        "",
+        *table(("augmentation alone", "images a second", "µs an image"), rates),
+        *[line for name, why in alone["left_out"].items() for line in ("", f"Left out, {label(name)}: {why}.")],
+    ]
+
+
+def _workers(section: Json) -> Lines:
+    turns = section["turns"]
+    rows = [
+        ("one, with both cores", seconds(turns["1"])),
+        ("two, a core each", seconds(turns["2"])),
+    ]
+    return [
+        f"`firstlight study benchmarks/study.toml` as a process, from nothing to the report of all: {section['runs']} "
+        "runs of four small nets on 12,000 images of Fashion-MNIST, each with its own reading, training, measuring and "
+        "report.",
+        "",
+        *table(("workers", "seconds"), rows),
+    ]
+
+
 def _engines(section: Json) -> Lines:
     return [*_side_by_side(section, "ms a step"), "", *_chosen(section)]
 
@@ -253,5 +290,7 @@ PASSAGES = {
     "threads": Passage("One thread, two threads", _threads),
     "pair": Passage("Two runs at once", _pair),
     "sizes": Passage("By the size of an image and the width of a net", _sizes),
+    "workers": Passage("A study with two workers", _workers),
+    "augment": Passage("Augmentation", _augment),
     "engines": Passage("firstlight's two engines", _engines),
 }

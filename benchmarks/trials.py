@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -23,11 +22,6 @@ def seconds(repeat: Callable[[int], None]) -> float:
         repeat(1)
         took.append(time.perf_counter() - began)
     return min(took)
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fewer(case: Case, share: int = 8) -> Case:

@@ -24,7 +24,7 @@ def run(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> fl.Run:
 
 
 def test_every_public_name_is_there_and_documented() -> None:
-    assert len(fl.__all__) == 27
+    assert len(fl.__all__) == 31
     for name in fl.__all__:
         assert getattr(fl, name).__doc__, name
     assert set(fl.__all__) <= set(dir(fl))

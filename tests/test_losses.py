@@ -86,6 +86,39 @@ def test_the_checker_rejects_a_wrong_gradient(each: Loss, units: int, targets: A
         )
 
 
+WEIGHTS = np.array([2.0, 0.5, 1.0, 3.0, 0.25, 1.5])
+
+
+@every_case
+def test_weighted_gradients_are_those_of_central_differences(each: Loss, units: int, targets: Array) -> None:
+    y = outputs(units)
+    g.check(
+        lambda y: np.array([each.value_and_gradient(y, targets, WEIGHTS)[0]]),
+        lambda v: v * each.value_and_gradient(y, targets, WEIGHTS)[1],
+        y,
+        np.random.default_rng(1),
+    )
+    with pytest.raises(AssertionError, match="gradient by x"):
+        g.check(
+            lambda y: np.array([each.value_and_gradient(y, targets, WEIGHTS)[0]]),
+            lambda v: v * each.value_and_gradient(y, targets)[1],
+            y,
+            np.random.default_rng(1),
+        )
+
+
+@every_case
+def test_a_sample_of_weight_two_counts_as_two_and_the_mean_is_over_all(each: Loss, units: int, targets: Array) -> None:
+    y = outputs(units)
+    value, dy = each.value_and_gradient(y.astype(np.float32), targets, WEIGHTS)
+    assert value == pytest.approx(float((each.values(y, targets) * WEIGHTS).sum() / N), rel=1e-5)
+    assert dy.dtype == np.float32
+    ones = each.value_and_gradient(y, targets, np.ones(N))
+    plain = each.value_and_gradient(y, targets)
+    assert ones[0] == plain[0]
+    np.testing.assert_array_equal(ones[1], plain[1])
+
+
 @every_case
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_are_a_sample_each_and_average_to_the_loss(each: Loss, units: int, targets: Array, dtype: Any) -> None:

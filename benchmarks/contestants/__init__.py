@@ -48,6 +48,24 @@ CONTESTANTS = {
         {"engine": "torch", "precision": "auto"},
         ("torch",),
     ),
+    "firstlight-augmented": Contestant("firstlight, augmented", HERE + "ours", {"augment": True}),
+    # augmentation alone
+    "firstlight-images": Contestant("firstlight", HERE + "augmenting", {"pipeline": "ours"}),
+    "opencv": Contestant("OpenCV, `warpAffine` image by image", HERE + "augmenting", {"pipeline": "opencv"}, ("cv2",)),
+    "keras-layers": Contestant(
+        "Keras's layers in tf.data",
+        HERE + "augmenting",
+        {"pipeline": "keras-layers"},
+        ("keras", "tensorflow"),
+        TENSORFLOW,
+    ),
+    "keras-generator": Contestant(
+        "Keras's ImageDataGenerator, image by image",
+        HERE + "augmenting",
+        {"pipeline": "keras-generator"},
+        ("keras", "tensorflow"),
+        TENSORFLOW,
+    ),
     "torch-1": Contestant("PyTorch eager, one thread", HERE + "pytorch", {"compiled": False, "threads": 1}, ("torch",)),
     "torch-2": Contestant(
         "PyTorch eager, two threads", HERE + "pytorch", {"compiled": False, "threads": 2}, ("torch",)
@@ -57,7 +75,8 @@ CONTESTANTS = {
 PEERS = ("torch", "torch-compiled", "keras-tensorflow", "keras-jax", "jax")
 TORCH = ("torch", "torch-compiled")
 KERAS = ("keras-tensorflow",)
-PACKAGES = ("firstlight", "numpy", "numba", "torch", "keras", "tensorflow-cpu", "jax")
+AUGMENTING = ("firstlight-images", "opencv", "keras-layers", "keras-generator")
+PACKAGES = ("firstlight", "numpy", "numba", "torch", "keras", "tensorflow-cpu", "jax", "opencv-python-headless")
 
 
 def versions() -> dict[str, str]:

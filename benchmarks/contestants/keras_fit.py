@@ -12,7 +12,7 @@ import keras
 from benchmarks import trials
 from benchmarks.cases import Case
 from benchmarks.worker import Prepared
-from firstlight import data
+from firstlight import data, processes
 from firstlight.types import Array, Images
 
 keras.utils.set_random_seed(0)
@@ -109,7 +109,7 @@ def _feed(x: Array, y: Array, batch: int, way: Way, augment: bool = False) -> di
     resident = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch)
     if augment:
         change = _augmentation()
-        resident = resident.map(lambda x, y: (change(x, training=True), y), num_parallel_calls=trials.cores())
+        resident = resident.map(lambda x, y: (change(x, training=True), y), num_parallel_calls=processes.cores())
     return {"x": resident.prefetch(tf.data.AUTOTUNE)}
 
 

@@ -9,22 +9,23 @@ import numpy as np
 import firstlight as fl
 from benchmarks import trials
 from benchmarks.cases import CLASSES, Case
+from benchmarks.contestants.augmenting import TABLE
 from benchmarks.worker import Prepared
 from firstlight import kernels
 from firstlight.engines import Session, Task, open_engine
 from firstlight.losses import CrossEntropy
 from firstlight.models import build
 from firstlight.optimizers import Adam
-from firstlight.prepare import Preparation, batches, epoch_order
+from firstlight.prepare import Augmentation, Preparation, batches, epoch_order
 from firstlight.types import Images
 
 READY = 64  # batches
 SHOWN = ("threads", "precision", "channels_last")
 
 
-def prepare(case: Case, engine: str = "numpy", **options: str) -> Prepared:
+def prepare(case: Case, engine: str = "numpy", augment: bool = False, **options: str) -> Prepared:
     """A warm session; the images stay bytes, as in every run."""
-    session, images = opened(case, engine, **options)
+    session, images = opened(case, engine, augment, **options)
     record: dict[str, Any] = session.describe()
     chosen = {key: record[key] for key in SHOWN if key in record}
 
@@ -40,11 +41,12 @@ def prepare(case: Case, engine: str = "numpy", **options: str) -> Prepared:
     return Prepared(case.build().parameters, predict if case.predict else train, chosen)
 
 
-def opened(case: Case, engine: str = "numpy", **options: str) -> tuple[Session, Images]:
+def opened(case: Case, engine: str = "numpy", augment: bool = False, **options: str) -> tuple[Session, Images]:
     """A session for noise, warm, and the noise."""
     pixels, labels = case.noise()
     images = Images(pixels, labels, np.arange(len(pixels)).astype(str), tuple("abcdefghij"[:CLASSES]))
-    task = Task(case.build(), CrossEntropy(), Preparation.fit(images), Adam())
+    augmentation = Augmentation.of(TABLE) if augment else None
+    task = Task(case.build(), CrossEntropy(), Preparation.fit(images), Adam(), augmentation=augmentation)
     session = open_engine(engine, device="cpu" if engine == "torch" else "auto", **options).session(task, images)
     if case.predict:
         session.outputs(images)

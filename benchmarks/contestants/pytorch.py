@@ -12,6 +12,7 @@ from torch import nn
 from benchmarks import trials
 from benchmarks.cases import Case
 from benchmarks.worker import Prepared
+from firstlight import processes
 
 KEPT = 0.1  # of a running statistic that a step replaces
 PREDICTED = 1000  # images at a time: of 100, 250, 1,000 and 10,000 the fastest for lenet5
@@ -30,7 +31,7 @@ def prepare(case: Case, compiled: bool, threads: int = 0) -> Prepared:
     net(x[:2])  # gives the lazy layers their shapes
     short = trials.fewer(case)
     orders = [False, True] if any(layer["type"] == "Conv2D" for layer in case.layers) else [False]
-    counts = [threads] if threads else sorted({1, trials.cores()})
+    counts = [threads] if threads else sorted({1, processes.cores()})
     channels_last, count = trials.fastest(
         itertools.product(orders, counts), lambda way: _loop(short, net, x[: short.images], y, *way)
     )

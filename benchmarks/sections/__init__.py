@@ -45,11 +45,13 @@ SECTIONS = {
     "prediction": Section("training", "prediction"),
     "run": Section("commands", "whole_run"),
     "epoch": Section("commands", "epoch"),
+    "workers": Section("commands", "workers"),
     "startup": Section("commands", "startup"),
     "batches": Section("curves", "batches"),
     "threads": Section("curves", "threads"),
     "pair": Section("curves", "pair"),
     "sizes": Section("curves", "sizes"),
+    "augment": Section("augmentation", "augment"),
     "engines": Section("training", "engines", usual=False),
     "recipes": Section("commands", "recipes", usual=False),
 }

@@ -17,17 +17,19 @@ from rich.console import Console
 from benchmarks import rounds
 from benchmarks.cases import Case
 from benchmarks.contestants import CONTESTANTS
-from benchmarks.processes import CommandError, Finished, firstlight, timed
+from benchmarks.processes import Finished, firstlight, timed
 from benchmarks.sections import Options
 from benchmarks.workers import Worker, WorkerError
 from firstlight.runs import RunFolder
+from firstlight.study import Experiment, read_plan
 from firstlight.types import Json
 
 SOURCE = "fashion-mnist"
 KERAS = "keras-tensorflow"
 RUN = Case("lenet5, 10 epochs", "lenet5", 32)
 NOTEBOOK = Case("the notebook's recipe", "fashion-cnn", 32)
-STUDY = Path("studies/fashion-fast.toml")
+STUDY = "fashion-fast"
+SMALL = Path(__file__).parents[1] / "study.toml"
 RUNS, EPOCHS, STARTS, COMPILES, SEEDS = 3, 7, 7, 3, 5  # how often, where a round takes seconds or minutes
 console = Console(stderr=True, highlight=False)
 
@@ -76,6 +78,21 @@ def epoch(options: Options) -> Json:
     return {"turns": found, "images": images, "batch": RUN.batch}
 
 
+def workers(options: Options) -> Json:
+    """`firstlight study` as a process, from nothing to its report, with one worker and with two, in turn."""
+    times = 1 if options.quick else RUNS
+    turns: dict[str, list[float]] = {"1": [], "2": []}
+    asked = ["--seeds", "1"] if options.quick else []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(times):
+            for count, taken in turns.items():
+                out = str(Path(folder, f"{number}-{count}"))
+                taken.append(timed(firstlight("study", str(SMALL), "--workers", count, "--out", out, *asked)).seconds)
+            console.print(f"  {number + 1}: " + ", ".join(f"{count}: {t[-1]:.1f} s" for count, t in turns.items()))
+    runs = sum(len(run.entry.seeds) for run in read_plan(SMALL, 1 if options.quick else None).runs)
+    return {"turns": turns, "runs": runs, "study": SMALL.read_text(encoding="utf-8")}
+
+
 def startup(options: Options) -> Json:
     """Fresh processes: help, import, and the first step of lenet5 with and without compiled kernels on the disk."""
     times, compiles = (2, 1) if options.quick else (STARTS, COMPILES)
@@ -103,13 +120,14 @@ def startup(options: Options) -> Json:
 
 def recipes(options: Options) -> Json:
     """Our quickest recipe for Fashion-MNIST, a seed a run, beside Keras doing the notebook's, once."""
-    if not STUDY.exists():
-        raise CommandError(f"The recipe is read from {STUDY}, which is not there. Run this where the repository is.")
+    recipe = Experiment.of(read_plan(STUDY).runs[0].tables).to_toml()
     ours: list[Json] = []
     with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "recipe.toml")
+        file.write_text(recipe, encoding="utf-8")
         for seed in range(1 if options.quick else SEEDS):
             out = Path(folder, str(seed))
-            done = timed(firstlight("run", str(STUDY), "--seed", str(seed), "--out", str(out)))
+            done = timed(firstlight("run", str(file), "--seed", str(seed), "--out", str(out)))
             ours.append({"seed": seed, **_of_run(out, done)})
             console.print(f"  seed {seed}: {done.seconds:.1f} s, {ours[-1]['accuracy']:.4f}")
     theirs = []
@@ -117,7 +135,7 @@ def recipes(options: Options) -> Json:
         if keras is not None:
             theirs.append(_whole(keras, NOTEBOOK, 1 if options.quick else 10, augment=True))
             console.print(f"  Keras: {theirs[0]['fit'] + theirs[0]['evaluate']:.1f} s, {theirs[0]['accuracy']:.4f}")
-    return {"study": STUDY.read_text(), "firstlight": ours, KERAS: theirs, "left_out": left_out}
+    return {"study": recipe, "firstlight": ours, KERAS: theirs, "left_out": left_out}
 
 
 def _run(out: Path, *arguments: str, environment: dict[str, str] | None = None) -> Finished:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from firstlight import evaluation, layers, losses, models, optimizers, schedules
     from firstlight.agreement import Parity
-    from firstlight.api import Run, fit, load, open_run, parity, resume, run
+    from firstlight.api import Run, fit, load, open_run, parity, resume, run, run_study, study_table, tune
     from firstlight.errors import (
         DataError,
         ExperimentError,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RunError,
         TrainingError,
     )
+    from firstlight.estimator import Classifier
     from firstlight.evaluation import Evaluation
     from firstlight.models import Model
     from firstlight.prepare import Preparation
@@ -32,12 +33,16 @@ if TYPE_CHECKING:
     from firstlight.types import Dataset, Images, Predictions
 
 _WHERE = {
-    **dict.fromkeys(["Run", "fit", "load", "open_run", "parity", "resume", "run"], "firstlight.api"),
+    **dict.fromkeys(
+        ["Run", "fit", "load", "open_run", "parity", "resume", "run", "run_study", "study_table", "tune"],
+        "firstlight.api",
+    ),
     **dict.fromkeys(
         ["DataError", "ExperimentError", "FirstlightError", "ModelError", "RunError", "TrainingError"],
         "firstlight.errors",
     ),
     **dict.fromkeys(["Dataset", "Images", "Predictions"], "firstlight.types"),
+    "Classifier": "firstlight.estimator",
     "Evaluation": "firstlight.evaluation",
     "Experiment": "firstlight.study",
     "Model": "firstlight.models",
@@ -47,6 +52,7 @@ _WHERE = {
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
 
 __all__ = [
+    "Classifier",
     "DataError",
     "Dataset",
     "Evaluation",
@@ -73,7 +79,10 @@ __all__ = [
     "parity",
     "resume",
     "run",
+    "run_study",
     "schedules",
+    "study_table",
+    "tune",
 ]
 
 

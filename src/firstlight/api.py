@@ -15,17 +15,19 @@ from rich.console import Console
 from firstlight import data as data_
 from firstlight import losses, optimizers, report, runs, schedules, study
 from firstlight.agreement import Parity
-from firstlight.display import Display
+from firstlight.display import Display, SearchDisplay
 from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, RunError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.models import Model
 from firstlight.prepare import Preparation
-from firstlight.runs import RunFolder
+from firstlight.runs import RunFolder, StudyFolder
+from firstlight.searches import TuneFolder
 from firstlight.study import Experiment
 from firstlight.study.recall import IN_MEMORY
 from firstlight.types import Array, Dataset, Images, Json, Predictions
 from firstlight.weights import from_bytes
+from firstlight.workers import Backend, carry_out
 
 RUNS = Path("runs")
 
@@ -108,8 +110,8 @@ class Run:
             return self._evaluate_own(data if isinstance(data, Dataset) else None, split or "test")
         if not isinstance(data, Dataset):
             data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
-        if data.class_names != self.class_names and self.experiment.data.regroup:
-            data = replace(data, splits=data_.regroup(data.splits, self.experiment.data.regroup))
+        if data.class_names != self.class_names:
+            data = replace(data, splits=self.experiment.data.relabelled(data.splits))
         if data.class_names != self.class_names:
             raise DataError(
                 f"The run's classes are {', '.join(self.class_names)}; "
@@ -187,21 +189,17 @@ def fit(
     settings  any other key of the experiment file, such as {"prepare.standardise": "channel"}
     Raises a FirstlightError before anything is written where something does not fit.
     """
-    if isinstance(optimizer, optimizers.Lagged):
-        optimizer_table = {**_table(optimizer.inner, optimizers.OPTIMIZERS), "lag": optimizer.alpha}
-    else:
-        optimizer_table = _table(optimizer, optimizers.OPTIMIZERS)
-    tables: dict[str, Any] = {
-        "seed": seed,
-        "data": _data_table(data),
-        "model": study.model_tables(model) if isinstance(model, Model) else {"name": model},
-        "loss": _table(loss, losses.LOSSES),
-        "optimizer": optimizer_table | ({} if lr is None else {"lr": lr}),
-        "schedule": _table(schedule, schedules.SCHEDULES),
-        "training": {"epochs": epochs, "batch_size": batch_size},
-    }
-    if isinstance(model, Model) and model.frozen:
-        tables["weights"] = {"freeze": model.frozen}
+    tables = study.tables(
+        _data_table(data),
+        model,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        schedule=schedule,
+        loss=loss,
+        seed=seed,
+    )
     study.must_be_free(out)
     for key, value in (settings or {}).items():
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
@@ -232,6 +230,51 @@ def resume(path: str | Path, *, data: Dataset | None = None, console: Console | 
     """Go on with a run that was interrupted or cut off. `data` is needed where it was given as arrays."""
     with Display(console or Console()) as watcher:
         return Run(study.resume(Path(path), watcher, dataset=data).path)
+
+
+def tune(
+    search: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    workers: int = 1,
+    trials: int | None = None,
+    storage: str | None = None,
+    console: Console | None = None,
+) -> TuneFolder:
+    """Search for good settings, write the report, and return the folder, whose `best` is the winner's experiment.
+
+    search   the path of a tune file, or its tables: those of an experiment, with `space` and `tune`
+    out      the folder; runs/<file>-tune where none is given. One that exists goes on
+    workers  trials at a time, each in a process of its own
+    trials   how many, instead of those of the file
+    storage  the URL of an Optuna storage that machines share; a file in the folder where none is given
+    console  where progress goes; standard output where none is given
+    Raises ExperimentError for a mistake in the search, RunError where no trial came to a result, and KeyboardInterrupt
+    after Ctrl-C: what is done is kept, and the same call goes on.
+    """
+    from firstlight.study.tune import tune as carry_out_search
+
+    if isinstance(search, str | Path):
+        place = tune_folder(search) if out is None else Path(out)
+        asked = study.read_search(Path(search))
+    else:
+        place = RUNS / "tune" if out is None else Path(out)
+        asked = study.Search.of(search)
+    asked = asked.with_(trials=trials, storage=storage)
+    with SearchDisplay(console or Console()) as watcher:
+        try:
+            folder = carry_out_search(asked, place, workers=workers, watcher=watcher)
+        except KeyboardInterrupt:
+            if (place / runs.RESULT).is_file():
+                report.write_tuning(TuneFolder(place))
+            raise
+    report.write_tuning(folder)
+    return folder
+
+
+def tune_folder(file: str | Path) -> Path:
+    """Where the search of a file is kept unless another folder is given."""
+    return RUNS / f"{Path(file).stem}-tune"
 
 
 def parity(
@@ -285,6 +328,40 @@ def parity(
     return found
 
 
+def run_study(
+    source: str | Path,
+    *,
+    seeds: int | None = None,
+    only: Sequence[str] = (),
+    out: str | Path | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    backend: Backend = "loky",
+    address: str | None = None,
+    console: Console | None = None,
+) -> StudyFolder:
+    """Do the runs of a study that are missing, write its report, and return its folder.
+
+    source   the path of a study file, or the name of one that comes with firstlight
+    seeds    so many instead of those of the file
+    out      its folder; runs/<name> where none is given
+    The others are those of `firstlight.workers.carry_out`, and so are the errors.
+    """
+    plan = study.read_plan(source, seeds)
+    place = RUNS / plan.name if out is None else Path(out)
+    return carry_out(
+        plan, place, only=only, workers=workers, threads=threads, backend=backend, address=address, console=console
+    )
+
+
+def study_table(root: str | Path, out: str | Path) -> Path:
+    """Write one page of Markdown with the numbers of all studies whose folders lie in `root`; return its path."""
+    folders = [StudyFolder.open(path.parent) for path in sorted(Path(root).glob(f"*/{runs.STUDY}"))]
+    if not folders:
+        raise RunError(f"{root} has no folder of a study.")
+    return report.write_study_table(folders, Path(out))
+
+
 def open_run(path: str | Path, *, engine: str | None = None, device: str | None = None) -> Run:
     """Return the run whose folder is at `path`, to be used on another engine or device where one is given.
 
@@ -317,17 +394,6 @@ def _data_table(data: Dataset | str | Path) -> dict[str, Any]:
         source = data.origin or IN_MEMORY + data.name
         return {"source": source, "size": data.shape[:2], "unverified": not data.verified}
     return {"source": str(data)}
-
-
-def _table(value: Any, registry: Mapping[str, type]) -> dict[str, Any]:
-    """The experiment file's table for a name or for a value such as SGD(momentum=0.9)."""
-    if isinstance(value, str):
-        return {"name": value}
-    for name, kind in registry.items():
-        if type(value) is kind:
-            return {"name": name, **vars(value)}
-    hint = f" Did you mean {value.__name__}(…)?" if isinstance(value, type) else ""
-    raise ExperimentError(f"{value!r} is none of {', '.join(registry)}.{hint}")
 
 
 def _pick(data: Dataset, split: str | None) -> Images:

@@ -18,6 +18,10 @@ class DataError(FirstlightError):
     """Images, labels or their files are missing, unreadable, altered or contradictory."""
 
 
+class InputError(DataError, ValueError):
+    """Arrays that an estimator was given do not fit; scikit-learn expects a ValueError."""
+
+
 class SizesDifferError(DataError):
     """Images of one set have different sizes, and no common one was asked for."""
 

@@ -1,7 +1,7 @@
 """Losses: a number to make small, its gradient by the net's outputs, and the probabilities that the outputs mean.
 
 Outputs y are (K, N), a column a sample. Targets t are integer labels (N,), or one-hot or soft columns (K, N) that sum
-to one. Losses and gradients are means over the batch.
+to one. Losses and gradients are means over the batch; with weights, of each sample's loss by its weight.
 """
 
 from __future__ import annotations
@@ -49,9 +49,15 @@ class Loss:
         """float32 (N, K): what the outputs say of the classes; rows sum to one."""
         raise NotImplementedError
 
-    def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
-        """The mean loss of the batch, and its gradient by y."""
-        return float(self.values(y, targets).mean(dtype=np.float64)), self.gradient(y, targets)
+    def value_and_gradient(self, y: Array, targets: Array, weights: Array | None = None) -> tuple[float, Array]:
+        """The mean loss of the batch, Σ wᵢ lossᵢ / N, and its gradient by y.
+
+        weights  wᵢ of each sample, (N,); all 1 where none are given
+        """
+        values, dy = self.values(y, targets), self.gradient(y, targets)
+        if weights is not None:
+            values, dy = values * weights, dy * weights.astype(dy.dtype)
+        return float(values.mean(dtype=np.float64)), dy
 
     def predicted(self, y: Array) -> Array:
         """The most probable class of each sample, (N,). Also for a tensor (K, N)."""
@@ -186,6 +192,9 @@ class MeanSquaredError(Loss):
     def twin(self, torch: Any, y: Any, targets: Any) -> Any:
         return torch.nn.functional.mse_loss(y, _twin_targets(torch, targets, y), reduction="none").mean(dim=1)
 
+    def record(self, tape: Tape, y: Value) -> None:
+        tape.squared_error(y, 1 / y.size)
+
     def probabilities(self, y: Array) -> Array:
         return _estimates(y)
 
@@ -204,6 +213,9 @@ class HalfSquaredError(Loss):
 
     def twin(self, torch: Any, y: Any, targets: Any) -> Any:
         return torch.nn.functional.mse_loss(y, _twin_targets(torch, targets, y), reduction="none").sum(dim=1) / 2
+
+    def record(self, tape: Tape, y: Value) -> None:
+        tape.squared_error(y, 0.5)
 
     def probabilities(self, y: Array) -> Array:
         return _estimates(y)

@@ -6,8 +6,9 @@
     model.json          architecture, class names, preparation, loss: all that predict needs
     weights.safetensors the best weights by validation (the last where that was not asked for)
     history.csv         epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds (and penalty)
+    costs.csv           steps, and the mean loss of those since the row before, where that was asked for
     predictions.npz     ids, labels, probabilities of the validation and test splits
-    samples.npz         the images that the report shows, as the model saw them
+    samples.npz         the images that the report shows, as the model saw them; of augmented ones, some draws
     result.json         the numbers; written last, so that a run without it is unfinished
     checkpoints/        the newest two, each with a manifest of hashes written last
     report.html
@@ -48,12 +49,15 @@ DATA = "data.json"
 MODEL = "model.json"
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"
+COSTS = "costs.csv"
 PREDICTIONS = "predictions.npz"
 SAMPLES = "samples.npz"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 STUDY = "study.json"
+STUDY_FILE = "study.toml"
+PARITY = "parity.html"
 LOCK = ".lock"
 
 
@@ -114,14 +118,12 @@ class RunFolder:
     @cached_property
     def history(self) -> dict[str, Array]:
         """The columns of history.csv, float64, one row an epoch."""
-        try:
-            rows = list(csv.reader(io.StringIO(_read(self.path, HISTORY).decode())))
-            columns = np.array(rows[1:], dtype=np.float64).reshape(len(rows) - 1, len(rows[0]))
-        except (ValueError, IndexError) as error:
-            raise RunError(f"{self.path / HISTORY} is damaged: {error}.") from None
-        if not {"epoch", "loss"} <= set(rows[0]):
-            raise RunError(f"{self.path / HISTORY} is damaged: it has no column of epochs and losses.")
-        return dict(zip(rows[0], columns.T, strict=True))
+        return self._table(HISTORY, {"epoch", "loss"})
+
+    @cached_property
+    def costs(self) -> dict[str, Array] | None:
+        """The columns of costs.csv, "step" and "loss"; None where no costs within the epochs were asked for."""
+        return self._table(COSTS, {"step", "loss"}) if (self.path / COSTS).is_file() else None
 
     @cached_property
     def predictions(self) -> dict[str, Predictions]:
@@ -133,7 +135,10 @@ class RunFolder:
 
     @cached_property
     def samples(self) -> dict[str, Images]:
-        """The images that the report shows, by split, as the model saw them (after resizing and greyscale)."""
+        """The images that the report shows, by split, as the model saw them (after resizing and greyscale).
+
+        "augmented" are training images, each as often as there are epochs of which the draws are shown.
+        """
         return {
             split: Images(arrays["pixels"], arrays["labels"], arrays["ids"], self.class_names)
             for split, arrays in self._arrays(SAMPLES, ("pixels", "labels", "ids")).items()
@@ -142,6 +147,17 @@ class RunFolder:
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.model["class_names"])
+
+    def _table(self, name: str, needed: set[str]) -> dict[str, Array]:
+        """The columns of a file of numbers, float64."""
+        try:
+            rows = list(csv.reader(io.StringIO(_read(self.path, name).decode())))
+            columns = np.array(rows[1:], dtype=np.float64).reshape(len(rows) - 1, len(rows[0]))
+        except (ValueError, IndexError) as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+        if not needed <= set(rows[0]):
+            raise RunError(f"{self.path / name} is damaged: it lacks a column of {' and '.join(sorted(needed))}.")
+        return dict(zip(rows[0], columns.T, strict=True))
 
     def _arrays(self, name: str, needed: Sequence[str]) -> dict[str, dict[str, Array]]:
         """The arrays of an .npz whose keys are split.field, by split."""
@@ -284,6 +300,12 @@ def write_history(run: Path, columns: Sequence[str], rows: Sequence[Mapping[str,
     table.writerow(columns)
     table.writerows([repr(row[column]) for column in columns] for row in rows)
     write_text(run / HISTORY, text.getvalue())
+
+
+def write_costs(run: Path, costs: Sequence[tuple[int, float]]) -> None:
+    """Write costs.csv: steps done, and the mean loss of those since the row before."""
+    lines = ["step,loss", *(f"{step},{cost!r}" for step, cost in costs)]
+    write_text(run / COSTS, "\n".join(lines) + "\n")
 
 
 def write_predictions(run: Path, predictions: Mapping[str, Predictions]) -> None:

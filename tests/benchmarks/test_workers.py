@@ -115,4 +115,4 @@ def test_what_an_epoch_is_made_of() -> None:
     with closing(Worker(CONTESTANTS["firstlight"])) as worker:
         parts = worker.ask("job", name="parts", source="digits", model="mlp-128-64", batch=4)
     assert parts.keys() == {"ready", "gather", "order"}
-    assert 0 < parts["gather"] < parts["ready"]
+    assert all(seconds > 0 for seconds in parts.values())

@@ -145,7 +145,7 @@ MISTAKES: list[tuple[list[object], list[str]]] = [
     (["run", "--data", "digits", "--model", "lenet5"], ["lenet5 does not fit images of 8×8×1", "data.size"]),
     (["run", "--data", "digits", "--optimizer", "adma"], ["adma", "adam"]),
     (["run", "--data", "digits", "--lr", "-1"], ["optimizer.lr", "-1"]),
-    (["run", "--data", "digits", "--epochs", "0"], ["training.epochs", "0"]),
+    (["run", "--data", "digits", "--epochs", "-1"], ["training.epochs", "-1"]),
     (["run", "--data", "digits", "--set", "trainning.epochs=1"], ["trainning", "training"]),
     (["run", "--data", "digits", "--set", "nonsense"], ["key=value"]),
     (["run", "--data", "digits", "--set", "data.validation=0.9"], ["validation"]),

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from firstlight.cli.data import app
 from firstlight.data import SOURCES
-from firstlight.errors import DataError
+from firstlight.errors import DataError, ExperimentError
 
 
 def call(*arguments):
@@ -102,6 +103,40 @@ def test_preview(pets, tmp_path, monkeypatch):
     assert result.stdout.strip() == str(tmp_path / "sheet.png")
     with Image.open(io.BytesIO((tmp_path / "sheet.png").read_bytes())) as image:
         assert image.format == "PNG"
+
+
+def test_preview_of_augmentation(pets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    alone, whole = tmp_path / "alone.toml", tmp_path / "experiment.toml"
+    alone.write_text("[augment]\nrotate = 15\nflip_horizontal = 0.5\n")
+    whole.write_text(f'seed = 3\n[data]\nsource = "elsewhere"\n{alone.read_text()}')
+    sheets = []
+    for options in ((alone,), (whole,), (alone, "--seed", 3), (whole, "--seed", 0)):
+        result = call("preview", pets, "--augment", *options)
+        assert result.stdout.strip() == "pets-augmented.png"
+        sheets.append((tmp_path / "pets-augmented.png").read_bytes())
+    assert sheets[0] == sheets[3] != sheets[1] == sheets[2]
+    assert not (tmp_path / "pets.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seed = 1", r"asked\.toml has no \[augment\] table"),
+        ("augment = 3", r"asked\.toml has no \[augment\] table"),
+        ("[augment]\nrotat = 3", r"asked\.toml: augment\.rotat: there is no such key\. Did you mean rotate"),
+        ("[augment]\nfill = 'reflect'", "asks for nothing"),
+        ("seed = -1\n[augment]\nrotate = 3", "seed must be a whole number from 0; received -1"),
+        ("[augment", "is not valid TOML"),
+    ],
+)
+def test_preview_of_augmentation_that_makes_no_sense(pets, tmp_path, text, says):
+    path = tmp_path / "asked.toml"
+    path.write_text(text)
+    result = call("preview", pets, "--augment", path, "--out", tmp_path / "sheet.png")
+    assert isinstance(result.exception, ExperimentError)
+    assert re.search(says, str(result.exception))
+    assert not (tmp_path / "sheet.png").exists()
 
 
 def test_preview_that_cannot_be_written(pets, tmp_path):

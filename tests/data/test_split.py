@@ -140,3 +140,32 @@ def test_a_limit_leaves_one_of_a_rare_class():
 def test_digits():
     parts = split(load("digits"))
     assert {name: len(part) for name, part in parts.items()} == {"train": 1258, "validation": 180, "test": 359}
+
+
+# --- of which only some classes will be used --------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(4, 40), min_size=3, max_size=5), st.integers(0, 5))
+def test_the_classes_that_are_wanted_are_split_as_among_all(counts, seed):
+    data = dataset(counts)
+    whole = split(data, seed=seed)
+    some = split(data, seed=seed, classes=data.class_names[:2])
+    for name, all_of_them in whole.items():
+        assert all_of_them.ids.tolist() == some[name].ids.tolist()
+
+
+def test_a_class_that_is_left_out_may_be_too_small():
+    data = dataset([50, 1, 40])
+    first, small, last = data.class_names
+    parts = split(data, classes=(first, last))
+    assert all((part.counts[[0, 2]] > 0).all() for part in parts.values())
+    with pytest.raises(DataError, match="too few"):
+        split(data, classes=(first, small))
+
+
+def test_a_limit_counts_the_wanted_classes_alone():
+    data = dataset([400, 300, 300])
+    names = data.class_names
+    assert split(data, limit=70, classes=names[:2])["train"].counts[:2].tolist() == [40, 30]
+    with pytest.raises(DataError, match="at least 2 training images"):
+        split(data, limit=1, classes=names[:2])

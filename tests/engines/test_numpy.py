@@ -16,7 +16,7 @@ from firstlight.errors import ExperimentError, ModelError, TrainingError
 from firstlight.losses import CrossEntropy, HalfSquaredError
 from firstlight.models import Model
 from firstlight.optimizers import SGD, Adam
-from firstlight.prepare import Preparation
+from firstlight.prepare import Preparation, balanced_order, batches, steps
 from firstlight.types import Array, Dataset, Images
 
 
@@ -39,9 +39,10 @@ def objective(session: NumpySession, images: Images, theta: Array) -> float:
     vector = session.vector()
     vector[: len(theta)] = theta
     session.restore(vector)
-    return float(session.task.loss.values(session.outputs(images).T, images.labels).mean()) + session.task.penalty(
-        vector
-    )
+    values = session.task.loss.values(session.outputs(images).T, images.labels)
+    if session.task.class_weights is not None:
+        values = values * session.task.class_weights[images.labels]
+    return float(values.mean()) + session.task.penalty(vector)
 
 
 def gradient_error(session: NumpySession, images: Images, seed: int = 0) -> float:
@@ -69,6 +70,29 @@ def test_the_gradient_is_that_of_loss_and_penalty(images: Images, l1_l2: tuple[f
         task(images, loss=loss, l1=l1_l2[0], l2=l1_l2[1]), images.take(np.arange(20))
     )
     assert gradient_error(session, images.take(np.arange(20))) < 1e-6
+
+
+@pytest.mark.parametrize("kernels", ["reference", "compiled"])
+@pytest.mark.parametrize("loss", [CrossEntropy(), CrossEntropy(0.1), HalfSquaredError()])
+def test_the_gradient_is_that_of_the_weighted_loss(images: Images, kernels: str, loss: Any) -> None:
+    few = images.take(np.arange(20))
+    weights = np.random.default_rng(0).uniform(0.2, 4, 10)
+    session = NumpyEngine(kernels, np.float64).session(task(images, loss=loss, class_weights=weights, l2=0.01), few)
+    assert gradient_error(session, few) < 1e-6
+    plain = NumpyEngine(kernels, np.float64).session(task(images, loss=loss, l2=0.01), few)
+    plain.task = session.task
+    assert gradient_error(plain, few) > 1e-3, "the check rejects a gradient without weights"
+
+
+def test_balanced_sampling_is_the_order_of_an_epoch(images: Images) -> None:
+    few = images.take(np.flatnonzero((images.labels != 3) | (np.arange(len(images)) < 40)))
+    one, other = (NumpyEngine("reference").session(task(images, sampling="balanced"), few) for _ in range(2))
+    order = balanced_order(one.task.seed, 2, few.labels)
+    assert np.ptp(np.bincount(few.labels[order])) <= 1 < np.ptp(few.counts)
+    one.train_epoch(2, 32, np.full(steps(len(few), 32), 0.1), nothing)
+    for step, index in enumerate(batches(order, 32)):
+        other.train_step(index, 2, step, 0.1)
+    assert one.vector().tobytes() == other.vector().tobytes()
 
 
 def test_the_check_rejects_a_gradient_without_its_penalty(images: Images) -> None:

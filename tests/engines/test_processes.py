@@ -208,7 +208,7 @@ from firstlight.layers import BatchNorm, Chain, Conv2D, Dense, Dropout, Flatten,
 from firstlight.losses import CrossEntropy
 from firstlight.models import Model
 from firstlight.optimizers import SGD
-from firstlight.prepare import Preparation
+from firstlight.prepare import Augmentation, Preparation
 from firstlight.errors import FirstlightError
 
 images = data.split(data.load("digits"))["train"].take(np.arange(127))
@@ -216,7 +216,9 @@ net = Chain((Conv2D(4, 3), BatchNorm(), Tanh(), Flatten(), Dense(12, bias=False)
 task = Task(Model("net", net, (8, 8, 1), 10), CrossEntropy(), Preparation.fit(images), SGD(momentum=0.5), l2=1e-3)
 settled = frozenset({"batchnorm1", "batchnorm2"})
 answer = {}
-for name, changes in {"shared": {"share_norms": True}, "own": {}, "settled": {"settled": settled}}.items():
+drawn = {"share_norms": True, "augmentation": Augmentation.of({"rotate": 20, "noise": 0.1, "flip_horizontal": 0.5})}
+every = {"shared": {"share_norms": True}, "own": {}, "settled": {"settled": settled}, "augmented": drawn}
+for name, changes in every.items():
     for precision in ("float64", "bfloat16"):
         session = TorchEngine("cpu", precision, True).session(replace(task, **changes), images)
         session._go(Way(channels_last=name == "settled", reduced=session.way.reduced))
@@ -265,9 +267,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["shared", "settled"])
+@pytest.mark.parametrize("name", ["shared", "settled", "augmented"])
 def test_shared_or_settled_batch_norms_learn_as_in_one_process(answers: dict[int, list[Any]], name: str) -> None:
     [one], three = answers[1], answers[3]
+    assert one["augmented float64"]["vector"] != one["shared float64"]["vector"]
     for answer in three:
         for key in ("losses", "vector"):  # running statistics are part of it
             assert np.abs(np.subtract(answer[f"{name} float64"][key], one[f"{name} float64"][key])).max() < 1e-9

@@ -55,6 +55,8 @@ NET = Chain(
     )
 )
 
+LINEAR = (Flatten(), Dense(10))
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
@@ -165,6 +167,10 @@ def test_two_classes_with_a_head_of_one_unit_or_two(images: Images, loss: Loss) 
         {"frozen": ("block", "!block.batchnorm1.beta")},
         {"frozen": ("*", "!head")},
         {"settled": frozenset({"block.batchnorm1"})},
+        {"class_weights": np.linspace(0.2, 3, 10)},
+        {"class_weights": np.linspace(0.2, 3, 10), "loss": MeanSquaredError()},
+        {"sampling": "balanced"},
+        {"preparation": Preparation((1, 8, 8), "image", np.full((1, 1, 1), 1 / 16), np.zeros((1, 1, 1)))},
         {"frozen": ("block",), "settled": frozenset({"block.batchnorm1", "batchnorm1"}), "l2": 0.1},
     ],
     ids=lambda changes: " and ".join(changes),
@@ -176,6 +182,25 @@ def test_every_setting_of_a_task_has_the_same_effect(images: Images, changes: di
     train(changed)
     named = [session.task.model.layout.named(session.vector()) for session in (plain, changed)]  # type: ignore[attr-defined]
     assert any((named[0][name] != named[1][name]).any() for name in named[0]), "the setting has an effect"
+
+
+def test_a_weighted_loss_is_that_of_pytorch_over_the_images(images: Images) -> None:
+    """PyTorch's own `weight`, summed and divided by the images; its mean divides by the weights in the batch."""
+    weights = np.linspace(0.2, 3, 10)
+    session = exact("torch", task(images, class_weights=weights, settled=frozenset(), net=Chain(LINEAR)), images)
+    index = np.arange(BATCH)
+    y = torch.tensor(session.outputs(images.take(index)))
+    labels = torch.tensor(images.labels[index])
+    theirs = torch.nn.functional.cross_entropy(y, labels, weight=torch.tensor(weights), reduction="sum") / BATCH
+    assert session.train_step(index, 0, 0, 0.1)[0] == pytest.approx(float(theirs))
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_class_weights_with_a_head_of_one_unit_or_two(images: Images, units: int) -> None:
+    two = Images(images.pixels, images.labels % 2, images.ids, ("even", "odd"))
+    loss = BinaryCrossEntropy() if units == 1 else CrossEntropy(0.2)
+    net = Chain((*NET.layers[:-1], Dense(units)))
+    assert_alike(task(two, net, loss=loss, class_weights=np.array([0.5, 3.0])), two)
 
 
 def test_penalties_of_single_layers(images: Images) -> None:

@@ -25,7 +25,7 @@ from firstlight.layers import (
     Residual,
     Tanh,
 )
-from firstlight.losses import CrossEntropy
+from firstlight.losses import CrossEntropy, MeanSquaredError
 from tapes import Net, assert_equal, cut, index_of, layered, played
 
 BROAD = Net(
@@ -42,7 +42,10 @@ BROAD = Net(
     ),
     (2, 9, 8),
     CrossEntropy(0.1),
+    class_weights=(0.5, 2.0, 1.25),
+    standardised=True,
 )
+SQUARED = replace(BROAD, loss=MeanSquaredError())
 
 
 def _each(op: str, change: Callable[[Step], None], first: int = 0) -> Callable[[Tape], None]:
@@ -105,6 +108,10 @@ SPOILT: dict[str, Callable[[Tape], None]] = {
     "dW of x not turned": _each("TRANSPOSE", _swap(0, 1)),
     "dW of the wrong stride": _each("DOTS", _unstrided),
     "labels not smoothed": _each("CROSS_ENTROPY", _put(3, 0)),
+    "classes not weighted": _each("CROSS_ENTROPY", _put(4, -1)),
+    "weights of other classes": _each("CROSS_ENTROPY", lambda step: step.fields.__setitem__(4, step.fields[4] - 1)),
+    "images not standardised": _each("STANDARDISE", _nothing),
+    "a part of the image standardised": _each("STANDARDISE", _put(1, 72)),
     "statistics not waited for": lambda tape: tape.barriers.remove(tape.barriers[0]),
     "gradients not waited for": lambda tape: tape.barriers.remove(tape.barriers[1]),
 }
@@ -118,6 +125,24 @@ def test_a_sound_tape_of_the_same_net_is_accepted() -> None:
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
 def test_a_spoilt_tape_is_rejected(spoil: Callable[[Tape], None]) -> None:
     """With one thread for two workers, so that what is not waited for is not there."""
+    _must_be_rejected(BROAD, spoil)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(_put(3, 0), id="another factor"),
+        pytest.param(_put(4, -1), id="classes not weighted"),
+        pytest.param(_swap(0, 1), id="outputs and slopes swapped"),
+        pytest.param(_put(2, 2), id="a class left out"),
+    ],
+)
+def test_a_spoilt_squared_error_is_rejected(spoil: Callable[[Step], None]) -> None:
+    assert_equal(played(SQUARED, index_of(33)), layered(SQUARED, index_of(33)))
+    _must_be_rejected(SQUARED, _each("SQUARED_ERROR", spoil))
+
+
+def _must_be_rejected(net: Net, spoil: Callable[[Tape], None]) -> None:
     record = passes_module._record
 
     def spoilt(task: Task, training: bool) -> Tape:
@@ -127,6 +152,6 @@ def test_a_spoilt_tape_is_rejected(spoil: Callable[[Tape], None]) -> None:
         return tape
 
     with mock.patch.object(passes_module, "_record", spoilt), cut(2, threads=1):
-        found = played(BROAD, index_of(33))
+        found = played(net, index_of(33))
     with pytest.raises(AssertionError):
-        assert_equal(found, layered(BROAD, index_of(33)))
+        assert_equal(found, layered(net, index_of(33)))

@@ -26,7 +26,7 @@ from firstlight.layers import (
     Reshape,
     Tanh,
 )
-from firstlight.losses import MeanSquaredError
+from firstlight.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from tapes import BENT, RECORDED, Net, around, assert_equal, cut, index_of, layered, played, step
 
 FROZEN = Net(
@@ -41,6 +41,18 @@ def test_every_choice_of_what_is_frozen() -> None:
         for frozen in itertools.combinations(names, count):
             net = replace(FROZEN, frozen=frozen)
             assert_equal(played(net, index_of(9)), layered(net, index_of(9)))
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), CrossEntropy(0.1), BinaryCrossEntropy(), MeanSquaredError()], ids=str)
+def test_class_weights(loss: Loss) -> None:
+    plain = replace(FROZEN, loss=loss)
+    net = replace(plain, class_weights=(0.5, 2.0, 1.25))
+    with cut(3, cache=1):
+        assert_equal(played(net, index_of(21)), layered(net, index_of(21)))
+    for name, ones in played(replace(plain, class_weights=(1.0,) * 3), index_of(21), np.float32).items():
+        assert (ones == played(plain, index_of(21), np.float32)[name]).all(), f"{name}: weights of 1 change no bit"
+    with pytest.raises(AssertionError):
+        assert_equal(played(net, index_of(21)), layered(plain, index_of(21)))
 
 
 def test_no_gradient_is_worked_out_that_nobody_asks_for() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from firstlight.errors import DataError, ExperimentError, ModelError
-from firstlight.prepare import Preparation
+from firstlight.prepare import Preparation, standardised
 from firstlight.prepare.preparation import luma
 from firstlight.types import Images
 
@@ -149,3 +149,21 @@ def test_malformed_json(change):
     del value["scale"]
     with pytest.raises(ModelError, match="The model's preparation is malformed: 'scale'"):
         Preparation.from_json(value)
+
+
+def test_each_image_by_itself():
+    images = made(n=5, seed=3)
+    preparation = Preparation.fit(images, standardise="image")
+    assert preparation.per_image
+    assert Preparation.from_json(preparation.to_json()).per_image
+    x = standardised(model_input(preparation, images).transpose(1, 2, 3, 0))
+    np.testing.assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-12)
+    np.testing.assert_allclose(x.std(axis=(0, 1, 2)), 1, rtol=1e-12)
+    brighter = standardised(3 * model_input(preparation, images).transpose(1, 2, 3, 0) + 0.5)
+    np.testing.assert_allclose(x, brighter, rtol=1e-9)
+
+
+def test_an_image_of_one_colour_is_all_zero():
+    flat = standardised(np.full((1, 4, 4, 2), 0.7, np.float32))
+    assert flat.dtype == np.float32
+    np.testing.assert_allclose(flat, 0, atol=1e-6)

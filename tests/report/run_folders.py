@@ -33,6 +33,7 @@ def write_run(
     validation: bool = True,
     restore_best: bool = True,
     losses: Sequence[float] | None = None,
+    augment: str = "",
     data: dict[str, Any] | None = None,
     result: dict[str, Any] | None = None,
 ) -> None:
@@ -54,7 +55,7 @@ def write_run(
         f'seed = {seed}\nengine = "numpy"\n[data]\nsource = "animals"\n[prepare]\nscale = true\nstandardise = "pixel"\n'
         f'[model]\nname = "{model}"\n[optimizer]\nname = "adam"\nlr = 0.001\n'
         f'[training]\nepochs = 10\nbatch_size = 32\nmonitor = "val_loss"\nearly_stopping = 3\n'
-        f"restore_best = {str(restore_best).lower()}\n"
+        f"restore_best = {str(restore_best).lower()}\n" + (f"[augment]\n{augment}\n" if augment else "")
     )
     runs.write_predictions(path, predictions)
     runs.write_samples(

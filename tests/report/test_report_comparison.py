@@ -10,9 +10,10 @@ from run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.errors import RunError
-from firstlight.report import captions, comparison
+from firstlight.evaluation import mcnemar, spread
+from firstlight.report import comparison, contrasts, groups
 from firstlight.report.content import ImageGrid, Table, Text
-from firstlight.report.numbers import DASH, accuracy, count
+from firstlight.report.numbers import DASH, accuracy, count, plus_minus
 from firstlight.report.record import read
 from firstlight.runs import RunFolder
 
@@ -42,6 +43,7 @@ def test_the_page_is_sound_and_true(three: list[RunFolder], tmp_path: Path) -> N
         "runs",
         "notes",
         "accuracy",
+        "significance",
         "learning",
         "classes",
         "images",
@@ -71,16 +73,36 @@ def test_selection_ignores_the_test(make_run: MakeRun) -> None:
     swapped = make_run("swapped", result={"validation": lucky.result["validation"]}, skill=4.0)
     other = make_run("other", result={"validation": good.result["validation"]}, skill=1.0)
     assert read(swapped).test.accuracy > read(other).test.accuracy
-    assert list(comparison.ranked([read(swapped), read(other)])) == ["other", "swapped"]
+    document = comparison.document([read(swapped), read(other)], "Two", Path())
+    (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
+    assert [row[0] for row in table.rows] == ["other", "swapped"]
 
 
-def test_paired_answers_are_joined_by_id(three: list[RunFolder]) -> None:
-    a, b = read(three[0]).predictions, read(three[1]).predictions
-    found = captions.discordant(a, b)
-    assert found is not None
-    only_a, only_b = found
-    assert only_a - only_b == int(a.correct.sum()) - int(b.correct.sum())
-    assert captions.discordant(b, a) == (only_b, only_a)
+def test_single_runs_are_tested_image_by_image(three: list[RunFolder]) -> None:
+    document = comparison.document([read(run) for run in three], "Three", Path())
+    section = next(s for s in document.sections if s.anchor == "significance")
+    (table,) = [b for b in section.blocks if isinstance(b, Table)]
+    strong, weak = read(three[1]), read(three[0])
+    test = mcnemar(strong.predictions, weak.predictions)
+    row = next(tuple(str(cell).replace("\u00a0", " ") for cell in row) for row in table.rows if row[0] == "weak")
+    assert row[1] == f"{test.images} images, {test.only_first + test.only_second} apart"
+    assert row[2] == contrasts.signed(strong.test.accuracy - weak.test.accuracy)
+    assert row[4] == contrasts.probability(test.p)
+    assert row[6] == "strong is better"
+    said = " ".join(b.text for b in section.blocks if isinstance(b, Text))
+    assert "McNemar" in said
+    assert "Holm" in said
+
+
+def test_the_verdict_is_that_of_the_table_after_holm(make_run: MakeRun) -> None:
+    twins = [make_run(name, skill=1.2, seed=1, model=name) for name in ("one", "two")]
+    runs = [make_run("best", skill=2.2), *twins]
+    document = comparison.document([read(run) for run in runs], "Three", Path())
+    section = next(s for s in document.sections if s.anchor == "significance")
+    first = next(b for b in section.blocks if isinstance(b, Table)).rows[0]
+    assert float(str(first[5])) == pytest.approx(2 * float(str(first[4])), abs=0.01)
+    assert first[4] != first[5]
+    assert f"p = {first[5]} after Holm" in document.verdict
 
 
 def test_different_test_images_are_a_warning(make_run: MakeRun) -> None:
@@ -106,10 +128,10 @@ def test_mistakes_of_the_best_say_what_the_others_answered(three: list[RunFolder
 def test_one_run_and_equal_names_and_odd_ones(make_run: MakeRun, tmp_path: Path) -> None:
     alone = make_run("x/run", class_names=HOSTILE, epochs=1)
     assert_sound(report.render_comparison([alone], "Alone", tmp_path))
-    twins = comparison.ranked([read(alone), read(make_run("y/run", class_names=HOSTILE))])
-    assert len(twins) == 2
-    assert all(Path(name).name == "run" and Path(name) != Path("run") for name in twins)
-    page = Page(report.render_comparison([record.run for record in twins.values()], "Twins"))
+    twins = [alone, make_run("y/run", class_names=HOSTILE)]
+    names = [group.name for group in groups.of_runs([read(run) for run in twins])]
+    assert names == [str(run.path) for run in twins]
+    page = Page(report.render_comparison(twins, "Twins"))
     assert "{{ 7*7 }}" in page.text
 
 
@@ -148,5 +170,33 @@ def test_the_table_tells_the_weights_that_were_measured(make_run: MakeRun) -> No
 def test_nothing_to_compare_is_an_error(make_run: MakeRun) -> None:
     with pytest.raises(RunError, match="no run to compare"):
         report.render_comparison([], "None")
-    with pytest.raises(RunError, match="no evaluation on validation images"):
-        report.render_comparison([make_run("a"), make_run("b", validation=False)], "Two")
+
+
+def test_without_validation_nothing_is_chosen(make_run: MakeRun) -> None:
+    runs = [make_run("a", skill=0.5), make_run("b", validation=False, skill=4.0, model="mlp")]
+    document = comparison.document([read(run) for run in runs], "Two", Path())
+    assert "none can be called the best" in document.verdict
+    assert "none is called the best" in texts(document)
+    (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
+    assert [row[0] for row in table.rows] == ["a", "b"]  # as given, though b is far better on the test images
+    assert not table.strong
+    assert "best by validation" not in assert_sound(report.render_comparison(runs, "Two")).text
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one(make_run: MakeRun, tmp_path: Path) -> None:
+    plain = [make_run(f"plain-{seed}", seed=seed, skill=1.0) for seed in range(6)]
+    better = [make_run(f"better-{seed}", seed=seed, skill=4.0, model="mlp") for seed in range(6)]
+    document = comparison.document([read(run) for run in (*plain, *better)], "Twelve", tmp_path)
+    table = next(b for b in document.sections[0].blocks if isinstance(b, Table))
+    assert [row[0] for row in table.rows] == ["plain", "★ better"]
+    ours = spread([read(run).test.accuracy for run in better])
+    assert plus_minus(ours) in table.rows[1]
+    section = next(s for s in document.sections if s.anchor == "significance")
+    (row,) = next(b for b in section.blocks if isinstance(b, Table)).rows
+    assert [str(row[k]).replace("\u00a0", " ") for k in (0, 1, 4, 6)] == [
+        "plain",
+        "6 seeds",
+        "0.0312",
+        "better is better",
+    ]
+    assert "experiment.toml" in assert_sound(report.render_comparison([*plain, *better], "Twelve")).text

@@ -15,7 +15,7 @@ from firstlight import report, runs
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, measure
 from firstlight.report import captions, pictures, sections
-from firstlight.report.content import Chart, Document, ImageGrid, Text
+from firstlight.report.content import Beside, Chart, Document, ImageGrid, Text
 from firstlight.report.notes import notes
 from firstlight.report.record import read
 from firstlight.types import Predictions
@@ -100,6 +100,62 @@ def test_unequal_classes_are_noted(make_run: MakeRun) -> None:
     record = read(make_run())
     uneven = replace(record, test=certain({(0, 0): 90, (1, 1): 8, (1, 0): 2}, classes=2))
     assert any("The classes are unequal: from 10 to 90 test images" in text.text for text in notes(uneven))
+
+
+def said_of(blocks: tuple[object, ...]) -> str:
+    """The headings and captions of a section."""
+    return " ".join(getattr(block, "text", "") or getattr(block, "caption", "") for block in blocks)
+
+
+def test_the_classes_are_drawn_once_where_nothing_changed_them(make_run: MakeRun) -> None:
+    record = read(make_run())
+    (beside,) = [block for block in section(sections.document(record), "images") if isinstance(block, Beside)]
+    assert [chart.description for chart in beside.blocks if isinstance(chart, Chart)] == [
+        f"Images per class of the {split} split." for split in ("train", "validation", "test")
+    ]
+    assert "Sampling" not in " ".join(text.text for text in notes(record))
+    assert "weight of its class" not in " ".join(text.text for text in notes(record))
+
+
+BEFORE = {
+    "class_names": ["cat", "dog", "bird", "fish"],
+    "counts": {"train": [40, 40, 40, 9], "validation": [10, 10, 10, 2], "test": [20, 20, 20, 4]},
+}
+
+
+def test_classes_that_were_left_out_are_shown_before_and_after(make_run: MakeRun) -> None:
+    record = read(make_run(data={"before": BEFORE}))
+    blocks = section(sections.document(record), "images")
+    before, after = [block for block in blocks if isinstance(block, Beside)]
+    assert [len(row.blocks) for row in (before, after)] == [3, 3]
+    texts = said_of(blocks)
+    assert "Before: the classes as they came" in texts
+    assert "After: the classes as they are used" in texts
+    assert "4 classes became 3; 15 of 225 images were left out." in texts
+    assert "fish" in json.dumps(before.blocks[0].spec)  # type: ignore[union-attr]
+    assert "fish" not in json.dumps(after.blocks[0].spec)  # type: ignore[union-attr]
+
+
+def test_balanced_sampling_and_class_weights_are_told(make_run: MakeRun) -> None:
+    counts = {"train": {"images": 120, "counts": [90, 24, 6]}, "test": {"images": 60, "counts": [20, 20, 20]}}
+    record = read(make_run("drawn", data={"splits": counts, "drawn": [40, 40, 40]}))
+    blocks = section(sections.document(record), "images")
+    texts = said_of(blocks)
+    assert "After balanced sampling: what an epoch draws" in texts
+    assert "each image of bird, the rarest class, 6.7 times, and 44\u202f% of those of cat" in texts
+    pair = [block for block in blocks if isinstance(block, Beside)][-1].blocks
+    domains = [chart.spec["encoding"]["x"]["scale"]["domain"] for chart in pair]  # type: ignore[union-attr]
+    assert domains == [[0, 90], [0, 90]], "on one scale"
+    assert "Sampling was balanced." in " ".join(text.text for text in notes(record))
+    assert "classes drawn equally often" in captions.learning(record)
+    assert "overfitting" not in captions.learning(record)
+    weighted = read(make_run("weighted", data={"class_weights": [0.5, 1.0, 3.25]}))
+    said = " ".join(text.text for text in notes(weighted))
+    assert "the weight of its class: cat 0.5, dog 1 and bird 3.25." in said
+    assert "Validation and test loss are not weighted" in said
+    assert "Train loss is weighted by class" in captions.learning(weighted)
+    for each in (record, weighted):
+        assert_sound(report.write(each.run).read_text())
 
 
 def test_pictures_show_the_answer_of_the_same_id(make_run: MakeRun) -> None:
@@ -259,6 +315,14 @@ def break_json(run: runs.RunFolder, name: str, changes: dict[str, Any]) -> runs.
         (runs.DATA, {"splits": 5}, r"data\.json is damaged: it has no 'splits', or another kind"),
         (runs.DATA, {"splits": {"train": {}}}, r"data\.json is damaged: it has no 'splits\.train\.counts'"),
         (runs.DATA, {"splits": {"test": {"counts": [1]}}}, r"splits\.test\.counts has 1 numbers for 3 classes"),
+        (runs.DATA, {"drawn": [1, 2]}, r"data\.json is damaged: drawn is not a list of a number for each of 3 classes"),
+        (runs.DATA, {"class_weights": 2}, r"data\.json is damaged: class_weights is not a list"),
+        (
+            runs.DATA,
+            {"before": {"class_names": ["a"], "counts": {"train": []}}},
+            r"before\.counts\.train is not a list",
+        ),
+        (runs.DATA, {"before": {"counts": {}}}, r"data\.json is damaged: it has no 'before\.class_names'"),
         (runs.MODEL, {"class_names": None}, r"model\.json is damaged: it has no 'class_names'"),
         (runs.MODEL, {"class_names": ["a", "b", "c"]}, r"class_names of model\.json are not those of result\.json"),
         (runs.MODEL, {"summary": None}, r"model\.json is damaged: it has no 'summary'"),

@@ -25,6 +25,7 @@ def test_every_default_is_written_out_and_reads_back_the_same() -> None:
         "batch_size": 32,
         "monitor": "val_accuracy",
         "restore_best": True,
+        "sampling": "shuffled",
     }
     assert tables["optimizer"] == {
         "name": "adam",
@@ -104,7 +105,7 @@ def test_a_model_layer_by_layer() -> None:
         ({}, ["data", "needed"]),
         ({"data": {"source": "digits"}, "sed": 1}, ["sed", "seed"]),
         ({"data": {"source": "digits", "sise": 3}}, ["data.sise", "size"]),
-        ({"data": {"source": "digits"}, "training": {"epochs": 0}}, ["training.epochs", "received 0"]),
+        ({"data": {"source": "digits"}, "training": {"epochs": -1}}, ["training.epochs", "received -1"]),
         ({"data": {"source": "digits"}, "training": {"epochs": "ten"}}, ["training.epochs", "'ten'"]),
         ({"data": {"source": "digits"}, "training": {"epoch": 3}}, ["training.epoch", "epochs"]),
         ({"data": {"source": "digits", "validation": 1.5}}, ["data.validation", "1.5"]),
@@ -115,7 +116,7 @@ def test_a_model_layer_by_layer() -> None:
         ({"data": {"source": "digits"}, "schedule": {"name": "cosin"}}, ["cosin", "cosine"]),
         ({"data": {"source": "digits"}, "loss": {"name": "crossentropy"}}, ["crossentropy", "cross-entropy"]),
         ({"data": {"source": "digits"}, "model": {"name": "lenet"}}, ["lenet", "lenet5"]),
-        ({"data": {"source": "digits"}, "prepare": {"standardise": "image"}}, ["prepare.standardise", "image"]),
+        ({"data": {"source": "digits"}, "prepare": {"standardise": "images"}}, ["prepare.standardise", "images"]),
         ({"data": "digits"}, ["data", "digits"]),
         ({"data": {"source": "digits", "size": [8]}}, ["data.size", "28x32", "[8]"]),
         ({"data": {"source": "digits", "size": "wide"}}, ["data.size", "28x32", "wide"]),

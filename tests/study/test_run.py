@@ -381,3 +381,29 @@ def test_a_few_images_are_enough_for_the_samples() -> None:
 
     chosen = _spread(images, 0)
     assert sorted(chosen.tolist()) == list(range(12))
+
+
+def test_no_epoch_at_all_measures_the_weights_it_starts_from(run: RunFolder, tmp_path: Path) -> None:
+    loaded = do(tmp_path / "loaded", weights__init_from=str(run.path), training__epochs=0)
+    for split, predictions in run.predictions.items():
+        np.testing.assert_array_equal(loaded.predictions[split].probabilities, predictions.probabilities)
+    assert loaded.result["epochs"]["run"] == 0
+    assert loaded.result["status"] == "finished"
+
+
+def test_costs_within_the_epochs_are_kept_and_go_on_after_a_stop(tmp_path: Path) -> None:
+    changes = {"training__cost_every": 4, "training__epochs": 3, "training__batch_size": 20, "data__validation": 0}
+    whole = do(tmp_path / "whole", **changes)
+    assert whole.costs is not None
+    assert whole.costs["step"].tolist() == [4, 8, 12, 16, 20, 24, 28]  # 200 images, ten steps an epoch
+    first, second = whole.costs["loss"][:2]  # two spans of 80 images, and 40 that the next epoch does not count
+    assert whole.history["loss"][0] * 200 > 80 * (first + second)
+    assert (np.diff(whole.costs["loss"]) < 0.1).all()
+
+    cut = do(tmp_path / "cut", **{**changes, "training__epochs": 1})
+    text = (cut.path / runs.EXPERIMENT).read_text()
+    (cut.path / runs.EXPERIMENT).write_text(text.replace("epochs = 1\n", "epochs = 3\n"))
+    (cut.path / runs.RESULT).unlink()
+    resumed = study.resume(cut.path, QUIET)
+    assert resumed.costs is not None
+    np.testing.assert_array_equal(resumed.costs["loss"], whole.costs["loss"])

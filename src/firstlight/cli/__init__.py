@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstlight import processes
-from firstlight.cli import data, demo, model, parity, run
+from firstlight.cli import data, demo, model, parity, run, study, tune
 from firstlight.errors import FirstlightError, ProcessLostError
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.command("evaluate")(run.evaluate)
 app.command("predict")(run.predict)
 app.command("report")(run.report)
 app.command("compare")(run.compare)
+app.command("study")(study.study)
+app.command("tune")(tune.tune)
 app.command("summary")(model.summary)
 app.command("parity")(parity.parity)
 app.add_typer(data.app, name="data")

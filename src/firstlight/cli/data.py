@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from firstlight.data import Findings
+    from firstlight.prepare import Augmentation
     from firstlight.types import Dataset, Json
 
 app = typer.Typer(name="data", help="Look at named sources and at your own images.", no_args_is_help=True)
@@ -91,22 +92,58 @@ def check(
 def preview(
     source: SourceArgument,
     out: Annotated[Path | None, typer.Option(help="The PNG to write; by default <name>.png here.")] = None,
-    seed: Annotated[int, typer.Option(help="Which images are drawn.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Which images, and which augmentation: 0, or as FILE.toml says.")
+    ] = None,
     size: SizeOption = None,
     unverified: UnverifiedOption = False,
+    augment: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Beside each image what the [augment] table of a file makes of it."),
+    ] = None,
 ) -> None:
     """Write a contact sheet of training images, a row for each class, and print its path."""
     from firstlight.data.sheet import contact_sheet
     from firstlight.errors import DataError
     from firstlight.files import write_bytes
 
-    dataset = _load(source, size, unverified)
-    path = out or Path(f"{dataset.name}.png")
+    if augment is None:
+        dataset = _load(source, size, unverified)
+        path, page = Path(f"{dataset.name}.png"), contact_sheet(dataset, seed or 0)
+    else:
+        from firstlight.prepare.sheet import augmented_sheet
+
+        augmentation, usual = _augmentation(augment)  # its errors come before the images are read
+        dataset = _load(source, size, unverified)
+        path = Path(f"{dataset.name}-augmented.png")
+        page = augmented_sheet(dataset, augmentation, usual if seed is None else seed)
+    path = out or path
     try:
-        write_bytes(path, contact_sheet(dataset, seed))
+        write_bytes(path, page)
     except OSError as error:
         raise DataError(f"{path}: the contact sheet cannot be written: {error.strerror}.") from error
     print(path)
+
+
+def _augmentation(path: Path) -> tuple[Augmentation, int]:
+    """What the `[augment]` table of a file asks for, and the file's seed; nothing else in it matters."""
+    from firstlight import study
+    from firstlight.errors import ExperimentError
+    from firstlight.prepare import Augmentation
+
+    tables = study.read(path)
+    table, seed = tables.get("augment"), tables.get("seed", 0)
+    if not isinstance(table, dict):
+        raise ExperimentError(f"{path} has no [augment] table, such as: [augment] with a line rotate = 15.")
+    try:
+        augmentation = Augmentation.of(table)
+    except ExperimentError as error:
+        raise ExperimentError(f"{path}: {error}") from None
+    if not augmentation:
+        raise ExperimentError(f"{path}: its [augment] table asks for nothing, such as rotate = 15.")
+    if not isinstance(seed, int) or seed < 0:
+        raise ExperimentError(f"{path}: seed must be a whole number from 0; received {seed!r}.")
+    return augmentation, seed
 
 
 def _load(source: str, size: str | None, unverified: bool) -> Dataset:

@@ -155,11 +155,16 @@ def predict(
         raise DataError("\n".join(failures))
 
 
-def report(path: RunPath) -> None:
-    """Write the report of a run anew."""
-    from firstlight import api
+def report(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run or of a study.", show_default=False)],
+) -> None:
+    """Write the report of a run or of a study anew."""
+    from firstlight import api, report, runs
 
-    typer.echo(api.open_run(path).report())
+    if (path / runs.STUDY).is_file():
+        typer.echo(report.write_study(runs.StudyFolder.open(path)))
+    else:
+        typer.echo(api.open_run(path).report())
 
 
 def compare(
@@ -169,7 +174,10 @@ def compare(
     ] = None,
     title: Annotated[str, typer.Option(help="The page's title.")] = "Runs compared",
 ) -> None:
-    """Compare runs on one page: a table, learning curves, confusion matrices side by side."""
+    """Compare runs on one page: a table, curves, confusion matrices, and which differences are more than chance.
+
+    Runs that differ in nothing but the seed count as one, with mean and standard deviation.
+    """
     from firstlight import api, report
 
     folders = [api.open_run(path).folder for path in paths]

@@ -2,8 +2,20 @@
 
 from firstlight.data.check import Copies, Findings, check
 from firstlight.data.decode import load_image
-from firstlight.data.regroup import regroup
+from firstlight.data.regroup import regroup, subset
 from firstlight.data.sources import SOURCES, Source, load
-from firstlight.data.split import split
+from firstlight.data.split import pooled, split
 
-__all__ = ["SOURCES", "Copies", "Findings", "Source", "check", "load", "load_image", "regroup", "split"]
+__all__ = [
+    "SOURCES",
+    "Copies",
+    "Findings",
+    "Source",
+    "check",
+    "load",
+    "load_image",
+    "pooled",
+    "regroup",
+    "split",
+    "subset",
+]

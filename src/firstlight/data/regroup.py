@@ -1,4 +1,4 @@
-"""Classes put together anew: ten digits as even and odd, clothes as tops and shoes."""
+"""Classes put together anew: ten digits as even and odd, clothes as tops and shoes; or some of them alone."""
 
 from __future__ import annotations
 
@@ -36,8 +36,25 @@ def regroup(splits: Mapping[str, Images], groups: Mapping[str, Sequence[str]]) -
     regrouped = {name: _in_classes(images, into, tuple(groups)) for name, images in splits.items()}
     for name, images in regrouped.items():
         if not len(images):
-            raise DataError(f"data.regroup leaves the {name} split without images.")
+            members = [member for group in groups.values() for member in group]
+            raise DataError(f"The {name} split has no images of {', '.join(members)}: nothing would be left of it.")
     return regrouped
+
+
+def subset(splits: Mapping[str, Images], classes: Sequence[str]) -> dict[str, Images]:
+    """The images of `classes` alone, which are numbered in that order: `regroup` with one old class in each new one.
+
+    Raises DataError for an unknown class, one named twice, fewer than two, or a split left without images.
+    """
+    if len(classes) < 2:
+        raise DataError(f"data.classes needs at least two classes; received {', '.join(classes) or 'none'}.")
+    old = next(iter(splits.values())).class_names
+    for name in classes:
+        if name not in old:
+            raise DataError(f"data.classes: there is no class {name!r}. {nearest(name, old)}")
+        if classes.count(name) > 1:
+            raise DataError(f"data.classes names {name!r} more than once.")
+    return regroup(splits, {name: [name] for name in classes})
 
 
 def _in_classes(images: Images, into: Array, class_names: tuple[str, ...]) -> Images:

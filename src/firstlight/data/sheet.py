@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from io import BytesIO
 
@@ -9,13 +10,15 @@ import numpy as np
 from PIL import Image
 
 from firstlight.randomness import generator
-from firstlight.types import Array, Dataset
+from firstlight.types import Array, Dataset, Images
 
 _COLUMNS = 10
 _CELL = 72  # the longer side of an image on the sheet, in pixels, as near as whole enlargements come
 _GAP = 6
+_APART = 14  # between groups of pictures, beside the gap
 _MARGIN = 20
 _HEAD = 66  # the height of the title and the line of facts
+_HEADS = 12  # the height of what stands above the columns, if anything does
 _ROW = 44  # the least height of a row: a class name and its count
 _LETTER = 9  # the width of a wide letter of a class name
 
@@ -26,27 +29,56 @@ def contact_sheet(dataset: Dataset, seed: int = 0) -> bytes:
     Small images are enlarged by a whole factor without smoothing, so that their pixels can be seen.
     """
     train = dataset.splits["train"]
-    height, width = _cell_size(train.shape[0], train.shape[1])
-    names = [_shortened(name) for name in train.class_names]
+    facts = f"{len(train):,} images of {'×'.join(map(str, train.shape))} in {len(train.class_names)} classes"
+    rows = [[train.pixels[drawn(train, k, _COLUMNS, seed)]] for k in range(len(train.class_names))]
+    return sheet(f"{shortened(dataset.name)} · train", facts, train, rows)
+
+
+def drawn(images: Images, label: int, most: int, seed: int) -> Array:
+    """Where up to so many images of a class are, drawn by `seed`, in their order."""
+    members = np.flatnonzero(images.labels == label)
+    return np.sort(generator(seed, "preview", label).permutation(members)[:most])
+
+
+def sheet(title: str, facts: str, images: Images, rows: Sequence[Sequence[Array]], heads: Sequence[str] = ()) -> bytes:
+    """Return a PNG: a title, a line of facts, and a row for each class of `images`, with its name and its count.
+
+    rows   of each class the groups of pictures, uint8 (n, H, W, C); groups stand a little apart
+    heads  what stands above each picture of the longest row
+    """
+    height, width = _cell_size(images.shape[0], images.shape[1])
+    names = [shortened(name) for name in images.class_names]
     left = _MARGIN + _LETTER * max(9, *map(len, names)) + _GAP
     step = max(height, _ROW) + _GAP
-    tops = [_MARGIN + _HEAD + k * step for k in range(len(names))]
+    tops = [_MARGIN + _HEAD + (_HEADS if heads else 0) + k * step for k in range(len(names))]
+    places = [_places(left, [len(group) for group in groups], width + _GAP) for groups in rows]
 
-    facts = f"{len(train):,} images of {'×'.join(map(str, train.shape))} in {len(names)} classes"
-    texts = [_text(_MARGIN + 20, 22, _shortened(dataset.name) + " · train"), _text(_MARGIN + 44, 13, facts, "#6e6e73")]
-    for name, count, top in zip(names, train.counts, tops, strict=True):
+    texts = [_text(_MARGIN + 20, 22, title), _text(_MARGIN + 44, 13, facts, "#6e6e73")]
+    for name, count, top in zip(names, images.counts, tops, strict=True):
         middle = top + step // 2
         texts += [_text(middle - 4, 16, name), _text(middle + 14, 13, f"n = {count:,}", "#6e6e73")]
-    sheet = _draw(texts, left + _COLUMNS * (width + _GAP) - _GAP + _MARGIN, tops[-1] + step - _GAP + _MARGIN)
+    longest = places[int(np.argmax([len(row) for row in places]))]
+    texts += [_text(tops[0] - _GAP, 12, head, "#6e6e73", place) for head, place in zip(heads, longest, strict=False)]
+    least = left + _COLUMNS * (width + _GAP)
+    right = max([least, *(place + width + _GAP for row in places for place in row)]) - _GAP
+    paper = _draw(texts, right + _MARGIN, tops[-1] + step - _GAP + _MARGIN)
 
-    for k, top in enumerate(tops):
-        members = np.flatnonzero(train.labels == k)
-        chosen = np.sort(generator(seed, "preview", k).permutation(members)[:_COLUMNS])
-        for column, i in enumerate(chosen):
-            sheet.paste(_scaled(train.pixels[i], height, width), (left + column * (width + _GAP), top))
+    for groups, row, top in zip(rows, places, tops, strict=True):
+        pictures = (picture for group in groups for picture in group)
+        for picture, place in zip(pictures, row, strict=True):
+            paper.paste(_scaled(picture, height, width), (place, top))
     buffer = BytesIO()
-    sheet.save(buffer, "PNG")
+    paper.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _places(left: int, sizes: Sequence[int], step: int) -> list[int]:
+    """Where each picture of a row begins."""
+    places: list[int] = []
+    for size in sizes:
+        places += [left + k * step for k in range(size)]
+        left += size * step + _APART
+    return places
 
 
 def _cell_size(height: int, width: int) -> tuple[int, int]:
@@ -62,14 +94,14 @@ def _scaled(pixels: Array, height: int, width: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR if smaller else Image.Resampling.NEAREST)
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
     name = "".join(letter if letter.isprintable() else "?" for letter in name)  # SVG refuses control characters
     return name if len(name) <= 28 else f"{name[:27]}…"
 
 
-def _text(baseline: int, size: int, text: str, colour: str = "#1c1c1e") -> str:
+def _text(baseline: int, size: int, text: str, colour: str = "#1c1c1e", left: int = _MARGIN) -> str:
     style = f'font-family="Helvetica, Arial, sans-serif" font-size="{size}" fill="{colour}"'
-    return f'<text x="{_MARGIN}" y="{baseline}" {style}>{escape(text)}</text>'
+    return f'<text x="{left}" y="{baseline}" {style}>{escape(text)}</text>'
 
 
 def _draw(texts: list[str], width: int, height: int) -> Image.Image:

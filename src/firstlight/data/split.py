@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,13 @@ from firstlight.types import SPLITS, Array, Dataset, Images
 
 
 def split(
-    dataset: Dataset, *, validation: float = 0.1, test: float = 0.2, seed: int = 0, limit: int | None = None
+    dataset: Dataset,
+    *,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+    limit: int | None = None,
+    classes: Collection[str] = (),
 ) -> dict[str, Images]:
     """Return the images by "train", "validation" and "test": disjoint, and together all of the dataset's.
 
@@ -21,6 +28,8 @@ def split(
     small for its proportion to make an image gives one all the same, so that a total may exceed its fraction. The same
     seed draws the same images, and the test images do not depend on `validation`. A fraction of 0 gives no such split.
     `limit` then keeps that many training images, in proportion and at least one a class, for a quick look.
+    Where only some `classes` will be used, the limit counts these alone, and only these need enough images; which of
+    their images come into which split does not depend on it.
 
     Raises DataError when a fraction or the limit is out of range, or a class has too few images for every split.
     """
@@ -29,25 +38,36 @@ def split(
     asked = {name: fraction for name, fraction in fractions.items() if name not in dataset.splits}
     _check_fractions(asked)
     drawn = {name: fraction for name, fraction in asked.items() if fraction}
-    _check_enough(dataset, [name for name in SPLITS if name == "train" or name in drawn])
-    classes = len(train.class_names)
-    if limit is not None and limit < classes:
-        raise DataError(f"data.limit must be at least {classes} training images (one a class); received {limit}.")
+    wanted = np.array([not classes or name in classes for name in train.class_names])
+    _check_enough(dataset, [name for name in SPLITS if name == "train" or name in drawn], wanted)
+    if limit is not None and limit < wanted.sum():
+        raise DataError(f"data.limit must be at least {wanted.sum()} training images (one a class); received {limit}.")
 
     # a key of its own for each class: images added to another class do not change the draw
-    remaining = [generator(seed, "split", k).permutation(np.flatnonzero(train.labels == k)) for k in range(classes)]
+    remaining = [generator(seed, "split", k).permutation(np.flatnonzero(train.labels == k)) for k in range(len(wanted))]
     parts = dict(dataset.splits)
     for name, fraction in drawn.items():
         counts = np.maximum(1, _proportional(train.counts, round(fraction * len(train))))
         parts[name] = _take(train, [indices[:count] for indices, count in zip(remaining, counts, strict=True)])
         remaining = [indices[count:] for indices, count in zip(remaining, counts, strict=True)]
     left = np.array([len(indices) for indices in remaining])
-    _check_left(dataset, left, drawn)
-    if limit is not None:
-        counts = _at_least_one(_proportional(left, min(limit, int(left.sum()))), left)
+    _check_left(dataset, left, drawn, wanted)
+    if limit is not None and wanted.any():
+        whole = int(left[wanted].sum())
+        counts = left * min(limit, whole) // whole
+        counts[wanted] = _at_least_one(_proportional(left[wanted], min(limit, whole)), left[wanted])
         remaining = [indices[:count] for indices, count in zip(remaining, counts, strict=True)]
     parts["train"] = _take(train, remaining)
     return {name: parts[name] for name in SPLITS if name in parts}
+
+
+def pooled(dataset: Dataset) -> Dataset:
+    """The same images in one split, to be split anew."""
+    parts = [dataset.splits[name] for name in SPLITS if name in dataset.splits]
+    pixels, labels, ids = (
+        np.concatenate([getattr(part, key) for part in parts]) for key in ("pixels", "labels", "ids")
+    )
+    return replace(dataset, splits={"train": Images(pixels, labels, ids, dataset.class_names)})
 
 
 def _take(images: Images, by_class: Sequence[Array]) -> Images:
@@ -90,10 +110,10 @@ def _check_fractions(fractions: dict[str, float]) -> None:
         )
 
 
-def _check_enough(dataset: Dataset, needing: Sequence[str]) -> None:
-    """Every class must have an image for each split that is taken from the training images."""
+def _check_enough(dataset: Dataset, needing: Sequence[str], wanted: Array) -> None:
+    """Every class that is wanted must have an image for each split that is taken from the training images."""
     train = dataset.splits["train"]
-    few = np.flatnonzero(train.counts < len(needing))
+    few = np.flatnonzero(wanted & (train.counts < len(needing)))
     if len(few):
         images = int(train.counts[few[0]])
         raise DataError(
@@ -103,8 +123,8 @@ def _check_enough(dataset: Dataset, needing: Sequence[str]) -> None:
         )
 
 
-def _check_left(dataset: Dataset, left: Array, drawn: Mapping[str, float]) -> None:
-    none = np.flatnonzero(left < 1)
+def _check_left(dataset: Dataset, left: Array, drawn: Mapping[str, float], wanted: Array) -> None:
+    none = np.flatnonzero(wanted & (left < 1))
     if len(none):
         train = dataset.splits["train"]
         taken = " and ".join(f"data.{name} = {fraction:g}" for name, fraction in drawn.items())

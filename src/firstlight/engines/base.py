@@ -7,29 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from firstlight.errors import TrainingError
+from firstlight.kernels import Kernels
 from firstlight.layers import Chain
 from firstlight.losses import Loss
 from firstlight.models import Model
 from firstlight.optimizers import Optimizer
-from firstlight.prepare import Preparation
+from firstlight.prepare import Augmentation, Augmented, Preparation, balanced_order, epoch_order
 from firstlight.types import Array, Images
 from firstlight.weights import fits
+
+Sampling = Literal["shuffled", "balanced"]
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """All that an engine has to know to train or to predict.
 
-    preparation  fitted on the training split; applied to every image
-    l1, l2       penalties on every layer's kernels, beside those of the layers themselves
-    lr_factors   what the learning rate is multiplied by, by patterns of names; the last one that fits a name counts
-    settled      paths of batch norms that keep their running statistics in training, and use them
-    share_norms  batch norm over the images of all processes, where there are several
+    preparation    fitted on the training split; applied to every image
+    l1, l2         penalties on every layer's kernels, beside those of the layers themselves
+    lr_factors     what the learning rate is multiplied by, by patterns of names; the last one that fits a name counts
+    settled        paths of batch norms that keep their running statistics in training, and use them
+    share_norms    batch norm over the images of all processes, where there are several
+    class_weights  (K,): what the loss of an image is multiplied by in training, by its class; None for nothing
+    sampling       "shuffled", or "balanced": each epoch draws all classes equally often
+    augmentation   what happens to the images of a training batch, and to no others; None for nothing
     """
 
     model: Model
@@ -42,6 +48,9 @@ class Task:
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
     share_norms: bool = False
+    class_weights: Array | None = None
+    sampling: Sampling = "shuffled"
+    augmentation: Augmentation | None = None
 
     def trained_layers(self) -> Chain:
         """The layers that the loss is applied to; a final activation that the loss contains is left to the loss.
@@ -50,6 +59,22 @@ class Task:
         """
         height, width, channels = self.model.input_shape
         return self.loss.check_head(self.model.layers, (channels, height, width), self.model.classes)
+
+    def order(self, train: Images, epoch: int) -> Array:
+        """The training images of an epoch in their order, int64 (N,): as many as there are."""
+        if self.sampling == "balanced":
+            return balanced_order(self.seed, epoch, train.labels)
+        return epoch_order(self.seed, epoch, len(train))
+
+    def augmented(self, train: Images | None, kernels: Kernels) -> Augmented | None:
+        """The training images as they are drawn for each epoch; None where nothing is drawn."""
+        if not self.augmentation or train is None:
+            return None
+        return Augmented(train, self.augmentation, self.seed, kernels)
+
+    def image_weights(self, labels: Array) -> Array | None:
+        """What the loss of each image counts in training, (N,); None where all count the same."""
+        return None if self.class_weights is None else self.class_weights[labels]
 
     def penalties(self) -> list[tuple[slice, float, float]]:
         """(part of the vector, l1, l2) for every trained array that is penalised."""

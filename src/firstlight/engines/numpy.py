@@ -15,7 +15,7 @@ from firstlight import kernels
 from firstlight.engines.base import Tally, Task, not_finite
 from firstlight.engines.passes import passes
 from firstlight.errors import ModelError
-from firstlight.prepare import batches, epoch_order
+from firstlight.prepare import batches
 from firstlight.types import Array, Images
 
 
@@ -47,6 +47,7 @@ class NumpySession:
         self.penalties = task.penalties()
         self.factors = _factors(task)
         self.train = train
+        self.augmented = task.augmented(train, self.kernels)
 
     def warm_up(self, batch_size: int, epochs: int, as_before: Mapping[str, Any] | None = None) -> None:
         """See `Session.warm_up`: compile the kernels by one step, which is then undone."""
@@ -62,15 +63,14 @@ class NumpySession:
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
         """See `Session.train_step`."""
         with self._quietly():
-            return self._step(index, epoch, step, rate)
+            return self._step(*self._batch(index, epoch), epoch, step, rate)
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
         """See `Session.train_epoch`."""
-        order = epoch_order(self.task.seed, epoch, len(self._train_images()))
         total, correct, done = 0.0, 0, 0
         with self._quietly():
-            for step, (index, rate) in enumerate(zip(batches(order, batch_size), rates, strict=True)):
-                loss, right = self._step(index, epoch, step, float(rate))
+            for step, ((images, index), rate) in enumerate(zip(self._batches(epoch, batch_size), rates, strict=True)):
+                loss, right = self._step(images, index, epoch, step, float(rate))
                 total, correct, done = total + loss * len(index), correct + right, done + len(index)
                 progress(done, total / done)
         return Tally(total / done, correct / done)
@@ -139,7 +139,25 @@ class NumpySession:
 
         The gradient is (k, trained): the sum of its rows.
         """
-        loss, right, gradients = self.passes.gradients(self._train_images(), index, epoch, step)
+        return self._gradients(*self._batch(index, epoch), epoch, step)
+
+    def _batch(self, index: Array, epoch: int) -> tuple[Images, Array]:
+        """Images, and which of them are the training images at `index` as they are drawn for an epoch."""
+        if self.augmented is None:
+            return self._train_images(), index
+        return self.augmented.batch(index, epoch), np.arange(len(index))
+
+    def _batches(self, epoch: int, batch_size: int) -> Iterator[tuple[Images, Array]]:
+        """The same for each step of an epoch."""
+        train = self._train_images()
+        order = self.task.order(train, epoch)
+        if self.augmented is None:
+            return ((train, index) for index in batches(order, batch_size))
+        runs = self.augmented.runs(order, epoch, batches(np.arange(len(order)), batch_size))
+        return ((images, index) for images, parts in runs for index in parts)
+
+    def _gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
+        loss, right, gradients = self.passes.gradients(images, index, epoch, step)
         if not self.penalties:
             return loss, right, gradients
         slopes = np.zeros((1, self.layout.trainable), self.dtype)
@@ -151,8 +169,8 @@ class NumpySession:
                 slopes[0, part] += 2 * l2 * weights
         return loss, right, np.concatenate((gradients, slopes))
 
-    def _step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
-        loss, right, gradients = self.gradients(index, epoch, step)
+    def _step(self, images: Images, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
+        loss, right, gradients = self._gradients(images, index, epoch, step)
         if not math.isfinite(loss):
             raise not_finite(loss, epoch, step, rate)
         trained = self._vector[: self.layout.trainable]

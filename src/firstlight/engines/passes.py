@@ -16,6 +16,7 @@ from firstlight.kernels import Kernels
 from firstlight.kernels.tape import NotRecordedError, Tape
 from firstlight.layers import Pass
 from firstlight.layers.batchnorm import must_vary
+from firstlight.prepare import standardised
 from firstlight.randomness import generator
 from firstlight.types import Array, Images
 
@@ -82,7 +83,7 @@ class Layered:
         )
         y, backward = self._forward(images, index, run)
         labels = images.labels[index]
-        loss, dy = self.task.loss.value_and_gradient(y, labels)
+        loss, dy = self.task.loss.value_and_gradient(y, labels, self.task.image_weights(labels))
         _, gradients = backward(dy)
         self.layout.collect(gradients, self.gradient[0])
         return loss, int((self.task.loss.predicted(y) == labels).sum()), self.gradient
@@ -93,6 +94,8 @@ class Layered:
 
     def _forward(self, images: Images, index: Array, run: Pass) -> tuple[Array, Any]:
         x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
+        if self.task.preparation.per_image:
+            x = standardised(x)
         return self.layers.forward(self.parameters, x, run)
 
 
@@ -125,7 +128,7 @@ class Taped:
             return float(program.losses.mean()), int(program.right.sum()), player.gradients(program)
         halfway = player.tape.turn
         player.play(program, pixels, index, labels, slice(0, halfway))
-        loss, dy = self.task.loss.value_and_gradient(program.outputs, labels)
+        loss, dy = self.task.loss.value_and_gradient(program.outputs, labels, self.task.image_weights(labels))
         program.slopes[...] = dy
         player.play(program, pixels, index, labels, slice(halfway, None))
         right = int((self.task.loss.predicted(program.outputs) == labels).sum())
@@ -159,8 +162,9 @@ class Taped:
 
 def _record(task: Task, training: bool) -> Tape:
     height, width, channels = task.model.input_shape
-    tape = Tape((channels, height, width), training, task.settled)
-    y = task.trained_layers().record(tape, task.model.layout.slots, tape.input(), "")
+    class_weights = () if task.class_weights is None else task.class_weights.tolist()
+    tape = Tape((channels, height, width), training, task.settled, class_weights)
+    y = task.trained_layers().record(tape, task.model.layout.slots, tape.input(task.preparation.per_image), "")
     if training:
         task.loss.record(tape, y)
     else:

@@ -1,7 +1,8 @@
 """The engine of PyTorch: the layers' twins, autograd and PyTorch's own optimisers, on a CPU, a GPU, or in processes.
 
 The training images stay on the device as bytes, in the order (N, H, W, C), and a batch is gathered by index and scaled
-there. Everything drawn from the seed is drawn on the host, as for the other engine; dropout masks only on demand.
+there; where they are augmented, the host makes a few batches at a time. Everything drawn from the seed is drawn on the
+host, as for the other engine; dropout masks only on demand.
 """
 
 from __future__ import annotations
@@ -10,23 +11,22 @@ import atexit
 import contextlib
 import itertools
 import math
-import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import distributed
 
-from firstlight import processes
+from firstlight import kernels, processes
 from firstlight.engines.base import Tally, Task, not_finite
 from firstlight.errors import ExperimentError, ModelError, ProcessLostError, TrainingError
 from firstlight.layers import Chain, TwinPass
-from firstlight.prepare import batches, epoch_order, steps
+from firstlight.prepare import Augmented, batches, steps
 from firstlight.randomness import generator
 from firstlight.types import Array, Images, Shape
 from firstlight.weights import Layout
@@ -70,6 +70,14 @@ class Way:
     compiled: bool = False
 
 
+class Resident(NamedTuple):
+    """Training images on the device: uint8 (N, H, W, C), int64 (N,), and what the loss of each counts, if not one."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor | None
+
+
 class TorchSession:
     """See `Session`. Weights are parameters of a module, each of the shape that the other engine gives it."""
 
@@ -84,6 +92,7 @@ class TorchSession:
         self.dtype = DTYPES.get(engine.precision, torch.float32)
         self.way = Way(threads=_threads(), reduced=engine.precision if engine.precision in REDUCED else "")
         self.images = train
+        self.augmented: Augmented | None = None
         self.module: Callable[..., Any]
         with self._settings(), self._told():
             start = task.model.layout.initial(task.seed, np.float64) if vector is None else vector
@@ -95,8 +104,10 @@ class TorchSession:
             if train is not None:
                 if not self.net.trained:
                     raise ModelError(f"{task.model.name} has nothing to train: all that it has is frozen.")
-                self.pixels = self._tensor(train.pixels, torch.uint8)
-                self.labels = self._tensor(train.labels, torch.int64)
+                if task.augmentation:
+                    self.augmented = task.augmented(train, kernels.load())
+                else:
+                    self.resident = self._resident(train)
                 self._go(self.way)
 
     # --- training -----------------------------------------------------------------------------------------------------
@@ -124,7 +135,7 @@ class TorchSession:
         self._train_images()
         self._replicate()
         with self._settings(), self._random(epoch), self._told():
-            sums = torch.stack(self._step(self._tensor(index, torch.int64), epoch, step, rate))
+            sums = torch.stack(self._step(*self._share(index, epoch), len(index), epoch, step, rate))
             loss, right = self._together(sums).tolist()
         if not math.isfinite(loss):
             raise not_finite(loss / len(index), epoch, step, rate)
@@ -135,19 +146,20 @@ class TorchSession:
         n = len(self._train_images())
         self._replicate()
         with self._settings(), self._random(epoch), self._told():
-            order: Any = self._tensor(epoch_order(self.task.seed, epoch, n), torch.int64)
             # Of the losses, of what was right, and of the images; what the host knows of it comes later from a GPU.
             sums = torch.zeros(3, dtype=self._wide(), device=self.device)
             gpu = self.device.type == "cuda"
             known = torch.zeros(3, dtype=self._wide(), pin_memory=gpu)
             total, right, seen = sums.unbind()
             done = 0
-            for step, (index, rate) in enumerate(zip(batches(order, batch_size), rates, strict=True)):
-                loss, hits = self._step(cast(torch.Tensor, index), epoch, step, float(rate))
+            for step, ((images, places, size), rate) in enumerate(
+                zip(self._shares(epoch, batch_size), rates, strict=True)
+            ):
+                loss, hits = self._step(images, places, size, epoch, step, float(rate))
                 total += loss
                 right += hits
-                seen += len(index) / self.world
-                done += len(index)
+                seen += size / self.world
+                done += size
                 if self.world > 1 and (step + 1) % TOGETHER and done < n:
                     continue
                 known.copy_(self._together(sums), non_blocking=gpu)
@@ -165,26 +177,59 @@ class TorchSession:
             )
         return Tally(loss / n, hits / n)
 
-    def _step(self, index: torch.Tensor, epoch: int, step: int, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step; for this process's images, the sum of their losses and how many were right, on the device."""
+    def _share(self, index: Array, epoch: int) -> tuple[Resident, torch.Tensor]:
+        """Images on the device, and which of them are this process's part of the batch at `index`."""
+        mine = np.array_split(np.arange(len(index)), self.world)[self.rank]
+        if self.augmented is None:
+            return self.resident, self._tensor(index[mine], torch.int64)
+        images = self.augmented.batch(index, epoch).take(mine)
+        return self._resident(images), torch.arange(len(images), device=self.device)
+
+    def _shares(self, epoch: int, batch_size: int) -> Iterator[tuple[Resident, torch.Tensor, int]]:
+        """The same for each batch of an epoch, and how many images the batch has."""
+        train = self._train_images()
+        order = self.task.order(train, epoch)
+        if self.augmented is None:
+            resident: Any = self._tensor(order, torch.int64)
+            for index in batches(resident, batch_size):
+                share = cast(torch.Tensor, index).tensor_split(self.world)[self.rank]
+                yield self.resident, share, len(index)
+            return
+        whole = [*batches(np.arange(len(order)), batch_size)]
+        sizes = map(len, whole)
+        mine = [np.array_split(part, self.world)[self.rank] for part in whole]
+        for images, parts in self.augmented.runs(order, epoch, mine):
+            run = self._resident(images)
+            places: Any = torch.arange(len(images), device=self.device)
+            for share in places.split([*map(len, parts)]):
+                yield run, share, next(sizes)
+
+    def _step(
+        self, images: Resident, mine: torch.Tensor, n: int, epoch: int, step: int, rate: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step on this process's part of n images; of these, the sum of their losses and how many were right."""
         for group, factor in zip(self.optimizer.param_groups, self.factors, strict=True):
             group["lr"] = rate * factor
-        run = replace(self.run, uniform=self._uniform(len(index), epoch, step)) if self.engine.exact_noise else self.run
-        mine = index.tensor_split(self.world)[self.rank] if self.world > 1 else index
-        sums = self._gradients(mine, len(index), run)
+        run = replace(self.run, uniform=self._uniform(n, epoch, step)) if self.engine.exact_noise else self.run
+        sums = self._gradients(images, mine, n, run)
         self.task.optimizer.twin_step(self.net.trained, self._optimizer_step)
         self.steps += 1
         return sums
 
-    def _gradients(self, places: torch.Tensor, n: int, run: TwinPass) -> tuple[torch.Tensor, torch.Tensor]:
+    def _gradients(
+        self, images: Resident, places: torch.Tensor, n: int, run: TwinPass
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Leave on the parameters the gradients of the images at `places`, a part of a batch of n."""
-        x, labels = self._batch(self.pixels, places), self.labels.index_select(0, places)
+        x, labels = self._batch(images.pixels, places), images.labels.index_select(0, places)
         for theta in self.net.trained:
             theta.grad = None
         with self._autocast():
             y = self.module(x, run)
         y = y.to(self.dtype)
-        loss = self.task.loss.twin(torch, y, labels).sum()
+        values = self.task.loss.twin(torch, y, labels)
+        if images.weights is not None:
+            values = values * images.weights.index_select(0, places)
+        loss = values.sum()
         # The mean over the processes, which the replicas take of the gradients, is then that over the whole batch.
         objective = loss * (self.world / n)
         for weights, l1, l2 in self.penalties:
@@ -304,9 +349,22 @@ class TorchSession:
     # --- what a step needs --------------------------------------------------------------------------------------------
 
     def _batch(self, pixels: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """The images at `places` as the net takes them: (n, C, H, W), scaled."""
+        """The images at `places` as the net takes them: (n, C, H, W), scaled, and each standardised if asked for."""
         x = pixels.index_select(0, places).permute(0, 3, 1, 2)
-        return x.to(self.dtype, memory_format=self._memory_format()).mul_(self.scale).add_(self.shift)
+        x = x.to(self.dtype, memory_format=self._memory_format()).mul_(self.scale).add_(self.shift)
+        if not self.task.preparation.per_image:
+            return x
+        std, mean = torch.std_mean(x, (1, 2, 3), correction=0, keepdim=True)
+        return x.sub_(mean).div_(torch.where(std > 0, std, 1))
+
+    def _resident(self, images: Images) -> Resident:
+        """A copy of training images on the device."""
+        weights = self.task.image_weights(images.labels)
+        return Resident(
+            self._tensor(images.pixels, torch.uint8),
+            self._tensor(images.labels, torch.int64),
+            None if weights is None else self._tensor(weights, self.dtype),
+        )
 
     def _memory_format(self) -> torch.memory_format:
         return torch.channels_last if self.way.channels_last else torch.contiguous_format
@@ -456,13 +514,13 @@ class TorchSession:
 
     def _trial(self, share: int) -> float:
         """The seconds that gradients of so many images take in this process."""
-        places = torch.arange(share, device=self.device)
+        images, places = self._share(np.arange(share * self.world) % len(self._train_images()), 0)
         run = TwinPass(True, settled=self.task.settled)
         seconds: list[float] = []
         with self._settings():
             while len(seconds) < 3 or (sum(seconds[1:]) < TRIAL and len(seconds) < 20):
                 began = time.perf_counter()
-                float(self._gradients(places, share, run)[0])  # on a GPU, this waits for it
+                float(self._gradients(images, places, share, run)[0])  # on a GPU, this waits for it
                 seconds.append(time.perf_counter() - began)
         best = torch.tensor(min(seconds[1:]))
         if self.world > 1:  # all choose alike, by the slowest
@@ -615,7 +673,7 @@ def _join(device: torch.device) -> None:
 
 def _threads() -> int:
     """As many as this process has cores; PyTorch's own number may be lower, by OMP_NUM_THREADS."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processes.cores()
     together = processes.local_world_size()
     # torchrun sets OMP_NUM_THREADS to 1 where nobody else has: that says nothing.
     return max(1, cores // together) if together > 1 else max(1, min(cores, torch.get_num_threads()))

@@ -9,18 +9,40 @@ from firstlight.evaluation.measures import (
     top_k_accuracy,
 )
 from firstlight.evaluation.scores import Averages, ClassScore, class_scores, wilson_interval
+from firstlight.evaluation.significance import (
+    LEVEL,
+    McNemar,
+    SignFlip,
+    Spread,
+    bootstrap_interval,
+    holm,
+    mcnemar,
+    same_images,
+    sign_flip,
+    spread,
+)
 
 __all__ = [
+    "LEVEL",
     "Averages",
     "ClassScore",
     "Evaluation",
+    "McNemar",
     "ReliabilityBin",
+    "SignFlip",
+    "Spread",
+    "bootstrap_interval",
     "calibration_error",
     "class_scores",
     "confusion_matrix",
+    "holm",
+    "mcnemar",
     "measure",
     "most_confident_mistakes",
     "reliability_bins",
+    "same_images",
+    "sign_flip",
+    "spread",
     "top_k_accuracy",
     "wilson_interval",
 ]

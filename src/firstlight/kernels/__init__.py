@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 
@@ -18,12 +18,19 @@ Pair = tuple[int, int]
 # Zeros round an image: ((top, bottom), (left, right)).
 Padding = tuple[Pair, Pair]
 
+# What lies outside an image: its edge drawn out, the image mirrored (d c b a | a b c d | d c b a), or one value.
+Fill = Literal["nearest", "reflect", "constant"]
+
 NAMES = ("compiled", "reference")
 
 # Added to a running mean and taken away again, this rounds it to a grid of about 1e-32 (float32) or 1e-41 (float64).
 # Means of gradients that stay zero would otherwise decay into denormal numbers, with which a processor is ten times
 # slower.
 GRID = 1e-25
+
+# Noise is the sum of eight bytes (Irwin & Hall 1927): nearly normal, within 4.9 standard deviations, of this mean and
+# standard deviation.
+NOISE_MEAN, NOISE_SD = 8 * 127.5, (8 * (256**2 - 1) / 12) ** 0.5
 
 
 class Kernels(Protocol):
@@ -66,6 +73,22 @@ class Kernels(Protocol):
         """x (C, H, W, n) = pixels[index] · scale + shift, the batch moved last.
 
         pixels uint8 (N, H, W, C), index int64 (n,), scale and shift (C, H, W) of the dtype wanted.
+        """
+        ...
+
+    def augment(
+        self, pixels: Array, index: Array, maps: Array, light: Array, keys: Array, patches: Array, fill: Fill,
+        fill_value: int,
+    ) -> Array:  # fmt: skip
+        """uint8 (n, H, W, C): pixels[index], each image mapped, lit, made noisy, and covered by a patch, in this order.
+
+        pixels   uint8 (N, H, W, C); index int64 (n,)
+        maps     float64 (n, 2, 3): the place (row, column) in the source of the result's pixel (i, j) is M (i, j, 1);
+                 between pixels the source is bilinear, outside it is as `fill` says, with `fill_value` where constant
+        light    float32 (n, 3): a factor about the image's own mean, what is added then, and the standard deviation of
+                 Gaussian noise, these two in grey levels; (1, 0, 0) for none
+        keys     uint64 (n,): of the noise, which depends on nothing else but a value's place in the image
+        patches  int64 (n, 4): top, bottom, left, right of a rectangle that is painted with `fill_value`; may be empty
         """
         ...
 
@@ -116,4 +139,17 @@ def pad(x: Array, padding: Padding, value: float = 0.0) -> Array:
     return np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
 
 
-__all__ = ["GRID", "NAMES", "Kernels", "Padding", "Pair", "Shape", "load", "output_size", "pad"]
+__all__ = [
+    "GRID",
+    "NAMES",
+    "NOISE_MEAN",
+    "NOISE_SD",
+    "Fill",
+    "Kernels",
+    "Padding",
+    "Pair",
+    "Shape",
+    "load",
+    "output_size",
+    "pad",
+]

@@ -56,6 +56,29 @@ def gather(op, n, n0, chunk, frame, like):
 
 
 @operation
+def standardise(op, n, n0, chunk, frame, like):
+    """Each image minus its mean, by its standard deviation where that is not zero: [x, features]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    x = view(frame[ARENA], like)[op[1] * n :]
+    mean, square = np.zeros(n), np.zeros(n)
+    for f in range(op[2]):
+        for i in range(n):
+            mean[i] += x[f * n + i]
+    for i in range(n):
+        mean[i] /= op[2]
+    for f in range(op[2]):
+        for i in range(n):
+            apart = x[f * n + i] - mean[i]
+            square[i] += apart * apart
+    for i in range(n):
+        square[i] = np.sqrt(square[i] / op[2])
+        square[i] = 1 / square[i] if square[i] > 0 else 1.0
+    for f in range(op[2]):
+        for i in range(n):
+            x[f * n + i] = (x[f * n + i] - mean[i]) * square[i]
+
+
+@operation
 def activate(op, n, n0, chunk, frame, like):
     """y = f(x): [x, y, features, kind, constant]."""
     op, frame = view(op, LONG), view(frame, LONG)
@@ -107,7 +130,7 @@ def clear(op, n, n0, chunk, frame, like):
 
 @operation
 def cross_entropy(op, n, n0, chunk, frame, like):
-    """The loss of each image, and dy = (p − t) / N: [y, dy, K, label smoothing]."""
+    """The loss of each image, and dy = w (p − t) / N: [y, dy, K, label smoothing, first of the class weights or -1]."""
     op, frame = view(op, LONG), view(frame, LONG)
     arena, labels = view(frame[ARENA], like), view(frame[LABELS], LONG)
     losses, right = view(frame[LOSSES], DOUBLE), view(frame[RIGHT], BYTE)
@@ -124,13 +147,37 @@ def cross_entropy(op, n, n0, chunk, frame, like):
         for k in range(K):
             total += np.exp(np.float64(arena[y + k * n]) - top)
         level = np.log(total) + top
+        weight = constants[op[5] + label] if op[5] >= 0 else 1.0
         loss = 0.0
         for k in range(K):
             t = on if k == label else off
             if t != 0:
                 loss += t * (level - arena[y + k * n])
-            arena[dy + k * n] = (np.exp(arena[y + k * n] - level) - t) / images
-        losses[n0 + i] = loss
+            arena[dy + k * n] = (np.exp(arena[y + k * n] - level) - t) * weight / images
+        losses[n0 + i] = weight * loss
+        right[n0 + i] = best == label
+
+
+@operation
+def squared_error(op, n, n0, chunk, frame, like):
+    """The loss c Σ (y − t)² of each image, and dy = 2 c w (y − t) / N: [y, dy, K, c, first of class weights or -1]."""
+    op, frame = view(op, LONG), view(frame, LONG)
+    arena, labels = view(frame[ARENA], like), view(frame[LABELS], LONG)
+    losses, right = view(frame[LOSSES], DOUBLE), view(frame[RIGHT], BYTE)
+    constants, images = view(frame[CONSTANTS], DOUBLE), frame[IMAGES]
+    K, c = op[3], constants[op[4]]
+    for i in range(n):
+        y, dy, label = op[1] * n + i, op[2] * n + i, labels[n0 + i]
+        weight = constants[op[5] + label] if op[5] >= 0 else 1.0
+        top, best, total = arena[y], 0, 0.0
+        for k in range(K):
+            value = arena[y + k * n]
+            if value > top or (value != value and top == top):
+                top, best = value, k
+            apart = np.float64(value) - (1.0 if k == label else 0.0)
+            total += apart * apart
+            arena[dy + k * n] = 2 * c * weight * apart / images
+        losses[n0 + i] = weight * c * total
         right[n0 + i] = best == label
 
 

@@ -12,6 +12,7 @@ import os
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+from firstlight.kernels._augment import augment
 from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
 from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx
 from firstlight.kernels._updates import adam, rmsprop, sgd
@@ -20,6 +21,7 @@ from firstlight.kernels.player import Player
 __all__ = [
     "Player",
     "adam",
+    "augment",
     "avg_pool",
     "avg_pool_dx",
     "conv2d",

@@ -55,7 +55,7 @@ class Program:
 
     @property
     def losses(self) -> Array:
-        """float64 (images,): the cross-entropy of each."""
+        """float64 (images,): the cross-entropy of each, by its class weight."""
         return self.arrays[Frame.LOSSES]
 
     @property

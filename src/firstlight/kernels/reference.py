@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from firstlight.kernels import GRID, Padding, Pair, output_size, pad
+from firstlight.kernels import GRID, NOISE_MEAN, NOISE_SD, Fill, Padding, Pair, output_size, pad
 from firstlight.types import Array, Shape
 
 # The elements of a vector that a step of an optimiser works on at a time. They stay in the processor's cache, so that
@@ -94,6 +94,76 @@ def gather(pixels: Array, index: Array, scale: Array, shift: Array) -> Array:
     """x[..., i] = pixels[index[i]] · scale + shift."""
     x = pixels[index].transpose(3, 1, 2, 0)
     return np.ascontiguousarray(x * scale[..., None] + shift[..., None])
+
+
+def augment(
+    pixels: Array, index: Array, maps: Array, light: Array, keys: Array, patches: Array, fill: Fill, fill_value: int
+) -> Array:
+    """Each image by itself, in the order of the docstring of `Kernels`."""
+    y = np.empty((len(index), *pixels.shape[1:]), np.uint8)
+    for n, (top, bottom, left, right) in enumerate(patches):
+        mapped = _mapped(pixels[index[n]], maps[n], fill, fill_value)
+        y[n] = _lit(mapped, light[n], int(keys[n]))
+        y[n, top:bottom, left:right] = fill_value
+    return y
+
+
+def _mapped(x: Array, m: Array, fill: Fill, fill_value: int) -> Array:
+    """x (H, W, C) seen through a map, bilinear, in float32; rounded half up.
+
+    It stands in a border of one pixel, into which a place further outside is moved: that changes nothing, as the source
+    is level from there on.
+    """
+    H, W, _ = x.shape
+    border = ((1, 1), (1, 1), (0, 0))
+    source = np.pad(x, border, constant_values=fill_value) if fill == "constant" else np.pad(x, border, mode="edge")
+    i, j = np.arange(H, dtype=np.float64)[:, None], np.arange(W, dtype=np.float32)
+    places = []
+    for (by_row, by_column, start), size in zip(m, (H, W), strict=True):
+        place = (by_row * i + start + 1).astype(np.float32) + np.float32(by_column) * j
+        if fill == "reflect":
+            period = np.float32(2 * size)
+            place -= np.float32(0.5)
+            place -= period * np.floor(place / period)
+            place = size - np.abs(place - np.float32(size)) + np.float32(0.5)
+        places.append(np.clip(place, *((0, size + 1) if fill == "constant" else (1, size))))
+    (up, left), (down, across) = zip(*[(place.astype(np.int32), place % 1) for place in places], strict=True)
+    below, right = np.minimum(up + 1, H + 1), np.minimum(left + 1, W + 1)
+    a, b, c, d = (source[at].astype(np.float32) for at in ((up, left), (up, right), (below, left), (below, right)))
+    across, down = across[..., None], down[..., None]
+    upper, lower = a + across * (b - a), c + across * (d - c)
+    return _bytes(upper + down * (lower - upper))
+
+
+def _lit(x: Array, light: Array, key: int) -> Array:
+    """factor · (x − mean) + mean + brightness + sd · noise."""
+    factor, brightness, sd = light
+    mean = x.sum(dtype=np.int64) / x.size
+    offset = np.float32((1 - float(factor)) * mean + float(brightness))
+    y = factor * x.astype(np.float32) + offset
+    if sd:
+        y += sd * _noise(x.size, key).reshape(x.shape)
+    return _bytes(y)
+
+
+def _noise(size: int, key: int) -> Array:
+    """Nearly standard normal numbers: each is the sum of the eight bytes of two hashes, of its place and of the key."""
+    first = _hash(np.arange(size, dtype=np.uint32) + np.uint32(key & 0xFFFFFFFF))
+    second = _hash(first ^ np.uint32(key >> 32))
+    total: Array = np.stack([first, second], 1).view(np.uint8).sum(axis=1).astype(np.float32)
+    return (total - np.float32(NOISE_MEAN)) * np.float32(1 / NOISE_SD)
+
+
+def _hash(h: Array) -> Array:
+    """A hash of 32 bits (Wellons, "Prospecting for hash functions", 2018, lowbias32)."""
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return h ^ (h >> np.uint32(16))
+
+
+def _bytes(values: Array) -> Array:
+    """Rounded half up, and cut to 0..255."""
+    return (np.clip(values, 0, 255) + np.float32(0.5)).astype(np.uint8)
 
 
 def sgd(

@@ -109,14 +109,16 @@ Backward = Callable[[Value], Sequence[tuple[Value, Value]]]
 class Tape:
     """Records a net.
 
-    input_shape  (C, H, W)
-    training     whether dropout drops, batch norm uses the batch, and gradients are recorded
-    settled      paths of batch norms that use their running statistics in training too
+    input_shape    (C, H, W)
+    training       whether dropout drops, batch norm uses the batch, and gradients are recorded
+    settled        paths of batch norms that use their running statistics in training too
+    class_weights  what the loss of an image is multiplied by, a number for each class; empty for none
     """
 
     input_shape: Shape
     training: bool
     settled: frozenset[str] = frozenset()
+    class_weights: Sequence[float] = ()
     steps: list[Step] = field(default_factory=list)
     barriers: list[int] = field(default_factory=list)
     constants: list[float] = field(default_factory=list)
@@ -132,11 +134,13 @@ class Tape:
     # The steps that can cut what is below zero as they write it, by what they write.
     _writers: dict[Memory, Step] = field(default_factory=dict)
 
-    def input(self) -> Value:
-        """The images, gathered and prepared."""
+    def input(self, standardised: bool = False) -> Value:
+        """The images, gathered and prepared; each `standardised` by itself where that is asked for."""
         x = self._value(self.input_shape)
         C, H, W = self.input_shape
         self._step("GATHER", x, C, H * W)
+        if standardised:
+            self._step("STANDARDISE", x, x.size)
         return x
 
     def conv2d(self, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
@@ -358,9 +362,18 @@ class Tape:
 
     def cross_entropy(self, y: Value, smoothing: float) -> None:
         """The loss by integer labels, whose gradient needs no Python."""
+        self._loss("CROSS_ENTROPY", y, smoothing)
+
+    def squared_error(self, y: Value, c: float) -> None:
+        """c Σ (y − t)² by integer labels, whose gradient needs no Python."""
+        self._loss("SQUARED_ERROR", y, c)
+
+    def _loss(self, op: str, y: Value, constant: float) -> None:
         self.outputs = y.size
         dy = self._value(y.shape)
-        self._step("CROSS_ENTROPY", y, dy, y.size, self._constant(smoothing))
+        number, weights = self._constant(constant), len(self.constants) if len(self.class_weights) else -1
+        self.constants += map(float, self.class_weights)
+        self._step(op, y, dy, y.size, number, weights)
         self._record_backward(y, dy)
 
     def _record_backward(self, y: Value, dy: Value) -> None:

@@ -48,7 +48,7 @@ def two_layer(
 
 @architecture("mlp-128")
 def mlp_128(
-    input_shape: Shape = GREY28, classes: int = 10, *, units: Sequence[int] = (128,), activation: str = "relu"
+    input_shape: Shape = GREY28, classes: int = 10, *, units: int | Sequence[int] = (128,), activation: str = "relu"
 ) -> Chain:
     """A dense net with one hidden layer of 128."""
     return _dense_net(classes, units, activation)
@@ -56,7 +56,7 @@ def mlp_128(
 
 @architecture("mlp-128-64")
 def mlp_128_64(
-    input_shape: Shape = GREY28, classes: int = 10, *, units: Sequence[int] = (128, 64), activation: str = "relu"
+    input_shape: Shape = GREY28, classes: int = 10, *, units: int | Sequence[int] = (128, 64), activation: str = "relu"
 ) -> Chain:
     """A dense net with hidden layers of 128 and 64."""
     return _dense_net(classes, units, activation)
@@ -64,7 +64,11 @@ def mlp_128_64(
 
 @architecture("mlp-500-250-100")
 def mlp_500_250_100(
-    input_shape: Shape = GREY28, classes: int = 10, *, units: Sequence[int] = (500, 250, 100), activation: str = "relu"
+    input_shape: Shape = GREY28,
+    classes: int = 10,
+    *,
+    units: int | Sequence[int] = (500, 250, 100),
+    activation: str = "relu",
 ) -> Chain:
     """A dense net with hidden layers of 500, 250 and 100, made to compare sigmoid, tanh and ReLU."""
     return _dense_net(classes, units, activation)
@@ -72,7 +76,11 @@ def mlp_500_250_100(
 
 @architecture("pyramid")
 def pyramid(
-    input_shape: Shape = COLOUR32, classes: int = 10, *, units: Sequence[int] = (128, 64, 32), activation: str = "selu"
+    input_shape: Shape = COLOUR32,
+    classes: int = 10,
+    *,
+    units: int | Sequence[int] = (128, 64, 32),
+    activation: str = "selu",
 ) -> Chain:
     """A dense net that narrows, with SELU."""
     return _dense_net(classes, units, activation)
@@ -83,22 +91,28 @@ def pyramid_regularised(
     input_shape: Shape = GREY32,
     classes: int = 10,
     *,
-    units: Sequence[int] = (128, 64, 32),
+    units: int | Sequence[int] = (128, 64, 32),
     activation: str = "selu",
     dropout: Sequence[float] = (0.0, 0.1, 0.2),
 ) -> Chain:
     """The pyramid with batch norm after each activation, and dropout after the second and third."""
-    if len(dropout) != len(units):
-        raise ModelError(f"model.dropout needs one rate a layer: {len(units)} units, {len(dropout)} rates.")
+    widths = _widths(units)
+    if len(dropout) != len(widths):
+        raise ModelError(f"model.dropout needs one rate a layer: {len(widths)} units, {len(dropout)} rates.")
     layers: list[Layer] = [Flatten()]
-    for width, rate in zip(units, dropout, strict=True):
+    for width, rate in zip(widths, dropout, strict=True):
         layers += [Dense(width, initializer=initializer_for(activation)), activation_layer(activation), BatchNorm()]
         layers += [Dropout(rate)] if rate else []
     return Chain((*layers, head(classes)))
 
 
-def _dense_net(classes: int, units: Sequence[int], activation: str) -> Chain:
+def _widths(units: int | Sequence[int]) -> Sequence[int]:
+    """The units of each hidden layer; a number alone means one layer."""
+    return (units,) if isinstance(units, int) else units
+
+
+def _dense_net(classes: int, units: int | Sequence[int], activation: str) -> Chain:
     layers: list[Layer] = [Flatten()]
-    for width in units:
+    for width in _widths(units):
         layers += [Dense(width, initializer=initializer_for(activation)), activation_layer(activation)]
     return Chain((*layers, head(classes)))

@@ -1,6 +1,23 @@
 """From images to what a model takes: the preparation fitted on the training images, and the order of batches."""
 
-from firstlight.prepare.batches import batches, epoch_order, steps
-from firstlight.prepare.preparation import IMAGENET_MEAN, IMAGENET_STD, Preparation
+from firstlight.prepare.augment import Augmentation
+from firstlight.prepare.augmented import Augmented
+from firstlight.prepare.batches import balanced_order, batches, epoch_order, steps
+from firstlight.prepare.class_weights import class_weights
+from firstlight.prepare.levels import Levels
+from firstlight.prepare.preparation import IMAGENET_MEAN, IMAGENET_STD, Preparation, standardised
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preparation", "batches", "epoch_order", "steps"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Augmentation",
+    "Augmented",
+    "Levels",
+    "Preparation",
+    "balanced_order",
+    "batches",
+    "class_weights",
+    "epoch_order",
+    "standardised",
+    "steps",
+]

@@ -12,7 +12,7 @@ from firstlight.data.decode import resize
 from firstlight.errors import DataError, ExperimentError, ModelError, nearest
 from firstlight.types import Array, Images, Json
 
-Standardise = Literal["none", "pixel", "channel", "imagenet"]
+Standardise = Literal["none", "pixel", "channel", "image", "imagenet"]
 
 # Of red, green and blue in [0, 1], over the training images of ImageNet: what weights trained on it expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -23,7 +23,7 @@ _CHUNK = 4096  # images at a time, so that no wide copy of a whole training spli
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """The input of a model from uint8 images: resize, grey or colour, then x · scale + shift.
+    """The input of a model from uint8 images: resize, grey or colour, then x · scale + shift; "image" then by itself.
 
     input_shape  (C, H, W) of what the model takes
     standardise  what the statistics were taken over
@@ -43,8 +43,9 @@ class Preparation:
 
         scale        x / 255, so that inputs lie in [0, 1]
         standardise  (x − mean) / std after that, over the images for each "pixel" and channel, or over the images and
-                     pixels for each "channel"; where std is 0 it is taken as 1. "imagenet" takes ImageNet's
-                     statistics instead, and three channels: grey images become grey ones of red, green and blue
+                     pixels for each "channel"; where std is 0 it is taken as 1. "image" takes each image's own, over
+                     its pixels and channels. "imagenet" takes ImageNet's statistics, and three channels: grey images
+                     become grey ones of red, green and blue
 
         Raises DataError for no images, ExperimentError for another `standardise`.
         """
@@ -62,11 +63,16 @@ class Preparation:
             return cls((3, height, width), standardise, 1 / (255 * std), -mean / std)
         unit = 1 / 255 if scale else 1.0
         factor, offset = np.full((channels, 1, 1), unit), np.zeros((channels, 1, 1))
-        if standardise != "none":
+        if standardise in ("pixel", "channel"):
             mean, std = _statistics(pixels, per_pixel=standardise == "pixel")
             factor = np.where(std > 0, 1 / np.where(std > 0, std, 1), unit)
             offset = -mean * factor
         return cls((channels, height, width), standardise, factor, offset)
+
+    @property
+    def per_image(self) -> bool:
+        """Whether each image is then standardised by its own mean and standard deviation; see `standardised`."""
+        return self.standardise == "image"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -117,6 +123,14 @@ class Preparation:
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"The model's preparation is malformed: {error}.") from error
         return cls(shape, value["standardise"], scale, shift)
+
+
+def standardised(x: Array) -> Array:
+    """(x − mean) / std of each image of x (C, H, W, N), over its channels and pixels; a std of 0 is taken as 1."""
+    apart = x - x.mean(axis=(0, 1, 2), dtype=np.float64)
+    std = np.sqrt(np.square(apart).mean(axis=(0, 1, 2)))
+    standard: Array = (apart / np.where(std > 0, std, 1)).astype(x.dtype)
+    return standard
 
 
 def luma(pixels: Array) -> Array:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from firstlight.evaluation import ClassScore, Evaluation
+from firstlight.report import augmentation, classes
 from firstlight.report.drawing import spread_wide
-from firstlight.report.numbers import THIN, accuracy, count, counted, decimal, interval, listed, percent, points
+from firstlight.report.numbers import THIN, count, counted, decimal, interval, listed, percent, points
 from firstlight.report.record import RunRecord
-from firstlight.types import Predictions
+from firstlight.types import Array
 
 CLASSIFICATION = (
     "Precision: of the images taken for this class, the share that belongs to it. Recall: of the images of this class, "
@@ -74,18 +75,6 @@ def epochs(record: RunRecord) -> str:
     return f"{record.epochs_run} of {record.epochs_asked}{best}{kept}{ended}"
 
 
-def class_counts(record: RunRecord) -> str:
-    """What the histograms show."""
-    train = np.array(next(iter(record.counts.values())))
-    smallest, largest = record.class_names[int(train.argmin())], record.class_names[int(train.argmax())]
-    if train.max() <= 1.2 * max(1, train.min()):
-        return "Images per class in each split. The classes are about equally frequent."
-    return (
-        f"Images per class in each split. The rarest class is {smallest} ({count(int(train.min()))} to learn from), "
-        f"the most frequent {largest} ({count(int(train.max()))})."
-    )
-
-
 def model(record: RunRecord) -> str:
     """Where the model's parameters and its work lie."""
     text = "Shapes are those of one image. A multiply-add is one multiplication with its addition, for one image."
@@ -105,11 +94,12 @@ def learning(record: RunRecord) -> str:
     """What the curves show: the best epoch, and how far train runs ahead of validation."""
     history, best = record.history, record.best_epoch
     losses = [history[column] for column in ("loss", "val_loss") if column in history]
-    uneven = " The loss grew so large that its axis is logarithmic." if spread_wide(losses) else ""
+    wide = "The loss grew so large that its axis is logarithmic." if spread_wide(losses) else ""
+    besides = "".join(f" {said}" for said in (augmentation.apart(record), wide) if said)
     if len(history["epoch"]) < 2:
-        return f"After a single epoch there is a point, not yet a curve.{uneven}"
+        return f"After a single epoch there is a point, not yet a curve.{besides}"
     if "val_loss" not in history:
-        return f"There was no validation split, so these curves tell nothing of unseen images.{uneven}"
+        return f"There was no validation split, so these curves tell nothing of unseen images.{besides}"
     parts = []
     if best is not None and best <= len(history["val_loss"]):
         loss, share = history["val_loss"][best - 1], history["val_accuracy"][best - 1]
@@ -131,6 +121,8 @@ def learning(record: RunRecord) -> str:
             else " while training went on: the model began to learn its training images by heart."
         )
         parts.append(f"Validation loss was lowest at epoch {lowest} and rose afterwards{judged}")
+    elif record.drawn:
+        pass  # train accuracy is over other proportions of the classes
     elif gap > 0.02:
         parts.append(f"At the end, train accuracy is {points(gap)} ahead of validation: some overfitting.")
     elif gap < -0.005:
@@ -139,7 +131,23 @@ def learning(record: RunRecord) -> str:
         )
     else:
         parts.append("Train and validation stay together to the end: little overfitting.")
-    return " ".join(parts) + uneven
+    return " ".join(filter(None, [*parts, classes.apart(record)])) + besides
+
+
+def no_curves(record: RunRecord) -> str:
+    """Why there is no learning to be seen."""
+    if record.run.result["epochs"].get("asked") == 0:
+        return "No training was asked for: these are the weights that the run started from, measured."
+    return "Training ended within the first epoch, so there are no curves."
+
+
+def costs(columns: Mapping[str, Array]) -> str:
+    """What to look for in the loss within the epochs."""
+    every = int(columns["step"][0])
+    return (
+        f"The mean training loss of every {every:,} steps. How fast it falls within the first epoch tells how the net "
+        "starts; a saw, that the steps are large for what is left to learn."
+    )
 
 
 def confusion(test: Evaluation) -> str:
@@ -226,51 +234,6 @@ def mistakes(shown: int, total: int, confidence: float) -> str:
     )
 
 
-def comparison_verdict(runs: Mapping[str, RunRecord]) -> str:
-    """The outcome of a comparison: the best by validation, and how far ahead of the next."""
-    (name, best), *others = runs.items()
-    said = f"Of {counted(len(runs), 'run')}, {name} is the best by validation" if others else f"{name} stands alone"
-    on_test = f"on {counted(best.test.images, 'test image')} it is right on {accuracy(best.test)}"
-    if not others:
-        return f"{said}: {on_test}."
-    second, other = others[0]
-    if best.test.accuracy_interval[0] > other.test.accuracy_interval[1]:
-        judged = "clearly less"
-    elif best.test.accuracy_interval[1] < other.test.accuracy_interval[0]:
-        judged = "clearly more, yet the choice is made by validation"
-    else:
-        judged = "their intervals overlap, so the difference may be chance"
-    return f"{said}; {on_test}. {second}, next by validation, reaches {percent(other.test.accuracy)}: {judged}."
-
-
-def precision(runs: Mapping[str, RunRecord]) -> str:
-    """What a difference between runs means, and what the paired answers add to the intervals."""
-    widths = [high - low for low, high in (record.test.accuracy_interval for record in runs.values())]
-    text = (
-        f"The intervals reach about {points(max(widths) / 2)} to either side. A difference smaller than that may be "
-        "chance: other test images, or another seed, could turn it round."
-    )
-    if len(runs) < 2:
-        return text
-    (first, best), (second, other) = list(runs.items())[:2]
-    paired = discordant(best.predictions, other.predictions)
-    if paired is None:
-        return text
-    return (
-        f"{text} Image by image, {first} alone of the two best is right on {count(paired[0])} and {second} alone on "
-        f"{count(paired[1])}: only these images tell the two apart."
-    )
-
-
-def discordant(a: Predictions, b: Predictions) -> tuple[int, int] | None:
-    """On how many images only `a`, and only `b`, is right; None where they answered different images."""
-    first, second = np.argsort(a.ids), np.argsort(b.ids)
-    if not np.array_equal(a.ids[first], b.ids[second]):
-        return None
-    right, other = a.correct[first], b.correct[second]
-    return int((right & ~other).sum()), int((~right & other).sum())
-
-
 def per_class_comparison(tests: Mapping[str, Evaluation]) -> str:
     """The class on which the runs differ most."""
     names = next(iter(tests.values())).class_names
@@ -288,10 +251,10 @@ def per_class_comparison(tests: Mapping[str, Evaluation]) -> str:
     )
 
 
-def still_wrong(shown: int, total: int, name: str) -> str:
-    """What the best model's mistakes are good for."""
+def still_wrong(shown: int, total: int, name: str, chosen: str) -> str:
+    """What the mistakes are good for of a run that was `chosen` so: "the best by validation"."""
     which = "The" if shown == total else f"{count(shown)} of the"
     return (
-        f"{which} {counted(total, 'test image')} that {name}, the best by validation, still gets wrong, the surest "
+        f"{which} {counted(total, 'test image')} that {name}, {chosen}, still gets wrong, the surest "
         "first. Where every other run is right, the fault is the model’s; where all are wrong, doubt the label too."
     )

@@ -72,14 +72,36 @@ def curves(
     return finish(alt.layer(*layers), height=HEIGHT)
 
 
-def histogram(class_names: Sequence[str], counts: Sequence[int], title: str) -> Json:
-    """Images per class, a bar each."""
+def costs(columns: Mapping[str, Array]) -> Json:
+    """The mean loss of every so many steps; hover reads it."""
+    y, form = loss_axis("loss", [columns["loss"]])
+    values = zip(plain(columns["step"]), plain(columns["loss"]), strict=True)
+    x = alt.X(
+        "step:Q", title="step", axis=alt.Axis(format=",d", tickMinStep=1, grid=False), scale=alt.Scale(nice=False)
+    )
+    chart = (
+        alt.Chart(data([{"step": step, "value": cost} for step, cost in values]))
+        .mark_line(strokeWidth=1.5, color=SERIES[0], point=alt.OverlayMarkDef(size=16, filled=True, color=SERIES[0]))
+        .encode(
+            x=x, y=y, tooltip=[alt.Tooltip("step:Q", format=",d"), alt.Tooltip("value:Q", title="loss", format=form)]
+        )
+    )
+    return finish(chart, height=HEIGHT)
+
+
+def histogram(class_names: Sequence[str], counts: Sequence[int], title: str, most: int | None = None) -> Json:
+    """Images per class, a bar each; `most` is the end of the axis, for charts that are compared."""
     rows = [{"class": name, "images": int(n)} for name, n in zip(class_names, counts, strict=True)]
     chart = (
         alt.Chart(data(rows))
         .mark_bar(opacity=0.75)
         .encode(
-            x=alt.X("images:Q", title=title, axis=alt.Axis(tickCount=3, format=",d", tickMinStep=1)),
+            x=alt.X(
+                "images:Q",
+                title=title,
+                axis=alt.Axis(tickCount=3, format=",d", tickMinStep=1),
+                scale=alt.Undefined if most is None else alt.Scale(domain=[0, most]),
+            ),
             y=class_axis(class_names),
             tooltip=["class:N", alt.Tooltip("images:Q", format=",d")],
         )

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from firstlight.errors import RunError
-from firstlight.evaluation import Evaluation
-from firstlight.report import charts, overlays
-from firstlight.report.captions import comparison_verdict, discordant, most_confused, per_class_comparison, precision
+from firstlight.evaluation import Evaluation, same_images
+from firstlight.report import charts, contrasts, grouped, overlays, seedwise, verdicts
+from firstlight.report.captions import most_confused, per_class_comparison
 from firstlight.report.content import (
     Beside,
     Block,
-    Cell,
     Chart,
     Code,
     Document,
     Heading,
-    Link,
     Number,
     Numbers,
     Section,
@@ -27,7 +23,8 @@ from firstlight.report.content import (
     Text,
 )
 from firstlight.report.drawing import spread_wide
-from firstlight.report.notes import notes
+from firstlight.report.groups import Group, of_runs, ranked, selected, tasks
+from firstlight.report.notes import merged
 from firstlight.report.numbers import THIN, UNDEFINED, accuracy, count, counted, decimal, interval, percent, seconds
 from firstlight.report.pictures import samples, still_wrong
 from firstlight.report.record import RunRecord
@@ -39,77 +36,96 @@ Runs = Mapping[str, RunRecord]
 
 
 def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document:
-    """The comparison of runs, for a page that will lie in `folder`."""
-    runs = ranked(records)
-    sections = [
-        Section("The runs", "runs", _table(runs, folder)),
-        Section("Before you trust it", "notes", _notes(runs)),
-        Section("Accuracy", "accuracy", (_accuracy(runs),)),
-        Section("Learning", "learning", _learning(runs)),
-    ]
-    if len({record.class_names for record in records}) == 1:
-        sections.append(Section("Class by class", "classes", _classes(runs)))
-    sections.append(
-        Section(
-            "The images", "images", (*samples(best(runs)), Heading("What the best still gets wrong"), still_wrong(runs))
-        )
+    """The comparison of runs, for a page that will lie in `folder`. Runs that differ only in the seed are one."""
+    if not records:
+        raise RunError("There is no run to compare.")
+    groups = of_runs(records)
+    about_seeds = any(len(group.runs) > 1 for group in groups)
+    subtitle = ", ".join(dict.fromkeys(record.data for record in records))
+    make = _over_seeds if about_seeds else _one_by_one
+    return make(groups, title, subtitle, folder)
+
+
+def _over_seeds(groups: Sequence[Group], title: str, subtitle: str, folder: Path) -> Document:
+    runs = sum(len(group.runs) for group in groups)
+    sections = (
+        Section("The runs", "runs", (grouped.table(groups), grouped.dots(groups))),
+        *seedwise.sections(groups),
+        Section("Every run", "every", (grouped.every_run(groups, folder),)),
+        Section("How to reproduce it", "reproduce", (*grouped.settings(groups), *_files(grouped.named_runs(groups)))),
     )
+    return Document(
+        kind_of=f"Comparison of {counted(runs, 'run')}",
+        title=title,
+        subtitle=subtitle,
+        verdict=verdicts.study(groups),
+        numbers=grouped.numbers(groups),
+        sections=sections,
+        source="the run folders",
+    )
+
+
+def _one_by_one(groups: Sequence[Group], title: str, subtitle: str, folder: Path) -> Document:
+    runs = {group.name: group.first for group in ranked(groups)}
+    chosen = selected(groups)
+    sections = [
+        Section("The runs", "runs", _table(runs, folder, chosen)),
+        Section("Before you trust it", "notes", _notes(runs, chosen)),
+        Section("Accuracy", "accuracy", (_accuracy(runs),)),
+        seedwise.by_task("Which differences are real", "significance", groups, contrasts.section),
+        Section("Learning", "learning", _learning(runs, chosen)),
+    ]
+    if len(tasks(groups)) == 1:
+        sections.append(Section("Class by class", "classes", _classes(runs)))
+    name, first = next(iter(runs.items()))
+    how = "the best by validation" if chosen else "the first as given"
+    wrong = (*samples(first), Heading(f"What {name} still gets wrong"), still_wrong(runs, how))
+    sections.append(Section("The images", "images", wrong))
     sections.append(Section("How to reproduce it", "reproduce", _reproduce(runs)))
     return Document(
         kind_of=f"Comparison of {counted(len(runs), 'run')}",
         title=title,
-        subtitle=", ".join(dict.fromkeys(record.data for record in records)),
-        verdict=comparison_verdict(runs),
-        numbers=_numbers(runs),
+        subtitle=subtitle,
+        verdict=verdicts.comparison(groups),
+        numbers=_numbers(runs, chosen),
         sections=tuple(sections),
+        source="the run folders",
     )
 
 
-def ranked(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
-    """The runs by a name of their own, the best by validation first. Raises RunError where that cannot be said."""
-    if not records:
-        raise RunError("There is no run to compare.")
-    validated = [(record, record.validation) for record in records if record.validation is not None]
-    if len(validated) < len(records):
-        without = next(record for record in records if record.validation is None)
-        raise RunError(f"{without.run.path} has no evaluation on validation images, by which runs are compared.")
-    validated.sort(key=lambda pair: (-pair[1].accuracy, pair[1].loss))
-    names = [record.name for record in records]
-    return {record.name if names.count(record.name) == 1 else str(record.run.path): record for record, _ in validated}
-
-
 def best(runs: Runs) -> RunRecord:
-    """The run that is best by validation."""
+    """The run that comes first: the best by validation, where each run has such images."""
     return next(iter(runs.values()))
 
 
-def _numbers(runs: Runs) -> Numbers:
-    winner = best(runs)
+def _numbers(runs: Runs, chosen: bool) -> Numbers:
+    winner, which = best(runs), "best" if chosen else "first"
     times = [record.seconds("train") for record in runs.values()]
     known = [t for t in times if t is not None]
     return Numbers(
         (
             Number(
-                "test accuracy of the best",
+                f"test accuracy of the {which}",
                 percent(winner.test.accuracy),
                 f"95{THIN}% interval {interval(winner.test.accuracy_interval)}",
             ),
             Number("test images", count(winner.test.images), counted(len(winner.class_names), "class")),
-            Number("runs", count(len(runs)), "best by validation first"),
-            Number("parameters of the best", count(winner.parameters()), winner.model),
+            Number("runs", count(len(runs)), "best by validation first" if chosen else "in the order given"),
+            Number(f"parameters of the {which}", count(winner.parameters()), winner.model),
             Number("training time", seconds(sum(known)) if known else "", "all runs together"),
         )
     )
 
 
-def _table(runs: Runs, folder: Path) -> tuple[Block, ...]:
+def _table(runs: Runs, folder: Path, chosen: bool) -> tuple[Block, ...]:
+    star = "★ Best by validation. " if chosen else ""
     rows = []
     for place, (name, record) in enumerate(runs.items()):
         validation = record.validation
         rows.append(
             (
-                _linked(name, record, folder),
-                f"{'★ ' if place == 0 else ''}{percent(validation.accuracy if validation else None)}",
+                name if record.report is None else grouped.link(name, record.report, folder),
+                f"{'★ ' if chosen and place == 0 else ''}{percent(validation.accuracy if validation else None)}",
                 accuracy(record.test),
                 decimal(record.test.loss),
                 count(record.parameters()),
@@ -133,38 +149,22 @@ def _table(runs: Runs, folder: Path) -> tuple[Block, ...]:
             titles=titles,
             rows=tuple(rows),
             right=frozenset(range(1, len(titles))),
-            strong=frozenset({0}),
-            caption=f"★ Best by validation. In brackets, the 95{THIN}% interval of the test accuracy, and the epoch "
+            strong=frozenset({0} if chosen else ()),
+            caption=f"{star}In brackets, the 95{THIN}% interval of the test accuracy, and the epoch "
             "whose weights were kept and measured. "
             "Losses compare only between runs with the same loss function.",
         ),
     )
 
 
-def _linked(name: str, record: RunRecord, folder: Path) -> Cell:
-    if record.report is None:
-        return name
-    relative = Path(os.path.relpath(record.report.resolve(), folder.resolve()))
-    return Link(name, quote(relative.as_posix()))
-
-
-def _notes(runs: Runs) -> tuple[Text, ...]:
-    found: dict[str, list[str]] = {}
-    for name, record in runs.items():
-        for note in notes(record):
-            if note.tone == "warning":
-                found.setdefault(note.text, []).append(name)
-    warnings = [text if len(names) == len(runs) else f"{', '.join(names)}: {text}" for text, names in found.items()]
-    if any(discordant(best(runs).predictions, record.predictions) is None for record in runs.values()):
+def _notes(runs: Runs, chosen: bool) -> tuple[Text, ...]:
+    warnings = merged(runs)
+    if any(not same_images(best(runs).predictions, record.predictions) for record in runs.values()):
         warnings.insert(0, "The runs were not tested on the same images: their accuracies do not compare.")
-    selection = (
-        "Selection is by validation: the best run is the one with the highest validation accuracy. The test "
-        "accuracies are shown for every run, but choosing by them would flatter the winner."
-    )
     return (
         *(Text(text, tone="warning") for text in warnings),
-        Text(selection, tone="note"),
-        Text(precision(runs), tone="note"),
+        Text(seedwise.SELECTION if chosen else seedwise.NO_SELECTION, tone="note"),
+        Text(verdicts.precision(runs), tone="note"),
     )
 
 
@@ -187,29 +187,32 @@ def _accuracy(runs: Runs) -> Beside:
     )
 
 
-def _learning(runs: Runs) -> tuple[Block, ...]:
+def _learning(runs: Runs, chosen: bool) -> tuple[Block, ...]:
     columns = {name: record.history for name, record in runs.items()}
     without = [name for name, history in columns.items() if not len(history["epoch"])]
     left_out = f"Training ended within the first epoch: {', '.join(without)}. There are no curves of it."
     if len(without) == len(runs):
         return (Text(left_out, tone="note"),)
+    kind, prefix = ("validation", "val_") if chosen else ("training", "")
     loss = Chart(
-        spec=overlays.overlaid(columns, "val_loss", "validation loss"),
-        description="Validation loss of each run over the epochs.",
+        spec=overlays.overlaid(columns, f"{prefix}loss", f"{kind} loss"),
+        description=f"The {kind} loss of each run over the epochs.",
         width=440,
     )
     share = Chart(
-        spec=overlays.overlaid(columns, "val_accuracy", "validation accuracy", share=True),
-        description="Validation accuracy of each run over the epochs.",
+        spec=overlays.overlaid(columns, f"{prefix}accuracy", f"{kind} accuracy", share=True),
+        description=f"The {kind} accuracy of each run over the epochs.",
         width=440,
     )
-    wide = spread_wide([history["val_loss"] for history in columns.values()])
+    wide = spread_wide([history[f"{prefix}loss"] for history in columns.values()])
     uneven = " A loss grew so large that its axis is logarithmic." if wide else ""
-    curves = Beside(
-        (loss, share),
-        caption="Validation loss and accuracy over the epochs. A curve that still rises at its end would gain from "
-        "more epochs; a loss that turns upwards tells that the run learns its training images by heart." + uneven,
+    meaning = (
+        "Validation loss and accuracy over the epochs. A curve that still rises at its end would gain from more "
+        "epochs; a loss that turns upwards tells that the run learns its training images by heart."
+        if chosen
+        else "Training loss and accuracy over the epochs: not every run has validation images to compare by."
     )
+    curves = Beside((loss, share), caption=meaning + uneven)
     return (curves, Text(left_out, tone="note")) if without else (curves,)
 
 
@@ -251,10 +254,16 @@ def _reproduce(runs: Runs) -> tuple[Block, ...]:
                 caption="The settings in which the runs differ; all others are the same.",
             )
         )
-    blocks.append(Code("firstlight run experiment.toml", title="With any of the files below, in a shell:"))
-    for name, record in runs.items():
-        blocks.append(Code(record.experiment_text.rstrip("\n"), title=f"{name}: experiment.toml", folded=True))
-    return tuple(blocks)
+    return (*blocks, *_files(runs))
+
+
+def _files(runs: Runs) -> list[Block]:
+    """The experiment files, by which each run can be done again."""
+    files = [
+        Code(record.experiment_text.rstrip("\n"), title=f"{name}: experiment.toml", folded=True)
+        for name, record in runs.items()
+    ]
+    return [Code("firstlight run experiment.toml", title="With any of the files below, in a shell:"), *files]
 
 
 def _tests(runs: Runs) -> dict[str, Evaluation]:

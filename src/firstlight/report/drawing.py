@@ -100,7 +100,9 @@ def share_axis(title: str) -> tuple[alt.Y, str]:
 
 def epoch_axis(domain: Sequence[float]) -> alt.X:
     """Epochs along the foot, whole numbers only."""
-    axis = alt.Axis(format="d", tickMinStep=1, grid=False)
+    first, last = math.ceil(domain[0]), math.floor(domain[1])
+    few = list(range(first, last + 1)) if last - first <= 10 else alt.Undefined  # it would put 2 at one and a half
+    axis = alt.Axis(format="d", tickMinStep=1, grid=False, values=few)
     return alt.X("epoch:Q", title="epoch", axis=axis, scale=alt.Scale(domain=list(domain), nice=False))
 
 

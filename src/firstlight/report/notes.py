@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from firstlight.report import captions
+import re
+from collections.abc import Mapping
+
+from firstlight.report import captions, classes
 from firstlight.report.content import Text
 from firstlight.report.numbers import THIN, count, counted, listed, percent, points
 from firstlight.report.record import RunRecord
 
+NUMERAL = re.compile(r"\d[\d\u202f.]*")
 NAMED = 3  # at most so many files are named one by one
 
 
@@ -14,6 +18,25 @@ def notes(record: RunRecord) -> tuple[Text, ...]:
     """The warnings first, then how the split and the selection were made."""
     warnings = [Text(text, tone="warning") for text in [*_ending(record), *_leaks(record), *_files(record)]]
     return (*warnings, *(Text(text, tone="note") for text in [*_method(record), *_precision(record)]))
+
+
+def merged(records: Mapping[str, RunRecord]) -> list[str]:
+    """The warnings of several runs, each once, with the names of the runs unless all have it.
+
+    Those that differ in nothing but their numbers, as each seed has its own split, are told with those of the first.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, record in records.items():
+        for note in notes(record):
+            if note.tone == "warning":
+                found.setdefault(NUMERAL.sub("#", note.text), []).append((name, note.text))
+    texts = []
+    for told in found.values():
+        names, versions = [name for name, _ in told], {text for _, text in told}
+        whose = "" if len(names) == len(records) else f"{_named(names)}: "
+        rest = f" (Of {names[0]}; the numbers of the others differ.)" if len(versions) > 1 else ""
+        texts.append(f"{whose}{told[0][1]}{rest}")
+    return texts
 
 
 def _ending(record: RunRecord) -> list[str]:
@@ -83,6 +106,7 @@ def _method(record: RunRecord) -> list[str]:
     texts = []
     if record.how_split:
         texts.append(f"The split: {record.how_split.rstrip('.')}.")
+    texts += classes.notes(record)
     if record.restore_best and captions.kept_best(record):
         texts.append(
             f"Selection was by validation: the weights are those of epoch {record.best_epoch}, the best by "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from firstlight.evaluation import Evaluation
+from firstlight.evaluation import Evaluation, Spread
 
 THIN = "\u202f"  # a narrow space that does not break the line
 DASH = "–\u2060"  # a dash after which the line does not break
@@ -41,6 +41,12 @@ def percent(share: float | None, digits: int = 1) -> str:
     """A share as a percentage: 98.3 %."""
     text = bare_percent(share, digits)
     return text if share is None else f"{text}{THIN}%"
+
+
+def plus_minus(spread: Spread) -> str:
+    """A mean share with its standard deviation: 98.31 ± 0.12 %; a single number has none."""
+    sd = "" if spread.sd is None else f" ± {100 * spread.sd:.2f}"
+    return f"{bare_percent(spread.mean, 2)}{sd}{THIN}%".replace(" ", "\u00a0")
 
 
 def interval(bounds: tuple[float, float] | None) -> str:

@@ -36,8 +36,8 @@ def overlaid(columns: Mapping[str, Mapping[str, Array]], column: str, title: str
     base = alt.Chart(data(rows)).encode(
         x=epoch_axis(epoch_range(rows)),
         y=y,
-        color=_run_colour(list(columns)),
-        shape=_run_shape(list(columns)),
+        color=run_colour(list(columns)),
+        shape=run_shape(list(columns)),
         tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", title=title, format=form)],
     )
     chart = alt.layer(base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=34, opacity=1))
@@ -60,7 +60,7 @@ def accuracies(evaluations: Mapping[str, Evaluation]) -> Json:
     runs = list(evaluations)
     base = alt.Chart(data(rows)).encode(
         y=alt.Y("run:N", title=None, scale=alt.Scale(domain=runs), axis=NAMES),
-        color=_run_colour(runs, legend=False),
+        color=run_colour(runs, legend=False),
         tooltip=[
             "run:N",
             alt.Tooltip("shown:N", title="test accuracy"),
@@ -69,7 +69,7 @@ def accuracies(evaluations: Mapping[str, Evaluation]) -> Json:
     )
     x = alt.X("low:Q", title="test accuracy, 95\u202f% interval", scale=alt.Scale(zero=False), axis=SHARE)
     whiskers = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q")
-    dots = base.mark_point(filled=True, size=90, opacity=1).encode(x="accuracy:Q", shape=_run_shape(runs, legend=False))
+    dots = base.mark_point(filled=True, size=90, opacity=1).encode(x="accuracy:Q", shape=run_shape(runs, legend=False))
     return finish(alt.layer(whiskers, dots), height=max(240, 26 * len(runs)))
 
 
@@ -93,8 +93,8 @@ def against_parameters(evaluations: Mapping[str, Evaluation], parameters: Mappin
                 axis=alt.Axis(format="~s", values=ticks, grid=False),
             ),
             y=alt.Y("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False, padding=12), axis=SHARE),
-            color=_run_colour(runs),
-            shape=_run_shape(runs),
+            color=run_colour(runs),
+            shape=run_shape(runs),
             tooltip=[
                 "run:N",
                 alt.Tooltip("parameters:Q", format=",d"),
@@ -120,23 +120,28 @@ def class_dots(class_names: Sequence[str], accuracy: Mapping[str, Sequence[float
     )
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(
         yOffset=alt.YOffset("run:N", scale=alt.Scale(domain=runs, paddingOuter=0.6)),
-        color=_run_colour(runs),
-        shape=_run_shape(runs),
+        color=run_colour(runs),
+        shape=run_shape(runs),
         tooltip=["class:N", "run:N", alt.Tooltip("accuracy:Q", format=".1%")],
     )
     return finish(dots, height={"step": max(24, 9 * len(runs)), "for": "position"})
 
 
-def _run_colour(runs: list[str], legend: bool = True) -> alt.Color:
+def run_colour(runs: list[str], legend: bool = True, graded: bool = False) -> alt.Color:
+    """A colour for each run; `graded`, from one end to the other, where the runs are steps of one setting."""
     colours = [SERIES[i % len(SERIES)] for i in range(len(runs))]
+    if graded:
+        shares = [round(100 * (1 - i / max(1, len(runs) - 1))) for i in range(len(runs))]
+        colours = [f"color-mix(in oklab, {SERIES[0]} {share}%, {SERIES[1]})" for share in shares]
     return alt.Color("run:N", scale=alt.Scale(domain=runs, range=colours), legend=_legend(runs) if legend else None)
 
 
-def _run_shape(runs: list[str], legend: bool = True) -> alt.Shape:
+def run_shape(runs: list[str], legend: bool = True) -> alt.Shape:
+    """A shape for each run; of sixty-four runs, no two share both their colour and their shape."""
     shapes = [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in range(len(runs))]
     return alt.Shape("run:N", scale=alt.Scale(domain=runs, range=shapes), legend=_legend(runs) if legend else None)
 
 
 def _legend(runs: list[str]) -> alt.Legend:
     """A legend with as many columns as fit on a phone."""
-    return alt.Legend(columns=max(1, min(len(runs), 300 // (7 * max(map(len, runs)) + 30))))
+    return alt.Legend(symbolOpacity=1, columns=max(1, min(len(runs), 300 // (7 * max(map(len, runs)) + 30))))

@@ -69,8 +69,8 @@ def mistakes(record: RunRecord) -> ImageGrid | Text:
     )
 
 
-def still_wrong(runs: Mapping[str, RunRecord]) -> ImageGrid | Text:
-    """Test images that the best run gets wrong, with how many of the others are right."""
+def still_wrong(runs: Mapping[str, RunRecord], chosen: str = "the best by validation") -> ImageGrid | Text:
+    """Test images that the first run gets wrong, `chosen` so, with how many of the others are right."""
     (name, best), *others = runs.items()
     total = int((~best.predictions.correct).sum())
     found = _joined(best)
@@ -85,7 +85,7 @@ def still_wrong(runs: Mapping[str, RunRecord]) -> ImageGrid | Text:
         agree = sum(best.predictions.ids[row].item() in ids for ids in right)
         beside = f"; {agree} of {counted(len(right), 'other')} right" if right else ""
         pictures.append(replace(picture, detail=f"{picture.detail}{beside}"))
-    return ImageGrid(tuple(pictures), columns=5, caption=captions.still_wrong(len(rows), total, name))
+    return ImageGrid(tuple(pictures), columns=5, caption=captions.still_wrong(len(rows), total, name, chosen))
 
 
 def _joined(record: RunRecord) -> dict[int, Array]:

@@ -159,6 +159,25 @@ class RunRecord:
         return {name: list(splits[name]["counts"]) for name in SPLITS if splits.get(name, {}).get("counts")}
 
     @property
+    def before(self) -> tuple[tuple[str, ...], dict[str, list[int]]] | None:
+        """The classes of the source and their images by split, where some were then left out or regrouped."""
+        found = self.run.data.get("before")
+        if not found:
+            return None
+        counts = found["counts"]
+        return tuple(found["class_names"]), {name: list(counts[name]) for name in SPLITS if name in counts}
+
+    @property
+    def drawn(self) -> list[int]:
+        """Images per class that an epoch draws of the training images, where sampling was balanced."""
+        return list(self.run.data.get("drawn") or ())
+
+    @property
+    def class_weights(self) -> list[float]:
+        """What the loss of a training image was multiplied by, for each class; none where nothing was."""
+        return list(self.run.data.get("class_weights") or ())
+
+    @property
     def how_split(self) -> str:
         return str(self.run.data.get("how_split", ""))
 
@@ -271,6 +290,7 @@ def _check_records(run: RunFolder, class_names: tuple[str, ...]) -> None:
                 f"{run.path / DATA} is damaged: splits.{split}.counts has {len(counts)} numbers for "
                 f"{len(class_names)} classes."
             )
+    _check_classes(run, len(class_names))
     _need(run, MODEL, run.model, "name", str)
     _need(run, MODEL, run.model, "summary", list)
     names = _need(run, MODEL, run.model, "class_names", list)
@@ -278,6 +298,20 @@ def _check_records(run: RunFolder, class_names: tuple[str, ...]) -> None:
         raise RunError(
             f"{run.path}: the class_names of {MODEL} are not those of {RESULT}. The files belong to different runs."
         )
+
+
+def _check_classes(run: RunFolder, classes: int) -> None:
+    """The keys of data.json that are only there where classes were left out, regrouped, weighted or drawn evenly."""
+    counts = {key: (run.data[key], classes) for key in ("drawn", "class_weights") if run.data.get(key)}
+    if run.data.get("before"):
+        names = _need(run, DATA, run.data, "before.class_names", list)
+        for split in _need(run, DATA, run.data, "before.counts", dict):
+            counts[f"before.counts.{split}"] = _need(run, DATA, run.data, f"before.counts.{split}", list), len(names)
+    for key, (numbers, expected) in counts.items():
+        if not isinstance(numbers, list) or len(numbers) != expected:
+            raise RunError(
+                f"{run.path / DATA} is damaged: {key} is not a list of a number for each of {expected} classes."
+            )
 
 
 def _need(run: RunFolder, name: str, record: Any, key: str, kind: type[T]) -> T:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from firstlight.report import captions, charts
+from firstlight.report import augmentation, captions, charts
+from firstlight.report.classes import images_per_class
 from firstlight.report.content import (
     Beside,
     Block,
@@ -113,18 +114,7 @@ def _asked(record: RunRecord) -> tuple[Block, ...]:
 
 
 def _images(record: RunRecord) -> tuple[Block, ...]:
-    histograms = tuple(
-        Chart(
-            spec=charts.histogram(record.class_names, counts, f"{split} images"),
-            description=f"Images per class of the {split} split.",
-            width=300,
-        )
-        for split, counts in record.counts.items()
-    )
-    blocks: list[Block] = [*samples(record)]
-    if histograms:
-        blocks.append(Beside(histograms, caption=captions.class_counts(record)))
-    return tuple(blocks)
+    return (*samples(record), *augmentation.pictures(record), *images_per_class(record))
 
 
 def _model(record: RunRecord) -> Table:
@@ -154,7 +144,7 @@ def _or_dash(value: int) -> str:
 def _learning(record: RunRecord) -> tuple[Block, ...]:
     history, best, kept = record.history, record.best_epoch, captions.kept_best(record)
     if not len(history["epoch"]):
-        return (Text("Training ended within the first epoch, so there are no curves.", tone="note"),)
+        return (Text(captions.no_curves(record), tone="note"),)
     loss = Chart(
         spec=charts.curves(history, "loss", "val_loss", "loss", best, best_kept=kept),
         description="Loss over the epochs, train and validation.",
@@ -165,7 +155,17 @@ def _learning(record: RunRecord) -> tuple[Block, ...]:
         description="Accuracy over the epochs, train and validation.",
         width=440,
     )
-    return (Beside((loss, accuracy), caption=captions.learning(record)),)
+    curves = Beside((loss, accuracy), caption=captions.learning(record))
+    costs = record.run.costs
+    if costs is None or not len(costs["step"]):
+        return (curves,)
+    within = Chart(
+        spec=charts.costs(costs),
+        description="Loss within the epochs, by steps.",
+        caption=captions.costs(costs),
+        width=880,
+    )
+    return (curves, within)
 
 
 def _results(record: RunRecord) -> tuple[Block, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from firstlight.report import augmentation
 from firstlight.report.numbers import DASH, count, counted, listed, shape
 from firstlight.report.record import RunRecord
 from firstlight.types import Json
@@ -19,14 +20,17 @@ def settings(record: RunRecord) -> list[Row]:
     judged = record.validation is not None  # without validation nothing tells better epochs from worse
     rows = [
         ("Images", _images(record)),
+        ("Classes", _classes(_table(asked, "data"), record)),
         ("Split", listed([f"{count(sum(n))} {split}" for split, n in record.counts.items()])),
         ("Preparation", ", ".join(_preparation(_table(asked, "prepare")))),
+        ("Augmentation", augmentation.in_words(_table(asked, "augment"))),
         ("Model", _named(asked, "model") or record.model),
         ("Weights", _weights(record)),
         ("Loss", _named(asked, "loss")),
         ("Optimiser", _named(asked, "optimizer")),
         ("Schedule", _named(asked, "schedule")),
         ("Penalty", ", ".join(_phrases(_table(asked, "penalty")))),
+        ("Sampling", "balanced" if record.drawn else ""),
         ("Epochs", str(training.get("epochs", record.epochs_asked))),
         ("Batch size", str(training.get("batch_size", ""))),
         ("Early stopping", _patience(training.get("early_stopping")) if judged else ""),
@@ -39,9 +43,9 @@ def settings(record: RunRecord) -> list[Row]:
 
 def differences(records: Mapping[str, RunRecord]) -> list[tuple[str, ...]]:
     """The experiment's keys whose values differ between runs: the key, then its value in each run, a dash for none."""
-    flat = [dict(_flat(record.experiment)) for record in records.values()]
-    keys = sorted({key for values in flat for key in values})
-    rows = [(key, *(_value(values[key]) if key in values else DASH for values in flat)) for key in keys]
+    tables = [dict(flat(record.experiment)) for record in records.values()]
+    keys = sorted({key for values in tables for key in values})
+    rows = [(key, *(_value(values[key]) if key in values else DASH for values in tables)) for key in keys]
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
@@ -79,10 +83,11 @@ def _weights(record: RunRecord) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of an experiment under their keys: ("model.name", "lenet5")."""
     for key, inner in value.items():
         if isinstance(inner, dict):
-            yield from _flat(inner, f"{prefix}{key}.")
+            yield from flat(inner, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", inner
 
@@ -105,6 +110,15 @@ def _patience(epochs: object) -> str:
 
 def _images(record: RunRecord) -> str:
     return f"{record.data}, {shape(record.shape)}" if record.shape else record.data
+
+
+def _classes(table: Json, record: RunRecord) -> str:
+    """Which classes were used, or how they were put together."""
+    if table.get("classes"):
+        among = f" of {len(record.before[0])}" if record.before else ""
+        return f"{', '.join(map(str, table['classes']))}{among}"
+    groups = _table(table, "regroup")
+    return "; ".join(f"{name}: {', '.join(map(str, members))}" for name, members in groups.items())
 
 
 def _table(value: Json, key: str) -> Json:

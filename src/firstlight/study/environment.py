@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from firstlight.processes import cores
 from firstlight.types import Json
 
 PACKAGES = ("numpy", "numba", "scikit-learn", "pillow", "safetensors", "pydantic")
@@ -23,7 +24,7 @@ def environment() -> Json:
         "machine": {
             "system": platform.platform(terse=True),
             "processor": _processor(),
-            "cores": _cores(),
+            "cores": cores(),
             "memory_gb": _memory(),
         },
         "git": _revision(),
@@ -39,10 +40,6 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> float | None:

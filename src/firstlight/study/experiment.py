@@ -13,6 +13,7 @@ Every table but [data] may be left out.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,9 +23,12 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from firstlight import data as data_
 from firstlight import losses, models, optimizers, schedules
-from firstlight.engines import Engine, open_engine
+from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, nearest
+from firstlight.prepare import Augmentation
+from firstlight.types import Images
 
 
 def _pair(value: Any) -> Any:
@@ -37,6 +41,16 @@ def _pair(value: Any) -> Any:
     if value is not None and (not isinstance(value, list | tuple) or len(value) != 2):
         raise ValueError("a size is a height and a width, as in 28, [28, 32] or 28x32")
     return value
+
+
+def _weights_of_classes(value: Any) -> Any:
+    """Checked here, because a union's own errors name types instead of what may be given."""
+    if value == "balanced" or (
+        isinstance(value, dict)
+        and all(isinstance(w, int | float) and not isinstance(w, bool) and 0 < w < math.inf for w in value.values())
+    ):
+        return value
+    raise ValueError('class_weights is "balanced", or a number above 0 for each class, as in { Shirt = 2.0 }')
 
 
 IMAGENET = "imagenet"
@@ -69,6 +83,8 @@ class Data(Section):
     size        (height, width) to resize to; one number for a square
     validation  the fraction of the training images kept for validation
     test        the fraction kept for the test, where the source has no test split of its own
+    pool        put the splits that the source brings together, and split all images anew
+    classes     the classes to use, in that order; images of the others are left out
     regroup     new classes, each of the old classes that make it up; images of the others are left out
     limit       train on so many images only, for a quick look
     unverified  read files of a named set whose checksum is not the published one
@@ -78,9 +94,28 @@ class Data(Section):
     size: Size = None
     validation: Fraction = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    pool: bool = False
+    classes: list[str] = []
     regroup: dict[str, list[str]] = {}
     limit: Annotated[int, Field(ge=1)] | None = None
     unverified: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Data:
+        if self.classes and self.regroup:
+            raise ValueError("give classes or regroup, not both: regroup leaves out the classes that it does not name")
+        return self
+
+    @property
+    def used(self) -> list[str]:
+        """The classes that `classes` or `regroup` names; none where all are used as they are."""
+        return self.classes or [member for members in self.regroup.values() for member in members]
+
+    def relabelled(self, splits: Mapping[str, Images]) -> dict[str, Images]:
+        """The images in the classes that are asked for. Raises DataError where that cannot be."""
+        if self.classes:
+            return data_.subset(splits, self.classes)
+        return data_.regroup(splits, self.regroup) if self.regroup else dict(splits)
 
 
 class Prepare(Section):
@@ -91,7 +126,27 @@ class Prepare(Section):
 
     greyscale: bool = False
     scale: bool = True
-    standardise: Literal["none", "pixel", "channel", "imagenet"] = "none"
+    standardise: Literal["none", "pixel", "channel", "image", "imagenet"] = "none"
+
+
+class Augment(Options):
+    """What happens to the images of training batches, and to no others: drawn anew for each image in every epoch.
+
+    Each kind is a number, a range or, with its probability, a table: rotate = 15 is rotate = [-15, 15], and that is
+    rotate = { range = [-15, 15], p = 1.0 }. Numbers in between are equally likely.
+
+    crop                            a window of this share of each side, enlarged: 0.8 is [0.8, 1]
+    shift, zoom                     shares of the height and width, and of the size: 0.1 is [-0.1, 0.1]
+    rotate, shear                   degrees
+    flip_horizontal, flip_vertical  the probability alone
+    contrast, brightness            shares of the contrast, and of the way from black to white: 0.2 is [-0.2, 0.2]
+    noise                           the standard deviation of Gaussian noise, as such a share: 0.05 is just that
+    cutout                          the side of a patch, as a share of the image's: 0.25 is just that
+    fill, fill_value                what lies outside an image: "nearest", "reflect", or "constant" with a value from
+                                    0 to 255, which patches have too
+
+    `firstlight.prepare.Augmentation` says more of each, and checks them.
+    """
 
 
 class Model(Options):
@@ -135,7 +190,22 @@ class Weights(Section):
 
 
 class Loss(Options):
+    """The loss and its options.
+
+    class_weights  what the loss of a training image is multiplied by, by its class: { Shirt = 2.0 }, the others by 1;
+                   or "balanced": each class by what makes all weigh the same together. Validation and test loss are
+                   not weighted
+    """
+
     name: str = "cross-entropy"
+    class_weights: Annotated[Literal["balanced"] | dict[str, float], BeforeValidator(_weights_of_classes)] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_another_name_elsewhere(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "class_weight" in value:
+            raise ValueError("class_weight is called class_weights here")
+        return value
 
 
 class Optimizer(Options):
@@ -165,16 +235,21 @@ class Penalty(Section):
 class Training(Section):
     """The course of training.
 
+    epochs          passes over the training images; 0 measures the weights that it starts from
     monitor         what tells good weights from bad
     early_stopping  stop after so many epochs without better ones
     restore_best    end with the best weights by `monitor`, not the last
+    cost_every      keep the mean loss of every so many steps, in costs.csv
+    sampling        "shuffled": each image once an epoch; "balanced": as many, but all classes equally often
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 10
+    epochs: Annotated[int, Field(ge=0)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 32
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     restore_best: bool = True
+    cost_every: Annotated[int, Field(ge=1)] | None = None
+    sampling: Sampling = "shuffled"
 
 
 class Experiment(Section):
@@ -191,6 +266,7 @@ class Experiment(Section):
     exact_noise: bool = False
     data: Data
     prepare: Prepare = Prepare()
+    augment: Augment = Augment()
     model: Model = Model()
     weights: Weights = Weights()
     loss: Loss = Loss()
@@ -205,19 +281,25 @@ class Experiment(Section):
         try:
             experiment = cls.model_validate(dict(tables))
         except ValidationError as error:
-            raise ExperimentError(_explain(error, origin)) from None
+            raise ExperimentError(explain(error, origin)) from None
         return experiment.resolved()
 
     def resolved(self) -> Experiment:
         """The same experiment with the defaults of everything it names written out; unknown names are errors."""
+        if self.loss.class_weights == self.training.sampling == "balanced":
+            raise ExperimentError(
+                "loss.class_weights and training.sampling are both balanced: rare classes would be made up for twice. "
+                "Choose one of them."
+            )
         loss = losses.loss(self.loss.name, **self.loss.options)
         optimizer = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
         schedule = schedules.schedule(self.schedule.name, **self.schedule.options)
         tables = self.model_dump()
-        tables["loss"] = {"name": self.loss.name, **vars(loss)}
+        tables["loss"] = {"name": self.loss.name, **vars(loss), "class_weights": self.loss.class_weights}
         own = {"lag": self.optimizer.lag, "lr_factors": self.optimizer.lr_factors}
         tables["optimizer"] = {"name": self.optimizer.name, **vars(optimizer), **own}
         tables["schedule"] = {"name": self.schedule.name, **vars(schedule)}
+        tables["augment"] = self.build_augmentation().table()
         if self.weights.init_from == IMAGENET and "standardise" not in self.prepare.model_fields_set:
             tables["prepare"]["standardise"] = IMAGENET
         if self.model.layers is None:
@@ -236,6 +318,9 @@ class Experiment(Section):
     def build_optimizer(self) -> optimizers.Optimizer:
         inner = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
         return optimizers.Lagged(inner, self.optimizer.lag) if self.optimizer.lag else inner
+
+    def build_augmentation(self) -> Augmentation:
+        return Augmentation.of(self.augment.options)
 
     def open_engine(self) -> Engine:
         """The engine that it asks for. Raises ExperimentError where that is not here."""
@@ -296,13 +381,13 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key, value.strip()
 
 
-def _explain(error: ValidationError, origin: str) -> str:
-    """One line for each problem: where, what was received, what to do."""
+def explain(error: ValidationError, origin: str, schema: type[BaseModel] = Experiment) -> str:
+    """One line for each problem of a file with that schema: where, what was received, what to do."""
     lines = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            known = _known_keys(problem["loc"][:-1])
+            known = _known_keys(schema, problem["loc"][:-1])
             lines.append(f"{where}: there is no such key. {nearest(str(problem['loc'][-1]), known)}")
         elif problem["type"] == "missing":
             lines.append(f"{where}: this is needed, and missing.")
@@ -312,8 +397,7 @@ def _explain(error: ValidationError, origin: str) -> str:
     return f"{origin}: " + "\n".join(lines)
 
 
-def _known_keys(location: Sequence[int | str]) -> list[str]:
-    section: type[BaseModel] = Experiment
+def _known_keys(section: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     for name in location:
         annotation = section.model_fields[str(name)].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

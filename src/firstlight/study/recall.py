@@ -47,8 +47,10 @@ def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, 
         location = record.get("location", "")
         source = location if location and Path(location).exists() else section.source
         dataset = data_.load(source, size=section.size, unverified=section.unverified)
-    expected = [member for members in section.regroup.values() for member in members] or record["class_names"]
-    if (set(expected) - set(dataset.class_names)) if section.regroup else list(dataset.class_names) != expected:
+    if section.pool:
+        dataset = data_.pooled(dataset)
+    expected = section.used or record["class_names"]
+    if (set(expected) - set(dataset.class_names)) if section.used else list(dataset.class_names) != expected:
         raise RunError(
             f"The images of {folder.path} are no longer the same: {record['source']} has the classes "
             f"{', '.join(dataset.class_names)}; the run has {', '.join(expected)}."
@@ -73,9 +75,7 @@ def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, 
             )
         index = np.array([place[1] for place in found if place is not None])
         splits[name] = dataset.splits[held.pop()].take(index)
-    if section.regroup:
-        splits = data_.regroup(splits, section.regroup)
-    return dataset, splits
+    return dataset, section.relabelled(splits)
 
 
 def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:

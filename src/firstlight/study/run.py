@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from firstlight import evaluation, processes, runs, training
+from firstlight import evaluation, kernels, processes, runs, training
 from firstlight.engines import Session
 from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.files import write_bytes, write_text
@@ -30,6 +30,7 @@ from firstlight.weights import to_bytes
 
 SAMPLES_SHOWN = 30
 MISTAKES_SHOWN = 24
+AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
 LONG_WARM_UP = 2.0  # seconds; worth a word
 
 
@@ -86,6 +87,12 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> ru
             return _train_and_measure(setup, session, out, watcher, compile_seconds, checkpoint, measured_before)
     except (OSError, ProcessLostError) as error:
         raise _stopped(out, error) from None
+
+
+def learn(setup: Setup, watcher: Watcher) -> Outcome:
+    """Train in memory: nothing is measured beyond what training asks for, and nothing is written."""
+    session, _ = _warm_session(setup, watcher)
+    return _train(setup, session, watcher, lambda checkpoint: None, None)
 
 
 def _follow(
@@ -188,6 +195,8 @@ def _train_and_measure(
     def save(checkpoint: Checkpoint) -> None:
         training.save(out / runs.CHECKPOINTS, checkpoint)
         runs.write_history(out, columns, checkpoint.progress.history)
+        if setup.experiment.training.cost_every is not None:
+            runs.write_costs(out, checkpoint.progress.costs)
 
     outcome = _train(setup, session, watcher, save, start)
     began = time.perf_counter()
@@ -239,6 +248,7 @@ def _course(experiment: Experiment) -> Course:
         monitor=section.monitor,
         patience=section.early_stopping,
         restore_best=section.restore_best,
+        cost_every=section.cost_every,
     )
 
 
@@ -268,7 +278,19 @@ def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:
             mistakes = evaluation.most_confident_mistakes(predictions, MISTAKES_SHOWN)
             chosen = np.concatenate([chosen, mistakes[~np.isin(mistakes, chosen)]])
         samples[name] = images.take(chosen)
+    if setup.task.augmentation:
+        samples["augmented"] = _augmented(setup, samples["train"])
     return samples
+
+
+def _augmented(setup: Setup, images: Images) -> Images:
+    """Some training images as they are drawn for each of the first epochs."""
+    few = images.take(np.arange(min(AUGMENTED_SHOWN, len(images))))
+    augmented = setup.task.augmented(few, kernels.load(setup.experiment.kernels))
+    assert augmented is not None, "asked for only where there is augmentation"
+    drawn = [augmented.batch(np.arange(len(few)), epoch) for epoch in range(EPOCHS_SHOWN)]
+    pixels, labels, ids = (np.concatenate([getattr(d, name) for d in drawn]) for name in ("pixels", "labels", "ids"))
+    return Images(pixels, labels, ids, few.class_names)
 
 
 def _spread(images: Images, seed: int) -> Array:

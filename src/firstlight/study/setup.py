@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from firstlight import data as data_
 from firstlight.data import Findings
 from firstlight.engines import Engine, Task
 from firstlight.errors import ExperimentError, ModelError
 from firstlight.models import ARCHITECTURES, Model, build
-from firstlight.prepare import Preparation
+from firstlight.prepare import Preparation, class_weights
 from firstlight.study import transfer
 from firstlight.study.experiment import Experiment
 from firstlight.study.transfer import Start
 from firstlight.types import Dataset, Images, Json
+
+WRITTEN = ("kmnist",)  # beside those whose classes are single letters or digits
+UPRIGHT = 45  # degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +32,7 @@ class Setup:
     splits    the prepared images: train, test, and validation unless none was asked for
     findings  what the checks of the data found
     start     the weights to start from, where they are not drawn
+    before    images per class in each split before some were left out or regrouped; empty where none were
     seconds   that loading, splitting, checking and preparing took
     """
 
@@ -38,6 +44,7 @@ class Setup:
     engine: Engine
     seconds: float
     start: Start | None = None
+    before: Mapping[str, list[int]] = field(default_factory=dict)
 
     @property
     def model(self) -> Model:
@@ -59,7 +66,7 @@ class Setup:
             lines.append(f"Not the published files: {names}. The numbers cannot be compared with published ones.")
         if self.start is not None:
             lines += self.start.notes
-        return lines + self.findings.warnings()
+        return lines + self.findings.warnings() + self._repeats() + self._misleading()
 
     def data_record(self) -> Json:
         """What data.json says."""
@@ -84,6 +91,7 @@ class Setup:
                 }
                 for name, images in self.splits.items()
             },
+            **self._balance(),
             "how_split": self._how_split(),
             "checks": self.findings.to_json(),
             "warnings": self.warnings(),
@@ -117,9 +125,57 @@ class Setup:
         ]
         if section.limit is not None:
             parts.append(f"Only {len(self.train)} of the training images were used (data.limit).")
+        if section.classes:
+            parts.append("Images of other classes were left out after the split (data.classes).")
         if section.regroup:
             parts.append("The classes were put together anew after the split (data.regroup).")
         return " ".join(parts)
+
+    def _balance(self) -> Json:
+        """What data.json says of how often classes came, and come, and of what they count."""
+        record: Json = {}
+        if self.before:
+            record["before"] = {"class_names": list(self.dataset.class_names), "counts": dict(self.before)}
+        if self.task.class_weights is not None:
+            record["class_weights"] = self.task.class_weights.tolist()
+        if self.task.sampling == "balanced":
+            labels = self.train.labels[self.task.order(self.train, 0)]
+            record["drawn"] = np.bincount(labels, minlength=len(self.train.class_names)).tolist()
+        return record
+
+    def _misleading(self) -> list[str]:
+        """What augmentation makes of written characters, which mean something else when they are mirrored or turned."""
+        augmentation = self.task.augmentation
+        written = self.dataset.name in WRITTEN or all(len(name) == 1 for name in self.dataset.class_names)
+        if not augmentation or not written:
+            return []
+        lines = []
+        flips = [name for name in ("flip_horizontal", "flip_vertical") if getattr(augmentation, name)]
+        if flips:
+            lines.append(
+                f"augment.{' and augment.'.join(flips)}: the images show written characters, and a mirrored 2 is no 2. "
+                "The model is likely to be better without."
+            )
+        turned = augmentation.rotate
+        if turned is not None and max(-turned.low, turned.high) > UPRIGHT:
+            lines.append(
+                f"augment.rotate: the images show written characters, and a 6 turned by more than {UPRIGHT} degrees "
+                "begins to be a 9. The model is likely to be better with less."
+            )
+        return lines
+
+    def _repeats(self) -> list[str]:
+        """What balanced sampling does to the rarest class and to the most frequent one."""
+        counts = self.train.counts
+        if self.task.sampling != "balanced":
+            return []
+        names, share = self.train.class_names, counts.sum() / np.count_nonzero(counts)
+        rarest, commonest = int(np.where(counts, counts, counts.max()).argmin()), int(counts.argmax())
+        return [
+            f"Balanced sampling: an epoch takes each of the {counts[rarest]:,} training images of {names[rarest]}, the "
+            f"rarest class, {share / counts[rarest]:.1f} times, and {min(1.0, share / counts[commonest]):.0%} of those "
+            f"of {names[commonest]}, the most frequent."
+        ]
 
 
 def set_up(
@@ -128,10 +184,12 @@ def set_up(
     splits: Mapping[str, Images] | None = None,
     *,
     begun: bool = False,
+    without: Collection[str] = (),
 ) -> Setup:
     """Load, split, check and prepare the images (those that are not given), and build the model for them.
 
-    begun  whether a checkpoint has the weights, so that those to start from need not be there any more
+    begun    whether a checkpoint has the weights, so that those to start from need not be there any more
+    without  splits that are left aside: a trial of a search never sees the test images
 
     Raises DataError, ModelError or ExperimentError; nothing has been written by then.
     """
@@ -141,12 +199,22 @@ def set_up(
     experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
     if dataset is None:
         dataset = data_.load(section.source, size=section.size, unverified=section.unverified)
+    if section.pool:
+        dataset = data_.pooled(dataset)
+    before: dict[str, list[int]] = {}
     if splits is None:
         splits = data_.split(
-            dataset, validation=section.validation, test=section.test, seed=experiment.seed, limit=section.limit
+            dataset,
+            validation=section.validation,
+            test=section.test,
+            seed=experiment.seed,
+            limit=section.limit,
+            classes=section.used,
         )
-        if section.regroup:
-            splits = data_.regroup(splits, section.regroup)
+        if section.used:
+            before = {name: images.counts.tolist() for name, images in splits.items()}
+        splits = section.relabelled(splits)
+    splits = {name: images for name, images in splits.items() if name not in without}
     if "validation" not in splits and course.early_stopping is not None:
         raise ExperimentError(
             "training.early_stopping needs validation images to judge by, and data.validation is 0. "
@@ -167,10 +235,13 @@ def set_up(
         lr_factors=experiment.optimizer.lr_factors,
         settled=transfer.settled(model, experiment),
         share_norms=experiment.weights.batchnorm == "sync",
+        class_weights=class_weights(experiment.loss.class_weights, prepared["train"]),
+        sampling=course.sampling,
+        augmentation=experiment.build_augmentation(),
     )
     task.trained_layers()  # head, labels and loss must fit before the first step
     start = None if begun else transfer.start(model, experiment, prepared)
-    return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began, start)
+    return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began, start, before)
 
 
 def _build_model(experiment: Experiment, images: Images) -> Model:

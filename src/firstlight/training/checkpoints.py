@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from firstlight.errors import FirstlightError
@@ -28,12 +28,14 @@ class Progress:
     best     the epoch (from 1) of the best weights so far, 0 for none
     waited   epochs since then
     seconds  spent in training
+    costs    (steps done, mean loss since the one before), where costs within the epochs were asked for
     """
 
     history: list[dict[str, float]]
     best: int
     waited: int
     seconds: float
+    costs: list[tuple[int, float]] = field(default_factory=list)
 
     @property
     def epoch(self) -> int:

@@ -35,6 +35,7 @@ class Course:
     monitor       what tells good weights from bad: "val_accuracy" (ties go to the lower val_loss) or "val_loss"
     patience      stop after so many epochs without a better one; None: never
     restore_best  end with the best weights by `monitor`, not the last
+    cost_every    keep the mean loss of every so many steps
     """
 
     epochs: int
@@ -44,6 +45,7 @@ class Course:
     monitor: Monitor = "val_accuracy"
     patience: int | None = None
     restore_best: bool = True
+    cost_every: int | None = None
 
 
 class Watcher(Protocol):
@@ -122,15 +124,17 @@ def train(
 
             def progress(images: int, mean: float) -> None:
                 check()
+                costs.after(images, mean)
                 watcher.batch_done(images, mean)
 
             for epoch in range(now.progress.epoch, course.epochs):
                 if course.patience is not None and now.progress.waited >= course.patience:
                     status = "stopped early"
                     break
+                costs = _Costs(course, now.progress.costs, epoch, steps(len(train_images), course.batch_size))
                 row = _epoch(session, loss, course, epoch, train_images, validation, penalty, progress)
                 vector = session.vector()
-                now = _advance(now, row, vector, session.state(), course.monitor)
+                now = _advance(now, row, costs.found, vector, session.state(), course.monitor)
                 save(now)
                 watcher.epoch_done(row, validation is not None and now.progress.best == now.progress.epoch)
                 check()
@@ -175,8 +179,31 @@ def _epoch(
     return row
 
 
+class _Costs:
+    """The mean loss of every so many steps, from the running mean over an epoch."""
+
+    def __init__(self, course: Course, before: list[tuple[int, float]], epoch: int, steps_per_epoch: int) -> None:
+        self.course, self.found, self.steps_per_epoch = course, [*before], steps_per_epoch
+        self.images, self.total, self.steps = 0, 0.0, epoch * steps_per_epoch
+        self.first = self.steps
+
+    def after(self, images: int, mean: float) -> None:
+        """So many images of the epoch are done, at this mean of their losses."""
+        every = self.course.cost_every
+        steps_done = self.first + min(-(-images // self.course.batch_size), self.steps_per_epoch)
+        if every is None or steps_done // every == self.steps // every:
+            return
+        self.found.append((steps_done, (mean * images - self.total) / (images - self.images)))
+        self.images, self.total, self.steps = images, mean * images, steps_done
+
+
 def _advance(
-    before: Checkpoint, row: dict[str, float], vector: Array, optimizer: dict[str, Array], monitor: Monitor
+    before: Checkpoint,
+    row: dict[str, float],
+    costs: list[tuple[int, float]],
+    vector: Array,
+    optimizer: dict[str, Array],
+    monitor: Monitor,
 ) -> Checkpoint:
     """The checkpoint after one more epoch; without validation the newest weights count as the best."""
     progress = before.progress
@@ -191,6 +218,7 @@ def _advance(
             best=len(history) if better else progress.best,
             waited=0 if better else progress.waited + 1,
             seconds=progress.seconds + row["seconds"],
+            costs=costs,
         ),
     )
 

@@ -1,0 +1,213 @@
+"""The blocks that show groups of runs side by side: the study's report and a comparison of several seeds share them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from firstlight.report import seeds
+from firstlight.report.content import Beside, Block, Cell, Chart, Link, Number, Numbers, Table, Text
+from firstlight.report.drawing import spread_wide
+from firstlight.report.groups import Group, leader, present, selected, task_name, tasks, varied
+from firstlight.report.numbers import DASH, UNDEFINED, count, counted, decimal, percent, plus_minus
+from firstlight.report.numbers import seconds as duration
+from firstlight.report.published import MARKS, MARKS_EXPLAINED, reached, standing
+from firstlight.report.record import RunRecord
+from firstlight.report.settings import differences
+from firstlight.types import Array
+
+
+def numbers(groups: Sequence[Group]) -> Numbers:
+    """What is to be seen from afar: the accuracy of the best, how many published numbers are reached, the cost."""
+    found = present(groups)
+    runs, asked = sum(len(group.runs) for group in groups), sum(len(group.asked) for group in groups)
+    times = [record.seconds("train") or 0.0 for group in found for record in group.runs.values()]
+    (first, *others) = tasks(groups)
+    ahead = leader(first)
+    label = "test accuracy of the best" if selected(first) else f"test accuracy, {ahead.name}"
+    on = "" if not others else f" on {task_name(first)}"
+    shown = [
+        Number(f"{label}{on}", plus_minus(ahead.accuracy), counted(len(ahead.averaged), "seed")),
+        *_reached(found),
+        Number("runs", count(runs), "all that were asked for" if runs == asked else f"of {count(asked)} asked for"),
+        Number("test images", count(ahead.first.test.images), counted(len(ahead.first.class_names), "class")),
+        Number("training time", duration(sum(times)), "all runs together"),
+    ]
+    return Numbers(tuple(shown))
+
+
+def _reached(groups: Sequence[Group]) -> list[Number]:
+    judged = [reached(group.accuracy, group.published) for group in groups if group.published is not None]
+    if not judged:
+        return []
+    return [Number("published numbers reached", f"{sum(judged)} of {len(judged)}", "within two s.d., or better")]
+
+
+def table(groups: Sequence[Group]) -> Table:
+    """One row a group: how many seeds, accuracies, the numbers to stand beside them, loss, parameters, seconds."""
+    ahead = {id(leader(task)) for task in tasks(groups) if selected(task) and len(task) > 1}
+    others = list(dict.fromkeys(name for group in groups for name in group.beside))
+    published = any(group.published is not None for group in groups)
+    validated = any(group.validation is not None for group in present(groups))
+    titles = (
+        "run",
+        "seeds",
+        "test accuracy",
+        *(["published"] if published else []),
+        *others,
+        *(["validation accuracy"] if validated else []),
+        "test loss",
+        "parameters",
+        "training time",
+    )
+    rows = [_row(group, validated, published, others, id(group) in ahead) for group in groups]
+    caption = "Means over the seeds, of the test accuracy ± its standard deviation"
+    caption += "; ★ the best by mean validation accuracy. " if ahead else ". "
+    if published or others:
+        caption += f"{MARKS_EXPLAINED} "
+    if any(group.missing or group.unread for group in groups):
+        caption += "“4 of 5” seeds: the others have no result yet. "
+    caption += "The training time is the mean of one run. Losses compare only where the loss function is the same."
+    strong = frozenset(place for place, group in enumerate(groups) if id(group) in ahead)
+    return Table(
+        titles=titles, rows=tuple(rows), right=frozenset(range(1, len(titles))), strong=strong, caption=caption
+    )
+
+
+def _row(group: Group, validated: bool, published: bool, others: Sequence[str], ahead: bool) -> tuple[Cell, ...]:
+    n = len(group.averaged) if group.runs else 0
+    asked = len(group.asked)
+    many = count(n) if n == asked else f"{n} of {asked}"
+    given = [*([group.published] if published else []), *(group.beside.get(name) for name in others)]
+    if not group.runs:
+        return (group.name, many, UNDEFINED, *(percent(g, 2) for g in given), *[UNDEFINED] * (3 + validated))
+    ours = group.accuracy
+    validation = group.validation
+    return (
+        f"{'★ ' if ahead else ''}{group.name}",
+        many,
+        plus_minus(ours),
+        *(DASH if number is None else f"{percent(number, 2)} {MARKS[standing(ours, number)]}" for number in given),
+        *([percent(validation.mean, 2) if validation else UNDEFINED] if validated else []),
+        decimal(group.loss.mean),
+        count(group.first.parameters()),
+        duration(group.seconds),
+    )
+
+
+def every_run(groups: Sequence[Group], folder: Path) -> Table:
+    """The test accuracy of every run, a column a seed, each a link to its own report where it has one."""
+    numbers = sorted({seed for group in groups for seed in (*group.asked, *group.runs)})
+    rows = tuple((group.name, *(_cell(group, seed, folder) for seed in numbers)) for group in groups)
+    return Table(
+        titles=("run", *(f"seed {seed}" for seed in numbers)),
+        rows=rows,
+        right=frozenset(range(1, len(numbers) + 1)),
+        caption="The test accuracy of every run. † interrupted: not in the means. ‡ diverged: in the means.",
+    )
+
+
+def _cell(group: Group, seed: int, folder: Path) -> Cell:
+    if seed in group.unread:
+        return "unreadable"
+    if seed not in group.runs:
+        return "no result" if seed in group.asked else DASH
+    record = group.runs[seed]
+    sign = {"interrupted": " †", "diverged": " ‡"}.get(record.status, "")
+    text = f"{percent(record.test.accuracy, 2)}{sign}"
+    return text if record.report is None else link(text, record.report, folder)
+
+
+def link(text: str, target: Path, folder: Path) -> Link:
+    """A link to `target` for a page that lies in `folder`."""
+    relative = Path(os.path.relpath(target.resolve(), folder.resolve()))
+    return Link(text, quote(relative.as_posix()))
+
+
+def dots(groups: Sequence[Group]) -> Chart:
+    """The accuracy of every seed, with what is published."""
+    found = present(groups)
+    given = any(group.published is not None or group.beside for group in found)
+    marks = " ◇ is the published number, and a triangle another one to stand beside ours." if given else ""
+    return Chart(
+        spec=seeds.dots(found, graded=varied(found) is not None),
+        description="Test accuracy of every seed of each run, with the mean"
+        + (", the published and other numbers." if given else "."),
+        caption=f"A dot is a seed, the upright line the mean.{marks} Look first whether the clouds of dots overlap.",
+        width=720,
+    )
+
+
+def learning(groups: Sequence[Group]) -> tuple[Block, ...]:
+    """The curves of training, and of validation where every run has them."""
+    found = [group for group in present(groups) if len(group.curve("loss")["epoch"])]
+    if not found:
+        return (Text("Training ended within the first epoch, so there are no curves.", tone="note"),)
+    validated = all(group.validation is not None for group in found)
+    kinds = [("training", "loss", "accuracy")]
+    if validated:
+        kinds.insert(0, ("validation", "val_loss", "val_accuracy"))
+    blocks: list[Block] = [_curves(found, *kind, last=kind is kinds[-1]) for kind in kinds]
+    if not validated and any(group.validation is not None for group in found):
+        blocks.append(Text("Not every run has a validation split, so only training compares.", tone="note"))
+    return tuple(blocks)
+
+
+def _curves(groups: Sequence[Group], kind: str, loss: str, share: str, last: bool) -> Beside:
+    losses = {group.name: group.curve(loss) for group in groups}
+    shares = {group.name: group.curve(share) for group in groups}
+    graded = varied(groups) is not None
+    pair = (
+        Chart(
+            spec=seeds.curves(losses, f"{kind} loss", graded=graded),
+            description=f"The {kind} loss of each run over the epochs.",
+            width=440,
+        ),
+        Chart(
+            spec=seeds.curves(shares, f"{kind} accuracy", share=True, graded=graded),
+            description=f"The {kind} accuracy of each run over the epochs.",
+            width=440,
+        ),
+    )
+    return Beside(pair, caption=_curves_caption(groups, losses, kind) if last else f"On the {kind} images.")
+
+
+def _curves_caption(groups: Sequence[Group], losses: Mapping[str, Mapping[str, Array]], kind: str) -> str:
+    text = f"On the {kind} images."
+    if any(len(group.averaged) > 1 for group in groups):
+        text += " Lines are means over the seeds, the bands reach from the least to the greatest."
+    if any(len({len(record.history["epoch"]) for record in group.averaged.values()}) > 1 for group in groups):
+        text += " Where seeds stopped at different epochs, the line goes on over those that still trained."
+    if setting := varied(groups):
+        text += f" The colours go from the least {setting} to the greatest, in the order of the legend."
+    if spread_wide([column["high"] for column in losses.values()]):
+        text += " A loss grew so large that its axis is logarithmic."
+    return text
+
+
+def settings(groups: Sequence[Group]) -> list[Block]:
+    """The settings by which the groups differ: a table with a row a group, where they are few enough to read."""
+    rows = [row for row in differences({group.name: group.first for group in groups}) if row[0] != "seed"]
+    if not rows:
+        return []
+    keys = tuple(row[0] for row in rows)
+    by_group = tuple((group.name, *(row[place] for row in rows)) for place, group in enumerate(groups, 1))
+    return [
+        Table(
+            titles=("run", *keys),
+            rows=by_group,
+            caption="The settings in which they differ; all others are the same, and in each only the seed changes.",
+        )
+    ]
+
+
+def named_runs(groups: Sequence[Group]) -> dict[str, RunRecord]:
+    """Every run by the name of its group and its seed."""
+    single = all(len(group.runs) <= 1 for group in groups)
+    return {
+        group.name if single else f"{group.name}, seed {seed}": record
+        for group in groups
+        for seed, record in group.runs.items()
+    }

@@ -1,0 +1,244 @@
+"""Runs that differ in nothing but the seed, as one: what a study's entry, or several runs of one recipe, came to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from firstlight.errors import RunError
+from firstlight.evaluation import Evaluation, Spread, spread
+from firstlight.report.numbers import counted, listed
+from firstlight.report.record import RunRecord, read
+from firstlight.report.settings import flat
+from firstlight.runs import StudyFolder
+from firstlight.types import Array, Json
+
+SEED_FOLDER = re.compile(r"seed-\d+")
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One recipe over its seeds.
+
+    runs       its finished runs by seed
+    asked      the seeds that were asked for
+    unread     why a run with a result could not be read, by seed
+    published  the test accuracy that is published for it, if any
+    beside     other numbers to stand beside ours
+    note       why it differs from what is published, or what to look at
+    """
+
+    name: str
+    runs: Mapping[int, RunRecord]
+    asked: tuple[int, ...]
+    unread: Mapping[int, str] = field(default_factory=dict)
+    published: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Seeds without a result."""
+        return tuple(seed for seed in self.asked if seed not in self.runs and seed not in self.unread)
+
+    @cached_property
+    def averaged(self) -> Mapping[int, RunRecord]:
+        """The runs that means are taken over: those that were not interrupted, or all where each one was.
+
+        A run that diverged counts, as that is what came of the recipe with this seed.
+        """
+        whole = {seed: record for seed, record in self.runs.items() if record.status != "interrupted"}
+        return whole or self.runs
+
+    @property
+    def first(self) -> RunRecord:
+        """The run of its first seed, which is shown where one must stand for all."""
+        return next(iter(self.averaged.values()))
+
+    @property
+    def task(self) -> tuple[str, tuple[str, ...]]:
+        """What it was tested on. Accuracies compare between groups of one task alone."""
+        return self.first.data, self.first.class_names
+
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """The test accuracy by seed."""
+        return {seed: record.test.accuracy for seed, record in self.averaged.items()}
+
+    @property
+    def accuracy(self) -> Spread:
+        return spread(list(self.accuracies.values()))
+
+    @property
+    def loss(self) -> Spread:
+        return self._over(lambda record: record.test.loss)
+
+    @property
+    def validation(self) -> Spread | None:
+        """The validation accuracy; None where a run has no validation split."""
+        found = [record.validation.accuracy for record in self.averaged.values() if record.validation is not None]
+        return spread(found) if len(found) == len(self.averaged) else None
+
+    @property
+    def validation_loss(self) -> float:
+        found = [record.validation.loss for record in self.averaged.values() if record.validation is not None]
+        return float(np.mean(found))
+
+    @property
+    def seconds(self) -> float | None:
+        """The mean time of training."""
+        found = [record.seconds("train") for record in self.averaged.values()]
+        known = [t for t in found if t is not None]
+        return float(np.mean(known)) if known else None
+
+    @property
+    def seconds_an_epoch(self) -> float | None:
+        """The median over all epochs of all runs."""
+        found = np.concatenate([record.history.get("seconds", np.zeros(0)) for record in self.averaged.values()])
+        return float(np.median(found)) if len(found) else None
+
+    @property
+    def tests(self) -> list[Evaluation]:
+        return [record.test for record in self.averaged.values()]
+
+    @property
+    def confusion(self) -> Array:
+        """The confusion matrices of all seeds, added up."""
+        return np.sum([test.confusion for test in self.tests], axis=0)
+
+    def class_accuracies(self) -> list[Spread | None]:
+        """The accuracy of each class over the seeds; None for a class without test images."""
+        by_class = zip(*[[score.accuracy for score in test.classes] for test in self.tests], strict=True)
+        found = [[value for value in values if value is not None] for values in by_class]
+        return [spread(values) if values else None for values in found]
+
+    def curve(self, column: str) -> dict[str, Array]:
+        """A column of the history over the seeds: epoch, and mean, low and high of the runs that got that far."""
+        columns = [record.history[column] for record in self.averaged.values() if column in record.history]
+        longest = max((len(values) for values in columns), default=0)
+        reached = [np.array([values[e] for values in columns if len(values) > e]) for e in range(longest)]
+        with np.errstate(all="ignore"):  # a run that diverged ends with what is no number
+            means = [values.mean() for values in reached]
+        return {
+            "epoch": np.arange(1, longest + 1),
+            "mean": np.array(means),
+            "low": np.array([values.min() for values in reached]),
+            "high": np.array([values.max() for values in reached]),
+        }
+
+    def _over(self, number: Callable[[RunRecord], float]) -> Spread:
+        return spread([number(record) for record in self.averaged.values()])
+
+
+def of_study(folder: StudyFolder) -> tuple[Group, ...]:
+    """The entries of a study with what of their runs is there. Raises RunError where there is nothing yet."""
+    groups = []
+    for entry in folder.entries:
+        runs, unread = {}, {}
+        for seed, run in folder.finished(entry).items():
+            try:
+                runs[seed] = read(run)
+            except RunError as error:
+                unread[seed] = str(error)
+        numbers: Json = {"published": entry.published, "beside": entry.beside, "note": entry.note}
+        groups.append(Group(entry.name, runs, entry.seeds, unread, **numbers))
+    if not any(group.runs for group in groups):
+        broken = next((text for group in groups for text in group.unread.values()), "")
+        raise RunError(broken or f"{folder.path}: no run of the study has a result yet, so there is nothing to report.")
+    return tuple(groups)
+
+
+def of_runs(records: Sequence[RunRecord]) -> tuple[Group, ...]:
+    """The runs by what they were asked but for the seed, in the order given; a seed occurs once in a group."""
+    found: dict[Any, dict[int, RunRecord]] = {}
+    for record in records:
+        seed = int(record.experiment.get("seed", 0))
+        its_own = f"seed-{seed}"  # in a study, weights may start from those of the run of the same seed
+        values = {key: str(value).replace(its_own, "seed") for key, value in flat(record.experiment) if key != "seed"}
+        asked = tuple(sorted(values.items()))
+        turn = 0
+        while seed in found.setdefault((asked, record.data, record.class_names, turn), {}):
+            turn += 1  # the same run again: a group of its own
+        found[asked, record.data, record.class_names, turn][seed] = record
+    groups = [dict(sorted(runs.items())) for runs in found.values()]
+    names = [_name(list(runs.values())) for runs in groups]
+    paths = [str(next(iter(runs.values())).run.path) for runs in groups]
+    return tuple(
+        Group(name if names.count(name) == 1 else path, runs, tuple(runs))
+        for name, path, runs in zip(names, paths, groups, strict=True)
+    )
+
+
+def _name(records: Sequence[RunRecord]) -> str:
+    """What runs that differ in the seed have in common: a study's folder, or how their names begin."""
+    names = [record.name for record in records]
+    parents = {record.run.path.resolve().parent.name for record in records}
+    if len(parents) == 1 and all(SEED_FOLDER.fullmatch(name) for name in names):
+        return parents.pop()
+    if len(records) == 1:
+        return names[0]
+    shortest = min(names, key=len)
+    if all(name.startswith(shortest) for name in names):
+        return shortest
+    return re.sub(r"[\W_]*(seed)?[\W_]*\d+$", "", shortest) or f"{records[0].model} on {records[0].data}"
+
+
+def present(groups: Sequence[Group]) -> list[Group]:
+    """Those of which there is at least one run."""
+    return [group for group in groups if group.runs]
+
+
+def tasks(groups: Sequence[Group]) -> list[list[Group]]:
+    """The groups by what they were tested on, in the order of their first."""
+    found: dict[Any, list[Group]] = {}
+    for group in present(groups):
+        found.setdefault(group.task, []).append(group)
+    return list(found.values())
+
+
+def task_name(task: Sequence[Group]) -> str:
+    """What the groups of a task were tested on."""
+    data, names = task[0].task
+    few = listed(list(names)) if len(names) <= 3 else counted(len(names), "class")
+    return f"{data}, {few}"
+
+
+def selected(task: Sequence[Group]) -> bool:
+    """Whether the best of a task can be chosen by validation: each run has a validation split."""
+    return all(group.validation is not None for group in task)
+
+
+def ranked(task: Sequence[Group]) -> list[Group]:
+    """The groups of a task by mean validation accuracy, then loss; as given where a run has no validation split.
+
+    Never by the test images: to choose by them would flatter the winner.
+    """
+    judged = [(group.validation, group) for group in task if group.validation is not None]
+    if len(judged) < len(task):
+        return list(task)
+    judged.sort(key=lambda pair: (-pair[0].mean, pair[1].validation_loss))
+    return [group for _, group in judged]
+
+
+def leader(task: Sequence[Group]) -> Group:
+    """The best of a task by validation, or its first."""
+    return ranked(task)[0]
+
+
+def varied(groups: Sequence[Group]) -> str | None:
+    """The one setting by which the groups differ, where it is a number and another one in each of four or more."""
+    if len(groups) < 4:
+        return None
+    asked = [dict(flat(group.first.experiment)) for group in groups]
+    keys = {key for table in asked for key in table} - {"seed"}
+    differing = [key for key in sorted(keys) if len({str(table.get(key)) for table in asked}) > 1]
+    if len(differing) != 1:
+        return None
+    values = [table.get(differing[0]) for table in asked]
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return differing[0] if numeric and len(set(values)) == len(values) else None

@@ -1,0 +1,107 @@
+"""The sections that a study's report and a comparison of several seeds share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from firstlight.report import by_class, contrasts, grouped, pairs
+from firstlight.report.content import Block, Heading, Section, Text
+from firstlight.report.groups import Group, leader, selected, task_name, tasks
+from firstlight.report.notes import merged
+from firstlight.report.numbers import count, counted, listed
+from firstlight.report.pictures import samples, still_wrong
+
+SELECTION = (
+    "Selection is by validation: the best is the one with the highest mean validation accuracy. The test accuracies "
+    "are shown for every one, but choosing by them would flatter the winner."
+)
+NO_SELECTION = (
+    "Without a validation split in every run, nothing can be chosen by validation, and choosing by the test accuracy "
+    "would flatter the winner: so none is called the best. Differences are to the first."
+)
+
+
+def sections(groups: Sequence[Group]) -> list[Section]:
+    """What to know before, how they learnt, which differences are real, and where they lie."""
+    return [
+        Section("Before you trust it", "notes", trust(groups)),
+        Section("Learning", "learning", grouped.learning(groups)),
+        by_task("Which differences are real", "significance", groups, contrasts.section),
+        *_engines(groups),
+        by_task("Class by class", "classes", groups, by_class.blocks),
+        by_task("The images", "images", groups, _images),
+    ]
+
+
+def trust(groups: Sequence[Group]) -> tuple[Block, ...]:
+    """What is missing, what may flatter the numbers, and how the choice was made."""
+    warnings = [
+        f"No result yet: {group.name}, {listed([f'seed {s}' for s in group.missing])}."
+        for group in groups
+        if group.missing
+    ]
+    warnings += [f"{group.name}, seed {s}: {text}" for group in groups for s, text in group.unread.items()]
+    records = grouped.named_runs(groups)
+    warnings += merged(records)
+    warnings += [
+        f"Of {group.name}, interrupted runs are left out of the means."
+        for group in groups
+        if len(group.averaged) < len(group.runs)
+    ]
+    said = [SELECTION if all(selected(task) for task in tasks(groups)) else NO_SELECTION]
+    if len(tasks(groups)) > 1:
+        said.append(
+            "Not all of them answer the same question: accuracies compare only where images and classes are the same, "
+            "and so does the choice of the best."
+        )
+    said += _test_reads(groups)
+    said.append(
+        "The standard deviation over seeds tells how much the luck of training moves a number (n − 1 in its divisor). "
+        "It does not cover the luck of the test images, which are the same for every seed where the set has its own."
+    )
+    return (*(Text(text, tone="warning") for text in warnings), *(Text(text, tone="note") for text in said))
+
+
+def by_task(
+    title: str, anchor: str, groups: Sequence[Group], make: Callable[[list[Group]], Iterable[Block]]
+) -> Section:
+    """A section whose blocks are made for each task, under a heading where there are several."""
+    found = tasks(groups)
+    blocks: list[Block] = []
+    for task in found:
+        made = make(task)
+        if len(found) > 1:
+            blocks.append(Heading(task_name(task)))
+        blocks += made
+    return Section(title, anchor, tuple(blocks))
+
+
+def _engines(groups: Sequence[Group]) -> list[Section]:
+    found = pairs.pairs(groups)
+    blocks = [block for pair in found for block in pairs.blocks(*pair)]
+    return [Section("Two engines side by side", "engines", tuple(blocks))] if found else []
+
+
+def _images(task: Sequence[Group]) -> list[Block]:
+    """Images of the run that stands for the best, and what it is most surely wrong about."""
+    ahead = leader(task)
+    runs = {ahead.name: ahead.first, **{group.name: group.first for group in task if group is not ahead}}
+    chosen = "the best by validation" if selected(task) else "the first of them"
+    seed = next(iter(ahead.averaged))
+    return [
+        *samples(ahead.first),
+        Heading(f"What {ahead.name} gets wrong, seed {seed}"),
+        still_wrong(runs, chosen),
+    ]
+
+
+def _test_reads(groups: Sequence[Group]) -> list[str]:
+    """How often the test images were read, counted, with the runs of which they were read before."""
+    found = grouped.named_runs(groups)
+    before = [name for name, record in found.items() if record.run.result.get("measured_before")]
+    if not before:
+        return [f"The test images were read once in each of the {counted(len(found), 'run')}, at its end."]
+    return [
+        f"The test images were read once in {count(len(found) - len(before))} of {counted(len(found), 'run')}. In the "
+        f"others they were read when the run was interrupted and again at its end: {listed(before)}."
+    ]

@@ -1,0 +1,119 @@
+"""The report of a study: its folder in, a document out. What was tried and what came out stand first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from firstlight.report import captions, grouped, seedwise, verdicts
+from firstlight.report.content import (
+    Block,
+    Cell,
+    Code,
+    Document,
+    Section,
+    Table,
+    Text,
+)
+from firstlight.report.groups import Group, of_study, present
+from firstlight.report.numbers import DASH, UNDEFINED, counted, date
+from firstlight.runs import PARITY, REPORT, RESULT, STUDY_FILE, StudyFolder
+
+SEARCHES = "search-"
+BEST = "best.toml"
+
+
+def document(folder: StudyFolder) -> Document:
+    """The report of a study. Raises RunError where none of its runs has a result."""
+    groups = of_study(folder)
+    found = present(groups)
+    sections = [
+        Section("What was tried", "tried", _tried(folder, groups)),
+        *seedwise.sections(groups),
+        *_further(folder),
+        Section("Every run", "every", (grouped.every_run(groups, folder.path),)),
+        Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
+    ]
+    return Document(
+        kind_of=f"Study of {counted(len(groups), 'experiment')}",
+        title=folder.title,
+        subtitle=" · ".join([folder.name, ", ".join(dict.fromkeys(group.first.data for group in found)), _when(found)]),
+        verdict=verdicts.study(groups),
+        numbers=grouped.numbers(groups),
+        sections=tuple(sections),
+        source="the runs of the study",
+    )
+
+
+def _when(groups: Sequence[Group]) -> str:
+    began = [record.environment.get("started") for group in groups for record in group.runs.values()]
+    return date(max((str(moment) for moment in began if moment), default=None))
+
+
+def _tried(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...]:
+    notes = tuple((group.name, group.note) for group in groups if group.note)
+    blocks: list[Block] = [Text(part) for part in folder.about.split("\n\n") if part.strip()]
+    blocks += [grouped.table(groups), grouped.dots(groups)]
+    if notes:
+        blocks.append(Table(notes, caption="Notes"))
+    return tuple(blocks)
+
+
+def _further(folder: StudyFolder) -> list[Section]:
+    """Links to what else the study made: its searches and its check of the gradients."""
+    rows: list[tuple[Cell, ...]] = []
+    for place in sorted(folder.path.glob(f"{SEARCHES}*/")):
+        name = place.name.removeprefix(SEARCHES)
+        if (place / RESULT).is_file():
+            made = [
+                grouped.link(text, place / file, folder.path) if (place / file).is_file() else UNDEFINED
+                for text, file in (("history, importance", REPORT), ("the best experiment", BEST))
+            ]
+            rows.append((f"search {name}", *made))
+        else:
+            rows.append((f"search {name}", "no result yet", DASH))
+    if (folder.path / PARITY).is_file():
+        rows.append(
+            ("gradients by hand and by autograd", grouped.link("parity", folder.path / PARITY, folder.path), DASH)
+        )
+    if not rows:
+        return []
+    table = Table(titles=("what", "report", "file"), rows=tuple(rows), caption="What else the study made.")
+    return [Section("Beyond the runs", "beyond", (table,))]
+
+
+def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...]:
+    blocks: list[Block] = [Code(f"firstlight study {STUDY_FILE}", title="With the file below, in a shell:")]
+    try:
+        text = (folder.path / STUDY_FILE).read_text(encoding="utf-8")
+        blocks.append(Code(text.rstrip("\n"), title=STUDY_FILE, folded=True))
+    except (FileNotFoundError, UnicodeDecodeError):
+        blocks = [Text(f"The study file was not kept: {STUDY_FILE} is missing or damaged.", tone="warning")]
+    blocks += grouped.settings(groups)
+    blocks += [Text(captions.REPRODUCE, tone="note"), Table(tuple(where(groups)), caption="Where it ran")]
+    return tuple(blocks)
+
+
+def where(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """The versions and machines of all runs, each once."""
+    places = [record.environment for group in groups for record in group.runs.values()]
+    machines = [dict(place.get("machine") or {}) for place in places]
+
+    def each(values: Sequence[object]) -> str:
+        return ", ".join(dict.fromkeys(str(value) for value in values if value)) or UNDEFINED
+
+    packages = [f"{name} {version}" for place in places for name, version in (place.get("packages") or {}).items()]
+    memory = [f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB" for machine in machines if _sized(machine)]
+    return [
+        ("firstlight", each([place.get("firstlight") for place in places])),
+        ("Revision", each([place.get("git") for place in places])),
+        ("Python", each([place.get("python") for place in places])),
+        ("Packages", each([*packages, *[f"torch {place['torch']}" for place in places if "torch" in place]])),
+        ("Engine", each([place.get("engine") for place in places])),
+        ("Threads of a run", each([place.get("threads") for place in places])),
+        ("Machine", each([", ".join(str(m[k]) for k in ("processor", "system") if m.get(k)) for m in machines])),
+        ("Cores and memory", each(memory)),
+    ]
+
+
+def _sized(machine: dict[str, object]) -> bool:
+    return bool(machine.get("cores") and machine.get("memory_gb"))

@@ -1,0 +1,110 @@
+"""The outcome of a comparison and of a study in two or three sentences, computed from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from firstlight.evaluation import LEVEL
+from firstlight.report.contrasts import contrasts, probability
+from firstlight.report.groups import Group, leader, present, ranked, selected, task_name, tasks
+from firstlight.report.numbers import accuracy, count, counted, listed, percent, plus_minus, points
+from firstlight.report.published import reached
+from firstlight.report.record import RunRecord
+
+
+def comparison(groups: Sequence[Group]) -> str:
+    """The outcome of a comparison of single runs: the best by validation where one was chosen, and the next."""
+    best, *others = ranked(groups)
+    test = best.first.test
+    on_test = f"on {counted(test.images, 'test image')} it is right on {accuracy(test)}"
+    if not others:
+        return f"{best.name} stands alone: {on_test}."
+    if not selected(groups):
+        return (
+            f"Of {counted(len(groups), 'run')}, none can be called the best: not every one has a validation split. "
+            f"{best.name} comes first as given; {on_test}."
+        )
+    said = f"Of {counted(len(groups), 'run')}, {best.name} is the best by validation; {on_test}"
+    second = others[0].first.test
+    judged = _judged(groups, best, others[0])
+    return f"{said}. {others[0].name}, next by validation, reaches {percent(second.accuracy)}: {judged}."
+
+
+def _judged(groups: Sequence[Group], best: Group, other: Group) -> str:
+    """What McNemar's test says of two of the runs, or their intervals where the test images differ."""
+    task = [group for group in groups if group.task == best.task]
+    found = next((contrast for contrast in contrasts(task) if contrast.other is other), None)
+    if found is not None and found.p is not None and found.difference is not None:
+        p = probability(found.p)
+        how = f"McNemar’s test, p {p if p.startswith('<') else f'= {p}'}{' after Holm' * (found.tests > 1)}"
+        if found.p >= LEVEL:
+            return f"a difference that may be chance ({how})"
+        return f"clearly {'less' if found.difference > 0 else 'more, yet the choice is made by validation'} ({how})"
+    first, second = best.first.test, other.first.test
+    if first.accuracy_interval[0] > second.accuracy_interval[1]:
+        return "clearly less"
+    if first.accuracy_interval[1] < second.accuracy_interval[0]:
+        return "clearly more, yet the choice is made by validation"
+    return "their intervals overlap, so the difference may be chance"
+
+
+def precision(runs: Mapping[str, RunRecord]) -> str:
+    """What the intervals of the accuracies of single runs can tell."""
+    widths = [high - low for low, high in (record.test.accuracy_interval for record in runs.values())]
+    return (
+        f"The intervals reach about {points(max(widths) / 2)} to either side. A difference smaller than that may be "
+        "chance: other test images, or another seed, could turn it round."
+    )
+
+
+def study(groups: Sequence[Group]) -> str:
+    """The outcome of groups of runs: the best of each task, the published numbers, and what is missing."""
+    found = tasks(groups)
+    said = [_best_of(task, alone=len(found) == 1) for task in found]
+    said += _published(present(groups))
+    asked = sum(len(group.asked) for group in groups)
+    missing = asked - sum(len(group.runs) for group in groups)
+    if missing:
+        said.append(f"{count(missing)} of {counted(asked, 'run')} {'has' if missing == 1 else 'have'} no result yet.")
+    return " ".join(said)
+
+
+def _best_of(task: Sequence[Group], alone: bool) -> str:
+    where = "" if alone else f"On {task_name(task)}, "
+    ahead = leader(task)
+    reaches = f"{plus_minus(ahead.accuracy)} of the test images ({counted(len(ahead.averaged), 'seed')})"
+    if len(task) == 1:
+        return f"{where}{ahead.name} is right on {reaches}."
+    if not selected(task):
+        low, *_, high = sorted(task, key=lambda group: group.accuracy.mean)
+        return (
+            f"{where or 'Of '}{counted(len(task), 'experiment')}, none is chosen as the best, as not every run has a "
+            f"validation split; their test accuracies go from {plus_minus(low.accuracy)} ({low.name}) to "
+            f"{plus_minus(high.accuracy)} ({high.name})."
+        )
+    of = f"Of {counted(len(task), 'experiment')}" if alone else f"{where}of {counted(len(task), 'experiment')}"
+    rest = [group for group in task if group is not ahead]
+    second = leader(rest)
+    [contrast] = [contrast for contrast in contrasts(task) if contrast.other is second]
+    return (
+        f"{of}, {ahead.name} is the best by validation: {reaches}. {second.name}, next by validation, reaches "
+        f"{plus_minus(second.accuracy)}: {contrast.verdict}."
+    )
+
+
+def _published(groups: Sequence[Group]) -> list[str]:
+    """How many of the published numbers are reached, and which are not."""
+    given = [(group, group.published) for group in groups if group.published is not None]
+    if not given:
+        return []
+    short = [
+        f"{group.name} ({plus_minus(group.accuracy)}, published {percent(number, 2)})"
+        for group, number in given
+        if not reached(group.accuracy, number)
+    ]
+    how = "within two standard deviations, or beaten"
+    if not short:
+        which = "The published number is" if len(given) == 1 else f"All {count(len(given))} published numbers are"
+        return [f"{which} reached {how}."]
+    done = f"{count(len(given) - len(short))} of {counted(len(given), 'published number')} reached {how}"
+    return [f"{done}; not by {listed(short)}."]

@@ -1,0 +1,214 @@
+"""The folder of a search for good settings, which its report reads; whoever goes on with it reads the storage too.
+
+    tune.toml    the search as asked: the experiment, what is searched, and how
+    search.db    Optuna's storage, unless it is kept elsewhere
+    trials/0001/ experiment.toml and history.csv of a trial
+    trials.csv   a trial a row, for a spreadsheet
+    best.toml    the experiment of the best trial: firstlight run best.toml
+    result.json  the trials and what came of them; written last
+    report.html
+    .lock        held for the moment in which a trial is taken; that of a trial by the process that trains it
+
+Every file but the storage is written whole or not at all, and the storage is a database.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from firstlight.errors import RunError
+from firstlight.files import write_text
+from firstlight.runs import FORMAT, LOCK, RESULT, write_record
+from firstlight.types import Json
+
+if sys.platform != "win32":
+    import fcntl
+
+TUNE = "tune.toml"
+STORAGE = "search.db"
+TRIALS = "trials"
+TABLE = "trials.csv"
+BEST = "best.toml"
+
+State = Literal["complete", "pruned", "failed", "running", "waiting"]
+ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial of a search.
+
+    number    its place in the search, from 1
+    values    of the searched keys
+    value     what it is judged by: at its best epoch, or the last where the last weights are kept; None before that
+    epochs    trained
+    best      the epoch of `value`
+    reason    why it failed
+    attempts  how often it was begun
+    """
+
+    number: int
+    state: State
+    values: Mapping[str, Any]
+    value: float | None = None
+    epochs: int = 0
+    best: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    attempts: int = 1
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder below trials/."""
+        return f"{self.number:04d}"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What result.json says.
+
+    status      "complete", or "unfinished" where trials are missing
+    space       the searched keys as the file has them
+    importance  of each key, the share of the variance of the complete trials' values that it explains (fANOVA)
+    """
+
+    status: Literal["complete", "unfinished"]
+    monitor: str
+    maximise: bool
+    asked: int
+    sampler: str
+    pruner: str
+    seed: int
+    epochs: int
+    data: str
+    model: str
+    space: Mapping[str, Any]
+    trials: Sequence[TrialRecord]
+    importance: Mapping[str, float]
+    environment: Json = field(default_factory=dict)
+
+    @property
+    def complete(self) -> list[TrialRecord]:
+        """The complete trials, the best first; of equals the earlier."""
+        sign = -1 if self.maximise else 1
+        found = [
+            (sign * trial.value, trial.number, trial) for trial in self.ended("complete") if trial.value is not None
+        ]
+        return [trial for _, _, trial in sorted(found, key=lambda item: item[:2])]
+
+    @property
+    def best(self) -> TrialRecord:
+        """The best trial. Raises RunError where none is complete."""
+        if not self.complete:
+            raise RunError("No trial of this search is complete yet.")
+        return self.complete[0]
+
+    def ended(self, state: State) -> list[TrialRecord]:
+        """The trials in that state."""
+        return [trial for trial in self.trials if trial.state == state]
+
+
+@dataclass(frozen=True)
+class TuneFolder:
+    """A search on disk, read when asked."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> TuneFolder:
+        """The search at `path`. Raises RunError where there is none."""
+        folder = cls(Path(path))
+        if not (folder.path / TUNE).is_file():
+            raise RunError(f"{path} is not the folder of a search: it has no {TUNE}.")
+        return folder
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @cached_property
+    def tables(self) -> Json:
+        """The search as asked."""
+        return self._toml(TUNE)
+
+    @cached_property
+    def best(self) -> Json:
+        """The tables of the best trial's experiment."""
+        return self._toml(BEST)
+
+    @property
+    def best_text(self) -> str:
+        return self._text(BEST)
+
+    @property
+    def text(self) -> str:
+        """tune.toml as it stands."""
+        return self._text(TUNE)
+
+    @cached_property
+    def result(self) -> Tuned:
+        """The trials. Raises RunError where there are none yet, or the file is damaged or too new."""
+        try:
+            value = json.loads(self._text(RESULT))
+            version = value.pop("format")
+            if version > FORMAT:
+                raise RunError(
+                    f"{self.path / RESULT} has format {version}; this version of firstlight reads up to {FORMAT}. "
+                    "Update it: pip install --upgrade firstlight"
+                )
+            trials = [TrialRecord(**trial) for trial in value.pop("trials")]
+            return Tuned(trials=trials, **value)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{self.path / RESULT} is damaged: {error}.") from None
+
+    def write_result(self, tuned: Tuned) -> None:
+        """Write trials.csv and, last, result.json."""
+        write_text(self.path / TABLE, _table(tuned))
+        write_record(self.path, RESULT, asdict(tuned))
+
+    def _toml(self, name: str) -> Json:
+        try:
+            return tomllib.loads(self._text(name))
+        except tomllib.TOMLDecodeError as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RunError(f"{self.path} has no {name} yet: no trial is complete, or the file was removed.") from None
+        except UnicodeDecodeError as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+
+
+def _table(tuned: Tuned) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["trial", "state", tuned.monitor, *tuned.space, "epochs", "best epoch", "seconds", "reason"])
+    for trial in tuned.trials:
+        values = [value if isinstance(value, str) else json.dumps(value) for value in trial.values.values()]
+        padded = values or [""] * len(tuned.space)
+        value = "" if trial.value is None else repr(trial.value)
+        table.writerow(
+            [trial.number, trial.state, value, *padded, trial.epochs, trial.best, f"{trial.seconds:.2f}", trial.reason]
+        )
+    return text.getvalue()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder of a search for a moment, waiting for whoever holds it now."""
+    with (folder / LOCK).open("w") as file:
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,318 @@
+"""The study file: several experiments compared fairly, each over several seeds.
+
+title = "What dropout does to LeNet-5"
+about = "…"                       # what it shows
+seeds = 5                         # 0 to 4; or a list
+
+[defaults]                        # any tables of the experiment file
+data = { source = "fashion-mnist" }
+
+[[run]]
+name = "lenet5"                   # the name of its folder, and in the report
+published = 0.900                 # a test accuracy to stand beside ours
+model = { name = "lenet5" }       # tables of the experiment file, over the defaults
+
+[[run]]
+name = "dropout"
+model = { name = "lenet5-dropout" }
+
+[matrix]                          # every run with every combination of these values
+"optimizer.lr" = [0.001, 0.01]
+
+Without a [[run]], the matrix varies the defaults. `weights.init_from = "@lenet5"` starts from that run of the same
+study, of the same seed. `parity = "lenet5"` holds the gradients of a run against autograd's. [[search]] is a search
+as in `firstlight tune`, with a name, over the defaults; a run with `winner_of` is of what that search found best.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from firstlight.errors import ExperimentError, FirstlightError, nearest
+from firstlight.runs import StudyEntry, StudyFolder
+from firstlight.study.experiment import Experiment, Section, explain, put, read
+from firstlight.study.search import Search
+
+SUFFIX = ".toml"
+# A default's options are of what it names: where a run names another, they do not apply.
+_NAMED = ("model", "loss", "optimizer", "schedule")
+_NAME = r"[\w+][\w.+=-]*"
+
+Name = Annotated[str, Field(pattern=rf"^{_NAME}$", max_length=80)]
+Seeds = Annotated[int, Field(ge=1, le=1000)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Accuracy = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Run(BaseModel):
+    """What a [[run]] says beside the tables of its experiment."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Name
+    published: Accuracy | None = None
+    beside: dict[str, Accuracy] = {}
+    note: str = ""
+    seeds: Seeds | None = None
+    winner_of: str = ""
+    optional: bool = False
+
+
+class _Search(BaseModel):
+    """What a [[search]] says beside the tables of its tune file."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Name
+
+
+class _File(Section):
+    """The tables of a study file."""
+
+    title: Annotated[str, Field(min_length=1)]
+    about: str = ""
+    seeds: Seeds = 5
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    run: list[_Run] = Field(default_factory=list)
+    matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    search: list[_Search] = Field(default_factory=list)
+    parity: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One of the runs of a study.
+
+    entry      its name, seeds, and what stands beside it
+    tables     its experiment, without the seed
+    needs      the run of the same study whose weights it starts from, or ""
+    winner_of  the search whose best experiment its tables go over, or ""
+    optional   whether it needs what may not be had, such as published weights: without it, the study is complete
+    """
+
+    entry: StudyEntry
+    tables: Mapping[str, Any]
+    needs: str = ""
+    winner_of: str = ""
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    def experiment(self, seed: int, folder: StudyFolder, best: Mapping[str, Any] | None = None) -> Experiment:
+        """Its experiment with a seed, where the study's runs lie in `folder`.
+
+        best  the tables that the search has found best
+        """
+        tables = merged(best or {}, self.tables)
+        tables["seed"] = seed
+        if self.needs:
+            needed = next(entry for entry in folder.entries if entry.name == self.needs)
+            of = seed if seed in needed.seeds else needed.seeds[0]
+            put(tables, "weights.init_from", str(folder.place(needed, of)))
+        return Experiment.of(tables, self.name)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study, checked: what it compares, in the order of its file.
+
+    name      that of its file
+    text      the file as it was given
+    searches  the tables of its searches, by name
+    parity    the run whose gradients are held against autograd's, or ""
+    """
+
+    name: str
+    title: str
+    about: str
+    text: str
+    runs: tuple[PlannedRun, ...]
+    searches: Mapping[str, Mapping[str, Any]]
+    parity: str
+
+    def only(self, names: Sequence[str]) -> Plan:
+        """The study's runs called `names`, with those that they start from. Raises ExperimentError for another name."""
+        known = {run.name: run for run in self.runs}
+        wanted: set[str] = set()
+        for name in names:
+            if name not in known:
+                raise ExperimentError(f"{self.name} has no run called {name!r}. {nearest(name, known)}")
+            while name:
+                wanted.add(name)
+                name = known[name].needs
+        runs = tuple(run for run in self.runs if run.name in wanted)
+        searches = {name: self.searches[name] for name in self.searches if any(run.winner_of == name for run in runs)}
+        return replace(self, runs=runs, searches=searches, parity=self.parity if self.parity in wanted else "")
+
+    def stages(self) -> list[list[PlannedRun]]:
+        """The runs in an order in which each comes after the one that it starts from."""
+        left, stages, done = list(self.runs), list[list[PlannedRun]](), {""}
+        while left:
+            stages.append([run for run in left if run.needs in done])
+            left = [run for run in left if run.needs not in done]
+            done |= {run.name for run in stages[-1]}
+        return stages
+
+
+def plan(
+    tables: Mapping[str, Any], name: str, text: str = "", *, seeds: int | None = None, origin: str = "study"
+) -> Plan:
+    """The study that `tables` describe. Raises ExperimentError that names each bad key.
+
+    seeds  so many instead of the file's; a run that has its own keeps at most so many of them
+    """
+    if seeds is not None and seeds < 1:
+        raise ExperimentError(f"--seeds must be at least 1; received {seeds}.")
+    try:
+        file = _File.model_validate({**tables, **({} if seeds is None else {"seeds": seeds})})
+    except ValidationError as error:
+        raise ExperimentError(explain(error, origin, _File)) from None
+    if not file.run and not file.matrix and not file.search:
+        raise ExperimentError(
+            f"{origin}: it has nothing to compare: give a [[run]] for each experiment, or a [matrix]."
+        )
+    if "seed" in file.defaults:
+        raise ExperimentError(f"{origin}: defaults.seed: a study runs each experiment with several; give seeds.")
+    runs = [
+        _planned(given, values, file, seeds, origin)
+        for given in file.run or ([_Run.model_construct(name="")] if file.matrix else [])
+        for values in _combinations(file.matrix)
+    ]
+    searches = {search.name: merged(file.defaults, dict(search.__pydantic_extra__ or {})) for search in file.search}
+    for search in searches:
+        Search.of(searches[search], f"{origin}, search {search!r}")
+    planned = Plan(name, file.title, file.about.strip(), text, tuple(runs), searches, file.parity)
+    _check(planned, len(file.search), origin)
+    return planned
+
+
+def read_plan(study: str | Path, seeds: int | None = None) -> Plan:
+    """The study in a file, or the packaged one of that name. Raises ExperimentError where there is none."""
+    path = Path(study)
+    if str(study) in packaged():
+        with resources.as_file(_files() / f"{study}{SUFFIX}") as file:
+            text = file.read_text(encoding="utf-8")
+            return plan(read(file), str(study), text, seeds=seeds, origin=f"{study}{SUFFIX}")
+    if path.suffix != SUFFIX and not path.exists():
+        raise ExperimentError(
+            f"There is no study called {str(study)!r}, and no such file. {nearest(str(study), packaged())}"
+        )
+    tables = read(path)
+    return plan(tables, path.stem, path.read_text(encoding="utf-8"), seeds=seeds, origin=str(path))
+
+
+def packaged() -> dict[str, str]:
+    """The studies that come with firstlight: their titles by name."""
+    files = sorted((f for f in _files().iterdir() if f.name.endswith(SUFFIX)), key=lambda file: file.name)
+    titles = {
+        file.name.removesuffix(SUFFIX): tomllib.loads(file.read_text(encoding="utf-8"))["title"] for file in files
+    }
+    return {name: str(title) for name, title in titles.items()}
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of one experiment over those of another; options of what is no longer named are dropped."""
+    tables = {key: dict(value) if isinstance(value, Mapping) else value for key, value in under.items()}
+    for key, value in over.items():
+        below = tables.get(key)
+        if not isinstance(below, dict) or not isinstance(value, Mapping):
+            tables[key] = dict(value) if isinstance(value, Mapping) else value
+        elif key in _NAMED and _names_another(below, value):
+            tables[key] = dict(value)
+        else:
+            tables[key] = {**below, **value}
+    return tables
+
+
+def _files() -> Any:
+    return resources.files("firstlight.study") / "files"
+
+
+def _names_another(below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    return "layers" in value or ("name" in value and value["name"] != below.get("name"))
+
+
+def _combinations(matrix: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*matrix.values())]
+
+
+def _planned(given: _Run, values: Mapping[str, Any], file: _File, most: int | None, origin: str) -> PlannedRun:
+    """The run `given` with the matrix's `values`, over the defaults unless a search's best experiment is under it."""
+    own = dict(given.__pydantic_extra__ or {})
+    if "seed" in own:
+        raise ExperimentError(f"{origin}: run {given.name!r} has a seed: give seeds = [{own['seed']}].")
+    tables = own if given.winner_of else merged(file.defaults, own)
+    for key, value in values.items():
+        put(tables, key, value)
+    parts = [f"{key.rpartition('.')[2]}={_in_a_name(value)}" for key, value in values.items()]
+    name = "+".join(([given.name] if given.name else []) + parts)
+    start = tables.get("weights", {}).get("init_from") if isinstance(tables.get("weights"), dict) else None
+    needs = start[1:] if isinstance(start, str) and start.startswith("@") else ""
+    if not given.winner_of:
+        _must_be_sound(tables, f"{origin}, run {name!r}")
+    seeds = _seeds(file.seeds) if given.seeds is None else _seeds(given.seeds)[:most]
+    entry = StudyEntry(name, seeds, given.published, given.beside, given.note.strip())
+    return PlannedRun(entry, tables, needs, given.winner_of, given.optional)
+
+
+def _must_be_sound(tables: Mapping[str, Any], where: str) -> None:
+    """A mistake in any run is told before the first one starts."""
+    try:
+        Experiment.of(tables, where)
+    except FirstlightError as error:
+        text = str(error)
+        raise ExperimentError(text if text.startswith(where) else f"{where}: {text}") from None
+
+
+def _seeds(given: int | list[int]) -> tuple[int, ...]:
+    return tuple(range(given)) if isinstance(given, int) else tuple(dict.fromkeys(given))
+
+
+def _in_a_name(value: Any) -> str:
+    """A value of the matrix as a part of a folder's name."""
+    if isinstance(value, list):
+        return "x".join(map(_in_a_name, value))
+    text = f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    return re.sub(r"[^\w.+-]+", "-", text)
+
+
+def _check(planned: Plan, searches: int, origin: str) -> None:
+    """Names are unique, and what a run starts from exists and comes to an end."""
+    names = [run.name for run in planned.runs]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ExperimentError(f"{origin}: more than one run is called {twice[0]!r}.")
+    if len(planned.searches) < searches:
+        raise ExperimentError(f"{origin}: two searches have the same name.")
+    if planned.parity:
+        _must_be_one(planned.parity, names, f"{origin}: parity")
+    for run in planned.runs:
+        if run.needs:
+            _must_be_one(run.needs, names, f"{origin}: run {run.name!r} starts from")
+        if run.winner_of:
+            _must_be_one(run.winner_of, planned.searches, f"{origin}: run {run.name!r}, winner_of")
+    chain = {run.name: run.needs for run in planned.runs}
+    for name in names:
+        seen, at = {name}, chain[name]
+        while at:
+            if at in seen:
+                raise ExperimentError(
+                    f"{origin}: the runs {', '.join(sorted(seen))} start from one another in a circle."
+                )
+            seen.add(at)
+            at = chain[at]
+
+
+def _must_be_one(name: str, known: Collection[str], where: str) -> None:
+    if name not in known:
+        raise ExperimentError(f"{where}: there is none called {name!r}. {nearest(name, known)}")

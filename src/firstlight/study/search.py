@@ -1,0 +1,243 @@
+"""The tune file: an experiment file with what is searched, and how. Pure: it draws nothing and trains nothing.
+
+    [data]
+    source = "fashion-mnist"
+    [training]
+    epochs = 9
+
+    [tune]
+    sampler = "tpe"          # or "random", "grid"
+    trials = 40
+    pruner = "halving"       # or "hyperband", "none"
+
+    [space]
+    lr = { log = [1e-4, 1e-1] }
+    model.name = ["lenet5", "fashion-cnn"]
+
+What `[space]` may say is told in `study.space`.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import Field, ValidationError
+
+from firstlight.errors import ExperimentError, FirstlightError
+from firstlight.randomness import generator
+from firstlight.study.experiment import Experiment, Section, explain, put, read
+from firstlight.study.halving import Halving
+from firstlight.study.space import EXAMPLES, KINDS, Domain, parse
+
+TRIALS = 20  # where the file does not say
+LARGEST_GRID = 100_000
+# What trials are compared by and on: searched, it would compare the incomparable.
+FIXED = {
+    "training.monitor": "trials are compared by it",
+    "data.source": "trials are compared on the same validation images",
+    "data.validation": "trials are compared on the same validation images",
+    "data.regroup": "trials are compared on the same classes",
+}
+
+
+class Tuning(Section):
+    """The `[tune]` table: how the search goes.
+
+    sampler     "tpe" learns from the trials before, "random" does not, "grid" takes every combination
+    trials      so many; of a grid all unless given
+    pruner      "halving" or "hyperband" stop trials early that are not among the best so far
+    min_epochs  of a pruner: no trial is stopped before
+    reduction   of a pruner: at each comparison, one of so many trials goes on
+    seed        fixes every draw of the search; that of the trainings is the experiment's
+    monitor     what trials are judged by; training.monitor unless given
+    timeout     seconds after which no further trial is begun
+    storage     an Optuna storage URL, such as postgresql://host/base; a file in the search's folder unless given
+    """
+
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    trials: Annotated[int, Field(ge=1)] | None = None
+    pruner: Literal["none", "halving", "hyperband"] = "none"
+    min_epochs: Annotated[int, Field(ge=1)] = 1
+    reduction: Annotated[int, Field(ge=2)] = 3
+    seed: Annotated[int, Field(ge=0)] = 0
+    monitor: Literal["val_accuracy", "val_loss"] | None = None
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    storage: Annotated[str, Field(min_length=1)] | None = None
+
+
+class _File(Section):
+    """The part of a tune file that is no experiment."""
+
+    tune: Tuning = Tuning()
+    space: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search: the experiment under it, what is searched, and how.
+
+    tables  of the experiment, as given
+    space   the domain of each searched key, outer keys first
+    origin  what errors call it
+    """
+
+    tables: Mapping[str, Any]
+    space: Mapping[str, Domain]
+    tuning: Tuning
+    origin: str = "tune"
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Any], origin: str = "tune") -> Search:
+        """The search that `tables` describe: those of an experiment, with `tune` and `space`.
+
+        Raises ExperimentError where something is wrong with them, or with any pair of the values that may be drawn.
+        """
+        own = {key: tables[key] for key in ("tune", "space") if key in tables}
+        try:
+            file = _File.model_validate(own)
+        except ValidationError as error:
+            raise ExperimentError(explain(error, origin, _File)) from None
+        experiment = {key: value for key, value in tables.items() if key not in own}
+        try:
+            search = cls(experiment, parse(file.space), file.tune, origin)
+            search._check()
+        except ExperimentError as error:
+            text = str(error)
+            raise ExperimentError(text if text.startswith(origin) else f"{origin}: {text}") from None
+        return search
+
+    def with_(self, *, trials: int | None = None, storage: str | None = None) -> Search:
+        """The same search with another number of trials, or kept elsewhere."""
+        changes = {key: value for key, value in (("trials", trials), ("storage", storage)) if value is not None}
+        try:
+            tuning = Tuning.model_validate({**self.tuning.model_dump(), **changes})
+        except ValidationError as error:
+            raise ExperimentError(explain(error, "options", Tuning)) from None
+        return replace(self, tuning=tuning)
+
+    @cached_property
+    def monitor(self) -> str:
+        """What trials are judged by: val_accuracy or val_loss."""
+        return self.first.training.monitor
+
+    @property
+    def maximise(self) -> bool:
+        return self.monitor == "val_accuracy"
+
+    @cached_property
+    def trials(self) -> int:
+        """How many trials are asked for."""
+        if self.tuning.sampler == "grid":
+            return min(self.tuning.trials or len(self.grid), len(self.grid))
+        return self.tuning.trials or TRIALS
+
+    @cached_property
+    def grid(self) -> list[dict[str, Any]]:
+        """Every combination, in an order drawn by seed, so that a part of them is spread over the whole."""
+        values = {key: domain.grid(key) for key, domain in self.space.items()}
+        size = 1
+        for taken in values.values():
+            size *= len(taken)
+        if size > LARGEST_GRID:
+            raise ExperimentError(f'This grid has {size:,} points: take fewer values, or sampler = "random".')
+        points = [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
+        order = generator(self.tuning.seed, "grid").permutation(len(points))
+        return [points[i] for i in order]
+
+    @cached_property
+    def halving(self) -> Halving | None:
+        """When trials are stopped early, if at all."""
+        tuning = self.tuning
+        if tuning.pruner == "none":
+            return None
+        return Halving(tuning.min_epochs, tuning.reduction, self.epochs, tuning.pruner == "hyperband", tuning.seed)
+
+    def experiment(self, values: Mapping[str, Any]) -> Experiment:
+        """The experiment of a trial, with a value for each searched key. Raises ExperimentError or ModelError."""
+        tables: dict[str, Any] = copy.deepcopy(dict(self.tables))
+        for key in self.space:  # outer keys first: `model` before `model.units`
+            put(tables, key, copy.deepcopy(values[key]))
+        if self.tuning.monitor is not None:
+            put(tables, "training.monitor", self.tuning.monitor)
+        where = ", ".join(f"{key} = {values[key]!r}" for key in self.space)
+        return Experiment.of(tables, f"{self.origin}, with {where}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All that decides which trials there are and how they are judged: equal where a search can go on."""
+        ways = self.tuning.model_dump(exclude={"trials", "timeout", "storage"})
+        space = {key: domain.written() for key, domain in self.space.items()}
+        return {**copy.deepcopy(dict(self.tables)), "tune": {**ways, "monitor": self.monitor}, "space": space}
+
+    def to_toml(self) -> str:
+        """The search as a file that `firstlight tune` takes, without where it is kept: that may hold a password."""
+        tables = self.to_json()
+        tables["tune"] |= {"trials": self.trials}
+        if self.tuning.timeout is not None:
+            tables["tune"]["timeout"] = self.tuning.timeout
+        return tomli_w.dumps(tables)
+
+    @cached_property
+    def first(self) -> Experiment:
+        """The experiment with the first corner of every domain."""
+        return self.experiment(next(self.corners()))
+
+    @cached_property
+    def epochs(self) -> int:
+        """The most that a trial trains."""
+        searched = self.space.get("training.epochs")
+        return self.first.training.epochs if searched is None else int(max(searched.corners))
+
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """Values for every key: first all the first ones, then each pair of keys with every pair of their corners."""
+        first = {key: domain.corners[0] for key, domain in self.space.items()}
+        yield first
+        if len(self.space) == 1:
+            [(key, domain)] = self.space.items()
+            yield from ({key: value} for value in domain.corners[1:])
+        for one, other in itertools.combinations(self.space, 2):
+            for values in itertools.product(self.space[one].corners, self.space[other].corners):
+                yield {**first, one: values[0], other: values[1]}
+
+    def _check(self) -> None:
+        """Raise ExperimentError where a key, a value that may be drawn, or the way of searching cannot be."""
+        for key in self.space:
+            if key in FIXED:
+                raise ExperimentError(f"space.{key} cannot be searched: {FIXED[key]}. Set it in the experiment.")
+        for values in self.corners():
+            try:
+                self.experiment(values)
+            except FirstlightError as error:
+                raise ExperimentError(f"{error}{self._hint()}") from None
+        if self.tuning.sampler == "grid":
+            _ = self.grid
+        if self.halving is not None and not self.halving.rungs:
+            raise ExperimentError(
+                f"tune.min_epochs: a trial of {self.halving.epochs} epochs is over before it could be stopped early, "
+                f'at {self.tuning.min_epochs}. Give fewer, more training.epochs, or pruner = "none".'
+            )
+
+    def _hint(self) -> str:
+        """A range whose name was mistyped reads as a table, and its ends as choices of a key below."""
+        for key in self.space:
+            if difflib.get_close_matches(key.rpartition(".")[2], KINDS, cutoff=0.6):
+                return f"\n(Was space.{key} meant as a range? One reads {EXAMPLES}.)"
+        return ""
+
+
+def read_search(path: Path) -> Search:
+    """The search in a tune file. Raises ExperimentError."""
+    tables = read(path)
+    if "space" not in tables:
+        raise ExperimentError(
+            f"{path} says nothing to search. Give a [space], such as lr = {EXAMPLES}; to train it as it is: "
+            f"firstlight run {path}"
+        )
+    return Search.of(tables, str(path))

@@ -1,0 +1,74 @@
+"""The tables of an experiment from Python values: what `fit` and the scikit-learn estimator are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from firstlight import losses, optimizers, schedules
+from firstlight.errors import ExperimentError
+from firstlight.layers import Layer
+from firstlight.models import Model
+from firstlight.study.setup import model_tables
+
+
+def tables(
+    data: Mapping[str, Any],
+    model: Model | str | Sequence[Layer | Mapping[str, Any]],
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: str | optimizers.Optimizer,
+    lr: float | None,
+    schedule: str | schedules.Schedule,
+    loss: str | losses.Loss,
+    seed: int,
+) -> dict[str, Any]:
+    """The experiment's tables, to be completed by `put` and checked by `Experiment.of`.
+
+    data   the `[data]` table
+    model  a Model, the name of an architecture, or layers, each a Layer or its table
+    Raises ExperimentError for a value that no table describes.
+    """
+    described: dict[str, Any] = {
+        "seed": seed,
+        "data": dict(data),
+        "model": _model_table(model),
+        "loss": _table(loss, losses.LOSSES),
+        "optimizer": _optimizer_table(optimizer) | ({} if lr is None else {"lr": lr}),
+        "schedule": _table(schedule, schedules.SCHEDULES),
+        "training": {"epochs": epochs, "batch_size": batch_size},
+    }
+    if isinstance(model, Model) and model.frozen:
+        described["weights"] = {"freeze": model.frozen}
+    return described
+
+
+def _model_table(model: Any) -> dict[str, Any]:
+    if isinstance(model, Model):
+        return model_tables(model)
+    if isinstance(model, str):
+        return {"name": model}
+    if isinstance(model, Sequence) and model:
+        return {"layers": [layer.to_json() if isinstance(layer, Layer) else layer for layer in model]}
+    raise ExperimentError(
+        f"model is the name of an architecture, a Model, or a list of layers; received {model!r}. "
+        'As in "lenet5" or [fl.layers.Flatten(), fl.layers.Dense(10, name="head")].'
+    )
+
+
+def _optimizer_table(optimizer: str | optimizers.Optimizer) -> dict[str, Any]:
+    if isinstance(optimizer, optimizers.Lagged):
+        return {**_table(optimizer.inner, optimizers.OPTIMIZERS), "lag": optimizer.alpha}
+    return _table(optimizer, optimizers.OPTIMIZERS)
+
+
+def _table(value: Any, registry: Mapping[str, type]) -> dict[str, Any]:
+    """The experiment file's table for a name or for a value such as SGD(momentum=0.9)."""
+    if isinstance(value, str):
+        return {"name": value}
+    for name, kind in registry.items():
+        if type(value) is kind:
+            return {"name": name, **vars(value)}
+    hint = f" Did you mean {value.__name__}(…)?" if isinstance(value, type) else ""
+    raise ExperimentError(f"{value!r} is none of {', '.join(registry)}.{hint}")

@@ -1,0 +1,237 @@
+"""A search carried out: its trials trained in this process or in several, and what came of them.
+
+The way of a search: `Search` -> `Ledger` (which trial is next) -> `next_trial` (trains it) -> `Ledger` -> the folder.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from firstlight import processes, runs, searches
+from firstlight.errors import ExperimentError, ModelError, RunError
+from firstlight.files import write_text
+from firstlight.searches import TrialRecord, Tuned, TuneFolder
+from firstlight.study.environment import environment
+from firstlight.study.experiment import read
+from firstlight.study.search import Search
+from firstlight.study.setup import Setup
+from firstlight.study.trial import Order, next_trial, open_ledger, prepare
+
+if TYPE_CHECKING:
+    from firstlight.study.ledger import Ledger
+
+KILLED = 6  # so often workers may be killed with no trial that ends in between
+
+
+class SearchWatcher(Protocol):
+    """Is told how a search comes along."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know now."""
+        ...
+
+    def began(self, search: Search, done: list[TrialRecord]) -> None:
+        """The search begins, or goes on where these trials were done before."""
+        ...
+
+    def trial_done(self, trial: TrialRecord) -> None:
+        """A trial has ended."""
+        ...
+
+
+def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher) -> TuneFolder:
+    """Do the trials of a search that are missing in the folder `out`, and write what came of all of them.
+
+    workers  trials at a time, each in a process of its own where there are more than one; the cores are shared out
+    Raises ExperimentError where the folder holds another search or every trial would fail, RunError where no trial came
+    to a result, and KeyboardInterrupt after Ctrl-C: what is done is kept, and the same call goes on.
+    """
+    if workers < 1:
+        raise ExperimentError(f"workers must be at least 1; received {workers}.")
+    if processes.world_size() > 1:
+        raise ExperimentError("A search trains each trial in one process: start it without torchrun, with workers.")
+    if find_spec("optuna") is None:
+        raise ExperimentError("A search needs Optuna, which is not installed: pip install 'firstlight[tune]'")
+    _must_be_the_same(search, out)
+    order = Order(search, out, uuid.uuid4().hex, time.time() + (search.tuning.timeout or math.inf))
+    for note in [*_doubts(search), *_rehearse(order).warnings()]:
+        watcher.note(f"Note: {note}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with searches.alone(out):  # of several that start at once, one makes the storage
+            ledger = open_ledger(order)
+        write_text(out / searches.TUNE, search.to_toml())
+        before = ledger.records()
+        watcher.began(search, [trial for trial in before if trial.state in searches.ENDED])
+        try:
+            for trial in _alone(order) if workers == 1 else _together(order, workers, watcher):
+                watcher.trial_done(trial)
+        except KeyboardInterrupt:
+            _conclude(search, out, ledger)
+            raise
+        folder = _conclude(search, out, ledger)
+    except OSError as error:
+        raise RunError(
+            f"{out} cannot be written: {error.strerror or error}. Mend that; the same command goes on."
+        ) from None
+    if folder is None:
+        raise RunError(f"No trial of {out} came to a result. {_reasons(ledger.records())}")
+    return folder
+
+
+def _alone(order: Order) -> Iterator[TrialRecord]:
+    """The trials, one after the other, in this process."""
+    while (trial := next_trial(order)) is not None:
+        yield trial
+
+
+def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[TrialRecord]:
+    """The trials in processes of their own, as they end; those of a process that was killed are tried again."""
+    import joblib
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    threads = max(1, processes.cores() // workers)
+    ledger, asked, more, killed = open_ledger(order), order.search.trials, True, 0
+    try:
+        while more:
+            ended = sum(trial.state in searches.ENDED for trial in ledger.records())
+            tasks = [joblib.delayed(next_trial)(order)] * (asked - ended)
+            more = False
+            try:
+                with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+                    for trial in joblib.Parallel(batch_size=1, return_as="generator_unordered")(tasks):
+                        if trial is not None:
+                            more, killed = True, 0
+                            yield trial
+            except TerminatedWorkerError:
+                killed += 1
+                if killed > KILLED:
+                    raise RunError(
+                        f"Workers were killed {killed} times in turn and no trial came to an end: by the system for "
+                        "want of memory, perhaps. Give fewer --workers; the same command goes on."
+                    ) from None
+                watcher.note(
+                    "A worker was killed, by the system for want of memory, perhaps; its trial is tried again."
+                )
+                more = True
+    finally:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)  # they keep the images in memory
+
+
+def _rehearse(order: Order) -> Setup:
+    """Set up one trial, so that a mistake which all share is told before anything is written.
+
+    A model that does not fit is the fault of its values, unless it fits with none.
+    """
+    refused: ModelError | None = None
+    for values in order.search.corners():
+        experiment = order.search.experiment(values)
+        try:
+            setup = prepare(experiment, order)
+        except ModelError as error:
+            refused = refused or error
+            continue
+        if setup.validation is None:
+            raise ExperimentError(
+                "A search judges by validation images, and data.validation is 0. Set it, to 0.1 for one tenth."
+            )
+        return setup
+    raise ModelError(f"No model that this search may draw fits. The first: {refused}")
+
+
+def _doubts(search: Search) -> list[str]:
+    """What makes the values of trials less comparable than they look."""
+    doubts = []
+    if drawn := [key for key in search.space if key == "seed" or key.startswith("data.")]:
+        doubts.append(
+            f"{', '.join(drawn)} decides on the validation images or on how they look: trials that differ in it are "
+            "not judged on the same."
+        )
+    losses = [key for key in search.space if key.partition(".")[0] == "loss"]
+    if losses and search.monitor == "val_loss":
+        doubts.append(f"{', '.join(losses)} changes what val_loss measures: judge by val_accuracy.")
+    return doubts
+
+
+def _must_be_the_same(search: Search, out: Path) -> None:
+    """Raise ExperimentError where the folder holds another search, RunError where it holds something else."""
+    if not (out / searches.TUNE).is_file():
+        begun = {runs.LOCK, searches.STORAGE}  # what there is if it was killed at once
+        if out.exists() and (not out.is_dir() or any(path.name not in begun for path in out.iterdir())):
+            raise RunError(f"{out} exists already, and is no search. Choose another folder with --out, or remove it.")
+        return
+    held = Search.of(read(out / searches.TUNE), str(out / searches.TUNE))
+    was, now = dict(_flat(held.to_json())), dict(_flat(search.to_json()))
+    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    if differing:
+        changes = "; ".join(
+            f"{key} was {was.get(key, 'not there')!r}, is {now.get(key, 'not there')!r}" for key in differing
+        )
+        raise ExperimentError(
+            f"{out} holds another search: {changes}. Give the changed one another folder with --out, or take the "
+            "change back to go on with it (trials and timeout may change)."
+        )
+    if search.tuning.storage is None and not (out / searches.STORAGE).exists():
+        raise ExperimentError(f"{out} is kept in another storage: give its URL with --storage.")
+    if search.tuning.storage is not None and (out / searches.STORAGE).exists():
+        raise ExperimentError(f"{out} is kept in its own {searches.STORAGE}: leave the storage out.")
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def _conclude(search: Search, out: Path, ledger: Ledger) -> TuneFolder | None:
+    """Write the best experiment and the record of all trials; None where no trial is complete."""
+    records = ledger.records()
+    done = sum(trial.state in searches.ENDED for trial in records)
+    tuned = Tuned(
+        status="complete" if done >= search.trials else "unfinished",
+        monitor=search.monitor,
+        maximise=search.maximise,
+        asked=search.trials,
+        sampler=search.tuning.sampler,
+        pruner=search.tuning.pruner,
+        seed=search.tuning.seed,
+        epochs=search.epochs,
+        data=search.first.data.source,
+        model=search.first.model.name,
+        space={key: domain.written() for key, domain in search.space.items()},
+        trials=records,
+        importance=ledger.importance(),
+        environment=environment(),
+    )
+    if not tuned.complete:
+        return None
+    write_text(out / searches.BEST, _best(search, out, tuned))
+    folder = TuneFolder(out)
+    folder.write_result(tuned)
+    return folder
+
+
+def _best(search: Search, out: Path, tuned: Tuned) -> str:
+    """best.toml, with where it comes from."""
+    best = tuned.best
+    drawn = "".join(f"#   {key} = {value!r}\n" for key, value in best.values.items())
+    return (
+        f"# Trial {best.number} of the search {out.resolve().name}, the best of {len(tuned.trials)}: "
+        f"{tuned.monitor} {best.value:.4f} after epoch {best.best}. Drawn were\n{drawn}"
+        "# That value is flattered by the choice. Measure it on several seeds: firstlight run best.toml --seed 1\n\n"
+        f"{search.experiment(best.values).to_toml()}"
+    )
+
+
+def _reasons(trials: list[TrialRecord]) -> str:
+    reasons = dict.fromkeys(trial.reason for trial in trials if trial.reason)
+    return " ".join(f"Trials failed: {reason}" for reason in list(reasons)[:3])

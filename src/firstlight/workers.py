@@ -1,0 +1,394 @@
+"""A study carried out: its runs trained side by side in processes, what is missing only, and a report of all.
+
+The way of a study: `Plan` -> jobs (a run with a seed) -> joblib's processes -> run folders -> `StudyFolder` -> report.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from firstlight import processes, report, runs, study, training
+from firstlight.display import Display, SearchDisplay
+from firstlight.errors import ExperimentError, FirstlightError, RunError
+from firstlight.files import write_text
+from firstlight.runs import RunFolder, StudyFolder
+from firstlight.study import Experiment, Plan, PlannedRun
+from firstlight.types import Json
+
+Backend = Literal["loky", "dask", "ray"]
+POLL = 0.5  # seconds between two looks at what the runs have written
+
+_INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run with its seed: all that a worker needs.
+
+    place    the run's folder
+    threads  that it may use; None: as many as its process has
+    """
+
+    name: str
+    seed: int
+    experiment: Experiment
+    place: Path
+    threads: int | None
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, seed {self.seed}"
+
+
+def carry_out(
+    plan: Plan,
+    out: Path,
+    *,
+    only: Sequence[str] = (),
+    workers: int | None = None,
+    threads: int | None = None,
+    backend: Backend = "loky",
+    address: str | None = None,
+    console: Console | None = None,
+) -> StudyFolder:
+    """Do the runs of a study that are missing in the folder `out`, and write the study's report.
+
+    A run that is complete is kept; one that was cut off goes on from its last whole epoch.
+
+    only     the runs to do, by name, and those that they start from; all unless given
+    workers  runs at a time, each in a process of its own; 1 unless given, or all that the cluster has
+    threads  of each run; the cores shared out among the workers unless given, a cluster's own setting on one
+    backend  "loky": processes of this machine; "dask" or "ray": the cluster at `address`, which sees the same files
+    Raises ExperimentError where the folder holds another study, RunError where runs failed; the others are complete.
+    """
+    console = console or Console()
+    wanted = plan.only(only) if only else plan
+    count = max(1, workers or 1)
+    if backend == "loky" and count > 1 and threads is None:
+        threads = max(1, processes.cores() // count)
+    out.mkdir(parents=True, exist_ok=True)
+    troubles: dict[str, str] = {}
+    with runs.claimed(out):
+        folder = _write_record(plan, out)
+        best = {name: _searched(name, wanted, folder, count, console) for name in wanted.searches}
+        with _pool(backend, address, workers, threads) as spread, _Progress(folder, console) as progress:
+            for stage in wanted.stages():
+                jobs = _missing(stage, folder, best, threads, troubles)
+                progress.expect(jobs, sum(len(run.entry.seeds) for run in stage) - len(jobs))
+                for job, trouble in zip(jobs, spread(jobs), strict=True):
+                    if trouble == _INTERRUPTED:
+                        raise KeyboardInterrupt
+                    if trouble:
+                        troubles[job.title] = trouble
+        if wanted.parity:
+            _hold_gradients(wanted, folder, console)
+        if any(folder.finished(entry) for entry in folder.entries):
+            report.write_study(folder)
+    optional = {run.name for run in plan.runs if run.optional}
+    for title in [title for title in troubles if title.rpartition(", seed ")[0] in optional]:
+        console.print(f"Left out: {title}: {troubles.pop(title)}", style="dim", markup=False, highlight=False)
+    if troubles:
+        listed = "\n".join(f"{title}: {trouble}" for title, trouble in troubles.items())
+        raise RunError(
+            f"{len(troubles)} of the runs of {plan.name} came to no result; the others are complete in {out}. "
+            f"The same command tries them again.\n{listed}"
+        )
+    return folder
+
+
+def _write_record(plan: Plan, out: Path) -> StudyFolder:
+    if (out / runs.STUDY).is_file() and (held := StudyFolder.open(out).name) != plan.name:
+        raise ExperimentError(f"{out} holds the study {held}, not {plan.name}. Choose another folder with --out.")
+    write_text(out / runs.STUDY_FILE, plan.text)
+    entries = [asdict(run.entry) for run in plan.runs]
+    runs.write_record(out, runs.STUDY, {"name": plan.name, "title": plan.title, "about": plan.about, "runs": entries})
+    return StudyFolder.open(out)
+
+
+def _searched(name: str, plan: Plan, folder: StudyFolder, workers: int, console: Console) -> Json:
+    """The experiment that a search of the study finds best; what is missing of the search is done now."""
+    from firstlight.study.tune import tune
+
+    search = study.Search.of(plan.searches[name], f"{plan.name}, search {name!r}")
+    with SearchDisplay(console) as watcher:
+        found = tune(search, folder.path / f"search-{name}", workers=workers, watcher=watcher)
+    report.write_tuning(found)
+    return found.best
+
+
+def _missing(
+    stage: Iterable[PlannedRun],
+    folder: StudyFolder,
+    best: Mapping[str, Json],
+    threads: int | None,
+    troubles: dict[str, str],
+) -> list[Job]:
+    """The runs of a stage that have no result yet; those that cannot start are told in `troubles`."""
+    jobs = []
+    for run in stage:
+        for seed in run.entry.seeds:
+            experiment = run.experiment(seed, folder, best.get(run.winner_of))
+            job = Job(run.name, seed, experiment, folder.place(run.entry, seed), threads)
+            start = job.experiment.weights.init_from if run.needs else None
+            if start is not None and not RunFolder(Path(start)).finished:
+                troubles[job.title] = f"{start}, whose weights it starts from, has no result."
+            elif not _is_done(job):
+                jobs.append(job)
+    return jobs
+
+
+def _is_done(job: Job) -> bool:
+    """Whether the run is complete. Raises RunError where its folder holds another experiment."""
+    if not (job.place / runs.EXPERIMENT).is_file():
+        return False
+    folder = RunFolder.open(job.place)
+    held = Experiment.of(folder.experiment, str(job.place / runs.EXPERIMENT)).model_dump()
+    differing = [
+        f"{section}.{key}" if key else section
+        for section, key in _differences(held, job.experiment.model_dump())
+        if (section, key) != ("weights", "init_from") or not job.experiment.weights.init_from
+    ]
+    if differing:
+        raise RunError(
+            f"{job.place} is of another experiment: it differs in {', '.join(differing)}. "
+            "Remove it to train it anew, or choose another folder with --out."
+        )
+    return folder.finished and folder.result["status"] != _INTERRUPTED
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The keys (section, key) in which two experiments differ."""
+    for section in a:
+        if isinstance(a[section], dict) and isinstance(b[section], dict):
+            keys = dict.fromkeys([*a[section], *b[section]])
+            yield from ((section, key) for key in keys if a[section].get(key) != b[section].get(key))
+        elif a[section] != b[section]:
+            yield section, ""
+
+
+def _train(job: Job) -> str:
+    """Do one run, in a worker: "" where it is complete, else what went wrong."""
+    with _at_most(job.threads), Display(Console(quiet=True)) as watcher:
+        try:
+            folder = _resumed(job, watcher)
+            if folder is None:
+                folder = study.start(study.set_up(job.experiment), job.place, watcher)
+            report.write(folder)
+        except FirstlightError as error:
+            return str(error)
+    return _INTERRUPTED if folder.result["status"] == _INTERRUPTED else ""
+
+
+def _resumed(job: Job, watcher: Display) -> RunFolder | None:
+    """The run gone on with, or None where it left nothing to go on with; what it left is then removed."""
+    if not job.place.exists():
+        return None
+    if (job.place / runs.EXPERIMENT).is_file() and training.newest(job.place / runs.CHECKPOINTS)[0] is not None:
+        return study.resume(job.place, watcher)
+    with runs.claimed(job.place):
+        shutil.rmtree(job.place)
+    return None
+
+
+@contextmanager
+def _at_most(threads: int | None) -> Iterator[None]:
+    """Hold Numba, BLAS and PyTorch to so many threads."""
+    if threads is None:
+        yield
+        return
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for PyTorch, which is imported later
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, before))
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        numba.set_num_threads(before)
+
+
+Spread = Callable[[Sequence[Job]], Iterable[str]]
+
+
+@contextmanager
+def _pool(backend: Backend, address: str | None, workers: int | None, threads: int | None) -> Iterator[Spread]:
+    """A function that does jobs on the backend's workers."""
+    if backend == "loky" and (workers or 1) == 1:
+        yield lambda jobs: map(_train, jobs)
+        return
+    import joblib
+
+    def spread(jobs: Sequence[Job]) -> Iterable[str]:
+        with warnings.catch_warnings():
+            # loky starts a worker anew when its memory has grown: images are large, and none of its work is lost
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+            parallel = joblib.Parallel(batch_size=1, pre_dispatch="all")
+            done: list[str] = parallel(joblib.delayed(_train)(job) for job in jobs)
+        return done
+
+    if backend == "loky":
+        with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+            yield spread
+        return
+    with _CLUSTERS[backend](address), joblib.parallel_config(backend, n_jobs=workers or -1):
+        yield spread
+
+
+@contextmanager
+def _dask(address: str | None) -> Iterator[None]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ExperimentError("--backend dask needs Dask: pip install 'firstlight[dask]'") from None
+    if address is None:
+        raise ExperimentError("--backend dask needs the scheduler's address: --address tcp://host:8786")
+    try:
+        client: Any = Client(address, timeout="10s")  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"There is no Dask scheduler at {address}: {error}.") from None
+    with client:
+        yield
+
+
+@contextmanager
+def _ray(address: str | None) -> Iterator[None]:
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise ExperimentError("--backend ray needs Ray: pip install 'firstlight[ray]'") from None
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError) as error:
+        raise ExperimentError(f"There is no Ray cluster at {address}: {error}.") from None
+    register_ray()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+_CLUSTERS: Mapping[str, Callable[[str | None], Any]] = {"dask": _dask, "ray": _ray}
+
+
+def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> None:
+    """Hold the gradients of the run that the study names against autograd's, unless that was done."""
+    from firstlight.agreement.check import check
+
+    page = folder.path / runs.PARITY
+    if page.exists():
+        return
+    run = next(run for run in plan.runs if run.name == plan.parity)
+    experiment = run.experiment(run.entry.seeds[0], folder)
+    setup = study.set_up(experiment)
+    with console.status("gradients by hand, by autograd, by differences"):
+        found = check(
+            setup.model,
+            setup.dataset,
+            optimizer=setup.task.optimizer,
+            lr=experiment.optimizer.lr,
+            loss=setup.task.loss,
+            seed=experiment.seed,
+        )
+    report.write_parity(found, page)
+    if not found.passed:
+        raise RunError(f"The gradients of {run.name} do not agree: {'; '.join(map(str, found.failures))}. See {page}.")
+
+
+class _Progress:
+    """How far the runs are, read from their folders: it does not matter where they are trained.
+
+    A bar over all epochs on a terminal; elsewhere a line for each run that is done.
+    """
+
+    def __init__(self, folder: StudyFolder, console: Console) -> None:
+        self.folder, self.console = folder, console
+        self.jobs: list[Job] = []
+        self.told: set[str] = set()
+        self.kept = 0
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+
+    def __enter__(self) -> _Progress:
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.task = self.bar.add_task(self.folder.name, total=None)
+            self.bar.start()
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop.set()
+        self.thread.join()
+        self._look()
+        if self.bar is not None:
+            self.bar.stop()
+
+    def expect(self, jobs: Sequence[Job], kept: int) -> None:
+        """These runs come next; so many others were complete before."""
+        if kept:
+            self.console.print(f"{kept} complete before.", style="dim", highlight=False)
+        self.kept += kept
+        self.jobs = [*self.jobs, *jobs]
+
+    def _watch(self) -> None:
+        while not self.stop.wait(POLL):
+            self._look()
+
+    def _look(self) -> None:
+        jobs, epochs, total = self.jobs, 0, 0
+        for job in jobs:
+            total += job.experiment.training.epochs
+            run = RunFolder(job.place)
+            done = run.finished
+            epochs += job.experiment.training.epochs if done else _rows(job.place / runs.HISTORY)
+            if done and job.title not in self.told:
+                self._tell(job, run)
+        if self.bar is not None:
+            done_runs = self.kept + len(self.told)
+            text = f"{self.folder.name}: {done_runs} of {self.kept + len(jobs)} runs"
+            self.bar.update(self.task, description=text, total=total or None, completed=epochs)
+
+    def _tell(self, job: Job, run: RunFolder) -> None:
+        self.told.add(job.title)
+        try:
+            result = run.result
+        except RunError:
+            return  # it goes on with what was interrupted, and has just removed its result
+        line = (
+            f"{job.title}: test accuracy {result['test']['accuracy']:.4f}, {result['epochs']['run']} epochs, "
+            f"{result['seconds']['train']:.1f} s"
+        )
+        status = "" if result["status"] == "finished" else f" ({result['status']})"
+        self.console.print(
+            f"{line}{status}  [{self.kept + len(self.told)} of {self.kept + len(self.jobs)}]",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _rows(history: Path) -> int:
+    try:
+        return max(0, history.read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0

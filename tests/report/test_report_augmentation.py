@@ -1,0 +1,73 @@
+"""What a report says of augmentation: in words, by pictures, and of the curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from run_folders import MakeRun
+
+from firstlight import runs
+from firstlight.prepare import Augmentation
+from firstlight.report import augmentation, captions
+from firstlight.report.content import ImageGrid
+from firstlight.report.record import read
+from firstlight.report.settings import settings
+from firstlight.types import Images
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({}, ""),
+        ({"rotate": {"range": 15, "p": 0}}, ""),
+        ({"rotate": 15}, "rotate ±15°, outside nearest"),
+        ({"rotate": [-5, 12.5], "fill": "reflect"}, "rotate −5° to 12.5°, outside reflect"),
+        ({"shift": 0.15, "fill": "constant", "fill_value": 128}, "shift ±15 %, outside constant 128"),
+        ({"noise": 0.025}, "noise 2.5 %"),
+        ({"crop": {"range": 0.8, "p": 0.5}}, "crop 80 % to 100 % (p 0.5)"),
+        ({"contrast": 0.2, "flip_horizontal": 0.5}, "contrast ±20 %, mirrored left to right (p 0.5)"),
+    ],
+)
+def test_a_table_in_words(table: dict[str, Any], words: str) -> None:
+    said = augmentation.in_words(Augmentation.of(table).table())
+    assert said.replace("\u202f", " ").replace("\xa0", " ") == words
+
+
+TABLE = "flip_horizontal = 0.5\n[augment.rotate]\nrange = [-10.0, 10.0]\np = 1.0"
+
+
+def test_the_report_names_it_and_says_what_the_curves_are_of(make_run: MakeRun) -> None:
+    plain, augmented = read(make_run("plain")), read(make_run("augmented", augment=TABLE))
+    assert "Augmentation" not in dict(settings(plain))
+    assert dict(settings(augmented))["Augmentation"].startswith("rotate ±10°, mirrored left to right (p 0.5)")
+    said = "The train curves are of augmented images, which are harder than those of validation."
+    assert said in captions.learning(augmented)
+    assert "augmented" not in captions.learning(plain)
+    alone = read(make_run("alone", augment=TABLE, validation=False))
+    assert captions.learning(alone).endswith("The train curves are of augmented images.")
+    short = read(make_run("short", augment=TABLE, epochs=1))
+    assert said in captions.learning(short)
+
+
+def test_drawn_images_stand_beside_their_originals(make_run: MakeRun) -> None:
+    run = make_run(augment=TABLE)
+    assert augmentation.pictures(read(run)) == [], "a run of before, or without"
+    samples = run.samples
+    train = samples["train"]
+    turned = [train.take(np.array([2, 0])) for _ in range(3)]
+    pixels = np.concatenate([255 - images.pixels // (1 + k) for k, images in enumerate(turned)])
+    labels, ids = (np.concatenate([getattr(images, name) for images in turned]) for name in ("labels", "ids"))
+    runs.write_samples(run.path, {**samples, "augmented": Images(pixels, labels, ids, train.class_names)})
+    _, grid = augmentation.pictures(read(runs.RunFolder.open(run.path)))
+    assert isinstance(grid, ImageGrid)
+    assert grid.columns == 4
+    assert len(grid.pictures) == 8
+    for row, sample in enumerate((2, 0)):
+        original, *drawn = grid.pictures[4 * row : 4 * row + 4]
+        assert np.array_equal(original.pixels, train.pixels[sample])
+        assert (original.text, original.detail) == (train.class_names[train.labels[sample]], "original")
+        assert [picture.text for picture in drawn] == ["epoch 1", "epoch 2", "epoch 3"]
+        for k, picture in enumerate(drawn):
+            assert np.array_equal(picture.pixels, 255 - train.pixels[sample] // (1 + k))

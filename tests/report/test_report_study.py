@@ -1,0 +1,481 @@
+"""The report of a study: what a reader must find, whatever is missing, and nothing that the numbers do not say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pytest
+from page_checks import assert_sound
+from run_folders import HOSTILE, write_run
+from typer.testing import CliRunner
+
+from firstlight import report, runs
+from firstlight.cli import app
+from firstlight.errors import RunError
+from firstlight.evaluation import Spread, spread
+from firstlight.report import groups, pairs, published, study
+from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
+from firstlight.report.numbers import percent, plus_minus
+from firstlight.report.study_table import study_table
+from firstlight.runs import StudyEntry, StudyFolder
+
+MakeStudy = Callable[..., StudyFolder]
+Odd = dict[str, Any]
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> MakeStudy:
+    """Write a study of synthetic runs: by entry, what is odd about its runs; `missing` are (name, seed)."""
+
+    def make(
+        *entries: tuple[StudyEntry, Odd],
+        name: str = "nets",
+        title: str = "Nets compared",
+        missing: frozenset[tuple[str, int]] = frozenset(),
+    ) -> StudyFolder:
+        path = tmp_path / name
+        path.mkdir()
+        for entry, odd in entries:
+            for seed in entry.seeds:
+                if (entry.name, seed) not in missing:
+                    place = path / entry.name / f"seed-{seed}"
+                    place.mkdir(parents=True)
+                    write_run(place, **{"seed": seed, **odd})
+        record = {"name": name, "title": title, "about": "What it shows.", "runs": [asdict(e) for e, _ in entries]}
+        runs.write_record(path, runs.STUDY, record)
+        (path / runs.STUDY_FILE).write_text(f'title = "{name}"\nseeds = 5\n')
+        return StudyFolder.open(path)
+
+    return make
+
+
+def entry(name: str, seeds: int = 5, **numbers: Any) -> StudyEntry:
+    return StudyEntry(name, tuple(range(seeds)), **numbers)
+
+
+WEAK: Odd = {"skill": 0.5, "model": "softmax-regression", "parameters": 650}
+STRONG: Odd = {"skill": 3.0, "model": "lenet5"}
+
+
+@pytest.fixture
+def two(make_study: MakeStudy) -> StudyFolder:
+    weak = entry("weak", published=0.99, note="Too small a net for this.")
+    strong = entry("strong", published=0.5, beside={"Keras, the same images": 0.97})
+    return make_study((weak, WEAK), (strong, STRONG))
+
+
+def section(document: Document, anchor: str) -> Section:
+    return next(s for s in document.sections if s.anchor == anchor)
+
+
+def table(document: Document, anchor: str, n: int = 0) -> Table:
+    return [b for b in section(document, anchor).blocks if isinstance(b, Table)][n]
+
+
+def paired(document: Document) -> list[tuple[str, ...]]:
+    """The rows of the table of tests, with plain spaces."""
+    return [tuple(str(cell).replace("\u00a0", " ") for cell in row) for row in table(document, "significance").rows]
+
+
+def said(document: Document, anchor: str) -> str:
+    return " ".join(b.text for b in section(document, anchor).blocks if isinstance(b, Text))
+
+
+def charts(blocks: tuple[Block, ...]) -> list[Chart]:
+    inner = [b for block in blocks for b in (block.blocks if isinstance(block, Beside) else (block,))]
+    return [b for b in inner if isinstance(b, Chart)]
+
+
+def accuracies(folder: StudyFolder, name: str) -> list[float]:
+    found = next(group for group in groups.of_study(folder) if group.name == name)
+    return [record.run.result["test"]["accuracy"] for record in found.runs.values()]
+
+
+# --- the page
+
+
+def test_the_page_is_sound_and_says_what_came_out(two: StudyFolder) -> None:
+    report.write(runs.RunFolder(two.place(two.entries[1], 0)))
+    path = report.write_study(two)
+    assert path == two.path / "report.html"
+    page = assert_sound(path.read_text(encoding="utf-8"))
+    assert [a["id"] for a in page.all("section")] == [
+        "tried",
+        "notes",
+        "learning",
+        "significance",
+        "classes",
+        "images",
+        "every",
+        "reproduce",
+    ]
+    assert "What it shows." in page.text
+    assert "Too small a net for this." in page.text
+    for name in ("weak", "strong"):
+        assert " ".join(plus_minus(spread(accuracies(two, name))).split()) in page.text
+    links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
+    assert links == ["strong/seed-0/report.html"]
+    assert 'title = "nets"' in page.text
+    assert "firstlight study study.toml" in page.text
+
+
+def test_the_verdict_names_the_best_by_validation_and_what_is_published(two: StudyFolder) -> None:
+    document = study.document(two)
+    assert document.verdict.startswith("Of 2 experiments, strong is the best by validation: ")
+    assert "n\u00a0=\u00a05 seeds cannot show p\u00a0<\u00a00.05" in document.verdict
+    weak = plus_minus(spread(accuracies(two, "weak")))
+    assert f"1 of 2 published numbers reached within two standard deviations, or beaten; not by weak ({weak}" in (
+        document.verdict
+    )
+
+
+def test_the_table_puts_every_number_under_its_title(two: StudyFolder) -> None:
+    tried = table(study.document(two), "tried")
+    weak, strong = (dict(zip(tried.titles, row, strict=True)) for row in tried.rows)
+    assert (weak["run"], strong["run"]) == ("weak", "★ strong")
+    assert strong["test accuracy"] == plus_minus(spread(accuracies(two, "strong")))
+    assert weak["published"] == f"{percent(0.99, 2)} ▼"
+    assert strong["published"] == f"{percent(0.5, 2)} ▲"
+    assert str(strong["Keras, the same images"]).startswith(percent(0.97, 2))
+    assert weak["Keras, the same images"].startswith("–")  # type: ignore[union-attr]
+    group = groups.of_study(two)[1]
+    assert group.validation is not None
+    assert strong["validation accuracy"] == percent(group.validation.mean, 2)
+    assert strong["test loss"] == "0.4321"
+    assert strong["parameters"] == "61\u202f706"
+    assert strong["training time"] == "1\u202fmin 23\u202fs"
+    assert strong["seeds"] == "5"
+
+
+def test_selection_ignores_the_test(make_study: MakeStudy) -> None:
+    folder = make_study((entry("lucky"), STRONG), (entry("good"), WEAK))
+    for seed in range(5):  # the validation results change places: now the better one on the test images is "lucky"
+        places = [folder.place(e, seed) / runs.RESULT for e in folder.entries]
+        first, second = (runs.RunFolder(place.parent).result for place in places)
+        for place, own, other in ((places[0], first, second), (places[1], second, first)):
+            runs.write_record(place.parent, runs.RESULT, {**own, "validation": other["validation"]})
+    lucky, good = groups.of_study(folder)
+    assert lucky.accuracy.mean > good.accuracy.mean
+    assert groups.leader([lucky, good]) is good
+    assert "Selection is by validation" in said(study.document(folder), "notes")
+
+
+def test_every_chart_follows_the_schema(make_study: MakeStudy, two: StudyFolder) -> None:
+    engine = make_study((entry("a", 2), {}), (entry("b", 2), {}), name="engines")
+    for path in (engine.path / "b").glob("*/experiment.toml"):
+        path.write_text(path.read_text().replace('"numpy"', '"torch"'))
+    for folder in (two, engine):
+        found = [chart for part in study.document(folder).sections for chart in charts(part.blocks)]
+        assert len(found) >= 7
+        for chart in found:
+            alt.Chart.from_dict({**chart.spec, "width": "container"}, validate=True)
+
+
+# --- what the numbers mean
+
+
+@pytest.mark.parametrize(
+    ("ours", "number", "expected"),
+    [
+        (Spread(5, 0.90, 0.01), 0.915, "within"),
+        (Spread(5, 0.90, 0.01), 0.925, "below"),
+        (Spread(5, 0.90, 0.01), 0.875, "above"),
+        (Spread(1, 0.90, None), 0.89, "higher"),
+        (Spread(1, 0.90, None), 0.91, "lower"),
+        (Spread(1, 0.90, None), 0.90, "equal"),
+    ],
+)
+def test_a_published_number_is_judged_by_two_standard_deviations(ours: Spread, number: float, expected: str) -> None:
+    assert published.standing(ours, number) == expected
+    assert published.reached(ours, number) is (expected not in ("below", "lower"))
+
+
+def test_five_seeds_give_no_verdict_and_six_do(make_study: MakeStudy) -> None:
+    five = study.document(make_study((entry("weak"), WEAK), (entry("strong"), STRONG), name="five"))
+    (row,) = paired(five)
+    assert row[4:] == ("0.0625", "0.0625", "n = 5 seeds cannot show p < 0.05")
+    assert "That is no verdict of equality" in said(five, "significance")
+    six = study.document(make_study((entry("weak", 6), WEAK), (entry("strong", 6), STRONG), name="six"))
+    (row,) = paired(six)
+    assert row[4:] == ("0.0312", "0.0312", "strong is better")
+    assert "no verdict" not in said(six, "significance")
+
+
+def test_six_seeds_are_too_few_for_two_tests(make_study: MakeStudy) -> None:
+    others = [(entry(name, 6), {**WEAK, "model": name}) for name in ("one", "two")]
+    document = study.document(make_study((entry("strong", 6), STRONG), *others))
+    for row in paired(document):
+        assert row[4:] == ("0.0312", "0.0625", "n = 6 seeds cannot show p < 0.05 in 2 tests")
+    assert "Holm" in said(document, "significance")
+
+
+def test_equal_recipes_may_be_chance(make_study: MakeStudy) -> None:
+    document = study.document(make_study((entry("a", 7), STRONG), (entry("b", 7), {**STRONG, "model": "twin"})))
+    (row,) = paired(document)
+    assert row[2:] == ("+0.00", "+0.00 to +0.00", "1.00", "1.00", "may be chance")
+
+
+def test_single_seeds_are_tested_on_the_test_images(make_study: MakeStudy) -> None:
+    document = study.document(make_study((entry("weak", 1), WEAK), (entry("strong", 1), STRONG)))
+    (row,) = paired(document)
+    assert row[1].startswith("60 images, ")
+    assert row[6] == "strong is better"
+    assert "McNemar" in said(document, "significance")
+    tried = table(document, "tried")
+    assert "±" not in str(tried.rows[0][2])
+
+
+def test_other_test_images_are_not_paired(make_study: MakeStudy) -> None:
+    document = study.document(make_study((entry("a", 1), STRONG), (entry("b", 1), {**WEAK, "test": 30})))
+    (row,) = paired(document)
+    assert row[6] == "not paired: other test images"
+
+
+def test_summed_matrices_and_means_are_those_of_all_seeds(two: StudyFolder) -> None:
+    strong = groups.of_study(two)[1]
+    tests = [record.test for record in strong.runs.values()]
+    assert strong.confusion.sum() == 5 * 60
+    assert (strong.confusion == sum(test.confusion for test in tests)).all()
+    first = strong.class_accuracies()[0]
+    assert first is not None
+    assert first.mean == pytest.approx(np.mean([test.classes[0].accuracy for test in tests]))
+
+
+# --- what is missing or odd
+
+
+def test_what_is_missing_is_said_and_the_rest_is_shown(make_study: MakeStudy) -> None:
+    gone = frozenset({("strong", 3), *(("never", seed) for seed in range(5))})
+    folder = make_study((entry("weak"), WEAK), (entry("strong"), STRONG), (entry("never"), {}), missing=gone)
+    cut_off = folder.path / "never" / "seed-0"
+    cut_off.mkdir(parents=True)
+    (cut_off / runs.EXPERIMENT).write_text("seed = 0\n")
+    document = study.document(folder)
+    assert "6 of 15 runs have no result yet." in document.verdict
+    assert "No result yet: strong, seed 3." in said(document, "notes")
+    assert "No result yet: never, seed 0, seed 1, seed 2, seed 3 and seed 4." in said(document, "notes")
+    tried = table(document, "tried")
+    assert [row[1] for row in tried.rows] == ["5", "4 of 5", "0 of 5"]
+    assert table(document, "every").rows[2][1] == "no result"
+    (row,) = paired(document)
+    assert row[1] == "4 seeds"
+    assert_sound(report.render_study(folder))
+
+
+def test_a_study_without_any_result_is_an_error(make_study: MakeStudy) -> None:
+    folder = make_study((entry("a", 1), {}), missing=frozenset({("a", 0)}))
+    with pytest.raises(RunError, match="no run of the study has a result yet"):
+        report.write_study(folder)
+    assert not (folder.path / "report.html").exists()
+
+
+def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
+    place = two.place(two.entries[0], 2)
+    (place / runs.PREDICTIONS).write_bytes(b"nothing")
+    document = study.document(two)
+    assert "weak, seed 2: " in said(document, "notes")
+    assert "is damaged" in said(document, "notes")
+    assert table(document, "every").rows[0][3] == "unreadable"
+    assert len(groups.of_study(two)[0].averaged) == 4
+    shutil.rmtree(two.path / "strong")
+    for seed in (0, 1, 3, 4):
+        (two.place(two.entries[0], seed) / runs.PREDICTIONS).write_bytes(b"nothing")
+    with pytest.raises(RunError, match="is damaged"):
+        report.render_study(two)
+
+
+def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolder) -> None:
+    for seed, status in ((0, "interrupted"), (1, "diverged")):
+        place = two.place(two.entries[1], seed)
+        runs.write_record(place, runs.RESULT, {**runs.RunFolder(place).result, "status": status})
+    strong = groups.of_study(two)[1]
+    assert tuple(strong.averaged) == (1, 2, 3, 4)
+    document = study.document(two)
+    notes = said(document, "notes")
+    assert "strong, seed 0: The run was interrupted" in notes
+    assert "Of strong, interrupted runs are left out of the means." in notes
+    assert "strong, seed 1: Training diverged" in notes
+    cells = [cell for cell in table(document, "every").rows[1] if not isinstance(cell, Link)]
+    assert cells[1].endswith("†")
+    assert cells[2].endswith("‡")
+    assert table(document, "tried").rows[1][1] == "4 of 5"
+
+
+def test_runs_that_read_the_test_images_twice_are_named(two: StudyFolder) -> None:
+    assert "once in each of the 10 runs" in said(study.document(two), "notes")
+    place = two.place(two.entries[0], 4)
+    runs.write_record(place, runs.RESULT, {**runs.RunFolder(place).result, "measured_before": True})
+    assert "once in 9 of 10 runs" in said(study.document(two), "notes")
+    assert "again at its end: weak, seed 4." in said(study.document(two), "notes")
+
+
+def test_without_validation_none_is_called_the_best(make_study: MakeStudy) -> None:
+    blind: Odd = {"validation": False}
+    folder = make_study((entry("weak"), {**WEAK, **blind}), (entry("strong"), {**STRONG, **blind}))
+    document = study.document(folder)
+    assert "none is chosen as the best" in document.verdict
+    assert "none is called the best" in said(document, "notes")
+    assert "validation accuracy" not in table(document, "tried").titles
+    assert not table(document, "tried").strong
+    assert [chart.description for chart in charts(section(document, "learning").blocks)] == [
+        "The training loss of each run over the epochs.",
+        "The training accuracy of each run over the epochs.",
+    ]
+    assert "weak, the first of them" in table(document, "significance").caption
+    assert "best by validation" not in assert_sound(report.render_study(folder)).text
+
+
+def test_other_classes_are_another_question(make_study: MakeStudy) -> None:
+    binary: Odd = {"class_names": ("even", "odd")}
+    folder = make_study(
+        (entry("ten", 2), STRONG), (entry("frozen", 2), {**WEAK, **binary}), (entry("tuned", 2), {**STRONG, **binary})
+    )
+    document = study.document(folder)
+    assert [[group.name for group in task] for task in groups.tasks(groups.of_study(folder))] == [
+        ["ten"],
+        ["frozen", "tuned"],
+    ]
+    assert "On animals, cat, dog and bird, ten is right on" in document.verdict
+    assert "On animals, even and odd, of 2 experiments, tuned is the best" in document.verdict
+    assert "accuracies compare only where images and classes are the same" in said(document, "notes")
+    assert table(document, "classes", 0).titles == ("class", "ten")
+    assert table(document, "classes", 1).titles == ("class", "frozen", "tuned")
+    assert_sound(report.render_study(folder))
+
+
+def test_hostile_names_stay_text(make_study: MakeStudy) -> None:
+    bad = entry("a&b", 2, note=HOSTILE[1], beside={HOSTILE[0]: 0.5})
+    folder = make_study((bad, {"class_names": HOSTILE}), (entry("c", 2), {"class_names": HOSTILE}), title=HOSTILE[0])
+    text = report.render_study(folder)
+    page = assert_sound(text)
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert "{{ 7*7 }}" in page.text
+
+
+def test_runs_without_a_complete_epoch_have_no_curves(make_study: MakeStudy) -> None:
+    folder = make_study((entry("a", 2), {"epochs": 0, "status": "interrupted"}))
+    assert "there are no curves" in said(study.document(folder), "learning")
+    assert_sound(report.render_study(folder))
+
+
+def test_losses_that_are_no_numbers_leave_gaps(make_study: MakeStudy) -> None:
+    folder = make_study((entry("a", 2), {"losses": (1.0, float("nan"), float("inf"))}), (entry("b", 2), STRONG))
+    assert_sound(report.render_study(folder))
+
+
+def test_many_classes_show_those_that_differ(make_study: MakeStudy) -> None:
+    names = [f"sign {k}" for k in range(43)]
+    many = {"class_names": names, "test": 86}
+    folder = make_study((entry("a", 2), {**STRONG, **many}), (entry("b", 2), {**WEAK, **many}))
+    document = study.document(folder)
+    shown = [row[0] for row in table(document, "classes").rows]
+    assert len(shown) == 20
+    a, b = (
+        [value.mean for value in group.class_accuracies() if value is not None] for group in groups.of_study(folder)
+    )
+    gaps = {name: abs(x - y) for name, x, y in zip(names, a, b, strict=True)}
+    assert min(gaps[str(name)] for name in shown) >= max(gap for name, gap in gaps.items() if name not in shown)
+    assert shown == [name for name in names if name in shown]
+    assert "20 classes that differ most" in charts(section(document, "classes").blocks)[0].caption
+
+
+# --- what belongs together
+
+
+def test_a_study_of_one_number_is_drawn_in_its_order(make_study: MakeStudy) -> None:
+    folder = make_study(*((entry(f"alpha-{k / 10}", 1), {}) for k in range(5)))
+    for k, path in enumerate(sorted(folder.path.glob("*/seed-0/experiment.toml"))):
+        path.write_text(path.read_text().replace("lr = 0.001", f"lr = 0.001\nlag = {k / 10}"))
+    found = groups.of_study(folder)
+    assert groups.varied(found) == "optimizer.lag"
+    assert groups.varied(found[:3]) is None
+    (chart, *_) = charts(section(study.document(folder), "learning").blocks)
+    for path in folder.path.glob("alpha-0.1/seed-0/experiment.toml"):
+        path.write_text(path.read_text().replace("batch_size = 32", "batch_size = 64"))
+    assert groups.varied(groups.of_study(folder)) is None
+    colours = chart.spec["layer"][0]["encoding"]["color"]["scale"]["range"]
+    assert len(set(colours)) == 5
+    assert all(colour.startswith("color-mix(") for colour in colours)
+
+
+def test_two_engines_are_put_side_by_side(make_study: MakeStudy) -> None:
+    folder = make_study((entry("by-hand", 2), {}), (entry("by-autograd", 2), {}), (entry("other", 2), {"model": "x"}))
+    for path in (folder.path / "by-autograd").glob("*/experiment.toml"):
+        path.write_text(path.read_text().replace('engine = "numpy"', 'engine = "torch"\ndevice = "cpu"'))
+    for path in (folder.path / "by-autograd").glob("*/history.csv"):
+        columns = {name: values.tolist() for name, values in runs.RunFolder(path.parent).history.items()}
+        columns["loss"][2] *= 1 + 1e-6
+        columns["seconds"] = [1.5] * 4
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        runs.write_history(path.parent, list(columns), rows)
+    found = groups.of_study(folder)
+    ((first, second),) = pairs.pairs(found)
+    assert (first.name, second.name) == ("by-hand", "by-autograd")
+    assert max(pairs.differences(first, second)[1]) == pytest.approx(1e-6, rel=1e-3)
+    told = table(study.document(folder), "engines")
+    assert [row[3] for row in told.rows] == ["500\u202fms", "1.5\u202fs"]
+    assert "1.0e-06" in told.caption
+    assert "0.33 times as long" in told.caption
+
+
+def test_searches_and_parity_are_linked_where_they_are(two: StudyFolder) -> None:
+    assert "beyond" not in [part.anchor for part in study.document(two).sections]
+    done, running = two.path / "search-tpe", two.path / "search-random"
+    for place in (done, running):
+        place.mkdir()
+    for name in ("result.json", "report.html", "best.toml"):
+        (done / name).write_text("{}")
+    (two.path / "parity.html").write_text("")
+    rows = table(study.document(two), "beyond").rows
+    assert rows[0][:2] == ("search random", "no result yet")
+    assert [cell.target for cell in rows[1][1:] if isinstance(cell, Link)] == [
+        "search-tpe/report.html",
+        "search-tpe/best.toml",
+    ]
+    assert isinstance(rows[2][1], Link)
+    assert rows[2][1].target == "parity.html"
+
+
+def test_a_lost_study_file_is_a_warning(two: StudyFolder) -> None:
+    (two.path / runs.STUDY_FILE).unlink()
+    document = study.document(two)
+    assert "was not kept" in said(document, "reproduce")
+    assert not [b for b in section(document, "reproduce").blocks if isinstance(b, Code)]
+
+
+def test_the_report_command_knows_a_study(two: StudyFolder) -> None:
+    done = CliRunner().invoke(app, ["report", str(two.path)])
+    assert done.exit_code == 0
+    assert Path(done.output.strip()).samefile(two.path / "report.html")
+    assert "Nets compared" in (two.path / "report.html").read_text(encoding="utf-8")
+
+
+# --- the table of all studies
+
+
+def test_the_table_of_all_studies(make_study: MakeStudy, two: StudyFolder, tmp_path: Path) -> None:
+    other = make_study((entry("pipe|*d*", 1, published=0.4), STRONG), name="other", title="Of *another* kind")
+    empty = make_study((entry("a", 1), {}), name="empty", title="Not begun", missing=frozenset({("a", 0)}))
+    path = report.write_study_table([two, other, empty], tmp_path / "docs" / "studies.md")
+    text = path.read_text(encoding="utf-8")
+    ours = spread(accuracies(two, "strong"))
+    assert f"| strong ★ | 0.5000 ▲ | {ours.mean:.4f} ± {ours.sd:.4f} | 5 | 83.2 | 0.9700 " in text
+    assert "2 of 3 published numbers" in text
+    assert "- **weak**: Too small a net for this." in text
+    assert "## Of \\*another\\* kind" in text
+    assert "| pipe\\|\\*d\\* | 0.4000 △ |" in text
+    assert "empty.toml" in text
+    assert "no run has a result yet" in text
+    assert "A processor, 2 cores, 8.1 GB, Linux" in text
+    assert str(tmp_path) not in text
+    widths = {line.count("|") - line.count("\\|") for line in text.split("## ")[1].splitlines() if line.startswith("|")}
+    assert len(widths) == 1
+    with pytest.raises(RunError, match="no table"):
+        study_table([empty])

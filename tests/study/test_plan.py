@@ -1,0 +1,136 @@
+"""A study file: what it plans, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firstlight import runs
+from firstlight.errors import ExperimentError
+from firstlight.runs import StudyFolder
+from firstlight.study import Experiment, merged, packaged, plan, read_plan
+
+DEFAULTS: dict[str, Any] = {"data": {"source": "digits"}, "training": {"epochs": 2}}
+TWO: dict[str, Any] = {
+    "title": "Two nets",
+    "defaults": {**DEFAULTS, "optimizer": {"name": "sgd", "momentum": 0.9}},
+    "run": [
+        {"name": "mlp", "model": {"name": "mlp-128"}, "published": 0.9},
+        {"name": "adam", "optimizer": {"name": "adam"}, "training": {"batch_size": 8}, "seeds": [7]},
+    ],
+}
+
+
+def written(tables: dict[str, Any], path: Path) -> StudyFolder:
+    """The record of the study in a folder, as carrying it out begins."""
+    entries = [{"name": run.name, "seeds": list(run.entry.seeds)} for run in plan(tables, "study").runs]
+    runs.write_record(path, runs.STUDY, {"name": "study", "title": "", "about": "", "runs": entries})
+    return StudyFolder.open(path)
+
+
+def test_each_run_is_its_tables_over_the_defaults(tmp_path: Path) -> None:
+    mlp, adam = plan(TWO, "two").runs
+    folder = written(TWO, tmp_path)
+    assert (mlp.entry.seeds, adam.entry.seeds, mlp.entry.published) == ((0, 1, 2, 3, 4), (7,), 0.9)
+    first, second = mlp.experiment(3, folder), adam.experiment(7, folder)
+    assert (first.seed, first.model.name, first.optimizer.name) == (3, "mlp-128", "sgd")
+    assert (second.training.epochs, second.training.batch_size, second.optimizer.name) == (2, 8, "adam")
+    # momentum was an option of another optimiser
+    assert "momentum" not in second.optimizer.options
+
+
+def test_the_matrix_multiplies_the_runs() -> None:
+    values = {"optimizer.lr": [0.1, 0.01], "model.units": [[8], [16, 8]]}
+    tables = {"title": "t", "defaults": {**DEFAULTS, "model": {"name": "mlp-128"}}, "matrix": values}
+    assert [run.name for run in plan(tables, "m").runs] == [
+        *("lr=0.1+units=8", "lr=0.1+units=16x8", "lr=0.01+units=8", "lr=0.01+units=16x8")
+    ]
+    twice = {**tables, "run": [{"name": "a"}, {"name": "b", "training": {"epochs": 1}}]}
+    names = [run.name for run in plan(twice, "m").runs]
+    assert len(names) == len(set(names)) == 8
+    assert names[0] == "a+lr=0.1+units=8"
+    assert plan(twice, "m").runs[4].tables["training"]["epochs"] == 1
+    assert plan(twice, "m").runs[0].tables["training"]["epochs"] == 2
+
+
+def test_a_run_starts_from_another_of_its_seed_or_from_its_only_one(tmp_path: Path) -> None:
+    start = {"weights": {"init_from": "@first"}}
+    tables = {"title": "t", "defaults": DEFAULTS, "run": [{"name": "next", **start}, {"name": "first"}]}
+    planned = plan(tables, "t")
+    folder = written(tables, tmp_path)
+    assert [[run.name for run in stage] for stage in planned.stages()] == [["first"], ["next"]]
+    needs = planned.runs[0]
+    assert needs.experiment(2, folder).weights.init_from == str(tmp_path / "first" / "seed-2")
+
+    tables["run"] = [{"name": "next", **start}, {"name": "first", "seeds": [9]}]
+    once = written(tables, tmp_path)
+    assert plan(tables, "t").runs[0].experiment(2, once).weights.init_from == str(tmp_path / "first" / "seed-9")
+
+
+def test_seeds_asked_for_take_the_place_of_the_files() -> None:
+    assert [run.entry.seeds for run in plan(TWO, "two", seeds=2).runs] == [(0, 1), (7,)]
+    assert [run.entry.seeds for run in plan(TWO, "two", seeds=7).runs] == [(0, 1, 2, 3, 4, 5, 6), (7,)]
+
+
+def test_only_keeps_what_the_named_start_from() -> None:
+    runs = [{"name": "a"}, {"name": "b", "weights": {"init_from": "@a"}}, {"name": "c"}]
+    planned = plan({"title": "t", "defaults": DEFAULTS, "run": runs}, "t")
+    assert [run.name for run in planned.only(["b"]).runs] == ["a", "b"]
+    with pytest.raises(ExperimentError, match=r"no run called 'd'"):
+        planned.only(["d"])
+
+
+def test_merging_does_not_touch_what_it_merges() -> None:
+    under = {"model": {"name": "lenet5", "activation": "tanh"}}
+    assert merged(under, {"model": {"activation": "relu"}}) == {"model": {"name": "lenet5", "activation": "relu"}}
+    assert merged(under, {"model": {"name": "mlp-128"}}) == {"model": {"name": "mlp-128"}}
+    assert under == {"model": {"name": "lenet5", "activation": "tanh"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"title": ""}, ["title"]),
+        ({"runs": []}, ["runs", "run"]),
+        ({"run": []}, ["nothing to compare", "[[run]]"]),
+        ({"run": [{"name": "a/b"}]}, ["run.0.name", "a/b"]),
+        ({"run": [{"name": ".."}]}, ["run.0.name", ".."]),
+        ({"run": [{"name": "a"}, {"name": "a"}]}, ["more than one", "'a'"]),
+        ({"run": [{"name": "a", "trainin": {"epochs": 3}}]}, ["'a'", "trainin", "training"]),
+        ({"run": [{"name": "a", "training": {"epochs": "many"}}]}, ["'a'", "training.epochs", "many"]),
+        ({"run": [{"name": "a", "seed": 3}]}, ["'a'", "seeds = [3]"]),
+        ({"run": [{"name": "a", "published": 95}]}, ["run.0.published", "95"]),
+        ({"run": [{"name": "a", "weights": {"init_from": "@b"}}]}, ["starts from", "'b'"]),
+        ({"run": [{"name": "a", "weights": {"init_from": "@a"}}]}, ["circle", "a"]),
+        ({"run": [{"name": "a", "winner_of": "tpe"}]}, ["winner_of", "'tpe'"]),
+        ({"defaults": {**DEFAULTS, "seed": 3}}, ["defaults.seed", "seeds"]),
+        ({"seeds": 0}, ["seeds", "0"]),
+        ({"parity": "mlq"}, ["parity", "'mlq'", "mlp"]),
+        ({"matrix": {"optimizer.lrr": [1]}}, ["lrr"]),
+    ],
+)
+def test_every_mistake_is_named_before_anything_starts(changes: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        plan({**TWO, **changes}, "two", origin="two.toml")
+    assert all(word in str(caught.value) for word in ["two.toml", *words]), caught.value
+
+
+def test_the_packaged_studies_are_sound() -> None:
+    assert {"fashion-lenet", "mnist-activations", "cifar-two-layer"} <= set(packaged())
+    for name, title in packaged().items():
+        found = read_plan(name)
+        assert (found.name, found.title) == (name, title)
+        assert found.text.startswith("#")  # each says in comments what it shows
+        assert found.about
+        for run in found.runs:
+            if not run.winner_of:
+                Experiment.of(run.tables, name)
+
+
+def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"fashion-lenet"):
+        read_plan("fashion-lenett")
+    with pytest.raises(ExperimentError, match=r"no such"):
+        read_plan(tmp_path / "none.toml")

@@ -1,0 +1,192 @@
+"""Studies carried out: what is missing is done, what is there is kept, and nothing half-written is trusted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from firstlight import runs, workers
+from firstlight.errors import ExperimentError, RunError
+from firstlight.runs import RunFolder, StudyFolder
+from firstlight.study import plan
+
+QUIET = Console(quiet=True)
+TABLES: dict[str, Any] = {
+    "title": "Two nets and one that is loaded",
+    "about": "Whether depth helps.",
+    "seeds": 2,
+    "defaults": {"data": {"source": "digits", "limit": 200}, "training": {"epochs": 2}},
+    "run": [
+        {"name": "loaded", "model": {"name": "mlp-128"}, "weights": {"init_from": "@mlp"}, "training": {"epochs": 0}},
+        {"name": "softmax", "model": {"name": "softmax-regression"}, "published": 0.5},
+        {"name": "mlp", "model": {"name": "mlp-128"}},
+    ],
+}
+
+
+def carried_out(out: Path, tables: dict[str, Any] = TABLES, **options: Any) -> StudyFolder:
+    return workers.carry_out(plan(tables, "two"), out, console=QUIET, **options)
+
+
+def written(folder: StudyFolder) -> dict[str, float]:
+    """When each run's result was written."""
+    return {str(p.relative_to(folder.path)): p.stat().st_mtime_ns for p in folder.path.glob(f"*/seed-*/{runs.RESULT}")}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    return carried_out(tmp_path_factory.mktemp("studies") / "two")
+
+
+@pytest.fixture
+def copy(study: StudyFolder, tmp_path: Path) -> Path:
+    """The complete study elsewhere; what starts from another run now starts from that of the copy."""
+    shutil.copytree(study.path, tmp_path / "two")
+    return tmp_path / "two"
+
+
+def test_every_run_is_done_once_and_reported(study: StudyFolder) -> None:
+    assert [entry.name for entry in study.entries] == ["loaded", "softmax", "mlp"]
+    for entry in study.entries:
+        assert set(study.finished(entry)) == {0, 1}
+        assert all((run.path / runs.REPORT).is_file() for run in study.finished(entry).values())
+    assert "Whether depth helps." in (study.path / runs.REPORT).read_text()
+    loaded, _, mlp = (study.finished(entry) for entry in study.entries)
+    for seed in (0, 1):
+        own, origin = loaded[seed].predictions["test"], mlp[seed].predictions["test"]
+        np.testing.assert_array_equal(own.probabilities, origin.probabilities)
+
+
+def test_what_is_there_is_kept_and_what_is_missing_is_done(copy: Path) -> None:
+    before = written(StudyFolder.open(copy))
+    (copy / "mlp" / "seed-1" / runs.RESULT).unlink()  # cut off after its last epoch
+    shutil.rmtree(copy / "softmax" / "seed-0" / runs.CHECKPOINTS)
+    (copy / "softmax" / "seed-0" / runs.RESULT).unlink()  # cut off with nothing to go on with
+    after = written(carried_out(copy))
+    assert before.keys() == after.keys()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"mlp/seed-1/result.json", "softmax/seed-0/result.json"}
+
+
+def test_seeds_can_be_added(copy: Path) -> None:
+    before = written(StudyFolder.open(copy))
+    more = carried_out(copy, {**TABLES, "seeds": 3}, only=["softmax"])
+    after = written(more)
+    assert set(after) - set(before) == {"softmax/seed-2/result.json"}
+    assert all(after[name] == before[name] for name in before)
+    assert [len(more.finished(entry)) for entry in more.entries] == [2, 3, 2]
+
+
+def test_workers_in_processes_give_the_same_runs(study: StudyFolder, tmp_path: Path) -> None:
+    """Of one thread each; a run's numbers depend on its threads in the last bits only."""
+    side_by_side = carried_out(tmp_path / "two", workers=2)
+    for entry in study.entries:
+        for seed, run in study.finished(entry).items():
+            other = side_by_side.finished(entry)[seed]
+            assert other.environment["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+            ours, theirs = (r.predictions["test"].probabilities for r in (run, other))
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_run_of_another_experiment_is_not_taken_for_this_one(copy: Path) -> None:
+    tables = {**TABLES, "defaults": {**TABLES["defaults"], "training": {"epochs": 2, "batch_size": 16}}}
+    with pytest.raises(RunError, match=r"another experiment.*training.batch_size"):
+        carried_out(copy, tables)
+    with pytest.raises(ExperimentError, match=r"holds the study two, not three"):
+        workers.carry_out(plan(TABLES, "three"), copy, console=QUIET)
+
+
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+    run = [
+        {"name": "wild", "optimizer": {"name": "sgd", "lr": 1e30}, "loss": {"name": "mse"}},
+        {"name": "after", "weights": {"init_from": "@wild"}},
+        {"name": "tame"},
+    ]
+    tables = {**TABLES, "seeds": 1, "run": [{**each, "model": {"name": "mlp-128"}} for each in run]}
+    with pytest.raises(RunError) as caught:
+        carried_out(tmp_path / "two", tables)
+    assert "wild, seed 0: The loss" in str(caught.value)
+    assert "after, seed 0:" in str(caught.value)
+    folder = StudyFolder.open(tmp_path / "two")
+    assert [len(folder.finished(entry)) for entry in folder.entries] == [0, 0, 1]
+    assert (folder.path / runs.REPORT).is_file()
+
+
+def test_an_optional_run_may_be_left_out(tmp_path: Path) -> None:
+    missing = {"name": "missing", "optional": True, "weights": {"init_from": str(tmp_path / "no.safetensors")}}
+    tables = {**TABLES, "seeds": 1, "run": [missing, {"name": "softmax", "model": {"name": "softmax-regression"}}]}
+    with Console(record=True, width=200).capture():
+        console = Console(record=True, width=200)
+        folder = workers.carry_out(plan(tables, "two"), tmp_path / "two", console=console)
+    assert "Left out: missing, seed 0" in console.export_text()
+    assert [len(folder.finished(entry)) for entry in folder.entries] == [0, 1]
+
+
+def test_a_second_command_on_the_same_folder_is_told(copy: Path) -> None:
+    with runs.claimed(copy), pytest.raises(RunError, match=r"another process"):
+        carried_out(copy)
+
+
+def test_the_winner_of_a_search_is_trained_with_the_studys_seeds(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    search = {"name": "grid", "tune": {"sampler": "grid"}, "space": {"optimizer.lr": [1e-6, 1e-2]}}
+    tables = {**TABLES, "search": [search], "run": [{"name": "winner", "winner_of": "grid"}]}
+    tables["defaults"] = {**TABLES["defaults"], "model": {"name": "softmax-regression"}}
+    folder = carried_out(tmp_path / "two", tables)
+    found = folder.finished(folder.entries[0])
+    assert {seed: run.experiment["seed"] for seed, run in found.items()} == {0: 0, 1: 1}
+    assert {run.experiment["optimizer"]["lr"] for run in found.values()} == {1e-2}
+    before = written(folder)
+    assert written(carried_out(tmp_path / "two", tables)) == before
+
+
+@pytest.mark.slow
+def test_a_study_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """With SIGKILL, twice; what was complete then is not done again."""
+    file = tmp_path / "two.toml"
+    file.write_text(
+        "title = 'Killed'\nseeds = 3\n[defaults]\nmodel = { name = 'mlp-128' }\n"
+        "data = { source = 'digits' }\ntraining = { epochs = 60 }\n[[run]]\nname = 'mlp'\n"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "firstlight", "study", str(file), "--out", str(out)]
+    kept: dict[str, float] = {}
+    for run in ("mlp/seed-0", "mlp/seed-1"):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not (out / run / runs.HISTORY).exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert (out / run / runs.HISTORY).exists()
+        kept |= written(StudyFolder.open(out))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    folder = StudyFolder.open(out)
+    assert len(folder.finished(folder.entries[0])) == 3
+    assert {name: written(folder)[name] for name in kept} == kept
+    assert "complete before" in done.stdout
+    for run in folder.finished(folder.entries[0]).values():
+        assert len(RunFolder(run.path).history["epoch"]) == 60
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_does_the_work(study: StudyFolder, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        folder = carried_out(tmp_path / "two", backend="dask", address=cluster.scheduler_address, threads=1)
+    assert [len(folder.finished(entry)) for entry in folder.entries] == [2, 2, 2]
+    with pytest.raises(ExperimentError, match=r"no Dask scheduler"):
+        carried_out(tmp_path / "other", backend="dask", address="tcp://127.0.0.1:1")
+    with pytest.raises(ExperimentError, match=r"--address"):
+        carried_out(tmp_path / "other", backend="dask")
