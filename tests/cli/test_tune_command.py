@@ -52,6 +52,9 @@ def test_tune_says_what_is_best_and_the_best_file_runs(
     run = firstlight("run", place / "best.toml", "--json").json()
     best = max(trial["value"] for trial in json.loads((place / "result.json").read_text())["trials"])
     assert run["validation"]["accuracy"] == pytest.approx(best)
+    (place / "report.html").unlink()
+    assert firstlight("report", place).out.splitlines() == [str(place / "report.html")]
+    assert (place / "report.html").is_file()
 
 
 def test_more_trials_go_on_and_json_alone_goes_to_standard_output(firstlight: Call, file: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from making import images
 
-from firstlight.data import load, split
+from firstlight.data import load, pooled, split
 from firstlight.errors import DataError
 from firstlight.types import Dataset
 
@@ -169,3 +169,17 @@ def test_a_limit_counts_the_wanted_classes_alone():
     assert split(data, limit=70, classes=names[:2])["train"].counts[:2].tolist() == [40, 30]
     with pytest.raises(DataError, match="at least 2 training images"):
         split(data, limit=1, classes=names[:2])
+
+
+def test_pooled_images_are_all_there_and_split_anew(digits):
+    parts = split(digits, test=0.3, validation=0, seed=4)
+    published = Dataset("published", {"train": parts["train"], "test": parts["test"]})
+    together = pooled(published)
+    assert set(together.splits) == {"train"}
+    assert sorted(together.splits["train"].ids.tolist()) == sorted(
+        [*parts["train"].ids.tolist(), *parts["test"].ids.tolist()]
+    )
+    anew = split(together, test=0.2, validation=0.16)
+    n = len(together.splits["train"])
+    assert [len(anew[name]) for name in ("test", "validation")] == [round(0.2 * n), round(0.16 * n)]
+    assert set(anew["test"].ids.tolist()) & set(parts["train"].ids.tolist())

@@ -17,6 +17,7 @@ from firstlight.evaluation import (
     confusion_matrix,
     measure,
     most_confident_mistakes,
+    most_missed_class,
     top_k_accuracy,
 )
 from firstlight.types import Array, Predictions
@@ -155,6 +156,19 @@ def test_a_damaged_record_is_refused(record: dict[str, object]) -> None:
 def test_equal_probabilities_rank_as_argmax_does() -> None:
     p = Predictions(np.array(["a", "b"]), np.array([0, 2]), np.full((2, 3), 1 / 3, dtype=np.float32))
     assert [top_k_accuracy(p, k) for k in (1, 2, 3)] == [0.5, 0.5, 1.0]
+
+
+def test_the_class_that_is_missed_most() -> None:
+    labels = np.array([0, 0, 0, 0, 2, 2, 3])  # there is none of class 1
+    answers = np.array([0, 0, 0, 1, 2, 0, 3])
+    probabilities = np.full((7, 4), 0.1, np.float32)
+    probabilities[np.arange(7), answers] = 0.7
+    p = Predictions(np.arange(7).astype(str), labels, probabilities)
+    assert most_missed_class(p) == 2
+    assert most_confident_mistakes(p, 9, of=2).tolist() == [5]
+    assert most_confident_mistakes(p, 9, of=0).tolist() == [3]
+    right = Predictions(p.ids, answers, probabilities)
+    assert most_missed_class(right) is None
 
 
 def test_most_confident_mistakes_come_surest_first() -> None:

@@ -156,13 +156,17 @@ def predict(
 
 
 def report(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run or of a study.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The folder of a run, of a study or of a search.", show_default=False)
+    ],
 ) -> None:
-    """Write the report of a run or of a study anew."""
-    from firstlight import api, report, runs
+    """Write the report of a run, of a study or of a search anew."""
+    from firstlight import api, report, runs, searches
 
     if (path / runs.STUDY).is_file():
         typer.echo(report.write_study(runs.StudyFolder.open(path)))
+    elif (path / searches.TUNE).is_file():
+        typer.echo(report.write_tuning(searches.TuneFolder.open(path)))
     else:
         typer.echo(api.open_run(path).report())
 

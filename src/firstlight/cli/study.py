@@ -16,14 +16,17 @@ def study(
         typer.Argument(metavar="[FILE_OR_NAME]", help="A study file, or one that --list names.", show_default=False),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the studies that come with firstlight.")] = False,
-    seeds: Annotated[int | None, typer.Option(help="So many seeds, 0 and up; those of the file otherwise.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="So many seeds, 0 and up; those of the file otherwise.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="This run of the study alone; may be given again.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Runs at a time, in processes of their own; 1 otherwise, or a whole cluster.")
+        int | None,
+        typer.Option(min=1, help="Runs at a time, in processes of their own; 1 otherwise, or a whole cluster."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Of each run; the cores shared out otherwise.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of each run; the cores shared out otherwise.")] = None,
     backend: Annotated[str, typer.Option(help="loky: this machine; dask or ray: a cluster.")] = "loky",
     address: Annotated[str | None, typer.Option(help="Of the cluster, such as tcp://host:8786.")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; runs/<name> otherwise.")] = None,

@@ -6,6 +6,7 @@ from firstlight.evaluation.measures import (
     confusion_matrix,
     measure,
     most_confident_mistakes,
+    most_missed_class,
     top_k_accuracy,
 )
 from firstlight.evaluation.scores import Averages, ClassScore, class_scores, wilson_interval
@@ -39,6 +40,7 @@ __all__ = [
     "mcnemar",
     "measure",
     "most_confident_mistakes",
+    "most_missed_class",
     "reliability_bins",
     "same_images",
     "sign_flip",

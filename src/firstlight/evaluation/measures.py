@@ -156,9 +156,23 @@ def top_k_accuracy(predictions: Predictions, k: int) -> float:
     return float((rank < k).mean())
 
 
-def most_confident_mistakes(predictions: Predictions, count: int) -> Array:
-    """Indices of the mistakes made with the highest confidence, the surest first; at most `count`."""
-    mistakes = np.flatnonzero(~predictions.correct)
+def most_missed_class(predictions: Predictions) -> int | None:
+    """The class of which the smallest share is recognised, the first of equals; None where there is no mistake."""
+    if predictions.correct.all():
+        return None
+    labels = predictions.labels
+    counts = np.bincount(labels)
+    recognised = np.bincount(labels, weights=predictions.correct)
+    return int(np.where(counts > 0, recognised / np.maximum(counts, 1), 1.0).argmin())
+
+
+def most_confident_mistakes(predictions: Predictions, count: int, of: int | None = None) -> Array:
+    """Indices of the mistakes made with the highest confidence, the surest first; at most `count`.
+
+    of  the true class that they are of; all unless given
+    """
+    wrong = ~predictions.correct if of is None else ~predictions.correct & (predictions.labels == of)
+    mistakes = np.flatnonzero(wrong)
     order = np.argsort(-predictions.confidence[mistakes], kind="stable")
     return mistakes[order[:count]]
 

@@ -251,6 +251,15 @@ def per_class_comparison(tests: Mapping[str, Evaluation]) -> str:
     )
 
 
+def missed(name: str, shown: int, wrong: int, images: int) -> str:
+    """The class that is recognised least."""
+    which = f"The surest {shown} of them" if shown < wrong else "All of them" if wrong > 1 else "Here it is"
+    return (
+        f"{name} is the class that is missed most: {wrong:,} of its {counted(images, 'test image')} were taken for "
+        f"another. {which}, the most confident first. Look for what they have in common."
+    )
+
+
 def still_wrong(shown: int, total: int, name: str, chosen: str) -> str:
     """What the mistakes are good for of a run that was `chosen` so: "the best by validation"."""
     which = "The" if shown == total else f"{count(shown)} of the"

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstlight.evaluation import most_confident_mistakes
+from firstlight.evaluation import most_confident_mistakes, most_missed_class
 from firstlight.report import captions
-from firstlight.report.content import ImageGrid, Picture, Text
+from firstlight.report.content import Heading, ImageGrid, Picture, Text
 from firstlight.report.numbers import counted, percent
 from firstlight.report.record import RunRecord
 from firstlight.types import SPLITS, Array, Images
@@ -67,6 +67,26 @@ def mistakes(record: RunRecord) -> ImageGrid | Text:
     return ImageGrid(
         pictures, columns=5, caption=captions.mistakes(len(rows), total, float(predictions.confidence[rows[0]]))
     )
+
+
+def missed(record: RunRecord) -> tuple[Heading | ImageGrid, ...]:
+    """The mistakes of the class that is recognised least, under a heading; nothing where they are not at hand."""
+    predictions = record.predictions
+    k = most_missed_class(predictions)
+    if k is None or len(record.class_names) < 3:  # of two classes, the confusion matrix has said it all
+        return ()
+    found = _joined(record)
+    rows = [int(row) for row in most_confident_mistakes(predictions, MISTAKES, k) if int(row) in found]
+    if not rows:
+        return ()
+    of_class = predictions.labels == k
+    wrong = int((of_class & ~predictions.correct).sum())
+    grid = ImageGrid(
+        tuple(_answer(record, row, found[row]) for row in rows),
+        columns=5,
+        caption=captions.missed(record.class_names[k], len(rows), wrong, int(of_class.sum())),
+    )
+    return Heading(f"What {record.class_names[k]} is taken for"), grid
 
 
 def still_wrong(runs: Mapping[str, RunRecord], chosen: str = "the best by validation") -> ImageGrid | Text:

@@ -31,7 +31,7 @@ from firstlight.report.numbers import (
     seconds,
     shape,
 )
-from firstlight.report.pictures import answers, mistakes, samples
+from firstlight.report.pictures import answers, missed, mistakes, samples
 from firstlight.report.record import RunRecord
 from firstlight.report.settings import engine, settings
 
@@ -55,7 +55,13 @@ def document(record: RunRecord) -> Document:
             Section(
                 "Test images",
                 "answers",
-                (Heading("A sample"), answers(record), Heading("The surest mistakes"), mistakes(record)),
+                (
+                    Heading("A sample"),
+                    answers(record),
+                    Heading("The surest mistakes"),
+                    mistakes(record),
+                    *missed(record),
+                ),
             ),
             Section("How to reproduce it", "reproduce", _reproduce(record)),
         ),

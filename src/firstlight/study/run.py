@@ -270,13 +270,20 @@ def measure(session: Session, loss: Loss, images: Images) -> tuple[evaluation.Ev
 
 
 def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:
-    """A few images of each split, drawn with the classes in turn; the most confident mistakes follow in the test."""
+    """A few images of each split, drawn with the classes in turn; of the test also the surest mistakes.
+
+    These are of all classes, and of the one that is missed most.
+    """
     samples = {}
     for name, images in setup.splits.items():
         chosen = _spread(images, setup.experiment.seed)
         if name == "test":
-            mistakes = evaluation.most_confident_mistakes(predictions, MISTAKES_SHOWN)
-            chosen = np.concatenate([chosen, mistakes[~np.isin(mistakes, chosen)]])
+            missed = evaluation.most_missed_class(predictions)
+            for mistakes in (
+                evaluation.most_confident_mistakes(predictions, MISTAKES_SHOWN),
+                evaluation.most_confident_mistakes(predictions, MISTAKES_SHOWN, missed),
+            ):
+                chosen = np.concatenate([chosen, mistakes[~np.isin(mistakes, chosen)]])
         samples[name] = images.take(chosen)
     if setup.task.augmentation:
         samples["augmented"] = _augmented(setup, samples["train"])

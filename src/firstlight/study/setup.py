@@ -118,8 +118,11 @@ class Setup:
         published = [name for name in ("validation", "test") if name in given]
         drawn = {"validation": section.validation, "test": section.test}
         parts = [f"The {' and '.join(published)} images are those that came with the data."] if published else []
+        if section.pool:
+            parts.append("The splits that came with the data were put together (data.pool).")
+        these = "the other images" if published else "the images"
         parts += [
-            f"{fraction:.0%} of the other images were drawn for {name}, by seed and in proportion to the classes."
+            f"{fraction:.0%} of {these} were drawn for {name}, by seed and in proportion to the classes."
             for name, fraction in drawn.items()
             if name in self.splits and name not in given
         ]

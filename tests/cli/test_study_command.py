@@ -1,0 +1,91 @@
+"""`firstlight study`, as a user calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firstlight.study import packaged
+
+FILE = """\
+title = "Does a hidden layer help?"
+about = "A little."
+seeds = 2
+
+[defaults]
+data = { source = "digits", limit = 200 }
+training = { epochs = 2 }
+
+[[run]]
+name = "softmax"
+published = 0.9
+model = { name = "softmax-regression" }
+
+[[run]]
+name = "mlp"
+model = { name = "mlp-128" }
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "hidden.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_a_study_is_done_and_reported_and_not_done_again(firstlight, file, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = firstlight("study", file)
+    assert answer.code == 0, answer.err
+    lines = answer.out.splitlines()
+    assert lines[0].startswith("softmax, seed 0: test accuracy 0.")
+    assert lines[3].endswith("[4 of 4]")
+    page = Path("runs") / "hidden" / "report.html"
+    assert lines[-1] == f"Report: {page}"
+    assert "Does a hidden layer help?" in page.read_text()
+
+    again = firstlight("study", file)
+    assert again.out.splitlines() == ["4 complete before.", f"Report: {page}"]
+    assert firstlight("report", "runs/hidden").out.splitlines() == [str(page)]
+
+    more = firstlight("study", file, "--seeds", 3, "--only", "mlp")
+    assert [line for line in more.out.splitlines() if "seed" in line] == [
+        line for line in more.out.splitlines() if line.startswith("mlp, seed 2: ")
+    ]
+
+    table = firstlight("study", "--table", "table.md")
+    assert table.out.strip() == "table.md"
+    assert "Does a hidden layer help?" in Path("table.md").read_text()
+    assert "0.900" in Path("table.md").read_text()
+
+
+def test_the_studies_that_come_with_it_are_listed(firstlight) -> None:
+    answer = firstlight("study", "--list")
+    assert answer.code == 0
+    assert all(name in answer.out for name in packaged())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--list"]),
+        (["fashion-lenett"], ["fashion-lenett", "fashion-lenet"]),
+        (["none.toml"], ["none.toml", "no such"]),
+        (["FILE", "--seeds", "0"], ["--seeds"]),
+        (["FILE", "--workers", "0"], ["--workers"]),
+        (["FILE", "--threads", "0"], ["--threads"]),
+        (["FILE", "--only", "mlq"], ["mlq", "mlp"]),
+        (["FILE", "--backend", "slurm"], ["--backend", "slurm"]),
+        (["FILE", "--backend", "dask"], ["--address"]),
+        (["--table", "t.md", "--out", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_mistakes_are_one_message_and_nothing_is_written(firstlight, file, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    answer = firstlight("study", *(str(file) if argument == "FILE" else argument for argument in arguments))
+    assert answer.code == 2
+    assert "Traceback" not in answer.err
+    assert all(word in answer.err for word in words), answer.err
+    assert not list(tmp_path.rglob("result.json"))
