@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from firstlight import files, runs, study
+from firstlight import data, files, runs, study
 from firstlight.display import Display
 from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.evaluation import measure
@@ -407,3 +407,20 @@ def test_costs_within_the_epochs_are_kept_and_go_on_after_a_stop(tmp_path: Path)
     resumed = study.resume(cut.path, QUIET)
     assert resumed.costs is not None
     np.testing.assert_array_equal(resumed.costs["loss"], whole.costs["loss"])
+
+
+def test_a_published_split_can_be_pooled_and_the_run_is_recalled(digits: Dataset, tmp_path: Path) -> None:
+    parts = data.split(digits, test=0.3, validation=0)
+    arrays = {
+        f"{name}_{key}": values
+        for name, part in parts.items()
+        for key, values in (("images", part.pixels), ("labels", part.labels))
+    }
+    np.savez(tmp_path / "mine.npz", **arrays)
+    pooled = do(tmp_path / "run", data__source=str(tmp_path / "mine.npz"), data__pool=True)
+    splits = pooled.data["splits"]
+    assert splits["test"]["images"] == round(0.2 * len(digits.splits["train"]))
+    assert {sample.split("/")[0] for sample in splits["test"]["ids"]} == {"train", "test"}
+    assert "put together" in pooled.data["how_split"]
+    _, again = study.recall(pooled)
+    assert [again["test"].ids.tolist(), again["train"].ids.tolist()] == [splits["test"]["ids"], splits["train"]["ids"]]
