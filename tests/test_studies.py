@@ -106,6 +106,65 @@ def test_a_run_of_another_experiment_is_not_taken_for_this_one(copy: Path) -> No
         workers.carry_out(plan(TABLES, "three"), copy, console=QUIET)
 
 
+def test_a_run_that_now_starts_from_another_is_not_taken_for_this_one(copy: Path) -> None:
+    runs_ = [dict(run) for run in TABLES["run"]]
+    runs_[0]["weights"] = {"init_from": "@softmax"}
+    before = (copy / runs.STUDY).read_bytes()
+    with pytest.raises(RunError, match=r"loaded.*another experiment.*weights.init_from"):
+        carried_out(copy, {**TABLES, "run": runs_, "title": "Changed"})
+    assert (copy / runs.STUDY).read_bytes() == before  # the record still says what the runs are
+
+
+def test_what_is_no_run_is_not_removed(copy: Path) -> None:
+    place = copy / "mlp" / "seed-1"
+    shutil.rmtree(place)
+    place.mkdir()
+    (place / "precious.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"precious.txt and is no run"):
+        carried_out(copy)
+    assert (place / "precious.txt").read_text() == "mine"
+
+
+def test_a_lost_report_of_a_run_is_written_again(copy: Path) -> None:
+    page = copy / "softmax" / "seed-0" / runs.REPORT
+    page.unlink()
+    carried_out(copy)
+    assert page.is_file()
+
+
+def test_fewer_seeds_leave_the_others_in_the_record(copy: Path) -> None:
+    folder = carried_out(copy, {**TABLES, "seeds": 1})
+    assert [entry.seeds for entry in folder.entries] == [(0, 1)] * 3
+
+
+@pytest.mark.parametrize("options", [{"threads": 0}, {"workers": -3}, {"backend": "slurm"}])
+def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ExperimentError, match=next(iter(options))):
+        carried_out(tmp_path / "two", **options)
+    assert not (tmp_path / "two").exists()
+
+
+def test_workers_end_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
+    """Killed, it can tell them nothing; they look for it themselves, and keep what they have learnt."""
+    file = tmp_path / "two.toml"
+    file.write_text(
+        "title = 'Left alone'\nseeds = 2\n[defaults]\nmodel = { name = 'mlp-128' }\n"
+        "data = { source = 'digits' }\ntraining = { epochs = 5000 }\n[[run]]\nname = 'mlp'\n"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "firstlight", "study", str(file), "--out", str(out), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    places = [out / "mlp" / f"seed-{seed}" for seed in (0, 1)]
+    deadline = time.monotonic() + 120
+    while not all((place / runs.HISTORY).exists() for place in places) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while not all((place / runs.RESULT).exists() for place in places) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [RunFolder(place).result["status"] for place in places] == ["interrupted"] * 2
+
+
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     run = [
         {"name": "wild", "optimizer": {"name": "sgd", "lr": 1e30}, "loss": {"name": "mse"}},

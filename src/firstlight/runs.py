@@ -56,7 +56,6 @@ RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 STUDY = "study.json"
-STUDY_FILE = "study.toml"
 PARITY = "parity.html"
 LOCK = ".lock"
 
@@ -192,35 +191,37 @@ class StudyEntry:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyFolder:
     """A study on disk: study.json says what belongs to it, and <name>/seed-<n> below it are its runs.
 
-    study.toml   the study file as it was given
+    <name>.toml  the study file as it was given
     study.json   title, what it shows, and its runs with their seeds and published numbers
     parity.html  how far the gradients agree, where the study asked for that
     report.html
     """
 
     path: Path
+    record: Json
 
     @classmethod
     def open(cls, path: str | Path) -> StudyFolder:
         """The study at `path`. Raises RunError where there is none or its format is newer than this program."""
-        folder = cls(Path(path))
-        if not folder.path.is_dir():
+        place = Path(path)
+        if not place.is_dir():
             raise RunError(f"{path}: there is no such study folder.")
-        if not (folder.path / STUDY).is_file():
+        if not (place / STUDY).is_file():
             raise RunError(f"{path} is not a study folder: it has no {STUDY}.")
-        return folder
-
-    @cached_property
-    def record(self) -> Json:
-        return _json(self.path, STUDY, ("name", "title", "about", "runs"))
+        return cls(place, _json(place, STUDY, ("name", "title", "about", "runs")))
 
     @property
     def name(self) -> str:
         return str(self.record["name"])
+
+    @property
+    def file(self) -> Path:
+        """The study file, which has the study's name, so that it goes on from here too."""
+        return self.path / f"{self.name}.toml"
 
     @property
     def title(self) -> str:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -39,6 +41,7 @@ class Job:
 
     place    the run's folder
     threads  that it may use; None: as many as its process has
+    parent   the process without which nobody waits for it; None on a cluster
     """
 
     name: str
@@ -46,6 +49,7 @@ class Job:
     experiment: Experiment
     place: Path
     threads: int | None
+    parent: int | None = None
 
     @property
     def title(self) -> str:
@@ -71,21 +75,25 @@ def carry_out(
     workers  runs at a time, each in a process of its own; 1 unless given, or all that the cluster has
     threads  of each run; the cores shared out among the workers unless given, a cluster's own setting on one
     backend  "loky": processes of this machine; "dask" or "ray": the cluster at `address`, which sees the same files
-    Raises ExperimentError where the folder holds another study, RunError where runs failed; the others are complete.
+    Raises ExperimentError where the folder holds another study, RunError where it holds runs of other experiments, or
+    where runs failed; the others are complete.
     """
     console = console or Console()
-    wanted = plan.only(only) if only else plan
-    count = max(1, workers or 1)
+    _must_make_sense(workers, threads, backend)
+    wanted = plan.only([only] if isinstance(only, str) else only) if only else plan
+    count = workers or 1
     if backend == "loky" and count > 1 and threads is None:
         threads = max(1, processes.cores() // count)
     out.mkdir(parents=True, exist_ok=True)
     troubles: dict[str, str] = {}
     with runs.claimed(out):
+        _must_be_of_this_study(plan, out)
         folder = _write_record(plan, out)
         best = {name: _searched(name, wanted, folder, count, console) for name in wanted.searches}
-        with _pool(backend, address, workers, threads) as spread, _Progress(folder, console) as progress:
+        total = sum(len(run.entry.seeds) for run in wanted.runs)
+        with _pool(backend, address, workers, threads) as spread, _Progress(folder, total, console) as progress:
             for stage in wanted.stages():
-                jobs = _missing(stage, folder, best, threads, troubles)
+                jobs = _missing(stage, folder, best, threads, troubles, local=backend == "loky" and count > 1)
                 progress.expect(jobs, sum(len(run.entry.seeds) for run in stage) - len(jobs))
                 for job, trouble in zip(jobs, spread(jobs), strict=True):
                     if trouble == _INTERRUPTED:
@@ -93,8 +101,12 @@ def carry_out(
                     if trouble:
                         troubles[job.title] = trouble
         if wanted.parity:
-            _hold_gradients(wanted, folder, console)
-        if any(folder.finished(entry) for entry in folder.entries):
+            troubles |= _hold_gradients(wanted, folder, console)
+        finished = [run for entry in folder.entries for run in folder.finished(entry).values()]
+        for run in finished:
+            if not (run.path / runs.REPORT).exists():
+                report.write(run)
+        if finished:
             report.write_study(folder)
     optional = {run.name for run in plan.runs if run.optional}
     for title in [title for title in troubles if title.rpartition(", seed ")[0] in optional]:
@@ -108,13 +120,37 @@ def carry_out(
     return folder
 
 
-def _write_record(plan: Plan, out: Path) -> StudyFolder:
-    if (out / runs.STUDY).is_file() and (held := StudyFolder.open(out).name) != plan.name:
+def _must_make_sense(workers: int | None, threads: int | None, backend: str) -> None:
+    for name, value in (("workers", workers), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ExperimentError(f"{name} must be at least 1; received {value}.")
+    if backend not in get_args(Backend):
+        raise ExperimentError(f"backend is {', '.join(get_args(Backend))}; received {backend!r}.")
+
+
+def _must_be_of_this_study(plan: Plan, out: Path) -> None:
+    """Raise before anything is written where the folder holds another study, or runs of other experiments."""
+    if not (out / runs.STUDY).is_file():
+        return
+    if (held := StudyFolder.open(out).name) != plan.name:
         raise ExperimentError(f"{out} holds the study {held}, not {plan.name}. Choose another folder with --out.")
-    write_text(out / runs.STUDY_FILE, plan.text)
-    entries = [asdict(run.entry) for run in plan.runs]
-    runs.write_record(out, runs.STUDY, {"name": plan.name, "title": plan.title, "about": plan.about, "runs": entries})
-    return StudyFolder.open(out)
+    asked = StudyFolder(out, plan.record)
+    for run in plan.runs:
+        for seed in () if run.winner_of else run.entry.seeds:  # a winner is known after its search
+            _is_done(Job(run.name, seed, run.experiment(seed, asked), asked.place(run.entry, seed), None), run.needs)
+
+
+def _write_record(plan: Plan, out: Path) -> StudyFolder:
+    """study.json and the study's file; seeds that are there already stay in its record when fewer are asked for."""
+    entries = []
+    for run in plan.runs:
+        there = {int(place.name.removeprefix("seed-")) for place in (out / run.name).glob("seed-*[0-9]")}
+        seeds = (*run.entry.seeds, *sorted(there - set(run.entry.seeds)))
+        entries.append(asdict(replace(run.entry, seeds=seeds)))
+    runs.write_record(out, runs.STUDY, {**plan.record, "runs": entries})
+    folder = StudyFolder.open(out)
+    write_text(folder.file, plan.text)
+    return folder
 
 
 def _searched(name: str, plan: Plan, folder: StudyFolder, workers: int, console: Console) -> Json:
@@ -134,32 +170,40 @@ def _missing(
     best: Mapping[str, Json],
     threads: int | None,
     troubles: dict[str, str],
+    local: bool,
 ) -> list[Job]:
     """The runs of a stage that have no result yet; those that cannot start are told in `troubles`."""
-    jobs = []
+    jobs, parent = list[Job](), os.getpid() if local else None
     for run in stage:
         for seed in run.entry.seeds:
             experiment = run.experiment(seed, folder, best.get(run.winner_of))
-            job = Job(run.name, seed, experiment, folder.place(run.entry, seed), threads)
+            job = Job(run.name, seed, experiment, folder.place(run.entry, seed), threads, parent)
             start = job.experiment.weights.init_from if run.needs else None
             if start is not None and not RunFolder(Path(start)).finished:
                 troubles[job.title] = f"{start}, whose weights it starts from, has no result."
-            elif not _is_done(job):
+            elif not _is_done(job, run.needs):
                 jobs.append(job)
     return jobs
 
 
-def _is_done(job: Job) -> bool:
-    """Whether the run is complete. Raises RunError where its folder holds another experiment."""
+def _is_done(job: Job, needs: str) -> bool:
+    """Whether the run is complete. Raises RunError where its folder holds another experiment, or no run at all.
+
+    needs  the run of the study whose weights it starts from: where the study lies does not matter then
+    """
     if not (job.place / runs.EXPERIMENT).is_file():
+        files = [path.name for path in job.place.iterdir()] if job.place.is_dir() else [job.place.name]
+        strange = [name for name in files if not name.startswith(".")]  # what begins with a dot is a run's own
+        if job.place.exists() and strange:
+            raise RunError(f"{job.place} holds {strange[0]} and is no run: move it, or choose another folder.")
         return False
     folder = RunFolder.open(job.place)
     held = Experiment.of(folder.experiment, str(job.place / runs.EXPERIMENT)).model_dump()
-    differing = [
-        f"{section}.{key}" if key else section
-        for section, key in _differences(held, job.experiment.model_dump())
-        if (section, key) != ("weights", "init_from") or not job.experiment.weights.init_from
-    ]
+    asked = job.experiment.model_dump()
+    if needs and held["weights"]["init_from"]:
+        for tables in (held, asked):
+            tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-2:]
+    differing = [f"{section}.{key}" if key else section for section, key in _differences(held, asked)]
     if differing:
         raise RunError(
             f"{job.place} is of another experiment: it differs in {', '.join(differing)}. "
@@ -180,6 +224,7 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[s
 
 def _train(job: Job) -> str:
     """Do one run, in a worker: "" where it is complete, else what went wrong."""
+    _end_with(job.parent)
     with _at_most(job.threads), Display(Console(quiet=True)) as watcher:
         try:
             folder = _resumed(job, watcher)
@@ -188,6 +233,8 @@ def _train(job: Job) -> str:
             report.write(folder)
         except FirstlightError as error:
             return str(error)
+        except OSError as error:
+            return f"{error.filename or job.place}: {error.strerror}."
     return _INTERRUPTED if folder.result["status"] == _INTERRUPTED else ""
 
 
@@ -200,6 +247,19 @@ def _resumed(job: Job, watcher: Display) -> RunFolder | None:
     with runs.claimed(job.place):
         shutil.rmtree(job.place)
     return None
+
+
+def _end_with(parent: int | None) -> None:
+    """Stop training, as after Ctrl-C, when the process that asked for it is gone."""
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -231,18 +291,23 @@ def _pool(backend: Backend, address: str | None, workers: int | None, threads: i
         yield lambda jobs: map(_train, jobs)
         return
     import joblib
+    from joblib.externals.loky import get_reusable_executor
 
     def spread(jobs: Sequence[Job]) -> Iterable[str]:
         with warnings.catch_warnings():
             # loky starts a worker anew when its memory has grown: images are large, and none of its work is lost
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-            parallel = joblib.Parallel(batch_size=1, pre_dispatch="all")
+            most = {"n_jobs": min(workers, len(jobs))} if workers and jobs else {}
+            parallel = joblib.Parallel(batch_size=1, pre_dispatch="all", **most)
             done: list[str] = parallel(joblib.delayed(_train)(job) for job in jobs)
         return done
 
     if backend == "loky":
-        with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
-            yield spread
+        try:
+            with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+                yield spread
+        finally:
+            get_reusable_executor().shutdown(wait=False, kill_workers=True)
         return
     with _CLUSTERS[backend](address), joblib.parallel_config(backend, n_jobs=workers or -1):
         yield spread
@@ -285,13 +350,13 @@ def _ray(address: str | None) -> Iterator[None]:
 _CLUSTERS: Mapping[str, Callable[[str | None], Any]] = {"dask": _dask, "ray": _ray}
 
 
-def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> None:
-    """Hold the gradients of the run that the study names against autograd's, unless that was done."""
+def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[str, str]:
+    """Hold the gradients of the run that the study names against autograd's, unless they were found equal."""
     from firstlight.agreement.check import check
 
     page = folder.path / runs.PARITY
     if page.exists():
-        return
+        return {}
     run = next(run for run in plan.runs if run.name == plan.parity)
     experiment = run.experiment(run.entry.seeds[0], folder)
     setup = study.set_up(experiment)
@@ -304,9 +369,10 @@ def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> None:
             loss=setup.task.loss,
             seed=experiment.seed,
         )
-    report.write_parity(found, page)
     if not found.passed:
-        raise RunError(f"The gradients of {run.name} do not agree: {'; '.join(map(str, found.failures))}. See {page}.")
+        page = page.with_stem("gradients-differ")
+    report.write_parity(found, page)
+    return {} if found.passed else {"parity": f"{'; '.join(map(str, found.failures))}. See {page}."}
 
 
 class _Progress:
@@ -315,8 +381,8 @@ class _Progress:
     A bar over all epochs on a terminal; elsewhere a line for each run that is done.
     """
 
-    def __init__(self, folder: StudyFolder, console: Console) -> None:
-        self.folder, self.console = folder, console
+    def __init__(self, folder: StudyFolder, runs: int, console: Console) -> None:
+        self.folder, self.runs, self.console = folder, runs, console
         self.jobs: list[Job] = []
         self.told: set[str] = set()
         self.kept = 0
@@ -365,7 +431,7 @@ class _Progress:
                 self._tell(job, run)
         if self.bar is not None:
             done_runs = self.kept + len(self.told)
-            text = f"{self.folder.name}: {done_runs} of {self.kept + len(jobs)} runs"
+            text = f"{self.folder.name}: {done_runs} of {self.runs} runs"
             self.bar.update(self.task, description=text, total=total or None, completed=epochs)
 
     def _tell(self, job: Job, run: RunFolder) -> None:
@@ -380,7 +446,7 @@ class _Progress:
         )
         status = "" if result["status"] == "finished" else f" ({result['status']})"
         self.console.print(
-            f"{line}{status}  [{self.kept + len(self.told)} of {self.kept + len(self.jobs)}]",
+            f"{line}{status}  [{self.kept + len(self.told)} of {self.runs}]",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -77,7 +77,7 @@ def test_the_studies_that_come_with_it_are_listed(firstlight) -> None:
         (["FILE", "--workers", "0"], ["--workers"]),
         (["FILE", "--threads", "0"], ["--threads"]),
         (["FILE", "--only", "mlq"], ["mlq", "mlp"]),
-        (["FILE", "--backend", "slurm"], ["--backend", "slurm"]),
+        (["FILE", "--backend", "slurm"], ["backend", "slurm"]),
         (["FILE", "--backend", "dask"], ["--address"]),
         (["--table", "t.md", "--out", "nowhere"], ["nowhere"]),
     ],

@@ -49,8 +49,9 @@ def make_study(tmp_path: Path) -> MakeStudy:
                     write_run(place, **{"seed": seed, **odd})
         record = {"name": name, "title": title, "about": "What it shows.", "runs": [asdict(e) for e, _ in entries]}
         runs.write_record(path, runs.STUDY, record)
-        (path / runs.STUDY_FILE).write_text(f'title = "{name}"\nseeds = 5\n')
-        return StudyFolder.open(path)
+        folder = StudyFolder.open(path)
+        folder.file.write_text(f'title = "{name}"\nseeds = 5\n')
+        return folder
 
     return make
 
@@ -122,7 +123,7 @@ def test_the_page_is_sound_and_says_what_came_out(two: StudyFolder) -> None:
     links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
     assert links == ["strong/seed-0/report.html"]
     assert 'title = "nets"' in page.text
-    assert "firstlight study study.toml" in page.text
+    assert f"firstlight study {two.file.name}" in page.text
 
 
 def test_the_verdict_names_the_best_by_validation_and_what_is_published(two: StudyFolder) -> None:
@@ -444,7 +445,7 @@ def test_searches_and_parity_are_linked_where_they_are(two: StudyFolder) -> None
 
 
 def test_a_lost_study_file_is_a_warning(two: StudyFolder) -> None:
-    (two.path / runs.STUDY_FILE).unlink()
+    two.file.unlink()
     document = study.document(two)
     assert "was not kept" in said(document, "reproduce")
     assert not [b for b in section(document, "reproduce").blocks if isinstance(b, Code)]

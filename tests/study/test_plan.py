@@ -10,7 +10,7 @@ import pytest
 from firstlight import runs
 from firstlight.errors import ExperimentError
 from firstlight.runs import StudyFolder
-from firstlight.study import Experiment, merged, packaged, plan, read_plan
+from firstlight.study import Experiment, merged, packaged, plan, read_plan, set_up
 
 DEFAULTS: dict[str, Any] = {"data": {"source": "digits"}, "training": {"epochs": 2}}
 TWO: dict[str, Any] = {
@@ -64,7 +64,8 @@ def test_a_run_starts_from_another_of_its_seed_or_from_its_only_one(tmp_path: Pa
     needs = planned.runs[0]
     assert needs.experiment(2, folder).weights.init_from == str(tmp_path / "first" / "seed-2")
 
-    tables["run"] = [{"name": "next", **start}, {"name": "first", "seeds": [9]}]
+    elsewhere = {"data": {"source": "mnist"}}  # of other images, one run may serve all seeds
+    tables["run"] = [{"name": "next", **start}, {"name": "first", "seeds": [9], **elsewhere}]
     once = written(tables, tmp_path)
     assert plan(tables, "t").runs[0].experiment(2, once).weights.init_from == str(tmp_path / "first" / "seed-9")
 
@@ -109,6 +110,17 @@ def test_merging_does_not_touch_what_it_merges() -> None:
         ({"seeds": 0}, ["seeds", "0"]),
         ({"parity": "mlq"}, ["parity", "'mlq'", "mlp"]),
         ({"matrix": {"optimizer.lrr": [1]}}, ["lrr"]),
+        ({"matrix": {"seed": [1, 2]}}, ["matrix.seed", "seeds"]),
+        ({"run": [{"name": "report.html"}]}, ["report.html", "files of its own"]),
+        ({"run": [{"name": "search-tpe"}]}, ["search-tpe", "files of its own"]),
+        ({"run": [{"name": "a", "seeds": 1}, {"name": "b", "weights": {"init_from": "@a"}}]}, ["'b'", "'a'", "seed 1"]),
+        (
+            {
+                "search": [{"name": "s", "space": {"optimizer.lr": [0.1]}, "tune": {"sampler": "grid"}}],
+                "run": [{"name": "a", "winner_of": "s", "trainning": {"epochs": 2}}],
+            },
+            ["'a'", "trainning"],
+        ),
     ],
 )
 def test_every_mistake_is_named_before_anything_starts(changes: dict[str, Any], words: list[str]) -> None:
@@ -134,3 +146,21 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
         read_plan("fashion-lenett")
     with pytest.raises(ExperimentError, match=r"no such"):
         read_plan(tmp_path / "none.toml")
+
+
+def test_a_winner_keeps_the_split_on_which_it_was_chosen(tmp_path: Path) -> None:
+    search = {"name": "s", "space": {"optimizer.lr": [0.1, 0.2]}, "tune": {"sampler": "grid"}}
+    tables = {"title": "t", "defaults": DEFAULTS, "search": [search], "run": [{"name": "won", "winner_of": "s"}]}
+    [won] = plan(tables, "t").runs
+    best = {"seed": 3, "data": {"source": "digits"}, "optimizer": {"lr": 0.2}}
+    found = won.experiment(5, written(tables, tmp_path), best)
+    assert (found.seed, found.data.split_seed, found.optimizer.lr) == (5, 3, 0.2)
+
+
+def test_a_seed_of_its_own_draws_the_split() -> None:
+    def test_ids(**data_keys: Any) -> list[str]:
+        tables = {"data": {"source": "digits", **data_keys}, "model": {"name": "mlp-128"}, "seed": 1}
+        return set_up(Experiment.of(tables)).splits["test"].ids.tolist()  # type: ignore[no-any-return]
+
+    assert test_ids(split_seed=4) != test_ids()
+    assert test_ids(split_seed=1) == test_ids()

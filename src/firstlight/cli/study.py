@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +48,7 @@ def study(
         raise ExperimentError(
             "Which study? Give a file or a name; firstlight study --list has those that come with it."
         )
-    if backend not in ("loky", "dask", "ray"):
-        raise ExperimentError(f"--backend is loky, dask or ray; received {backend!r}.")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # its workers must end with it
     try:
         done = api.run_study(
             study,
@@ -63,7 +63,11 @@ def study(
     except KeyboardInterrupt:
         typer.echo("Stopped. What is complete is kept; the same command goes on.", err=True)
         raise typer.Exit(130) from None
-    typer.echo(f"Report: {done.path / 'report.html'}")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    for page in (done.path / "report.html", *sorted(done.path.glob("search-*/report.html"))):
+        if page.exists():
+            typer.echo(f"Report: {page}")
 
 
 def _print_list() -> None:

@@ -26,7 +26,7 @@ def blocks(task: Sequence[Group]) -> tuple[Block, ...]:
     left_out = "" if len(shown) == len(ahead.task[1]) else f" Shown are the {CLASSES} classes that differ most."
     made: list[Block] = []
     if len(task) > 1:
-        made.append(_class_differences(ahead, means, shown, names, left_out, selected(task)))
+        made.append(_class_differences(ahead, task, shown, names, left_out, selected(task)))
     rows = tuple(
         (name, *(_share(values[k]) for values in found.values())) for name, k in zip(names, shown, strict=True)
     )
@@ -56,17 +56,19 @@ def _telling(means: Mapping[str, Sequence[float | None]]) -> list[int]:
 
 def _class_differences(
     ahead: Group,
-    means: Mapping[str, Sequence[float | None]],
+    task: Sequence[Group],
     shown: Sequence[int],
     names: Sequence[str],
     left_out: str,
     chosen: bool,
 ) -> Chart:
-    def less(values: Sequence[float | None], k: int) -> float | None:
-        ours, theirs = values[k], means[ahead.name][k]
-        return None if ours is None or theirs is None else ours - theirs
-
-    differing = {n: [less(values, k) for k in shown] for n, values in means.items() if n != ahead.name}
+    """Each group less the leader, over the seeds that both have: another seed may be another split."""
+    differing: dict[str, list[float | None]] = {}
+    for group in task:
+        common = set(group.averaged) & set(ahead.averaged)
+        if group is not ahead and common:
+            ours, theirs = group.class_accuracies(common), ahead.class_accuracies(common)
+            differing[group.name] = [_less(ours[k], theirs[k]) for k in shown]
     sizes = [
         (abs(value), name, run)
         for run, values in differing.items()
@@ -79,11 +81,16 @@ def _class_differences(
     return Chart(
         spec=seeds.class_differences(names, differing),
         description=f"The accuracy of each class in each run less that in {to}.",
-        caption=f"The accuracy of each class less that in {to}, in percentage points: blue is better, "
+        caption=f"The accuracy of each class less that in {to}, over the seeds of both, in percentage points: blue is "
+        "better, "
         "orange worse, in full colour from ten on."
         f"{most}{left_out}",
         width=max(360, 140 + 90 * len(differing)),
     )
+
+
+def _less(ours: Spread | None, theirs: Spread | None) -> float | None:
+    return None if ours is None or theirs is None else ours.mean - theirs.mean
 
 
 def _matrices(task: Sequence[Group]) -> Beside:

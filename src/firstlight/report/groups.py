@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -111,9 +111,10 @@ class Group:
         """The confusion matrices of all seeds, added up."""
         return np.sum([test.confusion for test in self.tests], axis=0)
 
-    def class_accuracies(self) -> list[Spread | None]:
-        """The accuracy of each class over the seeds; None for a class without test images."""
-        by_class = zip(*[[score.accuracy for score in test.classes] for test in self.tests], strict=True)
+    def class_accuracies(self, seeds: Collection[int] | None = None) -> list[Spread | None]:
+        """The accuracy of each class over the seeds, or some of them; None for a class without test images."""
+        tests = [record.test for seed, record in self.averaged.items() if seeds is None or seed in seeds]
+        by_class = zip(*[[score.accuracy for score in test.classes] for test in tests], strict=True)
         found = [[value for value in values if value is not None] for values in by_class]
         return [spread(values) if values else None for values in found]
 

@@ -25,7 +25,7 @@ def sections(groups: Sequence[Group]) -> list[Section]:
     """What to know before, how they learnt, which differences are real, and where they lie."""
     return [
         Section("Before you trust it", "notes", trust(groups)),
-        Section("Learning", "learning", grouped.learning(groups)),
+        by_task("Learning", "learning", groups, grouped.learning),
         by_task("Which differences are real", "significance", groups, contrasts.section),
         *_engines(groups),
         by_task("Class by class", "classes", groups, by_class.blocks),
@@ -48,7 +48,14 @@ def trust(groups: Sequence[Group]) -> tuple[Block, ...]:
         for group in groups
         if len(group.averaged) < len(group.runs)
     ]
-    said = [SELECTION if all(selected(task) for task in tasks(groups)) else NO_SELECTION]
+    chosen = [bool(selected(task)) for task in tasks(groups)]
+    if len(set(chosen)) == 1:
+        said = [SELECTION if chosen[0] else NO_SELECTION]
+    else:
+        said = [
+            f"Of {task_name(task)}: {SELECTION if choice else NO_SELECTION}"
+            for task, choice in zip(tasks(groups), chosen, strict=True)
+        ]
     if len(tasks(groups)) > 1:
         said.append(
             "Not all of them answer the same question: accuracies compare only where images and classes are the same, "

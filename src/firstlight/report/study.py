@@ -16,7 +16,7 @@ from firstlight.report.content import (
 )
 from firstlight.report.groups import Group, of_study, present
 from firstlight.report.numbers import DASH, UNDEFINED, counted, date
-from firstlight.runs import PARITY, REPORT, RESULT, STUDY_FILE, StudyFolder
+from firstlight.runs import PARITY, REPORT, RESULT, StudyFolder
 
 SEARCHES = "search-"
 BEST = "best.toml"
@@ -82,12 +82,13 @@ def _further(folder: StudyFolder) -> list[Section]:
 
 
 def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...]:
-    blocks: list[Block] = [Code(f"firstlight study {STUDY_FILE}", title="With the file below, in a shell:")]
+    file = folder.file
+    blocks: list[Block] = [Code(f"firstlight study {file.name}", title="With the file below, in a shell:")]
     try:
-        text = (folder.path / STUDY_FILE).read_text(encoding="utf-8")
-        blocks.append(Code(text.rstrip("\n"), title=STUDY_FILE, folded=True))
+        text = file.read_text(encoding="utf-8")
+        blocks.append(Code(text.rstrip("\n"), title=file.name, folded=True))
     except (FileNotFoundError, UnicodeDecodeError):
-        blocks = [Text(f"The study file was not kept: {STUDY_FILE} is missing or damaged.", tone="warning")]
+        blocks = [Text(f"The study file was not kept: {file.name} is missing or damaged.", tone="warning")]
     blocks += grouped.settings(groups)
     blocks += [Text(captions.REPRODUCE, tone="note"), Table(tuple(where(groups)), caption="Where it ran")]
     return tuple(blocks)

@@ -83,6 +83,7 @@ class Data(Section):
     size        (height, width) to resize to; one number for a square
     validation  the fraction of the training images kept for validation
     test        the fraction kept for the test, where the source has no test split of its own
+    split_seed  draws the splits, where it is not to be the experiment's seed
     pool        put the splits that the source brings together, and split all images anew
     classes     the classes to use, in that order; images of the others are left out
     regroup     new classes, each of the old classes that make it up; images of the others are left out
@@ -94,6 +95,7 @@ class Data(Section):
     size: Size = None
     validation: Fraction = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: Annotated[int, Field(ge=0)] | None = None
     pool: bool = False
     classes: list[str] = []
     regroup: dict[str, list[str]] = {}

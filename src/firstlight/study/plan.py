@@ -30,7 +30,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,8 +41,10 @@ from firstlight.errors import ExperimentError, FirstlightError, nearest
 from firstlight.runs import StudyEntry, StudyFolder
 from firstlight.study.experiment import Experiment, Section, explain, put, read
 from firstlight.study.search import Search
+from firstlight.types import Json
 
 SUFFIX = ".toml"
+RESERVED = (".toml", ".json", ".html", ".lock")
 # A default's options are of what it names: where a run names another, they do not apply.
 _NAMED = ("model", "loss", "optimizer", "schedule")
 _NAME = r"[\w+][\w.+=-]*"
@@ -111,9 +113,12 @@ class PlannedRun:
     def experiment(self, seed: int, folder: StudyFolder, best: Mapping[str, Any] | None = None) -> Experiment:
         """Its experiment with a seed, where the study's runs lie in `folder`.
 
-        best  the tables that the search has found best
+        best  the tables that the search has found best. Its split is that of the search: images by which the winner was
+              chosen must not become test images
         """
         tables = merged(best or {}, self.tables)
+        if best is not None and "split_seed" not in tables["data"]:
+            put(tables, "data.split_seed", best.get("seed", 0))
         tables["seed"] = seed
         if self.needs:
             needed = next(entry for entry in folder.entries if entry.name == self.needs)
@@ -139,6 +144,12 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     searches: Mapping[str, Mapping[str, Any]]
     parity: str
+
+    @property
+    def record(self) -> Json:
+        """What study.json says of it."""
+        entries = [asdict(run.entry) for run in self.runs]
+        return {"name": self.name, "title": self.title, "about": self.about, "runs": entries}
 
     def only(self, names: Sequence[str]) -> Plan:
         """The study's runs called `names`, with those that they start from. Raises ExperimentError for another name."""
@@ -181,14 +192,15 @@ def plan(
         raise ExperimentError(
             f"{origin}: it has nothing to compare: give a [[run]] for each experiment, or a [matrix]."
         )
-    if "seed" in file.defaults:
-        raise ExperimentError(f"{origin}: defaults.seed: a study runs each experiment with several; give seeds.")
+    for where, keys in (("defaults", file.defaults), ("matrix", file.matrix)):
+        if "seed" in keys:
+            raise ExperimentError(f"{origin}: {where}.seed: a study runs each experiment with several; give seeds.")
+    searches = {search.name: merged(file.defaults, dict(search.__pydantic_extra__ or {})) for search in file.search}
     runs = [
-        _planned(given, values, file, seeds, origin)
+        _planned(given, values, file, searches, seeds, origin)
         for given in file.run or ([_Run.model_construct(name="")] if file.matrix else [])
         for values in _combinations(file.matrix)
     ]
-    searches = {search.name: merged(file.defaults, dict(search.__pydantic_extra__ or {})) for search in file.search}
     for search in searches:
         Search.of(searches[search], f"{origin}, search {search!r}")
     planned = Plan(name, file.title, file.about.strip(), text, tuple(runs), searches, file.parity)
@@ -246,7 +258,9 @@ def _combinations(matrix: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*matrix.values())]
 
 
-def _planned(given: _Run, values: Mapping[str, Any], file: _File, most: int | None, origin: str) -> PlannedRun:
+def _planned(
+    given: _Run, values: Mapping[str, Any], file: _File, searches: Mapping[str, Any], most: int | None, origin: str
+) -> PlannedRun:
     """The run `given` with the matrix's `values`, over the defaults unless a search's best experiment is under it."""
     own = dict(given.__pydantic_extra__ or {})
     if "seed" in own:
@@ -258,7 +272,11 @@ def _planned(given: _Run, values: Mapping[str, Any], file: _File, most: int | No
     name = "+".join(([given.name] if given.name else []) + parts)
     start = tables.get("weights", {}).get("init_from") if isinstance(tables.get("weights"), dict) else None
     needs = start[1:] if isinstance(start, str) and start.startswith("@") else ""
-    if not given.winner_of:
+    if given.winner_of:
+        _must_be_one(given.winner_of, searches, f"{origin}: run {given.name!r}, winner_of")
+        searched = {key: v for key, v in searches[given.winner_of].items() if key not in ("tune", "space")}
+        _must_be_sound(merged(searched, tables), f"{origin}, run {name!r}")
+    else:
         _must_be_sound(tables, f"{origin}, run {name!r}")
     seeds = _seeds(file.seeds) if given.seeds is None else _seeds(given.seeds)[:most]
     entry = StudyEntry(name, seeds, given.published, given.beside, given.note.strip())
@@ -296,11 +314,18 @@ def _check(planned: Plan, searches: int, origin: str) -> None:
         raise ExperimentError(f"{origin}: two searches have the same name.")
     if planned.parity:
         _must_be_one(planned.parity, names, f"{origin}: parity")
+        if next(run for run in planned.runs if run.name == planned.parity).winner_of:
+            raise ExperimentError(f"{origin}: parity: {planned.parity!r} is known only after its search.")
+    for name in names:
+        if Path(name).suffix in RESERVED or name.startswith("search-"):
+            raise ExperimentError(f"{origin}: run {name!r}: the study's folder has files of its own by such names.")
     for run in planned.runs:
         if run.needs:
             _must_be_one(run.needs, names, f"{origin}: run {run.name!r} starts from")
-        if run.winner_of:
-            _must_be_one(run.winner_of, planned.searches, f"{origin}: run {run.name!r}, winner_of")
+    by_name = {run.name: run for run in planned.runs}
+    for run in planned.runs:
+        if run.needs:
+            _must_have_its_seeds(run, by_name[run.needs], origin)
     chain = {run.name: run.needs for run in planned.runs}
     for name in names:
         seen, at = {name}, chain[name]
@@ -313,6 +338,19 @@ def _check(planned: Plan, searches: int, origin: str) -> None:
             at = chain[at]
 
 
+def _must_have_its_seeds(run: PlannedRun, needed: PlannedRun, origin: str) -> None:
+    """Of the same images, another seed is another split: what one run was trained on would be the other's test."""
+    data, before = run.tables.get("data", {}), needed.tables.get("data", {})
+    lacking = [seed for seed in run.entry.seeds if seed not in needed.entry.seeds]
+    fixed = data.get("split_seed") is not None and data.get("split_seed") == before.get("split_seed")
+    if lacking and data.get("source") == before.get("source") and not fixed:
+        raise ExperimentError(
+            f"{origin}: run {run.name!r} starts from {needed.name!r}, which has no seed {lacking[0]}. Another seed may "
+            f"be another split, and images that {needed.name!r} was trained on would be tested. Give both the same "
+            "seeds, or both a data.split_seed."
+        )
+
+
 def _must_be_one(name: str, known: Collection[str], where: str) -> None:
     if name not in known:
-        raise ExperimentError(f"{where}: there is none called {name!r}. {nearest(name, known)}")
+        raise ExperimentError(f"{where}: there is none called {name!r}. {nearest(name, known)}".rstrip())

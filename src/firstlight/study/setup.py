@@ -210,7 +210,7 @@ def set_up(
             dataset,
             validation=section.validation,
             test=section.test,
-            seed=experiment.seed,
+            seed=experiment.seed if section.split_seed is None else section.split_seed,
             limit=section.limit,
             classes=section.used,
         )
