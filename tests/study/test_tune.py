@@ -105,6 +105,9 @@ def test_a_grid_takes_each_point_once_and_more_trials_go_on(tmp_path: Path) -> N
     points = [(trial.values["optimizer.lr"], str(trial.values["model.units"])) for trial in whole.result.trials]
     assert sorted(points) == sorted((lr, units) for lr in (0.001, 0.01, 0.1) for units in ("4", "[8, 4]"))
     assert essence(whole)[:2] == essence(first)
+    fewer = do(tmp_path / "a", **changes, tune__trials=1)  # what is done stays done
+    assert essence(fewer) == essence(whole)
+    assert fewer.best == whole.best
 
 
 def test_tpe_learns_where_it_is_good(tmp_path: Path) -> None:

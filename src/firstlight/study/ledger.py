@@ -121,9 +121,9 @@ class Ledger:
         claim.lock.close()
 
     def records(self) -> list[TrialRecord]:
-        """The trials in the order of their places, at most as many as are asked for."""
+        """The trials in the order of their places; those of an earlier call that asked for more are among them."""
         found = self._attempts()
-        return [self._record(place, found[place]) for place in sorted(found) if place < self.search.trials]
+        return [self._record(place, found[place]) for place in sorted(found)]
 
     def importance(self) -> dict[str, float]:
         """The importance of each key, the largest first; empty where too few trials are complete, or all are equal."""

@@ -200,7 +200,7 @@ def _conclude(search: Search, out: Path, ledger: Ledger) -> TuneFolder | None:
         status="complete" if done >= search.trials else "unfinished",
         monitor=search.monitor,
         maximise=search.maximise,
-        asked=search.trials,
+        asked=max(search.trials, len(records)),
         sampler=search.tuning.sampler,
         pruner=search.tuning.pruner,
         seed=search.tuning.seed,
