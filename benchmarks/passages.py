@@ -261,9 +261,8 @@ def _workers(section: Json) -> Lines:
     ]
     return [
         f"`firstlight study benchmarks/study.toml` as a process, from nothing to the report of all: {section['runs']} "
-        "runs of four small dense nets on 12,000 images of Fashion-MNIST, each with its own reading, training, measuring "
-        "and report. A net whose steps use both cores well gains less: with lenet5 in the pyramid's place it was 28.1, "
-        "27.8 and 28.4 seconds beside 20.1, 20.2 and 20.3.",
+        "runs of four small dense nets on 12,000 images of Fashion-MNIST, each with its own reading, training, "
+        "measuring and report. A net whose steps use both cores well gains less from a second worker.",
         "",
         *table(("workers", "seconds"), rows),
     ]
