@@ -1,4 +1,4 @@
-"""A study carried out: its runs trained side by side in processes, what is missing only, and a report of all.
+"""A study carried out: what is missing of its runs, side by side, and a report of all.
 
 The way of a study: `Plan` -> jobs (a run with a seed) -> joblib's processes -> run folders -> `StudyFolder` -> report.
 """
@@ -6,54 +6,23 @@ The way of a study: `Plan` -> jobs (a run with a seed) -> joblib's processes -> 
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from firstlight import processes, report, runs, study, training
-from firstlight.display import Display, SearchDisplay
-from firstlight.errors import ExperimentError, FirstlightError, RunError
+from firstlight import processes, report, runs, study
+from firstlight.display import SearchDisplay
+from firstlight.errors import ExperimentError, RunError
 from firstlight.files import write_text
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.study import Experiment, Plan, PlannedRun
 from firstlight.types import Json
-
-Backend = Literal["loky", "dask", "ray"]
-POLL = 0.5  # seconds between two looks at what the runs have written
-
-_INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run with its seed: all that a worker needs.
-
-    place    the run's folder
-    threads  that it may use; None: as many as its process has
-    parent   the process without which nobody waits for it; None on a cluster
-    """
-
-    name: str
-    seed: int
-    experiment: Experiment
-    place: Path
-    threads: int | None
-    parent: int | None = None
-
-    @property
-    def title(self) -> str:
-        return f"{self.name}, seed {self.seed}"
+from firstlight.workers.job import INTERRUPTED, Job
+from firstlight.workers.pool import Backend, pool
+from firstlight.workers.progress import StudyProgress
 
 
 def carry_out(
@@ -91,12 +60,12 @@ def carry_out(
         folder = _write_record(plan, out)
         best = {name: _searched(name, wanted, folder, count, console) for name in wanted.searches}
         total = sum(len(run.entry.seeds) for run in wanted.runs)
-        with _pool(backend, address, workers, threads) as spread, _Progress(folder, total, console) as progress:
+        with pool(backend, address, workers, threads) as spread, StudyProgress(folder, total, console) as progress:
             for stage in wanted.stages():
                 jobs = _missing(stage, folder, best, threads, troubles, local=backend == "loky" and count > 1)
                 progress.expect(jobs, sum(len(run.entry.seeds) for run in stage) - len(jobs))
                 for job, trouble in zip(jobs, spread(jobs), strict=True):
-                    if trouble == _INTERRUPTED:
+                    if trouble == INTERRUPTED:
                         raise KeyboardInterrupt
                     if trouble:
                         troubles[job.title] = trouble
@@ -209,7 +178,7 @@ def _is_done(job: Job, needs: str) -> bool:
             f"{job.place} is of another experiment: it differs in {', '.join(differing)}. "
             "Remove it to train it anew, or choose another folder with --out."
         )
-    return folder.finished and folder.result["status"] != _INTERRUPTED
+    return folder.finished and folder.result["status"] != INTERRUPTED
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -220,134 +189,6 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[s
             yield from ((section, key) for key in keys if a[section].get(key) != b[section].get(key))
         elif a[section] != b[section]:
             yield section, ""
-
-
-def _train(job: Job) -> str:
-    """Do one run, in a worker: "" where it is complete, else what went wrong."""
-    _end_with(job.parent)
-    with _at_most(job.threads), Display(Console(quiet=True)) as watcher:
-        try:
-            folder = _resumed(job, watcher)
-            if folder is None:
-                folder = study.start(study.set_up(job.experiment), job.place, watcher)
-            report.write(folder)
-        except FirstlightError as error:
-            return str(error)
-        except OSError as error:
-            return f"{error.filename or job.place}: {error.strerror}."
-    return _INTERRUPTED if folder.result["status"] == _INTERRUPTED else ""
-
-
-def _resumed(job: Job, watcher: Display) -> RunFolder | None:
-    """The run gone on with, or None where it left nothing to go on with; what it left is then removed."""
-    if not job.place.exists():
-        return None
-    if (job.place / runs.EXPERIMENT).is_file() and training.newest(job.place / runs.CHECKPOINTS)[0] is not None:
-        return study.resume(job.place, watcher)
-    with runs.claimed(job.place):
-        shutil.rmtree(job.place)
-    return None
-
-
-def _end_with(parent: int | None) -> None:
-    """Stop training, as after Ctrl-C, when the process that asked for it is gone."""
-    if parent is None:
-        return
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _at_most(threads: int | None) -> Iterator[None]:
-    """Hold Numba, BLAS and PyTorch to so many threads."""
-    if threads is None:
-        yield
-        return
-    import numba
-    from threadpoolctl import threadpool_limits
-
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for PyTorch, which is imported later
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(threads, before))
-    try:
-        with threadpool_limits(threads):
-            yield
-    finally:
-        numba.set_num_threads(before)
-
-
-Spread = Callable[[Sequence[Job]], Iterable[str]]
-
-
-@contextmanager
-def _pool(backend: Backend, address: str | None, workers: int | None, threads: int | None) -> Iterator[Spread]:
-    """A function that does jobs on the backend's workers."""
-    if backend == "loky" and (workers or 1) == 1:
-        yield lambda jobs: map(_train, jobs)
-        return
-    import joblib
-    from joblib.externals.loky import get_reusable_executor
-
-    def spread(jobs: Sequence[Job]) -> Iterable[str]:
-        with warnings.catch_warnings():
-            # loky starts a worker anew when its memory has grown: images are large, and none of its work is lost
-            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-            most = {"n_jobs": min(workers, len(jobs))} if workers and jobs else {}
-            parallel = joblib.Parallel(batch_size=1, pre_dispatch="all", **most)
-            done: list[str] = parallel(joblib.delayed(_train)(job) for job in jobs)
-        return done
-
-    if backend == "loky":
-        try:
-            with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
-                yield spread
-        finally:
-            get_reusable_executor().shutdown(wait=False, kill_workers=True)
-        return
-    with _CLUSTERS[backend](address), joblib.parallel_config(backend, n_jobs=workers or -1):
-        yield spread
-
-
-@contextmanager
-def _dask(address: str | None) -> Iterator[None]:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ExperimentError("--backend dask needs Dask: pip install 'firstlight[dask]'") from None
-    if address is None:
-        raise ExperimentError("--backend dask needs the scheduler's address: --address tcp://host:8786")
-    try:
-        client: Any = Client(address, timeout="10s")  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        raise ExperimentError(f"There is no Dask scheduler at {address}: {error}.") from None
-    with client:
-        yield
-
-
-@contextmanager
-def _ray(address: str | None) -> Iterator[None]:
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError:
-        raise ExperimentError("--backend ray needs Ray: pip install 'firstlight[ray]'") from None
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
-    except (ConnectionError, ValueError) as error:
-        raise ExperimentError(f"There is no Ray cluster at {address}: {error}.") from None
-    register_ray()
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-_CLUSTERS: Mapping[str, Callable[[str | None], Any]] = {"dask": _dask, "ray": _ray}
 
 
 def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[str, str]:
@@ -373,88 +214,3 @@ def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[s
         page = page.with_stem("gradients-differ")
     report.write_parity(found, page)
     return {} if found.passed else {"parity": f"{'; '.join(map(str, found.failures))}. See {page}."}
-
-
-class _Progress:
-    """How far the runs are, read from their folders: it does not matter where they are trained.
-
-    A bar over all epochs on a terminal; elsewhere a line for each run that is done.
-    """
-
-    def __init__(self, folder: StudyFolder, runs: int, console: Console) -> None:
-        self.folder, self.runs, self.console = folder, runs, console
-        self.jobs: list[Job] = []
-        self.told: set[str] = set()
-        self.kept = 0
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.bar: Progress | None = None
-        self.task = TaskID(0)
-
-    def __enter__(self) -> _Progress:
-        if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=self.console, transient=True)
-            self.task = self.bar.add_task(self.folder.name, total=None)
-            self.bar.start()
-        self.thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop.set()
-        self.thread.join()
-        self._look()
-        if self.bar is not None:
-            self.bar.stop()
-
-    def expect(self, jobs: Sequence[Job], kept: int) -> None:
-        """These runs come next; so many others were complete before."""
-        if kept:
-            self.console.print(f"{kept} complete before.", style="dim", highlight=False)
-        self.kept += kept
-        self.jobs = [*self.jobs, *jobs]
-
-    def _watch(self) -> None:
-        while not self.stop.wait(POLL):
-            self._look()
-
-    def _look(self) -> None:
-        jobs, epochs, total = self.jobs, 0, 0
-        for job in jobs:
-            total += job.experiment.training.epochs
-            run = RunFolder(job.place)
-            done = run.finished
-            epochs += job.experiment.training.epochs if done else _rows(job.place / runs.HISTORY)
-            if done and job.title not in self.told:
-                self._tell(job, run)
-        if self.bar is not None:
-            done_runs = self.kept + len(self.told)
-            text = f"{self.folder.name}: {done_runs} of {self.runs} runs"
-            self.bar.update(self.task, description=text, total=total or None, completed=epochs)
-
-    def _tell(self, job: Job, run: RunFolder) -> None:
-        self.told.add(job.title)
-        try:
-            result = run.result
-        except RunError:
-            return  # it goes on with what was interrupted, and has just removed its result
-        line = (
-            f"{job.title}: test accuracy {result['test']['accuracy']:.4f}, {result['epochs']['run']} epochs, "
-            f"{result['seconds']['train']:.1f} s"
-        )
-        status = "" if result["status"] == "finished" else f" ({result['status']})"
-        self.console.print(
-            f"{line}{status}  [{self.kept + len(self.told)} of {self.runs}]",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-def _rows(history: Path) -> int:
-    try:
-        return max(0, history.read_bytes().count(b"\n") - 1)
-    except OSError:
-        return 0

@@ -1,0 +1,7 @@
+"""Studies carried out by workers: processes of this machine, or a cluster's."""
+
+from firstlight.workers.job import Job
+from firstlight.workers.pool import Backend
+from firstlight.workers.studies import carry_out
+
+__all__ = ["Backend", "Job", "carry_out"]

@@ -1,0 +1,106 @@
+"""One run of a study as a worker does it: gone on with or begun, with its share of the threads, and reported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from rich.console import Console
+
+from firstlight import report, runs, study, training
+from firstlight.display import Display
+from firstlight.errors import FirstlightError
+from firstlight.runs import RunFolder
+from firstlight.study import Experiment
+
+INTERRUPTED = "interrupted"
+LOOK = 0.5  # seconds between two looks whether anyone waits
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run with its seed: all that a worker needs.
+
+    place    the run's folder
+    threads  that it may use; None: as many as its process has
+    parent   the process without which nobody waits for it; None on a cluster
+    """
+
+    name: str
+    seed: int
+    experiment: Experiment
+    place: Path
+    threads: int | None
+    parent: int | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, seed {self.seed}"
+
+
+def train(job: Job) -> str:
+    """Do one run, in a worker: "" where it is complete, else what went wrong."""
+    _end_with(job.parent)
+    with _at_most(job.threads), Display(Console(quiet=True)) as watcher:
+        try:
+            folder = _resumed(job, watcher)
+            if folder is None:
+                folder = study.start(study.set_up(job.experiment), job.place, watcher)
+            report.write(folder)
+        except FirstlightError as error:
+            return str(error)
+        except OSError as error:
+            return f"{error.filename or job.place}: {error.strerror}."
+    return INTERRUPTED if folder.result["status"] == INTERRUPTED else ""
+
+
+def _resumed(job: Job, watcher: Display) -> RunFolder | None:
+    """The run gone on with, or None where it left nothing to go on with; what it left is then removed."""
+    if not job.place.exists():
+        return None
+    if (job.place / runs.EXPERIMENT).is_file() and training.newest(job.place / runs.CHECKPOINTS)[0] is not None:
+        return study.resume(job.place, watcher)
+    with runs.claimed(job.place):
+        shutil.rmtree(job.place)
+    return None
+
+
+@cache
+def _end_with(parent: int | None) -> None:
+    """Stop training, as after Ctrl-C, when the process that asked for it is gone; one look-out a process will do."""
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _at_most(threads: int | None) -> Iterator[None]:
+    """Hold Numba, BLAS and PyTorch to so many threads."""
+    if threads is None:
+        yield
+        return
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for PyTorch, which is imported later
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, before))
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        numba.set_num_threads(before)
