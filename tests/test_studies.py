@@ -144,6 +144,7 @@ def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> 
     assert not (tmp_path / "two").exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads the processes from /proc")
 def test_workers_end_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
     """Killed, it can tell them nothing; they look for it themselves, and keep what they have learnt."""
     file = tmp_path / "two.toml"
@@ -158,11 +159,18 @@ def test_workers_end_with_the_process_that_asked_for_them(tmp_path: Path) -> Non
     deadline = time.monotonic() + 120
     while not all((place / runs.HISTORY).exists() for place in places) and time.monotonic() < deadline:
         time.sleep(0.05)
+    children = [
+        int(pid) for pid in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True).stdout.split()
+    ]
     process.send_signal(signal.SIGKILL)
     process.wait()
     while not all((place / runs.RESULT).exists() for place in places) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [RunFolder(place).result["status"] for place in places] == ["interrupted"] * 2
+    assert len(children) >= 2
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:

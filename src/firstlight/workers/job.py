@@ -59,6 +59,8 @@ def train(job: Job) -> str:
             return str(error)
         except OSError as error:
             return f"{error.filename or job.place}: {error.strerror}."
+    if job.parent not in (None, os.getppid()):
+        os._exit(1)  # nobody waits for the answer, and a worker without work lingers for minutes
     return INTERRUPTED if folder.result["status"] == INTERRUPTED else ""
 
 
