@@ -9,6 +9,7 @@ import math
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,7 +60,7 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
     if find_spec("optuna") is None:
         raise ExperimentError("A search needs Optuna, which is not installed: pip install 'firstlight[tune]'")
     _must_be_the_same(search, out)
-    order = Order(search, out, uuid.uuid4().hex, time.time() + (search.tuning.timeout or math.inf))
+    order = Order(search, out, uuid.uuid4().hex, math.inf)
     for note in [*_doubts(search), *_rehearse(order).warnings()]:
         watcher.note(f"Note: {note}")
     try:
@@ -69,6 +70,8 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
         write_text(out / searches.TUNE, search.to_toml())
         before = ledger.records()
         watcher.began(search, [trial for trial in before if trial.state in searches.ENDED])
+        # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
+        order = replace(order, deadline=time.time() + (search.tuning.timeout or math.inf))
         try:
             for trial in _alone(order) if workers == 1 else _together(order, workers, watcher):
                 watcher.trial_done(trial)
