@@ -78,7 +78,7 @@ def test_the_studies_that_come_with_it_are_listed(firstlight) -> None:
         (["FILE", "--threads", "0"], ["--threads"]),
         (["FILE", "--only", "mlq"], ["mlq", "mlp"]),
         (["FILE", "--backend", "slurm"], ["backend", "slurm"]),
-        (["FILE", "--backend", "dask"], ["--address"]),
+        (["FILE", "--backend", "dask"], ["--backend dask needs"]),
         (["--table", "t.md", "--out", "nowhere"], ["nowhere"]),
     ],
 )
