@@ -123,7 +123,8 @@ def _table(groups: Sequence[Group]) -> str:
             continue
         ours = group.accuracy
         published, *beside = [_beside(ours, number) for number in given]
-        time = "" if group.seconds is None else f"{group.seconds:.3g}"
+        seconds = group.seconds
+        time = "" if seconds is None else f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}"
         lines.append(_line([name, published, mean(ours), str(ours.n), time, *beside]))
     return "\n".join(lines)
 
