@@ -158,16 +158,13 @@ class NumpySession:
 
     def _gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         loss, right, gradients = self.passes.gradients(images, index, epoch, step)
-        if not self.penalties:
-            return loss, right, gradients
-        slopes = np.zeros((1, self.layout.trainable), self.dtype)
-        for part, l1, l2 in self.penalties:
+        for part, l1, l2 in self.penalties:  # the passes write their gradients anew each time
             weights = self._vector[part]
             if l1:
-                slopes[0, part] += l1 * np.sign(weights)
+                gradients[0, part] += l1 * np.sign(weights)
             if l2:
-                slopes[0, part] += 2 * l2 * weights
-        return loss, right, np.concatenate((gradients, slopes))
+                gradients[0, part] += 2 * l2 * weights
+        return loss, right, gradients
 
     def _step(self, images: Images, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
         loss, right, gradients = self._gradients(images, index, epoch, step)
