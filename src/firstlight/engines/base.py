@@ -5,7 +5,7 @@ Tensors of an engine never leave it. Everything random in a task is drawn from i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -110,6 +110,20 @@ class Tally:
     accuracy: float
 
 
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a net held in evaluation as it looked at N prepared images; the batch is the first axis.
+
+    values  by path, what the layer or container of layers there gave: (N, C, H, W) or (N, I). In the order of the data
+    slopes  by the same paths, the gradient of Σ cotangent · value by that; empty where no cotangent was given
+    dx      the same by the prepared images, (N, C, H, W); None where no cotangent was given
+    """
+
+    values: Mapping[str, Array]
+    slopes: Mapping[str, Array]
+    dx: Array | None
+
+
 class Session(Protocol):
     """A model being trained or used on one engine."""
 
@@ -135,6 +149,19 @@ class Session(Protocol):
 
     def outputs(self, images: Images) -> Array:
         """The raw outputs of the net, what the loss takes, for prepared images: float32 (N, K)."""
+        ...
+
+    def prepared(self, images: Images) -> Array:
+        """What the net sees of images that `Preparation.apply` made ready: (N, C, H, W)."""
+        ...
+
+    def trace(self, x: Array, cotangents: Mapping[str, Array] | None = None, only: Collection[str] = ()) -> Trace:
+        """Let prepared images x (N, C, H, W) through the net in evaluation, and keep what every layer gives.
+
+        cotangents  by path, an array of the shape of what is given there: the gradient of Σ cotangent · value is taken.
+                    A path that holds no layer is an error of the caller, a KeyError
+        only        keep values and slopes of these paths; of all where none are named
+        """
         ...
 
     def vector(self) -> Array:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from firstlight import kernels
-from firstlight.engines.base import Tally, Task, not_finite
-from firstlight.engines.passes import passes
+from firstlight.engines.base import Tally, Task, Trace, not_finite
+from firstlight.engines.passes import Layered, passes
 from firstlight.errors import ModelError
 from firstlight.prepare import batches
 from firstlight.types import Array, Images
@@ -83,6 +84,20 @@ class NumpySession:
                 rows[index] = self.passes.outputs(images, index).T
         return rows
 
+    def prepared(self, images: Images) -> Array:
+        """See `Session.prepared`."""
+        return np.moveaxis(self.layered.prepared(images, np.arange(len(images))), -1, 0)
+
+    def trace(self, x: Array, cotangents: Mapping[str, Array] | None = None, only: Collection[str] = ()) -> Trace:
+        """See `Session.trace`."""
+        with self._quietly(blas=self.layered.blas):
+            return self.layered.trace(x, cotangents or {}, only)
+
+    @cached_property
+    def layered(self) -> Layered:
+        """The net layer by layer, on the same weights: a tape keeps no values to look at."""
+        return self.passes if isinstance(self.passes, Layered) else Layered(self.task, self.kernels, self._vector)
+
     def vector(self) -> Array:
         """See `Session.vector`."""
         return self._vector.copy()
@@ -117,7 +132,7 @@ class NumpySession:
         }
 
     @contextlib.contextmanager
-    def _quietly(self) -> Iterator[None]:
+    def _quietly(self, blas: bool = False) -> Iterator[None]:
         """What is not finite is told by the loss; and where BLAS is called, it is held to one thread.
 
         Two pools of threads that wait for each other on the same cores cost far more than they bring. The caller's
@@ -125,7 +140,7 @@ class NumpySession:
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
-            if self.passes.blas:
+            if blas or self.passes.blas:
                 stack.enter_context(ThreadpoolController().limit(limits=1, user_api="blas"))
             yield
 

@@ -6,15 +6,15 @@ Both work on the flat vector of weights and answer with the same numbers; a tape
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
-from firstlight.engines.base import Task
+from firstlight.engines.base import Task, Trace
 from firstlight.kernels import Kernels
 from firstlight.kernels.tape import NotRecordedError, Tape
-from firstlight.layers import Pass
+from firstlight.layers import Backward, Pass
 from firstlight.layers.batchnorm import must_vary
 from firstlight.prepare import standardised
 from firstlight.randomness import generator
@@ -92,11 +92,41 @@ class Layered:
         """See `Passes.outputs`."""
         return self._forward(images, index, Pass(self.kernels, training=False))[0]
 
-    def _forward(self, images: Images, index: Array, run: Pass) -> tuple[Array, Any]:
+    def prepared(self, images: Images, index: Array) -> Array:
+        """What the net sees of the images at `index`, (C, H, W, n)."""
         x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
-        if self.task.preparation.per_image:
-            x = standardised(x)
-        return self.layers.forward(self.parameters, x, run)
+        return standardised(x) if self.task.preparation.per_image else x
+
+    def trace(self, x: Array, cotangents: Mapping[str, Array], only: Collection[str]) -> Trace:
+        """See `Session.trace`."""
+        values: dict[str, Array] = {}
+        slopes: dict[str, Array] = {}
+        left = set(cotangents)
+
+        def watch(path: str, y: Array, backward: Backward) -> tuple[Array, Backward]:
+            kept = not only or path in only
+            left.discard(path)
+            if kept:
+                values[path] = _batch_first(y)
+
+            def watched(dy: Array) -> tuple[Array | None, Any]:
+                if path in cotangents:
+                    dy = dy + np.moveaxis(cotangents[path], 0, -1)
+                if kept:
+                    slopes[path] = _batch_first(dy)
+                return backward(dy)
+
+            return y, watched
+
+        columns = np.ascontiguousarray(np.moveaxis(x, 0, -1), self.scale.dtype)
+        y, backward = self.layers.forward(self.parameters, columns, Pass(self.kernels, watch=watch))
+        if left:
+            raise KeyError(min(left))
+        dx = backward(np.zeros_like(y))[0] if cotangents else None
+        return Trace(values, slopes, None if dx is None else _batch_first(dx))
+
+    def _forward(self, images: Images, index: Array, run: Pass) -> tuple[Array, Any]:
+        return self.layers.forward(self.parameters, self.prepared(images, index), run)
 
 
 class Taped:
@@ -158,6 +188,10 @@ class Taped:
                 raise IndexError(f"labels from {images.labels.min()} to {images.labels.max()} of {classes} classes.")
             self._pixels = images.pixels, np.ascontiguousarray(images.pixels).reshape(len(images.pixels), -1)
         return self._pixels[1]
+
+
+def _batch_first(columns: Array) -> Array:
+    return np.ascontiguousarray(np.moveaxis(columns, -1, 0))
 
 
 def _record(task: Task, training: bool) -> Tape:

@@ -14,7 +14,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -23,7 +23,7 @@ import torch
 from torch import distributed
 
 from firstlight import kernels, processes
-from firstlight.engines.base import Tally, Task, not_finite
+from firstlight.engines.base import Tally, Task, Trace, not_finite
 from firstlight.errors import ExperimentError, ModelError, ProcessLostError, TrainingError
 from firstlight.layers import Chain, TwinPass
 from firstlight.prepare import Augmented, batches, steps
@@ -263,6 +263,34 @@ class TorchSession:
                 distributed.all_gather(parts, rows)
                 rows = torch.cat(parts)
         return rows[: len(images)].cpu().numpy()
+
+    def prepared(self, images: Images) -> Array:
+        """See `Session.prepared`."""
+        with self._settings(), self._told(), torch.no_grad():
+            x = self._batch(self._tensor(images.pixels, torch.uint8), torch.arange(len(images), device=self.device))
+        return x.cpu().numpy()
+
+    def trace(self, x: Array, cotangents: Mapping[str, Array] | None = None, only: Collection[str] = ()) -> Trace:
+        """See `Session.trace`. Each process does all of it."""
+        values: dict[str, torch.Tensor] = {}
+
+        def watch(path: str, y: torch.Tensor) -> torch.Tensor:
+            # Its own node of the graph: what a layer hands on as it came would else share its gradient with others.
+            values[path] = y.view_as(y)
+            return values[path]
+
+        with self._settings(), self._told(), torch.set_grad_enabled(bool(cotangents)):
+            start = self._tensor(np.ascontiguousarray(x), self.dtype).requires_grad_(bool(cotangents))
+            self.net(start, TwinPass(watch=watch))
+            kept = {path: y for path, y in values.items() if not only or path in only}
+            slopes: list[Array] = []
+            if cotangents:
+                parts = [(values[path] * self._tensor(dy, self.dtype)).sum() for path, dy in cotangents.items()]
+                wanted = [start, *kept.values()]
+                found = torch.autograd.grad(torch.stack(parts).sum(), wanted, allow_unused=True, materialize_grads=True)
+                slopes = [slope.cpu().numpy() for slope in found]
+        kept_values = {path: y.detach().cpu().numpy() for path, y in kept.items()}
+        return Trace(kept_values, dict(zip(kept, slopes[1:], strict=False)), slopes[0] if slopes else None)
 
     def vector(self) -> Array:
         """See `Session.vector`."""

@@ -21,6 +21,7 @@ from firstlight.types import Array, Json, Shape
 # Parameters, and gradients by them, by name. A container's are nested: {"conv1": {"W": ..., "b": ...}}.
 Tree = Mapping[str, Any]
 Backward = Callable[[Array], tuple[Array | None, Tree]]
+Watch = Callable[[str, Array, Backward], tuple[Array, Backward]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Pass:
     noise     path -> the generator of this step's random numbers
     settled   paths of batch norms that keep their running statistics in training, and use them
     trained   paths of the layers, and of the containers of layers, that are trained; None for all
+    watch     what is told a layer's path, output and `backward`, and may answer with others in their place
     """
 
     kernels: Kernels
@@ -68,11 +70,18 @@ class Pass:
     noise: Callable[[str], np.random.Generator] | None = None
     settled: frozenset[str] = frozenset()
     trained: frozenset[str] | None = None
+    watch: Watch | None = None
 
     def within(self, name: str, needs_dx: bool = True) -> Pass:
         """The same pass, inside the layer called `name`."""
         path = join(self.path, name)
-        return Pass(self.kernels, self.training, needs_dx, path, self.noise, self.settled, self.trained)
+        return Pass(self.kernels, self.training, needs_dx, path, self.noise, self.settled, self.trained, self.watch)
+
+    def through(self, layer: Layer, name: str, p: Tree, x: Array, needs_dx: bool) -> tuple[Array, Backward]:
+        """A container's child, called `name`: its `forward`, watched. `p` are the container's parameters."""
+        run = self.within(name, needs_dx)
+        y, backward = layer.forward(p.get(name, {}), x, run)
+        return (y, backward) if self.watch is None else self.watch(run.path, y, backward)
 
     def trains(self, name: str) -> bool:
         """Whether the layer called `name`, inside this one, has parameters that are trained (if it has any)."""
@@ -91,6 +100,7 @@ class TwinPass:
 
     uniform     (path, shape) -> draws from [0, 1) made on the host; None where PyTorch draws for itself
     batch_norm  what takes the place of PyTorch's batch_norm, where processes share their statistics
+    watch       what is told a layer's path and output, and answers with what takes its place
     """
 
     training: bool = False
@@ -98,10 +108,17 @@ class TwinPass:
     uniform: Callable[[str, Shape], Any] | None = None
     batch_norm: Callable[..., Any] | None = None
     settled: frozenset[str] = frozenset()
+    watch: Callable[[str, Any], Any] | None = None
 
     def within(self, name: str) -> TwinPass:
         """The same pass, inside the layer called `name`."""
-        return TwinPass(self.training, join(self.path, name), self.uniform, self.batch_norm, self.settled)
+        return TwinPass(self.training, join(self.path, name), self.uniform, self.batch_norm, self.settled, self.watch)
+
+    def through(self, torch: Any, layer: Layer, name: str, p: Tree, x: Any) -> Any:
+        """A container's child, called `name`: its `twin`, watched. `p` are the container's parameters."""
+        run = self.within(name)
+        y = layer.twin(torch, p.get(name, {}), x, run)
+        return y if self.watch is None else self.watch(run.path, y)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Chain(Container):
         backwards: list[tuple[str, Backward]] = []
         needs_dx = run.needs_dx
         for name, layer in self.named():
-            x, backward = layer.forward(p.get(name, {}), x, run.within(name, needs_dx))
+            x, backward = run.through(layer, name, p, x, needs_dx)
             backwards.append((name, backward))
             needs_dx = needs_dx or (name in p and run.trains(name))  # nothing to train before it: no dx is asked for
 
@@ -79,7 +79,7 @@ class Chain(Container):
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         for name, layer in self.named():
-            x = layer.twin(torch, p.get(name, {}), x, run.within(name))
+            x = run.through(torch, layer, name, p, x)
         return x
 
 

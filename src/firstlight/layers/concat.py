@@ -48,7 +48,7 @@ class Concat(Container):
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         names = [name for name, _ in self.named()]
         ys, backwards = zip(
-            *(layer.forward(p.get(name, {}), x, run.within(name, run.needs_dx)) for name, layer in self.named()),
+            *(run.through(layer, name, p, x, run.needs_dx) for name, layer in self.named()),
             strict=True,
         )
         ends = np.cumsum([len(y) for y in ys])[:-1]
@@ -68,9 +68,7 @@ class Concat(Container):
         )
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
-        return torch.cat(
-            [layer.twin(torch, p.get(name, {}), x, run.within(name)) for name, layer in self.named()], dim=1
-        )
+        return torch.cat([run.through(torch, layer, name, p, x) for name, layer in self.named()], dim=1)
 
 
 Concat.examples = (

@@ -46,8 +46,8 @@ class Residual(Container):
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         (body, _), (shortcut, _) = self.named()
-        y, backward_body = self.body.forward(p.get(body, {}), x, run.within(body, run.needs_dx))
-        z, backward_shortcut = self.shortcut.forward(p.get(shortcut, {}), x, run.within(shortcut, run.needs_dx))
+        y, backward_body = run.through(self.body, body, p, x, run.needs_dx)
+        z, backward_shortcut = run.through(self.shortcut, shortcut, p, x, run.needs_dx)
 
         def backward(dy: Array) -> tuple[Array | None, Tree]:
             dx_body, grads_body = backward_body(dy)
@@ -65,7 +65,7 @@ class Residual(Container):
         return tape.add(body, shortcut)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
-        return sum(layer.twin(torch, p.get(name, {}), x, run.within(name)) for name, layer in self.named())
+        return sum(run.through(torch, layer, name, p, x) for name, layer in self.named())
 
 
 Residual.examples = (
