@@ -1,0 +1,292 @@
+"""What `firstlight explain` found in a run, as its folder keeps it: explanation.npz, which report and dashboard read.
+
+The archive holds the arrays, and as `record` the JSON of all the rest, in which an array is named by its key. It is
+written whole or not at all, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import types
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from firstlight.errors import RunError
+from firstlight.files import write_bytes
+from firstlight.runs import FORMAT, RunFolder
+from firstlight.types import Array, Json
+
+EXPLANATION = "explanation.npz"
+
+
+@dataclass(frozen=True)
+class LayerActivity:
+    """What a layer gave over the test images that were looked at.
+
+    layer      its path, such as "block1.relu1", and `type`, such as "ReLU"
+    shape      of its output for one image, (C, H, W) or (I,)
+    mean, std  of all its values
+    low, high  the least and the greatest
+    units      channels of an image, or features
+    zero       the share of its values that are exactly 0
+    dead       units that gave the same value everywhere for every image: nothing can be read off them
+    saturated  the share of the values where the activation is so flat that it passes on less than a hundredth of its
+               steepest slope; None where the layer is no activation
+    """
+
+    layer: str
+    type: str
+    shape: tuple[int, ...]
+    mean: float
+    std: float
+    low: float
+    high: float
+    units: int
+    zero: float
+    dead: tuple[int, ...]
+    saturated: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMaps:
+    """The feature maps of a layer for one image.
+
+    maps       float32 (n, h, w), the channels in order, or the first `n` of `units`; (1, 1, I) for features
+    """
+
+    layer: str
+    type: str
+    units: int
+    maps: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One image, and where a net looked to answer for the class `target`.
+
+    id, split      of the image; label is its true class, -1 where it is not known
+    probabilities  float32 (K,)
+    pixels         uint8 (H, W, C), as the net was given it
+    saliency       float32 (H, W): the greatest |d output / d pixel| over the channels (Simonyan et al. 2014)
+    grad_cam       float32 (H, W), at least 0: where the evidence lay (Selvaraju et al. 2017); None without maps
+    cam_layer      the layer that it was taken from, or ""
+    occlusion      float32 (H, W): how much the target's probability falls when a patch there is covered (Zeiler and
+                   Fergus 2014); below 0 where it rises
+    """
+
+    id: str
+    split: str
+    label: int
+    target: int
+    probabilities: Array
+    pixels: Array
+    saliency: Array
+    grad_cam: Array | None
+    cam_layer: str
+    occlusion: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """The learnt filters of the first layer with weights.
+
+    weights  float32 (O, C, kh, kw); of a dense layer its rows as images, (O, C, H, W)
+    """
+
+    layer: str
+    weights: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Ideal:
+    """The image that a unit answers to most strongly, found by climbing its gradient from grey.
+
+    pixels  uint8 (H, W, C)
+    value   what the unit gives for it; `typical` is the greatest that it gave for any test image that was looked at
+    """
+
+    layer: str
+    unit: int
+    name: str
+    pixels: Array
+    value: float
+    typical: float
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How well classes lie apart.
+
+    silhouette  the mean silhouette, from -1 to 1 (Rousseeuw 1987), over `sampled` points
+    by_class    the same of each class, in their order; None for a class of fewer than two points
+    agreement   the share of the k nearest neighbours that are of a point's own class, over all points
+    accuracy    the share of the points whose class is that of most of their k nearest neighbours
+    """
+
+    silhouette: float
+    by_class: tuple[float | None, ...]
+    sampled: int
+    agreement: float
+    accuracy: float
+    k: int
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Images as points on a plane, close together where the net sees them alike.
+
+    method       "pca", "t-sne" or "umap"; `made_by` says by which library
+    layer        whose values were put on the plane, `features` of them
+    points       float32 (N, 2)
+    splits, ids  str (N,)
+    labels       int64 (N,); predicted int64 (N,); confidence float32 (N,)
+    thumbnails   uint8 (N, h, w, C), at most 32 pixels a side
+    in_features, in_map  how far the classes lie apart, in the layer's values and on the plane
+    """
+
+    method: str
+    made_by: str
+    layer: str
+    features: int
+    seconds: float
+    points: Array
+    splits: Array
+    ids: Array
+    labels: Array
+    predicted: Array
+    confidence: Array
+    thumbnails: Array
+    in_features: Separation
+    in_map: Separation
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The training images that lie nearest to an image, the nearest first.
+
+    ids str (k,), labels int64 (k,), distances float32 (k,), pixels uint8 (k, H, W, C)
+    """
+
+    ids: Array
+    labels: Array
+    distances: Array
+    pixels: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """A test image with a wrong answer, and what it was taken for."""
+
+    id: str
+    label: int
+    predicted: int
+    confidence: float
+    pixels: Array
+    nearest: Neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Suspect:
+    """An image whose label may be wrong: the net is sure of another class (Northcutt et al. 2021).
+
+    given, suggested    the label, and the class that it seems to be
+    margin              the probability of `suggested` less that of `given`
+    neighbours_agree    the share of its nearest training images that are of `suggested`
+    """
+
+    id: str
+    split: str
+    given: int
+    suggested: int
+    margin: float
+    neighbours_agree: float
+    pixels: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """All that was found.
+
+    layer       the one whose values say what lies near what
+    looked      test images that `activity` was taken over
+    image       the id of the test image whose feature maps these are
+    maps        the ways in which images were put on a plane
+    """
+
+    layer: str
+    looked: int
+    image: str
+    activity: tuple[LayerActivity, ...]
+    feature_maps: tuple[LayerMaps, ...]
+    filters: Filters | None
+    looks: tuple[Look, ...]
+    ideals: tuple[Ideal, ...]
+    maps: tuple[Map, ...]
+    mistakes: tuple[Mistake, ...]
+    suspects: tuple[Suspect, ...]
+    seconds: float
+
+    def write(self, run: RunFolder) -> None:
+        """Put it into the run's folder, in the place of an older one."""
+        arrays: dict[str, Array] = {}
+        record = json.dumps({"format": FORMAT, **_plain(self, arrays)}, allow_nan=False).encode()
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, record=np.frombuffer(record, np.uint8), **arrays)  # type: ignore[arg-type]
+        write_bytes(run.path / EXPLANATION, buffer.getvalue())
+
+
+def read(run: RunFolder) -> Explanation | None:
+    """The run's explanation; None where none was made. Raises RunError where it is damaged or too new."""
+    path = run.path / EXPLANATION
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        record = json.loads(arrays.pop("record").tobytes())
+        version = record.pop("format")
+        if version > FORMAT:
+            raise RunError(
+                f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
+                "Update it: pip install --upgrade firstlight"
+            )
+        return cast(Explanation, _typed(Explanation, record, arrays))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} is damaged: {error}. Make it anew: firstlight explain {run.path}") from None
+
+
+def _plain(value: Any, arrays: dict[str, Array]) -> Any:
+    """The value as JSON, with its arrays put aside."""
+    if isinstance(value, np.ndarray):
+        key = f"a{len(arrays)}"
+        arrays[key] = value
+        return key
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name), arrays) for field in fields(value)}
+    return [_plain(item, arrays) for item in value] if isinstance(value, tuple) else value
+
+
+def _typed(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
+    """What `_plain` wrote, as the kind that it was."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _typed(next(k for k in inner if k is not type(None)), value, arrays)
+    if kind is Array or origin is np.ndarray:
+        return arrays[value]
+    if origin is tuple:
+        return tuple(_typed(inner[0], item, arrays) for item in value)
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return cast(Any, kind)(**{name: _typed(hints[name], item, arrays) for name, item in _object(value).items()})
+    return value
+
+
+def _object(value: Any) -> Json:
+    if not isinstance(value, dict):
+        raise ValueError(f"it has {value!r} where an object should be")
+    return value
