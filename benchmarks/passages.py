@@ -268,6 +268,24 @@ def _workers(section: Json) -> Lines:
     ]
 
 
+def _embed(section: Json) -> Lines:
+    maps = section["maps"]
+    rows = [
+        (f"{label(name)} ({maps[name]['library']})", seconds(turns), f"{maps[name]['agreement']['after']:.3f}")
+        for name, turns in section["turns"].items()
+    ]
+    before = next(iter(maps.values()))["agreement"]["before"] if maps else float("nan")
+    return [
+        f"{section['points']:,} images of {section['source']} as {section['features']} features (principal components "
+        "of their pixels) on a plane, each in a process of its own, one at a time. Both see the first 50 components, "
+        "and finding these is part of it. Agreement is the share of a point's ten nearest that are of its class; in "
+        f"the features it is {before:.3f}.",
+        "",
+        *table(("", "s", "agreement on the map"), rows),
+        *[line for name, why in section["left_out"].items() for line in ("", f"Left out, {label(name)}: {why}.")],
+    ]
+
+
 def _engines(section: Json) -> Lines:
     return [*_side_by_side(section, "ms a step"), "", *_chosen(section)]
 
@@ -292,5 +310,6 @@ PASSAGES = {
     "sizes": Passage("By the size of an image and the width of a net", _sizes),
     "workers": Passage("A study with two workers", _workers),
     "augment": Passage("Augmentation", _augment),
+    "embed": Passage("A map by t-SNE", _embed),
     "engines": Passage("firstlight's two engines", _engines),
 }

@@ -71,7 +71,7 @@ def main() -> None:
                     flush=True,
                 )
             title = "Even or odd: one new unit, then all of it"
-            print(report.write_comparison([run.folder for run in runs[1:]], title, folder / "comparison.html"))
+            print(report.write(report.Comparison([run.folder for run in runs[1:]], title), folder / "comparison.html"))
 
 
 def _done(tables: dict[str, Any], out: Path) -> fl.Run:

@@ -66,6 +66,10 @@ CONTESTANTS = {
         ("keras", "tensorflow"),
         TENSORFLOW,
     ),
+    # a map by t-SNE
+    "firstlight-map": Contestant("firstlight with openTSNE", HERE + "mapping", {"by": "ours"}, ("openTSNE",)),
+    "scikit-learn-map": Contestant("scikit-learn's TSNE", HERE + "mapping", {"by": "scikit-learn"}),
+    # one thread, two threads
     "torch-1": Contestant("PyTorch eager, one thread", HERE + "pytorch", {"compiled": False, "threads": 1}, ("torch",)),
     "torch-2": Contestant(
         "PyTorch eager, two threads", HERE + "pytorch", {"compiled": False, "threads": 2}, ("torch",)
@@ -76,6 +80,7 @@ PEERS = ("torch", "torch-compiled", "keras-tensorflow", "keras-jax", "jax")
 TORCH = ("torch", "torch-compiled")
 KERAS = ("keras-tensorflow",)
 AUGMENTING = ("firstlight-images", "opencv", "keras-layers", "keras-generator")
+MAPPING = ("firstlight-map", "scikit-learn-map")
 PACKAGES = ("firstlight", "numpy", "numba", "torch", "keras", "tensorflow-cpu", "jax", "opencv-python-headless")
 
 

@@ -52,6 +52,7 @@ SECTIONS = {
     "pair": Section("curves", "pair"),
     "sizes": Section("curves", "sizes"),
     "augment": Section("augmentation", "augment"),
+    "embed": Section("embedding", "embed"),
     "engines": Section("training", "engines", usual=False),
     "recipes": Section("commands", "recipes", usual=False),
 }

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 
 from firstlight import data as data_
+from firstlight import explain as inside
 from firstlight import losses, optimizers, report, runs, schedules, study
 from firstlight.agreement import Parity
-from firstlight.display import Display, SearchDisplay
+from firstlight.display import Display
 from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, RunError, nearest
 from firstlight.evaluation import Evaluation
+from firstlight.explanations import Explanation, LayerMaps, Look, Map
 from firstlight.models import Model
 from firstlight.prepare import Preparation
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.searches import TuneFolder
+from firstlight.shown import ReportPath, Shown
 from firstlight.study import Experiment
 from firstlight.study.recall import IN_MEMORY
 from firstlight.types import Array, Dataset, Images, Json, Predictions
 from firstlight.weights import from_bytes
-from firstlight.workers import Backend, carry_out
+from firstlight.workers import Backend, carry_out, carry_out_search
+
+if TYPE_CHECKING:
+    from firstlight.notebook.live import LiveCurves
 
 RUNS = Path("runs")
 
 
-class Run:
+class Run(Shown):
     """A run: its records on disk, and its model ready to use."""
 
     def __init__(self, path: str | Path, *, engine: str | None = None, device: str | None = None) -> None:
@@ -42,6 +49,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str | None:
+        return self.folder._repr_html_()
 
     @property
     def path(self) -> Path:
@@ -136,9 +146,132 @@ class Run:
         size = self.task.preparation.size
         return np.concatenate([self._probabilities(data_.load_image(path, size)[np.newaxis]) for path in paths])
 
-    def report(self) -> Path:
-        """Write report.html anew and return its path."""
-        return report.write(self.folder)
+    def look(self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None) -> Look:
+        """Where the net looked in one image: saliency, Grad-CAM and occlusion, with its probabilities.
+
+        image   the id of one of the run's own images, an image file, or pixels uint8 (H, W, 1 or 3)
+        target  the class that is asked for, by name or number; the predicted one otherwise
+        layer   what Grad-CAM is taken from; the last layer with maps otherwise
+        """
+        asked = self._asked(image, target)
+        targets = None if asked.target is None else np.array([asked.target])
+        [found] = inside.look(self.net, asked.image, asked.split, targets, layer or "")
+        return found
+
+    def feature_maps(self, image: str | Path | Array) -> tuple[LayerMaps, ...]:
+        """What every layer gives for one image, in the order of the data; see `look` for what an image may be."""
+        return inside.feature_maps(self.net, self._asked(image).image.pixels[0])
+
+    def explain(
+        self,
+        *,
+        image: str | Path | Array | None = None,
+        target: str | int | None = None,
+        layer: str | None = None,
+        method: str = "t-sne",
+        points: int = 1000,
+        seed: int = 0,
+        data: Dataset | None = None,
+        tensorboard: str | Path | None = None,
+        watch: inside.Watch | None = None,
+    ) -> Explanation:
+        """Examine the run, write explanation.npz into its folder, renew the report, and return what was found.
+
+        image, target  looked into beside the others; the surest right answer otherwise. See `look`
+        layer          whose values say which images are alike; the last hidden one otherwise
+        method         "t-sne", "umap" or "pca" (which is made in any case)
+        points         training images, and test images, on a map
+        data           the run's own images, where they were given as arrays
+        tensorboard    a folder for TensorBoard: the run's scalars and histograms, and the same vectors
+        watch          called with (what is done, how much of it, of how much)
+        Raises RunError for a run without a result or predictions, or whose images are no longer the same; ModelError
+        for an unknown layer, DataError for an unknown image or class, ExperimentError for a missing extra.
+        """
+        from firstlight.explain import examine
+
+        _ = self.result  # an unfinished run says so
+        if tensorboard is not None:
+            from firstlight.explain.tensorboard import require
+
+            require()
+        predictions = self.predictions
+        if data is not None:
+            self._own = self._recalled(data)
+        asked = None if image is None else self._asked(image, target)
+        if target is not None and asked is None:
+            raise DataError("A class is asked for of one image: give that image too.")
+        subject = inside.Subject(self.net, self._own, predictions, seed)
+        found = examine.explain(subject, asked=asked, layer=layer, method=method, points=points, watch=watch)
+        if tensorboard is not None:
+            self._to_tensorboard(subject, found.maps[-1], Path(tensorboard))
+        found.write(self.folder)
+        self.report()
+        return found
+
+    def report(self, out: str | Path | None = None, *, pdf: bool | None = None) -> ReportPath:
+        """Write the report anew and return its path, which shows the report in a notebook.
+
+        out  the file; report.html or report.pdf in the run's folder where none is given
+        pdf  as a PDF (needs the extra `pdf`); where this is not said, only if the file's name ends so
+        """
+        return ReportPath.of(report.write(self.folder, None if out is None else Path(out), pdf=pdf), self.folder)
+
+    @cached_property
+    def net(self) -> inside.Net:
+        """The trained model, to look into."""
+        return inside.Net(self.session, self.task)
+
+    @cached_property
+    def _own(self) -> Mapping[str, Images]:
+        """The run's own images, prepared."""
+        return self._recalled()
+
+    def _recalled(self, data: Dataset | None = None) -> Mapping[str, Images]:
+        _, splits = study.recall(self.folder, data)
+        prepared = {name: self.task.preparation.apply(images) for name, images in splits.items()}
+        study.must_be_the_same(self.folder, prepared)
+        return prepared
+
+    def _asked(self, image: str | Path | Array, target: str | int | None = None) -> inside.Asked:
+        """One prepared image: of the run by its id, or of the user. Raises DataError where there is none."""
+        wanted = inside.class_number(target, self.class_names) if isinstance(target, str) else target
+        if wanted is not None and not 0 <= wanted < len(self.class_names):
+            raise DataError(f"The classes are 0 to {len(self.class_names) - 1}; received {wanted}.")
+        if isinstance(image, np.ndarray):
+            return inside.Asked(self._unlabelled(image, "given"), "", wanted)
+        name = str(image)
+        split = next((split for split, record in self.folder.data["splits"].items() if name in record["ids"]), None)
+        if split is not None:
+            kept = self.folder.samples.get(split)
+            images = kept if kept is not None and name in kept.ids else self._own[split]
+            return inside.Asked(images.take(np.flatnonzero(images.ids == name)[:1]), split, wanted)
+        if not Path(name).is_file():
+            ids = [known for record in self.folder.data["splits"].values() for known in record["ids"]]
+            close = difflib.get_close_matches(name, ids, n=3, cutoff=0.5) or ids[-1:]
+            raise DataError(
+                f"{name} is neither an image file nor the id of an image of {self.path}, such as {', '.join(close)}."
+            )
+        return inside.Asked(self._unlabelled(data_.load_image(name, self.task.preparation.size), name), "", wanted)
+
+    def _unlabelled(self, pixels: Array, name: str) -> Images:
+        """One image of the user's own, prepared."""
+        if (
+            pixels.dtype != np.uint8
+            or pixels.ndim not in (2, 3)
+            or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3))
+        ):
+            raise DataError(f"An image is uint8 pixels (H, W, 1 or 3); received {pixels.dtype} {pixels.shape}.")
+        shaped = pixels.reshape(1, *pixels.shape[:2], -1)
+        return self.task.preparation.apply(Images(shaped, np.zeros(1, np.int64), np.array([name]), self.class_names))
+
+    def _to_tensorboard(self, subject: inside.Subject, plane: Map, out: Path) -> None:
+        """Write the run, and the vectors of the images on a map, for TensorBoard."""
+        from firstlight.explain import tensorboard
+
+        images = subject.images(plane.splits, plane.ids)
+        vectors = inside.seen(self.net, images, plane.layer, "vectors", lambda what, done, total: None).features
+        shown = tensorboard.Vectors(plane.layer, vectors, plane.labels, plane.thumbnails, plane.ids, plane.predicted)
+        tensorboard.write(self.folder, out, shown)
 
     def _probabilities(self, pixels: Array) -> Array:
         unlabelled = Images(
@@ -179,6 +312,7 @@ def fit(
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     console: Console | None = None,
+    live: bool = False,
 ) -> Run:
     """Train a model on images, measure it, and return the run.
 
@@ -187,6 +321,7 @@ def fit(
     out       the run folder; a new one below runs/ where none is given
     console   where progress goes; standard output where none is given, nowhere with Console(quiet=True)
     settings  any other key of the experiment file, such as {"prepare.standardise": "channel"}
+    live      draw the curves as they grow, where this runs in a Jupyter notebook; elsewhere the console tells as ever
     Raises a FirstlightError before anything is written where something does not fit.
     """
     tables = study.tables(
@@ -208,7 +343,7 @@ def fit(
     setup = study.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
     if isinstance(model, Model):
         study.must_fit(model, setup.train)
-    return _start(setup, out, console)
+    return _start(setup, out, console, live)
 
 
 def run(
@@ -216,19 +351,20 @@ def run(
     *,
     out: str | Path | None = None,
     console: Console | None = None,
+    live: bool = False,
 ) -> Run:
-    """Do an experiment: an `Experiment`, its tables, or the path of its file."""
+    """Do an experiment: an `Experiment`, its tables, or the path of its file. `live` is as in `fit`."""
     if isinstance(experiment, str | Path):
         experiment = Experiment.of(study.read(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
     study.must_be_free(out)
-    return _start(study.set_up(experiment), out, console)
+    return _start(study.set_up(experiment), out, console, live)
 
 
-def resume(path: str | Path, *, data: Dataset | None = None, console: Console | None = None) -> Run:
+def resume(path: str | Path, *, data: Dataset | None = None, console: Console | None = None, live: bool = False) -> Run:
     """Go on with a run that was interrupted or cut off. `data` is needed where it was given as arrays."""
-    with Display(console or Console()) as watcher:
+    with _watching(console, live, Path(path).name) as watcher:
         return Run(study.resume(Path(path), watcher, dataset=data).path)
 
 
@@ -252,24 +388,13 @@ def tune(
     Raises ExperimentError for a mistake in the search, RunError where no trial came to a result, and KeyboardInterrupt
     after Ctrl-C: what is done is kept, and the same call goes on.
     """
-    from firstlight.study.tune import tune as carry_out_search
-
     if isinstance(search, str | Path):
         place = tune_folder(search) if out is None else Path(out)
         asked = study.read_search(Path(search))
     else:
         place = RUNS / "tune" if out is None else Path(out)
         asked = study.Search.of(search)
-    asked = asked.with_(trials=trials, storage=storage)
-    with SearchDisplay(console or Console()) as watcher:
-        try:
-            folder = carry_out_search(asked, place, workers=workers, watcher=watcher)
-        except KeyboardInterrupt:
-            if (place / runs.RESULT).is_file():
-                report.write_tuning(TuneFolder(place))
-            raise
-    report.write_tuning(folder)
-    return folder
+    return carry_out_search(asked.with_(trials=trials, storage=storage), place, workers=workers, console=console)
 
 
 def tune_folder(file: str | Path) -> Path:
@@ -324,7 +449,7 @@ def parity(
             note=lambda text: status.update(text),
         )
     if out is not None:
-        report.write_parity(found, Path(out))
+        report.write(found, Path(out))
     return found
 
 
@@ -370,12 +495,25 @@ def open_run(path: str | Path, *, engine: str | None = None, device: str | None 
     return Run(path, engine=engine, device=device)
 
 
-def _start(setup: study.Setup, out: str | Path | None, console: Console | None) -> Run:
-    with Display(console or Console()) as watcher:
+def _start(setup: study.Setup, out: str | Path | None, console: Console | None, live: bool) -> Run:
+    with _watching(console, live, f"{setup.model.name} on {setup.dataset.name}") as watcher:
         for warning in setup.warnings():
             watcher.note(f"Note: {warning}")
         folder = study.start(setup, _free_folder(setup) if out is None else Path(out), watcher)
     return Run(folder.path)
+
+
+def _watching(console: Console | None, live: bool, title: str) -> Display | LiveCurves:
+    """What shows how training comes along: curves in a notebook where they were asked for, else the console."""
+    if live:
+        from firstlight.notebook.live import LiveCurves, in_notebook
+
+        if in_notebook():
+            return LiveCurves(title)
+    display = Display(console or Console())
+    if live:
+        display.note("Note: live=True draws curves in a Jupyter notebook only; here is a line an epoch.")
+    return display
 
 
 def _free_folder(setup: study.Setup) -> Path:

@@ -19,6 +19,7 @@ import numpy as np
 from firstlight.errors import RunError
 from firstlight.files import write_bytes
 from firstlight.runs import FORMAT, RunFolder
+from firstlight.shown import Shown
 from firstlight.types import Array, Json
 
 EXPLANATION = "explanation.npz"
@@ -209,13 +210,14 @@ class Suspect:
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Shown):
     """All that was found.
 
     layer       the one whose values say what lies near what
     looked      test images that `activity` was taken over
     image       the id of the test image whose feature maps these are
     maps        the ways in which images were put on a plane
+    class_names  of the labels
     """
 
     layer: str
@@ -230,6 +232,12 @@ class Explanation:
     mistakes: tuple[Mistake, ...]
     suspects: tuple[Suspect, ...]
     seconds: float
+    class_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the arrays, which a notebook would keep as a megabyte of text."""
+        parts = f"{len(self.activity)} layers, {len(self.looks)} looks, {len(self.maps)} maps"
+        return f"Explanation(layer={self.layer!r}, {parts}, {len(self.mistakes)} mistakes)"
 
     def write(self, run: RunFolder) -> None:
         """Put it into the run's folder, in the place of an older one."""

@@ -86,6 +86,20 @@ def test_the_page_says_it_plainly(measured: dict[str, Any]) -> None:
     assert "no measurement" in page(measured)
 
 
+def test_a_map_counts_only_in_full(measured: dict[str, Any]) -> None:
+    maps = {"firstlight-map": {"library": "openTSNE 1.0.4", "agreement": {"before": 0.8, "after": 0.75}}}
+    embed = {**WHERE, "points": 10_000, "features": 128, "source": "fashion-mnist", "maps": maps}
+    embed |= {"turns": {"firstlight-map": [50.0, 30.0, 35.0]}, "left_out": {"scikit-learn-map": "it broke"}}
+    measured["sections"]["embed"] = embed
+    what = "10,000 images of 128 features on a map by t-SNE"
+    assert {goal.what: goal[1:] for goal in goals(measured["sections"])}[what] == ("under 40 s", "35.0 s", True)
+    text = page(measured)
+    assert "| firstlight with openTSNE (openTSNE 1.0.4) | 35.0 ± 5.0 s | 0.750 |" in text
+    assert "Left out, scikit-learn's TSNE: it broke." in text
+    embed["points"] = 1000
+    assert {goal.what: goal.reached for goal in goals(measured["sections"])}[what] is None
+
+
 def test_sections_measured_elsewhere_are_told_apart(measured: dict[str, Any]) -> None:
     measured["sections"]["run"] |= {"machine": WHERE["machine"] | {"cores": 64}}
     text = page(measured)

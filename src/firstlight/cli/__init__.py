@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstlight import processes
-from firstlight.cli import data, demo, model, parity, run, study, tune
+from firstlight.cli import data, demo, explain, model, parity, run, study, tune, view
 from firstlight.errors import FirstlightError, ProcessLostError
 
 app = typer.Typer(
@@ -26,10 +26,12 @@ app.command("run")(run.run)
 app.command("resume")(run.resume)
 app.command("evaluate")(run.evaluate)
 app.command("predict")(run.predict)
+app.command("explain")(explain.explain)
 app.command("report")(run.report)
 app.command("compare")(run.compare)
 app.command("study")(study.study)
 app.command("tune")(tune.tune)
+app.command("view")(view.view)
 app.command("summary")(model.summary)
 app.command("parity")(parity.parity)
 app.add_typer(data.app, name="data")

@@ -111,7 +111,7 @@ class Layered:
 
             def watched(dy: Array) -> tuple[Array | None, Any]:
                 if path in cotangents:
-                    dy = dy + np.moveaxis(cotangents[path], 0, -1)
+                    dy = dy + np.moveaxis(cotangents[path], 0, -1).astype(dy.dtype, copy=False)
                 if kept:
                     slopes[path] = _batch_first(dy)
                 return backward(dy)

@@ -1,0 +1,194 @@
+"""The whole of an explanation: a net, its images and its predictions go in, the record that a run keeps comes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from firstlight.errors import DataError
+from firstlight.explain.activity import Activity, activity, feature_maps, filters
+from firstlight.explain.attribution import look
+from firstlight.explain.embedding import made_by
+from firstlight.explain.ideals import Unit, ideals
+from firstlight.explain.maps import maps
+from firstlight.explain.mistakes import confident_mistakes, label_doubts
+from firstlight.explain.neighbours import nearest_rows
+from firstlight.explain.net import Net
+from firstlight.explain.subject import Asked, Seen, Subject, Watch, seen
+from firstlight.explanations import Explanation, Ideal, Look, Mistake, Neighbours, Suspect
+from firstlight.layers import Conv2D
+from firstlight.types import Array, Images, Predictions
+
+POINTS = 1000  # of the training and of the test images each, on a map
+LOOKED = 1000  # test images, for the activity of layers
+CANDIDATES = 10_000  # training images, drawn by the seed, among which neighbours are sought
+MISTAKES, NEAREST = 12, 5
+LOOKS_WRONG, LOOKS_RIGHT = 5, 3
+SUSPECTS, WITNESSES, DOUBTED = 24, 10, 240
+HEAD_IDEALS, CHANNEL_IDEALS = 20, 12
+
+
+def explain(
+    subject: Subject,
+    *,
+    asked: Asked | None = None,
+    layer: str | None = None,
+    method: str = "t-sne",
+    points: int = POINTS,
+    watch: Watch | None = None,
+) -> Explanation:
+    """Examine a run.
+
+    asked   the image that is looked into first, and whose feature maps are kept; the surest right answer otherwise
+    layer   whose values say what lies near what; the last hidden one otherwise
+    method  "t-sne", "umap", or "pca", which is made in any case
+    points  how many training and how many test images are on a map
+    Raises ModelError for an unknown layer, ExperimentError for a method that is unknown or not installed.
+    """
+    began = time.perf_counter()
+    net, tell = subject.net, watch or (lambda what, done, total: None)
+    methods = tuple(dict.fromkeys(("pca", method)))
+    made = {name: made_by(name) for name in methods}
+    chosen = net.place(layer or net.hidden).path
+    if points < 1:
+        raise DataError(f"A map needs at least 1 image of each split; received {points}.")
+    looked = subject.splits["test"].take(subject.drawn("test", LOOKED))
+    found = activity(net, looked.pixels, partial(tell, "what the layers give"))
+    shown = asked or _surest_right(subject)
+    looks = _looks(subject, shown, tell)
+    units = _units(subject, found)
+    train = seen(net, _candidates(subject, points), chosen, "training images", tell)
+    planes = maps(subject, train, chosen, made, points, tell)
+    return Explanation(
+        layer=chosen,
+        looked=len(looked),
+        image=str(shown.image.ids[0]),
+        activity=found.layers,
+        feature_maps=feature_maps(net, shown.image.pixels[0]),
+        filters=filters(net),
+        looks=looks,
+        ideals=_ideals(subject, units, found, tell),
+        maps=planes,
+        mistakes=_mistakes(subject, train, chosen, tell),
+        suspects=_suspects(subject, train, chosen, tell),
+        seconds=time.perf_counter() - began,
+        class_names=tuple(subject.class_names),
+    )
+
+
+def _surest_right(subject: Subject) -> Asked:
+    """The test image that was recognised most surely; of a net that recognises none, its surest answer."""
+    predictions = subject.predictions["test"]
+    surest = int(np.argmax(predictions.confidence + predictions.correct))
+    return Asked(subject.images(["test"], predictions.ids[[surest]]), "test")
+
+
+def _looks(subject: Subject, shown: Asked, tell: Watch) -> tuple[Look, ...]:
+    """The image that was asked for, the surest right answers of a few classes, and the surest mistakes."""
+    predictions = subject.predictions["test"]
+    wrong = confident_mistakes(predictions, subject.class_names, count=LOOKS_WRONG)
+    surest = np.argsort(-predictions.confidence, kind="stable")
+    right = surest[predictions.correct[surest]]
+    _, firsts = np.unique(predictions.labels[right], return_index=True)  # of each class its surest
+    right = right[np.sort(firsts)[:LOOKS_RIGHT]]
+    ids = [name for name in predictions.ids[np.concatenate((right, wrong))].tolist() if name != shown.image.ids[0]]
+    targets = None if shown.target is None else np.array([shown.target])
+    looks = look(subject.net, shown.image, shown.split, targets)
+    for name in ids:
+        tell("where it looked", len(looks), len(ids) + 1)
+        looks += look(subject.net, subject.images(["test"], [name]), "test")
+    tell("where it looked", len(looks), len(looks))
+    return tuple(looks)
+
+
+def _units(subject: Subject, found: Activity) -> list[Unit]:
+    """The head's, and the first channels of the last convolution that are not dead."""
+    net = subject.net
+    units = [(net.head, k) for k in range(min(net.places[net.head].shape[0], HEAD_IDEALS))]
+    last = next((place for place in reversed(net.shown.values()) if isinstance(place.layer, Conv2D)), None)
+    if last is not None and last.path != net.head:
+        dead = next(layer.dead for layer in found.layers if layer.layer == last.path)
+        alive = [k for k in range(last.shape[0]) if k not in dead]
+        units += [(last.path, k) for k in alive[:CHANNEL_IDEALS]]
+    return units
+
+
+def _ideals(subject: Subject, units: Sequence[Unit], found: Activity, tell: Watch) -> tuple[Ideal, ...]:
+    net = subject.net
+    pixels, values = ideals(net, units, subject.seed, partial(tell, "what units look for"))
+    return tuple(
+        Ideal(path, unit, unit_name(net, path, unit, subject.class_names), image, float(value), found.peak(path, unit))
+        for (path, unit), image, value in zip(units, pixels, values, strict=True)
+    )
+
+
+def unit_name(net: Net, path: str, unit: int, class_names: Sequence[str]) -> str:
+    """What a person calls a unit: the head's after its class, where a single output stands for class 1 of two."""
+    if path != net.head:
+        return f"{path}, channel {unit + 1}"
+    return class_names[1 if net.places[path].shape == (1,) else unit]
+
+
+def _candidates(subject: Subject, points: int) -> Images:
+    return subject.splits["train"].take(subject.drawn("train", max(CANDIDATES, points)))
+
+
+def _mistakes(subject: Subject, train: Seen, layer: str, tell: Watch) -> tuple[Mistake, ...]:
+    """The surest mistakes with the training images that lie nearest."""
+    predictions = subject.predictions["test"]
+    wrong = confident_mistakes(predictions, subject.class_names, count=MISTAKES)
+    if not len(wrong):
+        return ()
+    images = subject.images(["test"] * len(wrong), predictions.ids[wrong])
+    near = nearest_rows(train.features, seen(subject.net, images, layer, "mistakes", tell).features, NEAREST)
+    return tuple(
+        Mistake(
+            id=str(images.ids[i]),
+            label=int(images.labels[i]),
+            predicted=int(predictions.predicted[row]),
+            confidence=float(predictions.confidence[row]),
+            pixels=images.pixels[i],
+            nearest=_neighbours(train.images.take(near.indices[i]), near.distances[i]),
+        )
+        for i, row in enumerate(wrong)
+    )
+
+
+def _neighbours(images: Images, distances: Array) -> Neighbours:
+    return Neighbours(images.ids, images.labels, distances, images.pixels)
+
+
+def _suspects(subject: Subject, train: Seen, layer: str, tell: Watch) -> tuple[Suspect, ...]:
+    """Labels of validation and test images that may be wrong, the likeliest first.
+
+    Neighbours are asked about the candidates with the largest margins alone: that is where they can decide anything.
+    """
+    parts = {split: found for split, found in subject.predictions.items() if len(found)}
+    splits = np.repeat([*parts], [len(found) for found in parts.values()])
+    fields = ((found.ids, found.labels, found.probabilities) for found in parts.values())
+    pooled = Predictions(*(np.concatenate(arrays) for arrays in zip(*fields, strict=True)))
+    doubted = sorted(label_doubts(pooled), key=lambda doubt: -doubt.margin)[:DOUBTED]
+    if not doubted:
+        return ()
+    rows = np.array([doubt.index for doubt in doubted])
+    images = subject.images(splits[rows], pooled.ids[rows])
+    doubtful = seen(subject.net, images, layer, "doubtful labels", tell)
+    near = nearest_rows(train.features, doubtful.features, WITNESSES)
+    labels = np.full((len(pooled), near.indices.shape[1]), -1)
+    labels[rows] = train.images.labels[near.indices]
+    place = {int(row): i for i, row in enumerate(rows)}
+    return tuple(
+        Suspect(
+            id=str(pooled.ids[doubt.index]),
+            split=str(splits[doubt.index]),
+            given=doubt.given,
+            suggested=doubt.suggested,
+            margin=doubt.margin,
+            neighbours_agree=doubt.neighbours_agree or 0.0,
+            pixels=images.pixels[place[doubt.index]],
+        )
+        for doubt in [doubt for doubt in label_doubts(pooled, labels) if doubt.index in place][:SUSPECTS]
+    )
