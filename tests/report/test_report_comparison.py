@@ -34,7 +34,7 @@ def texts(document: comparison.Document) -> str:
 def test_the_page_is_sound_and_true(three: list[RunFolder], tmp_path: Path) -> None:
     for run in three[:2]:
         report.write(run)
-    path = report.write_comparison(three, "Three & more <models>", tmp_path / "out page.html")
+    path = report.write(report.Comparison(three, "Three & more <models>"), tmp_path / "out page.html")
     text = path.read_text(encoding="utf-8")
     page = assert_sound(text)
     assert len(text.encode()) < 5_000_000
@@ -127,11 +127,11 @@ def test_mistakes_of_the_best_say_what_the_others_answered(three: list[RunFolder
 
 def test_one_run_and_equal_names_and_odd_ones(make_run: MakeRun, tmp_path: Path) -> None:
     alone = make_run("x/run", class_names=HOSTILE, epochs=1)
-    assert_sound(report.render_comparison([alone], "Alone", tmp_path))
+    assert_sound(report.render(report.Comparison([alone], "Alone"), tmp_path))
     twins = [alone, make_run("y/run", class_names=HOSTILE)]
     names = [group.name for group in groups.of_runs([read(run) for run in twins])]
     assert names == [str(run.path) for run in twins]
-    page = Page(report.render_comparison(twins, "Twins"))
+    page = Page(report.render(report.Comparison(twins, "Twins")))
     assert "{{ 7*7 }}" in page.text
 
 
@@ -153,7 +153,7 @@ def test_a_setting_that_a_run_lacks_is_a_dash(make_run: MakeRun) -> None:
 
 def test_runs_without_a_complete_epoch_are_left_out_of_the_curves(make_run: MakeRun) -> None:
     short = [make_run(name, epochs=0, status="interrupted") for name in ("a", "b")]
-    assert_sound(report.render_comparison([short[0], make_run("c", losses=(1, 2.0**101))], "Two"))
+    assert_sound(report.render(report.Comparison([short[0], make_run("c", losses=(1, 2.0**101))], "Two")))
     document = comparison.document([read(run) for run in short], "Two", Path())
     (said,) = next(section.blocks for section in document.sections if section.anchor == "learning")
     assert isinstance(said, Text)
@@ -169,7 +169,7 @@ def test_the_table_tells_the_weights_that_were_measured(make_run: MakeRun) -> No
 
 def test_nothing_to_compare_is_an_error(make_run: MakeRun) -> None:
     with pytest.raises(RunError, match="no run to compare"):
-        report.render_comparison([], "None")
+        report.render(report.Comparison([], "None"))
 
 
 def test_without_validation_nothing_is_chosen(make_run: MakeRun) -> None:
@@ -180,7 +180,7 @@ def test_without_validation_nothing_is_chosen(make_run: MakeRun) -> None:
     (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
     assert [row[0] for row in table.rows] == ["a", "b"]  # as given, though b is far better on the test images
     assert not table.strong
-    assert "best by validation" not in assert_sound(report.render_comparison(runs, "Two")).text
+    assert "best by validation" not in assert_sound(report.render(report.Comparison(runs, "Two"))).text
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one(make_run: MakeRun, tmp_path: Path) -> None:
@@ -199,4 +199,4 @@ def test_runs_that_differ_in_the_seed_alone_are_one(make_run: MakeRun, tmp_path:
         "0.0312",
         "better is better",
     ]
-    assert "experiment.toml" in assert_sound(report.render_comparison([*plain, *better], "Twelve")).text
+    assert "experiment.toml" in assert_sound(report.render(report.Comparison([*plain, *better], "Twelve"))).text

@@ -103,7 +103,7 @@ def accuracies(folder: StudyFolder, name: str) -> list[float]:
 
 def test_the_page_is_sound_and_says_what_came_out(two: StudyFolder) -> None:
     report.write(runs.RunFolder(two.place(two.entries[1], 0)))
-    path = report.write_study(two)
+    path = report.write(two)
     assert path == two.path / "report.html"
     page = assert_sound(path.read_text(encoding="utf-8"))
     assert [a["id"] for a in page.all("section")] == [
@@ -266,13 +266,13 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(make_study: MakeStudy) ->
     assert table(document, "every").rows[2][1] == "no result"
     (row,) = paired(document)
     assert row[1] == "4 seeds"
-    assert_sound(report.render_study(folder))
+    assert_sound(report.render(folder))
 
 
 def test_a_study_without_any_result_is_an_error(make_study: MakeStudy) -> None:
     folder = make_study((entry("a", 1), {}), missing=frozenset({("a", 0)}))
     with pytest.raises(RunError, match="no run of the study has a result yet"):
-        report.write_study(folder)
+        report.write(folder)
     assert not (folder.path / "report.html").exists()
 
 
@@ -288,7 +288,89 @@ def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
     for seed in (0, 1, 3, 4):
         (two.place(two.entries[0], seed) / runs.PREDICTIONS).write_bytes(b"nothing")
     with pytest.raises(RunError, match="is damaged"):
-        report.render_study(two)
+        report.render(two)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        runs.EXPERIMENT,
+        runs.ENVIRONMENT,
+        runs.DATA,
+        runs.MODEL,
+        runs.HISTORY,
+        runs.PREDICTIONS,
+        runs.SAMPLES,
+        runs.RESULT,
+    ],
+)
+@pytest.mark.parametrize("how", ["lost", "half", "nonsense", "a folder"])
+def test_whatever_file_is_damaged_the_others_are_reported(two: StudyFolder, name: str, how: str) -> None:
+    file = two.place(two.entries[0], 2) / name
+    whole = file.read_bytes()
+    file.unlink()
+    if how == "a folder":
+        file.mkdir()
+    elif how != "lost":
+        file.write_bytes(whole[: len(whole) // 2] if how == "half" else b"\xff\x00[{")
+    weak, strong = groups.of_study(two)
+    assert (len(strong.runs), len(weak.runs)) == (5, 4)
+    lost = report.lost(two)
+    if name != runs.RESULT or how in ("half", "nonsense"):  # without a result it is not done yet
+        assert list(lost) == ["weak, seed 2"]
+        assert all(part in lost["weak, seed 2"] for part in (str(file.parent), name))
+    assert "1 of 10 runs has no result yet." in study.document(two).verdict
+
+
+def test_a_run_that_failed_is_named_until_it_has_a_result(make_study: MakeStudy) -> None:
+    gone = frozenset({("wild", 0), ("wild", 1)})
+    folder = make_study((entry("wild", 3), {}), (entry("tame", 3), STRONG), missing=gone)
+    wild = folder.entries[0]
+    for seed in (0, 2):
+        runs.failure(folder.place(wild, seed)).write_text("The loss is not finite.\n")
+    document = study.document(folder)
+    assert "No result yet: wild, seed 1." in said(document, "notes")
+    assert "wild, seed 0 came to no result: The loss is not finite." in said(document, "notes")
+    assert "wild, seed 2" not in said(document, "notes")  # it was tried again since
+    assert table(document, "every").rows[0][1:3] == ("failed", "no result")
+    assert report.lost(folder) == {"wild, seed 0": "The loss is not finite."}
+    answer = CliRunner().invoke(app, ["report", str(folder.path)])
+    assert "wild, seed 0: The loss is not finite." in answer.stderr
+
+
+def test_a_study_whose_runs_all_failed_says_why(make_study: MakeStudy) -> None:
+    folder = make_study((entry("wild", 1), {}), missing=frozenset({("wild", 0)}))
+    place = folder.place(folder.entries[0], 0)
+    place.parent.mkdir()
+    runs.failure(place).write_text("The loss is not finite.\n")
+    with pytest.raises(RunError, match=r"no run of the study has a result yet.*\nwild, seed 0: The loss"):
+        report.write(folder)
+
+
+def test_a_single_seed_has_no_mean(make_study: MakeStudy) -> None:
+    alone = study.document(make_study((entry("weak", 1), WEAK), (entry("strong", 1), STRONG), name="alone"))
+    text = " ".join(
+        [said(alone, "notes"), *(chart.caption + chart.description for chart in charts(section(alone, "tried").blocks))]
+    )
+    assert "mean" not in text + table(alone, "tried").caption
+    assert "highest validation accuracy" in text
+    assert "Of each of them there is one seed" in text
+    assert not any(row["what"] == "mean" for row in values(alone))
+
+    mixed = study.document(make_study((entry("weak", 3), WEAK), (entry("strong", 1), STRONG), name="mixed"))
+    caption = table(mixed, "tried").caption
+    assert caption.startswith(
+        "Means over the seeds, of the test accuracy ± its standard deviation; of a single seed, its"
+    )
+    assert "highest mean validation accuracy over its seeds, or the one of its seed" in said(mixed, "notes")
+    assert "Of strong there is one seed" in said(mixed, "notes")
+    assert {row["run"] for row in values(mixed) if row["what"] == "mean"} == {"weak"}
+
+
+def values(document: Document) -> list[dict[str, Any]]:
+    """What the chart of accuracies draws."""
+    (dots,) = charts(section(document, "tried").blocks)
+    return [row for rows in dots.spec["datasets"].values() for row in rows]
 
 
 def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolder) -> None:
@@ -329,7 +411,7 @@ def test_without_validation_none_is_called_the_best(make_study: MakeStudy) -> No
         "The training accuracy of each run over the epochs.",
     ]
     assert "weak, the first of them" in table(document, "significance").caption
-    assert "best by validation" not in assert_sound(report.render_study(folder)).text
+    assert "best by validation" not in assert_sound(report.render(folder)).text
 
 
 def test_other_classes_are_another_question(make_study: MakeStudy) -> None:
@@ -347,13 +429,13 @@ def test_other_classes_are_another_question(make_study: MakeStudy) -> None:
     assert "accuracies compare only where images and classes are the same" in said(document, "notes")
     assert table(document, "classes", 0).titles == ("class", "ten")
     assert table(document, "classes", 1).titles == ("class", "frozen", "tuned")
-    assert_sound(report.render_study(folder))
+    assert_sound(report.render(folder))
 
 
 def test_hostile_names_stay_text(make_study: MakeStudy) -> None:
     bad = entry("a&b", 2, note=HOSTILE[1], beside={HOSTILE[0]: 0.5})
     folder = make_study((bad, {"class_names": HOSTILE}), (entry("c", 2), {"class_names": HOSTILE}), title=HOSTILE[0])
-    text = report.render_study(folder)
+    text = report.render(folder)
     page = assert_sound(text)
     assert "<script>alert" not in text
     assert "<img src=x" not in text
@@ -363,12 +445,12 @@ def test_hostile_names_stay_text(make_study: MakeStudy) -> None:
 def test_runs_without_a_complete_epoch_have_no_curves(make_study: MakeStudy) -> None:
     folder = make_study((entry("a", 2), {"epochs": 0, "status": "interrupted"}))
     assert "there are no curves" in said(study.document(folder), "learning")
-    assert_sound(report.render_study(folder))
+    assert_sound(report.render(folder))
 
 
 def test_losses_that_are_no_numbers_leave_gaps(make_study: MakeStudy) -> None:
     folder = make_study((entry("a", 2), {"losses": (1.0, float("nan"), float("inf"))}), (entry("b", 2), STRONG))
-    assert_sound(report.render_study(folder))
+    assert_sound(report.render(folder))
 
 
 def test_many_classes_show_those_that_differ(make_study: MakeStudy) -> None:
@@ -478,5 +560,56 @@ def test_the_table_of_all_studies(make_study: MakeStudy, two: StudyFolder, tmp_p
     assert str(tmp_path) not in text
     widths = {line.count("|") - line.count("\\|") for line in text.split("## ")[1].splitlines() if line.startswith("|")}
     assert len(widths) == 1
+    assert "2 of 3 published numbers that were tried are reached within two standard deviations, or beaten." in text
     with pytest.raises(RunError, match="no table"):
-        study_table([empty])
+        study_table([empty], tmp_path)
+
+
+def test_the_table_counts_what_is_reached_and_what_was_not_tried(make_study: MakeStudy, tmp_path: Path) -> None:
+    gone = frozenset({("never", 0)})
+    entries = ((entry("strong", 1, published=0.5), STRONG), (entry("never", 1, published=0.5), {}))
+    folder = make_study(*entries, missing=gone)
+    text = study_table([folder], tmp_path)
+    assert "1 of 1 published number that was tried is reached" in text
+    assert "or beaten; 1 other has no result yet." in text
+    document = study.document(folder)
+    assert "The published number that was tried is reached" in document.verdict
+    numbers = {number.label: number for number in document.numbers.items}
+    found = numbers["published numbers reached"]
+    assert (found.value, found.detail) == ("1 of 1", "within two s.d., or better; 1 not tried")
+
+
+def test_the_table_links_the_file_that_was_run(make_study: MakeStudy, tmp_path: Path) -> None:
+    """The packaged one only where it is the same and can be reached from the page; else that of the study's folder."""
+    one = (entry("a", 1), {})
+    same, changed = make_study(one, name="same"), make_study(one, name="changed")
+    own, lost = make_study(one, name="own one"), make_study(one, name="lost")
+    packaged = tmp_path / "src" / "firstlight" / "study" / "files"
+    packaged.mkdir(parents=True)
+    (packaged / "same.toml").write_bytes(same.file.read_bytes())
+    (packaged / "changed.toml").write_text("# other seeds\n" + changed.file.read_text())
+    lost.file.unlink()
+    text = report.write_study_table([same, changed, own, lost], tmp_path / "docs" / "studies.md").read_text()
+    assert "[same.toml](../src/firstlight/study/files/same.toml)" in text
+    assert "[changed.toml](../changed/changed.toml)" in text
+    assert "[own one.toml](../own%20one/own%20one.toml)" in text
+    assert "\nlost.toml\n" in text
+    elsewhere = report.write_study_table([same], tmp_path / "table.md").read_text()
+    assert "[same.toml](same/same.toml)" in elsewhere
+
+
+def test_the_table_names_runs_that_failed_or_cannot_be_read(make_study: MakeStudy, tmp_path: Path) -> None:
+    folder = make_study((entry("weak", 4), WEAK), (entry("strong", 4), STRONG), missing=frozenset({("weak", 3)}))
+    weak = folder.entries[0]
+    runs.failure(folder.place(weak, 3)).write_text("The loss is not finite.\n")
+    (folder.place(weak, 2) / runs.ENVIRONMENT).write_text("{")
+    text = study_table([folder], tmp_path)
+    assert "- **weak**: failed: seed 3." in text
+    assert "- **weak**: cannot be read: seed 2." in text
+    assert "| weak |  | " in text
+    for place in folder.path.glob("*/seed-*/"):
+        (place / runs.RESULT).write_text("{")
+    good = make_study((entry("a", 1), {}), name="good")
+    text = study_table([folder, good], tmp_path)
+    assert "no run has a result that can be read." in text
+    assert "- **strong**: cannot be read: seed 0, seed 1, seed 2 and seed 3." in text

@@ -151,7 +151,7 @@ def test_a_loss_goes_down_and_a_part_of_a_search_says_so(tmp_path: Path) -> None
 
 def test_the_page_is_written_whole_escaped_and_with_the_best_file(tmp_path: Path) -> None:
     folder = put(tmp_path / "a")
-    page = report.write_tuning(folder).read_text()
+    page = report.write(folder).read_text()
     assert "nan &lt;at once&gt;" in page
     assert "<at once>" not in page
     assert "# the best" in page
@@ -163,4 +163,4 @@ def test_the_page_is_written_whole_escaped_and_with_the_best_file(tmp_path: Path
 def test_a_search_without_a_complete_trial_has_no_report(tmp_path: Path) -> None:
     folder = put(tmp_path / "a", replace(TUNED, trials=[trial(1, 0.3, "pruned")]))
     with pytest.raises(RunError, match="No trial of this search is complete"):
-        report.render_tuning(folder)
+        report.render(folder)

@@ -61,7 +61,8 @@ def demo(
             console.print("Interrupted: a net that was cut off is not compared with the others.")
             raise typer.Exit(130)
         done[-1].report()
-    page = report.write_comparison([one.folder for one in done], "First light: handwritten digits", out / "report.html")
+    compared = report.Comparison([one.folder for one in done], "First light: handwritten digits")
+    page = report.write(compared, out / "report.html")
 
     table = Table("model", box=None, header_style="bold")
     for heading in ("test accuracy", "95 % interval", "parameters", "seconds"):

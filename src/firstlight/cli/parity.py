@@ -59,7 +59,7 @@ def parity(
         typer.echo(json_.dumps({"report": str(page), **found.to_json()}))
     else:
         _print(found)
-    report.write_parity(found, page)
+    report.write(found, page)
     if not json:
         typer.echo(f"Report: {page}")
     if not found.passed:

@@ -14,10 +14,17 @@ from firstlight.errors import DataError, ExperimentError, RunError, TrainingErro
 if TYPE_CHECKING:
     from firstlight.api import Run
     from firstlight.evaluation import Evaluation
+    from firstlight.runs import RunFolder
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to standard error.")]
 Engine = Annotated[str | None, typer.Option(help="numpy or torch; the one it was trained on otherwise.")]
 Device = Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")]
+Pdf = Annotated[
+    bool | None,
+    typer.Option(
+        "--pdf/--html", help="A PDF, or a page of HTML; the page, unless FILE ends in .pdf.", show_default=False
+    ),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 
@@ -53,6 +60,9 @@ def run(
     unverified: Annotated[
         bool, typer.Option("--unverified", help="Read files of a named set whose checksum is not the published one.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Look inside the trained net too: see firstlight explain.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run folder; a new one below runs/ otherwise.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the file: --set a.b=c")
@@ -63,11 +73,6 @@ def run(
     from firstlight import api, study
 
     tables = study.read(file) if file else {}
-    for section, name in (("model", model), ("optimizer", optimizer)):
-        table = tables.get(section)
-        usual = study.Experiment.model_fields[section].default.name
-        if name is not None and isinstance(table, dict) and table.get("name", usual) != name:
-            tables[section] = {}  # what the file says of another one does not apply
     options = {
         "data.source": data,
         "model.name": model,
@@ -84,15 +89,24 @@ def run(
         "exact_noise": exact_noise or None,
         "data.unverified": unverified or None,
     }
+    given: dict[str, Any] = {}
     for key, value in options.items():
         if value is not None:
-            study.put(tables, key, value)
+            study.put(given, key, value)
+    tables = study.merged(tables, given)
     for text in settings or []:
         study.put(tables, *study.parse_setting(text))
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     experiment = study.Experiment.of(tables, str(file) if file else "options")
-    _finish(api.run(experiment, out=out, console=_console(json)), json)
+    done = api.run(experiment, out=out, console=_console(json))
+    _finish(done, json)
+    if explain and processes.leads() and done.result["status"] != "interrupted":
+        from firstlight.cli.explain import watched
+
+        found = watched(done, json, seed=experiment.seed)
+        if not json:
+            typer.echo(f"Looked inside, {found.seconds:.1f} s: the report shows it.")
 
 
 def resume(path: RunPath, json: Json = False) -> None:
@@ -159,34 +173,65 @@ def report(
     path: Annotated[
         Path, typer.Argument(metavar="RUN", help="The folder of a run, of a study or of a search.", show_default=False)
     ],
+    pdf: Pdf = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file; report.html or report.pdf in that folder otherwise.")
+    ] = None,
 ) -> None:
     """Write the report of a run, of a study or of a search anew."""
-    from firstlight import api, report, runs, searches
+    from firstlight import report, runs, searches
 
+    subject: report.Subject
     if (path / runs.STUDY).is_file():
-        typer.echo(report.write_study(runs.StudyFolder.open(path)))
+        subject = runs.StudyFolder.open(path)
     elif (path / searches.TUNE).is_file():
-        typer.echo(report.write_tuning(searches.TuneFolder.open(path)))
+        subject = searches.TuneFolder.open(path)
     else:
-        typer.echo(api.open_run(path).report())
+        subject = runs.RunFolder.open(path)
+    page = report.write(subject, out, pdf=pdf)
+    for run, why in report.lost(subject).items() if isinstance(subject, runs.StudyFolder) else ():
+        typer.echo(f"{run}: {why}", err=True)
+    typer.echo(page)
 
 
 def compare(
-    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The folders of runs.", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="The folders of runs, or of several with different seeds: one that holds seed-0, seed-1, …",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="The page; comparison.html beside the first run otherwise.")
+        Path | None, typer.Option(metavar="FILE", help="The file; comparison.html beside the first run otherwise.")
     ] = None,
+    pdf: Pdf = None,
     title: Annotated[str, typer.Option(help="The page's title.")] = "Runs compared",
 ) -> None:
     """Compare runs on one page: a table, curves, confusion matrices, and which differences are more than chance.
 
     Runs that differ in nothing but the seed count as one, with mean and standard deviation.
     """
-    from firstlight import api, report
+    from firstlight import report
 
-    folders = [api.open_run(path).folder for path in paths]
-    page = report.write_comparison(folders, title, out or paths[0].parent / "comparison.html")
-    typer.echo(page)
+    compared = report.Comparison([run for path in paths for run in _runs_at(path)], title)
+    usual = paths[0].parent / f"comparison.{'pdf' if pdf else 'html'}"
+    typer.echo(report.write(compared, out or usual, pdf=pdf))
+
+
+def _runs_at(path: Path) -> list[RunFolder]:
+    """The run at `path`, or those of its seeds where it is the folder of an entry of a study."""
+    from firstlight import runs
+
+    seeds = [place for place in path.glob("seed-*") if (place / runs.EXPERIMENT).is_file()]
+    if (path / runs.EXPERIMENT).is_file() or not seeds:
+        return [runs.RunFolder.open(path)]
+    found = [runs.RunFolder.open(place) for place in sorted(seeds, key=lambda place: (len(place.name), place.name))]
+    for run in found:
+        if not run.finished:
+            typer.echo(f"{run.path} has no result yet and is left out.", err=True)
+    return [run for run in found if run.finished]
 
 
 def _console(json: bool) -> Any:

@@ -1,83 +1,113 @@
-"""The report: run folders in, one self-contained page out. Works with no engine and no network.
+"""The report: run folders in, one self-contained page or PDF out. Works with no engine and no network.
 
-The way of a report: `RunFolder` -> `record` -> `sections` or `comparison` (the content) -> `html`.
+The way of a report: a subject (a run, runs side by side, a study, a search, a parity check) -> its records ->
+`document` (the content) -> `html` or `pdf`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstlight.files import write_text
+from firstlight.agreement import Parity
+from firstlight.errors import RunError
+from firstlight.files import write_bytes, write_text
 from firstlight.runs import REPORT, RunFolder, StudyFolder
+from firstlight.searches import TuneFolder
 
 if TYPE_CHECKING:
-    from firstlight.agreement import Parity
-    from firstlight.searches import TuneFolder
+    from firstlight.report.content import Document
 
-__all__ = [
-    "render",
-    "render_comparison",
-    "render_parity",
-    "render_study",
-    "render_tuning",
-    "write",
-    "write_comparison",
-    "write_parity",
-    "write_study",
-    "write_study_table",
-    "write_tuning",
-]
+__all__ = ["Comparison", "document", "lost", "render", "render_pdf", "write", "write_study_table"]
 
 
-def render(run: RunFolder) -> str:
-    """The report of one run as a page of HTML. Raises RunError where the run has no result yet."""
-    from firstlight.report.html import page  # the drawing libraries are loaded only now
-    from firstlight.report.record import read
-    from firstlight.report.sections import document
+@dataclass(frozen=True)
+class Comparison:
+    """Runs to be shown side by side; those that differ in nothing but the seed count as one."""
 
-    return page(document(read(run)))
-
-
-def write(run: RunFolder) -> Path:
-    """Write the run's report into its folder and return the path."""
-    path = run.path / REPORT
-    write_text(path, render(run))
-    return path
+    runs: Sequence[RunFolder]
+    title: str = "Runs compared"
 
 
-def render_comparison(runs: Sequence[RunFolder], title: str, folder: Path = Path()) -> str:
-    """The comparison of several runs as a page of HTML that will lie in `folder`; its links are relative to that."""
-    from firstlight.report.comparison import document
-    from firstlight.report.html import page
-    from firstlight.report.record import read
-
-    return page(document([read(run) for run in runs], title, folder))
+Subject = RunFolder | StudyFolder | TuneFolder | Comparison | Parity
 
 
-def write_comparison(runs: Sequence[RunFolder], title: str, path: Path) -> Path:
-    """Write the comparison to `path` and return it. Runs that have a report of their own are linked."""
-    write_text(path, render_comparison(runs, title, path.parent))
-    return path
+def document(subject: Subject, folder: Path | None = None) -> Document:
+    """What the report of `subject` says, before it is drawn.
 
-
-def render_study(study: StudyFolder) -> str:
-    """The report of a study as a page of HTML. Raises RunError where none of its runs has a result."""
-    from firstlight.report.html import page
-    from firstlight.report.study import document
-
-    return page(document(study))
-
-
-def write_study(study: StudyFolder) -> Path:
-    """Write the study's report into its folder and return the path. It shows what is there, and says what is missing.
-
-    Raises RunError where none of its runs has a result.
+    folder  where the report will lie, for its links to other reports; its usual place where none is given
+    Raises RunError where there is no result yet.
     """
-    path = study.path / REPORT
-    write_text(path, render_study(study))
-    return path
+    # the drawing libraries are loaded only now
+    match subject:
+        case RunFolder():
+            from firstlight.report import record, sections
+
+            return sections.document(record.read(subject))
+        case StudyFolder():
+            from firstlight.report import study
+
+            return study.document(subject, folder)
+        case TuneFolder():
+            from firstlight.report import tuning
+
+            return tuning.document(subject)
+        case Comparison():
+            from firstlight.report import comparison, record
+
+            return comparison.document([record.read(run) for run in subject.runs], subject.title, folder or Path())
+        case Parity():
+            from firstlight.report import parity
+
+            return parity.document(subject)
+
+
+def render(subject: Subject, folder: Path | None = None) -> str:
+    """The report as a page of HTML; `folder` and errors as for `document`."""
+    from firstlight.report.html import page
+
+    return page(document(subject, folder))
+
+
+def render_pdf(subject: Subject, folder: Path | None = None) -> bytes:
+    """The report as a PDF; `folder` and errors as for `document`, and RunError where typst is not installed."""
+    from firstlight.report.pdf import pdf
+
+    return pdf(document(subject, folder))
+
+
+def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None) -> Path:
+    """Write the report of `subject` and return its path. What a study or search still lacks, its report says.
+
+    out  the file, whose folder is made where there is none; report.html or report.pdf in the subject's own folder
+         otherwise, which a comparison and a parity check do not have
+    pdf  as a PDF; where this is not said, only if the file's name ends so
+    Raises RunError where there is no result yet, or where the name of the file contradicts the format.
+    """
+    ending = "" if out is None else out.suffix.lower()
+    if pdf is None:
+        pdf = ending == ".pdf"
+    elif ending in ((".html", ".htm") if pdf else (".pdf",)):
+        raise RunError(
+            f"{out} would be no {'page of HTML' if pdf else 'PDF'}: ask for the other format, or name it so."
+        )
+    if out is None:
+        if isinstance(subject, Comparison | Parity):
+            raise RunError("A comparison and a parity check have no folder of their own: say where the report goes.")
+        out = (subject.path / REPORT).with_suffix(".pdf" if pdf else ".html")
+    data = render_pdf(subject, out.parent) if pdf else render(subject, out.parent).encode()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(out, data)
+    return out
+
+
+def lost(study: StudyFolder) -> dict[str, str]:
+    """The runs of a study that were tried and of which its report has nothing, by name and seed: why that is so."""
+    from firstlight.report import groups
+
+    return groups.lost(study)
 
 
 def write_study_table(studies: Sequence[StudyFolder], path: Path) -> Path:
@@ -85,35 +115,5 @@ def write_study_table(studies: Sequence[StudyFolder], path: Path) -> Path:
     from firstlight.report.study_table import study_table
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, study_table(studies))
-    return path
-
-
-def render_parity(parity: Parity) -> str:
-    """The page of a parity check."""
-    from firstlight.report.html import page
-    from firstlight.report.parity import document
-
-    return page(document(parity))
-
-
-def write_parity(parity: Parity, path: Path) -> Path:
-    """Write the page of a parity check to `path`, whose folder is made where there is none, and return it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, render_parity(parity))
-    return path
-
-
-def render_tuning(search: TuneFolder) -> str:
-    """The report of a search as a page of HTML. Raises RunError where no trial is complete."""
-    from firstlight.report.html import page
-    from firstlight.report.tuning import document
-
-    return page(document(search))
-
-
-def write_tuning(search: TuneFolder) -> Path:
-    """Write the search's report into its folder and return the path."""
-    path = search.path / REPORT
-    write_text(path, render_tuning(search))
+    write_text(path, study_table(studies, path.parent))
     return path

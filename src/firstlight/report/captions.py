@@ -152,7 +152,9 @@ def costs(columns: Mapping[str, Array]) -> str:
 
 def confusion(test: Evaluation) -> str:
     """The pairs of classes that are confused most, and how to read the matrix."""
-    others = [f"{t} for {p} ({count(n)} of {count(support)})" for t, p, n, support in _confused(test)[1:3]]
+    names = test.class_names
+    pairs = confused(test)[1:3]
+    others = [f"{names[t]} for {names[p]} ({count(n)} of {count(support)})" for t, p, n, support in pairs]
     rest = f" Next: {listed(others)}." if others else ""
     return (
         f"{most_confused(test)}{rest} Rows are the true classes, columns the predicted ones; "
@@ -162,21 +164,21 @@ def confusion(test: Evaluation) -> str:
 
 def most_confused(test: Evaluation) -> str:
     """The pair of classes that is confused most."""
-    pairs = _confused(test)
+    pairs = confused(test)
     if not pairs:
         return "No test image was mistaken."
     true, predicted, n, support = pairs[0]
-    return f"{true} is most often taken for {predicted}: {count(n)} of {count(support)}."
+    names = test.class_names
+    return f"{names[true]} is most often taken for {names[predicted]}: {count(n)} of {count(support)}."
 
 
-def _confused(test: Evaluation) -> list[tuple[str, str, int, int]]:
+def confused(test: Evaluation) -> list[tuple[int, int, int, int]]:
     """The pairs of true and predicted class that occur, the most frequent first, with their number and the support."""
     off = test.confusion.copy()
     np.fill_diagonal(off, 0)
     support = test.confusion.sum(axis=1)
     order = sorted(np.argwhere(off).tolist(), key=lambda pair: -off[pair[0], pair[1]])
-    names = test.class_names
-    return [(names[t], names[p], int(off[t, p]), int(support[t])) for t, p in order]
+    return [(t, p, int(off[t, p]), int(support[t])) for t, p in order]
 
 
 def per_class(test: Evaluation) -> str:
@@ -224,6 +226,20 @@ def answers(right: int, shown: int) -> str:
         return f"{drawn}: all are right."
     wrong = count(shown - right)
     return f"{drawn}: {count(right)} right (✓) and {wrong} wrong (✗, in a dashed frame, the true class below)."
+
+
+def panels(sample: int, wrong: int, more: bool) -> str:
+    """How to read the prediction panels; `more` classes than have a bar."""
+    which = (
+        f"The first {count(sample)} are the first of the sample above" if sample > 1 else "An image of the sample above"
+    )
+    if wrong:
+        which += f", the other {count(wrong)} mistakes, from the least sure to the surest that were kept with the run"
+    bars = "The bars are the likeliest classes" if more else "The bars are the classes"
+    return (
+        f"{which}. Above each stands the answer, its probability and, in brackets, the true class. {bars}: blue and ✓ "
+        "the true one, red stripes and ✗ a wrong answer. Where the second bar is long too, the model hesitated."
+    )
 
 
 def mistakes(shown: int, total: int, confidence: float) -> str:

@@ -106,7 +106,7 @@ def histogram(class_names: Sequence[str], counts: Sequence[int], title: str, mos
             tooltip=["class:N", alt.Tooltip("images:Q", format=",d")],
         )
     )
-    return finish(chart, height={"step": 18})
+    return finish(chart, height=18 * len(class_names))
 
 
 def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) -> Json:

@@ -70,7 +70,7 @@ def _one_by_one(groups: Sequence[Group], title: str, subtitle: str, folder: Path
     chosen = selected(groups)
     sections = [
         Section("The runs", "runs", _table(runs, folder, chosen)),
-        Section("Before you trust it", "notes", _notes(runs, chosen)),
+        Section("Before you trust it", "notes", _notes(groups, runs, chosen)),
         Section("Accuracy", "accuracy", (_accuracy(runs),)),
         seedwise.by_task("Which differences are real", "significance", groups, contrasts.section),
         Section("Learning", "learning", _learning(runs, chosen)),
@@ -157,13 +157,13 @@ def _table(runs: Runs, folder: Path, chosen: bool) -> tuple[Block, ...]:
     )
 
 
-def _notes(runs: Runs, chosen: bool) -> tuple[Text, ...]:
+def _notes(groups: Sequence[Group], runs: Runs, chosen: bool) -> tuple[Text, ...]:
     warnings = merged(runs)
     if any(not same_images(best(runs).predictions, record.predictions) for record in runs.values()):
         warnings.insert(0, "The runs were not tested on the same images: their accuracies do not compare.")
     return (
         *(Text(text, tone="warning") for text in warnings),
-        Text(seedwise.SELECTION if chosen else seedwise.NO_SELECTION, tone="note"),
+        Text(seedwise.selection(groups) if chosen else seedwise.NO_SELECTION, tone="note"),
         Text(verdicts.precision(runs), tone="note"),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from firstlight.shown import Shown
 from firstlight.types import Array, Json
 
 
@@ -78,6 +79,9 @@ class Chart:
 
     description  what the chart shows, for those who do not see it
     width        the greatest width at which it reads well, in CSS pixels
+    pictures     uint8 (n, H, W, C), of which a page shows one beside what a mark tells under the pointer: the one whose
+                 place stands in the field `picture` of the mark's tooltip
+    hint         what can be done with it where it is live, said there alone
     """
 
     kind: ClassVar[str] = "chart"
@@ -85,6 +89,8 @@ class Chart:
     description: str
     caption: str = ""
     width: int = 720
+    pictures: Array | None = None
+    hint: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +117,38 @@ class ImageGrid:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A class and its probability: the line beside the bar, and whether it is the true class or a wrong answer.
+
+    share  a fraction in [0, 1]; text is the same as it is shown
+    """
+
+    label: str
+    share: float
+    text: str
+    role: Literal["true", "wrong", "other"]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """An image uint8 (H, W, C), what a model says of it, and the likeliest classes, the likeliest first."""
+
+    pixels: Array
+    text: str
+    right: bool
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Panels:
+    """Prediction panels, as many side by side as there is room for."""
+
+    kind: ClassVar[str] = "panels"
+    panels: tuple[Panel, ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Code:
     """A file or command to copy; `folded` where a page may hide it until asked."""
 
@@ -129,7 +167,7 @@ class Beside:
     caption: str = ""
 
 
-Block = Heading | Text | Numbers | Table | Chart | ImageGrid | Code | Beside
+Block = Heading | Text | Numbers | Table | Chart | ImageGrid | Panels | Code | Beside
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +180,7 @@ class Section:
 
 
 @dataclass(frozen=True, eq=False)
-class Document:
+class Document(Shown):
     """A whole report.
 
     kind_of   what this is, in a few words above the title

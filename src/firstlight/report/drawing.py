@@ -6,6 +6,7 @@ Colours are the names of the page's style sheet, such as `var(--ink)`, so one dr
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -20,6 +21,7 @@ from firstlight.files import write_text
 from firstlight.report.numbers import LOCALE
 from firstlight.types import Array, Json
 
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 SERIES = tuple(f"var(--series-{n})" for n in range(1, 9))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 
@@ -129,7 +131,18 @@ def svg(spec: Json, width: int) -> str:
     """The chart as a static drawing of a fixed width, for pages without JavaScript."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg({**spec, "width": width}, vl_version=_version(), format_locale=LOCALE)
+    # control characters would end the process: its parser of SVG aborts
+    drawable = _drawable({**spec, "width": width})
+    return vl_convert.vegalite_to_svg(drawable, vl_version=_version(), format_locale=LOCALE)
+
+
+def _drawable(value: Any) -> Any:
+    """JSON whose strings hold only what XML may hold; anything else is shown as a question mark in a diamond."""
+    if isinstance(value, dict):
+        return {_drawable(key): _drawable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_drawable(inner) for inner in value]
+    return NO_XML.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 @cache

@@ -11,7 +11,7 @@ from firstlight.report import seeds
 from firstlight.report.content import Beside, Block, Cell, Chart, Link, Number, Numbers, Table, Text
 from firstlight.report.drawing import spread_wide
 from firstlight.report.groups import Group, leader, present, selected, task_name, tasks, varied
-from firstlight.report.numbers import DASH, UNDEFINED, count, counted, decimal, percent, plus_minus
+from firstlight.report.numbers import DASH, UNDEFINED, count, counted, decimal, listed, percent, plus_minus
 from firstlight.report.numbers import seconds as duration
 from firstlight.report.published import MARKS, MARKS_EXPLAINED, reached, standing
 from firstlight.report.record import RunRecord
@@ -30,7 +30,7 @@ def numbers(groups: Sequence[Group]) -> Numbers:
     on = "" if not others else f" on {task_name(first)}"
     shown = [
         Number(f"{label}{on}", plus_minus(ahead.accuracy), counted(len(ahead.averaged), "seed")),
-        *_reached(found),
+        *_reached(groups),
         Number("runs", count(runs), "all that were asked for" if runs == asked else f"of {count(asked)} asked for"),
         Number("test images", count(ahead.first.test.images), counted(len(ahead.first.class_names), "class")),
         Number("training time", duration(sum(times)), "all runs together"),
@@ -39,10 +39,13 @@ def numbers(groups: Sequence[Group]) -> Numbers:
 
 
 def _reached(groups: Sequence[Group]) -> list[Number]:
-    judged = [reached(group.accuracy, group.published) for group in groups if group.published is not None]
+    given = [(group, group.published) for group in groups if group.published is not None]
+    judged = [reached(group.accuracy, number) for group, number in given if group.runs]
     if not judged:
         return []
-    return [Number("published numbers reached", f"{sum(judged)} of {len(judged)}", "within two s.d., or better")]
+    left = f"; {count(len(given) - len(judged))} not tried" if len(given) > len(judged) else ""
+    of = f"{sum(judged)} of {len(judged)}"
+    return [Number("published numbers reached", of, f"within two s.d., or better{left}")]
 
 
 def table(groups: Sequence[Group]) -> Table:
@@ -63,13 +66,19 @@ def table(groups: Sequence[Group]) -> Table:
         "training time",
     )
     rows = [_row(group, validated, published, others, id(group) in ahead) for group in groups]
-    caption = "Means over the seeds, of the test accuracy ± its standard deviation"
-    caption += "; ★ the best by mean validation accuracy. " if ahead else ". "
+    several = {len(group.averaged) > 1 for group in present(groups)}
+    caption = (
+        "Means over the seeds, of the test accuracy ± its standard deviation" if True in several else "One seed each"
+    )
+    caption += "; of a single seed, its own numbers" if len(several) > 1 else ""
+    mean = "mean " if True in several else ""
+    caption += f"; ★ the best by {mean}validation accuracy. " if ahead else ". "
     if published or others:
         caption += f"{MARKS_EXPLAINED} "
     if any(group.missing or group.unread for group in groups):
-        caption += "“4 of 5” seeds: the others have no result yet. "
-    caption += "The training time is the mean of one run. Losses compare only where the loss function is the same."
+        caption += "“4 of 5” seeds: the others have no result. "
+    caption += "The training time is the mean of one run. " if True in several else ""
+    caption += "Losses compare only where the loss function is the same."
     strong = frozenset(place for place, group in enumerate(groups) if id(group) in ahead)
     return Table(
         titles=titles, rows=tuple(rows), right=frozenset(range(1, len(titles))), strong=strong, caption=caption
@@ -113,7 +122,7 @@ def _cell(group: Group, seed: int, folder: Path) -> Cell:
     if seed in group.unread:
         return "unreadable"
     if seed not in group.runs:
-        return "no result" if seed in group.asked else DASH
+        return "failed" if seed in group.failed else "no result" if seed in group.asked else DASH
     record = group.runs[seed]
     sign = {"interrupted": " †", "diverged": " ‡"}.get(record.status, "")
     text = f"{percent(record.test.accuracy, 2)}{sign}"
@@ -130,12 +139,14 @@ def dots(groups: Sequence[Group]) -> Chart:
     """The accuracy of every seed, with what is published."""
     found = present(groups)
     given = any(group.published is not None or group.beside for group in found)
+    several = any(len(group.averaged) > 1 for group in found)
+    shown = listed(["the mean"] * several + ["the published and other numbers"] * given)
+    mean = ", the upright line the mean of several" if several else ""
     marks = " ◇ is the published number, and a triangle another one to stand beside ours." if given else ""
     return Chart(
         spec=seeds.dots(found, graded=varied(found) is not None),
-        description="Test accuracy of every seed of each run, with the mean"
-        + (", the published and other numbers." if given else "."),
-        caption=f"A dot is a seed, the upright line the mean.{marks} Look first whether the clouds of dots overlap.",
+        description=f"Test accuracy of every seed of each run{f', with {shown}' if shown else ''}.",
+        caption=f"A dot is a seed{mean}.{marks} Look first whether the clouds of dots overlap.",
         width=720,
     )
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, Spread, spread
+from firstlight.options import flat
 from firstlight.report.numbers import counted, listed
 from firstlight.report.record import RunRecord, read
-from firstlight.report.settings import flat
 from firstlight.runs import StudyFolder
 from firstlight.types import Array, Json
 
@@ -28,6 +28,7 @@ class Group:
     runs       its finished runs by seed
     asked      the seeds that were asked for
     unread     why a run with a result could not be read, by seed
+    failed     why a run without one came to none when it was last tried, by seed
     published  the test accuracy that is published for it, if any
     beside     other numbers to stand beside ours
     note       why it differs from what is published, or what to look at
@@ -37,6 +38,7 @@ class Group:
     runs: Mapping[int, RunRecord]
     asked: tuple[int, ...]
     unread: Mapping[int, str] = field(default_factory=dict)
+    failed: Mapping[int, str] = field(default_factory=dict)
     published: float | None = None
     beside: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
@@ -138,6 +140,22 @@ class Group:
 
 def of_study(folder: StudyFolder) -> tuple[Group, ...]:
     """The entries of a study with what of their runs is there. Raises RunError where there is nothing yet."""
+    groups = read_study(folder)
+    if not any(group.runs for group in groups):
+        told = [f"{name}: {why}" for name, why in _lost(groups).items()]
+        if not any(group.unread for group in groups):
+            told.insert(0, f"{folder.path}: no run of the study has a result yet, so there is nothing to report.")
+        raise RunError("\n".join(told))
+    return groups
+
+
+def lost(folder: StudyFolder) -> dict[str, str]:
+    """Why there is nothing of runs of a study that were tried, by their names: "lenet5, seed 3"."""
+    return _lost(read_study(folder))
+
+
+def read_study(folder: StudyFolder) -> tuple[Group, ...]:
+    """The entries of a study with what of their runs is there, if anything."""
     groups = []
     for entry in folder.entries:
         runs, unread = {}, {}
@@ -145,13 +163,18 @@ def of_study(folder: StudyFolder) -> tuple[Group, ...]:
             try:
                 runs[seed] = read(run)
             except RunError as error:
-                unread[seed] = str(error)
+                unread[seed] = f"{error} To train it anew, remove {run.path}."
         numbers: Json = {"published": entry.published, "beside": entry.beside, "note": entry.note}
-        groups.append(Group(entry.name, runs, entry.seeds, unread, **numbers))
-    if not any(group.runs for group in groups):
-        broken = next((text for group in groups for text in group.unread.values()), "")
-        raise RunError(broken or f"{folder.path}: no run of the study has a result yet, so there is nothing to report.")
+        groups.append(Group(entry.name, runs, entry.seeds, unread, folder.failed(entry), **numbers))
     return tuple(groups)
+
+
+def _lost(groups: Sequence[Group]) -> dict[str, str]:
+    return {
+        f"{group.name}, seed {seed}": why
+        for group in groups
+        for seed, why in sorted({**group.failed, **group.unread}.items())
+    }
 
 
 def of_runs(records: Sequence[RunRecord]) -> tuple[Group, ...]:

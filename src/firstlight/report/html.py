@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from markupsafe import Markup
 
 from firstlight.report import drawing
 from firstlight.report.content import Beside, Block, Chart, Document
-from firstlight.report.images import data_uri, shown_size
+from firstlight.report.images import data_uri, shown_size, sprite
 from firstlight.report.numbers import LOCALE
+from firstlight.types import Json
 
 HERE = Path(__file__).parent
 
@@ -29,25 +30,43 @@ def page(document: Document) -> str:
     blocks = [block for section in document.sections for block in section.blocks]
     drawn = [chart for block in blocks for chart in _charts(block)]
     place = {id(chart): n for n, chart in enumerate(drawn)}
-    filters: dict[str, Callable[..., Any]] = {
-        "data_uri": data_uri,
-        "shown_size": shown_size,
-        "number": lambda chart: place[id(chart)],
-        "drawing": lambda chart: _drawing(chart, place[id(chart)]),
-    }
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    environment = templates(
+        number=lambda chart: place[id(chart)], drawing=lambda chart: static_drawing(chart, f"chart-{place[id(chart)]}-")
     )
-    environment.filters.update(filters)
     return environment.get_template("page.html.j2").render(
         document=document,
         version=version("firstlight"),
         specs=embedded([chart.spec for chart in drawn]),
+        sprites=embedded(sprites(drawn)),
         locale=embedded(LOCALE),
         style=Markup(_asset("style.css")),
         library=Markup(script(drawing.javascript())) if drawn else None,
         script=Markup(script(_asset("page.js"))),
     )
+
+
+def templates(*folders: Path, **filters: Callable[..., Any]) -> Environment:
+    """The templates of the report, and of other folders whose pages show its blocks.
+
+    The blocks need the filters `number` and `drawing`, which say of a chart its place and its drawing.
+    """
+    loader = FileSystemLoader([HERE, *folders])
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update({"data_uri": data_uri, "shown_size": shown_size, **filters})
+    return environment
+
+
+def sprites(charts: Sequence[Chart]) -> Json:
+    """The pictures of charts: the sprites, and the sprite of each chart that has one by its place.
+
+    Charts that have the same array share its sprite.
+    """
+    pictured = {n: chart.pictures for n, chart in enumerate(charts) if chart.pictures is not None}
+    arrays = list({id(pictures): pictures for pictures in pictured.values()}.values())
+    place = {id(pictures): n for n, pictures in enumerate(arrays)}
+    return {"sheets": [sprite(pictures) for pictures in arrays], "of": {n: place[id(p)] for n, p in pictured.items()}}
 
 
 def embedded(value: object) -> Markup:
@@ -67,10 +86,15 @@ def _charts(block: Block) -> list[Chart]:
     return [block] if isinstance(block, Chart) else []
 
 
-def _drawing(chart: Chart, n: int) -> Markup:
-    """The static drawing; names inside it are made unique in the page."""
-    svg = drawing.svg(chart.spec, chart.width)
-    return Markup(re.sub(r'(id="|url\(#)', rf"\1chart-{n}-", svg))
+def static_drawing(chart: Chart, prefix: str) -> Markup:
+    """The static drawing; names inside it are made unique in the page by a prefix."""
+    svg = re.sub(r'(?<=transform="translate\()(-?[\d.]+),(-?[\d.]+)', _rounded, drawing.svg(chart.spec, chart.width))
+    return Markup(re.sub(r'(id="|url\(#)', rf"\1{prefix}", svg))
+
+
+def _rounded(place: re.Match[str]) -> str:
+    """Coordinates without the digits that no screen shows: a chart of thousands of points is mostly these."""
+    return f"{float(place[1]):.5g},{float(place[2]):.5g}"
 
 
 def _asset(name: str) -> str:

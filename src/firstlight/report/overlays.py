@@ -124,7 +124,7 @@ def class_dots(class_names: Sequence[str], accuracy: Mapping[str, Sequence[float
         shape=run_shape(runs),
         tooltip=["class:N", "run:N", alt.Tooltip("accuracy:Q", format=".1%")],
     )
-    return finish(dots, height={"step": max(24, 9 * len(runs)), "for": "position"})
+    return finish(dots, height=max(24, 9 * len(runs)) * len(class_names))
 
 
 def run_colour(runs: list[str], legend: bool = True, graded: bool = False) -> alt.Color:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from firstlight.options import flat
 from firstlight.report import seeds
 from firstlight.report.content import Beside, Block, Chart, Heading, Table
 from firstlight.report.groups import Group, present
 from firstlight.report.numbers import THIN, UNDEFINED, counted, plus_minus
 from firstlight.report.numbers import seconds as duration
 from firstlight.report.parity_tables import exponent
-from firstlight.report.settings import flat
 from firstlight.types import Array
 
 OF_THE_ENGINE = frozenset({"engine", "kernels", "device", "exact_noise"})  # settings that change no mathematics

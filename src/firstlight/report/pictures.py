@@ -9,7 +9,7 @@ import numpy as np
 
 from firstlight.evaluation import most_confident_mistakes, most_missed_class
 from firstlight.report import captions
-from firstlight.report.content import Heading, ImageGrid, Picture, Text
+from firstlight.report.content import Bar, Heading, ImageGrid, Panel, Panels, Picture, Text
 from firstlight.report.numbers import counted, percent
 from firstlight.report.record import RunRecord
 from firstlight.types import SPLITS, Array, Images
@@ -17,6 +17,8 @@ from firstlight.types import SPLITS, Array, Images
 SAMPLES = 10
 ANSWERS = 25
 MISTAKES = 15
+PANELS = 12
+LIKELIEST = 5
 
 
 def samples(record: RunRecord) -> list[ImageGrid]:
@@ -51,6 +53,28 @@ def answers(record: RunRecord) -> ImageGrid | Text:
     pictures = tuple(_answer(record, row, pixels) for row, pixels in rows)
     right = sum(bool(picture.right) for picture in pictures)
     return ImageGrid(pictures, columns=5, caption=captions.answers(right, len(pictures)))
+
+
+def panels(record: RunRecord) -> tuple[Heading | Panels, ...]:
+    """Half of the prediction panels from the random sample, half mistakes; nothing where no images were kept.
+
+    The mistakes go from the least sure to the surest of those that were kept. Where they are few, the sample fills up.
+    """
+    correct, confidence = record.predictions.correct, record.predictions.confidence
+    found = _joined(record)
+    sample = list(found)[: PANELS // 2]
+    wrong = [row for row in found if not correct[row] and row not in sample]
+    wrong.sort(key=lambda row: float(confidence[row]))
+    spaced = np.linspace(0, len(wrong) - 1, min(PANELS // 2, len(wrong))).round().astype(int)
+    chosen = [wrong[i] for i in spaced]
+    sample += [row for row in found if row not in (*sample, *chosen)][: PANELS - len(sample) - len(chosen)]
+    if not sample:
+        return ()
+    block = Panels(
+        tuple(_panel(record, row, found[row]) for row in (*sample, *chosen)),
+        caption=captions.panels(len(sample), len(chosen), len(record.class_names) > LIKELIEST),
+    )
+    return Heading("Prediction panels"), block
 
 
 def mistakes(record: RunRecord) -> ImageGrid | Text:
@@ -124,3 +148,21 @@ def _answer(record: RunRecord, row: int, pixels: Array) -> Picture:
     if not right:
         detail += f", true: {names[int(predictions.labels[row])]}"
     return Picture(pixels, names[int(predictions.predicted[row])], detail, right)
+
+
+def _panel(record: RunRecord, row: int, pixels: Array) -> Panel:
+    """The likeliest classes of an image; the true one takes the last place where it is not among them."""
+    predictions, names = record.predictions, record.class_names
+    probabilities, true = predictions.probabilities[row], int(predictions.labels[row])
+    answer, right = int(predictions.predicted[row]), bool(predictions.correct[row])
+    likeliest = [answer, *(int(k) for k in np.argsort(-probabilities, kind="stable") if k != answer)][:LIKELIEST]
+    if true not in likeliest:
+        likeliest[-1] = true
+    bars = []
+    for k in likeliest:
+        share = float(probabilities[k])
+        bars.append(
+            Bar(names[k], share, percent(share, 0), "true" if k == true else "wrong" if k == answer else "other")
+        )
+    text = f"{names[answer]} {bars[0].text} ({names[true]})"
+    return Panel(pixels, text, right, tuple(bars))

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from firstlight.errors import DataError, RunError
 from firstlight.evaluation import Evaluation
+from firstlight.explanations import Explanation
+from firstlight.explanations import read as read_explanation
 from firstlight.runs import DATA, EXPERIMENT, HISTORY, MODEL, PREDICTIONS, REPORT, RESULT, SAMPLES, RunFolder
 from firstlight.types import SPLITS, Array, Images, Json, Predictions
 
@@ -145,6 +147,11 @@ class RunRecord:
         value = self.run.result.get("images_per_second")
         return None if value is None else float(value)
 
+    @cached_property
+    def explanation(self) -> Explanation | None:
+        """What `firstlight explain` found; None where it was not asked. Raises RunError where that is damaged."""
+        return read_explanation(self.run)
+
     # --- the data
 
     @property
@@ -253,6 +260,7 @@ def read(run: RunFolder) -> RunRecord:
         raise RunError(f"{run.path} has no evaluation of test images, so there is nothing to report.")
     test = _evaluation(run, result["test"])
     _check_records(run, test.class_names)
+    _ = run.experiment, run.environment  # a damaged one is told now, not in the middle of a page
     if len(predictions) != test.images:
         raise RunError(
             f"{run.path}: {RESULT} counts {test.images} test images and the predictions are of {len(predictions)}. "

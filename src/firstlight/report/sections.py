@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from firstlight.report import augmentation, captions, charts
+from collections.abc import Sequence
+
+from firstlight.report import augmentation, captions, charts, explained
 from firstlight.report.classes import images_per_class
 from firstlight.report.content import (
     Beside,
@@ -31,13 +33,14 @@ from firstlight.report.numbers import (
     seconds,
     shape,
 )
-from firstlight.report.pictures import answers, missed, mistakes, samples
-from firstlight.report.record import RunRecord
+from firstlight.report.pictures import answers, missed, mistakes, panels, samples
+from firstlight.report.record import Layer, RunRecord
 from firstlight.report.settings import engine, settings
 
 
 def document(record: RunRecord) -> Document:
     """The report of a run."""
+    explained_sections = explained.sections(record)
     return Document(
         kind_of="Report of a run",
         title=f"{record.model} on {record.data}",
@@ -58,11 +61,14 @@ def document(record: RunRecord) -> Document:
                 (
                     Heading("A sample"),
                     answers(record),
+                    *panels(record),
                     Heading("The surest mistakes"),
                     mistakes(record),
                     *missed(record),
+                    *(() if explained_sections else (explained.command(record),)),
                 ),
             ),
+            *explained_sections,
             Section("How to reproduce it", "reproduce", _reproduce(record)),
         ),
     )
@@ -124,22 +130,29 @@ def _images(record: RunRecord) -> tuple[Block, ...]:
 
 
 def _model(record: RunRecord) -> Table:
+    total, trainable, frozen = (record.parameters(which) for which in ("total", "trainable", "frozen"))
+    return layer_table(record.layers, total, trainable, frozen, record.multiply_adds, captions.model(record))
+
+
+def layer_table(
+    layers: Sequence[Layer], total: int, trainable: int, frozen: int, multiply_adds: int, caption: str = ""
+) -> Table:
+    """The layers of a model in the order of the data, with what they cost, and the sums."""
     rows: list[tuple[str, ...]] = [
         (layer.name, layer.type, shape(layer.output_shape), _or_dash(layer.parameters), _or_dash(layer.multiply_adds))
-        for layer in record.layers
+        for layer in layers
     ]
-    trainable, frozen = record.parameters("trainable"), record.parameters("frozen")
-    rows.append(("Total", "", "", count(record.parameters()), count(record.multiply_adds)))
+    rows.append(("Total", "", "", count(total), count(multiply_adds)))
     rows.append(("of which trainable", "", "", count(trainable), ""))
     if frozen:
         rows.append(("of which frozen", "", "", count(frozen), ""))
-    rows.append(("of which running statistics", "", "", count(record.parameters() - trainable - frozen), ""))
+    rows.append(("of which running statistics", "", "", count(total - trainable - frozen), ""))
     return Table(
         titles=("layer", "type", "output shape", "parameters", "multiply-adds"),
         rows=tuple(rows),
         right=frozenset({3, 4}),
-        strong=frozenset({len(record.layers)}),
-        caption=captions.model(record),
+        strong=frozenset({len(layers)}),
+        caption=caption,
     )
 
 

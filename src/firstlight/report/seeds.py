@@ -32,7 +32,10 @@ STRONG = 0.1  # a difference of accuracy that has the full colour
 
 
 def dots(groups: Sequence[Group], graded: bool = False) -> Json:
-    """The test accuracy of every seed, the mean as an upright line, and published and other numbers as open marks."""
+    """The test accuracy of every seed, and as open marks the published and other numbers.
+
+    The mean of several seeds is an upright line.
+    """
     names = [group.name for group in groups]
     rows: Values = []
     for group in groups:
@@ -41,6 +44,7 @@ def dots(groups: Sequence[Group], graded: bool = False) -> Json:
     means = [
         {"run": group.name, "accuracy": group.accuracy.mean, "shown": percent(group.accuracy.mean, 2), "what": "mean"}
         for group in groups
+        if len(group.averaged) > 1
     ]
     given: Values = []
     for group in groups:
@@ -62,10 +66,9 @@ def dots(groups: Sequence[Group], graded: bool = False) -> Json:
         y = alt.Y("run:N", title=None, scale=alt.Scale(domain=names), axis=NAMES)
         return alt.Chart(data(values)).encode(x=x, y=y, tooltip=tooltip)
 
-    layers = [
-        marks(means).mark_tick(thickness=2.5, height=18).encode(color=colour),
-        marks(rows).mark_point(filled=True, size=55, opacity=0.6).encode(color=colour),
-    ]
+    layers = [marks(rows).mark_point(filled=True, size=55, opacity=0.6).encode(color=colour)]
+    if means:
+        layers.insert(0, marks(means).mark_tick(thickness=2.5, height=18).encode(color=colour))
     if given:
         shape = alt.Shape(
             "mark:N", legend=None, scale=alt.Scale(domain=[True, False], range=["diamond", "triangle-up"])
@@ -85,14 +88,15 @@ def curves(columns: Mapping[str, Mapping[str, Array]], title: str, share: bool =
     for name, column in columns.items():
         values = zip(*(plain(column[key]) for key in ("epoch", "mean", "low", "high")), strict=True)
         rows += [{"run": name, "epoch": e, "value": mean, "low": low, "high": high} for e, mean, low, high in values]
+    several = any(row["low"] != row["high"] for row in rows)
     base = alt.Chart(data(rows)).encode(
         x=epoch_axis(epoch_range(rows)),
         color=run_colour(names, graded=graded),
-        tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", title=f"{title}, mean", format=form)],
+        tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", title=f"{title}{', mean' * several}", format=form)],
     )
     epochs = len({row["epoch"] for row in rows})
     layers = [base.mark_line(strokeWidth=2).encode(y=y)]
-    if any(row["low"] != row["high"] for row in rows):
+    if several:
         low = y.copy()
         low.shorthand = "low:Q"
         layers.insert(0, base.mark_area(opacity=0.16).encode(y=low, y2="high:Q"))

@@ -6,15 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from firstlight.report import by_class, contrasts, grouped, pairs
 from firstlight.report.content import Block, Heading, Section, Text
-from firstlight.report.groups import Group, leader, selected, task_name, tasks
+from firstlight.report.groups import Group, leader, present, selected, task_name, tasks
 from firstlight.report.notes import merged
 from firstlight.report.numbers import count, counted, listed
 from firstlight.report.pictures import samples, still_wrong
 
-SELECTION = (
-    "Selection is by validation: the best is the one with the highest mean validation accuracy. The test accuracies "
-    "are shown for every one, but choosing by them would flatter the winner."
-)
 NO_SELECTION = (
     "Without a validation split in every run, nothing can be chosen by validation, and choosing by the test accuracy "
     "would flatter the winner: so none is called the best. Differences are to the first."
@@ -35,12 +31,11 @@ def sections(groups: Sequence[Group]) -> list[Section]:
 
 def trust(groups: Sequence[Group]) -> tuple[Block, ...]:
     """What is missing, what may flatter the numbers, and how the choice was made."""
-    warnings = [
-        f"No result yet: {group.name}, {listed([f'seed {s}' for s in group.missing])}."
-        for group in groups
-        if group.missing
-    ]
-    warnings += [f"{group.name}, seed {s}: {text}" for group in groups for s, text in group.unread.items()]
+    untried = {group.name: [f"seed {s}" for s in group.missing if s not in group.failed] for group in groups}
+    warnings = [f"No result yet: {name}, {listed(seeds)}." for name, seeds in untried.items() if seeds]
+    for group in groups:
+        warnings += [f"{group.name}, seed {s} came to no result: {why}" for s, why in group.failed.items()]
+        warnings += [f"{group.name}, seed {s}: {why}" for s, why in group.unread.items()]
     records = grouped.named_runs(groups)
     warnings += merged(records)
     warnings += [
@@ -50,10 +45,10 @@ def trust(groups: Sequence[Group]) -> tuple[Block, ...]:
     ]
     chosen = [bool(selected(task)) for task in tasks(groups)]
     if len(set(chosen)) == 1:
-        said = [SELECTION if chosen[0] else NO_SELECTION]
+        said = [selection(groups) if chosen[0] else NO_SELECTION]
     else:
         said = [
-            f"Of {task_name(task)}: {SELECTION if choice else NO_SELECTION}"
+            f"Of {task_name(task)}: {selection(task) if choice else NO_SELECTION}"
             for task, choice in zip(tasks(groups), chosen, strict=True)
         ]
     if len(tasks(groups)) > 1:
@@ -62,11 +57,31 @@ def trust(groups: Sequence[Group]) -> tuple[Block, ...]:
             "and so does the choice of the best."
         )
     said += _test_reads(groups)
-    said.append(
-        "The standard deviation over seeds tells how much the luck of training moves a number (n − 1 in its divisor). "
-        "It does not cover the luck of the test images, which are the same for every seed where the set has its own."
-    )
+    single = [group.name for group in present(groups) if len(group.averaged) == 1]
+    if len(single) < len(present(groups)):
+        said.append(
+            "The standard deviation over seeds tells how much the luck of training moves a number (n − 1 in its "
+            "divisor). It does not cover the luck of the test images, which are the same for every seed where the set "
+            "has its own."
+        )
+    if single:
+        whose = listed(single) if len(single) < len(present(groups)) else "each of them"
+        said.append(
+            f"Of {whose} there is one seed, and so no standard deviation: how much the luck of training moves such a "
+            "number is not known."
+        )
     return (*(Text(text, tone="warning") for text in warnings), *(Text(text, tone="note") for text in said))
+
+
+def selection(groups: Sequence[Group]) -> str:
+    """How the best was chosen. Over a single seed there is no mean."""
+    sizes = {len(group.averaged) > 1 for group in present(groups)}
+    number = "highest validation accuracy" if sizes == {False} else "highest mean validation accuracy over its seeds"
+    alone = ", or the one of its seed where it has no other" if len(sizes) > 1 else ""
+    return (
+        f"Selection is by validation: the best is the one with the {number}{alone}. The test accuracies are shown for "
+        "every one, but choosing by them would flatter the winner."
+    )
 
 
 def by_task(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from firstlight.options import flat
 from firstlight.report import augmentation
 from firstlight.report.numbers import DASH, count, counted, listed, shape
 from firstlight.report.record import RunRecord
@@ -81,15 +82,6 @@ def _weights(record: RunRecord) -> str:
         f"batch norm: {asked.get('batchnorm')}" if any(layer.type == "BatchNorm" for layer in record.layers) else "",
     )
     return ", ".join(filter(None, parts))
-
-
-def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of an experiment under their keys: ("model.name", "lenet5")."""
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            yield from flat(inner, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", inner
 
 
 def _preparation(table: Json) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from firstlight.report import captions, grouped, seedwise, verdicts
 from firstlight.report.content import (
@@ -22,15 +23,16 @@ SEARCHES = "search-"
 BEST = "best.toml"
 
 
-def document(folder: StudyFolder) -> Document:
-    """The report of a study. Raises RunError where none of its runs has a result."""
+def document(folder: StudyFolder, place: Path | None = None) -> Document:
+    """The report of a study, to lie in `place` or else in its folder. Raises RunError where no run has a result."""
+    place = place or folder.path
     groups = of_study(folder)
     found = present(groups)
     sections = [
         Section("What was tried", "tried", _tried(folder, groups)),
         *seedwise.sections(groups),
-        *_further(folder),
-        Section("Every run", "every", (grouped.every_run(groups, folder.path),)),
+        *_further(folder, place),
+        Section("Every run", "every", (grouped.every_run(groups, place),)),
         Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
     ]
     return Document(
@@ -58,23 +60,21 @@ def _tried(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _further(folder: StudyFolder) -> list[Section]:
-    """Links to what else the study made: its searches and its check of the gradients."""
+def _further(folder: StudyFolder, place: Path) -> list[Section]:
+    """Links from `place` to what else the study made: its searches and its check of the gradients."""
     rows: list[tuple[Cell, ...]] = []
-    for place in sorted(folder.path.glob(f"{SEARCHES}*/")):
-        name = place.name.removeprefix(SEARCHES)
-        if (place / RESULT).is_file():
+    for search in sorted(folder.path.glob(f"{SEARCHES}*/")):
+        name = search.name.removeprefix(SEARCHES)
+        if (search / RESULT).is_file():
             made = [
-                grouped.link(text, place / file, folder.path) if (place / file).is_file() else UNDEFINED
+                grouped.link(text, search / file, place) if (search / file).is_file() else UNDEFINED
                 for text, file in (("history, importance", REPORT), ("the best experiment", BEST))
             ]
             rows.append((f"search {name}", *made))
         else:
             rows.append((f"search {name}", "no result yet", DASH))
     if (folder.path / PARITY).is_file():
-        rows.append(
-            ("gradients by hand and by autograd", grouped.link("parity", folder.path / PARITY, folder.path), DASH)
-        )
+        rows.append(("gradients by hand and by autograd", grouped.link("parity", folder.path / PARITY, place), DASH))
     if not rows:
         return []
     table = Table(titles=("what", "report", "file"), rows=tuple(rows), caption="What else the study made.")

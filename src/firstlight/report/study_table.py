@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread
-from firstlight.report.grouped import named_runs
-from firstlight.report.groups import Group, leader, of_study, present, selected, tasks
+from firstlight.report.grouped import link, named_runs
+from firstlight.report.groups import Group, leader, present, read_study, selected, tasks
 from firstlight.report.notes import merged
 from firstlight.report.numbers import UNDEFINED, count, counted, listed
 from firstlight.report.published import MARKS, reached, standing
 from firstlight.runs import StudyFolder
 from firstlight.types import Json
 
-FILES = "../src/firstlight/study/files"  # where the study files lie, seen from docs/
+FILES = "../src/firstlight/study/files"  # where the packaged study files lie, seen from docs/
 
 INTRODUCTION = """\
 # The studies
@@ -23,35 +24,35 @@ Every experiment of the notebooks that this project began with, as a file that a
 `firstlight study NAME`. This page is made from the run folders by `firstlight study --table docs/studies.md`; no \
 number in it was typed.
 
-- **Ours** is the test accuracy, mean ± standard deviation over n seeds (n − 1 in the divisor). A seed draws the \
-split, the initial weights, the order of the images and whatever else is random.
+- **Ours** is the test accuracy, mean ± standard deviation over n seeds (n − 1 in the divisor), or that of the one \
+seed where there are no others. A seed draws the split, the initial weights, the order of the images and whatever else \
+is random.
 - The weights of a run are chosen by its validation images, where it has such, and then measured on the test images, \
 once. ★ marks the best of a study by mean validation accuracy, never by test.
 - **Published** is one run of the notebook, unless its note says otherwise. {above} ours is higher by more than two of \
 our standard deviations, {within} within two, {below} lower by more; {higher} and {lower} where a single seed has no \
-standard deviation.
+standard deviation, {equal} where it is the same to the last digit. {above}, {within}, {higher} and {equal} count as \
+reached.
 - **Seconds** are those of training one run, on the mean: without reading the images, compiling and the report. Runs \
 of a study may have shared the machine with others; a speed is measured in [benchmarks.md](benchmarks.md).
 """
 
 
-def study_table(studies: Sequence[StudyFolder]) -> str:
+def study_table(studies: Sequence[StudyFolder], folder: Path) -> str:
     """The page: an introduction, where the runs took place, all published numbers, and a table for each study.
 
-    A study without any result is named and has no table. Raises RunError where none has one.
+    A study without any result is named and has no table; a run that cannot be read is named and counts as missing.
+
+    folder  where the page will lie, for its links
+    Raises RunError where no study has a result.
     """
-    read: list[tuple[StudyFolder, tuple[Group, ...] | None]] = []
-    for study in studies:
-        try:
-            read.append((study, of_study(study)))
-        except RunError:
-            read.append((study, None))
-    known = [groups for _, groups in read if groups is not None]
-    if not known:
+    read = [(study, read_study(study)) for study in studies]
+    if not any(present(groups) for _, groups in read):
         raise RunError("None of these studies has a result yet, so there is no table to write.")
-    parts = [INTRODUCTION.format(**MARKS), *_machines(known), *_summary(known)]
+    found = [groups for _, groups in read]
+    parts = [INTRODUCTION.format(**MARKS), *_machines(found), *_summary(found)]
     for study, groups in read:
-        parts += [f"## {_plain(study.title)}", *_study(study, groups)]
+        parts += [f"## {_plain(study.title)}", *_study(study, groups, folder)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -81,32 +82,48 @@ def _machine(place: Json) -> str:
 
 
 def _summary(known: Sequence[Sequence[Group]]) -> list[str]:
-    """How many of all published numbers are reached."""
-    judged = [
-        reached(group.accuracy, group.published)
-        for groups in known
-        for group in present(groups)
-        if group.published is not None
-    ]
+    """How many of the published numbers are reached, and how many were not tried."""
+    given = [(group, group.published) for groups in known for group in groups if group.published is not None]
+    judged = [reached(group.accuracy, number) for group, number in given if group.runs]
     if not judged:
         return []
-    of = counted(len(judged), "published number")
-    return [f"{count(sum(judged))} of {of} that were tried are reached within two standard deviations, or beaten."]
+    tried = f"{counted(len(judged), 'published number')} that {'was' if len(judged) == 1 else 'were'} tried"
+    left = len(given) - len(judged)
+    others = f"; {counted(left, 'other')} {'has' if left == 1 else 'have'} no result yet" if left else ""
+    verb = "is" if sum(judged) == 1 else "are"
+    return [f"{count(sum(judged))} of {tried} {verb} reached within two standard deviations, or beaten{others}."]
 
 
-def _study(study: StudyFolder, groups: Sequence[Group] | None) -> list[str]:
-    file = f"[{_plain(study.name)}.toml]({FILES}/{study.name}.toml)"
+def _study(study: StudyFolder, groups: Sequence[Group], folder: Path) -> list[str]:
     about = "\n\n".join(" ".join(part.split()) for part in study.about.split("\n\n"))
-    if groups is None:
-        return [f"{file}: no run has a result yet."]
+    file = _file(study, folder)
+    if not present(groups):
+        unread = any(group.unread for group in groups)
+        told = [f"{file}: no run has a result {'that can be read' if unread else 'yet'}."]
+        return [*told, "\n".join(_lost(groups))] if unread else told
     notes = [f"- **{_plain(group.name)}**: {_plain(' '.join(group.note.split()))}" for group in groups if group.note]
-    notes += [
-        f"- **{_plain(group.name)}**: no result of {listed([f'seed {seed}' for seed in group.missing])}."
-        for group in groups
-        if group.missing
-    ]
-    notes += [f"- {_plain(text)}" for text in merged(named_runs(groups))]
+    notes += [*_lost(groups), *(f"- {_plain(text)}" for text in merged(named_runs(groups)))]
     return [part for part in (_plain(about), file, _table(groups), "\n".join(notes)) if part]
+
+
+def _lost(groups: Sequence[Group]) -> list[str]:
+    """The seeds without a number, and whether that is because they were not tried, failed, or cannot be read."""
+    told = []
+    for group in groups:
+        untried = [seed for seed in group.missing if seed not in group.failed]
+        for said, seeds in (("no result of", untried), ("failed:", group.failed), ("cannot be read:", group.unread)):
+            if seeds:
+                told.append(f"- **{_plain(group.name)}**: {said} {listed([f'seed {seed}' for seed in seeds])}.")
+    return told
+
+
+def _file(study: StudyFolder, folder: Path) -> str:
+    """The name of the study's file as a link: to the packaged one where that is the same, else to the study's own."""
+    name, packaged = f"{study.name}.toml", folder / FILES / f"{study.name}.toml"
+    if not study.file.is_file():
+        return _plain(name)
+    same = packaged.is_file() and packaged.read_bytes() == study.file.read_bytes()
+    return f"[{_plain(name)}]({link(name, packaged if same else study.file, folder).target})"
 
 
 def _table(groups: Sequence[Group]) -> str:

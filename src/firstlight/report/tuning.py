@@ -29,7 +29,7 @@ from firstlight.report.numbers import (
     points,
     seconds,
 )
-from firstlight.searches import ENDED, TrialRecord, Tuned, TuneFolder
+from firstlight.searches import ENDED, TrialRecord, Tuned, TuneFolder, shown
 
 BEST = 10  # trials in the table of the best
 REASONS = 5  # reasons of failing that are told one by one
@@ -63,19 +63,6 @@ def value(tuned: Tuned, number: float | None) -> str:
     if number is None:
         return UNDEFINED
     return percent(number) if tuned.monitor == "val_accuracy" else decimal(number)
-
-
-def shown(number: object) -> str:
-    """A searched value."""
-    if isinstance(number, bool):
-        return "yes" if number else "no"
-    if isinstance(number, float):
-        return f"{number:.4g}"
-    if isinstance(number, list):
-        return f"[{', '.join(map(shown, number))}]"
-    if isinstance(number, dict):
-        return ", ".join(f"{key} {shown(inner)}" for key, inner in number.items())
-    return str(number)
 
 
 def _verdict(tuned: Tuned) -> str:

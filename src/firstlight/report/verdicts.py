@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from firstlight.evaluation import LEVEL
 from firstlight.report.contrasts import contrasts, probability
-from firstlight.report.groups import Group, leader, present, ranked, selected, task_name, tasks
+from firstlight.report.groups import Group, leader, ranked, selected, task_name, tasks
 from firstlight.report.numbers import accuracy, count, counted, listed, percent, plus_minus, points
 from firstlight.report.published import reached
 from firstlight.report.record import RunRecord
@@ -61,7 +61,7 @@ def study(groups: Sequence[Group]) -> str:
     """The outcome of groups of runs: the best of each task, the published numbers, and what is missing."""
     found = tasks(groups)
     said = [_best_of(task, alone=len(found) == 1) for task in found]
-    said += _published(present(groups))
+    said += _published(groups)
     asked = sum(len(group.asked) for group in groups)
     missing = asked - sum(len(group.runs) for group in groups)
     if missing:
@@ -94,9 +94,12 @@ def _best_of(task: Sequence[Group], alone: bool) -> str:
 
 def _published(groups: Sequence[Group]) -> list[str]:
     """How many of the published numbers are reached, and which are not."""
-    given = [(group, group.published) for group in groups if group.published is not None]
+    numbers = [(group, group.published) for group in groups if group.published is not None]
+    given = [(group, number) for group, number in numbers if group.runs]
     if not given:
         return []
+    one = len(given) == 1
+    tried = "" if len(given) == len(numbers) else " that was tried" if one else " that were tried"
     short = [
         f"{group.name} ({plus_minus(group.accuracy)}, published {percent(number, 2)})"
         for group, number in given
@@ -104,7 +107,7 @@ def _published(groups: Sequence[Group]) -> list[str]:
     ]
     how = "within two standard deviations, or beaten"
     if not short:
-        which = "The published number is" if len(given) == 1 else f"All {count(len(given))} published numbers are"
+        which = f"The published number{tried} is" if one else f"All {count(len(given))} published numbers{tried} are"
         return [f"{which} reached {how}."]
-    done = f"{count(len(given) - len(short))} of {counted(len(given), 'published number')} reached {how}"
+    done = f"{count(len(given) - len(short))} of {counted(len(given), 'published number')}{tried} reached {how}"
     return [f"{done}; not by {listed(short)}."]

@@ -1,0 +1,125 @@
+"""One image on a sheet: what the net said of it, where it looked, and what every layer made of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from firstlight.explanations import LayerMaps, Look
+from firstlight.report.colours import amounts, over, signed
+from firstlight.report.numbers import counted, percent, shape
+from firstlight.types import Array
+
+_WIDTH, _MARGIN, _GAP = 980, 28, 8
+_PANEL = 168  # the longer side of a picture of the first row
+_COLUMNS, _MOST = 16, 32  # maps beside each other, and of a layer
+_BARS = 5
+_TRUE, _WRONG, _OTHER = "#0072b2", "#b3261e", "#8e8e93"
+_SCALE = 2  # pixels of the sheet for one of its units
+
+
+def look_sheet(look: Look, maps: Sequence[LayerMaps], class_names: Sequence[str]) -> bytes:
+    """Return a PNG: the image with its probabilities, saliency, Grad-CAM and occlusion, and the maps of every layer.
+
+    The true class is blue, where it is known, and a wrong answer red.
+    """
+    import vl_convert
+
+    parts = [*_head(look, class_names), *_panels(look, class_names)]
+    top = _MARGIN + 56 + _PANEL + 44
+    for layer in maps:
+        drawn, height = _layer(layer, top)
+        parts += drawn
+        top += height
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{top + _MARGIN}">'
+    paper = f'<rect width="{_WIDTH}" height="{top + _MARGIN}" fill="#ffffff"/>'
+    return vl_convert.svg_to_png(head + paper + "".join(parts) + "</svg>", scale=_SCALE)
+
+
+def _head(look: Look, class_names: Sequence[str]) -> list[str]:
+    predicted = int(look.probabilities.argmax())
+    title = f"{_short(class_names[predicted])} {percent(float(look.probabilities[predicted]), 0)}"
+    colour = "#1c1c1e"
+    if look.label >= 0:
+        colour = _TRUE if look.label == predicted else _WRONG
+        title += "" if look.label == predicted else f" ({_short(class_names[look.label])})"
+    asked = "" if look.target == predicted else f", asked for {_short(class_names[look.target])}"
+    return [_text(_MARGIN, _MARGIN + 16, title, 20, colour), _text(_MARGIN, _MARGIN + 36, f"{_short(look.id)}{asked}")]
+
+
+def _panels(look: Look, class_names: Sequence[str]) -> Iterator[str]:
+    """The first row: pictures with what they are below them, then bars of the likeliest classes."""
+    top, left = _MARGIN + 56, _MARGIN
+    extent = float(np.abs(look.occlusion).max(initial=0))
+    pictures = [(look.pixels, "the image"), (amounts(look.saliency, float(look.saliency.max(initial=0))), "saliency")]
+    if look.grad_cam is not None:
+        pictures.append((over(look.pixels, look.grad_cam), f"Grad-CAM, {_short(look.cam_layer)}"))
+    pictures.append((signed(look.occlusion, extent), f"occlusion, at most −{max(0.0, look.occlusion.max()):.2f}"))
+    for pixels, caption in pictures:
+        width, height = _fitted(pixels, _PANEL)
+        yield _picture(left, top, width, height, pixels)
+        yield _text(left, top + _PANEL + 18, caption)
+        left += _PANEL + _GAP
+    for place, k in enumerate(np.argsort(-look.probabilities, kind="stable")[:_BARS]):
+        y, share = top + place * 34, float(look.probabilities[k])
+        wrong = k == look.probabilities.argmax() and look.label >= 0
+        colour = _TRUE if k == look.label else _WRONG if wrong else _OTHER
+        yield _text(left + _GAP, y + 12, f"{_short(class_names[k], 24)} {percent(share)}")
+        bar = max(1.0, share * (_WIDTH - _MARGIN - left - _GAP))
+        yield f'<rect x="{left + _GAP}" y="{y + 17}" width="{bar:.1f}" height="8" fill="{colour}"/>'
+
+
+def _layer(layer: LayerMaps, top: int) -> tuple[list[str], int]:
+    """A layer's name above its maps, all on one scale; its height."""
+    count, height, width = layer.maps.shape
+    vector = height == 1 and count == 1  # features
+    shown = layer.maps[:_MOST]
+    size = layer.units if vector else (layer.units, height, width)
+    left_out = "" if vector or len(shown) == layer.units else f"; the first {len(shown)} of them"
+    what = counted(layer.units, "feature") if vector else shape(size)
+    values = f"{shown.min():.3g} to {shown.max():.3g}"
+    parts = [_text(_MARGIN, top + 12, f"{layer.layer} · {layer.type} · {what}{left_out} · {values}")]
+    signs = bool(shown.min() < 0)
+    extent = float(np.abs(shown).max(initial=0))
+    cell = (_WIDTH - 2 * _MARGIN - (_COLUMNS - 1) * _GAP) // _COLUMNS
+    if vector:
+        strip = signed(shown[0], extent) if signs else amounts(shown[0], extent)
+        parts.append(_picture(_MARGIN, top + 20, _WIDTH - 2 * _MARGIN, 20, strip))
+        return parts, 56
+    for i, values_of_map in enumerate(shown):
+        colours = signed(values_of_map, extent) if signs else amounts(values_of_map, extent)
+        x, y = _MARGIN + i % _COLUMNS * (cell + _GAP), top + 20 + i // _COLUMNS * (cell + _GAP)
+        parts.append(_picture(x, y, *_fitted(colours, cell), colours))
+    return parts, 20 + -(-len(shown) // _COLUMNS) * (cell + _GAP) + 14
+
+
+def _fitted(pixels: Array, longest: int) -> tuple[int, int]:
+    """The width and height of an image whose longer side is `longest`."""
+    height, width = pixels.shape[:2]
+    return max(1, longest * width // max(height, width)), max(1, longest * height // max(height, width))
+
+
+def _picture(x: int, y: int, width: int, height: int, pixels: Array) -> str:
+    """Pixels uint8 (H, W, C) at a place, each seen as what it is."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    image = image.resize((width * _SCALE, height * _SCALE), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return f'<image x="{x}" y="{y}" width="{width}" height="{height}" href="{source}"/>'
+
+
+def _text(x: int, baseline: int, text: str, size: int = 13, colour: str = "#3a3a3c") -> str:
+    style = f'font-family="Helvetica, Arial, sans-serif" font-size="{size}" fill="{colour}"'
+    return f'<text x="{x}" y="{baseline}" {style}>{escape(text)}</text>'
+
+
+def _short(name: str, most: int = 60) -> str:
+    """A name that fits, without the control characters that SVG refuses."""
+    name = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -1,0 +1,248 @@
+"""The content as pages of A4: its texts as JSON, its charts and pictures as files, set by typst with `page.typ`.
+
+The way of a PDF: `Document` -> a folder (content.json, drawings, pictures, the template) -> typst -> bytes. No text is
+ever markup, since the template only places strings; nothing is fetched, and the same document gives the same bytes.
+Fonts are those inside typst; letters that they lack are borrowed from the system's, or stand as an empty frame.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from firstlight.errors import RunError
+from firstlight.report import drawing
+from firstlight.report.content import (
+    Beside,
+    Block,
+    Cell,
+    Chart,
+    Code,
+    Document,
+    Heading,
+    ImageGrid,
+    Link,
+    Numbers,
+    Panels,
+    Picture,
+    Table,
+    Text,
+)
+from firstlight.report.images import png, shown_size
+from firstlight.types import Array, Json
+
+HERE = Path(__file__).parent
+TEMPLATE = "page.typ"
+
+# Lengths in points, of an A4 page of 595 by 842.
+MARGIN = 57.0
+TEXT_WIDTH = 595.27 - 2 * MARGIN
+GUTTER = 20.0  # between blocks side by side
+TALLEST = 640.0  # chart: its caption must find room on the same page
+TILE = 6.0  # between the pictures of a grid
+PICTURE = 58.0
+PANEL_IMAGE = 62.0
+PIXEL = 0.7  # points that a CSS pixel takes on paper, so that the lettering of charts is as large as a caption's
+
+FONT = "Libertinus Serif, Liberation Serif, Times New Roman, serif"  # the others measure it where it is not at hand
+NARROW = 300  # CSS pixels: charts up to this width stand three in a row, wider ones two
+SPLIT_FROM, SPLIT_UP_TO, SPLIT_WIDTH = 24, 120, 52  # lines of code, and their length, for which two columns serve
+
+
+def pdf(document: Document) -> bytes:
+    """The document as a PDF. Raises RunError where typst is not installed."""
+    try:
+        import typst
+    except ModuleNotFoundError:
+        raise RunError(
+            "A report as PDF needs typst, which is not installed: pip install 'firstlight[pdf]'. "
+            "The page of HTML needs nothing more."
+        ) from None
+    with TemporaryDirectory(prefix="firstlight-") as name:
+        folder = Path(name)
+        made: bytes = typst.compile(lay_out(document, folder), root=folder)
+    return made
+
+
+def lay_out(document: Document, folder: Path) -> Path:
+    """Write all that typst needs into an empty folder, and return the file to compile there."""
+    files = _Files(folder)
+    content = {
+        "title": document.title,
+        "kind": document.kind_of,
+        "subtitle": document.subtitle,
+        "verdict": document.verdict,
+        "origin": f"Made by firstlight {version('firstlight')} from {document.source} alone.",
+        "margin": MARGIN,
+        "colours": _colours(),
+        "numbers": _block(document.numbers, TEXT_WIDTH, files),
+        "sections": [
+            {"title": section.title, "blocks": [_block(block, TEXT_WIDTH, files) for block in section.blocks]}
+            for section in document.sections
+        ],
+    }
+    (folder / "content.json").write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+    main = folder / TEMPLATE
+    main.write_bytes((HERE / TEMPLATE).read_bytes())
+    return main
+
+
+class _Files:
+    """The drawings and pictures of a document in its folder, which the template knows by their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.written = 0
+
+    def add(self, data: bytes, ending: str) -> str:
+        self.written += 1
+        name = f"{self.written}.{ending}"
+        (self.folder / name).write_bytes(data)
+        return f"/{name}"
+
+
+def _block(block: Block, width: float, files: _Files) -> Json:
+    """A block as the template reads it, in a column of `width` points."""
+    return {"kind": block.kind, **_parts(block, width, files)}
+
+
+def _parts(block: Block, width: float, files: _Files) -> Json:
+    match block:
+        case Heading():
+            return {"text": block.text}
+        case Text():
+            return {"text": block.text, "tone": block.tone}
+        case Numbers():
+            return {"items": [{"label": n.label, "value": n.value, "detail": n.detail} for n in block.items]}
+        case Table():
+            return _table(block)
+        case Chart():
+            return _chart(block, width, files)
+        case ImageGrid():
+            column = (width - TILE * (block.columns - 1)) / block.columns
+            tiles = [_tile(picture, column, files) for picture in block.pictures]
+            return {"pictures": tiles, "columns": block.columns, "caption": block.caption}
+        case Panels():
+            return _panels(block, files)
+        case Code():
+            return {"title": block.title, "parts": _split(block.text)}
+        case Beside():
+            return _beside(block, width, files)
+
+
+def _table(block: Table) -> Json:
+    return {
+        "rows": [[_cell(cell) for cell in row] for row in block.rows],
+        "titles": block.titles,
+        "right": sorted(block.right),
+        "strong": sorted(block.strong),
+        "caption": block.caption,
+    }
+
+
+def _cell(cell: Cell) -> str | Json:
+    return {"text": cell.text, "target": cell.target} if isinstance(cell, Link) else cell
+
+
+def _chart(chart: Chart, room: float, files: _Files) -> Json:
+    """A chart drawn for the room it has; one that turns out larger is reduced."""
+    spec = {**chart.spec, "config": {**chart.spec["config"], "font": FONT}}
+    svg = _coloured(drawing.svg(spec, min(chart.width, int(room / PIXEL))))
+    found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
+    if found is None:
+        raise ValueError("the drawing does not tell its size")
+    width, height = float(found[1]), float(found[2])
+    scale = min(PIXEL, room / width, TALLEST / height)
+    return {
+        "file": files.add(svg.encode(), "svg"),
+        "width": scale * width,
+        "height": scale * height,
+        "description": chart.description,
+        "caption": chart.caption,
+    }
+
+
+def _coloured(svg: str) -> str:
+    """A drawing whose colours are named after the style sheet, with the colours themselves; texts stay as they are."""
+    colours = _colours()
+    named = re.compile(r"var\(--([\w-]+)\)")
+    return re.sub(r"<[^>]*>", lambda tag: named.sub(lambda name: colours.get(name[1], name[0]), tag[0]), svg)
+
+
+@cache
+def _colours() -> dict[str, str]:
+    """The light colours of the page's style sheet, by name."""
+    light = (HERE / "style.css").read_text(encoding="utf-8").partition("{")[2].partition("}")[0]
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", light))
+
+
+def _tile(picture: Picture, room: float, files: _Files) -> Json:
+    alt = ", ".join(filter(None, [picture.text, picture.detail]))
+    frame = 2.4 if picture.right is False else 0.0
+    return {
+        **_image(picture.pixels, min(room - frame, PICTURE), alt, files),
+        "text": picture.text,
+        "detail": picture.detail,
+        "right": picture.right,
+    }
+
+
+def _image(pixels: Array, room: float, alt: str, files: _Files) -> Json:
+    """An image at the size of the page, reduced to the room that there is in both directions."""
+    width, height = (PIXEL * side for side in shown_size(pixels))
+    scale = min(1.0, room / width, max(room, 80.0) / height)
+    return {"file": files.add(png(pixels), "png"), "width": scale * width, "height": scale * height, "alt": alt}
+
+
+def _panels(block: Panels, files: _Files) -> Json:
+    panels = [
+        {
+            **_image(panel.pixels, PANEL_IMAGE - 2.4, panel.text, files),
+            "room": PANEL_IMAGE,
+            "text": panel.text,
+            "right": panel.right,
+            "bars": [{"label": b.label, "share": b.share, "text": b.text, "role": b.role} for b in panel.bars],
+        }
+        for panel in block.panels
+    ]
+    return {"panels": panels, "caption": block.caption}
+
+
+def _split(text: str) -> list[str]:
+    """Code in one part; a file of short lines in two, the second beginning with a table of its own where it can."""
+    lines = text.split("\n")
+    widest = max((len(line) for line in lines if not line.startswith("#")), default=0)  # comments may wrap
+    if not SPLIT_FROM <= len(lines) <= SPLIT_UP_TO or widest > SPLIT_WIDTH:
+        return [text]
+    half = (len(lines) + 1) // 2
+    starts = [n for n, line in enumerate(lines) if line.startswith("[") and abs(n - half) <= len(lines) // 6]
+    cut = min(starts, key=lambda n: abs(n - half), default=half)
+    return ["\n".join(lines[:cut]).rstrip("\n"), "\n".join(lines[cut:])]
+
+
+def _beside(block: Beside, width: float, files: _Files) -> Json:
+    columns = min(len(block.blocks), 3 if _narrow(block.blocks) else 2)
+    column = (width - GUTTER * (columns - 1)) / columns
+    blocks = [_block(inner, column, files) for inner in block.blocks]
+    drawn = all(isinstance(inner, Chart) for inner in block.blocks)
+    height = (
+        sum(max(inner["height"] for inner in blocks[n : n + columns]) + 30 for n in range(0, len(blocks), columns))
+        if drawn
+        else 0
+    )
+    return {
+        "blocks": blocks,
+        "columns": columns,
+        "gutter": GUTTER,
+        "caption": block.caption,
+        "breakable": not drawn or height > TALLEST,
+    }
+
+
+def _narrow(blocks: Sequence[Block]) -> bool:
+    return all(isinstance(block, Chart) and block.width <= NARROW for block in blocks)
