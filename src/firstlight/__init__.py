@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from firstlight import shown as _shown
+
 if TYPE_CHECKING:
     from firstlight import evaluation, layers, losses, models, optimizers, schedules
     from firstlight.agreement import Parity
@@ -84,6 +86,9 @@ __all__ = [
     "study_table",
     "tune",
 ]
+
+
+_shown.drawn_by(lambda thing: importlib.import_module("firstlight.notebook.cards").html(thing))
 
 
 def __getattr__(name: str) -> Any:

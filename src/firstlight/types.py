@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import DataError
+from firstlight.shown import Shown
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -24,7 +25,7 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class Images(Shown):
     """Images of one size with their labels.
 
     pixels       uint8 (N, H, W, C), C is 1 (grey) or 3 (red, green, blue)
@@ -103,7 +104,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Shown):
     """Images as their publisher or owner arranged them, before any split by seed.
 
     splits     Images by name: always "train"; "validation" and "test" where the source has them

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from firstlight.shown import Shown
 from firstlight.types import Json, Shape
 
 # Each is a relative difference, as `differences.apart` has it.
@@ -163,7 +164,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Parity:
+class Parity(Shown):
     """What came of a check; `firstlight.parity` makes it.
 
     parameter_count  the numbers of the model, running statistics included

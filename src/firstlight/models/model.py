@@ -10,6 +10,7 @@ from typing import Any
 
 from firstlight.errors import ModelError
 from firstlight.layers import Chain, Concat, Layer, Residual, from_json, join
+from firstlight.shown import Shown
 from firstlight.types import Json, Shape
 from firstlight.weights import Layout
 
@@ -30,7 +31,7 @@ class SummaryRow:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Shown):
     """A chain of layers for images of one shape and a number of classes.
 
     input_shape  (H, W, C) of one image, as a person writes it; the layers see (C, H, W)

@@ -1,0 +1,334 @@
+"""What a notebook shows of a run, a model, images, a study, a search or a check: a card in the report's own style.
+
+The way of a card: anything that is `Shown` -> `card` (a document: the first section open, the others folded) -> HTML
+without any script, in light and dark, of about 200 KB at most. Links lead from the folder in which the code runs, which
+is where the notebook lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache, singledispatch
+from pathlib import Path
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from firstlight import report, runs
+from firstlight.agreement import Parity
+from firstlight.errors import FirstlightError
+from firstlight.explanations import Explanation
+from firstlight.models import Model
+from firstlight.report import activations, charts, looks, nearest, planes, sections
+from firstlight.report.classes import class_counts
+from firstlight.report.content import (
+    Beside,
+    Block,
+    Chart,
+    Document,
+    ImageGrid,
+    Number,
+    Numbers,
+    Picture,
+    Section,
+    Table,
+    Text,
+)
+from firstlight.report.html import HERE as REPORT
+from firstlight.report.html import static_drawing, templates
+from firstlight.report.images import compact_uri
+from firstlight.report.numbers import count, counted, decimal, listed, percent, shape
+from firstlight.report.pictures import spread
+from firstlight.report.record import Layer
+from firstlight.runs import RunFolder, StudyFolder
+from firstlight.searches import TuneFolder
+from firstlight.shown import ReportPath
+from firstlight.types import Array, Dataset, Images
+
+HERE = Path(__file__).parent
+LIMIT = 200_000  # characters of a card beside its style; what comes after is named and left out
+SAMPLES = 10  # images of a split
+TITLES = {"loss": "loss", "accuracy": "accuracy", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
+
+# How notebooks say which theme is on: JupyterLab, VS Code, Colab, documentation made of notebooks.
+DARK = (
+    'body[data-jp-theme-light="false"]',
+    "body.vscode-dark",
+    "body.vscode-high-contrast",
+    'html[theme="dark"]',
+    'html[data-theme="dark"]',
+)
+LIGHT = (
+    'body[data-jp-theme-light="true"]',
+    "body.vscode-light",
+    "body.vscode-high-contrast-light",
+    'html[theme="light"]',
+    'html[data-theme="light"]',
+)
+COLOURS = re.compile(r":root \{([^}]*--paper[^}]*--miss[^}]*)\}")  # in the report's style: in light, then in dark
+
+
+def html(thing: object) -> str:
+    """The card of anything that is `Shown`. What cannot be read says why; nothing is raised for that."""
+    try:
+        return render(card(thing))
+    except FirstlightError as error:
+        kind = type(thing).__name__.removesuffix("Folder").lower()
+        return render(Document(kind, str(getattr(thing, "name", kind)), "", str(error), Numbers(()), ()))
+
+
+def render(document: Document) -> str:
+    """The document as a piece of somebody else's page."""
+    shown: list[tuple[str, Markup]] = []
+    room = LIMIT
+    for section in document.sections:
+        content = drawn(section.blocks)
+        room -= len(content)
+        if room < 0:
+            break
+        shown.append((section.title, content))
+    left_out = [section.title for section in document.sections[len(shown) :]]
+    return filled(document, shown, note=f"Too much to show here: {listed(left_out)}." if left_out else "")
+
+
+def drawn(blocks: Sequence[Block]) -> Markup:
+    """Blocks as HTML, their charts as static drawings."""
+    draw = _templates().from_string(
+        '{% import "blocks.html.j2" as kinds %}{% for block in blocks %}{{ kinds.draw(block) }}{% endfor %}'
+    )
+    return Markup(draw.render(blocks=blocks))
+
+
+def filled(
+    document: Document, contents: Sequence[tuple[str, Markup]], *, note: str = "", progress: float | None = None
+) -> str:
+    """The card with these contents under their titles; `progress` is a share, shown as a bar."""
+    card = _templates().get_template("card.html.j2")
+    return card.render(document=document, contents=contents, note=note, progress=progress, style=Markup(style()))
+
+
+@cache
+def _templates() -> Environment:
+    return templates(HERE, number=lambda chart: 0, drawing=_drawing, data_uri=compact_uri)
+
+
+@cache
+def style() -> str:
+    """The style of cards: the report's, for what lies inside a card alone, with colours as the notebook's theme asks.
+
+    Of the two classes that say the same, one more outweighs a notebook's own rules for tables and pictures.
+    """
+    theirs, ours = (path.read_text(encoding="utf-8") for path in (REPORT / "style.css", HERE / "card.css"))
+    light, dark = (f"{{{colours}}}" for colours in COLOURS.findall(theirs))
+    theirs = COLOURS.sub("", theirs)
+    here = ".firstlight"
+    text = (
+        f"{here}{light}@media (prefers-color-scheme: dark){{{here}{dark}}}"
+        f"{','.join(f'{theme} {here}' for theme in DARK)}{dark}{','.join(f'{theme} {here}' for theme in LIGHT)}{light}"
+        f"{here}.firstlight-card{{{theirs}{ours}}}"
+    )
+    return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
+
+
+def _drawing(chart: Chart) -> Markup:
+    """The static drawing, whose inner names no other card in the notebook has, unless its drawing is the same."""
+    return static_drawing(chart, f"c{hashlib.sha256(repr(chart.spec).encode()).hexdigest()[:10]}-")
+
+
+def _some(document: Document, anchors: Sequence[str]) -> Document:
+    """The document with only the sections of these anchors, in their order here."""
+    found = {section.anchor: section for section in document.sections}
+    return replace(document, sections=tuple(found[anchor] for anchor in anchors if anchor in found))
+
+
+@singledispatch
+def card(thing: object) -> Document:
+    """What is shown of a thing. Raises a FirstlightError where it cannot be read."""
+    raise TypeError(f"There is no card of a {type(thing).__name__}.")
+
+
+@card.register
+def _(document: Document) -> Document:
+    return document
+
+
+@card.register
+def _(path: ReportPath) -> Document:
+    assert isinstance(path.subject, RunFolder), "reports are of runs"
+    return report.document(path.subject, Path())
+
+
+@card.register
+def _(run: RunFolder) -> Document:
+    if not run.finished:
+        return _unfinished(run)
+    return _some(report.document(run, Path()), ("learning", "results", "answers", "asked", "notes"))
+
+
+@card.register
+def _(folder: StudyFolder) -> Document:
+    return _some(report.document(folder, Path()), ("tried", "significance", "learning", "notes"))
+
+
+@card.register
+def _(folder: TuneFolder) -> Document:
+    return _some(report.document(folder, Path()), ("history", "settings", "best", "file", "notes"))
+
+
+@card.register
+def _(check: Parity) -> Document:
+    return _some(report.document(check, Path()), ("wrong", "layers", "runs", "parameters", "seconds"))
+
+
+@card.register
+def _(found: Explanation) -> Document:
+    """Where the net looks and what its layers see; a map of many points is left to the report."""
+    classes = max((len(look.probabilities) for look in found.looks), default=0)
+    names = found.class_names or tuple(f"class {k}" for k in range(classes))
+    parts = (
+        ("Where it looks", (*looks.looks(found, names), *looks.ideals(found.ideals))),
+        ("What the layers see", (*activations.maps(found, None), *activations.filters(found.filters))),
+        ("Layer by layer", tuple(activations.table(found))),
+        ("Mistakes and their neighbours", (*nearest.mistakes(found, names), *nearest.suspects(found.suspects, names))),
+        ("How far the classes lie apart", (planes.numbers(found.maps),) if found.maps else ()),
+    )
+    return Document(
+        kind_of="Explanation",
+        title="What the net sees",
+        subtitle=f"measured on {counted(found.looked, 'test image')}, images compared by {found.layer}",
+        verdict="",
+        numbers=Numbers(
+            (
+                Number("layers", count(len(found.activity))),
+                Number("dead units", count(sum(len(layer.dead) for layer in found.activity))),
+                Number("confident mistakes", count(len(found.mistakes))),
+                Number("suspected labels", count(len(found.suspects))),
+            )
+        ),
+        sections=tuple(Section(title, title, blocks) for title, blocks in parts if blocks),
+    )
+
+
+@card.register
+def _(model: Model) -> Document:
+    """The layers with what they cost."""
+    layers = [Layer(**vars(row)) for row in model.summary()]
+    frozen = model.frozen_parameters
+    table = sections.layer_table(layers, model.parameters, model.trainable, frozen, model.multiply_adds)
+    numbers = Numbers(
+        (
+            Number("parameters", count(model.parameters), f"{count(model.trainable)} trainable"),
+            Number("multiply-adds", count(model.multiply_adds), "an image"),
+            Number("layers", count(len(layers)), f"{count(frozen)} parameters frozen" if frozen else ""),
+            Number("classes", count(model.classes)),
+        )
+    )
+    options = ", ".join(f"{key} {value}" for key, value in model.options.items())
+    return Document(
+        kind_of="Model",
+        title=model.name,
+        subtitle=" · ".join(filter(None, [f"images of {shape(model.input_shape)}", options])),
+        verdict="",
+        numbers=numbers,
+        sections=(Section("Layers", "layers", (table,)),),
+    )
+
+
+@card.register
+def _(images: Images) -> Document:
+    """A row of the images, and how many there are of each class."""
+    return _pictured("Images", "", "", {"images": images})
+
+
+@card.register
+def _(data: Dataset) -> Document:
+    """A row of images of each split, how many there are of each class, and where they come from."""
+    made = _pictured("Data", data.name, data.origin if data.origin != data.name else "", data.splits)
+    rows = [
+        ("Licence", data.licence),
+        ("Home page", data.homepage),
+        ("Files", counted(len(data.files), "file") if data.files else ""),
+        ("Not read", listed([f"{path}: {why}" for path, why in list(data.set_aside.items())[:10]])),
+    ]
+    known = tuple((name, value) for name, value in rows if value)
+    more = (Section("Where they come from", "source", (Table(known),)),) if known else ()
+    warnings: list[Block] = []
+    if not data.verified:
+        wrong = listed([file.name for file in data.files if not file.verified][:3])
+        warnings.append(Text(f"Not what was published: the checksum of {wrong} is another one.", tone="warning"))
+    if data.set_aside:
+        warnings.append(Text(f"{counted(len(data.set_aside), 'file')} could not be read.", tone="warning"))
+    first, *others = made.sections
+    return replace(made, sections=(replace(first, blocks=(*warnings, *first.blocks)), *others, *more))
+
+
+def _pictured(kind: str, title: str, subtitle: str, splits: Mapping[str, Images]) -> Document:
+    first = next(iter(splits.values()))
+    names, counts = first.class_names, {split: images.counts.tolist() for split, images in splits.items()}
+    numbers = [Number(f"{split} images" if len(splits) > 1 else "images", count(len(i))) for split, i in splits.items()]
+    numbers += [Number("size", shape(first.shape)), Number("classes", count(len(names)))]
+    grids = tuple(
+        ImageGrid(
+            tuple(Picture(images.pixels[i], names[images.labels[i]]) for i in spread(images, SAMPLES)),
+            columns=10,
+            caption=split.capitalize() if len(splits) > 1 else "",
+        )
+        for split, images in splits.items()
+        if len(images)
+    )
+    bars = tuple(
+        Chart(charts.histogram(names, numbers, f"{split} images"), f"Images per class, {split}.", width=300)
+        for split, numbers in counts.items()
+    )
+    return Document(
+        kind_of=kind,
+        title=title,
+        subtitle=subtitle,
+        verdict="",
+        numbers=Numbers(tuple(numbers)),
+        sections=(
+            Section("A sample", "sample", grids or (Text("There is no image.", tone="note"),)),
+            Section("Images per class", "classes", (Beside(bars, caption=class_counts(names, counts)),)),
+        ),
+    )
+
+
+def _unfinished(run: RunFolder) -> Document:
+    """A run that trains, or was cut off: how far it got."""
+    held = runs.held(run.path)
+    asked = run.experiment.get("training", {}).get("epochs")
+    history = run.history if (run.path / runs.HISTORY).is_file() else {}
+    done = len(history.get("epoch", ()))
+    said = "It is training." if held else f"It was cut off. Go on with it: firstlight resume {run.path}"
+    return Document(
+        kind_of="Run without a result",
+        title=run.name,
+        subtitle="",
+        verdict=said,
+        numbers=Numbers((Number("epochs", count(done), f"of {asked}" if asked else ""), *latest(history))),
+        sections=(Section("Learning", "learning", (curves(history),)),) if done else (),
+    )
+
+
+def latest(history: Mapping[str, Sequence[float] | Array]) -> tuple[Number, ...]:
+    """The losses and accuracies of the last epoch so far; nothing before the first."""
+    last = {name: float(history[name][-1]) for name in TITLES if name in history and len(history[name])}
+    return tuple(
+        Number(TITLES[name], percent(value) if name.endswith("accuracy") else decimal(value))
+        for name, value in last.items()
+    )
+
+
+def curves(history: Mapping[str, Array], best: int | None = None) -> Beside:
+    """Loss and accuracy over the epochs so far, of which there is at least one."""
+    loss = charts.curves(history, "loss", "val_loss", "loss", best)
+    accuracy = charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True)
+    return Beside(
+        (
+            Chart(loss, "Loss over the epochs, train and validation.", width=440),
+            Chart(accuracy, "Accuracy over the epochs, train and validation.", width=440),
+        )
+    )

@@ -1,0 +1,353 @@
+"""What is shown in a notebook: cards of everything, and curves that grow. Nothing here needs Jupyter."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import firstlight as fl
+from firstlight import explanations, shown
+from firstlight.notebook import cards, live
+from firstlight.report import document
+from firstlight.report.content import Section, Text
+from firstlight.runs import RunFolder, StudyFolder, write_record
+from firstlight.searches import TrialRecord, Tuned, TuneFolder
+from firstlight.types import SPLITS, Dataset, Images, SourceFile
+
+QUIET = Console(quiet=True)
+HOSTILE = ("<script>alert(1)</script>", "</style><img src=x onerror=alert(1)>", '"it\'s" & {{ 7*7 }}')
+ENOUGH = 240_000  # characters: what a card holds at most, with its style
+
+
+class Elements(HTMLParser):
+    """The elements of some HTML, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.style = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attributes)))
+        self.style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.style = False
+
+    def handle_data(self, data: str) -> None:
+        if not self.style:
+            self.text += data
+
+
+def look(thing: Any) -> Elements:
+    """What a notebook shows of a thing, checked for what holds of every card."""
+    html = thing._repr_html_()
+    assert len(html) < ENOUGH
+    seen = Elements(html)
+    assert seen.found[0] == ("div", {"class": "firstlight firstlight-card"})
+    for tag, attributes in seen.found:
+        assert tag not in ("script", "link", "iframe", "object", "base", "form"), tag
+        assert not any(name.startswith("on") for name in attributes), attributes
+        assert (attributes.get("src") or "data:image/").startswith("data:image/"), attributes
+    assert "http://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def run(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> fl.Run:
+    out = tmp_path_factory.mktemp("notebook") / "run"
+    return fl.fit("mlp-128", digits, epochs=3, lr=3e-3, out=out, console=QUIET)
+
+
+def test_a_run_shows_its_outcome_curves_and_mistakes(run: fl.Run) -> None:
+    seen = look(run)
+    assert f"{100 * run.accuracy:.1f}" in seen.text
+    assert "mlp-128 on digits" in seen.text
+    assert sum(tag == "svg" for tag, _ in seen.found) >= 4  # loss, accuracy, confusion, classes
+    assert any(tag == "img" for tag, _ in seen.found)
+    assert run.folder._repr_html_() == run._repr_html_()
+
+
+def test_a_model_shows_its_layers() -> None:
+    model = fl.models.lenet5((28, 28, 1), 10)
+    seen = look(model)
+    assert all(row.name in seen.text for row in model.summary())
+    assert "61\u202f706" in seen.text
+
+
+def test_data_show_images_of_every_split_and_how_many_there_are(digits: Dataset) -> None:
+    seen = look(digits)
+    assert "1\u202f797" in seen.text
+    assert sum(tag == "img" for tag, _ in seen.found) == 10
+    train = digits.splits["train"]
+    parts = dict(zip(SPLITS, np.array_split(np.arange(len(train)), 3), strict=True))
+    three = look(Dataset("three", {name: train.take(index) for name, index in parts.items()}))
+    assert sum(tag == "img" for tag, _ in three.found) == 30
+    assert "599" in three.text
+    assert "1\u202f797" in look(train).text
+
+
+def test_data_that_are_not_as_published_say_so(digits: Dataset) -> None:
+    files = (SourceFile("train.gz", "0" * 64, False),)
+    seen = look(replace(digits, files=files, set_aside={"cats/a.png": "it is no image"}))
+    assert "the checksum of train.gz is another one" in seen.text
+    assert "cats/a.png: it is no image" in seen.text
+
+
+def test_large_photographs_make_no_large_card() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 300, 200, 3), dtype=np.uint8)
+    names = tuple(f"class number {k} with a long name" for k in range(30))
+    images = Images(pixels, np.arange(90) % 30, np.arange(90).astype(str), names)
+    index = np.array_split(np.arange(90), 3)
+    look(Dataset("photographs", {name: images.take(i) for name, i in zip(SPLITS, index, strict=True)}))
+
+
+def test_no_images_are_shown_as_none(digits: Dataset) -> None:
+    assert "There is no image." in look(digits.splits["train"].take(np.zeros(0, np.int64))).text
+
+
+def test_hostile_names_stay_text(digits: Dataset, tmp_path: Path) -> None:
+    train = digits.splits["train"]
+    keep = np.flatnonzero(train.labels < 3)[:200]
+    images = Images(train.pixels[keep], train.labels[keep], train.ids[keep], HOSTILE)
+    data = Dataset("<b>bold</b>", {"train": images})
+    run = fl.fit("softmax-regression", data, epochs=1, out=tmp_path / "<i>run", console=QUIET)
+    for thing in (data, images, run):
+        seen = look(thing)
+        assert not any(tag == "i" for tag, _ in seen.found)
+        assert not any(attributes.get("src") == "x" for _, attributes in seen.found)
+        assert HOSTILE[0] in unescape(seen.text)
+
+
+def test_a_report_that_was_written_shows_itself_and_is_a_path(run: fl.Run, tmp_path: Path) -> None:
+    path = run.report(tmp_path / "mine.html")
+    assert isinstance(path, Path)
+    assert path.is_file()
+    assert path == tmp_path / "mine.html"
+    seen = look(path)
+    assert "How to reproduce it" in seen.text
+    assert getattr(path.parent, "_repr_html_", lambda: None)() is None
+
+
+def test_a_document_shows_all_of_itself_until_it_is_too_much(run: fl.Run) -> None:
+    whole = document(run.folder)
+    assert "The model" in look(whole).text
+    long = Section("Too long to show", "long", (Text("word " * 60_000),))
+    seen = look(replace(whole, sections=(*whole.sections[:2], long, *whole.sections[2:])))
+    assert "Too much to show here: Too long to show" in seen.text
+
+
+def test_a_run_without_a_result_shows_how_far_it_got(run: fl.Run, tmp_path: Path) -> None:
+    place = tmp_path / "cut"
+    shutil.copytree(run.path, place)
+    (place / "result.json").unlink()
+    seen = look(RunFolder.open(place))
+    assert "It was cut off. Go on with it: firstlight resume" in seen.text
+    assert sum(tag == "svg" for tag, _ in seen.found) == 2
+    (place / "history.csv").unlink()
+    assert "of 3" in look(RunFolder.open(place)).text
+    (place / "experiment.toml").write_text("not = [toml")
+    assert "is damaged" in look(RunFolder.open(place)).text
+
+
+def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(
+        '{"format": 1, "name": "s", "title": "A study", "about": "", "runs": [{"name": "a", "seeds": [0]}]}'
+    )
+    assert "no run of the study has a result yet" in look(StudyFolder.open(tmp_path)).text
+    (tmp_path / "tune.toml").write_text("")
+    assert "no result.json yet" in look(TuneFolder.open(tmp_path)).text
+
+
+def test_a_study_shows_what_was_tried(run: fl.Run, tmp_path: Path) -> None:
+    entries = [{"name": name, "seeds": [0, 1]} for name in ("one", "two")]
+    write_record(tmp_path, "study.json", {"name": "small", "title": "Two nets", "about": "Why not.", "runs": entries})
+    shutil.copytree(run.path, tmp_path / "one" / "seed-0")
+    seen = look(StudyFolder.open(tmp_path))
+    assert "Two nets" in seen.text
+    assert "Why not." in seen.text
+    assert "two, seed 0 and seed 1" in seen.text  # which have no result
+
+
+def test_a_search_shows_its_course_and_its_best_file(tmp_path: Path) -> None:
+    trials = [TrialRecord(n, "complete", {"optimizer.lr": 10.0**-n}, 0.5 + n / 10, epochs=3, best=2) for n in (1, 2, 3)]
+    (tmp_path / "tune.toml").write_text("")
+    (tmp_path / "best.toml").write_text("seed = 7\n")
+    space = {"optimizer.lr": {"log": [1e-4, 1e-1]}}
+    tuned = Tuned("complete", "val_accuracy", True, 3, "tpe", "none", 0, 3, "digits", "mlp-128", space, trials, {})
+    TuneFolder(tmp_path).write_result(tuned)
+    seen = look(TuneFolder.open(tmp_path))
+    assert "Trial 3 of 3 was the best" in seen.text
+    assert "seed = 7" in seen.text
+
+
+def test_an_explanation_shows_where_the_net_looks(run: fl.Run, tmp_path: Path) -> None:
+    own = fl.open_run(shutil.copytree(run.path, tmp_path / "explained"))
+    found = own.explain(method="pca", points=60)
+    seen = look(found)
+    assert "What the layers see" in seen.text
+    assert found.layer in seen.text
+    assert len(repr(found)) < 200  # a notebook keeps it beside the card
+    assert sum(tag == "img" for tag, _ in seen.found) > 10
+    assert explanations.read(own.folder)._repr_html_() == found._repr_html_()  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_a_parity_check_shows_whether_the_engines_agree() -> None:
+    found = fl.parity("softmax-regression", steps=3, batch_size=8, console=QUIET)
+    seen = look(found)
+    assert found.verdict in seen.text
+    assert "head" in seen.text
+
+
+def test_importing_a_record_imports_no_report() -> None:
+    code = "import sys; from firstlight.types import Images; from firstlight import runs, searches; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"firstlight.report", "firstlight.notebook", "altair", "jinja2", "IPython"} & set(loaded)
+
+
+def test_the_style_is_of_the_card_alone_and_knows_the_themes() -> None:
+    style = cards.style()
+    assert "<" not in style
+    depth, rules, rule = 0, [], ""
+    for letter in style:
+        if depth == 0:
+            rule += letter
+        depth += (letter == "{") - (letter == "}")
+        if depth == 0 and letter == "}":
+            rules.append(rule.strip().removesuffix("}").removesuffix("{").strip())
+            rule = ""
+    assert depth == 0
+    assert rules
+    assert all(".firstlight" in rule or rule.startswith("@media (prefers-color-scheme: dark)") for rule in rules)
+    for theme in ('data-jp-theme-light="false"', "vscode-dark"):
+        assert theme in style
+    assert style.count("--paper: #14171b") == 2  # by the system, by the notebook
+
+
+def test_nothing_to_draw_with_is_no_error(monkeypatch: pytest.MonkeyPatch, digits: Dataset) -> None:
+    monkeypatch.setattr(shown, "_draw", None)
+    assert digits._repr_html_() is None
+
+
+def test_a_thing_without_a_card_is_a_mistake_of_ours() -> None:
+    with pytest.raises(TypeError, match="no card of a int"):
+        cards.html(3)
+
+
+# --- curves that grow
+
+
+class Handle:
+    """Stands for what IPython's `display` returns; keeps what was shown."""
+
+    def __init__(self, record: list[str]) -> None:
+        self.record = record
+
+    def update(self, thing: Any) -> None:
+        self.record.append(thing._repr_html_())
+
+
+@pytest.fixture
+def displayed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a notebook's cell showed, one after the other."""
+    record: list[str] = []
+
+    def display(thing: Any, display_id: bool) -> Handle:
+        assert display_id
+        record.append(thing._repr_html_())
+        return Handle(record)
+
+    ipython, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())  # type: ignore[attr-defined]
+    module.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    return record
+
+
+def test_live_curves_grow_in_the_cell(
+    displayed: list[str], digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(live, "REFRESH", 0.0)
+    monkeypatch.setattr(live, "SHARE", 1e9)  # draw every epoch
+    run = fl.fit("mlp-128", digits, epochs=4, lr=3e-3, out=tmp_path / "run", live=True)
+    assert capsys.readouterr().out == "", "the console is silent: the cell shows it"
+    seen = [Elements(html) for html in displayed]
+    assert "preparing" in seen[0].text
+    assert not any(tag == "svg" for tag, _ in seen[0].found)
+    losses = [f"{value:.4f}" for value in run.history["loss"]]
+    turns = [next(n for n, one in enumerate(seen) if loss in one.text) for loss in losses]
+    assert turns == sorted(turns)
+    assert len(set(turns)) == len(turns), "each epoch was shown when it was done"
+    assert sum(tag == "svg" for tag, _ in seen[-1].found) == 2
+    assert re.search(r"4 epochs in [\d.]+", seen[-1].text)
+    assert ("div", {"style": "width: 100.0%"}) in seen[-1].found
+    assert not any(tag == "script" for one in seen for tag, _ in one.found)
+
+
+def test_live_curves_are_drawn_a_few_times_a_second_at_most(
+    displayed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(live.time, "perf_counter", lambda: now)
+    with live.LiveCurves("a net") as watcher:
+        watcher.started(epochs=100, images=100, done=0)
+        for epoch in range(1, 101):
+            now += 0.02
+            watcher.batch_done(50, 1.0)
+            watcher.epoch_done({"epoch": float(epoch), "loss": 1 / epoch, "accuracy": 0.5, "seconds": 0.01}, False)
+    assert 5 < len(displayed) <= 2 / live.REFRESH + 5  # in two seconds
+    assert "100 epochs" in Elements(displayed[-1]).text
+    assert "0.0100" in Elements(displayed[-1]).text  # the last loss, also where the last epochs were not drawn
+
+
+def test_what_was_worth_knowing_stays_and_an_error_is_told(displayed: list[str]) -> None:
+    def interrupted() -> None:
+        with live.LiveCurves("a net") as watcher:
+            watcher.note("Warming up ...")
+            assert "Warming up" in displayed[-1]
+            watcher.note("Note: two classes are rare")
+            watcher.started(epochs=5, images=100, done=0)
+            watcher.epoch_done({"epoch": 1.0, "loss": float("nan"), "accuracy": 0.5, "seconds": 0.01}, False)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    text = Elements(displayed[-1]).text
+    assert "two classes are rare" in text
+    assert "Warming up" not in text
+    assert "stopped after 1 of 5 epochs: KeyboardInterrupt" in text
+
+
+@pytest.mark.parametrize("shell", [None, "terminal"])
+def test_outside_a_notebook_the_console_tells_as_ever(
+    shell: str | None, monkeypatch: pytest.MonkeyPatch, digits: Dataset, tmp_path: Path
+) -> None:
+    if shell is None:
+        monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    else:
+        ipython = types.ModuleType("IPython")
+        ipython.get_ipython = lambda: types.SimpleNamespace()  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+    assert not live.in_notebook()
+    said = io.StringIO()
+    fl.fit("softmax-regression", digits, epochs=1, out=tmp_path / "run", console=Console(file=said), live=True)
+    assert "live=True draws curves in a Jupyter notebook only" in said.getvalue()
+    assert "epoch 1/1" in said.getvalue()
