@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import pytest
 from rich.console import Console
@@ -62,3 +63,16 @@ def test_nothing_of_the_bar_is_left_after_an_error(terminal: bool) -> None:
     with pytest.raises(ZeroDivisionError):
         fail(display)
     assert display.bar is None
+
+
+def test_a_quiet_console_is_left_alone_on_a_terminal_too() -> None:
+    """No bar that nobody sees is drawn ten times a second, by a thread of its own."""
+    text = io.StringIO()
+    before = threading.active_count()
+    with Display(Console(file=text, force_terminal=True, quiet=True)) as display:
+        display.note("a note")
+        display.started(1, 10, 0)
+        display.batch_done(5, 0.5)
+        assert (display.bar, threading.active_count()) == (None, before)
+        display.epoch_done(ROW, best=True)
+    assert text.getvalue() == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -16,8 +17,10 @@ import pytest
 from rich.console import Console
 
 from firstlight import runs, workers
+from firstlight.display import SearchDisplay
 from firstlight.errors import ExperimentError, RunError
 from firstlight.runs import RunFolder, StudyFolder
+from firstlight.searches import TrialRecord
 from firstlight.study import plan
 
 QUIET = Console(quiet=True)
@@ -184,7 +187,46 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "after, seed 0:" in str(caught.value)
     folder = StudyFolder.open(tmp_path / "two")
     assert [len(folder.finished(entry)) for entry in folder.entries] == [0, 0, 1]
-    assert (folder.path / runs.REPORT).is_file()
+    page = (folder.path / runs.REPORT).read_text()
+    assert "wild, seed 0 came to no result: The loss" in page
+    assert "after, seed 0 came to no result: " in page
+
+    # those that are not tried again are told again
+    console = Console(record=True, width=300, file=io.StringIO())
+    workers.carry_out(plan(tables, "two"), tmp_path / "two", only=["tame"], console=console)
+    assert "wild, seed 0: The loss" in console.export_text()
+
+    mended = [{**each, "model": {"name": "mlp-128"}} for each in run]
+    mended[0] = {"name": "wild", "model": {"name": "mlp-128"}}
+    folder = carried_out(tmp_path / "two", {**tables, "run": mended})
+    assert [len(folder.finished(entry)) for entry in folder.entries] == [1, 1, 1]
+    assert not list(folder.path.glob("*/*.failed"))
+    assert "came to no result" not in (folder.path / runs.REPORT).read_text()
+
+
+def test_a_damaged_run_is_named_and_the_others_are_done(copy: Path) -> None:
+    """Whatever is damaged: what says which experiment it is of, what came out, or what only the report reads."""
+    (copy / "mlp" / "seed-0" / runs.EXPERIMENT).write_text("[data")
+    (copy / "softmax" / "seed-0" / runs.RESULT).write_text("{")
+    (copy / "softmax" / "seed-1" / runs.PREDICTIONS).write_bytes(b"nothing")
+    for page in copy.glob("*/*/report.html"):
+        page.unlink()
+    with pytest.raises(RunError) as caught:
+        carried_out(copy, {**TABLES, "seeds": 3})
+    message = str(caught.value)
+    for run, file in (("mlp, seed 0", runs.EXPERIMENT), ("softmax, seed 0", runs.RESULT)):
+        assert f"{run}: " in message
+        assert f"{copy / run.replace(', ', '/').replace(' ', '-') / file} is damaged" in message
+    assert f"softmax, seed 1: {copy / 'softmax' / 'seed-1' / runs.PREDICTIONS} is damaged" in message
+    assert f"To train it anew, remove {copy / 'softmax' / 'seed-1'}." in message
+    folder = StudyFolder.open(copy)
+    assert all((copy / name / "seed-2" / runs.RESULT).exists() for name in ("mlp", "softmax", "loaded"))
+    page = (copy / runs.REPORT).read_text()
+    assert all(f"{run}: " in page for run in ("mlp, seed 0", "softmax, seed 0", "softmax, seed 1"))
+
+    for name in ("mlp/seed-0", "softmax/seed-0", "softmax/seed-1"):
+        shutil.rmtree(copy / name)
+    assert [len(folder.finished(entry)) for entry in carried_out(copy, {**TABLES, "seeds": 3}).entries] == [3, 3, 3]
 
 
 def test_an_optional_run_may_be_left_out(tmp_path: Path) -> None:
@@ -213,6 +255,22 @@ def test_the_winner_of_a_search_is_trained_with_the_studys_seeds(tmp_path: Path)
     assert {run.experiment["optimizer"]["lr"] for run in found.values()} == {1e-2}
     before = written(folder)
     assert written(carried_out(tmp_path / "two", tables)) == before
+
+
+def test_an_interrupted_search_of_a_study_leaves_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+
+    def interrupt(display: SearchDisplay, trial: TrialRecord) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SearchDisplay, "trial_done", interrupt)
+    search = {"name": "grid", "tune": {"sampler": "grid"}, "space": {"optimizer.lr": [1e-3, 1e-2]}}
+    tables = {**TABLES, "search": [search], "run": [{"name": "winner", "winner_of": "grid"}]}
+    tables["defaults"] = {**TABLES["defaults"], "model": {"name": "softmax-regression"}}
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(tmp_path / "two", tables)
+    assert "The search is not complete" in (tmp_path / "two" / "search-grid" / runs.REPORT).read_text()
+    assert not (tmp_path / "two" / "winner").exists()
 
 
 @pytest.mark.slow

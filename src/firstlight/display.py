@@ -1,15 +1,16 @@
-"""How a run is watched: a live display on a terminal, one plain line an epoch elsewhere."""
+"""How runs and searches are watched: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from firstlight import processes
+from firstlight.searches import shown
 
 if TYPE_CHECKING:
     from firstlight.searches import TrialRecord
@@ -18,20 +19,15 @@ if TYPE_CHECKING:
 REFRESH = 0.1  # seconds between two updates of the live display
 
 
-class Display:
-    """A watcher that writes to a console; use it as a context manager, so that the live display is taken down.
-
-    Of several processes that train together, only the first one writes.
-    """
+class Lines:
+    """Lines on a console, with a bar below them on a terminal; a context manager, so that the bar is taken down."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console if processes.leads() else Console(quiet=True)
+        self.console = console
         self.bar: Progress | None = None
         self.task = TaskID(0)
-        self.epochs = self.images = self.done = 0
-        self.began = self.refreshed = 0.0
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -42,26 +38,48 @@ class Display:
             self.bar = None
 
     def note(self, text: str) -> None:
-        """See `Watcher.note`."""
-        self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+        """Something that the user should know now."""
+        self.line(text, style="dim")
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """A line as it stands, however long."""
+        if not self.console.quiet:  # which would typeset it all the same
+            self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def show_bar(self, *columns: ProgressColumn, description: str = "", **task: Any) -> None:
+        """Show a bar where that can be seen: of what `columns` say, or of how far it is and the time that is left."""
+        if not self.console.is_terminal or self.console.quiet:
+            return
+        columns = columns or (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=self.console, transient=True)
+        self.task = self.bar.add_task(description, **task)
+        self.bar.start()
+
+
+class Display(Lines):
+    """A watcher that writes to a console. Of several processes that train together, only the first one writes."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console if processes.leads() else Console(quiet=True))
+        self.epochs = self.images = self.done = 0
+        self.began = self.refreshed = 0.0
 
     def started(self, epochs: int, images: int, done: int) -> None:
         """See `Watcher.started`."""
         self.epochs, self.images, self.done = epochs, images, done
         self.began = time.perf_counter()
-        if self.console.is_terminal:
-            self.bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-                BarColumn(bar_width=None),
-                TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} images/s"),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            )
-            self.task = self.bar.add_task(
-                "", total=epochs * images, completed=done * images, epoch=done + 1, epochs=epochs, loss=0.0, rate=0.0
-            )
-            self.bar.start()
+        self.show_bar(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=None),
+            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} images/s"),
+            TimeRemainingColumn(),
+            total=epochs * images,
+            completed=done * images,
+            epoch=done + 1,
+            epochs=epochs,
+            loss=0.0,
+            rate=0.0,
+        )
 
     def batch_done(self, images: int, loss: float) -> None:
         """See `Watcher.batch_done`."""
@@ -76,9 +94,10 @@ class Display:
 
     def epoch_done(self, row: dict[str, float], best: bool) -> None:
         """See `Watcher.epoch_done`."""
-        shown = [f"{name} {row[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in row]
-        line = f"epoch {row['epoch']:.0f}/{self.epochs}  {'  '.join(shown)}  {row['seconds']:.1f} s"
-        self.console.print(line + ("  *" if best else ""), highlight=False, soft_wrap=True)
+        columns = ("loss", "accuracy", "val_loss", "val_accuracy")
+        numbers = "  ".join(f"{name} {row[name]:.4f}" for name in columns if name in row)
+        star = "  *" if best else ""
+        self.line(f"epoch {row['epoch']:.0f}/{self.epochs}  {numbers}  {row['seconds']:.1f} s{star}")
         self.done += 1
         if self.bar is not None:
             rate = self.images / max(time.perf_counter() - self.began, 1e-9)
@@ -87,29 +106,14 @@ class Display:
         self.began = time.perf_counter()
 
 
-class SearchDisplay:
+class SearchDisplay(Lines):
     """A `SearchWatcher` that writes to a console: a line a trial, and a bar over all of them on a terminal."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self.bar: Progress | None = None
-        self.task = TaskID(0)
+        super().__init__(console)
         self.search: Search | None = None
         self.best: TrialRecord | None = None
         self.done = 0
-
-    def __enter__(self) -> SearchDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def note(self, text: str) -> None:
-        """See `SearchWatcher.note`."""
-        self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def began(self, search: Search, done: list[TrialRecord]) -> None:
         """See `SearchWatcher.began`."""
@@ -118,11 +122,7 @@ class SearchDisplay:
             self._count(trial)
         if done:
             self.note(f"{len(done)} of {search.trials} trials were done before{self._best()}.")
-        if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=self.console, transient=True)
-            self.task = self.bar.add_task(self._title(), total=search.trials, completed=self.done)
-            self.bar.start()
+        self.show_bar(description=self._title(), total=search.trials, completed=self.done)
 
     def trial_done(self, trial: TrialRecord) -> None:
         """See `SearchWatcher.trial_done`."""
@@ -133,8 +133,7 @@ class SearchDisplay:
         values = "  ".join(f"{key} {shown(value)}" for key, value in trial.values.items())
         place = f"trial {trial.number}/{self.search.trials}"
         parts = (place, value, values, f"{trial.seconds:.1f} s", ends.get(trial.state, ""))
-        line = "  ".join(filter(None, parts)) + ("  *" if trial == self.best else "")
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.line("  ".join(filter(None, parts)) + ("  *" if trial == self.best else ""))
         if self.bar is not None:
             self.bar.update(self.task, description=self._title(), completed=self.done)
 
@@ -155,8 +154,3 @@ class SearchDisplay:
         if self.best is None or self.best.value is None:
             return ""
         return f", the best {self.best.value:.4f} (trial {self.best.number})"
-
-
-def shown(value: object) -> str:
-    """A searched value in a line of text."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

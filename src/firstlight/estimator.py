@@ -224,13 +224,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def _learn(self, setup: study.Setup) -> Outcome:
         """Train, and say what went wrong on the way."""
-        if self.verbose:
-            with Display(Console()) as watcher:
-                for warning in setup.warnings():
-                    watcher.note(f"Note: {warning}")
-                outcome = study.learn(setup, watcher)
-        else:
-            outcome = study.learn(setup, _Silent())
+        with Display(Console(quiet=not self.verbose)) as watcher:
+            for warning in setup.warnings():
+                watcher.note(f"Note: {warning}")
+            outcome = study.learn(setup, watcher)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt  # a search would go on with what a part of the training gave
         if outcome.status == "diverged":
@@ -269,18 +266,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if self.image_shape is not None and images.shape[1:] != (*shape, 1)[:3]:
             raise InputError(f"image_shape is {_times(shape)}; X holds images of {_times(images.shape[1:])}.")
         return images
-
-
-class _Silent:
-    """A watcher that says nothing."""
-
-    def note(self, text: str) -> None: ...
-
-    def started(self, epochs: int, images: int, done: int) -> None: ...
-
-    def batch_done(self, images: int, loss: float) -> None: ...
-
-    def epoch_done(self, row: dict[str, float], best: bool) -> None: ...
 
 
 def _seed(random_state: Any) -> int:

@@ -72,7 +72,11 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """v ← μ v + g;  θ ← θ − lr v, or θ − lr (g + μ v) with Nesterov's look ahead (Sutskever et al. 2013)."""
+    """v ← μ v + g;  θ ← θ − lr v, or θ − lr (g + μ v) with Nesterov's look ahead (Sutskever et al. 2013).
+
+    momentum  μ: what is kept of the direction so far
+    nesterov  whether to look ahead, with momentum
+    """
 
     lr: float = 0.01
     momentum: float = 0.0
@@ -105,6 +109,10 @@ class Adam(Optimizer):
     """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  θ ← θ − lr m̂ / (√v̂ + ε)   (Kingma & Ba 2014)
 
     with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ), which make up for the start at zero.
+
+    beta1    β₁: what is kept of the mean gradient
+    beta2    β₂: what is kept of its mean square
+    epsilon  ε, against a division by nothing
     """
 
     lr: float = 1e-3
@@ -135,6 +143,8 @@ class AdamW(Adam):
     """θ ← (1 − lr λ) θ before each step of Adam: a decay that the gradient's size does not scale (Loshchilov & Hutter).
 
     As in PyTorch, all trained weights decay, biases too.
+
+    weight_decay  λ
     """
 
     weight_decay: float = 0.01
@@ -157,6 +167,9 @@ class RMSprop(Optimizer):
     """v ← ρ v + (1 − ρ) g²;  θ ← θ − lr g / (√v + ε)   (Hinton 2012)
 
     ρ is 0.99 as in PyTorch, whose formula this is; Keras and the lecture take 0.9.
+
+    rho      ρ: what is kept of the mean square of the gradient
+    epsilon  ε, against a division by nothing
     """
 
     lr: float = 1e-3

@@ -1,9 +1,11 @@
-"""What an experiment chooses by name, with options: the one in a registry, checked."""
+"""What an experiment chooses by name, with options: the one in a registry, checked; and its tables, key by key."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -24,6 +26,30 @@ def choose(kind: str, registry: Mapping[str, type[Chosen]], name: str, options: 
         if option not in known:
             raise ExperimentError(f"{kind}.{option}: {name} has no such option. {nearest(option, known)}".rstrip())
     return registry[name](**options)
+
+
+def flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables under their whole keys: ("model.name", "lenet5")."""
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def documented(doc: str | None) -> dict[str, str]:
+    """What a docstring says of its names, where it lists them, each beside its text and two spaces apart or more."""
+    texts: dict[str, str] = {}
+    names: list[str] = []
+    for line in inspect.cleandoc(doc or "").splitlines():
+        if found := re.match(r"(\w+(?:, \w+)*) {2,}(\S.*)", line):
+            names = found[1].split(", ")
+            texts |= dict.fromkeys(names, found[2])
+        elif names and line.startswith("  "):
+            texts |= {name: f"{texts[name]} {line.strip()}" for name in names}
+        else:
+            names = []
+    return texts
 
 
 def require_number(kind: str, option: str, value: object, fits: Callable[[float], bool], allowed: str) -> None:

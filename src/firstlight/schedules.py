@@ -19,7 +19,10 @@ from firstlight.types import Array
 
 @dataclass(frozen=True)
 class Schedule:
-    """The base of all schedules: `curve` is what the learning rate is multiplied by."""
+    """The base of all schedules: `curve` is what the learning rate is multiplied by.
+
+    warmup  epochs at the start in which the rate rises in a straight line, and the curve waits
+    """
 
     warmup: float = field(default=0.0, kw_only=True)
 
@@ -60,7 +63,11 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """lr · factorᵏ after k times `every` epochs."""
+    """lr · factorᵏ after k times `every` epochs.
+
+    every   epochs between two steps
+    factor  what each step multiplies the rate by
+    """
 
     every: int = 10
     factor: float = 0.1
@@ -82,7 +89,10 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """lr · factorᵗ after t epochs, falling with every step."""
+    """lr · factorᵗ after t epochs, falling with every step.
+
+    factor  what an epoch multiplies the rate by
+    """
 
     factor: float = 0.95
 
@@ -96,7 +106,10 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """From lr to final · lr along half a cosine (Loshchilov & Hutter 2016)."""
+    """From lr to final · lr along half a cosine (Loshchilov & Hutter 2016).
+
+    final  the share of the rate that is left at the end
+    """
 
     final: float = 0.0
 
@@ -113,6 +126,9 @@ class OneCycle(Schedule):
     """From start · lr up to lr in the first share `rise` of the steps, then down to end · lr, both along half a cosine.
 
     (Smith & Topin 2017; the defaults are PyTorch's.)
+
+    start, end  shares of the rate at the first and at the last step
+    rise        the share of the steps in which it rises
     """
 
     start: float = 0.04

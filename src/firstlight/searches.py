@@ -29,6 +29,7 @@ from typing import Any, Literal
 from firstlight.errors import RunError
 from firstlight.files import write_text
 from firstlight.runs import FORMAT, LOCK, RESULT, write_record
+from firstlight.shown import Shown
 from firstlight.types import Json
 
 if sys.platform != "win32":
@@ -118,8 +119,21 @@ class Tuned:
         return [trial for trial in self.trials if trial.state == state]
 
 
+def shown(value: object) -> str:
+    """A searched value in a line of text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {shown(inner)}" for key, inner in value.items())
+    return str(value)
+
+
 @dataclass(frozen=True)
-class TuneFolder:
+class TuneFolder(Shown):
     """A search on disk, read when asked."""
 
     path: Path

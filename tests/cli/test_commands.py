@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,20 @@ def test_predict_names_classes(firstlight: Call, run: Path, digits: Dataset, tmp
 
 def test_report_prints_its_path(firstlight: Call, run: Path) -> None:
     assert firstlight("report", run).out.strip() == str(run / "report.html")
+
+
+def test_a_report_as_pdf(firstlight: Any, run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("typst")
+    assert firstlight("report", run, "--pdf").out.strip() == str(run / "report.pdf")
+    assert (run / "report.pdf").read_bytes().startswith(b"%PDF-")
+    elsewhere = tmp_path / "new" / "small.pdf"
+    assert firstlight("report", run, "--out", elsewhere).out.strip() == str(elsewhere)
+    assert firstlight("compare", run, run, "--out", tmp_path / "two.pdf").out.strip() == str(tmp_path / "two.pdf")
+    for file in (elsewhere, tmp_path / "two.pdf"):
+        assert file.read_bytes().startswith(b"%PDF-")
+    contradicted = firstlight("report", run, "--html", "--out", tmp_path / "b.pdf")
+    assert contradicted.code == 2
+    assert "b.pdf would be no PDF" in contradicted.err
 
 
 def test_summary(firstlight: Call) -> None:
@@ -227,6 +242,16 @@ def test_options_replace_what_the_file_says_of_another_model(firstlight: Call, t
     assert firstlight("run", file, "--out", tmp_path / "a", "--json").json()["model"] == "custom"
     options = ("--model", "mlp-128", "--optimizer", "adam")
     assert firstlight("run", file, *options, "--out", tmp_path / "b", "--json").json()["model"] == "mlp-128"
+    # the model of a file without any name, too, though it would be this one if the file had no layers
+    options = ("--model", "lenet5", "--set", "data.size=28")
+    assert firstlight("run", file, *options, "--out", tmp_path / "c", "--json").json()["model"] == "lenet5"
+
+
+def test_an_option_does_not_hide_a_mistake_in_the_file(firstlight: Call, tmp_path: Path) -> None:
+    file = tmp_path / "e.toml"
+    file.write_text('optimizer = "sgd"\ndata = { source = "digits", limit = 50 }\n')
+    answer = firstlight("run", file, "--lr", "0.1", "--out", tmp_path / "a")
+    assert (answer.code, "optimizer is 'sgd', not a table" in answer.err) == (2, True)
 
 
 def test_odd_class_names_stay_text(firstlight: Call, tmp_path: Path) -> None:
@@ -270,7 +295,7 @@ def test_a_report_that_cannot_be_written_does_not_hide_the_numbers(
 ) -> None:
     from firstlight import report
 
-    def full(folder: object) -> Path:
+    def full(*_: object, **__: object) -> Path:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(report, "write", full)
@@ -352,7 +377,18 @@ def test_compare_puts_runs_on_one_page(firstlight: Any, tmp_path: Path) -> None:
     assert (answer.code, answer.out.strip()) == (0, str(page))
     text = page.read_text()
     assert all(shown in text for shown in ("Two seeds", "seed0", "seed1"))
-    missing = firstlight("compare", tmp_path / "seed0", tmp_path / "seed9", "--out", tmp_path / "other.html")
+    (tmp_path / "study").mkdir()
+    for seed in (0, 1):
+        (tmp_path / f"seed{seed}").rename(tmp_path / "study" / f"seed-{seed}")
+    shutil.copytree(tmp_path / "study" / "seed-1", tmp_path / "study" / "seed-2")
+    (tmp_path / "study" / "seed-2" / "result.json").unlink()
+    whole = firstlight("compare", tmp_path / "study")
+    assert (whole.code, whole.out.strip()) == (0, str(page))
+    assert "Comparison of 2 runs" in page.read_text()
+    assert "study is right on" in page.read_text()
+    assert f"{tmp_path / 'study' / 'seed-2'} has no result yet and is left out." in whole.err
+
+    missing = firstlight("compare", tmp_path / "study", tmp_path / "seed9", "--out", tmp_path / "other.html")
     assert (missing.code, (tmp_path / "other.html").exists()) == (2, False)
 
 

@@ -59,6 +59,20 @@ def test_a_study_is_done_and_reported_and_not_done_again(firstlight, file, tmp_p
     assert table.out.strip() == "table.md"
     assert "Does a hidden layer help?" in Path("table.md").read_text()
     assert "0.900" in Path("table.md").read_text()
+    assert table.err == ""
+
+    damaged = Path("runs") / "hidden" / "mlp" / "seed-1" / "predictions.npz"
+    damaged.write_bytes(b"nothing")
+    table = firstlight("study", "--table", "table.md")
+    assert (table.code, table.out.strip()) == (0, "table.md")
+    assert table.err.startswith(f"hidden, mlp, seed 1: {damaged} is damaged: ")
+    assert "- **mlp**: cannot be read: seed 1." in Path("table.md").read_text()
+    told = firstlight("report", "runs/hidden")
+    assert (told.code, told.out.strip()) == (0, str(page))
+    assert told.err.startswith(f"mlp, seed 1: {damaged} is damaged: ")
+    refused = firstlight("study", file)
+    assert refused.code == 2
+    assert f"To train it anew, remove {damaged.parent}." in refused.err
 
 
 def test_the_studies_that_come_with_it_are_listed(firstlight) -> None:

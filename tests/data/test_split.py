@@ -176,6 +176,7 @@ def test_pooled_images_are_all_there_and_split_anew(digits):
     published = Dataset("published", {"train": parts["train"], "test": parts["test"]})
     together = pooled(published)
     assert set(together.splits) == {"train"}
+    assert pooled(together) is together, "what is in one split already is not copied"
     assert sorted(together.splits["train"].ids.tolist()) == sorted(
         [*parts["train"].ids.tolist(), *parts["test"].ids.tolist()]
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import small_runs
 from rich.console import Console
+from small_runs import QUIET
 
 import firstlight as fl
 from firstlight import data, runs, study
@@ -19,23 +22,13 @@ from firstlight.runs import RunFolder
 from firstlight.study import Experiment
 from firstlight.types import Dataset
 
-QUIET = Display(Console(quiet=True))
-
-
-def experiment(**changes: Any) -> Experiment:
-    tables: dict[str, Any] = {
-        "data": {"source": "digits"},
-        "prepare": {"standardise": "channel"},
-        "model": {"name": "mlp-128", "units": [16]},
-        "training": {"epochs": 2},
-    }
-    for key, value in changes.items():
-        study.put(tables, key.replace("__", "."), value)
-    return Experiment.of(tables)
-
-
-def do(path: Path, dataset: Dataset | None = None, **changes: Any) -> RunFolder:
-    return study.start(study.set_up(experiment(**changes), dataset), path, QUIET)
+TABLES: dict[str, Any] = {
+    "data": {"source": "digits"},
+    "prepare": {"standardise": "channel"},
+    "model": {"name": "mlp-128", "units": [16]},
+    "training": {"epochs": 2},
+}
+experiment, do = partial(small_runs.experiment, TABLES), partial(small_runs.do, TABLES)
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,75 @@ def test_merging_does_not_touch_what_it_merges() -> None:
     assert under == {"model": {"name": "lenet5", "activation": "tanh"}}
 
 
+def test_runs_of_a_matrix_share_no_tables() -> None:
+    """Keys three deep, below tables that the defaults, the run and the matrix itself give."""
+    rotations: list[Any] = [{"range": [-5, 5]}, {"range": [-9, 9]}]
+    tables = {
+        "title": "t",
+        "defaults": {**DEFAULTS, "augment": {"shear": {"range": [-3, 3]}}},
+        "run": [{"name": "a", "augment": {"zoom": {"range": [0.0, 0.1]}}}],
+        "matrix": {"augment.rotate": rotations, **{f"augment.{k}.p": [0.1, 0.9] for k in ("rotate", "shear", "zoom")}},
+    }
+    drawn = [
+        (
+            run.tables["augment"]["rotate"]["range"],
+            *(run.tables["augment"][k]["p"] for k in ("rotate", "shear", "zoom")),
+        )
+        for run in plan(tables, "m").runs
+    ]
+    ps = (0.1, 0.9)
+    assert drawn == [(r["range"], a, b, c) for r in rotations for a in ps for b in ps for c in ps]
+    assert rotations == [{"range": [-5, 5]}, {"range": [-9, 9]}]
+    assert tables["defaults"]["augment"] == {"shear": {"range": [-3, 3]}}  # type: ignore[index]
+
+
+def test_winners_of_a_matrix_share_no_tables(tmp_path: Path) -> None:
+    search = {"name": "s", "space": {"optimizer.lr": [0.1, 0.2]}, "tune": {"sampler": "grid"}}
+    tables = {
+        "title": "t",
+        "defaults": DEFAULTS,
+        "search": [search],
+        "run": [{"name": "won", "winner_of": "s", "training": {"batch_size": 8}}],
+        "matrix": {"training.epochs": [1, 2]},
+    }
+    best = {"data": {"source": "digits"}, "augment": {"rotate": {"range": [-5, 5]}}}
+    first, second = plan(tables, "t").runs
+    folder = written(tables, tmp_path)
+    found = [run.experiment(0, folder, best) for run in (first, second)]
+    assert [each.training.epochs for each in found] == [1, 2]
+    assert [each.training.batch_size for each in found] == [8, 8]
+    assert best["data"] == {"source": "digits"}
+
+
+@pytest.mark.parametrize(
+    ("under", "over", "expected"),
+    [
+        # the one that is named is the default anyway: what is said of it holds
+        ({"optimizer": {"lr": 0.5}}, {"optimizer": {"name": "adam"}}, {"optimizer": {"lr": 0.5, "name": "adam"}}),
+        (
+            {"model": {"activation": "tanh"}},
+            {"model": {"name": "lenet5"}},
+            {"model": {"activation": "tanh", "name": "lenet5"}},
+        ),
+        ({"optimizer": {"lr": 0.5}}, {"optimizer": {"name": "sgd"}}, {"optimizer": {"name": "sgd"}}),
+        ({"model": {"layers": [{"type": "Flatten"}]}}, {"model": {"name": "lenet5"}}, {"model": {"name": "lenet5"}}),
+        ({"model": {"activation": "tanh"}}, {"model": {"layers": []}}, {"model": {"layers": []}}),
+    ],
+)
+def test_what_is_said_of_the_default_holds_for_it_by_name(
+    under: dict[str, Any], over: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert merged(under, over) == expected
+
+
+def test_tables_do_not_go_over_what_is_no_table() -> None:
+    with pytest.raises(ExperimentError, match=r"optimizer is 'sgd', not a table"):
+        merged({"optimizer": "sgd"}, {"optimizer": {"lr": 0.1}})
+    bad = {**TWO, "defaults": {**DEFAULTS, "optimizer": "sgd"}, "run": TWO["run"][1:]}
+    with pytest.raises(ExperimentError, match=r"two\.toml, run 'adam': optimizer is 'sgd', not a table"):
+        plan(bad, "two", origin="two.toml")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

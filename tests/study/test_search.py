@@ -128,6 +128,10 @@ def test_the_points_of_a_grid() -> None:
         ("[space]\nlr = [0.1]\n[tune]\npruner = 'halving'\nmin_epochs = 9", ["tune.min_epochs", "9 epochs"]),
         ("[space]\ntraining.monitor = ['val_loss']", ["cannot be searched", "compared by it"]),
         ("[space]\ndata.validation = [0.1, 0.2]", ["cannot be searched", "validation images"]),
+        ("[space]\ndata.split_seed = [1, 2]", ["cannot be searched", "validation images"]),
+        ("[space]\ndata.pool = [true, false]", ["cannot be searched", "validation images"]),
+        ("[space]\ndata.classes = [['0', '1'], ['0', '2']]", ["cannot be searched", "same classes"]),
+        ("[space]\ndata.regroup.low = [['0', '1'], ['0', '2']]", ["data.regroup.low cannot be", "same classes"]),
     ],
 )
 def test_mistakes_are_named_with_what_to_do(text: str, parts: list[str]) -> None:

@@ -42,7 +42,7 @@ def study(
         _print_list()
         return
     if table is not None:
-        typer.echo(api.study_table(out or api.RUNS, table))
+        _print_table(out or api.RUNS, table)
         return
     if study is None:
         raise ExperimentError(
@@ -68,6 +68,18 @@ def study(
     for page in (done.path / "report.html", *sorted(done.path.glob("search-*/report.html"))):
         if page.exists():
             typer.echo(f"Report: {page}")
+
+
+def _print_table(root: Path, table: Path) -> None:
+    from firstlight import api, report
+    from firstlight.runs import STUDY, StudyFolder
+
+    page = api.study_table(root, table)
+    for record in sorted(root.glob(f"*/{STUDY}")):
+        study = StudyFolder.open(record.parent)
+        for run, why in report.lost(study).items():
+            typer.echo(f"{study.name}, {run}: {why}", err=True)
+    typer.echo(page)
 
 
 def _print_list() -> None:

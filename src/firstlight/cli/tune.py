@@ -81,8 +81,7 @@ def _result(folder: TuneFolder) -> dict[str, object]:
 
 
 def _print(folder: TuneFolder) -> None:
-    from firstlight.display import shown
-    from firstlight.searches import ENDED
+    from firstlight.searches import ENDED, shown
 
     tuned = folder.result
     best = tuned.best

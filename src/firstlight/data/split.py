@@ -62,7 +62,9 @@ def split(
 
 
 def pooled(dataset: Dataset) -> Dataset:
-    """The same images in one split, to be split anew."""
+    """The same images in one split, to be split anew: the dataset itself where they are in one already."""
+    if set(dataset.splits) == {"train"}:
+        return dataset
     parts = [dataset.splits[name] for name in SPLITS if name in dataset.splits]
     pixels, labels, ids = (
         np.concatenate([getattr(part, key) for part in parts]) for key in ("pixels", "labels", "ids")

@@ -1,12 +1,12 @@
 """Experiments: the file, its setting up, the run, and studies of several."""
 
 from firstlight.study.experiment import Experiment, parse_setting, put, read
-from firstlight.study.plan import Plan, PlannedRun, merged, packaged, plan, read_plan
+from firstlight.study.plan import Plan, PlannedRun, packaged, plan, read_plan
 from firstlight.study.recall import is_own, must_be_the_same, recall
 from firstlight.study.run import learn, measure, must_be_free, resume, start
 from firstlight.study.search import Search, read_search
 from firstlight.study.setup import Setup, model_tables, must_fit, set_up
-from firstlight.study.tables import tables
+from firstlight.study.tables import merged, tables
 from firstlight.study.transfer import must_name
 
 __all__ = [

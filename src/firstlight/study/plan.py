@@ -26,12 +26,15 @@ as in `firstlight tune`, with a name, over the defaults; a run with `winner_of` 
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,14 +42,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from firstlight.errors import ExperimentError, FirstlightError, nearest
 from firstlight.runs import StudyEntry, StudyFolder
-from firstlight.study.experiment import Experiment, Section, explain, put, read
+from firstlight.study.experiment import Experiment, Section, explain, parse, put, text_of
 from firstlight.study.search import Search
+from firstlight.study.tables import merged
 from firstlight.types import Json
 
 SUFFIX = ".toml"
 RESERVED = (".toml", ".json", ".html", ".lock")
-# A default's options are of what it names: where a run names another, they do not apply.
-_NAMED = ("model", "loss", "optimizer", "schedule")
 _NAME = r"[\w+][\w.+=-]*"
 
 Name = Annotated[str, Field(pattern=rf"^{_NAME}$", max_length=80)]
@@ -195,14 +197,16 @@ def plan(
     for where, keys in (("defaults", file.defaults), ("matrix", file.matrix)):
         if "seed" in keys:
             raise ExperimentError(f"{origin}: {where}.seed: a study runs each experiment with several; give seeds.")
-    searches = {search.name: merged(file.defaults, dict(search.__pydantic_extra__ or {})) for search in file.search}
+    searches = dict[str, dict[str, Any]]()
+    for search in file.search:
+        with _told_of(f"{origin}, search {search.name!r}"):
+            searches[search.name] = merged(file.defaults, search.__pydantic_extra__ or {})
+            Search.of(searches[search.name], f"{origin}, search {search.name!r}")
     runs = [
         _planned(given, values, file, searches, seeds, origin)
         for given in file.run or ([_Run.model_construct(name="")] if file.matrix else [])
         for values in _combinations(file.matrix)
     ]
-    for search in searches:
-        Search.of(searches[search], f"{origin}, search {search!r}")
     planned = Plan(name, file.title, file.about.strip(), text, tuple(runs), searches, file.parity)
     _check(planned, len(file.search), origin)
     return planned
@@ -210,48 +214,28 @@ def plan(
 
 def read_plan(study: str | Path, seeds: int | None = None) -> Plan:
     """The study in a file, or the packaged one of that name. Raises ExperimentError where there is none."""
-    path = Path(study)
-    if str(study) in packaged():
-        with resources.as_file(_files() / f"{study}{SUFFIX}") as file:
-            text = file.read_text(encoding="utf-8")
-            return plan(read(file), str(study), text, seeds=seeds, origin=f"{study}{SUFFIX}")
+    path, files = Path(study), _files()
+    if str(study) in files:
+        text = files[str(study)].read_text(encoding="utf-8")
+        return plan(tomllib.loads(text), str(study), text, seeds=seeds, origin=f"{study}{SUFFIX}")
     if path.suffix != SUFFIX and not path.exists():
         raise ExperimentError(
-            f"There is no study called {str(study)!r}, and no such file. {nearest(str(study), packaged())}"
+            f"There is no study called {str(study)!r}, and no such file. {nearest(str(study), files)}"
         )
-    tables = read(path)
-    return plan(tables, path.stem, path.read_text(encoding="utf-8"), seeds=seeds, origin=str(path))
+    text = text_of(path)
+    return plan(parse(text, str(path)), path.stem, text, seeds=seeds, origin=str(path))
 
 
 def packaged() -> dict[str, str]:
     """The studies that come with firstlight: their titles by name."""
-    files = sorted((f for f in _files().iterdir() if f.name.endswith(SUFFIX)), key=lambda file: file.name)
-    titles = {
-        file.name.removesuffix(SUFFIX): tomllib.loads(file.read_text(encoding="utf-8"))["title"] for file in files
-    }
-    return {name: str(title) for name, title in titles.items()}
+    return {name: str(tomllib.loads(file.read_text(encoding="utf-8"))["title"]) for name, file in _files().items()}
 
 
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables of one experiment over those of another; options of what is no longer named are dropped."""
-    tables = {key: dict(value) if isinstance(value, Mapping) else value for key, value in under.items()}
-    for key, value in over.items():
-        below = tables.get(key)
-        if not isinstance(below, dict) or not isinstance(value, Mapping):
-            tables[key] = dict(value) if isinstance(value, Mapping) else value
-        elif key in _NAMED and _names_another(below, value):
-            tables[key] = dict(value)
-        else:
-            tables[key] = {**below, **value}
-    return tables
-
-
-def _files() -> Any:
-    return resources.files("firstlight.study") / "files"
-
-
-def _names_another(below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
-    return "layers" in value or ("name" in value and value["name"] != below.get("name"))
+def _files() -> dict[str, Traversable]:
+    """The packaged study files by name."""
+    folder = resources.files("firstlight.study") / "files"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(SUFFIX)), key=lambda file: file.name)
+    return {file.name.removesuffix(SUFFIX): file for file in files}
 
 
 def _combinations(matrix: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -262,31 +246,32 @@ def _planned(
     given: _Run, values: Mapping[str, Any], file: _File, searches: Mapping[str, Any], most: int | None, origin: str
 ) -> PlannedRun:
     """The run `given` with the matrix's `values`, over the defaults unless a search's best experiment is under it."""
-    own = dict(given.__pydantic_extra__ or {})
+    own = given.__pydantic_extra__ or {}
     if "seed" in own:
         raise ExperimentError(f"{origin}: run {given.name!r} has a seed: give seeds = [{own['seed']}].")
-    tables = own if given.winner_of else merged(file.defaults, own)
-    for key, value in values.items():
-        put(tables, key, value)
     parts = [f"{key.rpartition('.')[2]}={_in_a_name(value)}" for key, value in values.items()]
     name = "+".join(([given.name] if given.name else []) + parts)
-    start = tables.get("weights", {}).get("init_from") if isinstance(tables.get("weights"), dict) else None
-    needs = start[1:] if isinstance(start, str) and start.startswith("@") else ""
+    where, best = f"{origin}, run {name!r}", dict[str, Any]()
     if given.winner_of:
         _must_be_one(given.winner_of, searches, f"{origin}: run {given.name!r}, winner_of")
-        searched = {key: v for key, v in searches[given.winner_of].items() if key not in ("tune", "space")}
-        _must_be_sound(merged(searched, tables), f"{origin}, run {name!r}")
-    else:
-        _must_be_sound(tables, f"{origin}, run {name!r}")
+        best = {key: v for key, v in searches[given.winner_of].items() if key not in ("tune", "space")}
+    with _told_of(where):
+        tables = merged({} if given.winner_of else file.defaults, own)
+        for key, value in values.items():
+            put(tables, key, copy.deepcopy(value))
+        Experiment.of(merged(best, tables), where)
+    start = tables.get("weights", {}).get("init_from")
+    needs = start[1:] if isinstance(start, str) and start.startswith("@") else ""
     seeds = _seeds(file.seeds) if given.seeds is None else _seeds(given.seeds)[:most]
     entry = StudyEntry(name, seeds, given.published, given.beside, given.note.strip())
     return PlannedRun(entry, tables, needs, given.winner_of, given.optional)
 
 
-def _must_be_sound(tables: Mapping[str, Any], where: str) -> None:
-    """A mistake in any run is told before the first one starts."""
+@contextmanager
+def _told_of(where: str) -> Iterator[None]:
+    """A mistake in any run or search is told, with its name, before the first one starts."""
     try:
-        Experiment.of(tables, where)
+        yield
     except FirstlightError as error:
         text = str(error)
         raise ExperimentError(text if text.startswith(where) else f"{where}: {text}") from None

@@ -44,6 +44,9 @@ FIXED = {
     "training.monitor": "trials are compared by it",
     "data.source": "trials are compared on the same validation images",
     "data.validation": "trials are compared on the same validation images",
+    "data.split_seed": "trials are compared on the same validation images",
+    "data.pool": "trials are compared on the same validation images",
+    "data.classes": "trials are compared on the same classes",
     "data.regroup": "trials are compared on the same classes",
 }
 
@@ -208,9 +211,9 @@ class Search:
 
     def _check(self) -> None:
         """Raise ExperimentError where a key, a value that may be drawn, or the way of searching cannot be."""
-        for key in self.space:
-            if key in FIXED:
-                raise ExperimentError(f"space.{key} cannot be searched: {FIXED[key]}. Set it in the experiment.")
+        for key, (fixed, why) in itertools.product(self.space, FIXED.items()):
+            if f"{key}.".startswith(f"{fixed}."):
+                raise ExperimentError(f"space.{key} cannot be searched: {why}. Set it in the experiment.")
         for values in self.corners():
             try:
                 self.experiment(values)

@@ -1,7 +1,8 @@
-"""The tables of an experiment from Python values: what `fit` and the scikit-learn estimator are given."""
+"""The tables of an experiment: from Python values, as `fit` and the estimator are given, and some over others."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,11 @@ from firstlight import losses, optimizers, schedules
 from firstlight.errors import ExperimentError
 from firstlight.layers import Layer
 from firstlight.models import Model
+from firstlight.study.experiment import Experiment
 from firstlight.study.setup import model_tables
+
+# Options are of what a table names: where another one is named, they do not apply.
+_NAMED = ("model", "loss", "optimizer", "schedule")
 
 
 def tables(
@@ -42,6 +47,34 @@ def tables(
     if isinstance(model, Model) and model.frozen:
         described["weights"] = {"freeze": model.frozen}
     return described
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of one experiment over those of another; options of what is no longer named are dropped.
+
+    They are new all the way down: to change them changes neither of the two. Raises ExperimentError where a table
+    would go over a plain value.
+    """
+    found = copy.deepcopy(dict(under))
+    for key, value in copy.deepcopy(dict(over)).items():
+        below = found.get(key)
+        if not isinstance(value, Mapping) or below is None:
+            found[key] = value
+        elif not isinstance(below, Mapping):
+            raise ExperimentError(f"{key} is {below!r}, not a table.")
+        else:
+            found[key] = value if _names_another(key, below, value) else {**below, **value}
+    return found
+
+
+def _names_another(section: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    """Whether a table names something else than the table below it, which may name nothing and so the default."""
+    if section not in _NAMED:
+        return False
+    if "layers" in value:
+        return True
+    unnamed = None if "layers" in below else Experiment.model_fields[section].default.name
+    return "name" in value and value["name"] != below.get("name", unnamed)
 
 
 def _model_table(model: Any) -> dict[str, Any]:

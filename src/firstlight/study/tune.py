@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from firstlight import processes, runs, searches
 from firstlight.errors import ExperimentError, ModelError, RunError
 from firstlight.files import write_text
+from firstlight.options import flat
 from firstlight.searches import TrialRecord, Tuned, TuneFolder
 from firstlight.study.environment import environment
 from firstlight.study.experiment import read
@@ -171,7 +172,7 @@ def _must_be_the_same(search: Search, out: Path) -> None:
             raise RunError(f"{out} exists already, and is no search. Choose another folder with --out, or remove it.")
         return
     held = Search.of(read(out / searches.TUNE), str(out / searches.TUNE))
-    was, now = dict(_flat(held.to_json())), dict(_flat(search.to_json()))
+    was, now = dict(flat(held.to_json())), dict(flat(search.to_json()))
     differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     if differing:
         changes = "; ".join(
@@ -185,14 +186,6 @@ def _must_be_the_same(search: Search, out: Path) -> None:
         raise ExperimentError(f"{out} is kept in another storage: give its URL with --storage.")
     if search.tuning.storage is not None and (out / searches.STORAGE).exists():
         raise ExperimentError(f"{out} is kept in its own {searches.STORAGE}: leave the storage out.")
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _flat(inner, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", inner
 
 
 def _conclude(search: Search, out: Path, ledger: Ledger) -> TuneFolder | None:

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from firstlight import runs
+from firstlight.display import Lines
 from firstlight.errors import RunError
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.workers.job import Job
@@ -18,28 +19,23 @@ from firstlight.workers.job import Job
 POLL = 0.5  # seconds between two looks at what the runs have written
 
 
-class StudyProgress:
+class StudyProgress(Lines):
     """How far the runs are, read from their folders: it does not matter where they are trained.
 
     A bar over all epochs on a terminal; elsewhere a line for each run that is done.
     """
 
     def __init__(self, folder: StudyFolder, runs: int, console: Console) -> None:
-        self.folder, self.runs, self.console = folder, runs, console
+        super().__init__(console)
+        self.folder, self.runs = folder, runs
         self.jobs: list[Job] = []
         self.told: set[str] = set()
         self.kept = 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.bar: Progress | None = None
-        self.task = TaskID(0)
 
-    def __enter__(self) -> StudyProgress:
-        if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=self.console, transient=True)
-            self.task = self.bar.add_task(self.folder.name, total=None)
-            self.bar.start()
+    def __enter__(self) -> Self:
+        self.show_bar(description=self.folder.name, total=None)
         self.thread.start()
         return self
 
@@ -49,13 +45,12 @@ class StudyProgress:
         self.stop.set()
         self.thread.join()
         self._look()
-        if self.bar is not None:
-            self.bar.stop()
+        super().__exit__(kind, error, trace)
 
     def expect(self, jobs: Sequence[Job], kept: int) -> None:
         """These runs come next; so many others were complete before."""
         if kept:
-            self.console.print(f"{kept} complete before.", style="dim", highlight=False)
+            self.note(f"{kept} complete before.")
         self.kept += kept
         self.jobs = [*self.jobs, *jobs]
 
@@ -88,12 +83,7 @@ class StudyProgress:
             f"{result['seconds']['train']:.1f} s"
         )
         status = "" if result["status"] == "finished" else f" ({result['status']})"
-        self.console.print(
-            f"{line}{status}  [{self.kept + len(self.told)} of {self.runs}]",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        self.line(f"{line}{status}  [{self.kept + len(self.told)} of {self.runs}]")
 
 
 def _rows(history: Path) -> int:

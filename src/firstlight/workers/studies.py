@@ -5,24 +5,27 @@ The way of a study: `Plan` -> jobs (a run with a seed) -> joblib's processes -> 
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from rich.console import Console
 
 from firstlight import processes, report, runs, study
-from firstlight.display import SearchDisplay
 from firstlight.errors import ExperimentError, RunError
 from firstlight.files import write_text
+from firstlight.options import flat
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.study import Experiment, Plan, PlannedRun
 from firstlight.types import Json
 from firstlight.workers.job import INTERRUPTED, Job
-from firstlight.workers.pool import Backend, pool
+from firstlight.workers.pool import Backend, Spread, pool
 from firstlight.workers.progress import StudyProgress
+from firstlight.workers.searches import carry_out_search
 
 
 def carry_out(
@@ -51,41 +54,21 @@ def carry_out(
     _must_make_sense(workers, threads, backend)
     wanted = plan.only([only] if isinstance(only, str) else only) if only else plan
     count = workers or 1
+    parent = os.getpid() if backend == "loky" and count > 1 else None
     if backend == "loky" and count > 1 and threads is None:
         threads = max(1, processes.cores() // count)
     out.mkdir(parents=True, exist_ok=True)
-    troubles: dict[str, str] = {}
     with runs.claimed(out):
         _must_be_of_this_study(plan, out)
         folder = _write_record(plan, out)
         best = {name: _searched(name, wanted, folder, count, console) for name in wanted.searches}
         total = sum(len(run.entry.seeds) for run in wanted.runs)
         with pool(backend, address, workers, threads) as spread, StudyProgress(folder, total, console) as progress:
-            for stage in wanted.stages():
-                jobs = _missing(stage, folder, best, threads, troubles, local=backend == "loky" and count > 1)
-                progress.expect(jobs, sum(len(run.entry.seeds) for run in stage) - len(jobs))
-                for job, trouble in zip(jobs, spread(jobs), strict=True):
-                    if trouble == INTERRUPTED:
-                        raise KeyboardInterrupt
-                    if trouble:
-                        troubles[job.title] = trouble
+            troubles = _trained([_jobs(s, folder, best, threads, parent) for s in wanted.stages()], spread, progress)
         if wanted.parity:
             troubles |= _hold_gradients(wanted, folder, console)
-        finished = [run for entry in folder.entries for run in folder.finished(entry).values()]
-        for run in finished:
-            if not (run.path / runs.REPORT).exists():
-                report.write(run)
-        if finished:
-            report.write_study(folder)
-    optional = {run.name for run in plan.runs if run.optional}
-    for title in [title for title in troubles if title.rpartition(", seed ")[0] in optional]:
-        console.print(f"Left out: {title}: {troubles.pop(title)}", style="dim", markup=False, highlight=False)
-    if troubles:
-        listed = "\n".join(f"{title}: {trouble}" for title, trouble in troubles.items())
-        raise RunError(
-            f"{len(troubles)} of the runs of {plan.name} came to no result; the others are complete in {out}. "
-            f"The same command tries them again.\n{listed}"
-        )
+        reported = _reported(folder)
+    _conclude(plan, wanted, out, reported | troubles, console)
     return folder
 
 
@@ -106,7 +89,9 @@ def _must_be_of_this_study(plan: Plan, out: Path) -> None:
     asked = StudyFolder(out, plan.record)
     for run in plan.runs:
         for seed in () if run.winner_of else run.entry.seeds:  # a winner is known after its search
-            _is_done(Job(run.name, seed, run.experiment(seed, asked), asked.place(run.entry, seed), None), run.needs)
+            job = Job(run.name, seed, run.experiment(seed, asked), asked.place(run.entry, seed), None)
+            if not _damage(job):  # which is told when its turn comes
+                _is_done(job, run.needs)
 
 
 def _write_record(plan: Plan, out: Path) -> StudyFolder:
@@ -124,35 +109,69 @@ def _write_record(plan: Plan, out: Path) -> StudyFolder:
 
 def _searched(name: str, plan: Plan, folder: StudyFolder, workers: int, console: Console) -> Json:
     """The experiment that a search of the study finds best; what is missing of the search is done now."""
-    from firstlight.study.tune import tune
-
     search = study.Search.of(plan.searches[name], f"{plan.name}, search {name!r}")
-    with SearchDisplay(console) as watcher:
-        found = tune(search, folder.path / f"search-{name}", workers=workers, watcher=watcher)
-    report.write_tuning(found)
-    return found.best
+    return carry_out_search(search, folder.path / f"search-{name}", workers=workers, console=console).best
 
 
-def _missing(
+def _jobs(
     stage: Iterable[PlannedRun],
     folder: StudyFolder,
     best: Mapping[str, Json],
     threads: int | None,
-    troubles: dict[str, str],
-    local: bool,
-) -> list[Job]:
-    """The runs of a stage that have no result yet; those that cannot start are told in `troubles`."""
-    jobs, parent = list[Job](), os.getpid() if local else None
+    parent: int | None,
+) -> list[tuple[PlannedRun, Job]]:
+    """All runs of a stage, whether they are done or not."""
+    jobs = []
     for run in stage:
         for seed in run.entry.seeds:
             experiment = run.experiment(seed, folder, best.get(run.winner_of))
-            job = Job(run.name, seed, experiment, folder.place(run.entry, seed), threads, parent)
-            start = job.experiment.weights.init_from if run.needs else None
-            if start is not None and not RunFolder(Path(start)).finished:
-                troubles[job.title] = f"{start}, whose weights it starts from, has no result."
-            elif not _is_done(job, run.needs):
-                jobs.append(job)
+            jobs.append((run, Job(run.name, seed, experiment, folder.place(run.entry, seed), threads, parent)))
     return jobs
+
+
+def _trained(
+    stages: Iterable[Sequence[tuple[PlannedRun, Job]]], spread: Spread, progress: StudyProgress
+) -> dict[str, str]:
+    """Do what is missing, stage by stage; return why runs came to no result, which is kept beside their places too."""
+    troubles: dict[str, str] = {}
+    for stage in stages:
+        stuck = {job.title: why for run, job in stage if (why := _stuck(run, job))}
+        jobs = [job for run, job in stage if job.title not in stuck and not _is_done(job, run.needs)]
+        progress.expect(jobs, len(stage) - len(stuck) - len(jobs))
+        ends = itertools.chain(
+            ((job, stuck[job.title]) for _, job in stage if job.title in stuck), zip(jobs, spread(jobs), strict=True)
+        )
+        for job, trouble in ends:
+            if trouble == INTERRUPTED:
+                raise KeyboardInterrupt
+            if trouble:
+                troubles[job.title] = trouble
+                job.place.parent.mkdir(parents=True, exist_ok=True)
+                write_text(runs.failure(job.place), f"{trouble}\n")
+            else:
+                runs.failure(job.place).unlink(missing_ok=True)
+    return troubles
+
+
+def _stuck(run: PlannedRun, job: Job) -> str:
+    """Why a run cannot be done now: what it starts from is missing, or its own files are damaged. "" where it can."""
+    if damage := _damage(job):
+        return f"{damage} To train it anew, remove {job.place}."
+    start = job.experiment.weights.init_from if run.needs else None
+    if start is not None and not RunFolder(Path(start)).finished:
+        return f"{start}, whose weights it starts from, has no result."
+    return ""
+
+
+def _damage(job: Job) -> str:
+    """What is wrong with the files that tell which run this is, and whether it is complete; "" where nothing is."""
+    folder = RunFolder(job.place)
+    try:
+        _ = folder.experiment if (job.place / runs.EXPERIMENT).is_file() else None
+        _ = folder.result if folder.finished else None
+    except RunError as error:
+        return str(error)
+    return ""
 
 
 def _is_done(job: Job, needs: str) -> bool:
@@ -172,23 +191,14 @@ def _is_done(job: Job, needs: str) -> bool:
     if needs and held["weights"]["init_from"]:
         for tables in (held, asked):
             tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-2:]
-    differing = [f"{section}.{key}" if key else section for section, key in _differences(held, asked)]
+    was, now = dict(flat(held)), dict(flat(asked))
+    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     if differing:
         raise RunError(
             f"{job.place} is of another experiment: it differs in {', '.join(differing)}. "
             "Remove it to train it anew, or choose another folder with --out."
         )
     return folder.finished and folder.result["status"] != INTERRUPTED
-
-
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys (section, key) in which two experiments differ."""
-    for section in a:
-        if isinstance(a[section], dict) and isinstance(b[section], dict):
-            keys = dict.fromkeys([*a[section], *b[section]])
-            yield from ((section, key) for key in keys if a[section].get(key) != b[section].get(key))
-        elif a[section] != b[section]:
-            yield section, ""
 
 
 def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[str, str]:
@@ -212,5 +222,35 @@ def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[s
         )
     if not found.passed:
         page = page.with_stem("gradients-differ")
-    report.write_parity(found, page)
+    report.write(found, page)
     return {} if found.passed else {"parity": f"{'; '.join(map(str, found.failures))}. See {page}."}
+
+
+def _reported(folder: StudyFolder) -> dict[str, str]:
+    """Write the reports that are missing, and the study's; return why it has nothing of some of the runs."""
+    finished = {f"{e.name}, seed {seed}": run for e in folder.entries for seed, run in folder.finished(e).items()}
+    for run in finished.values():
+        if not (run.path / runs.REPORT).exists():
+            with suppress(RunError):  # the study's report names what is damaged
+                report.write(run)
+    lost = report.lost(folder)
+    if finished.keys() - lost.keys():
+        report.write(folder)
+    return lost
+
+
+def _conclude(plan: Plan, wanted: Plan, out: Path, troubles: dict[str, str], console: Console) -> None:
+    """Say what came to no result. Raises RunError where that was asked for now, and may not be left out."""
+    optional = {run.name for run in plan.runs if run.optional}
+    asked = {"parity", *(f"{run.name}, seed {seed}" for run in wanted.runs for seed in run.entry.seeds)}
+    for title, trouble in list(troubles.items()):
+        if title not in asked or title.rpartition(", seed ")[0] in optional:
+            said = "Left out" if title in asked else "Not asked for now"
+            console.print(f"{said}: {title}: {trouble}", style="dim", markup=False, highlight=False)
+            del troubles[title]
+    if troubles:
+        listed = "\n".join(f"{title}: {trouble}" for title, trouble in troubles.items())
+        raise RunError(
+            f"{len(troubles)} of the runs of {plan.name} came to no result; the others are complete in {out}. "
+            f"The same command tries them again.\n{listed}"
+        )

@@ -1,0 +1,31 @@
+"""A search carried out where it can be watched, with its report: by itself, or as a part of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from firstlight import report, runs
+from firstlight.display import SearchDisplay
+from firstlight.searches import TuneFolder
+from firstlight.study import Search
+from firstlight.study.tune import tune
+
+
+def carry_out_search(search: Search, out: Path, *, workers: int = 1, console: Console | None = None) -> TuneFolder:
+    """Do the trials of a search that are missing in the folder `out`, and write its report, after Ctrl-C too.
+
+    workers  trials at a time, each in a process of its own
+    console  where progress goes; standard output where none is given
+    Raises what `firstlight.study.tune.tune` raises.
+    """
+    with SearchDisplay(console or Console()) as watcher:
+        try:
+            folder = tune(search, out, workers=workers, watcher=watcher)
+        except KeyboardInterrupt:
+            if (out / runs.RESULT).is_file():
+                report.write(TuneFolder(out))
+            raise
+    report.write(folder)
+    return folder
