@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 
-.PHONY: demo test lint check format bench clean
+.PHONY: demo test lint check format bench screenshots clean
 
 demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and write a report
 	$(BIN)/firstlight demo
@@ -22,6 +22,9 @@ check: lint test  ## everything that a change must pass
 format: $(VENV)/test.stamp
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+screenshots: $(VENV)/test.stamp  ## the pictures of README and docs, by chromium: docs/images/*.png
+	$(BIN)/python docs/screenshots.py
 
 bench: $(BENCH)/bench.stamp  ## firstlight beside its peers, in an environment of their own; writes docs/benchmarks.md
 	$(BENCH)/bin/python -m benchmarks

@@ -11,8 +11,9 @@
     samples.npz         the images that the report shows, as the model saw them; of augmented ones, some draws
     result.json         the numbers; written last, so that a run without it is unfinished
     checkpoints/        the newest two, each with a manifest of hashes written last
-    report.html
+    report.html         and report.pdf where it was asked for
     .lock               held by the process that trains
+    .stop               asks that process to stop, as Ctrl-C does
 
 Every file is written whole or not at all, and nothing is ever unpickled.
 """
@@ -23,8 +24,10 @@ import csv
 import io
 import json
 import sys
+import time
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +39,7 @@ import numpy as np
 
 from firstlight.errors import RunError
 from firstlight.files import write_bytes, write_json, write_text
+from firstlight.shown import Shown
 from firstlight.types import Array, Images, Json, Predictions
 
 if sys.platform != "win32":
@@ -58,10 +62,12 @@ REPORT = "report.html"
 STUDY = "study.json"
 PARITY = "parity.html"
 LOCK = ".lock"
+STOP = ".stop"
+LOOKERS = 5  # how often a claim is tried again
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(Shown):
     """A run on disk, read when asked. Its files are checked as they are read; each failing names the file."""
 
     path: Path
@@ -166,7 +172,7 @@ class RunFolder:
                 for key in archive.files:
                     split, field = key.split(".")
                     splits.setdefault(split, {})[field] = archive[key]
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
         for split, arrays in splits.items():
             for field in needed:
@@ -192,13 +198,14 @@ class StudyEntry:
 
 
 @dataclass(frozen=True, eq=False)
-class StudyFolder:
+class StudyFolder(Shown):
     """A study on disk: study.json says what belongs to it, and <name>/seed-<n> below it are its runs.
 
-    <name>.toml  the study file as it was given
-    study.json   title, what it shows, and its runs with their seeds and published numbers
-    parity.html  how far the gradients agree, where the study asked for that
-    report.html
+    <name>.toml            the study file as it was given
+    study.json             title, what it shows, and its runs with their seeds and published numbers
+    <name>/seed-<n>.failed why that run came to no result, until it does
+    parity.html            how far the gradients agree, where the study asked for that
+    report.html            and report.pdf where it was asked for
     """
 
     path: Path
@@ -246,12 +253,25 @@ class StudyFolder:
         places = {seed: self.place(entry, seed) for seed in entry.seeds}
         return {seed: RunFolder(place) for seed, place in places.items() if RunFolder(place).finished}
 
+    def failed(self, entry: StudyEntry) -> dict[int, str]:
+        """Why its runs that have no result came to none when they were last tried, by seed."""
+        places = {seed: self.place(entry, seed) for seed in entry.seeds}
+        left = {seed: failure(place) for seed, place in places.items() if not RunFolder(place).finished}
+        return {s: file.read_text("utf-8", errors="replace").strip() for s, file in left.items() if file.is_file()}
+
+
+def failure(place: Path) -> Path:
+    """The file that says why the run of a study at `place` came to no result."""
+    return place.with_name(f"{place.name}.failed")
+
 
 def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except FileNotFoundError:
         raise RunError(f"{folder} has no {name}: the run did not get that far, or the file was removed.") from None
+    except OSError as error:
+        raise RunError(f"{folder / name} cannot be read: {error.strerror}.") from None
 
 
 def _json(folder: Path, name: str, needed: Sequence[str]) -> Json:
@@ -281,12 +301,45 @@ def claimed(run: Path) -> Iterator[None]:
     The system lets go of the lock when the process ends, however it ends. Windows has none of this kind.
     """
     with (run / LOCK).open("w") as file:
-        try:
-            if sys.platform != "win32":
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
+        for more in range(LOOKERS, -1, -1):
+            try:
+                if sys.platform != "win32":
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not more:
+                    raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
+                time.sleep(0.01)  # it may be `held`, which looks for an instant
         yield
+
+
+def held(run: Path) -> bool:
+    """Whether a process holds the run folder for writing. On Windows, where nobody can tell, it may be so."""
+    if sys.platform == "win32":
+        return not (run / RESULT).is_file()
+    try:
+        with (run / LOCK).open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def ask_to_stop(run: Path) -> None:
+    """Ask the process that trains the run to stop, as Ctrl-C would: it keeps and measures what was learnt.
+
+    Raises RunError where nothing trains.
+    """
+    if not held(run):
+        raise RunError(f"{run} is not being trained: there is nothing to stop.")
+    write_text(run / STOP, "")
+
+
+def asked_to_stop(run: Path) -> bool:
+    """Whether somebody has asked the process that trains the run to stop, and it has not stopped yet."""
+    return (run / STOP).exists()
 
 
 def write_record(run: Path, name: str, value: Mapping[str, Any]) -> None:

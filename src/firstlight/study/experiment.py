@@ -27,6 +27,7 @@ from firstlight import data as data_
 from firstlight import losses, models, optimizers, schedules
 from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, nearest
+from firstlight.options import documented
 from firstlight.prepare import Augmentation
 from firstlight.types import Images
 
@@ -60,10 +61,19 @@ Side = Annotated[int, Field(ge=1, le=1024)]
 Size = Annotated[tuple[Side, Side] | None, BeforeValidator(_pair)]
 
 
+def _described(schema: dict[str, Any], section: type[BaseModel]) -> None:
+    """Put what a section's docstring says of its keys into its JSON Schema."""
+    for key, text in documented(section.__doc__).items():
+        if key in schema.get("properties", {}):
+            schema["properties"][key]["description"] = text
+
+
 class Section(BaseModel):
     """A table of the experiment file; a key that it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=False, allow_inf_nan=False, json_schema_extra=_described
+    )
 
 
 class Options(Section):
@@ -123,7 +133,10 @@ class Data(Section):
 class Prepare(Section):
     """What is done to every image; statistics are taken from the training split alone.
 
-    standardise  "imagenet" takes ImageNet's statistics, and three channels, as its published weights need
+    greyscale    colour images become grey ones
+    scale        divide by 255, so that inputs lie in [0, 1]
+    standardise  (x − mean) / std, of each "pixel" or "channel" over the training images, or of each "image" by itself;
+                 "imagenet" takes ImageNet's statistics, and three channels, as its published weights need
     """
 
     greyscale: bool = False
@@ -152,7 +165,11 @@ class Augment(Options):
 
 
 class Model(Options):
-    """A named architecture and its options, or a list of layers (with a name of one's own and no options)."""
+    """A named architecture and its options, or a list of layers (with a name of one's own and no options).
+
+    name    the architecture
+    layers  instead of an architecture, each layer with its options: [{ type = "Flatten" }, { type = "Dense", … }]
+    """
 
     name: str = "lenet5"
     layers: list[dict[str, Any]] | None = None
@@ -194,6 +211,7 @@ class Weights(Section):
 class Loss(Options):
     """The loss and its options.
 
+    name           what training makes small
     class_weights  what the loss of a training image is multiplied by, by its class: { Shirt = 2.0 }, the others by 1;
                    or "balanced": each class by what makes all weigh the same together. Validation and test loss are
                    not weighted
@@ -213,6 +231,8 @@ class Loss(Options):
 class Optimizer(Options):
     """The optimiser, its learning rate (its own default where none is given) and its options.
 
+    name        how the weights follow the gradient
+    lr          the learning rate; the optimiser's own default where none is given
     lag         α of the lagged update: 0 for none
     lr_factors  what the learning rate is multiplied by, by patterns of names: {head = 10}; the last that fits counts
     """
@@ -224,11 +244,20 @@ class Optimizer(Options):
 
 
 class Schedule(Options):
+    """How the learning rate changes in the course of training.
+
+    name  the curve that it follows
+    """
+
     name: str = "constant"
 
 
 class Penalty(Section):
-    """L1 and L2 penalties on the kernels of all layers, beside those of the layers themselves."""
+    """L1 and L2 penalties on the kernels of all layers, beside those of the layers themselves.
+
+    l1  λ of λ Σ |w|
+    l2  λ of λ Σ w²
+    """
 
     l1: Annotated[float, Field(ge=0)] = 0.0
     l2: Annotated[float, Field(ge=0)] = 0.0
@@ -238,6 +267,7 @@ class Training(Section):
     """The course of training.
 
     epochs          passes over the training images; 0 measures the weights that it starts from
+    batch_size      images a step
     monitor         what tells good weights from bad
     early_stopping  stop after so many epochs without better ones
     restore_best    end with the best weights by `monitor`, not the last
@@ -257,7 +287,12 @@ class Training(Section):
 class Experiment(Section):
     """Everything that a run is asked to do.
 
-    engine, kernels, device, precision, exact_noise: see `firstlight.engines.open_engine`
+    seed         fixes every random draw
+    engine       "numpy", written by hand, or "torch", PyTorch
+    kernels      of the engine numpy: "compiled", or "reference" for the readable ones
+    device       "auto", "cpu", or of the engine torch "cuda", "cuda:1", "mps"
+    precision    "float32" or "float64"; of the engine torch also "bfloat16", "float16", or "auto" for the fastest
+    exact_noise  of the engine torch: the same dropout masks as numpy draws
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -337,9 +372,30 @@ class Experiment(Section):
     def build_schedule(self) -> schedules.Schedule:
         return schedules.schedule(self.schedule.name, **self.schedule.options)
 
-    def to_toml(self) -> str:
-        """The experiment as a file that `firstlight run` takes."""
-        return tomli_w.dumps(_without_none(self.model_dump()))
+    def to_toml(self, *, brief: bool = False) -> str:
+        """The experiment as a file that `firstlight run` takes; `brief`, with what differs from the defaults alone."""
+        return tomli_w.dumps(self.unusual() if brief else _without_none(self.model_dump()))
+
+    def unusual(self) -> dict[str, Any]:
+        """The tables that `of` makes the same experiment of: images, model, and what differs from the defaults.
+
+        The defaults of options are those of what is named, such as the learning rate of this optimiser.
+        """
+        given = _without_none(self.resolved().model_dump())
+        named = {section: {"name": given[section]["name"]} for section in ("loss", "optimizer", "schedule")}
+        start = {key: value for key, value in given["weights"].items() if key == "init_from"}
+        tables = {"data": {"source": self.data.source}, **named, "weights": start, "model": {"name": self.model.name}}
+        if self.model.layers is not None:
+            tables["model"] = {"layers": self.model.layers}
+        usual = _without_none(Experiment.of(tables).model_dump())
+        unusual = _differing(given, usual)
+        for section in named:
+            if given[section]["name"] != Experiment.model_fields[section].default.name:
+                unusual[section] = {"name": given[section]["name"], **unusual.get(section, {})}
+        unusual["weights"] = {**start, **unusual.get("weights", {})}
+        unusual["data"] = {"source": self.data.source, **unusual.get("data", {})}
+        unusual["model"] = {**tables["model"], **unusual.get("model", {})}
+        return {key: unusual[key] for key in given if unusual.get(key, {}) != {}}
 
     def _optimizer_options(self) -> dict[str, Any]:
         lr = {} if self.optimizer.lr is None else {"lr": self.optimizer.lr}
@@ -348,16 +404,27 @@ class Experiment(Section):
 
 def read(path: Path) -> dict[str, Any]:
     """The tables of an experiment file. Raises ExperimentError with line and column where it is no TOML."""
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """The text of an experiment file, whole. Raises ExperimentError where there is none to read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ExperimentError(f"{path}: there is no such experiment file.") from None
     except OSError as error:
         raise ExperimentError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise ExperimentError(f"{path} is not text in UTF-8 (byte {error.start}).") from None
+
+
+def parse(text: str, origin: str) -> dict[str, Any]:
+    """The tables in the text of an experiment file; `origin` is what errors call it. Raises as `read`."""
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ExperimentError(f"{path} is not valid TOML: {error}.") from None
+        raise ExperimentError(f"{origin} is not valid TOML: {error}.") from None
 
 
 def put(tables: dict[str, Any], key: str, value: Any) -> None:
@@ -406,6 +473,19 @@ def _known_keys(section: type[BaseModel], location: Sequence[int | str]) -> list
             return []
         section = annotation
     return list(section.model_fields)
+
+
+def _differing(given: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of nested tables that are not the same in `usual`; a table within a table counts as one entry."""
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        if isinstance(value, Mapping) and isinstance(usual.get(key), Mapping):
+            inner = {name: item for name, item in value.items() if item != usual[key].get(name)}
+            if inner:
+                found[key] = inner
+        elif value != usual.get(key):
+            found[key] = value
+    return found
 
 
 def _without_none(value: Any) -> Any:

@@ -198,7 +198,11 @@ def _train_and_measure(
         if setup.experiment.training.cost_every is not None:
             runs.write_costs(out, checkpoint.progress.costs)
 
-    outcome = _train(setup, session, watcher, save, start)
+    (out / runs.STOP).unlink(missing_ok=True)  # of another training that was killed
+    try:
+        outcome = _train(setup, session, watcher, save, start, lambda: runs.asked_to_stop(out))
+    finally:
+        (out / runs.STOP).unlink(missing_ok=True)
     began = time.perf_counter()
     session.restore(outcome.vector)
     measured, predictions = _measure(setup, session)
@@ -221,7 +225,12 @@ def _train_and_measure(
 
 
 def _train(
-    setup: Setup, session: Session, watcher: Watcher, save: Callable[[Checkpoint], None], start: Checkpoint | None
+    setup: Setup,
+    session: Session,
+    watcher: Watcher,
+    save: Callable[[Checkpoint], None],
+    start: Checkpoint | None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     return training.train(
         session,
@@ -233,6 +242,7 @@ def _train(
         watcher=watcher,
         save=save,
         start=start,
+        asked_to_stop=asked_to_stop,
     )
 
 

@@ -25,6 +25,7 @@ from firstlight.types import Array, Images
 Monitor = Literal["val_accuracy", "val_loss"]
 Status = Literal["finished", "stopped early", "interrupted", "diverged"]
 PROBE = 256  # training images
+LOOK_EVERY = 0.2  # seconds, for a request to stop
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
 
 
@@ -87,7 +88,7 @@ class Outcome:
 
 
 class InterruptedTrainingError(Exception):
-    """The user pressed Ctrl-C, or the machine is to be shut down."""
+    """The user pressed Ctrl-C or stopped the run from elsewhere, or the machine is to be shut down."""
 
 
 def evaluate(session: Session, loss: Loss, images: Images) -> tuple[float, Array]:
@@ -108,10 +109,12 @@ def train(
     watcher: Watcher,
     save: Callable[[Checkpoint], None],
     start: Checkpoint | None = None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train until the last epoch, until nothing gets better, or until Ctrl-C or SIGTERM; return what was learnt.
 
-    `save` is called after every epoch; `start` is where to go on. Where the loss is no longer finite, what the epochs
+    `save` is called after every epoch; `start` is where to go on. `asked_to_stop` is asked now and then, and its yes
+    counts as Ctrl-C does. Where the loss is no longer finite, what the epochs
     before have learnt is returned; raises TrainingError where there is none.
     """
     now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
@@ -120,7 +123,7 @@ def train(
     status: Status = "finished"
     because = ""
     try:
-        with _interruptible(session.agree) as check:
+        with _interruptible(session.agree, asked_to_stop) as check:
 
             def progress(images: int, mean: float) -> None:
                 check()
@@ -252,15 +255,23 @@ def _better(row: dict[str, float], best: dict[str, float], monitor: Monitor) -> 
 
 
 @contextmanager
-def _interruptible(agree: Callable[[bool], bool]) -> Iterator[Callable[[], None]]:
+def _interruptible(agree: Callable[[bool], bool], asked_to_stop: Callable[[], bool]) -> Iterator[Callable[[], None]]:
     """Turn the first Ctrl-C or SIGTERM into an error at the next call of what this yields; a second one stops at once.
+
+    A yes of `asked_to_stop` does the same; it is asked every LOOK_EVERY seconds, for it looks at the disk.
 
     A signal that cut in anywhere could leave the weights between two states. `agree` tells whether one of the processes
     that train together was asked to stop: then all of them do, after the same step.
     """
     asked = threading.Event()
+    looked = time.monotonic()
 
     def check() -> None:
+        nonlocal looked
+        if time.monotonic() - looked >= LOOK_EVERY:
+            looked = time.monotonic()
+            if asked_to_stop():
+                asked.set()
         if agree(asked.is_set()):
             raise InterruptedTrainingError
 

@@ -1,0 +1,170 @@
+"""The pictures of README and docs: trains three nets, explains them, and photographs report, PDF and dashboard.
+
+    make screenshots        # or: .venv/bin/python docs/screenshots.py [--runs FOLDER]
+
+It needs Debian's chromium (or Chrome), MNIST and Fashion-MNIST (downloaded, or in FIRSTLIGHT_DATA), and some minutes.
+Runs that lie in FOLDER already are photographed as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import firstlight as fl
+from firstlight import report
+from firstlight.app import create_app
+from firstlight.app.library import Library
+from firstlight.app.serving import Server
+
+IMAGES = Path(__file__).parent / "images"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+EXPERIMENTS = {
+    "lenet5-fashion": {"data": {"source": "fashion-mnist"}, "model": {"name": "lenet5"}, "training": {"epochs": 5}},
+    "slim-cnn-fashion": {
+        "data": {"source": "fashion-mnist"},
+        "prepare": {"standardise": "channel"},
+        "model": {"name": "slim-cnn"},
+        "optimizer": {"lr": 5e-3},
+        "schedule": {"name": "one-cycle"},
+        "training": {"epochs": 4, "batch_size": 64},
+    },
+    "cnn-mnist": {"data": {"source": "mnist"}, "model": {"name": "mnist-cnn"}, "training": {"epochs": 2}},
+}
+WIDE, HIGH = 1280, 860
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, help="where the runs are, or are put; a temporary folder by default")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = asked.runs or Path(temporary) / "runs"
+        make(root)
+        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if browser is None:
+            parser.error("No browser was found: install chromium.")
+        with served(root) as address, sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+            photograph(chromium, root, address)
+
+
+def make(root: Path) -> None:
+    """The runs that are missing, explained, with their reports."""
+    for name, tables in EXPERIMENTS.items():
+        if not (root / name / "result.json").is_file():
+            fl.run(tables, out=root / name)
+        run = fl.open_run(root / name)
+        if not (root / name / "explanation.npz").is_file():
+            run.explain()
+        run.report()
+        if not (root / name / "report.pdf").is_file():
+            run.report(pdf=True)
+    pair = [fl.open_run(root / name).folder for name in ("lenet5-fashion", "slim-cnn-fashion")]
+    report.write(report.Comparison(pair, "Two nets on Fashion-MNIST"), root / "comparison.html")
+
+
+@contextmanager
+def served(root: Path) -> Iterator[str]:
+    """The dashboard of the runs, on a free port."""
+    server = Server(create_app(root, token="screenshots", hosts=("127.0.0.1",)))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+def photograph(browser: Browser, root: Path, address: str) -> None:
+    """All pictures."""
+    page = browser.new_page(viewport={"width": WIDE, "height": HIGH})
+    page.goto((root / "lenet5-fashion" / "report.html").absolute().as_uri())
+    page.wait_for_timeout(2000)
+    keep(page, "report")
+    for anchor in ("results", "answers", "looks", "neighbourhoods", "nearest"):
+        page.locator(f"section#{anchor}").evaluate("section => section.scrollIntoView()")
+        page.wait_for_timeout(300)
+        keep(page, f"report-{anchor}")
+    page.goto((root / "comparison.html").absolute().as_uri())
+    page.wait_for_timeout(1500)
+    keep(page, "report-comparison")
+    photograph_dashboard(page, root, address)
+
+
+def photograph_dashboard(page: Page, root: Path, address: str) -> None:
+    """Each page of the dashboard, with something to see on it."""
+    ids = {place.name: place.id for place in Library(root).places()}
+    lenet5, slim, mnist = (ids[name] for name in EXPERIMENTS)
+    page.goto(address)
+    page.wait_for_selector("table tbody tr")
+    page.wait_for_timeout(500)
+    keep(page, "view-runs")
+
+    page.goto(f"{address}/run/{lenet5}#results")
+    page.wait_for_selector("#matrix td")
+    page.locator("#matrix tr").nth(7).locator("td").nth(0).click()  # shirts that were taken for T-shirts
+    page.wait_for_selector("#tiles img")
+    page.locator("#tiles img").first.click()
+    page.wait_for_timeout(3000)
+    keep(page, "view-run")
+
+    page.set_viewport_size({"width": WIDE, "height": 1300})
+    page.goto(f"{address}/draw?run={mnist}")
+    page.wait_for_timeout(2000)
+    draw_three(page)
+    page.wait_for_timeout(1500)
+    keep(page, "view-draw")
+    page.set_viewport_size({"width": WIDE, "height": HIGH})
+
+    page.goto(f"{address}/compare?run={lenet5}&run={slim}")
+    page.wait_for_timeout(2500)
+    keep(page, "view-compare")
+    page.goto(f"{address}/start?run={slim}")
+    page.wait_for_timeout(2500)
+    keep(page, "view-start")
+
+
+def keep(page: Page, name: str) -> None:
+    """What is seen of the page, as a small PNG of at most 256 colours."""
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    shot.quantize(256, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
+    print(IMAGES / f"{name}.png")
+
+
+def draw_three(page: Page) -> None:
+    """A 3 by the mouse on the sheet of the page Draw."""
+    box = page.locator("#sheet").bounding_box()
+    assert box is not None
+    arcs = [((0.48, 0.34), -2.4, 1.45), ((0.48, 0.66), -1.45, 2.4)]  # centre, from and to, in radians
+    points = [
+        (cx + 0.17 * math.cos(start + (end - start) * i / 14), cy + 0.16 * math.sin(start + (end - start) * i / 14))
+        for (cx, cy), start, end in arcs
+        for i in range(15)
+    ]
+    place = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*place[0])
+    page.mouse.down()
+    for x, y in place[1:]:
+        page.mouse.move(x, y, steps=2)
+    page.mouse.up()
+
+
+if __name__ == "__main__":
+    main()

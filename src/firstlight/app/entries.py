@@ -1,0 +1,142 @@
+"""The row of a run in the table, from its files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from firstlight import runs
+from firstlight.errors import RunError
+from firstlight.runs import RunFolder
+
+RECORDS = (runs.DATA, runs.ENVIRONMENT, runs.PREDICTIONS, runs.SAMPLES, runs.COSTS)
+READ = (runs.EXPERIMENT, runs.MODEL, runs.HISTORY, runs.RESULT, runs.STOP)
+
+
+State = Literal["training", "finished", "stopped early", "interrupted", "diverged", "cut off", "damaged", "newer"]
+Kind = Literal["run", "study", "search", "other"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that was found below the root.
+
+    name    its path relative to the root, with slashes
+    group   the name of the study that it belongs to, or ""
+    """
+
+    id: str
+    path: Path
+    name: str
+    kind: Kind
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as the table shows it.
+
+    why       what is wrong with it, if anything
+    stopping  whether it was asked to stop, and has not yet
+    changed   when something in it last changed, in seconds since 1970
+    history   the columns of its history so far
+    """
+
+    id: str
+    name: str
+    group: str
+    state: State
+    why: str = ""
+    stopping: bool = False
+    changed: float = 0.0
+    model: str = ""
+    data: str = ""
+    engine: str = ""
+    seed: int | None = None
+    epochs: int = 0
+    asked: int | None = None
+    accuracy: float | None = None
+    loss: float | None = None
+    val_accuracy: float | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    history: dict[str, list[float | None]] = field(default_factory=dict)
+
+
+def fingerprint(run: Path, all_files: bool = False) -> Hashable:
+    """What changes when the row of the run does, or, where `all_files` is asked for, anything in its records."""
+    times = tuple(_changed(run / name) for name in (READ + RECORDS if all_files else READ))
+    return times, bool(not times[READ.index(runs.RESULT)] and runs.held(run))
+
+
+def read_entry(place: Place) -> Entry:
+    """The row of a run; one that cannot be read says why."""
+    folder = RunFolder(place.path)
+    stopping = runs.asked_to_stop(place.path)
+    changed = max(_changed(place.path / name) for name in READ) / 1e9
+    try:
+        state, why = _state(folder)
+        facts = _facts(folder)
+    except (RunError, LookupError, TypeError, ValueError, OSError) as error:
+        text = str(error) if isinstance(error, RunError) else f"{place.path} is damaged: {error!r}."
+        state, why, facts = ("newer" if "has format" in text else "damaged"), text, {}
+    return Entry(
+        place.id, place.name, place.group, state, why, stopping and state == "training", changed=changed, **facts
+    )
+
+
+def _state(folder: RunFolder) -> tuple[State, str]:
+    if folder.finished:
+        status = folder.result["status"]
+        if status not in ("finished", "stopped early", "interrupted", "diverged"):
+            raise RunError(f"{folder.path / runs.RESULT} is damaged: its status is {status!r}.")
+        return status, folder.result.get("stopped_because", "")
+    if runs.held(folder.path):
+        return "training", ""
+    return "cut off", f"Nothing trains it, and it has no result. Go on with it: firstlight resume {folder.path}"
+
+
+def _facts(folder: RunFolder) -> dict[str, Any]:
+    experiment = folder.experiment
+    facts: dict[str, Any] = {
+        "data": Path(str(experiment["data"]["source"])).name,
+        "engine": str(experiment.get("engine", "")),
+        "seed": experiment.get("seed"),
+        "asked": experiment["training"]["epochs"],
+        "model": str(folder.model["name"]),
+        "history": history(folder),
+    }
+    facts["epochs"] = len(facts["history"].get("epoch", ()))
+    best = [value for value in facts["history"].get("val_accuracy", ()) if value is not None]
+    facts["val_accuracy"] = max(best, default=None)
+    if folder.finished:
+        result = folder.result
+        facts |= {
+            "accuracy": result["test"]["accuracy"],
+            "loss": result["test"]["loss"],
+            "parameters": result["parameters"]["total"],
+            "seconds": result["seconds"]["train"],
+        }
+    elif "seconds" in facts["history"]:
+        facts["seconds"] = sum(value or 0.0 for value in facts["history"]["seconds"])
+    return facts
+
+
+def history(folder: RunFolder) -> dict[str, list[float | None]]:
+    """The columns of the history so far, null where a number is not finite; empty before the first epoch."""
+    if not (folder.path / runs.HISTORY).is_file():
+        return {}
+    columns = folder.history
+    return {
+        name: [value if math.isfinite(value) else None for value in column.tolist()] for name, column in columns.items()
+    }
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,226 @@
+"""The runs below a folder, each under an id, and what of them is kept ready: opened models, recalled images."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from firstlight import report, runs, study
+from firstlight.api import Run
+from firstlight.app.entries import Entry, Kind, Place, fingerprint, read_entry
+from firstlight.errors import FirstlightError, RunError
+from firstlight.explanations import EXPLANATION, Explanation, read
+from firstlight.prepare import Preparation
+from firstlight.report.content import Document
+from firstlight.runs import RunFolder, StudyFolder
+from firstlight.searches import TUNE, TuneFolder
+from firstlight.types import Images
+
+__all__ = ["RESCAN", "Entry", "Library", "Place", "UnknownError"]
+
+DEPTH = 5  # how far below the root a run can lie; a link that leads back ends there too
+RESCAN = 1.0  # seconds after which the tree is looked at again
+RETRY = 60.0  # seconds after which images that could not be had, perhaps for want of a network, are asked for again
+RUNS_READY, DATA_READY = 4, 2  # how many opened runs and how many runs' images are kept
+
+
+class UnknownError(RunError):
+    """An id, a split or an index that there is not."""
+
+
+class Library:
+    """What lies below `root`. All is asked for by id, so that no path ever comes from a client."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._places: dict[str, Place] = {}
+        self._scanned = 0.0
+        self._scanning = threading.Lock()
+        self._entries: dict[str, tuple[Hashable, Entry]] = {}
+        self._runs: _Kept[RunFolder] = _Kept(RUNS_READY)
+        self._explanations: _Kept[Explanation | None] = _Kept(DATA_READY)
+        self._documents: _Kept[Document] = _Kept(RUNS_READY)
+        self._opened: _Kept[Run] = _Kept(RUNS_READY)
+        self._images: _Kept[dict[str, Images]] = _Kept(DATA_READY)
+        self._failed: dict[str, tuple[float, FirstlightError]] = {}
+        self._using = threading.RLock()
+        self._recalling = threading.Lock()
+
+    def places(self, *, anew: bool = False) -> list[Place]:
+        """What was found below the root; looked for again at most once a second, unless `anew`."""
+        with self._scanning:
+            if anew or time.monotonic() - self._scanned > RESCAN:
+                self._places = {place.id: place for place in _below(self.root, self.root, "", DEPTH)}
+                self._scanned = time.monotonic()
+            return list(self._places.values())
+
+    def place(self, key: str, kind: Kind = "run") -> Place:
+        """The folder of a kind with an id. Raises UnknownError where there is none."""
+        found = self.any_place(key)
+        if found.kind != kind:
+            raise UnknownError(f"{found.name} is no {kind}.")
+        return found
+
+    def any_place(self, key: str) -> Place:
+        """The folder with an id, of whatever kind. Raises UnknownError where there is none."""
+        found = self._places.get(key)
+        if found is None or not found.path.is_dir():
+            found = next((place for place in self.places(anew=True) if place.id == key), None)
+        if found is None:
+            raise UnknownError(f"There is nothing with the id {key!r} below {self.root}. It may have been removed.")
+        return found
+
+    def run(self, key: str) -> RunFolder:
+        """The run with an id, as its files are now. Raises UnknownError where there is none."""
+        path = self.place(key).path
+        return self._runs.get(key, fingerprint(path, all_files=True), lambda: RunFolder.open(path))
+
+    def explanation(self, key: str) -> Explanation | None:
+        """What `firstlight explain` found in a run; None where none was made. Raises RunError where it is damaged."""
+        folder = self.run(key)
+        path = folder.path / EXPLANATION
+        if not path.is_file():
+            return None
+        return self._explanations.get(key, path.stat().st_mtime_ns, lambda: read(folder))
+
+    def document(self, key: str) -> Document:
+        """The report of a run as content. Raises RunError where it cannot be made."""
+        folder = self.run(key)
+        explained = folder.path / EXPLANATION
+        mark = (fingerprint(folder.path, all_files=True), explained.stat().st_mtime_ns if explained.is_file() else 0)
+        return self._documents.get(key, mark, lambda: report.document(folder))
+
+    def entries(self) -> list[Entry]:
+        """The runs as the table shows them, those that changed last first."""
+        found = [self.entry(place) for place in self.places() if place.kind == "run"]
+        return sorted(found, key=lambda entry: -entry.changed)
+
+    def entry(self, place: Place) -> Entry:
+        """The row of a run, read again only where one of its files changed."""
+        mark = fingerprint(place.path)
+        kept = self._entries.get(place.id)
+        if kept is None or kept[0] != mark:
+            kept = (mark, read_entry(place))
+            self._entries[place.id] = kept
+        return kept[1]
+
+    def lock(self, key: str) -> threading.RLock:
+        """What a thread holds while it uses an opened run: sessions are not thread-safe.
+
+        It is one for all runs: not every kind of threads that Numba can have lets two callers in at once.
+        """
+        return self._using
+
+    def opened(self, key: str) -> Run:
+        """The run with its model ready; use it while you hold `lock(key)`. Raises RunError where it has none."""
+        path = self.place(key).path
+        weights = path / runs.WEIGHTS
+        mark = weights.stat().st_mtime_ns if weights.is_file() else 0
+        with self.lock(key):
+            return self._opened.get(key, mark, lambda: _ready(path))
+
+    def images(self, key: str, split: str) -> Images:
+        """The run's own images of a split, as the model sees them, in the order of its predictions.
+
+        Raises RunError where they cannot be had any more, UnknownError where there is no such split.
+        """
+        folder = self.run(key)
+        if split not in folder.data["splits"]:
+            raise UnknownError(f"{folder.name} has no split called {split!r}.")
+        with self._recalling:
+            failed = self._failed.get(key)
+            if failed and time.monotonic() - failed[0] < RETRY:
+                raise RunError(str(failed[1]))
+            try:
+                mark = [record.get("sha256") for record in folder.data["splits"].values()]
+                return self._images.get(key, mark, lambda: _recalled(folder))[split]
+            except FirstlightError as error:
+                self._failed[key] = (time.monotonic(), error)
+                raise
+
+    def studies(self) -> list[StudyFolder]:
+        """The studies below the root that can be read."""
+        return _readable(StudyFolder.open, (place for place in self.places() if place.kind == "study"))
+
+    def searches(self) -> list[TuneFolder]:
+        """The searches below the root that can be read."""
+        return _readable(TuneFolder.open, (place for place in self.places() if place.kind == "search"))
+
+
+def _below(folder: Path, root: Path, group: str, depth: int) -> Iterator[Place]:
+    """The runs, studies and searches in a folder, and what lies directly in the root and is none of these."""
+    for path in sorted(_folders(folder)):
+        name = path.relative_to(root).as_posix()
+        kind: Kind = "other"
+        inner: list[Place] = []
+        if (path / runs.EXPERIMENT).is_file():
+            kind = "run"
+        elif (path / TUNE).is_file():
+            kind = "search"
+        else:
+            is_study = (path / runs.STUDY).is_file()
+            kind = "study" if is_study else "other"
+            inner = list(_below(path, root, name if is_study else group, depth - 1)) if depth > 1 else []
+        if kind != "other" or (folder == root and not inner):
+            yield Place(hashlib.sha256(name.encode()).hexdigest()[:12], path, name, kind, group)
+        yield from inner
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith((".", "__")) and path.is_dir()]
+    except OSError:  # removed meanwhile, or not ours to read
+        return []
+
+
+def _ready(path: Path) -> Run:
+    run = Run(path)
+    _ = run.session
+    return run
+
+
+def _recalled(folder: RunFolder) -> dict[str, Images]:
+    _, splits = study.recall(folder)
+    preparation = Preparation.from_json(folder.model["preparation"])
+    prepared = {name: preparation.apply(images) for name, images in splits.items()}
+    study.must_be_the_same(folder, prepared)
+    return prepared
+
+
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """The last few values, each good while its mark is the same."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._values: OrderedDict[str, tuple[Any, T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str, mark: Any, make: Callable[[], T]) -> T:
+        with self._lock:
+            kept = self._values.get(key)
+        if kept is None or kept[0] != mark:
+            kept = (mark, make())
+        with self._lock:
+            self._values[key] = kept
+            self._values.move_to_end(key)
+            while len(self._values) > self.size:
+                self._values.popitem(last=False)
+        return kept[1]
+
+
+def _readable(open_: Callable[[Path], T], places: Iterator[Place]) -> list[T]:
+    found = []
+    for place in places:
+        try:
+            found.append(open_(place.path))
+        except FirstlightError:  # its own page says what is wrong
+            continue
+    return found

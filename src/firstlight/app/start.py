@@ -1,0 +1,185 @@
+"""The page /start: an experiment put together in forms, shown as the file that they make, and run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from firstlight.app import forms, offers, server
+from firstlight.app.launch import Launch, Launches
+from firstlight.app.library import Library, UnknownError
+from firstlight.app.offers import Offer
+from firstlight.errors import ExperimentError, FirstlightError, ModelError
+from firstlight.study import Experiment
+from firstlight.study.experiment import IMAGENET
+
+ORIGIN = "form"
+# Fields that name something on this machine, by an id.
+IMAGES, WEIGHTS = "data.source", "weights.init_from"
+RESIZE = "Give a size that it takes, such as 28 or 32, under Images."
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of a filled form.
+
+    errors    lines by the key of the field that they are about, "" for none of them
+    notes     what is known of the model before anything is read
+    """
+
+    experiment: Experiment | None
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def page(request: Request) -> Response:
+    """The forms, empty or as a run was asked for."""
+    library: Library = request.app.state.library
+    offered = _offered(request)
+    texts: dict[str, str] = {}
+    like, lacking = request.query_params.get("run"), ""
+    if like is not None:
+        folder = library.run(like)
+        experiment = Experiment.of(folder.experiment, str(folder.path))
+        texts = forms.texts_of(experiment.unusual())
+        for key, found in offered.items():
+            texts[key] = next((offer.id for offer in found if offer.source == texts.get(key)), "")
+        if not texts[IMAGES]:
+            lacking = f"The images of {folder.name} are none that can be chosen here."
+    sections = [replace(section, fields=_folded(section)) for section in forms.form()]
+    return server.page(
+        request,
+        "start.html.j2",
+        title="Start",
+        usual=[forms.all_fields()[key] for key in forms.USUAL],
+        sections=[section for section in sections if section.fields],
+        offered={key: _grouped(found) for key, found in offered.items()},
+        texts=texts,
+        like=library.place(like).name if like is not None else "",
+        lacking=lacking,
+        root=str(library.root),
+        started=request.query_params.get("started", ""),
+        about={key: dict(forms.all_fields()[key].choices) for key in forms.CHOICES},
+    )
+
+
+async def check(request: Request) -> Response:
+    """The file that the form makes, or what is wrong with it."""
+    checked = _checked(_texts(await request.body()), _offered(request))
+    toml = "" if checked.experiment is None else checked.experiment.to_toml(brief=True)
+    return JSONResponse({"toml": toml, "errors": dict(checked.errors), "notes": checked.notes})
+
+
+async def begin(request: Request) -> Response:
+    """Start the run that the form asks for."""
+    checked = _checked(_texts(await request.body()), _offered(request))
+    if checked.experiment is None or checked.errors:
+        return JSONResponse({"errors": dict(checked.errors), "error": "Something in the form does not fit."}, 422)
+    launches: Launches = request.app.state.launches
+    asked = checked.experiment
+    launch = launches.start(asked.to_toml(brief=True), f"{asked.model.name}-{_stem(asked.data.source)}")
+    return JSONResponse({"name": launch.name}, 201)
+
+
+def state(request: Request) -> Response:
+    """How far a started run is: its id once there is one, the process's last words where there will be none."""
+    launches: Launches = request.app.state.launches
+    launch = launches.get(request.path_params["name"])
+    if launch is None:
+        raise UnknownError("This server has started no such run. What runs there are, the page Runs shows.")
+    now = launch.state
+    return JSONResponse(
+        {"state": now, "run": _id(request, launch) if now == "begun" else None, "output": launch.output}
+    )
+
+
+def _texts(body: bytes) -> dict[str, str]:
+    try:
+        texts = json.loads(body)
+    except ValueError:
+        texts = None
+    if not isinstance(texts, dict):
+        raise ExperimentError("The form is an object of JSON with a text for each field.")
+    return texts
+
+
+def _checked(texts: Mapping[str, str], offered: Mapping[str, list[Offer]]) -> Checked:
+    """The experiment of a filled form, and all that can be said of it before images are read."""
+    picked: dict[str, Offer] = {}
+    try:
+        tables = forms.tables_of(texts)
+        for key, found in offered.items():
+            if texts.get(key):
+                picked[key] = offers.chosen(found, texts[key], key)
+                section, _, name = key.partition(".")
+                tables[section][name] = picked[key].source
+        experiment = Experiment.of(tables, ORIGIN)
+        experiment.build_schedule().rates(0, 1, experiment.training.epochs, 1.0)  # as the run itself does first
+    except ExperimentError as error:
+        return Checked(None, forms.errors_of(error, ORIGIN))
+    except FirstlightError as error:  # a model's options
+        return Checked(None, forms.errors_of(ExperimentError(str(error)), ORIGIN))
+    try:
+        return Checked(experiment, {}, _notes(experiment, picked[IMAGES]))
+    except ModelError as error:
+        key, hint = ("model.name", f" {RESIZE}") if "does not fit images" in str(error) else ("", "")
+        return Checked(experiment, {key: [f"{error}{hint}"]})
+
+
+def _notes(experiment: Experiment, images: Offer) -> tuple[str, ...]:
+    """What the model will be. Raises ModelError where it does not fit the images."""
+    asked = experiment.data
+    if images.shape is None or images.classes is None:
+        return ("The model is fitted to the images when the run begins.",)
+    height, width, channels = images.shape
+    if asked.size is not None:
+        height, width = asked.size
+    if experiment.prepare.greyscale:
+        channels = 1
+    elif experiment.prepare.standardise == IMAGENET:
+        channels = 3
+    classes = len(asked.classes) or len(asked.regroup) or images.classes
+    model = experiment.build_model((height, width, channels), classes)
+    experiment.build_loss().check_head(model.layers, (channels, height, width), classes)
+    size = "×".join(map(str, model.input_shape))
+    return (f"{model.name}: {model.parameters:,} parameters, images of {size} in {classes} classes.",)
+
+
+def _offered(request: Request) -> dict[str, list[Offer]]:
+    """What can be chosen in the fields that name something on this machine."""
+    state = request.app.state
+    return {IMAGES: offers.images(state.data), WEIGHTS: offers.weights(state.library)}
+
+
+def _grouped(found: list[Offer]) -> dict[str, list[Offer]]:
+    groups: dict[str, list[Offer]] = {}
+    for offer in found:
+        groups.setdefault(offer.group, []).append(offer)
+    return groups
+
+
+def _folded(section: forms.Section) -> tuple[forms.Field, ...]:
+    """The fields of a table that are not among the usual ones."""
+    return tuple(each for each in section.fields if each.key not in forms.USUAL)
+
+
+def _stem(source: str) -> str:
+    return source.replace("\\", "/").rstrip("/").rpartition("/")[2].partition(".")[0]
+
+
+def _id(request: Request, launch: Launch) -> str | None:
+    library: Library = request.app.state.library
+    return next((place.id for place in library.places(anew=True) if place.name == launch.name), None)
+
+
+routes: list[BaseRoute] = [
+    Route("/start", page),
+    Route("/api/start/check", check, methods=["POST"]),
+    Route("/api/start", begin, methods=["POST"]),
+    Route("/api/start/{name}", state),
+]

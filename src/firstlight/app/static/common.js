@@ -1,0 +1,124 @@
+// What the pages share: requests, elements, messages, charts.
+
+const meta = (name) => document.querySelector(`meta[name="${name}"]`).content;
+
+/** Show a sentence to the user; an error stays until the next message. */
+export function tell(text, kind = "note") {
+  const message = document.getElementById("message");
+  message.textContent = text;
+  message.className = kind;
+  message.hidden = !text;
+}
+
+/**
+ * Ask the server, with the token. Returns JSON, or the Response where `options.raw` is set; `options.json` is sent as
+ * JSON. An error is shown and thrown, unless `options.quiet`.
+ */
+export async function api(path, { raw = false, quiet = false, json, ...options } = {}) {
+  const headers = new Headers(options.headers);
+  headers.set("X-Firstlight-Token", meta("token"));
+  if (json !== undefined) {
+    headers.set("Content-Type", "application/json");
+    options = { method: "POST", ...options, body: JSON.stringify(json) };
+  }
+  let text = "";
+  try {
+    const response = await fetch(path, { ...options, headers });
+    if (response.ok) return raw ? response : await response.json();
+    const type = response.headers.get("Content-Type") || "";
+    text = type.startsWith("application/json") ? (await response.json()).error : await response.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    text = "The server does not answer. Was firstlight view ended?";
+  }
+  if (!quiet) tell(text, "error");
+  throw new Error(text);
+}
+
+/**
+ * An element: el("a", { href: "/", class: "run", onclick: f }, "text", child, …). Strings become text, never markup.
+ * Attributes: a function is an event's listener, true is an attribute without value, false and null are left out.
+ */
+export function el(tag, attributes = {}, ...children) {
+  return furnish(document.createElement(tag), attributes, children);
+}
+
+/** The same for a drawing's elements. */
+export function svg(tag, attributes = {}, ...children) {
+  return furnish(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function furnish(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** The JSON that stands in the page under an id. */
+export function embedded(id = "data") {
+  return JSON.parse(document.getElementById(id).textContent);
+}
+
+let charts = null;
+
+function library() {
+  charts ??= new Promise((resolve, reject) => {
+    const script = el("script", { src: meta("charts") });
+    script.addEventListener("load", resolve);
+    script.addEventListener("error", () => reject(new Error("The library of the charts did not come.")));
+    document.head.append(script);
+  });
+  return charts;
+}
+
+/** Draw a Vega-Lite specification into an element; returns vega-embed's result. */
+export async function chart(element, spec) {
+  await library();
+  return window.vegaEmbed(element, spec, {
+    mode: "vega-lite",
+    renderer: "svg",
+    actions: false,
+    logLevel: 1, // errors: that a bar chart has steps is no news
+    ast: true, // without eval, which the page's policy forbids
+    defaultStyle: false,
+    formatLocale: window.firstlightLocale,
+    tooltip: { theme: "custom", disableDefaultStyle: true },
+  });
+}
+
+const stream = { source: null };
+
+/**
+ * Hear of runs that change: listener({run, state, entry}). `again` is called when the stream begins, and begins again
+ * after a break, to catch up with what happened before.
+ */
+export function listen(listener, again = () => {}) {
+  if (!stream.source) {
+    stream.source = new EventSource("/api/events");
+    addEventListener("pagehide", () => stream.source.close());
+  }
+  stream.source.addEventListener("open", () => again());
+  stream.source.addEventListener("message", (event) => listener(JSON.parse(event.data)));
+}
+
+/** 0.9712 as "97.1 %", as the report writes it: only a whole is 100 %, only nothing 0 %; a dash for what is missing. */
+export function percent(value, digits = 1) {
+  if (value === null || value === undefined) return "–";
+  const text = (100 * value).toFixed(digits);
+  const least = 10 ** -digits;
+  if (value < 1 && Number(text) === 100) return `>${(100 - least).toFixed(digits)}\u202f%`;
+  if (value > 0 && Number(text) === 0) return `<${least.toFixed(digits)}\u202f%`;
+  return `${text}\u202f%`;
+}
+
+/** Seconds as a reader says them. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${Math.round(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

@@ -1,0 +1,165 @@
+"""What lies below a folder, in whatever state it is, and what its pages say of it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from firstlight.app.library import Library, UnknownError
+from firstlight.runs import ask_to_stop, asked_to_stop, claimed, held
+
+
+@pytest.fixture(scope="module")
+def states(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copies of a finished run, each spoilt in its own way, and a study of two."""
+    root = tmp_path_factory.mktemp("states")
+    for name in (
+        "good",
+        "damaged",
+        "newer",
+        "cut-off",
+        "without-predictions",
+        "half",
+        "two/mlp/seed-0",
+        "two/mlp/seed-1",
+    ):
+        shutil.copytree(trained_runs / "mlp", root / name)
+    (root / "damaged" / "result.json").write_text('{"format": 1, "status":')
+    (root / "newer" / "result.json").write_text('{"format": 9}')
+    (root / "cut-off" / "result.json").unlink()
+    (root / "without-predictions" / "predictions.npz").unlink()
+    (root / "half" / "history.csv").write_text("epoch,loss\n1,no number\n")
+    study = {"format": 1, "name": "two", "title": "Two", "about": "", "runs": [{"name": "mlp", "seeds": [0, 1]}]}
+    (root / "two" / "study.json").write_text(json.dumps(study))
+    (root / "holidays").mkdir()
+    return root
+
+
+def test_states(states: Path) -> None:
+    entries = {entry.name: entry for entry in Library(states).entries()}
+    assert {name: entry.state for name, entry in entries.items()} == {
+        "good": "finished",
+        "damaged": "damaged",
+        "newer": "newer",
+        "cut-off": "cut off",
+        "without-predictions": "finished",
+        "half": "damaged",
+        "two/mlp/seed-0": "finished",
+        "two/mlp/seed-1": "finished",
+    }
+    assert entries["two/mlp/seed-1"].group == "two"
+    assert "result.json is damaged" in entries["damaged"].why
+    assert "has format 9" in entries["newer"].why
+    assert "firstlight resume" in entries["cut-off"].why
+    assert entries["good"].epochs == 3
+    assert entries["good"].accuracy is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("damaged", "result.json is damaged"),
+        ("newer", "pip install --upgrade firstlight"),
+        ("cut-off", "firstlight resume"),
+        ("without-predictions", "has no predictions.npz"),
+        ("half", "history.csv is damaged"),
+        ("holidays", "it has no experiment.toml"),
+    ],
+)
+def test_a_page_says_what_is_wrong(states: Path, open_dashboard: Any, name: str, said: str) -> None:
+    with open_dashboard(states) as served, httpx.Client(base_url=served.url, trust_env=False, timeout=30) as asking:
+        answer = asking.get(f"/run/{served.id(name)}")
+        assert answer.status_code == (404 if name == "holidays" else 200)
+        assert said in answer.text
+        assert "Traceback" not in answer.text
+        assert name in asking.get("/").text
+
+
+def test_no_state_makes_the_browser_complain(states: Path, open_dashboard: Any, page: Any) -> None:
+    with open_dashboard(states) as served:
+        for name in ("damaged", "newer", "cut-off", "without-predictions", "half"):
+            page.goto(f"{served.url}/run/{served.id(name)}")
+            page.locator("#trouble").wait_for()
+            page.wait_for_timeout(300)
+        page.goto("about:blank")
+
+
+def test_ids_are_of_folders_below_the_root_only(states: Path) -> None:
+    library = Library(states)
+    place = next(place for place in library.places() if place.name == "good")
+    assert library.run(place.id).path == states / "good"
+    for key in ("", "good", "../good", "0" * 12, place.id + "0"):
+        with pytest.raises(UnknownError):
+            library.run(key)
+    with pytest.raises(UnknownError, match="no study"):
+        library.place(place.id, "study")
+
+
+def test_a_new_run_and_a_removed_one_are_noticed(states: Path, tmp_path: Path) -> None:
+    root = tmp_path / "not-there-yet"
+    library = Library(root)
+    assert library.entries() == []
+    shutil.copytree(states / "good", root / "later")
+    [place] = library.places(anew=True)
+    assert library.entry(place).state == "finished"
+    shutil.rmtree(root / "later")
+    with pytest.raises(UnknownError):
+        library.run(place.id)
+
+
+def test_the_row_is_read_again_when_a_file_changes(states: Path, tmp_path: Path) -> None:
+    shutil.copytree(states / "cut-off", tmp_path / "run")
+    library = Library(tmp_path)
+    [entry] = library.entries()
+    history = tmp_path / "run" / "history.csv"
+    lines = history.read_text().splitlines()
+    history.write_text("\n".join([*lines, lines[-1]]) + "\n")
+    [after] = library.entries()
+    assert (entry.epochs, after.epochs) == (3, 4)
+
+
+def test_who_holds_a_run_trains_it(states: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(states / "cut-off", run)
+    library = Library(tmp_path)
+    with pytest.raises(Exception, match="nothing to stop"):
+        ask_to_stop(run)
+    with (run / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert held(run)
+        assert library.entries()[0].state == "training"
+        ask_to_stop(run)
+        assert asked_to_stop(run)
+        assert library.entries()[0].stopping
+    assert not held(run)
+    assert library.entries()[0].state == "cut off"
+
+
+def test_to_look_whether_a_run_is_held_does_not_keep_it_from_training(states: Path) -> None:
+    """A look takes the lock for an instant, in which a run may begin."""
+    run = states / "cut-off"
+    with (run / ".lock").open("r") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.02, lambda: fcntl.flock(file, fcntl.LOCK_UN)).start()
+        with claimed(run):
+            assert held(run)
+
+
+def test_the_images_of_a_run_are_its_own(trained_runs: Path) -> None:
+    library = Library(trained_runs)
+    place = next(place for place in library.places() if place.name == "mlp")
+    images = library.images(place.id, "test")
+    predictions = library.run(place.id).predictions["test"]
+    assert images.ids.tolist() == predictions.ids.tolist()
+    assert images.labels.tolist() == predictions.labels.tolist()
+    library.images(place.id, "train")
+    assert library.images(place.id, "test") is images  # kept
+    with pytest.raises(UnknownError, match="no split"):
+        library.images(place.id, "other")
