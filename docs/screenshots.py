@@ -9,6 +9,7 @@ Runs that lie in FOLDER already are photographed as they are.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import math
 import shutil
@@ -17,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -29,7 +29,7 @@ from firstlight.app import create_app
 from firstlight.app.library import Library
 from firstlight.app.serving import Server
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).absolute().parent / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 EXPERIMENTS = {
     "lenet5-fashion": {"data": {"source": "fashion-mnist"}, "model": {"name": "lenet5"}, "training": {"epochs": 5}},
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="where the runs are, or are put; a temporary folder by default")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        root = asked.runs or Path(temporary) / "runs"
+        root = (asked.runs or Path(temporary) / "runs").absolute()
         make(root)
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:
@@ -76,11 +76,12 @@ def make(root: Path) -> None:
     report.write(report.Comparison(pair, "Two nets on Fashion-MNIST"), root / "comparison.html")
 
 
-@contextmanager
+@contextlib.contextmanager
 def served(root: Path) -> Iterator[str]:
     """The dashboard of the runs, on a free port."""
-    server = Server(create_app(root, token="screenshots", hosts=("127.0.0.1",)))
-    with socket.socket() as listening:
+    # By its short name, which is what the pages show.
+    with contextlib.chdir(root.parent), socket.socket() as listening:
+        server = Server(create_app(Path(root.name), token="screenshots", hosts=("127.0.0.1",)))
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -95,14 +96,14 @@ def served(root: Path) -> Iterator[str]:
 def photograph(browser: Browser, root: Path, address: str) -> None:
     """All pictures."""
     page = browser.new_page(viewport={"width": WIDE, "height": HIGH})
-    page.goto((root / "lenet5-fashion" / "report.html").absolute().as_uri())
+    page.goto((root / "lenet5-fashion" / "report.html").as_uri())
     page.wait_for_timeout(2000)
     keep(page, "report")
-    for anchor in ("results", "answers", "looks", "neighbourhoods", "nearest"):
-        page.locator(f"section#{anchor}").evaluate("section => section.scrollIntoView()")
-        page.wait_for_timeout(300)
+    for anchor in ("looks", "neighbourhoods", "nearest"):
+        page.locator(f"section#{anchor}").evaluate("section => section.scrollIntoView({behavior: 'instant'})")
+        page.wait_for_timeout(800)
         keep(page, f"report-{anchor}")
-    page.goto((root / "comparison.html").absolute().as_uri())
+    page.goto((root / "comparison.html").as_uri())
     page.wait_for_timeout(1500)
     keep(page, "report-comparison")
     photograph_dashboard(page, root, address)
