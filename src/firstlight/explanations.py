@@ -123,9 +123,9 @@ class Ideal:
 class Separation:
     """How well classes lie apart.
 
-    silhouette  the mean silhouette, from -1 to 1 (Rousseeuw 1987), over `sampled` points
+    silhouette  the mean silhouette, from -1 to 1 (Rousseeuw 1987); all is taken over `sampled` points
     by_class    the same of each class, in their order; None for a class of fewer than two points
-    agreement   the share of the k nearest neighbours that are of a point's own class, over all points
+    agreement   the share of the k nearest neighbours that are of a point's own class
     accuracy    the share of the points whose class is that of most of their k nearest neighbours
     """
 

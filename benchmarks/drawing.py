@@ -1,0 +1,100 @@
+"""How long the dashboard's page Draw waits for an answer: what a net says of a drawing, with the maps of every layer.
+
+    python -m benchmarks.drawing [--strokes 200] [--net mnist-cnn …]
+
+A net with weights as they are drawn (what they are makes no difference to the time) is asked through HTTP, as the page
+does it: a bitmap of the sheet for each point of the pen, one after the other. The goal is 50 ms a stroke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import io
+import json
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+import firstlight as fl
+from firstlight.app import create_app
+from firstlight.app.library import Library
+from firstlight.app.serving import Server
+from firstlight.types import Dataset, Images
+
+NETS = ("lenet5", "mnist-cnn", "vgg-small")
+SHEET = 448  # pixels a side of the page's canvas
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strokes", type=int, default=200, help="questions for each net")
+    parser.add_argument("--net", nargs="+", default=NETS, help="architectures for images of 28×28 in 10 classes")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        for net in asked.net:
+            fl.fit(net, noise(), epochs=0, out=root / net, console=Console(quiet=True))
+        server = Server(create_app(root, token="benchmark", hosts=("127.0.0.1",)))
+        with socket.socket(proto=socket.IPPROTO_TCP) as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+            for place in Library(root).places():
+                times, within = ask(listening.getsockname()[1], place.id, asked.strokes)
+                print(f"{place.name}: {describe(times)}; of these in the server {describe(within)}")
+            server.should_exit = True
+
+
+def noise() -> Dataset:
+    """Images of 28×28 in ten classes; nothing is learnt from them."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (100, 28, 28, 1), dtype=np.uint8)
+    images = Images(pixels, np.arange(100) % 10, np.arange(100).astype(str), tuple("0123456789"))
+    return Dataset("noise", {"train": images})
+
+
+def ask(port: int, run: str, strokes: int) -> tuple[list[float], list[float]]:
+    """Seconds from the question to the whole answer, and those of them within the server, after five to warm up."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.connect()
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as browsers do
+    times, within = [], []
+    for stroke in range(strokes + 5):
+        began = time.perf_counter()
+        headers = {"X-Firstlight-Token": "benchmark", "Content-Type": "image/bmp"}
+        connection.request("POST", f"/api/draw/{run}?box=20&maps=1", drawing(stroke), headers)
+        answer = connection.getresponse()
+        said = json.loads(answer.read())
+        times.append(time.perf_counter() - began)
+        if answer.status != 200:
+            raise SystemExit(f"The page answered {answer.status}: {said}")
+        within.append(said["milliseconds"] / 1000)
+    return times[5:], within[5:]
+
+
+def drawing(stroke: int) -> bytes:
+    """A bitmap of the sheet with a bar that grows with each stroke."""
+    sheet = np.zeros((SHEET, SHEET), np.uint8)
+    sheet[60 : 90 + stroke % 300, 200:240] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "BMP")
+    return buffer.getvalue()
+
+
+def describe(times: list[float]) -> str:
+    ninth = statistics.quantiles(times, n=10)[-1]
+    return (
+        f"median {1e3 * statistics.median(times):.1f} ms, 9 of 10 below {1e3 * ninth:.1f}, worst {1e3 * max(times):.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
