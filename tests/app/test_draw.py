@@ -42,15 +42,18 @@ def drawn_for(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> Iter
     tints = np.random.default_rng(0).uniform(0.3, 1, (300, 1, 1, 3))
     coloured = (np.repeat(train.pixels, 3, axis=3) * tints).astype(np.uint8)
     _fit_few(Images(coloured, train.labels, train.ids, train.class_names), "colour", root)
+    for name, pixels in (("grey-alone", train.pixels), ("colour-alone", coloured)):  # each image standardised by itself
+        images = Images(pixels, train.labels, train.ids, train.class_names)
+        _fit_few(images, name, root, settings={"prepare.standardise": "image"})
     names = (HOSTILE, "</script><script>alert(2)</script>", *train.class_names[2:])
     _fit_few(Images(train.pixels, train.labels, train.ids, names), "hostile", root)
     with dashboard(root) as running:
         yield running
 
 
-def _fit_few(images: Images, name: str, root: Path) -> None:
+def _fit_few(images: Images, name: str, root: Path, **options: Any) -> None:
     data = Dataset(name, {"train": images})
-    fl.fit("mlp-128", data, epochs=1, out=root / name, console=Console(quiet=True))
+    fl.fit("mlp-128", data, epochs=1, out=root / name, console=Console(quiet=True), **options)
 
 
 @pytest.fixture
@@ -201,12 +204,15 @@ class TestAnswer:
             assert layer["silent"] == silent
         assert at == len(data)
 
+    @pytest.mark.parametrize("name", ["reader", "colour", "grey-alone", "colour-alone"])
     def test_saliency_is_the_slope_of_the_answer(
-        self, drawn_for: Served, ask: Callable[..., httpx.Response], digits: Dataset
+        self, drawn_for: Served, ask: Callable[..., httpx.Response], digits: Dataset, name: str
     ) -> None:
         pixels = digits.splits["train"].pixels[3]
-        sent = unpacked(ask("reader", png(pixels), saliency=1).json()["saliency"], 8, 8) / 255
-        expected = fl.open_run(drawn_for.root / "reader").look(pixels).saliency
+        if name.startswith("colour"):
+            pixels = (np.repeat(pixels, 3, axis=2) * (1, 0.7, 0.4)).astype(np.uint8)
+        sent = unpacked(ask(name, png(pixels), saliency=1).json()["saliency"], 8, 8) / 255
+        expected = fl.open_run(drawn_for.root / name).look(pixels).saliency
         assert np.allclose(sent, expected / expected.max(), atol=0.01)
 
 

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 import firstlight as fl
 from firstlight.runs import STOP, RunFolder, ask_to_stop, held
+from firstlight.study import run as training_run
 
 
 def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> None:
@@ -40,6 +42,19 @@ def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> Non
     text = (run / "experiment.toml").read_text().replace("epochs = 5000", f"epochs = {epochs + 1}")
     (run / "experiment.toml").write_text(text)
     assert fl.resume(run, console=Console(quiet=True)).result["status"] == "finished"
+
+
+def test_a_request_before_the_first_step_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_plan = training_run._write_plan
+
+    def asked_right_after(setup: Any, session: Any, out: Path) -> None:
+        write_plan(setup, session, out)
+        ask_to_stop(out)
+
+    monkeypatch.setattr(training_run, "_write_plan", asked_right_after)
+    run = fl.fit("mlp-128", "digits", epochs=50, out=tmp_path / "run", console=Console(quiet=True))
+    assert run.result["status"] == "interrupted"
+    assert run.result["epochs"]["run"] < 50
 
 
 def test_there_is_nothing_to_stop_where_nothing_trains(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def answer(run: Run, pixels: Array, wish: Wish) -> Json:
     if wish.saliency:
         trace = net.gradients(x, np.array([row.argmax()]), paths)
         assert trace.dx is not None, "gradients were asked for"
-        slopes = np.abs(net.by_pixels(trace.dx, pixels[None])[0]).max(axis=0)
+        slopes = np.abs(net.by_pixels(trace.dx, np.moveaxis(pixels[None], -1, 1))[0]).max(axis=0)
         found["saliency"] = _text(_bytes(slopes, float(slopes.max()), signed=False))
     else:
         trace = run.session.trace(x, None, paths)

@@ -198,7 +198,6 @@ def _train_and_measure(
         if setup.experiment.training.cost_every is not None:
             runs.write_costs(out, checkpoint.progress.costs)
 
-    (out / runs.STOP).unlink(missing_ok=True)  # of another training that was killed
     try:
         outcome = _train(setup, session, watcher, save, start, lambda: runs.asked_to_stop(out))
     finally:

@@ -36,7 +36,7 @@ function tables() {
     return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
   };
   const mixed = (a, b, share) => a.map((level, c) => level + (b[c] - level) * share);
-  const [none, above, below, ink] = ["--wash", "--series-1", "--series-2", "--ink"].map(colour);
+  const [none, above, below, ink] = ["--wash", "--series-2", "--series-1", "--ink"].map(colour);
   const strong = (full, share) => (share < 0.7 ? mixed(none, full, share / 0.7) : mixed(full, ink, (share - 0.7) / 0.75));
   const from0 = Array.from({ length: 256 }, (_, value) => strong(above, value / 255));
   const about128 = Array.from({ length: 256 }, (_, value) => {
