@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ def explanation() -> Explanation:
         layer="dense1",
         looked=100,
         image="a/1",
-        activity=(activity, replace(activity, layer="tanh", saturated=0.125, dead=())),
+        activity=(activity, replace(activity, layer="tanh", saturated=0.125, dead=(), saturated_units=(2,))),
         feature_maps=(LayerMaps("block.relu1", "ReLU", 4, FLAT[None]),),
         filters=Filters("block.conv1", FLAT[None, None]),
         looks=(look, replace(look, grad_cam=FLAT, cam_layer="block.relu1")),
@@ -95,18 +97,36 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
         must_be_equal(found, explanation())
 
 
+def test_a_file_without_saturated_units_is_read(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    explanation().write(run)
+    with np.load(tmp_path / EXPLANATION) as archive:
+        arrays = dict(archive)
+    record = json.loads(arrays.pop("record").tobytes())
+    for layer in record["activity"]:
+        del layer["saturated_units"]
+    np.savez(tmp_path / EXPLANATION, record=np.frombuffer(json.dumps(record).encode(), np.uint8), **arrays)
+    found = read(run)
+    assert found is not None
+    assert [one.saturated_units for one in found.activity] == [None, None]
+
+
 def test_a_damaged_or_newer_file_is_told(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     explanation().write(run)
     path = tmp_path / EXPLANATION
     whole = path.read_bytes()
-    for spoilt in (b"", b"no archive", whole[: len(whole) // 2]):
+    single = io.BytesIO()
+    np.save(single, np.zeros(3))
+    for spoilt in (b"", b"no archive", b"\x80\x04K\x01.", whole[: len(whole) // 2], single.getvalue()):
         path.write_bytes(spoilt)
-        with pytest.raises(RunError, match=r"damaged.*firstlight explain"):
+        with pytest.raises(
+            RunError, match=r"damaged: it is no whole \.npz archive of plain arrays.*firstlight explain"
+        ):
             read(run)
     np.savez(path, record=np.frombuffer(b'{"format": 99}', np.uint8))
     with pytest.raises(RunError, match="format 99"):
         read(run)
     np.savez(path, record=np.frombuffer(b'{"format": 1, "layer": "x", "another": 2}', np.uint8))
-    with pytest.raises(RunError, match="damaged"):
+    with pytest.raises(RunError, match="damaged: its record is not that of an explanation"):
         read(run)

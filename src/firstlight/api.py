@@ -21,7 +21,7 @@ from firstlight.display import Display
 from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, RunError, nearest
 from firstlight.evaluation import Evaluation
-from firstlight.explanations import Explanation, LayerMaps, Look, Map
+from firstlight.explanations import Explanation, Ideal, LayerMaps, Look, Map, Mistake
 from firstlight.models import Model
 from firstlight.prepare import Preparation
 from firstlight.runs import RunFolder, StudyFolder
@@ -189,24 +189,58 @@ class Run(Shown):
         """
         from firstlight.explain import examine
 
-        _ = self.result  # an unfinished run says so
         if tensorboard is not None:
             from firstlight.explain.tensorboard import require
 
             require()
-        predictions = self.predictions
-        if data is not None:
-            self._own = self._recalled(data)
+        subject = self._subject(seed, data)
         asked = None if image is None else self._asked(image, target)
         if target is not None and asked is None:
             raise DataError("A class is asked for of one image: give that image too.")
-        subject = inside.Subject(self.net, self._own, predictions, seed)
         found = examine.explain(subject, asked=asked, layer=layer, method=method, points=points, watch=watch)
         if tensorboard is not None:
             self._to_tensorboard(subject, found.maps[-1], Path(tensorboard))
         found.write(self.folder)
         self.report()
         return found
+
+    def ideal(
+        self, layer: str, unit: int, *, seed: int = 0, data: Dataset | None = None, watch: inside.Watch | None = None
+    ) -> Ideal:
+        """The image that one unit answers to most, and what the run's test images get from it.
+
+        layer, unit        such as "conv2" and 5: a channel or a feature, numbered from 0
+        seed, data, watch  see `explain`
+        Raises ModelError for a layer or a unit that the net does not have, and what `explain` raises of the run.
+        """
+        from firstlight.explain import examine
+
+        return examine.ideal(self._subject(seed, data), layer, unit, watch)
+
+    def mistakes(
+        self,
+        true: str | None = None,
+        predicted: str | None = None,
+        *,
+        layer: str | None = None,
+        count: int | None = None,
+        seed: int = 0,
+        data: Dataset | None = None,
+        watch: inside.Watch | None = None,
+    ) -> tuple[Mistake, ...]:
+        """The mistakes on test images, the surest first, each with the training images that lie nearest.
+
+        true, predicted    the names of the true class and of the class that it was taken for; any unless given
+        layer              in whose values they are near; the last hidden one otherwise
+        count              at most so many; all otherwise
+        seed, data, watch  see `explain`
+        Raises DataError for an unknown class, ModelError for an unknown layer, and what `explain` raises of the run.
+        """
+        from firstlight.explain import examine
+
+        return examine.mistakes(
+            self._subject(seed, data), true=true, predicted=predicted, layer=layer, count=count, watch=watch
+        )
 
     def report(self, out: str | Path | None = None, *, pdf: bool | None = None) -> ReportPath:
         """Write the report anew and return its path, which shows the report in a notebook.
@@ -225,6 +259,14 @@ class Run(Shown):
     def _own(self) -> Mapping[str, Images]:
         """The run's own images, prepared."""
         return self._recalled()
+
+    def _subject(self, seed: int, data: Dataset | None) -> inside.Subject:
+        """The run to look into, with its own images."""
+        _ = self.result  # an unfinished run says so
+        predictions = self.predictions
+        if data is not None:
+            self._own = self._recalled(data)
+        return inside.Subject(self.net, self._own, predictions, seed)
 
     def _recalled(self, data: Dataset | None = None) -> Mapping[str, Images]:
         _, splits = study.recall(self.folder, data)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import types
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
@@ -17,12 +16,13 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 import numpy as np
 
 from firstlight.errors import RunError
-from firstlight.files import write_bytes
+from firstlight.files import arrays_of, write_bytes
 from firstlight.runs import FORMAT, RunFolder
 from firstlight.shown import Shown
 from firstlight.types import Array, Json
 
 EXPLANATION = "explanation.npz"
+SATURATED = 0.95  # of a unit's values: from there on the unit counts as saturated
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,11 @@ class LayerActivity:
     low, high  the least and the greatest
     units      channels of an image, or features
     zero       the share of its values that are exactly 0
-    dead       units that gave the same value everywhere for every image: nothing can be read off them
+    dead       units, numbered from 0, that gave the same value everywhere for every image: nothing can be read off them
     saturated  the share of the values where the activation is so flat that it passes on less than a hundredth of its
                steepest slope; None where the layer is no activation
+    saturated_units  units of which at least 95 % of the values are saturated; None where the layer is no activation,
+                     or the file is of a time when they were not counted
     """
 
     layer: str
@@ -51,6 +53,7 @@ class LayerActivity:
     zero: float
     dead: tuple[int, ...]
     saturated: float | None
+    saturated_units: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,11 @@ class LayerMaps:
     type: str
     units: int
     maps: Array
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether these are maps, which may be one pixel high, and not features."""
+        return self.maps.shape != (1, 1, self.units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +115,7 @@ class Filters:
 class Ideal:
     """The image that a unit answers to most strongly, found by climbing its gradient from grey.
 
+    unit    its number, from 0; `name` is what a person calls it
     pixels  uint8 (H, W, C)
     value   what the unit gives for it; `typical` is the greatest that it gave for any test image that was looked at
     """
@@ -252,8 +261,7 @@ def read(run: RunFolder) -> Explanation | None:
     """The run's explanation; None where none was made. Raises RunError where it is damaged or too new."""
     path = run.path / EXPLANATION
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        arrays = arrays_of(path.read_bytes())
         record = json.loads(arrays.pop("record").tobytes())
         version = record.pop("format")
         if version > FORMAT:
@@ -264,8 +272,9 @@ def read(run: RunFolder) -> Explanation | None:
         return cast(Explanation, _typed(Explanation, record, arrays))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} is damaged: {error}. Make it anew: firstlight explain {run.path}") from None
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        why = error if isinstance(error, ValueError | OSError) else "its record is not that of an explanation"
+        raise RunError(f"{path} is damaged: {why}. Make it anew: firstlight explain {run.path}") from None
 
 
 def _plain(value: Any, arrays: dict[str, Array]) -> Any:

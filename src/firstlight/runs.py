@@ -26,8 +26,6 @@ import json
 import sys
 import time
 import tomllib
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from firstlight.errors import RunError
-from firstlight.files import write_bytes, write_json, write_text
+from firstlight.files import arrays_of, write_bytes, write_json, write_text
 from firstlight.shown import Shown
 from firstlight.types import Array, Images, Json, Predictions
 
@@ -168,11 +166,10 @@ class RunFolder(Shown):
         """The arrays of an .npz whose keys are split.field, by split."""
         splits: dict[str, dict[str, Array]] = {}
         try:
-            with np.load(io.BytesIO(_read(self.path, name)), allow_pickle=False) as archive:
-                for key in archive.files:
-                    split, field = key.split(".")
-                    splits.setdefault(split, {})[field] = archive[key]
-        except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            for key, array in arrays_of(_read(self.path, name)).items():
+                split, _, field = key.partition(".")
+                splits.setdefault(split, {})[field] = array
+        except ValueError as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
         for split, arrays in splits.items():
             for field in needed:
@@ -310,11 +307,15 @@ def claimed(run: Path) -> Iterator[None]:
                 if not more:
                     raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
                 time.sleep(0.01)  # it may be `held`, which looks for an instant
+        (run / STOP).unlink(missing_ok=True)  # meant for another process, which was killed before it saw it
         yield
 
 
 def held(run: Path) -> bool:
-    """Whether a process holds the run folder for writing. On Windows, where nobody can tell, it may be so."""
+    """Whether a process holds the run folder for writing. On Windows, where nobody can tell, it may be so.
+
+    Where the lock cannot be looked at (it is another user's, or the file system has none), no.
+    """
     if sys.platform == "win32":
         return not (run / RESULT).is_file()
     try:
@@ -322,7 +323,7 @@ def held(run: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:
+    except OSError:
         return False
     return False
 

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 
 import firstlight as fl
 from firstlight.app import create_app
+from firstlight.app.embedding import Making
 from firstlight.app.launch import Launches
 from firstlight.app.library import Library
 from firstlight.app.serving import Server
@@ -46,6 +47,7 @@ class Served:
     url: str
     library: Library
     launches: Launches
+    makings: dict[str, Making]
 
     def id(self, name: str) -> str:
         """The id of the run with a name relative to the root."""
@@ -89,7 +91,7 @@ def dashboard(root: Path, *, locked: bool = False, data: Path | None = None) -> 
     """A dashboard over a folder of runs."""
     app = create_app(root, token=TOKEN, hosts=HOSTS, locked=locked, data=data)
     with serving(app) as url:
-        yield Served(root, url, app.state.library, app.state.launches)
+        yield Served(root, url, app.state.library, app.state.launches, app.state.makings)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from html import unescape
@@ -180,6 +181,18 @@ def test_a_run_without_a_result_is_left_out(comparing: Any) -> None:
     alone = httpx.get(_address(comparing, "unfinished"), trust_env=False)
     assert alone.status_code == 200
     assert "Choose the runs to compare" in alone.text
+
+
+def test_a_run_whose_file_is_damaged_is_left_out(comparing: Any, tmp_path: Path, dashboards: Any) -> None:
+    for name in ("dense", "spoilt"):
+        shutil.copytree(comparing.root / "dense", tmp_path / name)
+    file = tmp_path / "spoilt" / "experiment.toml"
+    file.write_text(re.sub(r"(?m)^seed = .*$", 'seed = "x"', file.read_text()))
+    with dashboards(tmp_path) as served:
+        answer = httpx.get(_address(served, "dense", "spoilt"), trust_env=False)
+    assert answer.status_code == 200
+    assert "spoilt is left out." in unescape(answer.text)
+    assert "its seed is a whole number; received 'x'" in unescape(answer.text)
 
 
 def test_without_any_run_the_page_says_where_to_begin(tmp_path: Path, dashboards: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,10 @@ from rich.console import Console
 from tests.app.conftest import TOKEN, Served, dashboard, looking
 
 import firstlight as fl
+from firstlight.app.draw import facts
 from firstlight.app.ink import Ink, fitted
+from firstlight.app.library import Library
+from firstlight.errors import RunError
 from firstlight.types import Array, Dataset, Images
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -283,6 +287,24 @@ class TestRefusals:
         answer = httpx.post(f"{drawn_for.url}/api/draw/0123456789ab", headers=headers, content=b"", trust_env=False)
         assert answer.status_code == 404
         assert httpx.get(f"{drawn_for.url}/draw?run=0123456789ab", trust_env=False).status_code == 404
+
+
+def test_where_the_folder_keeps_no_samples_the_runs_own_images_tell_ink_and_paper(
+    trained_runs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained_runs / "mlp", tmp_path / "mlp")
+    library = Library(tmp_path)
+    [place] = library.places()
+    kept = facts(library, place.id)
+    (tmp_path / "mlp" / "samples.npz").unlink()
+    own = facts(library, place.id)
+    assert own.keys() == kept.keys()
+    assert [own[key] for key in ("size", "paper", "light", "plain")] == [[8, 8], [0], True, True]
+    for name in ("data.json", "experiment.toml"):  # and neither are those to be had
+        file = tmp_path / "mlp" / name
+        file.write_text(file.read_text().replace('"digits"', '"gone"'))
+    with pytest.raises(RunError, match=r"has no samples\.npz"):
+        facts(Library(tmp_path), place.id)
 
 
 def opened(page: Page, served: Served, name: str) -> None:

@@ -6,13 +6,16 @@ import fcntl
 import json
 import shutil
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from firstlight.app import pictures
 from firstlight.app.library import Library, UnknownError
+from firstlight.errors import RunError
 from firstlight.runs import ask_to_stop, asked_to_stop, claimed, held
 
 
@@ -163,3 +166,88 @@ def test_the_images_of_a_run_are_its_own(trained_runs: Path) -> None:
     assert library.images(place.id, "test") is images  # kept
     with pytest.raises(UnknownError, match="no split"):
         library.images(place.id, "other")
+
+
+def test_a_lock_that_cannot_be_looked_at_is_of_its_own_run_alone(
+    states: Path, tmp_path: Path, open_dashboard: Any
+) -> None:
+    shutil.copytree(states / "cut-off", tmp_path / "odd")
+    shutil.copytree(states / "good", tmp_path / "good")
+    (tmp_path / "odd" / ".lock").unlink()
+    (tmp_path / "odd" / ".lock").mkdir()
+    assert not held(tmp_path / "odd")
+    assert {entry.name: entry.state for entry in Library(tmp_path).entries()} == {"good": "finished", "odd": "cut off"}
+    with open_dashboard(tmp_path) as served, httpx.Client(base_url=served.url, trust_env=False, timeout=30) as asking:
+        for path in ("/", "/api/runs", f"/run/{served.id('odd')}"):
+            assert asking.get(path).status_code == 200
+
+
+def test_a_folder_that_may_not_be_entered_hides_no_other(
+    states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(states / "good", tmp_path / "good")
+    (tmp_path / "closed").mkdir()
+    look = Path.is_file
+
+    def guarded(path: Path) -> bool:  # as the system does, which lets root in everywhere
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(Path, "is_file", guarded)
+    assert [entry.name for entry in Library(tmp_path).entries()] == ["good"]
+
+
+def test_links_show_no_run_twice_and_lead_nowhere_else(states: Path, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    shutil.copytree(states / "good", root / "study" / "run")
+    shutil.copytree(states / "good", tmp_path / "elsewhere" / "other")
+    (root / "a-loop").symlink_to(root)
+    (root / "study" / "up").symlink_to("..")
+    (root / "alias").symlink_to(root / "study" / "run")
+    (root / "out").symlink_to(tmp_path / "elsewhere")
+    assert [entry.name for entry in Library(root).entries()] == ["study/run"]
+
+
+def test_a_root_may_be_a_link(states: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(states)
+    names = {entry.name for entry in Library(tmp_path / "link").entries()}
+    assert names == {entry.name for entry in Library(states).entries()}
+
+
+def test_the_small_curve_of_a_long_run_is_short(states: Path, tmp_path: Path) -> None:
+    shutil.copytree(states / "cut-off", tmp_path / "long")
+    epochs = 500
+    rows = [f"{i},{1 / i!r},0.5,{2 / i!r},0.25" for i in range(1, epochs + 1)]
+    header = "epoch,loss,accuracy,val_loss,val_accuracy"
+    (tmp_path / "long" / "history.csv").write_text("\n".join([header, *rows]) + "\n")
+    [entry] = Library(tmp_path).entries()
+    at, loss = entry.curve["at"], entry.curve["loss"]
+    assert entry.epochs == epochs
+    assert len(at) == len(loss) == len(entry.curve["val_loss"]) == 60
+    assert (at[0], at[-1]) == (0, epochs - 1)
+    assert loss == [1 / (i + 1) for i in at]
+    assert entry.last == {"epoch": 500, "loss": 1 / 500, "accuracy": 0.5, "val_loss": 2 / 500, "val_accuracy": 0.25}
+    assert len(json.dumps(asdict(entry))) < 6_000
+
+
+def test_to_look_at_a_run_downloads_nothing(
+    trained_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained_runs / "mlp", tmp_path / "mlp")
+    for name in ("data.json", "experiment.toml"):
+        file = tmp_path / "mlp" / name
+        file.write_text(file.read_text().replace('"digits"', '"mnist"'))
+    monkeypatch.setenv("FIRSTLIGHT_DATA", str(tmp_path / "nothing"))
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("it was loaded")
+
+    monkeypatch.setattr("firstlight.data.load", refused)
+    library = Library(tmp_path)
+    [place] = library.places()
+    with pytest.raises(RunError, match=r"MNIST.*is not on this machine\. Get it: firstlight data check mnist"):
+        library.images(place.id, "test")
+    shown = pictures.shown(library, place.id, "test")  # at once, from the run folder
+    assert shown.source == "kept"
+    assert "not on this machine" in shown.note

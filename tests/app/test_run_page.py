@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image
 from rich.console import Console
 
 import firstlight as fl
-from firstlight import explanations
+from firstlight import explanations, report
+from firstlight.app import blocks, embedding
+from firstlight.evaluation import Evaluation
+from firstlight.report.content import Chart, Numbers, Panels, Section
 from firstlight.report.numbers import percent
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"quoted\" 'name' & more", "</script><b>bold")
@@ -223,4 +229,104 @@ def test_where_the_images_are_gone_those_of_the_run_are_shown(
         assert page.locator("#tiles img").count() > 0
         page.locator("#tiles button").first.click()
         page.locator("#views img").first.wait_for()
+        page.goto("about:blank")
+
+
+def test_all_that_the_report_says_is_on_the_page(at_cnn: Any, runs: Path) -> None:
+    """But the blocks that answer here instead: the matrix, the maps, and the command that makes these."""
+    document = report.document(fl.open_run(runs / "cnn").folder)
+    text = at_cnn.evaluate("document.body.innerText").replace("\n", " ")
+    kinds = set()
+    for section in document.sections:
+        for block in section.blocks:
+            twin = isinstance(block, Chart) and (block.pictures is not None or "Confusion" in block.description)
+            if not twin:
+                kinds.add(block.kind)
+                assert not getattr(block, "caption", "") or " ".join(block.caption.split()) in " ".join(text.split())
+    assert {"grid", "panels", "table", "code", "beside", "chart", "text"} <= kinds
+    panels = sum(len(block.panels) for s in document.sections for block in s.blocks if isinstance(block, Panels))
+    assert at_cnn.locator(".panel").count() == panels > 0
+    bars = at_cnn.locator(".panel .track span")
+    assert bars.first.evaluate("bar => bar.style.width") != ""
+    assert "Rows are the true classes, columns the predicted ones" in text  # what the report says below its matrix
+    drawn = at_cnn.locator(".report .drawing")
+    at_cnn.wait_for_function("[...document.querySelectorAll('.report .drawing')].every((d) => d.querySelector('svg'))")
+    labels = [chart.get_attribute("aria-label") for chart in drawn.all()]
+    assert any(label.startswith("Loss over the epochs") for label in labels), labels
+    assert not any("Confusion matrix" in label for label in labels)
+
+
+def test_a_block_that_no_template_draws_fails() -> None:
+    class Odd:
+        kind = "odd"
+
+    with pytest.raises(UndefinedError, match="of the kind odd"):
+        blocks.drawn(Numbers(()), [Section("A", "a", (Odd(),))])  # type: ignore[arg-type]
+
+
+def test_hidden_kinds_are_forgotten_with_their_colouring(at_cnn: Any) -> None:
+    at_cnn.locator("#legend button").nth(1).click()
+    at_cnn.locator("#legend button[aria-pressed='false']").wait_for()
+    at_cnn.locator("#colour").select_option("wrong")
+    at_cnn.locator("#legend li").nth(2).wait_for(state="detached")
+    assert at_cnn.locator("#legend button[aria-pressed='true']").count() == 2
+
+
+def test_the_numbers_of_the_map_say_of_which_points_they_are(at_cnn: Any, runs: Path) -> None:
+    plane = explanations.read(fl.open_run(runs / "cnn").folder).maps[-1]
+    said = at_cnn.locator("#plane-note").inner_text()
+    assert at_cnn.locator("#splits").input_value() == "test"
+    assert f"These numbers are of all {len(plane.ids)} points, train and test together." in said
+
+
+def test_an_explanation_that_was_made_and_removed_is_not_there(runs: Path, tmp_path: Path, open_dashboard: Any) -> None:
+    """Otherwise the page would load itself again for ever."""
+    shutil.copytree(runs / "cnn", tmp_path / "cnn")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(30)
+    with open_dashboard(tmp_path) as served, httpx.Client(base_url=served.url, trust_env=False, timeout=30) as asking:
+        key = served.id("cnn")
+        served.makings[key] = embedding.Making(ended, [])
+        assert asking.get(f"/api/runs/{key}/explain").json()["state"] == "made"
+        assert key not in served.makings
+        (tmp_path / "cnn" / "explanation.npz").unlink()
+        assert asking.get(f"/api/runs/{key}/explain").json()["state"] == "none"
+        served.makings[key] = embedding.Making(ended, [])  # it said that it was made, and yet there is nothing
+        assert asking.get(f"/api/runs/{key}/explain").json()["state"] == "none"
+
+
+def test_a_run_is_explained_wherever_the_server_stands(
+    trained_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder whose name looks like an option, beside a file that looks like a module."""
+    shutil.copytree(trained_runs / "mlp", tmp_path / "--help")
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(tmp_path)
+    making = embedding.Making.begin(Path("--help"))
+    making.process.wait(120)
+    assert making.told()["state"] == "made", making.lines
+    assert (tmp_path / "--help" / "explanation.npz").is_file()
+
+
+def test_very_many_classes_leave_a_matrix_that_can_be_read(tmp_path: Path, page: Any, open_dashboard: Any) -> None:
+    classes = 60
+    chance = np.random.default_rng(0)
+    pixels = chance.integers(0, 256, (classes * 10, 8, 8), dtype=np.uint8)
+    names = np.array([f"kind {k:02}" for k in range(classes)])
+    np.savez(tmp_path / "many.npz", images=pixels, labels=np.repeat(names, 10))
+    root = tmp_path / "runs"
+    fl.fit("softmax-regression", tmp_path / "many.npz", epochs=1, out=root / "many", console=Console(quiet=True))
+    with open_dashboard(root) as served:
+        page.goto(f"{served.url}/run/{served.id('many')}")
+        page.locator("#tiles img").first.wait_for()
+        shown = page.locator("#matrix tbody tr").count()
+        assert 2 <= shown <= 40
+        assert page.locator("#matrix tbody td").count() == shown**2
+        assert f"Of {classes} classes, the matrix shows the {shown}" in page.locator("#matrix-note").inner_text()
+        result = fl.open_run(root / "many").folder.result
+        confusion = Evaluation.from_json(result["test"]).confusion
+        off = confusion - np.diag(np.diag(confusion))
+        t, p = np.unravel_index(off.argmax(), off.shape)
+        assert page.locator(f'#matrix [data-cell="{t},{p}"]').inner_text() == str(off[t, p])
+        assert page.locator("#true option").count() == classes + 1
         page.goto("about:blank")

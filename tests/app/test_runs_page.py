@@ -121,7 +121,7 @@ def test_events_tell_what_changed(training: Path, open_dashboard: Any) -> None:
         assert first["run"] == second["run"] == served.id("live")
         assert first["state"] == "training"
         assert second["entry"]["epochs"] > first["entry"]["epochs"]
-        assert len(second["entry"]["history"]["loss"]) == second["entry"]["epochs"]
+        assert len(second["entry"]["curve"]["loss"]) == second["entry"]["epochs"]
 
 
 def test_filter_sort_and_choose(served: Any, page: Any) -> None:

@@ -181,9 +181,53 @@ def test_mistakes_of_a_pair(firstlight: Call, trained: Path) -> None:
     pair = (predictions.labels == int(true)) & (predictions.predicted == int(taken))
     assert answer.out.startswith(f"{int(pair.sum())} test images of {true} taken for {taken}")
     assert predictions.ids[worst].item() in answer.out
+    near = {one.id: one.nearest for one in run.mistakes(true, taken)}
+    assert set(near) == set(predictions.ids[pair].tolist())
+    first = near[predictions.ids[worst].item()]
+    said = [f"{run.class_names[k]} {name}" for k, name in zip(first.labels, first.ids, strict=True)]
+    assert f"        {', '.join(said)}" in answer.out.splitlines()
     every = firstlight("explain", trained, "--true", true, "--json").json()
+    shown = next(one["nearest"] for one in every if one["image"] == predictions.ids[worst])
+    assert [one["image"] for one in shown] == first.ids.tolist()
+    assert [one["class"] for one in shown] == [run.class_names[k] for k in first.labels]
+    assert [one["distance"] for one in shown] == pytest.approx(first.distances.tolist())
     assert len(every) == int(((predictions.labels == int(true)) & ~predictions.correct).sum())
     assert [one["confidence"] for one in every] == sorted((one["confidence"] for one in every), reverse=True)
+
+
+def test_listed_mistakes_are_those_of_the_explanation(trained: Path, found: explanations.Explanation) -> None:
+    run = fl.Run(trained)
+    listed = run.mistakes(count=len(found.mistakes), seed=1)
+    assert [one.id for one in listed] == [one.id for one in found.mistakes]
+    for one, other in zip(listed, found.mistakes, strict=True):
+        assert one.nearest.ids.tolist() == other.nearest.ids.tolist()
+    other_layer = run.mistakes(count=1, layer="conv1", seed=1)[0]
+    assert other_layer.nearest.distances.tolist() != listed[0].nearest.distances.tolist()
+
+
+def test_one_unit_is_the_one_of_the_explanation(
+    firstlight: Call, trained: Path, found: explanations.Explanation, tmp_path: Path
+) -> None:
+    kept = next(one for one in found.ideals if (one.layer, one.unit) == ("conv1", found.ideals[-1].unit))
+    ideal = fl.Run(trained).ideal("conv1", kept.unit, seed=1)
+    assert (ideal.name, ideal.typical) == (f"conv1, channel {kept.unit}", pytest.approx(kept.typical, rel=1e-5))
+    np.testing.assert_allclose(ideal.pixels.astype(int), kept.pixels.astype(int), atol=1)
+    picture = tmp_path / "unit.png"
+    answer = firstlight("explain", trained, "--unit", f"conv1:{kept.unit}", "--seed", 1, "--out", picture)
+    assert answer.code == 0, answer.err
+    assert answer.out == (
+        f"conv1, channel {kept.unit}: gives {ideal.value:.3g} for its picture, "
+        f"and at most {ideal.typical:.3g} for a test image\nPicture: {picture}\n"
+    )
+    with Image.open(picture) as drawn:
+        assert drawn.size == (480, 480)
+        assert (np.asarray(drawn)[30::60, 30::60] == ideal.pixels[:, :, 0]).all()
+    said = firstlight("explain", trained, "--unit", "tanh1:3", "--json").json()
+    assert (said["layer"], said["unit"], said["name"]) == ("tanh1", 3, "tanh1, feature 3")
+    assert said["value"] > 0.9
+    assert said["picture"] == str(trained / "ideal-tanh1-3.png")
+    assert (trained / "ideal-tanh1-3.png").is_file()
+    assert firstlight("explain", trained, "--unit", "head:2", "--json").json()["name"] == "2"
 
 
 def test_tensorboard_gets_the_vectors(firstlight: Call, trained: Path, tmp_path: Path) -> None:
@@ -206,7 +250,14 @@ def test_tensorboard_gets_the_vectors(firstlight: Call, trained: Path, tmp_path:
         (("--true", "3", "--predicted", "3"), "give two different classes"),
         (("--class", "3"), "--class is of no use without --image"),
         (("--image", "x", "--map", "pca", "--points", "9"), "--map and --points are of no use with --image"),
-        (("--true", "3", "--layer", "conv1"), "--layer is of no use with a list of mistakes"),
+        (("--true", "3", "--layer", "conv7"), "Did you mean conv1?"),
+        (("--true", "3", "--out", "x.png"), "--out is of no use with a list of mistakes"),
+        (("--unit", "conv7:0"), "no layer to look at called 'conv7'. Did you mean conv1?"),
+        (("--unit", "conv1:6"), "The units of conv1 are 0 to 5; received 6."),
+        (("--unit", "conv1"), "--unit takes a layer and the number of a unit, such as conv2:0; received 'conv1'"),
+        (("--unit", "conv1:-1"), "received 'conv1:-1'"),
+        (("--unit", "conv1:0", "--layer", "conv1"), "--layer is of no use with --unit"),
+        (("--points", "1"), "t-sne needs at least 4 images; 1 of each split are 2. Take more."),
         (("--tensorboard", "pyproject.toml"), "pyproject.toml is a file; TensorBoard needs a folder"),
     ],
 )
@@ -250,11 +301,29 @@ def test_a_run_of_a_newer_format_and_a_folder_that_is_none(firstlight: Call, tra
 
 def test_images_given_as_arrays_are_given_again(few_digits: Dataset, tmp_path: Path) -> None:
     run = fl.fit("softmax-regression", few_digits, epochs=1, out=tmp_path / "a", console=Console(quiet=True))
-    with pytest.raises(RunError, match="given as arrays"):
+    with pytest.raises(RunError, match=r"given as arrays.*from Python: fl\.Run\('.*a'\)\.explain\(data=…\)"):
         run.explain(method="pca", points=20)
+    with pytest.raises(RunError, match="given as arrays"):
+        run.mistakes()
     found = run.explain(method="pca", points=20, data=few_digits)
     assert found.layer == "head"  # without a hidden layer, its outputs say what is alike
     assert found.looks[0].grad_cam is None
+    assert fl.Run(run.path).mistakes(count=2, data=few_digits)[0].nearest.ids.size == 5
+
+
+def test_a_map_that_cannot_be_made_is_told_before_the_work(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("firstlight.explain.examine.activity", never)
+    for method, points, said in (("t-sne", 1, "at least 4 images"), ("pca", 0, "at least 1 image of each")):
+        with pytest.raises(DataError, match=said):
+            fl.Run(trained).explain(method=method, points=points)
+    run = fl.Run(trained)
+    own = {name: images.take(images.labels == 3) for name, images in run._own.items()}
+    run._own = own
+    with pytest.raises(DataError, match="all its 4 images are of 3"):
+        run.explain(method="pca", points=2)
 
 
 def test_run_explains_at_once_where_asked(firstlight: Call, tmp_path: Path) -> None:

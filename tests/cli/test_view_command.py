@@ -94,6 +94,14 @@ def test_with_a_token_every_request_needs_it(tmp_path: Path) -> None:
         assert "set-cookie" in asked(address).headers
 
 
+def test_what_others_can_reach_is_said_to_go_in_the_clear(tmp_path: Path) -> None:
+    with viewing(tmp_path, "--host", "0.0.0.0", "--port", 0, "--token", "a-long-token") as (_, lines, address):
+        assert "The token goes over plain http" in lines
+        assert asked(address).status_code == 200
+    with viewing(tmp_path, "--port", 0, "--token", "a-long-token") as (_, lines, _):
+        assert "plain http" not in lines
+
+
 def test_a_file_is_no_folder_of_runs(firstlight: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     answer = firstlight("view", tmp_path / "file", "--no-browser")

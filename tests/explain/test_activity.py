@@ -8,8 +8,9 @@ from tests.explain.nets import NETS, images, made, net
 
 from firstlight.errors import ModelError, RunError
 from firstlight.explain import activity, feature_maps, filters
-from firstlight.layers import ELU, SELU, Chain, Conv2D, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from firstlight.layers import ELU, GELU, SELU, Chain, Conv2D, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from firstlight.losses import MeanSquaredError
+from firstlight.types import Images
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -20,6 +21,7 @@ def test_the_engines_see_the_same(name: str) -> None:
         assert (a.layer, a.type, a.shape, a.units, a.dead) == (b.layer, b.type, b.shape, b.units, b.dead)
         for field in ("mean", "std", "low", "high", "zero"):
             assert getattr(a, field) == pytest.approx(getattr(b, field), rel=1e-9, abs=1e-12), (a.layer, field)
+        assert a.saturated_units == b.saturated_units
         assert a.saturated == pytest.approx(b.saturated) if a.saturated is not None else b.saturated is None
         np.testing.assert_allclose(ours.peaks[a.layer], theirs.peaks[a.layer], rtol=1e-9, atol=1e-12)
     for a, b in zip(feature_maps(net(name), given[0]), feature_maps(net(name, "torch"), given[0]), strict=True):
@@ -85,6 +87,7 @@ def test_dead_units_are_found() -> None:
         (LeakyReLU(0.001), [-5.0], [5.0]),
         (ELU(), [-5.0], [-4.0, 4.0]),
         (SELU(), [-5.0], [-4.0, 4.0]),
+        (GELU(), [-5.0, -4.0], [-3.0, -1.5, -0.8, 0.0, 4.0]),  # between −0.75 and −∞ it falls
     ],
 )
 def test_saturated_is_where_the_slope_is_below_a_hundredth(
@@ -94,8 +97,26 @@ def test_saturated_is_where_the_slope_is_below_a_hundredth(
 
     bend = _Bend(layer)  # type: ignore[arg-type]
     for dtype in (np.float32, np.float64):
-        assert bend.flat(np.array([flat], dtype)) == len(flat)
-        assert bend.flat(np.array([steep], dtype)) == 0
+        assert bend.flat(np.array([flat], dtype)).tolist() == [1] * len(flat)
+        assert bend.flat(np.array([steep], dtype)).tolist() == [0] * len(steep)
+
+
+def test_units_are_saturated_that_are_so_for_95_of_100_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstlight.explain.net.MOST", 7)
+    pixels = np.zeros((20, 1, 1, 1), np.uint8)
+    pixels[:2] = [[[[255]]], [[[128]]]]  # once in 20 a pixel is 1, and once about a half
+    given = Images(pixels, np.arange(20) % 3, np.arange(20).astype(str), ("a", "b", "c"))
+    weights = {  # of the units of tanh, the first is flat for 18 of 20 images, the second for 19, the third for all
+        "dense1.W": np.array([[-5.0], [-9.0], [0.0], [1.0]]),
+        "dense1.b": np.array([5.0, 5.0, -5.0, 0.0]),
+        "dense2.W": np.ones((3, 4)),
+        "dense2.b": np.zeros(3),
+    }
+    subject = made(Chain((Flatten(), Dense(4), Tanh(), Dense(3))), given, weights=weights)
+    dense, tanh, head = activity(subject, given.pixels).layers
+    assert (dense.saturated_units, head.saturated_units) == (None, None)
+    assert tanh.saturated == pytest.approx((18 + 19 + 20) / 80)
+    assert tanh.saturated_units == (1, 2)
 
 
 def test_a_softmax_is_flat_where_one_class_takes_all() -> None:
@@ -125,6 +146,15 @@ def test_feature_maps_are_the_values_of_the_image() -> None:
     np.testing.assert_allclose(by_layer["dense1"].maps[0, 0], values["dense1"][2], rtol=1e-6)
     assert by_layer["dense1"].maps.shape == (1, 1, 3)
     assert by_layer["maxpool1"].maps.dtype == np.float32
+    assert {name for name, maps in by_layer.items() if not maps.has_maps} == {"dense1"}
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_maps_of_one_row_are_maps(channels: int) -> None:
+    given = images(2, (3, 6, 1))
+    conv, dense = feature_maps(made(Chain((Conv2D(channels), Flatten(), Dense(3))), given), given.pixels[0])
+    assert (conv.maps.shape, conv.has_maps) == ((channels, 1, 4), True)
+    assert (dense.maps.shape, dense.has_maps) == ((1, 1, 3), False)
 
 
 def test_the_filters_of_the_first_layer() -> None:

@@ -9,12 +9,22 @@ import pytest
 from tests.explain.nets import NETS, images, made, net, one_logit
 
 from firstlight.errors import ModelError
-from firstlight.explain import Net, cam_layer, grad_cam, look, occlusion, saliency
+from firstlight.explain import Net, attribution, cam_layer, look, occlusion
 from firstlight.explain.attribution import enlarged
 from firstlight.layers import Chain, Conv2D, Dense, Flatten, ReLU, Tanh
-from firstlight.types import Images
+from firstlight.types import Array, Images
 
 STANDARDISE = ("none", "pixel", "channel", "image")
+
+
+def saliency(subject: Net, pixels: Array, targets: Array) -> Array:
+    """In float64, as `look` has it before it is rounded."""
+    return attribution.saliency(subject, subject.gradients(subject.prepared(pixels), targets), pixels)
+
+
+def grad_cam(subject: Net, pixels: Array, targets: Array, layer: str) -> Array:
+    trace = subject.gradients(subject.prepared(pixels), targets, [layer])
+    return attribution.grad_cam(trace, layer, *pixels.shape[1:3])
 
 
 @pytest.mark.parametrize("name", NETS)

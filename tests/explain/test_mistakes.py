@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from firstlight.errors import DataError
-from firstlight.explain.mistakes import confident_mistakes, confused_pairs, label_doubts
+from firstlight.explain.mistakes import confident_mistakes, label_doubts
 from firstlight.explain.neighbours import nearest_others
 from firstlight.randomness import generator
 from firstlight.types import Array, Predictions
@@ -56,26 +54,6 @@ def test_names_are_checked(answered: Predictions) -> None:
         confident_mistakes(answered, NAMES, predicted="zebra")
     with pytest.raises(DataError, match="cat that is taken for cat is no mistake"):
         confident_mistakes(answered, NAMES, true="cat", predicted="cat")
-
-
-def test_pairs_by_count_with_their_images(answered: Predictions) -> None:
-    found = [(pair.true, pair.predicted, pair.images.tolist()) for pair in confused_pairs(answered)]
-    assert found == [(0, 1, [2, 1]), (1, 2, [3]), (2, 0, [5])]
-
-
-@given(n=st.integers(0, 40), classes=st.integers(2, 5), seed=st.integers(0, 999))
-def test_pairs_divide_the_mistakes(n: int, classes: int, seed: int) -> None:
-    draw = generator(seed)
-    p = draw.dirichlet(np.ones(classes), n)
-    found = Predictions(np.arange(n).astype(str), draw.integers(0, classes, n), p.astype(np.float32))
-    pairs = confused_pairs(found)
-    images = np.concatenate([pair.images for pair in pairs]) if pairs else np.array([], int)
-    assert sorted(images.tolist()) == np.flatnonzero(~found.correct).tolist()
-    assert [len(p.images) for p in pairs] == sorted((len(p.images) for p in pairs), reverse=True)
-    for pair in pairs:
-        assert (found.labels[pair.images] == pair.true).all()
-        assert (found.predicted[pair.images] == pair.predicted).all()
-        assert (np.diff(found.confidence[pair.images]) <= 0).all()
 
 
 def test_thresholds_are_those_of_the_paper() -> None:

@@ -46,7 +46,8 @@ def test_features_are_the_layers_values_and_of_wide_maps_the_means(monkeypatch: 
 
 def test_units_are_called_after_their_class_or_their_place() -> None:
     assert unit_name(net("conv"), "dense1", 2, ("a", "b", "c")) == "c"
-    assert unit_name(net("conv"), "conv2", 2, ("a", "b", "c")) == "conv2, channel 3"
+    assert unit_name(net("conv"), "conv2", 2, ("a", "b", "c")) == "conv2, channel 2"
+    assert unit_name(net("dense"), "dense1", 0, ("a", "b", "c")) == "dense1, feature 0"
     pixels = images(2).pixels
     single = one_logit(Images(pixels, np.array([0, 1]), np.array(["x", "y"]), ("no", "yes")))
     assert unit_name(single, "dense1", 0, ("no", "yes")) == "yes"

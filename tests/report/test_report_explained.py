@@ -37,6 +37,7 @@ from firstlight.explanations import (
 from firstlight.report import activations, colours, explained, html, looks, nearest, planes
 from firstlight.report.content import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table, Text
 from firstlight.report.images import sprite
+from firstlight.report.numbers import UNDEFINED
 from firstlight.report.record import read
 from firstlight.runs import RunFolder
 from firstlight.types import Array
@@ -110,7 +111,9 @@ def explanation_of(
         layer="dense1",
         looked=50,
         image=str(predictions.ids[0]),
-        activity=() if dense else (conv, replace(conv, layer="tanh1", type="Tanh", dead=(), saturated=0.75)),
+        activity=()
+        if dense
+        else (conv, replace(conv, layer="tanh1", type="Tanh", dead=(), saturated=0.75, saturated_units=(0, 2))),
         feature_maps=(*(() if dense else maps), flat),
         filters=Filters("conv1", draw.normal(size=(4, channels, 3, 3)).astype(np.float32)),
         looks=tuple(look(row) for row in (0, *wrong[:2].tolist())),
@@ -319,6 +322,32 @@ def test_the_caption_names_what_is_unusual() -> None:
     [_, table] = activations.table(bare(activity=tuple(many)))
     assert isinstance(table, Table)
     assert table.rows[0][8] == "10 of 32"
+
+
+def test_saturated_units_are_counted_where_they_are_known(make_run: MakeRun) -> None:
+    [table] = [
+        block
+        for block in sections_of(explained_run(make_run))["layers"].blocks
+        if isinstance(block, Table) and block.titles[0] == "layer"
+    ]
+    assert table.titles[-1] == "saturated units"
+    assert [row[-1] for row in table.rows] == [UNDEFINED, "2 of 4"]
+
+
+def test_maps_of_one_row_are_shown_as_maps() -> None:
+    row, flat = np.ones((3, 1, 6), np.float32), np.ones((1, 1, 6), np.float32)
+    blocks = activations.maps(
+        bare(
+            feature_maps=(
+                LayerMaps("conv1", "Conv2D", 3, row),
+                LayerMaps("conv2", "Conv2D", 1, flat),
+                LayerMaps("dense1", "Dense", 6, flat),
+            )
+        ),
+        None,
+    )
+    texts = [[picture.text for picture in block.pictures] for block in blocks if isinstance(block, ImageGrid)]
+    assert texts == [["0", "1", "2"], ["0"], ["dense1"]]
 
 
 def test_of_a_deep_net_layers_are_chosen_evenly() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,11 +16,12 @@ from firstlight.app.ink import Ink
 from firstlight.app.library import Entry, Library
 from firstlight.app.seen import Wish, answer, prepared
 from firstlight.data.sources import LARGEST_SIDE
-from firstlight.errors import DataError, FirstlightError
+from firstlight.errors import DataError, FirstlightError, RunError
 from firstlight.prepare import Preparation
 from firstlight.runs import RunFolder
-from firstlight.types import Json
+from firstlight.types import Images, Json
 
+SAMPLED = 200  # training images are enough to measure ink and paper
 READY = ("finished", "stopped early", "interrupted", "diverged")  # states of a run that has its weights
 
 
@@ -34,7 +36,7 @@ def page(request: Request) -> Response:
     values: Json = {"choices": _choices(ready), "chosen": entry, "facts": None, "problem": "", "limit": BODY_LIMIT}
     if entry is not None:
         try:
-            values["facts"] = facts(library.run(entry.id), entry.id)
+            values["facts"] = facts(library, entry.id)
         except FirstlightError as error:
             values["problem"] = str(error)
     elif asked is not None:
@@ -42,11 +44,12 @@ def page(request: Request) -> Response:
     return server.page(request, "draw.html.j2", title="Draw", **values)
 
 
-def facts(folder: RunFolder, key: str) -> Json:
+def facts(library: Library, key: str) -> Json:
     """What the page must know of a run before the first stroke. Raises RunError where its records are damaged."""
+    folder = library.run(key)
     preparation = Preparation.from_json(folder.model["preparation"])
     channels, height, width = preparation.input_shape
-    ink = Ink.of(folder.samples["train"])
+    ink = Ink.of(_training(library, folder, key))
     return {
         "run": key,
         "classes": list(folder.class_names),
@@ -60,6 +63,19 @@ def facts(folder: RunFolder, key: str) -> Json:
     }
 
 
+def _training(library: Library, folder: RunFolder, key: str) -> Images:
+    """Some training images: those that the run folder keeps, or else the run's own, where they can be had."""
+    try:
+        return folder.samples["train"]
+    except (FirstlightError, LookupError) as error:
+        try:
+            images = library.images(key, "train")
+        except FirstlightError as other:
+            kept = error if isinstance(error, FirstlightError) else f"{folder.path} keeps no training images."
+            raise RunError(f"{kept} {other}") from None
+    return images.take(np.arange(min(len(images), SAMPLED)))
+
+
 async def look(request: Request) -> Response:
     """What a net makes of the image file in the body: see `seen.answer`."""
     data = await request.body()
@@ -71,7 +87,7 @@ async def look(request: Request) -> Response:
 def _look(library: Library, key: str, data: bytes, asked: dict[str, str]) -> Response:
     began = time.perf_counter()
     wish = Wish(_box(asked.get("box")), *(asked.get(name) == "1" for name in ("invert", "maps", "saliency")))
-    with library.lock(key):
+    with library.using:
         run = library.opened(key)
         found = answer(run, prepared(data, run.task.preparation, wish), wish)
     found["milliseconds"] = 1000 * (time.perf_counter() - began)

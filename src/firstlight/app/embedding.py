@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from firstlight.app import processes
 from firstlight.app.library import Library, UnknownError
 from firstlight.app.pictures import KEPT_BY_BROWSER
 from firstlight.errors import RunError
@@ -103,28 +103,20 @@ def _sheet(thumbnails: Array) -> bytes:
 class Making:
     """A `firstlight explain` under way, and what it printed so far."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     lines: list[str]
 
     @classmethod
     def begin(cls, run: Path) -> Making:
         """Start it; its output is read in a thread of its own."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "firstlight", "explain", str(run)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        making = cls(process, [])
+        making = cls(processes.firstlight("explain", "--", str(run.resolve()), output=subprocess.PIPE), [])
         threading.Thread(target=making._read, daemon=True).start()
         return making
 
     def _read(self) -> None:
         with self.process:  # waits for its end
             for line in self.process.stdout or ():
-                self.lines.append(line.rstrip())
+                self.lines.append(line.decode("utf-8", "replace").rstrip())
                 del self.lines[:-LINES_TOLD]
 
     def told(self) -> Json:
@@ -152,11 +144,16 @@ def explaining(request: Request) -> Response:
     """How far the explanation of a run is."""
     library: Library = request.app.state.library
     key = library.place(request.path_params["id"]).id
-    making: Making | None = request.app.state.makings.get(key)
-    if making is not None:
-        return JSONResponse(making.told())
+    makings: dict[str, Making] = request.app.state.makings
     there = (library.place(key).path / EXPLANATION).is_file()
-    return JSONResponse({"state": "made" if there else "none", "lines": []})
+    making = makings.get(key)
+    if making is None:
+        return JSONResponse({"state": "made" if there else "none", "lines": []})
+    told = making.told()
+    if told["state"] == "made":
+        makings.pop(key, None)  # from now on the file alone tells: it may be removed
+        told["state"] = "made" if there else "none"
+    return JSONResponse(told)
 
 
 routes: list[BaseRoute] = [

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from firstlight import runs
-from firstlight.errors import RunError
+from firstlight.errors import FirstlightError, RunError
 from firstlight.runs import RunFolder
 
 RECORDS = (runs.DATA, runs.ENVIRONMENT, runs.PREDICTIONS, runs.SAMPLES, runs.COSTS)
 READ = (runs.EXPERIMENT, runs.MODEL, runs.HISTORY, runs.RESULT, runs.STOP)
-
+CURVE = 60  # points of a row's small curve, which is 120 pixels wide
 
 State = Literal["training", "finished", "stopped early", "interrupted", "diverged", "cut off", "damaged", "newer"]
 Kind = Literal["run", "study", "search", "other"]
@@ -42,7 +42,8 @@ class Entry:
     why       what is wrong with it, if anything
     stopping  whether it was asked to stop, and has not yet
     changed   when something in it last changed, in seconds since 1970
-    history   the columns of its history so far
+    curve     its losses over the epochs, at most CURVE of them: the epochs (from 0 on), "loss" and "val_loss"
+    last      the last value of each column of its history
     """
 
     id: str
@@ -63,7 +64,8 @@ class Entry:
     val_accuracy: float | None = None
     parameters: int | None = None
     seconds: float | None = None
-    history: dict[str, list[float | None]] = field(default_factory=dict)
+    curve: dict[str, list[float | None]] = field(default_factory=dict)
+    last: dict[str, float | None] = field(default_factory=dict)
 
 
 def fingerprint(run: Path, all_files: bool = False) -> Hashable:
@@ -75,13 +77,13 @@ def fingerprint(run: Path, all_files: bool = False) -> Hashable:
 def read_entry(place: Place) -> Entry:
     """The row of a run; one that cannot be read says why."""
     folder = RunFolder(place.path)
-    stopping = runs.asked_to_stop(place.path)
+    stopping = bool(_changed(place.path / runs.STOP))
     changed = max(_changed(place.path / name) for name in READ) / 1e9
     try:
         state, why = _state(folder)
         facts = _facts(folder)
-    except (RunError, LookupError, TypeError, ValueError, OSError) as error:
-        text = str(error) if isinstance(error, RunError) else f"{place.path} is damaged: {error!r}."
+    except (FirstlightError, LookupError, TypeError, ValueError, AttributeError, OSError) as error:
+        text = str(error) if isinstance(error, FirstlightError) else f"{place.path} is damaged: {error!r}."
         state, why, facts = ("newer" if "has format" in text else "damaged"), text, {}
     return Entry(
         place.id, place.name, place.group, state, why, stopping and state == "training", changed=changed, **facts
@@ -107,10 +109,12 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         "seed": experiment.get("seed"),
         "asked": experiment["training"]["epochs"],
         "model": str(folder.model["name"]),
-        "history": history(folder),
     }
-    facts["epochs"] = len(facts["history"].get("epoch", ()))
-    best = [value for value in facts["history"].get("val_accuracy", ()) if value is not None]
+    columns = history(folder)
+    facts["epochs"] = len(columns.get("epoch", ()))
+    facts["curve"] = _curve(columns, facts["epochs"])
+    facts["last"] = {name: column[-1] for name, column in columns.items() if column}
+    best = [value for value in columns.get("val_accuracy", ()) if value is not None]
     facts["val_accuracy"] = max(best, default=None)
     if folder.finished:
         result = folder.result
@@ -120,9 +124,17 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
             "parameters": result["parameters"]["total"],
             "seconds": result["seconds"]["train"],
         }
-    elif "seconds" in facts["history"]:
-        facts["seconds"] = sum(value or 0.0 for value in facts["history"]["seconds"])
+    elif "seconds" in columns:
+        facts["seconds"] = sum(value or 0.0 for value in columns["seconds"])
     return facts
+
+
+def _curve(columns: dict[str, list[float | None]], epochs: int) -> dict[str, list[float | None]]:
+    """The losses of epochs that lie evenly, the first and the last among them."""
+    count = min(epochs, CURVE)
+    chosen = [round(i * (epochs - 1) / max(1, count - 1)) for i in range(count)]
+    curve: dict[str, list[float | None]] = {"at": [*chosen]}
+    return curve | {name: [columns[name][i] for i in chosen] for name in ("loss", "val_loss") if name in columns}
 
 
 def history(folder: RunFolder) -> dict[str, list[float | None]]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from firstlight import runs
+from firstlight.app import processes
 from firstlight.errors import RunError
 from firstlight.files import write_text
 
-DATA = "FIRSTLIGHT_DATA"
 STARTED = ".started"  # the folder below the root with the files of started runs and what their processes say
 FILE, OUTPUT = "experiment.toml", "output.txt"
 TOLD = 4_000  # bytes of a process's last words
@@ -78,10 +76,6 @@ class Launches:
         """The run that was started under a name; None where this server started none."""
         return self._started.get(name)
 
-    def all(self) -> list[Launch]:
-        """All of them, in the order in which they were started."""
-        return list(self._started.values())
-
     def _reserved(self, stem: str) -> tuple[str, Path]:
         """A name that no run has, plain enough for every file system, and its folder of files."""
         plain = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:80] or "run"
@@ -100,16 +94,6 @@ class Launches:
 
 
 def _process(root: Path, kept: Path, name: str) -> subprocess.Popen[bytes]:
-    """`firstlight run`, apart from this process: neither Ctrl-C nor the end of the server reaches it."""
-    apart: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "win32":
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
-    # -P: what lies in the folder of runs is no module to import.
-    command = [sys.executable, "-P", "-m", "firstlight", "run", str((kept / FILE).resolve()), "--out", name]
-    plain = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
-    if folder := plain.get(DATA):
-        plain[DATA] = str(Path(folder).expanduser().absolute())  # it may be relative to where the server runs
     with (kept / OUTPUT).open("wb") as output:
-        return subprocess.Popen(
-            command, cwd=root, env=plain, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **apart
-        )
+        file = str((kept / FILE).resolve())
+        return processes.firstlight("run", "--out", name, "--", file, output=output, folder=root, apart=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from firstlight import report, runs, study
+from firstlight import data, report, runs, study
 from firstlight.api import Run
 from firstlight.app.entries import Entry, Kind, Place, fingerprint, read_entry
 from firstlight.errors import FirstlightError, RunError
@@ -23,7 +23,7 @@ from firstlight.types import Images
 
 __all__ = ["RESCAN", "Entry", "Library", "Place", "UnknownError"]
 
-DEPTH = 5  # how far below the root a run can lie; a link that leads back ends there too
+DEPTH = 5  # how far below the root a run can lie
 RESCAN = 1.0  # seconds after which the tree is looked at again
 RETRY = 60.0  # seconds after which images that could not be had, perhaps for want of a network, are asked for again
 RUNS_READY, DATA_READY = 4, 2  # how many opened runs and how many runs' images are kept
@@ -38,6 +38,9 @@ class Library:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # What a thread holds while it uses an opened run: sessions are not thread-safe. It is one for all runs, as
+        # not every kind of threads that Numba can have lets two callers in at once.
+        self.using = threading.RLock()
         self._places: dict[str, Place] = {}
         self._scanned = 0.0
         self._scanning = threading.Lock()
@@ -48,14 +51,15 @@ class Library:
         self._opened: _Kept[Run] = _Kept(RUNS_READY)
         self._images: _Kept[dict[str, Images]] = _Kept(DATA_READY)
         self._failed: dict[str, tuple[float, FirstlightError]] = {}
-        self._using = threading.RLock()
         self._recalling = threading.Lock()
 
     def places(self, *, anew: bool = False) -> list[Place]:
         """What was found below the root; looked for again at most once a second, unless `anew`."""
         with self._scanning:
             if anew or time.monotonic() - self._scanned > RESCAN:
-                self._places = {place.id: place for place in _below(self.root, self.root, "", DEPTH)}
+                self._places = {
+                    place.id: place for place in _below(self.root, self.root, "", DEPTH, {self.root.resolve()})
+                }
                 self._scanned = time.monotonic()
             return list(self._places.values())
 
@@ -109,19 +113,12 @@ class Library:
             self._entries[place.id] = kept
         return kept[1]
 
-    def lock(self, key: str) -> threading.RLock:
-        """What a thread holds while it uses an opened run: sessions are not thread-safe.
-
-        It is one for all runs: not every kind of threads that Numba can have lets two callers in at once.
-        """
-        return self._using
-
     def opened(self, key: str) -> Run:
-        """The run with its model ready; use it while you hold `lock(key)`. Raises RunError where it has none."""
+        """The run with its model ready; use it while you hold `using`. Raises RunError where it has none."""
         path = self.place(key).path
         weights = path / runs.WEIGHTS
         mark = weights.stat().st_mtime_ns if weights.is_file() else 0
-        with self.lock(key):
+        with self.using:
             return self._opened.get(key, mark, lambda: _ready(path))
 
     def images(self, key: str, split: str) -> Images:
@@ -152,20 +149,27 @@ class Library:
         return _readable(TuneFolder.open, (place for place in self.places() if place.kind == "search"))
 
 
-def _below(folder: Path, root: Path, group: str, depth: int) -> Iterator[Place]:
-    """The runs, studies and searches in a folder, and what lies directly in the root and is none of these."""
-    for path in sorted(_folders(folder)):
+def _below(folder: Path, root: Path, group: str, depth: int, seen: set[Path]) -> Iterator[Place]:
+    """The runs, studies and searches in a folder, and what lies directly in the root and is none of these.
+
+    seen  the folders that were come by, without links: each is shown once, under its own name rather than a link's
+    """
+    for path in sorted(_folders(folder), key=lambda path: (path.is_symlink(), path)):
+        real = path.resolve()
+        if real in seen or not real.is_relative_to(root.resolve()):
+            continue
+        seen.add(real)
         name = path.relative_to(root).as_posix()
         kind: Kind = "other"
         inner: list[Place] = []
-        if (path / runs.EXPERIMENT).is_file():
+        if _is_file(path / runs.EXPERIMENT):
             kind = "run"
-        elif (path / TUNE).is_file():
+        elif _is_file(path / TUNE):
             kind = "search"
         else:
-            is_study = (path / runs.STUDY).is_file()
+            is_study = _is_file(path / runs.STUDY)
             kind = "study" if is_study else "other"
-            inner = list(_below(path, root, name if is_study else group, depth - 1)) if depth > 1 else []
+            inner = list(_below(path, root, name if is_study else group, depth - 1, seen)) if depth > 1 else []
         if kind != "other" or (folder == root and not inner):
             yield Place(hashlib.sha256(name.encode()).hexdigest()[:12], path, name, kind, group)
         yield from inner
@@ -173,9 +177,22 @@ def _below(folder: Path, root: Path, group: str, depth: int) -> Iterator[Place]:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return [path for path in folder.iterdir() if not path.name.startswith((".", "__")) and path.is_dir()]
+        found = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
     except OSError:  # removed meanwhile, or not ours to read
         return []
+    return [path for path in found if _is(path.is_dir)]
+
+
+def _is_file(path: Path) -> bool:
+    return _is(path.is_file)
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    """What the system answers of a path; no where it is not ours to look at."""
+    try:
+        return asked()
+    except OSError:
+        return False
 
 
 def _ready(path: Path) -> Run:
@@ -185,6 +202,12 @@ def _ready(path: Path) -> Run:
 
 
 def _recalled(folder: RunFolder) -> dict[str, Images]:
+    source = data.SOURCES.get(str(folder.data.get("source")))
+    if source and not source.at_hand and not folder.data.get("location"):  # to look at a page is no wish to download
+        raise RunError(
+            f"{source.title}, which {folder.name} learnt, is not on this machine. "
+            f"Get it: firstlight data check {source.name}"
+        )
     _, splits = study.recall(folder)
     preparation = Preparation.from_json(folder.model["preparation"])
     prepared = {name: preparation.apply(images) for name, images in splits.items()}

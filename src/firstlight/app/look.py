@@ -27,7 +27,7 @@ def looked(request: Request) -> Response:
     key = request.path_params["id"]
     image = _image(request)
     target = request.query_params.get("target", "")
-    with library.lock(key):
+    with library.using:
         run = library.opened(key)
         look = run.look(image.pixels[0], pictures.class_number(target, run.class_names))
     return JSONResponse(_look(look, image))
@@ -38,7 +38,7 @@ def layers(request: Request) -> Response:
     library: Library = request.app.state.library
     key = request.path_params["id"]
     image = _image(request)
-    with library.lock(key):
+    with library.using:
         found = library.opened(key).feature_maps(image.pixels[0])
     return JSONResponse({"layers": [_layer(layer) for layer in found]})
 
@@ -82,13 +82,13 @@ def _look(look: Look, image: Images) -> Json:
 
 def _layer(layer: LayerMaps) -> Json:
     """A layer's maps beside each other on its one scale; its features as rows of cells."""
-    values = layer.maps[:MAPS_SHOWN] if layer.maps.shape[1] > 1 else _rows(layer.maps.reshape(-1))
+    values = layer.maps[:MAPS_SHOWN] if layer.has_maps else _rows(layer.maps.reshape(-1))
     finite = np.abs(values[np.isfinite(values)])
     most = float(finite.max(initial=0))
     signed = bool(finite.size and np.nanmin(values) < 0)
     coloured = colours.signed(values, most) if signed else colours.amounts(values, most)
     low, high = (float(np.nan_to_num(end)) for end in (layer.maps.min(), layer.maps.max()))
-    flat = layer.maps.shape[1] == 1
+    flat = not layer.has_maps
     return {
         "layer": layer.layer,
         "type": layer.type,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from starlette.requests import Request
@@ -11,19 +10,18 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from firstlight import runs as folders
-from firstlight.app import server
+from firstlight.app import blocks, server
 from firstlight.app.entries import Entry, Place
 from firstlight.app.library import Library
 from firstlight.app.runs import PDF
 from firstlight.errors import FirstlightError, RunError
 from firstlight.evaluation import Evaluation
 from firstlight.explanations import EXPLANATION
-from firstlight.report.content import Beside, Block, Chart, Document
+from firstlight.report.content import Chart, Code, Document, Heading, Numbers, Section, Text
 from firstlight.runs import RunFolder
 from firstlight.types import Json
 
-# What the page shows in a way of its own, which answers to clicks.
-INTERACTIVE = ("learning", "results", "answers", "neighbourhoods")
+FIRST = ("learning", "results", "neighbourhoods")  # sections that the page shows before all others
 
 STATES = {
     "training": "It is training. This page moves on after every epoch.",
@@ -47,10 +45,8 @@ def page(request: Request) -> Response:
     entry = library.entry(place)
     folder = library.run(place.id)
     document, trouble = _document(library, entry)
-    sections = [] if document is None else [s for s in document.sections if s.anchor not in INTERACTIVE]
-    results = [] if document is None else _results(document)
-    charts = [chart for blocks in (results, *(s.blocks for s in sections)) for chart in _charts(blocks)]
-    places = {id(chart): n for n, chart in enumerate(charts)}
+    told = [] if document is None else [_without_twins(section) for section in document.sections]
+    numbers, sections, specs = blocks.drawn(document.numbers if document else Numbers(()), told)
     return server.page(
         request,
         "run.html.j2",
@@ -58,15 +54,16 @@ def page(request: Request) -> Response:
         place=place,
         entry=entry,
         document=document,
-        sections=sections,
-        results=results,
-        number=lambda chart: places[id(chart)],
+        numbers=numbers,
+        first={section.anchor: section.html for section in sections if section.anchor in FIRST},
+        sections=[section for section in sections if section.anchor not in FIRST],
+        specs=specs,
         says=STATES.get(entry.state, ""),
         trouble=trouble,
         experiment=_text(place, folders.EXPERIMENT),
         report_there=(place.path / folders.REPORT).is_file(),
         pdf_there=(place.path / PDF).is_file(),
-        data=_data(place, folder, entry, document, charts),
+        data=_data(place, folder, entry, document),
     )
 
 
@@ -80,9 +77,9 @@ def _document(library: Library, entry: Entry) -> tuple[Document | None, str]:
         return None, str(error)
 
 
-def _data(place: Place, folder: RunFolder, entry: Entry, document: Document | None, charts: Sequence[Chart]) -> Json:
+def _data(place: Place, folder: RunFolder, entry: Entry, document: Document | None) -> Json:
     """What the page's scripts must know."""
-    data: Json = {"run": asdict(entry), "charts": [chart.spec for chart in charts], "confusion": None, "classes": []}
+    data: Json = {"run": asdict(entry), "confusion": None, "classes": []}
     if entry.state in ("damaged", "newer", "training", "cut off"):
         return data
     try:
@@ -95,19 +92,23 @@ def _data(place: Place, folder: RunFolder, entry: Entry, document: Document | No
     return data
 
 
-def _results(document: Document) -> list[Block]:
-    """What the report says of right and wrong beside its confusion matrix, which comes first and answers here."""
-    return [block for section in document.sections if section.anchor == "results" for block in section.blocks[1:]]
-
-
-def _charts(blocks: Sequence[Block]) -> list[Chart]:
-    found = []
-    for block in blocks:
-        if isinstance(block, Chart):
-            found.append(block)
-        elif isinstance(block, Beside):
-            found += _charts(block.blocks)
-    return found
+def _without_twins(section: Section) -> Section:
+    """The section without the blocks that this page shows in a way of its own, which answers to clicks."""
+    found = list(section.blocks)
+    if section.anchor == "results":  # the matrix, of which the numbers below it remain
+        found = [
+            Text(block.caption, tone="note")
+            if isinstance(block, Chart) and block.description.startswith("Confusion matrix")
+            else block
+            for block in found
+        ]
+    elif section.anchor == "neighbourhoods":
+        maps = [n for n, block in enumerate(found) if isinstance(block, Chart) and block.pictures is not None]
+        titles = [n - 1 for n in maps if isinstance(found[n - 1], Heading)]
+        found = [block for n, block in enumerate(found) if n not in (*maps, *titles)]
+    elif section.anchor == "answers":  # the command that explains the run: the page has a button
+        found = [block for block in found if not isinstance(block, Code)]
+    return replace(section, blocks=tuple(found))
 
 
 def curves(request: Request) -> Response:

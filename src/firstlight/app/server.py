@@ -21,7 +21,6 @@ from firstlight.app.library import UnknownError
 from firstlight.errors import FirstlightError
 from firstlight.report import drawing
 from firstlight.report.html import embedded
-from firstlight.report.images import data_uri
 from firstlight.report.numbers import LOCALE
 
 HERE = Path(__file__).parent
@@ -91,7 +90,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"embedded": embedded, "data_uri": data_uri}
+    environment.filters["embedded"] = embedded
     return environment
 
 

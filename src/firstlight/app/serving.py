@@ -18,6 +18,10 @@ from firstlight.errors import RunError
 
 PORT = 8765
 SHORTEST_TOKEN = 8  # characters
+PLAIN = (
+    "The token goes over plain http, which others on the network can read. Where you do not trust them all, listen "
+    "on 127.0.0.1 and come through ssh -L or a proxy with TLS."
+)
 GRACE = 1  # second that answers under way get when the server ends
 
 
@@ -62,6 +66,8 @@ def serve(
         address = f"http://{shown}{rest}"
         if note:
             say(note)
+        if not local:
+            say(PLAIN)
         say(f"The dashboard of {root}: {address}  (Ctrl-C ends it)")
         if everywhere:
             say(f"From other machines: http://{socket.gethostname()}{rest}")

@@ -104,7 +104,7 @@ def run(
     if explain and processes.leads() and done.result["status"] != "interrupted":
         from firstlight.cli.explain import watched
 
-        found = watched(done, json, seed=experiment.seed)
+        found = watched(done.explain, json, seed=experiment.seed)
         if not json:
             typer.echo(f"Looked inside, {found.seconds:.1f} s: the report shows it.")
 

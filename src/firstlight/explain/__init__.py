@@ -5,9 +5,9 @@ in modules that are imported by those who use them: `examine` makes a whole expl
 """
 
 from firstlight.explain.activity import Activity, activity, feature_maps, filters
-from firstlight.explain.attribution import cam_layer, grad_cam, look, occlusion, saliency
+from firstlight.explain.attribution import cam_layer, look, occlusion
 from firstlight.explain.ideals import ideals
-from firstlight.explain.mistakes import class_number, confident_mistakes, confused_pairs
+from firstlight.explain.mistakes import class_number, confident_mistakes
 from firstlight.explain.net import Net
 from firstlight.explain.subject import Asked, Subject, Watch, seen
 
@@ -21,13 +21,10 @@ __all__ = [
     "cam_layer",
     "class_number",
     "confident_mistakes",
-    "confused_pairs",
     "feature_maps",
     "filters",
-    "grad_cam",
     "ideals",
     "look",
     "occlusion",
-    "saliency",
     "seen",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from firstlight import kernels
 from firstlight.errors import RunError
 from firstlight.explain.net import Net, Place
-from firstlight.explanations import Filters, LayerActivity, LayerMaps
+from firstlight.explanations import SATURATED, Filters, LayerActivity, LayerMaps
 from firstlight.layers import Activation, BatchNorm, Conv2D, Dense, Layer, Pass, Softmax
 from firstlight.types import Array
 
@@ -69,14 +69,14 @@ class _Gathered:
     mean: float = 0.0
     squares: float = 0.0  # Σ (value − mean)²
     zeros: int = 0
-    flat: int = 0
+    flat: Array = field(init=False)  # of each unit, how many values are saturated
     low: Array = field(init=False)  # of each unit
     high: Array = field(init=False)
     peak: Array = field(init=False)
 
     def __post_init__(self) -> None:
         units = self.place.shape[0]
-        self.low = np.full(units, np.inf)
+        self.flat, self.low = np.zeros(units, np.int64), np.full(units, np.inf)
         self.high, self.peak = np.full(units, -np.inf), np.full(units, -np.inf)
 
     def add(self, values: Array) -> None:
@@ -98,6 +98,7 @@ class _Gathered:
     def result(self, bends: bool) -> LayerActivity:
         same = self.high - self.low <= SAME * np.maximum(np.abs(self.low), np.abs(self.high))
         dead = np.flatnonzero(same) if self.images > 1 else ()  # one image cannot tell
+        stuck = self.flat >= SATURATED * (self.count / len(self.flat))
         return LayerActivity(
             layer=self.place.path,
             type=self.place.type,
@@ -109,21 +110,23 @@ class _Gathered:
             units=len(self.low),
             zero=self.zeros / self.count,
             dead=tuple(map(int, dead)),
-            saturated=self.flat / self.count if bends else None,
+            saturated=float(self.flat.sum()) / self.count if bends else None,
+            saturated_units=tuple(map(int, np.flatnonzero(stuck))) if bends else None,
         )
 
 
 class _Bend:
     """An activation's own slope, dy/dx of each value by itself, and where it is flat.
 
-    The rule: saturated is what passes on less than a hundredth of the steepest slope that the activation has anywhere:
-    a sigmoid beyond ±6, tanh beyond ±3, a ReLU below 0. A softmax has the slope y (1 − y) and no more than 1/4.
+    The rule: saturated is what passes on less than a hundredth of the steepest slope that the activation has anywhere,
+    up or down: a sigmoid beyond ±6, tanh beyond ±3, a ReLU below 0. A softmax has the slope y (1 − y) and no more than
+    1/4.
     """
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self.run = Pass(kernels.load("reference"))
-        self.steepest = float(self.slope(np.linspace(-8, 8, 1601)[None]).max())
+        self.steepest = float(np.abs(self.slope(np.linspace(-8, 8, 1601)[None])).max())
 
     def slope(self, x: Array) -> Array:
         """For inputs (N, units, …)."""
@@ -136,10 +139,11 @@ class _Bend:
         assert dx is not None, "needs_dx is set"
         return dx
 
-    def flat(self, x: Array) -> int:
-        """How many of the inputs (N, units, …) it is flat at."""
+    def flat(self, x: Array) -> Array:
+        """How many of the inputs (N, units, …) it is flat at, of each unit, int64 (units,)."""
         steepest = 0.25 if isinstance(self.layer, Softmax) else self.steepest
-        return int(np.count_nonzero(self.slope(x) < FLAT * steepest * (1 - 1e-6)))  # LeakyReLU's 0.01 is not below
+        flat = np.abs(self.slope(x)) < FLAT * steepest * (1 - 1e-6)  # LeakyReLU's 0.01 is not below
+        return np.count_nonzero(flat, axis=(0, *range(2, flat.ndim)))
 
 
 def feature_maps(net: Net, pixels: Array) -> tuple[LayerMaps, ...]:

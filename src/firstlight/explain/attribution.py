@@ -38,8 +38,8 @@ def _looks(net: Net, images: Images, split: str, targets: Array | None, layer: s
     if layer:
         _must_have_maps(net, layer)
     trace = net.gradients(x, wanted, [layer] if layer else ())
-    saliencies = _saliency(net, trace, pixels)
-    cams = _cam(trace, layer, *pixels.shape[1:3]).astype(np.float32) if layer else None
+    saliencies = saliency(net, trace, pixels)
+    cams = grad_cam(trace, layer, *pixels.shape[1:3]).astype(np.float32) if layer else None
     return [
         Look(
             id=str(images.ids[i]),
@@ -57,16 +57,12 @@ def _looks(net: Net, images: Images, split: str, targets: Array | None, layer: s
     ]
 
 
-def saliency(net: Net, pixels: Array, targets: Array) -> Array:
+def saliency(net: Net, trace: Trace, pixels: Array) -> Array:
     """The greatest |d output / d pixel| over the channels, (N, H, W), in units of output for one grey level of 255.
 
-    The output is what the loss takes: a logit, before any softmax (Simonyan et al. 2014). It is the derivative by the
-    pixels that the net was given; resizing and greyscale came before.
+    From the trace of the target outputs. An output is what the loss takes: a logit, before any softmax (Simonyan et al.
+    2014). It is the derivative by the pixels that the net was given; resizing and greyscale came before.
     """
-    return _saliency(net, net.gradients(net.prepared(pixels), targets), pixels)
-
-
-def _saliency(net: Net, trace: Trace, pixels: Array) -> Array:
     assert trace.dx is not None, "cotangents were given"
     return np.abs(net.by_pixels(trace.dx, np.moveaxis(pixels, -1, 1))).max(axis=1)
 
@@ -78,15 +74,6 @@ def cam_layer(net: Net) -> str:
     return next((place.path for place in reversed(sharp or places)), "")
 
 
-def grad_cam(net: Net, pixels: Array, targets: Array, layer: str) -> Array:
-    """max(Σₖ αₖ Aₖ, 0) with αₖ the mean slope of the target's output by map Aₖ of a layer, (N, H, W).
-
-    Selvaraju et al. 2017; enlarged to the image bilinearly. Raises ModelError for a layer that gives no maps.
-    """
-    _must_have_maps(net, layer)
-    return _cam(net.gradients(net.prepared(pixels), targets, [layer]), layer, *pixels.shape[1:3])
-
-
 def _must_have_maps(net: Net, layer: str) -> None:
     if not net.place(layer).has_maps:
         raise ModelError(
@@ -95,7 +82,11 @@ def _must_have_maps(net: Net, layer: str) -> None:
         )
 
 
-def _cam(trace: Trace, layer: str, height: int, width: int) -> Array:
+def grad_cam(trace: Trace, layer: str, height: int, width: int) -> Array:
+    """max(Σₖ αₖ Aₖ, 0) with αₖ the mean slope of the target's output by map Aₖ of a layer, (N, height, width).
+
+    Selvaraju et al. 2017; from the trace of the target outputs, enlarged to the image bilinearly.
+    """
     maps, slopes = (np.asarray(found[layer], np.float64) for found in (trace.values, trace.slopes))
     weighted = np.einsum("nc,nchw->nhw", slopes.mean(axis=(2, 3)), maps)
     return enlarged(np.maximum(weighted, 0), height, width)

@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from firstlight.errors import DataError
+from firstlight.errors import ModelError
 from firstlight.explain.activity import Activity, activity, feature_maps, filters
 from firstlight.explain.attribution import look
 from firstlight.explain.embedding import made_by
 from firstlight.explain.ideals import Unit, ideals
-from firstlight.explain.maps import maps
+from firstlight.explain.maps import maps, must_be_enough
 from firstlight.explain.mistakes import confident_mistakes, label_doubts
 from firstlight.explain.neighbours import nearest_rows
 from firstlight.explain.net import Net
@@ -46,21 +46,23 @@ def explain(
     layer   whose values say what lies near what; the last hidden one otherwise
     method  "t-sne", "umap", or "pca", which is made in any case
     points  how many training and how many test images are on a map
-    Raises ModelError for an unknown layer, ExperimentError for a method that is unknown or not installed.
+    Raises ModelError for an unknown layer, ExperimentError for a method that is unknown or not installed, DataError
+    where a map would have too few images.
     """
     began = time.perf_counter()
     net, tell = subject.net, watch or (lambda what, done, total: None)
     methods = tuple(dict.fromkeys(("pca", method)))
     made = {name: made_by(name) for name in methods}
     chosen = net.place(layer or net.hidden).path
-    if points < 1:
-        raise DataError(f"A map needs at least 1 image of each split; received {points}.")
+    candidates = _candidates(subject, points)
+    must_be_enough(subject, candidates, method, points)
     looked = subject.splits["test"].take(subject.drawn("test", LOOKED))
     found = activity(net, looked.pixels, partial(tell, "what the layers give"))
     shown = asked or _surest_right(subject)
     looks = _looks(subject, shown, tell)
     units = _units(subject, found)
-    train = seen(net, _candidates(subject, points), chosen, "training images", tell)
+    train = seen(net, candidates, chosen, "training images", tell)
+    wrong = confident_mistakes(subject.predictions["test"], subject.class_names, count=MISTAKES)
     planes = maps(subject, train, chosen, made, points, tell)
     return Explanation(
         layer=chosen,
@@ -72,11 +74,50 @@ def explain(
         looks=looks,
         ideals=_ideals(subject, units, found, tell),
         maps=planes,
-        mistakes=_mistakes(subject, train, chosen, tell),
+        mistakes=_mistakes(subject, wrong, train, chosen, tell),
         suspects=_suspects(subject, train, chosen, tell),
         seconds=time.perf_counter() - began,
         class_names=tuple(subject.class_names),
     )
+
+
+def mistakes(
+    subject: Subject,
+    *,
+    true: str | None = None,
+    predicted: str | None = None,
+    layer: str | None = None,
+    count: int | None = None,
+    watch: Watch | None = None,
+) -> tuple[Mistake, ...]:
+    """The mistakes on test images with the training images that lie nearest in what a layer gives, the surest first.
+
+    true, predicted, count  see `confident_mistakes`, also for what it raises
+    layer                   the last hidden one unless given; ModelError for an unknown one
+    """
+    chosen = subject.net.place(layer or subject.net.hidden).path
+    found = subject.predictions["test"]
+    wrong = confident_mistakes(found, subject.class_names, true=true, predicted=predicted, count=count)
+    tell = watch or (lambda what, done, total: None)
+    if not len(wrong):
+        return ()
+    train = seen(subject.net, _candidates(subject), chosen, "training images", tell)
+    return _mistakes(subject, wrong, train, chosen, tell)
+
+
+def ideal(subject: Subject, layer: str, unit: int, watch: Watch | None = None) -> Ideal:
+    """What one unit looks for: a channel or feature of a layer, numbered from 0.
+
+    Raises ModelError for a layer, or a unit of it, that the net does not have.
+    """
+    units = subject.net.place(layer).shape[0]
+    if not 0 <= unit < units:
+        raise ModelError(f"The units of {layer} are 0 to {units - 1}; received {unit}.")
+    tell = watch or (lambda what, done, total: None)
+    looked = subject.splits["test"].take(subject.drawn("test", LOOKED))
+    found = activity(subject.net, looked.pixels, partial(tell, "what the layers give"))
+    [made] = _ideals(subject, [(layer, unit)], found, tell)
+    return made
 
 
 def _surest_right(subject: Subject) -> Asked:
@@ -126,20 +167,19 @@ def _ideals(subject: Subject, units: Sequence[Unit], found: Activity, tell: Watc
 
 
 def unit_name(net: Net, path: str, unit: int, class_names: Sequence[str]) -> str:
-    """What a person calls a unit: the head's after its class, where a single output stands for class 1 of two."""
+    """What a person calls a unit, numbered from 0: the head's by its class, a single output by class 1 of two."""
     if path != net.head:
-        return f"{path}, channel {unit + 1}"
+        return f"{path}, {'channel' if len(net.places[path].shape) == 3 else 'feature'} {unit}"
     return class_names[1 if net.places[path].shape == (1,) else unit]
 
 
-def _candidates(subject: Subject, points: int) -> Images:
+def _candidates(subject: Subject, points: int = 0) -> Images:
     return subject.splits["train"].take(subject.drawn("train", max(CANDIDATES, points)))
 
 
-def _mistakes(subject: Subject, train: Seen, layer: str, tell: Watch) -> tuple[Mistake, ...]:
-    """The surest mistakes with the training images that lie nearest."""
+def _mistakes(subject: Subject, wrong: Array, train: Seen, layer: str, tell: Watch) -> tuple[Mistake, ...]:
+    """Wrong answers, by their rows in the predictions, with the training images that lie nearest."""
     predictions = subject.predictions["test"]
-    wrong = confident_mistakes(predictions, subject.class_names, count=MISTAKES)
     if not len(wrong):
         return ()
     images = subject.images(["test"] * len(wrong), predictions.ids[wrong])

@@ -9,12 +9,13 @@ from functools import partial
 import numpy as np
 
 from firstlight.data.decode import resize
-from firstlight.explain.embedding import project
+from firstlight.errors import DataError
+from firstlight.explain.embedding import FEWEST, project
 from firstlight.explain.separation import separation
 from firstlight.explain.subject import Seen, Subject, Watch, seen
 from firstlight.explanations import Map
 from firstlight.randomness import generator
-from firstlight.types import Array
+from firstlight.types import Array, Images
 
 THUMBNAIL = 32
 
@@ -25,8 +26,7 @@ def maps(
     """Training and test images on a plane, by each method."""
     test_images = subject.splits["test"].take(subject.drawn("test", points))
     test = seen(subject.net, test_images, layer, "test images", tell)
-    order = generator(subject.seed, "explain", "map").permutation(len(train.images))
-    parts = {"train": train.take(np.sort(order[:points])), "test": test}
+    parts = {"train": train.take(_drawn(subject, train.images, points)), "test": test}
     features, probabilities, labels, ids, pixels = (
         np.concatenate(arrays)
         for arrays in zip(
@@ -59,6 +59,27 @@ def maps(
             )
         )
     return tuple(found)
+
+
+def must_be_enough(subject: Subject, candidates: Images, method: str, points: int) -> None:
+    """Raise DataError where the images that would be on a map are too few for it, or all of one class."""
+    if points < 1:
+        raise DataError(f"A map needs at least 1 image of each split; received {points}.")
+    train = candidates.labels[_drawn(subject, candidates, points)]
+    labels = np.concatenate((train, subject.splits["test"].labels[subject.drawn("test", points)]))
+    if method != "pca" and len(labels) < FEWEST:
+        raise DataError(
+            f"{method} needs at least {FEWEST} images; {points} of each split are {len(labels)}. Take more."
+        )
+    if len(np.unique(labels)) < 2:
+        name = subject.class_names[int(labels[0])]
+        raise DataError(f"A map shows how classes lie apart; all its {len(labels)} images are of {name}. Take more.")
+
+
+def _drawn(subject: Subject, candidates: Images, points: int) -> Array:
+    """Which of the candidates are on a map, in their order."""
+    order = generator(subject.seed, "explain", "map").permutation(len(candidates))
+    return np.sort(order[:points])
 
 
 def thumbnails(pixels: Array) -> Array:

@@ -11,17 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from firstlight.errors import DataError, nearest
-from firstlight.evaluation import confusion_matrix, most_confident_mistakes
+from firstlight.evaluation import most_confident_mistakes
 from firstlight.types import Array, Predictions
-
-
-@dataclass(frozen=True, eq=False)
-class ConfusedPair:
-    """A class that was taken for another, and the images that were: int64 indices, the surest mistake first."""
-
-    true: int
-    predicted: int
-    images: Array
 
 
 @dataclass(frozen=True)
@@ -67,21 +58,6 @@ def confident_mistakes(
     if predicted is not None:
         found = found[predictions.predicted[found] == class_number(predicted, class_names)]
     return found[:count]
-
-
-def confused_pairs(predictions: Predictions) -> tuple[ConfusedPair, ...]:
-    """Every true class and what it was taken for, the most frequent confusion first, with its images.
-
-    A pair has a direction: cats taken for dogs are one, dogs taken for cats another. Counts are not shares: where
-    classes differ in size, a large one leads with the same share of mistakes.
-    """
-    mistakes = most_confident_mistakes(predictions, len(predictions))
-    labels, predicted = predictions.labels[mistakes], predictions.predicted[mistakes]
-    counts = confusion_matrix(labels, predicted, predictions.probabilities.shape[1])
-    pairs = sorted(zip(*np.nonzero(counts), strict=True), key=lambda pair: -counts[pair])  # stable: of equals in order
-    return tuple(
-        ConfusedPair(int(true), int(taken), mistakes[(labels == true) & (predicted == taken)]) for true, taken in pairs
-    )
 
 
 def label_doubts(predictions: Predictions, neighbour_labels: Array | None = None) -> tuple[LabelDoubt, ...]:

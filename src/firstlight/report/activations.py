@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from firstlight.explanations import Explanation, Filters, LayerActivity, LayerMaps
+from firstlight.explanations import SATURATED, Explanation, Filters, LayerActivity, LayerMaps
 from firstlight.report.colours import amounts, signed
 from firstlight.report.content import Block, Heading, ImageGrid, Picture, Table, Text
 from firstlight.report.numbers import UNDEFINED, count, counted, listed, percent, shape
@@ -35,10 +35,10 @@ def maps(explanation: Explanation, shown: Picture | None) -> list[Block]:
     dead = {layer.layer: layer.dead for layer in explanation.activity}
     flat: list[Picture] = []
     for layer in evenly(explanation.feature_maps, LAYERS):
-        if layer.maps.shape[1:2] == (1,):
-            flat.append(_features(layer))
-        else:
+        if layer.has_maps:
             blocks.append(_grid(layer, dead.get(layer.layer, ())))
+        else:
+            flat.append(_features(layer))
     if flat:
         blocks.append(ImageGrid(tuple(flat), columns=5, caption=_READ_FEATURES))
     left = len(explanation.feature_maps) - LAYERS
@@ -52,7 +52,7 @@ _READ_MAPS = (
     "hardly anything of the image: that is the way from pixels to a class. Maps that are all alike say the same thing "
     "twice; maps without any pattern say nothing. Each layer has one scale for all its maps, so that a quiet channel "
     "looks quiet: from dark violet, 0, to yellow, or, where values have a sign, orange above 0, blue below, and nearly "
-    "white at 0."
+    "white at 0. Channels are numbered from 0."
 )
 _READ_FEATURES = "Layers without maps: a cell a feature, from left to right and top to bottom."
 
@@ -128,12 +128,14 @@ def table(explanation: Explanation) -> list[Block]:
     caption = (
         f"{unusual(layers)} Over {counted(explanation.looked, 'test image')}. A dead unit gives the same value for all "
         "of them, so nothing can be read off it. Saturated is the share of values where an activation is so flat that "
-        f"it hardly passes a gradient on; of a ReLU, half or more is as it should be.{left}"
+        "it hardly passes a gradient on; of a ReLU, half or more is as it should be. A saturated unit is so for at "
+        f"least {percent(SATURATED, 0)} of its values; a ReLU that never answers is among them.{left}"
     )
-    titles = ("layer", "type", "output shape", "mean", "s.d.", "least", "greatest", "zero", "dead units", "saturated")
+    moments = ("mean", "s.d.", "least", "greatest", "zero")
+    titles = ("layer", "type", "output shape", *moments, "dead units", "saturated", "saturated units")
     return [
         Heading("How active the layers are"),
-        Table(titles=titles, rows=rows, right=frozenset(range(3, 10)), caption=caption),
+        Table(titles=titles, rows=rows, right=frozenset(range(3, 11)), caption=caption),
     ]
 
 
@@ -144,9 +146,14 @@ def _row(layer: LayerActivity) -> tuple[str, ...]:
         shape(list(layer.shape)),
         *(number(value) for value in (layer.mean, layer.std, layer.low, layer.high)),
         percent(layer.zero),
-        f"{count(len(layer.dead))} of {count(layer.units)}",
+        _of(layer.dead, layer),
         UNDEFINED if layer.saturated is None else percent(layer.saturated),
+        UNDEFINED if layer.saturated_units is None else _of(layer.saturated_units, layer),
     )
+
+
+def _of(units: Sequence[int], layer: LayerActivity) -> str:
+    return f"{count(len(units))} of {count(layer.units)}"
 
 
 def unusual(layers: Sequence[LayerActivity]) -> str:

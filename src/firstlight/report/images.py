@@ -28,6 +28,17 @@ def png(pixels: Array) -> bytes:
     return buffer.getvalue()
 
 
+def enlarged(pixels: Array, side: int) -> bytes:
+    """An image uint8 (H, W, C) as a PNG whose pixels are squares, the longer side about `side`, never reduced."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    factor = max(1, side // max(image.size))
+    buffer = io.BytesIO()
+    image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def data_uri(pixels: Array) -> str:
     """An image as in `png`, in a data URI."""
     return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()

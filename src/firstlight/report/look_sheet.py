@@ -76,8 +76,8 @@ def _panels(look: Look, class_names: Sequence[str]) -> Iterator[str]:
 
 def _layer(layer: LayerMaps, top: int) -> tuple[list[str], int]:
     """A layer's name above its maps, all on one scale; its height."""
-    count, height, width = layer.maps.shape
-    vector = height == 1 and count == 1  # features
+    _, height, width = layer.maps.shape
+    vector = not layer.has_maps
     shown = layer.maps[:_MOST]
     size = layer.units if vector else (layer.units, height, width)
     left_out = "" if vector or len(shown) == layer.units else f"; the first {len(shown)} of them"

@@ -260,7 +260,10 @@ def read(run: RunFolder) -> RunRecord:
         raise RunError(f"{run.path} has no evaluation of test images, so there is nothing to report.")
     test = _evaluation(run, result["test"])
     _check_records(run, test.class_names)
-    _ = run.experiment, run.environment  # a damaged one is told now, not in the middle of a page
+    _ = run.environment  # a damaged one is told now, not in the middle of a page
+    seed = run.experiment.get("seed", 0)
+    if not isinstance(seed, int):
+        raise RunError(f"{run.path / EXPERIMENT} is damaged: its seed is a whole number; received {seed!r}.")
     if len(predictions) != test.images:
         raise RunError(
             f"{run.path}: {RESULT} counts {test.images} test images and the predictions are of {len(predictions)}. "

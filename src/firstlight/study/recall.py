@@ -42,7 +42,9 @@ def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, 
     if dataset is None:
         if section.source.startswith(IN_MEMORY):
             raise RunError(
-                f"The images of {folder.path} were given as arrays ({section.source}): give them again as data."
+                f"The images of {folder.path} were given as arrays ({section.source}): "
+                f"give them again as data, from Python: fl.Run({str(folder.path)!r}).explain(data=…); likewise "
+                "evaluate, and fl.resume(…, data=…)."
             )
         location = record.get("location", "")
         source = location if location and Path(location).exists() else section.source

@@ -78,7 +78,8 @@ function library() {
 /** Draw a Vega-Lite specification into an element; returns vega-embed's result. */
 export async function chart(element, spec) {
   await library();
-  return window.vegaEmbed(element, spec, {
+  const label = element.getAttribute("aria-label");
+  const drawn = await window.vegaEmbed(element, spec, {
     mode: "vega-lite",
     renderer: "svg",
     actions: false,
@@ -88,6 +89,8 @@ export async function chart(element, spec) {
     formatLocale: window.firstlightLocale,
     tooltip: { theme: "custom", disableDefaultStyle: true },
   });
+  if (label) element.setAttribute("aria-label", label); // Vega has put its own name there
+  return drawn;
 }
 
 const stream = { source: null };

@@ -20,6 +20,21 @@ export function tile(image, classes, open) {
   );
 }
 
+const MOST = 40; // classes that a matrix shows; more would be cells that nobody can hit
+
+/** The classes that the matrix shows: all, or of very many those that are confused most. */
+function confused(confusion) {
+  const all = confusion.map((_, k) => k);
+  if (all.length <= MOST) return all;
+  const wrong = confusion.flatMap((row, t) => row.map((n, p) => [n, t, p]).filter(([n, t, p]) => n && t !== p));
+  const chosen = new Set();
+  for (const [, t, p] of wrong.sort((a, b) => b[0] - a[0])) {
+    if (new Set([...chosen, t, p]).size > MOST) break;
+    chosen.add(t).add(p);
+  }
+  return chosen.size ? [...chosen].sort((a, b) => a - b) : all.slice(0, MOST);
+}
+
 export class Matrix {
   constructor(run, classes, confusion, predictions, open) {
     Object.assign(this, { run, classes, confusion, open, page: 0, asked: 0 });
@@ -39,6 +54,11 @@ export class Matrix {
 
   draw(answers) {
     const { classes, confusion } = this;
+    const shown = confused(confusion);
+    if (shown.length < classes.length) {
+      byId("matrix-note").textContent = `Of ${classes.length} classes, the matrix shows the ${shown.length} that are confused most; the lists below it know them all.`;
+      byId("matrix-note").hidden = false;
+    }
     const cell = (t, p) => {
       const images = confusion[t][p];
       const share = images / Math.max(1, confusion[t].reduce((a, b) => a + b));
@@ -54,11 +74,11 @@ export class Matrix {
       answers
         ? el("button", { type: "button", class: "quiet", title: classes[k], onclick: () => (kind === "row" ? this.choose(k, "") : this.choose("", k)) }, classes[k])
         : classes[k];
-    this.table.classList.toggle("large", classes.length > 12);
+    this.table.classList.toggle("large", shown.length > 12);
     this.table.classList.toggle("long", classes.some((text) => text.length > 4));
     this.table.append(
-      el("thead", {}, el("tr", {}, el("td", {}), classes.map((_, k) => el("th", { scope: "col" }, el("span", {}, name(k, "column")))))),
-      el("tbody", {}, confusion.map((row, t) => el("tr", {}, el("th", { scope: "row" }, name(t, "row")), row.map((_, p) => cell(t, p))))),
+      el("thead", {}, el("tr", {}, el("td", {}), shown.map((k) => el("th", { scope: "col" }, el("span", {}, name(k, "column")))))),
+      el("tbody", {}, shown.map((t) => el("tr", {}, el("th", { scope: "row" }, name(t, "row")), shown.map((p) => cell(t, p))))),
     );
   }
 

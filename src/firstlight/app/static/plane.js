@@ -13,7 +13,7 @@ export class Plane {
     Object.assign(this, { run, classes, open, chosen: [], line: [], near: -1, off: new Set() });
     this.canvas = byId("points");
     byId("explain").addEventListener("click", () => this.explain());
-    for (const name of ["method", "splits", "colour"]) byId(name).addEventListener("change", () => this.change());
+    for (const name of ["method", "splits", "colour"]) byId(name).addEventListener("change", () => this.change(name));
     byId("nothing").addEventListener("click", () => this.choose([]));
     byId("lasso-more").addEventListener("click", () => this.tiles());
     this.pointers();
@@ -74,7 +74,8 @@ export class Plane {
     }
   }
 
-  change() {
+  change(what) {
+    if (what === "colour") this.off.clear(); // other kinds of points
     this.map = this.maps[Number(byId("method").value)];
     if (this.sheet?.src !== new URL(this.map.sheet.src, location).href) {
       this.sheet = new Image();
@@ -84,6 +85,7 @@ export class Plane {
     byId("plane-note").textContent =
       `${name} (${made_by}) of the ${features} values of ${layer}. Of the ${k} nearest neighbours of a point, ${percent(agreement[1], 0)} ` +
       `are of its class (${percent(agreement[0], 0)} in the layer's values); silhouette ${silhouette[1].toFixed(2)} (${silhouette[0].toFixed(2)}). ` +
+      `These numbers are of all ${this.map.ids.length} points, ${this.parts(this.map.splits)} together. ` +
       "Draw a line round points to see their images. Distances between far groups say little.";
     const split = byId("splits").value;
     this.shown = this.map.ids.map((_, i) => i).filter((i) => !split || this.map.splits[i] === split);
@@ -92,13 +94,19 @@ export class Plane {
     this.fit();
   }
 
+  /** Of which splits the points are, as a reader says it. */
+  parts(splits) {
+    const names = [...new Set(splits)];
+    return names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0];
+  }
+
   legend() {
     const style = byId("colour").value;
     const names = style === "wrong" ? ["right", "wrong"] : this.classes;
     byId("legend").replaceChildren(
       ...names.map((name, k) => {
         const mark = el("canvas", { width: 24, height: 24, class: "key", "data-kind": k });
-        const pressed = !this.off.has(k);
+        const pressed = String(!this.off.has(k)); // false alone would leave the attribute out
         return el("li", {}, el("button", { type: "button", class: "quiet", "aria-pressed": pressed, title: `Show or hide ${name}`, onclick: () => this.toggle(k) }, mark, name));
       }),
     );

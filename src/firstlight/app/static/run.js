@@ -1,4 +1,5 @@
 // The page of a run: its curves as they grow, and what answers when it is asked.
+import { enliven } from "./blocks.js";
 import { api, chart, duration, el, embedded, listen, percent, tell } from "./common.js";
 import { Details } from "./details.js";
 import { Matrix } from "./matrix.js";
@@ -7,13 +8,11 @@ import { Plane } from "./plane.js";
 const data = embedded();
 const { run, classes } = data;
 
-for (const drawing of document.querySelectorAll("[data-chart]")) {
-  drawing.style.maxWidth = `${drawing.dataset.width}px`;
-  chart(drawing, data.charts[Number(drawing.dataset.chart)]).catch((error) => tell(error.message, "error"));
-}
+enliven();
 
 let drawn = -1; // epochs that the curves show
 async function curves() {
+  if (!document.getElementById("curves")) return; // the run has ended, and its report has them
   const found = await api(`/api/runs/${run.id}/curves`, { quiet: true });
   document.getElementById("no-curves").hidden = found.charts.length > 0;
   if (!found.charts.length || found.epochs === drawn) return;
@@ -57,7 +56,7 @@ function follow(now) {
   stop.disabled = now.stopping;
   stop.textContent = now.stopping ? "Stopping …" : "Stop training";
   if (!live || !["training", "cut off"].includes(now.state)) return;
-  const last = (name) => now.history[name]?.at(-1) ?? null;
+  const last = (name) => now.last[name] ?? null;
   const numbers = [
     ["epochs", `${now.epochs} of ${now.asked ?? "–"}`],
     ["validation accuracy", percent(last("val_accuracy") ?? last("accuracy"))],

@@ -53,15 +53,15 @@ function name(run) {
 /** The loss over the epochs, validation drawn through and train dashed, as far as the run has come. */
 function curve(run) {
   const drawing = svg("svg", { viewBox: "0 0 120 30", preserveAspectRatio: "none", role: "img" });
-  const found = [run.history.loss, run.history.val_loss].filter(Boolean);
+  const found = [run.curve.loss, run.curve.val_loss].filter(Boolean);
   const values = found.flat().filter((value) => value !== null);
   drawing.dataset.epochs = run.epochs;
   if (values.length) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const across = Math.max(1, (run.state === "training" ? run.asked : run.epochs) - 1);
     const at = (value, i) => `${(2 + (116 * i) / across).toFixed(1)},${(28 - (26 * (value - low)) / (high - low || 1)).toFixed(1)}`;
-    for (const [kind, column] of [["train", run.history.loss], ["validation", run.history.val_loss]]) {
-      const points = (column ?? []).map((value, i) => (value === null ? null : at(value, i))).filter(Boolean);
+    for (const [kind, column] of [["train", run.curve.loss], ["validation", run.curve.val_loss]]) {
+      const points = (column ?? []).map((value, i) => (value === null ? null : at(value, run.curve.at[i]))).filter(Boolean);
       if (points.length === 1) points.push(points[0].replace(/^[\d.]+/, (x) => Number(x) + 1));
       if (points.length) drawing.append(svg("polyline", { class: `spark ${kind}`, points: points.join(" ") }));
     }

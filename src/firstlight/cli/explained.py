@@ -1,0 +1,161 @@
+"""What `firstlight explain` says of a run: tables on a terminal, and the same as plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from firstlight.api import Run
+    from firstlight.explanations import Explanation, Mistake, Separation
+
+SHOWN = 8  # rows of the tables of images
+
+
+def tables(console: Console, found: Explanation, trained: Run) -> None:
+    """The layers, how far the classes lie apart, the surest mistakes and the labels that may be wrong."""
+    _print_layers(console, found)
+    _print_maps(console, found)
+    _print_mistakes(console, found, trained)
+    _print_suspects(console, found, trained.class_names)
+
+
+def _print_layers(console: Console, found: Explanation) -> None:
+    from rich.table import Table
+
+    table = Table("layer", "type", "output", box=None, header_style="bold", title_justify="left")
+    for heading in ("mean", "sd", "zero", "dead", "saturated", "units"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in found.activity:
+        dead, stuck = (
+            f"{len(units):,} of {one.units:,}" if units else "–" for units in (one.dead, one.saturated_units)
+        )
+        flat = "–" if one.saturated is None else f"{one.saturated:.0%}"
+        shape = " × ".join(map(str, one.shape))
+        table.add_row(
+            one.layer, one.type, shape, f"{one.mean:.3g}", f"{one.std:.3g}", f"{one.zero:.0%}", dead, flat, stuck
+        )
+    _heading(console, f"What the layers give for {found.looked:,} test images")
+    console.print(table)
+    _note(
+        console,
+        "dead: gives the same for every image. saturated: values where the activation passes on less than a hundredth "
+        "of its steepest slope (of a ReLU, all below zero); units: those saturated for at least 95 % "
+        "of their values.",
+    )
+
+
+def _print_maps(console: Console, found: Explanation) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for heading in ("silhouette", "agreement", "accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("made by", no_wrap=True)
+    first = found.maps[0]
+    table.add_row(f"{first.layer}, {first.features:,} features", *_numbers(first.in_features), "")
+    for plane in found.maps:
+        table.add_row(plane.method, *_numbers(plane.in_map), plane.made_by)
+    _heading(console, f"How far the classes lie apart, {len(first.points):,} training and test images")
+    console.print(table)
+    _note(
+        console,
+        f"agreement: the share of the {first.in_features.k} nearest neighbours that are of a point's own class. "
+        "accuracy: of the points whose class most of them have.",
+    )
+
+
+def _numbers(separation: Separation) -> tuple[str, str, str]:
+    return f"{separation.silhouette:.3f}", f"{separation.agreement:.1%}", f"{separation.accuracy:.1%}"
+
+
+def _print_mistakes(console: Console, found: Explanation, trained: Run) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    names, predictions = trained.class_names, trained.predictions["test"]
+    wrong = int((~predictions.correct).sum())
+    _heading(console, f"The surest of {wrong:,} mistakes on {len(predictions):,} test images")
+    table = Table("image", "true", "taken for", box=None, header_style="bold")
+    table.add_column("sure", justify="right")
+    table.add_column("its nearest training images are")
+    for one in found.mistakes[:SHOWN]:
+        nearest = ", ".join(f"{count} {names[k]}" for k, count in _counts(one.nearest.labels.tolist()))
+        row = (one.id, names[one.label], names[one.predicted], f"{one.confidence:.1%}", nearest)
+        table.add_row(*map(escape, row))
+    console.print(table if found.mistakes else "None: every test image was recognised.")
+
+
+def _counts(labels: list[int]) -> list[tuple[int, int]]:
+    return sorted(((k, labels.count(k)) for k in set(labels)), key=lambda pair: -pair[1])
+
+
+def _print_suspects(console: Console, found: Explanation, names: tuple[str, ...]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    _heading(console, "Labels that may be wrong: look at them before you trust this")
+    table = Table("image", "split", "labelled", "seems to be", box=None, header_style="bold")
+    for heading in ("margin", "neighbours agree"):
+        table.add_column(heading, justify="right")
+    for one in found.suspects[:SHOWN]:
+        row = (one.id, one.split, names[one.given], names[one.suggested])
+        table.add_row(*map(escape, row), f"{one.margin:.2f}", f"{one.neighbours_agree:.0%}")
+    console.print(table if found.suspects else "None stands out.")
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print(f"\n{text}", style="bold", highlight=False, markup=False, soft_wrap=True)
+
+
+def _note(console: Console, text: str) -> None:
+    console.print(text, style="dim", highlight=False, markup=False)
+
+
+def summary(found: Explanation, names: tuple[str, ...]) -> dict[str, Any]:
+    """What was found as plain values, without the pictures."""
+    return {
+        "layer": found.layer,
+        "looked": found.looked,
+        "image": found.image,
+        "seconds": found.seconds,
+        "layers": [{**vars(one), "dead": list(one.dead)} for one in found.activity],
+        "maps": [
+            {
+                "method": plane.method,
+                "made_by": plane.made_by,
+                "points": len(plane.points),
+                "features": plane.features,
+                "seconds": plane.seconds,
+                "in_features": vars(plane.in_features),
+                "in_map": vars(plane.in_map),
+            }
+            for plane in found.maps
+        ],
+        "mistakes": [mistake(one, names) for one in found.mistakes],
+        "suspects": [
+            {
+                "image": one.id,
+                "split": one.split,
+                "labelled": names[one.given],
+                "suggested": names[one.suggested],
+                "margin": one.margin,
+                "neighbours_agree": one.neighbours_agree,
+            }
+            for one in found.suspects
+        ],
+    }
+
+
+def mistake(one: Mistake, names: tuple[str, ...]) -> dict[str, Any]:
+    """A mistake as plain values, with its nearest training images."""
+    near = zip(one.nearest.ids.tolist(), one.nearest.labels.tolist(), one.nearest.distances.tolist(), strict=True)
+    return {
+        "image": one.id,
+        "true": names[one.label],
+        "predicted": names[one.predicted],
+        "confidence": one.confidence,
+        "nearest": [{"image": name, "class": names[k], "distance": distance} for name, k, distance in near],
+    }
