@@ -99,7 +99,7 @@ def test_progress_goes_from_nothing_to_all(method: str, features: Array) -> None
     assert done[0] == 0
     assert done[-1] == totals[0]
     assert list(done) == sorted(done)
-    assert len(done) > (1 if method == "pca" else 4)
+    assert len(done) > (1 if method == "pca" else 10)
 
 
 def test_what_progress_raises_ends_the_work(method: str, features: Array) -> None:

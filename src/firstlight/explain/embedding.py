@@ -38,7 +38,7 @@ PERPLEXITY = 30
 NEIGHBOURS = 15  # of UMAP
 FEWEST = 4  # rows, below which neighbours say nothing
 MANY = 5000  # points from which openTSNE interpolates and scikit-learn takes several threads
-EVERY = 10  # steps of openTSNE from one report of progress to the next
+EVERY = 10  # steps of openTSNE or UMAP from one report of progress to the next
 SPREAD = 1e-4  # of the points that t-SNE starts from
 
 
@@ -221,7 +221,9 @@ def _umap(x: Array, start: Array, seed: int, tell: Progress) -> Array:
         from umap import UMAP
 
     epochs = 500 if len(x) <= 10_000 else 200  # its own rule
-    bar = {"disable": False, "file": _Bar(tell), "bar_format": "{n_fmt} {total_fmt}", "mininterval": 0.1, "miniters": 1}
+    # By steps and not by seconds: 500 epochs of a few points are over in less than any interval worth waiting for.
+    by_steps = {"miniters": EVERY, "mininterval": 0, "maxinterval": 0}
+    bar = {"disable": False, "file": _Bar(tell), "bar_format": "{n_fmt} {total_fmt}", **by_steps}
     umap = UMAP(
         n_neighbors=min(NEIGHBOURS, len(x) - 1),
         init=start / SPREAD,
