@@ -15,9 +15,9 @@ import json
 import socket
 import statistics
 import tempfile
-import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -26,7 +26,7 @@ from rich.console import Console
 import firstlight as fl
 from firstlight.app import create_app
 from firstlight.app.library import Library
-from firstlight.app.serving import Server
+from firstlight.app.serving import in_thread
 from firstlight.types import Dataset, Images
 
 NETS = ("lenet5", "mnist-cnn", "vgg-small")
@@ -42,15 +42,10 @@ def main() -> None:
         root = Path(temporary)
         for net in asked.net:
             fl.fit(net, noise(), epochs=0, out=root / net, console=Console(quiet=True))
-        server = Server(create_app(root, token="benchmark", hosts=("127.0.0.1",)))
-        with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-            listening.bind(("127.0.0.1", 0))
-            listening.listen()
-            threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+        with in_thread(create_app(root, token="benchmark", hosts=("127.0.0.1",))) as address:
             for place in Library(root).places():
-                times, within = ask(listening.getsockname()[1], place.id, asked.strokes)
+                times, within = ask(urlsplit(address).netloc, place.id, asked.strokes)
                 print(f"{place.name}: {describe(times)}; of these in the server {describe(within)}")
-            server.should_exit = True
 
 
 def noise() -> Dataset:
@@ -61,9 +56,9 @@ def noise() -> Dataset:
     return Dataset("noise", {"train": images})
 
 
-def ask(port: int, run: str, strokes: int) -> tuple[list[float], list[float]]:
+def ask(server: str, run: str, strokes: int) -> tuple[list[float], list[float]]:
     """Seconds from the question to the whole answer, and those of them within the server, after five to warm up."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection = http.client.HTTPConnection(server)
     connection.connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as browsers do
     times, within = [], []

@@ -13,10 +13,7 @@ import contextlib
 import io
 import math
 import shutil
-import socket
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +24,7 @@ import firstlight as fl
 from firstlight import report
 from firstlight.app import create_app
 from firstlight.app.library import Library
-from firstlight.app.serving import Server
+from firstlight.app.serving import in_thread
 
 IMAGES = Path(__file__).absolute().parent / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -79,18 +76,10 @@ def make(root: Path) -> None:
 @contextlib.contextmanager
 def served(root: Path) -> Iterator[str]:
     """The dashboard of the runs, on a free port."""
-    # By its short name, which is what the pages show.
-    with contextlib.chdir(root.parent), socket.socket() as listening:
-        server = Server(create_app(Path(root.name), token="screenshots", hosts=("127.0.0.1",)))
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(root.parent))  # by its short name, which is what the pages show
+        app = create_app(Path(root.name), token="screenshots", hosts=("127.0.0.1",))
+        yield stack.enter_context(in_thread(app))
 
 
 def photograph(browser: Browser, root: Path, address: str) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,7 +20,7 @@ from firstlight.app import create_app
 from firstlight.app.embedding import Making
 from firstlight.app.launch import Launches
 from firstlight.app.library import Library
-from firstlight.app.serving import Server
+from firstlight.app.serving import in_thread
 
 TOKEN = "a-token-of-the-tests"
 HOSTS = ("127.0.0.1", "localhost")
@@ -66,31 +63,10 @@ def trained_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(app: Starlette) -> Iterator[str]:
-    """The application on a free port of this machine, in a thread."""
-    server = Server(app)
-    # With its protocol named, asyncio sends each packet at once, as it does for `serve`.
-    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(10)
-            assert not thread.is_alive(), "the server did not end"
-
-
-@contextmanager
 def dashboard(root: Path, *, locked: bool = False, data: Path | None = None) -> Iterator[Served]:
     """A dashboard over a folder of runs."""
     app = create_app(root, token=TOKEN, hosts=HOSTS, locked=locked, data=data)
-    with serving(app) as url:
+    with in_thread(app) as url:
         yield Served(root, url, app.state.library, app.state.launches, app.state.makings)
 
 
@@ -194,4 +170,4 @@ def open_dashboard() -> Callable[..., AbstractContextManager[Served]]:
 @pytest.fixture(scope="session")
 def serving_app() -> Callable[[Starlette], AbstractContextManager[str]]:
     """`with serving_app(app) as url:` for an application of a test's own."""
-    return serving
+    return in_thread

@@ -6,9 +6,10 @@ import ipaddress
 import secrets
 import socket
 import threading
+import time
 import webbrowser
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -23,6 +24,7 @@ PLAIN = (
     "on 127.0.0.1 and come through ssh -L or a proxy with TLS."
 )
 GRACE = 1  # second that answers under way get when the server ends
+ENDING = 10  # seconds in which a server in a thread must have ended
 
 
 def serve(
@@ -75,6 +77,29 @@ def serve(
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         with suppress(KeyboardInterrupt):  # which the server raises again when all is closed
             Server(app).run(sockets=[listening])
+
+
+@contextmanager
+def in_thread(app: Starlette) -> Iterator[str]:
+    """An application on a free port of this machine, in a thread; the address that this yields ends without a slash.
+
+    Raises RuntimeError where the server does not start, or does not end.
+    """
+    server = Server(app)
+    with _bound("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            if not thread.is_alive():
+                raise RuntimeError("The server did not start.")
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(ENDING)
+            if thread.is_alive():
+                raise RuntimeError("The server did not end.")
 
 
 class Server(uvicorn.Server):
