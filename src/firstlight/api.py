@@ -29,7 +29,7 @@ from firstlight.searches import TuneFolder
 from firstlight.shown import ReportPath, Shown
 from firstlight.study import Experiment
 from firstlight.study.recall import IN_MEMORY
-from firstlight.types import Array, Dataset, Images, Json, Predictions
+from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
 from firstlight.weights import from_bytes
 from firstlight.workers import Backend, carry_out, carry_out_search
 
@@ -304,7 +304,7 @@ class Run(Shown):
         ):
             raise DataError(f"An image is uint8 pixels (H, W, 1 or 3); received {pixels.dtype} {pixels.shape}.")
         shaped = pixels.reshape(1, *pixels.shape[:2], -1)
-        return self.task.preparation.apply(Images(shaped, np.zeros(1, np.int64), np.array([name]), self.class_names))
+        return self.task.preparation.apply(unlabelled(shaped, self.class_names, np.array([name])))
 
     def _to_tensorboard(self, subject: inside.Subject, plane: Map, out: Path) -> None:
         """Write the run, and the vectors of the images on a map, for TensorBoard."""
@@ -316,10 +316,7 @@ class Run(Shown):
         tensorboard.write(self.folder, out, shown)
 
     def _probabilities(self, pixels: Array) -> Array:
-        unlabelled = Images(
-            pixels, np.zeros(len(pixels), np.int64), np.arange(len(pixels)).astype(str), self.class_names
-        )
-        return self.task.loss.probabilities(self.session.outputs(self.task.preparation.apply(unlabelled)).T)
+        return self.task.loss.probabilities(self.session.outputs(self.task.preparation.apply(unlabelled(pixels))).T)
 
     def _evaluate_own(self, data: Dataset | None, split: str) -> tuple[Evaluation, Predictions]:
         if split not in self.folder.data["splits"]:

@@ -28,7 +28,7 @@ from firstlight.prepare import Levels
 from firstlight.study import Experiment
 from firstlight.study.recall import IN_MEMORY
 from firstlight.training import Outcome
-from firstlight.types import Array, Dataset, Images, Shape
+from firstlight.types import Array, Dataset, Images, Shape, unlabelled
 
 NAME = "X"  # of the images, as messages call them
 VALIDATION = 0.1  # where early stopping needs some images and no fraction was given
@@ -155,13 +155,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
                 f"received {_times(images.shape[1:])}, from an array of shape {checked.shape}."
             )
         pixels = self.levels_.apply(images)
-        n, task = len(pixels), self._task
-        unlabelled = Images(pixels, np.zeros(n, np.int64), numbered(NAME, n), tuple(map(str, self.classes_)))
+        task = self._task
         # Whatever reduced the precision in training, a model is used in full.
         precision = "float64" if self._experiment.precision == "float64" else "float32"
         engine = self._experiment.model_copy(update={"precision": precision}).open_engine()
         session = engine.session(task, vector=self._vector)
-        return task.loss.probabilities(session.outputs(task.preparation.apply(unlabelled)).T)
+        return task.loss.probabilities(session.outputs(task.preparation.apply(unlabelled(pixels))).T)
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each image, (N,), of the kind that y had."""

@@ -94,6 +94,13 @@ class Images(Shown):
         return Images(self.pixels[index], self.labels[index], self.ids[index], self.class_names)
 
 
+def unlabelled(pixels: Array, class_names: Sequence[str] = ("any",), ids: Array | None = None) -> Images:
+    """Images from pixels uint8 (N, H, W, C) whose classes are not known: all are said to be of the first."""
+    n = len(pixels)
+    names = np.arange(n).astype(str) if ids is None else ids
+    return Images(pixels, np.zeros(n, np.int64), names, tuple(class_names))
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """One file that images were read from."""

@@ -49,13 +49,19 @@ def drawn(numbers: Numbers, sections: Sequence[Section]) -> tuple[Markup, list[D
 
 
 @cache
-def _style() -> str:
-    return f".report {{ {(HERE / 'style.css').read_text(encoding='utf-8')} }}"
+def _sheet(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def palette(request: Request) -> Response:
+    """The report's colours and typefaces, which are the dashboard's too."""
+    return Response(_sheet("palette.css"), media_type="text/css", headers={"Cache-Control": "no-cache"})
 
 
 def style(request: Request) -> Response:
     """The report's style for what lies in an element of the class "report"."""
-    return Response(_style(), media_type="text/css", headers={"Cache-Control": "no-cache"})
+    text = f".report {{ {_sheet('style.css')} }}"
+    return Response(text, media_type="text/css", headers={"Cache-Control": "no-cache"})
 
 
-routes: list[BaseRoute] = [Route("/static/report.css", style)]
+routes: list[BaseRoute] = [Route("/static/palette.css", palette), Route("/static/report.css", style)]

@@ -16,7 +16,7 @@ from firstlight.data.decode import FORMATS, decode, resize
 from firstlight.errors import DataError
 from firstlight.explain.net import Net, Place
 from firstlight.prepare import Preparation
-from firstlight.types import Array, Images, Json
+from firstlight.types import Array, Json, unlabelled
 
 PIXEL_LIMIT = 25_000_000  # of an upload, known before it is decoded
 ENOUGH = 1024  # pixels of the longer side, from which a drawing is fitted
@@ -55,8 +55,7 @@ def prepared(data: bytes, preparation: Preparation, wish: Wish) -> Array:
             height, width = (max(round(side * ENOUGH / longest), 1) for side in pixels.shape[:2])
             pixels = resize(pixels[None], (height, width))[0]
         pixels = fitted(pixels, wish.box, preparation.size)
-    unlabelled = Images(pixels[None], np.zeros(1, np.int64), np.array(["drawn"]), ("any",))
-    return preparation.apply(unlabelled).pixels[0]
+    return preparation.apply(unlabelled(pixels[None])).pixels[0]
 
 
 def answer(run: Run, pixels: Array, wish: Wish) -> Json:

@@ -12,7 +12,7 @@ from firstlight.engines import Session, Task, Trace
 from firstlight.errors import ModelError, nearest
 from firstlight.layers import Chain, Concat, Dropout, Flatten, Layer, Reshape, Residual, join
 from firstlight.layers.container import Container
-from firstlight.types import Array, Images, Shape
+from firstlight.types import Array, Shape, unlabelled
 
 MOST, PIXELS = 64, 1 << 17  # images at a time, and their pixels: every value of the net lies in memory for all
 PASSING = (Flatten, Reshape, Dropout, Chain)  # what only hands on, in evaluation, what another layer gave
@@ -99,9 +99,7 @@ class Net:
 
     def prepared(self, pixels: Array) -> Array:
         """What the net sees of pixels uint8 (N, H, W, C), (N, C, H, W)."""
-        n = len(pixels)
-        unlabelled = Images(pixels, np.zeros(n, np.int64), np.arange(n).astype(str), ("any",))
-        return self.session.prepared(unlabelled)
+        return self.session.prepared(unlabelled(pixels))
 
     def outputs(self, x: Array) -> Array:
         """The raw outputs (N, K) for prepared images."""

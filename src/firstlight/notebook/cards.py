@@ -68,7 +68,7 @@ LIGHT = (
     'html[theme="light"]',
     'html[data-theme="light"]',
 )
-COLOURS = re.compile(r":root \{([^}]*--paper[^}]*--miss[^}]*)\}")  # in the report's style: in light, then in dark
+COLOURS = re.compile(r":root \{([^}]*)\}")  # of the report's palette: in light, then in dark
 
 
 def html(thing: object) -> str:
@@ -121,9 +121,9 @@ def style() -> str:
 
     Of the two classes that say the same, one more outweighs a notebook's own rules for tables and pictures.
     """
-    theirs, ours = (path.read_text(encoding="utf-8") for path in (REPORT / "style.css", HERE / "card.css"))
-    light, dark = (f"{{{colours}}}" for colours in COLOURS.findall(theirs))
-    theirs = COLOURS.sub("", theirs)
+    sheets = (REPORT / "palette.css", REPORT / "style.css", HERE / "card.css")
+    palette, theirs, ours = (path.read_text(encoding="utf-8") for path in sheets)
+    light, dark = (f"{{{colours}}}" for colours in COLOURS.findall(palette))
     here = ".firstlight"
     text = (
         f"{here}{light}@media (prefers-color-scheme: dark){{{here}{dark}}}"

@@ -39,7 +39,7 @@ def page(document: Document) -> str:
         specs=embedded([chart.spec for chart in drawn]),
         sprites=embedded(sprites(drawn)),
         locale=embedded(LOCALE),
-        style=Markup(_asset("style.css")),
+        style=Markup(_asset("palette.css") + _asset("style.css")),
         library=Markup(script(drawing.javascript())) if drawn else None,
         script=Markup(script(_asset("page.js"))),
     )

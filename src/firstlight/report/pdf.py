@@ -176,8 +176,8 @@ def _coloured(svg: str) -> str:
 
 @cache
 def _colours() -> dict[str, str]:
-    """The light colours of the page's style sheet, by name."""
-    light = (HERE / "style.css").read_text(encoding="utf-8").partition("{")[2].partition("}")[0]
+    """The light colours of the pages, by name."""
+    light = (HERE / "palette.css").read_text(encoding="utf-8").partition("{")[2].partition("}")[0]
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", light))
 
 
