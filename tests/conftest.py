@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,9 @@ from firstlight.types import Dataset, Images
 # A loaded machine is no reason to fail: no test asserts a time.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+# A shell lets what it runs in the background ignore Ctrl-C, and so would the commands that the tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -73,5 +80,37 @@ def firstlight(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         captured = capsys.readouterr()
         return Answer(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def interrupted() -> Callable[..., Answer]:
+    """Start the command line as a program, and press Ctrl-C soon after the file `at` is there.
+
+    As in a terminal, all processes of the command hear of it.
+    """
+
+    def call(*arguments: object, at: Path, after: float = 0.1) -> Answer:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "firstlight", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            while not at.exists() and process.poll() is None:
+                time.sleep(0.02)
+            time.sleep(after)
+            assert process.poll() is None, f"it ended by itself: {process.communicate()}"
+            os.killpg(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert "Traceback" not in err
+        return Answer(process.returncode, out, err)
 
     return call

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, where torchrun started them to train one model together.
+"""Which of several processes this one is, where torchrun started them to train one model together; and its workers.
 
 Outside torchrun there is one process, and it leads.
 """
@@ -6,6 +6,10 @@ Outside torchrun there is one process, and it leads.
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def rank() -> int:
@@ -36,3 +40,20 @@ def cores() -> int:
 def leads() -> bool:
     """Whether this process is the one that reports and writes."""
     return rank() == 0
+
+
+@contextmanager
+def left_to_us() -> Iterator[None]:
+    """Ctrl-C is left to this process: those that it starts meanwhile ignore it, but for what handles it by itself.
+
+    A terminal sends it to all of them, and one that is just starting, or between two trainings, would die of it with a
+    traceback. It is this process that ends them. For the moment that starting them takes, it ignores Ctrl-C itself.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,27 +121,20 @@ def test_resume_of_a_complete_run_is_refused(firstlight: Call, run: Path) -> Non
     assert "nothing to resume" in answer.err
 
 
-def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on(firstlight: Call, tmp_path: Path) -> None:
-    options = ["--data", "digits", "--model", "mlp-128", "--epochs", "400", "--seed", "3", "--out", str(tmp_path / "a")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "firstlight", "run", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on(firstlight: Call, interrupted: Call, tmp_path: Path) -> None:
+    options = ["--data", "digits", "--model", "mlp-128", "--epochs", 9000, "--seed", 3, "--out", tmp_path / "a"]
     history = tmp_path / "a" / "history.csv"
-    deadline = time.monotonic() + 60
-    while not history.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "Interrupted. Go on with it: firstlight resume" in out
+    answer = interrupted("run", *options, at=history)
+    assert answer.code == 0, answer.err
+    assert "Interrupted. Go on with it: firstlight resume" in answer.out
     epochs = len(history.read_text().splitlines()) - 1
-    assert 1 <= epochs < 400
+    assert 1 <= epochs < 9000
     assert (tmp_path / "a" / "weights.safetensors").exists()
 
     text = (tmp_path / "a" / "experiment.toml").read_text()
-    (tmp_path / "a" / "experiment.toml").write_text(text.replace("epochs = 400", f"epochs = {epochs + 1}"))
+    (tmp_path / "a" / "experiment.toml").write_text(text.replace("epochs = 9000", f"epochs = {epochs + 1}"))
     assert firstlight("resume", tmp_path / "a", "--json").json()["epochs"]["run"] == epochs + 1
-    text = text.replace("epochs = 400", f"epochs = {epochs + 1}")
+    text = text.replace("epochs = 9000", f"epochs = {epochs + 1}")
     (tmp_path / "whole.toml").write_text(text)
     assert firstlight("run", tmp_path / "whole.toml", "--out", tmp_path / "b").code == 0
     assert (tmp_path / "a" / "weights.safetensors").read_bytes() == (
@@ -272,21 +263,13 @@ def test_a_terminal_without_unicode_is_no_obstacle() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_ctrl_c_in_the_first_epoch_keeps_the_weights_so_far(tmp_path: Path) -> None:
+def test_ctrl_c_in_the_first_epoch_keeps_the_weights_so_far(interrupted: Call, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (30_000, 28, 28), dtype=np.uint8)
     np.savez(tmp_path / "many.npz", images=pixels, labels=np.arange(30_000) % 2)
-    command = [sys.executable, "-m", "firstlight", "run", "--data", str(tmp_path / "many.npz"), "--model", "vgg-small"]
-    process = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "a")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 90
-    while not (tmp_path / "a" / "model.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(2)  # until training has begun
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert "weights of epoch 0 of 0" in out
+    options = ["--data", tmp_path / "many.npz", "--model", "vgg-small", "--out", tmp_path / "a"]
+    answer = interrupted("run", *options, at=tmp_path / "a" / "model.json", after=2.0)  # training has begun then
+    assert answer.code == 0, answer.err
+    assert "weights of epoch 0 of 0" in answer.out
     assert (tmp_path / "a" / "report.html").exists()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from firstlight.runs import RunFolder
 from firstlight.study import packaged
 
 FILE = """\
@@ -73,6 +74,23 @@ def test_a_study_is_done_and_reported_and_not_done_again(firstlight, file, tmp_p
     refused = firstlight("study", file)
     assert refused.code == 2
     assert f"To train it anew, remove {damaged.parent}." in refused.err
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(firstlight, interrupted, file, tmp_path) -> None:
+    file.write_text(FILE.replace("epochs = 2", "epochs = 500"))
+    out = tmp_path / "out"
+    asked = ["study", file, "--out", out, "--workers", 2, "--seeds", 4]  # more runs than two workers take at once
+    answer = interrupted(*asked, at=out / "softmax" / "seed-1" / "history.csv")
+    assert answer.code == 130
+    assert answer.err == "Stopped. What is complete is kept; the same command goes on.\n"
+    assert not (out / "report.html").exists()
+
+    answer = firstlight(*asked)
+    assert answer.code == 0, answer.err
+    runs = [RunFolder.open(place) for place in sorted(out.glob("*/seed-*"))]
+    assert [run.result["status"] for run in runs] == ["finished"] * 8
+    assert (out / "report.html").exists()
 
 
 def test_the_studies_that_come_with_it_are_listed(firstlight) -> None:

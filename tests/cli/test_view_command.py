@@ -51,7 +51,7 @@ def test_it_serves_and_ctrl_c_ends_it(tmp_path: Path) -> None:
         with httpx.stream("GET", f"{address}api/events", trust_env=False) as stream:  # a page that listens
             assert next(stream.iter_lines()).startswith("retry")
             process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=10)
+            rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert rest == ""
 

@@ -110,7 +110,9 @@ def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[Tr
             more = False
             try:
                 with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
-                    for trial in joblib.Parallel(batch_size=1, return_as="generator_unordered")(tasks):
+                    with processes.left_to_us():
+                        trials = joblib.Parallel(batch_size=1, return_as="generator_unordered")(tasks)
+                    for trial in trials:
                         if trial is not None:
                             more, killed = True, 0
                             yield trial
@@ -126,7 +128,7 @@ def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[Tr
                 )
                 more = True
     finally:
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)  # they keep the images in memory
+        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)  # they keep the images in memory
 
 
 def _rehearse(order: Order) -> Setup:

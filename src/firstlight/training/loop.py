@@ -114,8 +114,8 @@ def train(
     """Train until the last epoch, until nothing gets better, or until Ctrl-C or SIGTERM; return what was learnt.
 
     `save` is called after every epoch; `start` is where to go on. `asked_to_stop` is asked now and then, and its yes
-    counts as Ctrl-C does. Where the loss is no longer finite, what the epochs
-    before have learnt is returned; raises TrainingError where there is none.
+    counts as Ctrl-C does. Where the loss is no longer finite, what the epochs before have learnt is returned; raises
+    TrainingError where there is none.
     """
     now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
     session.restore(now.vector, now.optimizer)

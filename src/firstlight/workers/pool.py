@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from firstlight import processes
 from firstlight.errors import ExperimentError
 from firstlight.workers.job import Job, train
 
@@ -27,17 +28,21 @@ def pool(backend: Backend, address: str | None, workers: int | None, threads: in
         with warnings.catch_warnings():
             # loky starts a worker anew when its memory has grown: images are large, and none of its work is lost
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-            most = {"n_jobs": min(workers, len(jobs))} if workers and jobs else {}
-            parallel = joblib.Parallel(batch_size=1, pre_dispatch="all", **most)
-            done: list[str] = parallel(joblib.delayed(train)(job) for job in jobs)
-        return done
+            options: dict[str, Any] = {"n_jobs": min(workers, len(jobs))} if workers and jobs else {}
+            tasks = [joblib.delayed(train)(job) for job in jobs]
+            if backend != "loky":
+                return list(joblib.Parallel(batch_size=1, pre_dispatch="all", **options)(tasks))
+            # Not all at once: where jobs wait in its queue while it is ended, loky prints a traceback.
+            with processes.left_to_us():
+                ends = joblib.Parallel(batch_size=1, return_as="generator", **options)(tasks)
+            return list(ends)
 
     if backend == "loky":
         try:
             with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
                 yield spread
         finally:
-            get_reusable_executor().shutdown(wait=False, kill_workers=True)
+            get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
         return
     with _CLUSTERS[backend](address), joblib.parallel_config(backend, n_jobs=workers or -1):
         yield spread
