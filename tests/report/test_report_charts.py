@@ -100,6 +100,30 @@ def test_class_bars_rank_the_classes_and_hold_their_intervals() -> None:
     assert all(row["low"] <= row["accuracy"] <= row["high"] for row in ranked)
 
 
+def height(svg: str) -> float:
+    return float(svg.split('height="')[1].split('"')[0])
+
+
+def test_very_many_classes_lose_their_names_and_not_their_rows() -> None:
+    labels = np.arange(200)
+    certain = Predictions(labels.astype(str), labels, np.eye(200, dtype=np.float32))
+    for classes in (60, 200):
+        names = tuple(f"kind {k}" for k in range(classes))
+        few = Predictions(certain.ids[:classes], labels[:classes], certain.probabilities[:classes, :classes])
+        test = measure(few, names, loss=0.5)
+        specs = {
+            "histogram": charts.histogram(names, range(1, classes + 1), "images"),
+            "confusion": charts.confusion(test.confusion, names),
+            "class bars": charts.class_bars(test.classes, test.accuracy),
+            "class dots": overlays.class_dots(names, {"a": [0.5] * classes, "b": [0.7] * classes}),
+        }
+        for what, spec in specs.items():
+            assert {row.get("class", row.get("true")) for row in rows(spec)} >= set(names), what
+            drawn = drawing.svg(spec, 800)
+            assert (">kind 7<" in drawn) == (classes == 60), what
+            assert height(drawn) < 1600, what
+
+
 def test_not_finite_history_leaves_a_gap() -> None:
     losses = [row["train"] for row in rows(ALL["curves"]) if "train" in row]
     assert losses[:5] == [0.9, 0.5, None, 0.3, 0.2]

@@ -16,11 +16,13 @@ from firstlight.report.drawing import (
     SHARE,
     Values,
     class_axis,
+    class_row,
     data,
     epoch_axis,
     epoch_range,
     finish,
     loss_axis,
+    named,
     plain,
     share_axis,
 )
@@ -29,6 +31,7 @@ from firstlight.types import Array, Json
 
 HEIGHT = 240  # of the curves, in CSS pixels
 COUNTS_UP_TO = 12  # classes: a larger confusion matrix shows its counts on hover only
+NAME = 10  # CSS pixels that the name of a class needs
 FEW = 5  # classes whose small confusion matrix has room for counts
 
 
@@ -106,7 +109,7 @@ def histogram(class_names: Sequence[str], counts: Sequence[int], title: str, mos
             tooltip=["class:N", alt.Tooltip("images:Q", format=",d")],
         )
     )
-    return finish(chart, height=18 * len(class_names))
+    return finish(chart, height=class_row(len(class_names), 18) * len(class_names))
 
 
 def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) -> Json:
@@ -128,10 +131,11 @@ def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) ->
     classes = len(class_names)
     scale = alt.Scale(domain=list(class_names), paddingInner=0.03, paddingOuter=0)
     slanted = classes > COUNTS_UP_TO or max(map(len, class_names)) > 3
-    across = alt.Axis(orient="top", labelAngle=-45 if slanted else 0, labelLimit=90, domain=False, ticks=False)
+    style: Json = {"labels": side(classes, small) >= NAME, "domain": False, "ticks": False}
+    across = alt.Axis(orient="top", labelAngle=-45 if slanted else 0, labelLimit=90, **style)
     base = alt.Chart(data(rows)).encode(
         x=alt.X("predicted:N", title="predicted class", scale=scale, axis=across),
-        y=alt.Y("true:N", title="true class", scale=scale, axis=alt.Axis(labelLimit=110, domain=False, ticks=False)),
+        y=alt.Y("true:N", title="true class", scale=scale, axis=alt.Axis(labelLimit=110, **style)),
         tooltip=[
             alt.Tooltip("true:N", title="true class"),
             alt.Tooltip("predicted:N", title="predicted class"),
@@ -159,15 +163,16 @@ def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) ->
 
 def confusion_width(class_names: Sequence[str]) -> int:
     """The width at which the cells of a confusion matrix are about square."""
-    labels = min(110, 7 * max(map(len, class_names)))
-    return max(300, len(class_names) * side(len(class_names)) + labels + 30)
+    cell = side(len(class_names))
+    labels = min(110, 7 * max(map(len, class_names))) if cell >= NAME else 0
+    return max(300, len(class_names) * cell + labels + 30)
 
 
 def side(classes: int, small: bool = False) -> int:
     """The side of a cell of a confusion matrix, in CSS pixels."""
     if small:
         return 42 if classes <= FEW else max(3, min(22, 230 // classes))
-    return 42 if classes <= COUNTS_UP_TO else max(5, min(24, 600 // classes))
+    return 42 if classes <= COUNTS_UP_TO else max(4, min(24, 600 // classes))
 
 
 def class_bars(scores: Sequence[ClassScore], overall: float) -> Json:
@@ -196,14 +201,15 @@ def class_bars(scores: Sequence[ClassScore], overall: float) -> Json:
     )
     x = alt.X("accuracy:Q", title="accuracy (recall)", scale=alt.Scale(domain=[0, 1]), axis=SHARE)
     bars = base.mark_bar(opacity=0.75, height={"band": 0.72}).encode(x=x)
-    whiskers = base.mark_rule(strokeWidth=2, color="var(--ink)").encode(x=alt.X("low:Q"), x2="high:Q")
-    numbers = base.mark_text(align="left", dx=8).encode(x=alt.datum(1), text="shown:N")
+    stroke = 2 if named(len(ranked)) else 0.7
+    whiskers = base.mark_rule(strokeWidth=stroke, color="var(--ink)").encode(x=alt.X("low:Q"), x2="high:Q")
+    numbers = [base.mark_text(align="left", dx=8).encode(x=alt.datum(1), text="shown:N")] if named(len(ranked)) else []
     line = (
         alt.Chart(data([{"overall": overall}]))
         .mark_rule(strokeDash=[3, 3])
         .encode(x="overall:Q", tooltip=[alt.Tooltip("overall:Q", title="accuracy over all images", format=".1%")])
     )
-    spec = finish(alt.layer(bars, line, whiskers, numbers), height={"step": 22})
+    spec = finish(alt.layer(bars, line, whiskers, *numbers), height={"step": class_row(len(ranked), 22)})
     spec["padding"] = {"left": 4, "top": 4, "bottom": 4, "right": 58}
     return spec
 

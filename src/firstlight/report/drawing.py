@@ -61,6 +61,7 @@ Values = list[dict[str, Any]]
 SHARE = alt.Axis(format="~%", tickCount=5)
 NUMBER = alt.Axis(tickCount=5)
 NAMES = alt.Axis(domain=False, ticks=False, labelPadding=6)
+NAMED_UP_TO = 60  # classes: the rows of more are too low for a name
 
 
 def data(rows: Values) -> alt.InlineData:
@@ -115,8 +116,22 @@ def epoch_range(rows: Values) -> list[float]:
 
 
 def class_axis(class_names: Sequence[str], axis: alt.Axis = NAMES) -> alt.Y:
-    """Class names from top to bottom."""
-    return alt.Y("class:N", title=None, scale=alt.Scale(domain=list(class_names)), axis=axis)
+    """Class names from top to bottom; of more than have room, their number."""
+    scale = alt.Scale(domain=list(class_names))
+    if not named(len(class_names)):
+        title = f"{len(class_names)} classes"
+        return alt.Y("class:N", title=title, scale=scale, axis=alt.Axis(labels=False, ticks=False, domain=False))
+    return alt.Y("class:N", title=None, scale=scale, axis=axis)
+
+
+def named(classes: int) -> bool:
+    """Whether so many classes have room for their names, a row each."""
+    return classes <= NAMED_UP_TO
+
+
+def class_row(classes: int, height: int) -> int:
+    """The height of a class's row, in CSS pixels: `height`, or as much less as more classes than can be named need."""
+    return height if named(classes) else max(2, height * NAMED_UP_TO // classes)
 
 
 def finish(chart: Any, height: int | Json) -> Json:

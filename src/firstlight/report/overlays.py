@@ -14,11 +14,13 @@ from firstlight.report.drawing import (
     SHARE,
     Values,
     class_axis,
+    class_row,
     data,
     epoch_axis,
     epoch_range,
     finish,
     loss_axis,
+    named,
     plain,
     share_axis,
 )
@@ -118,13 +120,13 @@ def class_dots(class_names: Sequence[str], accuracy: Mapping[str, Sequence[float
         x=alt.X("accuracy:Q", title="accuracy (recall)", scale=alt.Scale(zero=False), axis=SHARE),
         y=class_axis(class_names, alt.Axis(domain=False, ticks=False, labelPadding=6, grid=True, tickBand="extent")),
     )
-    dots = base.mark_point(filled=True, size=60, opacity=1).encode(
+    dots = base.mark_point(filled=True, size=60 if named(len(class_names)) else 12, opacity=1).encode(
         yOffset=alt.YOffset("run:N", scale=alt.Scale(domain=runs, paddingOuter=0.6)),
         color=run_colour(runs),
         shape=run_shape(runs),
         tooltip=["class:N", "run:N", alt.Tooltip("accuracy:Q", format=".1%")],
     )
-    return finish(dots, height=max(24, 9 * len(runs)) * len(class_names))
+    return finish(dots, height=class_row(len(class_names), max(24, 9 * len(runs))) * len(class_names))
 
 
 def run_colour(runs: list[str], legend: bool = True, graded: bool = False) -> alt.Color:
