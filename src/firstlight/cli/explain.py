@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json as json_
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 POINTS = 1000
 PICTURE = 480  # pixels, about, of the longer side of what a unit looks for
-
-Found = TypeVar("Found")
 
 
 def explain(
@@ -81,7 +78,7 @@ def explain(
     else:
         _must_be_left_out({"--class": of_class}, "without --image")
         _must_be_left_out({"--out": out}, "without --image or --unit")
-        found = watched(
+        found = explained.watched(
             trained.explain,
             json,
             layer=layer,
@@ -138,7 +135,7 @@ def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, json: bo
     layer, _, number = unit.rpartition(":")
     if not layer or not re.fullmatch(r"[0-9]{1,9}", number):
         raise ExperimentError(f"--unit takes a layer and the number of a unit, such as conv2:0; received {unit!r}.")
-    found = watched(trained.ideal, json, layer=layer, unit=int(number), seed=seed)
+    found = explained.watched(trained.ideal, json, layer=layer, unit=int(number), seed=seed)
     place = out or trained.path / f"ideal-{_file_name(layer)}-{found.unit}.png"
     write_bytes(place, enlarged(found.pixels, PICTURE))
     if json:
@@ -155,7 +152,7 @@ def _list_mistakes(
 ) -> None:
     """The mistakes of a class, or of a pair, the surest first, with the training images nearest to each."""
     names = trained.class_names
-    found = watched(trained.mistakes, json, true=true, predicted=predicted, layer=layer, seed=seed)
+    found = explained.watched(trained.mistakes, json, true=true, predicted=predicted, layer=layer, seed=seed)
     if json:
         typer.echo(json_.dumps([explained.mistake(one, names) for one in found], ensure_ascii=False))
         return
@@ -167,22 +164,6 @@ def _list_mistakes(
         typer.echo(f"        {', '.join(f'{names[k]} {name}' for k, name in near)}")
     if found:
         typer.echo(f"Look into one: firstlight explain {trained.path} --image {found[0].id}")
-
-
-def watched(work: Callable[..., Found], json: bool, **options: Any) -> Found:
-    """What `explain`, `ideal` or `mistakes` of a run finds, with a bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
-    console = Console(stderr=json)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading the images", total=None)
-
-        def watch(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        return work(**options, watch=watch)
 
 
 def _tell(trained: Run, found: Explanation, tensorboard: Path | None, json: bool) -> None:

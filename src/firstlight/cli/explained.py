@@ -1,8 +1,9 @@
-"""What `firstlight explain` says of a run: tables on a terminal, and the same as plain values."""
+"""What `firstlight explain` says of a run: a bar and tables on a terminal, and the same as plain values."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -11,6 +12,24 @@ if TYPE_CHECKING:
     from firstlight.explanations import Explanation, Mistake, Separation
 
 SHOWN = 8  # rows of the tables of images
+
+Found = TypeVar("Found")
+
+
+def watched(work: Callable[..., Found], json: bool, **options: Any) -> Found:
+    """What `explain`, `ideal` or `mistakes` of a run finds, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
+    console = Console(stderr=json)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading the images", total=None)
+
+        def watch(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        return work(**options, watch=watch)
 
 
 def tables(console: Console, found: Explanation, trained: Run) -> None:

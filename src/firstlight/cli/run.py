@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstlight import processes
+from firstlight.cli import explained
 from firstlight.errors import DataError, ExperimentError, RunError, TrainingError
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ def run(
     done = api.run(experiment, out=out, console=_console(json))
     _finish(done, json)
     if explain and processes.leads() and done.result["status"] != "interrupted":
-        from firstlight.cli.explain import watched
-
-        found = watched(done.explain, json, seed=experiment.seed)
+        found = explained.watched(done.explain, json, seed=experiment.seed)
         if not json:
             typer.echo(f"Looked inside, {found.seconds:.1f} s: the report shows it.")
 
