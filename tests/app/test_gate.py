@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import re
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from firstlight.app import create_app, gate, server
@@ -144,6 +152,36 @@ def test_where_others_can_reach_it_every_request_needs_the_token(trained_runs: P
         assert asking.get("/").status_code == 200  # the cookie goes with it now
         refused = asking.post(f"/api/runs/{served.id('mlp')}/stop")
         assert refused.status_code == 403  # a cookie alone, which a browser sends by itself, changes nothing
+
+
+@pytest.mark.parametrize("kind", ["a coroutine", "in a thread"])
+def test_an_answer_that_is_not_ready_when_the_server_ends_is_cut_off(
+    serving_app: Any, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    async def slow(request: Request) -> Response:
+        asked.set()
+        await anyio.sleep(60)
+        return Response("too late")
+
+    def slow_thread(request: Request) -> Response:
+        asked.set()
+        ended.wait(3)
+        return Response("too late")
+
+    handler = slow if kind == "a coroutine" else slow_thread
+    with serving_app(Starlette(routes=[Route("/slow", handler)])) as url:
+        address = urlsplit(url)
+        waiting = socket.create_connection((address.hostname, address.port), timeout=10)
+        waiting.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert asked.wait(10)
+    ended.set()
+    with waiting, suppress(ConnectionResetError):
+        while found := waiting.recv(4096):
+            assert b"too late" not in found
+    gc.collect()  # a connection that nobody closed would warn here
+    assert capfd.readouterr().err == ""
 
 
 def test_an_error_is_a_page_without_a_traceback(trained_runs: Path, serving_app: Any) -> None:
