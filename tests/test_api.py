@@ -254,3 +254,11 @@ def test_a_run_of_one_engine_is_used_on_the_other(tmp_path: Path, few_digits: Da
     np.testing.assert_allclose(other.predict(pixels), run.predict(pixels), atol=1e-6)
     with pytest.raises(fl.ExperimentError, match="runs on the CPU"):
         _ = fl.open_run(run.path, engine="numpy", device="cuda").session
+
+
+def test_a_study_on_this_machine_has_no_address(tmp_path: Path) -> None:
+    with pytest.raises(
+        fl.ExperimentError, match=r"tcp://host:8786' with backend loky.*--backend dask or --backend ray"
+    ):
+        fl.run_study("fashion-lenet", out=tmp_path / "study", address="tcp://host:8786")
+    assert not (tmp_path / "study").exists()

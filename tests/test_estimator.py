@@ -179,6 +179,16 @@ def test_one_sigmoid_unit_for_two_classes(pixels: Array, labels: Array) -> None:
     assert classifier.score(pixels, labels == 3) > 0.95
 
 
+def test_class_weights_are_given_by_label(pixels: Array, labels: Array) -> None:
+    def probabilities(weights: dict[Any, float]) -> Array:
+        classifier = fl.Classifier(DENSE, epochs=1, settings={"loss.class_weights": weights})
+        return classifier.fit(pixels, labels).predict_proba(pixels)
+
+    by_name = probabilities({"1": 3.0, "7": 0.5})
+    assert (probabilities({1: 3.0, np.int64(7): 0.5}) == by_name).all()
+    assert (probabilities({}) != by_name).any()
+
+
 def test_a_pickle_is_small_and_gives_the_same_bits(fitted: fl.Classifier, pixels: Array) -> None:
     pickled = pickle.dumps(fitted)
     weights = sum(array.nbytes for array in fitted.weights_.values())
@@ -326,6 +336,11 @@ def test_other_images_than_those_of_fit(fitted: fl.Classifier, pixels: Array) ->
         ({"random_state": -1}, "seed: "),
         ({"validation": 1.5}, "data.validation"),
         ({"settings": {"training.epoch": 3}}, "Did you mean epochs"),
+        (
+            {"settings": {"loss.class_weights": {3: "2"}}},
+            r"loss.class_weights: .* number above 0 .*received \{3: \'2\'\}",
+        ),
+        ({"settings": {"loss.class_weights": {12: 2.0}}}, r"loss.class_weights: there is no class '12'"),
         ({"settings": {"data.regroup": {}}}, "data.regroup has no place here"),
         ({"settings": {"prepare.standardise": "imagenet"}, "signed": True}, "is of brightness"),
     ],

@@ -8,12 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from joblib.externals.loky import reusable_executor
 from rich.console import Console
 
 from firstlight import runs, workers
@@ -22,6 +24,7 @@ from firstlight.errors import ExperimentError, RunError
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.searches import TrialRecord
 from firstlight.study import plan
+from firstlight.workers.progress import StudyProgress
 
 QUIET = Console(quiet=True)
 TABLES: dict[str, Any] = {
@@ -271,6 +274,57 @@ def test_an_interrupted_search_of_a_study_leaves_its_report(tmp_path: Path, monk
         carried_out(tmp_path / "two", tables)
     assert "The search is not complete" in (tmp_path / "two" / "search-grid" / runs.REPORT).read_text()
     assert not (tmp_path / "two" / "winner").exists()
+
+
+def test_of_several_workers_a_single_run_that_is_missing_needs_none(tmp_path: Path) -> None:
+    tables = {**TABLES, "seeds": 1, "run": TABLES["run"][2:]}
+    for seeds in (1, 2, 3):  # one more each time
+        folder = carried_out(tmp_path / "two", {**tables, "seeds": seeds}, workers=2)
+        assert len(written(folder)) == seeds
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_another_folder_is_not_overwritten(study: StudyFolder, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(study.path / "mlp" / "seed-0", run)
+    search = tmp_path / "search"
+    search.mkdir()
+    (search / "tune.toml").write_text("")
+    for place, what in ((run, "run: experiment.toml"), (search, "search: tune.toml")):
+        before = {path.name: path.stat().st_mtime_ns for path in place.iterdir() if path.name != runs.LOCK}
+        with pytest.raises(ExperimentError, match=f"is a {what} lies in it"):
+            carried_out(place)
+        assert {path.name: path.stat().st_mtime_ns for path in place.iterdir() if path.name != runs.LOCK} == before
+
+
+def test_a_folder_beside_the_seeds_is_none_of_them(copy: Path) -> None:
+    shutil.copytree(copy / "mlp" / "seed-0", copy / "mlp" / "seed-0-old2")
+    assert [entry.seeds for entry in carried_out(copy).entries] == [(0, 1)] * 3
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_left_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(StudyProgress, "note", lambda progress, text: told.append(text))
+    tables = {**TABLES, "run": TABLES["run"][1:], "seeds": 3}
+    tables["defaults"] = {**TABLES["defaults"], "training": {"epochs": 1500}}
+    begun = tmp_path / "two" / "softmax" / "seed-0" / runs.HISTORY
+
+    def kill() -> None:
+        while not begun.exists():
+            time.sleep(0.02)
+        worker = next(iter(reusable_executor._executor._processes))
+        os.kill(worker, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    folder = carried_out(tmp_path / "two", tables, workers=2)
+    killer.join()
+    assert len(written(folder)) == 6
+    assert any("A worker was killed" in text for text in told)
+    whole = carried_out(tmp_path / "whole", {**tables, "seeds": 1}, threads=1)
+    weights = [place.path / "softmax" / "seed-0" / "weights.safetensors" for place in (folder, whole)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 @pytest.mark.slow

@@ -511,6 +511,11 @@ def run_study(
     out      its folder; runs/<name> where none is given
     The others are those of `firstlight.workers.carry_out`, and so are the errors.
     """
+    if address is not None and backend == "loky":
+        raise ExperimentError(
+            f"--address is that of a cluster; received {address!r} with backend loky, which is this machine alone. "
+            "Give --backend dask or --backend ray with it."
+        )
     plan = study.read_plan(source, seeds)
     place = RUNS / plan.name if out is None else Path(out)
     return carry_out(

@@ -22,6 +22,7 @@ from firstlight.shown import Shown
 from firstlight.types import Array, Json
 
 EXPLANATION = "explanation.npz"
+NEIGHBOURS = 10  # of a point that are asked for their class, where its class has as many others
 SATURATED = 0.95  # of a unit's values: from there on the unit counts as saturated
 
 
@@ -134,7 +135,8 @@ class Separation:
 
     silhouette  the mean silhouette, from -1 to 1 (Rousseeuw 1987); all is taken over `sampled` points
     by_class    the same of each class, in their order; None for a class of fewer than two points
-    agreement   the share of the k nearest neighbours that are of a point's own class
+    agreement   the share of the k nearest neighbours that are of a point's own class; in an older record k can
+                be more than the smallest class has other points, which then cannot all agree
     accuracy    the share of the points whose class is that of most of their k nearest neighbours
     """
 

@@ -76,6 +76,12 @@ class RunFolder(Shown):
         folder = cls(Path(path))
         if not folder.path.is_dir():
             raise RunError(f"{path}: there is no such run folder.")
+        if (folder.path / STUDY).is_file():
+            run = min(folder.path.glob(f"*/seed-*/{EXPERIMENT}"), default=folder.path / "NAME" / "seed-0" / EXPERIMENT)
+            raise RunError(
+                f"{path} is a study, not a run: its report is {folder.path / REPORT}. Give runs of it instead, such as "
+                f"{run.parent}; compare takes all seeds of one too, as in {run.parent.parent}."
+            )
         if not (folder.path / EXPERIMENT).is_file():
             raise RunError(f"{path} is not a run folder: it has no {EXPERIMENT}.")
         return folder

@@ -23,23 +23,27 @@ from firstlight import explanations, report
 from firstlight.app import blocks, embedding
 from firstlight.evaluation import Evaluation
 from firstlight.report.content import Chart, Numbers, Panels, Section
+from firstlight.report.looks import shifts
 from firstlight.report.numbers import percent
 
+LONG = ("long" * 30 + " a", "long" * 30 + " b", "Haematopus ostralegus longipes (Eurasian oystercatcher), adult")
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"quoted\" 'name' & more", "</script><b>bold")
 
 
 @pytest.fixture(scope="module")
 def runs(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`cnn` with an explanation, and `hostile`, whose class names are markup."""
+    """`cnn` with an explanation, `hostile`, whose class names are markup, and `long`, where they are long."""
     root = tmp_path_factory.mktemp("run-page")
     shutil.copytree(trained_runs / "cnn", root / "cnn")
     fl.open_run(root / "cnn").explain(points=150, method="pca")
     train = fl.load("digits").splits["train"]
     pixels = np.concatenate([train.pixels[train.labels == k][:40] for k in range(3)])
-    file = tmp_path_factory.mktemp("data") / "hostile.npz"
-    np.savez(file, images=pixels[..., 0], labels=np.repeat(np.array(HOSTILE), 40))
-    fl.fit("mlp-128-64", file, epochs=2, out=root / "hostile", console=Console(quiet=True))
-    fl.open_run(root / "hostile").explain(points=30, method="pca")
+    folder = tmp_path_factory.mktemp("data")
+    for name, classes in (("hostile", HOSTILE), ("long", LONG)):
+        file = folder / f"{name}.npz"
+        np.savez(file, images=pixels[..., 0], labels=np.repeat(np.array(classes), 40))
+        fl.fit("mlp-128-64", file, epochs=2, out=root / name, console=Console(quiet=True))
+        fl.open_run(root / name).explain(points=30, method="pca")
     return root
 
 
@@ -118,6 +122,8 @@ def test_an_image_is_looked_into(at_cnn: Any, runs: Path) -> None:
     assert percent(float(look.probabilities[best])) in dialog.locator("#bars li").first.inner_text()
     assert dialog.locator("#bars li.true").count() == 1
     assert dialog.locator("#target").input_value() == str(best)
+    fall, rise = shifts(look)
+    assert f"falls ({fall}); blue: it rises ({rise})" in dialog.locator("#views li").last.inner_text()
     dialog.locator("#layers img").first.wait_for()
     layers = [layer.inner_text() for layer in dialog.locator("#layers b").all()]
     assert layers == [layer.layer for layer in run.feature_maps(name)]
@@ -190,6 +196,30 @@ def test_hostile_class_names_stay_text(dashboard: Any, page: Any, open_dashboard
     assert page.locator("img[src='x']").count() == 0
     assert page.locator("main b", has_text="bold").count() == 0
     assert said == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_class_names_do_not_make_a_page_wider(dashboard: Any, page_at: Any, width: int) -> None:
+    page = page_at(width=width)
+    run = dashboard.id("long")
+    paths = (
+        f"/report/run/{run}",
+        f"/draw?run={run}",
+        f"/compare?run={run}&run={dashboard.id('hostile')}",
+        f"/run/{run}",
+    )
+    for path in paths:
+        page.goto(f"{dashboard.url}{path}")
+        page.locator("#bars li" if "draw" in path else ".vega-embed svg").first.wait_for(state="attached")
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") == width, path
+    page.locator("#matrix td button").first.click()
+    page.locator("#legend button").nth(2).wait_for()
+    assert page.locator("#legend button").last.get_attribute("title") == f"Show or hide {LONG[1]}"
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.locator("#tiles button").first.click()
+    page.locator("#views img").first.wait_for()
+    assert page.locator("#details").evaluate("dialog => dialog.scrollWidth - dialog.clientWidth") == 0
 
 
 def test_the_report_has_no_way_to_the_dashboard(dashboard: Any, page: Any) -> None:

@@ -374,6 +374,13 @@ def test_compare_puts_runs_on_one_page(firstlight: Any, tmp_path: Path) -> None:
     missing = firstlight("compare", tmp_path / "study", tmp_path / "seed9", "--out", tmp_path / "other.html")
     assert (missing.code, (tmp_path / "other.html").exists()) == (2, False)
 
+    (tmp_path / "study.json").write_text("{}")
+    all_of_it = firstlight("compare", tmp_path)
+    assert all_of_it.code == 2
+    one = tmp_path / "study" / "seed-0"
+    for said in ("is a study, not a run", tmp_path / "report.html", f"such as {one};", f"as in {one.parent}."):
+        assert str(said) in all_of_it.err
+
 
 def test_summary_counts_what_is_frozen(firstlight: Any, tmp_path: Path) -> None:
     counts = ("mnist-cnn", "--classes", 2, "--set", "model.outputs=1", "--freeze", "*", "--freeze", "!head")

@@ -119,6 +119,21 @@ def test_preview_of_augmentation(pets, tmp_path, monkeypatch):
     assert not (tmp_path / "pets.png").exists()
 
 
+def test_preview_of_augmentation_has_the_size_that_training_has(pets, tmp_path):
+    asked = tmp_path / "asked.toml"
+    asked.write_text('[data]\nsource = "elsewhere"\nsize = 24\n[augment]\nrotate = 15\n')
+    plain = tmp_path / "plain.toml"
+    plain.write_text("[augment]\nrotate = 15\n")
+
+    def sheet(*options):
+        result = call("preview", pets, "--augment", *options, "--out", tmp_path / "sheet.png")
+        assert result.exit_code == 0, result.output
+        return (tmp_path / "sheet.png").read_bytes()
+
+    assert sheet(asked) == sheet(plain, "--size", 24) != sheet(plain)
+    assert sheet(asked, "--size", 12) == sheet(plain, "--size", 12) != sheet(asked)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -127,6 +142,7 @@ def test_preview_of_augmentation(pets, tmp_path, monkeypatch):
         ("[augment]\nrotat = 3", r"asked\.toml: augment\.rotat: there is no such key\. Did you mean rotate"),
         ("[augment]\nfill = 'reflect'", "asks for nothing"),
         ("seed = -1\n[augment]\nrotate = 3", "seed must be a whole number from 0; received -1"),
+        ("[data]\nsize = 'big'\n[augment]\nrotate = 3", r"asked\.toml: data\.size: a size is a height and a width"),
         ("[augment", "is not valid TOML"),
     ],
 )

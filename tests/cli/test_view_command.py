@@ -56,6 +56,15 @@ def test_it_serves_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     assert rest == ""
 
 
+def test_of_a_run_it_serves_the_folder_in_which_that_lies(firstlight: Callable[..., Any], tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "mine"
+    assert firstlight("run", "--data", "digits", "--model", "softmax-regression", "--epochs", 1, "--out", run).code == 0
+    with viewing(run) as (_, lines, address):
+        assert f"{run} is a run; here are all that lie beside it." in lines
+        found = httpx.get(f"{address}api/runs", trust_env=False).json()["runs"]
+        assert [entry["name"] for entry in found] == ["mine"]
+
+
 def test_where_the_port_is_taken_it_takes_a_free_one_and_says_so(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,9 +96,20 @@ def test_what_others_can_reach_needs_a_token(firstlight: Callable[..., Any], tmp
     assert "lets others reach the dashboard: it needs a token" in answer.err
 
 
+@pytest.mark.parametrize("token", ["ü🦊 abcdefgh", "with space", "a/b?c=d&e;f", ""])
+def test_a_token_that_an_address_cannot_hold_is_refused(
+    firstlight: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setattr("firstlight.app.serving._listen", lambda *_: pytest.fail("it would serve"))
+    answer = firstlight("view", tmp_path, "--no-browser", "--token", token)
+    assert answer.code == 2
+    assert "--token takes letters (a to z, A to Z), digits and - . _ ~ alone" in answer.err
+    assert repr(token) in answer.err
+
+
 def test_with_a_token_every_request_needs_it(tmp_path: Path) -> None:
-    with viewing(tmp_path, "--host", "0.0.0.0", "--port", 0, "--token", "open-sesame-1") as (_, _lines, address):
-        assert address.endswith("/?token=open-sesame-1")
+    with viewing(tmp_path, "--host", "0.0.0.0", "--port", 0, "--token", "open-sesame_1.~") as (_, _lines, address):
+        assert address.endswith("/?token=open-sesame_1.~")
         assert asked(address.split("?")[0]).status_code == 401
         assert "set-cookie" in asked(address).headers
 

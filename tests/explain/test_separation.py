@@ -88,9 +88,18 @@ def test_any_points_have_sound_numbers(n: int, classes: int, k: int, seed: int) 
     assert -1 <= found.silhouette <= 1
     assert 0 <= found.agreement <= 1
     assert 0 <= found.accuracy <= 1
-    assert found.k == min(k, n - 1)
     counts = np.bincount(labels, minlength=classes)
+    assert found.k == min([k, n - 1, *(counts[counts > 1] - 1).tolist()])
     assert [score is None for score in found.by_class] == (counts < 2).tolist()
+
+
+def test_classes_that_lie_apart_agree_however_few_their_points_are() -> None:
+    labels = np.repeat(np.arange(4), (5, 30, 30, 1))
+    x = 100 * np.eye(4)[labels] + generator(0).random((66, 4))
+    found = separation(x, labels, 4, seed=0)
+    assert found.k == 4
+    assert found.agreement == found.accuracy == pytest.approx(65 / 66)  # a class of one has none that could agree
+    assert separation(x[5:], labels[5:], 4, seed=0).k == 10
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from run_folders import HOSTILE
 
 from firstlight.explanations import LayerMaps, Look
+from firstlight.report import look_sheet as look_sheet_
 from firstlight.report.look_sheet import look_sheet
 
 BLUE, RED = (0, 0x72, 0xB2), (0xB3, 0x26, 0x1E)
@@ -48,6 +49,21 @@ def test_the_true_class_is_blue_and_a_wrong_answer_red() -> None:
     assert (BLUE in right, RED in right) == (True, False)
     assert (BLUE in wrong, RED in wrong) == (False, True)
     assert (BLUE in unknown, RED in unknown) == (False, False)
+
+
+def said(look: Look) -> str:
+    return "".join(look_sheet_._panels(look, NAMES))
+
+
+def test_the_first_row_says_what_its_colours_are() -> None:
+    occlusion = np.zeros((9, 6), np.float32)
+    occlusion[0, :2] = 0.125, -0.5
+    assert "orange: falls by at most 0.12<" in said(replace(LOOK, occlusion=occlusion))
+    assert "blue: rises by at most 0.50<" in said(replace(LOOK, occlusion=occlusion))
+    rises = said(replace(LOOK, occlusion=np.minimum(occlusion, -0.001)))
+    assert "orange: falls by less than 0.01<" in rises
+    assert "no evidence for this class" in said(replace(LOOK, grad_cam=np.zeros((9, 6), np.float32)))
+    assert "no evidence" not in said(LOOK)
 
 
 @pytest.mark.parametrize("label", [-1, 0, 2])

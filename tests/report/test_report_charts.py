@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pooch
 import pytest
 
 from firstlight.evaluation import measure, reliability_bins
-from firstlight.report import charts, drawing, overlays
+from firstlight.report import charts, drawing, overlays, seeds
 from firstlight.types import Predictions
 
 NAMES = ("cat", "<b>dog</b>", "bird")
@@ -122,6 +123,33 @@ def test_very_many_classes_lose_their_names_and_not_their_rows() -> None:
             drawn = drawing.svg(spec, 800)
             assert (">kind 7<" in drawn) == (classes == 60), what
             assert height(drawn) < 1600, what
+
+
+def _tick_labels(spec: dict[str, Any]) -> set[str]:
+    """What stands on the axes of the drawing."""
+    return set(re.findall(r">([^<]+)</text>", drawing.svg(spec, 500)))
+
+
+def test_the_ticks_beside_a_single_value_are_true() -> None:
+    """Without room on both sides the only tick was rounded to a whole number: 1 for 0.757, 41 % for 40.8 %."""
+    once = {"epoch": np.array([1.0]), "loss": np.array([0.757]), "val_accuracy": np.array([0.408])}
+    assert _tick_labels(overlays.overlaid({"a": once}, "loss", "loss")) >= {"0.70", "0.74", "0.76", "0.80"}
+    shares = {"40\u202f%", "42\u202f%"}
+    for spec in (
+        overlays.overlaid({"a": once, "b": once}, "val_accuracy", "accuracy", share=True),
+        charts.curves(once, "none", "val_accuracy", "accuracy", best=None, share=True),
+        overlays.class_dots(NAMES, {"a": [0.408, None, 0.408]}),
+        seeds.curves(
+            {"a": {"epoch": once["epoch"], **dict.fromkeys(("mean", "low", "high"), once["val_accuracy"])}}, "", True
+        ),
+    ):
+        assert _tick_labels(spec) >= shares
+        assert "41\u202f%" not in _tick_labels(spec)
+
+
+@pytest.mark.parametrize(("value", "domain"), [(1.0, [0.9, 1.0]), (0.5, [0.45, 0.55]), (0.0, [0.0, 0.1])])
+def test_room_beside_a_single_share_ends_at_none_and_all(value: float, domain: list[float]) -> None:
+    assert drawing.even([np.array([value, np.nan, value])], most=1).to_dict() == {"zero": False, "domain": domain}
 
 
 def test_not_finite_history_leaves_a_gap() -> None:

@@ -94,6 +94,17 @@ def test_single_runs_are_tested_image_by_image(three: list[RunFolder]) -> None:
     assert "Holm" in said
 
 
+def test_seeds_with_other_test_images_are_not_paired(make_run: MakeRun) -> None:
+    plain = [make_run(f"plain-{seed}", seed=seed, skill=1.0) for seed in range(6)]
+    better = [make_run(f"better-{seed}", seed=seed, skill=4.0, model="mlp", test=80) for seed in range(6)]
+    document = comparison.document([read(run) for run in (*plain, *better)], "Twelve", Path())
+    section = next(s for s in document.sections if s.anchor == "significance")
+    (row,) = next(b for b in section.blocks if isinstance(b, Table)).rows
+    assert str(row[6]).replace("\u00a0", " ") == "not paired: other test images"
+    assert "better" not in document.verdict.partition(":")[2]
+    assert "which gives both the same split" not in " ".join(b.text for b in section.blocks if isinstance(b, Text))
+
+
 def test_the_verdict_is_that_of_the_table_after_holm(make_run: MakeRun) -> None:
     twins = [make_run(name, skill=1.2, seed=1, model=name) for name in ("one", "two")]
     runs = [make_run("best", skill=2.2), *twins]

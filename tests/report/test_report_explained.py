@@ -471,6 +471,24 @@ def test_of_many_points_some_are_drawn_and_of_many_classes_some_have_a_colour(ma
     assert "18 classes with higher ones are left out" in by_class.caption
 
 
+def test_names_are_shortened_on_the_plane_as_in_the_legend(make_run: MakeRun) -> None:
+    spec = charts(sections_of(explained_run(make_run, class_names=("no", "long" * 30)))["neighbourhoods"])[0].spec
+    limits = [layer["mark"]["limit"] for layer in spec["layer"] if layer["mark"]["type"] == "text"]
+    legends = [layer["encoding"].get("color", {}).get("legend", {}) for layer in spec["layer"]]
+    assert limits == [150, 150]
+    assert {legend["labelLimit"] for legend in legends if legend} == {150}
+
+
+def test_where_fewer_neighbours_are_asked_it_is_said(make_run: MakeRun) -> None:
+    found = explanation_of(run := make_run("few"))
+    few = {"in_features": replace(found.maps[0].in_features, k=4), "in_map": replace(found.maps[0].in_map, k=4)}
+    replace(found, maps=tuple(replace(plane, **few) for plane in found.maps)).write(run)
+    said = texts(sections_of(RunFolder.open(run.path))["neighbourhoods"])
+    assert "of 4 neighbours, of the same class" in said
+    assert "No more than 4 are asked, as the smallest class has no more other images here." in said
+    assert "No more than" not in texts(sections_of(explained_run(make_run))["neighbourhoods"])
+
+
 def test_numbers_stand_beside_the_maps_and_a_poor_map_is_called_so(make_run: MakeRun) -> None:
     said = texts(sections_of(explained_run(make_run))["neighbourhoods"])
     assert "silhouette 0.25 −0.12 −0.12" in said

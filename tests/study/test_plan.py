@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from firstlight import runs
 from firstlight.errors import ExperimentError
 from firstlight.runs import StudyFolder
-from firstlight.study import Experiment, merged, packaged, plan, read_plan, set_up
+from firstlight.study import Experiment, Search, merged, packaged, plan, read_plan, set_up
 
 DEFAULTS: dict[str, Any] = {"data": {"source": "digits"}, "training": {"epochs": 2}}
 TWO: dict[str, Any] = {
@@ -53,6 +54,37 @@ def test_the_matrix_multiplies_the_runs() -> None:
     assert names[0] == "a+lr=0.1+units=8"
     assert plan(twice, "m").runs[4].tables["training"]["epochs"] == 1
     assert plan(twice, "m").runs[0].tables["training"]["epochs"] == 2
+
+
+def test_a_matrix_reads_as_toml_nests_it() -> None:
+    nested = {"optimizer": {"lr": [0.1, 0.01]}, "augment": {"rotate": {"p": [0.5]}}, "training.epochs": [3]}
+    tables = {"title": "t", "defaults": {**DEFAULTS, "augment": {"rotate": {"range": [-5, 5]}}}, "matrix": nested}
+    runs = plan(tables, "m").runs
+    assert [run.name for run in runs] == ["lr=0.1+p=0.5+epochs=3", "lr=0.01+p=0.5+epochs=3"]
+    assert runs[1].tables["optimizer"] == {"lr": 0.01}
+    assert runs[1].tables["augment"]["rotate"] == {"range": [-5, 5], "p": 0.5}
+
+
+def test_runs_are_called_after_the_tables_of_a_matrix() -> None:
+    def names(**matrix: Any) -> list[str]:
+        return [run.name for run in plan({"title": "t", "defaults": DEFAULTS, "matrix": matrix}, "m").runs]
+
+    assert names(model=[{"name": "slim-cnn"}, {"name": "lenet5", "activation": "tanh"}]) == [
+        *("model=slim-cnn", "model=lenet5")
+    ]
+    augment = [{}, {"rotate": 15}, {"shear": 15}, {"noise": {"range": 0.1, "p": 0.5}}]
+    assert names(augment=augment) == [
+        *("augment=none", "augment=rotate-15", "augment=shear-15", "augment=noise-range-0.1-p-0.5")
+    ]
+    # of one name, they are told apart by the rest
+    assert names(model=[{"name": "mlp-128", "units": units} for units in ([8], [16, 8])]) == [
+        *("model=mlp-128-units-8", "model=mlp-128-units-16x8")
+    ]
+    head = {"type": "Dense", "units": 10, "name": "head"}
+    deep = [{"layers": [{"type": "Flatten"}, *[{"type": "ReLU"}] * n, head]} for n in (20, 21)]
+    long = names(model=deep)
+    assert len(set(long)) == 2
+    assert all(re.fullmatch(r"model=[\w-]{60}", name) for name in long)
 
 
 def test_a_run_starts_from_another_of_its_seed_or_from_its_only_one(tmp_path: Path) -> None:
@@ -165,13 +197,28 @@ def test_tables_do_not_go_over_what_is_no_table() -> None:
         ({"title": ""}, ["title"]),
         ({"runs": []}, ["runs", "run"]),
         ({"run": []}, ["nothing to compare", "[[run]]"]),
-        ({"run": [{"name": "a/b"}]}, ["run.0.name", "a/b"]),
-        ({"run": [{"name": ".."}]}, ["run.0.name", ".."]),
+        ({"run": [{"name": "a/b"}]}, ["'a/b'", "name"]),
+        ({"run": [{"name": ".."}]}, ["'..'", "name"]),
         ({"run": [{"name": "a"}, {"name": "a"}]}, ["more than one", "'a'"]),
         ({"run": [{"name": "a", "trainin": {"epochs": 3}}]}, ["'a'", "trainin", "training"]),
         ({"run": [{"name": "a", "training": {"epochs": "many"}}]}, ["'a'", "training.epochs", "many"]),
         ({"run": [{"name": "a", "seed": 3}]}, ["'a'", "seeds = [3]"]),
-        ({"run": [{"name": "a", "published": 95}]}, ["run.0.published", "95"]),
+        ({"run": [{"name": "a", "publised": 0.9}]}, ["'a': publised", "Did you mean published?"]),
+        ({"run": [{"name": "a"}, {"note": "of no name"}]}, ["run number 2: name", "missing"]),
+        ({"run": [{"name": "a", "published": "0.9"}]}, ["'a': published", "received '0.9'"]),
+        ({"run": [{"name": "a", "optional": "no"}]}, ["'a': optional", "received 'no'"]),
+        *(
+            ({"run": [{"name": "a", "seeds": seeds}]}, ["'a': seeds: give how many, from 1 to 1000", f"{seeds!r}."])
+            for seeds in (0, 1001, True, "3", [], [-1], [True], [0.5])
+        ),
+        ({"seeds": True}, ["seeds: give how many", "received True"]),
+        ({"matrix": {"optimizer": {"lr": 0.1}}}, ["matrix.optimizer.lr", "list", "0.1"]),
+        ({"matrix": {"optimizer": {"lr": [1]}, "optimizer.lr": [2]}}, ["matrix: optimizer.lr is given twice"]),
+        (
+            {"run": [{"name": "a", "loss": {"class_weights": {"0": "3"}}}]},
+            ["'a'", 'is "balanced", or a number above 0'],
+        ),
+        ({"run": [{"name": "a", "published": 95}]}, ["run 'a': published", "95"]),
         ({"run": [{"name": "a", "weights": {"init_from": "@b"}}]}, ["starts from", "'b'"]),
         ({"run": [{"name": "a", "weights": {"init_from": "@a"}}]}, ["circle", "a"]),
         ({"run": [{"name": "a", "winner_of": "tpe"}]}, ["winner_of", "'tpe'"]),
@@ -196,6 +243,7 @@ def test_every_mistake_is_named_before_anything_starts(changes: dict[str, Any], 
     with pytest.raises(ExperimentError) as caught:
         plan({**TWO, **changes}, "two", origin="two.toml")
     assert all(word in str(caught.value) for word in ["two.toml", *words]), caught.value
+    assert "\n" not in str(caught.value)  # one mistake, one line
 
 
 def test_the_packaged_studies_are_sound() -> None:
@@ -218,10 +266,11 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_winner_keeps_the_split_on_which_it_was_chosen(tmp_path: Path) -> None:
-    search = {"name": "s", "space": {"optimizer.lr": [0.1, 0.2]}, "tune": {"sampler": "grid"}}
+    search = {"name": "s", "seed": 3, "space": {"optimizer.lr": [0.1, 0.2]}, "tune": {"sampler": "grid"}}
     tables = {"title": "t", "defaults": DEFAULTS, "search": [search], "run": [{"name": "won", "winner_of": "s"}]}
-    [won] = plan(tables, "t").runs
-    best = {"seed": 3, "data": {"source": "digits"}, "optimizer": {"lr": 0.2}}
+    made = plan(tables, "t")
+    [won] = made.runs
+    best = Search.of(made.searches["s"]).experiment({"optimizer.lr": 0.2}).model_dump(exclude_none=True)
     found = won.experiment(5, written(tables, tmp_path), best)
     assert (found.seed, found.data.split_seed, found.optimizer.lr) == (5, 3, 0.2)
 

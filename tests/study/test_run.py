@@ -141,6 +141,18 @@ def test_a_run_whose_images_changed_is_not_resumed(tmp_path: Path, few_digits: D
     study.resume(folder.path, QUIET, dataset=few_digits)
 
 
+def test_images_that_are_gone_are_named_with_what_to_do(tmp_path: Path, few_digits: Dataset) -> None:
+    train = few_digits.splits["train"]
+    place = tmp_path / "mine.npz"
+    np.savez(place, images=train.pixels, labels=train.labels)
+    folder = do(tmp_path / "a", data__source=str(place))
+    place.rename(tmp_path / "elsewhere.npz")
+    with pytest.raises(RunError, match=r"were in .*mine\.npz, which is gone\. Put them back.*explain\(data=…\)"):
+        study.recall(folder)
+    moved = data.load(tmp_path / "elsewhere.npz")
+    assert study.recall(folder, moved)[1].keys() == folder.data["splits"].keys()
+
+
 def test_a_folder_in_the_way_is_left_alone(run: RunFolder) -> None:
     before = sorted(path.stat().st_mtime_ns for path in run.path.iterdir())
     with pytest.raises(RunError, match="exists already"):

@@ -131,6 +131,15 @@ def test_the_points_of_a_grid() -> None:
         ("[space]\ndata.split_seed = [1, 2]", ["cannot be searched", "validation images"]),
         ("[space]\ndata.pool = [true, false]", ["cannot be searched", "validation images"]),
         ("[space]\ndata.classes = [['0', '1'], ['0', '2']]", ["cannot be searched", "same classes"]),
+        ("[space]\ndata.test = [0.1, 0.5]", ["cannot be searched", "set aside"]),
+        (
+            "[space]\ntraining = [{epochs = 1, monitor = 'val_loss'}, {epochs = 2, monitor = 'val_accuracy'}]",
+            ["space.training: its values differ in training.monitor", "compared by it"],
+        ),
+        (
+            "[space]\ndata = [{source = 'digits', validation = 0.1}, {source = 'digits', validation = 0.5}]",
+            ["space.data: its values differ in data.validation", "Give all of them the same"],
+        ),
         ("[space]\ndata.regroup.low = [['0', '1'], ['0', '2']]", ["data.regroup.low cannot be", "same classes"]),
     ],
 )
@@ -138,6 +147,17 @@ def test_mistakes_are_named_with_what_to_do(text: str, parts: list[str]) -> None
     message = refused(text)
     for part in parts:
         assert part in message, message
+
+
+def test_trials_have_one_split_whatever_their_seed_and_so_has_what_is_made_of_the_winner() -> None:
+    search = Search.of(tomllib.loads(f"seed = 5\n{BASE}\n[space]\nseed = [1, 2]\n"))
+    trials = [search.experiment({"seed": seed}) for seed in (1, 2)]
+    assert [(trial.seed, trial.data.split_seed) for trial in trials] == [(1, 5), (2, 5)]
+    assert "split_seed = 5" in trials[0].to_toml()
+    own = Search.of(
+        tomllib.loads("seed = 5\n" + BASE.replace("[data]", "[data]\nsplit_seed = 7") + "[space]\nseed = [1, 2]\n")
+    )
+    assert own.experiment({"seed": 1}).data.split_seed == 7
 
 
 def test_a_file_that_searches_nothing_says_how_to_run_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from firstlight.app import pictures
 from firstlight.app.library import Library
 from firstlight.explanations import LayerMaps, Look
 from firstlight.report import colours
+from firstlight.report.looks import shifts
 from firstlight.types import Array, Images, Json
 
 MAPS_SHOWN = 64  # of a layer
@@ -54,6 +55,7 @@ def _image(request: Request) -> Images:
 
 def _look(look: Look, image: Images) -> Json:
     extent = float(np.abs(look.occlusion).max(initial=0))
+    fall, rise = shifts(look)
     views = [
         {
             "name": "Saliency",
@@ -62,8 +64,7 @@ def _look(look: Look, image: Images) -> Json:
         },
         {
             "name": "Occlusion",
-            "text": f"orange: covered, the probability falls (at most by {max(0.0, float(look.occlusion.max())):.2f}); "
-            "blue: it rises",
+            "text": f"orange: covered, the probability falls ({fall}); blue: it rises ({rise})",
             "image": _uri(colours.signed(look.occlusion, extent)),
         },
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import secrets
 import socket
 import threading
@@ -18,9 +19,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from firstlight.errors import RunError
+from firstlight.runs import EXPERIMENT
 
 PORT = 8765
 SHORTEST_TOKEN = 8  # characters
+TOKEN = "[A-Za-z0-9._~-]+"  # what an address and a cookie both take as it is (RFC 3986, unreserved)
 PLAIN = (
     "The token goes over plain http, which others on the network can read. Where you do not trust them all, listen "
     "on 127.0.0.1 and come through ssh -L or a proxy with TLS."
@@ -39,12 +42,13 @@ def serve(
     browser: bool = True,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve the dashboard of the runs below `root` until Ctrl-C.
+    """Serve the dashboard of the runs below `root` until Ctrl-C; of a run, that of the folder in which it lies.
 
     host   the address to listen on; one that others can reach needs a `token`, which then every request needs
     port   8765, or a free one where that is taken, unless one is asked for
     data   a folder with images of one's own that runs can be started on
-    Raises RunError where there is no such folder, where the port is taken, or where the token is missing.
+    Raises RunError where there is no such folder, where the port is taken, or where the token is missing or cannot be
+    sent as it is.
     """
     from firstlight.app import create_app
 
@@ -56,8 +60,16 @@ def serve(
             f"--host {host} lets others reach the dashboard: it needs a token of your own of at least "
             f"{SHORTEST_TOKEN} characters, such as --token {secrets.token_urlsafe(12)}"
         )
+    if token is not None and not re.fullmatch(TOKEN, token):
+        raise RunError(
+            f"--token takes letters (a to z, A to Z), digits and - . _ ~ alone, as it stands in an address and in a "
+            f"cookie; received {token!r}"
+        )
     if data is not None and not data.is_dir():
         raise RunError(f"--data {data}: there is no such folder. It holds folders, CSVs or .npz files of images.")
+    if (root / EXPERIMENT).is_file():
+        say(f"{root} is a run; here are all that lie beside it.")
+        root = root.parent if root.name not in ("", "..") else root.resolve().parent
     listening, note = _listen(host, port)
     with listening:
         bound = listening.getsockname()[1]

@@ -113,10 +113,10 @@ def preview(
     else:
         from firstlight.prepare.sheet import augmented_sheet
 
-        augmentation, usual = _augmentation(augment)  # its errors come before the images are read
-        dataset = _load(source, size, unverified)
+        augmentation, seed_there, size_there = _augmentation(augment)  # its errors come before the images are read
+        dataset = _load(source, size, unverified, usual=size_there)
         path = Path(f"{dataset.name}-augmented.png")
-        page = augmented_sheet(dataset, augmentation, usual if seed is None else seed)
+        page = augmented_sheet(dataset, augmentation, seed_there if seed is None else seed)
     path = out or path
     try:
         write_bytes(path, page)
@@ -125,8 +125,8 @@ def preview(
     print(path)
 
 
-def _augmentation(path: Path) -> tuple[Augmentation, int]:
-    """What the `[augment]` table of a file asks for, and the file's seed; nothing else in it matters."""
+def _augmentation(path: Path) -> tuple[Augmentation, int, tuple[int, int] | None]:
+    """What the `[augment]` table of a file asks for, and its seed and data.size; nothing else in it matters."""
     from firstlight import study
     from firstlight.errors import ExperimentError
     from firstlight.prepare import Augmentation
@@ -143,13 +143,16 @@ def _augmentation(path: Path) -> tuple[Augmentation, int]:
         raise ExperimentError(f"{path}: its [augment] table asks for nothing, such as rotate = 15.")
     if not isinstance(seed, int) or seed < 0:
         raise ExperimentError(f"{path}: seed must be a whole number from 0; received {seed!r}.")
-    return augmentation, seed
+    images = tables.get("data")
+    size = images.get("size") if isinstance(images, dict) else None
+    return augmentation, seed, study.Experiment.of({"data": {"source": "any", "size": size}}, str(path)).data.size
 
 
-def _load(source: str, size: str | None, unverified: bool) -> Dataset:
+def _load(source: str, size: str | None, unverified: bool, usual: tuple[int, int] | None = None) -> Dataset:
+    """The images; `usual` is their size where none is asked for."""
     from firstlight import data
 
-    return data.load(source, size=_parse_size(size), unverified=unverified)
+    return data.load(source, size=_parse_size(size) or usual, unverified=unverified)
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:

@@ -62,6 +62,8 @@ def explain(
     """
     from firstlight import api
 
+    if out is not None and out.suffix.lower() != ".png":
+        raise ExperimentError(f"--out {out}: the picture is a PNG, so the name must end in .png.")
     whole = {"--map": map, "--points": points, "--tensorboard": tensorboard}
     pair = {"--true": true, "--predicted": predicted}
     trained = api.open_run(path, engine=engine, device=device)

@@ -8,7 +8,7 @@ from sklearn.metrics import silhouette_samples
 from firstlight.errors import DataError
 from firstlight.explain.embedding import rows
 from firstlight.explain.neighbours import nearest_others
-from firstlight.explanations import Separation
+from firstlight.explanations import NEIGHBOURS, Separation
 from firstlight.randomness import generator
 from firstlight.types import Array
 
@@ -16,12 +16,13 @@ SAMPLED = 5000
 
 
 def separation(
-    features: Array, labels: Array, classes: int, seed: int, *, k: int = 10, most: int = SAMPLED
+    features: Array, labels: Array, classes: int, seed: int, *, k: int = NEIGHBOURS, most: int = SAMPLED
 ) -> Separation:
     """How far classes lie apart in `features` (N, D), which may be the points (N, 2) of a map.
 
     labels  int (N,), in 0..classes-1, of at least two classes
-    k       the neighbours that are looked at, never the point itself; all others where there are fewer
+    k       the neighbours that are asked, never the point itself; of the smallest class all others where they are
+            fewer, so that in every class all can agree. A class of one, where none can, does not count for this
     most    so many points are judged, drawn by `seed`, where there are more: equally many of each class, weighted so
             that the result stands for all. Neighbours come from all points, silhouettes from those that are judged
 
@@ -41,6 +42,7 @@ def separation(
     silhouettes = np.zeros(len(judged))
     if len(np.unique(own)) < len(own):
         silhouettes = silhouette_samples(x[judged], own).astype(np.float64)
+    k = min(k, int(counts[counts > 1].min(initial=k + 1)) - 1)
     neighbours = labels[nearest_others(x, judged, k).indices]
     return Separation(
         silhouette=float(np.average(silhouettes, weights=weights)),

@@ -52,7 +52,7 @@ def curves(
     names = {"train": train, "validation": validation}
     found = {name: columns[column] for name, column in names.items() if column in columns}
     shown = {name: plain(values) for name, values in found.items()}
-    y, form = share_axis(title) if share else loss_axis(title, list(found.values()))
+    y, form = (share_axis if share else loss_axis)(title, list(found.values()))
     rows = [{"epoch": e, **{n: v[i] for n, v in shown.items()}} for i, e in enumerate(plain(columns["epoch"]))]
     domain = epoch_range(rows)
     x = epoch_axis(domain)

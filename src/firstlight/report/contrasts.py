@@ -96,6 +96,8 @@ def _contrast(ahead: Group, other: Group) -> Contrast:
     first, second = ahead.averaged, other.averaged
     seeds = tuple(seed for seed in first if seed in second)
     if len(seeds) > 1:
+        if not all(same_images(first[seed].predictions, second[seed].predictions) for seed in seeds):
+            return Contrast(ahead, other, seeds, None, None)
         pairs = [(first[seed].test.accuracy, second[seed].test.accuracy) for seed in seeds]
         return Contrast(ahead, other, seeds, sign_flip(*zip(*pairs, strict=True)), None)
     pair = (first[seeds[0]], second[seeds[0]]) if seeds else (ahead.first, other.first)

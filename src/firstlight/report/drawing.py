@@ -93,12 +93,25 @@ def loss_axis(title: str, columns: Sequence[Array]) -> tuple[alt.Y, str]:
     if spread_wide(columns):
         axis = alt.Axis(tickCount=5, format=".3~g")
         return alt.Y("value:Q", title=f"{title}, logarithmic", scale=alt.Scale(type="log"), axis=axis), ".4~g"
-    return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=NUMBER), ".4f"
+    return alt.Y("value:Q", title=title, scale=even(columns), axis=NUMBER), ".4f"
 
 
-def share_axis(title: str) -> tuple[alt.Y, str]:
+def share_axis(title: str, columns: Sequence[Array]) -> tuple[alt.Y, str]:
     """The upright axis of a share, and the format of its values."""
-    return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=SHARE), ".2%"
+    return alt.Y("value:Q", title=title, scale=even(columns, most=1), axis=SHARE), ".2%"
+
+
+def even(columns: Sequence[Array | Sequence[float | None]], most: float = math.inf, **more: Any) -> alt.Scale:
+    """An even scale of these values, up to `most`; where all are one number, it has room on both sides.
+
+    Without, its only tick would be rounded to the steps of an axis that has none: 1 for 0.757.
+    """
+    values = np.concatenate([np.asarray(column, np.float64) for column in columns])
+    values = values[np.isfinite(values)]
+    if len(values) and math.isclose(low := values.min(), high := values.max(), abs_tol=1e-12):
+        room = 0.1 * abs(low) or 0.1
+        more["domain"] = [float(max(low - room, min(low, 0))), min(most, float(high + room))]
+    return alt.Scale(zero=False, **more)
 
 
 def epoch_axis(domain: Sequence[float]) -> alt.X:

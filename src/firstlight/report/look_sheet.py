@@ -12,6 +12,7 @@ from PIL import Image
 
 from firstlight.explanations import LayerMaps, Look
 from firstlight.report.colours import amounts, over, signed
+from firstlight.report.looks import shifts
 from firstlight.report.numbers import counted, percent, shape
 from firstlight.types import Array
 
@@ -20,6 +21,7 @@ _PANEL = 168  # the longer side of a picture of the first row
 _COLUMNS, _MOST = 16, 32  # maps beside each other, and of a layer
 _BARS = 5
 _TRUE, _WRONG, _OTHER = "#0072b2", "#b3261e", "#8e8e93"
+_LINE = 16  # from one line of a caption to the next
 _SCALE = 2  # pixels of the sheet for one of its units
 
 
@@ -31,7 +33,7 @@ def look_sheet(look: Look, maps: Sequence[LayerMaps], class_names: Sequence[str]
     import vl_convert
 
     parts = [*_head(look, class_names), *_panels(look, class_names)]
-    top = _MARGIN + 56 + _PANEL + 44
+    top = _MARGIN + 56 + _PANEL + 44 + 2 * _LINE
     for layer in maps:
         drawn, height = _layer(layer, top)
         parts += drawn
@@ -56,14 +58,19 @@ def _panels(look: Look, class_names: Sequence[str]) -> Iterator[str]:
     """The first row: pictures with what they are below them, then bars of the likeliest classes."""
     top, left = _MARGIN + 56, _MARGIN
     extent = float(np.abs(look.occlusion).max(initial=0))
-    pictures = [(look.pixels, "the image"), (amounts(look.saliency, float(look.saliency.max(initial=0))), "saliency")]
+    fall, rise = shifts(look)
+    saliency = amounts(look.saliency, float(look.saliency.max(initial=0)))
+    pictures: list[tuple[Array, list[str]]] = [(look.pixels, ["the image"]), (saliency, ["saliency"])]
     if look.grad_cam is not None:
-        pictures.append((over(look.pixels, look.grad_cam), f"Grad-CAM, {_short(look.cam_layer)}"))
-    pictures.append((signed(look.occlusion, extent), f"occlusion, at most −{max(0.0, look.occlusion.max()):.2f}"))
+        nothing = [] if look.grad_cam.any() else ["no evidence for this class"]
+        pictures.append((over(look.pixels, look.grad_cam), ["Grad-CAM", _short(look.cam_layer, 26), *nothing]))
+    occlusion = ["occlusion: the probability", f"orange: falls {fall}", f"blue: rises {rise}"]
+    pictures.append((signed(look.occlusion, extent), occlusion))
     for pixels, caption in pictures:
         width, height = _fitted(pixels, _PANEL)
         yield _picture(left, top, width, height, pixels)
-        yield _text(left, top + _PANEL + 18, caption)
+        for line, text in enumerate(caption):
+            yield _text(left, top + _PANEL + 18 + line * _LINE, text)
         left += _PANEL + _GAP
     for place, k in enumerate(np.argsort(-look.probabilities, kind="stable")[:_BARS]):
         y, share = top + place * 34, float(look.probabilities[k])

@@ -79,6 +79,13 @@ def _row(look: Look, class_names: Sequence[str]) -> list[Picture]:
     return row
 
 
+def shifts(look: Look) -> tuple[str, str]:
+    """How far the probability falls, and how far it rises, where a patch is covered: "by at most 0.12"."""
+    furthest = float(look.occlusion.max(initial=0)), -float(look.occlusion.min(initial=0))
+    fall, rise = (f"by at most {value:.2f}" if value >= 0.005 else "by less than 0.01" for value in furthest)
+    return fall, rise
+
+
 def ideals(found: Sequence[Ideal]) -> list[Block]:
     """The images that units answer to most strongly."""
     if not found:

@@ -18,6 +18,7 @@ from firstlight.report.drawing import (
     data,
     epoch_axis,
     epoch_range,
+    even,
     finish,
     loss_axis,
     named,
@@ -31,7 +32,7 @@ from firstlight.types import Array, Json
 def overlaid(columns: Mapping[str, Mapping[str, Array]], column: str, title: str, share: bool = False) -> Json:
     """One column of the history of several runs; at least one of them has a complete epoch."""
     rows: Values = []
-    y, form = share_axis(title) if share else loss_axis(title, [history[column] for history in columns.values()])
+    y, form = (share_axis if share else loss_axis)(title, [history[column] for history in columns.values()])
     for run, history in columns.items():
         values = zip(plain(history["epoch"]), plain(history[column]), strict=True)
         rows += [{"run": run, "epoch": epoch, "value": value} for epoch, value in values]
@@ -82,6 +83,7 @@ def against_parameters(evaluations: Mapping[str, Evaluation], parameters: Mappin
         for run, e in evaluations.items()
     ]
     runs = list(evaluations)
+    found = [e.accuracy for e in evaluations.values()]
     low, high = min(parameters.values()) / 1.5, max(parameters.values()) * 1.5
     ticks = [m * 10**k for k in range(10) for m in (1, 3) if low <= m * 10**k <= high]
     chart = (
@@ -94,7 +96,7 @@ def against_parameters(evaluations: Mapping[str, Evaluation], parameters: Mappin
                 scale=alt.Scale(type="log", domain=[low, high], nice=False),
                 axis=alt.Axis(format="~s", values=ticks, grid=False),
             ),
-            y=alt.Y("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False, padding=12), axis=SHARE),
+            y=alt.Y("accuracy:Q", title="test accuracy", scale=even([found], most=1, padding=12), axis=SHARE),
             color=run_colour(runs),
             shape=run_shape(runs),
             tooltip=[
@@ -117,7 +119,7 @@ def class_dots(class_names: Sequence[str], accuracy: Mapping[str, Sequence[float
     ]
     runs = list(accuracy)
     base = alt.Chart(data(rows)).encode(
-        x=alt.X("accuracy:Q", title="accuracy (recall)", scale=alt.Scale(zero=False), axis=SHARE),
+        x=alt.X("accuracy:Q", title="accuracy (recall)", scale=even([*accuracy.values()], most=1), axis=SHARE),
         y=class_axis(class_names, alt.Axis(domain=False, ticks=False, labelPadding=6, grid=True, tickBand="extent")),
     )
     dots = base.mark_point(filled=True, size=60 if named(len(class_names)) else 12, opacity=1).encode(

@@ -22,7 +22,7 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.drawing import NUMBER, SERIES, Values, data, finish, plain
+from firstlight.report.drawing import NUMBER, SERIES, Values, data, even, finish, plain
 from firstlight.report.numbers import UNDEFINED, count, counted, date, shape
 from firstlight.report.parity_tables import exponent, milliseconds, power
 from firstlight.types import Json
@@ -110,7 +110,7 @@ def _losses(run: Abreast) -> Json:
         .mark_line(point=len(values) == 1, **looks[engine])
         .encode(
             x=_step_axis(len(values)),
-            y=alt.Y("loss:Q", scale=alt.Scale(zero=False), axis=NUMBER),
+            y=alt.Y("loss:Q", scale=even([*columns.values()]), axis=NUMBER),
             color=alt.Color("engine:N", scale=colour, legend=alt.Legend(symbolType="stroke")),
             tooltip=["engine:N", "step:Q", alt.Tooltip("loss:Q", format=".10~g")],
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from firstlight.explanations import Map, Separation
+from firstlight.explanations import NEIGHBOURS, Map, Separation
 from firstlight.report.content import Chart, Table
 from firstlight.report.drawing import SERIES, SHAPES, Values, data, finish
 from firstlight.report.numbers import UNDEFINED, count, counted, decimal, listed, percent, seconds
@@ -22,6 +22,7 @@ NAMED = 20  # classes: of more, only those that are missed most have a colour
 APART = 8  # classes with a colour then
 ROWS = 12  # classes in the table by class
 OTHER = "another class"
+NAME = 150  # CSS pixels of a class name, in the legend and on the plane; what is longer is shortened
 
 
 def chosen(plane: Map) -> Array:
@@ -82,9 +83,10 @@ def plane_spec(plane: Map, class_names: Sequence[str], rows: Array) -> Json:
     names = alt.Chart(data(_medians(values, field))).encode(
         x=x, y=y, text=f"{field}:N", opacity=alt.condition(picked, alt.value(1), alt.value(0.1))
     )
-    halo = names.mark_text(fontSize=12, fontWeight="bold", stroke="var(--paper)", strokeWidth=4, strokeJoin="round")
+    bold: Json = {"fontSize": 12, "fontWeight": "bold", "limit": NAME}
+    halo = names.mark_text(**bold, stroke="var(--paper)", strokeWidth=4, strokeJoin="round")
     # the legend that several layers share takes clicks for a selection of the first of them alone
-    layers = (rings, train.add_params(picked), test, halo, names.mark_text(fontSize=12, fontWeight="bold"))
+    layers = (rings, train.add_params(picked), test, halo, names.mark_text(**bold))
     spec = {**finish(alt.layer(*layers), height=HEIGHT), "view": {"stroke": "var(--rule)"}}
     spec["datasets"] = {**spec["datasets"], "points": values}  # Altair would copy and check each of them several times
     return spec
@@ -151,7 +153,7 @@ def _shapes(groups: list[str]) -> alt.Scale:
 def _legend(groups: list[str]) -> alt.Legend:
     """A legend with as many columns as fit on a phone."""
     columns = max(1, min(5, 300 // (7 * min(22, max(map(len, groups))) + 30)))
-    return alt.Legend(columns=columns, symbolOpacity=1, symbolSize=50, labelLimit=150)
+    return alt.Legend(columns=columns, symbolOpacity=1, symbolSize=50, labelLimit=NAME)
 
 
 def _caption(plane: Map, class_names: Sequence[str], rows: Array) -> str:
@@ -192,7 +194,10 @@ def numbers(planes: Sequence[Map]) -> Table:
     first = next(iter(places.values()))
     rows = (
         ("silhouette", *(_signed(place.silhouette) for place in places.values())),
-        (f"of {first.k} neighbours, of the same class", *(percent(place.agreement) for place in places.values())),
+        (
+            f"of {counted(first.k, 'neighbour')}, of the same class",
+            *(percent(place.agreement) for place in places.values()),
+        ),
         ("own class found by their vote", *(percent(place.accuracy) for place in places.values())),
     )
     return Table(
@@ -240,8 +245,10 @@ def _judged(places: Mapping[str, Separation], layer: str) -> str:
         if place.agreement < first[1].agreement - 0.05
     ]
     worse = f" Less of it is left {listed(lost)}: do not judge {layer} by that picture." if lost else ""
+    k = first[1].k
+    few = f" No more than {k} are asked, as the smallest class has no more other images here." if k < NEIGHBOURS else ""
     return (
-        f"In {layer}, {percent(first[1].agreement)} of an image’s nearest neighbours are of its class.{worse} The "
+        f"In {layer}, {percent(first[1].agreement)} of an image’s nearest neighbours are of its class.{few}{worse} The "
         "silhouette is 1 where every image is close to its own class and far from the next, 0 at a border, and below 0 "
         f"where it lies nearer to another class; it was taken over {counted(first[1].sampled, 'image')}."
     )

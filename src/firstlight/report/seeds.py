@@ -15,6 +15,7 @@ from firstlight.report.drawing import (
     data,
     epoch_axis,
     epoch_range,
+    even,
     finish,
     loss_axis,
     plain,
@@ -54,7 +55,8 @@ def dots(groups: Sequence[Group], graded: bool = False) -> Json:
             {"run": group.name, "accuracy": a, "shown": percent(a, 2), "what": what, "mark": what == "published"}
             for what, a in numbers.items()
         ]
-    x = alt.X("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False, padding=8), axis=SHARE)
+    shown = [row["accuracy"] for row in rows + given]
+    x = alt.X("accuracy:Q", title="test accuracy", scale=even([shown], most=1, padding=8), axis=SHARE)
     colour = run_colour(names, legend=False, graded=graded)
     tooltip: list[str | alt.Tooltip] = [
         "run:N",
@@ -83,7 +85,8 @@ def curves(columns: Mapping[str, Mapping[str, Array]], title: str, share: bool =
     columns  by group, as `Group.curve` gives them; at least one has an epoch
     """
     names = list(columns)
-    y, form = share_axis(title) if share else loss_axis(title, [column["high"] for column in columns.values()])
+    reached = [column[key] for column in columns.values() for key in ("low", "high")]
+    y, form = (share_axis if share else loss_axis)(title, reached)
     rows: Values = []
     for name, column in columns.items():
         values = zip(*(plain(column[key]) for key in ("epoch", "mean", "low", "high")), strict=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from firstlight.report.drawing import NAMES, NUMBER, SERIES, SHARE, Values, data, finish
+from firstlight.report.drawing import NAMES, NUMBER, SERIES, SHARE, Values, data, even, finish
 from firstlight.searches import Tuned
 from firstlight.types import Json
 
@@ -164,11 +164,11 @@ def _outcome(tuned: Tuned) -> alt.Y:
     values = [trial.value for trial in tuned.trials if trial.value is not None and trial.state in STATES]
     title = TITLES[tuned.monitor]
     if tuned.monitor == "val_accuracy":
-        return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=SHARE)
+        return alt.Y("value:Q", title=title, scale=even([values], most=1), axis=SHARE)
     if max(values) > 100 * min(values) > 0:
         axis = alt.Axis(tickCount=5, format=".3~g")
         return alt.Y("value:Q", title=f"{title}, logarithmic", scale=alt.Scale(type="log"), axis=axis)
-    return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=NUMBER)
+    return alt.Y("value:Q", title=title, scale=even([values]), axis=NUMBER)
 
 
 def _format(tuned: Tuned) -> str:

@@ -45,12 +45,12 @@ def _pair(value: Any) -> Any:
 
 
 def _weights_of_classes(value: Any) -> Any:
-    """Checked here, because a union's own errors name types instead of what may be given."""
+    """Checked here, because a union's own errors name types instead of what may be given. A label 3 is class "3"."""
     if value == "balanced" or (
         isinstance(value, dict)
         and all(isinstance(w, int | float) and not isinstance(w, bool) and 0 < w < math.inf for w in value.values())
     ):
-        return value
+        return value if value == "balanced" else {str(name): weight for name, weight in value.items()}
     raise ValueError('class_weights is "balanced", or a number above 0 for each class, as in { Shirt = 2.0 }')
 
 

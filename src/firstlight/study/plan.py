@@ -17,7 +17,7 @@ name = "dropout"
 model = { name = "lenet5-dropout" }
 
 [matrix]                          # every run with every combination of these values
-"optimizer.lr" = [0.001, 0.01]
+optimizer.lr = [0.001, 0.01]
 
 Without a [[run]], the matrix varies the defaults. `weights.init_from = "@lenet5"` starts from that run of the same
 study, of the same seed. `parity = "lenet5"` holds the gradients of a run against autograd's. [[search]] is a search
@@ -27,8 +27,7 @@ as in `firstlight tune`, with a name, over the defaults; a run with `winner_of` 
 from __future__ import annotations
 
 import copy
-import itertools
-import re
+import math
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,28 +37,40 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from firstlight.errors import ExperimentError, FirstlightError, nearest
 from firstlight.runs import StudyEntry, StudyFolder
 from firstlight.study.experiment import Experiment, Section, explain, parse, put, text_of
+from firstlight.study.matrix import Matrix, combinations
 from firstlight.study.search import Search
 from firstlight.study.tables import merged
 from firstlight.types import Json
 
 SUFFIX = ".toml"
 RESERVED = (".toml", ".json", ".html", ".lock")
+MOST_SEEDS = 1000
 _NAME = r"[\w+][\w.+=-]*"
 
+
+def _number_or_list(value: Any) -> Any:
+    """Checked here, because a union's own errors name types instead of what may be given."""
+    given = value if isinstance(value, list) else [value]
+    least, most = (0, math.inf) if isinstance(value, list) else (1, MOST_SEEDS)
+    if given and all(isinstance(n, int) and not isinstance(n, bool) and least <= n <= most for n in given):
+        return value
+    raise ValueError(f"give how many, from 1 to {MOST_SEEDS}, or a list of whole numbers from 0, as in [0, 1, 7]")
+
+
 Name = Annotated[str, Field(pattern=rf"^{_NAME}$", max_length=80)]
-Seeds = Annotated[int, Field(ge=1, le=1000)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Seeds = Annotated[int | list[int], BeforeValidator(_number_or_list)]
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Run(BaseModel):
     """What a [[run]] says beside the tables of its experiment."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     name: Name
     published: Accuracy | None = None
@@ -85,8 +96,8 @@ class _File(Section):
     about: str = ""
     seeds: Seeds = 5
     defaults: dict[str, Any] = Field(default_factory=dict)
-    run: list[_Run] = Field(default_factory=list)
-    matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    run: list[dict[str, Any]] = Field(default_factory=list)
+    matrix: Matrix = Field(default_factory=dict)
     search: list[_Search] = Field(default_factory=list)
     parity: str = ""
 
@@ -115,12 +126,9 @@ class PlannedRun:
     def experiment(self, seed: int, folder: StudyFolder, best: Mapping[str, Any] | None = None) -> Experiment:
         """Its experiment with a seed, where the study's runs lie in `folder`.
 
-        best  the tables that the search has found best. Its split is that of the search: images by which the winner was
-              chosen must not become test images
+        best  the tables that the search has found best, its split among them
         """
         tables = merged(best or {}, self.tables)
-        if best is not None and "split_seed" not in tables["data"]:
-            put(tables, "data.split_seed", best.get("seed", 0))
         tables["seed"] = seed
         if self.needs:
             needed = next(entry for entry in folder.entries if entry.name == self.needs)
@@ -202,10 +210,11 @@ def plan(
         with _told_of(f"{origin}, search {search.name!r}"):
             searches[search.name] = merged(file.defaults, search.__pydantic_extra__ or {})
             Search.of(searches[search.name], f"{origin}, search {search.name!r}")
+    given_runs = [_given(keys, number, origin) for number, keys in enumerate(file.run, 1)]
     runs = [
         _planned(given, values, file, searches, seeds, origin)
-        for given in file.run or ([_Run.model_construct(name="")] if file.matrix else [])
-        for values in _combinations(file.matrix)
+        for given in given_runs or ([_Run.model_construct(name="")] if file.matrix else [])
+        for values in combinations(file.matrix)
     ]
     planned = Plan(name, file.title, file.about.strip(), text, tuple(runs), searches, file.parity)
     _check(planned, len(file.search), origin)
@@ -238,18 +247,33 @@ def _files() -> dict[str, Traversable]:
     return {file.name.removesuffix(SUFFIX): file for file in files}
 
 
-def _combinations(matrix: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*matrix.values())]
+def _given(keys: Mapping[str, Any], number: int, origin: str) -> _Run:
+    """A [[run]], the first having number 1. Raises ExperimentError that names it, and each bad key."""
+    where = f"{origin}, run {keys['name']!r}" if "name" in keys else f"{origin}, run number {number}"
+    try:
+        run = _Run.model_validate(keys)
+    except ValidationError as error:
+        raise ExperimentError(explain(error, where, _Run)) from None
+    unknown = [key for key in run.__pydantic_extra__ or {} if key not in Experiment.model_fields]
+    if unknown:
+        known = (_Run.model_fields.keys() | Experiment.model_fields.keys()) - {"seed"}
+        raise ExperimentError(f"{where}: {unknown[0]}: there is no such key. {nearest(unknown[0], known)}")
+    return run
 
 
 def _planned(
-    given: _Run, values: Mapping[str, Any], file: _File, searches: Mapping[str, Any], most: int | None, origin: str
+    given: _Run,
+    values: Mapping[str, tuple[Any, str]],
+    file: _File,
+    searches: Mapping[str, Any],
+    most: int | None,
+    origin: str,
 ) -> PlannedRun:
     """The run `given` with the matrix's `values`, over the defaults unless a search's best experiment is under it."""
     own = given.__pydantic_extra__ or {}
     if "seed" in own:
         raise ExperimentError(f"{origin}: run {given.name!r} has a seed: give seeds = [{own['seed']}].")
-    parts = [f"{key.rpartition('.')[2]}={_in_a_name(value)}" for key, value in values.items()]
+    parts = [f"{key.rpartition('.')[2]}={called}" for key, (_, called) in values.items()]
     name = "+".join(([given.name] if given.name else []) + parts)
     where, best = f"{origin}, run {name!r}", dict[str, Any]()
     if given.winner_of:
@@ -257,7 +281,7 @@ def _planned(
         best = {key: v for key, v in searches[given.winner_of].items() if key not in ("tune", "space")}
     with _told_of(where):
         tables = merged({} if given.winner_of else file.defaults, own)
-        for key, value in values.items():
+        for key, (value, _) in values.items():
             put(tables, key, copy.deepcopy(value))
         Experiment.of(merged(best, tables), where)
     start = tables.get("weights", {}).get("init_from")
@@ -279,14 +303,6 @@ def _told_of(where: str) -> Iterator[None]:
 
 def _seeds(given: int | list[int]) -> tuple[int, ...]:
     return tuple(range(given)) if isinstance(given, int) else tuple(dict.fromkeys(given))
-
-
-def _in_a_name(value: Any) -> str:
-    """A value of the matrix as a part of a folder's name."""
-    if isinstance(value, list):
-        return "x".join(map(_in_a_name, value))
-    text = f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-    return re.sub(r"[^\w.+-]+", "-", text)
 
 
 def _check(planned: Plan, searches: int, origin: str) -> None:

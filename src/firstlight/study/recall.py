@@ -40,14 +40,18 @@ def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, 
     record = folder.data
     section = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).data
     if dataset is None:
+        again = f"from Python: fl.Run({str(folder.path)!r}).explain(data=…); likewise evaluate, fl.resume(…, data=…)."
         if section.source.startswith(IN_MEMORY):
             raise RunError(
-                f"The images of {folder.path} were given as arrays ({section.source}): "
-                f"give them again as data, from Python: fl.Run({str(folder.path)!r}).explain(data=…); likewise "
-                "evaluate, and fl.resume(…, data=…)."
+                f"The images of {folder.path} were given as arrays ({section.source}): give them again as data, {again}"
             )
         location = record.get("location", "")
         source = location if location and Path(location).exists() else section.source
+        if location and not Path(source).expanduser().exists():
+            raise RunError(
+                f"The images of {folder.path} were in {location}, which is gone. Put them back there, or give them "
+                f"as data, {again}"
+            )
         dataset = data_.load(source, size=section.size, unverified=section.unverified)
     if section.pool:
         dataset = data_.pooled(dataset)

@@ -24,7 +24,8 @@ import difflib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,7 @@ FIXED = {
     "data.source": "trials are compared on the same validation images",
     "data.validation": "trials are compared on the same validation images",
     "data.split_seed": "trials are compared on the same validation images",
+    "data.test": "the test images are set aside before the first trial",
     "data.pool": "trials are compared on the same validation images",
     "data.classes": "trials are compared on the same classes",
     "data.regroup": "trials are compared on the same classes",
@@ -164,10 +166,17 @@ class Search:
         return Halving(tuning.min_epochs, tuning.reduction, self.epochs, tuning.pruner == "hyperband", tuning.seed)
 
     def experiment(self, values: Mapping[str, Any]) -> Experiment:
-        """The experiment of a trial, with a value for each searched key. Raises ExperimentError or ModelError."""
+        """The experiment of a trial, with a value for each searched key. Raises ExperimentError or ModelError.
+
+        All have one split, in whatever seed they differ, also those that are made of the winner later: images by which
+        it was chosen must not become test images.
+        """
         tables: dict[str, Any] = copy.deepcopy(dict(self.tables))
         for key in self.space:  # outer keys first: `model` before `model.units`
             put(tables, key, copy.deepcopy(values[key]))
+        seed = self.tables.get("seed", 0)
+        if isinstance(tables.get("data"), dict) and isinstance(seed, int):  # what is neither is told below
+            tables["data"].setdefault("split_seed", seed)
         if self.tuning.monitor is not None:
             put(tables, "training.monitor", self.tuning.monitor)
         where = ", ".join(f"{key} = {values[key]!r}" for key in self.space)
@@ -214,11 +223,20 @@ class Search:
         for key, (fixed, why) in itertools.product(self.space, FIXED.items()):
             if f"{key}.".startswith(f"{fixed}."):
                 raise ExperimentError(f"space.{key} cannot be searched: {why}. Set it in the experiment.")
+        held: dict[str, Any] = {}
         for values in self.corners():
             try:
-                self.experiment(values)
+                tables = self.experiment(values).model_dump()
             except FirstlightError as error:
                 raise ExperimentError(f"{error}{self._hint()}") from None
+            for fixed, why in FIXED.items():
+                value = reduce(getitem, fixed.split("."), tables)
+                if held.setdefault(fixed, value) != value:
+                    key = next(key for key in self.space if fixed.startswith(f"{key}."))
+                    raise ExperimentError(
+                        f"space.{key}: its values differ in {fixed}, which cannot be searched: {why}. "
+                        "Give all of them the same."
+                    )
         if self.tuning.sampler == "grid":
             _ = self.grid
         if self.halving is not None and not self.halving.rungs:

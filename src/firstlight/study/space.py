@@ -104,7 +104,7 @@ def parse(tables: Mapping[str, Any]) -> dict[str, Domain]:
     Raises ExperimentError that names the key and what to do.
     """
     space: dict[str, Domain] = {}
-    for short, value in _leaves(tables, ""):
+    for short, value in leaves(tables):
         key = _full(short)
         if key in space:
             raise ExperimentError(f"space.{short}: {key} is given twice.")
@@ -116,11 +116,12 @@ def parse(tables: Mapping[str, Any]) -> dict[str, Domain]:
     return dict(sorted(space.items(), key=lambda item: (item[0].count("."), item[0])))
 
 
-def _leaves(tables: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def leaves(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys of nested tables with their dots, and what each is given; a range counts as a value."""
     for name, value in tables.items():
         key = f"{prefix}{name}"
         if isinstance(value, Mapping) and not KINDS.keys() & value.keys():
-            yield from _leaves(value, f"{key}.")
+            yield from leaves(value, f"{key}.")
         else:
             yield key, value
 

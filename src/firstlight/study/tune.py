@@ -155,7 +155,7 @@ def _rehearse(order: Order) -> Setup:
 def _doubts(search: Search) -> list[str]:
     """What makes the values of trials less comparable than they look."""
     doubts = []
-    if drawn := [key for key in search.space if key == "seed" or key.startswith("data.")]:
+    if drawn := [key for key in search.space if key.startswith("data.")]:
         doubts.append(
             f"{', '.join(drawn)} decides on the validation images or on how they look: trials that differ in it are "
             "not judged on the same."

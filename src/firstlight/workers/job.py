@@ -31,7 +31,7 @@ class Job:
 
     place    the run's folder
     threads  that it may use; None: as many as its process has
-    parent   the process without which nobody waits for it; None on a cluster
+    parent   the process without which nobody waits for it, which may do it itself; None on a cluster
     """
 
     name: str
@@ -59,7 +59,7 @@ def train(job: Job) -> str:
             return str(error)
         except OSError as error:
             return f"{error.filename or job.place}: {error.strerror}."
-    if job.parent not in (None, os.getppid()):
+    if job.parent not in (None, os.getpid(), os.getppid()):
         os._exit(1)  # nobody waits for the answer, and a worker without work lingers for minutes
     return INTERRUPTED if folder.result["status"] == INTERRUPTED else ""
 
@@ -78,7 +78,7 @@ def _resumed(job: Job, watcher: Display) -> RunFolder | None:
 @cache
 def _end_with(parent: int | None) -> None:
     """Stop training, as after Ctrl-C, when the process that asked for it is gone; one look-out a process will do."""
-    if parent is None:
+    if parent in (None, os.getpid()):
         return
 
     def watch() -> None:
@@ -98,6 +98,7 @@ def _at_most(threads: int | None) -> Iterator[None]:
     import numba
     from threadpoolctl import threadpool_limits
 
+    for_later = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for PyTorch, which is imported later
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
@@ -106,3 +107,7 @@ def _at_most(threads: int | None) -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
+        if for_later is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = for_later

@@ -12,17 +12,24 @@ from firstlight.errors import ExperimentError
 from firstlight.workers.job import Job, train
 
 Backend = Literal["loky", "dask", "ray"]
+
+
+class WorkerKilledError(Exception):
+    """A worker process of this machine was killed; what it was doing, and the others, is not done."""
+
+
 Spread = Callable[[Sequence[Job]], Iterable[str]]
 
 
 @contextmanager
 def pool(backend: Backend, address: str | None, workers: int | None, threads: int | None) -> Iterator[Spread]:
-    """A function that does jobs on the backend's workers."""
+    """A function that does jobs on the backend's workers. It raises WorkerKilledError, after which it can go on."""
     if backend == "loky" and (workers or 1) == 1:
         yield lambda jobs: map(train, jobs)
         return
     import joblib
     from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     def spread(jobs: Sequence[Job]) -> Iterable[str]:
         with warnings.catch_warnings():
@@ -35,7 +42,10 @@ def pool(backend: Backend, address: str | None, workers: int | None, threads: in
             # Not all at once: where jobs wait in its queue while it is ended, loky prints a traceback.
             with processes.left_to_us():
                 ends = joblib.Parallel(batch_size=1, return_as="generator", **options)(tasks)
-            return list(ends)
+            try:
+                return list(ends)
+            except TerminatedWorkerError:
+                raise WorkerKilledError from None
 
     if backend == "loky":
         try:

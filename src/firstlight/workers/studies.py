@@ -5,9 +5,8 @@ The way of a study: `Plan` -> jobs (a run with a seed) -> joblib's processes -> 
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import get_args
 
 from rich.console import Console
 
-from firstlight import processes, report, runs, study
+from firstlight import processes, report, runs, searches, study
 from firstlight.errors import ExperimentError, RunError
 from firstlight.files import write_text
 from firstlight.options import flat
@@ -23,9 +22,11 @@ from firstlight.runs import RunFolder, StudyFolder
 from firstlight.study import Experiment, Plan, PlannedRun
 from firstlight.types import Json
 from firstlight.workers.job import INTERRUPTED, Job
-from firstlight.workers.pool import Backend, Spread, pool
+from firstlight.workers.pool import Backend, Spread, WorkerKilledError, pool
 from firstlight.workers.progress import StudyProgress
 from firstlight.workers.searches import carry_out_search
+
+KILLED = 6  # so often workers may be killed with no run that ends in between
 
 
 def carry_out(
@@ -81,8 +82,11 @@ def _must_make_sense(workers: int | None, threads: int | None, backend: str) -> 
 
 
 def _must_be_of_this_study(plan: Plan, out: Path) -> None:
-    """Raise before anything is written where the folder holds another study, or runs of other experiments."""
+    """Raise before anything is written where the folder holds something else, or runs of other experiments."""
     if not (out / runs.STUDY).is_file():
+        for name, what in ((runs.EXPERIMENT, "run"), (searches.TUNE, "search")):
+            if (out / name).exists():
+                raise ExperimentError(f"{out} is a {what}: {name} lies in it. Choose another folder with --out.")
         return
     if (held := StudyFolder.open(out).name) != plan.name:
         raise ExperimentError(f"{out} holds the study {held}, not {plan.name}. Choose another folder with --out.")
@@ -98,7 +102,8 @@ def _write_record(plan: Plan, out: Path) -> StudyFolder:
     """study.json and the study's file; seeds that are there already stay in its record when fewer are asked for."""
     entries = []
     for run in plan.runs:
-        there = {int(place.name.removeprefix("seed-")) for place in (out / run.name).glob("seed-*[0-9]")}
+        names = (place.name.removeprefix("seed-") for place in (out / run.name).glob("seed-*"))
+        there = {int(name) for name in names if name.isascii() and name.isdecimal()}
         seeds = (*run.entry.seeds, *sorted(there - set(run.entry.seeds)))
         entries.append(asdict(replace(run.entry, seeds=seeds)))
     runs.write_record(out, runs.STUDY, {**plan.record, "runs": entries})
@@ -135,13 +140,7 @@ def _trained(
     """Do what is missing, stage by stage; return why runs came to no result, which is kept beside their places too."""
     troubles: dict[str, str] = {}
     for stage in stages:
-        stuck = {job.title: why for run, job in stage if (why := _stuck(run, job))}
-        jobs = [job for run, job in stage if job.title not in stuck and not _is_done(job, run.needs)]
-        progress.expect(jobs, len(stage) - len(stuck) - len(jobs))
-        ends = itertools.chain(
-            ((job, stuck[job.title]) for _, job in stage if job.title in stuck), zip(jobs, spread(jobs), strict=True)
-        )
-        for job, trouble in ends:
+        for job, trouble in _ends(stage, spread, progress):
             if trouble == INTERRUPTED:
                 raise KeyboardInterrupt
             if trouble:
@@ -151,6 +150,34 @@ def _trained(
             else:
                 runs.failure(job.place).unlink(missing_ok=True)
     return troubles
+
+
+def _ends(
+    stage: Sequence[tuple[PlannedRun, Job]], spread: Spread, progress: StudyProgress
+) -> Iterator[tuple[Job, str]]:
+    """Do what is missing of a stage: each job with its trouble, if any. What a killed worker left is done again."""
+    stuck = {job.title: why for run, job in stage if (why := _stuck(run, job))}
+    yield from ((job, stuck[job.title]) for _, job in stage if job.title in stuck)
+    waiting = [(run, job) for run, job in stage if job.title not in stuck]
+    jobs = [job for run, job in waiting if not _is_done(job, run.needs)]
+    progress.expect(jobs, len(waiting) - len(jobs))
+    killed = 0
+    while True:
+        try:
+            yield from zip(jobs, spread(jobs), strict=True)
+            return
+        except WorkerKilledError:
+            before = len(jobs)
+            jobs = [job for run, job in waiting if not _is_done(job, run.needs)]
+            killed = 1 if len(jobs) < before else killed + 1
+            if killed > KILLED:
+                raise RunError(
+                    f"Workers were killed {killed} times in turn and no run came to an end: by the system for want of "
+                    "memory, perhaps. Give fewer --workers; the same command goes on."
+                ) from None
+            progress.note(
+                "A worker was killed, by the system for want of memory, perhaps; its run goes on from its last epoch."
+            )
 
 
 def _stuck(run: PlannedRun, job: Job) -> str:

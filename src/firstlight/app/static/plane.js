@@ -107,7 +107,7 @@ export class Plane {
       ...names.map((name, k) => {
         const mark = el("canvas", { width: 24, height: 24, class: "key", "data-kind": k });
         const pressed = String(!this.off.has(k)); // false alone would leave the attribute out
-        return el("li", {}, el("button", { type: "button", class: "quiet", "aria-pressed": pressed, title: `Show or hide ${name}`, onclick: () => this.toggle(k) }, mark, name));
+        return el("li", {}, el("button", { type: "button", class: "quiet", "aria-pressed": pressed, title: `Show or hide ${name}`, onclick: () => this.toggle(k) }, mark, el("span", {}, name)));
       }),
     );
     this.keys();
