@@ -228,7 +228,7 @@ def test_choose_compare_and_look(comparing: Any, page: Any) -> None:
     page.wait_for_function("document.querySelectorAll('.report .drawing svg').length >= 6")
 
     page.locator(".classes button").first.click()
-    page.get_by_text("is right", exact=False).first.wait_for()
+    page.locator(".pairs li .right-answer").first.wait_for()
     assert page.locator(".pairs li .right-answer").count() == page.locator(".pairs li .wrong-answer").count() > 0
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -59,6 +62,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks × or – is no reason to fail
+    if processes.world_size() > 1:
+        signal.signal(signal.SIGTERM, _a_moment_to_tell)
     try:
         _app()
     except ProcessLostError as error:
@@ -86,6 +91,13 @@ def _app() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _a_moment_to_tell(number: int, frame: FrameType | None) -> None:
+    """Outside training: torchrun sends SIGTERM to the others once one has ended, of which they may just be telling."""
+    end = threading.Timer(1, os._exit, (128 + number,))
+    end.daemon = True
+    end.start()
 
 
 def _fail(text: str, alone: bool = False) -> NoReturn:

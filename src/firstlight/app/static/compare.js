@@ -84,16 +84,17 @@ function classes(rows, first, second) {
   );
 }
 
-/** Show the images of a cell, of one class or of all, a page at a time. */
+let opened = 0;
+/** Show the images of a cell, of one class or of all, a page at a time; of two that were asked for, the later. */
 async function open(cell, of = null, page = 0) {
-  const asked = pair;
+  const [asked, turned] = [pair, ++opened];
   const [first, second] = chosen();
   for (const button of document.querySelectorAll(".cells button")) {
     button.setAttribute("aria-pressed", String(button.dataset.cell === cell && !of));
   }
   const query = new URLSearchParams({ page, ...(of ? { true: of.true } : {}) });
   const found = await api(`${path()}/${cell}?${query}`).catch(() => null);
-  if (!found || asked !== pair) return;
+  if (!found || asked !== pair || turned !== opened) return;
   const answer = (run, { name, share }, truth) => {
     const right = name === truth;
     return el("div", { class: right ? "right-answer" : "wrong-answer" }, `${right ? "✓" : "✗"} ${run.name}: ${name}, ${percent(share, 0)}`);
