@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from firstlight.errors import ExperimentError, RunError
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.searches import TrialRecord
 from firstlight.study import plan
+from firstlight.workers import studies
+from firstlight.workers.job import Job
+from firstlight.workers.pool import WorkerKilledError
 from firstlight.workers.progress import StudyProgress
 
 QUIET = Console(quiet=True)
@@ -300,6 +305,19 @@ def test_another_folder_is_not_overwritten(study: StudyFolder, tmp_path: Path) -
 def test_a_folder_beside_the_seeds_is_none_of_them(copy: Path) -> None:
     shutil.copytree(copy / "mlp" / "seed-0", copy / "mlp" / "seed-0-old2")
     assert [entry.seeds for entry in carried_out(copy).entries] == [(0, 1)] * 3
+
+
+def test_workers_that_are_killed_again_and_again_end_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def killed(jobs: Sequence[Job]) -> list[str]:
+        asked.append(len(jobs))
+        raise WorkerKilledError
+
+    monkeypatch.setattr(studies, "pool", lambda *options: nullcontext(killed))
+    with pytest.raises(RunError, match=r"killed 7 times in turn and no run came to an end.*fewer --workers"):
+        carried_out(tmp_path / "two", workers=2)
+    assert asked == [4] * 7
 
 
 @pytest.mark.slow

@@ -11,6 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from firstlight.errors import RunError
+
+KILLED = 6  # so often workers may be killed with nothing that ends in between
+
 
 def rank() -> int:
     """The number of this process, from 0."""
@@ -57,3 +61,12 @@ def left_to_us() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def endure(killed: int, what: str) -> None:
+    """Raise RunError where workers were killed too often in turn, and no `what` came to an end in between."""
+    if killed > KILLED:
+        raise RunError(
+            f"Workers were killed {killed} times in turn and no {what} came to an end: by the system for want of "
+            "memory, perhaps. Give fewer --workers; the same command goes on."
+        ) from None

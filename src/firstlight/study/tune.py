@@ -28,8 +28,6 @@ from firstlight.study.trial import Order, next_trial, open_ledger, prepare
 if TYPE_CHECKING:
     from firstlight.study.ledger import Ledger
 
-KILLED = 6  # so often workers may be killed with no trial that ends in between
-
 
 class SearchWatcher(Protocol):
     """Is told how a search comes along."""
@@ -118,11 +116,7 @@ def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[Tr
                             yield trial
             except TerminatedWorkerError:
                 killed += 1
-                if killed > KILLED:
-                    raise RunError(
-                        f"Workers were killed {killed} times in turn and no trial came to an end: by the system for "
-                        "want of memory, perhaps. Give fewer --workers; the same command goes on."
-                    ) from None
+                processes.endure(killed, "trial")
                 watcher.note(
                     "A worker was killed, by the system for want of memory, perhaps; its trial is tried again."
                 )

@@ -26,8 +26,6 @@ from firstlight.workers.pool import Backend, Spread, WorkerKilledError, pool
 from firstlight.workers.progress import StudyProgress
 from firstlight.workers.searches import carry_out_search
 
-KILLED = 6  # so often workers may be killed with no run that ends in between
-
 
 def carry_out(
     plan: Plan,
@@ -170,11 +168,7 @@ def _ends(
             before = len(jobs)
             jobs = [job for run, job in waiting if not _is_done(job, run.needs)]
             killed = 1 if len(jobs) < before else killed + 1
-            if killed > KILLED:
-                raise RunError(
-                    f"Workers were killed {killed} times in turn and no run came to an end: by the system for want of "
-                    "memory, perhaps. Give fewer --workers; the same command goes on."
-                ) from None
+            processes.endure(killed, "run")
             progress.note(
                 "A worker was killed, by the system for want of memory, perhaps; its run goes on from its last epoch."
             )
