@@ -1,20 +1,232 @@
-"""Files written whole or not at all: a temporary file beside the target, flushed to the disk, then renamed over it."""
+"""Files: written whole or not at all, and read within limits, since the folder of a run may be anybody's.
+
+A reader takes the bytes by `read_bytes`, which refuses what is no regular file, is too large, or lies outside the
+folder that it should lie in, and turns them into values by `json_of`, `toml_of`, `csv_rows` or `arrays_of`. Whatever
+is wrong is an OSError with a `strerror` for a person where the file cannot be had, and a ValueError whose text goes
+on "it …" where its contents are not sound.
+"""
 
 from __future__ import annotations
 
+import ast
+import csv
+import errno
+import gzip
 import hashlib
 import io
 import json
+import math
 import os
+import stat
+import struct
 import threading
+import tomllib
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from firstlight.types import Array
+from firstlight.types import Array, Json
+
+MB = 1_000_000
+
+# The most that is read of a file, by its kind. What firstlight writes is far below.
+RECORD_LIMIT = 16 * MB  # JSON and TOML
+TABLE_LIMIT = 64 * MB  # numbers in CSV: a million steps have some 25 MB
+ARRAYS_LIMIT = 512 * MB  # an .npz of a run or an explanation, and the arrays in it when unpacked
+PAGE_LIMIT = 256 * MB  # a report
+WEIGHTS_LIMIT = 4_000 * MB  # a .safetensors file: a thousand million numbers
+
+DEPTH_LIMIT = 64  # of lists and tables within one another
+STRING_LIMIT = 131_072  # characters of a cell; that of Python's csv
+HEADER_LIMIT = 10_000  # bytes of the head of an array
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class UnreadableError(OSError):
+    """A file that is not read on purpose; `strerror` says why."""
+
+    def __init__(self, path: str | Path, why: str) -> None:
+        super().__init__(errno.EINVAL, why, str(path))
+
+
+def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None) -> io.BufferedReader:
+    """Open a regular file of at most `limit` bytes for reading; nothing else is ever waited for.
+
+    inside  a folder that the file must lie in when all links are followed
+
+    Raises OSError: FileNotFoundError where there is none, UnreadableError where it is something else, or too large.
+    """
+    try:
+        _regular(path, Path(path).stat())  # opening a device can be more than looking at it
+        flags = os.O_RDONLY
+        for name in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"):  # by the system
+            flags |= getattr(os, name, 0)
+        file = os.fdopen(os.open(path, flags), "rb")
+    except UnicodeError:
+        raise UnreadableError(path, "its name is no text that a file system takes") from None
+    except ValueError:
+        raise UnreadableError(path, "its name has a NUL character") from None
+    try:
+        found = os.fstat(file.fileno())  # what was opened: the name may stand for another file by now
+        _regular(path, found)
+        if inside is not None:
+            real, folder = os.path.realpath(path), os.path.realpath(inside)
+            if not (os.path.samestat(os.lstat(real), found) and Path(real).is_relative_to(folder)):
+                raise UnreadableError(path, "it is a link to a file outside its folder")
+        if found.st_size > limit:
+            raise _too_large(path, f"it has {megabytes(found.st_size)}", limit)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_bytes(path: str | Path, *, limit: int, inside: str | Path | None = None) -> bytes:
+    """The bytes of a regular file, at most `limit` of them; as `open_file`, which see."""
+    with open_file(path, limit=limit, inside=inside) as file:
+        data = file.read(limit + 1)  # it may have grown, and some files of a system do not tell their size
+    if len(data) > limit:
+        raise _too_large(path, "it has more", limit)
+    return data
+
+
+def read_text(path: str | Path, *, limit: int = RECORD_LIMIT, inside: str | Path | None = None) -> str:
+    """As `read_bytes`, for text. Raises ValueError where it is not in UTF-8."""
+    return text_of(read_bytes(path, limit=limit, inside=inside))
+
+
+def text_of(data: bytes) -> str:
+    """The text, without a byte order mark. Raises ValueError where it is not in UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"it is no text in UTF-8, from line {line} on") from None
+
+
+def json_of(data: bytes) -> Any:
+    """The value of a JSON text. Raises ValueError where it is none, or none that can be kept (`_check_values`)."""
+    try:
+        value = json.loads(text_of(data), parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except ValueError as error:
+        raise ValueError(_said(error)) from None
+    _check_values(value)
+    return value
+
+
+def json_object(data: bytes) -> Json:
+    """The JSON object in `data`. Raises ValueError where it is something else."""
+    value = json_of(data)
+    if not isinstance(value, dict):
+        raise ValueError("it is no JSON object")
+    return value
+
+
+def toml_of(data: bytes | str) -> Json:
+    """The tables of a TOML text. Raises ValueError where it is none, or has a date or a number that cannot be kept."""
+    try:
+        value = tomllib.loads(data if isinstance(data, str) else text_of(data))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"it is no TOML: {error}") from None
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except ValueError as error:
+        raise ValueError(_said(error)) from None
+    _check_values(value)
+    return value
+
+
+def csv_rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV text, each with the line that it ends in. Raises ValueError, also while they are taken."""
+    table = csv.reader(io.StringIO(text_of(data), newline=""), strict=True)
+    try:
+        for row in table:
+            yield table.line_num, row
+    except csv.Error as error:
+        large = "field larger" in str(error)
+        why = f"a cell has more than {csv.field_size_limit():,} characters" if large else str(error)
+        raise ValueError(f"line {table.line_num}: {why}") from None
+
+
+def numbers_of(data: bytes) -> dict[str, Array]:
+    """The columns of a CSV file of numbers, float64, by the names in its first line. Raises ValueError.
+
+    As many numbers must stand in every row, and each column needs a name of its own. NaN is a number here.
+    """
+    head, _, body = text_of(data).partition("\n")
+    names = next(csv_rows(head.encode()), (0, []))[1]
+    if not names or len(set(names)) < len(names):
+        raise ValueError("its first line must name its columns, each once")
+    if not body.strip():
+        return {name: np.empty(0) for name in names}
+    try:
+        table = np.loadtxt(io.StringIO(body), np.float64, delimiter=",", comments=None, ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"it is no table of numbers: {error}") from None
+    if table.shape[1] != len(names):
+        raise ValueError(f"it has {table.shape[1]} columns and {len(names)} names for them")
+    return dict(zip(names, table.T, strict=True))
+
+
+def arrays_of(source: bytes | BinaryIO, *, limit: int = ARRAYS_LIMIT) -> dict[str, Array]:
+    """The arrays of an .npz archive by name; nothing is ever unpickled.
+
+    limit  bytes of all arrays together, told by the archive and held to while it is unpacked
+
+    Raises ValueError where it is no archive of plain arrays, or one of more.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
+            members = archive.infolist()
+            if (size := sum(member.file_size for member in members)) > limit:
+                raise ValueError(f"it unpacks to {megabytes(size)}; at most {megabytes(limit)} are read here")
+            names = [member.filename.removesuffix(".npy") for member in members]
+            if len(set(names)) < len(names):
+                raise ValueError("it has two arrays of one name")
+            return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError, struct.error):
+        pass  # what they say is advice to a programmer
+    except (UnicodeDecodeError, OverflowError, MemoryError):
+        pass
+    raise ValueError("it is no whole .npz archive of plain arrays")
+
+
+def gunzip(data: bytes, *, limit: int) -> bytes:
+    """What the gzip file holds, at most `limit` bytes. Raises ValueError where it is damaged or holds more."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            unpacked = file.read(limit + 1)
+    except (EOFError, zlib.error, OSError) as error:
+        raise ValueError(f"the gzip file is truncated or damaged ({error})") from None
+    if len(unpacked) > limit:
+        raise ValueError(f"it unpacks to more than {megabytes(limit)}")
+    return unpacked
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes for a person."""
+    return f"{size / MB:,.0f} MB" if size >= 10 * MB else f"{size / MB:,.1f} MB"
+
+
+def sha256(path: Path, *, limit: int = WEIGHTS_LIMIT, inside: Path | None = None) -> str:
+    """The SHA-256 of a regular file's bytes, in hexadecimal."""
+    with open_file(path, limit=limit, inside=inside) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -43,19 +255,99 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def arrays_of(data: bytes) -> dict[str, Array]:
-    """The arrays of an .npz archive by name; nothing is ever unpickled. Raises ValueError where it is none."""
-    try:
-        loaded = np.load(io.BytesIO(data), allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            with loaded:
-                return {key: loaded[key] for key in loaded.files}
-    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        pass  # what NumPy says of it is advice to a programmer
-    raise ValueError("it is no whole .npz archive of plain arrays")
+_TOO_DEEP = f"it has lists or tables within one another, more than {DEPTH_LIMIT} deep"
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _regular(path: str | Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableError(path, f"it is {KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, not a file")
+
+
+def _too_large(path: str | Path, has: str, limit: int) -> UnreadableError:
+    return UnreadableError(path, f"{has}; at most {megabytes(limit)} are read of such a file")
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"it has {name}, which is no number in JSON")
+
+
+def _said(error: ValueError) -> str:
+    """What a parser says, but for Python's own words on a number of too many digits."""
+    return "it has a number of thousands of digits" if "integer string conversion" in str(error) else str(error)
+
+
+def _check_values(value: Any, place: str = "", depth: int = 0) -> None:
+    """Raise ValueError at what JSON and TOML can spell but nobody downstream can keep.
+
+    That is nesting without end, a whole number beyond 64 bits, an infinite number, half of a surrogate pair in a
+    text, and a date.
+    """
+    if isinstance(value, dict | list):
+        if depth == DEPTH_LIMIT:
+            raise ValueError(_TOO_DEEP)
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str):
+                _check_text(key, f"a key of {place or 'it'}")
+            if not isinstance(inner, str) or not inner.isascii():
+                _check_values(inner, f"{place}.{key}" if place else str(key), depth + 1)
+    elif isinstance(value, str):
+        _check_text(value, place)
+    elif isinstance(value, int | None):
+        if value is not None and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{_brief(place)} is a whole number of more than 64 bits")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{_brief(place)} is {value}, not a finite number")
+    else:
+        raise ValueError(f"{_brief(place)} is a date or a time; write {value} in quotation marks")
+
+
+def _check_text(text: str, place: str) -> None:
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"{_brief(place)} has half a character, a lone surrogate")
+
+
+def _brief(place: str) -> str:
+    name = place.encode("utf-8", "replace").decode()
+    return (name if len(name) <= 80 else f"{name[:79]}…") or "it"
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """One array of an .npz: what its head says must be what the archive holds, before there is memory for it."""
+    plain = ValueError("it is no whole .npz archive of plain arrays")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise plain
+    with archive.open(member) as file:
+        start = file.read(8)
+        length = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if len(start) == 8 and start[:6] == b"\x93NUMPY" else None
+        if length is None:
+            raise plain
+        (size,) = struct.unpack(length, file.read(struct.calcsize(length)))
+        if size > HEADER_LIMIT:
+            raise plain
+        try:
+            head = ast.literal_eval(file.read(size).decode("latin-1" if start[6] < 3 else "utf-8"))
+            dtype, shape = np.dtype(head["descr"]), head["shape"]
+            fortran = head["fortran_order"]
+        except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, AttributeError):
+            raise plain from None
+        whole = isinstance(shape, tuple) and all(type(side) is int and side >= 0 for side in shape)
+        if not whole or type(fortran) is not bool or dtype.hasobject or dtype.shape or dtype.fields is not None:
+            raise plain
+        before = len(start) + struct.calcsize(length) + size
+        count = math.prod(shape)
+        if len(shape) > 32 or dtype.itemsize * count != member.file_size - before or (count and not dtype.itemsize):
+            raise plain
+        array = np.empty(count, dtype)
+        view = array.view(np.uint8).data if array.size else memoryview(b"")
+        done = 0
+        while chunk := file.read(MB):  # to the end, where the checksum is looked at
+            view[done : done + len(chunk)] = chunk
+            done += len(chunk)
+    if done != array.nbytes:
+        raise plain
+    if dtype.kind == "U" and array.size:
+        letters = array.view(dtype.byteorder.replace("|", "=") + "u4")
+        if ((letters > 0x10FFFF) | ((letters >= 0xD800) & (letters <= 0xDFFF))).any():
+            raise ValueError("it has a text with characters that do not exist")
+    return array.reshape(shape, order="F" if fortran else "C")
