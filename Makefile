@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+TORCH := $(shell grep '^torch==' constraints.txt)
+TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test lint check format bench screenshots clean
 
@@ -37,7 +39,11 @@ $(VENV)/core.stamp: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
+# Without a GPU, PyTorch's build for CPUs spares gigabytes; where it cannot be had, the usual one follows.
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
+	[ "$$(uname)" != Linux ] || command -v nvidia-smi > /dev/null || \
+	  $(BIN)/pip install --quiet --retries 1 --timeout 30 --no-deps $(TORCH) --index-url $(TORCH_CPU) || \
+	  echo "PyTorch's build for CPUs cannot be had: the usual one is installed."
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@ $(VENV)/core.stamp
 
@@ -48,4 +54,4 @@ $(BENCH)/bench.stamp: $(BENCH)/bin/python pyproject.toml constraints.txt benchma
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
