@@ -19,6 +19,7 @@ from firstlight.evaluation import (
     bootstrap_interval,
     holm,
     mcnemar,
+    paired_t,
     same_images,
     sign_flip,
     significance,
@@ -156,6 +157,38 @@ def test_what_is_no_pairs_is_refused(first: list[float], second: list[float]) ->
         sign_flip(first, second)
 
 
+# --- the paired t-test
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=9))
+def test_paired_t_equals_scipy(pairs: list[tuple[float, float]]) -> None:
+    first, second = zip(*pairs, strict=True)
+    test = paired_t(first, second)
+    if test.t is None or test.p is None or test.interval is None:
+        assert np.ptp(np.subtract(first, second)) < 1e-8  # what scipy calls p = 0, or no number
+        return
+    theirs = stats.ttest_rel(first, second)
+    low, high = theirs.confidence_interval(0.95)
+    assert (test.t, test.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-6)
+    assert test.interval == pytest.approx((low, high), rel=1e-6, abs=1e-9)
+    assert test.mean == pytest.approx(np.mean(np.subtract(first, second)))
+    mirror = paired_t(second, first)
+    assert (mirror.p, mirror.t) == (test.p, -test.t)
+
+
+def test_equal_differences_have_no_t() -> None:
+    same = paired_t([0.9, 0.8, 0.7], [0.8, 0.7, 0.6])  # 0.1 each, but for rounding
+    assert (same.t, same.p, same.interval) == (None, None, None)
+    assert same.mean == pytest.approx(0.1)
+    assert paired_t([0.9, 0.8], [0.9, 0.8]).p == 1.0
+
+
+@pytest.mark.parametrize(("first", "second"), [([], []), ([1.0], [0.5]), ([1.0, 2.0], [1.0]), ([math.inf, 1], [0, 0])])
+def test_the_t_test_refuses_what_is_no_pairs(first: list[float], second: list[float]) -> None:
+    with pytest.raises(DataError, match="paired t-test"):
+        paired_t(first, second)
+
+
 # --- how often the tests err
 
 
@@ -181,6 +214,17 @@ def test_sign_flip_errs_as_often_as_it_says_and_finds_what_is_there() -> None:
     assert 0.03 < rejections(honest) < LEVEL + 3 * error
     assert rejections(careless) > LEVEL + 6 * error  # the simulation tells a test that errs too often
     assert rejections(honest, shift=2.0) > 0.9
+
+
+def test_paired_t_errs_as_often_as_it_says_and_finds_with_five_seeds_what_is_there() -> None:
+    def p(first: Array, second: Array) -> float:
+        found = paired_t(first, second).p
+        assert found is not None
+        return found
+
+    error = math.sqrt(LEVEL * (1 - LEVEL) / 2000)
+    assert abs(rejections(p, n=5) - LEVEL) < 3 * error
+    assert rejections(p, n=5, shift=4.0) > 0.9
 
 
 def test_mcnemar_errs_no_more_often_than_it_says() -> None:

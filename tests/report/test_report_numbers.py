@@ -30,7 +30,7 @@ def test_shares_and_counts() -> None:
     assert plain(percent(0.999, 0)) == ">99 %"
     assert plain(interval((0.9637, 0.992))) == "96.4–99.2 %"
     assert interval(None) == percent(None) == "—"
-    assert plain(count(14_748_426)) == "14 748 426"
+    assert plain(count(14_748_426)) == "14,748,426"
     assert [counted(n, noun) for n, noun in ((1, "image"), (2, "image"), (2, "class"))] == [
         "1 image",
         "2 images",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from page_checks import assert_sound
 from run_folders import HOSTILE, write_run
+from scipy import stats
 from typer.testing import CliRunner
 
 from firstlight import report, runs
@@ -21,7 +22,8 @@ from firstlight.errors import RunError
 from firstlight.evaluation import Spread, spread
 from firstlight.report import groups, pairs, published, study
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
-from firstlight.report.numbers import percent, plus_minus
+from firstlight.report.contrasts import probability
+from firstlight.report.numbers import percent, plus_minus, signed
 from firstlight.report.study_table import study_table
 from firstlight.runs import StudyEntry, StudyFolder
 
@@ -129,7 +131,7 @@ def test_the_page_is_sound_and_says_what_came_out(two: StudyFolder) -> None:
 def test_the_verdict_names_the_best_by_validation_and_what_is_published(two: StudyFolder) -> None:
     document = study.document(two)
     assert document.verdict.startswith("Of 2 experiments, strong is the best by validation: ")
-    assert "n\u00a0=\u00a05 seeds cannot show p\u00a0<\u00a00.05" in document.verdict
+    assert "strong is better (paired t-test, p " in document.verdict  # five seeds: too few for the sign-flip test
     weak = plus_minus(spread(accuracies(two, "weak")))
     assert f"1 of 2 published numbers reached within two standard deviations, or beaten; not by weak ({weak}" in (
         document.verdict
@@ -148,8 +150,11 @@ def test_the_table_puts_every_number_under_its_title(two: StudyFolder) -> None:
     group = groups.of_study(two)[1]
     assert group.validation is not None
     assert strong["validation accuracy"] == percent(group.validation.mean, 2)
+    trained = group.first.history["accuracy"][group.first.weights_epoch - 1]
+    assert strong["training accuracy"] == percent(trained, 2)
+    assert strong["gap, points"] == signed(trained - group.validation.mean)
     assert strong["test loss"] == "0.4321"
-    assert strong["parameters"] == "61\u202f706"
+    assert strong["parameters"] == "61,706"
     assert strong["training time"] == "1\u202fmin 23\u202fs"
     assert strong["seeds"] == "5"
 
@@ -197,29 +202,54 @@ def test_a_published_number_is_judged_by_two_standard_deviations(ours: Spread, n
     assert published.reached(ours, number) is (expected not in ("below", "lower"))
 
 
-def test_five_seeds_give_no_verdict_and_six_do(make_study: MakeStudy) -> None:
-    five = study.document(make_study((entry("weak"), WEAK), (entry("strong"), STRONG), name="five"))
+def t_test(folder: StudyFolder, name: str, other: str) -> float:
+    return float(stats.ttest_rel(accuracies(folder, name), accuracies(folder, other)).pvalue)
+
+
+def test_with_five_seeds_the_t_test_decides_and_with_six_the_sign_flip_test(make_study: MakeStudy) -> None:
+    folder = make_study((entry("weak"), WEAK), (entry("strong"), STRONG), name="five")
+    five = study.document(folder)
     (row,) = paired(five)
-    assert row[4:] == ("0.0625", "0.0625", "n = 5 seeds cannot show p < 0.05")
-    assert "That is no verdict of equality" in said(five, "significance")
-    six = study.document(make_study((entry("weak", 6), WEAK), (entry("strong", 6), STRONG), name="six"))
+    p = probability(t_test(folder, "strong", "weak"))
+    assert row[4:] == ("0.0625", p, p, "strong is better")
+    assert "with 5 seeds the sign-flip test cannot" in said(five, "significance")
+    folder = make_study((entry("weak", 6), WEAK), (entry("strong", 6), STRONG), name="six")
+    six = study.document(folder)
     (row,) = paired(six)
-    assert row[4:] == ("0.0312", "0.0312", "strong is better")
-    assert "no verdict" not in said(six, "significance")
+    assert row[4:] == ("0.0312", probability(t_test(folder, "strong", "weak")), "0.0312", "strong is better")
+    assert "the sign-flip test decides" in said(six, "significance")
 
 
-def test_six_seeds_are_too_few_for_two_tests(make_study: MakeStudy) -> None:
+def test_six_seeds_are_too_few_for_two_sign_flip_tests(make_study: MakeStudy) -> None:
     others = [(entry(name, 6), {**WEAK, "model": name}) for name in ("one", "two")]
-    document = study.document(make_study((entry("strong", 6), STRONG), *others))
+    folder = make_study((entry("strong", 6), STRONG), *others)
+    document = study.document(folder)
     for row in paired(document):
-        assert row[4:] == ("0.0312", "0.0625", "n = 6 seeds cannot show p < 0.05 in 2 tests")
+        p = t_test(folder, "strong", row[0])
+        assert row[4:] == ("0.0312", probability(p), probability(2 * p), "strong is better")
+    assert "cannot give p < 0.05 in 2 tests" in said(document, "significance")
     assert "Holm" in said(document, "significance")
+
+
+def test_two_seeds_are_too_few_to_test(make_study: MakeStudy) -> None:
+    document = study.document(make_study((entry("weak", 2), WEAK), (entry("strong", 2), STRONG)))
+    (row,) = paired(document)
+    assert row[-2:] == ("–\u2060", "n = 2 seeds are too few to test")
+
+
+def test_runs_that_are_equal_are_all_the_best(make_study: MakeStudy) -> None:
+    twins = [(entry(name), {**STRONG, "model": name}) for name in ("one", "two")]
+    folder = make_study((entry("weak"), WEAK), *twins)
+    document = study.document(folder)
+    assert "one and two are equally good by validation" in document.verdict
+    assert [row[0] for row in table(document, "tried").rows] == ["weak", "★ one", "★ two"]
+    assert study_table([folder], Path()).count(" ★ |") == 2
 
 
 def test_equal_recipes_may_be_chance(make_study: MakeStudy) -> None:
     document = study.document(make_study((entry("a", 7), STRONG), (entry("b", 7), {**STRONG, "model": "twin"})))
     (row,) = paired(document)
-    assert row[2:] == ("+0.00", "+0.00 to +0.00", "1.00", "1.00", "may be chance")
+    assert row[2:] == ("+0.00", "+0.00 to +0.00", "1.00", "1.00", "1.00", "may be chance")
 
 
 def test_single_seeds_are_tested_on_the_test_images(make_study: MakeStudy) -> None:
@@ -235,7 +265,7 @@ def test_single_seeds_are_tested_on_the_test_images(make_study: MakeStudy) -> No
 def test_other_test_images_are_not_paired(make_study: MakeStudy) -> None:
     document = study.document(make_study((entry("a", 1), STRONG), (entry("b", 1), {**WEAK, "test": 30})))
     (row,) = paired(document)
-    assert row[6] == "not paired: other test images"
+    assert row[-1] == "not paired: other test images"
 
 
 def test_summed_matrices_and_means_are_those_of_all_seeds(two: StudyFolder) -> None:
@@ -410,7 +440,7 @@ def test_without_validation_none_is_called_the_best(make_study: MakeStudy) -> No
         "The training loss of each run over the epochs.",
         "The training accuracy of each run over the epochs.",
     ]
-    assert "weak, the first of them" in table(document, "significance").caption
+    assert "weak (the first)" in table(document, "significance").caption
     assert "best by validation" not in assert_sound(report.render(folder)).text
 
 

@@ -34,7 +34,7 @@ def written(tables: dict[str, Any], path: Path) -> StudyFolder:
 def test_each_run_is_its_tables_over_the_defaults(tmp_path: Path) -> None:
     mlp, adam = plan(TWO, "two").runs
     folder = written(TWO, tmp_path)
-    assert (mlp.entry.seeds, adam.entry.seeds, mlp.entry.published) == ((0, 1, 2, 3, 4), (7,), 0.9)
+    assert (mlp.entry.seeds, adam.entry.seeds, mlp.entry.published) == ((0, 1, 2, 3, 4, 5), (7,), 0.9)
     first, second = mlp.experiment(3, folder), adam.experiment(7, folder)
     assert (first.seed, first.model.name, first.optimizer.name) == (3, "mlp-128", "sgd")
     assert (second.training.epochs, second.training.batch_size, second.optimizer.name) == (2, 8, "adam")

@@ -1,7 +1,8 @@
 """Whether a difference between models is more than chance: over test images, and over seeds.
 
-Two questions, two tests. McNemar's asks of two trained nets whether other test images could turn their order round.
-The sign-flip test asks of two recipes, each trained from several seeds, whether the luck of the seed could.
+Two questions. McNemar's test asks of two trained nets whether other test images could turn their order round. The
+paired tests ask of two recipes, each trained from several seeds, whether other seeds could: the sign-flip test assumes
+little and needs at least six seeds, the t-test assumes normal differences and can decide with fewer.
 """
 
 from __future__ import annotations
@@ -134,11 +135,7 @@ def sign_flip(first: Sequence[float], second: Sequence[float]) -> SignFlip:
     >>> test.p, test.can_show()
     (0.0625, False)
     """
-    if len(first) != len(second) or not len(first):
-        raise DataError(f"The sign-flip test needs pairs of numbers; received {len(first)} and {len(second)}.")
-    differences = np.subtract(first, second, dtype=np.float64)
-    if not np.isfinite(differences).all():
-        raise DataError("The sign-flip test needs finite numbers.")
+    differences = _differences(first, second, "sign-flip test")
     n = len(differences)
     exact = n <= EXACT_SIGNS
     return SignFlip(
@@ -148,6 +145,58 @@ def sign_flip(first: Sequence[float], second: Sequence[float]) -> SignFlip:
         smallest_p=2.0 ** (1 - n) if exact else 1 / (DRAWS + 1),
         interval=bootstrap_interval(differences) if n > 1 else None,
     )
+
+
+@dataclass(frozen=True)
+class PairedT:
+    """Student's paired t-test over seeds, which assumes that the differences are independent and normal.
+
+    n         pairs of runs, one for each seed that both have
+    mean      the mean difference, first less second
+    t         the mean divided by its standard error; None where all differences are equal
+    p         two-sided; None where all differences are equal but not zero: they have no spread to judge the mean by
+    interval  the 95 % interval of the mean difference; None where p is
+
+    Student, "The probable error of a mean", Biometrika 1908.
+    """
+
+    n: int
+    mean: float
+    t: float | None
+    p: float | None
+    interval: Interval | None
+
+
+def paired_t(first: Sequence[float], second: Sequence[float]) -> PairedT:
+    """Student's paired t-test of two recipes, whose numbers stand in the order of their common seeds.
+
+    Raises DataError where there are fewer than two, not as many of both, or one is not finite.
+
+    >>> test = paired_t([0.91, 0.92, 0.93, 0.92, 0.90], [0.89, 0.90, 0.90, 0.91, 0.88])
+    >>> round(test.t, 3), round(test.p, 4)
+    (6.325, 0.0032)
+    """
+    from scipy.special import stdtr, stdtrit
+
+    differences = _differences(first, second, "paired t-test")
+    n, mean = len(differences), float(differences.mean())
+    if n < 2:
+        raise DataError(f"The paired t-test needs at least two pairs of numbers; received {n}.")
+    if np.ptp(differences) <= ROUNDING * np.abs(differences).sum():
+        return PairedT(n, mean, None, None if mean else 1.0, None if mean else (0.0, 0.0))
+    error = float(differences.std(ddof=1)) / math.sqrt(n)
+    half = error * float(stdtrit(n - 1, 0.975))
+    return PairedT(n, mean, mean / error, 2 * float(stdtr(n - 1, -abs(mean / error))), (mean - half, mean + half))
+
+
+def _differences(first: Sequence[float], second: Sequence[float], test: str) -> Array:
+    """First less second, pair by pair."""
+    if len(first) != len(second) or not len(first):
+        raise DataError(f"The {test} needs pairs of numbers; received {len(first)} and {len(second)}.")
+    differences = np.subtract(first, second, dtype=np.float64)
+    if not np.isfinite(differences).all():
+        raise DataError(f"The {test} needs finite numbers.")
+    return differences
 
 
 def _exact_p(differences: Array) -> float:

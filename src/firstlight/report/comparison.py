@@ -23,9 +23,20 @@ from firstlight.report.content import (
     Text,
 )
 from firstlight.report.drawing import spread_wide
-from firstlight.report.groups import Group, of_runs, ranked, selected, tasks
+from firstlight.report.groups import Group, of_runs, ranked, selected, tasks, winners
 from firstlight.report.notes import merged
-from firstlight.report.numbers import THIN, UNDEFINED, accuracy, count, counted, decimal, interval, percent, seconds
+from firstlight.report.numbers import (
+    THIN,
+    UNDEFINED,
+    accuracy,
+    count,
+    counted,
+    decimal,
+    interval,
+    percent,
+    seconds,
+    signed,
+)
 from firstlight.report.pictures import samples, still_wrong
 from firstlight.report.record import RunRecord
 from firstlight.report.settings import differences
@@ -69,7 +80,7 @@ def _one_by_one(groups: Sequence[Group], title: str, subtitle: str, folder: Path
     runs = {group.name: group.first for group in ranked(groups)}
     chosen = selected(groups)
     sections = [
-        Section("The runs", "runs", _table(runs, folder, chosen)),
+        Section("The runs", "runs", _table(runs, folder, len(winners(groups)))),
         Section("Before you trust it", "notes", _notes(groups, runs, chosen)),
         Section("Accuracy", "accuracy", (_accuracy(runs),)),
         seedwise.by_task("Which differences are real", "significance", groups, contrasts.section),
@@ -117,15 +128,17 @@ def _numbers(runs: Runs, chosen: bool) -> Numbers:
     )
 
 
-def _table(runs: Runs, folder: Path, chosen: bool) -> tuple[Block, ...]:
-    star = "★ Best by validation. " if chosen else ""
+def _table(runs: Runs, folder: Path, best_ones: int) -> tuple[Block, ...]:
+    star = "★ Best by validation. " if best_ones else ""
     rows = []
     for place, (name, record) in enumerate(runs.items()):
         validation = record.validation
         rows.append(
             (
                 name if record.report is None else grouped.link(name, record.report, folder),
-                f"{'★ ' if chosen and place == 0 else ''}{percent(validation.accuracy if validation else None)}",
+                f"{'★ ' if place < best_ones else ''}{percent(validation.accuracy if validation else None)}",
+                percent(record.training_accuracy),
+                signed(_gap(record)),
                 accuracy(record.test),
                 decimal(record.test.loss),
                 count(record.parameters()),
@@ -137,6 +150,8 @@ def _table(runs: Runs, folder: Path, chosen: bool) -> tuple[Block, ...]:
     titles = (
         "run",
         "validation accuracy",
+        "training accuracy",
+        "gap, points",
         "test accuracy",
         "test loss",
         "parameters",
@@ -149,12 +164,19 @@ def _table(runs: Runs, folder: Path, chosen: bool) -> tuple[Block, ...]:
             titles=titles,
             rows=tuple(rows),
             right=frozenset(range(1, len(titles))),
-            strong=frozenset({0} if chosen else ()),
+            strong=frozenset(range(best_ones)),
             caption=f"{star}In brackets, the 95{THIN}% interval of the test accuracy, and the epoch "
-            "whose weights were kept and measured. "
+            f"whose weights were kept and measured. {grouped.GAP}"
             "Losses compare only between runs with the same loss function.",
         ),
     )
+
+
+def _gap(record: RunRecord) -> float | None:
+    """The training accuracy less the validation accuracy, where it has both."""
+    if record.training_accuracy is None or record.validation is None:
+        return None
+    return record.training_accuracy - record.validation.accuracy
 
 
 def _notes(groups: Sequence[Group], runs: Runs, chosen: bool) -> tuple[Text, ...]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from firstlight.evaluation import LEVEL, McNemar, SignFlip, holm, mcnemar, same_images, sign_flip
+from firstlight.evaluation import LEVEL, McNemar, PairedT, SignFlip, holm, mcnemar, paired_t, same_images, sign_flip
 from firstlight.evaluation.scores import Interval
 from firstlight.report.content import Block, Table, Text
 from firstlight.report.groups import Group, leader, selected
-from firstlight.report.numbers import DASH, THIN, UNDEFINED, count, counted, listed
+from firstlight.report.numbers import DASH, THIN, UNDEFINED, count, counted, signed
 from firstlight.report.record import RunRecord
 
 SPACE = "\u00a0"  # at which the line does not break
 SEEDS_FOR_LEVEL = 6  # the fewest seeds whose 2/2ⁿ is below LEVEL
+SEEDS_FOR_T = 3  # two accuracies may agree by rounding alone, and a t-test of two rests on that
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,49 +22,52 @@ class Contrast:
     """One group against the leader of its task.
 
     seeds     the seeds that both have, over which the runs are paired
-    over      the sign-flip test over these seeds, where there are at least two
+    flip, t   the sign-flip test and the paired t-test over these seeds, where there are at least two
     images    McNemar's test, where each has one run and these answered the same test images
-    p         of whichever test there is, after Holm's correction for all contrasts of the task; None without a test
+    decides   the test that the conclusion rests on, chosen by the numbers of seeds and of tests alone, never by p
+    p         that of the test that decides, after Holm's correction for all contrasts of the task; None without a test
     tests     how many tests the correction is for
-    reachable whether so few seeds could show p < 0.05 in so many tests at all
     """
 
     leader: Group
     other: Group
     seeds: tuple[int, ...]
-    over: SignFlip | None
-    images: McNemar | None
+    flip: SignFlip | None = None
+    t: PairedT | None = None
+    images: McNemar | None = None
+    decides: SignFlip | PairedT | McNemar | None = None
     p: float | None = None
     tests: int = 1
-    reachable: bool = True
 
     @property
     def difference(self) -> float | None:
         """Test accuracy of the leader less that of the other, over what is paired."""
-        if self.over is not None:
-            return self.over.mean
+        if self.flip is not None:
+            return self.flip.mean
         return self.images.difference if self.images is not None else None
 
     @property
     def interval(self) -> Interval | None:
-        test = self.over or self.images
-        return test.interval if test is not None else None
+        """The 95 % interval of the difference, by the test that decides."""
+        return self.decides.interval if self.decides is not None else None
 
     @property
-    def raw(self) -> float | None:
-        """The p of the one test by itself."""
-        test = self.over or self.images
-        return test.p if test is not None else None
+    def test(self) -> str:
+        """The test that decides and its p, in words: "paired t-test, p = 0.0032 after Holm"."""
+        names = {SignFlip: "sign-flip test", PairedT: "paired t-test", McNemar: "McNemar’s test"}
+        p = probability(self.p)
+        equals = f"p {p}" if p.startswith("<") else f"p = {p}"
+        return f"{names[type(self.decides)]}, {equals}{' after Holm' * (self.tests > 1)}" if self.decides else "no test"
 
     @property
     def verdict(self) -> str:
-        """What may be said, in a few words."""
-        if self.p is None or self.difference is None:
+        """The conclusion, in a few words."""
+        if self.flip is not None and self.decides is None:
+            return f"n\u00a0=\u00a0{self.flip.n} seeds are too few to test"
+        if self.decides is None or self.difference is None:
             return "not paired: no seed in common" if not self.seeds else "not paired: other test images"
-        if self.over is not None and not self.over.can_show(LEVEL):
-            return f"n\u00a0=\u00a0{self.over.n} seeds cannot show p\u00a0<\u00a0{LEVEL}"
-        if self.over is not None and not self.reachable:
-            return f"n\u00a0=\u00a0{self.over.n} seeds cannot show p\u00a0<\u00a0{LEVEL} in {self.tests} tests"
+        if self.p is None:
+            return f"the same difference with each of {len(self.seeds)} seeds: more seeds are needed to test it"
         if self.p >= LEVEL:
             return "may be chance"
         return f"{self.leader.name} is better" if self.difference > 0 else f"{self.other.name} is better"
@@ -73,35 +77,40 @@ def contrasts(task: Sequence[Group]) -> list[Contrast]:
     """Each other group of a task against its leader, with Holm's correction over those that could be tested."""
     ahead = leader(task)
     found = [_contrast(ahead, other) for other in task if other is not ahead]
-    tested = [contrast for contrast in found if contrast.raw is not None]
-    corrected = iter(holm([contrast.raw for contrast in tested if contrast.raw is not None]))
-    least = min((contrast.over.smallest_p if contrast.over else 0.0 for contrast in tested), default=0.0)
-    return [
-        Contrast(
-            c.leader,
-            c.other,
-            c.seeds,
-            c.over,
-            c.images,
-            p=next(corrected) if c.raw is not None else None,
-            tests=len(tested),
-            reachable=len(tested) * least < LEVEL,
-        )
-        for c in found
-    ]
+    tests = sum(_testable(contrast) for contrast in found)
+    least = min((contrast.flip.smallest_p for contrast in found if contrast.flip is not None), default=1.0)
+    found = [replace(contrast, decides=_deciding(contrast, tests * least < LEVEL), tests=tests) for contrast in found]
+    tested = [c for c in found if c.decides is not None and c.decides.p is not None]
+    corrected = holm([c.decides.p for c in tested if c.decides is not None and c.decides.p is not None])
+    p = {id(contrast): value for contrast, value in zip(tested, corrected, strict=True)}
+    return [replace(contrast, p=p.get(id(contrast))) for contrast in found]
+
+
+def _testable(contrast: Contrast) -> bool:
+    return contrast.images is not None or (contrast.flip is not None and contrast.flip.n >= SEEDS_FOR_T)
+
+
+def _deciding(contrast: Contrast, reachable: bool) -> SignFlip | PairedT | McNemar | None:
+    """The sign-flip test where that many seeds can give p < 0.05 in that many tests; else the t-test, or McNemar's."""
+    if not _testable(contrast):
+        return None
+    if contrast.flip is not None and contrast.flip.can_show(LEVEL) and reachable:
+        return contrast.flip
+    return contrast.t or contrast.images
 
 
 def _contrast(ahead: Group, other: Group) -> Contrast:
-    """The test that the runs allow: over seeds where they share two, over images where each is a single run."""
+    """The tests that the runs allow: over seeds where they share two, over images where each is a single run."""
     first, second = ahead.averaged, other.averaged
     seeds = tuple(seed for seed in first if seed in second)
     if len(seeds) > 1:
         if not all(same_images(first[seed].predictions, second[seed].predictions) for seed in seeds):
-            return Contrast(ahead, other, seeds, None, None)
-        pairs = [(first[seed].test.accuracy, second[seed].test.accuracy) for seed in seeds]
-        return Contrast(ahead, other, seeds, sign_flip(*zip(*pairs, strict=True)), None)
+            return Contrast(ahead, other, seeds)
+        ours = [first[seed].test.accuracy for seed in seeds]
+        theirs = [second[seed].test.accuracy for seed in seeds]
+        return Contrast(ahead, other, seeds, flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
     pair = (first[seeds[0]], second[seeds[0]]) if seeds else (ahead.first, other.first)
-    return Contrast(ahead, other, seeds, None, by_images(*pair))
+    return Contrast(ahead, other, seeds, images=by_images(*pair))
 
 
 def by_images(first: RunRecord, second: RunRecord) -> McNemar | None:
@@ -116,75 +125,85 @@ def section(task: Sequence[Group]) -> tuple[Block, ...]:
     found = contrasts(task)
     if not found:
         return (Text("There is nothing to test: only one was measured on these images.", tone="note"),)
-    rows = tuple(_row(contrast) for contrast in found)
-    titles = ("against", "paired", "difference, points", f"95{THIN}% interval", "p", "p, Holm", "what may be said")
-    ahead = leader(task)
-    against = f"{ahead.name}, {'the best by validation' if selected(task) else 'the first of them'}"
-    table = Table(
+    return (table(found), *(Text(text, tone="note") for text in _method(found)))
+
+
+def table(found: Sequence[Contrast]) -> Table:
+    """A row for each of at least one contrast of a task."""
+    ahead = found[0].leader
+    columns = {
+        "p, sign-flip": [contrast.flip.p if contrast.flip else None for contrast in found],
+        "p, t-test": [contrast.t.p if contrast.t else None for contrast in found],
+        "p, McNemar": [contrast.images.p if contrast.images else None for contrast in found],
+    }
+    shown = {title: values for title, values in columns.items() if any(value is not None for value in values)}
+    rows = [
+        (
+            contrast.other.name,
+            _paired(contrast).replace(" ", SPACE),
+            signed(contrast.difference),
+            between(contrast.interval),
+            *(probability(values[place]) for values in shown.values()),
+            probability(contrast.p),
+            contrast.verdict.replace(" ", SPACE),  # the table scrolls where the page is narrow
+        )
+        for place, contrast in enumerate(found)
+    ]
+    titles = ("compared with", "paired", "difference, points", f"95{THIN}% interval", *shown, "p, Holm", "conclusion")
+    how = "the best by validation" if selected([ahead, *(contrast.other for contrast in found)]) else "the first"
+    return Table(
         titles=titles,
-        rows=rows,
-        right=frozenset({2, 3, 4, 5}),
-        caption=f"The test accuracy of {against}, less that of each other one, in percentage points.",
+        rows=tuple(rows),
+        right=frozenset(range(2, len(titles) - 1)),
+        caption=f"The test accuracy of {ahead.name} ({how}) less that of each other one, in percentage points.",
     )
-    return (table, *(Text(text, tone="note") for text in _method(found)))
 
 
-def _row(contrast: Contrast) -> tuple[str, ...]:
-    if contrast.over is not None:
-        paired = counted(len(contrast.seeds), "seed")
-    elif contrast.images is not None:
-        apart = contrast.images.only_first + contrast.images.only_second
-        paired = f"{count(contrast.images.images)} images, {count(apart)} apart"
-    else:
-        paired = UNDEFINED
-    return (
-        contrast.other.name,
-        paired.replace(" ", SPACE),
-        signed(contrast.difference),
-        between(contrast.interval),
-        probability(contrast.raw),
-        probability(contrast.p),
-        contrast.verdict.replace(" ", SPACE),  # the table scrolls where the page is narrow
-    )
+def _paired(contrast: Contrast) -> str:
+    if contrast.flip is not None:
+        return counted(len(contrast.seeds), "seed")
+    if contrast.images is not None:
+        differ = contrast.images.only_first + contrast.images.only_second
+        return f"{count(contrast.images.images)} images, {count(differ)} discordant"
+    return UNDEFINED
 
 
 def _method(found: Sequence[Contrast]) -> list[str]:
     """How it was tested, and what that does and does not say."""
     said = []
-    sizes = sorted({contrast.over.n for contrast in found if contrast.over is not None})
-    if sizes:
+    if any(contrast.flip is not None for contrast in found):
+        said += [
+            "Over seeds: the runs are paired by seed, which gives both the same split and the same order of images. "
+            "These tests speak of other seeds, not of other test images.",
+            "The paired sign-flip test assumes only that, if the two were equally good, each difference could as well "
+            "have the other sign; p is the share of all sign patterns whose mean is at least as far from zero. The "
+            f"least that n seeds can give is 2/2ⁿ, so fewer than {SEEDS_FOR_LEVEL} seeds cannot give p < {LEVEL}. Its "
+            "interval is a bootstrap interval (expanded percentile).",
+            "The paired t-test assumes that the differences are independent and normally distributed, which a few "
+            "seeds cannot show. In return it can decide with fewer seeds.",
+        ]
+    by_t = [contrast for contrast in found if contrast.t is not None and contrast.decides is contrast.t]
+    if by_t:
+        n = max(len(contrast.seeds) for contrast in by_t)
+        every = "Here" if len(by_t) == len(found) else "Where there are fewer seeds,"
         said.append(
-            "Over seeds: the runs are paired by seed, which gives both the same split and order of images. If the two "
-            "were equally good, each difference could as well have the other sign; p is the share of all sign patterns "
-            "whose mean is at least as far from zero (the paired sign-flip test). It speaks of the luck of training, "
-            "not of other test images. The interval is a bootstrap interval (expanded percentile) over the seeds."
+            f"{every} the t-test decides: with {counted(n, 'seed')} the sign-flip test cannot give p < {LEVEL}"
+            f"{f' in {found[0].tests} tests' * (found[0].tests > 1)}, however clear the difference."
         )
-    few = [n for n in sizes if 2.0 ** (1 - n) >= LEVEL]
-    if few:
-        least = listed([f"{2.0 ** (1 - n):.4g} with n = {n}" for n in few])
-        reach = listed([f"{1 - 2.0 ** (1 - n):.0%}".replace("%", f"{THIN}%") for n in few])
-        said.append(
-            f"So few seeds cannot give a small p, however clear the difference: the least is {least}. That is no "
-            f"verdict of equality. From n = {SEEDS_FOR_LEVEL} on, p < {LEVEL} can be shown. Such an interval covers at "
-            f"most {reach}."
-        )
+    elif any(contrast.flip is not None and contrast.decides is contrast.flip for contrast in found):
+        said.append("Here the sign-flip test decides, as it assumes less; the t-test stands beside it.")
     if any(contrast.images is not None for contrast in found):
         said.append(
-            "Over images: two trained nets answered the same test images, and only those count on which one alone is "
-            "right; p is that of a fair coin (McNemar’s test, exact). It speaks of other test images, not of the luck "
-            "of the seed: that takes several runs of each. The interval is that of Bonett and Price."
+            "Over images: two trained nets answered the same test images, and only the discordant ones count, on which "
+            "one alone is right; p is that of a fair coin (McNemar’s test, exact). It speaks of other test images, not "
+            "of other seeds: that takes several runs of each. The interval is that of Bonett and Price."
         )
-    if len([contrast for contrast in found if contrast.raw is not None]) > 1:
+    if found[0].tests > 1:
         said.append(
             "Several tests are made at once, so “p, Holm” is what counts: with it, the chance of even one false "
-            f"verdict in this table stays below {100 * LEVEL:.0f}{THIN}%."
+            f"conclusion in this table stays below {100 * LEVEL:.0f}{THIN}%."
         )
     return said
-
-
-def signed(difference: float | None) -> str:
-    """A difference of shares in points, with its sign: +0.42."""
-    return UNDEFINED if difference is None else f"{100 * difference:+.2f}".replace("-", "−")
 
 
 def between(interval: Interval | None) -> str:

@@ -10,13 +10,19 @@ from urllib.parse import quote
 from firstlight.report import seeds
 from firstlight.report.content import Beside, Block, Cell, Chart, Link, Number, Numbers, Table, Text
 from firstlight.report.drawing import spread_wide
-from firstlight.report.groups import Group, leader, present, selected, task_name, tasks, varied
-from firstlight.report.numbers import DASH, UNDEFINED, count, counted, decimal, listed, percent, plus_minus
+from firstlight.report.groups import Group, leader, present, selected, task_name, tasks, varied, winners
+from firstlight.report.numbers import DASH, UNDEFINED, count, counted, decimal, listed, percent, plus_minus, signed
 from firstlight.report.numbers import seconds as duration
 from firstlight.report.published import MARKS, MARKS_EXPLAINED, reached, standing
 from firstlight.report.record import RunRecord
 from firstlight.report.settings import differences
 from firstlight.types import Array
+
+GAP = (
+    "The training accuracy is that of the epoch whose weights were kept, measured while it trained, with dropout and "
+    "augmentation where there are any; the gap is that less the validation accuracy, and a large one tells of "
+    "overfitting. "
+)
 
 
 def numbers(groups: Sequence[Group]) -> Numbers:
@@ -50,7 +56,7 @@ def _reached(groups: Sequence[Group]) -> list[Number]:
 
 def table(groups: Sequence[Group]) -> Table:
     """One row a group: how many seeds, accuracies, the numbers to stand beside them, loss, parameters, seconds."""
-    ahead = {id(leader(task)) for task in tasks(groups) if selected(task) and len(task) > 1}
+    ahead = {id(group) for task in tasks(groups) for group in winners(task)}
     others = list(dict.fromkeys(name for group in groups for name in group.beside))
     published = any(group.published is not None for group in groups)
     validated = any(group.validation is not None for group in present(groups))
@@ -61,6 +67,8 @@ def table(groups: Sequence[Group]) -> Table:
         *(["published"] if published else []),
         *others,
         *(["validation accuracy"] if validated else []),
+        "training accuracy",
+        *(["gap, points"] if validated else []),
         "test loss",
         "parameters",
         "training time",
@@ -78,6 +86,7 @@ def table(groups: Sequence[Group]) -> Table:
     if any(group.missing or group.unread for group in groups):
         caption += "“4 of 5” seeds: the others have no result. "
     caption += "The training time is the mean of one run. " if True in several else ""
+    caption += GAP if validated else ""
     caption += "Losses compare only where the loss function is the same."
     strong = frozenset(place for place, group in enumerate(groups) if id(group) in ahead)
     return Table(
@@ -91,15 +100,17 @@ def _row(group: Group, validated: bool, published: bool, others: Sequence[str], 
     many = count(n) if n == asked else f"{n} of {asked}"
     given = [*([group.published] if published else []), *(group.beside.get(name) for name in others)]
     if not group.runs:
-        return (group.name, many, UNDEFINED, *(percent(g, 2) for g in given), *[UNDEFINED] * (3 + validated))
+        return (group.name, many, UNDEFINED, *(percent(g, 2) for g in given), *[UNDEFINED] * (4 + 2 * validated))
     ours = group.accuracy
-    validation = group.validation
+    validation, training = group.validation, group.training
     return (
         f"{'★ ' if ahead else ''}{group.name}",
         many,
         plus_minus(ours),
         *(DASH if number is None else f"{percent(number, 2)} {MARKS[standing(ours, number)]}" for number in given),
         *([percent(validation.mean, 2) if validation else UNDEFINED] if validated else []),
+        percent(training.mean if training else None, 2),
+        *([signed(group.gap)] if validated else []),
         decimal(group.loss.mean),
         count(group.first.parameters()),
         duration(group.seconds),

@@ -87,6 +87,20 @@ class Group:
         return spread(found) if len(found) == len(self.averaged) else None
 
     @property
+    def training(self) -> Spread | None:
+        """The training accuracy in the epochs whose weights were kept; None where a run has none."""
+        found = [record.training_accuracy for record in self.averaged.values()]
+        known = [accuracy for accuracy in found if accuracy is not None]
+        return spread(known) if known and len(known) == len(found) else None
+
+    @property
+    def gap(self) -> float | None:
+        """The training accuracy less the validation accuracy; None where a run lacks one of them."""
+        if self.training is None or self.validation is None:
+            return None
+        return self.training.mean - self.validation.mean
+
+    @property
     def validation_loss(self) -> float:
         found = [record.validation.loss for record in self.averaged.values() if record.validation is not None]
         return float(np.mean(found))
@@ -252,6 +266,22 @@ def ranked(task: Sequence[Group]) -> list[Group]:
 def leader(task: Sequence[Group]) -> Group:
     """The best of a task by validation, or its first."""
     return ranked(task)[0]
+
+
+def winners(task: Sequence[Group]) -> list[Group]:
+    """The best of a task by validation; several where these have the same accuracy and the same loss, or none at all.
+
+    A single group is no winner.
+    """
+    if len(task) < 2 or not selected(task):
+        return []
+    first, *others = ranked(task)
+    return [first, *(group for group in others if _validation(group) == _validation(first))]
+
+
+def _validation(group: Group) -> tuple[float, float]:
+    assert group.validation is not None, "asked of selected tasks alone"
+    return group.validation.mean, group.validation_loss
 
 
 def varied(groups: Sequence[Group]) -> str | None:

@@ -10,7 +10,7 @@ from firstlight.report.content import Text
 from firstlight.report.numbers import THIN, count, counted, listed, percent, points
 from firstlight.report.record import RunRecord
 
-NUMERAL = re.compile(r"\d[\d\u202f.]*")
+NUMERAL = re.compile(r"\d[\d,.]*")
 NAMED = 3  # at most so many files are named one by one
 
 

@@ -1,4 +1,4 @@
-"""How numbers are written for people: thin separators of thousands, shares as percentages, fitting units of time."""
+"""How numbers are written for people: commas between thousands, shares as percentages, fitting units of time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ THIN = "\u202f"  # a narrow space that does not break the line
 DASH = "–\u2060"  # a dash after which the line does not break
 UNDEFINED = "—"
 
-LOCALE = {"decimal": ".", "thousands": THIN, "grouping": [3], "currency": ["", ""], "percent": f"{THIN}%"}
+LOCALE = {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""], "percent": f"{THIN}%"}
 
 
 def count(value: int) -> str:
-    """A whole number: 61 706."""
-    return f"{value:,}".replace(",", THIN)
+    """A whole number: 61,706."""
+    return f"{value:,}"
 
 
 def counted(value: int, noun: str) -> str:
@@ -59,6 +59,11 @@ def interval(bounds: tuple[float, float] | None) -> str:
 def points(difference: float) -> str:
     """A difference of two shares, in percentage points."""
     return f"{100 * abs(difference):.1f} percentage points"
+
+
+def signed(difference: float | None) -> str:
+    """A difference of shares in points, with its sign: +0.42."""
+    return UNDEFINED if difference is None else f"{100 * difference:+.2f}".replace("-", "−")
 
 
 def decimal(value: float | None, digits: int = 4) -> str:

@@ -120,6 +120,12 @@ class RunRecord:
         return int(_in(self.run.result, "epochs", "weights", self.epochs_run))
 
     @property
+    def training_accuracy(self) -> float | None:
+        """The accuracy on the training images in the epoch whose weights were kept, measured while it trained."""
+        epoch = self.weights_epoch
+        return float(self.history["accuracy"][epoch - 1]) if 0 < epoch <= len(self.history["accuracy"]) else None
+
+    @property
     def restore_best(self) -> bool:
         """Whether the best weights by validation were asked for, not the last."""
         return bool(self.option("training", "restore_best", True))

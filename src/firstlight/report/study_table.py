@@ -8,7 +8,7 @@ from pathlib import Path
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread
 from firstlight.report.grouped import link, named_runs
-from firstlight.report.groups import Group, leader, present, read_study, selected, tasks
+from firstlight.report.groups import Group, present, read_study, tasks, winners
 from firstlight.report.notes import merged
 from firstlight.report.numbers import UNDEFINED, count, counted, listed
 from firstlight.report.published import MARKS, reached, standing
@@ -128,7 +128,7 @@ def _file(study: StudyFolder, folder: Path) -> str:
 
 def _table(groups: Sequence[Group]) -> str:
     others = list(dict.fromkeys(name for group in groups for name in group.beside))
-    ahead = {id(leader(task)) for task in tasks(groups) if selected(task) and len(task) > 1}
+    ahead = {id(group) for task in tasks(groups) for group in winners(task)}
     titles = ["run", "published", "ours", "n", "seconds", *map(_plain, others)]
     lines = [_line(titles), _line(["---", *["---:"] * (len(titles) - 1)])]
     for group in groups:

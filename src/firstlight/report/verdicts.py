@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from firstlight.evaluation import LEVEL
-from firstlight.report.contrasts import contrasts, probability
-from firstlight.report.groups import Group, leader, ranked, selected, task_name, tasks
+from firstlight.report.contrasts import contrasts
+from firstlight.report.groups import Group, leader, ranked, selected, task_name, tasks, winners
 from firstlight.report.numbers import accuracy, count, counted, listed, percent, plus_minus, points
 from firstlight.report.published import reached
 from firstlight.report.record import RunRecord
@@ -24,10 +24,21 @@ def comparison(groups: Sequence[Group]) -> str:
             f"Of {counted(len(groups), 'run')}, none can be called the best: not every one has a validation split. "
             f"{best.name} comes first as given; {on_test}."
         )
-    said = f"Of {counted(len(groups), 'run')}, {best.name} is the best by validation; {on_test}"
+    of = f"Of {counted(len(groups), 'run')}"
+    level = winners(groups)
+    if len(level) > 1:
+        return f"{of}, {_equal(level)}. Of {best.name}, {on_test}."
     second = others[0].first.test
     judged = _judged(groups, best, others[0])
-    return f"{said}. {others[0].name}, next by validation, reaches {percent(second.accuracy)}: {judged}."
+    return (
+        f"{of}, {best.name} is the best by validation; {on_test}. {others[0].name}, next by validation, reaches "
+        f"{percent(second.accuracy)}: {judged}."
+    )
+
+
+def _equal(level: Sequence[Group]) -> str:
+    """That several are the best by validation."""
+    return f"{listed([group.name for group in level])} are equally good by validation: the same accuracy, the same loss"
 
 
 def _judged(groups: Sequence[Group], best: Group, other: Group) -> str:
@@ -35,11 +46,10 @@ def _judged(groups: Sequence[Group], best: Group, other: Group) -> str:
     task = [group for group in groups if group.task == best.task]
     found = next((contrast for contrast in contrasts(task) if contrast.other is other), None)
     if found is not None and found.p is not None and found.difference is not None:
-        p = probability(found.p)
-        how = f"McNemar’s test, p {p if p.startswith('<') else f'= {p}'}{' after Holm' * (found.tests > 1)}"
         if found.p >= LEVEL:
-            return f"a difference that may be chance ({how})"
-        return f"clearly {'less' if found.difference > 0 else 'more, yet the choice is made by validation'} ({how})"
+            return f"a difference that may be chance ({found.test})"
+        word = "less" if found.difference > 0 else "more, yet the choice is made by validation"
+        return f"clearly {word} ({found.test})"
     first, second = best.first.test, other.first.test
     if first.accuracy_interval[0] > second.accuracy_interval[1]:
         return "clearly less"
@@ -85,10 +95,14 @@ def _best_of(task: Sequence[Group], alone: bool) -> str:
     of = f"Of {counted(len(task), 'experiment')}" if alone else f"{where}of {counted(len(task), 'experiment')}"
     rest = [group for group in task if group is not ahead]
     second = leader(rest)
+    level = winners(task)
+    if len(level) > 1:
+        return f"{of}, {_equal(level)}. {ahead.name} is right on {reaches}."
     [contrast] = [contrast for contrast in contrasts(task) if contrast.other is second]
+    how = "" if contrast.p is None else f" ({contrast.test})"
     return (
         f"{of}, {ahead.name} is the best by validation: {reaches}. {second.name}, next by validation, reaches "
-        f"{plus_minus(second.accuracy)}: {contrast.verdict}."
+        f"{plus_minus(second.accuracy)}: {contrast.verdict}{how}."
     )
 
 

@@ -8,7 +8,7 @@ const byId = (id) => document.getElementById(id);
 const selects = ["first", "second"].map(byId);
 let pair = 0; // counts what was asked, so that a late answer to an older question is dropped
 
-const count = (n) => n.toLocaleString("en").replaceAll(",", "\u202f");
+const count = (n) => n.toLocaleString("en");
 const chosen = () => selects.map((select) => runs[select.selectedIndex]);
 const path = () => `/api/compare/${chosen().map((run) => run.id).join("/")}`;
 

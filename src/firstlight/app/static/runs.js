@@ -8,7 +8,7 @@ const ago = (seconds) => {
   if (past < 86400) return `${Math.round(past / 3600)} h ago`;
   return new Date(1000 * seconds).toLocaleDateString();
 };
-const count = (value) => (value === null ? "–" : value.toLocaleString("en").replaceAll(",", "\u202f"));
+const count = (value) => (value === null ? "–" : value.toLocaleString("en"));
 
 // A column: its key, its title, what it is sorted by, what it shows; numbers stand to the right.
 const COLUMNS = [
