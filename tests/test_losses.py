@@ -28,7 +28,16 @@ from firstlight.layers import (
     Softmax,
     Tanh,
 )
-from firstlight.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, HalfSquaredError, Loss, MeanSquaredError, loss
+from firstlight.losses import (
+    LOSSES,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    HalfSquaredError,
+    Loss,
+    MeanSquaredError,
+    SoftmaxBinaryCrossEntropy,
+    loss,
+)
 from firstlight.types import Array
 
 K, N = 4, 6
@@ -38,7 +47,8 @@ SOFT = 0.7 * ONE_HOT + 0.3 * np.eye(K)[:, LABELS[::-1]]
 YES_NO = np.array([0, 1, 1, 0, 1, 0])
 
 SMOOTHED = CrossEntropy(label_smoothing=0.1)
-EVERY = [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), MeanSquaredError(), HalfSquaredError()]
+BOTH_TERMS = SoftmaxBinaryCrossEntropy()
+EVERY = [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS, MeanSquaredError(), HalfSquaredError()]
 CASES = [
     *(
         pytest.param(each, K, t, id=f"{each}-{kind}")
@@ -150,6 +160,7 @@ def test_values_equal_their_formula() -> None:
         (CrossEntropy(), -(t * np.log(p)).sum(axis=0)),
         (SMOOTHED, -(smooth * np.log(p)).sum(axis=0)),
         (BinaryCrossEntropy(), -(t * np.log(s) + (1 - t) * np.log(1 - s)).mean(axis=0)),
+        (BOTH_TERMS, -(t * np.log(p) + (1 - t) * np.log(1 - p)).sum(axis=0)),
         (MeanSquaredError(), ((y - t) ** 2).mean(axis=0)),
         (HalfSquaredError(), ((y - t) ** 2).sum(axis=0) / 2),
     ):
@@ -174,7 +185,22 @@ def test_fused_binary_cross_entropy_equals_sigmoid_then_logarithm() -> None:
     np.testing.assert_allclose(BinaryCrossEntropy().value_and_gradient(y, YES_NO)[1], unfused, rtol=1e-12)
 
 
-@pytest.mark.parametrize("each", [CrossEntropy(), SMOOTHED, BinaryCrossEntropy()], ids=repr)
+def test_the_second_term_of_an_untrained_net() -> None:
+    """Ten classes, all at 0.1: 2.3026 by cross-entropy, and nine times −log 0.9 more."""
+    y, labels = np.zeros((10, 3)), np.array([0, 4, 9])
+    np.testing.assert_allclose(BOTH_TERMS.values(y, labels), np.log(10) + 9 * np.log(10 / 9), rtol=1e-12)
+    assert BOTH_TERMS.values(y, labels)[0] == pytest.approx(3.2508, abs=1e-4)
+
+
+def test_both_terms_by_the_gradient_of_the_softmax() -> None:
+    y = outputs(K)
+    p, backward = Softmax().forward({}, y, g.a_pass(training=True))
+    unfused, _ = backward((-ONE_HOT / p + (1 - ONE_HOT) / (1 - p)) / N)
+    assert unfused is not None
+    np.testing.assert_allclose(BOTH_TERMS.value_and_gradient(y, LABELS)[1], unfused, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("each", [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS], ids=repr)
 def test_huge_logits_stay_finite_and_right_in_float32(each: Loss) -> None:
     y = np.array([[1e4, -1e4, 1e4], [-1e4, 1e4, 1e4], [-1e4, -1e4, -1e4]], np.float32)
     labels = np.array([0, 0, 1])
@@ -184,6 +210,9 @@ def test_huge_logits_stay_finite_and_right_in_float32(each: Loss) -> None:
     np.testing.assert_allclose(each.probabilities(y), np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0]]), atol=1e-6)
     if each == CrossEntropy():
         np.testing.assert_allclose(each.values(y, labels), np.array([0, 2e4, math.log(2)]), rtol=1e-6)
+    if each == BOTH_TERMS:  # where one class has all, and where it is another's
+        np.testing.assert_allclose(each.values(y, labels), [0, 4e4 - math.log(2), 2 * math.log(2)], rtol=1e-6)
+        np.testing.assert_allclose(dy[:, 1], np.array([-1.5, 1, -0.5]) / 3, atol=1e-6)
     if each == BinaryCrossEntropy():
         np.testing.assert_allclose(each.values(y, labels), [0, 2e4 / 3, 1e4 / 3], rtol=1e-6)
         no = np.full((3, 1), -1e4, np.float32)
@@ -237,6 +266,7 @@ HEAD = Dense(3, name="head")
         (CrossEntropy(), (Flatten(), HEAD, Softmax()), (Flatten(), HEAD)),
         (CrossEntropy(), (Flatten(), Chain((HEAD, Softmax()))), (Flatten(), Chain((HEAD,)))),
         (CrossEntropy(), (Conv2D(3), ReLU(), GlobalAvgPool2D()), (Conv2D(3), ReLU(), GlobalAvgPool2D())),
+        (BOTH_TERMS, (Flatten(), HEAD, Softmax()), (Flatten(), HEAD)),
         (BinaryCrossEntropy(), (Flatten(), HEAD, Sigmoid()), (Flatten(), HEAD)),
         (MeanSquaredError(), (Flatten(), HEAD, Sigmoid()), (Flatten(), HEAD, Sigmoid())),
         (HalfSquaredError(), (Flatten(), HEAD, Softmax()), (Flatten(), HEAD, Softmax())),
@@ -303,7 +333,8 @@ def test_unknown_labels_and_targets_of_another_shape_are_errors() -> None:
 
 def test_losses_are_made_by_name() -> None:
     assert {name: type(loss(name)) for name in LOSSES} == LOSSES
-    assert list(LOSSES) == ["cross-entropy", "binary-cross-entropy", "mse", "half-mse"]
+    names = ["cross-entropy", "binary-cross-entropy", "softmax-binary-cross-entropy", "mse", "half-mse"]
+    assert list(LOSSES) == names
     assert loss("cross-entropy", label_smoothing=0.1) == SMOOTHED
 
 

@@ -39,7 +39,13 @@ from firstlight.layers import (
     Softmax,
     Tanh,
 )
-from firstlight.losses import BinaryCrossEntropy, CrossEntropy, HalfSquaredError, MeanSquaredError
+from firstlight.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    HalfSquaredError,
+    MeanSquaredError,
+    SoftmaxBinaryCrossEntropy,
+)
 from firstlight.models import Model
 from firstlight.optimizers import SGD
 from firstlight.prepare import Preparation
@@ -48,7 +54,14 @@ from tapes import BENT, RECORDED, Net, around, assert_equal, cut, index_of, laye
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 
-LOSSES = (CrossEntropy(), CrossEntropy(0.1), BinaryCrossEntropy(), MeanSquaredError(), HalfSquaredError())
+LOSSES = (
+    CrossEntropy(),
+    CrossEntropy(0.1),
+    BinaryCrossEntropy(),
+    SoftmaxBinaryCrossEntropy(),
+    MeanSquaredError(),
+    HalfSquaredError(),
+)
 
 
 def whole(least: int, most: int) -> st.SearchStrategy[int]:
