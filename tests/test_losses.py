@@ -212,7 +212,7 @@ def test_huge_logits_stay_finite_and_right_in_float32(each: Loss) -> None:
         np.testing.assert_allclose(each.values(y, labels), np.array([0, 2e4, math.log(2)]), rtol=1e-6)
     if each == BOTH_TERMS:  # where one class has all, and where it is another's
         np.testing.assert_allclose(each.values(y, labels), [0, 4e4 - math.log(2), 2 * math.log(2)], rtol=1e-6)
-        np.testing.assert_allclose(dy[:, 1], np.array([-1.5, 1, -0.5]) / 3, atol=1e-6)
+        np.testing.assert_allclose(dy[:, 1], np.array([-1.5, 2, -0.5]) / 3, atol=1e-6)
     if each == BinaryCrossEntropy():
         np.testing.assert_allclose(each.values(y, labels), [0, 2e4 / 3, 1e4 / 3], rtol=1e-6)
         no = np.full((3, 1), -1e4, np.float32)
