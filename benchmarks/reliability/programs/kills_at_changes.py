@@ -1,0 +1,133 @@
+"""SIGKILL just before every single change that `run`, `study`, `tune`, `explain` and `report` make below their folder;
+then the same command (for a run that has begun: `resume`), killed once more at random. Survived: the same bytes as
+without a kill, and no temporary file left."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.reliability.attack import Attack
+from benchmarks.reliability.commands import Ended, changes, run, run_until
+from benchmarks.reliability.folders import RUN, SEARCH, STUDY, differences, leftovers, said
+from firstlight.runs import EXPERIMENT, RESULT, RunFolder
+
+TURNS = 5  # how often a command may be tried until it has come to its end
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A command that is killed: its words, where it writes, and the run, if any, whose bytes must be the same."""
+
+    name: str
+    file: str | None  # the experiment that it takes, or None for one that works on a finished run
+
+    def words(self, work: Path, place: Path) -> list[str | Path]:
+        """The command that begins, and goes on."""
+        if self.file is None:
+            return [self.name, place]
+        if self.name == "run" and (place / EXPERIMENT).exists() and (place / "data.json").exists():
+            return ["resume", place]
+        return [self.name, work / f"{self.name}.toml", "--out", place]
+
+    def runs(self, place: Path) -> list[Path]:
+        """The run folders that must come out the same."""
+        return [place] if self.name != "study" else sorted(path.parent for path in place.glob(f"*/*/{RESULT}"))
+
+    def complete(self, place: Path, ended: Ended) -> bool:
+        return ended.code == 0 and (self.file is None or (place / RESULT).exists() or self.name == "study")
+
+
+VICTIMS = (
+    Victim("run", RUN),
+    Victim("study", STUDY),
+    Victim("tune", SEARCH),
+    Victim("report", None),
+    Victim("explain", None),
+)
+
+
+def attack(a: Attack) -> None:
+    """Kill each command before each of its changes, the commands in turn."""
+    finished = a.work / "finished"
+    for victim in VICTIMS:
+        if victim.file is not None:
+            (a.work / f"{victim.name}.toml").write_text(victim.file)
+    run("run", a.work / "run.toml", "--out", finished)
+    courses = []
+    for victim in VICTIMS:
+        whole = _begin(a, victim, "whole", finished)
+        ended, points = changes(whole, *victim.words(a.work, whole), log=a.work / f"{victim.name}.log")
+        if ended.code != 0:
+            a.count(f"{victim.name}, not killed", f"exit code {ended.code}: {said(ended)}")
+            continue
+        courses.append((victim, whole, points, _order(a, victim, len(points))))
+    for turn in range(max((len(order) for *_, order in courses), default=0)):
+        for victim, whole, points, order in courses:
+            if a.over:
+                a.notes.append("; ".join(f"{v.name}: {len(p)} changes" for v, _, p, _ in courses))
+                return
+            if turn < len(order):
+                _trial(a, victim, whole, points, order[turn], finished)
+    a.notes.append("every change of " + "; ".join(f"{v.name} ({len(p)})" for v, _, p, _ in courses))
+
+
+def _order(a: Attack, victim: Victim, count: int) -> Sequence[int]:
+    order = list(range(1, count + 1))
+    a.random(victim.name).shuffle(order)  # where time is short, from everywhere
+    return order
+
+
+def _begin(a: Attack, victim: Victim, name: str, finished: Path) -> Path:
+    """Where the command works: nothing yet, or a copy of a finished run."""
+    place = a.work / f"{victim.name}-{name}"
+    if victim.file is None:
+        shutil.copytree(finished, place)
+    return place
+
+
+def _trial(a: Attack, victim: Victim, whole: Path, points: Sequence[str], at: int, finished: Path) -> None:
+    place = _begin(a, victim, f"killed-{at}", finished)
+    label = f"{victim.name}, before change {at} of {len(points)}: {points[at - 1]}"
+    again = a.random(victim.name, at)
+    ended = run_until(place, at, *victim.words(a.work, place))
+    wrong = ended.wrong
+    if not ended.killed and ended.code != 0:
+        wrong = wrong or f"{victim.name} was not killed and ended with {ended.code}"
+    for turn in range(TURNS):
+        if wrong:
+            break
+        second = turn == 0 and again.random() < 0.5
+        words = victim.words(a.work, place)
+        if victim.name == "run" and (place / RESULT).exists():
+            words = ["report", place]
+        ended = run_until(place, again.randrange(1, len(points) + 1), *words) if second else run(*words)
+        wrong = ended.wrong or (None if ended.killed or ended.code == 0 else f"{words[0]} refuses: {said(ended)}")
+        if victim.complete(place, ended):
+            break
+    else:
+        wrong = wrong or "it comes to no end"
+    if wrong is None:
+        wrong = compared(victim, whole, place)
+    a.count(label, wrong)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def compared(victim: Victim, whole: Path, place: Path) -> str | None:
+    """What is not as in `whole`, where nothing was killed; None where all is."""
+    if victim.name == "tune":
+        mine, theirs = (sorted((path / "trials.csv").read_text().splitlines()) for path in (whole, place))
+        differ = ["trials.csv"] if len(mine) != len(theirs) else []
+    elif len(victim.runs(whole)) != len(victim.runs(place)):
+        differ = ["fewer runs"]
+    else:
+        pairs = zip(victim.runs(whole), victim.runs(place), strict=True)
+        differ = sorted({name for one, other in pairs for name in differences(one, other)})
+        if not differ and victim.name == "run":
+            _ = RunFolder.open(place).model
+    left = leftovers(place)
+    if differ:
+        return f"not the same: {', '.join(differ)}"
+    return "temporary files are left" if left else None
