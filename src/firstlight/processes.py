@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from firstlight.errors import RunError
 
 KILLED = 6  # so often workers may be killed with nothing that ends in between
+SAFE_PATH = "PYTHONSAFEPATH"  # what Python reads as it begins
 
 
 def rank() -> int:
@@ -44,6 +45,20 @@ def cores() -> int:
 def leads() -> bool:
     """Whether this process is the one that reports and writes."""
     return rank() == 0
+
+
+@contextmanager
+def safe_imports() -> Iterator[None]:
+    """Processes of Python that begin meanwhile import nothing from the working folder, which may be anybody's."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 @contextmanager

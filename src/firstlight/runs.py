@@ -1,7 +1,7 @@
 """The run folder: the only record of a run, which the report, the comparison and the dashboard read.
 
     experiment.toml     resolved, every default written out
-    environment.json    versions, machine, threads, git revision
+    environment.json    versions, machine, threads, the git commit of the working folder
     data.json           source, hashes, class names, split ids, what the checks found
     model.json          architecture, class names, preparation, loss: all that predict needs
     weights.safetensors the best weights by validation (the last where that was not asked for)

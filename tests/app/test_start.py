@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Page
 from tests.app.conftest import TOKEN, Served, dashboard, looking
 from tests.conftest import Answer
 
-from firstlight.app import forms, offers
-from firstlight.app.launch import STARTED, Launch, Launches
+from firstlight.app import forms, offers, processes
+from firstlight.app.launch import FILE, OUTPUT, STARTED, Launch, Launches
 from firstlight.errors import ExperimentError, RunError
 from firstlight.runs import RunFolder
 from firstlight.study import Experiment
@@ -394,3 +394,14 @@ def test_a_run_goes_on_when_its_server_ends(tmp_path: Path) -> None:
 def test_an_unknown_id_is_told_in_the_words_of_the_form() -> None:
     with pytest.raises(ExperimentError, match=r"^data.source: choose one of those that are listed; received 'x'"):
         offers.chosen(offers.images(None), "x", "data.source")
+
+
+def test_a_run_works_among_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of runs may be anybody's, and programs take settings from where they work."""
+    asked: list[tuple[tuple[str, ...], Path]] = []
+    monkeypatch.setattr(processes, "firstlight", lambda *words, folder, **more: asked.append((words, folder)))
+    Launches(tmp_path).start("", "net")
+    [(words, folder)] = asked
+    assert folder == tmp_path / STARTED / "net"
+    assert sorted(path.name for path in folder.iterdir()) == [FILE, OUTPUT]
+    assert words == ("run", "--out", str(tmp_path / "net"), "--", str(folder / FILE))

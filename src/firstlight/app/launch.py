@@ -66,7 +66,7 @@ class Launches:
             try:
                 name, kept = self._reserved(stem)
                 write_text(kept / FILE, toml)
-                launch = Launch(name, self.root / name, kept, _process(self.root, kept, name))
+                launch = Launch(name, self.root / name, kept, _process(self.root / name, kept))
             except OSError as error:
                 raise RunError(f"{self.root} cannot be written: {error.strerror or error}.") from None
             self._started[name] = launch
@@ -93,7 +93,8 @@ class Launches:
             return name, self.root / STARTED / name
 
 
-def _process(root: Path, kept: Path, name: str) -> subprocess.Popen[bytes]:
+def _process(run: Path, kept: Path) -> subprocess.Popen[bytes]:
+    """Programs take settings from where they work: it works among its own files, in a folder with nothing else."""
     with (kept / OUTPUT).open("wb") as output:
-        file = str((kept / FILE).resolve())
-        return processes.firstlight("run", "--out", name, "--", file, output=output, folder=root, apart=True)
+        arguments = ("run", "--out", str(run.resolve()), "--", str((kept / FILE).resolve()))
+        return processes.firstlight(*arguments, output=output, folder=kept, apart=True)

@@ -216,6 +216,8 @@ def _umap(x: Array, start: Array, seed: int, tell: Progress) -> Array:
     """By umap-learn, on one thread: on several its result differs from call to call."""
     import numba
 
+    import firstlight.kernels._compile  # noqa: F401  (from then on Numba takes no settings from the working folder)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # it misses TensorFlow for what is not used here
         from umap import UMAP

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core import config
 from numba.core.ccallback import CFunc
+
+# Numba takes settings from a file in the working folder, which may be anybody's: it can name a cache, and what lies in
+# one is run. The variables of the environment stay.
+config._config_fname = ""
+config.reload_config()  # type: ignore[no-untyped-call]
 
 # Loosely typed, for options that Numba's annotations leave out: no wrappers for callers that there are none of, which
 # would only cost compile time.

@@ -1,18 +1,21 @@
-"""Where a run took place: versions, machine, git revision of the working folder."""
+"""Where a run took place: versions, machine, the commit that is checked out in the working folder."""
 
 from __future__ import annotations
 
 import os
 import platform
-import subprocess
+import re
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from firstlight.files import open_file, read_text
 from firstlight.processes import cores
 from firstlight.types import Json
 
 PACKAGES = ("numpy", "numba", "scikit-learn", "pillow", "safetensors", "pydantic")
+SHOWN = 12  # digits of a commit
+LARGEST_LINE, LARGEST_LIST = 4_096, 64_000_000  # bytes of git's files of one line, and of its list of branches
 
 
 def environment() -> Json:
@@ -49,14 +52,42 @@ def _memory() -> float | None:
 
 
 def _revision() -> str | None:
-    """The git revision of the working folder, with "+" where files differ from it; None outside git."""
+    """The commit that is checked out in the working folder, or the first above it that git keeps; None outside git.
+
+    It is read from git's own files. Git itself would carry out what a configuration among them names, and the folder
+    may be anybody's; whether files differ from the commit, git alone could tell.
+    """
     try:
-        revision = _git("rev-parse", "--short=12", "HEAD")
-        return revision + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
+        folder = Path.cwd()
+        git = next((place / ".git" for place in (folder, *folder.parents) if (place / ".git").exists()), None)
+        return None if git is None else _head(git)
+    except (OSError, ValueError):
         return None
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
-    return done.stdout.strip()
+def _head(git: Path) -> str | None:
+    """The commit of HEAD, its first twelve digits."""
+    if git.is_file():  # a worktree or a submodule: the file says where the folder is
+        git = git.parent / _line(git).removeprefix("gitdir: ")
+    common = git / _line(git / "commondir") if (git / "commondir").is_file() else git  # of all worktrees
+    text = _line(git / "HEAD")
+    if name := text.removeprefix("ref: ") if text.startswith("ref: ") else "":
+        if not name.startswith("refs/") or ".." in name:
+            return None
+        loose = next((root / name for root in (git, common) if (root / name).is_file()), None)
+        text = _packed(common / "packed-refs", name) if loose is None else _line(loose)
+    return text[:SHOWN] if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", text) else None
+
+
+def _packed(file: Path, name: str) -> str:
+    """The commit of a branch in git's list of branches, or ""."""
+    with open_file(file, limit=LARGEST_LIST) as lines:
+        for line in lines:
+            commit, _, found = line.decode("utf-8", "replace").rstrip().partition(" ")
+            if found == name:
+                return commit
+    return ""
+
+
+def _line(file: Path) -> str:
+    return read_text(file, limit=LARGEST_LINE).strip()

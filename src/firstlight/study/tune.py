@@ -107,7 +107,8 @@ def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[Tr
             tasks = [joblib.delayed(next_trial)(order)] * (asked - ended)
             more = False
             try:
-                with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+                local = joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads)
+                with processes.safe_imports(), local:
                     with processes.left_to_us():
                         trials = joblib.Parallel(batch_size=1, return_as="generator_unordered")(tasks)
                     for trial in trials:

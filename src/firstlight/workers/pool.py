@@ -49,7 +49,8 @@ def pool(backend: Backend, address: str | None, workers: int | None, threads: in
 
     if backend == "loky":
         try:
-            with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+            local = joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads)
+            with processes.safe_imports(), local:
                 yield spread
         finally:
             get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
