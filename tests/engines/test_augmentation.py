@@ -101,7 +101,7 @@ def test_a_sample_looks_the_same_in_batches_of_any_size_and_among_others(images:
 def test_single_steps_see_what_the_epoch_does(images: Images) -> None:
     for engine in ENGINES.values():
         one, other = (engine.session(task(images), images) for _ in range(2))
-        order = one.task.order(images, 0)
+        order = one.task.order(images, 0, 75)
         one.train_epoch(0, 75, np.full(2, 0.1), lambda n, loss: None)
         for step, index in enumerate((order[:75], order[75:])):
             other.train_step(index, 0, step, 0.1)

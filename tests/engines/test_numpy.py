@@ -95,6 +95,33 @@ def test_balanced_sampling_is_the_order_of_an_epoch(images: Images) -> None:
     assert one.vector().tobytes() == other.vector().tobytes()
 
 
+@pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
+@pytest.mark.parametrize(("steps_per_epoch", "batch_size"), [(3, 16), (1, 199), (9, 50), (4, 50)])
+def test_epochs_of_so_many_steps_go_on_where_the_one_before_ended(
+    images: Images, sampling: Any, steps_per_epoch: int, batch_size: int
+) -> None:
+    """Cut from one pass over all images after another, whether an epoch is a part of a pass or more than one."""
+    short, whole = (task(images, sampling=sampling, steps_per_epoch=steps) for steps in (steps_per_epoch, None))
+    taken = np.concatenate([short.order(images, epoch, batch_size) for epoch in range(20)])
+    assert short.images_per_epoch(len(images), batch_size) == steps_per_epoch * batch_size == len(taken) / 20
+    passes = [whole.order(images, number, batch_size) for number in range(len(taken) // len(images) + 1)]
+    np.testing.assert_array_equal(taken, np.concatenate(passes)[: len(taken)])
+    if sampling == "shuffled":
+        assert np.ptp(np.bincount(taken, minlength=len(images))) <= 1
+
+
+def test_steps_per_epoch_are_the_steps_that_are_taken(images: Images) -> None:
+    one, other = (NumpyEngine("reference").session(task(images, steps_per_epoch=3), images) for _ in range(2))
+    seen: list[int] = []
+    one.train_epoch(5, 16, np.full(3, 0.1), lambda done, loss: seen.append(done))
+    for step, index in enumerate(np.split(one.task.order(images, 5, 16), 3)):
+        other.train_step(index, 5, step, 0.1)
+    assert one.vector().tobytes() == other.vector().tobytes()
+    assert seen == [16, 32, 48]
+    with pytest.raises(ValueError, match="zip"):
+        one.train_epoch(6, 16, np.full(4, 0.1), nothing)
+
+
 def test_the_check_rejects_a_gradient_without_its_penalty(images: Images) -> None:
     session = NumpyEngine("reference", np.float64).session(task(images, l2=0.03), images.take(np.arange(20)))
     session.penalties = []

@@ -168,6 +168,8 @@ def test_two_classes_with_a_head_of_one_unit_or_two(images: Images, loss: Loss) 
         {"class_weights": np.linspace(0.2, 3, 10)},
         {"class_weights": np.linspace(0.2, 3, 10), "loss": MeanSquaredError()},
         {"sampling": "balanced"},
+        {"steps_per_epoch": STEPS},
+        {"steps_per_epoch": STEPS, "sampling": "balanced"},
         {"preparation": Preparation((1, 8, 8), "image", np.full((1, 1, 1), 1 / 16), np.zeros((1, 1, 1)))},
         {"frozen": ("block",), "settled": frozenset({"block.batchnorm1", "batchnorm1"}), "l2": 0.1},
     ],

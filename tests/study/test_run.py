@@ -18,6 +18,8 @@ from firstlight import data, files, runs, study
 from firstlight.display import Display
 from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.evaluation import measure
+from firstlight.report.record import read
+from firstlight.report.settings import settings
 from firstlight.runs import RunFolder
 from firstlight.study import Experiment, Setup
 from firstlight.types import Dataset, Images
@@ -97,9 +99,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("stopped_after", [0, 1, 2])
-def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(tmp_path: Path, stopped_after: int) -> None:
+@pytest.mark.parametrize("steps", [None, 5])
+def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(
+    tmp_path: Path, steps: int | None, stopped_after: int
+) -> None:
     settings = {"optimizer__name": "sgd", "optimizer__momentum": 0.9, "schedule__name": "cosine"}
     settings |= {"model__name": "pyramid-regularised", "model__units": [16, 8], "model__dropout": [0.0, 0.2]}
+    settings |= {} if steps is None else {"training__steps_per_epoch": steps}
     whole = do(tmp_path / "whole", **settings)
 
     class PowerCut(Exception):  # noqa: N818
@@ -311,6 +317,26 @@ def test_a_resumed_run_is_in_progress_until_its_own_result_is_there(tmp_path: Pa
 def test_early_stopping_needs_something_to_judge_by() -> None:
     with pytest.raises(ExperimentError, match=r"training\.early_stopping needs validation"):
         study.set_up(experiment(data__validation=0.0, training__early_stopping=2))
+
+
+def test_steps_per_epoch_take_full_batches() -> None:
+    with pytest.raises(ExperimentError, match=r"training\.steps_per_epoch takes full batches.*200 training images"):
+        study.set_up(experiment(training__steps_per_epoch=2, training__batch_size=300))
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_steps_per_epoch_reach_rates_costs_and_records(tmp_path: Path, engine: str) -> None:
+    changes = {"training__steps_per_epoch": 4, "training__batch_size": 20, "training__epochs": 6, "engine": engine}
+    changes |= {"training__cost_every": 3, "schedule__name": "exponential", "schedule__factor": 0.5, "device": "cpu"}
+    run = do(tmp_path / "run", **changes)
+    assert run.costs is not None
+    assert run.costs["step"].tolist() == [3, 6, 9, 12, 15, 18, 21, 24]
+    rate = run.history["learning_rate"]
+    np.testing.assert_allclose(rate, rate[0] * 0.5 ** np.arange(6), rtol=1e-12)  # of the fourth step of each epoch
+    seconds = run.result["seconds"]["train"]
+    assert run.result["images_per_second"] == pytest.approx(6 * 80 / seconds)
+    asked = dict(settings(read(run)))
+    assert asked["Epochs"].startswith("6, each of 4 steps: 80 images, where there are 200 to train on")
 
 
 def test_a_warm_up_longer_than_the_training_is_found_before_the_first_step() -> None:

@@ -61,7 +61,12 @@ LABELS = {
     "optimizer.lr": "learning rate",
     "weights.init_from": "start from",
 }
-UNSET = {"data.size": "as they are", "data.limit": "all of them", "optimizer.lr": "the optimiser's own"}
+UNSET = {
+    "data.size": "as they are",
+    "data.limit": "all of them",
+    "optimizer.lr": "the optimiser's own",
+    "training.steps_per_epoch": "all images once",
+}
 TITLES = {
     "": "The machine",
     "data": "Images",

@@ -35,6 +35,7 @@ class Task:
     share_norms    batch norm over the images of all processes, where there are several
     class_weights  (K,): what the loss of an image is multiplied by in training, by its class; None for nothing
     sampling       "shuffled", or "balanced": each epoch draws all classes equally often
+    steps_per_epoch  so many full batches an epoch, the next one going on behind them; None for all images once
     augmentation   what happens to the images of a training batch, and to no others; None for nothing
     """
 
@@ -50,6 +51,7 @@ class Task:
     share_norms: bool = False
     class_weights: Array | None = None
     sampling: Sampling = "shuffled"
+    steps_per_epoch: int | None = None
     augmentation: Augmentation | None = None
 
     def trained_layers(self) -> Chain:
@@ -60,11 +62,27 @@ class Task:
         height, width, channels = self.model.input_shape
         return self.loss.check_head(self.model.layers, (channels, height, width), self.model.classes)
 
-    def order(self, train: Images, epoch: int) -> Array:
-        """The training images of an epoch in their order, int64 (N,): as many as there are."""
+    def order(self, train: Images, epoch: int, batch_size: int) -> Array:
+        """The training images of an epoch in their order, int64 (images_per_epoch,).
+
+        With `steps_per_epoch`, it is cut from one pass over all images after another: each comes equally often.
+        """
+        if self.steps_per_epoch is None:
+            return self._whole(train, epoch)
+        n, taken = len(train), self.images_per_epoch(len(train), batch_size)
+        first, end = epoch * taken, (epoch + 1) * taken
+        passes = [self._whole(train, number) for number in range(first // n, -(-end // n))]
+        return np.concatenate(passes)[first % n :][:taken]
+
+    def images_per_epoch(self, images: int, batch_size: int) -> int:
+        """How many of so many training images an epoch takes."""
+        return images if self.steps_per_epoch is None else self.steps_per_epoch * batch_size
+
+    def _whole(self, train: Images, number: int) -> Array:
+        """All training images in the order of a pass over them, int64 (N,)."""
         if self.sampling == "balanced":
-            return balanced_order(self.seed, epoch, train.labels)
-        return epoch_order(self.seed, epoch, len(train))
+            return balanced_order(self.seed, number, train.labels)
+        return epoch_order(self.seed, number, len(train))
 
     def augmented(self, train: Images | None, kernels: Kernels) -> Augmented | None:
         """The training images as they are drawn for each epoch; None where nothing is drawn."""
@@ -140,7 +158,7 @@ class Session(Protocol):
         ...
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
-        """Train over all training images in the order of (seed, epoch), at a learning rate for each step.
+        """Train over the training images of `Task.order`, at a learning rate for each step.
 
         `progress(images done, running mean of the loss)` is called now and then.
         Raises TrainingError where the loss is not finite.

@@ -165,7 +165,7 @@ class NumpySession:
     def _batches(self, epoch: int, batch_size: int) -> Iterator[tuple[Images, Array]]:
         """The same for each step of an epoch."""
         train = self._train_images()
-        order = self.task.order(train, epoch)
+        order = self.task.order(train, epoch, batch_size)
         if self.augmented is None:
             return ((train, index) for index in batches(order, batch_size))
         runs = self.augmented.runs(order, epoch, batches(np.arange(len(order)), batch_size))

@@ -114,7 +114,7 @@ class TorchSession:
 
     def warm_up(self, batch_size: int, epochs: int, as_before: Mapping[str, Any] | None = None) -> None:
         """See `Session.warm_up`: try ways of computing, and keep the fastest, or take that of `as_before`."""
-        n = len(self._train_images())
+        n = self.task.images_per_epoch(len(self._train_images()), batch_size)
         self._must_be_enough(n, batch_size)
         vector, state = self.vector(), self.state()
         share = -(-min(batch_size, n) // self.world)
@@ -143,7 +143,7 @@ class TorchSession:
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
         """See `Session.train_epoch`. On a GPU the host does not wait for it before the end of the epoch."""
-        n = len(self._train_images())
+        n = self.task.images_per_epoch(len(self._train_images()), batch_size)
         self._replicate()
         with self._settings(), self._random(epoch), self._told():
             # Of the losses, of what was right, and of the images; what the host knows of it comes later from a GPU.
@@ -188,7 +188,7 @@ class TorchSession:
     def _shares(self, epoch: int, batch_size: int) -> Iterator[tuple[Resident, torch.Tensor, int]]:
         """The same for each batch of an epoch, and how many images the batch has."""
         train = self._train_images()
-        order = self.task.order(train, epoch)
+        order = self.task.order(train, epoch, batch_size)
         if self.augmented is None:
             resident: Any = self._tensor(order, torch.int64)
             for index in batches(resident, batch_size):

@@ -32,7 +32,7 @@ def settings(record: RunRecord) -> list[Row]:
         ("Schedule", _named(asked, "schedule")),
         ("Penalty", ", ".join(_phrases(_table(asked, "penalty")))),
         ("Sampling", "balanced" if record.drawn else ""),
-        ("Epochs", str(training.get("epochs", record.epochs_asked))),
+        ("Epochs", f"{training.get('epochs', record.epochs_asked)}{_of_steps(training, record)}"),
         ("Batch size", str(training.get("batch_size", ""))),
         ("Early stopping", _patience(training.get("early_stopping")) if judged else ""),
         ("Weights kept", f"best by {record.monitor}" if judged and record.restore_best else "last epoch"),
@@ -94,6 +94,15 @@ def _preparation(table: Json) -> list[str]:
         (f"standardised per {standardise}", standardise not in ("none", "imagenet")),
     )
     return [step for step, done in steps if done]
+
+
+def _of_steps(training: Json, record: RunRecord) -> str:
+    """How long an epoch is, where that is not once through the training images."""
+    steps, batch_size = training.get("steps_per_epoch"), training.get("batch_size")
+    if not (isinstance(steps, int) and isinstance(batch_size, int)):
+        return ""
+    images, share = sum(record.counts["train"]), steps * batch_size
+    return f", each of {counted(steps, 'step')}: {count(share)} images, where there are {count(images)} to train on"
 
 
 def _patience(epochs: object) -> str:

@@ -268,6 +268,8 @@ class Training(Section):
 
     epochs          passes over the training images; 0 measures the weights that it starts from
     batch_size      images a step
+    steps_per_epoch  an epoch ends after so many steps, and the next goes on with the images that are left; else each
+                    epoch takes all images once
     monitor         what tells good weights from bad
     early_stopping  stop after so many epochs without better ones
     restore_best    end with the best weights by `monitor`, not the last
@@ -277,6 +279,7 @@ class Training(Section):
 
     epochs: Annotated[int, Field(ge=0)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 32
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     restore_best: bool = True

@@ -258,6 +258,7 @@ def _course(experiment: Experiment) -> Course:
         patience=section.early_stopping,
         restore_best=section.restore_best,
         cost_every=section.cost_every,
+        steps_per_epoch=section.steps_per_epoch,
     )
 
 
@@ -327,7 +328,7 @@ def _result(
     measured_before: bool,
 ) -> Json:
     model = setup.model
-    images = len(setup.train) * len(outcome.history)
+    images = setup.task.images_per_epoch(len(setup.train), setup.experiment.training.batch_size) * len(outcome.history)
     return {
         "status": outcome.status,
         **({"measured_before": True} if measured_before else {}),

@@ -142,7 +142,7 @@ class Setup:
         if self.task.class_weights is not None:
             record["class_weights"] = self.task.class_weights.tolist()
         if self.task.sampling == "balanced":
-            labels = self.train.labels[self.task.order(self.train, 0)]
+            labels = self.train.labels[self.task.order(self.train, 0, self.experiment.training.batch_size)]
             record["drawn"] = np.bincount(labels, minlength=len(self.train.class_names)).tolist()
         return record
 
@@ -223,6 +223,11 @@ def set_up(
             "training.early_stopping needs validation images to judge by, and data.validation is 0. "
             "Set data.validation, or leave early_stopping out."
         )
+    if course.steps_per_epoch is not None and course.batch_size > len(splits["train"]):
+        raise ExperimentError(
+            f"training.steps_per_epoch takes full batches, and there are {len(splits['train'])} training images for "
+            f"batches of {course.batch_size}. Choose a smaller training.batch_size, or leave steps_per_epoch out."
+        )
     findings = data_.check(splits, dataset.set_aside)
     preparation = Preparation.fit(splits["train"], **experiment.prepare.model_dump())
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
@@ -240,6 +245,7 @@ def set_up(
         share_norms=experiment.weights.batchnorm == "sync",
         class_weights=class_weights(experiment.loss.class_weights, prepared["train"]),
         sampling=course.sampling,
+        steps_per_epoch=course.steps_per_epoch,
         augmentation=experiment.build_augmentation(),
     )
     task.trained_layers()  # head, labels and loss must fit before the first step

@@ -37,6 +37,7 @@ class Course:
     patience      stop after so many epochs without a better one; None: never
     restore_best  end with the best weights by `monitor`, not the last
     cost_every    keep the mean loss of every so many steps
+    steps_per_epoch  so many full batches an epoch, as in the session's task; None: all images once
     """
 
     epochs: int
@@ -47,6 +48,11 @@ class Course:
     patience: int | None = None
     restore_best: bool = True
     cost_every: int | None = None
+    steps_per_epoch: int | None = None
+
+    def steps(self, images: int) -> int:
+        """How many steps an epoch has, of so many training images."""
+        return self.steps_per_epoch or steps(images, self.batch_size)
 
 
 class Watcher(Protocol):
@@ -119,7 +125,8 @@ def train(
     """
     now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
     session.restore(now.vector, now.optimizer)
-    watcher.started(course.epochs, len(train_images), now.progress.epoch)
+    an_epoch = len(train_images) if course.steps_per_epoch is None else course.steps_per_epoch * course.batch_size
+    watcher.started(course.epochs, an_epoch, now.progress.epoch)
     status: Status = "finished"
     because = ""
     try:
@@ -134,7 +141,7 @@ def train(
                 if course.patience is not None and now.progress.waited >= course.patience:
                     status = "stopped early"
                     break
-                costs = _Costs(course, now.progress.costs, epoch, steps(len(train_images), course.batch_size))
+                costs = _Costs(course, now.progress.costs, epoch, course.steps(len(train_images)))
                 row = _epoch(session, loss, course, epoch, train_images, validation, penalty, progress)
                 vector = session.vector()
                 now = _advance(now, row, costs.found, vector, session.state(), course.monitor)
@@ -169,7 +176,7 @@ def _epoch(
 ) -> dict[str, float]:
     """Train for one epoch and judge the weights; return its row of the history."""
     began = time.perf_counter()
-    rates = course.schedule.rates(epoch, steps(len(train_images), course.batch_size), course.epochs, course.lr)
+    rates = course.schedule.rates(epoch, course.steps(len(train_images)), course.epochs, course.lr)
     rate = float(rates[-1])
     tally = session.train_epoch(epoch, course.batch_size, rates, progress)
     row = {"epoch": float(epoch + 1), "loss": tally.loss, "accuracy": tally.accuracy}
