@@ -327,9 +327,11 @@ class Run(Shown):
         return study.measure(self.session, self.task.loss, images)
 
 
-def load(source: str | Path, *, size: int | tuple[int, int] | None = None, unverified: bool = False) -> Dataset:
-    """Load a named set of images ("fashion-mnist"), or a user's own: a folder, a CSV or an .npz.
+def load(source: Any, *, size: int | tuple[int, int] | None = None, unverified: bool = False) -> Dataset:
+    """Load a named set of images ("fashion-mnist"), or a user's own: a folder, a CSV, an .npz or arrays.
 
+    source      a name, a path, a pair (images, labels), or a mapping such as {"x_train": …, "y_train": …, "x_test": …}:
+                images uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers or strings (N,)
     size        (height, width) to resize to, one number for a square
     unverified  read files of a named set whose checksum is not the published one
     Raises DataError.

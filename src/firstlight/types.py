@@ -53,6 +53,11 @@ class Images(Shown):
         if len(set(self.class_names)) < len(self.class_names):
             twice = next(name for name in self.class_names if self.class_names.count(name) > 1)
             raise DataError(f"Classes need names of their own; received {twice!r} more than once.")
+        if not _is_text("".join(self.class_names)):
+            odd = next(name for name in self.class_names if not _is_text(name))
+            raise DataError(
+                f"The class name {odd!r} is no text that can be written: it holds half of a pair of surrogates."
+            )
         n = len(self.pixels)
         if self.labels.shape != (n,) or self.ids.shape != (n,):
             raise DataError(
@@ -94,6 +99,11 @@ class Images(Shown):
         return Images(self.pixels[index], self.labels[index], self.ids[index], self.class_names)
 
 
+def _is_text(text: str) -> bool:
+    """Whether a text can be written; half of a surrogate pair, as a name that is no UTF-8 has it, cannot."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def unlabelled(pixels: Array, class_names: Sequence[str] = ("any",), ids: Array | None = None) -> Images:
     """Images from pixels uint8 (N, H, W, C) whose classes are not known: all are said to be of the first."""
     n = len(pixels)
@@ -118,6 +128,7 @@ class Dataset(Shown):
     files      the files read, with hashes; `verified` where a checksum known to firstlight matched
     set_aside  files that could not be read: path -> reason
     origin     the name or path that `load` was given, from which the images can be loaded again
+    notes      what the user should know of how the images were read
 
     Raises DataError when the splits do not belong together.
     """
@@ -129,6 +140,7 @@ class Dataset(Shown):
     licence: str = ""
     homepage: str = ""
     origin: str = ""
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.splits if name not in SPLITS]
@@ -153,6 +165,9 @@ class Dataset(Shown):
                 )
 
         ids = [sample for images in self.splits.values() for sample in images.ids.tolist()]
+        if not _is_text("".join(ids)):
+            odd = next(sample for sample in ids if not _is_text(sample))
+            raise DataError(f"{self.name}: the id {odd!r} is no text that can be written.")
         if len(set(ids)) < len(ids):
             twice = next(sample for sample, count in Counter(ids).items() if count > 1)
             raise DataError(f"{self.name}: the id {twice!r} names more than one sample; ids must be unique.")

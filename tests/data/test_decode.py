@@ -8,7 +8,7 @@ from making import pixels, random_image, write_image
 from PIL import Image
 
 from firstlight.data import load_image
-from firstlight.data.decode import decode, resize, upright_size
+from firstlight.data.decode import decode, formats, resize, strict_about_size, upright_size
 from firstlight.errors import DataError
 
 
@@ -101,19 +101,9 @@ def test_resize_is_antialiased_and_equal_for_files_and_arrays(tmp_path):
     assert resize(same, same.shape[1:3]) is same
 
 
-def png_head(width, height):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-    )
-
-
 @pytest.mark.parametrize("side", [10_000, 60_000])
 def test_decompression_bomb(tmp_path, side):
-    (tmp_path / "bomb.png").write_bytes(png_head(side, side))
+    (tmp_path / "bomb.png").write_bytes(png(side, side, bytes(100)))
     with pytest.raises(DataError, match=r"bomb\.png: more than 89,478,485 pixels; scale it down first"):
         load_image(tmp_path / "bomb.png")
 
@@ -133,11 +123,133 @@ def test_not_an_image(data):
         decode(data, None)
 
 
-def test_other_formats_are_refused():
+@pytest.mark.parametrize("name", ["GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "DIB"])
+def test_other_formats(name):
+    if name not in formats():
+        pytest.skip(f"this Pillow reads no {name}")
+    array = random_image(0, (16, 12))
     buffer = io.BytesIO()
-    Image.new("L", (4, 4)).save(buffer, "TIFF")
-    with pytest.raises(DataError, match=r"not a PNG, JPEG, BMP or WebP image"):
-        decode(buffer.getvalue(), None)
+    Image.fromarray(array).save(buffer, name)
+    pixels = decode(buffer.getvalue(), None)
+    assert pixels.shape[:2] == array.shape
+    assert np.abs(pixels.astype(int) - array[..., None]).mean() < (20 if name == "AVIF" else 1)
+
+
+def test_formats_that_start_other_programs_are_refused():
+    assert "EPS" not in formats()
+    with pytest.raises(DataError, match="not a PNG"):
+        decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", None)
+
+
+@pytest.mark.parametrize("orientation", [6, 8])
+def test_a_tiff_is_turned_once(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(random_image(0, (6, 9))).save(tmp_path / "a.tif", exif=exif)
+    assert load_image(tmp_path / "a.tif").shape == (9, 6, 1)
+    assert upright_size(tmp_path / "a.tif") == (9, 6)
+
+
+@pytest.mark.parametrize("array", [np.ones((4, 4), np.float32), np.full((4, 4), -1, np.int32), np.full((4, 4), 70_000)])
+def test_pixels_that_are_no_bytes(tmp_path, array):
+    Image.fromarray(array.astype(np.int32) if array.dtype == np.int64 else array).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match="save it with 8 bits"):
+        load_image(tmp_path / "a.tif")
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, rows, depth=8, colour=0, interlaced=0, extra=b""):
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    body = chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 89_000_000), (70_000, 1), (65_536, 2)])
+def test_sides_are_bounded(width, height):
+    with pytest.raises(DataError, match="a side above 65,535"):
+        decode(png(width, height, bytes(100)), (24, 24))
+
+
+@pytest.mark.parametrize(("depth", "colour", "row"), [(8, 0, 10), (8, 2, 28), (16, 6, 73), (1, 3, 3), (8, 4, 19)])
+def test_whole_chunks_with_too_few_pixels(depth, colour, row):
+    palette = chunk(b"PLTE", bytes(6)) if colour == 3 else b""
+    whole = png(9, 5, bytes(5 * row), depth, colour, extra=palette)
+    assert decode(whole, None).shape[:2] == (5, 9)
+    for part in (b"", bytes(row), bytes(5 * row - 1)):
+        with pytest.raises(DataError, match="truncated"):
+            decode(png(9, 5, part, depth, colour, extra=palette), None)
+
+
+def test_interlaced_pixels_are_counted():
+    rows = sum(
+        n * (1 + m) for m, n in [(2, 1), (1, 1), (3, 1), (2, 2), (5, 1), (4, 3), (9, 2)]
+    )  # of 9 × 5, pass by pass
+    assert decode(png(9, 5, bytes(rows), interlaced=1), None).shape == (5, 9, 1)
+    with pytest.raises(DataError, match="truncated"):
+        decode(png(9, 5, bytes(rows - 1), interlaced=1), None)
+
+
+def test_sixteen_bit_grey_with_transparency_is_grey():
+    row = b"\0" + struct.pack(">4H", 0x8000, 0xFFFF, 0x8000, 0)
+    assert decode(png(2, 1, row, 16, 4), None).tolist() == [[[128], [255]]]
+    keyed = png(2, 1, b"\0" + struct.pack(">2H", 0x8000, 77), 16, 0, extra=chunk(b"tRNS", struct.pack(">H", 77)))
+    assert decode(keyed, None).tolist() == [[[128], [255]]]
+
+
+ROTATED = struct.pack("<HHIHH", 0x112, 3, 1, 6, 0)
+ODD_EXIF = {
+    "resolution as text": struct.pack("<HHI4s", 0x11A, 2, 4, b"72\0\0"),
+    "width as a float": struct.pack("<HHIf", 0x100, 11, 1, 3.5),
+    "width as text": struct.pack("<HHI4s", 0x100, 2, 4, b"300\0"),
+    "a value beyond the end": struct.pack("<HHII", 0x11A, 5, 1, 60_000),
+    "an unknown type": struct.pack("<HHII", 0x11A, 99, 1, 0),
+    "a folder of itself": struct.pack("<HHII", 0x8769, 4, 1, 8),
+}
+
+
+@pytest.mark.parametrize("entry", ODD_EXIF.values(), ids=ODD_EXIF)
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_odd_metadata_beside_sound_pixels(entry, name):
+    entries = sorted([ROTATED, entry])
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + b"".join(entries) + b"\0\0\0\0"
+    buffer = io.BytesIO()
+    Image.new("L", (16, 8), 99).save(buffer, name, exif=exif)
+    with strict_about_size():  # as all callers do, which also silences Pillow
+        assert decode(buffer.getvalue(), None).shape == (16, 8, 1 if name != "WEBP" else 3)
+
+
+ODD_CHUNKS = {
+    "long text": chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3_000_000))),
+    "long international text": chunk(b"iTXt", b"prompt\0\1\0\0\0" + zlib.compress(bytes(3_000_000))),
+    "a faulty raw profile": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n   9\nxyz\n")),
+    "a short colour profile": chunk(b"iCCP", b"x"),
+    "short chromaticities": chunk(b"cHRM", b"abc"),
+    "a text with another checksum": chunk(b"tEXt", b"a\0b")[:-4] + b"abcd",
+    "a bomb of text": chunk(b"zTXt", b"c\0\0" + zlib.compress(bytes(100_000_000))),
+}
+
+
+@pytest.mark.parametrize("extra", ODD_CHUNKS.values(), ids=ODD_CHUNKS)
+def test_odd_chunks_beside_sound_pixels(extra):
+    turn = Image.Exif()
+    turn[0x0112] = 6
+    data = png(3, 2, b"\0\1\2\3\0\4\5\6", extra=chunk(b"eXIf", turn.tobytes()[6:]) + extra)
+    assert decode(data, None)[..., 0].tolist() == [[4, 1], [5, 2], [6, 3]]
+
+
+@pytest.mark.parametrize(
+    "segment", [b"\xff\xe0\0\x06JFIF", b"\xff\xee\0\x04AB", b"\xff\xe2\0\x10MPF\0II*\0\xff\xff\xff\xff\0\0"]
+)
+def test_odd_segments_beside_sound_pixels(segment):
+    turn = Image.Exif()
+    turn[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("L", (16, 8), 99).save(buffer, "JPEG", exif=turn)
+    data = buffer.getvalue()
+    assert decode(data[:2] + segment + data[2:], None).shape == (16, 8, 1)
 
 
 def test_missing_and_empty(tmp_path):

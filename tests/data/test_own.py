@@ -1,15 +1,17 @@
 import os
 import sys
+import unicodedata
+import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from making import class_folders, random_image, write_image
+from PIL import Image
 
-from firstlight.data import load
-from firstlight.data.own import natural_order
-from firstlight.errors import DataError
+from firstlight.data import check, load
+from firstlight.data.decode import formats
+from firstlight.data.own import images_below
+from firstlight.errors import DataError, SizesDifferError
 from firstlight.files import sha256
 
 
@@ -90,9 +92,9 @@ def test_empty_class_folder(tmp_path):
         load(tmp_path)
 
 
-def test_hidden_files_and_other_files_are_passed_over(tmp_path):
+def test_hidden_files_and_what_systems_leave_are_passed_over(tmp_path):
     class_folders(tmp_path, ["a", "b"])
-    for name in (".DS_Store", "a/.hidden.png", "a/Thumbs.db", "readme.md", "a/notes.txt"):
+    for name in (".DS_Store", "a/.hidden.png", "a/Thumbs.db", "b/desktop.ini", "readme.md"):
         (tmp_path / name).write_bytes(b"?")
     (tmp_path / ".git").mkdir()
     (tmp_path / "__MACOSX").mkdir()
@@ -112,7 +114,7 @@ def test_unreadable_images_are_set_aside_and_left_alone(tmp_path):
     write_image(tmp_path / "stray.png", random_image(0))
     dataset = load(tmp_path, size=(6, 6))
     assert len(dataset.splits["train"]) == 4
-    assert set(dataset.set_aside) == {"a/cut.jpg", "b/empty.png", "b/text.bmp", "stray.png"}
+    assert set(dataset.set_aside) == {"a/cut.jpg", "b/empty.png", "b/text.bmp", "b/gone.png", "stray.png"}
     assert dataset.set_aside["a/cut.jpg"].startswith("truncated or damaged")
     assert dataset.set_aside["b/empty.png"] == "the file is empty"
     assert dataset.set_aside["stray.png"] == "it lies in no class folder"
@@ -184,6 +186,94 @@ def test_progress(tmp_path, capsys):
     assert "decoding: 100%" in capsys.readouterr().err
 
 
+def test_every_format_is_read_whatever_its_ending_and_all_else_is_named(tmp_path):
+    class_folders(tmp_path, ["a", "b"])
+    array = random_image(5)
+    endings = [
+        *("jfif", "JPE", "tif", "tiff", "gif", "ppm", "webp", "dib", "jp2"),
+        *(["avif"] if "AVIF" in formats() else []),
+    ]
+    for i, ending in enumerate(endings):
+        as_read = {"JPE": "JPEG", "jfif": "JPEG"}.get(ending)
+        Image.fromarray(array).save(tmp_path / f"a/{i}x.{ending}", as_read)
+    Image.fromarray(array).save(tmp_path / "a/without", "PNG")
+    Image.fromarray(array).save(tmp_path / "b/a-gif-called.jpg", "GIF")
+    for name in ("a/notes.txt", "a/raw.nef", "b/LICENSE"):
+        (tmp_path / name).write_text("no image")
+    os.mkfifo(tmp_path / "b/pipe.png")
+    (tmp_path / "stray").write_bytes((tmp_path / "a/without").read_bytes())
+    (tmp_path / "LICENSE").write_text("no image")
+    dataset = load(tmp_path)
+    assert len(dataset.splits["train"]) == 4 + len(endings) + 2
+    assert set(dataset.set_aside) == {"a/notes.txt", "a/raw.nef", "b/LICENSE", "b/pipe.png", "stray"}
+    assert "its ending, .txt," in dataset.set_aside["a/notes.txt"]
+
+
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAINING", "Testing"), ("train ", "test")])
+def test_split_folders_in_any_case(tmp_path, train, test):
+    class_folders(tmp_path / train, ["a", "b"])
+    class_folders(tmp_path / test, ["a"])
+    dataset = load(tmp_path)
+    assert {name: len(images) for name, images in dataset.splits.items()} == {"train": 4, "test": 2}
+
+
+def test_a_class_folder_of_another_split_may_be_empty(tmp_path):
+    class_folders(tmp_path / "train", ["a", "b"])
+    class_folders(tmp_path / "val", ["a"])
+    (tmp_path / "val/b").mkdir()
+    dataset = load(tmp_path)
+    assert dataset.splits["validation"].counts.tolist() == [2, 0]
+    assert check(dataset).missing["validation"] == ("b",)
+    for path in (tmp_path / "train/b").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="train/b: the class folder holds no image"):
+        load(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="there, the two names are one")
+def test_one_class_in_two_forms_of_unicode(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    class_folders(tmp_path / "train", [composed, decomposed, "tea"])
+    class_folders(tmp_path / "val", [decomposed])
+    dataset = load(tmp_path)
+    assert dataset.class_names == (composed, "tea")
+    assert {name: images.counts.tolist() for name, images in dataset.splits.items()} == {
+        "train": [4, 2], "validation": [2, 0],
+    }  # fmt: skip
+    assert len(dataset.notes) == 1
+
+
+def test_a_class_that_is_nearly_one_of_train(tmp_path):
+    class_folders(tmp_path / "train", ["Cat", "dog"])
+    class_folders(tmp_path / "test", ["cat"])
+    with pytest.raises(DataError, match=r"test has classes that train lacks: cat.*'cat' is nearly 'Cat'"):
+        load(tmp_path)
+
+
+def test_images_whose_heads_do_not_tell_that_they_lie_on_their_side(tmp_path):
+    class_folders(tmp_path, ["a"], shape=(6, 9, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = (tmp_path / "a/0.png").read_bytes()
+    at = len(data) - 12  # behind the pixels, where a head alone does not show it
+    body = b"eXIf" + exif.tobytes()[6:]
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    (tmp_path / "a/0.png").write_bytes(data[:at] + chunk + data[at:])
+    with pytest.raises(SizesDifferError, match=r"6×9 \(1\), 9×6 \(1\)|9×6 \(1\), 6×9 \(1\)"):
+        load(tmp_path)
+
+
+def test_images_below_a_folder(tmp_path):
+    class_folders(tmp_path / "deep/er", ["a"])
+    write_image(tmp_path / "b.jpg", random_image(0))
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    images, others = images_below(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in images] == ["b.jpg", "deep/er/a/0.png", "deep/er/a/1.png"]
+    assert {path.name for path in others} == {"notes.txt", "gone.png", "loop"}
+
+
 def table(folder, text):
     (folder / "list.csv").write_text(text, encoding="utf-8")
     return folder / "list.csv"
@@ -215,7 +305,7 @@ def test_table_with_a_byte_order_mark_and_no_splits(tmp_path):
     ("text", "says"),
     [
         ("", r"must name the columns path and label .* received nothing"),
-        ("file,class\na/0.png,x\n", "received file,class"),
+        ("one,two\na/0.png,x\n", "received one,two"),
         ("path,label\na/0.png,\n", "line 2: the label is empty"),
         ("path,label\n,x\n", "line 2: the path is empty"),
         ("path,label\na/0.png\n", "line 2: the label is empty"),
@@ -237,23 +327,3 @@ def test_table_in_another_encoding(tmp_path):
     (tmp_path / "list.csv").write_bytes(b"path,label\na/0.png,caf\xe9\n")
     with pytest.raises(DataError, match="not a CSV file in UTF-8"):
         load(tmp_path / "list.csv")
-
-
-def test_natural_order():
-    assert natural_order(["class10", "class2", "Class1", "b", "A", "class2"]) == [
-        "A", "b", "Class1", "class2", "class10",
-    ]  # fmt: skip
-    assert natural_order(["10", "9", "09", "x", ""]) == ["", "09", "9", "10", "x"]
-
-
-@given(st.lists(st.text(alphabet="aB1²0_ é", max_size=6)), st.randoms())
-def test_natural_order_does_not_depend_on_the_order_given(names, random):
-    ordered = natural_order(names)
-    random.shuffle(names)
-    assert natural_order(names) == ordered
-    assert set(ordered) == set(names)
-
-
-@given(st.lists(st.integers(0, 10**9)))
-def test_natural_order_counts(numbers):
-    assert natural_order(f"x{n}y" for n in numbers) == [f"x{n}y" for n in sorted(set(numbers))]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from firstlight.api import Run
 from firstlight.app.ink import fitted
-from firstlight.data.decode import FORMATS, decode, resize
+from firstlight.data.decode import decode, formats, resize
 from firstlight.errors import DataError
 from firstlight.explain.net import Net, Place
 from firstlight.prepare import Preparation
@@ -92,7 +92,7 @@ def answer(run: Run, pixels: Array, wish: Wish) -> Json:
 def _must_be_small(data: bytes) -> None:
     """Refuse an image of too many pixels by its head alone; what does not decode is left to the decoder to say."""
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as file:
+        with Image.open(BytesIO(data), formats=formats()) as file:
             pixels = file.width * file.height
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pixels = PIXEL_LIMIT + 1

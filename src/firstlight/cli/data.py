@@ -66,7 +66,7 @@ def info(name: Annotated[str, typer.Argument(help="A named source.")], as_json: 
 def check(
     source: SourceArgument, size: SizeOption = None, unverified: UnverifiedOption = False, as_json: JsonOption = False
 ) -> None:
-    """Look for unreadable files, exact duplicates, leaks between splits and conflicting labels.
+    """Look for unreadable files, exact duplicates, leaks between splits, conflicting labels and odd names of classes.
 
     Exit code: 0 nothing found, 1 problems found, 2 the images cannot be read at all.
     """
@@ -81,7 +81,8 @@ def check(
         print(f"The images differ in size; compared at {CHECKED_AT}×{CHECKED_AT}.", file=sys.stderr)
     findings = data.check(dataset)
     if as_json:
-        _print_json({"name": dataset.name, "shape": list(dataset.shape), **findings.to_json()})
+        about = {"name": dataset.name, "shape": list(dataset.shape), "notes": list(dataset.notes)}
+        _print_json({**about, **findings.to_json()})
     else:
         _print_findings(dataset, findings)
     if findings.warnings():
@@ -208,8 +209,10 @@ def _print_findings(dataset: Dataset, findings: Findings) -> None:
         + " = ".join(f"{split}:{sample} ({class_name})" for split, sample, class_name in copies.samples)
         for copies in sorted(findings.copies, key=lambda copies: (not copies.conflict, not copies.leak))
     ]
+    for line in dataset.notes:
+        console.print(line, markup=False)
     for line in findings.warnings() or ["No unreadable files, duplicates, leaks or conflicting labels."]:
-        console.print(line, style="bold")
+        console.print(line, style="bold", markup=False)
     for line in lines[:_SHOWN]:
         console.print(f"  {line}", markup=False)
     if len(lines) > _SHOWN:

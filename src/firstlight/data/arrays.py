@@ -1,112 +1,219 @@
-"""A user's own images in an .npz file of NumPy arrays."""
+"""A user's own images in NumPy arrays: of an .npz file, or in memory."""
 
 from __future__ import annotations
 
-import zipfile
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from firstlight.data.decode import Size, resize
 from firstlight.data.formats import numbered
-from firstlight.data.own import SPLIT_NAMES, natural_order
+from firstlight.data.names import SPLIT_NAMES, merged, natural_order, one_form
 from firstlight.errors import DataError
-from firstlight.files import sha256
+from firstlight.files import MB, arrays_of, open_file, sha256
 from firstlight.types import Array, Dataset, Images, SourceFile
 
-# The names in use: our own, MedMNIST's and Keras's. "{}" is a split.
-_NAMES = (("images", "labels"), ("x", "y"))
-_SPLIT_NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
+# The words that names of arrays are made of, beside those of splits: x_train, train_images, X, data and target, …
+_ROLES = {
+    **dict.fromkeys(("images", "image", "x", "data", "pixels"), "images"),
+    **dict.fromkeys(("labels", "label", "y", "target", "targets"), "labels"),
+}
+_CLASS_NAMES = "class_names"
+_FILE_LIMIT = 1_000_000 * MB
+_UNPACKED = 1_000 * MB  # bytes that an archive may unpack to in any case,
+_RATIO = 50  # and beyond that, times its own size: images compress to a half, drawings of few strokes to a thirtieth
+
+_Named = tuple[str, Array]
 
 
 def load_arrays(path: Path, size: Size | None) -> Dataset:
     """Read an .npz file: `images` and `labels` (or `x`, `y`), or `train_images`, `train_labels`, `test_images`, ...
 
-    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3). Labels are integers or strings, (N,) or (N, 1). With
-    `class_names`, labels are indices into it; without, the distinct training labels are the classes. Ids are the
-    places in the arrays. Nothing is ever unpickled.
-
-    Raises DataError for a damaged file, missing arrays, other types or shapes, labels that train lacks, or class names
-    that occur twice.
+    See `from_arrays`. Nothing is ever unpickled, and what unpacks to more than the machine's memory is not begun.
     """
-    arrays = _read(path)
-    pairs = _pairs(path, arrays)
-    classes = _classes(path, arrays, pairs["train"][1])
+    try:
+        with open_file(path, limit=_FILE_LIMIT) as file:
+            limit = min(max(_UNPACKED, _RATIO * path.stat().st_size), _memory())
+            arrays = arrays_of(file, limit=limit)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not a readable .npz file of plain arrays ({error}).") from None
+    dataset = _dataset(str(path), path.stem, arrays, size)
+    return replace(dataset, files=(SourceFile(path.name, sha256(path, limit=_FILE_LIMIT), verified=True),))
+
+
+def from_arrays(given: Any, size: Size | None = None, name: str = "arrays") -> Dataset:
+    """The images of a pair (images, labels), or of arrays by name, as an .npz file names them.
+
+    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3). Labels are integers or strings, (N,) or (N, 1). With
+    `class_names`, labels are places in it; without, the distinct training labels are the classes. Ids are the places
+    in the arrays.
+
+    Raises DataError for missing arrays, other types or shapes, labels that train lacks, or class names that occur
+    twice.
+    """
+    if isinstance(given, Mapping):
+        return _dataset(name, name, {str(key): _array(str(key), value) for key, value in given.items()}, size)
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise DataError(
+            "Images are the name of a set, the path of a folder, a CSV or an .npz, a Dataset, or a pair of arrays "
+            f"(images, labels); received {type(given).__name__}."
+        )
+    return _dataset(name, name, {"images": _array("images", given[0]), "labels": _array("labels", given[1])}, size)
+
+
+def _array(name: str, value: Any) -> Array:
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # whatever a tensor, a frame or a ragged list raises
+        raise DataError(f"{name}: no array can be made of it ({error}).") from None
+    if array.dtype == object and array.size and all(isinstance(item, str) for item in array.ravel()):
+        array = array.astype(str)
+    return array
+
+
+def _dataset(where: str, name: str, arrays: Mapping[str, Array], size: Size | None) -> Dataset:
+    """`where` is what messages call the arrays, `name` what the dataset is called."""
+    pairs, notes = _pairs(where, arrays)
+    classes = _classes(where, arrays, pairs["train"][1])
+    class_names = tuple(natural_order(classes.values()) if _CLASS_NAMES not in arrays else classes.values())
+    place = {class_name: i for i, class_name in enumerate(dict.fromkeys(class_names))}
     splits = {}
-    for split, (images, values) in pairs.items():
-        pixels = _pixels(path, split, images, len(values))
+    for split, (images, (labels_name, values)) in pairs.items():
+        pixels = _pixels(where, split, images, len(values))
         extra = natural_order(map(str, set(values.tolist()) - set(classes)))
         if extra:
-            raise DataError(f"{path}: {split} has labels that are no class: {', '.join(extra[:10])}.")
-        labels = np.array([classes[value][0] for value in values.tolist()], np.int64)
-        class_names = tuple(name for _, name in classes.values())
-        splits[split] = Images(pixels, labels, numbered(split, len(pixels)), class_names)
+            raise DataError(
+                f"{where}: {split} has labels that are no class: {', '.join(extra[:10])}. The classes are "
+                f"{', '.join(map(str, list(classes)[:10]))}, by {labels_name if split == 'train' else 'train'}."
+            )
+        labels = np.array([place[classes[value]] for value in values.tolist()], np.int64)
+        splits[split] = Images(pixels, labels, numbered(split, len(pixels)), tuple(place))
     if size is not None:
-        splits = {name: replace(images, pixels=resize(images.pixels, size)) for name, images in splits.items()}
-    return Dataset(path.stem, splits, (SourceFile(path.name, sha256(path), verified=True),))
+        splits = {split: replace(images, pixels=resize(images.pixels, size)) for split, images in splits.items()}
+    return Dataset(name, splits, notes=(*notes, *merged(map(str, classes))))
 
 
-def _read(path: Path) -> dict[str, Array]:
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                raise ValueError("it is a single array")
-            return dict(loaded)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise DataError(f"{path}: not a readable .npz file of plain arrays ({error}).") from error
-
-
-def _pairs(path: Path, arrays: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
-    """Images and labels by split."""
+def _pairs(where: str, arrays: Mapping[str, Array]) -> tuple[dict[str, tuple[_Named, _Named]], list[str]]:
+    """Images and labels by split, and what is to be said of the arrays that are not used."""
+    found: dict[tuple[str, str], str] = {}
+    unused = []
+    for name in arrays:
+        meaning = _meaning(name)
+        if meaning is None:
+            unused += [name] if name != _CLASS_NAMES else []
+        elif meaning in found:
+            raise DataError(
+                f"{where}: {found[meaning]} and {name} may both be the {meaning[1]} of {meaning[0]}. Keep one of them."
+            )
+        else:
+            found[meaning] = name
     pairs = {}
-    for images, labels in _NAMES:
-        if images in arrays and labels in arrays:
-            pairs["train"] = (arrays[images], _flat(path, labels, arrays[labels]))
-    for pattern_images, pattern_labels in _SPLIT_NAMES:
-        for alias, split in SPLIT_NAMES.items():
-            images, labels = pattern_images.format(alias), pattern_labels.format(alias)
-            if images in arrays and labels in arrays:
-                pairs[split] = (arrays[images], _flat(path, labels, arrays[labels]))
+    for split in dict.fromkeys(split for split, _ in found):
+        images, labels = found.get((split, "images")), found.get((split, "labels"))
+        if images is None or labels is None:
+            unused.append(images or labels or "")
+        else:
+            pairs[split] = ((images, arrays[images]), (labels, _flat(where, labels, arrays[labels])))
     if "train" not in pairs:
         raise DataError(
-            f"{path}: it must hold images and labels, or train_images and train_labels; "
+            f"{where}: it must hold images and labels, or train_images and train_labels; "
             f"it holds {', '.join(arrays) or 'nothing'}."
         )
-    return pairs
+    return pairs, [f"Arrays that are not used: {', '.join(unused)}."] if unused else []
 
 
-def _flat(path: Path, name: str, labels: Array) -> Array:
+def _meaning(name: str) -> tuple[str, str] | None:
+    """The split and the role that the name of an array tells; None where it tells no role, or another word."""
+    words = [word for word in re.split(r"[\W_]+", re.sub("([a-z])([A-Z])", r"\1_\2", name).casefold()) if word]
+    roles = [_ROLES[word] for word in words if word in _ROLES]
+    splits = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
+    if len(roles) != 1 or len(splits) > 1 or len(roles) + len(splits) < len(words):
+        return None
+    return (splits[0] if splits else "train"), roles[0]
+
+
+def _flat(where: str, name: str, labels: Array) -> Array:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
-        raise DataError(f"{path}: {name} must be integers or strings (N,); received {labels.dtype} {labels.shape}.")
-    return labels
+    if labels.ndim == 1 and labels.dtype.kind in "iuU":
+        return labels
+    advice = ""
+    if labels.ndim == 2 and labels.dtype.kind in "iufb" and labels.size and (labels.sum(axis=1) == 1).all():
+        advice = f" Where one of each row is 1: {name}.argmax(axis=1)."
+    elif labels.ndim == 1 and labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels % 1 == 0).all():
+        advice = f" They are whole: {name}.astype(int)."
+    elif labels.dtype.kind == "S":
+        advice = f" As text: {name}.astype(str)."
+    raise DataError(
+        f"{where}: {name} must be integers or strings (N,); received {labels.dtype} {labels.shape}.{advice}"
+    )
 
 
-def _classes(path: Path, arrays: Mapping[str, Array], labels: Array) -> dict[int | str, tuple[int, str]]:
-    """For each value that a label may have: the class it stands for and that class' name, in the order of classes."""
-    if "class_names" not in arrays:
-        values = {str(value): value for value in labels.tolist()}
-        return {values[name]: (i, name) for i, name in enumerate(natural_order(values))}
-    names = arrays["class_names"]
-    if names.ndim != 1 or names.dtype.kind != "U" or labels.dtype.kind == "U":
-        raise DataError(f"{path}: class_names must be strings (K,), and labels then integers, the places in it.")
-    if not len(names) or len(set(names.tolist())) < len(names):
-        raise DataError(f"{path}: class_names must be distinct names, at least one; received {names.tolist()}.")
-    return {i: (i, name) for i, name in enumerate(names.tolist())}
+def _classes(where: str, arrays: Mapping[str, Array], labels: _Named) -> dict[int | str, str]:
+    """The name of the class that each value of a label stands for; in the order of classes where that was given."""
+    values = set(labels[1].tolist())
+    if _CLASS_NAMES not in arrays:
+        return {value: one_form(str(value)) for value in sorted(values, key=str)}
+    names = arrays[_CLASS_NAMES]
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise DataError(f"{where}: class_names must be strings (K,); received {names.dtype} {names.shape}.")
+    known = [one_form(name) for name in names.tolist()]
+    if not known or len(set(known)) < len(known):
+        raise DataError(f"{where}: class_names must be distinct names, at least one; received {names.tolist()}.")
+    if labels[1].dtype.kind == "U":
+        named = {value: one_form(value) for value in values if one_form(value) in known}
+        return {name: name for name in known} | named
+    return dict(enumerate(known))
 
 
-def _pixels(path: Path, split: str, images: Array, n: int) -> Array:
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+def _pixels(where: str, split: str, images: _Named, n: int) -> Array:
+    name, given = images
+    pixels = given[..., None] if given.ndim == 3 else given
+    if pixels.ndim == 4 and not len(pixels):
         raise DataError(
-            f"{path}: the {split} images must be uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3) with values 0..255; "
-            f"received {images.dtype} {images.shape}."
+            f"{where}: the {split} split is empty: {name} holds no images; received {given.dtype} {pixels.shape}. "
+            "Leave the split out."
         )
-    if len(images) != n:
-        raise DataError(f"{path}: {len(images)} {split} images need as many labels; received {n}.")
-    return images
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or 0 in pixels.shape:
+        raise DataError(
+            f"{where}: the {split} images must be uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3) with values 0..255; "
+            f"received {given.dtype} {pixels.shape}.{_advice(name, given)}"
+        )
+    if len(pixels) != n:
+        raise DataError(f"{where}: {len(pixels)} {split} images need as many labels; received {n}.")
+    return pixels
+
+
+def _advice(name: str, images: Array) -> str:
+    """How to make such images of what was given; nothing where that cannot be told."""
+    steps = []
+    if images.ndim == 2 and images.size:
+        steps.append(f"{name}.reshape(-1, H, W)")
+    elif images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+        steps.append(f"{name}.transpose(0, 2, 3, 1), as the channels come last")
+    elif images.ndim == 4 and images.shape[3] == 4:
+        steps.append(f"{name}[..., :3], without the transparency")
+    if images.size and images.dtype.kind in "iufb" and images.dtype != np.uint8:
+        low, high = float(images.min()), float(images.max())
+        if images.dtype.kind == "b" or (images.dtype.kind == "f" and low >= 0 and high <= 1):
+            steps.append(f"np.rint(255 * {name}).astype(np.uint8), as they lie in 0..1")
+        elif low >= 0 and high <= 255:
+            steps.append(f"{name}.astype(np.uint8)")
+        elif low < 0:
+            steps.append("the images as they were before they were standardised")
+    return f" Give {'; '.join(steps)}." if steps else ""
+
+
+def _memory() -> int:
+    """The bytes of memory that the machine has; a great number where it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return _FILE_LIMIT

@@ -1,4 +1,4 @@
-"""What is wrong with some images: unreadable files, duplicates, leaks between splits, conflicting labels, no images."""
+"""What is wrong with some images: unreadable files, duplicates, leaks between splits, odd labels, no images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from itertools import combinations
 
 import numpy as np
 
+from firstlight.data.names import look_alikes, without_label
 from firstlight.types import SPLITS, Dataset, Images, Json
 
 _NAMED = 5  # classes that a warning names; the others are counted
+_BLACK = 16  # of 255: an image that shows something, and whose pixels are all below, is hardly to be seen
+_DARK = (
+    f"with no pixel above {_BLACK} of 255: are its numbers of 12 bits in a file of 16, or of 0 to 1 in bytes? "
+    "Scale them to 0 to 255 first."
+)
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,13 @@ class Findings:
     counts     images by split and class name
     copies     each group of samples with the same pixels
     set_aside  files that could not be read: id -> reason
+    dark       images that show something, but nearly in black
     """
 
     counts: Mapping[str, Mapping[str, int]]
     copies: tuple[Copies, ...]
     set_aside: Mapping[str, str]
+    dark: int = 0
 
     @property
     def leaks(self) -> tuple[Copies, ...]:
@@ -125,18 +133,35 @@ class Findings:
                 "image has an exact copy with another label.",
                 "images have an exact copy with another label.",
             ),
+            (
+                self.dark,
+                f"image is nearly black, {_DARK}",
+                f"images are nearly black, {_DARK}",
+            ),
         )
         return [f"{n:,} {one if n == 1 else more}" for n, one, more in sentences if n] + self._of_classes()
 
     def _of_classes(self) -> list[str]:
-        """A sentence for each split that lacks images of a class, and one for a single class."""
+        """What is odd about the classes: nearly one name, no name, no images in a split, or a single class."""
         texts = []
+        classes = list(next(iter(self.counts.values()), {}))
+        if alike := look_alikes(classes):
+            groups = _few([" and ".join(map(repr, group)) for group in alike], "; ")
+            texts.append(
+                f"{len(alike):,} {'group' if len(alike) == 1 else 'groups'} of classes with nearly the same name: "
+                f"{groups}. They count as different classes; where they are one, give them one name."
+            )
+        if nameless := without_label(classes):
+            n = sum(counts[name] for counts in self.counts.values() for name in nameless)
+            texts.append(
+                f"{n:,} {'image is' if n == 1 else 'images are'} of class {_few([*map(repr, nameless)])}, which is how "
+                "tables write that a label is missing: leave them out, or name the class otherwise."
+            )
         for split, names in self.missing.items():
             if names:
                 harm = "cannot be learnt" if split == "train" else "cannot be measured there"
                 what = "class has" if len(names) == 1 else "classes have"
                 texts.append(f"{len(names):,} {what} no images in {split} and {harm}: {_few(names)}.")
-        classes = list(next(iter(self.counts.values()), {}))
         if len(classes) == 1:
             texts.append(f"All images are of a single class, {classes[0]}: a classifier needs two.")
         return texts
@@ -149,6 +174,7 @@ class Findings:
             "duplicates_within": self.within,
             "duplicates_across": {f"{first}-{second}": count for (first, second), count in self.across.items()},
             "conflicting_labels": self.conflicting,
+            "nearly_black": self.dark,
             "missing_classes": {split: list(names) for split, names in self.missing.items() if names},
             "copies": [
                 [{"split": split, "id": sample, "class": class_name} for split, sample, class_name in copies.samples]
@@ -158,9 +184,9 @@ class Findings:
         }
 
 
-def _few(names: Sequence[str]) -> str:
+def _few(names: Sequence[str], separator: str = ", ") -> str:
     more = [f"{len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
-    return ", ".join([*names[:_NAMED], *more])
+    return separator.join([*names[:_NAMED], *more])
 
 
 def check(data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | None = None) -> Findings:
@@ -172,10 +198,13 @@ def check(data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | N
     if isinstance(data, Dataset):
         return check(data.splits, data.set_aside)
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
+    dark = 0
     for split, images in data.items():
         head = repr(images.shape).encode()
         for i, row in enumerate(np.ascontiguousarray(images.pixels)):
             places[blake2b(row, digest_size=16, key=head).digest()].append((split, i))
+        darkest, brightest = images.pixels.min(axis=(1, 2, 3)), images.pixels.max(axis=(1, 2, 3))
+        dark += int(((darkest < brightest) & (brightest <= _BLACK)).sum())
     copies = tuple(
         Copies(
             tuple(
@@ -189,4 +218,4 @@ def check(data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | N
         split: {name: int(count) for name, count in zip(images.class_names, images.counts, strict=True)}
         for split, images in data.items()
     }
-    return Findings(counts, copies, dict(set_aside or {}))
+    return Findings(counts, copies, dict(set_aside or {}), dark)

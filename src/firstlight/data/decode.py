@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+import importlib
+import struct
+import threading
 import warnings
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from firstlight.errors import DataError
+from firstlight.files import MB, read_bytes
 from firstlight.types import Array
 
 Size = tuple[int, int]
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+# What is read, in Pillow's words. Not among them: formats for which Pillow starts another program (EPS), and those that
+# cannot be told by how a file begins (TGA).
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".heic", ".heif"),
+)
+READ = "PNG, JPEG, BMP or WebP image (nor GIF, TIFF, PPM, AVIF or JPEG 2000)"  # as messages say it
+
+FILE_LIMIT = 1_000 * MB
+LARGEST_FILE_SIDE = 65_535  # Pillow needs memory for each row, however narrow
+MOST_PIXELS = 89_478_485  # Pillow's own limit
+_MANY_PIXELS = 16_000_000  # of which one image at a time is decoded
 
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 lay the picture on its side
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
+_PNG_GREY = (0, 4)
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+_one_large_image = threading.Lock()
 
 
 def load_image(path: str | Path, size: Size | None = None) -> Array:
@@ -27,13 +60,13 @@ def load_image(path: str | Path, size: Size | None = None) -> Array:
 
     C is 1 for a grey image and 3 for a colour one, as the file stores it; a palette is grey where all its used colours
     are. The EXIF orientation is honoured, 16-bit grey is scaled to 8 bits, and transparency is laid on white, as a
-    viewer shows it. Resizing is bilinear with antialiasing and does not keep the aspect ratio.
+    viewer shows it; of several pictures in a file the first counts. Resizing is bilinear with antialiasing and does not
+    keep the aspect ratio.
 
     Raises DataError when the file is missing or does not decode.
     """
-    path = Path(path)
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, limit=FILE_LIMIT)
     except OSError as error:
         raise DataError(f"{path}: the image cannot be read: {error.strerror}.") from error
     try:
@@ -48,24 +81,42 @@ def decode(data: bytes, size: Size | None) -> Array:
     if not data:
         raise DataError("the file is empty")
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as file:
-            image = _eight_bits(ImageOps.exif_transpose(file))
+        image = _picture(data)
         if size is not None:
             image = _resize(image, size)
         pixels = np.array(image)
+    except DataError:
+        raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        raise DataError(_reason(error)) from error
+        raise DataError(_reason(error, data)) from error
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def upright_size(path: Path) -> Size | None:
     """The (H, W) of an image as it is seen, from the file's head alone; None where it cannot be read."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            on_its_side = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+        with Image.open(path, formats=formats()) as image:
+            on_its_side = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)  # Pillow turns TIFF itself
             return image.size if on_its_side else (image.height, image.width)
     except Exception:  # decoding the file will give the reason
         return None
+
+
+def looks_like_an_image(path: Path) -> bool:
+    """Whether a file begins as an image does, whatever its name."""
+    return upright_size(path) is not None
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this installation reads: HEIF by a plugin, AVIF from Pillow 11.3 on."""
+    Image.init()
+    if "HEIF" not in Image.OPEN:
+        for plugin in ("pillow_heif", "pi_heif"):
+            with suppress(Exception):  # not installed, or not for this Pillow
+                importlib.import_module(plugin).register_heif_opener()
+                break
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 @contextmanager
@@ -94,16 +145,62 @@ def _resize(image: Image.Image, size: Size) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The image in Pillow's mode L (grey) or RGB, on white."""
-    if image.mode.startswith("I"):
-        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+def _picture(data: bytes) -> Image.Image:
+    """The first picture of a file, upright, in Pillow's mode L or RGB. What is wrong beside the pixels is no matter."""
+    try:
+        return _loaded(data)
+    except Exception:
+        plain, orientation = _pixels_alone(data)
+        if plain is None:
+            raise
+    return _turned(_loaded(plain), orientation)
+
+
+def _loaded(data: bytes) -> Image.Image:
+    with Image.open(BytesIO(data), formats=formats()) as file:
+        width, height = file.size
+        if max(width, height) > LARGEST_FILE_SIDE:
+            raise DataError(f"{width:,} × {height:,} pixels, a side above {LARGEST_FILE_SIDE:,}; scale it down first")
+        if width * height > MOST_PIXELS:
+            raise DataError(f"more than {MOST_PIXELS:,} pixels; scale it down first")
+        if data.startswith(_PNG):
+            _must_be_whole(data)
+        with _one_large_image if width * height > _MANY_PIXELS else nullcontext():
+            file.load()
+            grey = data.startswith(_PNG) and data[25] in _PNG_GREY
+            return _turned(_eight_bits(file, grey), _orientation(file))
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, as it is, where it cannot be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION)
+        return value if value in _TURNS else 1
+    except Exception:  # Pillow raises nearly anything on odd metadata
+        return 1
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def _eight_bits(image: Image.Image, grey: bool) -> Image.Image:
+    """The image in Pillow's mode L (grey) or RGB, on white. `grey`: it is grey, whatever its mode."""
     stored = image.mode
+    if stored == "F":
+        raise DataError("its pixels are floating-point numbers; save it with 8 bits a channel")
+    if stored.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65_535:
+            raise DataError("its pixels are no numbers from 0 to 65,535; save it with 8 bits a channel")
+        bytes_ = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        transparent = image.info.get("transparency")
+        return Image.fromarray(bytes_ if transparent is None else np.where(values == transparent, 255, bytes_))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     image = image.convert("RGB")
-    grey = stored in ("1", "L", "LA") or (stored in ("P", "PA") and _is_grey(image))
+    grey = grey or stored in ("1", "L", "LA") or (stored in ("P", "PA") and _is_grey(image))
     return image.convert("L") if grey else image
 
 
@@ -112,9 +209,76 @@ def _is_grey(image: Image.Image) -> bool:
     return bool((pixels == pixels[:, :, :1]).all())
 
 
-def _reason(error: Exception) -> str:
+def _must_be_whole(data: bytes) -> None:
+    """Raise DataError where the pixels of a PNG end before its last row, which Pillow would leave black."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    bits = depth * _PNG_CHANNELS[colour]
+    needed = 0
+    for x, y, dx, dy in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
+        needed += rows * (1 + -(-columns * bits // 8)) if columns > 0 and rows > 0 else 0
+    unzip, found = zlib.decompressobj(), 0
+    for kind, body, _ in _png_chunks(data):
+        while kind == b"IDAT" and body and found < needed and not unzip.eof:
+            found += len(unzip.decompress(body, 1 << 20))
+            body = unzip.unconsumed_tail
+    found += len(unzip.flush())
+    if found < needed:
+        raise DataError(f"truncated: {found:,} of the {needed:,} bytes of its pixels are there")
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """The kind, the body and the whole of each chunk of a PNG, until one is cut off."""
+    at = len(_PNG)
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        end = at + 12 + length
+        if end > len(data):
+            return
+        yield data[at + 4 : at + 8], data[at + 8 : end - 4], data[at:end]
+        at = end
+
+
+def _pixels_alone(data: bytes) -> tuple[bytes | None, int]:
+    """A PNG or JPEG without what is not pixels, and a JPEG's orientation; None where there is nothing to leave out."""
+    if data.startswith(_PNG):
+        kept = [whole for kind, body, whole in _png_chunks(data) if kind in _PIXEL_CHUNKS and _crc_fits(kind, whole)]
+        plain = _PNG + b"".join(kept)
+        return (plain if len(plain) < len(data) else None), 1
+    if not data.startswith(b"\xff\xd8"):
+        return None, 1
+    at, kept, orientation = 2, [b"\xff\xd8"], 1
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"", b"\xda"):
+        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            orientation = _orientation_in(data[at + 4 : end])
+        if not (0xE0 <= marker <= 0xEF and marker != 0xEE) and marker != 0xFE:  # 0xEE says how colours are stored
+            kept.append(data[at:end])
+        at = end
+    plain = b"".join([*kept, data[at:]])
+    return (plain if len(plain) < len(data) else None), orientation
+
+
+def _crc_fits(kind: bytes, whole: bytes) -> bool:
+    """Whether a chunk is as it was written; of those with pixels, Pillow looks itself."""
+    return kind != b"eXIf" or zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big")
+
+
+def _orientation_in(exif: bytes) -> int:
+    try:
+        found = Image.Exif()
+        found.load(exif)
+        value = found.get(_ORIENTATION)
+        return value if value in _TURNS else 1
+    except Exception:  # as in `_orientation`
+        return 1
+
+
+def _reason(error: Exception, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not a PNG, JPEG, BMP or WebP image, or its head is damaged"
+        if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"hevc"):
+            return "a HEIC image, which is read with: pip install pillow-heif"
+        return f"not a {READ}, or its head is damaged"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels; scale it down first"
+        return f"more than {MOST_PIXELS:,} pixels; scale it down first"
     return f"truncated or damaged ({error})"

@@ -1,34 +1,38 @@
 """A user's own images: a folder of class folders, with or without splits, or a CSV of path and label.
 
-Both become a listing, Samples by split; the listing is decoded in threads to a Dataset with one class map.
+Both become a listing, Samples by split; the listing is decoded in threads to a Dataset with one class map. What is not
+read is set aside by name, with the reason; hidden files, and what systems leave in folders, are passed over.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from firstlight.data.decode import SUFFIXES, Size, decode, strict_about_size, upright_size
+from firstlight.data import table
+from firstlight.data.decode import (
+    FILE_LIMIT,
+    SUFFIXES,
+    Size,
+    decode,
+    looks_like_an_image,
+    strict_about_size,
+    upright_size,
+)
+from firstlight.data.names import SPLITS_SAID, merged, natural_order, nearly, one_form, split_of
 from firstlight.errors import DataError, SizesDifferError
-from firstlight.files import sha256
+from firstlight.files import read_bytes, sha256
 from firstlight.types import Array, Dataset, Images, SourceFile
 
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
+# Beside hidden files: what systems and programs leave in folders, in small letters.
+_LEFT_BEHIND = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "@eadir")
 
 
 @dataclass(frozen=True)
@@ -55,78 +59,90 @@ class _Decoded:
 def load_folder(root: Path, size: Size | None, progress: bool) -> Dataset:
     """Read `train|val|test/<class>/*` or `<class>/*`; ids are the paths below `root`.
 
-    Hidden files and files that are no images are passed over. Raises DataError for an empty class folder, folders
+    Raises DataError for an empty class folder (but in validation or test, where such a class has no images), folders
     deeper than that, a split with a class that train lacks, or a class of which no image can be read.
     """
     set_aside: dict[str, str] = {}
     folders = _folders(root)
-    if "train" in folders and set(folders) <= set(SPLIT_NAMES):
+    splits = {name: split_of(name) for name in folders}
+    if folders and all(splits.values()):
+        if "train" not in splits.values():
+            raise DataError(f"{root}: there are splits {list(folders)} but no folder 'train'.")
         listing: dict[str, list[Sample]] = {}
         for name, folder in folders.items():
-            if SPLIT_NAMES[name] in listing:
-                raise DataError(f"{root}: two folders hold the {SPLIT_NAMES[name]} split. Keep one of {list(folders)}.")
-            listing[SPLIT_NAMES[name]] = _list_classes(root, folder, set_aside)
+            if splits[name] in listing:
+                raise DataError(f"{root}: two folders hold the {splits[name]} split. Keep one of {list(folders)}.")
+            listing[splits[name]] = _list_classes(root, folder, set_aside, needed=splits[name] == "train")
         set_aside |= _strays(root, root)
-    elif folders and set(folders) <= set(SPLIT_NAMES):
-        raise DataError(f"{root}: there are splits {list(folders)} but no folder 'train'.")
     else:
-        listing = {"train": _list_classes(root, root, set_aside)}
+        listing = {"train": _list_classes(root, root, set_aside, needed=True)}
     return _read(root.resolve().name, listing, set_aside, size, progress)
 
 
 def load_table(path: Path, size: Size | None, progress: bool) -> Dataset:
-    """Read a CSV with the header `path,label` and, if wanted, `split`; paths are relative to the CSV.
+    """Read a CSV of path, label and, if wanted, split, as `table.read` does; paths are relative to the CSV.
 
-    Raises DataError, with the line, for a missing column, value or file, an unknown split, or a path named twice.
+    Raises DataError, with the line, for what `table.read` refuses, a file that is not there, or a path named twice.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file, strict=True)
-            missing = {"path", "label"} - set(table.fieldnames or ())
-            if missing:
-                raise DataError(
-                    f"{path}: the first line must name the columns path and label (and split, if wanted); "
-                    f"received {','.join(table.fieldnames or ()) or 'nothing'}."
-                )
-            listing: dict[str, list[Sample]] = {"train": []}
-            lines: dict[str, int] = {}
-            for row in table:
-                split, sample = _sample(row, f"{path}, line {table.line_num}", path.parent)
-                first = lines.setdefault(sample.id, table.line_num)
-                if first != table.line_num:
-                    raise DataError(f"{path}, line {table.line_num}: {sample.id} stands in line {first} already.")
-                listing.setdefault(split, []).append(sample)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}).") from error
+    rows, notes = table.read(path)
+    listing: dict[str, list[Sample]] = {"train": []}
+    lines: dict[str, int] = {}
+    for row in rows:
+        file = _file(path, row)
+        sample = Sample(file, Path(os.path.normpath(row.path.replace("\\", "/"))).as_posix(), row.label)
+        if sample.id in lines:
+            raise DataError(f"{path}, line {row.line}: {sample.id} stands in line {lines[sample.id]} already.")
+        lines[sample.id] = row.line
+        listing.setdefault(row.split or "train", []).append(sample)
     dataset = _read(path.stem, listing, {}, size, progress)
     table_file = SourceFile(path.name, sha256(path), verified=True)
-    return Dataset(dataset.name, dataset.splits, (table_file, *dataset.files), dataset.set_aside)
+    return replace(dataset, files=(table_file, *dataset.files), notes=(*notes, *dataset.notes))
 
 
-def natural_order(names: Iterable[str]) -> list[str]:
-    """The distinct names as a person counts: "class2" before "class10", capitals beside small letters."""
+def images_below(folder: Path) -> tuple[list[Path], dict[Path, str]]:
+    """The image files of a folder and of those in it, sorted, and why the others are none. Raises DataError."""
+    images: list[Path] = []
+    others: dict[Path, str] = {}
+    for path in _visible(folder):
+        if _is(Path.is_dir, path):
+            deeper, more = images_below(path) if not path.is_symlink() else ([], {path: "a link to a folder"})
+            images += deeper
+            others |= more
+        elif reason := _why_not(path):
+            others[path] = reason
+        else:
+            images.append(path)
+    return images, others
 
-    def key(name: str) -> tuple[list[str | int], str]:
-        parts = re.split("([0-9]+)", name)
-        return [int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)], name
 
-    return sorted(set(names), key=key)
+def _file(listed_in: Path, row: table.Row) -> Path:
+    """The file that a row of a table names. Raises DataError where there is none."""
+    asked = listed_in.parent / row.path
+    for path in (asked, listed_in.parent / row.path.replace("\\", "/")):
+        if _is(Path.is_file, path):
+            return path
+    hints = [
+        f"There is {row.path}{end}: a path needs its ending."
+        for end in SUFFIXES
+        if _is(Path.is_file, Path(f"{asked}{end}"))
+    ]
+    if "\\" in row.path:
+        hints.append("Folders are separated by /, not by a backslash.")
+    raise DataError(
+        f"{listed_in}, line {row.line}: there is no file {str(asked)[:400]}. {' '.join(hints[:1])}".rstrip()
+    )
 
 
-def _sample(row: Mapping[str, str | None], where: str, folder: Path) -> tuple[str, Sample]:
-    path, label = (row["path"] or "").strip(), (row["label"] or "").strip()
-    if not path or not label:
-        raise DataError(f"{where}: the {'label' if path else 'path'} is empty.")
-    split = (row.get("split") or "train").strip().lower()
-    if split not in SPLIT_NAMES:
-        raise DataError(f"{where}: the split is one of {', '.join(SPLIT_NAMES)}; received {split!r}.")
-    if not (folder / path).is_file():
-        raise DataError(f"{where}: there is no file {folder / path}.")
-    return SPLIT_NAMES[split], Sample(folder / path, Path(os.path.normpath(path)).as_posix(), label)
+def _is(what: Callable[[Path], bool], path: Path) -> bool:
+    """Whether a path is a file or a folder; it is not where that cannot be found out."""
+    try:
+        return what(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    return {entry.name: entry for entry in _visible(folder) if entry.is_dir()}
+    return {entry.name: entry for entry in _visible(folder) if _is(Path.is_dir, entry)}
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -134,11 +150,14 @@ def _visible(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be read: {error.strerror}.") from error
-    return [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
+    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.casefold() not in _LEFT_BEHIND]
 
 
-def _list_classes(root: Path, folder: Path, set_aside: dict[str, str]) -> list[Sample]:
-    """The samples of `folder`/<class>/*; images beside the class folders go to `set_aside`."""
+def _list_classes(root: Path, folder: Path, set_aside: dict[str, str], *, needed: bool) -> list[Sample]:
+    """The samples of `folder`/<class>/*; what is no image there, and images beside the class folders, are set aside.
+
+    needed  whether every class folder must hold an image
+    """
     classes = _folders(folder)
     if not classes:
         raise DataError(f"{folder}: there are no class folders; images belong into <class>/ or train/<class>/.")
@@ -148,22 +167,37 @@ def _list_classes(root: Path, folder: Path, set_aside: dict[str, str]) -> list[S
         if deeper:
             raise DataError(
                 f"{class_folder}: images must lie directly in their class folder; it holds the folder "
-                f"{next(iter(deeper))!r}. For splits, {root} may hold only {', '.join(SPLIT_NAMES)}."
+                f"{next(iter(deeper))!r}. For splits, {root} may hold only {SPLITS_SAID}."
             )
-        images = _images_in(class_folder)
-        if not images:
-            raise DataError(f"{class_folder}: the class folder holds no image (PNG, JPEG, BMP or WebP).")
+        reasons = {path: _why_not(path) for path in _visible(class_folder)}
+        images = [path for path, reason in reasons.items() if not reason]
+        others = {_id(path, root): reason for path, reason in reasons.items() if reason}
+        if not images and needed:
+            first = f": {next(iter(others))}: {next(iter(others.values()))}" if others else ""
+            raise DataError(f"{class_folder}: the class folder holds no image{first}.")
+        set_aside |= others
         samples += [Sample(path, _id(path, root), _text(name)) for path in images]
     set_aside |= _strays(root, folder)
     return samples
 
 
-def _images_in(folder: Path) -> list[Path]:
-    return [path for path in _visible(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+def _why_not(path: Path) -> str:
+    """Why a file is not read as an image; nothing where it is tried. One without an ending is, whatever it holds."""
+    if path.is_symlink() and not _is(Path.exists, path):
+        return "a link that leads nowhere"
+    if not _is(Path.is_file, path):
+        return "not a regular file"
+    suffix = path.suffix.lower()
+    if suffix and suffix not in SUFFIXES:
+        return f"its ending, {_text(suffix)}, is of no image format that is read here"
+    return ""
 
 
 def _strays(root: Path, folder: Path) -> dict[str, str]:
-    return {_id(path, root): "it lies in no class folder" for path in _images_in(folder)}
+    """Images that lie beside the class folders."""
+    files = [path for path in _visible(folder) if not _is(Path.is_dir, path)]
+    images = [path for path in files if not _why_not(path) and (path.suffix or looks_like_an_image(path))]
+    return {_id(path, root): "it lies in no class folder" for path in images}
 
 
 def _id(path: Path, root: Path) -> str:
@@ -177,6 +211,11 @@ def _text(name: str) -> str:
 
 def _read(name: str, listing: Listing, set_aside: dict[str, str], size: Size | None, progress: bool) -> Dataset:
     """Decode a listing; every class keeps at least one image in each split that lists it."""
+    notes = merged(sample.class_name for samples in listing.values() for sample in samples)
+    listing = {
+        split: [replace(sample, class_name=one_form(sample.class_name)) for sample in samples]
+        for split, samples in listing.items()
+    }
     class_names = _class_map(name, listing)
     samples = [sample for split in listing.values() for sample in split]
     with strict_about_size():
@@ -193,14 +232,16 @@ def _read(name: str, listing: Listing, set_aside: dict[str, str], size: Size | N
                 f"{name}: no image of class {first.class_name!r} in {split} can be read; "
                 f"{first.id}: {set_aside[first.id]}."
             )
-    channels = max(result.pixels.shape[2] for result in decoded.values() if result.pixels is not None)
+    shapes = [result.pixels.shape for result in decoded.values() if result.pixels is not None]
+    _must_be_one_size(name, Counter(shape[:2] for shape in shapes))
+    channels = max(shape[2] for shape in shapes)
     splits = {
         split: _stack(split_samples, decoded, channels, class_names)
         for split, split_samples in kept.items()
         if split_samples
     }
     files = [SourceFile(s.id, decoded[s.id].sha256, verified=True) for samples in kept.values() for s in samples]
-    return Dataset(name, splits, tuple(files), set_aside)
+    return Dataset(name, splits, tuple(files), set_aside, notes=tuple(notes))
 
 
 def _class_map(name: str, listing: Listing) -> tuple[str, ...]:
@@ -210,15 +251,21 @@ def _class_map(name: str, listing: Listing) -> tuple[str, ...]:
     for split, samples in listing.items():
         extra = natural_order({sample.class_name for sample in samples} - set(class_names))
         if extra:
+            pairs = [(one, nearly(one, class_names)) for one in extra]
+            near = [f" {one!r} is nearly {other!r}: give one class one name." for one, other in pairs if other]
             raise DataError(
                 f"{name}: {split} has classes that train lacks: {', '.join(extra)}. Train has {', '.join(class_names)}."
+                f"{''.join(near[:1])}"
             )
     return class_names
 
 
 def _check_one_size(name: str, samples: Sequence[Sample]) -> None:
     with ThreadPoolExecutor() as pool:
-        sizes = Counter(size for size in pool.map(upright_size, (s.path for s in samples)) if size)
+        _must_be_one_size(name, Counter(size for size in pool.map(upright_size, (s.path for s in samples)) if size))
+
+
+def _must_be_one_size(name: str, sizes: Counter[Size]) -> None:
     if len(sizes) > 1:
         common = [f"{height}×{width} ({n})" for (height, width), n in sizes.most_common(5)]
         more = f" and {len(sizes) - 5} more sizes" if len(sizes) > 5 else ""
@@ -234,7 +281,7 @@ def _decode_all(samples: Sequence[Sample], size: Size | None, progress: bool) ->
 
     def one(sample: Sample) -> _Decoded:
         try:
-            data = sample.path.read_bytes()
+            data = read_bytes(sample.path, limit=FILE_LIMIT)
             return _Decoded(decode(data, size), hashlib.sha256(data).hexdigest())
         except OSError as error:
             return _Decoded(None, reason=f"cannot be read: {error.strerror}")

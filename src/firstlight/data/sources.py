@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from firstlight.data import formats
-from firstlight.data.arrays import load_arrays
+from firstlight.data.arrays import from_arrays, load_arrays
 from firstlight.data.decode import Size, resize
 from firstlight.data.fetch import PublishedFile, find, obtain
 from firstlight.data.own import load_folder, load_table
@@ -209,16 +209,17 @@ SOURCES: Mapping[str, Source] = {source.name: source for source in _ALL}
 
 
 def load(
-    source: str | Path,
+    source: Any,
     *,
     size: int | Size | None = None,
     unverified: bool = False,
     cache: Path | None = None,
     progress: bool | None = None,
 ) -> Dataset:
-    """Read a named source, or a user's own images from a folder, a CSV of path and label, or an .npz file.
+    """Read a named source, or a user's own images from a folder, a CSV of path and label, an .npz file, or memory.
 
-    source      one of `SOURCES`, such as "mnist", or a path; "./mnist" is the path
+    source      one of `SOURCES`, such as "mnist", or a path; "./mnist" is the path. Or arrays: a pair (images, labels),
+                or a mapping of names as in an .npz
     size        resize every image to (H, W), each 1 to 1024; one number means a square. A user's own images need it
                 where they differ in size
     unverified  read a named source's files even where their checksums are not the published ones
@@ -229,6 +230,8 @@ def load(
     """
     sides = _sides(size)
     progress = sys.stderr.isatty() if progress is None else progress
+    if not isinstance(source, str | Path):
+        return from_arrays(source, sides)
     if isinstance(source, str) and source in SOURCES:
         dataset = _load_named(SOURCES[source], sides, unverified, cache, progress)
     else:

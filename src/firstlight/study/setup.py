@@ -66,6 +66,7 @@ class Setup:
             lines.append(f"Not the published files: {names}. The numbers cannot be compared with published ones.")
         if self.start is not None:
             lines += self.start.notes
+        lines += self.dataset.notes
         return lines + self.findings.warnings() + self._repeats() + self._misleading()
 
     def data_record(self) -> Json:
@@ -82,6 +83,7 @@ class Setup:
             "files": [vars(file) for file in self.dataset.files],
             "verified": self.dataset.verified,
             "set_aside": dict(self.dataset.set_aside),
+            "notes": list(self.dataset.notes),
             "splits": {
                 name: {
                     "images": len(images),

@@ -1,0 +1,212 @@
+"""A CSV that lists images: which of its columns is what, and what each row says."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import io
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstlight.data.names import SPLITS_SAID, split_of
+from firstlight.errors import DataError
+from firstlight.files import MB, read_bytes, text_of
+
+LIMIT = 1_000 * MB
+
+# Names of columns without what is neither letter nor digit, in small letters.
+_PATHS = (
+    *("file", "filename", "filepath", "fname", "image", "imagepath", "imagename", "imagefile", "imagefilename"),
+    *("imageid", "img", "imgpath", "imgname"),
+)
+_LABELS = ("labels", "class", "classname", "classlabel", "category", "target")
+_SPLITS = ("set", "subset", "partition", "phase", "usage", "dataset", "datatype", "traintest", "trainvaltest")
+_FLAGS = tuple(f"{prefix}{name}" for prefix in ("is", "") for name in ("train", "training", "valid", "val", "test"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image that a table lists; `line` is where, and `split` is empty where the row names none."""
+
+    line: int
+    path: str
+    label: str
+    split: str = ""
+
+
+def read(path: Path) -> tuple[list[Row], list[str]]:
+    """The rows of a CSV, and what the user should know of how it was read.
+
+    The first line names the columns: path, label and, if wanted, split; in any case, and other usual names are taken
+    where there is no doubt. Cells are separated by commas, semicolons or tabs. Text is UTF-8, or UTF-16 that says so.
+
+    Raises DataError, with the line, for a missing or ambiguous column, more cells than columns, an empty path or label,
+    an unknown split, or a column that looks like a split and cannot be used as one.
+    """
+    text = _text(path)
+    first, _, rest = text.partition("\n")
+    skipped = 0
+    if first.strip().casefold().startswith("sep=") and len(first.strip()) == 5:  # so Excel says how cells are separated
+        separators, text, skipped = first.strip()[4], rest, 1
+    else:
+        separators = ",;\t"
+    names, separator = _head(path, text, separators)
+    cells = list(_cells(path, text, separator, skipped))[1:]
+    for line, row in cells:
+        if any(cell.strip() for cell in row[len(names) :]):
+            raise DataError(
+                f"{path}, line {line}: {len(row)} cells for {len(names)} columns. A cell that holds "
+                f"{'a comma' if separator == ',' else 'a separator'} must stand in quotation marks; received "
+                f"{separator.join(row)[:200]!r}."
+            )
+    path_column, label_column = _column(path, names, "path", _PATHS), _column(path, names, "label", _LABELS)
+    used = [path_column, label_column]
+    split_column, notes = _split_column(path, names, used, cells)
+    rows = []
+    for line, row in cells:
+        image, label = (row[column].strip() if column < len(row) else "" for column in used)
+        if not (image and label):
+            raise DataError(f"{path}, line {line}: the {'label' if image else 'path'} is empty.")
+        split = row[split_column].strip() if split_column is not None and split_column < len(row) else ""
+        if split and not split_of(split):
+            raise DataError(f"{path}, line {line}: the split is one of {SPLITS_SAID}; received {split.casefold()!r}.")
+        rows.append(Row(line, image, label, split_of(split)))
+    without = sum(not row.split for row in rows)
+    if split_column is not None and without:
+        notes.append(f"{without:,} of {len(rows):,} rows name no split: their images are training images.")
+    return rows, notes
+
+
+def _text(path: Path) -> str:
+    try:
+        data = read_bytes(path, limit=LIMIT)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    try:
+        return data.decode("utf-16") if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else text_of(data)
+    except ValueError as error:
+        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}). Save it as UTF-8.") from None
+
+
+def _cells(path: Path, text: str, separator: str, skipped: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with its line."""
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 0
+    try:
+        for row in table:
+            line = table.line_num
+            if any(cell.strip() for cell in row):
+                yield line + skipped, row
+    except csv.Error as error:
+        begins = line + 1 + skipped
+        why = str(error)
+        if "unexpected end of data" in why:
+            why = f"a quotation mark that opens in line {begins}, or soon after, is never closed"
+        raise DataError(f"{path}, line {begins}: not a CSV file in UTF-8 ({why}).") from None
+
+
+def _head(path: Path, text: str, separators: str) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them."""
+    found: list[str] = []
+    for separator in separators:
+        try:
+            _, names = next(_cells(path, text, separator), (0, []))
+        except DataError:
+            if separator == separators[-1] and not found:
+                raise
+            continue
+        names = [name.strip() for name in names]
+        keys = {_key(name) for name in names}
+        if keys & {"path", *_PATHS} and keys & {"label", *_LABELS}:
+            return names, separator
+        found = found or names
+    received = ",".join(found)[:200]
+    raise DataError(
+        f"{path}: the first line must name the columns path and label (and split, if wanted); "
+        f"received {received or 'nothing'}."
+    )
+
+
+def _key(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _column(path: Path, names: Sequence[str], wanted: str, others: Collection[str]) -> int:
+    """The place of the column `wanted`, or of the only one with a name that means the same."""
+    keys = [_key(name) for name in names]
+    twice = [name for name, key in zip(names, keys, strict=True) if key and keys.count(key) > 1]
+    if twice:
+        raise DataError(f"{path}: two columns have the same name, {twice[0]}. Rename or remove one.")
+    if wanted in keys:
+        return keys.index(wanted)
+    found = [i for i, key in enumerate(keys) if key in others]
+    if len(found) > 1:
+        raise DataError(
+            f"{path}: {' and '.join(names[i] for i in found)} may both be the {wanted}. Call the right one {wanted}."
+        )
+    return found[0]
+
+
+def _split_column(
+    path: Path, names: Sequence[str], used: Sequence[int], cells: Sequence[tuple[int, list[str]]]
+) -> tuple[int | None, list[str]]:
+    """The place of the column of splits, or None; and what is to be said of the columns that are not used.
+
+    A split that somebody made and that is then ignored is the worst that can happen to a test set: what looks like one
+    and cannot be used is refused.
+    """
+    left = [i for i, name in enumerate(names) if i not in used and name]
+    chosen = next((i for i in left if _key(names[i]) == "split"), None)
+    notes = []
+    if chosen is None:
+        meant = [i for i in left if _means_split(names[i])]
+        known = {i: [(n, split_of(value)) for n, value in _values(cells, i)] for i in left}
+        usable = [i for i in meant if known[i] and all(split for _, split in known[i])]
+        if len(usable) > 1:
+            raise DataError(
+                f"{path}: {' and '.join(names[i] for i in usable)} may both be the split. Call the right one split."
+            )
+        if usable:
+            [chosen] = usable
+            notes.append(f"The column {names[chosen]} is taken as the split.")
+        for i in () if usable else left:
+            splits = {split for _, split in known[i]}
+            partly = i in meant and any(splits)
+            by_values = len(splits) > 1 and "train" in splits and "" not in splits
+            if partly or by_values or _key(names[i]) in _FLAGS or "split" in _nearly(names[i]):
+                why = _why(known[i], cells, i)
+                raise DataError(
+                    f"{path}: the column {names[i]} looks like a split and cannot be used as one{why}. "
+                    f"Did you mean split? That column holds {SPLITS_SAID}. Name it so, or remove it."
+                )
+    unused = [names[i] for i in left if i != chosen]
+    if unused:
+        more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
+        notes.append(f"Columns that are not used: {', '.join(unused[:5])}{more}.")
+    return chosen, notes
+
+
+def _means_split(name: str) -> bool:
+    return _key(name) in _SPLITS or bool(_nearly(name))
+
+
+def _nearly(name: str) -> str:
+    """ "split", where a name holds that word or is a slip of the pen away from it."""
+    key = _key(name)
+    return "split" if "split" in key or difflib.get_close_matches(key, ["split"], cutoff=0.79) else ""
+
+
+def _values(cells: Sequence[tuple[int, list[str]]], column: int) -> list[tuple[int, str]]:
+    """The values of a column that are not empty, each with its line."""
+    return [(line, row[column].strip()) for line, row in cells if column < len(row) and row[column].strip()]
+
+
+def _why(known: Sequence[tuple[int, str]], cells: Sequence[tuple[int, list[str]]], column: int) -> str:
+    """The first value that is no split, and its line."""
+    line = next((line for line, split in known if not split), None)
+    if line is None:
+        return ""
+    value = next(row[column].strip() for at, row in cells if at == line)
+    return f" (line {line} has {value[:40]!r})"
