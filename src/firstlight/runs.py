@@ -189,6 +189,7 @@ class StudyEntry:
     """One of the runs that a study compares, over its seeds.
 
     published  the test accuracy that is published for it, if any
+    published_validation  the greatest validation accuracy over its epochs that is published, if any
     beside     other numbers to stand beside ours: {"Keras, the same images": 0.880}
     note       why it differs from what is published, or what to look at
     """
@@ -196,6 +197,7 @@ class StudyEntry:
     name: str
     seeds: tuple[int, ...]
     published: float | None = None
+    published_validation: float | None = None
     beside: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 

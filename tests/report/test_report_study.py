@@ -23,7 +23,7 @@ from firstlight.evaluation import Spread, spread
 from firstlight.report import groups, pairs, published, study
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.contrasts import probability
-from firstlight.report.numbers import percent, plus_minus, signed
+from firstlight.report.numbers import DASH, percent, plus_minus, signed
 from firstlight.report.study_table import study_table
 from firstlight.runs import StudyEntry, StudyFolder
 
@@ -593,6 +593,32 @@ def test_the_table_of_all_studies(make_study: MakeStudy, two: StudyFolder, tmp_p
     assert "2 of 3 published numbers that were tried are reached within two standard deviations, or beaten." in text
     with pytest.raises(RunError, match="no table"):
         study_table([empty], tmp_path)
+
+
+def test_a_published_validation_accuracy_stands_beside_that_of_ours(make_study: MakeStudy, tmp_path: Path) -> None:
+    """It is the greatest over the epochs, and counts as a published number of its own."""
+    entries = ((entry("strong", published=0.5, published_validation=0.99), STRONG), (entry("weak"), WEAK))
+    folder = make_study(*entries)
+    strong, weak = groups.of_study(folder)
+    greatest = [max(record.history["val_accuracy"]) for record in strong.runs.values()]
+    assert strong.best_validation == spread(greatest)
+    assert [(claim.measure, claim.reached) for claim in strong.claims] == [("test", True), ("validation", False)]
+    assert weak.claims == ()
+    document = study.document(folder)
+    assert "1 of 2 published numbers reached" in document.verdict
+    assert f"strong (validation {plus_minus(spread(greatest))}, published {percent(0.99, 2)})" in document.verdict
+    tried = table(document, "tried")
+    for row, beside in zip(tried.rows, (f"{percent(0.99, 2)} ▼", DASH), strict=True):
+        assert len(row) == len(tried.titles)
+        assert row[tried.titles.index("published, validation")] == beside
+    assert tried.rows[0][tried.titles.index("greatest validation accuracy")] == plus_minus(spread(greatest))
+    text = study_table([folder], tmp_path)
+    ours = spread(greatest)
+    assert f" | 0.9900 ▼ | {ours.mean:.4f} ± {ours.sd:.4f} | 5 | " in text
+    assert "1 of 2 published numbers that were tried" in text
+    lines = [line.count("|") for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 4
+    assert len(set(lines)) == 1
 
 
 def test_the_table_counts_what_is_reached_and_what_was_not_tried(make_study: MakeStudy, tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from firstlight.evaluation import Spread
 from firstlight.report import seeds
 from firstlight.report.content import Beside, Block, Cell, Chart, Link, Number, Numbers, Table, Text
 from firstlight.report.drawing import spread_wide
 from firstlight.report.groups import Group, leader, present, selected, task_name, tasks, varied, winners
 from firstlight.report.numbers import DASH, UNDEFINED, count, counted, decimal, listed, percent, plus_minus, signed
 from firstlight.report.numbers import seconds as duration
-from firstlight.report.published import MARKS, MARKS_EXPLAINED, reached, standing
+from firstlight.report.published import MARKS, MARKS_EXPLAINED, standing
 from firstlight.report.record import RunRecord
 from firstlight.report.settings import differences
 from firstlight.types import Array
@@ -45,8 +46,8 @@ def numbers(groups: Sequence[Group]) -> Numbers:
 
 
 def _reached(groups: Sequence[Group]) -> list[Number]:
-    given = [(group, group.published) for group in groups if group.published is not None]
-    judged = [reached(group.accuracy, number) for group, number in given if group.runs]
+    given = [claim for group in groups for claim in group.claims]
+    judged = [claim.reached for claim in given if claim.ours is not None]
     if not judged:
         return []
     left = f"; {count(len(given) - len(judged))} not tried" if len(given) > len(judged) else ""
@@ -58,7 +59,9 @@ def table(groups: Sequence[Group]) -> Table:
     """One row a group: how many seeds, accuracies, the numbers to stand beside them, loss, parameters, seconds."""
     ahead = {id(group) for task in tasks(groups) for group in winners(task)}
     others = list(dict.fromkeys(name for group in groups for name in group.beside))
-    published = any(group.published is not None for group in groups)
+    measures = list(dict.fromkeys(claim.measure for group in groups for claim in group.claims))
+    published = "test" in measures
+    best = "validation" in measures
     validated = any(group.validation is not None for group in present(groups))
     titles = (
         "run",
@@ -66,6 +69,7 @@ def table(groups: Sequence[Group]) -> Table:
         "test accuracy",
         *(["published"] if published else []),
         *others,
+        *(["greatest validation accuracy", "published, validation"] if best else []),
         *(["validation accuracy"] if validated else []),
         "training accuracy",
         *(["gap, points"] if validated else []),
@@ -73,7 +77,7 @@ def table(groups: Sequence[Group]) -> Table:
         "parameters",
         "training time",
     )
-    rows = [_row(group, validated, published, others, id(group) in ahead) for group in groups]
+    rows = [_row(group, validated, published, best, others, id(group) in ahead) for group in groups]
     several = {len(group.averaged) > 1 for group in present(groups)}
     caption = (
         "Means over the seeds, of the test accuracy ± its standard deviation" if True in several else "One seed each"
@@ -81,7 +85,9 @@ def table(groups: Sequence[Group]) -> Table:
     caption += "; of a single seed, its own numbers" if len(several) > 1 else ""
     mean = "mean " if True in several else ""
     caption += f"; ★ the best by {mean}validation accuracy. " if ahead else ". "
-    if published or others:
+    if best:
+        caption += "The greatest validation accuracy is that over the epochs, whichever weights were kept. "
+    if published or best or others:
         caption += f"{MARKS_EXPLAINED} "
     if any(group.missing or group.unread for group in groups):
         caption += "“4 of 5” seeds: the others have no result. "
@@ -94,20 +100,25 @@ def table(groups: Sequence[Group]) -> Table:
     )
 
 
-def _row(group: Group, validated: bool, published: bool, others: Sequence[str], ahead: bool) -> tuple[Cell, ...]:
+def _row(
+    group: Group, validated: bool, published: bool, best: bool, others: Sequence[str], ahead: bool
+) -> tuple[Cell, ...]:
     n = len(group.averaged) if group.runs else 0
     asked = len(group.asked)
     many = count(n) if n == asked else f"{n} of {asked}"
     given = [*([group.published] if published else []), *(group.beside.get(name) for name in others)]
     if not group.runs:
-        return (group.name, many, UNDEFINED, *(percent(g, 2) for g in given), *[UNDEFINED] * (4 + 2 * validated))
+        claimed = [UNDEFINED, percent(group.published_validation, 2)] if best else []
+        told = [*(percent(g, 2) for g in given), *claimed]
+        return (group.name, many, UNDEFINED, *told, *[UNDEFINED] * (4 + 2 * validated))
     ours = group.accuracy
     validation, training = group.validation, group.training
     return (
         f"{'★ ' if ahead else ''}{group.name}",
         many,
         plus_minus(ours),
-        *(DASH if number is None else f"{percent(number, 2)} {MARKS[standing(ours, number)]}" for number in given),
+        *(_beside(ours, number) for number in given),
+        *([_mean(group.best_validation), _beside(group.best_validation, group.published_validation)] if best else []),
         *([percent(validation.mean, 2) if validation else UNDEFINED] if validated else []),
         percent(training.mean if training else None, 2),
         *([signed(group.gap)] if validated else []),
@@ -115,6 +126,17 @@ def _row(group: Group, validated: bool, published: bool, others: Sequence[str], 
         count(group.first.parameters()),
         duration(group.seconds),
     )
+
+
+def _mean(found: Spread | None) -> str:
+    return UNDEFINED if found is None else plus_minus(found)
+
+
+def _beside(ours: Spread | None, number: float | None) -> str:
+    """A number to stand beside ours, and how that stands to it."""
+    if number is None:
+        return DASH
+    return percent(number, 2) if ours is None else f"{percent(number, 2)} {MARKS[standing(ours, number)]}"
 
 
 def every_run(groups: Sequence[Group], folder: Path) -> Table:

@@ -14,11 +14,30 @@ from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, Spread, spread
 from firstlight.options import flat
 from firstlight.report.numbers import counted, listed
+from firstlight.report.published import reached
 from firstlight.report.record import RunRecord, read
 from firstlight.runs import StudyFolder
 from firstlight.types import Array, Json
 
 SEED_FOLDER = re.compile(r"seed-\d+")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published number, and ours.
+
+    measure  "test", or "validation" for the greatest accuracy over the epochs
+    ours     None where there is none yet
+    """
+
+    measure: str
+    number: float | None
+    ours: Spread | None
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is reached within two standard deviations, or beaten."""
+        return self.ours is not None and self.number is not None and reached(self.ours, self.number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +49,7 @@ class Group:
     unread     why a run with a result could not be read, by seed
     failed     why a run without one came to none when it was last tried, by seed
     published  the test accuracy that is published for it, if any
+    published_validation  the greatest validation accuracy over the epochs that is published for it, if any
     beside     other numbers to stand beside ours
     note       why it differs from what is published, or what to look at
     """
@@ -40,6 +60,7 @@ class Group:
     unread: Mapping[int, str] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
     published: float | None = None
+    published_validation: float | None = None
     beside: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 
@@ -85,6 +106,22 @@ class Group:
         """The validation accuracy; None where a run has no validation split."""
         found = [record.validation.accuracy for record in self.averaged.values() if record.validation is not None]
         return spread(found) if len(found) == len(self.averaged) else None
+
+    @property
+    def best_validation(self) -> Spread | None:
+        """The greatest validation accuracy over the epochs; None where a run has none."""
+        columns = [record.history.get("val_accuracy", ()) for record in self.averaged.values()]
+        found = [float(max(column)) for column in columns if len(column)]
+        return spread(found) if found and len(found) == len(columns) else None
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The published numbers, each beside the same measure of ours."""
+        known = (
+            Claim("test", self.published, self.accuracy if self.runs else None),
+            Claim("validation", self.published_validation, self.best_validation if self.runs else None),
+        )
+        return tuple(claim for claim in known if claim.number is not None)
 
     @property
     def training(self) -> Spread | None:
@@ -178,7 +215,8 @@ def read_study(folder: StudyFolder) -> tuple[Group, ...]:
                 runs[seed] = read(run)
             except RunError as error:
                 unread[seed] = f"{error} To train it anew, remove {run.path}."
-        numbers: Json = {"published": entry.published, "beside": entry.beside, "note": entry.note}
+        published = {"published": entry.published, "published_validation": entry.published_validation}
+        numbers: Json = {**published, "beside": entry.beside, "note": entry.note}
         groups.append(Group(entry.name, runs, entry.seeds, unread, folder.failed(entry), **numbers))
     return tuple(groups)
 

@@ -11,7 +11,7 @@ from firstlight.report.grouped import link, named_runs
 from firstlight.report.groups import Group, present, read_study, tasks, winners
 from firstlight.report.notes import merged
 from firstlight.report.numbers import UNDEFINED, count, counted, listed
-from firstlight.report.published import MARKS, reached, standing
+from firstlight.report.published import MARKS, standing
 from firstlight.runs import StudyFolder
 from firstlight.types import Json
 
@@ -33,6 +33,8 @@ once. ★ marks the best of a study by mean validation accuracy, never by test.
 our standard deviations, {within} within two, {below} lower by more; {higher} and {lower} where a single seed has no \
 standard deviation, {equal} where it is the same to the last digit. {above}, {within}, {higher} and {equal} count as \
 reached.
+- **Validation**, where a study has such columns: what the notebook gives is the greatest validation accuracy over its \
+epochs. It stands beside the same of ours, which is flattered alike: neither is a test.
 - **Seconds** are those of training one run, on the mean: without reading the images, compiling and the report. Runs \
 of a study may have shared the machine with others; a speed is measured in [benchmarks.md](benchmarks.md).
 """
@@ -83,8 +85,8 @@ def _machine(place: Json) -> str:
 
 def _summary(known: Sequence[Sequence[Group]]) -> list[str]:
     """How many of the published numbers are reached, and how many were not tried."""
-    given = [(group, group.published) for groups in known for group in groups if group.published is not None]
-    judged = [reached(group.accuracy, number) for group, number in given if group.runs]
+    given = [claim for groups in known for group in groups for claim in group.claims]
+    judged = [claim.reached for claim in given if claim.ours is not None]
     if not judged:
         return []
     tried = f"{counted(len(judged), 'published number')} that {'was' if len(judged) == 1 else 'were'} tried"
@@ -129,20 +131,25 @@ def _file(study: StudyFolder, folder: Path) -> str:
 def _table(groups: Sequence[Group]) -> str:
     others = list(dict.fromkeys(name for group in groups for name in group.beside))
     ahead = {id(group) for task in tasks(groups) for group in winners(task)}
-    titles = ["run", "published", "ours", "n", "seconds", *map(_plain, others)]
+    best = any(group.published_validation is not None for group in groups)
+    validation = ["published, validation", "ours, validation"] if best else []
+    titles = ["run", "published", "ours", *validation, "n", "seconds", *map(_plain, others)]
     lines = [_line(titles), _line(["---", *["---:"] * (len(titles) - 1)])]
     for group in groups:
         name = f"{_plain(group.name)}{' ★' if id(group) in ahead else ''}"
         given = [group.published, *(group.beside.get(other) for other in others)]
         if not group.runs:
-            published, *beside = ["" if number is None else f"{number:.4f}" for number in given]
-            lines.append(_line([name, published, UNDEFINED, "0", UNDEFINED, *beside]))
+            published, *beside = [_number(number) for number in given]
+            claimed = [_number(group.published_validation), UNDEFINED] if best else []
+            lines.append(_line([name, published, UNDEFINED, *claimed, "0", UNDEFINED, *beside]))
             continue
         ours = group.accuracy
         published, *beside = [_beside(ours, number) for number in given]
         seconds = group.seconds
         time = "" if seconds is None else f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}"
-        lines.append(_line([name, published, mean(ours), str(ours.n), time, *beside]))
+        greatest = group.best_validation
+        claimed = [_beside(greatest, group.published_validation), mean(greatest) if greatest else ""] if best else []
+        lines.append(_line([name, published, mean(ours), *claimed, str(ours.n), time, *beside]))
     return "\n".join(lines)
 
 
@@ -151,8 +158,12 @@ def mean(ours: Spread) -> str:
     return f"{ours.mean:.4f}" if ours.sd is None else f"{ours.mean:.4f} ± {ours.sd:.4f}"
 
 
-def _beside(ours: Spread, number: float | None) -> str:
-    return "" if number is None else f"{number:.4f} {MARKS[standing(ours, number)]}"
+def _number(number: float | None) -> str:
+    return "" if number is None else f"{number:.4f}"
+
+
+def _beside(ours: Spread | None, number: float | None) -> str:
+    return _number(number) if number is None or ours is None else f"{number:.4f} {MARKS[standing(ours, number)]}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ from firstlight.evaluation import LEVEL
 from firstlight.report.contrasts import contrasts
 from firstlight.report.groups import Group, leader, ranked, selected, task_name, tasks, winners
 from firstlight.report.numbers import accuracy, count, counted, listed, percent, plus_minus, points
-from firstlight.report.published import reached
 from firstlight.report.record import RunRecord
 
 
@@ -108,16 +107,17 @@ def _best_of(task: Sequence[Group], alone: bool) -> str:
 
 def _published(groups: Sequence[Group]) -> list[str]:
     """How many of the published numbers are reached, and which are not."""
-    numbers = [(group, group.published) for group in groups if group.published is not None]
-    given = [(group, number) for group, number in numbers if group.runs]
+    numbers = [(group, claim) for group in groups for claim in group.claims]
+    given = [(group, claim, claim.ours) for group, claim in numbers if claim.ours is not None]
     if not given:
         return []
     one = len(given) == 1
     tried = "" if len(given) == len(numbers) else " that was tried" if one else " that were tried"
     short = [
-        f"{group.name} ({plus_minus(group.accuracy)}, published {percent(number, 2)})"
-        for group, number in given
-        if not reached(group.accuracy, number)
+        f"{group.name} ({'validation ' * (claim.measure == 'validation')}{plus_minus(ours)}, published "
+        f"{percent(claim.number, 2)})"
+        for group, claim, ours in given
+        if not claim.reached
     ]
     how = "within two standard deviations, or beaten"
     if not short:
