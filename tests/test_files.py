@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import io
 import os
@@ -274,3 +275,49 @@ def test_a_damaged_gzip_file_is_a_value_error() -> None:
     for spoilt in (packed[:-5], b"abc", packed[:15] + b"\xff" + packed[16:], packed + b"x"):
         with pytest.raises(ValueError, match="truncated or damaged"):
             gunzip(spoilt, limit=MB)
+
+
+GONE = 2**22 + 1  # no process of Linux has this number
+
+
+def test_what_killed_processes_left_of_a_file_goes_with_the_next_one(tmp_path: Path) -> None:
+    others = [".y.1.2.tmp", f".y.{GONE}.1.tmp", ".x.notes", f".x.{GONE}", f".x.{os.getppid()}.1.tmp"]
+    for name in (f".x.{GONE}.1.tmp", f".x.{GONE}.23.tmp", *others):
+        (tmp_path / name).touch()
+    write_bytes(tmp_path / "x", b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["x", *others])
+
+
+def test_a_temporary_file_that_is_taken_away_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which this process is not to be seen may take it for one that a killed process left."""
+    kept = os.fsync
+
+    def once(number: int) -> None:
+        kept(number)
+        monkeypatch.undo()
+        [temporary] = tmp_path.iterdir()
+        temporary.unlink()
+
+    monkeypatch.setattr(os, "fsync", once)
+    write_bytes(tmp_path / "x", b"new")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"new")]
+
+
+def test_the_error_of_a_read_only_disk_names_the_file_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, *arguments: object, **more: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(OSError, match="Read-only") as told:
+        write_bytes(tmp_path / "x", b"new")
+    assert told.value.filename == str(tmp_path / "x")
+
+
+def test_nothing_is_made_where_the_folder_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as told:
+        write_bytes(tmp_path / "gone" / "x", b"new")
+    assert told.value.filename == str(tmp_path / "gone" / "x")
+    assert not (tmp_path / "gone").exists()

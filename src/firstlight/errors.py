@@ -38,6 +38,10 @@ class RunError(FirstlightError):
     """A run folder is missing, damaged, in the way, or of a format that this version does not read."""
 
 
+class FolderGoneError(RunError):
+    """A folder was deleted, moved or replaced while it was written."""
+
+
 class ProcessLostError(RunError):
     """Another of the processes that train together has ended."""
 

@@ -17,13 +17,16 @@ import io
 import json
 import math
 import os
+import re
 import stat
 import struct
+import sys
 import threading
 import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,6 +46,9 @@ WEIGHTS_LIMIT = 4_000 * MB  # a .safetensors file: a thousand million numbers
 DEPTH_LIMIT = 64  # of lists and tables within one another
 STRING_LIMIT = 131_072  # characters of a cell; that of Python's csv
 HEADER_LIMIT = 10_000  # bytes of the head of an array
+
+TRIES = 3  # to write a file whose temporary one is taken away
+TEMPORARY = re.compile(r"\.(.+)\.(\d+)\.(\d+)\.tmp", re.DOTALL)  # the file's name, process, thread
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -69,10 +75,7 @@ def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None)
     """
     try:
         _regular(path, Path(path).stat())  # opening a device can be more than looking at it
-        flags = os.O_RDONLY
-        for name in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"):  # by the system
-            flags |= getattr(os, name, 0)
-        file = os.fdopen(os.open(path, flags), "rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | _CAREFULLY), "rb")
     except UnicodeError:
         raise UnreadableError(path, "its name is no text that a file system takes") from None
     except ValueError:
@@ -86,6 +89,21 @@ def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None)
                 raise UnreadableError(path, "it is a link to a file outside its folder")
         if found.st_size > limit:
             raise _too_large(path, f"it has {megabytes(found.st_size)}", limit)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def open_lock(path: str | Path, *, make: bool) -> io.BufferedReader:
+    """Open the file of a lock, made where it is not there if asked for: no link, never waited for, its text as it is.
+
+    Raises OSError.
+    """
+    flags = os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
+    file = os.fdopen(os.open(path, flags | _CAREFULLY | getattr(os, "O_NOFOLLOW", 0), 0o666), "rb")
+    try:
+        _regular(path, os.fstat(file.fileno()))
     except BaseException:
         file.close()
         raise
@@ -230,19 +248,42 @@ def sha256(path: Path, *, limit: int = WEIGHTS_LIMIT, inside: Path | None = None
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step: readers see the old file or the whole new one, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # the file that was asked for, not the temporary one
-        raise
+    """Put `data` at `path` in one step: readers see the old file or the whole new one, also after a power cut.
+
+    What processes that were killed have left of the same file goes.
+    """
+    remove_leftovers(path.parent, path.name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    for more in range(TRIES - 1, -1, -1):
+        try:
+            temporary.unlink(missing_ok=True)  # of a process that had our number and was killed
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            return
+        except FileNotFoundError as error:
+            # A machine on which this process is not to be seen may have taken the temporary file for a leftover.
+            if not more or not path.parent.is_dir():
+                error.filename = str(path)
+                raise
+        except BaseException as error:
+            with suppress(OSError):  # a disk that became read-only refuses this too
+                temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                error.filename = str(path)  # the file that was asked for, not the temporary one
+            raise
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files in `folder` whose processes are gone: of all files, or of the one called `name`."""
+    with suppress(OSError):  # there may be no such folder, or one that may not be read
+        for entry in folder.iterdir():
+            found = TEMPORARY.fullmatch(entry.name)
+            if found and name in (None, found[1]) and not _is_writing(int(found[2]), int(found[3])):
+                with suppress(OSError):
+                    entry.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -255,7 +296,24 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+# Of a named pipe, a device or a terminal, opening does not wait and has no effects; by the system.
+_CAREFULLY = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"))
 _TOO_DEEP = f"it has lists or tables within one another, more than {DEPTH_LIMIT} deep"
+
+
+def _is_writing(process: int, thread: int) -> bool:
+    """Whether a process lives, as far as this one can see; of its own threads, whether the thread does."""
+    if process == os.getpid():
+        return any(one.ident == thread for one in threading.enumerate())
+    if sys.platform == "win32":
+        return True  # asking would end it
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
 
 
 def _regular(path: str | Path, found: os.stat_result) -> None:

@@ -21,12 +21,14 @@ Every file is written whole or not at all, and nothing is ever unpickled.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,8 +37,8 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.errors import RunError
-from firstlight.files import arrays_of, write_bytes, write_json, write_text
+from firstlight.errors import FolderGoneError, RunError
+from firstlight.files import TEMPORARY, arrays_of, open_lock, remove_leftovers, write_bytes, write_json, write_text
 from firstlight.shown import Shown
 from firstlight.types import Array, Images, Json, Predictions
 
@@ -61,7 +63,10 @@ STUDY = "study.json"
 PARITY = "parity.html"
 LOCK = ".lock"
 STOP = ".stop"
+WHILE_TRAINING = (STOP,)  # what there is only while a process trains
 LOOKERS = 5  # how often a claim is tried again
+# What locking says where a file system has no locks.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -299,24 +304,97 @@ def _json(folder: Path, name: str, needed: Sequence[str]) -> Json:
     return value
 
 
-@contextmanager
-def claimed(run: Path) -> Iterator[None]:
-    """Hold a run folder for writing. Raises RunError where another process holds it.
+@dataclass(frozen=True)
+class Claim:
+    """A folder that this process holds for writing, and what told it from others as it was taken."""
 
-    The system lets go of the lock when the process ends, however it ends. Windows has none of this kind.
+    folder: Path
+    identity: os.stat_result
+
+    def check(self) -> None:
+        """Raise FolderGoneError where the folder is not there any more, or is another one."""
+        try:
+            there = os.path.samestat(self.folder.stat(), self.identity)
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        if not there:
+            raise FolderGoneError(
+                f"{self.folder} is gone: it was deleted, moved or replaced while the run trained. If it was moved, go "
+                "on with it there: firstlight resume NEW_PLACE"
+            )
+
+
+@contextmanager
+def claimed(run: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[Claim]:
+    """Hold a folder for writing. Raises RunError where another process holds it, OSError where it cannot be written.
+
+    The system lets go of the lock when the process ends, however it ends. Windows has none of this kind, nor have some
+    file systems, which `note` is told. What killed processes have left goes.
     """
-    with (run / LOCK).open("w") as file:
-        for more in range(LOOKERS, -1, -1):
+    with _locked(run, note):
+        for name in WHILE_TRAINING:  # meant for, or left by, another process, which was killed
+            (run / name).unlink(missing_ok=True)
+        remove_leftovers(run)
+        yield Claim(run, run.stat())
+
+
+@contextmanager
+def _locked(run: Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a folder, unless there are none here."""
+    for more in range(LOOKERS, -1, -1):
+        with open_lock(run / LOCK, make=True) as file:
             try:
-                if sys.platform != "win32":
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                lock(file)
             except BlockingIOError:
                 if not more:
                     raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
                 time.sleep(0.01)  # it may be `held`, which looks for an instant
-        (run / STOP).unlink(missing_ok=True)  # meant for another process, which was killed before it saw it
-        yield
+                continue
+            except NoLocksError as error:
+                note(
+                    f"Note: the file system of {run} has no locks ({error.strerror}). Nothing keeps two processes from "
+                    "training it at once, and the dashboard cannot tell that it is being trained."
+                )
+            if same_file(file, run / LOCK) or not more:
+                yield
+                return
+
+
+class NoLocksError(OSError):
+    """The file system has no locks."""
+
+
+def lock(file: io.BufferedReader, *, shared: bool = False, wait: bool = False) -> None:
+    """Lock a file until it is closed. Raises BlockingIOError where it is locked, NoLocksError where that cannot be."""
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise NoLocksError(error.errno, error.strerror) from None
+
+
+def same_file(file: io.BufferedReader, path: Path) -> bool:
+    """Whether an open file is still the one at `path`, and not one that was removed meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def is_free(run: Path) -> bool:
+    """Whether nothing is there, or no more than a process leaves that was killed as it began."""
+    try:
+        names = [path.name for path in run.iterdir()]
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return all(name in (LOCK, *WHILE_TRAINING) or TEMPORARY.fullmatch(name) for name in names)
 
 
 def held(run: Path) -> bool:
@@ -327,8 +405,8 @@ def held(run: Path) -> bool:
     if sys.platform == "win32":
         return not (run / RESULT).is_file()
     try:
-        with (run / LOCK).open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with open_lock(run / LOCK, make=False) as file:
+            lock(file, shared=True)
     except BlockingIOError:
         return True
     except OSError:

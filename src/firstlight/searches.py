@@ -17,23 +17,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from firstlight.errors import RunError
-from firstlight.files import write_text
-from firstlight.runs import FORMAT, LOCK, RESULT, write_record
+from firstlight.files import open_lock, remove_leftovers, write_text
+from firstlight.runs import FORMAT, LOCK, RESULT, NoLocksError, lock, write_record
 from firstlight.shown import Shown
 from firstlight.types import Json
-
-if sys.platform != "win32":
-    import fcntl
 
 TUNE = "tune.toml"
 STORAGE = "search.db"
@@ -221,8 +217,12 @@ def _table(tuned: Tuned) -> str:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder of a search for a moment, waiting for whoever holds it now."""
-    with (folder / LOCK).open("w") as file:
-        if sys.platform != "win32":
-            fcntl.flock(file, fcntl.LOCK_EX)
+    """Hold the folder of a search for a moment, waiting for whoever holds it now; what killed processes left goes.
+
+    Where the file system has no locks, nobody waits.
+    """
+    with open_lock(folder / LOCK, make=True) as file:
+        with suppress(NoLocksError):
+            lock(file, wait=True)
+        remove_leftovers(folder)
         yield

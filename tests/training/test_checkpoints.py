@@ -36,6 +36,19 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-00010", "epoch-00011"]
 
 
+def test_the_newest_is_the_one_of_the_most_epochs(tmp_path: Path) -> None:
+    """As text, epoch-100000 comes before epoch-99999."""
+    for epoch in (11, 9):
+        save(tmp_path, checkpoint(epoch))
+    (tmp_path / "epoch-00011").rename(tmp_path / "epoch-100000")
+    (tmp_path / "epoch-00009").rename(tmp_path / "epoch-99999")
+    found, _ = newest(tmp_path)
+    assert found is not None
+    assert found.progress.epoch == 11
+    save(tmp_path, checkpoint(10))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-100000", "epoch-99999"]
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "no manifest", "no arrays", "bad manifest"])
 def test_a_damaged_one_is_passed_over(tmp_path: Path, damage: str) -> None:
     for epoch in (1, 2):

@@ -12,7 +12,7 @@ import numpy as np
 
 from firstlight import data as data_
 from firstlight.errors import RunError
-from firstlight.runs import EXPERIMENT, RunFolder
+from firstlight.runs import DATA, EXPERIMENT, RunFolder
 from firstlight.study.experiment import Experiment
 from firstlight.types import Dataset, Images
 
@@ -32,6 +32,24 @@ def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
     return str(data) == source
 
 
+def load_again(folder: RunFolder) -> Dataset:
+    """The images that a run was given, from where they were, or as far as its experiment tells. Raises RunError."""
+    section = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).data
+    again = f"from Python: fl.Run({str(folder.path)!r}).explain(data=…); likewise evaluate, fl.resume(…, data=…)."
+    if section.source.startswith(IN_MEMORY):
+        raise RunError(
+            f"The images of {folder.path} were given as arrays ({section.source}): give them again as data, {again}"
+        )
+    location = folder.data.get("location", "") if (folder.path / DATA).exists() else ""
+    source = location if location and Path(location).exists() else section.source
+    if location and not Path(source).expanduser().exists():
+        raise RunError(
+            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or give them "
+            f"as data, {again}"
+        )
+    return data_.load(source, size=section.size, unverified=section.unverified)
+
+
 def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, dict[str, Images]]:
     """The images of a run, loaded again (unless given) and split as they were then, by the ids that it recorded.
 
@@ -40,19 +58,7 @@ def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, 
     record = folder.data
     section = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).data
     if dataset is None:
-        again = f"from Python: fl.Run({str(folder.path)!r}).explain(data=…); likewise evaluate, fl.resume(…, data=…)."
-        if section.source.startswith(IN_MEMORY):
-            raise RunError(
-                f"The images of {folder.path} were given as arrays ({section.source}): give them again as data, {again}"
-            )
-        location = record.get("location", "")
-        source = location if location and Path(location).exists() else section.source
-        if location and not Path(source).expanduser().exists():
-            raise RunError(
-                f"The images of {folder.path} were in {location}, which is gone. Put them back there, or give them "
-                f"as data, {again}"
-            )
-        dataset = data_.load(source, size=section.size, unverified=section.unverified)
+        dataset = load_again(folder)
     if section.pool:
         dataset = data_.pooled(dataset)
     expected = section.used or record["class_names"]

@@ -9,6 +9,7 @@ import errno
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.files import write_bytes, write_text
 from firstlight.losses import Loss
 from firstlight.randomness import generator
-from firstlight.study.environment import environment
+from firstlight.study.environment import differences, environment, gone_on, last_environment
 from firstlight.study.experiment import Experiment
-from firstlight.study.recall import must_be_the_same, recall
+from firstlight.study.recall import load_again, must_be_the_same, recall
 from firstlight.study.setup import Setup, set_up
 from firstlight.training import Checkpoint, Course, Outcome, Watcher
 from firstlight.types import Array, Dataset, Images, Json, Predictions
@@ -40,53 +41,84 @@ def start(setup: Setup, out: Path, watcher: Watcher) -> runs.RunFolder:
         return _follow(setup, watcher)
     must_be_free(out)
     session, compile_seconds = _warm_session(setup, watcher)
-    try:
-        out.mkdir(parents=True)
-    except FileExistsError:
-        must_be_free(out)
-        raise
-    except OSError as error:
-        raise RunError(f"{out} cannot be made: {error.strerror}.") from None
-    try:
-        with runs.claimed(out):
+    with ExitStack() as stack:
+        try:
+            if not out.exists():
+                out.mkdir(parents=True)
+            claim = stack.enter_context(runs.claimed(out, watcher.note))
+        except OSError as error:
+            must_be_free(out)
+            raise RunError(f"{out} cannot be made: {error.strerror}.") from None
+        must_be_free(out)  # another process may have been quicker
+        try:
             _write_plan(setup, session, out)
-            return _train_and_measure(setup, session, out, watcher, compile_seconds)
-    except (OSError, MemoryError, FirstlightError) as error:
-        if training.newest(out / runs.CHECKPOINTS)[0] is not None:
-            raise _stopped(out, error) from None
-        shutil.rmtree(out, ignore_errors=True)  # nothing was learnt, and the folder would be in the way
-        if isinstance(error, OSError):
-            raise RunError(f"{out} cannot be written: {error.strerror}. Nothing was kept.") from None
-        raise type(error)(f"{error} Nothing was kept.") from None
+            return _train_and_measure(setup, session, claim, watcher, compile_seconds)
+        except (OSError, MemoryError, FirstlightError) as error:
+            claim.check()
+            if training.newest(out / runs.CHECKPOINTS)[0] is not None:
+                raise _stopped(out, error) from None
+            shutil.rmtree(out, ignore_errors=True)  # nothing was learnt, and the folder would be in the way
+            if isinstance(error, OSError):
+                raise RunError(f"{out} cannot be written: {error.strerror}. Nothing was kept.") from None
+            raise type(error)(f"{error} Nothing was kept.") from None
 
 
 def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> runs.RunFolder:
     """Go on with a run that was interrupted or cut off, from its newest sound checkpoint.
 
-    Raises RunError where there is nothing to go on with, or where the images are no longer the same.
+    dataset  its images, where they cannot be loaded from where they were
+
+    Raises RunError where there is nothing to go on with, or where the images or the experiment are no longer the same.
     """
+    runs.RunFolder.open(out)
+    with ExitStack() as stack:
+        try:
+            # All that is decided is decided while no other process can change the folder.
+            claim = stack.enter_context(runs.claimed(out, watcher.note)) if processes.leads() else None
+            return _go_on(out, claim, watcher, dataset)
+        except (OSError, ProcessLostError) as error:
+            if claim is not None:
+                claim.check()
+            raise _stopped(out, error) from None
+
+
+def _go_on(out: Path, claim: runs.Claim | None, watcher: Watcher, dataset: Dataset | None) -> runs.RunFolder:
+    """Go on with a run whose folder this process holds, or without `claim` another that leads."""
     folder = runs.RunFolder.open(out)
-    if folder.finished and folder.result["status"] != "interrupted":
+    measured_before = folder.finished
+    if measured_before and folder.result["status"] != "interrupted":
         raise RunError(f"{out} is complete ({folder.result['status']}): there is nothing to resume.")
     experiment = Experiment.of(folder.experiment, str(out / runs.EXPERIMENT))
     checkpoint, damaged = training.newest(out / runs.CHECKPOINTS)
-    setup = set_up(experiment, *recall(folder, dataset), begun=checkpoint is not None)
-    must_be_the_same(folder, setup.splits)
+    _must_be_sound(out, watcher, checkpoint, damaged)
+    # Where nothing was learnt yet, the process may have been killed as it wrote what is known before training.
+    if checkpoint is None and not (out / runs.DATA).exists():
+        setup = set_up(experiment, load_again(folder) if dataset is None else dataset)
+    else:
+        setup = set_up(experiment, *recall(folder, dataset), begun=checkpoint is not None)
+        must_be_the_same(folder, setup.splits)
     for warning in setup.warnings():
         watcher.note(f"Note: {warning}")
-    _must_go_on(out, setup, watcher, checkpoint, damaged)
-    before = folder.environment
-    if not processes.leads():
-        return _follow(setup, watcher, checkpoint, before)
-    session, compile_seconds = _warm_session(setup, watcher, before)
-    try:
-        with runs.claimed(out):
-            measured_before = folder.finished
-            (out / runs.RESULT).unlink(missing_ok=True)  # the run is in progress again
-            runs.write_record(out, runs.ENVIRONMENT, environment() | session.describe())
-            return _train_and_measure(setup, session, out, watcher, compile_seconds, checkpoint, measured_before)
-    except (OSError, ProcessLostError) as error:
-        raise _stopped(out, error) from None
+    before = None
+    if checkpoint is not None:
+        _must_go_on(out, setup, checkpoint)
+        before = folder.environment
+    as_before = None if before is None else last_environment(before)
+    if claim is None:
+        return _follow(setup, watcher, checkpoint, as_before)
+    session, compile_seconds = _warm_session(setup, watcher, as_before)
+    now = environment() | session.describe()
+    (out / runs.RESULT).unlink(missing_ok=True)  # the run is in progress again
+    if checkpoint is None or before is None:
+        _write_plan(setup, session, out)
+    else:
+        if changes := differences(last_environment(before), now):
+            watcher.note(
+                f"Note: it goes on with {changes}. The weights may differ in their last digits from those of a run "
+                "that was never interrupted."
+            )
+        runs.write_record(out, runs.ENVIRONMENT, gone_on(before, checkpoint.progress.epoch, now))
+    return _train_and_measure(setup, session, claim, watcher, compile_seconds, checkpoint, measured_before)
 
 
 def learn(setup: Setup, watcher: Watcher) -> Outcome:
@@ -114,8 +146,8 @@ def _follow(
 
 
 def must_be_free(out: str | Path | None) -> None:
-    """Raise RunError where the folder for a new run exists; of several processes, only the first one looks."""
-    if out is None or not processes.leads() or not Path(out).exists():
+    """Raise RunError where the folder for a new run has something in it; of several processes, only the first looks."""
+    if out is None or not processes.leads() or runs.is_free(Path(out)):
         return
     unfinished = (Path(out) / runs.EXPERIMENT).is_file() and not (Path(out) / runs.RESULT).exists()
     go_on = f", or go on with it: firstlight resume {out}" if unfinished else "."
@@ -133,10 +165,8 @@ def _stopped(out: Path, error: Exception) -> RunError:
     )
 
 
-def _must_go_on(
-    out: Path, setup: Setup, watcher: Watcher, checkpoint: Checkpoint | None, damaged: Sequence[Path]
-) -> None:
-    """Raise RunError where all checkpoints of a run are damaged, or the newest sound one is another experiment's."""
+def _must_be_sound(out: Path, watcher: Watcher, checkpoint: Checkpoint | None, damaged: Sequence[Path]) -> None:
+    """Raise RunError where all checkpoints of a run are damaged; tell where the newest is."""
     names = ", ".join(path.name for path in damaged)
     if checkpoint is None and damaged:
         raise RunError(
@@ -145,14 +175,17 @@ def _must_go_on(
         )
     if damaged:
         watcher.note(f"Note: {names} is damaged; going on from an older checkpoint.")
-    if checkpoint is not None:
-        state = setup.task.optimizer.state(setup.model.trainable)
-        same_model = runs.RunFolder.open(out).model["layers"] == setup.model.to_json()["layers"]
-        found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
-        if not same_model or state.keys() != found:
-            raise RunError(
-                f"{out} cannot go on: its checkpoint is of another model or optimiser than {runs.EXPERIMENT} names now."
-            )
+
+
+def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
+    """Raise RunError where the checkpoint is of another experiment than the folder's file names now."""
+    state = setup.task.optimizer.state(setup.model.trainable)
+    same_model = runs.RunFolder.open(out).model["layers"] == setup.model.to_json()["layers"]
+    found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
+    if not same_model or state.keys() != found:
+        raise RunError(
+            f"{out} cannot go on: its checkpoint is of another model or optimiser than {runs.EXPERIMENT} names now."
+        )
 
 
 def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | None = None) -> tuple[Session, float]:
@@ -174,25 +207,28 @@ def _write_plan(setup: Setup, session: Session, out: Path) -> None:
     """Write what is known before training."""
     write_text(out / runs.EXPERIMENT, setup.experiment.to_toml())
     runs.write_record(out, runs.ENVIRONMENT, environment() | session.describe())
-    runs.write_record(out, runs.DATA, setup.data_record())
+    if not (out / runs.DATA).exists():  # of a run that goes on, it tells of all images, also of those left out
+        runs.write_record(out, runs.DATA, setup.data_record())
     runs.write_record(out, runs.MODEL, setup.model_record())
 
 
 def _train_and_measure(
     setup: Setup,
     session: Session,
-    out: Path,
+    claim: runs.Claim,
     watcher: Watcher,
     compile_seconds: float,
     start: Checkpoint | None = None,
     measured_before: bool = False,
 ) -> runs.RunFolder:
     """Train, measure the chosen weights on validation and test, and write what came of it; the result last."""
+    out = claim.folder
     session.share(str(out))  # the processes that follow do not know it
     missing = () if setup.validation is not None else ("val_loss", "val_accuracy")
     columns = [column for column in training.COLUMNS if column not in missing]
 
     def save(checkpoint: Checkpoint) -> None:
+        claim.check()
         training.save(out / runs.CHECKPOINTS, checkpoint)
         runs.write_history(out, columns, checkpoint.progress.history)
         if setup.experiment.training.cost_every is not None:
@@ -207,7 +243,10 @@ def _train_and_measure(
     measured, predictions = _measure(setup, session)
     evaluate_seconds = time.perf_counter() - began
 
+    claim.check()
     runs.write_history(out, columns, outcome.history)
+    if setup.experiment.training.cost_every is not None:
+        runs.write_costs(out, outcome.costs)
     write_bytes(out / runs.WEIGHTS, to_bytes(setup.model.layout.named(outcome.vector)))
     runs.write_predictions(out, predictions)
     runs.write_samples(out, _samples(setup, predictions["test"]))

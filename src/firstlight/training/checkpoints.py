@@ -29,6 +29,7 @@ class Progress:
     waited   epochs since then
     seconds  spent in training
     costs    (steps done, mean loss since the one before), where costs within the epochs were asked for
+    asked    the experiment's tables
     """
 
     history: list[dict[str, float]]
@@ -36,6 +37,7 @@ class Progress:
     waited: int
     seconds: float
     costs: list[tuple[int, float]] = field(default_factory=list)
+    asked: Json = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -54,23 +56,27 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint below `folder`, and remove all but the newest two."""
+    """Write a checkpoint below `folder`, and remove all but the newest two.
+
+    The folder that `folder` lies in is never made: it may have been deleted or moved meanwhile.
+    """
+    folder.mkdir(exist_ok=True)
     target = folder / f"epoch-{checkpoint.progress.epoch:05d}"
     shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    target.mkdir()
     arrays = {"vector": checkpoint.vector, "best": checkpoint.best}
     arrays |= {f"optimizer.{name}": array for name, array in checkpoint.optimizer.items()}
     write_bytes(target / ARRAYS, to_bytes(arrays))
     write_json(target / PROGRESS, asdict(checkpoint.progress))
     write_json(target / MANIFEST, {name: sha256(target / name) for name in (ARRAYS, PROGRESS)})
-    for old in sorted(folder.glob("epoch-*"))[:-KEPT]:
+    for old in _by_epoch(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[Path]]:
     """The newest sound checkpoint below `folder`, or None, and the damaged ones that were passed over."""
     damaged: list[Path] = []
-    for candidate in sorted(folder.glob("epoch-*"), reverse=True):
+    for candidate in reversed(_by_epoch(folder)):
         if not (candidate / MANIFEST).exists():
             continue  # cut off while it was written
         checkpoint = _read(candidate)
@@ -78,6 +84,12 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[Path]]:
             return checkpoint, damaged
         damaged.append(candidate)
     return None, damaged
+
+
+def _by_epoch(folder: Path) -> list[Path]:
+    """The checkpoints below `folder`, whole or not, in the order of their epochs."""
+    found = [path for path in folder.glob("epoch-*") if path.name.removeprefix("epoch-").isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("epoch-")))
 
 
 def _read(folder: Path) -> Checkpoint | None:

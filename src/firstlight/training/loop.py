@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -82,6 +82,7 @@ class Outcome:
     vector   the chosen weights, those after epoch `weights` (0: after a part of the first)
     best     the epoch of the best weights by validation; the last one where there is no validation
     because  why it stopped, where it diverged
+    costs    those of the progress
     """
 
     vector: Array
@@ -91,6 +92,7 @@ class Outcome:
     status: Status
     seconds: float
     because: str = ""
+    costs: Sequence[tuple[int, float]] = ()
 
 
 class InterruptedTrainingError(Exception):
@@ -161,7 +163,7 @@ def train(
         vector, weights = now.best, done.best
     else:
         vector, weights = now.vector, done.epoch
-    return Outcome(vector, done.history, done.best, weights, status, done.seconds, because)
+    return Outcome(vector, done.history, done.best, weights, status, done.seconds, because, done.costs)
 
 
 def _epoch(
