@@ -26,6 +26,7 @@ from firstlight.files import (
     gunzip,
     json_of,
     numbers_of,
+    open_lock,
     read_bytes,
     sha256,
     toml_of,
@@ -98,6 +99,21 @@ def test_a_file_that_hides_its_size_is_read_up_to_the_limit() -> None:
         read_bytes("/proc/self/maps", limit=10)  # its size is 0 by stat
 
 
+def test_a_lock_is_no_link_and_nothing_is_lost_by_it(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "link").symlink_to("mine")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        for make in (True, False):
+            with pytest.raises(OSError, match=r"symbolic links|named pipe"):
+                open_lock(tmp_path / name, make=make)
+    with open_lock(tmp_path / "new", make=True), open_lock(tmp_path / "mine", make=True):
+        pass
+    assert (tmp_path / "mine").read_text() == "precious"
+    with pytest.raises(FileNotFoundError):
+        open_lock(tmp_path / "missing", make=False)
+
+
 def test_a_link_is_followed_inside_the_folder_alone(tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(b"secret")
     run = tmp_path / "run"
@@ -145,7 +161,7 @@ def test_json_that_cannot_be_kept_is_a_value_error(text: bytes, why: str) -> Non
         (b"[a]\nb = [1, nan]", "a.b.1 is nan"),
         (b"a = 1e400", "a is inf"),
         (b"a = 2020-01-01", "a is a date"),
-        (b"a = 1\na = 2", "no TOML"),
+        (b"a = 1\na = 2", "not valid TOML"),
         (b"\xff", "UTF-8"),
     ],
 )

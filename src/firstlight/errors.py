@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class FirstlightError(Exception):
@@ -57,3 +58,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {' or '.join(spellings[match] for match in close)}?"
     return f"Known: {', '.join(spellings.values())}." if spellings else ""
+
+
+def brief(value: object, most: int = 200) -> str:
+    """A value that was received, for a message: a text or a path as it is, another as Python writes it; cut where long.
+
+    What cannot be printed is written as its code.
+    """
+    text = str(value) if isinstance(value, str | Path) else repr(value)
+    shown = text if len(text) <= most else f"{text[: most - 1]}…"
+    return shown.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

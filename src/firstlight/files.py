@@ -25,24 +25,28 @@ import threading
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import date, time
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from firstlight.errors import brief
 from firstlight.types import Array, Json
 
 MB = 1_000_000
 
 # The most that is read of a file, by its kind. What firstlight writes is far below.
-RECORD_LIMIT = 16 * MB  # JSON and TOML
+RECORD_LIMIT = 128 * MB  # JSON: data.json names every image
+TOML_LIMIT = 1 * MB  # its parser needs a second or more for it
 TABLE_LIMIT = 64 * MB  # numbers in CSV: a million steps have some 25 MB
 ARRAYS_LIMIT = 512 * MB  # an .npz of a run or an explanation, and the arrays in it when unpacked
 PAGE_LIMIT = 256 * MB  # a report
 WEIGHTS_LIMIT = 4_000 * MB  # a .safetensors file: a thousand million numbers
 
+VALUES_LIMIT = 4_000_000  # of a JSON text
 DEPTH_LIMIT = 64  # of lists and tables within one another
 STRING_LIMIT = 131_072  # characters of a cell; that of Python's csv
 HEADER_LIMIT = 10_000  # bytes of the head of an array
@@ -64,6 +68,10 @@ class UnreadableError(OSError):
 
     def __init__(self, path: str | Path, why: str) -> None:
         super().__init__(errno.EINVAL, why, str(path))
+
+
+class NotTomlError(ValueError):
+    """A text that is not written as TOML is."""
 
 
 def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None) -> io.BufferedReader:
@@ -110,6 +118,22 @@ def open_lock(path: str | Path, *, make: bool) -> io.BufferedReader:
     return file
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there; no for a name that no file system takes, and where it may not be looked at."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: str | Path) -> bool:
+    """As `is_folder`, for a regular file."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
 def read_bytes(path: str | Path, *, limit: int, inside: str | Path | None = None) -> bytes:
     """The bytes of a regular file, at most `limit` of them; as `open_file`, which see."""
     with open_file(path, limit=limit, inside=inside) as file:
@@ -119,7 +143,7 @@ def read_bytes(path: str | Path, *, limit: int, inside: str | Path | None = None
     return data
 
 
-def read_text(path: str | Path, *, limit: int = RECORD_LIMIT, inside: str | Path | None = None) -> str:
+def read_text(path: str | Path, *, limit: int, inside: str | Path | None = None) -> str:
     """As `read_bytes`, for text. Raises ValueError where it is not in UTF-8."""
     return text_of(read_bytes(path, limit=limit, inside=inside))
 
@@ -134,7 +158,9 @@ def text_of(data: bytes) -> str:
 
 
 def json_of(data: bytes) -> Any:
-    """The value of a JSON text. Raises ValueError where it is none, or none that can be kept (`_check_values`)."""
+    """The value of a JSON text. Raises ValueError where it is none, or none that can be kept (`check_values`)."""
+    if sum(map(data.count, (b",", b"[", b"{"))) > VALUES_LIMIT:  # each takes far more memory than text
+        raise ValueError(f"it has more than {VALUES_LIMIT:,} values")
     try:
         value = json.loads(text_of(data), parse_constant=_no_number)
     except json.JSONDecodeError as error:
@@ -143,7 +169,7 @@ def json_of(data: bytes) -> Any:
         raise ValueError(_TOO_DEEP) from None
     except ValueError as error:
         raise ValueError(_said(error)) from None
-    _check_values(value)
+    check_values(value)
     return value
 
 
@@ -157,15 +183,20 @@ def json_object(data: bytes) -> Json:
 
 def toml_of(data: bytes | str) -> Json:
     """The tables of a TOML text. Raises ValueError where it is none, or has a date or a number that cannot be kept."""
+    text = data if isinstance(data, str) else text_of(data)
+    if len(text) > TOML_LIMIT:
+        raise ValueError(f"it has {megabytes(len(text))}; at most {megabytes(TOML_LIMIT)} of TOML are read")
+    if _MANY_DOTS.search(text):  # the parser takes the square of their number
+        raise ValueError(_TOO_DEEP)
     try:
-        value = tomllib.loads(data if isinstance(data, str) else text_of(data))
+        value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"it is no TOML: {error}") from None
+        raise NotTomlError(f"it is not valid TOML: {error}") from None
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     except ValueError as error:
         raise ValueError(_said(error)) from None
-    _check_values(value)
+    check_values(value)
     return value
 
 
@@ -222,6 +253,32 @@ def arrays_of(source: bytes | BinaryIO, *, limit: int = ARRAYS_LIMIT) -> dict[st
     except (UnicodeDecodeError, OverflowError, MemoryError):
         pass
     raise ValueError("it is no whole .npz archive of plain arrays")
+
+
+def check_values(value: Any, place: str = "", depth: int = 0) -> None:
+    """Raise ValueError at what JSON, TOML and Python can spell but nobody downstream can keep.
+
+    That is nesting without end, a whole number beyond 64 bits, a number that is not finite, half of a surrogate pair
+    in a text, and a date.
+    """
+    if isinstance(value, Mapping | list | tuple):
+        if depth == DEPTH_LIMIT:
+            raise ValueError(_TOO_DEEP)
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            if isinstance(key, str):
+                _check_text(key, f"a key of {brief(place or 'it', 80)}")
+            if not isinstance(inner, str) or not inner.isascii():
+                check_values(inner, f"{place}.{key}" if place else str(key), depth + 1)
+    elif isinstance(value, str):
+        _check_text(value, place or "it")
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"{brief(place or 'it', 80)} is a whole number of more than 64 bits")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{brief(place or 'it', 80)} is {value}, not a finite number")
+    elif isinstance(value, date | time):
+        raise ValueError(f"{brief(place or 'it', 80)} is a date or a time; write {value} in quotation marks")
 
 
 def gunzip(data: bytes, *, limit: int) -> bytes:
@@ -299,6 +356,7 @@ def write_json(path: Path, value: Any) -> None:
 # Of a named pipe, a device or a terminal, opening does not wait and has no effects; by the system.
 _CAREFULLY = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"))
 _TOO_DEEP = f"it has lists or tables within one another, more than {DEPTH_LIMIT} deep"
+_MANY_DOTS = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){{{DEPTH_LIMIT}}}")
 
 
 def _is_writing(process: int, thread: int) -> bool:
@@ -334,40 +392,9 @@ def _said(error: ValueError) -> str:
     return "it has a number of thousands of digits" if "integer string conversion" in str(error) else str(error)
 
 
-def _check_values(value: Any, place: str = "", depth: int = 0) -> None:
-    """Raise ValueError at what JSON and TOML can spell but nobody downstream can keep.
-
-    That is nesting without end, a whole number beyond 64 bits, an infinite number, half of a surrogate pair in a
-    text, and a date.
-    """
-    if isinstance(value, dict | list):
-        if depth == DEPTH_LIMIT:
-            raise ValueError(_TOO_DEEP)
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(key, str):
-                _check_text(key, f"a key of {place or 'it'}")
-            if not isinstance(inner, str) or not inner.isascii():
-                _check_values(inner, f"{place}.{key}" if place else str(key), depth + 1)
-    elif isinstance(value, str):
-        _check_text(value, place)
-    elif isinstance(value, int | None):
-        if value is not None and not -(2**63) <= value < 2**63:
-            raise ValueError(f"{_brief(place)} is a whole number of more than 64 bits")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{_brief(place)} is {value}, not a finite number")
-    else:
-        raise ValueError(f"{_brief(place)} is a date or a time; write {value} in quotation marks")
-
-
 def _check_text(text: str, place: str) -> None:
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError(f"{_brief(place)} has half a character, a lone surrogate")
-
-
-def _brief(place: str) -> str:
-    name = place.encode("utf-8", "replace").decode()
-    return (name if len(name) <= 80 else f"{name[:79]}…") or "it"
+        raise ValueError(f"{brief(place, 80)} has half a character, a lone surrogate")
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:

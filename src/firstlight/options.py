@@ -54,6 +54,15 @@ def documented(doc: str | None) -> dict[str, str]:
 
 def require_number(kind: str, option: str, value: object, fits: Callable[[float], bool], allowed: str) -> None:
     """Raise ExperimentError unless `value` is a finite number that fits; `allowed` says in words what does."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not fits(value):  # type: ignore[arg-type]
+    if not is_number(value) or not fits(value):  # type: ignore[arg-type]
         raise ExperimentError(f"{kind}.{option} must be {allowed}; received {value!r}.")
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a finite number, also as a float: a whole number of 400 digits is not."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -138,7 +140,7 @@ def test_an_unknown_option_of_the_model_is_found_before_the_data_are_read() -> N
 def test_a_broken_file_is_named_with_line_and_column(tmp_path: Path) -> None:
     path = tmp_path / "e.toml"
     path.write_text("seed = 0\n[data\nsource = 1\n")
-    with pytest.raises(FirstlightError, match=r"e\.toml is not valid TOML: .*line 2, column 6"):
+    with pytest.raises(FirstlightError, match=r"e\.toml: it is not valid TOML: .*line 2, column 6"):
         read(path)
     with pytest.raises(FirstlightError, match="no such experiment file"):
         read(tmp_path / "absent.toml")
@@ -176,3 +178,46 @@ def test_settings_are_put_into_nested_tables() -> None:
     assert tables == {"data": {"source": "a", "size": 3}, "training": {"epochs": 4}}
     with pytest.raises(FirstlightError, match="not a table"):
         put(tables, "data.source.name", 1)
+
+
+@pytest.mark.parametrize(
+    ("tables", "where"),
+    [
+        ({"seed": 10**400}, "seed"),
+        ({"augment": {"rotate": 10**400}}, "augment.rotate"),
+        ({"optimizer": {"name": "momentum", "momentum": 10**400}}, "optimizer.momentum"),
+        ({"model": {"name": ["lenet5"]}}, "model.name"),
+        ({"model": {"name": {"a": 1}, "layers": []}}, "model.name"),
+        ({"model": {"depth": [[[[]]] * 3] * 70}}, "model.depth"),
+        ({"loss": {"name": "\ud800"}}, "surrogate"),
+        ({"training": {"epochs": float("nan")}}, "training.epochs"),
+    ],
+)
+def test_a_value_that_nobody_can_keep_is_named(tables: dict[str, Any], where: str) -> None:
+    with pytest.raises(FirstlightError, match=re.escape(where)) as told:
+        Experiment.of({"data": {"source": "digits"}, **tables})
+    assert len(str(told.value)) < 1000
+
+
+def test_of_a_file_with_a_thousand_faults_some_are_named() -> None:
+    with pytest.raises(FirstlightError, match="and 981 more") as told:
+        Experiment.of({f"k{i}": "x" * 5000 for i in range(1000)})
+    assert len(str(told.value)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("seed=" + "9" * 5000, "digits"), ("seed=" + "9" * 30, "64 bits"), ("a=" + "[" * 3000, "deep"), ("a=nan", "nan")],
+)
+def test_a_setting_that_nobody_can_keep_is_an_error(text: str, why: str) -> None:
+    with pytest.raises(FirstlightError, match=rf"--set (seed|a): .*{why}"):
+        parse_setting(text)
+
+
+def test_a_path_that_no_file_has_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    for place in ("a" * 300, "a/" * 3000, "\0", "\ud800", str(tmp_path), str(tmp_path / "pipe.toml"), "/dev/zero"):
+        with pytest.raises(FirstlightError) as told:
+            read(Path(place))
+        assert len(str(told.value)) < 1000
+        str(told.value).encode()  # it can be printed

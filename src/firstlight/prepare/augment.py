@@ -9,7 +9,6 @@ nothing is drawn comes out as it was, and one that is only flipped is flipped ex
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, get_args
@@ -18,6 +17,7 @@ import numpy as np
 
 from firstlight.errors import ExperimentError, nearest
 from firstlight.kernels import Fill
+from firstlight.options import is_number
 from firstlight.randomness import generator
 from firstlight.types import Array
 
@@ -109,7 +109,7 @@ class Augmentation:
             if chance is None:
                 continue
             low, high = chance.low, chance.high
-            if not (_is_number(low) and _is_number(high) and allowed[0] <= low <= high <= allowed[1]):
+            if not (is_number(low) and is_number(high) and allowed[0] <= low <= high <= allowed[1]):
                 raise ExperimentError(
                     f"augment.{name} must be a range within {allowed[0]:g} to {allowed[1]:g} ({unit}), the lower "
                     f"number first; received {low!r} to {high!r}."
@@ -266,7 +266,7 @@ def _chance(name: str, value: Any) -> Chance:
 
 def _range(key: str, value: Any) -> Numbers:
     _, unit, spread = KINDS[key.partition(".")[0]]
-    if _is_number(value) and value >= 0:
+    if is_number(value) and value >= 0:
         return spread(value)
     if isinstance(value, list | tuple) and len(value) == 2:
         return value[0], value[1]
@@ -290,9 +290,5 @@ def _options(
 
 
 def _must_be_probability(key: str, value: Any) -> None:
-    if not (_is_number(value) and 0 <= value <= 1):
+    if not (is_number(value) and 0 <= value <= 1):
         raise ExperimentError(f"augment.{key} must be a probability, from 0 to 1; received {value!r}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

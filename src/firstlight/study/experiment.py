@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,7 +25,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from firstlight import data as data_
 from firstlight import losses, models, optimizers, schedules
 from firstlight.engines import Engine, Sampling, open_engine
-from firstlight.errors import ExperimentError, nearest
+from firstlight.errors import ExperimentError, brief, nearest
+from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, toml_of
 from firstlight.options import documented
 from firstlight.prepare import Augmentation
 from firstlight.types import Images
@@ -55,6 +55,7 @@ def _weights_of_classes(value: Any) -> Any:
 
 
 IMAGENET = "imagenet"
+PROBLEMS = 20  # of a file that are named, one a line
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=1024)]
@@ -178,7 +179,7 @@ class Model(Options):
     @classmethod
     def _layers_stand_alone(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("layers") is not None:
-            if value.get("name", "custom") in models.ARCHITECTURES:
+            if str(value.get("name", "custom")) in models.ARCHITECTURES:
                 raise ValueError(f"give the name of an architecture ({value['name']}) or layers, not both")
             if options := set(value) - {"name", "layers"}:
                 raise ValueError(f"a model given by layers has no options, such as {min(options)}")
@@ -319,9 +320,12 @@ class Experiment(Section):
     def of(cls, tables: Mapping[str, Any], origin: str = "experiment") -> Experiment:
         """The experiment that `tables` describe, resolved. Raises ExperimentError that names each bad key."""
         try:
+            check_values(tables)
             experiment = cls.model_validate(dict(tables))
         except ValidationError as error:
             raise ExperimentError(explain(error, origin)) from None
+        except ValueError as error:
+            raise ExperimentError(f"{origin}: {error}.") from None
         return experiment.resolved()
 
     def resolved(self) -> Experiment:
@@ -413,21 +417,21 @@ def read(path: Path) -> dict[str, Any]:
 def text_of(path: Path) -> str:
     """The text of an experiment file, whole. Raises ExperimentError where there is none to read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path, limit=TOML_LIMIT)
     except FileNotFoundError:
-        raise ExperimentError(f"{path}: there is no such experiment file.") from None
+        raise ExperimentError(f"{brief(path)}: there is no such experiment file.") from None
     except OSError as error:
-        raise ExperimentError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise ExperimentError(f"{path} is not text in UTF-8 (byte {error.start}).") from None
+        raise ExperimentError(f"{brief(path)} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ExperimentError(f"{path}: {error}.") from None
 
 
 def parse(text: str, origin: str) -> dict[str, Any]:
     """The tables in the text of an experiment file; `origin` is what errors call it. Raises as `read`."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ExperimentError(f"{origin} is not valid TOML: {error}.") from None
+        return toml_of(text)
+    except ValueError as error:
+        raise ExperimentError(f"{origin}: {error}.") from None
 
 
 def put(tables: dict[str, Any], key: str, value: Any) -> None:
@@ -436,7 +440,7 @@ def put(tables: dict[str, Any], key: str, value: Any) -> None:
     for name in parents:
         branch = tables.setdefault(name, {})
         if not isinstance(branch, dict):
-            raise ExperimentError(f"{key}: {name} is {branch!r}, not a table.")
+            raise ExperimentError(f"{brief(key)}: {brief(name)} is {brief(branch)}, not a table.")
         tables = branch
     tables[last] = value
 
@@ -446,18 +450,20 @@ def parse_setting(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     key = key.strip()
     if not sign or not all(key.split(".")):
-        raise ExperimentError(f"--set takes key=value, as in --set training.epochs=3; received {text!r}.")
+        raise ExperimentError(f"--set takes key=value, as in --set training.epochs=3; received {brief(text)}.")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return key, toml_of(f"value = {value}")["value"]
+    except NotTomlError:
         return key, value.strip()
+    except ValueError as error:
+        raise ExperimentError(f"--set {key}: {str(error).removeprefix('value ')}.") from None
 
 
 def explain(error: ValidationError, origin: str, schema: type[BaseModel] = Experiment) -> str:
     """One line for each problem of a file with that schema: where, what was received, what to do."""
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+    lines, problems = [], error.errors()
+    for problem in problems[:PROBLEMS]:
+        where = brief(".".join(str(part) for part in problem["loc"]))
         if problem["type"] == "extra_forbidden":
             known = _known_keys(schema, problem["loc"][:-1])
             lines.append(f"{where}: there is no such key. {nearest(str(problem['loc'][-1]), known)}")
@@ -465,7 +471,9 @@ def explain(error: ValidationError, origin: str, schema: type[BaseModel] = Exper
             lines.append(f"{where}: this is needed, and missing.")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {message}; received {problem['input']!r}.")
+            lines.append(f"{where}: {message}; received {brief(repr(problem['input']))}.")
+    if len(problems) > PROBLEMS:
+        lines.append(f"and {len(problems) - PROBLEMS:,} more.")
     return f"{origin}: " + "\n".join(lines)
 
 

@@ -40,7 +40,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from firstlight.errors import ExperimentError, FirstlightError, nearest
+from firstlight.errors import ExperimentError, FirstlightError, brief, nearest
+from firstlight.files import is_file
 from firstlight.runs import StudyEntry, StudyFolder
 from firstlight.study.experiment import Experiment, Section, explain, parse, put, text_of
 from firstlight.study.matrix import Matrix, combinations
@@ -229,9 +230,9 @@ def read_plan(study: str | Path, seeds: int | None = None) -> Plan:
     if str(study) in files:
         text = files[str(study)].read_text(encoding="utf-8")
         return plan(tomllib.loads(text), str(study), text, seeds=seeds, origin=f"{study}{SUFFIX}")
-    if path.suffix != SUFFIX and not path.exists():
+    if path.suffix != SUFFIX and not is_file(path):
         raise ExperimentError(
-            f"There is no study called {str(study)!r}, and no such file. {nearest(str(study), files)}"
+            f"There is no study called {brief(str(study))!r}, and no such file. {nearest(str(study), files)}"
         )
     text = text_of(path)
     return plan(parse(text, str(path)), path.stem, text, seeds=seeds, origin=str(path))

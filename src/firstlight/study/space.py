@@ -28,6 +28,7 @@ from firstlight.errors import ExperimentError, nearest
 from firstlight.study.experiment import Experiment
 
 KINDS = {"uniform": (False, False), "log": (True, False), "int": (False, True), "log_int": (True, True)}
+CHOICES = 1000  # of a key
 EXAMPLES = "{log = [1e-4, 1e-1]}, {uniform = [0, 0.5]}, {int = [16, 256], step = 16}, {log_int = [16, 256]}"
 
 
@@ -77,6 +78,7 @@ class Range:
         if self.step is not None or (self.whole and not self.log and self.points is None):
             step = self.step or 1
             count = math.floor((self.high - self.low) / step + 1e-9) + 1
+            _must_be_few(key, count)
             values = [self.low + i * step for i in range(count)]
         elif self.points is None:
             raise ExperimentError(
@@ -84,6 +86,7 @@ class Range:
                 f"{'' if self.log else ', or a step'}."
             )
         else:
+            _must_be_few(key, self.points)
             spaced = np.geomspace if self.log else np.linspace
             values = spaced(self.low, self.high, self.points).tolist()
         rounded = [round(value) if self.whole else float(f"{value:.12g}") for value in values]
@@ -150,6 +153,7 @@ def _domain(key: str, value: Any) -> Domain:
     if isinstance(value, list):
         if not value:
             raise ExperimentError(f"space.{key}: a list of choices needs at least one value; received [].")
+        _must_be_few(key, len(value))
         for n, choice in enumerate(value):
             if any(_same(choice, other) for other in value[:n]):
                 raise ExperimentError(f"space.{key}: the choice {choice!r} is there twice.")
@@ -160,6 +164,11 @@ def _domain(key: str, value: Any) -> Domain:
         f"space.{key}: a search needs a list of choices, or a range such as {EXAMPLES}; received {value!r}. "
         "A value that stays the same belongs in the experiment itself."
     )
+
+
+def _must_be_few(key: str, values: int) -> None:
+    if values > CHOICES:
+        raise ExperimentError(f"space.{key}: {values:,} values are more than a search can try; give up to {CHOICES:,}.")
 
 
 def _same(one: Any, other: Any) -> bool:
