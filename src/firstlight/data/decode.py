@@ -149,11 +149,12 @@ def _picture(data: bytes) -> Image.Image:
     """The first picture of a file, upright, in Pillow's mode L or RGB. What is wrong beside the pixels is no matter."""
     try:
         return _loaded(data)
-    except Exception:
+    except Exception as error:
         plain, orientation = _pixels_alone(data)
-        if plain is None:
-            raise
-    return _turned(_loaded(plain), orientation)
+        if plain is not None:
+            with suppress(Exception):  # the first error says more
+                return _turned(_loaded(plain), orientation)
+        raise error
 
 
 def _loaded(data: bytes) -> Image.Image:
@@ -224,7 +225,7 @@ def _must_be_whole(data: bytes) -> None:
             body = unzip.unconsumed_tail
     found += len(unzip.flush())
     if found < needed:
-        raise DataError(f"truncated: {found:,} of the {needed:,} bytes of its pixels are there")
+        raise DataError(f"truncated or damaged ({found:,} of the {needed:,} bytes of its pixels are there)")
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
