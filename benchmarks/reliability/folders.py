@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reliability.commands import Ended
+from benchmarks.reliability.attack import Attack
+from benchmarks.reliability.commands import Ended, run
 from firstlight.runs import COSTS, DATA, EXPERIMENT, LOCK, MODEL, PREDICTIONS, SAMPLES, WEIGHTS, RunFolder
 from firstlight.types import Array
 
@@ -92,6 +93,30 @@ lr = { log = [1e-4, 1e-1] }
 
 # Differs between two runs of the same experiment.
 PASSING = {"seconds", "images_per_second", "measured_before"}
+
+
+def finished_run(a: Attack, *, explain: bool = False) -> Path:
+    """A finished run of RUN, made by the command."""
+    return _made(a, "run", RUN, *(["--explain"] if explain else []))
+
+
+def finished_study(a: Attack) -> Path:
+    """A finished study of STUDY."""
+    return _made(a, "study", STUDY)
+
+
+def finished_search(a: Attack) -> Path:
+    """A finished search of SEARCH."""
+    return _made(a, "tune", SEARCH)
+
+
+def _made(a: Attack, command: str, text: str, *more: str) -> Path:
+    file, place = a.work / f"{command}.toml", a.work / f"finished-{command}"
+    file.write_text(text)
+    ended = run(command, file, "--out", place, *more, timeout=600)
+    if ended.code != 0:
+        raise RuntimeError(f"{command} ended with {ended.code}: {ended.output}")
+    return place
 
 
 def differences(one: Path, other: Path) -> list[str]:

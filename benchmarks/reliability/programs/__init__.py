@@ -7,7 +7,27 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from benchmarks.reliability.attack import Attack
-from benchmarks.reliability.programs import fuzz_data, fuzz_experiments, fuzz_images, kills_at_changes, kills_at_random
+from benchmarks.reliability.programs import (
+    fuzz_checkpoints,
+    fuzz_data,
+    fuzz_experiments,
+    fuzz_folders,
+    fuzz_images,
+    fuzz_weights,
+    kills_at_changes,
+    kills_at_random,
+)
+
+MODULES = (
+    kills_at_changes,
+    kills_at_random,
+    fuzz_experiments,
+    fuzz_images,
+    fuzz_data,
+    fuzz_weights,
+    fuzz_folders,
+    fuzz_checkpoints,
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,5 @@ def _program(module: ModuleType) -> Program:
 
 
 PROGRAMS: dict[str, Program] = {
-    module.__name__.rpartition(".")[2].replace("_", "-"): _program(module)
-    for module in (kills_at_changes, kills_at_random, fuzz_experiments, fuzz_images, fuzz_data)
+    module.__name__.rpartition(".")[2].replace("_", "-"): _program(module) for module in MODULES
 }
