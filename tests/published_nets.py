@@ -109,14 +109,14 @@ class DenseNet(nn.Module):
         return self.classifier(self.features(x).relu().mean((2, 3)))
 
 
-class VGG16(nn.Module):
-    """Simonyan & Zisserman 2014, net D, with timm's names for a head that is small here; it gives the features."""
+class VGG(nn.Module):
+    """Simonyan & Zisserman 2014, with timm's names for a head that is small here; it gives the features."""
 
-    def __init__(self) -> None:
+    def __init__(self, depths: tuple[int, ...]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for count, width in zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True):
+        for count, width in zip(depths, (64, 128, 256, 512, 512), strict=True):
             for _ in range(count):
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
@@ -132,8 +132,10 @@ class VGG16(nn.Module):
 NETS = {
     "densenet121": lambda: DenseNet((6, 12, 24, 16)),
     "densenet169": lambda: DenseNet((6, 12, 32, 32)),
+    "densenet201": lambda: DenseNet((6, 12, 48, 32)),
     "resnet18": lambda: ResNet((2, 2, 2, 2), bottleneck=False),
     "resnet34": lambda: ResNet((3, 4, 6, 3), bottleneck=False),
     "resnet50": lambda: ResNet((3, 4, 6, 3), bottleneck=True),
-    "vgg16": VGG16,
+    "vgg16": lambda: VGG((2, 2, 3, 3, 3)),
+    "vgg19": lambda: VGG((2, 2, 4, 4, 4)),
 }

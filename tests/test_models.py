@@ -25,6 +25,8 @@ COUNTS = [
     ("pyramid-regularised", (32, 32, 1), 142_762, 142_314),
     ("vgg-small", (32, 32, 1), 552_298, 551_146),
     ("vgg16", (32, 32, 3), 14_748_426, 14_748_298),
+    # The 20,024,384 of Keras's VGG19 without its top, and the small head.
+    ("vgg19", (32, 32, 3), 20_024_384 + 33_738, 20_024_384 + 33_738 - 128),
     # 0.27 M in table 6 of He et al. 2015; each of the 688 normalised channels has two running statistics.
     ("resnet20", (32, 32, 3), 269_722 + 2 * 688, 269_722),
 ]
@@ -45,6 +47,7 @@ IMAGENET = [
     ("resnet50", 25_557_032, 4.09),
     ("densenet121", 7_978_856, 2.83),
     ("densenet169", 14_149_480, 3.36),
+    ("densenet201", 20_013_928, 4.29),
 ]
 
 
@@ -58,6 +61,22 @@ def test_nets_for_imagenet_cost_what_is_published(name: str, trainable: int, bil
     assert small.output_shape == (10,)
     features = next(row.output_shape for row in small.summary() if row.type == "GlobalAvgPool2D")
     assert small.trainable == trainable - 990 * (features[-1] + 1), "the head alone depends on the classes"
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "trainable"),
+    [("resnet101v2", 44_675_560, 44_577_896), ("resnet152v2", 60_380_648, 60_236_904)],
+)
+def test_nets_with_norm_and_activation_first_have_the_parameters_that_keras_counts(
+    name: str, total: int, trainable: int
+) -> None:
+    model = build(name, *default_shape(name))
+    assert (model.parameters, model.trainable) == (total, trainable)
+    rows = model.summary()
+    stages = [[row.output_shape for row in rows if row.name.startswith(f"layer{n}_")][-1] for n in range(1, 5)]
+    assert stages == [(28, 28, 256), (14, 14, 512), (7, 7, 1024), (7, 7, 2048)]  # each stage ends at half of its size
+    assert [row.type for row in rows][-4:] == ["BatchNorm", "ReLU", "GlobalAvgPool2D", "Dense"]
+    assert build(name, (32, 32, 3), 10).output_shape == (10,)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -112,6 +131,15 @@ def test_regularisers_stand_where_they_should() -> None:
     kernels = [entry.parameter for entry in model.layout.entries if entry.path[-1] == "W"]
     assert {(kernel.l1, kernel.l2) for kernel in kernels} == {(1e-5, 1e-4)}
     assert len(kernels) == 5
+
+
+def test_batch_norm_of_the_convolutions_alone() -> None:
+    """The net with batch norm of a published notebook, which counts 222,342 parameters."""
+    model = build("fashion-cnn", (28, 28, 1), 10, {"batch_norm": True, "dense_norm": False})
+    assert model.parameters == 222_342
+    assert [row.type for row in model.summary()].count("BatchNorm") == 2
+    plain = build("fashion-cnn", (28, 28, 1), 10, {"dense_norm": False})
+    assert plain.layers == build("fashion-cnn", (28, 28, 1), 10).layers
 
 
 def test_a_slim_net_pools_before_it_normalises_and_keeps_the_places_of_its_last_features() -> None:

@@ -17,13 +17,14 @@ from firstlight.errors import DataError, ModelError
 from firstlight.kernels import load
 from firstlight.layers import Chain, Flatten, Pass
 from firstlight.models import Model, build
-from firstlight.pretrained import PRETRAINED, fetch, is_published, published_names, translate
+from firstlight.pretrained import BY_PATH, PRETRAINED, fetch, is_published, published_names, translate
 from firstlight.types import Array
 from firstlight.weights import fits, from_file, to_bytes
 
 SIZE = 64  # the last stage of a ResNet then has 2×2 pixels, so that every weight of a 3×3 kernel counts
 # What torchvision's state_dict holds; VGG16's is that of its convolutions and of three layers of the head.
 TENSORS = {"resnet18": 122, "resnet34": 218, "resnet50": 320, "densenet121": 727, "densenet169": 1015, "vgg16": 32}
+TENSORS |= {"densenet201": 1207, "vgg19": 38}
 
 
 def keep(name: str) -> bool:
@@ -57,7 +58,7 @@ def published_file(model: Model, seed: int = 0) -> dict[str, Array]:
 
 def outputs(model: Model, arrays: dict[str, Array], images: Array) -> Array:
     """What our model makes of images (N, C, H, W) with these arrays: (N, K), or VGG16's features."""
-    start = model.layout.named(model.layout.initial(0)) if model.name == "vgg16" else {}
+    start = model.layout.named(model.layout.initial(0)) if model.name.startswith("vgg") else {}
     p = model.layout.tree(model.layout.vector(start | arrays, np.float64))
     layers = Chain(tuple(itertools.takewhile(lambda layer: not isinstance(layer, Flatten), model.layers.layers)))
     y, _ = layers.forward(p, np.ascontiguousarray(images.transpose(1, 2, 3, 0)), Pass(load("reference")))
@@ -86,7 +87,7 @@ class Published:
         return float(np.abs(ours - self.outputs).max() / np.abs(self.outputs).max())
 
 
-@pytest.mark.parametrize("name", PRETRAINED)
+@pytest.mark.parametrize("name", [*PRETRAINED, *BY_PATH])
 def test_with_published_weights_our_net_is_the_published_one(name: str) -> None:
     net = Published(name)
     assert len(net.arrays) == TENSORS[name]
@@ -112,13 +113,22 @@ def test_two_arrays_in_each_others_place_are_noticed(monkeypatch: pytest.MonkeyP
         assert net.difference(model) > 1e-6, (a, b)
 
 
-@pytest.mark.parametrize("name", PRETRAINED)
-def test_published_names_are_given_once_and_to_all_but_the_small_head_of_vgg16(name: str) -> None:
+@pytest.mark.parametrize("name", [*PRETRAINED, *BY_PATH])
+def test_published_names_are_given_once_and_to_all_but_the_small_head_of_vgg(name: str) -> None:
     model = build(name, (32, 32, 3), 10)
     names = published_names(model)
     assert len(set(names.values())) == len(names)
     without = {entry.name for entry in model.layout.entries} - set(names)
-    assert {path.split(".")[0] for path in without} == ({"dense1", "batchnorm1", "head"} if name == "vgg16" else set())
+    head = {"dense1", "batchnorm1", "head"} if name.startswith("vgg") else set()
+    assert {path.split(".")[0] for path in without} == head
+
+
+@pytest.mark.parametrize("name", BY_PATH)
+def test_without_a_checked_revision_nothing_is_downloaded(name: str) -> None:
+    with pytest.raises(ModelError, match=f"no revision.*huggingface.co/timm/{name}.tv_in1k.*weights.init_from"):
+        fetch(name)
+    model = build(name, (32, 32, 3), 10)
+    assert is_published(published_file(model), model)
 
 
 @pytest.mark.parametrize(

@@ -50,15 +50,26 @@ PRETRAINED = {
     "vgg16": Pretrained("timm/vgg16.tv_in1k", "b8d8aa2dd860af9233c8c67385a8097fd6c35d3f", "bsd-3-clause"),
 }
 
+# Nets whose published names are known, but no revision of their file that we have checked: it is given by its path.
+BY_PATH = ("densenet201", "vgg19")
+
 # The last part of a name, in ours and in PyTorch's.
 LEAVES = {"W": "weight", "b": "bias", "gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
 
-# torchvision numbers the convolutions of VGG16 among its activations and poolings.
-VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+# torchvision numbers the convolutions of VGG16 and VGG19 among their activations and poolings.
+VGG_CONVOLUTIONS = {
+    "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+    "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
+}
 
 
 def published(name: str) -> Pretrained:
     """Where the weights of the architecture called `name` are published. Raises ModelError if they are not."""
+    if name in BY_PATH:
+        raise ModelError(
+            f"{name}: no revision of its published weights was checked, so that none is downloaded. Get the "
+            f"model.safetensors of https://huggingface.co/timm/{name}.tv_in1k, and give its path as weights.init_from."
+        )
     if name not in PRETRAINED:
         raise ModelError(f"{name} has no published weights. These architectures have: {', '.join(PRETRAINED)}.")
     return PRETRAINED[name]
@@ -89,15 +100,16 @@ def fetch(name: str) -> Path:
 def published_names(model: Model) -> dict[str, str]:
     """The published name of each array of the model that has one, by our name.
 
-    VGG16 has its convolutions alone, for the head here is a smaller one. Raises ModelError for a model without
-    published weights.
+    VGG16 and VGG19 have their convolutions alone, for the head here is a smaller one. Raises ModelError for a model
+    without published weights.
     """
-    published(model.name)
+    if model.name not in BY_PATH:
+        published(model.name)
     rule = RULES[model.name.rstrip("0123456789")]
     names = {}
     for entry in model.layout.entries:
         *path, leaf = entry.path
-        layer = rule(".".join(path))
+        layer = rule(".".join(path), model.name)
         if layer is not None:
             names[entry.name] = f"{layer}.{LEAVES[leaf]}"
     return names
@@ -105,7 +117,7 @@ def published_names(model: Model) -> dict[str, str]:
 
 def is_published(names: Iterable[str], model: Model) -> bool:
     """Whether `names`, those of a file's arrays, are the published ones of the model's weights and not ours."""
-    return model.name in PRETRAINED and not set(published_names(model).values()).isdisjoint(names)
+    return model.name in (*PRETRAINED, *BY_PATH) and not set(published_names(model).values()).isdisjoint(names)
 
 
 def translate(model: Model, arrays: Mapping[str, Array], fresh: Callable[[str], bool], origin: str) -> dict[str, Array]:
@@ -130,25 +142,25 @@ def translate(model: Model, arrays: Mapping[str, Array], fresh: Callable[[str], 
     return {ours: np.asarray(arrays[theirs], np.float32) for ours, theirs in names.items()}
 
 
-def _resnet(layer: str) -> str:
+def _resnet(layer: str, net: str) -> str:
     """Our layer2_0.body.conv1 is layer2.0.conv1; a shortcut is a pair without names, such as layer2.0.downsample."""
     layer = re.sub(r"^layer(\d)_(\d+)\.(body\.)?", r"layer\1.\2.", layer)
     layer = layer.replace("shortcut.conv1", "downsample.0").replace("shortcut.batchnorm1", "downsample.1")
     return layer.replace("batchnorm", "bn").replace("head", "fc")
 
 
-def _densenet(layer: str) -> str:
+def _densenet(layer: str, net: str) -> str:
     """Our denselayer1_2.body.conv1 is features.denseblock1.denselayer2.conv1; all but the head are features."""
     if layer == "head":
         return "classifier"
     return "features." + re.sub(r"^denselayer(\d)_(\d+)\.body", r"denseblock\1.denselayer\2", layer)
 
 
-def _vgg(layer: str) -> str | None:
+def _vgg(layer: str, net: str) -> str | None:
     """Our conv3 is features.5; the head has no counterpart."""
     convolution = re.fullmatch(r"conv(\d+)", layer)
-    return convolution and f"features.{VGG16_CONVOLUTIONS[int(convolution[1]) - 1]}"
+    return convolution and f"features.{VGG_CONVOLUTIONS[net][int(convolution[1]) - 1]}"
 
 
-# From the path of a layer in our model to its published name, by family.
-RULES: dict[str, Callable[[str], str | None]] = {"densenet": _densenet, "resnet": _resnet, "vgg": _vgg}
+# From the path of a layer in our model, and the net's name, to its published name, by family.
+RULES: dict[str, Callable[[str, str], str | None]] = {"densenet": _densenet, "resnet": _resnet, "vgg": _vgg}

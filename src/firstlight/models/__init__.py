@@ -8,6 +8,7 @@ from firstlight.models.convolutional import (
     mnist_cnn,
     slim_cnn,
     vgg16,
+    vgg19,
     vgg_small,
 )
 from firstlight.models.dense import (
@@ -19,7 +20,7 @@ from firstlight.models.dense import (
     softmax_regression,
     two_layer,
 )
-from firstlight.models.densenet import densenet121, densenet169
+from firstlight.models.densenet import densenet121, densenet169, densenet201
 from firstlight.models.model import Model, SummaryRow
 from firstlight.models.registry import (
     ACTIVATIONS,
@@ -31,7 +32,7 @@ from firstlight.models.registry import (
     default_shape,
     defaults,
 )
-from firstlight.models.residual import resnet18, resnet20, resnet34, resnet50
+from firstlight.models.residual import resnet18, resnet20, resnet34, resnet50, resnet101v2, resnet152v2
 
 __all__ = [
     "ACTIVATIONS",
@@ -46,6 +47,7 @@ __all__ = [
     "defaults",
     "densenet121",
     "densenet169",
+    "densenet201",
     "fashion_cnn",
     "lenet5",
     "lenet5_batchnorm",
@@ -60,9 +62,12 @@ __all__ = [
     "resnet20",
     "resnet34",
     "resnet50",
+    "resnet101v2",
+    "resnet152v2",
     "slim_cnn",
     "softmax_regression",
     "two_layer",
     "vgg16",
+    "vgg19",
     "vgg_small",
 ]

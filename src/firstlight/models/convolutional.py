@@ -77,6 +77,7 @@ def fashion_cnn(
     *,
     activation: str = "relu",
     batch_norm: bool = False,
+    dense_norm: bool = True,
     dropout: float = 0.0,
     l1: float = 0.0,
     l2: float = 0.0,
@@ -84,18 +85,20 @@ def fashion_cnn(
     """Two convolutions of 32 and two dense layers, with the usual regularisers as options.
 
     batch_norm  before each activation
+    dense_norm  false: batch norm after the convolutions alone
     dropout     after the two dense layers (usually 0.2)
     l1, l2      penalties on the kernels (usually 1e-4)
     """
     norm = (BatchNorm(),) if batch_norm else ()
+    normed = norm if dense_norm else ()
     drop = (Dropout(dropout),) if dropout else ()
     act = activation_layer(activation)
     layers = (
         *(Conv2D(32, 3, padding="same", l1=l1, l2=l2), *norm, act, MaxPool2D(2)),
         *(Conv2D(32, 3, padding="same", l1=l1, l2=l2), *norm, act, MaxPool2D(2)),
         Flatten(),
-        *(Dense(128, l1=l1, l2=l2), *norm, act, *drop),
-        *(Dense(84, l1=l1, l2=l2), *norm, act, *drop),
+        *(Dense(128, l1=l1, l2=l2), *normed, act, *drop),
+        *(Dense(84, l1=l1, l2=l2), *normed, act, *drop),
         Dense(classes, l1=l1, l2=l2, name="head"),
     )
     return Chain(layers)
@@ -159,8 +162,26 @@ def vgg16(
     dropout: float = 0.3,
 ) -> Chain:
     """The thirteen convolutions of VGG16 (Simonyan & Zisserman 2014) with a small dense head."""
+    return _vgg((2, 2, 3, 3, 3), classes, units, activation, dropout)
+
+
+@architecture("vgg19")
+def vgg19(
+    input_shape: Shape = COLOUR32,
+    classes: int = 10,
+    *,
+    units: int = 64,
+    activation: str = "selu",
+    dropout: float = 0.3,
+) -> Chain:
+    """The sixteen convolutions of VGG19 (Simonyan & Zisserman 2014) with a small dense head."""
+    return _vgg((2, 2, 4, 4, 4), classes, units, activation, dropout)
+
+
+def _vgg(counts: Sequence[int], classes: int, units: int, activation: str, dropout: float) -> Chain:
+    """Five blocks of so many 3×3 convolutions, each block with a pooling behind it, and the head."""
     layers: list[Layer] = []
-    for count, width in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+    for count, width in zip(counts, (64, 128, 256, 512, 512), strict=True):
         layers += [Conv2D(width, 3, padding="same", initializer="he_normal"), ReLU()] * count + [MaxPool2D(2)]
     layers += [
         Flatten(),

@@ -23,6 +23,12 @@ def densenet169(input_shape: Shape = (224, 224, 3), classes: int = 1000) -> Chai
     return _densenet(classes, (6, 12, 32, 32))
 
 
+@architecture("densenet201")
+def densenet201(input_shape: Shape = (224, 224, 3), classes: int = 1000) -> Chain:
+    """DenseNet-201 for ImageNet (Huang et al. 2016, table 1): growth 32, bottlenecks, and transitions that halve."""
+    return _densenet(classes, (6, 12, 48, 32))
+
+
 def _densenet(classes: int, blocks: Sequence[int]) -> Chain:
     """A stem that takes a quarter of the size, and blocks of dense layers with a transition between each two."""
     channels = 2 * GROWTH

@@ -56,6 +56,49 @@ def resnet50(input_shape: Shape = (224, 224, 3), classes: int = 1000) -> Chain:
     return _imagenet_net(classes, (3, 4, 6, 3), bottleneck=True)
 
 
+@architecture("resnet101v2")
+def resnet101v2(input_shape: Shape = (224, 224, 3), classes: int = 1000) -> Chain:
+    """ResNet-101 with norm and activation before each convolution (He et al. 2016), as Keras has it."""
+    return _preactivated(classes, (3, 4, 23, 3))
+
+
+@architecture("resnet152v2")
+def resnet152v2(input_shape: Shape = (224, 224, 3), classes: int = 1000) -> Chain:
+    """ResNet-152 with norm and activation before each convolution (He et al. 2016), as Keras has it."""
+    return _preactivated(classes, (3, 8, 36, 3))
+
+
+def _preactivated(classes: int, blocks: Sequence[int]) -> Chain:
+    """The second version: a sum is not rectified, so that a shortcut goes from the stem to the head untouched.
+
+    A stage begins with a 1×1 convolution in its shortcut, which shares norm and activation with the body. It ends at
+    half of its size: the last body has a stride, and its shortcut takes every second pixel.
+    """
+    layers: list[Layer] = [Conv2D(64, 7, stride=2, padding=3), MaxPool2D(3, stride=2, padding=1)]
+    for stage, count in enumerate(blocks):
+        width = 64 * 2**stage
+        for block in range(count):
+            name = f"layer{stage + 1}_{block}"
+            stride = 2 if block == count - 1 and stage < len(blocks) - 1 else 1
+            ready = (BatchNorm(), ReLU())
+            body = (
+                *(_conv(width, 1), BatchNorm(), ReLU()),
+                *(_conv(width, 3, stride), BatchNorm(), ReLU()),
+                Conv2D(4 * width, 1, initializer="he_normal"),
+            )
+            if block == 0:
+                widened = Residual(Chain(body), Conv2D(4 * width, 1, stride=stride, initializer="he_normal"))
+                layers += [Chain((*ready, widened), name=name)]
+            else:
+                shortcut = (AvgPool2D(1, stride=stride),) if stride > 1 else ()
+                layers += [Residual(Chain((*ready, *body)), Chain(shortcut), name=name)]
+    return Chain((*layers, BatchNorm(), ReLU(), GlobalAvgPool2D(), head(classes)))
+
+
+def _conv(filters: int, kernel: int, stride: int = 1) -> Conv2D:
+    return Conv2D(filters, kernel, stride=stride, padding=kernel // 2, bias=False, initializer="he_normal")
+
+
 def _imagenet_net(classes: int, blocks: Sequence[int], bottleneck: bool = False) -> Chain:
     """A stem that takes a quarter of the size, and four stages of `blocks`, each at half the size of the one before."""
     layers: list[Layer] = [*_conv_norm(64, 7, stride=2), ReLU(), MaxPool2D(3, stride=2, padding=1)]
@@ -83,5 +126,4 @@ def _bottleneck(width: int, stride: int) -> Chain:
 
 
 def _conv_norm(filters: int, kernel: int = 3, stride: int = 1) -> tuple[Layer, Layer]:
-    conv = Conv2D(filters, kernel, stride=stride, padding=kernel // 2, bias=False, initializer="he_normal")
-    return conv, BatchNorm()
+    return _conv(filters, kernel, stride), BatchNorm()
