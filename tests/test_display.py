@@ -32,8 +32,9 @@ def shown(terminal: bool, epochs: int = 2) -> str:
 def test_elsewhere_an_epoch_is_a_plain_line() -> None:
     assert shown(terminal=False).splitlines() == [
         "a note",
-        "epoch 1/2  loss 0.5000  accuracy 0.2500  val_loss 0.7500  val_accuracy 0.1250  2.0 s  *",
-        "epoch 2/2  loss 0.5000  accuracy 0.2500  val_loss 0.7500  val_accuracy 0.1250  2.0 s",
+        "               loss      accuracy  val loss  val accuracy",
+        "epoch 1/2    0.5000       25.00\u202f%    0.7500       12.50\u202f%    2.0 s  best so far",
+        "epoch 2/2    0.5000       25.00\u202f%    0.7500       12.50\u202f%    2.0 s",
     ]
 
 
@@ -49,7 +50,10 @@ def test_without_validation_there_is_less_to_say() -> None:
     with Display(Console(file=text)) as display:
         display.started(1, 10, 0)
         display.epoch_done({"epoch": 1.0, "loss": 1.0, "accuracy": 0.5, "seconds": 0.1}, best=False)
-    assert text.getvalue() == "epoch 1/1  loss 1.0000  accuracy 0.5000  0.1 s\n"
+    assert text.getvalue().splitlines() == [
+        "               loss      accuracy",
+        "epoch 1/1    1.0000       50.00\u202f%    0.1 s",
+    ]
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -18,7 +18,7 @@ QUIET = Console(quiet=True)
 def test_the_demo_reaches_its_accuracy_and_writes_its_report(firstlight: Any, tmp_path: Path) -> None:
     answer = firstlight("demo", "--out", tmp_path / "demo")
     assert answer.code == 0
-    assert answer.out.splitlines()[-1] == f"Report: {tmp_path / 'demo' / 'report.html'}"
+    assert answer.out.splitlines()[-2] == f"Report: {tmp_path / 'demo' / 'report.html'}"
     accuracy = {
         path.parent.name: json.loads(path.read_text())["test"]["accuracy"]
         for path in tmp_path.glob("demo/*/result.json")

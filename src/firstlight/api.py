@@ -526,11 +526,20 @@ def run_study(
 
 
 def study_table(root: str | Path, out: str | Path) -> Path:
-    """Write one page of Markdown with the numbers of all studies whose folders lie in `root`; return its path."""
-    folders = [StudyFolder.open(path.parent) for path in sorted(Path(root).glob(f"*/{runs.STUDY}"))]
-    if not folders:
+    """Write the numbers of the study in `root`, or of all whose folders lie there; return the path.
+
+    out  a .md, .tex or .csv: Markdown, LaTeX, or numbers that are not rounded
+    """
+    return report.write_study_table(studies(root), Path(out))
+
+
+def studies(root: str | Path) -> list[StudyFolder]:
+    """The study whose folder is `root`, or all whose folders lie there. Raises RunError where there is none."""
+    records = [Path(root) / runs.STUDY] if (Path(root) / runs.STUDY).is_file() else Path(root).glob(f"*/{runs.STUDY}")
+    found = [StudyFolder.open(path.parent) for path in sorted(records)]
+    if not found:
         raise RunError(f"{root} has no folder of a study.")
-    return report.write_study_table(folders, Path(out))
+    return found
 
 
 def open_run(path: str | Path, *, engine: str | None = None, device: str | None = None) -> Run:

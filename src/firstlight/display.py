@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from firstlight import processes
+from firstlight.report.numbers import percent
 from firstlight.searches import shown
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Display(Lines):
     def __init__(self, console: Console) -> None:
         super().__init__(console if processes.leads() else Console(quiet=True))
         self.epochs = self.images = self.done = 0
+        self.told = False  # whether the columns have their titles
         self.began = self.refreshed = 0.0
 
     def started(self, epochs: int, images: int, done: int) -> None:
@@ -94,10 +96,15 @@ class Display(Lines):
 
     def epoch_done(self, row: dict[str, float], best: bool) -> None:
         """See `Watcher.epoch_done`."""
-        columns = ("loss", "accuracy", "val_loss", "val_accuracy")
-        numbers = "  ".join(f"{name} {row[name]:.4f}" for name in columns if name in row)
-        star = "  *" if best else ""
-        self.line(f"epoch {row['epoch']:.0f}/{self.epochs}  {numbers}  {row['seconds']:.1f} s{star}")
+        kinds = [kind for kind in ("", "val_") if f"{kind}loss" in row]
+        place = len(f"{self.epochs}")
+        if not self.told:
+            titles = (f"{f'{kind}loss':>8}  {f'{kind}accuracy':>12}" for kind in kinds)
+            self.line("  ".join([" " * (7 + 2 * place), *titles]).replace("val_", "val "), style="bold")
+            self.told = True
+        numbers = (f"{row[f'{kind}loss']:8.4f}  {percent(row[f'{kind}accuracy'], 2):>12}" for kind in kinds)
+        end = [f"{row['seconds']:5.1f} s", *(["best so far"] if best else [])]
+        self.line("  ".join([f"epoch {row['epoch']:{place}.0f}/{self.epochs}", *numbers, *end]))
         self.done += 1
         if self.bar is not None:
             rate = self.images / max(time.perf_counter() - self.began, 1e-9)
@@ -133,7 +140,7 @@ class SearchDisplay(Lines):
         values = "  ".join(f"{key} {shown(value)}" for key, value in trial.values.items())
         place = f"trial {trial.number}/{self.search.trials}"
         parts = (place, value, values, f"{trial.seconds:.1f} s", ends.get(trial.state, ""))
-        self.line("  ".join(filter(None, parts)) + ("  *" if trial == self.best else ""))
+        self.line("  ".join(filter(None, parts)) + ("  best so far" if trial == self.best else ""))
         if self.bar is not None:
             self.bar.update(self.task, description=self._title(), completed=self.done)
 

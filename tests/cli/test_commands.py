@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
-    assert lines[-3].startswith("test accuracy 0.")
-    assert lines[-2].startswith("mlp-128, ")
-    assert lines[-1] == f"Report: {out / 'report.html'}"
+    assert re.fullmatch(r"test accuracy \d\d\.\d\d\u202f% \(95\u202f% interval \d\d\.\d–\d\d\.\d\u202f%, .*", lines[-4])
+    assert lines[-3].startswith("mlp-128, ")
+    assert lines[-2] == f"Report: {out / 'report.html'}"
+    assert lines[-1].startswith(f"Next: firstlight explain {out}, ")
     return out
 
 
@@ -98,7 +101,7 @@ def test_a_report_as_pdf(firstlight: Any, run: Path, tmp_path: Path) -> None:
     assert (run / "report.pdf").read_bytes().startswith(b"%PDF-")
     elsewhere = tmp_path / "new" / "small.pdf"
     assert firstlight("report", run, "--out", elsewhere).out.strip() == str(elsewhere)
-    assert firstlight("compare", run, run, "--out", tmp_path / "two.pdf").out.strip() == str(tmp_path / "two.pdf")
+    assert str(tmp_path / "two.pdf") in firstlight("compare", run, run, "--out", tmp_path / "two.pdf").out
     for file in (elsewhere, tmp_path / "two.pdf"):
         assert file.read_bytes().startswith(b"%PDF-")
     contradicted = firstlight("report", run, "--html", "--out", tmp_path / "b.pdf")
@@ -126,7 +129,7 @@ def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on(firstlight: Call, inter
     history = tmp_path / "a" / "history.csv"
     answer = interrupted("run", *options, at=history)
     assert answer.code == 0, answer.err
-    assert "Interrupted. Go on with it: firstlight resume" in answer.out
+    assert "Interrupted. To continue: firstlight resume" in answer.out
     epochs = len(history.read_text().splitlines()) - 1
     assert 1 <= epochs < 9000
     assert (tmp_path / "a" / "weights.safetensors").exists()
@@ -284,7 +287,7 @@ def test_a_report_that_cannot_be_written_does_not_hide_the_numbers(
     monkeypatch.setattr(report, "write", full)
     answer = firstlight("run", *SMALL, "--out", tmp_path / "a")
     assert answer.code == 2
-    assert "test accuracy 0." in answer.out
+    assert "test accuracy " in answer.out
     assert f"No space left on device. Mend that, then: firstlight report {tmp_path / 'a'}" in answer.err
 
 
@@ -313,6 +316,41 @@ def test_version_and_help(firstlight: Call) -> None:
     text = firstlight("--help").out
     for command in ("demo", "run", "resume", "evaluate", "predict", "report", "summary", "data"):
         assert command in text
+        told = [firstlight(command, option).out for option in ("--help", "-h")] + [firstlight("help", command).out]
+        assert len(set(told)) == 1
+        assert not re.search(r"\{|\[\[|<", told[0].partition("Options:")[0])
+    assert "Usage: firstlight predict [OPTIONS] RUN IMAGE..." in firstlight("predict", "-h").out
+    assert "--install-completion" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("train", "firstlight run"), ("export", "weights.safetensors"), ("sumary", "Did you mean summary"), ("-x", "-x")],
+)
+def test_a_command_that_does_not_exist_is_answered_with_what_is_meant(firstlight: Any, name: str, meant: str) -> None:
+    answer = firstlight(name, "a", "b")
+    assert answer.code == 2
+    assert meant in answer.err
+
+
+@pytest.mark.parametrize("command", ["run", "report", "compare", "resume"])
+def test_quiet_prints_the_path_alone_and_the_report_can_be_opened(
+    firstlight: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: not opened.append(address))
+    page = {"run": tmp_path / "a" / "report.html", "report": run / "report.html"}.get(command, tmp_path / "c.html")
+    arguments = {
+        "run": (*SMALL, "--size", 8, "--out", tmp_path / "a", "-q"),
+        "report": (run,),
+        "compare": (run, run, "-o", page, "-q"),
+    }
+    if command == "resume":
+        assert firstlight("resume", run, "-q").code == 2
+        return
+    answer = firstlight(command, *arguments[command], "--open")
+    assert (answer.code, answer.out, answer.err) == (0, f"{page}\n", "")
+    assert opened == [page.resolve().as_uri()]
 
 
 def test_a_closed_pipe_is_no_error() -> None:
@@ -355,9 +393,16 @@ def test_compare_puts_runs_on_one_page(firstlight: Any, tmp_path: Path) -> None:
     for seed in (0, 1):
         run = ("run", "--data", "digits", "--model", "softmax-regression", "--epochs", 1, "--seed", seed)
         assert firstlight(*run, "--out", tmp_path / f"seed{seed}").code == 0
-    answer = firstlight("compare", tmp_path / "seed0", tmp_path / "seed1", "--title", "Two seeds")
-    page = tmp_path / "comparison.html"
-    assert (answer.code, answer.out.strip()) == (0, str(page))
+    both = ("compare", tmp_path / "seed0", tmp_path / "seed1", "--title", "Two seeds")
+    answer = firstlight(*both)
+    page = tmp_path / "seed0-vs-seed1.html"
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, f"Report: {page}")
+    assert re.search(r"seed0 … seed1 +2 +\d\d\.\d\d ± ", answer.out.replace("\u00a0", " "))
+    assert firstlight(*both).out.splitlines()[-1] == f"Report: {page} (an earlier one was replaced)"
+    assert firstlight(*both, "--quiet").out.splitlines() == [str(page)]
+    alone = firstlight("compare", tmp_path / "seed0")
+    assert alone.code == 2
+    assert f"firstlight report {tmp_path / 'seed0'}" in alone.err
     text = page.read_text()
     assert all(shown in text for shown in ("Two seeds", "seed0", "seed1"))
     (tmp_path / "study").mkdir()
@@ -366,7 +411,8 @@ def test_compare_puts_runs_on_one_page(firstlight: Any, tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "study" / "seed-1", tmp_path / "study" / "seed-2")
     (tmp_path / "study" / "seed-2" / "result.json").unlink()
     whole = firstlight("compare", tmp_path / "study")
-    assert (whole.code, whole.out.strip()) == (0, str(page))
+    page = tmp_path / "study.html"
+    assert (whole.code, whole.out.splitlines()[-1]) == (0, f"Report: {page}")
     assert "Comparison of 2 runs" in page.read_text()
     assert "study is right on" in page.read_text()
     assert f"{tmp_path / 'study' / 'seed-2'} has no result yet and is left out." in whole.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from firstlight.runs import RunFolder
 from firstlight.study import packaged
 
+NEXT = "Next: add --table table.tex (or .csv, .md) for the numbers, or firstlight view runs/hidden"
 FILE = """\
 title = "Does a hidden layer help?"
 about = "A little."
@@ -41,25 +43,34 @@ def test_a_study_is_done_and_reported_and_not_done_again(firstlight, file, tmp_p
     answer = firstlight("study", file)
     assert answer.code == 0, answer.err
     lines = answer.out.splitlines()
-    assert lines[0].startswith("softmax, seed 0: test accuracy 0.")
+    assert lines[0].startswith("softmax, seed 0: test accuracy ")
     assert lines[3].endswith("[4 of 4]")
     page = Path("runs") / "hidden" / "report.html"
-    assert lines[-1] == f"Report: {page}"
+    assert lines[-2:] == [f"Report: {page}", NEXT]
+    shown = answer.out.replace("\u00a0", " ")
+    assert re.search(r" mlp +2 +\d\d\.\d\d ± \d", shown)  # the table, and the tests
+    assert "n = 2 seeds are too few" in " ".join(shown.split())
     assert "Does a hidden layer help?" in page.read_text()
 
     again = firstlight("study", file)
-    assert again.out.splitlines() == ["4 complete before.", f"Report: {page}"]
+    assert again.out.splitlines()[0] == "4 complete before."
+    assert again.out.splitlines()[-2:] == [f"Report: {page}", NEXT]
+    quiet = firstlight("study", file, "-q")
+    assert (quiet.out.splitlines(), quiet.err) == ([str(page)], "")
     assert firstlight("report", "runs/hidden").out.splitlines() == [str(page)]
 
     more = firstlight("study", file, "--seeds", 3, "--only", "mlp")
-    assert [line for line in more.out.splitlines() if "seed" in line] == [
+    assert [line for line in more.out.splitlines() if ", seed " in line] == [
         line for line in more.out.splitlines() if line.startswith("mlp, seed 2: ")
     ]
 
     table = firstlight("study", "--table", "table.md")
-    assert table.out.strip() == "table.md"
+    assert table.out.splitlines() == ["table.md"]
     assert "Does a hidden layer help?" in Path("table.md").read_text()
-    assert "0.900" in Path("table.md").read_text()
+    assert "90.00" in Path("table.md").read_text()
+    own = firstlight("study", file, "--quiet", "--table", "own.csv")
+    assert own.out.splitlines() == [str(page), "own.csv"]
+    assert Path("own.csv").read_text().startswith("study,run,best,n,test_mean,test_sd,")
     assert table.err == ""
 
     damaged = Path("runs") / "hidden" / "mlp" / "seed-1" / "predictions.npz"
@@ -112,6 +123,7 @@ def test_the_studies_that_come_with_it_are_listed(firstlight) -> None:
         (["FILE", "--backend", "slurm"], ["backend", "slurm"]),
         (["FILE", "--backend", "dask"], ["--backend dask needs"]),
         (["--table", "t.md", "--out", "nowhere"], ["nowhere"]),
+        (["FILE", "--table", "t.xls"], [".md, .tex or .csv", ".xls"]),
     ],
 )
 def test_mistakes_are_one_message_and_nothing_is_written(firstlight, file, tmp_path, monkeypatch, arguments, words):

@@ -199,15 +199,15 @@ def test_runs_that_differ_in_the_seed_alone_are_one(make_run: MakeRun, tmp_path:
     better = [make_run(f"better-{seed}", seed=seed, skill=4.0, model="mlp") for seed in range(6)]
     document = comparison.document([read(run) for run in (*plain, *better)], "Twelve", tmp_path)
     table = next(b for b in document.sections[0].blocks if isinstance(b, Table))
-    assert [row[0] for row in table.rows] == ["plain", "★ better"]
+    assert [row[0] for row in table.rows] == ["plain-0 … plain-5", "★ better-0 … better-5"]
     ours = spread([read(run).test.accuracy for run in better])
     assert plus_minus(ours) in table.rows[1]
     section = next(s for s in document.sections if s.anchor == "significance")
     (row,) = next(b for b in section.blocks if isinstance(b, Table)).rows
     assert [str(row[k]).replace("\u00a0", " ") for k in (0, 1, 4, -1)] == [
-        "plain",
+        "plain-0 … plain-5",
         "6 seeds",
         "0.0312",
-        "better is better",
+        "better-0 … better-5 is better",
     ]
     assert "experiment.toml" in assert_sound(report.render(report.Comparison([*plain, *better], "Twelve"))).text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -24,7 +25,7 @@ from firstlight.report import groups, pairs, published, study
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.contrasts import probability
 from firstlight.report.numbers import DASH, percent, plus_minus, signed
-from firstlight.report.study_table import study_table
+from firstlight.report.study_table import mean, study_table
 from firstlight.runs import StudyEntry, StudyFolder
 
 MakeStudy = Callable[..., StudyFolder]
@@ -579,11 +580,14 @@ def test_the_table_of_all_studies(make_study: MakeStudy, two: StudyFolder, tmp_p
     path = report.write_study_table([two, other, empty], tmp_path / "docs" / "studies.md")
     text = path.read_text(encoding="utf-8")
     ours = spread(accuracies(two, "strong"))
-    assert f"| strong ★ | 0.5000 ▲ | {ours.mean:.4f} ± {ours.sd:.4f} | 5 | 83.2 | 0.9700 " in text
+    group = groups.of_study(two)[1]
+    kept = " | ".join(mean(found) for found in (group.validation, group.training))
+    assert f"| strong ★ | 50.00 ▲ | {mean(ours)} | 5 | {kept} | 83.2 | 97.00 " in text
+    assert mean(ours) == f"{100 * ours.mean:.2f} ± {100 * (ours.sd or 0):.2f}"
     assert "2 of 3 published numbers" in text
     assert "- **weak**: Too small a net for this." in text
     assert "## Of \\*another\\* kind" in text
-    assert "| pipe\\|\\*d\\* | 0.4000 △ |" in text
+    assert "| pipe\\|\\*d\\* | 40.00 △ |" in text
     assert "empty.toml" in text
     assert "no run has a result yet" in text
     assert "A processor, 2 cores, 8.1 GB, Linux" in text
@@ -614,11 +618,45 @@ def test_a_published_validation_accuracy_stands_beside_that_of_ours(make_study: 
     assert tried.rows[0][tried.titles.index("greatest validation accuracy")] == plus_minus(spread(greatest))
     text = study_table([folder], tmp_path)
     ours = spread(greatest)
-    assert f" | 0.9900 ▼ | {ours.mean:.4f} ± {ours.sd:.4f} | 5 | " in text
+    assert f" | 5 | 99.00 ▼ | {mean(ours)} | " in text
     assert "1 of 2 published numbers that were tried" in text
     lines = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 4
     assert len(set(lines)) == 1
+
+
+def test_the_table_is_markdown_latex_or_csv_by_its_ending(make_study: MakeStudy, tmp_path: Path) -> None:
+    odd = entry("a_b & 50%", 3, published=0.5, beside={"Keras": 0.9})
+    folder = make_study((odd, STRONG), (entry("never", 1), {}), missing=frozenset({("never", 0)}), title="#1: {x}^2~")
+    group = groups.of_study(folder)[0]
+    text = report.write_study_table([folder], tmp_path / "t.md").read_text()
+    assert text.count("# ") == 1  # the title of the study alone, and no preface of ours
+    assert "notebook" not in text
+    assert "▲ ours is higher" in text
+    assert report.write_study_table([folder], tmp_path / "p.md", "# Mine").read_text().startswith("# Mine\n")
+
+    text = report.write_study_table([folder], tmp_path / "t.tex").read_text()
+    assert r"\caption{\#1: \{x\}\textasciicircum{}2\textasciitilde{}. " in text
+    assert r"run & published, \% & test, \% & n & validation, \% & training, \% & seconds & Keras \\" in text
+    shown = mean(group.accuracy).replace("±", r"$\pm$")
+    assert rf"a\_b \& 50\% & 50.00 $\blacktriangle$ & {shown} & 3 & " in text
+    assert r"never &  & --- & 0 & --- & --- & --- &  \\" in text
+    for environment in ("table", "tabular"):
+        assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") == 1
+
+    path = report.write_study_table([folder], tmp_path / "t.csv")
+    first, second = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    assert (first["study"], first["run"], first["n"], first["best"]) == ("nets", "a_b & 50%", "3", "0")
+    assert float(first["test_mean"]) == group.accuracy.mean
+    assert float(first["test_sd"]) == group.accuracy.sd
+    assert group.training is not None
+    assert float(first["training_mean"]) == group.training.mean
+    assert (float(first["published"]), float(first["Keras"])) == (0.5, 0.9)
+    assert (second["n"], second["test_mean"], second["published"]) == ("0", "", "")
+
+    with pytest.raises(RunError, match=r"\.md, \.tex or \.csv"):
+        report.write_study_table([folder], tmp_path / "new" / "t.xlsx")
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_table_counts_what_is_reached_and_what_was_not_tried(make_study: MakeStudy, tmp_path: Path) -> None:
@@ -662,7 +700,7 @@ def test_the_table_names_runs_that_failed_or_cannot_be_read(make_study: MakeStud
     text = study_table([folder], tmp_path)
     assert "- **weak**: failed: seed 3." in text
     assert "- **weak**: cannot be read: seed 2." in text
-    assert "| weak |  | " in text
+    assert "| weak | " in text
     for place in folder.path.glob("*/seed-*/"):
         (place / runs.RESULT).write_text("{")
     good = make_study((entry("a", 1), {}), name="good")

@@ -13,30 +13,35 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstlight import processes
-from firstlight.cli import data, demo, explain, model, parity, run, study, tune, view
-from firstlight.errors import FirstlightError, ProcessLostError
+from firstlight.cli import compare, data, demo, explain, model, parity, run, study, tune, view
+from firstlight.cli.commands import Command, Commands
+from firstlight.errors import ExperimentError, FirstlightError, ProcessLostError, nearest
 
 app = typer.Typer(
     name="firstlight",
     help="A laboratory for small-image classifiers: train, measure, explain and compare from one experiment file.",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich's would take half of its time to import
 )
-app.command("demo")(demo.demo)
-app.command("run")(run.run)
-app.command("resume")(run.resume)
-app.command("evaluate")(run.evaluate)
-app.command("predict")(run.predict)
-app.command("explain")(explain.explain)
-app.command("report")(run.report)
-app.command("compare")(run.compare)
-app.command("study")(study.study)
-app.command("tune")(tune.tune)
-app.command("view")(view.view)
-app.command("summary")(model.summary)
-app.command("parity")(parity.parity)
+for command in (
+    demo.demo,
+    run.run,
+    run.resume,
+    run.evaluate,
+    run.predict,
+    explain.explain,
+    run.report,
+    compare.compare,
+    study.study,
+    tune.tune,
+    view.view,
+    model.summary,
+    parity.parity,
+):
+    app.command(cls=Command)(command)
 app.add_typer(data.app, name="data")
 
 
@@ -55,6 +60,18 @@ def root(
     ] = False,
 ) -> None:
     """Options of the program itself; the app holds its help text."""
+
+
+@app.command("help", hidden=True, cls=Command)
+def help_(ctx: typer.Context, names: Annotated[list[str] | None, typer.Argument(metavar="COMMAND")] = None) -> None:
+    """Print the help of a command, as --help does."""
+    found, parent = ctx.parent.command if ctx.parent else ctx.command, ctx.parent
+    for name in names or []:
+        child = getattr(found, "commands", {}).get(name)
+        if child is None:
+            raise ExperimentError(f"There is no command {name!r}. {nearest(name, getattr(found, 'commands', {}))}")
+        parent, found = type(ctx)(child, info_name=name, parent=parent), child
+    typer.echo((parent or ctx).get_help())
 
 
 def main() -> None:

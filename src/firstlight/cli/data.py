@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstlight.cli.commands import Command
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from firstlight.prepare import Augmentation
     from firstlight.types import Dataset, Json
 
-app = typer.Typer(name="data", help="Look at named sources and at your own images.", no_args_is_help=True)
+app = typer.Typer(name="data", help="List and check image sets, named ones and your own.", no_args_is_help=True)
 
 SourceArgument = Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A named source, or your own images.")]
 SizeOption = Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH, or one number for a square.")]
@@ -27,7 +29,7 @@ CHECKED_AT = 64
 _SHOWN = 20  # groups of copies and files set aside that are printed; --json has them all
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_sources(as_json: JsonOption = False) -> None:
     """List the named sources, and whether their files are on this machine."""
     from firstlight.data import SOURCES
@@ -43,8 +45,10 @@ def list_sources(as_json: JsonOption = False) -> None:
     _print(table)
 
 
-@app.command()
-def info(name: Annotated[str, typer.Argument(help="A named source.")], as_json: JsonOption = False) -> None:
+@app.command(cls=Command)
+def info(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A named source.")], as_json: JsonOption = False
+) -> None:
     """Say what is known of a named source: its classes, licence, addresses and checksums."""
     facts = _facts(name)
     if as_json:
@@ -62,7 +66,7 @@ def info(name: Annotated[str, typer.Argument(help="A named source.")], as_json: 
     _print(table)
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     source: SourceArgument, size: SizeOption = None, unverified: UnverifiedOption = False, as_json: JsonOption = False
 ) -> None:
@@ -89,10 +93,10 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 def preview(
     source: SourceArgument,
-    out: Annotated[Path | None, typer.Option(help="The PNG to write; by default <name>.png here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write; NAME.png here otherwise.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Which images, and which augmentation: 0, or as FILE.toml says.")
     ] = None,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstlight.cli import explained
-from firstlight.cli.run import Device, Engine, Json, RunPath
+from firstlight.cli.commands import Json, RunPath
+from firstlight.cli.run import Device, Engine
 from firstlight.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -114,9 +115,11 @@ def _explain_image(
         plain = {"image": look.id, "split": look.split, **known, "class": names[look.target]}
         typer.echo(json_.dumps({**plain, "probabilities": probabilities, "sheet": str(place)}, ensure_ascii=False))
         return
+    from firstlight.report.numbers import percent
+
     typer.echo(_answer(look, names))
     for k in look.probabilities.argsort()[::-1][:5]:
-        typer.echo(f"  {look.probabilities[k]:6.1%}  {names[k]}")
+        typer.echo(f"  {percent(look.probabilities[k]):>7}  {names[k]}")
     typer.echo(f"Sheet: {place}")
 
 
@@ -125,9 +128,11 @@ def _file_name(name: str) -> str:
 
 
 def _answer(look: Look, names: tuple[str, ...]) -> str:
+    from firstlight.report.numbers import percent
+
     predicted = int(look.probabilities.argmax())
     true = "" if look.label < 0 else " (right)" if look.label == predicted else f" (it is {names[look.label]})"
-    return f"{look.id}: {names[predicted]} {look.probabilities[predicted]:.0%}{true}"
+    return f"{look.id}: {names[predicted]} {percent(look.probabilities[predicted])}{true}"
 
 
 def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, json: bool) -> None:
@@ -153,6 +158,8 @@ def _list_mistakes(
     trained: Run, true: str | None, predicted: str | None, layer: str | None, seed: int, json: bool
 ) -> None:
     """The mistakes of a class, or of a pair, the surest first, with the training images nearest to each."""
+    from firstlight.report.numbers import percent
+
     names = trained.class_names
     found = explained.watched(trained.mistakes, json, true=true, predicted=predicted, layer=layer, seed=seed)
     if json:
@@ -161,7 +168,7 @@ def _list_mistakes(
     of, taken = f"of {true}" if true else "of any class", f"taken for {predicted}" if predicted else "taken for another"
     typer.echo(f"{len(found):,} test images {of} {taken}, the surest mistake first, and the nearest training images")
     for one in found:
-        typer.echo(f"{one.confidence:6.1%}  {names[one.label]} taken for {names[one.predicted]}  {one.id}")
+        typer.echo(f"{percent(one.confidence):>7}  {names[one.label]} taken for {names[one.predicted]}  {one.id}")
         near = zip(one.nearest.labels.tolist(), one.nearest.ids.tolist(), strict=True)
         typer.echo(f"        {', '.join(f'{names[k]} {name}' for k, name in near)}")
     if found:

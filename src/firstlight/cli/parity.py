@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from firstlight.agreement import Parity
-    from firstlight.report import content
 
 WIDE = 110  # columns of a terminal from which a table shows types and shapes as well
 
@@ -69,6 +66,7 @@ def parity(
 def _print(found: Parity) -> None:
     from rich.console import Console
 
+    from firstlight.cli.tables import drawn
     from firstlight.report import parity_tables as tables
     from firstlight.report.numbers import shape
 
@@ -87,25 +85,9 @@ def _print(found: Parity) -> None:
         ("Milliseconds a step, in float32", tables.speed(found)),
     ):
         console.print(f"\n{title}", style="bold", highlight=False, markup=False, soft_wrap=True)
-        console.print(_drawn(table, console.width))
+        console.print(drawn(table, console.width, ("type", "shape"), WIDE, strong="red", wraps=0))
     console.print(f"\n{tables.DEFINITION}", style="dim", highlight=False, markup=False)
     for failure in found.failures:
         console.print(f"✗ {failure}", style="red", highlight=False, markup=False, soft_wrap=True)
     if found.passed:
         console.print(f"✓ {found.verdict}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _drawn(table: content.Table, width: int) -> Table:
-    """A table of the report, for a terminal of so many columns."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    shown = [place for place, title in enumerate(table.titles) if width >= WIDE or title not in ("type", "shape")]
-    drawn = Table(box=None, header_style="bold")
-    for place in shown:
-        title = escape(table.titles[place].replace(", ", ",\n"))
-        drawn.add_column(title, justify="right" if place in table.right else "left", no_wrap=place > 0, overflow="fold")
-    for number, row in enumerate(table.rows):
-        cells = [cell if isinstance(cell, str) else cell.text for cell in row]
-        drawn.add_row(*(escape(cells[place]) for place in shown), style="red" if number in table.strong else "")
-    return drawn

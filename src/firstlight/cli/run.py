@@ -1,4 +1,4 @@
-"""`firstlight run`, `resume`, `evaluate`, `predict`, `report`."""
+"""`firstlight run`, `resume`, `evaluate`, `predict` and `report`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import typer
 
 from firstlight import processes
 from firstlight.cli import explained
+from firstlight.cli.commands import Json, Open, Quiet, RunPath, console, show
+from firstlight.cli.tables import plain
 from firstlight.errors import DataError, ExperimentError, RunError, TrainingError
 
 if TYPE_CHECKING:
     from firstlight.api import Run
     from firstlight.evaluation import Evaluation
-    from firstlight.runs import RunFolder
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to standard error.")]
 Engine = Annotated[str | None, typer.Option(help="numpy or torch; the one it was trained on otherwise.")]
 Device = Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")]
 Pdf = Annotated[
@@ -26,22 +26,24 @@ Pdf = Annotated[
         "--pdf/--html", help="A PDF, or a page of HTML; the page, unless FILE ends in .pdf.", show_default=False
     ),
 ]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 
 def run(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE.toml]", help="An experiment file.", show_default=False)
+        Path | None, typer.Argument(metavar="FILE.toml", help="An experiment file.", show_default=False)
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="A named set of images, or the path of a folder, a CSV or an .npz.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="A named architecture.")] = None,
-    epochs: Annotated[str | None, typer.Option(metavar="INTEGER", help="Passes over the training images.")] = None,
-    batch_size: Annotated[str | None, typer.Option(metavar="INTEGER", help="Images a step.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Resize the images; one number for a square.")
+    ] = None,
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over the training images.")] = None,
+    batch_size: Annotated[str | None, typer.Option(metavar="N", help="Images a step.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")] = None,
-    lr: Annotated[str | None, typer.Option(metavar="NUMBER", help="The learning rate.")] = None,
-    seed: Annotated[str | None, typer.Option(metavar="INTEGER", help="Fixes every random draw.")] = None,
+    lr: Annotated[str | None, typer.Option(metavar="X", help="The learning rate.")] = None,
+    seed: Annotated[str | None, typer.Option(metavar="N", help="Fixes every random draw.")] = None,
     init_from: Annotated[
         str | None,
         typer.Option(
@@ -64,18 +66,24 @@ def run(
     explain: Annotated[
         bool, typer.Option("--explain", help="Look inside the trained net too: see firstlight explain.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="The run folder; a new one below runs/ otherwise.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; a new one in runs/ otherwise.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the file: --set a.b=c")
     ] = None,
+    open_: Open = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Do an experiment: read, split, prepare, train, measure, report. Options override the file."""
+    """Run an experiment: read images, train, measure, report. Options override the file."""
     from firstlight import api, study
+    from firstlight.runs import REPORT
 
     tables = study.read(file) if file else {}
     options = {
         "data.source": data,
+        "data.size": size,
         "model.name": model,
         "training.epochs": epochs,
         "training.batch_size": batch_size,
@@ -100,19 +108,21 @@ def run(
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     experiment = study.Experiment.of(tables, str(file) if file else "options")
-    done = api.run(experiment, out=out, console=_console(json))
-    _finish(done, json)
+    done = api.run(experiment, out=out, console=console(json, quiet))
+    _finish(done, json, quiet)
     if explain and processes.leads() and done.result["status"] != "interrupted":
-        found = explained.watched(done.explain, json, seed=experiment.seed)
-        if not json:
+        found = explained.watched(done.explain, json or quiet, seed=experiment.seed)
+        if not json and not quiet:
             typer.echo(f"Looked inside, {found.seconds:.1f} s: the report shows it.")
+    if open_ and processes.leads():
+        show(done.path / REPORT)
 
 
-def resume(path: RunPath, json: Json = False) -> None:
-    """Go on with a run that was interrupted or cut off, as if it had never stopped."""
+def resume(path: RunPath, quiet: Quiet = False, json: Json = False) -> None:
+    """Continue a run that was interrupted, to the result that it would have had."""
     from firstlight import api
 
-    _finish(api.resume(path, console=_console(json)), json)
+    _finish(api.resume(path, console=console(json, quiet)), json, quiet)
 
 
 def evaluate(
@@ -126,7 +136,7 @@ def evaluate(
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Measure a trained model anew, on its own images or on others."""
+    """Measure a trained model again, on its own images or on others."""
     from firstlight import api
 
     measured, _ = api.open_run(path, engine=engine, device=device).evaluate(data, split, unverified=unverified)
@@ -139,14 +149,15 @@ def evaluate(
 
 def predict(
     path: RunPath,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.", show_default=False)],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     engine: Engine = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Say what is in images: class names and probabilities."""
+    """Classify images: class names and probabilities."""
     from firstlight import api
+    from firstlight.report.numbers import percent
 
     trained = api.open_run(path, engine=engine, device=device)
     answers, failures = [], []
@@ -161,7 +172,7 @@ def predict(
             {"image": str(image), "probabilities": dict(zip(trained.class_names, row.tolist(), strict=True))}
         )
         if not json:
-            typer.echo(f"{image}: " + ", ".join(f"{trained.class_names[k]} {row[k]:.1%}" for k in best))
+            typer.echo(f"{image}: " + ", ".join(f"{trained.class_names[k]} {percent(row[k])}" for k in best))
     if json:
         typer.echo(json_.dumps(answers, ensure_ascii=False))
     if failures:
@@ -174,10 +185,14 @@ def report(
     ],
     pdf: Pdf = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file; report.html or report.pdf in that folder otherwise.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The file; report.html or report.pdf in that folder otherwise."
+        ),
     ] = None,
+    open_: Open = False,
 ) -> None:
-    """Write the report of a run, of a study or of a search anew."""
+    """Write the report of a run, of a study or of a search again."""
     from firstlight import report, runs, searches
 
     subject: report.Subject
@@ -191,63 +206,18 @@ def report(
     for run, why in report.lost(subject).items() if isinstance(subject, runs.StudyFolder) else ():
         typer.echo(f"{run}: {why}", err=True)
     typer.echo(page)
+    if open_:
+        show(page)
 
 
-def compare(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN...",
-            help="The folders of runs, or of several with different seeds: one that holds seed-0, seed-1, …",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file; comparison.html beside the first run otherwise.")
-    ] = None,
-    pdf: Pdf = None,
-    title: Annotated[str, typer.Option(help="The page's title.")] = "Runs compared",
-) -> None:
-    """Compare runs on one page: a table, curves, confusion matrices, and which differences are more than chance.
-
-    Runs that differ in nothing but the seed count as one, with mean and standard deviation.
-    """
-    from firstlight import report
-
-    compared = report.Comparison([run for path in paths for run in _runs_at(path)], title)
-    usual = paths[0].parent / f"comparison.{'pdf' if pdf else 'html'}"
-    typer.echo(report.write(compared, out or usual, pdf=pdf))
-
-
-def _runs_at(path: Path) -> list[RunFolder]:
-    """The run at `path`, or those of its seeds where it is the folder of an entry of a study."""
-    from firstlight import runs
-
-    seeds = [place for place in path.glob("seed-*") if (place / runs.EXPERIMENT).is_file()]
-    if (path / runs.EXPERIMENT).is_file() or not seeds:
-        return [runs.RunFolder.open(path)]
-    found = [runs.RunFolder.open(place) for place in sorted(seeds, key=lambda place: (len(place.name), place.name))]
-    for run in found:
-        if not run.finished:
-            typer.echo(f"{run.path} has no result yet and is left out.", err=True)
-    return [run for run in found if run.finished]
-
-
-def _console(json: bool) -> Any:
-    """Progress goes to standard output, or out of the way of JSON."""
-    from rich.console import Console
-
-    return Console(stderr=json)
-
-
-def _finish(done: Run, json: bool) -> None:
+def _finish(done: Run, json: bool, quiet: bool = False) -> None:
     """Print what came out, then write the report: a report that fails must not hide the numbers."""
     if not processes.leads():
         return
     result = done.result
     if json:
         typer.echo(json_.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **result}))
-    else:
+    elif not quiet:
         _print_result(result)
     try:
         page = done.report()
@@ -257,19 +227,26 @@ def _finish(done: Run, json: bool) -> None:
             f"Mend that, then: firstlight report {done.path}"
         ) from None
     if not json:
-        typer.echo(f"Report: {page}")
+        typer.echo(page if quiet else f"Report: {page}")
     if result["status"] == "diverged":
         raise TrainingError(f"{result['stopped_because']} What was learnt before is in {done.path}.")
     if result["status"] == "interrupted":
-        typer.echo(f"Interrupted. Go on with it: firstlight resume {done.path}", err=json)
+        typer.echo(f"Interrupted. To continue: firstlight resume {done.path}", err=json)
+    elif not json and not quiet:
+        typer.echo(
+            f"Next: firstlight explain {done.path}, firstlight predict {done.path} IMAGE, or firstlight view "
+            f"{done.path.parent} to see it in the browser."
+        )
 
 
 def _print_result(result: dict[str, Any]) -> None:
+    from firstlight.report.numbers import THIN, interval, percent
+
     test, epochs, validated = result["test"], result["epochs"], "validation" in result
-    low, high = test["accuracy_interval"]
+    between = plain(interval(test["accuracy_interval"]))
     typer.echo(
-        f"test accuracy {test['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}, {test['images']:,} images), "
-        f"loss {test['loss']:.4f}"
+        f"test accuracy {percent(test['accuracy'], 2)} (95{THIN}% interval {between}, "
+        f"{test['images']:,} images), loss {test['loss']:.4f}"
     )
     weights = f"weights of epoch {epochs['weights']} of {epochs['run']}"
     if validated and epochs["weights"] == epochs["best"]:
@@ -291,12 +268,13 @@ def _print_evaluation(measured: Evaluation, title: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    low, high = measured.accuracy_interval
+    from firstlight.report.numbers import THIN, interval, percent
+
     typer.echo(
-        f"{title}: accuracy {measured.accuracy:.4f} (95 % between {low:.4f} and {high:.4f}, "
-        f"{measured.images:,} images), loss {measured.loss:.4f}"
+        f"{title}: accuracy {percent(measured.accuracy, 2)} (95{THIN}% interval "
+        f"{plain(interval(measured.accuracy_interval))}, {measured.images:,} images), loss {measured.loss:.4f}"
     )
-    top = ", ".join(f"top-{k} {share:.4f}" for k, share in measured.top_k.items() if k > 1)
+    top = ", ".join(f"top-{k} {percent(share, 2)}" for k, share in measured.top_k.items() if k > 1)
     typer.echo(f"{top}{', ' if top else ''}calibration error {measured.calibration_error:.4f}")
     table = Table("class", "precision", "recall", "F1", "images", box=None, header_style="bold")
     for score in measured.classes:

@@ -8,41 +8,53 @@ from typing import Annotated
 
 import typer
 
+from firstlight.cli import tables
+from firstlight.cli.commands import Open, Quiet, console, show
 from firstlight.errors import ExperimentError
 
 
 def study(
     study: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE_OR_NAME]", help="A study file, or one that --list names.", show_default=False),
+        typer.Argument(metavar="FILE_OR_NAME", help="A study file, or one that --list names.", show_default=False),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the studies that come with firstlight.")] = False,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="So many seeds, 0 and up; those of the file otherwise.")
+        int | None, typer.Option(min=1, help="How many seeds, from 0 on, instead of those of the file.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="This run of the study alone; may be given again.")
+        list[str] | None, typer.Option(metavar="NAME", help="Only this run of the study; may be repeated.")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Runs at a time, in processes of their own; 1 otherwise, or a whole cluster."),
+        typer.Option(min=1, help="How many runs at the same time, each in a process; 1, or a whole cluster."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of each run; the cores shared out otherwise.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of each run; the cores are shared out otherwise.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="loky: this machine; dask or ray: a cluster.")] = "loky",
     address: Annotated[str | None, typer.Option(help="Of the cluster, such as tcp://host:8786.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The study's folder; runs/<name> otherwise.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder; runs/NAME otherwise.")] = None,
     table: Annotated[
-        Path | None, typer.Option(metavar="FILE.md", help="Write a table of all studies below runs/ (or --out).")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write its numbers to a .md, .tex or .csv too; without a study, those of all below runs/ (or --out).",
+        ),
     ] = None,
+    open_: Open = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Do the runs of a study that are missing, side by side, and write its report. A stopped study goes on."""
-    from firstlight import api
+    """Run what is missing of a study, and write its report. A stopped study goes on."""
+    from firstlight import api, report
 
     if listed:
         _print_list()
         return
     if table is not None:
-        _print_table(out or api.RUNS, table)
+        report.must_be_a_table(table)
+    if study is None and table is not None:
+        _write_table(out or api.RUNS, table)
         return
     if study is None:
         raise ExperimentError(
@@ -59,24 +71,34 @@ def study(
             threads=threads,
             backend=backend,  # type: ignore[arg-type]
             address=address,
+            console=console(quiet=quiet),
         )
     except KeyboardInterrupt:
         typer.echo("Stopped. What is complete is kept; the same command goes on.", err=True)
         raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
-    for page in (done.path / "report.html", *sorted(done.path.glob("search-*/report.html"))):
-        if page.exists():
-            typer.echo(f"Report: {page}")
+    page = done.path / "report.html"
+    if quiet:
+        typer.echo(page)
+    elif page.exists():
+        tables.outcome(console(), done)
+        for found in (page, *sorted(done.path.glob("search-*/report.html"))):
+            typer.echo(f"Report: {found}")
+    if table is not None:
+        _write_table(done.path, table)
+    elif not quiet and page.exists():
+        typer.echo(f"Next: add --table table.tex (or .csv, .md) for the numbers, or firstlight view {done.path}")
+    if open_ and page.exists():
+        show(page)
 
 
-def _print_table(root: Path, table: Path) -> None:
+def _write_table(root: Path, table: Path) -> None:
+    """Write the numbers of the study in a folder, or of those in its folders; what could not be read is told."""
     from firstlight import api, report
-    from firstlight.runs import STUDY, StudyFolder
 
     page = api.study_table(root, table)
-    for record in sorted(root.glob(f"*/{STUDY}")):
-        study = StudyFolder.open(record.parent)
+    for study in api.studies(root):
         for run, why in report.lost(study).items():
             typer.echo(f"{study.name}, {run}: {why}", err=True)
     typer.echo(page)

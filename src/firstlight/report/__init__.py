@@ -18,9 +18,20 @@ from firstlight.runs import REPORT, RunFolder, StudyFolder
 from firstlight.searches import TuneFolder
 
 if TYPE_CHECKING:
-    from firstlight.report.content import Document
+    from firstlight.report.content import Document, Table
 
-__all__ = ["Comparison", "document", "lost", "render", "render_pdf", "write", "write_study_table"]
+__all__ = [
+    "Comparison",
+    "Outcome",
+    "document",
+    "lost",
+    "must_be_a_table",
+    "outcome",
+    "render",
+    "render_pdf",
+    "write",
+    "write_study_table",
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,31 @@ def document(subject: Subject, folder: Path | None = None) -> Document:
             from firstlight.report import parity
 
             return parity.document(subject)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of runs side by side, for those who do not read the whole report.
+
+    tables   accuracies, then, for each set of test images, which differences are more than chance
+    verdict  the outcome in a few sentences
+    """
+
+    tables: tuple[Table, ...]
+    verdict: str
+
+
+def outcome(subject: StudyFolder | Comparison) -> Outcome:
+    """What came of the runs of a study or of a comparison; errors as for `document`."""
+    from firstlight.report import contrasts, grouped, groups, record, verdicts
+
+    if isinstance(subject, StudyFolder):
+        found = groups.of_study(subject)
+    else:
+        found = groups.of_runs([record.read(run) for run in subject.runs])
+    tests = [contrasts.table(pairs) for task in groups.tasks(found) if (pairs := contrasts.contrasts(task))]
+    single = all(len(group.runs) <= 1 for group in found)
+    return Outcome((grouped.table(found), *tests), verdicts.comparison(found) if single else verdicts.study(found))
 
 
 def render(subject: Subject, folder: Path | None = None) -> str:
@@ -110,10 +146,21 @@ def lost(study: StudyFolder) -> dict[str, str]:
     return groups.lost(study)
 
 
-def write_study_table(studies: Sequence[StudyFolder], path: Path) -> Path:
-    """Write one page of Markdown with the numbers of several studies to `path`, and return it."""
+def must_be_a_table(path: Path) -> None:
+    """Raise RunError where no table can be written by that name, before anything else is done."""
+    from firstlight.report.study_table import must_be_a_format
+
+    must_be_a_format(path.suffix)
+
+
+def write_study_table(studies: Sequence[StudyFolder], path: Path, preface: str = "") -> Path:
+    """Write the numbers of studies to `path`, and return it: Markdown, LaTeX or CSV, as its name ends.
+
+    preface  what a page of Markdown begins with, instead of a legend at its end
+    """
     from firstlight.report.study_table import study_table
 
+    text = study_table(studies, path.parent, path.suffix, preface)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, study_table(studies, path.parent))
+    write_text(path, text)
     return path

@@ -251,17 +251,12 @@ def of_runs(records: Sequence[RunRecord]) -> tuple[Group, ...]:
 
 
 def _name(records: Sequence[RunRecord]) -> str:
-    """What runs that differ in the seed have in common: a study's folder, or how their names begin."""
+    """A name for runs that differ in the seed: a study's folder, or the first and the last of their own."""
     names = [record.name for record in records]
     parents = {record.run.path.resolve().parent.name for record in records}
     if len(parents) == 1 and all(SEED_FOLDER.fullmatch(name) for name in names):
         return parents.pop()
-    if len(records) == 1:
-        return names[0]
-    shortest = min(names, key=len)
-    if all(name.startswith(shortest) for name in names):
-        return shortest
-    return re.sub(r"[\W_]*(seed)?[\W_]*\d+$", "", shortest) or f"{records[0].model} on {records[0].data}"
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
 
 def present(groups: Sequence[Group]) -> list[Group]:

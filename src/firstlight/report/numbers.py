@@ -99,9 +99,9 @@ def shape(sizes: object) -> str:
     return "\u00a0×\u00a0".join(str(size) for size in sizes) if isinstance(sizes, list | tuple) else str(sizes)
 
 
-def listed(words: list[str]) -> str:
+def listed(words: list[str], last: str = "and") -> str:
     """Words joined as in a sentence: "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def accuracy(evaluation: Evaluation) -> str:

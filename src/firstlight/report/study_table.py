@@ -1,8 +1,11 @@
-"""The numbers of several studies as one page of Markdown, made from their folders."""
+"""The numbers of studies as one table, made from their folders: Markdown with notes, LaTeX, or CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from firstlight.errors import RunError
@@ -10,52 +13,130 @@ from firstlight.evaluation import Spread
 from firstlight.report.grouped import link, named_runs
 from firstlight.report.groups import Group, present, read_study, tasks, winners
 from firstlight.report.notes import merged
-from firstlight.report.numbers import UNDEFINED, count, counted, listed
-from firstlight.report.published import MARKS, standing
+from firstlight.report.numbers import UNDEFINED, bare_percent, count, counted, listed
+from firstlight.report.published import MARKS, MARKS_EXPLAINED, standing
 from firstlight.runs import StudyFolder
 from firstlight.types import Json
 
 FILES = "../src/firstlight/study/files"  # where the packaged study files lie, seen from docs/
 
-INTRODUCTION = """\
-# The studies
+LEGEND = """\
+**Test**: the test accuracy in percent, mean ± standard deviation over n seeds (n − 1 in the divisor), or that of the \
+only seed. ★: the best of a study by mean validation accuracy. **Training** is the accuracy in the epoch whose weights \
+were kept, measured while it trained. **Seconds** are those of training one run, on the mean."""
 
-Every experiment of the notebooks that this project began with, as a file that anyone can run: \
-`firstlight study NAME`. This page is made from the run folders by `firstlight study --table docs/studies.md`; no \
-number in it was typed.
-
-- **Ours** is the test accuracy, mean ± standard deviation over n seeds (n − 1 in the divisor), or that of the one \
-seed where there are no others. A seed draws the split, the initial weights, the order of the images and whatever else \
-is random.
-- The weights of a run are chosen by its validation images, where it has such, and then measured on the test images, \
-once. ★ marks the best of a study by mean validation accuracy, never by test.
-- **Published** is one run of the notebook, unless its note says otherwise. {above} ours is higher by more than two of \
-our standard deviations, {within} within two, {below} lower by more; {higher} and {lower} where a single seed has no \
-standard deviation, {equal} where it is the same to the last digit. {above}, {within}, {higher} and {equal} count as \
-reached.
-- **Validation**, where a study has such columns: what the notebook gives is the greatest validation accuracy over its \
-epochs. It stands beside the same of ours, which is flattered alike: neither is a test.
-- **Seconds** are those of training one run, on the mean: without reading the images, compiling and the report. Runs \
-of a study may have shared the machine with others; a speed is measured in [benchmarks.md](benchmarks.md).
-"""
+Read = Sequence[tuple[StudyFolder, Sequence[Group]]]
 
 
-def study_table(studies: Sequence[StudyFolder], folder: Path) -> str:
-    """The page: an introduction, where the runs took place, all published numbers, and a table for each study.
+def study_table(studies: Sequence[StudyFolder], folder: Path, ending: str = ".md", preface: str = "") -> str:
+    """The numbers of studies in the format of a file that ends so: a key of FORMATS.
 
-    A study without any result is named and has no table; a run that cannot be read is named and counts as missing.
+    A study without any result is named where there is text, and has no rows; a run that cannot be read counts as
+    missing.
 
-    folder  where the page will lie, for its links
-    Raises RunError where no study has a result.
+    folder   where the file will lie, for its links
+    preface  what a page of Markdown begins with, instead of a legend at its end
+    Raises RunError where no study has a result, or where there is no such format.
     """
+    must_be_a_format(ending)
     read = [(study, read_study(study)) for study in studies]
     if not any(present(groups) for _, groups in read):
         raise RunError("None of these studies has a result yet, so there is no table to write.")
+    return FORMATS[ending.lower()](read, folder, preface)
+
+
+def must_be_a_format(ending: str) -> None:
+    """Raise RunError where there is no format of files that end so."""
+    if ending.lower() not in FORMATS:
+        raise RunError(f"A table is a file in {listed(list(FORMATS), 'or')}; received {ending or 'no ending'!r}.")
+
+
+def _markdown(read: Read, folder: Path, preface: str) -> str:
     found = [groups for _, groups in read]
-    parts = [INTRODUCTION.format(**MARKS), *_machines(found), *_summary(found)]
+    parts = [*([preface] if preface else []), *_machines(found), *_summary(found)]
     for study, groups in read:
         parts += [f"## {_plain(study.title)}", *_study(study, groups, folder)]
+    if not preface:
+        numbers = any(group.claims or group.beside for groups in found for group in groups)
+        parts.append(f"{LEGEND} {MARKS_EXPLAINED}" if numbers else LEGEND)
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _latex(read: Read, folder: Path, preface: str) -> str:
+    """A table for each study, as the package booktabs draws it."""
+    parts = ["% \\usepackage{booktabs}"]
+    for study, groups in read:
+        if present(groups):
+            titles, rows = _cells(groups)
+            lines = [" & ".join(map(_tex, cells)) + r" \\" for cells in (titles, *rows)]
+            caption = "Test accuracy in percent, mean and standard deviation over $n$ seeds."
+            parts.append(
+                "\n".join(
+                    (
+                        r"\begin{table}",
+                        r"\centering",
+                        rf"\caption{{{_tex(study.title)}. {caption}}}",
+                        rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
+                        r"\toprule",
+                        lines[0],
+                        r"\midrule",
+                        *lines[1:],
+                        r"\bottomrule",
+                        r"\end{tabular}",
+                        r"\end{table}",
+                    )
+                )
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "★": r"$\star$",
+    "≈": r"$\approx$",
+    "▲": r"$\blacktriangle$",
+    "▼": r"$\blacktriangledown$",
+    "△": r"$\triangle$",
+    "▽": r"$\triangledown$",
+    "—": "---",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\n": " ",
+}
+
+
+def _tex(text: str) -> str:
+    """Text that LaTeX shows as it is; the triangles are those of the package amssymb."""
+    return "".join(TEX.get(sign, sign) for sign in text)
+
+
+def _csv(read: Read, folder: Path, preface: str) -> str:
+    """A line for each run of a study, numbers as they are: accuracies as fractions, nothing rounded."""
+    others = list(dict.fromkeys(name for _, groups in read for group in groups for name in group.beside))
+    names = ("test", "validation", "greatest_validation", "training", "loss")
+    columns = [f"{name}{part}" for name in names for part in ("_mean", "_sd")]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    given = ["published", "published_validation"]
+    writer.writerow(["study", "run", "best", "n", *columns, "parameters", "seconds", *given, *others])
+    for study, groups in read:
+        ahead = _ahead(groups)
+        for group in groups:
+            beside = [group.published, group.published_validation, *(group.beside.get(name) for name in others)]
+            numbers: list[object] = [0, *[None] * (len(columns) + 2)]
+            if group.runs:
+                spreads = (group.accuracy, group.validation, group.best_validation, group.training, group.loss)
+                parts = [part for each in spreads for part in ((each.mean, each.sd) if each else (None, None))]
+                numbers = [group.accuracy.n, *parts, group.first.parameters(), group.seconds]
+            writer.writerow([study.name, group.name, int(id(group) in ahead), *numbers, *beside])
+    return file.getvalue()
+
+
+FORMATS: dict[str, Callable[[Read, Path, str], str]] = {".md": _markdown, ".tex": _latex, ".csv": _csv}
 
 
 def _machines(known: Sequence[Sequence[Group]]) -> list[str]:
@@ -121,49 +202,77 @@ def _lost(groups: Sequence[Group]) -> list[str]:
 
 def _file(study: StudyFolder, folder: Path) -> str:
     """The name of the study's file as a link: to the packaged one where that is the same, else to the study's own."""
-    name, packaged = f"{study.name}.toml", folder / FILES / f"{study.name}.toml"
+    name = f"{study.name}.toml"
+    packaged = Path(os.path.normpath(folder / FILES / name))  # the folder may still have to be made
     if not study.file.is_file():
         return _plain(name)
     same = packaged.is_file() and packaged.read_bytes() == study.file.read_bytes()
     return f"[{_plain(name)}]({link(name, packaged if same else study.file, folder).target})"
 
 
+def _ahead(groups: Sequence[Group]) -> set[int]:
+    return {id(group) for task in tasks(groups) for group in winners(task)}
+
+
 def _table(groups: Sequence[Group]) -> str:
+    titles, rows = _cells(groups)
+    lines = [_line([*map(_plain, titles)]), _line(["---", *["---:"] * (len(titles) - 1)])]
+    return "\n".join([*lines, *(_line([*map(_plain, row)]) for row in rows)])
+
+
+def _cells(groups: Sequence[Group]) -> tuple[list[str], list[list[str]]]:
+    """The titles and the rows of a study's table; accuracies are percentages."""
     others = list(dict.fromkeys(name for group in groups for name in group.beside))
-    ahead = {id(group) for task in tasks(groups) for group in winners(task)}
-    best = any(group.published_validation is not None for group in groups)
-    validation = ["published, validation", "ours, validation"] if best else []
-    titles = ["run", "published", "ours", *validation, "n", "seconds", *map(_plain, others)]
-    lines = [_line(titles), _line(["---", *["---:"] * (len(titles) - 1)])]
+    published = any(group.published is not None for group in groups)
+    validated = any(group.validation is not None for group in present(groups))
+    claimed = any(group.published_validation is not None for group in groups)
+    titles = [
+        "run",
+        *(["published, %"] if published else []),
+        "test, %",
+        "n",
+        *(["published validation, %", "greatest validation, %"] if claimed else []),
+        *(["validation, %"] if validated else []),
+        "training, %",
+        "seconds",
+        *others,
+    ]
+    ahead = _ahead(groups)
+    rows = []
     for group in groups:
-        name = f"{_plain(group.name)}{' ★' if id(group) in ahead else ''}"
-        given = [group.published, *(group.beside.get(other) for other in others)]
-        if not group.runs:
-            published, *beside = [_number(number) for number in given]
-            claimed = [_number(group.published_validation), UNDEFINED] if best else []
-            lines.append(_line([name, published, UNDEFINED, *claimed, "0", UNDEFINED, *beside]))
-            continue
-        ours = group.accuracy
-        published, *beside = [_beside(ours, number) for number in given]
-        seconds = group.seconds
-        time = "" if seconds is None else f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}"
-        greatest = group.best_validation
-        claimed = [_beside(greatest, group.published_validation), mean(greatest) if greatest else ""] if best else []
-        lines.append(_line([name, published, mean(ours), *claimed, str(ours.n), time, *beside]))
-    return "\n".join(lines)
+        ours = group.accuracy if group.runs else None
+        given, *beside = [
+            _beside(ours, number) for number in (group.published, *(group.beside.get(other) for other in others))
+        ]
+        greatest = group.best_validation if ours else None
+        seconds = group.seconds if ours else None
+        rows.append(
+            [
+                f"{group.name}{' ★' if id(group) in ahead else ''}",
+                *([given] if published else []),
+                mean(ours),
+                str(ours.n if ours else 0),
+                *([_beside(greatest, group.published_validation), mean(greatest)] if claimed else []),
+                *([mean(group.validation if ours else None)] if validated else []),
+                mean(group.training if ours else None),
+                UNDEFINED if seconds is None else f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}",
+                *beside,
+            ]
+        )
+    return titles, rows
 
 
-def mean(ours: Spread) -> str:
-    """A mean with its standard deviation, as a fraction: 0.9066 ± 0.0010."""
-    return f"{ours.mean:.4f}" if ours.sd is None else f"{ours.mean:.4f} ± {ours.sd:.4f}"
-
-
-def _number(number: float | None) -> str:
-    return "" if number is None else f"{number:.4f}"
+def mean(ours: Spread | None) -> str:
+    """A mean with its standard deviation, in percent: 90.66 ± 0.10."""
+    if ours is None:
+        return UNDEFINED
+    return bare_percent(ours.mean, 2) + ("" if ours.sd is None else f" ± {100 * ours.sd:.2f}")
 
 
 def _beside(ours: Spread | None, number: float | None) -> str:
-    return _number(number) if number is None or ours is None else f"{number:.4f} {MARKS[standing(ours, number)]}"
+    if number is None:
+        return ""
+    return bare_percent(number, 2) + (f" {MARKS[standing(ours, number)]}" if ours else "")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from firstlight import runs
 from firstlight.display import Lines
 from firstlight.errors import RunError
+from firstlight.report.numbers import percent
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.workers.job import Job
 
@@ -79,7 +80,7 @@ class StudyProgress(Lines):
         except RunError:
             return  # it goes on with what was interrupted, and has just removed its result
         line = (
-            f"{job.title}: test accuracy {result['test']['accuracy']:.4f}, {result['epochs']['run']} epochs, "
+            f"{job.title}: test accuracy {percent(result['test']['accuracy'], 2)}, {result['epochs']['run']} epochs, "
             f"{result['seconds']['train']:.1f} s"
         )
         status = "" if result["status"] == "finished" else f" ({result['status']})"

@@ -1,0 +1,88 @@
+"""What the commands share: plain usage lines, names that users try, options that many of them have."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+from firstlight.errors import ExperimentError, nearest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the report and errors, nothing else.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+
+# Names that users of other tools try, and what does the work here.
+ELSEWHERE = {
+    "classify": "firstlight predict RUN IMAGE names what an image shows",
+    "convert": "a model cannot be converted to another format yet; its weights are RUN/weights.safetensors",
+    "dashboard": "firstlight view opens the dashboard",
+    "export": "a model cannot be exported to another format yet; its weights are RUN/weights.safetensors, and "
+    "firstlight predict RUN IMAGE uses it",
+    "fit": "firstlight run trains a model",
+    "infer": "firstlight predict RUN IMAGE names what an image shows",
+    "init": "firstlight run FILE.toml takes an experiment file; docs/experiment.md lists its keys",
+    "list": "firstlight view lists runs, firstlight data list image sets, firstlight summary models",
+    "models": "firstlight summary lists the models",
+    "plot": "firstlight report RUN writes a page with the charts",
+    "search": "firstlight tune FILE.toml searches for good settings",
+    "serve": "firstlight view opens the dashboard; a model cannot be served to other programs yet",
+    "sweep": "firstlight tune FILE.toml searches for good settings",
+    "test": "firstlight evaluate RUN measures a trained model",
+    "train": "firstlight run trains a model",
+    "ui": "firstlight view opens the dashboard",
+}
+
+
+_KINDS = {"<int>": "N", "<int range>": "N", "<float>": "X", "<str>": "TEXT", "<path>": "PATH"}
+
+
+class Command(TyperCommand):
+    """A command whose help says RUN and N, where Typer's says {RUN}, <list[Path]> and <int range>."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for parameter in self.params:
+            shown = getattr(parameter, "display_type", None)  # of newer versions of Typer
+            if isinstance(parameter, TyperArgument):
+                vars(parameter)["display_type"] = lambda ctx: None  # its name says what it is
+            elif shown is not None:
+                vars(parameter)["display_type"] = lambda ctx, shown=shown: _KINDS.get(shown(ctx), shown(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The parts of the usage line: RUN IMAGE..., not {RUN} {IMAGE}..."""
+        return [re.sub(r"^\{(.*)\}(\.\.\.)?$", r"\1\2", piece) for piece in super().collect_usage_pieces(ctx)]
+
+
+class Commands(TyperGroup):
+    """The commands; one that does not exist is answered with the one that is meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """See `click.Group`."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            advice = f": {ELSEWHERE[name]}." if name in ELSEWHERE else f". {nearest(name, self.list_commands(ctx))}"
+            raise ExperimentError(f"There is no command {name!r}{advice}")
+        return super().resolve_command(ctx, args)
+
+
+def console(json: bool = False, quiet: bool = False) -> Console:
+    """Where progress goes: standard output, out of the way of JSON, or nowhere."""
+    from rich.console import Console
+
+    return Console(stderr=json, quiet=quiet)
+
+
+def show(page: Path) -> None:
+    """Open a report in the browser."""
+    import webbrowser
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        typer.echo(f"No browser was found to open {page} with.", err=True)

@@ -1,0 +1,86 @@
+"""`firstlight compare`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstlight.cli import tables
+from firstlight.cli.commands import Open, Quiet, console, show
+from firstlight.cli.run import Pdf
+from firstlight.errors import RunError
+
+if TYPE_CHECKING:
+    from firstlight.runs import RunFolder
+
+LONGEST = 80  # characters of a name made of those of the runs
+
+
+def compare(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN",
+            help="The folders of runs, or of several with different seeds: one that holds seed-0, seed-1, …",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The page; A-vs-B.html beside the first run otherwise."),
+    ] = None,
+    pdf: Pdf = None,
+    title: Annotated[str, typer.Option(help="The page's title.")] = "Runs compared",
+    open_: Open = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare runs: accuracies, which differences are more than chance, curves, confusion matrices.
+
+    Runs that differ in nothing but the seed count as one, with mean and standard deviation.
+    """
+    from firstlight import report
+
+    found = [run for path in paths for run in _runs_at(path)]
+    if len(found) < 2:
+        raise RunError(
+            f"There is one run to compare, {found[0].path}: give two or more. Its own report: firstlight report "
+            f"{found[0].path}"
+            if found
+            else "None of these runs has a result yet."
+        )
+    compared = report.Comparison(found, title)
+    page = out or paths[0].parent / f"{_name(paths)}.{'pdf' if pdf else 'html'}"
+    replaced = page.exists()
+    report.write(compared, page, pdf=pdf)
+    if quiet:
+        typer.echo(page)
+    else:
+        tables.outcome(console(), compared)
+        typer.echo(f"Report: {page}{' (an earlier one was replaced)' if replaced else ''}")
+    if open_:
+        show(page)
+
+
+def _name(paths: Sequence[Path]) -> str:
+    """A name for the comparison of what lies at `paths`."""
+    names = [re.sub(r"[^\w.+=-]+", "-", path.resolve().name) for path in paths]
+    whole = "-vs-".join(names)
+    return whole if len(whole) <= LONGEST else f"{names[0][:LONGEST]}-vs-{len(names) - 1}-others"
+
+
+def _runs_at(path: Path) -> list[RunFolder]:
+    """The run at `path`, or those of its seeds where it is the folder of an entry of a study."""
+    from firstlight import runs
+
+    seeds = [place for place in path.glob("seed-*") if (place / runs.EXPERIMENT).is_file()]
+    if (path / runs.EXPERIMENT).is_file() or not seeds:
+        return [runs.RunFolder.open(path)]
+    found = [runs.RunFolder.open(place) for place in sorted(seeds, key=lambda place: (len(place.name), place.name))]
+    for run in found:
+        if not run.finished:
+            typer.echo(f"{run.path} has no result yet and is left out.", err=True)
+    return [run for run in found if run.finished]
