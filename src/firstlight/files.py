@@ -304,10 +304,12 @@ def sha256(path: Path, *, limit: int = WEIGHTS_LIMIT, inside: Path | None = None
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, lasting: bool = True) -> None:
     """Put `data` at `path` in one step: readers see the old file or the whole new one, also after a power cut.
 
     What processes that were killed have left of the same file goes.
+
+    lasting  wait until it is on the disk; what nobody needs after a power cut can do without
     """
     remove_leftovers(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
@@ -317,7 +319,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if lasting:
+                    os.fsync(file.fileno())
             temporary.replace(path)
             return
         except FileNotFoundError as error:

@@ -14,6 +14,7 @@
     report.html         and report.pdf where it was asked for
     .lock               held by the process that trains
     .stop               asks that process to stop, as Ctrl-C does
+    .progress           how far the epoch under way is, while it trains
 
 Every file is written whole or not at all, and nothing is ever unpickled.
 """
@@ -24,12 +25,13 @@ import csv
 import errno
 import io
 import json
+import math
 import os
 import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +40,17 @@ from typing import Any
 import numpy as np
 
 from firstlight.errors import FolderGoneError, RunError
-from firstlight.files import TEMPORARY, arrays_of, open_lock, remove_leftovers, write_bytes, write_json, write_text
+from firstlight.files import (
+    TEMPORARY,
+    arrays_of,
+    json_object,
+    open_lock,
+    read_bytes,
+    remove_leftovers,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from firstlight.shown import Shown
 from firstlight.types import Array, Images, Json, Predictions
 
@@ -63,7 +75,9 @@ STUDY = "study.json"
 PARITY = "parity.html"
 LOCK = ".lock"
 STOP = ".stop"
-WHILE_TRAINING = (STOP,)  # what there is only while a process trains
+PROGRESS = ".progress"
+PROGRESS_LIMIT = 1_000  # bytes
+WHILE_TRAINING = (STOP, PROGRESS)  # what there is only while a process trains
 LOOKERS = 5  # how often a claim is tried again
 # What locking says where a file system has no locks.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EIO)
@@ -427,6 +441,26 @@ def ask_to_stop(run: Path) -> None:
 def asked_to_stop(run: Path) -> bool:
     """Whether somebody has asked the process that trains the run to stop, and it has not stopped yet."""
     return (run / STOP).exists()
+
+
+def write_progress(run: Path, epoch: int, images: int, of: int, loss: float | None) -> None:
+    """Tell those who watch how far an epoch is: `images` of its `of` are done, at a mean loss of `loss`.
+
+    A failing counts for nothing: no training ends because nobody can watch it.
+    """
+    told = {"epoch": epoch, "images": images, "of": of, "loss": loss if loss and math.isfinite(loss) else None}
+    with suppress(OSError):
+        write_bytes(run / PROGRESS, json.dumps(told).encode(), lasting=False)
+
+
+def progress(run: Path) -> Json | None:
+    """How far the epoch under way is, as `write_progress` has it; None where that is not known."""
+    try:
+        told = json_object(read_bytes(run / PROGRESS, limit=PROGRESS_LIMIT, inside=run))
+    except (OSError, ValueError):
+        return None
+    whole = all(type(told.get(name)) is int for name in ("epoch", "images", "of"))
+    return told if whole and isinstance(told.get("loss"), float | None) else None
 
 
 def write_record(run: Path, name: str, value: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from firstlight.app import blocks, pictures, server
@@ -67,7 +67,7 @@ def page(request: Request) -> Response:
         request,
         "compare.html.j2",
         title="Compare",
-        choices=[entry for entry in library.entries() if entry.accuracy is not None],
+        choices=[entry for entry in library.entries_within()[0] if entry.accuracy is not None],
         chosen=set(asked),
         cautions=cautions,
         **(_compared(library, records) if records else {"document": None}),
@@ -103,9 +103,9 @@ def paired(request: Request) -> Response:
     library: Library = request.app.state.library
     pair = _pair(library, request)
     if isinstance(pair, str):
-        return JSONResponse({"paired": False, "said": pair})
+        return server.reply({"paired": False, "said": pair})
     cells = {name: int(pair.cell(name).sum()) for name in ("both", "only_first", "only_second", "neither")}
-    return JSONResponse({"paired": True, "cells": cells, "said": _said(pair), "classes": _classes(pair)})
+    return server.reply({"paired": True, "cells": cells, "said": _said(pair), "classes": _classes(pair)})
 
 
 def images(request: Request) -> Response:
@@ -142,7 +142,7 @@ def images(request: Request) -> Response:
             }
         )
     pages = max(1, -(-len(found) // PER_PAGE))
-    return JSONResponse(
+    return server.reply(
         {"total": len(chosen), "shown": len(found), "page": page, "pages": pages, "note": shown.note, "images": listed}
     )
 
@@ -227,8 +227,8 @@ def _number(request: Request, name: str, end: int) -> int:
 
 PAIR = "/api/compare/{first}/{second}"
 routes: list[BaseRoute] = [
-    Route("/compare", page),
-    Route(PAIR, paired),
-    Route(PAIR + "/{cell}", images),
+    Route("/compare", server.of_folder(page)),
+    Route(PAIR, server.of_folder(paired)),
+    Route(PAIR + "/{cell}", server.of_folder(images)),
     *blocks.routes,
 ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from firstlight.app import server
@@ -28,10 +27,12 @@ READY = ("finished", "stopped early", "interrupted", "diverged")  # states of a 
 def page(request: Request) -> Response:
     """The page, for the run that is asked for or else the one that ended last."""
     library: Library = request.app.state.library
-    ready = [entry for entry in library.entries() if entry.state in READY]
+    ready = [entry for entry in library.entries_within()[0] if entry.state in READY]
     asked = request.query_params.get("run")
-    if asked is not None:
-        library.place(asked)  # an id that there is not is told as such
+    if asked is not None:  # an id that there is not is told as such
+        wanted = library.entry(library.place(asked))
+        if wanted.state in READY and wanted not in ready:
+            ready.append(wanted)
     entry = next((entry for entry in ready if asked in (None, entry.id)), None)
     values: Json = {"choices": _choices(ready), "chosen": entry, "facts": None, "problem": "", "limit": BODY_LIMIT}
     if entry is not None:
@@ -81,7 +82,7 @@ async def look(request: Request) -> Response:
     data = await request.body()
     asked = request.query_params
     library: Library = request.app.state.library
-    return await to_thread.run_sync(_look, library, request.path_params["id"], data, dict(asked))
+    return await server.in_turn(request, _look, library, request.path_params["id"], data, dict(asked), alone=True)
 
 
 def _look(library: Library, key: str, data: bytes, asked: dict[str, str]) -> Response:
@@ -91,7 +92,7 @@ def _look(library: Library, key: str, data: bytes, asked: dict[str, str]) -> Res
         run = library.opened(key)
         found = answer(run, prepared(data, run.task.preparation, wish), wish)
     found["milliseconds"] = 1000 * (time.perf_counter() - began)
-    return JSONResponse(found)
+    return server.reply(found)
 
 
 def _box(text: str | None) -> float | None:
@@ -116,6 +117,6 @@ def _choices(entries: list[Entry]) -> list[tuple[str, list[Entry]]]:
 
 
 routes: list[BaseRoute] = [
-    Route("/draw", page),
+    Route("/draw", server.of_folder(page)),
     Route("/api/draw/{id}", look, methods=["POST"]),
 ]

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from firstlight.app import processes
-from firstlight.app.library import Library, UnknownError
-from firstlight.app.pictures import KEPT_BY_BROWSER
-from firstlight.errors import RunError
+from firstlight.app import processes, server
+from firstlight.app.library import BusyError, Library, UnknownError
+from firstlight.app.pictures import KEPT_BY_BROWSER, number
 from firstlight.explanations import EXPLANATION, Map
 from firstlight.runs import RunFolder
 from firstlight.types import Array, Json
@@ -30,13 +29,13 @@ def maps(request: Request) -> Response:
     """The points of every map of a run, and the images that stand for them as one sheet each."""
     folder, found = _explanation(request)
     version = _version(folder)
-    return JSONResponse({"maps": [_map(plane, n, request.path_params["id"], version) for n, plane in enumerate(found)]})
+    return server.reply({"maps": [_map(plane, n, request.path_params["id"], version) for n, plane in enumerate(found)]})
 
 
 def sheet(request: Request) -> Response:
     """The small images of a map in rows, from left to right and top to bottom, as a PNG."""
     _, found = _explanation(request)
-    n = request.path_params["n"]
+    n = number(request.path_params["n"])
     if n >= len(found):
         raise UnknownError(f"There are {len(found)} maps; there is no number {n}.")
     return Response(_sheet(found[n].thumbnails), media_type="image/png", headers=KEPT_BY_BROWSER)
@@ -134,10 +133,10 @@ def explain(request: Request) -> Response:
     _ = folder.result  # an unfinished run says so
     with BEGINNING:
         if any(making.process.poll() is None for other, making in makings.items() if other != key):
-            raise RunError("Another run is being explained. Wait for it: two at once would slow both down.")
+            raise BusyError("Another run is being explained. Wait for it: two at once would slow both down.")
         if key not in makings or makings[key].process.poll() is not None:
             makings[key] = Making.begin(folder.path)
-    return JSONResponse(makings[key].told(), 202)
+    return server.reply(makings[key].told(), 202)
 
 
 def explaining(request: Request) -> Response:
@@ -148,17 +147,17 @@ def explaining(request: Request) -> Response:
     there = (library.place(key).path / EXPLANATION).is_file()
     making = makings.get(key)
     if making is None:
-        return JSONResponse({"state": "made" if there else "none", "lines": []})
+        return server.reply({"state": "made" if there else "none", "lines": []})
     told = making.told()
     if told["state"] == "made":
         makings.pop(key, None)  # from now on the file alone tells: it may be removed
         told["state"] = "made" if there else "none"
-    return JSONResponse(told)
+    return server.reply(told)
 
 
 routes: list[BaseRoute] = [
-    Route("/api/runs/{id}/map", maps),
-    Route("/image/{id}/map/{n:int}.png", sheet),
-    Route("/api/runs/{id}/explain", explaining),
-    Route("/api/runs/{id}/explain", explain, methods=["POST"]),
+    Route("/api/runs/{id}/map", server.of_folder(maps)),
+    Route("/image/{id}/map/{n}.png", server.of_folder(sheet)),
+    Route("/api/runs/{id}/explain", server.of_folder(explaining)),
+    Route("/api/runs/{id}/explain", server.of_folder(explain), methods=["POST"]),
 ]

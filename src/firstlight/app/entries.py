@@ -10,10 +10,16 @@ from typing import Any, Literal
 
 from firstlight import runs
 from firstlight.errors import FirstlightError, RunError
+from firstlight.optimizers import OPTIMIZERS
 from firstlight.runs import RunFolder
+from firstlight.types import Json
+
+PDF = "report.pdf"
 
 RECORDS = (runs.DATA, runs.ENVIRONMENT, runs.PREDICTIONS, runs.SAMPLES, runs.COSTS)
-READ = (runs.EXPERIMENT, runs.MODEL, runs.HISTORY, runs.RESULT, runs.STOP)
+RECORD = (runs.EXPERIMENT, runs.MODEL, runs.HISTORY, runs.RESULT)
+READ = (*RECORD, runs.STOP, runs.PROGRESS, runs.REPORT, PDF)
+HUGE = 1e18  # no number of a run is beyond it
 CURVE = 60  # points of a row's small curve, which is 120 pixels wide
 
 State = Literal["training", "finished", "stopped early", "interrupted", "diverged", "cut off", "damaged", "newer"]
@@ -41,7 +47,9 @@ class Entry:
 
     why       what is wrong with it, if anything
     stopping  whether it was asked to stop, and has not yet
-    changed   when something in it last changed, in seconds since 1970
+    changed   when one of its records last changed, in seconds since 1970
+    report    whether it has a report, and likewise `pdf`
+    within    how far the epoch under way is: {"epoch", "images", "of", "loss"}
     curve     its losses over the epochs, at most CURVE of them: the epochs (from 0 on), "loss" and "val_loss"
     last      the last value of each column of its history
     """
@@ -53,12 +61,17 @@ class Entry:
     why: str = ""
     stopping: bool = False
     changed: float = 0.0
+    report: bool = False
+    pdf: bool = False
+    within: Json | None = None
     model: str = ""
     data: str = ""
     engine: str = ""
     seed: int | None = None
     epochs: int = 0
     asked: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
     accuracy: float | None = None
     loss: float | None = None
     val_accuracy: float | None = None
@@ -70,23 +83,34 @@ class Entry:
 
 def fingerprint(run: Path, all_files: bool = False) -> Hashable:
     """What changes when the row of the run does, or, where `all_files` is asked for, anything in its records."""
-    times = tuple(_changed(run / name) for name in (READ + RECORDS if all_files else READ))
+    times = tuple(_changed(run, name) for name in (READ + RECORDS if all_files else READ))
     return times, bool(not times[READ.index(runs.RESULT)] and runs.held(run))
 
 
 def read_entry(place: Place) -> Entry:
     """The row of a run; one that cannot be read says why."""
     folder = RunFolder(place.path)
-    stopping = bool(_changed(place.path / runs.STOP))
-    changed = max(_changed(place.path / name) for name in READ) / 1e9
+    stopping = bool(_changed(place.path, runs.STOP))
+    changed = max(_changed(place.path, name) for name in RECORD) / 1e9
     try:
         state, why = _state(folder)
         facts = _facts(folder)
-    except (FirstlightError, LookupError, TypeError, ValueError, AttributeError, OSError) as error:
-        text = str(error) if isinstance(error, FirstlightError) else f"{place.path} is damaged: {error!r}."
+    except Exception as error:  # whatever is in the folder: it spoils this row, and no other
+        text = str(error) if isinstance(error, FirstlightError) else f"{place.path} is damaged: {error!r:.300}."
         state, why, facts = ("newer" if "has format" in text else "damaged"), text, {}
+    if state == "training":
+        facts["within"] = runs.progress(place.path)
     return Entry(
-        place.id, place.name, place.group, state, why, stopping and state == "training", changed=changed, **facts
+        place.id,
+        place.name,
+        place.group,
+        state,
+        why,
+        stopping and state == "training",
+        changed=changed,
+        report=bool(_changed(place.path, runs.REPORT)),
+        pdf=bool(_changed(place.path, PDF)),
+        **facts,
     )
 
 
@@ -94,21 +118,24 @@ def _state(folder: RunFolder) -> tuple[State, str]:
     if folder.finished:
         status = folder.result["status"]
         if status not in ("finished", "stopped early", "interrupted", "diverged"):
-            raise RunError(f"{folder.path / runs.RESULT} is damaged: its status is {status!r}.")
-        return status, folder.result.get("stopped_because", "")
+            raise RunError(f"{folder.path / runs.RESULT} is damaged: its status is {status!r:.100}.")
+        return status, str(folder.result.get("stopped_because", ""))
     if runs.held(folder.path):
         return "training", ""
     return "cut off", f"Nothing trains it, and it has no result. Go on with it: firstlight resume {folder.path}"
 
 
 def _facts(folder: RunFolder) -> dict[str, Any]:
-    experiment = folder.experiment
+    experiment, model = folder.experiment, folder.model
+    training = experiment["training"]
     facts: dict[str, Any] = {
         "data": Path(str(experiment["data"]["source"])).name,
         "engine": str(experiment.get("engine", "")),
-        "seed": experiment.get("seed"),
-        "asked": experiment["training"]["epochs"],
-        "model": str(folder.model["name"]),
+        "seed": _whole(experiment.get("seed"), runs.EXPERIMENT, "seed"),
+        "asked": _whole(training["epochs"], runs.EXPERIMENT, "training.epochs"),
+        "batch_size": _whole(training.get("batch_size"), runs.EXPERIMENT, "training.batch_size"),
+        "lr": _learning_rate(experiment.get("optimizer", {})),
+        "model": str(model["name"]),
     }
     columns = history(folder)
     facts["epochs"] = len(columns.get("epoch", ()))
@@ -119,14 +146,37 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     if folder.finished:
         result = folder.result
         facts |= {
-            "accuracy": result["test"]["accuracy"],
-            "loss": result["test"]["loss"],
-            "parameters": result["parameters"]["total"],
-            "seconds": result["seconds"]["train"],
+            "accuracy": _number(result["test"]["accuracy"], runs.RESULT, "test.accuracy"),
+            "loss": _number(result["test"]["loss"], runs.RESULT, "test.loss"),
+            "parameters": _whole(result["parameters"]["total"], runs.RESULT, "parameters.total"),
+            "seconds": _number(result["seconds"]["train"], runs.RESULT, "seconds.train"),
         }
     elif "seconds" in columns:
         facts["seconds"] = sum(value or 0.0 for value in columns["seconds"])
     return facts
+
+
+def _learning_rate(optimizer: Json) -> float | None:
+    """The learning rate that was asked for, or else that of the optimizer by its name."""
+    lr = optimizer.get("lr")
+    if lr is None and (kind := OPTIMIZERS.get(optimizer.get("name", "adam"))):
+        lr = vars(kind()).get("lr")
+    return _number(lr, runs.EXPERIMENT, "optimizer.lr")
+
+
+def _number(value: Any, file: str, key: str) -> float | None:
+    """A number of a record; None where it is null or not finite."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RunError(f"{file} is damaged: {key} is {value!r:.100}, not a number.")
+    return float(value) if abs(value) < HUGE else None
+
+
+def _whole(value: Any, file: str, key: str) -> int | None:
+    """A whole number of a record; None where it is null."""
+    number = _number(value, file, key)
+    return None if number is None else int(number)
 
 
 def _curve(columns: dict[str, list[float | None]], epochs: int) -> dict[str, list[float | None]]:
@@ -134,7 +184,11 @@ def _curve(columns: dict[str, list[float | None]], epochs: int) -> dict[str, lis
     count = min(epochs, CURVE)
     chosen = [round(i * (epochs - 1) / max(1, count - 1)) for i in range(count)]
     curve: dict[str, list[float | None]] = {"at": [*chosen]}
-    return curve | {name: [columns[name][i] for i in chosen] for name in ("loss", "val_loss") if name in columns}
+    return curve | {
+        name: [None if (value := columns[name][i]) is None else float(f"{value:.4g}") for i in chosen]
+        for name in ("loss", "val_loss")
+        if name in columns
+    }
 
 
 def history(folder: RunFolder) -> dict[str, list[float | None]]:
@@ -147,8 +201,8 @@ def history(folder: RunFolder) -> dict[str, list[float | None]]:
     }
 
 
-def _changed(path: Path) -> int:
+def _changed(run: Path, name: str) -> int:
     try:
-        return path.stat().st_mtime_ns
+        return (run / name).stat().st_mtime_ns
     except OSError:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import secrets
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from firstlight.app import server
 
 READING = ("GET", "HEAD")
+UNLINKED = ("/api/", "/image/", "/static/")  # what is no page
 BODY_LIMIT = 5_000_000  # bytes
 BODY_SECONDS = 20.0
 TOKEN_HEADER = "X-Firstlight-Token"
@@ -23,11 +25,15 @@ class Gate:
     """Middleware that refuses what must not come in, and puts the security headers on every answer.
 
     A page elsewhere on the web can make a browser send requests here, also under a name of its own that it points at
-    this machine (DNS rebinding). It cannot choose the Host or the Origin header, nor know the token.
+    this machine (DNS rebinding). It cannot choose the Host, Origin or Sec-Fetch headers, nor know the token.
+
+    A browser sends cookies to every port of a machine. So the cookie of a locked page does not hold the token: its
+    value is drawn anew by each server, and is good for reading alone.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str], locked: bool) -> None:
         self.app, self.token, self.hosts, self.locked = app, token, hosts, locked
+        self.session = secrets.token_urlsafe(24)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,15 +61,17 @@ class Gate:
         host = request.headers.get("host", "")
         if "*" not in self.hosts and _hostname(host) not in self.hosts:
             return _plain(403, f"This page answers to {' and '.join(sorted(self.hosts))} only, not to {host!r}.")
+        if _from_elsewhere(request):
+            return _plain(403, "This was asked for by a page of another site. Open the dashboard itself.")
         if not self.locked:
             return None
         cookie = f"firstlight-{_port(host)}"
-        if self._is_token(request.cookies.get(cookie)) or self._is_token(request.headers.get(TOKEN_HEADER)):
+        if _same(request.cookies.get(cookie), self.session) or self._is_token(request.headers.get(TOKEN_HEADER)):
             return None
         if request.url.path == "/" and self._is_token(request.query_params.get("token")):
             # A redirect would not do: after a link from elsewhere, a strict cookie does not go with it.
             answer: Response = server.page(request, "enter.html.j2", title="firstlight")
-            answer.set_cookie(cookie, self.token, httponly=True, samesite="strict", path="/")
+            answer.set_cookie(cookie, self.session, httponly=True, samesite="strict", path="/")
             return answer
         return _plain(401, "This page needs its token: open the address that firstlight view printed.")
 
@@ -93,7 +101,26 @@ class Gate:
         return None, _again(bytes(body), request.receive)
 
     def _is_token(self, text: str | None) -> bool:
-        return text is not None and hmac.compare_digest(text.encode(), self.token.encode())
+        return _same(text, self.token)
+
+
+def _same(text: str | None, secret: str) -> bool:
+    return text is not None and hmac.compare_digest(text.encode(), secret.encode())
+
+
+def _from_elsewhere(request: Request) -> bool:
+    """Whether another site's page asks for more than a link to a page of ours, by what a browser says of itself.
+
+    Its answer would be unreadable to that page, but the work would be done. Another port is another site here.
+    """
+    if request.headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        return False
+    follows_a_link = (
+        request.method in READING
+        and request.headers.get("sec-fetch-mode") == "navigate"
+        and request.headers.get("sec-fetch-dest", "document") == "document"
+    )
+    return not follows_a_link or request.url.path.startswith(UNLINKED)
 
 
 def _form_token(request: Request, body: bytes) -> str | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import math
+import os
+import stat
 import threading
 import time
 from collections import OrderedDict
@@ -25,12 +29,20 @@ __all__ = ["RESCAN", "Entry", "Library", "Place", "UnknownError"]
 
 DEPTH = 5  # how far below the root a run can lie
 RESCAN = 1.0  # seconds after which the tree is looked at again
+SHARE = 10  # looking takes at most one part in so many of the time
+SOON = 0.7  # seconds for reading runs before a page that lists them is shown without the others
 RETRY = 60.0  # seconds after which images that could not be had, perhaps for want of a network, are asked for again
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what says nothing of a folder
+MOST_VALUES = 100_000_000  # of an image, by its shape in the record of a model
 RUNS_READY, DATA_READY = 4, 2  # how many opened runs and how many runs' images are kept
 
 
 class UnknownError(RunError):
     """An id, a split or an index that there is not."""
+
+
+class BusyError(RunError):
+    """So much is under way already that this must wait."""
 
 
 class Library:
@@ -42,7 +54,7 @@ class Library:
         # not every kind of threads that Numba can have lets two callers in at once.
         self.using = threading.RLock()
         self._places: dict[str, Place] = {}
-        self._scanned = 0.0
+        self._scanned, self._pause = -RESCAN, 0.0
         self._scanning = threading.Lock()
         self._entries: dict[str, tuple[Hashable, Entry]] = {}
         self._runs: _Kept[RunFolder] = _Kept(RUNS_READY)
@@ -54,13 +66,17 @@ class Library:
         self._recalling = threading.Lock()
 
     def places(self, *, anew: bool = False) -> list[Place]:
-        """What was found below the root; looked for again at most once a second, unless `anew`."""
+        """What was found below the root; looked for again at most once a second, unless `anew`.
+
+        Where looking takes long, as over a network, it is done less often.
+        """
         with self._scanning:
-            if anew or time.monotonic() - self._scanned > RESCAN:
-                self._places = {
-                    place.id: place for place in _below(self.root, self.root, "", DEPTH, {self.root.resolve()})
-                }
+            began = time.monotonic()
+            if anew or began - self._scanned > self._pause:
+                real = os.path.realpath(self.root)
+                self._places = {place.id: place for place in _below(self.root, real, self.root, "", DEPTH, {real})}
                 self._scanned = time.monotonic()
+                self._pause = max(RESCAN, SHARE * (self._scanned - began))
             return list(self._places.values())
 
     def place(self, key: str, kind: Kind = "run") -> Place:
@@ -101,14 +117,28 @@ class Library:
 
     def entries(self) -> list[Entry]:
         """The runs as the table shows them, those that changed last first."""
-        found = [self.entry(place) for place in self.places() if place.kind == "run"]
-        return sorted(found, key=lambda entry: -entry.changed)
+        return self.entries_within(math.inf)[0]
+
+    def entries_within(self, seconds: float = SOON) -> tuple[list[Entry], int]:
+        """As `entries`, without those that there was no time to read; and how many these are."""
+        until = time.monotonic() + seconds
+        found = [self.entry_by(place, until) for place in self.places() if place.kind == "run"]
+        read = [entry for entry in found if entry is not None]
+        return sorted(read, key=lambda entry: -entry.changed), len(found) - len(read)
 
     def entry(self, place: Place) -> Entry:
         """The row of a run, read again only where one of its files changed."""
+        entry = self.entry_by(place, math.inf)
+        assert entry is not None
+        return entry
+
+    def entry_by(self, place: Place, until: float) -> Entry | None:
+        """As `entry`; None where it has to be read and the time `until` is past."""
         mark = fingerprint(place.path)
         kept = self._entries.get(place.id)
         if kept is None or kept[0] != mark:
+            if time.monotonic() > until:
+                return None
             kept = (mark, read_entry(place))
             self._entries[place.id] = kept
         return kept[1]
@@ -149,53 +179,66 @@ class Library:
         return _readable(TuneFolder.open, (place for place in self.places() if place.kind == "search"))
 
 
-def _below(folder: Path, root: Path, group: str, depth: int, seen: set[Path]) -> Iterator[Place]:
+def _below(folder: Path, real: str, root: Path, group: str, depth: int, seen: set[str]) -> Iterator[Place]:
     """The runs, studies and searches in a folder, and what lies directly in the root and is none of these.
 
+    real  the folder itself, without links
     seen  the folders that were come by, without links: each is shown once, under its own name rather than a link's
     """
-    for path in sorted(_folders(folder), key=lambda path: (path.is_symlink(), path)):
-        real = path.resolve()
-        if real in seen or not real.is_relative_to(root.resolve()):
+    for found in _folders(folder):
+        path = folder / found.name
+        inside = f"{real}/{found.name}"
+        if found.is_symlink():
+            inside = os.path.realpath(inside)
+            if not Path(inside).is_relative_to(os.path.realpath(root)):
+                continue
+        if inside in seen:
             continue
-        seen.add(real)
-        name = path.relative_to(root).as_posix()
+        seen.add(inside)
+        relative = path.relative_to(root).as_posix()
+        name = os.fsencode(relative).decode("utf-8", "backslashreplace")  # a name may be in another encoding
         kind: Kind = "other"
         inner: list[Place] = []
-        if _is_file(path / runs.EXPERIMENT):
+        if _is_file(path, runs.EXPERIMENT):
             kind = "run"
-        elif _is_file(path / TUNE):
+        elif _is_file(path, TUNE):
             kind = "search"
         else:
-            is_study = _is_file(path / runs.STUDY)
+            is_study = _is_file(path, runs.STUDY)
             kind = "study" if is_study else "other"
-            inner = list(_below(path, root, name if is_study else group, depth - 1, seen)) if depth > 1 else []
+            deeper = _below(path, inside, root, name if is_study else group, depth - 1, seen) if depth > 1 else ()
+            inner = list(deeper)
         if kind != "other" or (folder == root and not inner):
-            yield Place(hashlib.sha256(name.encode()).hexdigest()[:12], path, name, kind, group)
+            yield Place(hashlib.sha256(os.fsencode(relative)).hexdigest()[:12], path, name, kind, group)
         yield from inner
 
 
-def _folders(folder: Path) -> list[Path]:
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    """The folders in a folder by name, links to folders last."""
     try:
-        found = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
-    except OSError:  # removed meanwhile, or not ours to read
+        with os.scandir(folder) as found:
+            folders = [each for each in found if not each.name.startswith((".", "__")) and each.is_dir()]
+    except OSError as error:  # removed meanwhile, or not ours to read
+        if error.errno in EXHAUSTED:
+            raise
         return []
-    return [path for path in found if _is(path.is_dir)]
+    return sorted(folders, key=lambda each: (each.is_symlink(), each.name))
 
 
-def _is_file(path: Path) -> bool:
-    return _is(path.is_file)
-
-
-def _is(asked: Callable[[], bool]) -> bool:
-    """What the system answers of a path; no where it is not ours to look at."""
+def _is_file(folder: Path, name: str) -> bool:
+    """Whether a folder has a file; no where it is not ours to look at."""
     try:
-        return asked()
-    except OSError:
+        return stat.S_ISREG((folder / name).stat().st_mode)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            raise
         return False
 
 
 def _ready(path: Path) -> Run:
+    shape = RunFolder(path).model["input_shape"]
+    if not all(type(side) is int and side > 0 for side in shape) or math.prod(shape) > MOST_VALUES:
+        raise RunError(f"{path / runs.MODEL} is damaged: its input_shape is {shape!s:.80}.")
     run = Run(path)
     _ = run.session
     return run

@@ -6,11 +6,13 @@ import base64
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from firstlight.app import pictures
+from firstlight.app import pictures, server
 from firstlight.app.library import Library
+from firstlight.app.seen import NO_NUMBERS
+from firstlight.errors import RunError
 from firstlight.explanations import LayerMaps, Look
 from firstlight.report import colours
 from firstlight.report.looks import shifts
@@ -31,7 +33,7 @@ def looked(request: Request) -> Response:
     with library.using:
         run = library.opened(key)
         look = run.look(image.pixels[0], pictures.class_number(target, run.class_names))
-    return JSONResponse(_look(look, image))
+    return server.reply(_look(look, image))
 
 
 def layers(request: Request) -> Response:
@@ -41,7 +43,7 @@ def layers(request: Request) -> Response:
     image = _image(request)
     with library.using:
         found = library.opened(key).feature_maps(image.pixels[0])
-    return JSONResponse({"layers": [_layer(layer) for layer in found]})
+    return server.reply({"layers": [_layer(layer) for layer in found]})
 
 
 def _image(request: Request) -> Images:
@@ -54,6 +56,8 @@ def _image(request: Request) -> Images:
 
 
 def _look(look: Look, image: Images) -> Json:
+    if not np.isfinite(look.probabilities).all():
+        raise RunError(NO_NUMBERS)
     extent = float(np.abs(look.occlusion).max(initial=0))
     fall, rise = shifts(look)
     views = [
@@ -130,6 +134,6 @@ def _uri(pixels: Array, transparent: bool = False) -> str:
 
 
 routes: list[BaseRoute] = [
-    Route("/api/runs/{id}/look", looked),
-    Route("/api/runs/{id}/layers", layers),
+    Route("/api/runs/{id}/look", server.of_folder(looked, alone=True)),
+    Route("/api/runs/{id}/layers", server.of_folder(layers, alone=True)),
 ]

@@ -11,9 +11,10 @@ from typing import Literal
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from firstlight.app import server
 from firstlight.app.library import Library, UnknownError
 from firstlight.errors import FirstlightError
 from firstlight.types import Array, Images, Json, Predictions
@@ -72,7 +73,7 @@ def image(request: Request) -> Response:
     """One image as a PNG."""
     library: Library = request.app.state.library
     asked = request.path_params
-    found = one(library, asked["id"], asked["source"], asked["split"], asked["index"])
+    found = one(library, asked["id"], asked["source"], asked["split"], number(asked["index"]))
     return Response(png(found.pixels[0]), media_type="image/png", headers=KEPT_BY_BROWSER)
 
 
@@ -105,7 +106,7 @@ def listed(request: Request) -> Response:
         _row(key, split, images, places[str(predictions.ids[n])], predictions, n)
         for n in found[page * PER_PAGE : (page + 1) * PER_PAGE]
     ]
-    return JSONResponse(
+    return server.reply(
         {
             "total": len(chosen),
             "shown": len(found),
@@ -130,10 +131,10 @@ def by_id(request: Request) -> Response:
     predictions = library.run(key).predictions.get(split)
     known: list[int] = [] if predictions is None else np.flatnonzero(predictions.ids == sample).tolist()
     if predictions is not None and known:
-        return JSONResponse(_row(key, split, images, place, predictions, known[0]))
+        return server.reply(_row(key, split, images, place, predictions, known[0]))
     row = {"id": sample, "split": split, "source": images.source, "index": place}
     row |= {"label": int(images.images.labels[place])}
-    return JSONResponse(row | {"src": address(key, images.source, split, place, images.version)})
+    return server.reply(row | {"src": address(key, images.source, split, place, images.version)})
 
 
 def _chosen(predictions: Predictions, true: int | None, predicted: int | None, answer: str, order: str) -> Array:
@@ -191,7 +192,7 @@ def number(text: str) -> int:
 
 
 routes: list[BaseRoute] = [
-    Route("/image/{id}/{source}/{split}/{index:int}.png", image),
-    Route("/api/runs/{id}/images", listed),
-    Route("/api/runs/{id}/image", by_id),
+    Route("/image/{id}/{source}/{split}/{index}.png", server.of_folder(image)),
+    Route("/api/runs/{id}/images", server.of_folder(listed)),
+    Route("/api/runs/{id}/image", server.of_folder(by_id)),
 ]

@@ -29,6 +29,8 @@ def firstlight(
     plain = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
     if data := plain.get(DATA):
         plain[DATA] = str(Path(data).expanduser().absolute())  # it may be relative to where the server runs
+    if path := plain.get("PYTHONPATH"):
+        plain["PYTHONPATH"] = os.pathsep.join(str(Path(each).absolute()) for each in path.split(os.pathsep) if each)
     return subprocess.Popen(
         command, cwd=folder, env=plain, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **more
     )

@@ -6,17 +6,17 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from firstlight import runs as folders
 from firstlight.app import blocks, server
 from firstlight.app.entries import Entry, Place
 from firstlight.app.library import Library
-from firstlight.app.runs import PDF
 from firstlight.errors import FirstlightError, RunError
 from firstlight.evaluation import Evaluation
 from firstlight.explanations import EXPLANATION
+from firstlight.files import RECORD_LIMIT, read_bytes
 from firstlight.report.content import Chart, Code, Document, Heading, Numbers, Section, Text
 from firstlight.runs import RunFolder
 from firstlight.types import Json
@@ -61,8 +61,6 @@ def page(request: Request) -> Response:
         says=STATES.get(entry.state, ""),
         trouble=trouble,
         experiment=_text(place, folders.EXPERIMENT),
-        report_there=(place.path / folders.REPORT).is_file(),
-        pdf_there=(place.path / PDF).is_file(),
         data=_data(place, folder, entry, document),
     )
 
@@ -120,13 +118,14 @@ def curves(request: Request) -> Response:
     try:
         history = folder.history
     except RunError:
-        return JSONResponse({"charts": []})
+        return server.reply({"charts": []})
     if not len(history["epoch"]):
-        return JSONResponse({"charts": []})
+        return server.reply({"charts": []})
     best, kept = _best(folder)
-    loss: Any = charts.curves(history, "loss", "val_loss", "loss", best, best_kept=kept)
-    accuracy: Any = charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True, best_kept=kept)
-    return JSONResponse({"charts": [loss, accuracy], "epochs": len(history["epoch"])})
+    drawn: list[Any] = [charts.curves(history, "loss", "val_loss", "loss", best, best_kept=kept)]
+    if "accuracy" in history:
+        drawn.append(charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True, best_kept=kept))
+    return server.reply({"charts": drawn, "epochs": len(history["epoch"])})
 
 
 def _best(folder: RunFolder) -> tuple[int | None, bool]:
@@ -139,13 +138,14 @@ def _best(folder: RunFolder) -> tuple[int | None, bool]:
 
 
 def _text(place: Place, name: str) -> str:
+    """The text of a file, as far as it can be shown."""
     try:
-        return (place.path / name).read_text("utf-8", "replace").rstrip()
+        return read_bytes(place.path / name, limit=RECORD_LIMIT, inside=place.path).decode("utf-8", "replace").rstrip()
     except OSError:
         return ""
 
 
 routes: list[BaseRoute] = [
-    Route("/run/{id}", page),
-    Route("/api/runs/{id}/curves", curves),
+    Route("/run/{id}", server.of_folder(page)),
+    Route("/api/runs/{id}/curves", server.of_folder(curves)),
 ]

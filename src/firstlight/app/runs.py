@@ -10,13 +10,15 @@ from pathlib import Path
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from firstlight import runs as folders
 from firstlight.app import server
-from firstlight.app.entries import Entry, Kind, Place, fingerprint
-from firstlight.app.library import RESCAN, Library, UnknownError
+from firstlight.app.entries import PDF, Entry, Kind, Place, fingerprint
+from firstlight.app.library import EXHAUSTED, RESCAN, SHARE, Library, UnknownError
+from firstlight.errors import RunError
+from firstlight.files import PAGE_LIMIT, read_bytes
 from firstlight.types import Json
 
 LOOK = 0.25  # seconds between two looks at runs that train
@@ -27,7 +29,6 @@ REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox allow-scripts allow-modals allow-popups"
 )
-PDF = "report.pdf"
 REPORTED: tuple[Kind, ...] = ("run", "study", "search")
 
 
@@ -39,7 +40,7 @@ def index(request: Request) -> Response:
         "runs.html.j2",
         title="Runs",
         root=library.root,
-        data={"runs": [asdict(entry) for entry in library.entries()], "studies": _studies(library)},
+        data=_rows(library),
         searches=[place for place in library.places() if place.kind == "search"],
         others=[place for place in library.places() if place.kind == "other"],
     )
@@ -47,8 +48,19 @@ def index(request: Request) -> Response:
 
 def listed(request: Request) -> Response:
     """The rows of the table."""
+    return server.reply(_rows(request.app.state.library))
+
+
+def row(request: Request) -> Response:
+    """The row of one run."""
     library: Library = request.app.state.library
-    return JSONResponse({"runs": [asdict(entry) for entry in library.entries()], "studies": _studies(library)})
+    return server.reply(asdict(library.entry(library.place(request.path_params["id"]))))
+
+
+def _rows(library: Library) -> Json:
+    """The rows that there was time to read, and how many are left; the stream of events brings these."""
+    entries, left = library.entries_within()
+    return {"runs": [asdict(entry) for entry in entries], "left": left, "studies": _studies(library)}
 
 
 def _studies(library: Library) -> dict[str, Json]:
@@ -64,7 +76,7 @@ async def events(request: Request) -> Response:
     """A stream of the runs that changed, each as its row of the table."""
     library: Library = request.app.state.library
     watch = _Watch(library)
-    await anyio.to_thread.run_sync(watch.changes)
+    await anyio.to_thread.run_sync(watch.begin)
 
     async def told() -> AsyncIterator[str]:
         yield "retry: 1000\n\n"
@@ -89,27 +101,45 @@ class _Watch:
         self.heard: dict[str, Hashable] = {}
         self.training: set[str] = set()
         self.places: dict[str, Place] = {}
-        self.looked = 0.0
+        self.looked, self.pause = -RESCAN, 0.0
 
-    def changes(self) -> list[Json]:
-        """The rows that changed since the last call; {"run": id, "state": "removed"} for a run that is gone."""
+    def begin(self) -> None:
+        """Take what has been read as heard: the listener asks for it when the stream begins."""
+        self.changes(0.0)
+
+    def changes(self, seconds: float = LOOK) -> list[Json]:
+        """The rows that changed since the last call; {"run": id, "state": "removed"} for a run that is gone.
+
+        Those that there was no time to read come with the next call, and so do all where the system has no room.
+        """
+        try:
+            return self._changes(time.monotonic() + seconds)
+        except OSError:
+            return []
+
+    def _changes(self, until: float) -> list[Json]:
         places = {place.id: place for place in self.library.places() if place.kind == "run"}
-        whole = places != self.places or time.monotonic() - self.looked > RESCAN
-        keys = places if whole else self.training & places.keys()
-        if whole:
-            self.looked = time.monotonic()
+        began = time.monotonic()
+        whole = places != self.places or began - self.looked > self.pause
         self.places = places
         found: list[Json] = [{"run": key, "state": "removed"} for key in self.heard.keys() - places.keys()]
         for change in found:
             del self.heard[change["run"]]
-        for key in keys:
+        late = False
+        for key in places if whole else self.training & places.keys():
             mark = fingerprint(places[key].path)
             if self.heard.get(key) == mark:
                 continue
+            entry = self.library.entry_by(places[key], until)
+            if entry is None:
+                late = True
+                continue
             self.heard[key] = mark
-            entry = self.library.entry(places[key])
             self._follow(entry)
             found.append({"run": key, "state": entry.state, "entry": asdict(entry)})
+        if whole:
+            self.looked = time.monotonic()
+            self.pause = 0.0 if late else max(RESCAN, SHARE * (self.looked - began))
         return found
 
     def _follow(self, entry: Entry) -> None:
@@ -123,23 +153,34 @@ def stop(request: Request) -> Response:
     """Ask the process that trains a run to stop, wherever it is."""
     library: Library = request.app.state.library
     folders.ask_to_stop(library.place(request.path_params["id"]).path)
-    return JSONResponse({"stopping": True})
+    return server.reply({"stopping": True})
 
 
 def report(request: Request) -> Response:
     """The report of a run, a study or a search, as it lies in its folder."""
-    path = _reported(request) / folders.REPORT
-    if not path.is_file():
-        raise UnknownError(f"{path.parent} has no report yet. Write it: firstlight report {path.parent}")
-    return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
+    folder = _reported(request)
+    missing = f"{folder} has no report yet. Write it: firstlight report {folder}"
+    return _file(folder, folders.REPORT, missing, "text/html", REPORT_POLICY)
 
 
 def pdf(request: Request) -> Response:
     """The report of a run or a study on paper."""
-    path = _reported(request) / PDF
-    if not path.is_file():
-        raise UnknownError(f"{path.parent} has no {PDF}. Make it: firstlight report {path.parent} --pdf")
-    return FileResponse(path, media_type="application/pdf", headers={"Content-Security-Policy": "sandbox"})
+    folder = _reported(request)
+    missing = f"{folder} has no {PDF}. Make it: firstlight report {folder} --pdf"
+    return _file(folder, PDF, missing, "application/pdf", "sandbox")
+
+
+def _file(folder: Path, name: str, missing: str, media_type: str, policy: str) -> Response:
+    """A file of a folder, which is read in it and nowhere else."""
+    try:
+        data = read_bytes(folder / name, limit=PAGE_LIMIT, inside=folder)
+    except FileNotFoundError:
+        raise UnknownError(missing) from None
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
+        raise RunError(f"{folder / name} cannot be read: {error.strerror}.") from None
+    return Response(data, media_type=media_type, headers={"Content-Security-Policy": policy})
 
 
 def _reported(request: Request) -> Path:
@@ -152,10 +193,11 @@ def _reported(request: Request) -> Path:
 
 
 routes: list[BaseRoute] = [
-    Route("/", index),
-    Route("/api/runs", listed),
+    Route("/", server.of_folder(index)),
+    Route("/api/runs", server.of_folder(listed)),
+    Route("/api/runs/{id}", server.of_folder(row)),
     Route("/api/events", events),
     Route("/api/runs/{id}/stop", stop, methods=["POST"]),
-    Route("/report/{kind}/{id}", report),
-    Route("/pdf/{kind}/{id}", pdf),
+    Route("/report/{kind}/{id}", server.of_folder(report)),
+    Route("/pdf/{kind}/{id}", server.of_folder(pdf)),
 ]

@@ -13,11 +13,13 @@ from PIL import Image
 from firstlight.api import Run
 from firstlight.app.ink import fitted
 from firstlight.data.decode import decode, formats, resize
-from firstlight.errors import DataError
+from firstlight.errors import DataError, RunError
 from firstlight.explain.net import Net, Place
 from firstlight.prepare import Preparation
 from firstlight.types import Array, Json, unlabelled
 
+NO_NUMBERS = "The model’s answer is not a number: its weights are damaged, or it diverged in training."
+SIDE_LIMIT = 10_000  # of an upload: some decoders need much memory for a long side alone
 PIXEL_LIMIT = 25_000_000  # of an upload, known before it is decoded
 ENOUGH = 1024  # pixels of the longer side, from which a drawing is fitted
 LAYERS_SHOWN, MAPS_SHOWN, FEATURES_SHOWN, MAP_SIDE = 24, 64, 512, 32
@@ -68,6 +70,8 @@ def answer(run: Run, pixels: Array, wish: Wish) -> Json:
     saliency  height × width, 255 for the largest slope
     """
     row = run.predict(pixels[None])[0]
+    if not np.isfinite(row).all():
+        raise RunError(NO_NUMBERS)
     height, width, channels = pixels.shape
     seen = {"height": height, "width": width, "channels": channels, "pixels": _text(pixels)}
     found: Json = {"probabilities": row.astype(float).tolist(), "seen": seen, "layers": [], "values": ""}
@@ -93,13 +97,15 @@ def _must_be_small(data: bytes) -> None:
     """Refuse an image of too many pixels by its head alone; what does not decode is left to the decoder to say."""
     try:
         with Image.open(BytesIO(data), formats=formats()) as file:
-            pixels = file.width * file.height
+            pixels, longest = file.width * file.height, max(file.size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        pixels = PIXEL_LIMIT + 1
+        pixels = longest = PIXEL_LIMIT + 1
     except Exception:  # Pillow raises nearly anything on damaged bytes
         return
     if pixels > PIXEL_LIMIT:
         raise DataError(f"The image has more than {PIXEL_LIMIT // 1_000_000} million pixels. Scale it down first.")
+    if longest > SIDE_LIMIT:
+        raise DataError(f"The image has a side of {longest:,} pixels; at most {SIDE_LIMIT:,} are taken here.")
 
 
 def _shown(net: Net) -> list[Place]:

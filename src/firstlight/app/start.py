@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from firstlight.app import forms, offers, server
 from firstlight.app.launch import Launch, Launches
 from firstlight.app.library import Library, UnknownError
 from firstlight.app.offers import Offer
-from firstlight.errors import ExperimentError, FirstlightError, ModelError
+from firstlight.errors import ExperimentError, FirstlightError, ModelError, RunError
+from firstlight.files import json_object
 from firstlight.study import Experiment
 from firstlight.study.experiment import IMAGENET
 
+TOLD = 80  # characters of a key that there is not
 ORIGIN = "form"
 # Fields that name something on this machine, by an id.
 IMAGES, WEIGHTS = "data.source", "weights.init_from"
@@ -70,20 +71,40 @@ def page(request: Request) -> Response:
 
 async def check(request: Request) -> Response:
     """The file that the form makes, or what is wrong with it."""
-    checked = _checked(_texts(await request.body()), _offered(request))
+    return await server.in_turn(request, _check, request, await request.body())
+
+
+def _check(request: Request, body: bytes) -> Response:
+    checked = _checked(_texts(body), _offered(request))
     toml = "" if checked.experiment is None else checked.experiment.to_toml(brief=True)
-    return JSONResponse({"toml": toml, "errors": dict(checked.errors), "notes": checked.notes})
+    return server.reply({"toml": toml, "errors": dict(checked.errors), "notes": checked.notes})
 
 
 async def begin(request: Request) -> Response:
     """Start the run that the form asks for."""
-    checked = _checked(_texts(await request.body()), _offered(request))
+    return await server.in_turn(request, _begin, request, await request.body())
+
+
+def _begin(request: Request, body: bytes) -> Response:
+    checked = _checked(_texts(body), _offered(request))
     if checked.experiment is None or checked.errors:
-        return JSONResponse({"errors": dict(checked.errors), "error": "Something in the form does not fit."}, 422)
+        return server.reply({"errors": dict(checked.errors), "error": "Something in the form does not fit."}, 422)
     launches: Launches = request.app.state.launches
     asked = checked.experiment
     launch = launches.start(asked.to_toml(brief=True), f"{asked.model.name}-{_stem(asked.data.source)}")
-    return JSONResponse({"name": launch.name}, 201)
+    return server.reply({"name": launch.name}, 201)
+
+
+def resume(request: Request) -> Response:
+    """Go on with a run that was interrupted or cut off."""
+    library: Library = request.app.state.library
+    launches: Launches = request.app.state.launches
+    place = library.place(request.path_params["id"])
+    entry = library.entry(place)
+    if entry.state not in ("interrupted", "cut off"):
+        raise RunError(f"{place.name} cannot go on: it is {entry.state}.")
+    launch = launches.resume(place.path, place.name)
+    return server.reply({"name": launch.name}, 202)
 
 
 def state(request: Request) -> Response:
@@ -93,18 +114,20 @@ def state(request: Request) -> Response:
     if launch is None:
         raise UnknownError("This server has started no such run. What runs there are, the page Runs shows.")
     now = launch.state
-    return JSONResponse(
+    return server.reply(
         {"state": now, "run": _id(request, launch) if now == "begun" else None, "output": launch.output}
     )
 
 
 def _texts(body: bytes) -> dict[str, str]:
+    """The texts of the fields. Raises ExperimentError where the body has none."""
     try:
-        texts = json.loads(body)
-    except ValueError:
-        texts = None
-    if not isinstance(texts, dict):
-        raise ExperimentError("The form is an object of JSON with a text for each field.")
+        texts = json_object(body)
+        for key, text in texts.items():
+            if not isinstance(text, str):
+                raise ValueError(f"{key[:TOLD]} is no text")
+    except ValueError as error:
+        raise ExperimentError(f"The form is a JSON object with a text for each field; {error}.") from None
     return texts
 
 
@@ -178,8 +201,9 @@ def _id(request: Request, launch: Launch) -> str | None:
 
 
 routes: list[BaseRoute] = [
-    Route("/start", page),
+    Route("/start", server.of_folder(page)),
     Route("/api/start/check", check, methods=["POST"]),
     Route("/api/start", begin, methods=["POST"]),
     Route("/api/start/{name}", state),
+    Route("/api/runs/{id}/resume", server.of_folder(resume), methods=["POST"]),
 ]

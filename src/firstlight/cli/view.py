@@ -15,10 +15,18 @@ def view(
         typer.Option(min=0, max=65535, help="The port; 8765, or a free one where that is taken.", show_default=False),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; one that others can reach needs --token.")
+        str, typer.Option(help="The address to listen on; one that others can reach needs a token.")
     ] = "127.0.0.1",
     token: Annotated[
-        str | None, typer.Option(help="What every request must then bring; the browser keeps it.", show_default=False)
+        str | None,
+        typer.Option(
+            help="What every request must then bring. Other users of the machine can read a command line: "
+            "--token-file, or the variable FIRSTLIGHT_TOKEN, keeps it from them.",
+            show_default=False,
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file whose one line is the token.", show_default=False)
     ] = None,
     data: Annotated[
         Path | None,
@@ -28,9 +36,25 @@ def view(
             show_default=False,
         ),
     ] = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Runs started from the page that may train at a time; as many as cores.", show_default=False
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:
-    """Show runs on a local page: watch them, question them, draw for them, compare and start them. Ctrl-C ends it."""
+    """Show runs on a local page: watch, inspect, draw, compare and start them. Ctrl-C ends it."""
     from firstlight.app import serve
 
-    serve(root, host=host, port=port, token=token, data=data, browser=browser, say=typer.echo)
+    serve(
+        root,
+        host=host,
+        port=port,
+        token=token,
+        token_file=token_file,
+        data=data,
+        at_once=at_once,
+        browser=browser,
+        say=typer.echo,
+    )

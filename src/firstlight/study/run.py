@@ -23,6 +23,7 @@ from firstlight.losses import Loss
 from firstlight.randomness import generator
 from firstlight.study.environment import differences, environment, gone_on, last_environment
 from firstlight.study.experiment import Experiment
+from firstlight.study.progress import ToldInFolder
 from firstlight.study.recall import load_again, must_be_the_same, recall
 from firstlight.study.setup import Setup, set_up
 from firstlight.training import Checkpoint, Course, Outcome, Watcher
@@ -235,9 +236,11 @@ def _train_and_measure(
             runs.write_costs(out, checkpoint.progress.costs)
 
     try:
-        outcome = _train(setup, session, watcher, save, start, lambda: runs.asked_to_stop(out))
+        told = ToldInFolder(watcher, out)
+        outcome = _train(setup, session, told, save, start, lambda: runs.asked_to_stop(out))
     finally:
-        (out / runs.STOP).unlink(missing_ok=True)
+        for name in (runs.STOP, runs.PROGRESS):
+            (out / name).unlink(missing_ok=True)
     began = time.perf_counter()
     session.restore(outcome.vector)
     measured, predictions = _measure(setup, session)
