@@ -8,12 +8,16 @@ from types import ModuleType
 
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.programs import (
+    concurrency,
+    disks_and_limits,
+    door,
     fuzz_checkpoints,
     fuzz_data,
     fuzz_experiments,
     fuzz_folders,
     fuzz_images,
     fuzz_weights,
+    hostile_folders,
     kills_at_changes,
     kills_at_random,
 )
@@ -27,6 +31,10 @@ MODULES = (
     fuzz_weights,
     fuzz_folders,
     fuzz_checkpoints,
+    hostile_folders,
+    door,
+    concurrency,
+    disks_and_limits,
 )
 
 
