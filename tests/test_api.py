@@ -106,7 +106,8 @@ def test_settings_that_came_too_late_are_refused(digits: Dataset, tmp_path: Path
 
 
 def test_evaluating_on_other_data(run: fl.Run, digits: Dataset, few_digits: Dataset) -> None:
-    measured, _ = run.evaluate(few_digits)
+    with pytest.warns(UserWarning, match=r"Of 300 images, \d+ were trained on"):
+        measured, _ = run.evaluate(few_digits, include_seen=True)
     assert measured.images == 300, "all images, where the source has no test split"
     with pytest.raises(fl.DataError, match="few-digits has no split called 'test'"):
         run.evaluate(few_digits, "test")

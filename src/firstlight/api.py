@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,27 +110,53 @@ class Run(Shown):
         return engine.session(self.task, vector=self.task.model.layout.vector(arrays))
 
     def evaluate(
-        self, data: str | Path | Dataset | None = None, split: str | None = None, *, unverified: bool = False
+        self,
+        data: Any = None,
+        split: str | None = None,
+        *,
+        unverified: bool = False,
+        include_seen: bool = False,
     ) -> tuple[Evaluation, Predictions]:
         """Measure the trained model anew: on a split of its own images, or on other images with the same classes.
 
-        data   other images; the run's own where this is its own source too, split as they were for training
-        split  "test" unless another is asked for; of other images that come in no splits, all are taken
-        Raises DataError where the classes differ, RunError where the run's own images are no longer the same.
+        See `measure` for what it takes and raises; what that notes is warned of here.
         """
-        if data is None or study.is_own(self.folder, data):
-            return self._evaluate_own(data if isinstance(data, Dataset) else None, split or "test")
+        measured = self.measure(data, split, unverified=unverified, include_seen=include_seen)
+        for note in measured.notes:
+            warnings.warn(note, stacklevel=2)
+        return measured.evaluation, measured.predictions
+
+    def measure(
+        self,
+        data: Any = None,
+        split: str | None = None,
+        *,
+        unverified: bool = False,
+        include_seen: bool = False,
+    ) -> Measured:
+        """Measure the trained model anew: on a split of its own images, or on other images with the same classes.
+
+        data          other images: a Dataset or whatever `load` takes. The run's own where this is its own source, or
+                      holds its images in another place: these are split as they were for training
+        split         "test" unless another is asked for; of other images that come in no splits, all are taken
+        include_seen  measure other images also where the run, or one that its weights come from, has learnt from them;
+                      they are left out otherwise
+        Raises DataError where the classes differ or no image is new, RunError where the run's own images are no longer
+        the same.
+        """
+        if data is None:
+            return Measured(*self._evaluate_own(None, split or "test"))
+        named = isinstance(data, str | Path | Dataset) and study.is_own(self.folder, data)
+        if named and not isinstance(data, Dataset):
+            with suppress(RunError):  # they are no longer what they were: other images, some of which it may have seen
+                return Measured(*self._evaluate_own(None, split or "test"))
         if not isinstance(data, Dataset):
             data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
-        if data.class_names != self.class_names:
-            data = replace(data, splits=self.experiment.data.relabelled(data.splits))
-        if data.class_names != self.class_names:
-            raise DataError(
-                f"The run's classes are {', '.join(self.class_names)}; "
-                f"those of {data.name} are {', '.join(data.class_names)}. They must be the same."
-            )
-        images = data.splits["train"] if split is None and set(data.splits) == {"train"} else _pick(data, split)
-        return study.measure(self.session, self.task.loss, self.task.preparation.apply(images))
+        if set(self.folder.data["splits"]["test"]["ids"]) <= {i for part in data.splits.values() for i in part.ids}:
+            with suppress(RunError):
+                note = f"{data.name} holds the run's own images: its {split or 'test'} images are measured."
+                return Measured(*self._evaluate_own(data, split or "test"), () if named else (note,))
+        return self._evaluate_others(data, split, include_seen)
 
     def predict(self, images: str | Path | Array | Images | Sequence[str | Path]) -> Array:
         """The probabilities (N, K) for image files, Images, or pixels uint8 (N, H, W, C), in the order given."""
@@ -326,6 +354,79 @@ class Run(Shown):
         study.must_be_the_same(self.folder, {split: images})
         return study.measure(self.session, self.task.loss, images)
 
+    def _evaluate_others(self, data: Dataset, split: str | None, include_seen: bool) -> Measured:
+        splits = self._in_our_classes(data)
+        images = splits["train"] if split is None and set(splits) == {"train"} else _pick(data.name, splits, split)
+        seen = study.seen_by(self.folder, images, data.files, data.origin)
+        prepared = self.task.preparation.apply(images)
+        if not seen.any.any():
+            return Measured(*study.measure(self.session, self.task.loss, prepared))
+        trained, chosen = int(seen.trained.sum()), int(seen.chosen.sum())
+        parts = [f"{trained:,} were trained on"] if trained else []
+        parts += [f"{chosen:,} are validation images, by which weights were chosen"] if chosen else []
+        what = f"Of {len(images):,} images, {' and '.join(parts)}"
+        if seen.any.all() and not include_seen:
+            raise DataError(
+                f"{what}: none is new to the run, and its accuracy on them says nothing of new images. To measure "
+                "it all the same: --include-seen (include_seen=True)."
+            )
+        whole = study.measure(self.session, self.task.loss, prepared)
+        if include_seen:
+            return Measured(*whole, (f"{what}: the accuracy is flattered.",), seen=trained + chosen)
+        new = study.measure(self.session, self.task.loss, prepared.take(~seen.any))
+        note = (
+            f"{what}: they are left out. With them, the accuracy would be {whole[0].accuracy:.4f} (--include-seen, "
+            "include_seen=True)."
+        )
+        return Measured(*new, (note,), seen=trained + chosen, with_seen=whole[0])
+
+    def _in_our_classes(self, data: Dataset) -> Mapping[str, Images]:
+        """Images whose classes are those of the run, or some of them, in the run's order. Raises DataError."""
+        if data.class_names == self.class_names:
+            return data.splits
+        places = {name: i for i, name in enumerate(self.class_names)}
+        if set(data.class_names) <= set(places):
+            into = np.array([places[name] for name in data.class_names])
+            return {
+                name: replace(images, labels=into[images.labels], class_names=self.class_names)
+                for name, images in data.splits.items()
+            }
+        splits = self.experiment.data.relabelled(data.splits)
+        if splits["train"].class_names != self.class_names:
+            raise DataError(
+                f"The run's classes are {', '.join(self.class_names)}; those of {data.name} are "
+                f"{', '.join(data.class_names)}. They must be the same: name them so in folders or labels, or give an "
+                ".npz whose labels are numbers an array class_names."
+            )
+        return splits
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What `Run.measure` found.
+
+    notes      what to know of which images were measured
+    seen       how many of the images the run has learnt from, or was chosen by
+    with_seen  the evaluation on all images, where those were left out
+    """
+
+    evaluation: Evaluation
+    predictions: Predictions
+    notes: tuple[str, ...] = ()
+    seen: int = 0
+    with_seen: Evaluation | None = None
+
+    def to_json(self) -> Json:
+        """The numbers of the evaluation, and what to know of them."""
+        value = self.evaluation.to_json()
+        if self.notes:
+            value["notes"] = list(self.notes)
+        if self.seen:
+            value["seen"] = self.seen
+        if self.with_seen is not None:
+            value["with_seen"] = self.with_seen.to_json()
+        return value
+
 
 def load(source: Any, *, size: int | tuple[int, int] | None = None, unverified: bool = False) -> Dataset:
     """Load a named set of images ("fashion-mnist"), or a user's own: a folder, a CSV, an .npz or arrays.
@@ -341,7 +442,7 @@ def load(source: Any, *, size: int | tuple[int, int] | None = None, unverified: 
 
 def fit(
     model: Model | str,
-    data: Dataset | str | Path,
+    data: Any,
     *,
     epochs: int = 10,
     batch_size: int = 32,
@@ -358,6 +459,7 @@ def fit(
     """Train a model on images, measure it, and return the run.
 
     model     a Model, or the name of an architecture, which is then built for the images
+    data      a Dataset, or whatever `load` takes: a name, a path, a pair of arrays (images, labels)
     lr        the learning rate; the optimiser's own default where none is given
     out       the run folder; a new one below runs/ where none is given
     console   where progress goes; standard output where none is given, nowhere with Console(quiet=True)
@@ -365,6 +467,8 @@ def fit(
     live      draw the curves as they grow, where this runs in a Jupyter notebook; elsewhere the console tells as ever
     Raises a FirstlightError before anything is written where something does not fit.
     """
+    if not isinstance(data, Dataset | str | Path):
+        data = data_.load(data)
     tables = study.tables(
         _data_table(data),
         model,
@@ -589,8 +693,8 @@ def _data_table(data: Dataset | str | Path) -> dict[str, Any]:
     return {"source": str(data)}
 
 
-def _pick(data: Dataset, split: str | None) -> Images:
-    name = split or "test"
-    if name not in data.splits:
-        raise DataError(f"{data.name} has no split called {name!r}. {nearest(name, data.splits)}")
-    return data.splits[name]
+def _pick(name: str, splits: Mapping[str, Images], split: str | None) -> Images:
+    wanted = split or "test"
+    if wanted not in splits:
+        raise DataError(f"{name} has no split called {wanted!r}. {nearest(wanted, splits)}")
+    return splits[wanted]

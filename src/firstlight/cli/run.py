@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,10 +128,15 @@ def resume(path: RunPath, quiet: Quiet = False, json: Json = False) -> None:
 
 def evaluate(
     path: RunPath,
-    data: Annotated[str | None, typer.Option(help="Other images with the same classes; its own otherwise.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Other images with the same classes, or its own in another place.")
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="train, validation or test; test, or all of images that come in no splits.")
     ] = None,
+    include_seen: Annotated[
+        bool, typer.Option("--include-seen", help="Measure images that it has learnt from too; left out otherwise.")
+    ] = False,
     unverified: Annotated[bool, typer.Option("--unverified", help="As for run.")] = False,
     engine: Engine = None,
     device: Device = None,
@@ -139,12 +145,13 @@ def evaluate(
     """Measure a trained model again, on its own images or on others."""
     from firstlight import api
 
-    measured, _ = api.open_run(path, engine=engine, device=device).evaluate(data, split, unverified=unverified)
+    trained = api.open_run(path, engine=engine, device=device)
+    measured = trained.measure(data, split, unverified=unverified, include_seen=include_seen)
     if json:
         typer.echo(json_.dumps(measured.to_json()))
     else:
         which = f"its own {split or 'test'} images" if data is None else f"{data}{f', {split}' if split else ''}"
-        _print_evaluation(measured, f"{path} on {which}")
+        _print_evaluation(measured.evaluation, f"{path} on {which}", measured.notes)
 
 
 def predict(
@@ -263,7 +270,7 @@ def _print_result(result: dict[str, Any]) -> None:
         typer.echo(f"Stopped early: nothing better since epoch {epochs['best']}.")
 
 
-def _print_evaluation(measured: Evaluation, title: str) -> None:
+def _print_evaluation(measured: Evaluation, title: str, notes: Sequence[str]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -274,6 +281,8 @@ def _print_evaluation(measured: Evaluation, title: str) -> None:
         f"{title}: accuracy {percent(measured.accuracy, 2)} (95{THIN}% interval "
         f"{plain(interval(measured.accuracy_interval))}, {measured.images:,} images), loss {measured.loss:.4f}"
     )
+    for note in notes:
+        typer.echo(f"Note: {note}")
     top = ", ".join(f"top-{k} {percent(share, 2)}" for k, share in measured.top_k.items() if k > 1)
     typer.echo(f"{top}{', ' if top else ''}calibration error {measured.calibration_error:.4f}")
     table = Table("class", "precision", "recall", "F1", "images", box=None, header_style="bold")

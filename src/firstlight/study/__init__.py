@@ -5,6 +5,7 @@ from firstlight.study.plan import Plan, PlannedRun, packaged, plan, read_plan
 from firstlight.study.recall import is_own, must_be_the_same, recall
 from firstlight.study.run import learn, measure, must_be_free, resume, start
 from firstlight.study.search import Search, read_search
+from firstlight.study.seen import run_of, seen_by
 from firstlight.study.setup import Setup, model_tables, must_fit, set_up
 from firstlight.study.tables import merged, tables
 from firstlight.study.transfer import must_name
@@ -33,6 +34,8 @@ __all__ = [
     "read_search",
     "recall",
     "resume",
+    "run_of",
+    "seen_by",
     "set_up",
     "start",
     "tables",

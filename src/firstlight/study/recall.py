@@ -44,8 +44,8 @@ def load_again(folder: RunFolder) -> Dataset:
     source = location if location and Path(location).exists() else section.source
     if location and not Path(source).expanduser().exists():
         raise RunError(
-            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or give them "
-            f"as data, {again}"
+            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or say where they "
+            f"are now: firstlight evaluate {folder.path} --data PLACE, or {again}"
         )
     return data_.load(source, size=section.size, unverified=section.unverified)
 

@@ -18,6 +18,7 @@ from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
 from firstlight.study import transfer
 from firstlight.study.experiment import Experiment
+from firstlight.study.seen import packed
 from firstlight.study.transfer import Start
 from firstlight.types import Dataset, Images, Json
 
@@ -89,6 +90,7 @@ class Setup:
                     "images": len(images),
                     "counts": images.counts.tolist(),
                     "sha256": images.digest,
+                    "pixels": packed(images),
                     "ids": images.ids.tolist(),
                 }
                 for name, images in self.splits.items()
@@ -251,7 +253,7 @@ def set_up(
         augmentation=experiment.build_augmentation(),
     )
     task.trained_layers()  # head, labels and loss must fit before the first step
-    start = None if begun else transfer.start(model, experiment, prepared)
+    start = None if begun else transfer.start(model, experiment, splits, dataset.files)
     return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began, start, before)
 
 

@@ -13,7 +13,8 @@ from firstlight.models import Model
 from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
 from firstlight.runs import EXPERIMENT, WEIGHTS, RunFolder
 from firstlight.study.experiment import IMAGENET, Experiment
-from firstlight.types import Array, Images, Json
+from firstlight.study.seen import run_of, seen_by
+from firstlight.types import Array, Images, Json, SourceFile
 from firstlight.weights import chosen, fits, from_file
 
 # How the files begin that Python's pickle writes, as it is or in the zip archive that torch.save makes.
@@ -71,8 +72,12 @@ def settled(model: Model, experiment: Experiment) -> frozenset[str]:
     return frozenset(norm for norm in norms if any(fits(name, norm) for name in taken))
 
 
-def start(model: Model, experiment: Experiment, splits: Mapping[str, Images]) -> Start | None:
+def start(
+    model: Model, experiment: Experiment, splits: Mapping[str, Images], files: Sequence[SourceFile] = ()
+) -> Start | None:
     """The weights that the experiment asks to start from, or None where all are drawn anew.
+
+    splits, files  the images, not prepared yet, and where they come from
 
     Raises ModelError at the first array whose name or shape does not fit, RunError or ModelError for a file that is
     missing, damaged, or a pickle.
@@ -103,7 +108,7 @@ def start(model: Model, experiment: Experiment, splits: Mapping[str, Images]) ->
         notes = _normalised_otherwise(origin, experiment)
     else:
         _must_fit(model, arrays, taken, origin)
-        notes = _of_the_run(Path(section.init_from), experiment, splits)
+        notes = _of_the_run(Path(section.init_from), experiment, splits, files)
     drawn = model.layout.named(model.layout.initial(experiment.seed))
     vector = model.layout.vector(drawn | {name: arrays[name] for name in taken})
     fresh = [entry.name for entry in model.layout.entries if entry.name not in taken]
@@ -164,12 +169,14 @@ def _must_fit(model: Model, arrays: Mapping[str, Array], taken: set[str], origin
             )
 
 
-def _of_the_run(path: Path, experiment: Experiment, splits: Mapping[str, Images]) -> list[str]:
-    """What to know of weights from a run: images prepared otherwise, or judged on that it was trained on."""
-    if not path.is_dir():
+def _of_the_run(
+    path: Path, experiment: Experiment, splits: Mapping[str, Images], files: Sequence[SourceFile]
+) -> list[str]:
+    """What to know of weights from a run: images prepared otherwise, or now judged on that it has learnt from."""
+    folder = run_of(path)
+    if folder is None:
         return []
-    folder = RunFolder.open(path)
-    before = Experiment.of(folder.experiment, str(path / EXPERIMENT))
+    before = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT))
     notes = []
     for key, now in experiment.prepare.model_dump().items():
         then = getattr(before.prepare, key)
@@ -178,15 +185,16 @@ def _of_the_run(path: Path, experiment: Experiment, splits: Mapping[str, Images]
                 f"{path} was trained with prepare.{key} = {then!r}, and this run has {now!r}: its weights expect "
                 "images prepared as they were."
             )
-    if before.data.source == experiment.data.source:
-        trained = set(folder.data["splits"]["train"]["ids"])
-        for name in ("validation", "test"):
-            seen = sum(sample in trained for sample in splits[name].ids.tolist()) if name in splits else 0
-            if seen:
-                notes.append(
-                    f"{seen:,} of the {name} images are among those that {path} was trained on: the {name} accuracy "
-                    "is flattered. Split as it did: the same seed, data.test and data.validation."
-                )
+    for name in ("validation", "test"):
+        known = 0
+        if name in splits:
+            known = int(seen_by(folder, splits[name], files, experiment.data.source).trained.sum())
+        if known:
+            notes.append(
+                f"{known:,} of the {name} images are among those that {path}, or a run that it started from, was "
+                f"trained on: the {name} accuracy is flattered. Split as it did: the same seed, data.test and "
+                "data.validation."
+            )
     return notes
 
 
