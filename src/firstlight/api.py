@@ -375,8 +375,8 @@ class Run(Shown):
             return Measured(*whole, (f"{what}: the accuracy is flattered.",), seen=trained + chosen)
         new = study.measure(self.session, self.task.loss, prepared.take(~seen.any))
         note = (
-            f"{what}: they are left out. With them, the accuracy would be {whole[0].accuracy:.4f} (--include-seen, "
-            "include_seen=True)."
+            f"{what}: they are left out. With them, the accuracy would be {100 * whole[0].accuracy:.2f} % "
+            "(--include-seen, include_seen=True)."
         )
         return Measured(*new, (note,), seen=trained + chosen, with_seen=whole[0])
 
