@@ -30,7 +30,7 @@ from firstlight.runs import RunFolder, StudyFolder
 from firstlight.searches import TuneFolder
 from firstlight.shown import ReportPath, Shown
 from firstlight.study import Experiment
-from firstlight.study.recall import IN_MEMORY
+from firstlight.study.places import IN_MEMORY
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
 from firstlight.weights import from_bytes
 from firstlight.workers import Backend, carry_out, carry_out_search

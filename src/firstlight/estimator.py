@@ -26,7 +26,7 @@ from firstlight.layers import Layer
 from firstlight.models import Model
 from firstlight.prepare import Levels
 from firstlight.study import Experiment
-from firstlight.study.recall import IN_MEMORY
+from firstlight.study.places import IN_MEMORY
 from firstlight.training import Outcome
 from firstlight.types import Array, Dataset, Images, Shape, unlabelled
 

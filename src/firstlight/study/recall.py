@@ -14,10 +14,8 @@ from firstlight import data as data_
 from firstlight.errors import RunError
 from firstlight.runs import DATA, EXPERIMENT, RunFolder
 from firstlight.study.experiment import Experiment
+from firstlight.study.places import IN_MEMORY
 from firstlight.types import Dataset, Images
-
-# Begins the source of images that were given as arrays, which no later process can load again.
-IN_MEMORY = "in memory: "
 
 
 def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
@@ -32,20 +30,22 @@ def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
     return str(data) == source
 
 
-def load_again(folder: RunFolder) -> Dataset:
-    """The images that a run was given, from where they were, or as far as its experiment tells. Raises RunError."""
+def load_again(folder: RunFolder, where: str | Path | None = None) -> Dataset:
+    """The images that a run was given, from where they were, or from `where` they are now. Raises RunError."""
     section = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).data
-    again = f"from Python: fl.Run({str(folder.path)!r}).explain(data=…); likewise evaluate, fl.resume(…, data=…)."
+    if where is not None:
+        return data_.load(where, size=section.size, unverified=section.unverified)
     if section.source.startswith(IN_MEMORY):
         raise RunError(
-            f"The images of {folder.path} were given as arrays ({section.source}): give them again as data, {again}"
+            f"The images of {folder.path} were given as arrays ({section.source}): give them again as data, from "
+            f"Python: fl.Run({str(folder.path)!r}, data=…), or fl.resume(…, data=…)."
         )
     location = folder.data.get("location", "") if (folder.path / DATA).exists() else ""
     source = location if location and Path(location).exists() else section.source
     if location and not Path(source).expanduser().exists():
         raise RunError(
-            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or say where they "
-            f"are now: firstlight evaluate {folder.path} --data PLACE, or {again}"
+            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or say where they are "
+            f"now: --data PATH with resume, explain and evaluate; from Python, fl.Run({str(folder.path)!r}, data=PATH)."
         )
     return data_.load(source, size=section.size, unverified=section.unverified)
 

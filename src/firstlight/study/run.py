@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,21 @@ from firstlight.engines import Session
 from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.files import write_bytes, write_text
 from firstlight.losses import Loss
+from firstlight.options import flat
 from firstlight.randomness import generator
 from firstlight.study.environment import differences, environment, gone_on, last_environment
 from firstlight.study.experiment import Experiment
 from firstlight.study.progress import ToldInFolder
 from firstlight.study.recall import load_again, must_be_the_same, recall
 from firstlight.study.setup import Setup, set_up
-from firstlight.training import Checkpoint, Course, Outcome, Watcher
+from firstlight.training import Checkpoint, Course, Outcome, Progress, Watcher
 from firstlight.types import Array, Dataset, Images, Json, Predictions
 from firstlight.weights import to_bytes
 
 SAMPLES_SHOWN = 30
 MISTAKES_SHOWN = 24
 AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
+STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are compared
 LONG_WARM_UP = 2.0  # seconds; worth a word
 
 
@@ -92,6 +95,8 @@ def _go_on(out: Path, claim: runs.Claim | None, watcher: Watcher, dataset: Datas
     experiment = Experiment.of(folder.experiment, str(out / runs.EXPERIMENT))
     checkpoint, damaged = training.newest(out / runs.CHECKPOINTS)
     _must_be_sound(out, watcher, checkpoint, damaged)
+    if checkpoint is not None:
+        _must_be_as_asked(out, experiment, checkpoint.progress)
     # Where nothing was learnt yet, the process may have been killed as it wrote what is known before training.
     if checkpoint is None and not (out / runs.DATA).exists():
         setup = set_up(experiment, load_again(folder) if dataset is None else dataset)
@@ -178,6 +183,42 @@ def _must_be_sound(out: Path, watcher: Watcher, checkpoint: Checkpoint | None, d
         watcher.note(f"Note: {names} is damaged; going on from an older checkpoint.")
 
 
+def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> None:
+    """Raise RunError where the experiment was changed since its last epoch, but for more epochs.
+
+    What was trained in part with one setting and in part with another would be told, and done again, as if it had had
+    the last one all along. More epochs are the same run where those that are done would have been the same.
+    """
+    if not progress.asked:  # of an earlier version, which did not record it
+        return
+    before = Experiment.of(progress.asked, f"{out / runs.CHECKPOINTS}")
+    was, now = dict(flat(before.model_dump(mode="json"))), dict(flat(experiment.model_dump(mode="json")))
+    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    if "training.epochs" in differing and _are_more_epochs(before, experiment, progress.epoch):
+        differing.remove("training.epochs")
+    if differing:
+        told = "; ".join(f"{key} was {was.get(key)!r}, is {now.get(key)!r}" for key in differing)
+        raise RunError(
+            f"{out} cannot go on: its {runs.EXPERIMENT} was changed after epoch {progress.epoch} of the training "
+            f"({told}). Take the change back to go on (training.epochs may grow where the learning rates of the "
+            f"epochs that are done stay the same). For other settings start another run: firstlight run "
+            f"{out / runs.EXPERIMENT} --out ANOTHER{_from_its_weights(out)}"
+        )
+
+
+def _from_its_weights(out: Path) -> str:
+    return f", from its weights with --init-from {out}" if (out / runs.WEIGHTS).is_file() else ""
+
+
+def _are_more_epochs(before: Experiment, now: Experiment, done: int) -> bool:
+    """Whether the epochs that are done would have been the same in the longer training."""
+    curve, then, later = now.build_schedule(), before.training.epochs, now.training.epochs
+    return later >= done and all(
+        np.array_equal(curve.rates(epoch, STEPS_COMPARED, then, 1.0), curve.rates(epoch, STEPS_COMPARED, later, 1.0))
+        for epoch in range(done)
+    )
+
+
 def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
     """Raise RunError where the checkpoint is of another experiment than the folder's file names now."""
     state = setup.task.optimizer.state(setup.model.trainable)
@@ -228,9 +269,11 @@ def _train_and_measure(
     missing = () if setup.validation is not None else ("val_loss", "val_accuracy")
     columns = [column for column in training.COLUMNS if column not in missing]
 
+    asked = setup.experiment.model_dump(mode="json")
+
     def save(checkpoint: Checkpoint) -> None:
         claim.check()
-        training.save(out / runs.CHECKPOINTS, checkpoint)
+        training.save(out / runs.CHECKPOINTS, replace(checkpoint, progress=replace(checkpoint.progress, asked=asked)))
         runs.write_history(out, columns, checkpoint.progress.history)
         if setup.experiment.training.cost_every is not None:
             runs.write_costs(out, checkpoint.progress.costs)

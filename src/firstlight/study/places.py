@@ -1,0 +1,104 @@
+"""Where the paths in an experiment file lead: they are relative to the file, and what is recorded beside it helps.
+
+A path on the command line is relative to the working folder. Inside the program a path is one that works from there.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from firstlight.data import SOURCES
+from firstlight.errors import ExperimentError, RunError, nearest
+from firstlight.runs import DATA, EXPERIMENT, MODEL, RunFolder
+from firstlight.study.experiment import IMAGENET, read
+from firstlight.types import Json
+
+# Begins the source of images that were given as arrays, which no later process can load again.
+IN_MEMORY = "in memory: "
+SOURCE, START = ("data", "source"), ("weights", "init_from")
+
+
+def read_located(path: Path) -> dict[str, Any]:
+    """The tables of an experiment file, its paths as they are found (`located`). Raises ExperimentError."""
+    tables = located(read(path), path)
+    for table, key in (SOURCE, START):
+        name = _path_in(tables, table, key)
+        if name is not None and not Path(name).exists():
+            looked = dict.fromkeys(os.path.abspath(place) for place in _candidates(path, (table, key), name))
+            hint = f" {nearest(name, SOURCES)}" if table == "data" else ""
+            raise ExperimentError(
+                f"{path}: {table}.{key}: there is nothing called {name!r}: looked for {' and '.join(looked)}.{hint}"
+            )
+    return tables
+
+
+def located(tables: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """The tables of an experiment file with paths that work from here: each the first of these that there is.
+
+    That is the path from the file's own folder, what the run whose experiment the file is has recorded, and the path
+    from the working folder. Where there is none, it stays as it is.
+    """
+    found = copy.deepcopy(dict(tables))
+    for table, key in (SOURCE, START):
+        name = _path_in(found, table, key)
+        if name is not None:
+            places = _candidates(file, (table, key), name)
+            found[table][key] = next((place for place in places if Path(place).exists()), name)
+    return found
+
+
+def relative_to(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables for a file in `folder`: with paths from there, so that what lies beside may move with it."""
+    found = copy.deepcopy(dict(tables))
+    for table, key in (SOURCE, START):
+        name = _path_in(found, table, key)
+        if name is not None and Path(name).exists():
+            try:
+                found[table][key] = Path(os.path.relpath(name, folder)).as_posix()
+            except ValueError:  # on another drive
+                found[table][key] = os.path.abspath(name)
+    return found
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two paths, or names, stand for the same from here."""
+    return one == other or os.path.realpath(one) == os.path.realpath(other)
+
+
+def _path_in(tables: Mapping[str, Any], table: str, key: str) -> str | None:
+    """What a key of the tables has, where it is a relative path."""
+    name = value.get(key) if isinstance(value := tables.get(table), Mapping) else None
+    if not isinstance(name, str) or not name or name in (*SOURCES, IMAGENET) or name.startswith((IN_MEMORY, "@", "~")):
+        return None
+    return None if Path(name).is_absolute() or "\0" in name else name
+
+
+def _candidates(file: Path, where: tuple[str, str], name: str) -> Iterator[str]:
+    """Where a relative path in a file may lead, the likeliest first."""
+    beside = os.path.normpath(file.parent / name)
+    yield name if os.path.abspath(beside) == os.path.abspath(name) else beside
+    if file.name == EXPERIMENT and (recorded := _recorded(RunFolder(file.parent), where, name)):
+        yield recorded
+    yield name
+
+
+def _recorded(folder: RunFolder, where: tuple[str, str], name: str) -> str:
+    """The place that a run recorded for what its experiment calls `name`, or ""."""
+    try:
+        if where == SOURCE:
+            given, record = "source", folder.data if (folder.path / DATA).exists() else {}
+        else:
+            given, record = "from", _start(folder.model) if (folder.path / MODEL).exists() else {}
+    except RunError:  # damaged, which whoever needs it tells
+        return ""
+    location = record.get("location")
+    return location if record.get(given) == name and isinstance(location, str) else ""
+
+
+def _start(model: Json) -> Json:
+    start = model.get("start")
+    return start if isinstance(start, dict) else {}
