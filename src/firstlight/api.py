@@ -44,9 +44,20 @@ RUNS = Path("runs")
 class Run(Shown):
     """A run: its records on disk, and its model ready to use."""
 
-    def __init__(self, path: str | Path, *, engine: str | None = None, device: str | None = None) -> None:
-        """The run at `path`; its model is used on the engine and device that it was trained on, or on those given."""
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        engine: str | None = None,
+        device: str | None = None,
+        data: Dataset | str | Path | None = None,
+    ) -> None:
+        """The run at `path`; its model is used on the engine and device that it was trained on, or on those given.
+
+        data  its own images, where they were given as arrays; or where they are now, if they were moved
+        """
         self.folder = RunFolder.open(path)
+        self._given = data
         self._on = {key: value for key, value in (("engine", engine), ("device", device)) if value is not None}
 
     def __repr__(self) -> str:
@@ -145,11 +156,11 @@ class Run(Shown):
         the same.
         """
         if data is None:
-            return Measured(*self._evaluate_own(None, split or "test"))
+            return Measured(*self._evaluate_own(self._given, split or "test"))
         named = isinstance(data, str | Path | Dataset) and study.is_own(self.folder, data)
         if named and not isinstance(data, Dataset):
             with suppress(RunError):  # they are no longer what they were: other images, some of which it may have seen
-                return Measured(*self._evaluate_own(None, split or "test"))
+                return Measured(*self._evaluate_own(self._given, split or "test"))
         if not isinstance(data, Dataset):
             data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
         if set(self.folder.data["splits"]["test"]["ids"]) <= {i for part in data.splits.values() for i in part.ids}:
@@ -199,7 +210,7 @@ class Run(Shown):
         method: str = "t-sne",
         points: int = 1000,
         seed: int = 0,
-        data: Dataset | None = None,
+        data: Dataset | str | Path | None = None,
         tensorboard: str | Path | None = None,
         watch: inside.Watch | None = None,
     ) -> Explanation:
@@ -209,7 +220,7 @@ class Run(Shown):
         layer          whose values say which images are alike; the last hidden one otherwise
         method         "t-sne", "umap" or "pca" (which is made in any case)
         points         training images, and test images, on a map
-        data           the run's own images, where they were given as arrays
+        data           the run's own images, where they were given as arrays, or where they are now
         tensorboard    a folder for TensorBoard: the run's scalars and histograms, and the same vectors
         watch          called with (what is done, how much of it, of how much)
         Raises RunError for a run without a result or predictions, or whose images are no longer the same; ModelError
@@ -233,7 +244,13 @@ class Run(Shown):
         return found
 
     def ideal(
-        self, layer: str, unit: int, *, seed: int = 0, data: Dataset | None = None, watch: inside.Watch | None = None
+        self,
+        layer: str,
+        unit: int,
+        *,
+        seed: int = 0,
+        data: Dataset | str | Path | None = None,
+        watch: inside.Watch | None = None,
     ) -> Ideal:
         """The image that one unit answers to most, and what the run's test images get from it.
 
@@ -253,7 +270,7 @@ class Run(Shown):
         layer: str | None = None,
         count: int | None = None,
         seed: int = 0,
-        data: Dataset | None = None,
+        data: Dataset | str | Path | None = None,
         watch: inside.Watch | None = None,
     ) -> tuple[Mistake, ...]:
         """The mistakes on test images, the surest first, each with the training images that lie nearest.
@@ -286,9 +303,9 @@ class Run(Shown):
     @cached_property
     def _own(self) -> Mapping[str, Images]:
         """The run's own images, prepared."""
-        return self._recalled()
+        return self._recalled(self._given)
 
-    def _subject(self, seed: int, data: Dataset | None) -> inside.Subject:
+    def _subject(self, seed: int, data: Dataset | str | Path | None) -> inside.Subject:
         """The run to look into, with its own images."""
         _ = self.result  # an unfinished run says so
         predictions = self.predictions
@@ -296,7 +313,7 @@ class Run(Shown):
             self._own = self._recalled(data)
         return inside.Subject(self.net, self._own, predictions, seed)
 
-    def _recalled(self, data: Dataset | None = None) -> Mapping[str, Images]:
+    def _recalled(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
         _, splits = study.recall(self.folder, data)
         prepared = {name: self.task.preparation.apply(images) for name, images in splits.items()}
         study.must_be_the_same(self.folder, prepared)
@@ -346,7 +363,7 @@ class Run(Shown):
     def _probabilities(self, pixels: Array) -> Array:
         return self.task.loss.probabilities(self.session.outputs(self.task.preparation.apply(unlabelled(pixels))).T)
 
-    def _evaluate_own(self, data: Dataset | None, split: str) -> tuple[Evaluation, Predictions]:
+    def _evaluate_own(self, data: Dataset | str | Path | None, split: str) -> tuple[Evaluation, Predictions]:
         if split not in self.folder.data["splits"]:
             raise DataError(f"The run has no split called {split!r}. {nearest(split, self.folder.data['splits'])}")
         _, splits = study.recall(self.folder, data)
@@ -500,15 +517,24 @@ def run(
 ) -> Run:
     """Do an experiment: an `Experiment`, its tables, or the path of its file. `live` is as in `fit`."""
     if isinstance(experiment, str | Path):
-        experiment = Experiment.of(study.read(Path(experiment)), str(experiment))
+        experiment = Experiment.of(study.read_located(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
     study.must_be_free(out)
     return _start(study.set_up(experiment), out, console, live)
 
 
-def resume(path: str | Path, *, data: Dataset | None = None, console: Console | None = None, live: bool = False) -> Run:
-    """Go on with a run that was interrupted or cut off. `data` is needed where it was given as arrays."""
+def resume(
+    path: str | Path,
+    *,
+    data: Dataset | str | Path | None = None,
+    console: Console | None = None,
+    live: bool = False,
+) -> Run:
+    """Go on with a run that was interrupted or cut off.
+
+    data  its images, where they were given as arrays; or where they are now, if they were moved
+    """
     with _watching(console, live, Path(path).name) as watcher:
         return Run(study.resume(Path(path), watcher, dataset=data).path)
 
@@ -646,12 +672,19 @@ def studies(root: str | Path) -> list[StudyFolder]:
     return found
 
 
-def open_run(path: str | Path, *, engine: str | None = None, device: str | None = None) -> Run:
+def open_run(
+    path: str | Path,
+    *,
+    engine: str | None = None,
+    device: str | None = None,
+    data: Dataset | str | Path | None = None,
+) -> Run:
     """Return the run whose folder is at `path`, to be used on another engine or device where one is given.
 
+    data  its own images, where they were given as arrays; or where they are now, if they were moved
     Raises RunError where there is none.
     """
-    return Run(path, engine=engine, device=device)
+    return Run(path, engine=engine, device=device, data=data)
 
 
 def _start(setup: study.Setup, out: str | Path | None, console: Console | None, live: bool) -> Run:

@@ -403,9 +403,7 @@ def same_file(file: io.BufferedReader, path: Path) -> bool:
 def is_free(run: Path) -> bool:
     """Whether nothing is there, or no more than a process leaves that was killed as it began."""
     try:
-        names = [path.name for path in run.iterdir()]
-    except FileNotFoundError:
-        return True
+        names = [path.name for path in run.iterdir()] if run.exists() else []
     except OSError:
         return False
     return all(name in (LOCK, *WHILE_TRAINING) or TEMPORARY.fullmatch(name) for name in names)

@@ -153,7 +153,7 @@ def test_images_that_are_gone_are_named_with_what_to_do(tmp_path: Path, few_digi
     np.savez(place, images=train.pixels, labels=train.labels)
     folder = do(tmp_path / "a", data__source=str(place))
     place.rename(tmp_path / "elsewhere.npz")
-    with pytest.raises(RunError, match=r"were in .*mine\.npz, which is gone\. Put them back.*explain\(data=…\)"):
+    with pytest.raises(RunError, match=r"were in .*mine\.npz, which is gone\. Put them back.*--data PATH with resume"):
         study.recall(folder)
     moved = data.load(tmp_path / "elsewhere.npz")
     assert study.recall(folder, moved)[1].keys() == folder.data["splits"].keys()
@@ -284,6 +284,53 @@ def test_an_experiment_changed_since_is_not_resumed(tmp_path: Path, run: RunFold
     file.write_text(text)
     with pytest.raises(RunError, match=r"was changed after epoch 3 .*(model\.units|optimizer\.name) was"):
         study.resume(copy, QUIET)
+
+
+def edited(run: RunFolder, copy: Path, **changes: Any) -> Path:
+    """A copy of the run, cut off, whose experiment was changed afterwards."""
+    shutil.copytree(run.path, copy)
+    (copy / runs.RESULT).unlink()
+    changed = small_runs.experiment(run.experiment, **changes)
+    (copy / runs.EXPERIMENT).write_text(changed.to_toml())
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"optimizer__lr": 0.5, "seed": 7}, ["optimizer.lr was 0.001, is 0.5", "seed was 0, is 7"]),
+        ({"data__validation": 0.2}, ["data.validation"]),
+        ({"training__monitor": "val_loss"}, ["training.monitor"]),
+        ({"schedule__name": "cosine"}, ["schedule.name was 'constant', is 'cosine'"]),
+        ({"training__epochs": 2}, ["training.epochs was 3, is 2"]),
+        ({"kernels": "reference"}, ["kernels"]),
+    ],
+)
+def test_what_was_changed_after_epochs_were_trained_is_named(
+    tmp_path: Path, run: RunFolder, changes: dict[str, Any], told: list[str]
+) -> None:
+    """Otherwise every record would say that all epochs were trained so."""
+    copy = edited(run, tmp_path / "a", **changes)
+    with pytest.raises(RunError, match="was changed after epoch 3") as refused:
+        study.resume(copy, QUIET)
+    assert all(part in str(refused.value) for part in told)
+    assert f"--init-from {copy}" in str(refused.value)
+
+
+def test_more_epochs_are_the_longer_run_where_the_learning_rates_stay(tmp_path: Path, run: RunFolder) -> None:
+    longer = study.resume(edited(run, tmp_path / "a", training__epochs=5), QUIET)
+    whole = do(tmp_path / "whole", penalty__l2=1e-3, training__epochs=5)
+    assert (longer.path / runs.WEIGHTS).read_bytes() == (whole.path / runs.WEIGHTS).read_bytes()
+    assert longer.result["epochs"] == whole.result["epochs"]
+    falling = do(tmp_path / "falling", schedule__name="cosine")
+    with pytest.raises(RunError, match=r"training\.epochs was 3, is 5"):
+        study.resume(edited(falling, tmp_path / "b", training__epochs=5), QUIET)
+
+
+def test_a_change_before_the_first_epoch_is_the_plan(tmp_path: Path, run: RunFolder) -> None:
+    copy = edited(run, tmp_path / "a", optimizer__lr=0.5)
+    shutil.rmtree(copy / runs.CHECKPOINTS)
+    assert set(study.resume(copy, QUIET).history["learning_rate"]) == {0.5}
 
 
 @pytest.mark.parametrize("changes", [{"penalty__l2": 1e-4}, {"data__validation": 0.0}])

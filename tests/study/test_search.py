@@ -57,10 +57,10 @@ def test_what_is_written_reads_as_the_same_search() -> None:
     one = search(
         '[tune]\nsampler = "random"\ntrials = 7\n[space]\nlr = {log = [1e-4, 1e-1]}\nmodel.units = [[8], [64, 32]]'
     )
-    again = Search.of(tomllib.loads(one.to_toml()))
+    again = Search.of(tomllib.loads(one.to_toml(Path())))
     assert again.to_json() == one.to_json()
     assert again.trials == 7
-    assert "password" not in one.with_(storage="postgresql://me:password@host/base").to_toml()
+    assert "password" not in one.with_(storage="postgresql://me:password@host/base").to_toml(Path())
 
 
 def test_the_order_of_keys_in_the_file_decides_nothing() -> None:

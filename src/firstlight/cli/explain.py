@@ -11,7 +11,7 @@ import typer
 
 from firstlight.cli import explained
 from firstlight.cli.commands import Json, RunPath
-from firstlight.cli.run import Device, Engine
+from firstlight.cli.run import Device, Engine, OwnData
 from firstlight.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def explain(
     ] = None,
     engine: Engine = None,
     device: Device = None,
+    data: OwnData = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws images and where maps and pictures start.")] = 0,
     json: Json = False,
 ) -> None:
@@ -67,7 +68,7 @@ def explain(
         raise ExperimentError(f"--out {out}: the picture is a PNG, so the name must end in .png.")
     whole = {"--map": map, "--points": points, "--tensorboard": tensorboard}
     pair = {"--true": true, "--predicted": predicted}
-    trained = api.open_run(path, engine=engine, device=device)
+    trained = api.open_run(path, engine=engine, device=device, data=data)
     _ = trained.result  # an unfinished run says so
     if image is not None:
         _must_be_left_out(whole | pair | {"--unit": unit}, "with --image")

@@ -27,6 +27,9 @@ Pdf = Annotated[
         "--pdf/--html", help="A PDF, or a page of HTML; the page, unless FILE ends in .pdf.", show_default=False
     ),
 ]
+OwnData = Annotated[
+    str | None, typer.Option("--data", metavar="PATH", help="Where the run's own images are now, if they were moved.")
+]
 
 
 def run(
@@ -81,7 +84,6 @@ def run(
     from firstlight import api, study
     from firstlight.runs import REPORT
 
-    tables = study.read(file) if file else {}
     options = {
         "data.source": data,
         "data.size": size,
@@ -103,9 +105,11 @@ def run(
     for key, value in options.items():
         if value is not None:
             study.put(given, key, value)
-    tables = study.merged(tables, given)
-    for text in settings or []:
-        study.put(tables, *study.parse_setting(text))
+    more = [study.parse_setting(text) for text in settings or []]
+    named = {*(key for key, value in options.items() if value is not None), *(key for key, _ in more)}
+    tables = study.merged(study.read_located(file, named) if file else {}, given)
+    for key, value in more:
+        study.put(tables, key, value)
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     experiment = study.Experiment.of(tables, str(file) if file else "options")
@@ -119,11 +123,11 @@ def run(
         show(done.path / REPORT)
 
 
-def resume(path: RunPath, quiet: Quiet = False, json: Json = False) -> None:
+def resume(path: RunPath, data: OwnData = None, quiet: Quiet = False, json: Json = False) -> None:
     """Continue a run that was interrupted, to the result that it would have had."""
     from firstlight import api
 
-    _finish(api.resume(path, console=console(json, quiet)), json, quiet)
+    _finish(api.resume(path, data=data, console=console(json, quiet)), json, quiet)
 
 
 def evaluate(

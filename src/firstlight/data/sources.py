@@ -258,10 +258,11 @@ def _load_own(source: str | Path, size: Size | None, progress: bool) -> Dataset:
         return load_folder(path, size, progress)
     if not path.is_file():
         looks_like_a_path = isinstance(source, Path) or path.suffix or "/" in source or os.sep in source
+        looked = "" if path.is_absolute() else f" Looked for {path.absolute()}."
         raise DataError(
-            f"{source}: there is no such file or folder."
+            f"{source}: there is no such file or folder.{looked}"
             if looks_like_a_path
-            else f"There is no source and no folder called {source!r}. {nearest(str(source), SOURCES)}"
+            else f"There is no source and no folder called {source!r}.{looked} {nearest(str(source), SOURCES)}"
         )
     match path.suffix.lower():
         case ".csv":

@@ -1,8 +1,9 @@
 """Experiments: the file, its setting up, the run, and studies of several."""
 
 from firstlight.study.experiment import Experiment, parse_setting, put, read
+from firstlight.study.places import located, read_located
 from firstlight.study.plan import Plan, PlannedRun, packaged, plan, read_plan
-from firstlight.study.recall import is_own, must_be_the_same, recall
+from firstlight.study.recall import is_own, load_again, must_be_the_same, recall
 from firstlight.study.run import learn, measure, must_be_free, resume, start
 from firstlight.study.search import Search, read_search
 from firstlight.study.seen import run_of, seen_by
@@ -18,6 +19,8 @@ __all__ = [
     "Setup",
     "is_own",
     "learn",
+    "load_again",
+    "located",
     "measure",
     "merged",
     "model_tables",
@@ -30,6 +33,7 @@ __all__ = [
     "plan",
     "put",
     "read",
+    "read_located",
     "read_plan",
     "read_search",
     "recall",

@@ -381,7 +381,12 @@ class Experiment(Section):
 
     def to_toml(self, *, brief: bool = False) -> str:
         """The experiment as a file that `firstlight run` takes; `brief`, with what differs from the defaults alone."""
-        return tomli_w.dumps(self.unusual() if brief else _without_none(self.model_dump()))
+        return tomli_w.dumps(self.unusual() if brief else self.tables())
+
+    def tables(self) -> dict[str, Any]:
+        """All its tables, without what is None."""
+        found: dict[str, Any] = _without_none(self.model_dump())
+        return found
 
     def unusual(self) -> dict[str, Any]:
         """The tables that `of` makes the same experiment of: images, model, and what differs from the defaults.

@@ -30,6 +30,7 @@ from firstlight import runs, searches
 from firstlight.errors import ExperimentError, FirstlightError, RunError
 from firstlight.randomness import generator
 from firstlight.searches import State, TrialRecord
+from firstlight.study.places import differing
 from firstlight.study.search import Search
 from firstlight.study.space import Choice, Domain
 
@@ -71,7 +72,7 @@ class Ledger:
         held = self.optuna.user_attrs.get(SEARCH)
         if held is None:
             self.optuna.set_user_attr(SEARCH, asked)
-        elif held != asked:
+        elif differing(json.loads(held), json.loads(asked), elsewhere=True):
             raise ExperimentError(
                 f"The storage holds another search called {self.optuna.study_name}. Choose another folder with --out: "
                 "its name is that of the search in the storage."

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from firstlight.data import SOURCES
 from firstlight.errors import ExperimentError, RunError, nearest
+from firstlight.options import flat
 from firstlight.runs import DATA, EXPERIMENT, MODEL, RunFolder
 from firstlight.study.experiment import IMAGENET, read
 from firstlight.types import Json
@@ -22,13 +23,18 @@ IN_MEMORY = "in memory: "
 SOURCE, START = ("data", "source"), ("weights", "init_from")
 
 
-def read_located(path: Path) -> dict[str, Any]:
-    """The tables of an experiment file, its paths as they are found (`located`). Raises ExperimentError."""
+def read_located(path: Path, given: Collection[str] = ()) -> dict[str, Any]:
+    """The tables of an experiment file, its paths as they are found (`located`).
+
+    given  keys for which something else than the file's value counts
+
+    Raises ExperimentError where it is no experiment file, or a path of it leads nowhere.
+    """
     tables = located(read(path), path)
     for table, key in (SOURCE, START):
         name = _path_in(tables, table, key)
-        if name is not None and not Path(name).exists():
-            looked = dict.fromkeys(os.path.abspath(place) for place in _candidates(path, (table, key), name))
+        if name is not None and f"{table}.{key}" not in given and not _exists(name):
+            looked = dict.fromkeys(str(Path(place).absolute()) for place in _candidates(path, (table, key), name))
             hint = f" {nearest(name, SOURCES)}" if table == "data" else ""
             raise ExperimentError(
                 f"{path}: {table}.{key}: there is nothing called {name!r}: looked for {' and '.join(looked)}.{hint}"
@@ -47,7 +53,7 @@ def located(tables: Mapping[str, Any], file: Path) -> dict[str, Any]:
         name = _path_in(found, table, key)
         if name is not None:
             places = _candidates(file, (table, key), name)
-            found[table][key] = next((place for place in places if Path(place).exists()), name)
+            found[table][key] = next((place for place in places if _exists(place)), name)
     return found
 
 
@@ -56,17 +62,42 @@ def relative_to(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     found = copy.deepcopy(dict(tables))
     for table, key in (SOURCE, START):
         name = _path_in(found, table, key)
-        if name is not None and Path(name).exists():
+        if name is not None and _exists(name):
             try:
-                found[table][key] = Path(os.path.relpath(name, folder)).as_posix()
+                place = Path(os.path.relpath(Path(name).resolve(), folder.resolve()))
             except ValueError:  # on another drive
-                found[table][key] = os.path.abspath(name)
+                place = Path(name).resolve()
+            found[table][key] = place.as_posix()
     return found
 
 
-def same_place(one: str, other: str) -> bool:
-    """Whether two paths, or names, stand for the same from here."""
-    return one == other or os.path.realpath(one) == os.path.realpath(other)
+def differing(was: Json, now: Json, location: str = "", *, elsewhere: bool = False) -> list[str]:
+    """The keys in which two experiments differ, beside other words for the same place.
+
+    location   where the images of the first one are known to be
+    elsewhere  the first one may have been written down in another working folder: of a relative path, the end counts
+    """
+    one, other = dict(flat(was)), dict(flat(now))
+    paths = {".".join(where): location if where == SOURCE else "" for where in (SOURCE, START)}
+    changed = []
+    for key in {**one, **other}:
+        then, here = one.get(key), other.get(key)
+        same = then == here
+        if not same and key in paths and isinstance(then, str) and isinstance(here, str) and "\0" not in then + here:
+            ends = (Path(then).parts, Path(here).parts)
+            same = os.path.realpath(here) in (os.path.realpath(then), paths[key]) or (
+                elsewhere and all(part == there for part, there in zip(*map(reversed, ends), strict=False))
+            )
+        if not same:
+            changed.append(key)
+    return changed
+
+
+def _exists(place: str) -> bool:
+    try:
+        return Path(place).exists()
+    except OSError:  # no name that a file system takes
+        return False
 
 
 def _path_in(tables: Mapping[str, Any], table: str, key: str) -> str | None:
@@ -79,8 +110,8 @@ def _path_in(tables: Mapping[str, Any], table: str, key: str) -> str | None:
 
 def _candidates(file: Path, where: tuple[str, str], name: str) -> Iterator[str]:
     """Where a relative path in a file may lead, the likeliest first."""
-    beside = os.path.normpath(file.parent / name)
-    yield name if os.path.abspath(beside) == os.path.abspath(name) else beside
+    beside = file.parent / name
+    yield name if beside.resolve() == Path(name).resolve() else str(beside)
     if file.name == EXPERIMENT and (recorded := _recorded(RunFolder(file.parent), where, name)):
         yield recorded
     yield name

@@ -45,6 +45,7 @@ from firstlight.files import is_file
 from firstlight.runs import StudyEntry, StudyFolder
 from firstlight.study.experiment import Experiment, Section, explain, parse, put, text_of
 from firstlight.study.matrix import Matrix, combinations
+from firstlight.study.places import located
 from firstlight.study.search import Search
 from firstlight.study.tables import merged
 from firstlight.types import Json
@@ -189,38 +190,45 @@ class Plan:
 
 
 def plan(
-    tables: Mapping[str, Any], name: str, text: str = "", *, seeds: int | None = None, origin: str = "study"
+    tables: Mapping[str, Any],
+    name: str,
+    text: str = "",
+    *,
+    seeds: int | None = None,
+    origin: str = "study",
+    file: Path | None = None,
 ) -> Plan:
     """The study that `tables` describe. Raises ExperimentError that names each bad key.
 
+    file   that they are of, if any: their paths are relative to it
     seeds  so many instead of the file's; a run that has its own keeps at most so many of them
     """
     if seeds is not None and seeds < 1:
         raise ExperimentError(f"--seeds must be at least 1; received {seeds}.")
     try:
-        file = _File.model_validate({**tables, **({} if seeds is None else {"seeds": seeds})})
+        asked = _File.model_validate({**tables, **({} if seeds is None else {"seeds": seeds})})
     except ValidationError as error:
         raise ExperimentError(explain(error, origin, _File)) from None
-    if not file.run and not file.matrix and not file.search:
+    if not asked.run and not asked.matrix and not asked.search:
         raise ExperimentError(
             f"{origin}: it has nothing to compare: give a [[run]] for each experiment, or a [matrix]."
         )
-    for where, keys in (("defaults", file.defaults), ("matrix", file.matrix)):
+    for where, keys in (("defaults", asked.defaults), ("matrix", asked.matrix)):
         if "seed" in keys:
             raise ExperimentError(f"{origin}: {where}.seed: a study runs each experiment with several; give seeds.")
     searches = dict[str, dict[str, Any]]()
-    for search in file.search:
+    for search in asked.search:
         with _told_of(f"{origin}, search {search.name!r}"):
-            searches[search.name] = merged(file.defaults, search.__pydantic_extra__ or {})
+            searches[search.name] = _located(merged(asked.defaults, search.__pydantic_extra__ or {}), file)
             Search.of(searches[search.name], f"{origin}, search {search.name!r}")
-    given_runs = [_given(keys, number, origin) for number, keys in enumerate(file.run, 1)]
+    given_runs = [_given(keys, number, origin) for number, keys in enumerate(asked.run, 1)]
     runs = [
-        _planned(given, values, file, searches, seeds, origin)
-        for given in given_runs or ([_Run.model_construct(name="")] if file.matrix else [])
-        for values in combinations(file.matrix)
+        _planned(given, values, asked, searches, seeds, origin, file)
+        for given in given_runs or ([_Run.model_construct(name="")] if asked.matrix else [])
+        for values in combinations(asked.matrix)
     ]
-    planned = Plan(name, file.title, file.about.strip(), text, tuple(runs), searches, file.parity)
-    _check(planned, len(file.search), origin)
+    planned = Plan(name, asked.title, asked.about.strip(), text, tuple(runs), searches, asked.parity)
+    _check(planned, len(asked.search), origin)
     return planned
 
 
@@ -235,7 +243,7 @@ def read_plan(study: str | Path, seeds: int | None = None) -> Plan:
             f"There is no study called {brief(str(study))!r}, and no such file. {nearest(str(study), files)}"
         )
     text = text_of(path)
-    return plan(parse(text, str(path)), path.stem, text, seeds=seeds, origin=str(path))
+    return plan(parse(text, str(path)), path.stem, text, seeds=seeds, origin=str(path), file=path)
 
 
 def packaged() -> dict[str, str]:
@@ -267,10 +275,11 @@ def _given(keys: Mapping[str, Any], number: int, origin: str) -> _Run:
 def _planned(
     given: _Run,
     values: Mapping[str, tuple[Any, str]],
-    file: _File,
+    asked: _File,
     searches: Mapping[str, Any],
     most: int | None,
     origin: str,
+    file: Path | None,
 ) -> PlannedRun:
     """The run `given` with the matrix's `values`, over the defaults unless a search's best experiment is under it."""
     own = given.__pydantic_extra__ or {}
@@ -283,15 +292,20 @@ def _planned(
         _must_be_one(given.winner_of, searches, f"{origin}: run {given.name!r}, winner_of")
         best = {key: v for key, v in searches[given.winner_of].items() if key not in ("tune", "space")}
     with _told_of(where):
-        tables = merged({} if given.winner_of else file.defaults, own)
+        tables = merged({} if given.winner_of else asked.defaults, own)
         for key, (value, _) in values.items():
             put(tables, key, copy.deepcopy(value))
+        tables = _located(tables, file)
         Experiment.of(merged(best, tables), where)
     start = tables.get("weights", {}).get("init_from")
     needs = start[1:] if isinstance(start, str) and start.startswith("@") else ""
-    seeds = _seeds(file.seeds) if given.seeds is None else _seeds(given.seeds)[:most]
+    seeds = _seeds(asked.seeds) if given.seeds is None else _seeds(given.seeds)[:most]
     entry = StudyEntry(name, seeds, given.published, given.published_validation, given.beside, given.note.strip())
     return PlannedRun(entry, tables, needs, given.winner_of, given.optional)
+
+
+def _located(tables: dict[str, Any], file: Path | None) -> dict[str, Any]:
+    return tables if file is None else located(tables, file)
 
 
 @contextmanager

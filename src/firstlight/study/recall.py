@@ -44,21 +44,23 @@ def load_again(folder: RunFolder, where: str | Path | None = None) -> Dataset:
     source = location if location and Path(location).exists() else section.source
     if location and not Path(source).expanduser().exists():
         raise RunError(
-            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or say where they are "
-            f"now: --data PATH with resume, explain and evaluate; from Python, fl.Run({str(folder.path)!r}, data=PATH)."
+            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or say where they "
+            "are now: --data PATH with resume, explain and evaluate; from Python, "
+            f"fl.Run({str(folder.path)!r}, data=PATH)."
         )
     return data_.load(source, size=section.size, unverified=section.unverified)
 
 
-def recall(folder: RunFolder, dataset: Dataset | None = None) -> tuple[Dataset, dict[str, Images]]:
-    """The images of a run, loaded again (unless given) and split as they were then, by the ids that it recorded.
+def recall(folder: RunFolder, images: Dataset | str | Path | None = None) -> tuple[Dataset, dict[str, Images]]:
+    """The images of a run, split as they were then, by the ids that it recorded.
+
+    images  as they are, or where they are now; they are loaded from where they were otherwise
 
     Raises RunError where an image is missing; whether the others are unchanged, `must_be_the_same` tells.
     """
     record = folder.data
     section = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).data
-    if dataset is None:
-        dataset = load_again(folder)
+    dataset = images if isinstance(images, Dataset) else load_again(folder, images)
     if section.pool:
         dataset = data_.pooled(dataset)
     expected = section.used or record["class_names"]

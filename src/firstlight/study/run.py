@@ -67,10 +67,10 @@ def start(setup: Setup, out: Path, watcher: Watcher) -> runs.RunFolder:
             raise type(error)(f"{error} Nothing was kept.") from None
 
 
-def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> runs.RunFolder:
+def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None = None) -> runs.RunFolder:
     """Go on with a run that was interrupted or cut off, from its newest sound checkpoint.
 
-    dataset  its images, where they cannot be loaded from where they were
+    dataset  its images, or where they are now; they are loaded from where they were otherwise
 
     Raises RunError where there is nothing to go on with, or where the images or the experiment are no longer the same.
     """
@@ -86,7 +86,9 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | None = None) -> ru
             raise _stopped(out, error) from None
 
 
-def _go_on(out: Path, claim: runs.Claim | None, watcher: Watcher, dataset: Dataset | None) -> runs.RunFolder:
+def _go_on(
+    out: Path, claim: runs.Claim | None, watcher: Watcher, images: Dataset | str | Path | None
+) -> runs.RunFolder:
     """Go on with a run whose folder this process holds, or without `claim` another that leads."""
     folder = runs.RunFolder.open(out)
     measured_before = folder.finished
@@ -97,9 +99,10 @@ def _go_on(out: Path, claim: runs.Claim | None, watcher: Watcher, dataset: Datas
     _must_be_sound(out, watcher, checkpoint, damaged)
     if checkpoint is not None:
         _must_be_as_asked(out, experiment, checkpoint.progress)
+    dataset = images if isinstance(images, Dataset) else load_again(folder, images)
     # Where nothing was learnt yet, the process may have been killed as it wrote what is known before training.
     if checkpoint is None and not (out / runs.DATA).exists():
-        setup = set_up(experiment, load_again(folder) if dataset is None else dataset)
+        setup = set_up(experiment, dataset)
     else:
         setup = set_up(experiment, *recall(folder, dataset), begun=checkpoint is not None)
         must_be_the_same(folder, setup.splits)
@@ -113,6 +116,10 @@ def _go_on(out: Path, claim: runs.Claim | None, watcher: Watcher, dataset: Datas
     if claim is None:
         return _follow(setup, watcher, checkpoint, as_before)
     session, compile_seconds = _warm_session(setup, watcher, as_before)
+    if (
+        isinstance(images, str | Path) and (out / runs.DATA).exists()
+    ):  # found to be the same: they are there from now on
+        runs.write_record(out, runs.DATA, folder.data | {"location": setup.data_record()["location"]})
     now = environment() | session.describe()
     (out / runs.RESULT).unlink(missing_ok=True)  # the run is in progress again
     if checkpoint is None or before is None:
@@ -193,11 +200,11 @@ def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> 
         return
     before = Experiment.of(progress.asked, f"{out / runs.CHECKPOINTS}")
     was, now = dict(flat(before.model_dump(mode="json"))), dict(flat(experiment.model_dump(mode="json")))
-    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    if "training.epochs" in differing and _are_more_epochs(before, experiment, progress.epoch):
-        differing.remove("training.epochs")
-    if differing:
-        told = "; ".join(f"{key} was {was.get(key)!r}, is {now.get(key)!r}" for key in differing)
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    if "training.epochs" in changed and _are_more_epochs(before, experiment, progress.epoch):
+        changed.remove("training.epochs")
+    if changed:
+        told = "; ".join(f"{key} was {was.get(key)!r}, is {now.get(key)!r}" for key in changed)
         raise RunError(
             f"{out} cannot go on: its {runs.EXPERIMENT} was changed after epoch {progress.epoch} of the training "
             f"({told}). Take the change back to go on (training.epochs may grow where the learning rates of the "

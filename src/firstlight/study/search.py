@@ -36,6 +36,7 @@ from firstlight.errors import ExperimentError, FirstlightError
 from firstlight.randomness import generator
 from firstlight.study.experiment import Experiment, Section, explain, put, read
 from firstlight.study.halving import Halving
+from firstlight.study.places import located, relative_to
 from firstlight.study.space import EXAMPLES, KINDS, Domain, parse
 
 TRIALS = 20  # where the file does not say
@@ -188,9 +189,9 @@ class Search:
         space = {key: domain.written() for key, domain in self.space.items()}
         return {**copy.deepcopy(dict(self.tables)), "tune": {**ways, "monitor": self.monitor}, "space": space}
 
-    def to_toml(self) -> str:
-        """The search as a file that `firstlight tune` takes, without where it is kept: that may hold a password."""
-        tables = self.to_json()
+    def to_toml(self, folder: Path) -> str:
+        """The search as a file in `folder` that `firstlight tune` takes, without where it is kept (a secret)."""
+        tables = relative_to(self.to_json(), folder)
         tables["tune"] |= {"trials": self.trials}
         if self.tuning.timeout is not None:
             tables["tune"]["timeout"] = self.tuning.timeout
@@ -255,7 +256,7 @@ class Search:
 
 def read_search(path: Path) -> Search:
     """The search in a tune file. Raises ExperimentError."""
-    tables = read(path)
+    tables = located(read(path), path)
     if "space" not in tables:
         raise ExperimentError(
             f"{path} says nothing to search. Give a [space], such as lr = {EXAMPLES}; to train it as it is: "

@@ -97,7 +97,7 @@ def start(
             "homepage": published.homepage,
         }
     else:
-        path, origin, about = _weights_file(Path(section.init_from)), section.init_from, {}
+        path, origin, about = _weights_file(Path(section.init_from).expanduser()), section.init_from, {}
     _refuse_pickle(path)
     arrays = from_file(path)
     if pretrained.is_published(arrays, model):
@@ -108,10 +108,12 @@ def start(
         notes = _normalised_otherwise(origin, experiment)
     else:
         _must_fit(model, arrays, taken, origin)
-        notes = _of_the_run(Path(section.init_from), experiment, splits, files)
+        notes = _of_the_run(Path(section.init_from).expanduser(), experiment, splits, files)
     drawn = model.layout.named(model.layout.initial(experiment.seed))
     vector = model.layout.vector(drawn | {name: arrays[name] for name in taken})
     fresh = [entry.name for entry in model.layout.entries if entry.name not in taken]
+    if section.init_from != IMAGENET:
+        about["location"] = str(Path(section.init_from).expanduser().resolve())
     record = {"from": section.init_from, "sha256": sha256(path), **about, "arrays": len(taken), "fresh": fresh}
     return Start(vector, record, (f"Weights from {origin}{f'; new: {_listed(fresh)}' if fresh else ''}.", *notes))
 

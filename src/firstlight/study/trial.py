@@ -8,12 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tomli_w
+
 from firstlight import data as data_
 from firstlight import runs, training
 from firstlight.errors import ModelError, TrainingError
 from firstlight.files import write_text
 from firstlight.searches import State, TrialRecord
 from firstlight.study.experiment import Experiment
+from firstlight.study.places import relative_to
 from firstlight.study.run import learn
 from firstlight.study.search import Search
 from firstlight.study.setup import Setup, set_up
@@ -87,7 +90,7 @@ def _do(order: Order, ledger: Ledger, claim: Claim) -> TrialRecord:
     """Train a trial. What it is to blame for itself is recorded; a mistake that all share is raised."""
     began = time.perf_counter()
     experiment = order.search.experiment(claim.values)
-    write_text(claim.folder / runs.EXPERIMENT, experiment.to_toml())
+    write_text(claim.folder / runs.EXPERIMENT, tomli_w.dumps(relative_to(experiment.tables(), claim.folder)))
     judge = _Judge(ledger, claim, experiment)
     state: State = "complete"
     reason = ""

@@ -14,14 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import tomli_w
+
 from firstlight import processes, runs, searches
 from firstlight.errors import ExperimentError, ModelError, RunError
 from firstlight.files import write_text
 from firstlight.options import flat
 from firstlight.searches import TrialRecord, Tuned, TuneFolder
 from firstlight.study.environment import environment
-from firstlight.study.experiment import read
-from firstlight.study.search import Search
+from firstlight.study.places import differing, relative_to
+from firstlight.study.search import Search, read_search
 from firstlight.study.setup import Setup
 from firstlight.study.trial import Order, next_trial, open_ledger, prepare
 
@@ -66,7 +68,7 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
         out.mkdir(parents=True, exist_ok=True)
         with searches.alone(out):  # of several that start at once, one makes the storage
             ledger = open_ledger(order)
-        write_text(out / searches.TUNE, search.to_toml())
+        write_text(out / searches.TUNE, search.to_toml(out))
         before = ledger.records()
         watcher.began(search, [trial for trial in before if trial.state in searches.ENDED])
         # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
@@ -168,12 +170,11 @@ def _must_be_the_same(search: Search, out: Path) -> None:
         if out.exists() and (not out.is_dir() or any(path.name not in begun for path in out.iterdir())):
             raise RunError(f"{out} exists already, and is no search. Choose another folder with --out, or remove it.")
         return
-    held = Search.of(read(out / searches.TUNE), str(out / searches.TUNE))
+    held = read_search(out / searches.TUNE)
     was, now = dict(flat(held.to_json())), dict(flat(search.to_json()))
-    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    if differing:
+    if changed := differing(held.to_json(), search.to_json()):
         changes = "; ".join(
-            f"{key} was {was.get(key, 'not there')!r}, is {now.get(key, 'not there')!r}" for key in differing
+            f"{key} was {was.get(key, 'not there')!r}, is {now.get(key, 'not there')!r}" for key in changed
         )
         raise ExperimentError(
             f"{out} holds another search: {changes}. Give the changed one another folder with --out, or take the "
@@ -221,7 +222,7 @@ def _best(search: Search, out: Path, tuned: Tuned) -> str:
         f"# Trial {best.number} of the search {out.resolve().name}, the best of {len(tuned.trials)}: "
         f"{tuned.monitor} {best.value:.4f} after epoch {best.best}. Drawn were\n{drawn}"
         "# That value is flattered by the choice. Measure it on several seeds: firstlight run best.toml --seed 1\n\n"
-        f"{search.experiment(best.values).to_toml()}"
+        f"{tomli_w.dumps(relative_to(search.experiment(best.values).tables(), out))}"
     )
 
 

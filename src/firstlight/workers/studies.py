@@ -17,9 +17,9 @@ from rich.console import Console
 from firstlight import processes, report, runs, searches, study
 from firstlight.errors import ExperimentError, RunError
 from firstlight.files import write_text
-from firstlight.options import flat
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.study import Experiment, Plan, PlannedRun
+from firstlight.study.places import differing, located
 from firstlight.types import Json
 from firstlight.workers.job import INTERRUPTED, Job
 from firstlight.workers.pool import Backend, Spread, WorkerKilledError, pool
@@ -113,7 +113,8 @@ def _write_record(plan: Plan, out: Path) -> StudyFolder:
 def _searched(name: str, plan: Plan, folder: StudyFolder, workers: int, console: Console) -> Json:
     """The experiment that a search of the study finds best; what is missing of the search is done now."""
     search = study.Search.of(plan.searches[name], f"{plan.name}, search {name!r}")
-    return carry_out_search(search, folder.path / f"search-{name}", workers=workers, console=console).best
+    found = carry_out_search(search, folder.path / f"search-{name}", workers=workers, console=console)
+    return located(found.best, found.path / searches.BEST)
 
 
 def _jobs(
@@ -212,11 +213,10 @@ def _is_done(job: Job, needs: str) -> bool:
     if needs and held["weights"]["init_from"]:
         for tables in (held, asked):
             tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-2:]
-    was, now = dict(flat(held)), dict(flat(asked))
-    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    if differing:
+    location = folder.data.get("location", "") if (job.place / runs.DATA).exists() else ""
+    if changed := differing(held, asked, location):
         raise RunError(
-            f"{job.place} is of another experiment: it differs in {', '.join(differing)}. "
+            f"{job.place} is of another experiment: it differs in {', '.join(changed)}. "
             "Remove it to train it anew, or choose another folder with --out."
         )
     return folder.finished and folder.result["status"] != INTERRUPTED
