@@ -64,7 +64,9 @@ def lineage(folder: RunFolder) -> Iterator[RunFolder]:
     for _ in range(ANCESTORS):
         yield folder
         try:
-            before = run_of(Path(str(folder.model.get("start", {}).get("from", ""))))
+            start = folder.model.get("start", {})
+            places = [Path(str(start[key])) for key in ("location", "from") if start.get(key)]
+            before = next((run for place in places if (run := run_of(place)) is not None), None)
         except FirstlightError:
             return
         if before is None or before.path.resolve() == folder.path.resolve():
