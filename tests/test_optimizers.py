@@ -114,6 +114,17 @@ def test_the_lagged_update_starts_each_step_from_the_mix(kernels: Kernels) -> No
     assert walked(Lagged(SGD(), alpha), np.array([1.5]), kernels=kernels)[0][0] == pytest.approx(expected, rel=1e-13)
 
 
+@both_kernels
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9])
+def test_lagged_descent_is_descent_at_a_smaller_rate(alpha: float, kernels: Kernels) -> None:
+    theta = start()
+    for t, lr in enumerate(RATES):
+        theta = theta - (1 - alpha) * lr * gradient(theta, t)
+    lagged, _ = walked(Lagged(SGD(), alpha), start(), kernels=kernels)
+    np.testing.assert_allclose(lagged, theta, rtol=1e-13, atol=1e-14)
+    assert np.abs(lagged - walked(SGD(), start(), kernels=kernels)[0]).max() > 1e-3
+
+
 @every_optimizer
 @both_kernels
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
