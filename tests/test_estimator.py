@@ -376,3 +376,17 @@ def test_images_of_colour(pixels: Array, labels: Array) -> None:
     assert classifier.image_shape_ == (8, 8, 3)
     assert classifier.n_features_in_ == 192
     assert classifier.predict(colour).shape == (400,)
+
+
+def test_images_on_another_scale_are_warned_of(pixels: Array, labels: Array) -> None:
+    in_bytes = np.rint(pixels * (255 / pixels.max())).astype(np.uint8)
+    net = fl.Classifier(DENSE, epochs=1).fit(in_bytes, labels)
+    assert (net.levels_.low, net.levels_.high) == (0, 255)
+    net.predict(in_bytes)
+    with pytest.warns(
+        UserWarning, match=r"another scale than in fit: fit saw numbers from 0 to 255, these go from 0 to 1"
+    ):
+        net.score(in_bytes / 255, labels)
+    net = fl.Classifier(DENSE, epochs=1).fit(in_bytes / 255, labels)
+    with pytest.warns(UserWarning, match="another scale"):
+        net.predict_proba(in_bytes)

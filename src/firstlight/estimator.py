@@ -59,6 +59,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     Of other numbers, the largest in `fit` is white, so that images in [0, 1] or 0..16 need no scaling; but where some
     are negative, as after a StandardScaler, the model sees them as given. Either way one range for all pixels is held
     in 256 levels: a number is exact to a 510th of the range, and what lies beyond it in `predict` becomes its end.
+    Images on quite another scale than in `fit`, as x / 255 after bytes, are warned of.
     y may hold classes of any one sortable kind: strings, integers, booleans.
 
     classes_        (K,), sorted; the columns of `predict_proba`
@@ -153,6 +154,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             raise InputError(
                 f"X must hold images of {_times(self.image_shape_)}, as in fit; "
                 f"received {_times(images.shape[1:])}, from an array of shape {checked.shape}."
+            )
+        if len(images) and (doubt := self.levels_.doubt(images)):
+            warnings.warn(
+                f"X is likely to be on another scale than in fit: {doubt}. Give images as they were given to fit.",
+                UserWarning,
+                stacklevel=2,
             )
         pixels = self.levels_.apply(images)
         task = self._task

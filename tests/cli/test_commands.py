@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from firstlight.runs import RunFolder
 from firstlight.types import Dataset
 
 Call = Callable[..., object]
@@ -89,6 +90,32 @@ def test_predict_names_classes(firstlight: Call, run: Path, digits: Dataset, tmp
     [only] = firstlight("predict", run, image, "--json").json()
     assert set(only["probabilities"]) == set("0123456789")
     assert sum(only["probabilities"].values()) == pytest.approx(1)
+
+
+def test_predict_takes_folders_and_names_what_it_does_not_read(
+    firstlight: Call, run: Path, digits: Dataset, tmp_path: Path
+) -> None:
+    images, record = digits.splits["train"], RunFolder.open(run).data["splits"]
+    for k, split in enumerate(("train", "test")):
+        place = images.ids.tolist().index(record[split]["ids"][0])
+        path = tmp_path / "new" / split / ["a.gif", "b.png"][k]
+        path.parent.mkdir(parents=True)
+        Image.fromarray(images.pixels[place, :, :, 0]).save(path)
+    (tmp_path / "new/notes.txt").write_text("no image")
+    answer = firstlight("predict", run, tmp_path / "new", "--json", "--top", 2)
+    assert answer.code == 0
+    assert [Path(one["image"]).name for one in answer.json()] == ["b.png", "a.gif"]
+    assert [len(one["probabilities"]) for one in answer.json()] == [2, 2]
+    assert "notes.txt" in answer.err
+    assert "trained on 1 of these 2 images" in answer.err
+    (tmp_path / "new/cut.png").write_bytes(b"\x89PNG")
+    (tmp_path / "new/gone.png").symlink_to(tmp_path / "nowhere")
+    answer = firstlight("predict", run, tmp_path / "new")
+    assert answer.code == 2
+    assert [name in answer.out for name in ("a.gif: ", "b.png: ")] == [True, True]
+    assert [name in answer.err for name in ("cut.png", "gone.png: a link that leads nowhere")] == [True, True]
+    (tmp_path / "none").mkdir()
+    assert "holds no image" in firstlight("predict", run, tmp_path / "none").err
 
 
 def test_report_prints_its_path(firstlight: Call, run: Path) -> None:

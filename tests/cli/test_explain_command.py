@@ -149,6 +149,13 @@ def test_one_image_by_id_and_by_file(firstlight: Call, trained: Path, tmp_path: 
     expected = dict(zip(run.class_names, predictions.probabilities[0].tolist(), strict=True))
     assert said["probabilities"] == pytest.approx(expected, abs=1e-5)
     assert (trained / "look-digit.png").is_file()
+    (tmp_path / "other").mkdir()
+    Image.fromarray(255 - pixels[:, :, 0]).save(tmp_path / "other" / "digit.png")
+    sheets = [
+        firstlight("explain", trained, "--image", path, "--class", "3", "--json").json()["sheet"]
+        for path in (tmp_path / "other/digit.png", tmp_path / "digit.png")
+    ]
+    assert sheets == [str(trained / "look-digit-2.png"), str(trained / "look-digit.png")], "none is written over"
 
 
 def test_looks_by_python(trained: Path) -> None:

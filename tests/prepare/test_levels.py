@@ -9,6 +9,8 @@ import firstlight as fl
 from firstlight.prepare import Levels, Preparation
 from firstlight.types import Array, Images
 
+BYTES = np.arange(0, 256, 5, dtype=np.uint8).reshape(13, 4)
+
 
 def _images(pixels: Array) -> Images:
     n = len(pixels)
@@ -83,3 +85,24 @@ def test_imagenets_statistics_are_of_brightness() -> None:
     preparation = Preparation.fit(_images(levels.apply(values)), standardise="imagenet")
     with pytest.raises(fl.ExperimentError, match=r"down to -1\."):
         levels.as_given(preparation)
+
+
+@pytest.mark.parametrize(
+    ("fitted", "asked", "doubted"),
+    [
+        (BYTES, BYTES / 255, True),
+        (BYTES / 255, BYTES, True),
+        (BYTES, BYTES / 16, False),
+        (BYTES, (BYTES - 99.0) / 50, True),
+        ((BYTES - 99.0) / 50, BYTES, True),
+        ((BYTES - 99.0) / 50, (BYTES[:1] - 99.0) / 50, False),
+        (BYTES / 16, BYTES / 255, True),
+        (BYTES / 16, BYTES, True),
+        (BYTES / 255, np.full((1, 4), -1e-9), False),
+        (BYTES, BYTES // 100, False),
+        (BYTES, BYTES * 0.0, False),
+        (BYTES, BYTES.astype(np.int64), False),
+    ],
+)
+def test_images_on_another_scale_are_doubted(fitted: Array, asked: Array, doubted: bool) -> None:
+    assert bool(Levels.fit(fitted).doubt(asked)) == doubted

@@ -107,8 +107,10 @@ def _explain_image(
     from firstlight.report.look_sheet import look_sheet
 
     look = trained.look(image, of_class, layer=layer)
-    place = out or trained.path / f"look-{_file_name(Path(image).stem if look.split == '' else look.id)}.png"
-    write_bytes(place, look_sheet(look, trained.feature_maps(image), trained.class_names))
+    name = Path(image).stem if look.split == "" else _without_ending(look.id)
+    sheet = look_sheet(look, trained.feature_maps(image), trained.class_names)
+    place = out or _place_for(sheet, trained.path, f"look-{_file_name(name)}")
+    write_bytes(place, sheet)
     names = trained.class_names
     if json:
         probabilities = dict(zip(names, map(float, look.probabilities), strict=True))
@@ -122,6 +124,22 @@ def _explain_image(
     for k in look.probabilities.argsort()[::-1][:5]:
         typer.echo(f"  {percent(look.probabilities[k]):>7}  {names[k]}")
     typer.echo(f"Sheet: {place}")
+
+
+def _without_ending(name: str) -> str:
+    from firstlight.data.decode import SUFFIXES
+
+    path = Path(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else name
+
+
+def _place_for(sheet: bytes, folder: Path, name: str) -> Path:
+    """Where a sheet goes: one of another image of the same name, or of another class, stays."""
+    place, number = folder / f"{name}.png", 1
+    while place.is_file() and place.read_bytes() != sheet:
+        number += 1
+        place = folder / f"{name}-{number}.png"
+    return place
 
 
 def _file_name(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -160,34 +161,85 @@ def evaluate(
 
 def predict(
     path: RunPath,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.", show_default=False)],
-    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE", help="Image files, or folders of them.", show_default=False)
+    ],
+    top: Annotated[
+        int | None, typer.Option(min=1, help="How many classes to name; 3, or with --json all.", show_default=False)
+    ] = None,
     engine: Engine = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
     """Classify images: class names and probabilities."""
-    from firstlight import api
+    import numpy as np
+
+    from firstlight import api, data
     from firstlight.report.numbers import percent
+    from firstlight.study.seen import kept
+    from firstlight.types import unlabelled
 
     trained = api.open_run(path, engine=engine, device=device)
-    answers, failures = [], []
-    for image in images:
+    preparation, names = trained.task.preparation, trained.class_names
+    files, failures = _image_files(images)
+    answers, prints = [], []
+    for image in files:
         try:
-            [row] = trained.predict(image)
+            prepared = preparation.apply(unlabelled(data.load_image(image, preparation.size)[None]))
         except DataError as error:
             failures.append(str(error))
             continue
-        best = row.argsort()[::-1][:top]
-        answers.append(
-            {"image": str(image), "probabilities": dict(zip(trained.class_names, row.tolist(), strict=True))}
-        )
+        [row] = trained.predict(prepared)
+        prints.append(prepared.fingerprints[0])
+        best = row.argsort()[::-1][: (len(row) if json else 3) if top is None else top].tolist()
+        named = best if top is not None else range(len(row))
+        answers.append({"image": _printable(image), "probabilities": {names[k]: float(row[k]) for k in named}})
         if not json:
-            typer.echo(f"{image}: " + ", ".join(f"{trained.class_names[k]} {percent(row[k])}" for k in best))
+            typer.echo(f"{_printable(image)}: " + ", ".join(f"{names[k]} {percent(row[k])}" for k in best))
     if json:
         typer.echo(json_.dumps(answers, ensure_ascii=False))
+    known = int(np.isin(prints, kept(trained.folder.data["splits"]["train"])).sum()) if prints else 0
+    if known:
+        typer.echo(
+            f"Note: the run was trained on {known:,} of these {len(prints):,} images: its answers to them say nothing "
+            "of new ones.",
+            err=True,
+        )
     if failures:
         raise DataError("\n".join(failures))
+
+
+def _image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The image files that are named or lie in folders that are, and why others there cannot be read.
+
+    Files that are no images by their names are told of here. Raises DataError for a folder without images.
+    """
+    from firstlight.data.own import images_below
+
+    files: list[Path] = []
+    failures: list[str] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        found, others = images_below(path)
+        if not found:
+            raise DataError(f"{path}: the folder holds no image.")
+        files += found
+        wrong = {other: reason for other, reason in others.items() if "its ending" not in reason}
+        failures += [f"{_printable(other)}: {reason}." for other, reason in wrong.items()]
+        passed = [other for other in others if other not in wrong]
+        if passed:
+            more = f" and {len(passed) - 5} more" if len(passed) > 5 else ""
+            listed = ", ".join(map(_printable, passed[:5]))
+            what = "file is no image and was" if len(passed) == 1 else "files are no images and were"
+            typer.echo(f"Note: {len(passed):,} {what} not read: {listed}{more}.", err=True)
+    return files, failures
+
+
+def _printable(path: Path) -> str:
+    """A path as text that can be printed: bytes that are no UTF-8 are shown as \\xNN."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def report(

@@ -11,6 +11,7 @@ from firstlight.prepare.preparation import Preparation
 from firstlight.types import Array
 
 _TOP = 255
+_FAR = 15  # times as large is another scale: bytes and sixteenths, bytes and shares of white
 _CHUNK = 4096  # images at a time, so that no wide copy of all of them is made
 
 
@@ -41,6 +42,23 @@ class Levels:
     def signed(self) -> bool:
         """Whether some of the numbers were negative, which no brightness is."""
         return self.low < 0
+
+    def doubt(self, values: Array) -> str:
+        """Why images are likely to be on another scale than those in `fit`, as a clause; nothing where they fit.
+
+        Pixels in 0 to 255 and the same divided by 255 or standardised look alike to a person, and mean something else
+        to a model: what lies beyond the range becomes its end, and what fills a corner of it is black.
+        """
+        low, high = float(values.min()), float(values.max())
+        saw, now = f"fit saw numbers from {self.low:g} to {self.high:g}", f"these go from {low:g} to {high:g}"
+        if values.dtype == np.uint8 and self == Levels():
+            return ""
+        span = self.high - self.low
+        if high - self.low >= _FAR * span or (not self.signed and low < -0.05 * span):
+            return f"{saw}, {now}: what lies beyond becomes the nearest end"
+        if not self.signed and self.high >= _FAR and (0 < high <= 1 or (low < 0 and high <= self.high / _FAR)):
+            return f"{saw}, {now}: to the model they are nearly black"
+        return ""
 
     def apply(self, values: Array) -> Array:
         """The levels of `values`, uint8 and of the same shape; bytes that are levels already stay as they are."""

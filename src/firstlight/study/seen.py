@@ -59,6 +59,11 @@ def seen_by(folder: RunFolder, images: Images, files: Sequence[SourceFile] = (),
     return Seen(trained, chosen & ~trained)
 
 
+def kept(split: Json) -> Array:
+    """The fingerprints of a split's images as data.json has them; none of a run from before they were kept."""
+    return np.frombuffer(base64.b64decode(split.get("pixels", "")), "<u8")
+
+
 def lineage(folder: RunFolder) -> Iterator[RunFolder]:
     """A run, the one whose weights it started from, and so on, as far as they are there."""
     for _ in range(ANCESTORS):
@@ -92,7 +97,7 @@ def _known(
     if split is None:
         return np.zeros(len(images), bool)
     if "pixels" in split:
-        return np.isin(prepared.fingerprints, np.frombuffer(base64.b64decode(split["pixels"]), "<u8"))
+        return np.isin(prepared.fingerprints, kept(split))
     ids = set(split["ids"])
     hashes = {file["sha256"] for file in record["files"] if file["name"] in ids}
     if hashes:
