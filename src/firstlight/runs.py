@@ -392,6 +392,18 @@ def lock(file: io.BufferedReader, *, shared: bool = False, wait: bool = False) -
         raise NoLocksError(error.errno, error.strerror) from None
 
 
+def has_locks(folder: Path) -> bool:
+    """Whether the file system of a folder has locks."""
+    try:
+        with open_lock(folder / LOCK, make=True) as file:
+            lock(file, shared=True)
+    except BlockingIOError:
+        return True
+    except NoLocksError:
+        return False
+    return True
+
+
 def same_file(file: io.BufferedReader, path: Path) -> bool:
     """Whether an open file is still the one at `path`, and not one that was removed meanwhile."""
     try:

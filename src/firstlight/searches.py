@@ -18,15 +18,15 @@ import csv
 import io
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from firstlight.errors import RunError
-from firstlight.files import open_lock, remove_leftovers, write_text
+from firstlight.files import TEMPORARY, open_lock, remove_leftovers, write_text
 from firstlight.runs import FORMAT, LOCK, RESULT, NoLocksError, lock, write_record
 from firstlight.shown import Shown
 from firstlight.types import Json
@@ -36,6 +36,8 @@ STORAGE = "search.db"
 TRIALS = "trials"
 TABLE = "trials.csv"
 BEST = "best.toml"
+# What there is of a search that was killed at once: the database's own files among it.
+BEGUN = (LOCK, STORAGE, *(f"{STORAGE}-{own}" for own in ("journal", "wal", "shm")))
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
 ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
@@ -215,14 +217,28 @@ def _table(tuned: Tuned) -> str:
     return text.getvalue()
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a folder holds nothing, or no more than a process leaves that was killed as it began a search."""
+    try:
+        names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    except OSError:
+        return False
+    return all(name in BEGUN or TEMPORARY.fullmatch(name) for name in names)
+
+
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Hold the folder of a search for a moment, waiting for whoever holds it now; what killed processes left goes.
 
-    Where the file system has no locks, nobody waits.
+    Where the file system has no locks, nobody waits, and `note` is told.
     """
     with open_lock(folder / LOCK, make=True) as file:
-        with suppress(NoLocksError):
+        try:
             lock(file, wait=True)
+        except NoLocksError as error:
+            note(
+                f"Note: the file system of {folder} has no locks ({error.strerror}). Nothing keeps two processes from "
+                "training the same trial at once; keep the storage on another one (--storage) where it fails."
+            )
         remove_leftovers(folder)
         yield

@@ -128,6 +128,7 @@ def test_the_points_of_a_grid() -> None:
         ("[space]\nlr = [0.1]\n[tune]\npruner = 'halving'\nmin_epochs = 9", ["tune.min_epochs", "9 epochs"]),
         ("[space]\ntraining.monitor = ['val_loss']", ["cannot be searched", "compared by it"]),
         ("[space]\ndata.validation = [0.1, 0.2]", ["cannot be searched", "validation images"]),
+        ("[space]\nseed = [1, 2, 3]", ["space.seed cannot be searched", "luckiest"]),
         ("[space]\ndata.split_seed = [1, 2]", ["cannot be searched", "validation images"]),
         ("[space]\ndata.pool = [true, false]", ["cannot be searched", "validation images"]),
         ("[space]\ndata.classes = [['0', '1'], ['0', '2']]", ["cannot be searched", "same classes"]),
@@ -149,15 +150,32 @@ def test_mistakes_are_named_with_what_to_do(text: str, parts: list[str]) -> None
         assert part in message, message
 
 
-def test_trials_have_one_split_whatever_their_seed_and_so_has_what_is_made_of_the_winner() -> None:
-    search = Search.of(tomllib.loads(f"seed = 5\n{BASE}\n[space]\nseed = [1, 2]\n"))
-    trials = [search.experiment({"seed": seed}) for seed in (1, 2)]
-    assert [(trial.seed, trial.data.split_seed) for trial in trials] == [(1, 5), (2, 5)]
+def test_trials_have_one_split_and_so_has_what_is_made_of_the_winner() -> None:
+    space = "[space]\nlr = [0.1, 0.2]\n"
+    search = Search.of(tomllib.loads(f"seed = 5\n{BASE}\n{space}"))
+    trials = [search.experiment({"optimizer.lr": lr}) for lr in (0.1, 0.2)]
+    assert [(trial.seed, trial.data.split_seed) for trial in trials] == [(5, 5), (5, 5)]
     assert "split_seed = 5" in trials[0].to_toml()
-    own = Search.of(
-        tomllib.loads("seed = 5\n" + BASE.replace("[data]", "[data]\nsplit_seed = 7") + "[space]\nseed = [1, 2]\n")
-    )
-    assert own.experiment({"seed": 1}).data.split_seed == 7
+    own = Search.of(tomllib.loads("seed = 5\n" + BASE.replace("[data]", "[data]\nsplit_seed = 7") + space))
+    assert own.experiment({"optimizer.lr": 0.1}).data.split_seed == 7
+
+
+@pytest.mark.parametrize(
+    ("space", "size"),
+    [
+        ({"lr": [0.1, 0.2], "model.units": [4, 8, [8, 4]]}, 6),
+        ({"batch_size": {"int": [4, 9]}, "optimizer.lag": {"uniform": [0.0, 0.5], "step": 0.25}}, 18),
+        ({"batch_size": {"log_int": [4, 9]}}, 6),
+        ({"batch_size": {"int": [4, 9], "step": 2}, "lr": {"log": [0.1, 0.2]}}, None),
+        ({"optimizer.lag": {"uniform": [0.0, 0.5]}}, None),
+    ],
+)
+def test_a_search_knows_how_many_trials_there_can_be(space: dict[str, Any], size: int | None) -> None:
+    search = Search.of({**tomllib.loads(BASE), "space": space, "tune": {"trials": 1000}})
+    assert search.size == size
+    assert search.trials == (size or 1000)
+    points = [str(point) for point in search.points()]
+    assert len(set(points)) == len(points) == (size or 0)
 
 
 def test_a_file_that_searches_nothing_says_how_to_run_it(tmp_path: Path) -> None:

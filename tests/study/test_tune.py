@@ -320,6 +320,101 @@ def test_a_changed_file_does_not_go_on_in_the_same_folder(tmp_path: Path) -> Non
         do(tmp_path / "b")
 
 
+class Noted(SearchDisplay):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(quiet=True))
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_no_values_are_trained_twice_and_what_is_exhausted_ends(tmp_path: Path, sampler: str) -> None:
+    """A training with the same values and the same seed would give the same bits."""
+    space = {"lr": [0.001, 0.01], "model.units": [4, 8], "optimizer.lag": {"uniform": [0.0, 0.5], "step": 0.5}}
+    told = Noted()
+    found = do(tmp_path / "a", watcher=told, space=space, tune__sampler=sampler, tune__trials=20).result
+    assert (found.status, found.asked, len(found.trials)) == ("complete", 8, 8)
+    assert len({str(sorted(trial.values.items())) for trial in found.trials}) == 8
+    assert len([note for note in told.notes if "8 combinations" in note]) == 1
+    silent = Noted()
+    do(tmp_path / "a", watcher=silent, space=space, tune__sampler=sampler, tune__trials=3)
+    assert not [note for note in silent.notes if "combinations" in note]
+
+
+@pytest.mark.parametrize("left", [[".lock"], [".lock", "search.db-journal", ".tune.toml.4194305.1.tmp"]])
+def test_killed_at_its_beginning_the_same_command_goes_on(tmp_path: Path, left: list[str]) -> None:
+    (tmp_path / "a").mkdir()
+    for name in left:
+        (tmp_path / "a" / name).touch()
+    assert do(tmp_path / "a", tune__trials=1).result.status == "complete"
+    assert not list((tmp_path / "a").glob(".*.tmp"))
+
+
+def test_a_storage_that_was_emptied_damaged_or_taken_away_is_told(tmp_path: Path) -> None:
+    storage = do(tmp_path / "a", tune__trials=1).path / "search.db"
+    older = storage.read_bytes()
+    before = do(tmp_path / "a", tune__trials=2).path.joinpath("result.json").read_bytes()
+    for contents, error, what in (
+        (b"", ExperimentError, "knows nothing of the search"),
+        (b"x" * 5000, RunError, "not a database.*damaged"),
+        (None, ExperimentError, r"has no search\.db"),
+        (older, ExperimentError, "tells of 2 trials, and the storage knows 1"),
+    ):
+        storage.unlink(missing_ok=True)
+        if contents is not None:
+            storage.write_bytes(contents)
+        for _ in range(2):
+            with pytest.raises(error, match=what):
+                do(tmp_path / "a", tune__trials=3)
+    assert (tmp_path / "a" / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("call", ["_create_new_trial", "set_trial_intermediate_value", "set_study_user_attr"])
+def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    import sqlite3
+
+    import optuna
+
+    def full(*arguments: Any, **more: Any) -> None:
+        try:
+            raise sqlite3.OperationalError("database or disk is full")
+        except sqlite3.OperationalError as error:
+            raise optuna.exceptions.StorageInternalError("An exception is raised during the commit.") from error
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, call, full)
+    with pytest.raises(RunError, match=r"search\.db .*disk is full.*the same command goes on"):
+        do(tmp_path / "a", tune__trials=1)
+    monkeypatch.undo()
+    assert do(tmp_path / "a", tune__trials=1).result.status == "complete"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no locks of this kind")
+def test_without_locks_a_search_works_and_says_what_is_not_protected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from firstlight.study.ledger import Ledger
+
+    def none(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", none)
+    told = Noted()
+    assert do(tmp_path / "a", watcher=told, tune__trials=2).result.status == "complete"
+    assert len([note for note in told.notes if "has no locks" in note]) == 1
+    (tmp_path / "b").mkdir()
+    ledger = Ledger(Search.of(tables(tune__trials=2)), tmp_path / "b")
+    claims = [ledger.claim("a"), ledger.claim("a")]
+    assert [claim.place for claim in claims if claim is not None] == [0, 1], "one that lives is not taken for dead"
+
+
 def test_time_that_is_over_begins_no_trial_and_more_time_goes_on(tmp_path: Path) -> None:
     short = do(tmp_path / "a", tune__timeout=0.4, tune__trials=400).result
     assert short.status == "unfinished"

@@ -15,8 +15,8 @@ import json
 import socket
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from firstlight.study.places import differing
 from firstlight.study.search import Search
 from firstlight.study.space import Choice, Domain
 
+DRAWS = 20  # so often values are drawn again that were tried before
 ATTEMPTS = 3  # so often a process may be killed in one trial, before the trial is given up
 BEAT = 30.0  # seconds between two signs of life in a storage that machines share
 SILENCE = 300.0  # seconds without one, after which the process counts as killed
@@ -63,20 +64,52 @@ class Ledger:
     def __init__(self, search: Search, out: Path) -> None:
         """Open the storage, or make it. Raises ExperimentError where it cannot be, or holds another search."""
         self.search, self.out = search, out
-        self.shared = search.tuning.storage is not None
+        self.locks = runs.has_locks(out)
+        self.shared = search.tuning.storage is not None or not self.locks
         self.owner = f"{socket.gethostname()}:{out.resolve()}"
         self.domains = {key: _distribution(domain) for key, domain in search.space.items()}
-        url = search.tuning.storage or f"sqlite:///{(out / searches.STORAGE).resolve()}"
-        self.optuna = _open_study(url, out.resolve().name, search, _Sampler(self))
+        self.url = search.tuning.storage or ""
+        url = self.url or f"sqlite:///{(out / searches.STORAGE).resolve()}"
+        with self.told(), _told_of_url(self.url):
+            self.optuna = _open_study(url, out.resolve().name, search, _Sampler(self))
         asked = json.dumps(search.to_json(), sort_keys=True, default=str)
         held = self.optuna.user_attrs.get(SEARCH)
         if held is None:
+            if (out / searches.TUNE).exists():  # which is written once the storage knows the search
+                raise ExperimentError(
+                    f"{self._shown} knows nothing of the search that {out / searches.TUNE} tells of: it was emptied, "
+                    "or is another one. Bring it back, or begin anew in another folder with --out."
+                )
             self.optuna.set_user_attr(SEARCH, asked)
         elif differing(json.loads(held), json.loads(asked), elsewhere=True):
             raise ExperimentError(
                 f"The storage holds another search called {self.optuna.study_name}. Choose another folder with --out: "
                 "its name is that of the search in the storage."
             )
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """What the storage cannot do is a RunError for a person: the disk is full, or the file is damaged."""
+        try:
+            yield
+        except (OSError, FirstlightError):
+            raise
+        except Exception as error:  # of Optuna, of SQLAlchemy, or of the driver that the URL names
+            if not _of_storage(error):
+                raise
+            reason = _reason(error)
+            damaged = any(word in reason for word in ("malformed", "not a database", "no such table"))
+            mend = (
+                "it is damaged. Bring a sound copy back, or begin anew in another folder with --out."
+                if damaged
+                else "Mend that; the same command goes on."
+            )
+            raise RunError(f"{self._shown} cannot be used ({reason}): {mend}") from None
+
+    @property
+    def _shown(self) -> str:
+        """The storage, without a password."""
+        return f"storage {_without_password(self.url)}" if self.url else str(self.out / searches.STORAGE)
 
     def claim(self, session: str) -> Claim | None:
         """The next trial, or None where all that are asked for are done or being trained.
@@ -145,6 +178,11 @@ class Ledger:
             attempts.setdefault(place, []).append(trial)
         return attempts
 
+    def _used(self, place: int) -> set[Hashable]:
+        """The values that the trials of other places have: with the same ones, a training would be done again."""
+        attempts = self._attempts()
+        return {_known_as(trial.params) for other in attempts if other != place for trial in attempts[other]}
+
     def _place(self, trial: Trial | FrozenTrial) -> int:
         found = self._attempts()
         return next(place for place, trials in found.items() if any(one.number == trial.number for one in trials))
@@ -162,7 +200,7 @@ class Ledger:
         return self._attempts() if gone else attempts
 
     def _lives(self, place: int, trial: FrozenTrial) -> bool:
-        if not self.shared or trial.user_attrs.get(OWNER) == self.owner:
+        if self.locks and (not self.shared or trial.user_attrs.get(OWNER) == self.owner):
             return _is_held(self._folder(place))
         begun = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
         return time.time() - max(begun, trial.user_attrs.get(SIGN, 0.0)) < SILENCE
@@ -247,7 +285,30 @@ class _Sampler(BaseSampler):
         place = min(self.ledger._place(trial), search.trials - 1)  # one that is too many is given back at once
         if search.tuning.sampler == "grid":
             return {key: _encoded(search.space[key], value) for key, value in search.grid[place].items()}
-        seed = int(generator(search.tuning.seed, "tune", place).integers(2**32))
+        used = self.ledger._used(place)
+        for turn in range(DRAWS):
+            values = self._draw(study, trial, search_space, place, turn)
+            if _known_as(values) not in used:
+                return values
+        # Nearly all has been tried: what is left is looked for.
+        for point in search.points():
+            left = {key: _encoded(search.space[key], value) for key, value in point.items()}
+            if _known_as(left) not in used:
+                return left
+        return values
+
+    def _draw(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+        place: int,
+        turn: int,
+    ) -> dict[str, Any]:
+        """Values for a place; other ones at each turn."""
+        search = self.ledger.search
+        purpose = ("tune", place) if turn == 0 else ("tune", place, turn)
+        seed = int(generator(search.tuning.seed, *purpose).integers(2**32))
         inner = _tpe(seed) if search.tuning.sampler == "tpe" else RandomSampler(seed)
         varied = {key: domain for key, domain in search_space.items() if not domain.single()}
         values = inner.sample_relative(study, trial, varied)
@@ -258,6 +319,11 @@ class _Sampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         raise AssertionError(f"{param_name} is drawn with the others")
+
+
+def _known_as(params: Mapping[str, Any]) -> Hashable:
+    """Values to compare, whichever way a number was reached."""
+    return tuple((key, f"{value:.12g}" if isinstance(value, float) else value) for key, value in sorted(params.items()))
 
 
 def _tpe(seed: int) -> TPESampler:
@@ -286,32 +352,49 @@ def _encoded(domain: Domain, value: Any) -> Any:
 def _open_study(url: str, name: str, search: Search, sampler: BaseSampler) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    try:
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=waits)
-        direction: Literal["maximize", "minimize"] = "maximize" if search.maximise else "minimize"
-        return optuna.create_study(
-            storage=storage, study_name=name, direction=direction, sampler=sampler, load_if_exists=True
-        )
-    except (ImportError, optuna.exceptions.OptunaError, OSError, ValueError) as error:
-        raise _cannot_open(url, error) from None
-    except Exception as error:  # of SQLAlchemy, or of the driver that the URL names
-        if type(error).__module__.split(".")[0] not in ("sqlalchemy", "alembic"):
-            raise
-        raise _cannot_open(url, error) from None
-
-
-def _cannot_open(url: str, error: Exception) -> FirstlightError:
-    shown = url.split("@")[-1] if "@" in url else url  # without a password
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if isinstance(error, ImportError):
-        return ExperimentError(
-            f"storage {shown}: {reason.rstrip('.')}. Install the driver of that database, such as psycopg2-binary for "
-            "PostgreSQL."
-        )
-    return ExperimentError(
-        f"storage {shown} cannot be opened: {reason.rstrip('.')}. It must be a URL of SQLAlchemy, such as "
-        "postgresql://user:password@host/base or sqlite:///search.db."
+    storage = optuna.storages.RDBStorage(url, engine_kwargs=waits)
+    direction: Literal["maximize", "minimize"] = "maximize" if search.maximise else "minimize"
+    return optuna.create_study(
+        storage=storage, study_name=name, direction=direction, sampler=sampler, load_if_exists=True
     )
+
+
+@contextmanager
+def _told_of_url(url: str) -> Iterator[None]:
+    """Raise ExperimentError for a storage of the user's that cannot be opened; "" is the folder's own."""
+    try:
+        yield
+    except Exception as error:
+        if not url or not (_of_storage(error) or isinstance(error, ImportError | OSError | ValueError)):
+            raise
+        shown, reason = _without_password(url), _reason(error)
+        if isinstance(error, ImportError):
+            raise ExperimentError(
+                f"storage {shown}: {reason}. Install the driver of that database, such as psycopg2-binary for "
+                "PostgreSQL."
+            ) from None
+        raise ExperimentError(
+            f"storage {shown} cannot be opened: {reason}. It must be a URL of SQLAlchemy, such as "
+            "postgresql://user:password@host/base or sqlite:///search.db."
+        ) from None
+
+
+def _of_storage(error: Exception) -> bool:
+    """Whether an error is of Optuna's storage, or of what lies below it."""
+    below = type(error).__module__.split(".")[0] in ("sqlalchemy", "alembic", "sqlite3")
+    return below or isinstance(error, optuna.exceptions.OptunaError)
+
+
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of an error, in one line."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
+
+
+def _without_password(url: str) -> str:
+    return url.split("@")[-1]
 
 
 def _is_held(folder: Path) -> bool:

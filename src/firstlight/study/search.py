@@ -22,6 +22,7 @@ from __future__ import annotations
 import copy
 import difflib
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
@@ -43,6 +44,8 @@ TRIALS = 20  # where the file does not say
 LARGEST_GRID = 100_000
 # What trials are compared by and on: searched, it would compare the incomparable.
 FIXED = {
+    "seed": "the best of several seeds is the luckiest, and no setting that does better again; give the winner several "
+    "seeds afterwards",
     "training.monitor": "trials are compared by it",
     "data.source": "trials are compared on the same validation images",
     "data.validation": "trials are compared on the same validation images",
@@ -143,7 +146,19 @@ class Search:
         """How many trials are asked for."""
         if self.tuning.sampler == "grid":
             return min(self.tuning.trials or len(self.grid), len(self.grid))
-        return self.tuning.trials or TRIALS
+        asked = self.tuning.trials or TRIALS
+        return asked if self.size is None else min(asked, self.size)
+
+    @cached_property
+    def size(self) -> int | None:
+        """How many different trials there can be; None where a key has numbers without end."""
+        counts = [domain.count for domain in self.space.values()]
+        return None if None in counts else math.prod(count for count in counts if count is not None)
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """The values of every trial that there can be, where their number has an end."""
+        for point in itertools.product(*(list(domain.each()) for domain in self.space.values())):
+            yield dict(zip(self.space, point, strict=True))
 
     @cached_property
     def grid(self) -> list[dict[str, Any]]:

@@ -47,6 +47,15 @@ class Choice:
         """The values that a grid takes."""
         return self.values
 
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    def each(self) -> Iterator[Any]:
+        """All of them."""
+        yield from self.values
+
     def written(self) -> Any:
         """As the tune file has it."""
         return list(self.values)
@@ -91,6 +100,18 @@ class Range:
             values = spaced(self.low, self.high, self.points).tolist()
         rounded = [round(value) if self.whole else float(f"{value:.12g}") for value in values]
         return tuple(dict.fromkeys(rounded))
+
+    @property
+    def count(self) -> int | None:
+        """How many numbers there are; None where they lie dense."""
+        step = self.step or (1 if self.whole else None)
+        return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
+
+    def each(self) -> Iterator[Any]:
+        """All of them, the lowest first; none where they lie dense."""
+        for i in range(self.count or 0):
+            value = self.low + i * (self.step or 1)
+            yield round(value) if self.whole else float(f"{value:.12g}")
 
     def written(self) -> Any:
         kind = next(name for name, flags in KINDS.items() if flags == (self.log, self.whole))

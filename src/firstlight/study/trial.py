@@ -47,14 +47,15 @@ def next_trial(order: Order) -> TrialRecord | None:
     if time.time() > order.deadline:
         return None
     ledger = open_ledger(order)
-    claim = ledger.claim(order.session)
-    if claim is None:
-        return None
-    try:
-        record = _do(order, ledger, claim)
-        ledger.close(claim, record)
-    finally:
-        claim.lock.close()
+    with ledger.told():
+        claim = ledger.claim(order.session)
+        if claim is None:
+            return None
+        try:
+            record = _do(order, ledger, claim)
+            ledger.close(claim, record)
+        finally:
+            claim.lock.close()
     return record
 
 

@@ -66,20 +66,22 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
         watcher.note(f"Note: {note}")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with searches.alone(out):  # of several that start at once, one makes the storage
+        with searches.alone(out, watcher.note):  # of several that start at once, one makes the storage
             ledger = open_ledger(order)
         write_text(out / searches.TUNE, search.to_toml(out))
-        before = ledger.records()
-        watcher.began(search, [trial for trial in before if trial.state in searches.ENDED])
-        # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
-        order = replace(order, deadline=time.time() + (search.tuning.timeout or math.inf))
-        try:
-            for trial in _alone(order) if workers == 1 else _together(order, workers, watcher):
-                watcher.trial_done(trial)
-        except KeyboardInterrupt:
-            _conclude(search, out, ledger)
-            raise
-        folder = _conclude(search, out, ledger)
+        with ledger.told():
+            done = [trial for trial in ledger.records() if trial.state in searches.ENDED]
+            _must_know_all(out, len(done))
+            watcher.began(search, done)
+            # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
+            order = replace(order, deadline=time.time() + (search.tuning.timeout or math.inf))
+            try:
+                for trial in _alone(order) if workers == 1 else _together(order, workers, watcher):
+                    watcher.trial_done(trial)
+            except KeyboardInterrupt:
+                _conclude(search, out, ledger)
+                raise
+            folder = _conclude(search, out, ledger)
     except OSError as error:
         raise RunError(
             f"{out} cannot be written: {error.strerror or error}. Mend that; the same command goes on."
@@ -152,6 +154,12 @@ def _rehearse(order: Order) -> Setup:
 def _doubts(search: Search) -> list[str]:
     """What makes the values of trials less comparable than they look."""
     doubts = []
+    asked = search.tuning.trials
+    if search.size is not None and search.trials == search.size and (asked is None or asked > search.size):
+        doubts.append(
+            f"The keys of the search have {search.size:,} combinations of values, and none is trained twice: it ends "
+            f"after {search.size:,} trials."
+        )
     if drawn := [key for key in search.space if key.startswith("data.")]:
         doubts.append(
             f"{', '.join(drawn)} decides on the validation images or on how they look: trials that differ in it are "
@@ -166,8 +174,7 @@ def _doubts(search: Search) -> list[str]:
 def _must_be_the_same(search: Search, out: Path) -> None:
     """Raise ExperimentError where the folder holds another search, RunError where it holds something else."""
     if not (out / searches.TUNE).is_file():
-        begun = {runs.LOCK, searches.STORAGE}  # what there is if it was killed at once
-        if out.exists() and (not out.is_dir() or any(path.name not in begun for path in out.iterdir())):
+        if not (searches.is_free(out)):
             raise RunError(f"{out} exists already, and is no search. Choose another folder with --out, or remove it.")
         return
     held = read_search(out / searches.TUNE)
@@ -181,9 +188,27 @@ def _must_be_the_same(search: Search, out: Path) -> None:
             "change back to go on with it (trials and timeout may change)."
         )
     if search.tuning.storage is None and not (out / searches.STORAGE).exists():
-        raise ExperimentError(f"{out} is kept in another storage: give its URL with --storage.")
+        raise ExperimentError(
+            f"{out} has no {searches.STORAGE}: the search is kept in another storage, whose URL --storage takes, or "
+            "the file was removed. Bring it back, or begin anew in another folder with --out."
+        )
     if search.tuning.storage is not None and (out / searches.STORAGE).exists():
         raise ExperimentError(f"{out} is kept in its own {searches.STORAGE}: leave the storage out.")
+
+
+def _must_know_all(out: Path, ended: int) -> None:
+    """Raise ExperimentError where the folder's result tells of more trials than the storage."""
+    if not (out / runs.RESULT).is_file():
+        return
+    try:
+        told = sum(trial.state in searches.ENDED for trial in TuneFolder(out).result.trials)
+    except RunError:  # it is written anew
+        return
+    if told > ended:
+        raise ExperimentError(
+            f"{out / runs.RESULT} tells of {told} trials, and the storage knows {ended} of them: it is an older copy. "
+            "Bring the newest back, or begin anew in another folder with --out."
+        )
 
 
 def _conclude(search: Search, out: Path, ledger: Ledger) -> TuneFolder | None:
