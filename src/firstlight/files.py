@@ -137,7 +137,10 @@ def is_file(path: str | Path) -> bool:
 def read_bytes(path: str | Path, *, limit: int, inside: str | Path | None = None) -> bytes:
     """The bytes of a regular file, at most `limit` of them; as `open_file`, which see."""
     with open_file(path, limit=limit, inside=inside) as file:
-        data = file.read(limit + 1)  # it may have grown, and some files of a system do not tell their size
+        size = min(os.fstat(file.fileno()).st_size, limit)
+        data = file.read(size + 1)  # memory is taken for as many bytes as are asked for
+        if len(data) > size:  # it has grown, or it is a file of the system that does not tell its size
+            data += file.read(limit + 1 - len(data))
     if len(data) > limit:
         raise _too_large(path, "it has more", limit)
     return data

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from making import pixels
 
-from firstlight.data import arrays, load
+from firstlight.data import formats, load
 from firstlight.data.arrays import from_arrays
 from firstlight.errors import DataError
 
@@ -142,7 +142,7 @@ def test_a_flipped_byte(tmp_path, at):
 
 
 def test_what_unpacks_to_far_more_is_not_begun(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "_UNPACKED", 1_000_000)
+    monkeypatch.setattr(formats, "_UNPACKED", 1_000_000)
     path = saved(tmp_path, images=np.zeros((2, 1000, 1000), np.uint8), labels=ZERO)
     with pytest.raises(DataError, match=r"it unpacks to 2\.0 MB; at most 1\.0 MB are read"):
         load(path)

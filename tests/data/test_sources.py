@@ -113,7 +113,7 @@ def test_cifar_10_layout(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("minst", r"no source and no folder called 'minst'\. Did you mean mnist"),
+        ("minst", r"no source and no folder called 'minst'\..* Did you mean mnist"),
         ("zzz", r"Known: cifar-10, digits, fashion-mnist, kmnist, mnist, svhn"),
         ("./mnist", r"\./mnist: there is no such file or folder"),
         ("photos.zip", r"photos\.zip: there is no such file"),

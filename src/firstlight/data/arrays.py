@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from firstlight.data.decode import Size, resize
-from firstlight.data.formats import numbered
+from firstlight.data.formats import FILE_LIMIT, numbered, read_any_idx, read_mat, room
 from firstlight.data.names import SPLIT_NAMES, merged, natural_order, one_form
 from firstlight.errors import DataError
-from firstlight.files import MB, arrays_of, open_file, sha256
+from firstlight.files import arrays_of, open_file, sha256
 from firstlight.types import Array, Dataset, Images, SourceFile
 
 # The words that names of arrays are made of, beside those of splits: x_train, train_images, X, data and target, …
@@ -24,9 +23,6 @@ _ROLES = {
     **dict.fromkeys(("labels", "label", "y", "target", "targets"), "labels"),
 }
 _CLASS_NAMES = "class_names"
-_FILE_LIMIT = 1_000_000 * MB
-_UNPACKED = 1_000 * MB  # bytes that an archive may unpack to in any case,
-_RATIO = 50  # and beyond that, times its own size: images compress to a half, drawings of few strokes to a thirtieth
 
 _Named = tuple[str, Array]
 
@@ -37,15 +33,76 @@ def load_arrays(path: Path, size: Size | None) -> Dataset:
     See `from_arrays`. Nothing is ever unpickled, and what unpacks to more than the machine's memory is not begun.
     """
     try:
-        with open_file(path, limit=_FILE_LIMIT) as file:
-            limit = min(max(_UNPACKED, _RATIO * path.stat().st_size), _memory())
-            arrays = arrays_of(file, limit=limit)
+        with open_file(path, limit=FILE_LIMIT) as file:
+            arrays = arrays_of(file, limit=room(path.stat().st_size))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise DataError(f"{path}: not a readable .npz file of plain arrays ({error}).") from None
     dataset = _dataset(str(path), path.stem, arrays, size)
-    return replace(dataset, files=(SourceFile(path.name, sha256(path, limit=_FILE_LIMIT), verified=True),))
+    return replace(dataset, files=(SourceFile(path.name, sha256(path, limit=FILE_LIMIT), verified=True),))
+
+
+def published_files(place: Path) -> list[Path]:
+    """The idx or SVHN files of a folder, of `raw` in it, or of such a folder in it, as torchvision lays them out.
+
+    Of a file, those that belong with it. Empty where there are none.
+    """
+    if place.is_file():
+        alike = published_files(place.parent) if _part(place) else []
+        return [path for path in alike if _set_of(path) == _set_of(place)] if place in alike else []
+    for folder in (place, place / "raw", *sorted(place.glob("*/raw"))[:1]):
+        found = [path for path in sorted(folder.glob("*")) if _part(path) and path.is_file()]
+        # of a file and the gzipped one that it was unpacked from, the first
+        found = [path for path in found if not (path.suffix == ".gz" and path.with_suffix("") in found)]
+        if found:
+            return found
+    return []
+
+
+def load_published(place: Path, files: Sequence[Path], size: Size | None) -> Dataset:
+    """Read idx files of images and of labels, or MATLAB files as SVHN's, that are named as their publishers do.
+
+    Raises DataError for files of several sets, or what `from_arrays` raises.
+    """
+    sets = sorted({_set_of(path) for path in files})
+    if len(sets) > 1:
+        raise DataError(
+            f"{place}: it holds several sets of images: {', '.join(name or 'one without a name' for name in sets)}. "
+            f"Give the path of the training images of one, such as {files[0]}."
+        )
+    arrays: dict[str, Array] = {}
+    for path in files:
+        split, role = _part(path) or ("", "")
+        if role == "both":
+            arrays[f"{split}_images"], labels = read_mat(path)
+            arrays[f"{split}_labels"] = np.where(labels == 10, 0, labels)
+        elif f"{split}_{role}" in arrays:
+            raise DataError(f"{place}: two files hold the {role} of {split}, one of them {path.name}.")
+        else:
+            values = read_any_idx(path)
+            # QMNIST's labels have eight columns, the class first
+            arrays[f"{split}_{role}"] = values[:, 0] if role == "labels" and values.ndim == 2 else values
+    dataset = _dataset(str(place), sets[0] or place.stem, arrays, size)
+    records = tuple(SourceFile(path.name, sha256(path, limit=FILE_LIMIT), verified=True) for path in files)
+    return replace(dataset, files=records)
+
+
+def _part(path: Path) -> tuple[str, str] | None:
+    """The split and the role ("images", "labels", or "both" of a MATLAB file) that a file's name tells; or None."""
+    name = path.name.casefold()
+    words = re.split(r"[^a-z0-9]+", name)
+    split = next((SPLIT_NAMES.get(word, "test") for word in words if word in SPLIT_NAMES or word == "t10k"), "train")
+    if re.fullmatch(r".*_32x32\.mat", name):
+        return split, "both"
+    if re.search(r"idx[1-4][-.]?(ubyte|byte|int|short)?(\.gz)?$", name):
+        return next(((split, role) for role in ("images", "labels") if role in words), None)
+    return None
+
+
+def _set_of(path: Path) -> str:
+    """What a published file is named before its split: "emnist-letters" of emnist-letters-train-images-idx3-ubyte."""
+    return re.split(r"[-_.]?(?:train|test|t10k|valid|val|extra)[-_.]", path.name.casefold(), maxsplit=1)[0]
 
 
 def from_arrays(given: Any, size: Size | None = None, name: str = "arrays") -> Dataset:
@@ -209,11 +266,3 @@ def _advice(name: str, images: Array) -> str:
         elif low < 0:
             steps.append("the images as they were before they were standardised")
     return f" Give {'; '.join(steps)}." if steps else ""
-
-
-def _memory() -> int:
-    """The bytes of memory that the machine has; a great number where it does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return _FILE_LIMIT

@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
+import warnings
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from firstlight.errors import DataError
+from firstlight.files import MB, read_bytes
 from firstlight.types import Array, Images, Shape
 
+FILE_LIMIT = 1_000_000 * MB
+_UNPACKED = 1_000 * MB  # bytes that a file may unpack to in any case,
+_RATIO = 50  # and beyond that, times its own size: images compress to a half, drawings of few strokes to a thirtieth
 _CIFAR_SHAPE = (3, 32, 32)
+_SVHN_SHAPE = (32, 32, 3)
+_IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4"}
 
 
 def read_idx_pairs(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Images]:
@@ -29,22 +39,40 @@ def read_idx_pairs(paths: Sequence[Path], class_names: Sequence[str]) -> dict[st
 
 
 def read_idx(path: Path, ndim: int) -> Array:
-    """An array of uint8 with `ndim` axes from a gzipped idx file.
+    """An array of uint8 with `ndim` axes from an idx file, gzipped or not. Raises as `read_any_idx`."""
+    return read_any_idx(path, bytes([0, 0, 8, ndim]))
+
+
+def read_any_idx(path: Path, begins: bytes = bytes(2)) -> Array:
+    """An array of whole numbers from an idx file, gzipped or not, that begins as it should.
 
     The format: two zero bytes, the type (8: uint8), the number of axes, each axis' length as big-endian uint32, data.
-    Raises DataError when the file is damaged or holds something else.
+    Raises DataError when the file is damaged or holds something else, or promises more than such a file can hold.
     """
-    data = _unzip(path)
-    head = 4 + 4 * ndim
-    if data[:4] != bytes([0, 0, 8, ndim]) or len(data) < head:
-        raise DataError(
-            f"{path}: not an idx file of uint8 with {ndim} axes; "
-            f"it begins with {data[:4].hex(' ') or 'nothing'}, not with 00 00 08 {ndim:02x}."
-        )
-    shape: Shape = tuple(int(n) for n in np.frombuffer(data, ">u4", ndim, offset=4))
-    if len(data) - head != math.prod(shape):
-        raise DataError(f"{path}: its head promises {math.prod(shape):,} bytes {shape}; it holds {len(data) - head:,}.")
-    return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
+    packed = _bytes_of(path)
+    try:
+        zipped = path.suffix == ".gz" or packed.startswith(b"\x1f\x8b")
+        with gzip.GzipFile(fileobj=BytesIO(packed)) if zipped else BytesIO(packed) as file:
+            start = file.read(4)
+            ndim = start[3] if len(start) == 4 and start.startswith(begins) and start[2] in _IDX_TYPES else 0
+            head = file.read(4 * ndim)
+            if not 1 <= ndim <= 4 or len(head) < 4 * ndim:
+                raise DataError(
+                    f"{path}: not an idx file of whole numbers; it begins with {start.hex(' ') or 'nothing'}, not with "
+                    f"{begins.hex(' ')}{' 08 and the number of axes' if len(begins) < 4 else ''}."
+                )
+            dtype = np.dtype(_IDX_TYPES[start[2]])
+            shape: Shape = tuple(int(n) for n in np.frombuffer(head, ">u4"))
+            size = math.prod(shape) * dtype.itemsize
+            if size > room(len(packed)):
+                raise DataError(f"{path}: its head promises {size:,} bytes {shape}, far more than it can hold.")
+            data = file.read(size + 1000)
+            if len(data) != size:
+                held = f"{len(data):,}" if len(data) < size + 1000 else "more"
+                raise DataError(f"{path}: its head promises {size:,} bytes {shape}; it holds {held}.")
+    except (EOFError, zlib.error, OSError) as error:
+        raise DataError(f"{path}: the gzip file is truncated or damaged ({error}). Fetch it again.") from error
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def read_cifar(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Images]:
@@ -52,7 +80,7 @@ def read_cifar(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, I
     record = 1 + math.prod(_CIFAR_SHAPE)
     batches = []
     for path in paths:
-        data = np.fromfile(path, np.uint8)
+        data = np.frombuffer(_bytes_of(path), np.uint8)
         if not len(data) or len(data) % record:
             raise DataError(f"{path}: {len(data):,} bytes are no whole number of records of {record:,} bytes.")
         batches.append(data.reshape(-1, record))
@@ -68,15 +96,29 @@ def read_svhn(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Im
     """The training file, then the test file: X uint8 (32, 32, 3, N), y (N, 1) with the digit 0 stored as 10."""
     splits = {}
     for split, path in zip(("train", "test"), paths, strict=True):
-        arrays = _load_mat(path)
-        if "X" not in arrays or "y" not in arrays:
-            raise DataError(f"{path}: a cropped SVHN file holds X and y; one of them is missing.")
-        X, y = arrays["X"], arrays["y"].ravel().astype(np.int64)
-        if X.dtype != np.uint8 or X.ndim != 4 or X.shape[2] != 3:
-            raise DataError(f"{path}: X must be uint8 (H, W, 3, N); received {X.dtype} {X.shape}.")
-        pixels = np.ascontiguousarray(X.transpose(3, 0, 1, 2))
-        splits[split] = _images(split, pixels, np.where(y == 10, 0, y), class_names, path)
+        pixels, labels = read_mat(path)
+        if pixels.shape[1:] != _SVHN_SHAPE:
+            raise DataError(f"{path}: X must be uint8 {_SVHN_SHAPE} and N; received images of {pixels.shape[1:]}.")
+        splits[split] = _images(split, pixels, np.where(labels == 10, 0, labels), class_names, path)
     return splits
+
+
+def read_mat(path: Path) -> tuple[Array, Array]:
+    """Images (N, H, W, 3) and whole labels (N,) of a MATLAB file as SVHN's: X uint8 (H, W, 3, N), y (N, 1)."""
+    arrays = _load_mat(path)
+    X, y = arrays.get("X"), arrays.get("y")
+    if X is None or y is None:
+        raise DataError(f"{path}: it must hold the arrays X and y, as a cropped SVHN file; one of them is missing.")
+    if not isinstance(X, np.ndarray) or X.dtype != np.uint8 or X.ndim != 4 or X.shape[2] != 3:
+        raise DataError(f"{path}: X must be uint8 (H, W, 3, N); received {_kind(X)}.")
+    if not isinstance(y, np.ndarray) or y.dtype.kind not in "iuf" or not (np.isfinite(y) & (y % 1 == 0)).all():
+        raise DataError(f"{path}: y must be whole numbers (N, 1); received {_kind(y)}.")
+    if y.size and float(np.abs(y).max()) > np.iinfo(np.int32).max:
+        raise DataError(f"{path}: y must be labels; it goes up to {float(np.abs(y).max()):g}.")
+    labels = y.ravel().astype(np.int64)
+    if len(labels) != X.shape[3]:
+        raise DataError(f"{path}: {len(labels):,} labels for {X.shape[3]:,} images.")
+    return np.ascontiguousarray(X.transpose(3, 0, 1, 2)), labels
 
 
 def read_digits(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Images]:
@@ -101,23 +143,50 @@ def _images(split: str, pixels: Array, labels: Array, class_names: Sequence[str]
 
 
 def _check_labels(labels: Array, class_names: Sequence[str], path: Path) -> None:
-    if labels.min() < 0 or labels.max() >= len(class_names):
+    if len(labels) and (labels.min() < 0 or labels.max() >= len(class_names)):
         raise DataError(
             f"{path}: labels must lie in 0..{len(class_names) - 1}; received {labels.min()}..{labels.max()}."
         )
 
 
-def _unzip(path: Path) -> bytes:
+def room(size: int) -> int:
+    """How many bytes a file of `size` bytes may unpack to: more is no set of images, or more than there is memory."""
+    return min(max(_UNPACKED, _RATIO * size), _memory())
+
+
+def _memory() -> int:
+    """The bytes of memory that the machine has; a great number where it does not tell."""
     try:
-        return gzip.decompress(path.read_bytes())
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the gzip file is truncated or damaged ({error}). Fetch it again.") from error
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return FILE_LIMIT
 
 
-def _load_mat(path: Path) -> dict[str, Array]:
-    from scipy.io import loadmat  # slow to import
-
+def _bytes_of(path: Path) -> bytes:
     try:
-        return loadmat(path, variable_names=("X", "y"))
+        return read_bytes(path, limit=_memory())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return type(value).__name__
+
+
+def _load_mat(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat, whosmat  # slow to import
+
+    data = _bytes_of(path)
+    if data.startswith(b"MATLAB 7.3") or data.startswith(b"\x89HDF"):
+        raise DataError(f"{path}: a MATLAB 7.3 file, which is not read. Save it with -v7, or as an .npz.")
+    try:
+        size = sum(math.prod(shape) for name, shape, _ in whosmat(BytesIO(data)) if name in ("X", "y"))
+        if size > room(len(data)):
+            raise ValueError(f"it promises {size:,} numbers")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dict(loadmat(BytesIO(data), variable_names=("X", "y")))
     except Exception as error:  # SciPy's reader raises nearly anything on damaged bytes
         raise DataError(f"{path}: not a readable MATLAB 5 file ({error}).") from error

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from firstlight.data import formats
-from firstlight.data.arrays import from_arrays, load_arrays
+from firstlight.data.arrays import from_arrays, load_arrays, load_published, published_files
 from firstlight.data.decode import Size, resize
 from firstlight.data.fetch import PublishedFile, find, obtain
 from firstlight.data.own import load_folder, load_table
@@ -22,6 +22,16 @@ from firstlight.files import sha256
 from firstlight.types import Dataset, Images, Shape, SourceFile
 
 LARGEST_SIDE = 1024  # of an image that `load` resizes to; larger ones would fill the memory
+
+_PACKED = " Unpack it, and give the folder."
+_REMEDIES = {
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"), _PACKED),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), " Save the table as CSV."),
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), " Nothing is unpickled: save its arrays with numpy.savez."),
+    **dict.fromkeys(
+        (".h5", ".hdf5", ".mat", ".parquet", ".npy"), " Save its arrays with numpy.savez, images and labels."
+    ),
+}
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = (
@@ -253,10 +263,18 @@ def _sides(size: Any) -> Size | None:
 
 
 def _load_own(source: str | Path, size: Size | None, progress: bool) -> Dataset:
-    path = Path(source).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(source).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, ~ of nobody, a NUL
+        raise DataError(f"{str(source)[:200]!r} is no path: {getattr(error, 'strerror', None) or error}.") from None
+    if is_folder or is_file:
+        files = published_files(path)
+        if files:
+            return load_published(path, files, size)
+    if is_folder:
         return load_folder(path, size, progress)
-    if not path.is_file():
+    if not is_file:
         looks_like_a_path = isinstance(source, Path) or path.suffix or "/" in source or os.sep in source
         looked = "" if path.is_absolute() else f" Looked for {path.absolute()}."
         raise DataError(
@@ -265,11 +283,14 @@ def _load_own(source: str | Path, size: Size | None, progress: bool) -> Dataset:
             else f"There is no source and no folder called {source!r}.{looked} {nearest(str(source), SOURCES)}"
         )
     match path.suffix.lower():
-        case ".csv":
+        case ".csv" | ".tsv":
             return load_table(path, size, progress)
         case ".npz":
             return load_arrays(path, size)
-    raise DataError(f"{path}: images are read from a folder, a .csv of path and label, or an .npz file.")
+    raise DataError(
+        f"{path}: images are read from a folder, a .csv of path and label, or an .npz or idx file."
+        f"{_REMEDIES.get(path.suffix.lower(), '')}"
+    )
 
 
 def _load_named(source: Source, size: Size | None, unverified: bool, cache: Path | None, progress: bool) -> Dataset:
