@@ -21,7 +21,7 @@ from firstlight import losses, optimizers, report, runs, schedules, study
 from firstlight.agreement import Parity
 from firstlight.display import Display
 from firstlight.engines import Session, Task
-from firstlight.errors import DataError, ExperimentError, RunError, nearest
+from firstlight.errors import DataError, ExperimentError, ReportError, ReportWarning, RunError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.explanations import Explanation, Ideal, LayerMaps, Look, Map, Mistake
 from firstlight.models import Model
@@ -240,7 +240,10 @@ class Run(Shown):
         if tensorboard is not None:
             self._to_tensorboard(subject, found.maps[-1], Path(tensorboard))
         found.write(self.folder)
-        self.report()
+        try:
+            self.report()
+        except ReportError as error:  # what was found is kept, and returned
+            warnings.warn(str(error), ReportWarning, stacklevel=2)
         return found
 
     def ideal(

@@ -7,7 +7,9 @@ code 2; a traceback means a defect of ours.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -43,6 +45,14 @@ class FolderGoneError(RunError):
     """A folder was deleted, moved or replaced while it was written."""
 
 
+class ReportError(RunError):
+    """The report of a run that is complete cannot be made."""
+
+
+class ReportWarning(UserWarning):
+    """A report was made, and lacks something."""
+
+
 class ProcessLostError(RunError):
     """Another of the processes that train together has ended."""
 
@@ -68,3 +78,20 @@ def brief(value: object, most: int = 200) -> str:
     text = str(value) if isinstance(value, str | Path) else repr(value)
     shown = text if len(text) <= most else f"{text[: most - 1]}…"
     return shown.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+@contextmanager
+def told(tell: Callable[[str], object]) -> Iterator[None]:
+    """Meanwhile, `tell` each `ReportWarning`, whatever the filters of warnings say. Not for several threads at once."""
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: object) -> None:
+            if issubclass(category, ReportWarning):
+                tell(str(message))
+            else:
+                before(message, category, *place)  # type: ignore[arg-type]
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.simplefilter("always", ReportWarning)
+        yield

@@ -76,9 +76,9 @@ def test_every_chart_is_drawn_from_finite_data_in_the_colours_of_the_page(spec: 
 def test_confusion_rows_are_true_and_columns_predicted() -> None:
     spec = charts.confusion(MATRIX, NAMES)
     for layer in spec["layer"]:
-        assert layer["encoding"]["y"]["field"] == "true"
+        assert layer["encoding"]["y"]["field"] == "true_key"
         assert layer["encoding"]["y"]["title"] == "true class"
-        assert layer["encoding"]["x"]["field"] == "predicted"
+        assert layer["encoding"]["x"]["field"] == "predicted_key"
         assert layer["encoding"]["x"]["title"] == "predicted class"
     cells = {(row["true"], row["predicted"]): row for row in rows(spec)}
     assert cells["cat", "<b>dog</b>"]["images"] == 2

@@ -37,6 +37,7 @@ from firstlight.explanations import (
 from firstlight.report import activations, colours, explained, html, looks, nearest, planes
 from firstlight.report.content import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table, Text
 from firstlight.report.images import sprite
+from firstlight.report.names import text_width
 from firstlight.report.numbers import UNDEFINED
 from firstlight.report.record import read
 from firstlight.runs import RunFolder
@@ -473,10 +474,13 @@ def test_of_many_points_some_are_drawn_and_of_many_classes_some_have_a_colour(ma
 
 def test_names_are_shortened_on_the_plane_as_in_the_legend(make_run: MakeRun) -> None:
     spec = charts(sections_of(explained_run(make_run, class_names=("no", "long" * 30)))["neighbourhoods"])[0].spec
-    limits = [layer["mark"]["limit"] for layer in spec["layer"] if layer["mark"]["type"] == "text"]
-    legends = [layer["encoding"].get("color", {}).get("legend", {}) for layer in spec["layer"]]
-    assert limits == [150, 150]
-    assert {legend["labelLimit"] for legend in legends if legend} == {150}
+    [labels] = [one["value"] for one in spec["params"] if "value" in one]
+    assert labels[0] == "no"
+    assert labels[1].startswith("longlong")
+    assert labels[1].endswith("…")
+    assert text_width(labels[1], planes.LETTERS) < planes.NAME
+    rows = [row for values in spec["datasets"].values() for row in values]
+    assert {row["name"] for row in rows if "name" in row} == set(labels)
 
 
 def test_where_fewer_neighbours_are_asked_it_is_said(make_run: MakeRun) -> None:

@@ -15,7 +15,7 @@ import typer
 from firstlight import processes
 from firstlight.cli import compare, data, demo, explain, model, parity, run, study, tune, view
 from firstlight.cli.commands import Command, Commands
-from firstlight.errors import ExperimentError, FirstlightError, ProcessLostError, nearest
+from firstlight.errors import ExperimentError, FirstlightError, ProcessLostError, nearest, told
 
 app = typer.Typer(
     name="firstlight",
@@ -82,7 +82,8 @@ def main() -> None:
     if processes.world_size() > 1:
         signal.signal(signal.SIGTERM, _a_moment_to_tell)
     try:
-        _app()
+        with told(lambda text: print(f"firstlight: {text}", file=sys.stderr)):
+            _app()
     except ProcessLostError as error:
         _fail(str(error), alone=processes.rank() == 1)  # where it was the first that was lost, the second tells
     except FirstlightError as error:

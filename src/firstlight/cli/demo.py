@@ -72,13 +72,16 @@ def demo(
         if done[-1].result["status"] == "interrupted":
             console.print("Interrupted: a net that was cut off is not compared with the others.")
             raise typer.Exit(130)
-        done[-1].report()
     compared = report.Comparison([one.folder for one in done], "First light: handwritten digits")
+    if not quiet:
+        tables.outcome(console, compared)
+    for one in done:
+        with report.of_complete("run", one.path):
+            one.report()
     page = report.write(compared, out / "report.html")
     if quiet:
         typer.echo(page)
     else:
-        tables.outcome(console, compared)
         typer.echo(f"Report: {page}")
         typer.echo(
             f"Next: firstlight view {out} to see the runs in the browser and draw digits for them, or firstlight run "

@@ -14,7 +14,7 @@ from firstlight import processes
 from firstlight.cli import explained
 from firstlight.cli.commands import Json, Open, Quiet, RunPath, console, show
 from firstlight.cli.tables import plain
-from firstlight.errors import DataError, ExperimentError, RunError, TrainingError
+from firstlight.errors import DataError, ExperimentError, TrainingError
 
 if TYPE_CHECKING:
     from firstlight.api import Run
@@ -275,6 +275,8 @@ def report(
 
 def _finish(done: Run, json: bool, quiet: bool = False) -> None:
     """Print what came out, then write the report: a report that fails must not hide the numbers."""
+    from firstlight import report
+
     if not processes.leads():
         return
     result = done.result
@@ -282,13 +284,8 @@ def _finish(done: Run, json: bool, quiet: bool = False) -> None:
         typer.echo(json_.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **result}))
     elif not quiet:
         _print_result(result)
-    try:
+    with report.of_complete("run", done.path):
         page = done.report()
-    except OSError as error:
-        raise RunError(
-            f"The run is complete in {done.path}, but its report cannot be written: {error.strerror}. "
-            f"Mend that, then: firstlight report {done.path}"
-        ) from None
     if not json:
         typer.echo(page if quiet else f"Report: {page}")
     if result["status"] == "diverged":

@@ -38,8 +38,9 @@ from firstlight.report.content import (
     Text,
 )
 from firstlight.report.html import HERE as REPORT
-from firstlight.report.html import static_drawing, templates
+from firstlight.report.html import drawn_or_why, templates
 from firstlight.report.images import compact_uri
+from firstlight.report.names import display_names, encodable
 from firstlight.report.numbers import count, counted, decimal, listed, percent, shape
 from firstlight.report.pictures import spread
 from firstlight.report.record import Layer
@@ -72,12 +73,17 @@ COLOURS = re.compile(r":root \{([^}]*)\}")  # of the report's palette: in light,
 
 
 def html(thing: object) -> str:
-    """The card of anything that is `Shown`. What cannot be read says why; nothing is raised for that."""
+    """The card of anything that is `Shown`. What cannot be read or drawn says why; nothing is raised for that."""
     try:
         return render(card(thing))
     except FirstlightError as error:
-        kind = type(thing).__name__.removesuffix("Folder").lower()
-        return render(Document(kind, str(getattr(thing, "name", kind)), "", str(error), Numbers(()), ()))
+        why = str(error)
+    except Exception as error:  # a notebook would show a traceback in the place of a card
+        if card.dispatch(type(thing)) is card.dispatch(object):
+            raise
+        why = f"This cannot be shown: {type(error).__name__}: {error}."
+    kind = type(thing).__name__.removesuffix("Folder").lower()
+    return render(Document(kind, str(getattr(thing, "name", kind)), "", why, Numbers(()), ()))
 
 
 def render(document: Document) -> str:
@@ -107,7 +113,8 @@ def filled(
 ) -> str:
     """The card with these contents under their titles; `progress` is a share, shown as a bar."""
     card = _templates().get_template("card.html.j2")
-    return card.render(document=document, contents=contents, note=note, progress=progress, style=Markup(style()))
+    shown = card.render(document=document, contents=contents, note=note, progress=progress, style=Markup(style()))
+    return encodable(shown)
 
 
 @cache
@@ -135,7 +142,8 @@ def style() -> str:
 
 def _drawing(chart: Chart) -> Markup:
     """The static drawing, whose inner names no other card in the notebook has, unless its drawing is the same."""
-    return static_drawing(chart, f"c{hashlib.sha256(repr(chart.spec).encode()).hexdigest()[:10]}-")
+    prefix = f"c{hashlib.sha256(repr(chart.spec).encode(errors='replace')).hexdigest()[:10]}-"
+    return drawn_or_why(chart, prefix)
 
 
 def _some(document: Document, anchors: Sequence[str]) -> Document:
@@ -187,7 +195,7 @@ def _(check: Parity) -> Document:
 def _(found: Explanation) -> Document:
     """Where the net looks and what its layers see; a map of many points is left to the report."""
     classes = max((len(look.probabilities) for look in found.looks), default=0)
-    names = found.class_names or tuple(f"class {k}" for k in range(classes))
+    names = display_names(found.class_names) or tuple(f"class {k}" for k in range(classes))
     parts = (
         ("Where it looks", (*looks.looks(found, names), *looks.ideals(found.ideals))),
         ("What the layers see", (*activations.maps(found, None), *activations.filters(found.filters))),
@@ -267,7 +275,10 @@ def _(data: Dataset) -> Document:
 
 def _pictured(kind: str, title: str, subtitle: str, splits: Mapping[str, Images]) -> Document:
     first = next(iter(splits.values()))
-    names, counts = first.class_names, {split: images.counts.tolist() for split, images in splits.items()}
+    names, counts = (
+        display_names(first.class_names),
+        {split: images.counts.tolist() for split, images in splits.items()},
+    )
     numbers = [Number(f"{split} images" if len(splits) > 1 else "images", count(len(i))) for split, i in splits.items()]
     numbers += [Number("size", shape(first.shape)), Number("classes", count(len(names)))]
     grids = tuple(

@@ -6,13 +6,15 @@ The way of a report: a subject (a run, runs side by side, a study, a search, a p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstlight.agreement import Parity
-from firstlight.errors import RunError
+from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
 from firstlight.runs import REPORT, RunFolder, StudyFolder
 from firstlight.searches import TuneFolder
@@ -26,6 +28,7 @@ __all__ = [
     "document",
     "lost",
     "must_be_a_table",
+    "of_complete",
     "outcome",
     "render",
     "render_pdf",
@@ -120,7 +123,8 @@ def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None)
     out  the file, whose folder is made where there is none; report.html or report.pdf in the subject's own folder
          otherwise, which a comparison and a parity check do not have
     pdf  as a PDF; where this is not said, only if the file's name ends so
-    Raises RunError where there is no result yet, or where the name of the file contradicts the format.
+    Raises RunError where there is no result yet, or where the name of the file contradicts the format, and ReportError
+    where the report as a whole cannot be made. A chart that cannot be drawn leaves a sentence, and a `ReportWarning`.
     """
     ending = "" if out is None else out.suffix.lower()
     if pdf is None:
@@ -133,10 +137,40 @@ def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None)
         if isinstance(subject, Comparison | Parity):
             raise RunError("A comparison and a parity check have no folder of their own: say where the report goes.")
         out = (subject.path / REPORT).with_suffix(".pdf" if pdf else ".html")
-    data = render_pdf(subject, out.parent) if pdf else render(subject, out.parent).encode()
+    try:
+        data = render_pdf(subject, out.parent) if pdf else render(subject, out.parent).encode()
+    except (FirstlightError, OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever a library meets: the numbers themselves are on disk
+        raise ReportError(f"{out} cannot be made: {_why(error)}.") from error
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, data)
     return out
+
+
+@contextmanager
+def of_complete(what: str, path: Path) -> Iterator[None]:
+    """Meanwhile the report in the folder `path` is written. Where it fails, that says that the folder is complete."""
+    try:
+        yield
+    except (OSError, ReportError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        raise ReportError(
+            f"The {what} is complete in {path}, but its report cannot be written: {why}. "
+            f"Mend that, then: firstlight report {path}"
+        ) from error
+    except KeyboardInterrupt:
+        said = f"The {what} is complete in {path}, without its report. Write it: firstlight report {path}"
+        print(said, file=sys.stderr)
+        raise
+
+
+def _why(error: Exception) -> str:
+    """What a library met, in words."""
+    if sys.flags.optimize > 1 and isinstance(error, AttributeError):
+        return "the library of the charts, Altair, needs the docstrings that python -OO removes"
+    text = str(error).strip().partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def lost(study: StudyFolder) -> dict[str, str]:

@@ -6,8 +6,7 @@ Colours are the names of the page's style sheet, such as `var(--ink)`, so one dr
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -18,10 +17,12 @@ import altair as alt
 import numpy as np
 
 from firstlight.files import write_text
+from firstlight.report import renderer
+from firstlight.report.keys import keyed
+from firstlight.report.names import printable
 from firstlight.report.numbers import LOCALE
 from firstlight.types import Array, Json
 
-NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 SERIES = tuple(f"var(--series-{n})" for n in range(1, 9))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 
@@ -56,6 +57,9 @@ THEME: Json = {
     "bar": {"color": "var(--series-1)"},
     "point": {"size": 42},
 }
+
+# Names are cut before they are drawn.
+CONFIG: Json = {**THEME, "axis": {**THEME["axis"], "labelLimit": 0}, "legend": {**THEME["legend"], "labelLimit": 0}}
 
 Values = list[dict[str, Any]]
 SHARE = alt.Axis(format="~%", tickCount=5)
@@ -147,37 +151,35 @@ def class_row(classes: int, height: int) -> int:
     return height if named(classes) else max(2, height * NAMED_UP_TO // classes)
 
 
-def finish(chart: Any, height: int | Json) -> Json:
-    """The specification of a chart that is as wide as its container."""
+def finish(chart: Any, height: int | Json, datasets: Mapping[str, Values] | None = None) -> Json:
+    """The specification of a chart that is as wide as its container; `datasets` are those that it names."""
     # Altair's check of every specification against the schema takes a quarter of a second a report: tests make it.
     spec: Json = chart.properties(width="container").to_dict(validate=False)
     spec.pop("$schema")
-    return {**spec, "height": height, "autosize": {"type": "fit-x", "contains": "padding"}, "config": THEME}
+    spec["datasets"] = {**spec.get("datasets", {}), **(datasets or {})}
+    spec |= {"height": height, "autosize": {"type": "fit-x", "contains": "padding"}, "config": CONFIG}
+    return keyed(spec, THEME)
 
 
 def svg(spec: Json, width: int) -> str:
-    """The chart as a static drawing of a fixed width, for pages without JavaScript."""
-    import vl_convert
-
-    # control characters would end the process: its parser of SVG aborts
-    drawable = _drawable({**spec, "width": width})
-    return vl_convert.vegalite_to_svg(drawable, vl_version=_version(), format_locale=LOCALE)
+    """The chart as a static drawing of a fixed width, for pages without JavaScript. Raises ChartError."""
+    made = {**cleaned(spec, printable), "width": width}
+    return renderer.render("vegalite_to_svg", vl_spec=made, vl_version=_version(), format_locale=LOCALE)
 
 
-def _drawable(value: Any) -> Any:
-    """JSON whose strings hold only what XML may hold; anything else is shown as a question mark in a diamond."""
+def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """JSON with each of its strings made clean."""
     if isinstance(value, dict):
-        return {_drawable(key): _drawable(inner) for key, inner in value.items()}
+        return {cleaned(key, clean): cleaned(inner, clean) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_drawable(inner) for inner in value]
-    return NO_XML.sub("\ufffd", value) if isinstance(value, str) else value
+        return [cleaned(inner, clean) for inner in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 @cache
 def javascript() -> str:
-    """The libraries that draw the charts, as one script that defines `vegaEmbed`."""
+    """The libraries that draw the charts, as one script that defines `vegaEmbed`. Raises ChartError."""
     import pooch
-    import vl_convert
 
     # To bundle them takes a second and 100 MB: once for each version, then it lies in the user's cache folder.
     kept = Path(pooch.os_cache("firstlight")) / f"charts-{version('vl-convert-python')}-{_version()}.js"
@@ -185,7 +187,7 @@ def javascript() -> str:
         return kept.read_text("utf-8")
     except (OSError, ValueError):
         pass
-    code = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_version())
+    code = renderer.render("javascript_bundle", snippet="window.vegaEmbed = vegaEmbed;", vl_version=_version())
     with suppress(OSError):  # without a folder to keep it in, it is bundled each time
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_text(kept, code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from markupsafe import Markup
 from firstlight.report import drawing
 from firstlight.report.content import Beside, Block, Chart, Document
 from firstlight.report.images import data_uri, shown_size, sprite
+from firstlight.report.names import encodable
 from firstlight.report.numbers import LOCALE
+from firstlight.report.renderer import ChartError
+from firstlight.report.undrawn import Undrawn, sentence
 from firstlight.types import Json
 
 HERE = Path(__file__).parent
@@ -30,19 +34,30 @@ def page(document: Document) -> str:
     blocks = [block for section in document.sections for block in section.blocks]
     drawn = [chart for block in blocks for chart in _charts(block)]
     place = {id(chart): n for n, chart in enumerate(drawn)}
+    undrawn = Undrawn(document)
     environment = templates(
-        number=lambda chart: place[id(chart)], drawing=lambda chart: static_drawing(chart, f"chart-{place[id(chart)]}-")
+        number=lambda chart: place[id(chart)],
+        drawing=lambda chart: drawn_or_why(chart, f"chart-{place[id(chart)]}-", undrawn),
     )
-    return environment.get_template("page.html.j2").render(
+    made = environment.get_template("page.html.j2").render(
         document=document,
         version=version("firstlight"),
-        specs=embedded([chart.spec for chart in drawn]),
+        specs=embedded(drawing.cleaned([chart.spec for chart in drawn], encodable)),
         sprites=embedded(sprites(drawn)),
         locale=embedded(LOCALE),
         style=Markup(_asset("palette.css") + _asset("style.css")),
-        library=Markup(script(drawing.javascript())) if drawn else None,
+        library=_library() if drawn else None,
         script=Markup(script(_asset("page.js"))),
     )
+    undrawn.warn()
+    return encodable(made)
+
+
+def _library() -> Markup | None:
+    """The script that makes the charts live; without it they stand still."""
+    with suppress(ChartError):
+        return Markup(script(drawing.javascript()))
+    return None
 
 
 def templates(*folders: Path, **filters: Callable[..., Any]) -> Environment:
@@ -86,8 +101,18 @@ def _charts(block: Block) -> list[Chart]:
     return [block] if isinstance(block, Chart) else []
 
 
+def drawn_or_why(chart: Chart, prefix: str, undrawn: Undrawn | None = None) -> Markup:
+    """The static drawing of a chart, or the sentence that stands in its place, kept in `undrawn` too."""
+    try:
+        return static_drawing(chart, prefix)
+    except ChartError as error:
+        if undrawn is not None:
+            undrawn.note(chart, error)
+        return Markup('<p class="undrawn">{}</p>').format(sentence(error))
+
+
 def static_drawing(chart: Chart, prefix: str) -> Markup:
-    """The static drawing; names inside it are made unique in the page by a prefix."""
+    """The static drawing; names inside it are made unique in the page by a prefix. Raises ChartError."""
     svg = re.sub(r'(?<=transform="translate\()(-?[\d.]+),(-?[\d.]+)', _rounded, drawing.svg(chart.spec, chart.width))
     return Markup(re.sub(r'(id="|url\(#)', rf"\1{prefix}", svg))
 

@@ -27,10 +27,13 @@ for (const drawing of document.querySelectorAll(".drawing")) {
   const still = drawing.innerHTML;
   const sheet = sprites.sheets[sprites.of[drawing.dataset.chart]];
   const shown = sheet ? { ...options, tooltip: { theme: "custom", formatTooltip: pictured(sheet) } } : options;
-  vegaEmbed(drawing, specs[Number(drawing.dataset.chart)], shown).catch((error) => {
-    drawing.innerHTML = still;
-    console.error(error);
-  });
+  vegaEmbed(drawing, specs[Number(drawing.dataset.chart)], shown).then(
+    () => drawing.setAttribute("role", "img"), // which a chart lacks whose static drawing failed
+    (error) => {
+      drawing.innerHTML = still;
+      console.error(error);
+    },
+  );
 }
 
 // On paper, what is folded away is shown.

@@ -34,6 +34,9 @@ from firstlight.report.content import (
     Text,
 )
 from firstlight.report.images import png, shown_size
+from firstlight.report.names import encodable
+from firstlight.report.renderer import ChartError
+from firstlight.report.undrawn import Undrawn, sentence
 from firstlight.types import Array, Json
 
 HERE = Path(__file__).parent
@@ -71,7 +74,7 @@ def pdf(document: Document) -> bytes:
 
 def lay_out(document: Document, folder: Path) -> Path:
     """Write all that typst needs into an empty folder, and return the file to compile there."""
-    files = _Files(folder)
+    files = _Files(folder, Undrawn(document))
     content = {
         "title": document.title,
         "kind": document.kind_of,
@@ -86,7 +89,9 @@ def lay_out(document: Document, folder: Path) -> Path:
             for section in document.sections
         ],
     }
-    (folder / "content.json").write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+    text = json.dumps(drawing.cleaned(content, encodable), allow_nan=False)
+    (folder / "content.json").write_text(text, encoding="utf-8")
+    files.undrawn.warn()
     main = folder / TEMPLATE
     main.write_bytes((HERE / TEMPLATE).read_bytes())
     return main
@@ -95,8 +100,9 @@ def lay_out(document: Document, folder: Path) -> Path:
 class _Files:
     """The drawings and pictures of a document in its folder, which the template knows by their names."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, undrawn: Undrawn) -> None:
         self.folder = folder
+        self.undrawn = undrawn
         self.written = 0
 
     def add(self, data: bytes, ending: str) -> str:
@@ -150,13 +156,17 @@ def _cell(cell: Cell) -> str | Json:
 
 
 def _chart(chart: Chart, room: float, files: _Files) -> Json:
-    """A chart drawn for the room it has; one that turns out larger is reduced."""
+    """A chart drawn for the room it has; one that turns out larger is reduced, and one that fails is a sentence."""
     spec = {**chart.spec, "config": {**chart.spec["config"], "font": FONT}}
-    svg = _coloured(drawing.svg(spec, min(chart.width, int(room / PIXEL))))
-    found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
-    if found is None:
-        raise ValueError("the drawing does not tell its size")
-    width, height = float(found[1]), float(found[2])
+    try:
+        svg = _coloured(drawing.svg(spec, min(chart.width, int(room / PIXEL))))
+        found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
+        width, height = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+        if not width or not height:
+            raise ChartError("its drawing has no size")
+    except ChartError as error:
+        files.undrawn.note(chart, error)
+        return {"undrawn": sentence(error), "caption": chart.caption}
     scale = min(PIXEL, room / width, TALLEST / height)
     return {
         "file": files.add(svg.encode(), "svg"),
@@ -230,11 +240,8 @@ def _beside(block: Beside, width: float, files: _Files) -> Json:
     column = (width - GUTTER * (columns - 1)) / columns
     blocks = [_block(inner, column, files) for inner in block.blocks]
     drawn = all(isinstance(inner, Chart) for inner in block.blocks)
-    height = (
-        sum(max(inner["height"] for inner in blocks[n : n + columns]) + 30 for n in range(0, len(blocks), columns))
-        if drawn
-        else 0
-    )
+    heights = [inner.get("height", 0) for inner in blocks]
+    height = sum(max(heights[n : n + columns]) + 30 for n in range(0, len(blocks), columns)) if drawn else 0
     return {
         "blocks": blocks,
         "columns": columns,

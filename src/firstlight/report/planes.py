@@ -10,6 +10,7 @@ import numpy as np
 from firstlight.explanations import NEIGHBOURS, Map, Separation
 from firstlight.report.content import Chart, Table
 from firstlight.report.drawing import SERIES, SHAPES, Values, data, finish
+from firstlight.report.names import cut
 from firstlight.report.numbers import UNDEFINED, count, counted, decimal, listed, percent, seconds
 from firstlight.types import Array, Json
 
@@ -23,6 +24,7 @@ APART = 8  # classes with a colour then
 ROWS = 12  # classes in the table by class
 OTHER = "another class"
 NAME = 150  # CSS pixels of a class name, in the legend and on the plane; what is longer is shortened
+LETTERS = 12  # CSS pixels, the size of a name on the plane
 
 
 def chosen(plane: Map) -> Array:
@@ -81,15 +83,14 @@ def plane_spec(plane: Map, class_names: Sequence[str], rows: Array) -> Json:
     train = points.transform_filter("datum.split === 'train'").mark_point(size=16, strokeWidth=1.2)
     test = points.transform_filter("datum.split !== 'train'").mark_point(size=34, filled=True)
     names = alt.Chart(data(_medians(values, field))).encode(
-        x=x, y=y, text=f"{field}:N", opacity=alt.condition(picked, alt.value(1), alt.value(0.1))
+        x=x, y=y, text="name:N", opacity=alt.condition(picked, alt.value(1), alt.value(0.1))
     )
-    bold: Json = {"fontSize": 12, "fontWeight": "bold", "limit": NAME}
+    bold: Json = {"fontSize": LETTERS, "fontWeight": "bold"}
     halo = names.mark_text(**bold, stroke="var(--paper)", strokeWidth=4, strokeJoin="round")
     # the legend that several layers share takes clicks for a selection of the first of them alone
     layers = (rings, train.add_params(picked), test, halo, names.mark_text(**bold))
-    spec = {**finish(alt.layer(*layers), height=HEIGHT), "view": {"stroke": "var(--rule)"}}
-    spec["datasets"] = {**spec["datasets"], "points": values}  # Altair would copy and check each of them several times
-    return spec
+    # as a dataset of that name: Altair would copy and check each of them several times
+    return {**finish(alt.layer(*layers), HEIGHT, {"points": values}), "view": {"stroke": "var(--rule)"}}
 
 
 def _groups(plane: Map, class_names: Sequence[str], rows: Array) -> list[str]:
@@ -134,7 +135,10 @@ def _medians(values: Values, field: str) -> Values:
         places.setdefault(value[field], []).append((value["x"], value["y"]))
     places.pop(OTHER, None)
     medians = {group: np.median(np.array(points), axis=0) for group, points in places.items()}
-    return [{field: group, "x": float(x), "y": float(y)} for group, (x, y) in medians.items()]
+    return [
+        {field: group, "name": cut(group, NAME, LETTERS), "x": float(x), "y": float(y)}
+        for group, (x, y) in medians.items()
+    ]
 
 
 def _colours(groups: list[str]) -> alt.Scale:

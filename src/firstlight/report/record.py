@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from firstlight.errors import DataError, RunError
 from firstlight.evaluation import Evaluation
 from firstlight.explanations import Explanation
 from firstlight.explanations import read as read_explanation
+from firstlight.report.names import display_names
 from firstlight.runs import DATA, EXPERIMENT, HISTORY, MODEL, PREDICTIONS, REPORT, RESULT, SAMPLES, RunFolder
 from firstlight.types import SPLITS, Array, Images, Json, Predictions
 
@@ -42,7 +43,10 @@ class Checks:
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """A finished run. Mandatory records are read at once; optional keys have a default."""
+    """A finished run. Mandatory records are read at once; optional keys have a default.
+
+    Names of classes are as they are shown: printable and not too long.
+    """
 
     run: RunFolder
     test: Evaluation
@@ -178,7 +182,7 @@ class RunRecord:
         if not found:
             return None
         counts = found["counts"]
-        return tuple(found["class_names"]), {name: list(counts[name]) for name in SPLITS if name in counts}
+        return display_names(found["class_names"]), {name: list(counts[name]) for name in SPLITS if name in counts}
 
     @property
     def drawn(self) -> list[int]:
@@ -222,7 +226,7 @@ class RunRecord:
     @property
     def checks(self) -> Checks:
         found = self.run.data.get("checks") or {}
-        across = {}
+        across, missing = {}, found.get("missing_classes") or {}
         for pair, n in (found.get("duplicates_across") or {}).items():
             first, _, second = str(pair).partition("-")
             across[first, second] = int(n)
@@ -230,7 +234,7 @@ class RunRecord:
             within={str(split): int(n) for split, n in (found.get("duplicates_within") or {}).items()},
             across=across,
             conflicting=int(found.get("conflicting_labels") or 0),
-            missing={str(split): list(names) for split, names in (found.get("missing_classes") or {}).items()},
+            missing={str(split): list(display_names(names)) for split, names in missing.items()},
         )
 
     # --- the model and the machine
@@ -279,10 +283,11 @@ def read(run: RunFolder) -> RunRecord:
     for column in ("epoch", "loss", "accuracy", *(("val_loss", "val_accuracy") if validation else ())):
         if column not in run.history:
             raise RunError(f"{run.path / HISTORY} is damaged: it has no column {column!r}.")
+    shown = display_names(test.class_names)
     return RunRecord(
         run=run,
-        test=test,
-        validation=validation,
+        test=replace(test, class_names=shown),
+        validation=validation and replace(validation, class_names=shown),
         predictions=predictions,
         samples=_arrays(run, SAMPLES),
         history=run.history,

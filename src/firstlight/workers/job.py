@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from firstlight import report, runs, study, training
 from firstlight.display import Display
-from firstlight.errors import FirstlightError
+from firstlight.errors import FirstlightError, ReportError, told
 from firstlight.runs import RunFolder
 from firstlight.study import Experiment
 
@@ -54,11 +55,12 @@ def train(job: Job) -> str:
             folder = _resumed(job, watcher)
             if folder is None:
                 folder = study.start(study.set_up(job.experiment), job.place, watcher)
-            report.write(folder)
         except FirstlightError as error:
             return str(error)
         except OSError as error:
             return f"{error.filename or job.place}: {error.strerror}."
+        with told(lambda text: print(f"{job.title}: {text}", file=sys.stderr)), suppress(ReportError, OSError):
+            report.write(folder)  # the run is complete without: the study tries again at its end, and tells
     if job.parent not in (None, os.getpid(), os.getppid()):
         os._exit(1)  # nobody waits for the answer, and a worker without work lingers for minutes
     return INTERRUPTED if folder.result["status"] == INTERRUPTED else ""

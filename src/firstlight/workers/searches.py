@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
 from firstlight import report, runs
 from firstlight.display import SearchDisplay
+from firstlight.errors import ReportError
 from firstlight.searches import TuneFolder
 from firstlight.study import Search
 from firstlight.study.tune import tune
@@ -25,7 +27,9 @@ def carry_out_search(search: Search, out: Path, *, workers: int = 1, console: Co
             folder = tune(search, out, workers=workers, watcher=watcher)
         except KeyboardInterrupt:
             if (out / runs.RESULT).is_file():
-                report.write(TuneFolder(out))
+                with suppress(ReportError):
+                    report.write(TuneFolder(out))
             raise
-    report.write(folder)
+    with report.of_complete("search", out):
+        report.write(folder)
     return folder

@@ -6,8 +6,8 @@ The way of a study: `Plan` -> jobs (a run with a seed) -> joblib's processes -> 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
@@ -15,7 +15,7 @@ from typing import get_args
 from rich.console import Console
 
 from firstlight import processes, report, runs, searches, study
-from firstlight.errors import ExperimentError, RunError
+from firstlight.errors import ExperimentError, ReportError, ReportWarning, RunError
 from firstlight.files import write_text
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.study import Experiment, Plan, PlannedRun
@@ -250,13 +250,18 @@ def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[s
 def _reported(folder: StudyFolder) -> dict[str, str]:
     """Write the reports that are missing, and the study's; return why it has nothing of some of the runs."""
     finished = {f"{e.name}, seed {seed}": run for e in folder.entries for seed, run in folder.finished(e).items()}
-    for run in finished.values():
+    for title, run in finished.items():
         if not (run.path / runs.REPORT).exists():
-            with suppress(RunError):  # the study's report names what is damaged
+            try:
                 report.write(run)
+            except ReportError as error:
+                warnings.warn(f"{title}: {error}", ReportWarning, stacklevel=2)
+            except RunError:
+                pass  # the study's report names what is damaged
     lost = report.lost(folder)
     if finished.keys() - lost.keys():
-        report.write(folder)
+        with report.of_complete("study", folder.path):
+            report.write(folder)
     return lost
 
 

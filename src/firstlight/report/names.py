@@ -1,0 +1,107 @@
+"""Names that people gave, such as those of classes, made fit to be shown: printable, of bounded length, still distinct.
+
+Texts are measured here, not by what draws them: a name that is too wide is cut between two characters as people see
+them, and the same in the page, in its static drawings and in the PDF.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+LONGEST = 120  # characters of a name that is shown
+TAIL = 30  # of them, those at its end
+JOINER = "\u200d"  # joins two emoji to one
+
+NO_UTF8 = re.compile("[\ud800-\udfff]")
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# The widths of Helvetica, in hundredths of its size; other letters by their kind.
+NARROW = {**dict.fromkeys(" !,./:;I[\\]ft", 28), **dict.fromkeys("'ijl|", 22), **dict.fromkeys("()-`r{}", 33)}
+WIDE = {**dict.fromkeys("m%MWw@", 86), **dict.fromkeys("&ABEKPSVXYCDHNRUGOQ", 70), **dict.fromkeys("+<=>~", 58)}
+LETTER, UPPER, FULL, EMOJI = 56, 70, 100, 130
+
+
+def encodable(text: str) -> str:
+    """The text as UTF-8 can hold it: a byte that is none as \\xNN, half a surrogate pair as �."""
+    return NO_UTF8.sub(lambda found: _shown(found[0]), text)
+
+
+def printable(text: str) -> str:
+    """The text as XML can hold it, without control characters: of them, the libraries that draw abort."""
+    return NO_XML.sub(lambda found: _shown(found[0]), text)
+
+
+def _shown(letter: str) -> str:
+    return f"\\x{ord(letter) - 0xDC00:02x}" if "\udc80" <= letter <= "\udcff" else "\ufffd"
+
+
+def display_names(names: Iterable[object]) -> tuple[str, ...]:
+    """The names as they are shown, each another; a long one loses its middle."""
+    shown: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        once = _without_middle(printable(str(name)))
+        made, number = once, 1
+        while made in taken:
+            number += 1
+            made = f"{once} ({number})"
+        taken.add(made)
+        shown.append(made)
+    return tuple(shown)
+
+
+def _without_middle(name: str) -> str:
+    if len(name) <= LONGEST:
+        return name
+    end = len(name) - TAIL
+    return f"{_head(name, LONGEST - TAIL - 1)}…{name[_boundary(name, end) :]}"
+
+
+def cut(text: str, pixels: float, size: float) -> str:
+    """The text, or as much of its beginning as so many CSS pixels hold in letters of that size, and an ellipsis."""
+    room = 100 * pixels / size
+    if sum(map(_width, text)) <= room:
+        return text
+    room -= FULL  # of the ellipsis
+    end = 0
+    for letter in text:
+        room -= _width(letter)
+        if room < 0:
+            break
+        end += 1
+    return f"{_head(text, end)}…"
+
+
+def text_width(text: str, size: float) -> float:
+    """About how many CSS pixels a text takes in letters of that size."""
+    return sum(map(_width, text)) * size / 100
+
+
+def _head(text: str, end: int) -> str:
+    return text[: _boundary(text, end, -1)]
+
+
+def _boundary(text: str, place: int, step: int = 1) -> int:
+    """The nearest place from there on, or back, where a character as people see it does not continue."""
+    while 0 < place < len(text) and (_clings(text[place]) or text[place - 1] == JOINER):
+        place += step
+    return place
+
+
+def _clings(letter: str) -> bool:
+    """Whether it belongs to the letter before it: accents, joiners, variants and skin tones."""
+    return unicodedata.category(letter) in ("Mn", "Me", "Cf") or "\U0001f3fb" <= letter <= "\U0001f3ff"
+
+
+def _width(letter: str) -> int:
+    known = NARROW.get(letter) or WIDE.get(letter)
+    if known:
+        return known
+    if _clings(letter):
+        return 0
+    if letter >= "\U0001f000":
+        return EMOJI
+    if unicodedata.east_asian_width(letter) in "WF":
+        return FULL
+    return UPPER if letter.isupper() else LETTER

@@ -1,0 +1,31 @@
+"""The process that draws charts: a request a line in, an answer a line out, until there are no more.
+
+`renderer.py` starts this file as a script, so it imports nothing of firstlight. What the libraries print by themselves
+goes to standard error, which the other side reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def main() -> None:
+    """Answer each [function of vl-convert, arguments] with {"text": …} or {"error": …}."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    import vl_convert
+
+    for line in sys.stdin.buffer:
+        function, arguments = json.loads(line)
+        try:
+            answer = {"text": getattr(vl_convert, function)(**arguments)}
+        except Exception as error:
+            answer = {"error": f"{error}" or type(error).__name__}
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
