@@ -228,6 +228,10 @@ def test_tables_do_not_go_over_what_is_no_table() -> None:
         ({"matrix": {"optimizer.lrr": [1]}}, ["lrr"]),
         ({"matrix": {"seed": [1, 2]}}, ["matrix.seed", "seeds"]),
         ({"run": [{"name": "report.html"}]}, ["report.html", "files of its own"]),
+        ({"run": [{"name": "two words"}]}, ["name", "letters, digits and _ + . = -", "'two words'"]),
+        ({"run": [{"name": "x" * 81}]}, ["up to 80 letters"]),
+        ({"run": [{"name": "Net"}, {"name": "net"}]}, ["'Net'", "'net'", "one folder"]),
+        ({"run": [{"name": "cafe\u0301"}]}, ["letters, digits"]),
         ({"run": [{"name": "search-tpe"}]}, ["search-tpe", "files of its own"]),
         ({"run": [{"name": "a", "seeds": 1}, {"name": "b", "weights": {"init_from": "@a"}}]}, ["'b'", "'a'", "seed 1"]),
         (

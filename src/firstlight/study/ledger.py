@@ -72,13 +72,18 @@ class Ledger:
         url = self.url or f"sqlite:///{(out / searches.STORAGE).resolve()}"
         with self.told(), _told_of_url(self.url):
             self.optuna = _open_study(url, out.resolve().name, search, _Sampler(self))
-        asked = json.dumps(search.to_json(), sort_keys=True, default=str)
+        with self.told():
+            self._must_be_of_this_search()
+
+    def _must_be_of_this_search(self) -> None:
+        """Raise ExperimentError where the storage holds another search, or lost the one that the folder tells of."""
+        asked = json.dumps(self.search.to_json(), sort_keys=True, default=str)
         held = self.optuna.user_attrs.get(SEARCH)
         if held is None:
-            if (out / searches.TUNE).exists():  # which is written once the storage knows the search
+            if (self.out / searches.TUNE).exists():  # which is written once the storage knows the search
                 raise ExperimentError(
-                    f"{self._shown} knows nothing of the search that {out / searches.TUNE} tells of: it was emptied, "
-                    "or is another one. Bring it back, or begin anew in another folder with --out."
+                    f"{self._shown} knows nothing of the search that {self.out / searches.TUNE} tells of: it was "
+                    "emptied, or is another one. Bring it back, or begin anew in another folder with --out."
                 )
             self.optuna.set_user_attr(SEARCH, asked)
         elif differing(json.loads(held), json.loads(asked), elsewhere=True):

@@ -29,7 +29,9 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 import tomllib
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -53,6 +55,7 @@ from firstlight.types import Json
 SUFFIX = ".toml"
 RESERVED = (".toml", ".json", ".html", ".lock")
 MOST_SEEDS = 1000
+LONGEST_NAME = 80
 _NAME = r"[\w+][\w.+=-]*"
 
 
@@ -65,7 +68,17 @@ def _number_or_list(value: Any) -> Any:
     raise ValueError(f"give how many, from 1 to {MOST_SEEDS}, or a list of whole numbers from 0, as in [0, 1, 7]")
 
 
-Name = Annotated[str, Field(pattern=rf"^{_NAME}$", max_length=80)]
+def _name(value: Any) -> Any:
+    """Checked here, because a pattern's own error shows the pattern instead of what may be given."""
+    if isinstance(value, str) and not (re.fullmatch(_NAME, value) and len(value) <= LONGEST_NAME):
+        raise ValueError(
+            f"a name becomes that of a folder: up to {LONGEST_NAME} letters, digits and _ + . = -, the first one no "
+            'dot, = or -, as in "two-words"'
+        )
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
 Seeds = Annotated[int | list[int], BeforeValidator(_number_or_list)]
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 
@@ -328,6 +341,14 @@ def _check(planned: Plan, searches: int, origin: str) -> None:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise ExperimentError(f"{origin}: more than one run is called {twice[0]!r}.")
+    as_folders: dict[str, str] = {}
+    for name in (*names, *(f"search-{name}" for name in planned.searches)):
+        other = as_folders.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise ExperimentError(
+                f"{origin}: {other!r} and {name!r} are one folder where names that differ only in capitals, or in how "
+                "accents are stored, are the same, as on macOS and Windows. Rename one of them."
+            )
     if len(planned.searches) < searches:
         raise ExperimentError(f"{origin}: two searches have the same name.")
     if planned.parity:
