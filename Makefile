@@ -5,7 +5,7 @@ BENCH := .venv-bench
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint check format bench screenshots clean
+.PHONY: demo test lint check format bench reliability screenshots clean
 
 demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and write a report
 	$(BIN)/firstlight demo
@@ -27,6 +27,9 @@ format: $(VENV)/test.stamp
 
 screenshots: $(VENV)/test.stamp  ## the pictures of README and docs, by chromium: docs/images/*.png
 	$(BIN)/python docs/screenshots.py
+
+reliability: $(VENV)/test.stamp  ## attack firstlight by programs of its own; writes docs/reliability.md
+	$(BIN)/python -m benchmarks.reliability
 
 bench: $(BENCH)/bench.stamp  ## firstlight beside its peers, in an environment of their own; writes docs/benchmarks.md
 	$(BENCH)/bin/python -m benchmarks

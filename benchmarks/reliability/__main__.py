@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import shutil
 import sys
@@ -29,10 +30,12 @@ def main() -> int:
     record = asked.out / "reliability.json"
     found: dict[str, Json] = json.loads(record.read_text()) if record.exists() else {}
     all_survived = True
+    kept = Path(tempfile.mkdtemp(prefix="firstlight-reliability-"))
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
     for name in asked.only or PROGRAMS:
         began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="firstlight-reliability-", ignore_cleanup_errors=True) as work:
-            attack = Attack(asked.seed, asked.seconds, Path(work))
+        with tempfile.TemporaryDirectory(dir=kept, ignore_cleanup_errors=True) as work:
+            attack = Attack(asked.seed, asked.seconds, Path(work), kept)
             PROGRAMS[name].attack(attack)
         seconds = time.monotonic() - began
         console.print(f"{name}: {attack.tried} tried, {attack.survived} survived, {seconds:.0f} s")
@@ -66,6 +69,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    if shutil.which("git") is None:
-        print("git is not here: the revision will not be known.", file=sys.stderr)
     sys.exit(main())

@@ -8,13 +8,15 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from firstlight.errors import FirstlightError
+
+T = TypeVar("T")
 
 LONGEST_READ = 30  # seconds for one input
 MOST_MEMORY = 2 << 30  # bytes that one input may add to the process
@@ -40,11 +42,13 @@ class Attack:
     seconds  how long it may go on; `over` says when that is past. What was begun is finished
     seed     all of its randomness
     work     an empty folder that is its own
+    kept     where finished runs, studies and searches lie that several programs start from; `work` unless given
     """
 
     seed: int
     seconds: float
     work: Path
+    kept: Path | None = None
     tried: int = 0
     notes: list[str] = field(default_factory=list)
     _faults: dict[str, list[str]] = field(default_factory=dict)
@@ -69,6 +73,16 @@ class Attack:
     def random(self, *key: object) -> random.Random:
         """Draws that depend on the seed and the key alone."""
         return random.Random(f"{self.seed}/{'/'.join(map(str, key))}")
+
+    def in_turn(self, items: Iterable[T], key: object = "order") -> Iterator[T]:
+        """The items in a drawn order, until all are given or the time is over, which is then noted."""
+        drawn = list(items)
+        self.random(key).shuffle(drawn)
+        for number, item in enumerate(drawn):
+            if self.over:
+                self.notes.append(f"{number} of {len(drawn)} fixed trials were made in the time.")
+                return
+            yield item
 
     def folder(self, name: str) -> Path:
         """An empty folder of that name."""

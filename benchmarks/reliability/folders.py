@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,12 @@ def finished_search(a: Attack) -> Path:
 def _made(a: Attack, command: str, text: str, *more: str) -> Path:
     file, place = a.work / f"{command}.toml", a.work / f"finished-{command}"
     file.write_text(text)
-    ended = run(command, file, "--out", place, *more, timeout=600)
-    if ended.code != 0:
-        raise RuntimeError(f"{command} ended with {ended.code}: {ended.output}")
+    kept = (a.kept or a.work) / f"kept-{command}{''.join(more)}"
+    if not kept.exists():
+        ended = run(command, file, "--out", kept, *more, timeout=600)
+        if ended.code != 0:
+            raise RuntimeError(f"{command} ended with {ended.code}: {ended.output}")
+    shutil.copytree(kept, place)
     return place
 
 

@@ -20,6 +20,7 @@ from benchmarks.reliability.programs import (
     hostile_folders,
     kills_at_changes,
     kills_at_random,
+    load_while_training,
 )
 
 MODULES = (
@@ -33,6 +34,7 @@ MODULES = (
     fuzz_checkpoints,
     hostile_folders,
     door,
+    load_while_training,
     concurrency,
     disks_and_limits,
 )

@@ -169,12 +169,7 @@ def attack(a: Attack) -> None:
     """Every case once, in a drawn order, as long as there is time."""
     run = finished_run(a)
     file = a.work / "case.py"
-    order = list(CASES)
-    a.random("order").shuffle(order)
-    for name in order:
-        if a.over:
-            a.notes.append(f"{a.tried} of {len(order)} cases were tried in the time.")
-            return
+    for name in a.in_turn(CASES):
         body = "\n".join(f"    {line}" for line in CASES[name].source.strip().splitlines())
         file.write_text(HEAD.format(run=str(run)) + body + '\n\nif __name__ == "__main__":\n    main()\n')
         a.count(name, _ended([sys.executable, str(file)], CASES[name].environment))

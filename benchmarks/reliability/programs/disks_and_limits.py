@@ -34,15 +34,9 @@ def attack(a: Attack) -> None:
     whole = finished_run(a)
     (a.work / "study.toml").write_text(STUDY)
     (a.work / "tune.toml").write_text(SEARCH)
-    trials = dict(_trials(a, whole))
-    order = list(trials)
-    a.random("order").shuffle(order)
-    for name in order:
-        if a.over:
-            a.notes.append(f"{a.tried} of {len(order)} trials were made in the time.")
-            return
+    for name, trial in a.in_turn(_trials(a, whole)):
         place = a.work / "place"
-        a.count(name, trials[name](place))
+        a.count(name, trial(place))
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -43,13 +43,13 @@ ADDRESSES = [
 
 def attack(a: Attack) -> None:
     """The fixed list first, then drawn values."""
-    finished_run(a)
+    finished = finished_run(a)
     with dashboard(a.work) as served:
-        [run] = served.ids().values()
+        run = served.ids()[finished.name]
         served.client.get(f"/api/runs/{run}/look?index=0", timeout=300)  # compiled once, before the clock counts
-        for label, request in _refused(served, run):
+        for label, request in a.in_turn(_refused(served, run), "refused"):
             a.count(label, _judged(served, request, refused=True))
-        for label, request in _answered(served, run):
+        for label, request in a.in_turn(_answered(served, run), "answered"):
             a.count(label, _judged(served, request))
         a.count("a head that does not end", _slow(served))
         number = 0

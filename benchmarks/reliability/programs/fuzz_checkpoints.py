@@ -65,17 +65,16 @@ def attack(a: Attack) -> None:
     """Checkpoints and databases in turn."""
     run = _Interrupted(finished_run(a), a.work / "interrupted")
     search = _Search(finished_search(a), a.work / "search.toml", a.work / "spoilt-search")
-    for name in FILES:
-        for special in SPECIAL:
-            run.begin()
-            (run.checkpoint / name).write_bytes(special)
-            a.read(f"{name} is {special[:9]!r}", run.newest)
-    for name in ("epoch-x", "epoch-", "epoch-99999x", "epoch-00009", "epoch-100000"):
-        for make in (Path.mkdir, Path.touch):
-            run.begin()
-            make(run.checkpoint.parent / name)
-            a.read(f"{name} beside, {make.__name__}", run.resumed, run.same)
-    for edit in EDITS:
+    for name, special in a.in_turn([(name, special) for name in FILES for special in SPECIAL], "special"):
+        run.begin()
+        (run.checkpoint / name).write_bytes(special)
+        a.read(f"{name} is {special[:9]!r}", run.newest)
+    others = ("epoch-x", "epoch-", "epoch-99999x", "epoch-00009", "epoch-100000")
+    for name, make in a.in_turn([(name, make) for name in others for make in (Path.mkdir, Path.touch)], "others"):
+        run.begin()
+        make(run.checkpoint.parent / name)
+        a.read(f"{name} beside, {make.__name__}", run.resumed, run.same)
+    for edit in a.in_turn(EDITS, "edits"):
         search.begin()
         if search.edit(edit):
             a.read(f"SQL: {edit[:60]}", search.read, search.same)

@@ -26,6 +26,7 @@ from benchmarks.reliability.mutations import spoil_bytes
 from firstlight.data import formats, load
 from firstlight.types import Array, Images
 
+Files = dict[str, Any]  # contents by what they are: bytes, or what makes them when their turn comes
 NAMES = [str(k) for k in range(10)]
 CELLS = [
     "", "i0.png", "../csv/i0.png", "/etc/passwd", "pipe.png", "folder.png", "link.png", "notes.txt",
@@ -51,9 +52,9 @@ def attack(a: Attack) -> None:
     arrays = _arrays(marker)
     readers = {"npz": _npz, "idx": _idx, "cifar": _cifar, "mat": _mat, "csv": _csv(a.folder("csv"))}
     lies = {"npz": arrays, "idx": _idx_lies(), "cifar": _cifar_lies(), "mat": _mat_lies(), "csv": _csv_lies()}
-    for kind, files in lies.items():
-        for label, data in files.items():
-            readers[kind](a, f"{kind}: {label}", data)
+    fixed = [(kind, label, data) for kind, files in lies.items() for label, data in files.items()]
+    for kind, label, data in a.in_turn(fixed):
+        readers[kind](a, f"{kind}: {label}", data() if callable(data) else data)
     number = 0
     while not a.over:
         draw = a.random(number)
@@ -129,7 +130,7 @@ def _fit(splits: Mapping[str, Images]) -> str | None:
     return None
 
 
-def _arrays(marker: Path) -> dict[str, bytes]:
+def _arrays(marker: Path) -> Files:
     """Archives of arrays, sound ("whole") and lying."""
     draw = np.random.default_rng(0)
     pixels, labels = draw.integers(0, 256, (20, 6, 5, 1), np.uint8), np.arange(20) % 3
@@ -167,7 +168,7 @@ def _arrays(marker: Path) -> dict[str, bytes]:
         "too few": labels[:3],
     }
     whole = {"images.npy": _npy(pixels), "labels.npy": _npy(labels)}
-    files = {"whole": _zip(whole)}
+    files: Files = {"whole": _zip(whole)}
     for name, data in images.items():
         for member in ("images", "labels", "class_names", "more"):
             files[f"{member}: {name}"] = _zip({**whole, f"{member}.npy": data})
@@ -178,7 +179,7 @@ def _arrays(marker: Path) -> dict[str, bytes]:
         for k in range(20):
             files[f"{name}, spoilt {k}"] = spoil_bytes(_zip(whole, method), random.Random(k))
     files["a flipped byte"] = files["whole"][:100] + bytes([files["whole"][100] ^ 255]) + files["whole"][101:]
-    files["a bomb of 3 GB"] = _bomb(3000, whole["labels.npy"])
+    files["a bomb of 3 GB"] = lambda: _bomb(3000, whole["labels.npy"])
     return files
 
 
@@ -228,12 +229,12 @@ def _idx_file(array: Array) -> bytes:
     return gzip.compress(struct.pack(">BBBB", 0, 0, 8, array.ndim) + sides + array.tobytes())
 
 
-def _idx_lies() -> dict[str, bytes]:
+def _idx_lies() -> Files:
     whole = _idx_files()[0]
-    files = {"whole": whole, "nothing": b"", "more behind": whole + b"garbage", "twice": whole + whole}
+    files: Files = {"whole": whole, "nothing": b"", "more behind": whole + b"garbage", "twice": whole + whole}
     for sides in [(2**32 - 1,) * 3, (0, 6, 5), (20, 0, 5), (2**31, 1, 1), (120, 5, 1)]:
         files[f"sides {sides}"] = gzip.compress(bytes([0, 0, 8, 3]) + struct.pack(">III", *sides) + bytes(600))
-    files["a bomb of 2 GB"] = gzip.compress(bytes(2_000_000_000), 9)
+    files["a bomb of 2 GB"] = lambda: gzip.compress(bytes(2_000_000_000), 6)
     return files
 
 

@@ -72,11 +72,10 @@ def attack(a: Attack) -> None:
         path.write_bytes(text)
         a.read(label, partial(reader, path))
 
-    for kind, (reader, _, texts) in kinds.items():
-        for name, text in HARD.items():
-            read(f"{kind}: {name}", reader, text.encode())
-        for name, coding in {"a byte order mark": "utf-8-sig", "UTF-16": "utf-16"}.items():
-            read(f"{kind}: {name}", reader, texts[0].encode(coding))
+    coded = {"a byte order mark": RUN.encode("utf-8-sig"), "UTF-16": RUN.encode("utf-16")}
+    hard = {name: text.encode() for name, text in HARD.items()} | coded
+    for kind, name in a.in_turn([(kind, name) for kind in kinds for name in hard]):
+        read(f"{kind}: {name}", kinds[kind][0], hard[name])
     for setting in SETTINGS:
         a.read(f"--set {setting[:20]!r}", partial(_set, setting))
     for place in PLACES:

@@ -69,11 +69,10 @@ def attack(a: Attack) -> None:
 
 def _attack(a: Attack, dashboard: _Dashboard, victim: Path, whole: Path, others: dict[str, Path]) -> None:
     names = sorted(path.name for path in whole.iterdir() if path.suffix in SPECIAL)
-    for name in names:
-        for kind in ("a folder", "gone", "a link to nowhere", "a link to itself"):
-            _replaced(
-                victim / name, kind, partial(_feed, a, dashboard, victim, f"{name} is {kind}", a.random(name, kind))
-            )
+    kinds = ("a folder", "gone", "a link to nowhere", "a link to itself")
+    for name, kind in a.in_turn([(name, kind) for name in names for kind in kinds]):
+        trial = partial(_feed, a, dashboard, victim, f"{name} is {kind}", a.random(name, kind))
+        _replaced(victim / name, kind, trial)
         shutil.copy(whole / name, victim / name)
     number = 0
     while not a.over:

@@ -8,7 +8,8 @@ import io
 import shutil
 import struct
 import zlib
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ FOLDERS = 8  # every how many drawn files a folder of them is read, too
 def attack(a: Attack) -> None:
     """Bombs and strangers first, then drawn files of each format in turn."""
     whole = _whole()
-    for label, data in {**_lies(whole), **_strangers()}.items():
-        _feed(a, label, data)
+    for label, data in a.in_turn({**_lies(whole), **_strangers()}.items()):
+        _feed(a, label, data() if callable(data) else data)
     number = 0
     while not a.over:
         draw = a.random(number)
@@ -100,22 +101,20 @@ def _file(image: Image.Image, form: str, **options: Any) -> bytes:
     return target.getvalue()
 
 
-def _lies(whole: dict[str, bytes]) -> dict[str, bytes]:
-    """Heads that claim other sides than there are, and much in little."""
-    lies = {
+def _lies(whole: dict[str, bytes]) -> dict[str, bytes | Callable[[], bytes]]:
+    """Heads that claim other sides than there are, and much in little, which is made when its turn comes."""
+    lies: dict[str, bytes | Callable[[], bytes]] = {
         f"png of {width} × {height}": _png(width, height)
         for width, height in [
             (0, 0), (2**31 - 1, 1), (1, 2**31 - 1), (2**32 - 1, 2**32 - 1), (65535, 65535), (20000, 20000),
             (9000, 9900), (1, 60_000_000), (60_000_000, 1), (1, 89_000_000),
         ]
     }  # fmt: skip
-    packer = zlib.compressobj(9)
-    zeros = b"".join(packer.compress(bytes(1_000_000)) for _ in range(300)) + packer.flush()
-    lies["png of 300 MB"] = _png(9000, 9900, data=zeros)
-    lies["png of 300 MB in 16 bits"] = _png(9400, 9500, bits=16, colour=6, data=zeros)
-    lies["png with rows for 300 MB"] = _png(10, 10, data=zeros)
-    lies["png with 300 MB of text"] = _png(4, 4, colour=0, more=_chunk(b"zTXt", b"c\0\0" + zeros))
-    lies["png with 300 MB of colours"] = _png(4, 4, colour=0, more=_chunk(b"iCCP", b"c\0\0" + zeros))
+    lies["png of 300 MB"] = lambda: _png(9000, 9900, data=_zeros())
+    lies["png of 300 MB in 16 bits"] = lambda: _png(9400, 9500, bits=16, colour=6, data=_zeros())
+    lies["png with rows for 300 MB"] = lambda: _png(10, 10, data=_zeros())
+    lies["png with 300 MB of text"] = lambda: _png(4, 4, colour=0, more=_chunk(b"zTXt", b"c\0\0" + _zeros()))
+    lies["png with 300 MB of colours"] = lambda: _png(4, 4, colour=0, more=_chunk(b"iCCP", b"c\0\0" + _zeros()))
     lies["png with 100,000 chunks"] = _png(4, 4, colour=0, more=_chunk(b"tEXt", b"a\0b") * 100_000)
     lies["png with rows missing"] = _png(20, 20, data=zlib.compress(bytes(300)))
     for width, height in [(-1, 5), (5, -5), (2**31 - 1, -(2**31)), (100_000, 100_000), (0, 0)]:
@@ -128,10 +127,21 @@ def _lies(whole: dict[str, bytes]) -> dict[str, bytes]:
         lies[f"jpg of {width} × {height}"] = bytes(head)
     for form in ("PNG", "JPEG", "TIFF", "GIF"):
         mode = "P" if form == "GIF" else "RGB"
-        options = {"compression": "tiff_adobe_deflate"} if form == "TIFF" else {}
-        data = _file(Image.new(mode, (9400, 9400)), form, **options)
-        lies[f"{form.lower().replace('jpeg', 'jpg')} of 88 million pixels"] = data
+        options: dict[str, Any] = {"compression": "tiff_adobe_deflate"} if form == "TIFF" else {}
+        name = f"{form.lower().replace('jpeg', 'jpg')} of 88 million pixels"
+        lies[name] = partial(_large, mode, form, options)
     return lies
+
+
+@cache
+def _zeros() -> bytes:
+    """300 MB of zeros, packed."""
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(bytes(1_000_000)) for _ in range(300)) + packer.flush()
+
+
+def _large(mode: str, form: str, options: dict[str, Any]) -> bytes:
+    return _file(Image.new(mode, (9400, 9400)), form, **options)
 
 
 def _strangers() -> dict[str, bytes]:

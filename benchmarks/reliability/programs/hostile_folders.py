@@ -33,12 +33,7 @@ def attack(a: Attack) -> None:
     """Each kind of folder by itself, in a drawn order, as long as there is time."""
     whole, secret = finished_run(a), a.work / "secret.txt"
     secret.write_text(SECRET)
-    kinds = list(_kinds(secret).items())
-    a.random("order").shuffle(kinds)
-    for number, (label, spoil) in enumerate(kinds):
-        if a.over:
-            a.notes.append(f"{number} of {len(kinds)} kinds of folder were tried in the time.")
-            return
+    for number, (label, spoil) in enumerate(a.in_turn(_kinds(secret).items())):
         root = a.work / f"runs-{number}"
         shutil.copytree(whole, root / "good")
         shutil.copytree(whole, root / "victim")

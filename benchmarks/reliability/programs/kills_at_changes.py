@@ -5,13 +5,12 @@ without a kill, and no temporary file left."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.commands import Ended, changes, run, run_until
-from benchmarks.reliability.folders import RUN, SEARCH, STUDY, differences, leftovers, said
+from benchmarks.reliability.folders import RUN, SEARCH, STUDY, differences, finished_run, leftovers, said
 from firstlight.runs import EXPERIMENT, RESULT, RunFolder
 
 TURNS = 5  # how often a command may be tried until it has come to its end
@@ -51,33 +50,42 @@ VICTIMS = (
 
 def attack(a: Attack) -> None:
     """Kill each command before each of its changes, the commands in turn."""
-    finished = a.work / "finished"
+    finished = finished_run(a)
     for victim in VICTIMS:
         if victim.file is not None:
             (a.work / f"{victim.name}.toml").write_text(victim.file)
-    run("run", a.work / "run.toml", "--out", finished)
-    courses = []
-    for victim in VICTIMS:
-        whole = _begin(a, victim, "whole", finished)
-        ended, points = changes(whole, *victim.words(a.work, whole), log=a.work / f"{victim.name}.log")
-        if ended.code != 0:
-            a.count(f"{victim.name}, not killed", f"exit code {ended.code}: {said(ended)}")
-            continue
-        courses.append((victim, whole, points, _order(a, victim, len(points))))
-    for turn in range(max((len(order) for *_, order in courses), default=0)):
-        for victim, whole, points, order in courses:
-            if a.over:
-                a.notes.append("; ".join(f"{v.name}: {len(p)} changes" for v, _, p, _ in courses))
-                return
-            if turn < len(order):
-                _trial(a, victim, whole, points, order[turn], finished)
-    a.notes.append("every change of " + "; ".join(f"{v.name} ({len(p)})" for v, _, p, _ in courses))
+    courses: dict[str, _Course] = {}
+    turn = 0
+    while turn == 0 or any(turn < len(course.order) for course in courses.values()):
+        for victim in a.in_turn(VICTIMS, turn):
+            if victim.name not in courses:
+                courses[victim.name] = _course(a, victim, finished)
+            course = courses[victim.name]
+            if turn < len(course.order):
+                _trial(a, victim, course, course.order[turn], finished)
+        if a.over:
+            return
+        turn += 1
 
 
-def _order(a: Attack, victim: Victim, count: int) -> Sequence[int]:
-    order = list(range(1, count + 1))
+@dataclass(frozen=True)
+class _Course:
+    """What a command does where nothing kills it: its result, its changes, and in which order they are tried."""
+
+    whole: Path
+    points: list[str]
+    order: list[int]
+
+
+def _course(a: Attack, victim: Victim, finished: Path) -> _Course:
+    whole = _begin(a, victim, "whole", finished)
+    ended, points = changes(whole, *victim.words(a.work, whole), log=a.work / f"{victim.name}.log")
+    if ended.code != 0:
+        raise RuntimeError(f"{victim.name} ended with {ended.code} where nothing killed it: {ended.output}")
+    order = list(range(1, len(points) + 1))
     a.random(victim.name).shuffle(order)  # where time is short, from everywhere
-    return order
+    a.notes.append(f"{victim.name} makes {len(points)} changes.")
+    return _Course(whole, points, order)
 
 
 def _begin(a: Attack, victim: Victim, name: str, finished: Path) -> Path:
@@ -88,7 +96,8 @@ def _begin(a: Attack, victim: Victim, name: str, finished: Path) -> Path:
     return place
 
 
-def _trial(a: Attack, victim: Victim, whole: Path, points: Sequence[str], at: int, finished: Path) -> None:
+def _trial(a: Attack, victim: Victim, course: _Course, at: int, finished: Path) -> None:
+    points = course.points
     place = _begin(a, victim, f"killed-{at}", finished)
     label = f"{victim.name}, before change {at} of {len(points)}: {points[at - 1]}"
     again = a.random(victim.name, at)
@@ -110,7 +119,7 @@ def _trial(a: Attack, victim: Victim, whole: Path, points: Sequence[str], at: in
     else:
         wrong = wrong or "it comes to no end"
     if wrong is None:
-        wrong = compared(victim, whole, place)
+        wrong = compared(victim, course.whole, place)
     a.count(label, wrong)
     shutil.rmtree(place, ignore_errors=True)
 

@@ -19,14 +19,14 @@ def attack(a: Attack) -> None:
     """One command after the other, as long as there is time."""
     victims = [victim for victim in VICTIMS if victim.file is not None]
     lives: dict[str, float] = {}
-    for victim in victims:
-        (a.work / f"{victim.name}.toml").write_text(victim.file or "")
-        began = time.monotonic()
-        run(*_words(victim, a.work, a.work / f"{victim.name}-whole"), timeout=600)
-        lives[victim.name] = time.monotonic() - began
     trial = 0
     while not a.over:
         victim = victims[trial % len(victims)]
+        if victim.name not in lives:
+            (a.work / f"{victim.name}.toml").write_text(victim.file or "")
+            began = time.monotonic()
+            run(*_words(victim, a.work, a.work / f"{victim.name}-whole"), timeout=600)
+            lives[victim.name] = time.monotonic() - began
         _trial(a, victim, trial, lives[victim.name])
         trial += 1
 
