@@ -518,7 +518,10 @@ def run(
     console: Console | None = None,
     live: bool = False,
 ) -> Run:
-    """Do an experiment: an `Experiment`, its tables, or the path of its file. `live` is as in `fit`."""
+    """Do an experiment: an `Experiment`, its tables, or the path of its file. `live` is as in `fit`.
+
+    In a file, what a search alone needs, [tune] and [space], is ignored.
+    """
     if isinstance(experiment, str | Path):
         experiment = Experiment.of(study.read_located(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):

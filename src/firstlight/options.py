@@ -28,6 +28,43 @@ def choose(kind: str, registry: Mapping[str, type[Chosen]], name: str, options: 
     return registry[name](**options)
 
 
+_WANTED = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text, in quotes",
+    "list_type": "must be a list, such as [1, 2]",
+    "tuple_type": "must be a list, such as [1, 2]",
+    "dict_type": "must be a table, such as {{ key = 1 }}",
+    "model_type": "must be a table, such as {{ key = 1 }}",
+    "model_attributes_type": "must be a table, such as {{ key = 1 }}",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "may have letters, digits, and . + = - _ after the first character",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+}
+
+
+def wanted(problem: Mapping[str, Any]) -> str:
+    """What a value must be that pydantic refuses, in a few words: "must be a whole number"."""
+    text = _WANTED.get(problem["type"])
+    if text is not None:
+        return text.format(**problem.get("ctx", {}))
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
 def flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The values of nested tables under their whole keys: ("model.name", "lenet5")."""
     for key, value in tables.items():

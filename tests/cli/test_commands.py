@@ -142,7 +142,25 @@ def test_summary(firstlight: Call) -> None:
     assert "28 × 28 × 6" in answer.out
     assert firstlight("summary", "pyramid", "--input", "32x32x1", "--json").json()["parameters"] == 141_866
     assert firstlight("summary", "mlp-128", "--set", "model.units=[7]", "--json").json()["parameters"] == 785 * 7 + 80
-    assert "resnet20" in firstlight("summary").out.split()
+    listed = firstlight("summary", "--json").json()
+    assert [(row["parameters"], row["input_shape"]) for row in listed if row["name"] == "lenet5"] == [
+        (61_706, [28, 28, 1])
+    ]
+    assert all(row["about"] for row in listed)
+    text = firstlight("summary").out
+    assert all(row["name"] in text for row in listed)
+
+
+def test_an_experiment_file_is_counted_and_its_search_is_ignored_by_run(firstlight: Any, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    layers = '[[model.layers]]\ntype = "Flatten"\n[[model.layers]]\ntype = "Dense"\nunits = 10\n'
+    search = "[tune]\ntrials = 2\n[space]\nlr = [1e-3, 1e-2]\n"
+    file.write_text(f'[data]\nsource = "digits"\nlimit = 100\n[training]\nepochs = 1\n{layers}{search}')
+    assert firstlight("summary", file, "--json").json()["parameters"] == 650
+    assert firstlight("summary", file, "--input", "9x9x3", "--json").json()["parameters"] == 244 * 10
+    answer = firstlight("run", file, "--out", tmp_path / "a")
+    assert answer.code == 0
+    assert "[tune] and [space]" in answer.out.splitlines()[0]
 
 
 def test_resume_of_a_complete_run_is_refused(firstlight: Call, run: Path) -> None:

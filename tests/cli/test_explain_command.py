@@ -186,7 +186,7 @@ def test_mistakes_of_a_pair(firstlight: Call, trained: Path) -> None:
     true, taken = (run.class_names[k[worst]] for k in (predictions.labels, predictions.predicted))
     answer = firstlight("explain", trained, "--true", true, "--predicted", taken)
     pair = (predictions.labels == int(true)) & (predictions.predicted == int(taken))
-    assert answer.out.startswith(f"{int(pair.sum())} test images of {true} taken for {taken}")
+    assert answer.out.startswith(f"{int(pair.sum())} test images of {true} classified as {taken}")
     assert predictions.ids[worst].item() in answer.out
     near = {one.id: one.nearest for one in run.mistakes(true, taken)}
     assert set(near) == set(predictions.ids[pair].tolist())

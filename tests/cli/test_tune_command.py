@@ -43,7 +43,8 @@ def test_tune_says_what_is_best_and_the_best_file_runs(
     assert [line.split("  ")[0] for line in answer.out.splitlines()[:3]] == ["trial 1/3", "trial 2/3", "trial 3/3"]
     assert "3 complete; the test images were not looked at" in answer.out
     place = Path("runs") / "small-tune"
-    assert answer.out.splitlines()[-1] == f"Report: {place / 'report.html'}"
+    assert answer.out.splitlines()[-2] == f"Report: {place / 'report.html'}"
+    assert firstlight("tune", file, "-q").out.splitlines() == [str(place / "report.html")]
     run = firstlight("run", place / "best.toml", "--json").json()
     best = max(trial["value"] for trial in json.loads((place / "result.json").read_text())["trials"])
     assert run["validation"]["accuracy"] == pytest.approx(best)

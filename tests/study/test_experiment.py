@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -16,7 +17,7 @@ from firstlight import models
 from firstlight.errors import FirstlightError
 from firstlight.optimizers import SGD, Adam, Lagged
 from firstlight.schedules import Cosine
-from firstlight.study import Experiment, parse_setting, put, read
+from firstlight.study import Experiment, merged, only_experiment, parse_setting, put, read, read_plan, read_search
 
 
 def test_every_default_is_written_out_and_reads_back_the_same() -> None:
@@ -221,3 +222,85 @@ def test_a_path_that_no_file_has_is_an_error(tmp_path: Path) -> None:
             read(Path(place))
         assert len(str(told.value)) < 1000
         str(told.value).encode()  # it can be printed
+
+
+ODD = (True, 3, -1, 1.5, math.inf, "x", "", [], [1], ["a"], {}, {"a": 1}, "3.5", 10**30)
+
+
+def keys() -> list[str]:
+    """Every key of the experiment file that the schema knows."""
+    sections = Experiment.model_json_schema()["$defs"]
+    found = list(Experiment.model_fields)
+    for name in Experiment.model_fields:
+        found += [f"{name}.{key}" for key in sections.get(name.capitalize(), {}).get("properties", {})]
+    return found
+
+
+@pytest.mark.parametrize("key", keys())
+def test_what_a_value_must_be_is_said_in_words_of_ours(key: str) -> None:
+    for value in ODD:
+        tables: dict[str, Any] = {"data": {"source": "digits"}}
+        put(tables, key, value)
+        text = told(tables)
+        assert not re.search(r"Input should|unable to|valid \w+|String should|instance of|match pattern", text)
+        assert text.count("\n") < 3
+
+
+def told(tables: dict[str, Any]) -> str:
+    try:
+        Experiment.of(tables, "e.toml")
+    except FirstlightError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("seed", "x", "seed: must be a whole number; received 'x'."),
+        ("seed", 1.5, "seed: must be a whole number; received 1.5."),
+        ("optimizer.lr", -1, "optimizer.lr: must be above 0; received -1."),
+        ("data.validation", 1, "data.validation: must be below 1; received 1."),
+        (
+            "training.monitor",
+            "val_los",
+            "must be 'val_accuracy' or 'val_loss'; received 'val_los'. Did you mean val_loss?",
+        ),
+        ("prepare.scale", 3, "prepare.scale: must be true or false; received 3."),
+        ("model.units", ["a"], "model.units: must be a whole number; received ['a']. The default is (128, 64)."),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_is_right(key: str, value: Any, said: str) -> None:
+    tables: dict[str, Any] = {"data": {"source": "digits"}, "model": {"name": "mlp-128-64"}}
+    put(tables, key, value)
+    with pytest.raises(FirstlightError, match=re.escape(said)):
+        Experiment.of(tables, "e.toml")
+
+
+def test_names_may_be_written_in_capitals() -> None:
+    named = {"optimizer": {"name": "Adam"}, "schedule": {"name": "One_Cycle"}, "model": {"name": "LeNet5"}}
+    experiment = Experiment.of({"data": {"source": "digits"}, **named})
+    assert (experiment.optimizer.name, experiment.schedule.name, experiment.model.name) == (
+        "adam",
+        "one-cycle",
+        "lenet5",
+    )
+    own = Experiment.of({"data": {"source": "digits"}, "model": {"name": "Mine", "layers": [{"type": "Flatten"}]}})
+    assert own.model.name == "Mine"
+    options = merged({"optimizer": {"name": "sgd", "momentum": 0.9}}, {"optimizer": {"name": "SGD"}})
+    assert options["optimizer"]["momentum"] == 0.9
+
+
+def test_a_file_of_another_kind_is_answered_with_its_command(tmp_path: Path) -> None:
+    experiment = {"data": {"source": "digits"}}
+    assert only_experiment({**experiment, "tune": {}, "space": {"lr": [1, 2]}}, "e.toml") == experiment
+    with pytest.raises(FirstlightError, match=r"s\.toml is the file of a study: firstlight study s\.toml"):
+        only_experiment({"title": "x", "defaults": experiment, "run": []}, "s.toml")
+    file = tmp_path / "e.toml"
+    for text, command in (("", "run"), ("[space]\nlr = [1e-3]\n", "tune")):
+        file.write_text(f'[data]\nsource = "digits"\n{text}')
+        with pytest.raises(FirstlightError, match=f"firstlight {command} {re.escape(str(file))}"):
+            read_plan(file)
+    file.write_text('title = "x"\n[matrix]\nseed = [1]\n')
+    with pytest.raises(FirstlightError, match=f"firstlight study {re.escape(str(file))}"):
+        read_search(file)

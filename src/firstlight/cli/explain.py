@@ -1,4 +1,4 @@
-"""`firstlight explain`: what a trained net does inside, where it looks, what it takes for alike, and where it errs."""
+"""`firstlight explain`: what a trained net does inside, where it looks, and where it errs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstlight.cli import explained
-from firstlight.cli.commands import Json, RunPath
+from firstlight.cli.commands import Json, Quiet, RunPath
 from firstlight.cli.run import Device, Engine, OwnData
 from firstlight.errors import ExperimentError
 
@@ -32,7 +32,7 @@ def explain(
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="Whose values say what is alike; with --image: what Grad-CAM is taken from."),
+        typer.Option(metavar="PATH", help="The layer whose values say what is alike; with --image: that of Grad-CAM."),
     ] = None,
     unit: Annotated[
         str | None, typer.Option(metavar="LAYER:K", help="Draw what one unit looks for, such as conv2:0.")
@@ -43,7 +43,7 @@ def explain(
     ] = None,
     true: Annotated[str | None, typer.Option(metavar="NAME", help="List the mistakes on images of this class.")] = None,
     predicted: Annotated[
-        str | None, typer.Option(metavar="NAME", help="List the mistakes that were taken for this class.")
+        str | None, typer.Option(metavar="NAME", help="List the mistakes that were classified as this.")
     ] = None,
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write scalars, histograms and the map's vectors there too.")
@@ -55,14 +55,16 @@ def explain(
     device: Device = None,
     data: OwnData = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws images and where maps and pictures start.")] = 0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Look inside a trained net, and write what is found into its folder and its report.
+    """Look inside a trained net; its report then shows what was found.
 
     With --image: into one image, on a sheet of its own. With --unit: into one unit. With --true or --predicted: a list
     of mistakes with their nearest training images, nothing else.
     """
     from firstlight import api
+    from firstlight.runs import REPORT
 
     if out is not None and out.suffix.lower() != ".png":
         raise ExperimentError(f"--out {out}: the picture is a PNG, so the name must end in .png.")
@@ -84,14 +86,17 @@ def explain(
         _must_be_left_out({"--out": out}, "without --image or --unit")
         found = explained.watched(
             trained.explain,
-            json,
+            json or quiet,
             layer=layer,
             method=map or "t-sne",
             points=points or POINTS,
             seed=seed,
             tensorboard=tensorboard,
         )
-        _tell(trained, found, tensorboard, json)
+        if quiet:
+            typer.echo(trained.path / REPORT)
+        else:
+            _tell(trained, found, tensorboard, json)
 
 
 def _must_be_left_out(options: dict[str, Any], when: str) -> None:
@@ -184,10 +189,12 @@ def _list_mistakes(
     if json:
         typer.echo(json_.dumps([explained.mistake(one, names) for one in found], ensure_ascii=False))
         return
-    of, taken = f"of {true}" if true else "of any class", f"taken for {predicted}" if predicted else "taken for another"
-    typer.echo(f"{len(found):,} test images {of} {taken}, the surest mistake first, and the nearest training images")
+    of, taken = f"of {true}" if true else "of any class", predicted or "another"
+    typer.echo(
+        f"{len(found):,} test images {of} classified as {taken}, the most confident first; nearest training images"
+    )
     for one in found:
-        typer.echo(f"{percent(one.confidence):>7}  {names[one.label]} taken for {names[one.predicted]}  {one.id}")
+        typer.echo(f"{percent(one.confidence):>7}  {names[one.label]} classified as {names[one.predicted]}  {one.id}")
         near = zip(one.nearest.labels.tolist(), one.nearest.ids.tolist(), strict=True)
         typer.echo(f"        {', '.join(f'{names[k]} {name}' for k, name in near)}")
     if found:

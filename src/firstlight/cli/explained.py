@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from firstlight.api import Run
     from firstlight.explanations import Explanation, Mistake, Separation
 
-SHOWN = 8  # rows of the tables of images
+SHOWN = 12  # rows of the tables of images
 
 Found = TypeVar("Found")
 
@@ -43,6 +43,8 @@ def tables(console: Console, found: Explanation, trained: Run) -> None:
 def _print_layers(console: Console, found: Explanation) -> None:
     from rich.table import Table
 
+    from firstlight.report.numbers import percent
+
     table = Table("layer", "type", "output", box=None, header_style="bold", title_justify="left")
     for heading in ("mean", "sd", "zero", "dead", "saturated", "units"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -50,10 +52,10 @@ def _print_layers(console: Console, found: Explanation) -> None:
         dead, stuck = (
             f"{len(units):,} of {one.units:,}" if units else "–" for units in (one.dead, one.saturated_units)
         )
-        flat = "–" if one.saturated is None else f"{one.saturated:.0%}"
+        flat = "–" if one.saturated is None else percent(one.saturated, 0)
         shape = " × ".join(map(str, one.shape))
         table.add_row(
-            one.layer, one.type, shape, f"{one.mean:.3g}", f"{one.std:.3g}", f"{one.zero:.0%}", dead, flat, stuck
+            one.layer, one.type, shape, f"{one.mean:.3g}", f"{one.std:.3g}", percent(one.zero, 0), dead, flat, stuck
         )
     _heading(console, f"What the layers give for {found.looked:,} test images")
     console.print(table)
@@ -87,24 +89,32 @@ def _print_maps(console: Console, found: Explanation) -> None:
 
 
 def _numbers(separation: Separation) -> tuple[str, str, str]:
-    return f"{separation.silhouette:.3f}", f"{separation.agreement:.1%}", f"{separation.accuracy:.1%}"
+    from firstlight.report.numbers import percent
+
+    return f"{separation.silhouette:.3f}", percent(separation.agreement), percent(separation.accuracy)
 
 
 def _print_mistakes(console: Console, found: Explanation, trained: Run) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from firstlight.report.numbers import percent
+
     names, predictions = trained.class_names, trained.predictions["test"]
     wrong = int((~predictions.correct).sum())
-    _heading(console, f"The surest of {wrong:,} mistakes on {len(predictions):,} test images")
-    table = Table("image", "true", "taken for", box=None, header_style="bold")
-    table.add_column("sure", justify="right")
-    table.add_column("its nearest training images are")
+    _heading(console, f"The most confident of {wrong:,} mistakes on {len(predictions):,} test images")
+    table = Table(box=None, header_style="bold")
+    table.add_column("image", overflow="fold", min_width=_widest(console, [one.id for one in found.mistakes[:SHOWN]]))
+    for heading in ("true class", "predicted"):
+        table.add_column(heading)
+    table.add_column("probability", justify="right", no_wrap=True)
+    table.add_column("nearest training images")
     for one in found.mistakes[:SHOWN]:
         nearest = ", ".join(f"{count} {names[k]}" for k, count in _counts(one.nearest.labels.tolist()))
-        row = (one.id, names[one.label], names[one.predicted], f"{one.confidence:.1%}", nearest)
+        row = (one.id, names[one.label], names[one.predicted], percent(one.confidence), nearest)
         table.add_row(*map(escape, row))
-    console.print(table if found.mistakes else "None: every test image was recognised.")
+    console.print(table if found.mistakes else "None: every test image was recognized.")
+    _more(console, len(found.mistakes))
 
 
 def _counts(labels: list[int]) -> list[tuple[int, int]]:
@@ -115,14 +125,32 @@ def _print_suspects(console: Console, found: Explanation, names: tuple[str, ...]
     from rich.markup import escape
     from rich.table import Table
 
+    from firstlight.report.numbers import percent
+
     _heading(console, "Labels that may be wrong: look at them before you trust this")
-    table = Table("image", "split", "labelled", "seems to be", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("image", overflow="fold", min_width=_widest(console, [one.id for one in found.suspects[:SHOWN]]))
+    for heading in ("split", "labelled", "seems to be"):
+        table.add_column(heading)
     for heading in ("margin", "neighbours agree"):
         table.add_column(heading, justify="right")
     for one in found.suspects[:SHOWN]:
         row = (one.id, one.split, names[one.given], names[one.suggested])
-        table.add_row(*map(escape, row), f"{one.margin:.2f}", f"{one.neighbours_agree:.0%}")
+        table.add_row(*map(escape, row), f"{one.margin:.2f}", percent(one.neighbours_agree, 0))
     console.print(table if found.suspects else "None stands out.")
+    _more(console, len(found.suspects))
+
+
+def _widest(console: Console, names: Sequence[str]) -> int:
+    """The columns for the names of files, which are of use only whole: half of the terminal at most."""
+    from rich.cells import cell_len
+
+    return min(max(map(cell_len, names), default=0), console.width // 2)
+
+
+def _more(console: Console, total: int) -> None:
+    if total > SHOWN:
+        _note(console, f"… and {total - SHOWN} more: the report shows them, and --json lists them.")
 
 
 def _heading(console: Console, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json as json_
 import re
 from dataclasses import replace
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def summary(
-    name: Annotated[str | None, typer.Argument(help="A named architecture; all are listed otherwise.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="An architecture, an experiment file or a run; else a list of architectures."
+        ),
+    ] = None,
     size: Annotated[
         str | None, typer.Option("--input", metavar="HxWxC", help="Its input, as in 28x28x1.", show_default=False)
     ] = None,
@@ -30,16 +36,15 @@ def summary(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show a model layer by layer: output shape, parameters, multiply-adds, and what of it is trained."""
+    """Show a model layer by layer, or list the architectures."""
     from rich.console import Console
     from rich.table import Table
 
-    from firstlight import api, models
+    from firstlight import api
     from firstlight.runs import EXPERIMENT
 
     if name is None:
-        for known in models.ARCHITECTURES:
-            typer.echo(known)
+        _list(json)
         return
     batch_norm = ""
     if (Path(name) / EXPERIMENT).is_file():
@@ -81,9 +86,52 @@ def summary(
         console.print(f"batch norm: {batch_norm}", highlight=False)
 
 
+def _list(json: bool) -> None:
+    """The architectures, what each is, and its parameters for the images that it is usually shown with."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from firstlight import models
+
+    table = Table("name", "input", box=None, header_style="bold")
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("what it is")
+    rows = []
+    for name, architecture in models.ARCHITECTURES.items():
+        shape, classes = models.default_shape(name)
+        parameters = models.build(name, shape, classes).parameters
+        what = inspect.cleandoc(architecture.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        rows.append({"name": name, "input_shape": shape, "classes": classes, "parameters": parameters, "about": what})
+        table.add_row(name, "×".join(map(str, shape)), f"{parameters:,}", what)
+    if json:
+        typer.echo(json_.dumps(rows))
+        return
+    Console(highlight=False).print(table)
+    typer.echo("Layer by layer: firstlight summary NAME. For other images: --input 32x32x3 --classes 5.")
+
+
+def _of_file(file: Path, size: str | None, classes: int | None, settings: list[str], freeze: list[str]) -> Model:
+    """The model of an experiment file: for its images, or for those that --input and --classes describe."""
+    from firstlight import study
+
+    tables = study.read_located(file)
+    for text in settings:
+        study.put(tables, *study.parse_setting(text))
+    if freeze:
+        study.put(tables, "weights.freeze", freeze)
+    experiment = study.Experiment.of(tables, str(file))
+    if size is None:
+        return study.set_up(experiment).model
+    model = experiment.build_model(_shape(size), classes or 10)
+    study.must_name(model, "weights.freeze", experiment.weights.freeze)
+    return replace(model, frozen=tuple(experiment.weights.freeze))
+
+
 def _build(name: str, size: str | None, classes: int | None, settings: list[str], freeze: list[str]) -> Model:
     from firstlight import models, study
 
+    if Path(name).suffix == ".toml":
+        return _of_file(Path(name), size, classes, settings, freeze)
     usual = models.default_shape(name)
     options = {key.removeprefix("model."): value for key, value in map(study.parse_setting, settings)}
     model = models.build(name, usual[0] if size is None else _shape(size), classes or usual[1], options)

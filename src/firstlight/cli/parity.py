@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json as json_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstlight.cli.commands import Json, Open, Quiet, show
+
 if TYPE_CHECKING:
     from firstlight.agreement import Parity
+    from firstlight.study import Experiment
 
 WIDE = 110  # columns of a terminal from which a table shows types and shapes as well
 
 
 def parity(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A named architecture.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A named architecture, or an experiment file.", show_default=False)
+    ],
     data: Annotated[
         str | None, typer.Option(help="Images to compare on, as for run; random pixels otherwise.", show_default=False)
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training, side by side.")] = 50,
     batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 32,
-    optimizer: Annotated[str, typer.Option(help="sgd, adam, adamw or rmsprop.")] = "adam",
+    optimizer: Annotated[
+        str | None, typer.Option(help="sgd, adam, adamw or rmsprop; adam, or the file's, otherwise.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="The learning rate.", show_default=False)] = None,
-    loss: Annotated[str, typer.Option(help="The loss.")] = "cross-entropy",
+    loss: Annotated[str | None, typer.Option(help="The loss; cross-entropy, or the file's, otherwise.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes every random draw.")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option: --set model.activation=tanh")
@@ -31,36 +38,60 @@ def parity(
     out: Annotated[
         Path | None, typer.Option(help="The page; runs/parity-MODEL.html otherwise.", show_default=False)
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON; progress goes to standard error.")] = False,
+    open_: Open = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Compare the gradients and the training of the engines numpy and torch. Exit code 1 where they differ."""
+    """Check gradients by hand against autograd, and training on both engines. Exit code 1 where they differ."""
     from rich.console import Console
 
     from firstlight import api, report, study
 
-    options = dict(study.parse_setting(text) for text in settings or [])
+    asked: dict[str, Any]
+    if Path(model).suffix == ".toml":
+        setup = study.set_up(_experiment(Path(model), settings or []))
+        asked = {
+            "model": setup.model,
+            "data": setup.dataset if data is None else data,
+            "optimizer": optimizer or setup.task.optimizer,
+            "loss": loss or setup.task.loss,
+            "lr": lr or (None if optimizer else setup.experiment.optimizer.lr),
+        }
+    else:
+        options = dict(study.parse_setting(text) for text in settings or [])
+        asked = {
+            "model": model,
+            "data": data,
+            "options": {key.removeprefix("model."): value for key, value in options.items()},
+            "optimizer": optimizer or "adam",
+            "loss": loss or "cross-entropy",
+            "lr": lr,
+        }
     found = api.parity(
-        model,
-        data,
-        options={key.removeprefix("model."): value for key, value in options.items()},
-        steps=steps,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        lr=lr,
-        loss=loss,
-        seed=seed,
-        console=Console(stderr=True),
+        **asked, steps=steps, batch_size=batch_size, seed=seed, console=Console(stderr=True, quiet=quiet)
     )
-    page = out or api.RUNS / f"parity-{model}.html"
+    page = out or api.RUNS / f"parity-{Path(model).stem if Path(model).suffix == '.toml' else model}.html"
     if json:
         typer.echo(json_.dumps({"report": str(page), **found.to_json()}))
-    else:
+    elif not quiet:
         _print(found)
     report.write(found, page)
     if not json:
-        typer.echo(f"Report: {page}")
+        typer.echo(page if quiet else f"Report: {page}")
+    if open_:
+        show(page)
     if not found.passed:
         raise typer.Exit(1)
+
+
+def _experiment(file: Path, settings: list[str]) -> Experiment:
+    """The experiment of a file, with settings over it."""
+    from firstlight import study
+
+    tables = study.read_located(file)
+    for text in settings:
+        study.put(tables, *study.parse_setting(text))
+    return study.Experiment.of(tables, str(file))
 
 
 def _print(found: Parity) -> None:

@@ -85,6 +85,14 @@ def run(
     from firstlight import api, study
     from firstlight.runs import REPORT
 
+    if file is not None and (ignored := [f"[{key}]" for key in study.read(file) if key in study.OF_A_SEARCH]):
+        console(json, quiet).print(
+            f"Note: {' and '.join(ignored)} in {file} are ignored here; firstlight tune {file} uses them.",
+            style="dim",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     options = {
         "data.source": data,
         "data.size": size,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstlight.cli.commands import Json, Open, Quiet, console, show
 from firstlight.errors import RunError
 
 if TYPE_CHECKING:
@@ -19,38 +20,43 @@ def tune(
         Path,
         typer.Argument(metavar="FILE.toml", help="An experiment file with [space] and [tune].", show_default=False),
     ],
-    workers: Annotated[int, typer.Option(min=1, help="Trials at a time, each in a process of its own.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="How many trials at the same time, each in a process.")] = 1,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="How many, instead of the file's; more go on.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="How many, instead of the file's; a larger number continues.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder; runs/FILE-tune otherwise. The same one goes on.", show_default=False),
+        typer.Option("--out", "-o", help="The folder; runs/FILE-tune otherwise.", show_default=False),
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="An Optuna storage that machines share; a file in the folder otherwise."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON; progress goes to standard error.")] = False,
+    open_: Open = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Search for good settings: many short trainings, judged by validation images alone. A stopped one goes on."""
-    from rich.console import Console
-
+    """Search for good settings, judged by validation images alone. A stopped search goes on."""
     from firstlight import api
     from firstlight.searches import TuneFolder
 
     place = out or api.tune_folder(file)
     try:
         folder = api.tune(
-            file, out=place, workers=workers, trials=trials, storage=storage, console=Console(stderr=json)
+            file, out=place, workers=workers, trials=trials, storage=storage, console=console(json, quiet)
         )
     except KeyboardInterrupt:
         _say_how_to_go_on(TuneFolder(place))
         raise typer.Exit(130) from None
     if json:
         typer.echo(json_.dumps(_result(folder)))
+    elif quiet:
+        typer.echo(folder.path / "report.html")
     else:
         _print(folder)
+    if open_:
+        show(folder.path / "report.html")
 
 
 def _say_how_to_go_on(folder: TuneFolder) -> None:
@@ -81,16 +87,25 @@ def _result(folder: TuneFolder) -> dict[str, object]:
 
 
 def _print(folder: TuneFolder) -> None:
+    from firstlight.report.numbers import decimal, percent
+    from firstlight.report.tuning import WORDS
     from firstlight.searches import ENDED, shown
 
     tuned = folder.result
     best = tuned.best
     values = ", ".join(f"{key} {shown(value)}" for key, value in best.values.items())
     counts = [f"{len(found)} {state}" for state in ENDED if (found := tuned.ended(state))]
-    typer.echo(f"best: trial {best.number}, {tuned.monitor} {best.value:.4f} after epoch {best.best}, with {values}")
+    level = [trial for trial in tuned.complete if trial.value == best.value]
+    value = percent(best.value, 2) if tuned.monitor == "val_accuracy" else decimal(best.value)
+    typer.echo(f"best: trial {best.number}, {WORDS[tuned.monitor]} {value} after epoch {best.best}, with {values}")
+    if len(level) > 1:
+        typer.echo(f"{len(level)} trials reached that; among these, the first is called the best.")
     typer.echo(f"{', '.join(counts)}; the test images were not looked at")
     if tuned.status == "unfinished":
         missing = tuned.asked - sum(map(len, map(tuned.ended, ENDED)))
         typer.echo(f"{missing} of {tuned.asked} trials are missing: the same command goes on.")
-    typer.echo(f"Measure the best, on several seeds: firstlight run {folder.path / 'best.toml'}")
     typer.echo(f"Report: {folder.path / 'report.html'}")
+    typer.echo(
+        f"Next: firstlight run {folder.path / 'best.toml'} measures the best on the test images; again with --seed 1, "
+        "--seed 2, … for its spread, and firstlight compare puts these runs together."
+    )

@@ -16,6 +16,7 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 from firstlight.errors import ModelError, nearest
 from firstlight.layers import ELU, GELU, SELU, Chain, Dense, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, from_json
 from firstlight.models.model import Model, as_tuple
+from firstlight.options import wanted
 from firstlight.types import Shape
 
 GREY28: Shape = (28, 28, 1)
@@ -85,7 +86,7 @@ def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             chosen[option] = TypeAdapter(kind).validate_python(as_tuple(value))
         except ValidationError as error:
-            problem = error.errors()[0]["msg"]
+            problem = wanted(error.errors()[0])
             usual = chosen.get(option, "one a class")
             raise ModelError(f"model.{option}: {problem}; received {value!r}. The default is {usual!r}.") from None
     return chosen

@@ -1,6 +1,6 @@
 """Experiments: the file, its setting up, the run, and studies of several."""
 
-from firstlight.study.experiment import Experiment, parse_setting, put, read
+from firstlight.study.experiment import OF_A_SEARCH, Experiment, only_experiment, parse_setting, put, read
 from firstlight.study.places import located, read_located
 from firstlight.study.plan import Plan, PlannedRun, packaged, plan, read_plan
 from firstlight.study.recall import is_own, load_again, must_be_the_same, recall
@@ -12,6 +12,7 @@ from firstlight.study.tables import merged, tables
 from firstlight.study.transfer import must_name
 
 __all__ = [
+    "OF_A_SEARCH",
     "Experiment",
     "Plan",
     "PlannedRun",
@@ -28,6 +29,7 @@ __all__ = [
     "must_be_the_same",
     "must_fit",
     "must_name",
+    "only_experiment",
     "packaged",
     "parse_setting",
     "plan",

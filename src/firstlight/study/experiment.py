@@ -27,7 +27,7 @@ from firstlight import losses, models, optimizers, schedules
 from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, brief, nearest
 from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, toml_of
-from firstlight.options import documented
+from firstlight.options import documented, wanted
 from firstlight.prepare import Augmentation
 from firstlight.types import Images
 
@@ -44,6 +44,11 @@ def _pair(value: Any) -> Any:
     return value
 
 
+def spelt(value: Any) -> Any:
+    """A name as the registries spell it: "Adam" is adam, and "one_cycle" is one-cycle."""
+    return value.strip().lower().replace("_", "-") if isinstance(value, str) else value
+
+
 def _weights_of_classes(value: Any) -> Any:
     """Checked here, because a union's own errors name types instead of what may be given. A label 3 is class "3"."""
     if value == "balanced" or (
@@ -55,9 +60,11 @@ def _weights_of_classes(value: Any) -> Any:
 
 
 IMAGENET = "imagenet"
+OF_A_SEARCH = ("tune", "space")  # the tables of a file that `firstlight tune` reads and `run` ignores
 PROBLEMS = 20  # of a file that are named, one a line
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Spelt = Annotated[str, BeforeValidator(spelt)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 Size = Annotated[tuple[Side, Side] | None, BeforeValidator(_pair)]
 
@@ -184,6 +191,8 @@ class Model(Options):
             if options := set(value) - {"name", "layers"}:
                 raise ValueError(f"a model given by layers has no options, such as {min(options)}")
             return {"name": "custom", **value}
+        if isinstance(value, dict) and str(spelt(value.get("name"))) in models.ARCHITECTURES:
+            return {**value, "name": spelt(value["name"])}
         return value
 
 
@@ -218,7 +227,7 @@ class Loss(Options):
                    not weighted
     """
 
-    name: str = "cross-entropy"
+    name: Spelt = "cross-entropy"
     class_weights: Annotated[Literal["balanced"] | dict[str, float], BeforeValidator(_weights_of_classes)] = {}
 
     @model_validator(mode="before")
@@ -238,7 +247,7 @@ class Optimizer(Options):
     lr_factors  what the learning rate is multiplied by, by patterns of names: {head = 10}; the last that fits counts
     """
 
-    name: str = "adam"
+    name: Spelt = "adam"
     lr: Annotated[float, Field(gt=0)] | None = None
     lag: Annotated[float, Field(ge=0, le=1)] = 0.0
     lr_factors: dict[str, Annotated[float, Field(gt=0)]] = {}
@@ -250,7 +259,7 @@ class Schedule(Options):
     name  the curve that it follows
     """
 
-    name: str = "constant"
+    name: Spelt = "constant"
 
 
 class Penalty(Section):
@@ -414,6 +423,21 @@ class Experiment(Section):
         return {**self.optimizer.options, **lr}
 
 
+def only_experiment(tables: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """The experiment in the tables of a file that may be one of a search too.
+
+    Raises ExperimentError, with the command, where they are those of a study.
+    """
+    must_be_no_study(tables, origin)
+    return {key: value for key, value in tables.items() if key not in OF_A_SEARCH}
+
+
+def must_be_no_study(tables: Mapping[str, Any], origin: str) -> None:
+    """Raise ExperimentError, with the command, where these are the tables of a study."""
+    if "data" not in tables and any(key in tables for key in ("run", "matrix", "defaults")):
+        raise ExperimentError(f"{origin} is the file of a study: firstlight study {origin}")
+
+
 def read(path: Path) -> dict[str, Any]:
     """The tables of an experiment file. Raises ExperimentError with line and column where it is no TOML."""
     return parse(text_of(path), str(path))
@@ -475,11 +499,19 @@ def explain(error: ValidationError, origin: str, schema: type[BaseModel] = Exper
         elif problem["type"] == "missing":
             lines.append(f"{where}: this is needed, and missing.")
         else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {message}; received {brief(repr(problem['input']))}.")
+            close = _nearest_of(problem)
+            lines.append(f"{where}: {wanted(problem)}; received {brief(repr(problem['input']))}.{close}")
     if len(problems) > PROBLEMS:
         lines.append(f"and {len(problems) - PROBLEMS:,} more.")
     return f"{origin}: " + "\n".join(lines)
+
+
+def _nearest_of(problem: Mapping[str, Any]) -> str:
+    """The nearest of a few words, where one of them was wanted and another one given."""
+    if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
+        return ""
+    close = nearest(problem["input"], re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+    return f" {close}" if close.startswith("Did") and " or " not in close else ""
 
 
 def _known_keys(section: type[BaseModel], location: Sequence[int | str]) -> list[str]:

@@ -15,7 +15,7 @@ from firstlight.data import SOURCES
 from firstlight.errors import ExperimentError, RunError, nearest
 from firstlight.options import flat
 from firstlight.runs import DATA, EXPERIMENT, MODEL, RunFolder
-from firstlight.study.experiment import IMAGENET, read
+from firstlight.study.experiment import IMAGENET, only_experiment, read
 from firstlight.types import Json
 
 # Begins the source of images that were given as arrays, which no later process can load again.
@@ -24,13 +24,13 @@ SOURCE, START = ("data", "source"), ("weights", "init_from")
 
 
 def read_located(path: Path, given: Collection[str] = ()) -> dict[str, Any]:
-    """The tables of an experiment file, its paths as they are found (`located`).
+    """The tables of an experiment file, its paths as they are found (`located`); those of a search are left out.
 
     given  keys for which something else than the file's value counts
 
     Raises ExperimentError where it is no experiment file, or a path of it leads nowhere.
     """
-    tables = located(read(path), path)
+    tables = located(only_experiment(read(path), str(path)), path)
     for table, key in (SOURCE, START):
         name = _path_in(tables, table, key)
         if name is not None and f"{table}.{key}" not in given and not _exists(name):

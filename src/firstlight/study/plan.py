@@ -256,7 +256,11 @@ def read_plan(study: str | Path, seeds: int | None = None) -> Plan:
             f"There is no study called {brief(str(study))!r}, and no such file. {nearest(str(study), files)}"
         )
     text = text_of(path)
-    return plan(parse(text, str(path)), path.stem, text, seeds=seeds, origin=str(path), file=path)
+    tables = parse(text, str(path))
+    if "data" in tables and "title" not in tables:
+        how = "tune" if "space" in tables else "run"
+        raise ExperimentError(f"{path} is no study but an experiment: firstlight {how} {path}")
+    return plan(tables, path.stem, text, seeds=seeds, origin=str(path), file=path)
 
 
 def packaged() -> dict[str, str]:

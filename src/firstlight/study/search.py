@@ -35,7 +35,7 @@ from pydantic import Field, ValidationError
 
 from firstlight.errors import ExperimentError, FirstlightError
 from firstlight.randomness import generator
-from firstlight.study.experiment import Experiment, Section, explain, put, read
+from firstlight.study.experiment import Experiment, Section, explain, must_be_no_study, put, read
 from firstlight.study.halving import Halving
 from firstlight.study.places import located, relative_to
 from firstlight.study.space import EXAMPLES, KINDS, Domain, parse
@@ -272,6 +272,7 @@ class Search:
 def read_search(path: Path) -> Search:
     """The search in a tune file. Raises ExperimentError."""
     tables = located(read(path), path)
+    must_be_no_study(tables, str(path))
     if "space" not in tables:
         raise ExperimentError(
             f"{path} says nothing to search. Give a [space], such as lr = {EXAMPLES}; to train it as it is: "

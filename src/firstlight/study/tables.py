@@ -10,7 +10,7 @@ from firstlight import losses, optimizers, schedules
 from firstlight.errors import ExperimentError
 from firstlight.layers import Layer
 from firstlight.models import Model
-from firstlight.study.experiment import Experiment
+from firstlight.study.experiment import Experiment, spelt
 from firstlight.study.setup import model_tables
 
 # Options are of what a table names: where another one is named, they do not apply.
@@ -74,7 +74,7 @@ def _names_another(section: str, below: Mapping[str, Any], value: Mapping[str, A
     if "layers" in value:
         return True
     unnamed = None if "layers" in below else Experiment.model_fields[section].default.name
-    return "name" in value and value["name"] != below.get("name", unnamed)
+    return "name" in value and spelt(value["name"]) != spelt(below.get("name", unnamed))
 
 
 def _model_table(model: Any) -> dict[str, Any]:
