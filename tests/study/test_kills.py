@@ -19,8 +19,9 @@ import small_runs
 from rich.console import Console
 from small_runs import QUIET
 
-from firstlight import runs, study
+from firstlight import report, runs, study
 from firstlight.display import Display
+from firstlight.environments import continuations
 from firstlight.errors import FolderGoneError, RunError
 from firstlight.runs import RunFolder
 
@@ -194,9 +195,12 @@ def test_where_it_went_on_is_added_to_where_it_began(
     assert [(one["after_epoch"], one["threads"]) for one in found["resumed"]] == [(2, record["threads"])]
     [note] = [note for note in told.notes if "last digits" in note]
     assert f"threads {record['threads']} instead of {record['threads'] + 7}" in note
+    [told_later] = continuations(found)
+    assert told_later == f"after epoch 2, with threads {record['threads']} instead of {record['threads'] + 7}"
+    assert told_later in report.write(RunFolder(copy)).read_text()
     (copy / runs.RESULT).unlink()
     again = Noted()
-    assert len(study.resume(copy, again).environment["resumed"]) == 2
+    assert continuations(study.resume(copy, again).environment) == [told_later, "after epoch 3"]
     assert not [note for note in again.notes if "last digits" in note], "it went on as it was last"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from firstlight.environments import continuations
 from firstlight.report import augmentation, captions, charts, explained
 from firstlight.report.classes import images_per_class
 from firstlight.report.content import (
@@ -237,11 +238,12 @@ def _reproduce(record: RunRecord) -> tuple[Block, ...]:
     memory = machine.get("memory_gb")
     rows = [
         ("firstlight", str(environment.get("firstlight", UNDEFINED))),
-        ("Revision", str(environment.get("git") or UNDEFINED)),
+        ("Git commit", str(environment.get("git") or UNDEFINED)),
         ("Python", str(environment.get("python", UNDEFINED))),
         ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items()) or UNDEFINED),
         ("Engine", engine(record) or UNDEFINED),
         ("Threads", str(environment.get("threads", UNDEFINED))),
+        *([("Resumed", "; ".join(resumed))] if (resumed := continuations(environment)) else []),
         ("Machine", ", ".join(str(machine[k]) for k in ("processor", "system") if machine.get(k)) or UNDEFINED),
         ("Cores and memory", f"{machine.get('cores', UNDEFINED)} cores, {memory:.0f} GB" if memory else UNDEFINED),
         ("Seed", str(record.experiment.get("seed", UNDEFINED))),

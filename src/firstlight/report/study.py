@@ -106,7 +106,7 @@ def where(groups: Sequence[Group]) -> list[tuple[str, str]]:
     memory = [f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB" for machine in machines if _sized(machine)]
     return [
         ("firstlight", each([place.get("firstlight") for place in places])),
-        ("Revision", each([place.get("git") for place in places])),
+        ("Git commit", each([place.get("git") for place in places])),
         ("Python", each([place.get("python") for place in places])),
         ("Packages", each([*packages, *[f"torch {place['torch']}" for place in places if "torch" in place]])),
         ("Engine", each([place.get("engine") for place in places])),

@@ -14,8 +14,6 @@ from firstlight.processes import cores
 from firstlight.types import Json
 
 PACKAGES = ("numpy", "numba", "scikit-learn", "pillow", "safetensors", "pydantic")
-# What the last digits of a number may depend on.
-DECIDING = ("engine", "device", "precision", "kernels", "threads", "firstlight", "numpy", "numba", "torch", "processor")
 SHOWN = 12  # digits of a commit
 LARGEST_LINE, LARGEST_LIST = 4_096, 64_000_000  # bytes of git's files of one line, and of its list of branches
 
@@ -35,33 +33,6 @@ def environment() -> Json:
         "git": _revision(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def gone_on(before: Json, epochs: int, now: Json) -> Json:
-    """The environment of a run that goes on elsewhere, or otherwise, after so many epochs: those before stay in it."""
-    return before | {"resumed": [*before.get("resumed", []), {"after_epoch": epochs, **now}]}
-
-
-def last_environment(record: Json) -> Json:
-    """Where, and how, a run was trained last."""
-    resumed = record.get("resumed")
-    return resumed[-1] if isinstance(resumed, list) and resumed and isinstance(resumed[-1], dict) else record
-
-
-def differences(before: Json, now: Json) -> str:
-    """What decides on the last digits of a number and is no longer as it was, for a person; "" where nothing is."""
-    was, here = _deciding(before), _deciding(now)
-    changed = [
-        f"{name} {value} instead of {was[name]}" for name, value in here.items() if was.get(name, value) != value
-    ]
-    return ", ".join(changed)
-
-
-def _deciding(record: Json) -> dict[str, str]:
-    """What decides on the last digits: the way of computing, the versions, the processor."""
-    inner = [table for name in ("packages", "machine") if isinstance(table := record.get(name), dict)]
-    known = {name: value for table in (record, *inner) for name, value in table.items()}
-    return {name: str(known[name]) for name in DECIDING if name in known}
 
 
 def _processor() -> str:

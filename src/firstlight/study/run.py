@@ -18,12 +18,13 @@ import numpy as np
 
 from firstlight import evaluation, kernels, processes, runs, training
 from firstlight.engines import Session
+from firstlight.environments import differences, gone_on, last_environment
 from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.files import write_bytes, write_text
 from firstlight.losses import Loss
 from firstlight.options import flat
 from firstlight.randomness import generator
-from firstlight.study.environment import differences, environment, gone_on, last_environment
+from firstlight.study.environment import environment
 from firstlight.study.experiment import Experiment
 from firstlight.study.progress import ToldInFolder
 from firstlight.study.recall import load_again, must_be_the_same, recall
