@@ -53,8 +53,8 @@ class Images(Shown):
         if len(set(self.class_names)) < len(self.class_names):
             twice = next(name for name in self.class_names if self.class_names.count(name) > 1)
             raise DataError(f"Classes need names of their own; received {twice!r} more than once.")
-        if not _is_text("".join(self.class_names)):
-            odd = next(name for name in self.class_names if not _is_text(name))
+        if not is_text("".join(self.class_names)):
+            odd = next(name for name in self.class_names if not is_text(name))
             raise DataError(
                 f"The class name {odd!r} is no text that can be written: it holds half of a pair of surrogates."
             )
@@ -106,7 +106,7 @@ class Images(Shown):
         return Images(self.pixels[index], self.labels[index], self.ids[index], self.class_names)
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
     """Whether a text can be written; half of a surrogate pair, as a name that is no UTF-8 has it, cannot."""
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
@@ -172,8 +172,8 @@ class Dataset(Shown):
                 )
 
         ids = [sample for images in self.splits.values() for sample in images.ids.tolist()]
-        if not _is_text("".join(ids)):
-            odd = next(sample for sample in ids if not _is_text(sample))
+        if not is_text("".join(ids)):
+            odd = next(sample for sample in ids if not is_text(sample))
             raise DataError(f"{self.name}: the id {odd!r} is no text that can be written.")
         if len(set(ids)) < len(ids):
             twice = next(sample for sample, count in Counter(ids).items() if count > 1)

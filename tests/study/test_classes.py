@@ -223,3 +223,15 @@ def test_a_run_of_before_there_were_these_keys_still_opens(tmp_path: Path) -> No
 def test_both_balanced_is_one_too_many() -> None:
     with pytest.raises(ExperimentError, match="Choose one"):
         experiment(loss__class_weights="balanced", training__sampling="balanced")
+
+
+def test_classes_may_be_named_by_numbers_and_in_any_form_of_unicode() -> None:
+    tables: dict[str, Any] = {"data": {"source": "digits", "classes": [3, "5"]}, "loss": {"class_weights": {3: 2.0}}}
+    asked = Experiment.of(tables)
+    assert asked.data.classes == ["3", "5"]
+    assert asked.loss.class_weights == {"3": 2.0}
+    tables["data"] = {"source": "digits", "regroup": {"cafe\u0301": [1, 2], "tea": ["3"]}}
+    assert Experiment.of(tables).data.regroup == {"caf\u00e9": ["1", "2"], "tea": ["3"]}
+    for wrong in (True, 1.5, ["3"]):
+        with pytest.raises(ExperimentError, match=r"data\.classes"):
+            Experiment.of({"data": {"source": "digits", "classes": [wrong, "5"]}})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 import firstlight as fl
-from firstlight.errors import DataError
+from firstlight.errors import DataError, FirstlightError
 from firstlight.files import write_json
 from firstlight.runs import RunFolder
 from firstlight.study.seen import lineage, seen_by
@@ -183,3 +185,26 @@ def test_fingerprints_are_kept_and_tell_pixels_apart(run: fl.Run, noise: Array) 
     assert prints.dtype == np.dtype("<u8")
     assert len(set(prints.tolist())) == N
     assert RunFolder(run.path).data["splits"]["train"]["pixels"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only names in UTF-8")
+def test_names_that_are_not_in_utf8_are_refused_before_training(photos: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(photos, odd / "photos")
+    with pytest.raises(FirstlightError, match=r"not in UTF-8|surrogate"):
+        fl.fit("softmax-regression", odd / "photos", epochs=1, out=tmp_path / "run", console=QUIET)
+    with pytest.raises(FirstlightError, match=r"not in UTF-8"):
+        fl.fit("softmax-regression", fl.load(odd / "photos"), epochs=1, out=odd / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+    assert not (odd / "run").exists()
+
+
+def test_a_pair_of_arrays_is_taken_everywhere(noise: Array, tmp_path: Path) -> None:
+    labels = np.array(["a", "b"])[np.arange(N) % 2]
+    run = fl.fit("softmax-regression", (noise, labels), epochs=1, out=tmp_path / "run", console=QUIET)
+    assert run.measure((noise, labels)).evaluation.images == counted(run)["test"]
+    assert fl.load((noise, labels), size=4).shape == (4, 4, 1)
+    with pytest.raises(DataError, match=r"np\.rint\(255 \* images\)"):
+        fl.fit("softmax-regression", (noise / 255, labels))
+    with pytest.raises(DataError, match="received generator"):
+        fl.fit("softmax-regression", (pair for pair in ()))

@@ -2,6 +2,7 @@
 
 from firstlight.data.check import Copies, Findings, check
 from firstlight.data.decode import load_image
+from firstlight.data.names import one_form
 from firstlight.data.regroup import regroup, subset
 from firstlight.data.sources import SOURCES, Source, load
 from firstlight.data.split import pooled, split
@@ -14,6 +15,7 @@ __all__ = [
     "check",
     "load",
     "load_image",
+    "one_form",
     "pooled",
     "regroup",
     "split",

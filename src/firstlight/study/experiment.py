@@ -49,13 +49,20 @@ def spelt(value: Any) -> Any:
     return value.strip().lower().replace("_", "-") if isinstance(value, str) else value
 
 
+def _class_name(value: Any) -> Any:
+    """A label 3 is class "3"; names are in the form of Unicode that those of the images have."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return data_.one_form(value) if isinstance(value, str) else value
+
+
 def _weights_of_classes(value: Any) -> Any:
     """Checked here, because a union's own errors name types instead of what may be given. A label 3 is class "3"."""
     if value == "balanced" or (
         isinstance(value, dict)
         and all(isinstance(w, int | float) and not isinstance(w, bool) and 0 < w < math.inf for w in value.values())
     ):
-        return value if value == "balanced" else {str(name): weight for name, weight in value.items()}
+        return value if value == "balanced" else {_class_name(name): weight for name, weight in value.items()}
     raise ValueError('class_weights is "balanced", or a number above 0 for each class, as in { Shirt = 2.0 }')
 
 
@@ -65,6 +72,7 @@ PROBLEMS = 20  # of a file that are named, one a line
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Spelt = Annotated[str, BeforeValidator(spelt)]
+ClassName = Annotated[str, BeforeValidator(_class_name)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 Size = Annotated[tuple[Side, Side] | None, BeforeValidator(_pair)]
 
@@ -115,8 +123,8 @@ class Data(Section):
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: Annotated[int, Field(ge=0)] | None = None
     pool: bool = False
-    classes: list[str] = []
-    regroup: dict[str, list[str]] = {}
+    classes: list[ClassName] = []
+    regroup: dict[ClassName, list[ClassName]] = {}
     limit: Annotated[int, Field(ge=1)] | None = None
     unverified: bool = False
 

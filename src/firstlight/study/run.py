@@ -6,6 +6,7 @@ Where several processes train together, the first one has the folder; the others
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ from firstlight.study.progress import ToldInFolder
 from firstlight.study.recall import load_again, must_be_the_same, recall
 from firstlight.study.setup import Setup, set_up
 from firstlight.training import Checkpoint, Course, Outcome, Progress, Watcher
-from firstlight.types import Array, Dataset, Images, Json, Predictions
+from firstlight.types import Array, Dataset, Images, Json, Predictions, is_text
 from firstlight.weights import to_bytes
 
 SAMPLES_SHOWN = 30
@@ -160,7 +161,13 @@ def _follow(
 
 
 def must_be_free(out: str | Path | None) -> None:
-    """Raise RunError where the folder for a new run has something in it; of several processes, only the first looks."""
+    """Raise RunError where the folder for a new run has something in it; of several processes, only the first looks.
+
+    Where its name is no text, which pages and records could not hold, too.
+    """
+    if out is not None and not is_text(str(out)):
+        name = os.fsencode(out).decode(errors="backslashreplace")
+        raise RunError(f"{name}: the name of the folder is not in UTF-8. Choose another with --out.")
     if out is None or not processes.leads() or runs.is_free(Path(out)):
         return
     unfinished = (Path(out) / runs.EXPERIMENT).is_file() and not (Path(out) / runs.RESULT).exists()

@@ -13,14 +13,14 @@ import numpy as np
 from firstlight import data as data_
 from firstlight.data import Findings
 from firstlight.engines import Engine, Task
-from firstlight.errors import ExperimentError, ModelError
+from firstlight.errors import DataError, ExperimentError, ModelError
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
 from firstlight.study import transfer
 from firstlight.study.experiment import Experiment
 from firstlight.study.seen import packed
 from firstlight.study.transfer import Start
-from firstlight.types import Dataset, Images, Json
+from firstlight.types import Dataset, Images, Json, is_text
 
 WRITTEN = ("kmnist",)  # beside those whose classes are single letters or digits
 UPRIGHT = 45  # degrees
@@ -206,6 +206,12 @@ def set_up(
     experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
     if dataset is None:
         dataset = data_.load(section.source, size=section.size, unverified=section.unverified)
+    own = dataset.origin and dataset.origin not in data_.SOURCES
+    if own and not is_text(str(Path(dataset.origin).expanduser().resolve())):
+        raise DataError(
+            f"{dataset.name}: the images lie in a folder whose name is not in UTF-8, which the records of a run cannot "
+            "hold. Rename it."
+        )
     if section.pool:
         dataset = data_.pooled(dataset)
     before: dict[str, list[int]] = {}
