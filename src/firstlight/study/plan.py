@@ -83,8 +83,19 @@ Seeds = Annotated[int | list[int], BeforeValidator(_number_or_list)]
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Run(BaseModel):
-    """What a [[run]] says beside the tables of its experiment."""
+class Run(BaseModel):
+    """What a [[run]] says beside the tables of its experiment.
+
+    name                  the name of its folder, and in the report
+    published             a test accuracy, from 0 to 1, to stand beside ours
+    published_validation  the greatest validation accuracy over the epochs, to stand beside ours
+    beside                other test accuracies, by what they are: { "Keras" = 0.9 }
+    note                  what the report says of it
+    seeds                 instead of the study's: how many, or a list
+    winner_of             the search whose best experiment its tables go over, instead of the defaults
+    optional              true where it needs what may not be had, such as published weights: without it, the study is
+                          complete
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -106,8 +117,18 @@ class _Search(BaseModel):
     name: Name
 
 
-class _File(Section):
-    """The tables of a study file."""
+class File(Section):
+    """The tables of a study file.
+
+    title     the title of the report
+    about     what the study shows
+    seeds     how many, from 0 on, or a list
+    defaults  tables of the experiment file, for every run
+    run       [[run]], several: an experiment each
+    matrix    keys of the experiment file, each with a list of values: every run with every combination
+    search    [[search]], several: a search each, with a name, over the defaults
+    parity    the run whose gradients are checked against autograd
+    """
 
     title: Annotated[str, Field(min_length=1)]
     about: str = ""
@@ -219,9 +240,9 @@ def plan(
     if seeds is not None and seeds < 1:
         raise ExperimentError(f"--seeds must be at least 1; received {seeds}.")
     try:
-        asked = _File.model_validate({**tables, **({} if seeds is None else {"seeds": seeds})})
+        asked = File.model_validate({**tables, **({} if seeds is None else {"seeds": seeds})})
     except ValidationError as error:
-        raise ExperimentError(explain(error, origin, _File)) from None
+        raise ExperimentError(explain(error, origin, File)) from None
     if not asked.run and not asked.matrix and not asked.search:
         raise ExperimentError(
             f"{origin}: it has nothing to compare: give a [[run]] for each experiment, or a [matrix]."
@@ -237,7 +258,7 @@ def plan(
     given_runs = [_given(keys, number, origin) for number, keys in enumerate(asked.run, 1)]
     runs = [
         _planned(given, values, asked, searches, seeds, origin, file)
-        for given in given_runs or ([_Run.model_construct(name="")] if asked.matrix else [])
+        for given in given_runs or ([Run.model_construct(name="")] if asked.matrix else [])
         for values in combinations(asked.matrix)
     ]
     planned = Plan(name, asked.title, asked.about.strip(), text, tuple(runs), searches, asked.parity)
@@ -275,24 +296,24 @@ def _files() -> dict[str, Traversable]:
     return {file.name.removesuffix(SUFFIX): file for file in files}
 
 
-def _given(keys: Mapping[str, Any], number: int, origin: str) -> _Run:
+def _given(keys: Mapping[str, Any], number: int, origin: str) -> Run:
     """A [[run]], the first having number 1. Raises ExperimentError that names it, and each bad key."""
     where = f"{origin}, run {keys['name']!r}" if "name" in keys else f"{origin}, run number {number}"
     try:
-        run = _Run.model_validate(keys)
+        run = Run.model_validate(keys)
     except ValidationError as error:
-        raise ExperimentError(explain(error, where, _Run)) from None
+        raise ExperimentError(explain(error, where, Run)) from None
     unknown = [key for key in run.__pydantic_extra__ or {} if key not in Experiment.model_fields]
     if unknown:
-        known = (_Run.model_fields.keys() | Experiment.model_fields.keys()) - {"seed"}
+        known = (Run.model_fields.keys() | Experiment.model_fields.keys()) - {"seed"}
         raise ExperimentError(f"{where}: {unknown[0]}: there is no such key. {nearest(unknown[0], known)}")
     return run
 
 
 def _planned(
-    given: _Run,
+    given: Run,
     values: Mapping[str, tuple[Any, str]],
-    asked: _File,
+    asked: File,
     searches: Mapping[str, Any],
     most: int | None,
     origin: str,
