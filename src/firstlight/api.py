@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -24,6 +23,7 @@ from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, ReportError, ReportWarning, RunError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.explanations import Explanation, Ideal, LayerMaps, Look, Map, Mistake
+from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
 from firstlight.prepare import Preparation
 from firstlight.runs import RunFolder, StudyFolder
@@ -40,9 +40,32 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
+R = TypeVar("R")
+
+
+class _made_once(Generic[R]):  # noqa: N801  (used as cached_property is, which lets two threads make two)
+    """What a `Run` makes when it is first asked for, and keeps: whoever asks meanwhile waits for it."""
+
+    def __init__(self, make: Callable[[Any], R]) -> None:
+        self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__
+
+    def __get__(self, run: Any, owner: Any = None) -> R:
+        if run is None:
+            return self  # type: ignore[return-value]
+        with run._making:
+            if self.name not in run.__dict__:
+                run.__dict__[self.name] = self.make(run)
+            made: R = run.__dict__[self.name]
+            return made
+
 
 class Run(Shown):
-    """A run: its records on disk, and its model ready to use."""
+    """A run: its records on disk, and its model ready to use.
+
+    Threads may share it: they take turns in the model, and each gets the answers that it would get alone. A copy, or
+    what was pickled, opens the model for itself when it is first used. A process that is forked from one that has used
+    a model computes on one core, with the same answers; one that is started by spawn, as joblib's workers are, on all.
+    """
 
     def __init__(
         self,
@@ -59,6 +82,14 @@ class Run(Shown):
         self.folder = RunFolder.open(path)
         self._given = data
         self._on = {key: value for key, value in (("engine", engine), ("device", device)) if value is not None}
+        self._making = ForkedLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": RunFolder(self.path), "_given": self._given, "_on": self._on}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._making = ForkedLock()
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -94,18 +125,18 @@ class Run(Shown):
     def class_names(self) -> tuple[str, ...]:
         return self.folder.class_names
 
-    @cached_property
+    @_made_once
     def experiment(self) -> Experiment:
         return Experiment.of(self.folder.experiment, str(self.path / runs.EXPERIMENT))
 
-    @cached_property
+    @_made_once
     def task(self) -> Task:
         """Model, loss and preparation, as they were trained."""
         preparation = Preparation.from_json(self.folder.model["preparation"])
         model = Model.from_json(self.folder.model)
         return Task(model, self.experiment.build_loss(), preparation, self.experiment.build_optimizer())
 
-    @cached_property
+    @_made_once
     def session(self) -> Session:
         """The trained model on its engine."""
         path = self.path / runs.WEIGHTS
@@ -298,12 +329,12 @@ class Run(Shown):
         """
         return ReportPath.of(report.write(self.folder, None if out is None else Path(out), pdf=pdf), self.folder)
 
-    @cached_property
+    @_made_once
     def net(self) -> inside.Net:
         """The trained model, to look into."""
         return inside.Net(self.session, self.task)
 
-    @cached_property
+    @_made_once
     def _own(self) -> Mapping[str, Images]:
         """The run's own images, prepared."""
         return self._recalled(self._given)
@@ -312,9 +343,9 @@ class Run(Shown):
         """The run to look into, with its own images."""
         _ = self.result  # an unfinished run says so
         predictions = self.predictions
-        if data is not None:
-            self._own = self._recalled(data)
-        return inside.Subject(self.net, self._own, predictions, seed)
+        own = self._own if data is None else self._recalled(data)
+        self._own = own
+        return inside.Subject(self.net, own, predictions, seed)
 
     def _recalled(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
         _, splits = study.recall(self.folder, data)

@@ -74,6 +74,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     `fit` trains in memory and from scratch, and writes nothing; `fl.fit` writes a run folder. Weights of images
     (sample_weight) are not supported.
+
+    Threads may share it, and take turns in the model. While it is fitted again, `predict` answers by what was learnt
+    before. A process forked from one that has used a model computes on one core; see `Run`.
     """
 
     def __init__(
@@ -123,7 +126,23 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         Raises InputError (a ValueError) where X and y do not fit, another FirstlightError where the model or a setting
         does not, and TrainingError where the loss is not finite from the start; where that comes later, it warns.
         """
-        self.__dict__.pop("_vector", None)  # a fit that fails leaves nothing to predict with
+        learner = self._copied()
+        try:
+            learner._fit(X, y)
+        except BaseException:
+            self.__dict__.pop("_vector", None)  # a fit that fails leaves nothing to predict with
+            raise
+        self.__dict__ = learner.__dict__  # at once: another thread may predict
+        return self
+
+    def _copied(self) -> Self:
+        """All that this one knows now, whatever becomes of it in another thread."""
+        copied = object.__new__(type(self))
+        copied.__dict__ = self.__dict__.copy()
+        return copied
+
+    def _fit(self, X: Any, y: Any) -> None:
+        self.__dict__.pop("_vector", None)
         X, y = validate_data(self, X, y, allow_nd=True)
         check_classification_targets(y)
         images = self._arranged(X)
@@ -141,10 +160,18 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         dataset = Dataset(NAME, {"train": Images(pixels, labels, numbered("train", len(pixels)), names)})
         setup = self._set_up(experiment, dataset, table=X.ndim == 2 and self.image_shape is None)
         self._keep(setup, self._learn(setup))
-        return self
 
     def predict_proba(self, X: Any) -> Array:
         """The probabilities of the classes, float32 (N, K), in the order of `classes_`."""
+        return self._copied()._probabilities(X)
+
+    def predict(self, X: Any) -> Array:
+        """The most probable class of each image, (N,), of the kind that y had."""
+        copied = self._copied()
+        probabilities = copied.predict_proba(X)
+        return copied.classes_[probabilities.argmax(axis=1)]
+
+    def _probabilities(self, X: Any) -> Array:
         check_is_fitted(self)
         checked = check_array(X, allow_nd=True, input_name="X", estimator=self)
         if checked.ndim == 2:
@@ -168,11 +195,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         engine = self._experiment.model_copy(update={"precision": precision}).open_engine()
         session = engine.session(task, vector=self._vector)
         return task.loss.probabilities(session.outputs(task.preparation.apply(unlabelled(pixels))).T)
-
-    def predict(self, X: Any) -> Array:
-        """The most probable class of each image, (N,), of the kind that y had."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
 
     @property
     def model_(self) -> Model:
@@ -240,7 +262,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             warnings.warn(
                 f"Training went astray; the weights of epoch {outcome.weights} are kept. {outcome.because}",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return outcome
 

@@ -542,10 +542,11 @@ def test_the_callers_settings_are_as_before(images: Images) -> None:
     session._go(Way(threads=1))
     torch.manual_seed(5)
     expected = torch.rand(3)
-    inside = []
+    inside = seen_in_steps(session)
+    outside = []
 
     def look(done: int, loss: float) -> None:
-        inside.append((torch.get_num_threads(), flushes()))
+        outside.append((torch.get_num_threads(), flushes()))
 
     for flush in (False, True):
         torch.manual_seed(5)
@@ -562,6 +563,19 @@ def test_the_callers_settings_are_as_before(images: Images) -> None:
             torch.set_flush_denormal(False)
         assert (torch.rand(3) == expected).all()
     assert set(inside) == {(1, True)}
+    assert set(outside) == {(3, False), (3, True)}
+
+
+def seen_in_steps(session: TorchSession) -> list[tuple[int, bool]]:
+    """The threads, and whether denormals are flushed, in each step to come."""
+    seen, step = [], session._step
+
+    def watched(*arguments: Any) -> Any:
+        seen.append((torch.get_num_threads(), flushes()))
+        return step(*arguments)
+
+    session._step = watched  # type: ignore[method-assign]
+    return seen
 
 
 def flushes() -> bool:
@@ -570,9 +584,9 @@ def flushes() -> bool:
 
 def test_denormals_are_kept_where_double_precision_is_a_proof(images: Images) -> None:
     session = TorchEngine("cpu", "float64").session(task(images), images)
-    inside: list[bool] = []
-    session.train_epoch(0, BATCH, np.full(STEPS, 0.1), lambda done, loss: inside.append(flushes()))
-    assert set(inside) == {False}
+    inside = seen_in_steps(session)
+    session.train_epoch(0, BATCH, np.full(STEPS, 0.1), lambda done, loss: None)
+    assert {flushed for _, flushed in inside} == {False}
 
 
 def test_settings_are_given_back_after_an_error(images: Images) -> None:

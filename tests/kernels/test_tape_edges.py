@@ -194,4 +194,4 @@ def test_a_label_that_is_not_there_is_refused(label: int) -> None:
     images = FROZEN.pictures()
     wrong = replace(images, labels=np.where(np.arange(len(images)) == 7, label, images.labels))
     with pytest.raises(IndexError, match="labels from"):
-        Taped(FROZEN.task, Player, FROZEN.weights()).gradients(wrong, np.arange(3), 0, 0)
+        Taped(FROZEN.task, Player, FROZEN.weights()).gradients(wrong, np.arange(8), 0, 0)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from firstlight import kernels
 from firstlight.engines.base import Tally, Task, Trace, not_finite
 from firstlight.engines.passes import Layered, passes
 from firstlight.errors import ModelError
+from firstlight.kernels.lock import LOCK, in_turn
 from firstlight.prepare import batches
 from firstlight.types import Array, Images
 
@@ -34,7 +34,10 @@ class NumpyEngine:
 
 
 class NumpySession:
-    """See `Session`. One flat vector of weights; the optimiser works on its trained part."""
+    """See `Session`. One flat vector of weights; the optimiser works on its trained part.
+
+    Threads take turns: a step, or a batch of images, at a time.
+    """
 
     def __init__(self, task: Task, train: Images | None, vector: Array | None, engine: NumpyEngine) -> None:
         self.task = task
@@ -43,23 +46,25 @@ class NumpySession:
         self.kernels = kernels.load(engine.kernels)
         self.dtype = np.dtype(engine.dtype).type
         self._vector = self.layout.initial(task.seed, self.dtype) if vector is None else vector.astype(self.dtype)
-        self.passes = passes(task, self.kernels, self._vector)
+        with LOCK:
+            self.passes = passes(task, self.kernels, self._vector)
+        self._layered = self.passes if isinstance(self.passes, Layered) else None
         self.optimizer_state = task.optimizer.state(self.layout.trainable, self.dtype)
         self.penalties = task.penalties()
         self.factors = _factors(task)
-        self.train = train
-        self.augmented = task.augmented(train, self.kernels)
+        self.train = None if train is None else _in_order(train)
+        self.augmented = task.augmented(self.train, self.kernels)
 
     def warm_up(self, batch_size: int, epochs: int, as_before: Mapping[str, Any] | None = None) -> None:
         """See `Session.warm_up`: compile the kernels by one step, which is then undone."""
-        before, state = self._vector.copy(), self.state()
         index = np.arange(min(batch_size, len(self._train_images())))
-        with self._quietly():
+        with self._quietly(), LOCK:
+            before, state = self._vector.copy(), self.state()
             _, _, gradients = self.gradients(index, 0, 0)
             self.passes.outputs(self._train_images(), index)
             trained = self._vector[: self.layout.trainable]
             self.task.optimizer.step(trained, gradients, self.optimizer_state, 0.0, self.factors, self.kernels)
-        self.restore(before, state)
+            self.restore(before, state)
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
         """See `Session.train_step`."""
@@ -78,10 +83,12 @@ class NumpySession:
 
     def outputs(self, images: Images) -> Array:
         """See `Session.outputs`."""
+        images = _in_order(images)
         rows = np.empty((len(images), math.prod(self.task.model.output_shape)), self.dtype)
         with self._quietly():
             for index in batches(np.arange(len(images)), self.passes.most):
-                rows[index] = self.passes.outputs(images, index).T
+                with LOCK:
+                    rows[index] = self.passes.outputs(images, index).T
         return rows
 
     def prepared(self, images: Images) -> Array:
@@ -90,22 +97,28 @@ class NumpySession:
 
     def trace(self, x: Array, cotangents: Mapping[str, Array] | None = None, only: Collection[str] = ()) -> Trace:
         """See `Session.trace`."""
-        with self._quietly(blas=self.layered.blas):
+        with self._quietly(blas=True), LOCK:
             return self.layered.trace(x, cotangents or {}, only)
 
-    @cached_property
+    @property
     def layered(self) -> Layered:
         """The net layer by layer, on the same weights: a tape keeps no values to look at."""
-        return self.passes if isinstance(self.passes, Layered) else Layered(self.task, self.kernels, self._vector)
+        with LOCK:
+            if self._layered is None:
+                self._layered = Layered(self.task, self.kernels, self._vector)
+            return self._layered
 
+    @in_turn
     def vector(self) -> Array:
         """See `Session.vector`."""
         return self._vector.copy()
 
+    @in_turn
     def state(self) -> dict[str, Array]:
         """See `Session.state`."""
         return {name: array.copy() for name, array in self.optimizer_state.items()}
 
+    @in_turn
     def restore(self, vector: Array, state: dict[str, Array] | None = None) -> None:
         """See `Session.restore`."""
         self._vector[:] = vector
@@ -141,7 +154,7 @@ class NumpySession:
         with contextlib.ExitStack() as stack:
             stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
             if blas or self.passes.blas:
-                stack.enter_context(ThreadpoolController().limit(limits=1, user_api="blas"))
+                stack.enter_context(_one_thread_of_blas())
             yield
 
     def _train_images(self) -> Images:
@@ -171,6 +184,7 @@ class NumpySession:
         runs = self.augmented.runs(order, epoch, batches(np.arange(len(order)), batch_size))
         return ((images, index) for images, parts in runs for index in parts)
 
+    @in_turn
     def _gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         loss, right, gradients = self.passes.gradients(images, index, epoch, step)
         for part, l1, l2 in self.penalties:  # the passes write their gradients anew each time
@@ -181,6 +195,7 @@ class NumpySession:
                 gradients[0, part] += 2 * l2 * weights
         return loss, right, gradients
 
+    @in_turn
     def _step(self, images: Images, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
         loss, right, gradients = self._gradients(images, index, epoch, step)
         if not math.isfinite(loss):
@@ -188,6 +203,33 @@ class NumpySession:
         trained = self._vector[: self.layout.trainable]
         self.task.optimizer.step(trained, gradients, self.optimizer_state, rate, self.factors, self.kernels)
         return loss, right
+
+
+_blas_held = contextlib.ExitStack()
+_holders = 0
+
+
+@contextlib.contextmanager
+def _one_thread_of_blas() -> Iterator[None]:
+    """Hold BLAS to one thread; of several callers the last one gives back what the first one found."""
+    global _holders
+    with LOCK:
+        if not _holders:
+            _blas_held.enter_context(ThreadpoolController().limit(limits=1, user_api="blas"))
+        _holders += 1
+    try:
+        yield
+    finally:
+        with LOCK:
+            _holders -= 1
+            if not _holders:
+                _blas_held.close()
+
+
+def _in_order(images: Images) -> Images:
+    """The same with pixels that lie one after another, as the kernels read them; a copy only where they do not."""
+    pixels = np.ascontiguousarray(images.pixels)
+    return images if pixels is images.pixels else replace(images, pixels=pixels)
 
 
 def _factors(task: Task) -> list[tuple[slice, float]]:

@@ -143,16 +143,15 @@ class Taped:
             player(_record(task, training), vector, layout.trainable if training else 0, scale, shift)
             for training in (True, False)
         )
-        self._pixels: tuple[Array, Array] | None = None
 
     def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         """See `Passes.gradients`."""
-        player, labels = self.training, images.labels[index]
+        player, labels = self.training, self._labels(images, index)
         for path, pixels in player.tape.norms:
             must_vary(pixels * len(index), path)
         program = player.program(len(index))
         self._draw(program.kept, noise_of(self.task, epoch, step))
-        pixels = self._flat(images)
+        pixels = _flat(images)
         if not player.tape.asks_slopes:
             player.play(program, pixels, index, labels)
             return float(program.losses.mean()), int(program.right.sum()), player.gradients(program)
@@ -167,7 +166,7 @@ class Taped:
     def outputs(self, images: Images, index: Array) -> Array:
         """See `Passes.outputs`."""
         program = self.evaluation.program(len(index))
-        self.evaluation.play(program, self._flat(images), index, images.labels[index])
+        self.evaluation.play(program, _flat(images), index, self._labels(images, index))
         outputs: Array = program.outputs
         return outputs
 
@@ -180,14 +179,17 @@ class Taped:
             np.greater_equal(draws, rate, out=kept[at : at + size].view(bool))
             at += size
 
-    def _flat(self, images: Images) -> Array:
-        """The pixels as (images, H W C). Raises IndexError where a label is not of the task: no kernel would notice."""
-        if self._pixels is None or self._pixels[0] is not images.pixels:
-            classes = self.task.model.classes
-            if len(images) and not 0 <= images.labels.min() <= images.labels.max() < classes:
-                raise IndexError(f"labels from {images.labels.min()} to {images.labels.max()} of {classes} classes.")
-            self._pixels = images.pixels, np.ascontiguousarray(images.pixels).reshape(len(images.pixels), -1)
-        return self._pixels[1]
+    def _labels(self, images: Images, index: Array) -> Array:
+        """Raises IndexError where one is not of the task: no kernel would notice."""
+        labels, classes = images.labels[index], self.task.model.classes
+        if not 0 <= labels.min() <= labels.max() < classes:
+            raise IndexError(f"labels from {labels.min()} to {labels.max()} of {classes} classes.")
+        return labels
+
+
+def _flat(images: Images) -> Array:
+    """The pixels as (images, H W C); a view where they lie one after another."""
+    return np.ascontiguousarray(images.pixels).reshape(len(images.pixels), -1)
 
 
 def _batch_first(columns: Array) -> Array:

@@ -25,6 +25,7 @@ from torch import distributed
 from firstlight import kernels, processes
 from firstlight.engines.base import Tally, Task, Trace, not_finite
 from firstlight.errors import ExperimentError, ModelError, ProcessLostError, TrainingError
+from firstlight.kernels.lock import LOCK, in_turn, lost
 from firstlight.layers import Chain, TwinPass
 from firstlight.prepare import Augmented, batches, steps
 from firstlight.randomness import generator
@@ -79,7 +80,10 @@ class Resident(NamedTuple):
 
 
 class TorchSession:
-    """See `Session`. Weights are parameters of a module, each of the shape that the other engine gives it."""
+    """See `Session`. Weights are parameters of a module, each of the shape that the other engine gives it.
+
+    Threads take turns, a step or a batch of images at a time: settings and generators are PyTorch's, not a session's.
+    """
 
     def __init__(self, task: Task, train: Images | None, vector: Array | None, engine: TorchEngine) -> None:
         self.task = task
@@ -94,7 +98,7 @@ class TorchSession:
         self.images = train
         self.augmented: Augmented | None = None
         self.module: Callable[..., Any]
-        with self._settings(), self._told():
+        with self._turn():
             start = task.model.layout.initial(task.seed, np.float64) if vector is None else vector
             self.net = Net(task.trained_layers(), self.layout, self._tensor(start, self.dtype))
             starts = {entry.start: self.net.tensors[entry.name] for entry in self.layout.entries}
@@ -116,9 +120,9 @@ class TorchSession:
         """See `Session.warm_up`: try ways of computing, and keep the fastest, or take that of `as_before`."""
         n = self.task.images_per_epoch(len(self._train_images()), batch_size)
         self._must_be_enough(n, batch_size)
-        vector, state = self.vector(), self.state()
         share = -(-min(batch_size, n) // self.world)
-        with self._random(0), self._told():
+        with self._turn(), self._generators(0)():  # of others' work, too, trials would tell nothing
+            vector, state = self.vector(), self.state()
             way = self._way_of(as_before or {})
             if way is None:
                 self._choose_way(share, epochs * steps(n, batch_size))
@@ -127,14 +131,14 @@ class TorchSession:
                 self._trial(share)
             if self.way.compiled:
                 self._trial(n - (steps(n, batch_size) - 1) * batch_size)  # the last batch has a size of its own
-        self.restore(vector, state)
+            self.restore(vector, state)
         self._replicate()
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
         """See `Session.train_step`."""
         self._train_images()
         self._replicate()
-        with self._settings(), self._random(epoch), self._told():
+        with self._turn(), self._generators(epoch)():
             sums = torch.stack(self._step(*self._share(index, epoch), len(index), epoch, step, rate))
             loss, right = self._together(sums).tolist()
         if not math.isfinite(loss):
@@ -145,16 +149,16 @@ class TorchSession:
         """See `Session.train_epoch`. On a GPU the host does not wait for it before the end of the epoch."""
         n = self.task.images_per_epoch(len(self._train_images()), batch_size)
         self._replicate()
-        with self._settings(), self._random(epoch), self._told():
+        gpu = self.device.type == "cuda"
+        generators, shares, done = self._generators(epoch), self._shares(epoch, batch_size), 0
+        with self._turn():
             # Of the losses, of what was right, and of the images; what the host knows of it comes later from a GPU.
             sums = torch.zeros(3, dtype=self._wide(), device=self.device)
-            gpu = self.device.type == "cuda"
             known = torch.zeros(3, dtype=self._wide(), pin_memory=gpu)
             total, right, seen = sums.unbind()
-            done = 0
-            for step, ((images, places, size), rate) in enumerate(
-                zip(self._shares(epoch, batch_size), rates, strict=True)
-            ):
+        for step, rate in enumerate(rates):
+            with self._turn(), generators():
+                images, places, size = next(shares)
                 loss, hits = self._step(images, places, size, epoch, step, float(rate))
                 total += loss
                 right += hits
@@ -164,9 +168,10 @@ class TorchSession:
                     continue
                 known.copy_(self._together(sums), non_blocking=gpu)
                 mean = float(known[0]) / max(float(known[2]), 1.0)
-                if self.device.type == "cpu" and not math.isfinite(mean):
-                    raise not_finite(mean, epoch, step, float(rate))
-                progress(done, mean)
+            if self.device.type == "cpu" and not math.isfinite(mean):
+                raise not_finite(mean, epoch, step, float(rate))
+            progress(done, mean)
+        with self._turn():
             loss, hits, _ = self._together(sums).tolist()
             self._share_statistics()
         if not math.isfinite(loss):
@@ -251,24 +256,26 @@ class TorchSession:
         """See `Session.outputs`. In full precision, whatever the training's; each process does a part."""
         size, run = EVALUATION_BATCH.get(self.device.type, 256), TwinPass()
         share, units = -(-len(images) // self.world), math.prod(self.task.model.output_shape)
-        with self._settings(), self._told(), torch.no_grad():
+        with self._turn():
             pixels = self._tensor(images.pixels, torch.uint8)
             mine = torch.arange(len(images), device=self.device)[self.rank * share :][:share]
             rows = torch.zeros((share, units), dtype=self.dtype, device=self.device)
-            for start in range(0, len(mine), size):
+        for start in range(0, len(mine), size):
+            with self._turn(), torch.no_grad():
                 places = mine[start : start + size]
                 rows[start : start + len(places)] = self.net(self._batch(pixels, places), run)
+        with self._turn():
             if self.world > 1:
                 parts = [torch.empty_like(rows) for _ in range(self.world)]
                 distributed.all_gather(parts, rows)
                 rows = torch.cat(parts)
-        return rows[: len(images)].cpu().numpy()
+            return rows[: len(images)].cpu().numpy()
 
     def prepared(self, images: Images) -> Array:
         """See `Session.prepared`."""
-        with self._settings(), self._told(), torch.no_grad():
+        with self._turn(), torch.no_grad():
             x = self._batch(self._tensor(images.pixels, torch.uint8), torch.arange(len(images), device=self.device))
-        return x.cpu().numpy()
+            return x.cpu().numpy()
 
     def trace(self, x: Array, cotangents: Mapping[str, Array] | None = None, only: Collection[str] = ()) -> Trace:
         """See `Session.trace`. Each process does all of it."""
@@ -279,7 +286,7 @@ class TorchSession:
             values[path] = y.view_as(y)
             return values[path]
 
-        with self._settings(), self._told(), torch.set_grad_enabled(bool(cotangents)):
+        with self._turn(), torch.set_grad_enabled(bool(cotangents)):
             start = self._tensor(np.ascontiguousarray(x), self.dtype).requires_grad_(bool(cotangents))
             self.net(start, TwinPass(watch=watch))
             kept = {path: y for path, y in values.items() if not only or path in only}
@@ -289,14 +296,16 @@ class TorchSession:
                 wanted = [start, *kept.values()]
                 found = torch.autograd.grad(torch.stack(parts).sum(), wanted, allow_unused=True, materialize_grads=True)
                 slopes = [slope.cpu().numpy() for slope in found]
-        kept_values = {path: y.detach().cpu().numpy() for path, y in kept.items()}
+            kept_values = {path: y.detach().cpu().numpy() for path, y in kept.items()}
         return Trace(kept_values, dict(zip(kept, slopes[1:], strict=False)), slopes[0] if slopes else None)
 
+    @in_turn
     def vector(self) -> Array:
         """See `Session.vector`."""
         arrays = [self.net.tensors[entry.name].detach().reshape(-1) for entry in self.layout.entries]
         return torch.cat(arrays).cpu().numpy()
 
+    @in_turn
     def state(self) -> dict[str, Array]:
         """See `Session.state`. A moment is one array for all trained weights, as on the other engine."""
         known = [self.optimizer.state.get(theta, {}) for theta in self.net.trained]
@@ -313,6 +322,7 @@ class TorchSession:
             arrays["loss_scale"] = np.array([scale["scale"], scale["_growth_tracker"]], np.float64)
         return arrays
 
+    @in_turn
     def restore(self, vector: Array, state: dict[str, Array] | None = None) -> None:
         """See `Session.restore`."""
         with torch.no_grad():
@@ -399,7 +409,8 @@ class TorchSession:
 
     def _tensor(self, array: Array, dtype: torch.dtype) -> torch.Tensor:
         """A copy on the device. The host does not wait for it."""
-        return torch.tensor(array, dtype=dtype).to(self.device, non_blocking=True)
+        forwards = array if min(array.strides, default=0) >= 0 else array.copy()  # as PyTorch wants it
+        return torch.tensor(forwards, dtype=dtype).to(self.device, non_blocking=True)
 
     def _wide(self) -> torch.dtype:
         """What sums over an epoch are taken in."""
@@ -422,6 +433,12 @@ class TorchSession:
         return torch.autocast(self.device.type, REDUCED[self.way.reduced])
 
     @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """While no other thread works: in this session's settings, with errors that tell what to do."""
+        with LOCK, self._settings(), self._told():
+            yield
+
+    @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
         """This session's threads and denormals, and the caller's own again after.
 
@@ -429,8 +446,9 @@ class TorchSession:
         then, and keep it: where a session is the first to use PyTorch, as on the command line, all of them flush.
         """
         threads, flushed = torch.get_num_threads(), _flushes_denormals()
-        if threads != self.way.threads:
-            torch.set_num_threads(self.way.threads)
+        ours = 1 if lost("torch") else self.way.threads
+        if threads != ours:
+            torch.set_num_threads(ours)
         torch.set_flush_denormal(self.dtype == torch.float32)
         try:
             yield
@@ -439,17 +457,29 @@ class TorchSession:
             if threads != torch.get_num_threads():
                 torch.set_num_threads(threads)
 
-    @contextlib.contextmanager
-    def _random(self, epoch: int) -> Iterator[None]:
-        """PyTorch's generators, started by (seed, epoch, process); the caller's own go on after as if untouched."""
-        gpu = self.device.type == "cuda"
+    def _generators(self, epoch: int) -> Callable[[], contextlib.AbstractContextManager[None]]:
+        """PyTorch's generators for the turns of an epoch: they start by (seed, epoch, process), and go on from turn to
+        turn; the caller's own are untouched between.
+        """
         seed = int(generator(self.task.seed, "torch", epoch, self.rank).integers(2**63))
-        with torch.random.fork_rng([self.device] if gpu else []):
-            torch.default_generator.manual_seed(seed)
-            if gpu:
-                with torch.cuda.device(self.device):
-                    torch.cuda.manual_seed(seed)
-            yield
+        ours: list[torch.Tensor] = []
+
+        @contextlib.contextmanager
+        def turn() -> Iterator[None]:
+            all_ = [torch.default_generator]
+            if self.device.type == "cuda":
+                all_.append(torch.cuda.default_generators[self.device.index])
+            before = [one.get_state() for one in all_]
+            for one, state in itertools.zip_longest(all_, ours):
+                one.manual_seed(seed) if state is None else one.set_state(state)
+            try:
+                yield
+            finally:
+                ours[:] = [one.get_state() for one in all_]
+                for one, state in zip(all_, before, strict=True):
+                    one.set_state(state)
+
+        return turn
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -459,6 +489,11 @@ class TorchSession:
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
                 raise MemoryError(f"that of {self.device} is full. Try a smaller batch (--batch-size).") from None
+            if "forked subprocess" in str(error):
+                raise ExperimentError(
+                    "A GPU cannot be used in a process that was forked from one that uses it. Start processes by "
+                    'spawn, as multiprocessing.get_context("spawn") does, or use --device cpu.'
+                ) from None
             if self.world == 1 or not _is_connection(error):
                 raise
             raise ProcessLostError(f"Another of the {self.world} processes that train together has ended.") from None
@@ -701,6 +736,8 @@ def _join(device: torch.device) -> None:
 
 def _threads() -> int:
     """As many as this process has cores; PyTorch's own number may be lower, by OMP_NUM_THREADS."""
+    if lost("torch"):
+        return 1
     cores = processes.cores()
     together = processes.local_world_size()
     # torchrun sets OMP_NUM_THREADS to 1 where nobody else has: that says nothing.

@@ -1,8 +1,12 @@
-"""How the kernels are compiled: Numba's options, and a cache on disk that knows of which files a kernel is made."""
+"""How the kernels are compiled: Numba's options, a cache on disk, and one caller at a time.
+
+Whatever Python calls or finds an address of comes from here, so that no kernel can forget the lock.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,9 @@ from typing import Any
 from numba import njit
 from numba.core import config
 from numba.core.ccallback import CFunc
+
+from firstlight.kernels._cache import Cache
+from firstlight.kernels.lock import in_turn, lost
 
 # Numba takes settings from a file in the working folder, which may be anybody's: it can name a cache, and what lies in
 # one is run. The variables of the environment stay.
@@ -24,33 +31,37 @@ OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 # A function that other compiled functions call.
 inner: Any = _njit(**OPTIONS, no_cpython_wrapper=True)
 
-# What every kernel was compiled from.
+# What every kernel was compiled from: one may call a function of another file.
 SOURCES = blake2b(b"\0".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("_*.py")))).hexdigest()
 
 
 def alone(function: Callable[..., None]) -> Any:
     """Compile a function that Python calls, at its first call, or take it from the cache."""
-    return stamped(_njit(**OPTIONS, cache=True)(function))
+    compiled = _njit(**OPTIONS)(function)
+    compiled._cache = Cache(function, SOURCES)
+    return compiled
 
 
-def parallel(function: Callable[..., None]) -> Any:
-    """The same, for Numba's threads."""
-    return stamped(_njit(**OPTIONS, parallel=True, cache=True)(function))
+def parallel(function: Callable[..., None]) -> Callable[..., None]:
+    """The same, for Numba's threads: one caller at a time.
+
+    Where they are lost, in a forked process, the same loops run one after another, which gives the same bits: the work
+    is cut as before, and each share writes a place of its own.
+    """
+    shared, serial = _njit(**OPTIONS, parallel=True)(function), _njit(**OPTIONS)(function)
+    shared._cache, serial._cache = Cache(function, SOURCES, "-shared"), Cache(function, SOURCES, "-serial")
+
+    @in_turn
+    @wraps(function)
+    def called(*arguments: Any) -> None:
+        (serial if lost("numba") else shared)(*arguments)
+
+    return called
 
 
 def callback(function: Callable[..., None], signature: Any) -> Any:
     """Compile a function for a signature now, or take it from the cache; it has an `address`."""
     compiled: Any = CFunc(function, (signature.args, signature.return_type), {}, {"error_model": "numpy"})
-    compiled.enable_caching()
-    stamped(compiled).compile()
-    return compiled
-
-
-def stamped(compiled: Any) -> Any:
-    """Let a change in any of the kernels' files outdate what is cached.
-
-    By itself Numba looks at the file of the function alone, and would keep an old kernel where a function that it calls
-    was changed in another.
-    """
-    compiled._cache._cache_file._source_stamp = SOURCES
+    compiled._cache = Cache(function, SOURCES, "-callback")
+    compiled.compile()
     return compiled

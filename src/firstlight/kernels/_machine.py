@@ -24,6 +24,7 @@ from numba import from_dtype, prange, types
 from numba.extending import intrinsic as _numba_intrinsic
 
 from firstlight.kernels._compile import callback, inner, parallel
+from firstlight.kernels.lock import in_turn
 
 _intrinsic: Any = _numba_intrinsic
 
@@ -129,6 +130,7 @@ def operation(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
+@in_turn  # of two compiled at once, one would be dropped while its address is in use
 def address(name: str, dtype: np.dtype[Any]) -> int:
     """Where the operation called `name` lies, compiled for numbers of `dtype`."""
     key = name, dtype.name

@@ -9,9 +9,10 @@ The gradients gather as well: a pixel of dx collects from the windows that see i
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from firstlight.kernels import Padding, Pair, output_size
+from firstlight.kernels._compile import inner, parallel
 from firstlight.types import Array
 
 
@@ -55,26 +56,26 @@ def gather(pixels: Array, index: Array, scale: Array, shift: Array) -> Array:
     return x
 
 
-@njit(nogil=True)
+@inner
 def _seen(i, size, stride, start, length):
     """The first and the end of the taps of window i that lie inside an image of `length`."""
     first = i * stride - start
     return max(0, -first), min(size, length - first)
 
 
-@njit(nogil=True)
+@inner
 def _seeing(r, size, stride, start, windows):
     """The first and the end of the windows that see pixel r."""
     return max(0, (r + start - size) // stride + 1), min(windows, (r + start) // stride + 1)
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@parallel
 def _max_pool(x, y, where, size, stride, start):
     for row in prange(y.shape[0] * y.shape[1]):
         _max_pool_row(x, y, where, size, stride, start, *divmod(np.int64(row), y.shape[1]))
 
 
-@njit(nogil=True)
+@inner
 def _max_pool_row(x, y, where, size, stride, start, c, i):
     _, H, W, N = x.shape
     r0, r1 = _seen(i, size[0], stride[0], start[0], H)
@@ -93,13 +94,13 @@ def _max_pool_row(x, y, where, size, stride, start, c, i):
                     at[n] = tap if wins else at[n]
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@parallel
 def _max_pool_dx(dy, where, dx, size, stride, start):
     for row in prange(dx.shape[0] * dx.shape[1]):
         _max_pool_dx_row(dy, where, dx, size, stride, start, *divmod(np.int64(row), dx.shape[1]))
 
 
-@njit(nogil=True)
+@inner
 def _max_pool_dx_row(dy, where, dx, size, stride, start, c, r):
     i0, i1 = _seeing(r, size[0], stride[0], start[0], dy.shape[1])
     for s in range(dx.shape[2]):
@@ -114,13 +115,13 @@ def _max_pool_dx_row(dy, where, dx, size, stride, start, c, r):
                     pixel[n] += share[n] if won[n] == tap else dx.dtype.type(0)
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@parallel
 def _avg_pool(x, y, size, stride, start):
     for row in prange(y.shape[0] * y.shape[1]):
         _avg_pool_row(x, y, size, stride, start, *divmod(np.int64(row), y.shape[1]))
 
 
-@njit(nogil=True)
+@inner
 def _avg_pool_row(x, y, size, stride, start, c, i):
     _, H, W, N = x.shape
     r0, r1 = _seen(i, size[0], stride[0], start[0], H)
@@ -138,13 +139,13 @@ def _avg_pool_row(x, y, size, stride, start, c, i):
             mean[n] /= count
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@parallel
 def _avg_pool_dx(dy, dx, size, stride, start):
     for row in prange(dx.shape[0] * dx.shape[1]):
         _avg_pool_dx_row(dy, dx, size, stride, start, *divmod(np.int64(row), dx.shape[1]))
 
 
-@njit(nogil=True)
+@inner
 def _avg_pool_dx_row(dy, dx, size, stride, start, c, r):
     _, H, W, N = dx.shape
     i0, i1 = _seeing(r, size[0], stride[0], start[0], dy.shape[1])
@@ -162,13 +163,13 @@ def _avg_pool_dx_row(dy, dx, size, stride, start, c, r):
                     pixel[n] += share[n] / count
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@parallel
 def _gather(pixels, index, scale, shift, x):
     for row in prange(x.shape[1]):
         _gather_row(pixels, index, scale, shift, x, np.int64(row))
 
 
-@njit(nogil=True)
+@inner
 def _gather_row(pixels, index, scale, shift, x, row):
     C, _, W, n = x.shape
     for column in range(W):

@@ -67,6 +67,8 @@ class Program:
 class Player:
     """Plays one tape over one vector of weights; it writes its results anew each time.
 
+    Its memory is shared by all calls: hold `LOCK` from `program` until the results are read or copied.
+
     theta    the weights; those that are trained come first
     scale    with shift, (C, H, W): how the bytes of the images are prepared
     """
@@ -104,8 +106,10 @@ class Player:
     def play(self, program: Program, pixels: Array, index: Array, labels: Array, part: slice = slice(None)) -> None:
         """Play the segments of `part` for the images at `index` of `pixels`, uint8 (all images, H W C).
 
-        Raises IndexError for an index outside them.
+        Raises IndexError for an index outside them, ValueError for images of another size.
         """
+        if pixels.shape[1] != self._fixed[Frame.SCALE].size:
+            raise ValueError(f"play: images of {pixels.shape[1]} bytes; {self._fixed[Frame.SCALE].size} are read.")
         if not 0 <= index.min() <= index.max() < len(pixels):
             raise IndexError(f"play: indices {index.min()}..{index.max()} of {len(pixels)} images.")
         program.arrays[Frame.INDEX][:] = index
