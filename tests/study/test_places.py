@@ -116,6 +116,8 @@ def test_a_study_goes_on_from_another_folder(project: Path, monkeypatch: pytest.
     study_of(file)
     assert result.stat().st_mtime_ns == before
     assert RunFolder(project / "out" / "b" / "seed-0").finished
+    study_of(project / "out" / "s.toml")  # the copy that it keeps
+    assert result.stat().st_mtime_ns == before
     np.savez(project / "other.npz", images=np.zeros((60, 8, 8), np.uint8), labels=np.arange(60) % 3)
     other = {**tables["defaults"], "data": {"source": "other.npz"}}
     write(file, {**tables, "defaults": other, "run": [{"name": "a"}]})
@@ -143,6 +145,7 @@ def test_two_words_for_one_place_are_no_difference(project: Path) -> None:
     one = {"data": {"source": "mine.npz"}, "seed": 0}
     assert differing(one, {"data": {"source": "deep/../mine.npz"}, "seed": 0}) == []
     assert differing(one, {"data": {"source": "other.npz"}, "seed": 1}) == ["data.source", "seed"]
+    assert differing({"data": {"source": "digits"}}, {"data": {"source": "./digits"}}) == ["data.source"]
     there = {"data": {"source": "b/mine.npz"}, "seed": 0}
     assert differing(one, there) == ["data.source"]
     assert differing(one, there, str(project / "b" / "mine.npz")) == []

@@ -9,12 +9,12 @@ import copy
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from firstlight.data import SOURCES
 from firstlight.errors import ExperimentError, RunError, nearest
 from firstlight.options import flat
-from firstlight.runs import DATA, EXPERIMENT, MODEL, RunFolder
+from firstlight.runs import DATA, EXPERIMENT, MODEL, STUDY, RunFolder
 from firstlight.study.experiment import IMAGENET, only_experiment, read
 from firstlight.types import Json
 
@@ -83,11 +83,9 @@ def differing(was: Json, now: Json, location: str = "", *, elsewhere: bool = Fal
     for key in {**one, **other}:
         then, here = one.get(key), other.get(key)
         same = then == here
-        if not same and key in paths and isinstance(then, str) and isinstance(here, str) and "\0" not in then + here:
-            ends = (Path(then).parts, Path(here).parts)
-            same = os.path.realpath(here) in (os.path.realpath(then), paths[key]) or (
-                elsewhere and all(part == there for part, there in zip(*map(reversed, ends), strict=False))
-            )
+        if not same and key in paths and _is_path(then) and _is_path(here):
+            same = os.path.realpath(here) in (os.path.realpath(then), paths[key])
+            same = same or (elsewhere and _ends_alike(then, here))
         if not same:
             changed.append(key)
     return changed
@@ -100,34 +98,50 @@ def _exists(place: str) -> bool:
         return False
 
 
+def _ends_alike(one: str, other: str) -> bool:
+    """Whether one path is the end of the other."""
+    ends = (Path(place).parts[::-1] for place in (one, other))
+    return all(part == there for part, there in zip(*ends, strict=False))
+
+
 def _path_in(tables: Mapping[str, Any], table: str, key: str) -> str | None:
     """What a key of the tables has, where it is a relative path."""
     name = value.get(key) if isinstance(value := tables.get(table), Mapping) else None
-    if not isinstance(name, str) or not name or name in (*SOURCES, IMAGENET) or name.startswith((IN_MEMORY, "@", "~")):
-        return None
-    return None if Path(name).is_absolute() or "\0" in name else name
+    return name if _is_path(name) and not name.startswith("~") and not Path(name).is_absolute() else None
+
+
+def _is_path(name: object) -> TypeGuard[str]:
+    """Whether a source of images or weights is a path, and not the name of published ones, or of a run of a study."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        return False
+    return name not in (*SOURCES, IMAGENET) and not name.startswith((IN_MEMORY, "@"))
 
 
 def _candidates(file: Path, where: tuple[str, str], name: str) -> Iterator[str]:
     """Where a relative path in a file may lead, the likeliest first."""
     beside = file.parent / name
     yield name if beside.resolve() == Path(name).resolve() else str(beside)
-    if file.name == EXPERIMENT and (recorded := _recorded(RunFolder(file.parent), where, name)):
-        yield recorded
+    if file.name == EXPERIMENT:
+        yield from _recorded(file.parent, where, name)
+    elif (file.parent / STUDY).is_file():  # the copy of its file that a study keeps
+        for run in sorted(file.parent.glob(f"*/seed-*/{EXPERIMENT}")):
+            yield from _recorded(run.parent, where, name)
     yield name
 
 
-def _recorded(folder: RunFolder, where: tuple[str, str], name: str) -> str:
-    """The place that a run recorded for what its experiment calls `name`, or ""."""
+def _recorded(run: Path, where: tuple[str, str], name: str) -> Iterator[str]:
+    """The place that a run recorded for what its experiment calls `name`, if any."""
+    folder = RunFolder(run)
     try:
         if where == SOURCE:
             given, record = "source", folder.data if (folder.path / DATA).exists() else {}
         else:
             given, record = "from", _start(folder.model) if (folder.path / MODEL).exists() else {}
     except RunError:  # damaged, which whoever needs it tells
-        return ""
-    location = record.get("location")
-    return location if record.get(given) == name and isinstance(location, str) else ""
+        return
+    location, called = record.get("location"), record.get(given)
+    if isinstance(location, str) and location and isinstance(called, str) and _ends_alike(called, name):
+        yield location
 
 
 def _start(model: Json) -> Json:

@@ -70,11 +70,11 @@ def _resumed(job: Job, watcher: Display) -> RunFolder | None:
     """The run gone on with, or None where it left nothing to go on with; what it left is then removed."""
     if not job.place.exists():
         return None
-    if (job.place / runs.EXPERIMENT).is_file() and training.newest(job.place / runs.CHECKPOINTS)[0] is not None:
-        return study.resume(job.place, watcher)
-    with runs.claimed(job.place):
-        shutil.rmtree(job.place)
-    return None
+    with runs.claimed(job.place):  # so that nobody trains it between the look and the removal
+        begun = (job.place / runs.EXPERIMENT).is_file() and training.newest(job.place / runs.CHECKPOINTS)[0] is not None
+        if not begun:
+            shutil.rmtree(job.place)
+    return study.resume(job.place, watcher) if begun else None
 
 
 @cache
