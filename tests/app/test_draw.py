@@ -434,7 +434,7 @@ class TestPage:
             }""",
             [event, list(png(pixels))],
         )
-        page.locator("#polarity", has_text="dropped.png goes to the net as it is").wait_for()
+        page.locator("#polarity", has_text="dropped.png is given to the model as it is").wait_for()
         page.locator('#verdict:not([data-answer=""])[aria-busy="false"]').wait_for()
         assert seen(page) == pixels.ravel().tolist()
 

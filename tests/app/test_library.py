@@ -16,7 +16,8 @@ import pytest
 from firstlight.app import pictures
 from firstlight.app.library import Library, UnknownError
 from firstlight.errors import RunError
-from firstlight.runs import ask_to_stop, asked_to_stop, claimed, held
+from firstlight.runs import ask_to_stop, asked_to_stop, claimed, held, progress, write_progress
+from firstlight.study.progress import ToldInFolder
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +252,56 @@ def test_to_look_at_a_run_downloads_nothing(
     shown = pictures.shown(library, place.id, "test")  # at once, from the run folder
     assert shown.source == "kept"
     assert "not on this machine" in shown.note
+
+
+def test_how_far_an_epoch_is_stands_in_the_row_while_it_trains(states: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(states / "cut-off", run)
+    library = Library(tmp_path)
+    with claimed(run):
+        [before] = library.entries()
+        assert (before.state, before.within) == ("training", None)
+        write_progress(run, 4, 96, 1_000, 0.5)
+        [entry] = library.entries()
+        assert entry.within == {"epoch": 4, "images": 96, "of": 1_000, "loss": 0.5}
+        write_progress(run, 4, 128, 1_000, float("nan"))
+        assert progress(run) == {"epoch": 4, "images": 128, "of": 1_000, "loss": None}
+        (run / ".progress").write_text('{"epoch": 4, "ima')
+        assert library.entries()[0].within is None
+    assert library.entries()[0].state == "cut off"
+    write_progress(tmp_path / "gone", 1, 1, 1, 1.0)  # nothing ends because it cannot be told
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_training_tells_its_folder_how_far_it_is_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Quiet:
+        def __init__(self) -> None:
+            self.heard: list[tuple[str, int]] = []
+
+        def note(self, text: str) -> None: ...
+
+        def started(self, epochs: int, images: int, done: int) -> None: ...
+
+        def batch_done(self, images: int, loss: float) -> None:
+            self.heard.append(("batch", images))
+
+        def epoch_done(self, row: dict[str, float], best: bool) -> None:
+            self.heard.append(("epoch", int(row["epoch"])))
+
+    now = 100.0
+    monkeypatch.setattr("firstlight.study.progress.time.monotonic", lambda: now)
+    inner = Quiet()
+    told = ToldInFolder(inner, tmp_path)
+    told.started(5, 640, 2)
+    told.batch_done(32, 1.5)
+    assert progress(tmp_path) == {"epoch": 3, "images": 32, "of": 640, "loss": 1.5}
+    now += 0.5
+    told.batch_done(64, 1.4)
+    assert progress(tmp_path)["images"] == 32  # not yet
+    now += 0.6
+    told.epoch_done({"epoch": 3.0}, True)
+    told.batch_done(32, 1.2)
+    assert progress(tmp_path) == {"epoch": 4, "images": 32, "of": 640, "loss": 1.2}
+    assert inner.heard == [("batch", 32), ("batch", 64), ("epoch", 3), ("batch", 32)]

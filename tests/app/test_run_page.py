@@ -306,7 +306,7 @@ def test_the_numbers_of_the_map_say_of_which_points_they_are(at_cnn: Any, runs: 
     plane = explanations.read(fl.open_run(runs / "cnn").folder).maps[-1]
     said = at_cnn.locator("#plane-note").inner_text()
     assert at_cnn.locator("#splits").input_value() == "test"
-    assert f"These numbers are of all {len(plane.ids)} points, train and test together." in said
+    assert f"These numbers are of all {len(plane.ids)} points (train and test)." in said
 
 
 def test_an_explanation_that_was_made_and_removed_is_not_there(runs: Path, tmp_path: Path, open_dashboard: Any) -> None:
@@ -359,4 +359,94 @@ def test_very_many_classes_leave_a_matrix_that_can_be_read(tmp_path: Path, page:
         t, p = np.unravel_index(off.argmax(), off.shape)
         assert page.locator(f'#matrix [data-cell="{t},{p}"]').inner_text() == str(off[t, p])
         assert page.locator("#true option").count() == classes + 1
+        page.goto("about:blank")
+
+
+def test_images_are_stepped_through_by_keys_and_buttons(at_cnn: Any, runs: Path) -> None:
+    tiles = [tile.get_attribute("title") for tile in at_cnn.locator("#tiles button").all()]
+    assert len(tiles) > 2
+    at_cnn.locator("#tiles button").first.click()
+
+    def shows(n: int) -> None:
+        at_cnn.locator("#details-id", has_text=f"image {tiles[n]} ").wait_for()
+
+    shows(0)
+    predictions = fl.open_run(runs / "cnn").folder.predictions["test"]
+    label = predictions.labels[predictions.ids.tolist().index(tiles[0])]
+    assert at_cnn.locator("#details-image").get_attribute("alt") == f"{label}, image {tiles[0]}"
+    at_cnn.keyboard.press("ArrowRight")
+    shows(1)
+    at_cnn.get_by_role("button", name="Next image").click()
+    shows(2)
+    at_cnn.keyboard.press("ArrowLeft")
+    shows(1)
+    for _ in range(3):  # there is none before the first
+        at_cnn.keyboard.press("ArrowLeft")
+    shows(0)
+
+
+def test_pictures_of_the_report_that_name_their_image_open_it(at_cnn: Any) -> None:
+    """Mistakes and suspects, which are seen again with what the answer depends on."""
+    tile = at_cnn.locator(".report .tile[data-id]").first
+    name = tile.get_attribute("data-id")
+    tile.locator("button").click()
+    at_cnn.locator("#details-id", has_text=f"image {name} ").wait_for()
+    at_cnn.locator("#details-title", has_text="True class").wait_for()
+
+
+def test_the_contents_stay_in_sight_and_the_images_stand_beside_the_matrix(at_cnn: Any) -> None:
+    at_cnn.locator("#results").evaluate("element => element.scrollIntoView()")
+    at_cnn.locator("#contents [aria-current]", has_text="Right and wrong").wait_for()
+    assert at_cnn.locator("#contents").evaluate("element => element.getBoundingClientRect().top") == 0
+    at_cnn.locator("#matrix [data-cell]").first.click()
+    matrix, images = (
+        at_cnn.locator(name).evaluate("element => element.getBoundingClientRect().toJSON()")
+        for name in ("#matrix", "#images")
+    )
+    assert images["left"] > matrix["right"]
+    assert images["top"] < matrix["top"] + matrix["height"] / 2
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_numbers_in_the_matrix_can_be_read(dashboard: Any, page_at: Any, dark: bool) -> None:
+    """The contrast of each cell's number with its ground, by WCAG: at least 4.5."""
+    page = page_at(dark=dark)
+    page.goto(f"{dashboard.url}/run/{dashboard.id('cnn')}")
+    page.locator("#tiles img").first.wait_for()
+    least = page.evaluate("""() => {
+        const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+        const light = (colour) => {
+            context.fillStyle = colour;
+            context.fillRect(0, 0, 1, 1);
+            const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((value) => {
+                const share = value / 255;
+                return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+            });
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        return Math.min(...[...document.querySelectorAll("#matrix tbody td")].map((cell) => {
+            const [a, b] = [getComputedStyle(cell).color, getComputedStyle(cell).backgroundColor].map(light);
+            return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        }));
+    }""")
+    assert least >= 4.5
+
+
+def test_no_part_of_a_chart_is_read_as_a_graphic_without_a_name(at_cnn: Any) -> None:
+    at_cnn.locator(".report .drawing svg").first.wait_for()
+    at_cnn.wait_for_timeout(500)
+    assert at_cnn.locator('[role^="graphics-"]:not([aria-label])').count() == 0
+
+
+def test_the_report_is_linked_as_soon_as_it_is_written(
+    trained_runs: Path, tmp_path: Path, page: Any, open_dashboard: Any
+) -> None:
+    shutil.copytree(trained_runs / "mlp", tmp_path / "mlp")
+    (tmp_path / "mlp" / "report.html").unlink(missing_ok=True)
+    with open_dashboard(tmp_path) as served:
+        page.goto(f"{served.url}/run/{served.id('mlp')}")
+        page.locator("#matrix").wait_for()
+        assert page.locator("#report").is_hidden()
+        (tmp_path / "mlp" / "report.html").write_text("<p>written</p>")
+        page.locator("#report").wait_for()
         page.goto("about:blank")

@@ -333,7 +333,7 @@ class TestPage:
         page.goto(f"{bench.url}/start")
         page.select_option('[data-key="data.source"]', "mnist")
         page.locator("#begin:enabled").click()
-        page.locator("#waiting", has_text="ended before it began").wait_for(timeout=1000 * PATIENCE)
+        page.locator("#waiting", has_text="failed before training began").wait_for(timeout=1000 * PATIENCE)
         assert page.locator("#output").inner_text().startswith("firstlight: ")
         assert "mnist" in page.locator("#output").inner_text()
         page.locator("#begin:enabled").wait_for()  # it can be tried again
@@ -356,7 +356,7 @@ class TestPage:
     def test_options_are_those_of_what_is_chosen(self, bench: Served, page: Page) -> None:
         page.goto(f"{bench.url}/start")
         page.select_option('[data-key="data.source"]', "mnist")
-        page.click("summary:has-text('Optimiser')")
+        page.click("summary:has-text('Optimizer')")
         assert page.locator('[name="optimizer.beta1@adam"]').is_visible()
         page.select_option('[data-key="optimizer.name"]', "sgd")
         page.fill('[name="optimizer.momentum@sgd"]', "0.9")

@@ -533,7 +533,7 @@ def test_suspects_tell_both_classes(make_run: MakeRun) -> None:
     suspect = explanation_of(run).suspects[0]
     shown = grids(sections_of(run)["nearest"])[1].pictures[0]
     assert shown.text == f"{run.class_names[suspect.given]} → {run.class_names[suspect.suggested]}"
-    assert shown.detail == f"0.75, 50\u202f%, {suspect.id}"
+    assert shown.detail == f"lead 0.75, neighbours 50\u202f%, image {suspect.id}"
 
 
 def test_confused_pairs_show_their_images_by_id(make_run: MakeRun) -> None:
@@ -550,7 +550,8 @@ def test_confused_pairs_show_their_images_by_id(make_run: MakeRun) -> None:
         assert f": {counts[-1]} of 20 test images." in grid.caption
         confidences = []
         for picture in grid.pictures:
-            n = row[picture.text]
+            assert picture.image is not None
+            n = row[picture.image[1]]
             confidences.append(predictions.confidence[n])
             assert run.class_names[predictions.labels[n]] == true
             assert run.class_names[predictions.predicted[n]] == predicted

@@ -134,6 +134,7 @@ def images(request: Request) -> Response:
         listed.append(
             {
                 "src": pictures.address(asked["first"], shown.source, "test", place, shown.version),
+                "id": str(a.ids[row]),
                 "true": names[int(a.labels[row])],
                 "answers": [
                     {"name": names[int(p.predicted[r[n]])], "share": float(p.confidence[r[n]])}
@@ -182,13 +183,13 @@ def _said(pair: Pair) -> str:
     """McNemar's test of the pair in words."""
     test = pair.test
     if not test.only_first + test.only_second:
-        return f"Both are right on the same images of {counted(test.images, 'test image')}: nothing tells them apart."
+        return f"Both are right on the same images of {counted(test.images, 'test image')}: they do not differ."
     ahead, behind = pair.names
     difference, low, high = test.difference, *test.interval
     if difference < 0:
         ahead, behind, difference, low, high = behind, ahead, -difference, -high, -low
     p = contrasts.probability(test.p)
-    verdict = "that may be chance" if test.p >= LEVEL else "more than other test images would turn round"
+    verdict = "that may be chance" if test.p >= LEVEL else "more than chance in the choice of test images explains"
     apart = (
         f"{ahead} is right on {100 * difference:.2f} percentage points more of the images than {behind} "
         f"(95{THIN}% interval {contrasts.between((low, high))})"
@@ -198,7 +199,7 @@ def _said(pair: Pair) -> str:
     return (
         f"{apart}: {verdict}. McNemar’s test, exact, over the {counted(test.only_first + test.only_second, 'image')} "
         f"on which one alone is right: p {p if p.startswith('<') else f'= {p}'}, as if these two were the only pair "
-        "that is looked at. It does not speak of the luck of the seed."
+        "that is compared. It says nothing about chance in training (the seed)."
     )
 
 

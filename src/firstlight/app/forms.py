@@ -1,6 +1,6 @@
 """The form of an experiment, made from its JSON Schema; and the tables that a filled one means.
 
-A key of the schema is a field. What a table's choice by name brings with it (an architecture's options, an optimiser's)
+A key of the schema is a field. What a table's choice by name brings with it (an architecture's options, an optimizer's)
 are fields that are shown for that name alone.
 """
 
@@ -57,14 +57,14 @@ LABELS = {
     "data.source": "images",
     "data.limit": "training images at most",
     "model.name": "architecture",
-    "optimizer.name": "optimiser",
+    "optimizer.name": "optimizer",
     "optimizer.lr": "learning rate",
     "weights.init_from": "start from",
 }
 UNSET = {
     "data.size": "as they are",
     "data.limit": "all of them",
-    "optimizer.lr": "the optimiser's own",
+    "optimizer.lr": "the optimizer's own",
     "training.steps_per_epoch": "all images once",
 }
 TITLES = {
@@ -75,7 +75,7 @@ TITLES = {
     "model": "Model",
     "weights": "Weights to start from",
     "loss": "Loss",
-    "optimizer": "Optimiser",
+    "optimizer": "Optimizer",
     "schedule": "Learning-rate schedule",
     "penalty": "Penalties",
     "training": "Training",
@@ -124,7 +124,10 @@ class Field:
             return text
         if self.kind == "strings" and not text.startswith("["):
             return [part.strip() for part in text.split(",") if part.strip()]
-        return parse_setting(f"{self.key}={text}")[1]
+        try:
+            return parse_setting(f"{self.key}={text}")[1]
+        except ExperimentError as error:
+            raise ExperimentError(str(error).removeprefix("--set ")) from None  # which nobody has typed here
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,7 @@ def _options(section: str) -> Iterator[Field]:
         known = {option: text for each in _lineage(kind) for option, text in documented(each.__doc__).items()}
         for option, (given, hint) in _own_options(kind, name).items():
             key = f"{section}.{option}"
-            if key != "optimizer.lr":  # the table's own, whichever the optimiser
+            if key != "optimizer.lr":  # the table's own, whichever the optimizer
                 yield _option(key, name, given, hint, known.get(option, ""))
 
 

@@ -63,7 +63,7 @@ def _look(look: Look, image: Images) -> Json:
     views = [
         {
             "name": "Saliency",
-            "text": "how much the answer hangs on each pixel; yellow is most",
+            "text": "how strongly the answer depends on each pixel; yellow is strongest",
             "image": _uri(colours.amounts(look.saliency, float(look.saliency.max(initial=0)))),
         },
         {

@@ -24,10 +24,10 @@ from firstlight.types import Json
 FIRST = ("learning", "results", "neighbourhoods")  # sections that the page shows before all others
 
 STATES = {
-    "training": "It is training. This page moves on after every epoch.",
-    "interrupted": "It was interrupted. What it had learnt by then is kept and measured; it can go on.",
-    "cut off": "Its training was cut off: it has no result, and nothing trains it now. It can go on.",
-    "diverged": "It diverged: its loss was no longer finite. What it had learnt before is kept.",
+    "training": "It is training. This page is updated while it does.",
+    "interrupted": "It was interrupted. What it had learnt by then is kept and was measured. It can be resumed.",
+    "cut off": "Its training was cut off: it has no result, and no process trains it now. It can be resumed.",
+    "diverged": "It diverged: its loss became infinite or undefined. What it had learnt before that is kept.",
     "damaged": "Its folder is damaged.",
     "newer": "It was made by a newer version of firstlight.",
 }

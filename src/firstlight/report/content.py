@@ -98,12 +98,14 @@ class Picture:
     """An image uint8 (H, W, C) with a line under it, such as its class, and a smaller second line.
 
     right  True or False where the picture shows an answer that was right or wrong, else None
+    image  the split and the id of the image that it shows, where a page can show more of it
     """
 
     pixels: Array
     text: str
     detail: str = ""
     right: bool | None = None
+    image: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,8 @@ def mistakes(explanation: Explanation, class_names: Sequence[str]) -> list[Block
 def _row(mistake: Mistake, class_names: Sequence[str], width: int) -> list[Picture]:
     """The mistake, and its neighbours; a row with fewer of them than the others is filled up with empty pictures."""
     detail = f"{percent(mistake.confidence, 0)}, true: {class_names[mistake.label]}"
-    row = [Picture(mistake.pixels, class_names[mistake.predicted], detail, right=False)]
+    image = ("test", mistake.id)
+    row = [Picture(mistake.pixels, class_names[mistake.predicted], detail, right=False, image=image)]
     for label, pixels in list(zip(mistake.nearest.labels.tolist(), mistake.nearest.pixels, strict=True))[:width]:
         row.append(Picture(pixels, class_names[label], _side(label, mistake)))
     row += [Picture(np.zeros_like(mistake.pixels), "none")] * (1 + width - len(row))
@@ -73,16 +74,17 @@ def suspects(found: Sequence[Suspect], class_names: Sequence[str]) -> list[Block
         Picture(
             suspect.pixels,
             f"{class_names[suspect.given]} → {class_names[suspect.suggested]}",
-            f"{suspect.margin:.2f}, {percent(suspect.neighbours_agree, 0)}, {suspect.id}",
+            f"lead {suspect.margin:.2f}, neighbours {percent(suspect.neighbours_agree, 0)}, image {suspect.id}",
+            image=(suspect.split, suspect.id),
         )
         for suspect in shown
     )
     which = "All of them" if len(shown) == len(found) else f"The first {len(shown)} of {count(len(found))}"
     caption = (
-        f"{which}: the label as it is → the class that it seems to be. Below, by how much the net finds the second "
-        "more probable than the first, how many of the nearest training images are of that class, and which image it "
-        "is. These are suspects, not errors: look at each before you change a label. A net that is wrong about a whole "
-        "class accuses its right labels too."
+        f"{which}: the label as it is → the class that it seems to be. Lead: by how much the net finds the second more "
+        "probable than the first. Neighbours: the share of the nearest training images of that class. These are "
+        "suspects, not errors: look at each before you change a label. A net that is wrong about a whole class accuses "
+        "its right labels too."
     )
     return [Heading("Labels to look at again"), ImageGrid(pictures, columns=5, caption=caption)]
 
@@ -100,7 +102,12 @@ def pairs(record: RunRecord, explanation: Explanation) -> list[Block]:
             continue
         shown = rows[:IMAGES]
         pictures = tuple(
-            Picture(pixels[name], name, percent(float(predictions.confidence[row]), 0))
+            Picture(
+                pixels[name],
+                names[predicted],
+                f"{percent(float(predictions.confidence[row]), 0)}, image {name}",
+                image=("test", name),
+            )
             for row in shown
             if (name := str(predictions.ids[row]))
         )

@@ -90,6 +90,11 @@ export async function chart(element, spec) {
     tooltip: { theme: "custom", disableDefaultStyle: true },
   });
   if (label) element.setAttribute("aria-label", label); // Vega has put its own name there
+  // The chart as a whole has a name; parts that have none would be read as so many unnamed graphics.
+  for (const part of element.querySelectorAll('[role^="graphics-"]:not([aria-label])')) {
+    part.removeAttribute("role");
+    part.removeAttribute("aria-roledescription");
+  }
   return drawn;
 }
 

@@ -30,7 +30,7 @@ async function show() {
     said.textContent = "Choose two different runs.";
     return;
   }
-  said.textContent = "Looking …";
+  said.textContent = "Comparing …";
   const found = await api(path()).catch(() => null);
   if (asked !== pair) return;
   said.textContent = found ? found.said : "";
@@ -97,7 +97,7 @@ async function open(cell, of = null, page = 0) {
   if (!found || asked !== pair || turned !== opened) return;
   const answer = (run, { name, share }, truth) => {
     const right = name === truth;
-    return el("div", { class: right ? "right-answer" : "wrong-answer" }, `${right ? "✓" : "✗"} ${run.name}: ${name}, ${percent(share, 0)}`);
+    return el("div", { class: right ? "right-answer" : "wrong-answer" }, `${right ? "✓" : "✗"} ${run.name}: ${name} (${percent(share, 0)})`);
   };
   const turn = (text, to) =>
     el("button", { type: "button", disabled: to < 0 || to >= found.pages, onclick: () => open(cell, of, to) }, text);
@@ -105,10 +105,10 @@ async function open(cell, of = null, page = 0) {
     el("h3", {}, `${count(found.total)} ${found.total === 1 ? "image" : "images"}${of ? ` of ${of.name}` : ""}: ${CELLS[cell]}`),
     found.note ? el("p", { class: "note" }, found.note) : "",
     el("ul", { class: "pairs" }, found.images.map((image) =>
-      el("li", {}, el("img", { src: image.src, alt: image.true, loading: "lazy" }), el("div", { class: "true" }, image.true),
+      el("li", {}, el("img", { src: image.src, alt: `${image.true}, image ${image.id}`, loading: "lazy" }), el("div", { class: "true" }, image.true),
         answer(first, image.answers[0], image.true), answer(second, image.answers[1], image.true)))),
     found.pages > 1
-      ? el("div", { class: "controls" }, turn("Earlier", page - 1), el("span", { class: "note" }, `page ${page + 1} of ${found.pages}`), turn("More", page + 1))
+      ? el("div", { class: "controls" }, turn("Previous", page - 1), el("span", { class: "note" }, `page ${page + 1} of ${found.pages}`), turn("Next", page + 1))
       : "",
   );
 }

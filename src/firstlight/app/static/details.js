@@ -13,17 +13,35 @@ export class Details {
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close(); // beside it
     });
+    byId("earlier").addEventListener("click", () => this.turn(-1));
+    byId("later").addEventListener("click", () => this.turn(1));
+    this.dialog.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!by || event.target.matches("select") || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      this.turn(by);
+    });
   }
 
-  /** `image` has index, source, split, src, id, label, predicted. */
-  open(image) {
+  /** Go to the image before or after this one, where there is one. */
+  async turn(by) {
+    const image = await this.step(by).catch(() => null);
+    if (image && this.dialog.open) this.open(image, this.step);
+  }
+
+  /**
+   * `image` has index, source, split, src, id, label, predicted; `step(1)` and `step(-1)` promise its neighbours where
+   * it was chosen, or null.
+   */
+  open(image, step = async () => null) {
     this.image = image;
+    this.step = step;
     byId("details-image").src = image.src;
-    byId("details-image").alt = image.id;
-    byId("details-id").textContent = `${image.id} (${image.split})`;
+    byId("details-image").alt = `${this.classes[image.label] ?? "unknown class"}, image ${image.id}`;
+    byId("details-id").textContent = `image ${image.id} (${image.split})`;
     byId("details-title").textContent = "";
     byId("bars").replaceChildren();
-    byId("views").replaceChildren(el("li", { class: "note" }, "Looking …"));
+    byId("views").replaceChildren(el("li", { class: "note" }, "Computing …"));
     byId("layers").replaceChildren();
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.scrollTop = 0;
@@ -56,9 +74,9 @@ export class Details {
   answer({ probabilities, label }) {
     const best = probabilities.indexOf(Math.max(...probabilities));
     const right = best === label;
-    const said = `${this.classes[best]} ${percent(probabilities[best], 0)}`;
+    const said = `${this.classes[best]} (${percent(probabilities[best], 0)})`;
     const title = byId("details-title");
-    title.replaceChildren(el("span", { class: right ? "right-answer" : "wrong-answer" }, right ? "✓ " : "✗ "), said, right ? "" : ` (${this.classes[label]})`);
+    title.replaceChildren(el("span", { class: right ? "right-answer" : "wrong-answer" }, right ? "✓ " : "✗ "), `Answer: ${said}`, right ? "" : `. True class: ${this.classes[label]}`);
     const order = probabilities.map((_, k) => k).sort((a, b) => probabilities[b] - probabilities[a]).slice(0, BARS);
     if (!order.includes(label)) order[order.length - 1] = label;
     byId("bars").replaceChildren(
@@ -74,7 +92,7 @@ export class Details {
   async layers() {
     const image = this.image;
     const list = byId("layers");
-    list.replaceChildren(el("li", { class: "note" }, "Looking …"));
+    list.replaceChildren(el("li", { class: "note" }, "Computing …"));
     const found = await api(this.address("layers"), { quiet: true }).catch((error) => {
       list.replaceChildren(el("li", { class: "caution" }, error.message));
     });

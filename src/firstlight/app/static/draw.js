@@ -94,14 +94,14 @@ function begin({ facts, limit }) {
     const pens = lightPen ? ["white", "black"] : ["black", "white"];
     const kind = light ? "light on dark" : "dark on light";
     if (sheet.upload) {
-      find("polarity").textContent = `${sheet.upload.file.name || "The picture"} goes to the net as it is.`;
-      find("swap-text").textContent = "Turn light and dark round first";
+      find("polarity").textContent = `${sheet.upload.file.name || "The picture"} is given to the model as it is.`;
+      find("swap-text").textContent = "Invert light and dark first";
     } else if (plain) {
       find("polarity").textContent = `The training images are ${kind}, so the pen is ${pens[0]}.`;
-      find("swap-text").textContent = `Draw in ${pens[1]} on ${pens[0]} all the same`;
+      find("swap-text").textContent = `Draw in ${pens[1]} on ${pens[0]} instead`;
     } else {
-      find("polarity").textContent = `The training images have no plain background; the paper has the middle of their borders.`;
-      find("swap-text").textContent = "Exchange pen and paper";
+      find("polarity").textContent = `The training images have no plain background; the paper has the median colour of their borders.`;
+      find("swap-text").textContent = "Swap pen and paper colours";
     }
   }
 

@@ -3,23 +3,25 @@ import { api, el, percent } from "./common.js";
 
 const byId = (id) => document.getElementById(id);
 
-/** A small image with its answer; `open(image)` when it is chosen. */
+/** A small image with its answer; `open()` when it is chosen. */
 export function tile(image, classes, open) {
   const right = image.label === image.predicted;
-  const answer = `${classes[image.predicted]} ${percent(image.confidence, 0)}`;
+  const answer = `${classes[image.predicted]} (${percent(image.confidence, 0)})`;
   return el(
     "li",
     {},
     el(
       "button",
-      { type: "button", class: "tile", title: image.id, onclick: () => open(image) },
-      el("img", { src: image.src, alt: `${image.id}: ${answer}`, loading: "lazy", width: 64, height: 64 }),
+      { type: "button", class: "tile", title: image.id, onclick: open },
+      el("img", { src: image.src, alt: `${classes[image.label]}, image ${image.id}`, loading: "lazy", width: 64, height: 64 }),
       el("span", { class: right ? "right-answer" : "wrong-answer" }, right ? "✓ " : "✗ ", answer),
-      right ? null : el("span", { class: "detail" }, `true: ${classes[image.label]}`),
+      right ? null : el("span", { class: "detail" }, `true class: ${classes[image.label]}`),
     ),
   );
 }
 
+const DEEPEST = 60; // per cent of a cell's colour at most, on which the ink can still be read in light and dark
+const BESIDE = 14; // classes of a matrix that leaves room for the images beside it
 const MOST = 40; // classes that a matrix shows; more would be cells that nobody can hit
 
 /** The classes that the matrix shows: all, or of very many those that are confused most. */
@@ -56,7 +58,7 @@ export class Matrix {
     const { classes, confusion } = this;
     const shown = confused(confusion);
     if (shown.length < classes.length) {
-      byId("matrix-note").textContent = `Of ${classes.length} classes, the matrix shows the ${shown.length} that are confused most; the lists below it know them all.`;
+      byId("matrix-note").textContent = `Of ${classes.length} classes, the matrix shows the ${shown.length} that are confused most often; the lists of classes have them all.`;
       byId("matrix-note").hidden = false;
     }
     const cell = (t, p) => {
@@ -66,14 +68,15 @@ export class Matrix {
       const inside = answers && images
         ? el("button", { type: "button", "data-cell": `${t},${p}`, "aria-label": label, title: label, onclick: () => this.choose(t, p) }, images)
         : el("span", { title: label }, images || "·");
-      const td = el("td", { class: `${t === p ? "hit" : "miss"}${share > 0.55 ? " full" : ""}${images ? "" : " none"}` }, inside);
-      td.style.setProperty("--share", `${images ? 100 * (0.06 + 0.94 * Math.sqrt(share)) : 0}%`);
+      const td = el("td", { class: `${t === p ? "hit" : "miss"}${images ? "" : " none"}` }, inside);
+      td.style.setProperty("--share", `${images ? DEEPEST * (0.06 + 0.94 * Math.sqrt(share)) : 0}%`);
       return td;
     };
     const name = (k, kind) =>
       answers
         ? el("button", { type: "button", class: "quiet", title: classes[k], onclick: () => (kind === "row" ? this.choose(k, "") : this.choose("", k)) }, classes[k])
         : classes[k];
+    byId("images").parentElement.classList.toggle("halved", shown.length <= BESIDE);
     this.table.classList.toggle("large", shown.length > 12);
     this.table.classList.toggle("long", classes.some((text) => text.length > 4));
     this.table.append(
@@ -87,7 +90,8 @@ export class Matrix {
     byId("predicted").value = p;
     byId("answer").value = "";
     this.show(0);
-    byId("found").scrollIntoView({ block: "nearest" });
+    const box = byId("images").getBoundingClientRect();
+    if (box.top > innerHeight / 2 || box.top < 0) byId("images").scrollIntoView({ block: "start" });
   }
 
   async show(page) {
@@ -101,7 +105,18 @@ export class Matrix {
     byId("found").textContent = `${found.total} test ${found.total === 1 ? "image" : "images"}${part}`;
     byId("images-note").textContent = found.note;
     byId("images-note").hidden = !found.note;
-    byId("tiles").replaceChildren(...found.images.map((image) => tile(image, this.classes, this.open)));
+    byId("tiles").replaceChildren(
+      ...found.images.map((image, n) => {
+        let at = n;
+        const step = async (by) => (found.images[at + by] ? found.images[(at += by)] : null);
+        const open = () => {
+          at = n;
+          this.open(image, step);
+        };
+        return tile(image, this.classes, open);
+      }),
+    );
+    byId("tiles").scrollTop = 0;
     byId("pages").hidden = found.pages < 2;
     byId("page").textContent = `${page + 1} of ${found.pages}`;
     byId("back").disabled = page === 0;

@@ -85,8 +85,8 @@ export class Plane {
     byId("plane-note").textContent =
       `${name} (${made_by}) of the ${features} values of ${layer}. Of the ${k} nearest neighbours of a point, ${percent(agreement[1], 0)} ` +
       `are of its class (${percent(agreement[0], 0)} in the layer's values); silhouette ${silhouette[1].toFixed(2)} (${silhouette[0].toFixed(2)}). ` +
-      `These numbers are of all ${this.map.ids.length} points, ${this.parts(this.map.splits)} together. ` +
-      "Draw a line round points to see their images. Distances between far groups say little.";
+      `These numbers are of all ${this.map.ids.length} points (${this.parts(this.map.splits)}). ` +
+      "Draw a line round points to see their images. Distances between groups that lie far apart mean little.";
     const split = byId("splits").value;
     this.shown = this.map.ids.map((_, i) => i).filter((i) => !split || this.map.splits[i] === split);
     this.legend();
@@ -285,8 +285,8 @@ export class Plane {
     const { labels, predicted, confidence, splits } = this.map;
     const right = labels[i] === predicted[i];
     return [
-      el("span", { class: right ? "right-answer" : "wrong-answer" }, right ? "✓ " : "✗ ", `${this.classes[predicted[i]]} ${percent(confidence[i], 0)}`),
-      right ? null : el("span", { class: "detail" }, `true: ${this.classes[labels[i]]}`),
+      el("span", { class: right ? "right-answer" : "wrong-answer" }, right ? "✓ " : "✗ ", `${this.classes[predicted[i]]} (${percent(confidence[i], 0)})`),
+      right ? null : el("span", { class: "detail" }, `true class: ${this.classes[labels[i]]}`),
       el("span", { class: "detail" }, splits[i]),
     ].filter(Boolean);
   }
@@ -304,7 +304,7 @@ export class Plane {
   choose(points) {
     this.chosen = points;
     byId("nothing").hidden = !points.length;
-    byId("lassoed").textContent = points.length ? `${points.length} ${points.length === 1 ? "image" : "images"} chosen: ${this.mixture(points)}` : "";
+    byId("lassoed").textContent = points.length ? `${points.length} ${points.length === 1 ? "image" : "images"} selected: ${this.mixture(points)}` : "";
     byId("lasso-tiles").replaceChildren();
     this.tiles();
     this.draw();
@@ -323,7 +323,7 @@ export class Plane {
     const next = this.chosen.slice(list.children.length, list.children.length + MORE);
     list.append(
       ...next.map((i) => {
-        const canvas = el("canvas", { width: 96, height: 96, role: "img", "aria-label": this.map.ids[i] });
+        const canvas = el("canvas", { width: 96, height: 96, role: "img", "aria-label": `${this.classes[this.map.labels[i]]}, image ${this.map.ids[i]}` });
         this.paint(canvas, i);
         return el("li", {}, el("button", { type: "button", class: "tile", title: this.map.ids[i], "data-id": this.map.ids[i], onclick: () => this.show(i) }, canvas, this.caption(i)));
       }),
@@ -332,8 +332,10 @@ export class Plane {
   }
 
   async show(i) {
-    const asked = new URLSearchParams({ split: this.map.splits[i], id: this.map.ids[i] });
-    this.open(await api(`/api/runs/${this.run}/image?${asked}`));
+    let at = this.chosen.indexOf(i);
+    const of = (k) => api(`/api/runs/${this.run}/image?${new URLSearchParams({ split: this.map.splits[k], id: this.map.ids[k] })}`);
+    const step = async (by) => (this.chosen[at + by] === undefined ? null : of(this.chosen[(at += by)]));
+    this.open(await of(i), step);
   }
 }
 

@@ -47,26 +47,40 @@ async function redraw() {
 }
 redraw();
 
-const stop = document.getElementById("stop");
-const live = document.getElementById("live");
+const byId = (id) => document.getElementById(id);
+const [stop, resume, live] = ["stop", "resume", "live"].map(byId);
+const ENDS = "Stopping after this step; what was learnt is then measured on the test images.";
 
 /** The numbers of a run that has no result yet. */
 function follow(now) {
   stop.hidden = now.state !== "training";
   stop.disabled = now.stopping;
   stop.textContent = now.stopping ? "Stopping …" : "Stop training";
+  resume.hidden = !["interrupted", "cut off"].includes(now.state);
+  byId("report").hidden = !now.report; // it is written after the result
+  byId("pdf").hidden = !now.pdf;
   if (!live || !["training", "cut off"].includes(now.state)) return;
   const last = (name) => now.last[name] ?? null;
+  const validated = last("val_accuracy") !== null;
   const numbers = [
-    ["epochs", `${now.epochs} of ${now.asked ?? "–"}`],
-    ["validation accuracy", percent(last("val_accuracy") ?? last("accuracy"))],
-    ["loss", last("loss")?.toPrecision(3) ?? "–"],
-    ["an epoch takes", duration(last("seconds"))],
+    ["epochs done", `${now.epochs} of ${now.asked ?? "–"}`],
+    [validated ? "validation accuracy" : "training accuracy", percent(last("val_accuracy") ?? last("accuracy"))],
+    ["training loss", last("loss")?.toPrecision(3) ?? "–"],
+    ["time per epoch", duration(last("seconds"))],
   ];
   if (now.state === "training" && now.epochs && now.asked) {
-    numbers.push(["left, about", duration((now.asked - now.epochs) * last("seconds"))]);
+    numbers.push(["time left, about", duration((now.asked - now.epochs) * last("seconds"))]);
   }
-  live.replaceChildren(...numbers.map(([label, value]) => el("div", {}, el("dt", {}, label), el("dd", {}, el("span", { class: "value" }, value)))));
+  if (now.within) {
+    const { epoch, images, of, loss } = now.within;
+    const detail = `${images.toLocaleString("en")} of ${of.toLocaleString("en")} images${loss === null ? "" : `, loss ${loss.toPrecision(3)}`}`;
+    numbers.splice(1, 0, [`epoch ${epoch}`, percent(images / Math.max(of, images, 1), 0), detail]);
+  }
+  live.replaceChildren(
+    ...numbers.map(([label, value, detail]) =>
+      el("div", {}, el("dt", {}, label), el("dd", {}, el("span", { class: "value" }, value), detail ? el("span", { class: "detail" }, detail) : null)),
+    ),
+  );
   live.hidden = false;
 }
 
@@ -75,10 +89,32 @@ stop.addEventListener("click", async () => {
   const study = run.group ? `\n\nIt belongs to the study ${run.group}, which ends with it as after Ctrl-C; the same command goes on.` : "";
   if (!confirm(`Stop ${run.name}? What it has learnt is kept and measured, and it can be resumed.${study}`)) return;
   stop.disabled = true;
+  stop.textContent = "Stopping …";
+  tell(ENDS);
   try {
     await api(`/api/runs/${run.id}/stop`, { method: "POST" });
-  } finally {
-    stop.disabled = false;
+  } catch {
+    stop.disabled = false; // what was wrong has been told
+    stop.textContent = "Stop training";
+  }
+});
+
+resume.addEventListener("click", async () => {
+  resume.disabled = true;
+  tell("Resuming: the images are read again …");
+  try {
+    const { name } = await api(`/api/runs/${run.id}/resume`, { method: "POST" });
+    for (;;) {
+      const now = await api(`/api/start/${encodeURIComponent(name)}`);
+      if (now.state === "begun") return location.reload();
+      if (now.state === "failed") {
+        resume.disabled = false;
+        return tell(`It could not be resumed.\n${now.output}`, "error");
+      }
+      await new Promise((resolve) => setTimeout(resolve, 400));
+    }
+  } catch {
+    resume.disabled = false; // what was wrong has been told
   }
 });
 
@@ -90,7 +126,7 @@ const heard = (entry) => {
     return;
   }
   follow(entry);
-  redraw();
+  if (entry.epochs !== drawn) redraw();
 };
 listen(
   (change) => {
@@ -99,14 +135,49 @@ listen(
     else heard(change.entry);
   },
   async () => {
-    const found = await api("/api/runs", { quiet: true });
-    const entry = found.runs.find((each) => each.id === run.id);
-    if (entry) heard(entry);
+    heard(await api(`/api/runs/${run.id}`, { quiet: true }));
   },
 );
 
 if (data.confusion) {
   const details = new Details(run.id, classes);
-  new Matrix(run.id, classes, data.confusion, data.predictions, (image) => details.open(image));
-  new Plane(run.id, classes, data.explained, (image) => details.open(image));
+  const open = (image, step) => details.open(image, step);
+  new Matrix(run.id, classes, data.confusion, data.predictions, open);
+  new Plane(run.id, classes, data.explained, open);
+  answerable(open);
 }
+
+/** The report's pictures that say which image they show open it, as those of the matrix do. */
+function answerable(open) {
+  const tiles = [...document.querySelectorAll(".report .tile[data-id]")];
+  const show = async (n) => {
+    const { split, id } = tiles[n].dataset;
+    return api(`/api/runs/${run.id}/image?${new URLSearchParams({ split, id })}`);
+  };
+  tiles.forEach((tile, n) => {
+    const image = tile.querySelector("img");
+    const button = el("button", { type: "button", class: "look", title: "What the answer depends on" });
+    image.replaceWith(button);
+    button.append(image);
+    let at = n;
+    const step = async (by) => (tiles[at + by] ? show((at += by)) : null);
+    button.addEventListener("click", async () => open(await show((at = n)), step));
+  });
+}
+
+/** Mark in the contents which section is being read. */
+const links = new Map([...document.querySelectorAll("#contents a")].map((link) => [link.hash.slice(1), link]));
+const reading = new IntersectionObserver(
+  (found) => {
+    for (const { target, isIntersecting } of found) {
+      const link = links.get(target.id);
+      if (!isIntersecting) continue;
+      for (const other of links.values()) other.removeAttribute("aria-current");
+      link.setAttribute("aria-current", "true");
+      const list = link.closest("ul");
+      list.scrollLeft = link.offsetLeft - list.offsetLeft - list.clientWidth / 2; // where the list is wider than the page
+    }
+  },
+  { rootMargin: "-15% 0px -75% 0px" },
+);
+for (const [id] of links) if (id !== "main" && byId(id)) reading.observe(byId(id));

@@ -16,8 +16,10 @@ const COLUMNS = [
   { key: "name", title: "run", value: (run) => run.name, show: name },
   { key: "model", title: "model", value: (run) => run.model, show: (run) => run.model },
   { key: "data", title: "data", value: (run) => run.data, show: (run) => run.data },
+  { key: "lr", title: "learning rate", value: (run) => run.lr, show: (run) => (run.lr === null ? "–" : String(Number(run.lr.toPrecision(3)))), right: true },
+  { key: "batch_size", title: "batch", value: (run) => run.batch_size, show: (run) => run.batch_size ?? "–", right: true },
   { key: "seed", title: "seed", value: (run) => run.seed, show: (run) => run.seed ?? "–", right: true },
-  { key: "epochs", title: "epochs", value: (run) => run.epochs, show: (run) => `${run.epochs}/${run.asked ?? "–"}`, right: true },
+  { key: "epochs", title: "epochs", value: (run) => run.epochs, show: epochs, right: true },
   { key: "curve", title: "loss", value: (run) => run.loss, show: curve },
   { key: "val_accuracy", title: "validation", value: (run) => run.val_accuracy, show: (run) => percent(run.val_accuracy), right: true },
   { key: "accuracy", title: "test", value: (run) => run.accuracy, show: (run) => percent(run.accuracy), right: true },
@@ -26,7 +28,10 @@ const COLUMNS = [
   { key: "changed", title: "changed", value: (run) => run.changed, show: (run) => ago(run.changed), right: true },
 ];
 
+const MOST = 200; // rows that are shown before more are asked for
 const runs = new Map();
+let all = false;
+let left = 0; // runs that the server had no time to read yet
 let studies = {};
 const chosen = new Set();
 let order = { key: "changed", falling: true };
@@ -37,12 +42,19 @@ const grouped = document.getElementById("grouped");
 function state(run) {
   const word = run.stopping ? "stopping" : run.state === "newer" ? "newer format" : run.state;
   return [
-    el("span", { class: `dot ${run.state.split(" ")[0]}`, title: word }),
+    el("span", { class: `dot ${run.state.split(" ")[0]}`, "aria-hidden": "true" }),
     el("span", { class: "word" }, word),
     run.state === "training" && !run.stopping
       ? el("button", { type: "button", class: "stop", "aria-label": `Stop ${run.name}`, onclick: () => stop(run) }, "Stop")
       : null,
   ];
+}
+
+/** The epochs that are done, and how far the one under way is. */
+function epochs(run) {
+  const { within } = run;
+  const done = `${run.epochs}/${run.asked ?? "–"}`;
+  return within ? [done, el("span", { class: "detail" }, `${percent(within.images / Math.max(within.of, within.images, 1), 0)} of epoch ${within.epoch}`)] : done;
 }
 
 function name(run) {
@@ -75,8 +87,9 @@ function curve(run) {
 async function stop(run) {
   const study = run.group ? `\n\nIt belongs to the study ${run.group}, which ends with it as after Ctrl-C; the same command goes on.` : "";
   if (!confirm(`Stop ${run.name}? What it has learnt is kept and measured, and it can be resumed.${study}`)) return;
+  tell(`Stopping ${run.name} after this step; what was learnt is then measured on the test images.`);
+  heard({ run: run.id, state: run.state, entry: { ...run, stopping: true } }); // a sign at once
   await api(`/api/runs/${run.id}/stop`, { method: "POST" });
-  tell(`${run.name} was asked to stop. It ends after the step that it is at.`);
 }
 
 /** Whether each word of the filter is in one of the run's texts. */
@@ -105,7 +118,7 @@ function head() {
       el("button", { type: "button", "data-key": column.key, onclick: () => sort(column.key) }, column.title),
     ),
   );
-  table.tHead.rows[0].replaceChildren(el("th", {}, el("span", { hidden: true }, "chosen")), ...titles);
+  table.tHead.rows[0].replaceChildren(el("th", { scope: "col" }, el("span", { class: "unseen" }, "selected")), ...titles);
 }
 
 function sort(key) {
@@ -118,7 +131,7 @@ function sort(key) {
 function row(run) {
   const box = el("input", {
     type: "checkbox",
-    "aria-label": `Choose ${run.name}`,
+    "aria-label": `Select ${run.name}`,
     checked: chosen.has(run.id),
     onchange: () => {
       if (box.checked) chosen.add(run.id);
@@ -133,7 +146,11 @@ function row(run) {
 }
 
 function draw() {
-  const shown = [...runs.values()].filter(fits).sort(compared);
+  const fitting = [...runs.values()].filter(fits).sort(compared);
+  const shown = all ? fitting : fitting.slice(0, MOST);
+  const rest = document.getElementById("more");
+  rest.hidden = shown.length === fitting.length;
+  rest.firstElementChild.textContent = `Show all ${count(fitting.length)} runs`;
   const groups = new Map();
   for (const run of shown) {
     const group = grouped.checked ? run.group : "";
@@ -175,7 +192,7 @@ function title(group, members) {
             draw();
           },
         },
-        "choose all",
+        "select all",
       ),
     ),
   );
@@ -184,7 +201,7 @@ function title(group, members) {
 function choice() {
   const link = document.getElementById("compare");
   const ids = [...chosen].filter((id) => runs.has(id));
-  document.getElementById("chosen").textContent = ids.length ? `${ids.length} chosen` : "";
+  document.getElementById("chosen").textContent = ids.length ? `${ids.length} selected` : "";
   link.setAttribute("aria-disabled", ids.length < 2);
   link.href = `/compare?${ids.map((id) => `run=${id}`).join("&")}`;
 }
@@ -193,8 +210,26 @@ function take(found) {
   runs.clear();
   for (const run of found.runs) runs.set(run.id, run);
   studies = found.studies;
+  left = found.left;
+  reading();
   draw();
   choice();
+}
+
+/** Say that there are runs still to come: the stream of events brings them. */
+function reading() {
+  const note = document.getElementById("left");
+  note.hidden = left <= 0;
+  note.textContent = left > 0 ? `Reading ${count(left)} more runs …` : "";
+}
+
+let due = 0;
+/** Draw the table soon: many rows come at once where there are many runs. */
+function drawSoon() {
+  due ||= setTimeout(() => {
+    due = 0;
+    draw();
+  }, 100);
 }
 
 function heard(change) {
@@ -205,15 +240,23 @@ function heard(change) {
     return;
   }
   const before = runs.get(change.run);
+  if (!before && left > 0) {
+    left -= 1;
+    reading();
+  }
   runs.set(change.run, change.entry);
   const old = document.getElementById(`run-${change.run}`);
   // A row that stays where it is, is all that is drawn anew: a pointer over another one is not disturbed.
-  if (old && before.group === change.entry.group && order.key !== "changed" && fits(change.entry)) old.replaceWith(row(change.entry));
-  else draw();
+  if (old && before && before.group === change.entry.group && order.key !== "changed" && fits(change.entry)) old.replaceWith(row(change.entry));
+  else drawSoon();
 }
 
 head();
 take(embedded());
+document.querySelector("#more button").addEventListener("click", () => {
+  all = true;
+  draw();
+});
 filter.addEventListener("input", draw);
 grouped.addEventListener("change", draw);
 listen(heard, async () => take(await api("/api/runs", { quiet: true })));

@@ -75,9 +75,9 @@ async function check() {
   if (!chosen) delete found.errors["data.source"]; // nobody has done anything wrong yet
   complain(found.errors);
   made = chosen ? found.toml || made : "";
-  find("toml").textContent = made || (chosen ? "# Something is to be mended first." : "# Choose the images first.");
+  find("toml").textContent = made || (chosen ? "# Correct the marked fields first." : "# Choose the images first.");
   find("toml").classList.toggle("old", !found.toml);
-  const mend = Object.keys(found.errors).length ? "The file is made anew when what is marked is mended." : "";
+  const mend = Object.keys(found.errors).length ? "The file is updated when the marked fields are correct." : "";
   find("notes").textContent = mend || found.notes.join(" ");
   find("begin").disabled = wrong;
   find("copy").hidden = wrong || !navigator.clipboard;
@@ -103,8 +103,8 @@ async function follow(name) {
     find("output").textContent = output;
     find("output").hidden = !output;
     find("waiting").textContent = failed
-      ? `${name} ended before it began. This is what it said:`
-      : `${name} reads its images … ${duration((Date.now() - began) / 1000)}`;
+      ? `${name} failed before training began. Its output:`
+      : `${name} is reading its images … ${duration((Date.now() - began) / 1000)}`;
     find("waiting").classList.toggle("wrong", failed);
     if (failed) {
       history.replaceState(null, "", "/start");
