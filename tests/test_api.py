@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from PIL import Image
 from rich.console import Console
 
 import firstlight as fl
+from firstlight import runs
+from firstlight.errors import ExperimentError, RunError
 from firstlight.types import Dataset
 
 QUIET = Console(quiet=True)
@@ -263,3 +267,31 @@ def test_a_study_on_this_machine_has_no_address(tmp_path: Path) -> None:
     ):
         fl.run_study("fashion-lenet", out=tmp_path / "study", address="tcp://host:8786")
     assert not (tmp_path / "study").exists()
+
+
+def test_a_run_that_is_there_is_reused(few_digits: Dataset, tmp_path: Path) -> None:
+    def fit(images: Dataset = few_digits, **options: Any) -> fl.Run:
+        asked = {"epochs": 2, "out": tmp_path / "run", "reuse": True, **options}
+        return fl.fit("softmax-regression", images, console=QUIET, **asked)
+
+    def written() -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
+
+    first, before = fit(), written()
+    again = fit()
+    assert written() == before
+    assert again.accuracy == first.accuracy
+    with pytest.raises(RunError, match=r"another experiment: it differs in training.epochs"):
+        fit(epochs=3)
+    train = few_digits.splits["train"]
+    darker = replace(few_digits, splits={**few_digits.splits, "train": replace(train, pixels=train.pixels // 2)})
+    with pytest.raises(RunError, match="no longer the same"):
+        fit(darker)
+    with pytest.raises(RunError, match="exists already"):
+        fit(reuse=False)
+    with pytest.raises(ExperimentError, match="by its folder"):
+        fit(out=None)
+    assert written() == before
+
+    (tmp_path / "run" / runs.RESULT).unlink()  # cut off before it was measured
+    assert fit().accuracy == first.accuracy

@@ -228,9 +228,14 @@ class Run(Shown):
         [found] = inside.look(self.net, asked.image, asked.split, targets, layer or "")
         return found
 
-    def feature_maps(self, image: str | Path | Array) -> tuple[LayerMaps, ...]:
-        """What every layer gives for one image, in the order of the data; see `look` for what an image may be."""
-        return inside.feature_maps(self.net, self._asked(image).image.pixels[0])
+    def feature_maps(self, image: str | Path | Array, most: int | None = 64) -> tuple[LayerMaps, ...]:
+        """What every layer gives for one image, in the order of the data; see `look` for what an image may be.
+
+        most  maps of a layer; all of them with None
+        """
+        if most is not None and most < 1:
+            raise ExperimentError(f"most is how many maps of a layer, from 1, or None for all; received {most!r}.")
+        return inside.feature_maps(self.net, self._asked(image).image.pixels[0], most)
 
     def explain(
         self,
@@ -391,7 +396,9 @@ class Run(Shown):
 
         images = subject.images(plane.splits, plane.ids)
         vectors = inside.seen(self.net, images, plane.layer, "vectors", lambda what, done, total: None).features
-        shown = tensorboard.Vectors(plane.layer, vectors, plane.labels, plane.thumbnails, plane.ids, plane.predicted)
+        shown = tensorboard.Vectors(
+            plane.layer, vectors, plane.labels, plane.thumbnails, plane.ids, plane.predicted, plane.splits
+        )
         tensorboard.write(self.folder, out, shown)
 
     def _probabilities(self, pixels: Array) -> Array:
@@ -506,6 +513,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     console: Console | None = None,
     live: bool = False,
+    reuse: bool = False,
 ) -> Run:
     """Train a model on images, measure it, and return the run.
 
@@ -516,6 +524,7 @@ def fit(
     console   where progress goes; standard output where none is given, nowhere with Console(quiet=True)
     settings  any other key of the experiment file, such as {"prepare.standardise": "channel"}
     live      draw the curves as they grow, where this runs in a Jupyter notebook; elsewhere the console tells as ever
+    reuse     where `out` holds this very run already, return it, or go on with it where it was cut off
     Raises a FirstlightError before anything is written where something does not fit.
     """
     if not isinstance(data, Dataset | str | Path):
@@ -531,7 +540,7 @@ def fit(
         loss=loss,
         seed=seed,
     )
-    study.must_be_free(out)
+    _must_be_free(out, reuse)
     for key, value in (settings or {}).items():
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
             raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
@@ -539,7 +548,7 @@ def fit(
     setup = study.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
     if isinstance(model, Model):
         study.must_fit(model, setup.train)
-    return _start(setup, out, console, live)
+    return _start(setup, out, console, live, reuse)
 
 
 def run(
@@ -548,8 +557,9 @@ def run(
     out: str | Path | None = None,
     console: Console | None = None,
     live: bool = False,
+    reuse: bool = False,
 ) -> Run:
-    """Do an experiment: an `Experiment`, its tables, or the path of its file. `live` is as in `fit`.
+    """Do an experiment: an `Experiment`, its tables, or the path of its file. `live` and `reuse` are as in `fit`.
 
     In a file, what a search alone needs, [tune] and [space], is ignored.
     """
@@ -557,8 +567,8 @@ def run(
         experiment = Experiment.of(study.read_located(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
-    study.must_be_free(out)
-    return _start(study.set_up(experiment), out, console, live)
+    _must_be_free(out, reuse)
+    return _start(study.set_up(experiment), out, console, live, reuse)
 
 
 def resume(
@@ -724,7 +734,19 @@ def open_run(
     return Run(path, engine=engine, device=device, data=data)
 
 
-def _start(setup: study.Setup, out: str | Path | None, console: Console | None, live: bool) -> Run:
+def _must_be_free(out: str | Path | None, reuse: bool) -> None:
+    if not reuse:
+        study.must_be_free(out)
+    elif out is None:
+        raise ExperimentError("reuse: say which run, by its folder: --out FOLDER, or out=… from Python.")
+
+
+def _start(setup: study.Setup, out: str | Path | None, console: Console | None, live: bool, reuse: bool) -> Run:
+    if reuse and out is not None and (Path(out) / runs.EXPERIMENT).is_file():
+        if not study.holds(RunFolder.open(out), setup):
+            return resume(out, data=setup.dataset, console=console, live=live)
+        _watching(console, False, "").note(f"{out} holds this run already: nothing is trained.")
+        return Run(out)
     with _watching(console, live, f"{setup.model.name} on {setup.dataset.name}") as watcher:
         for warning in setup.warnings():
             watcher.note(f"Note: {warning}")

@@ -191,3 +191,22 @@ def test_the_last_hidden_layer_and_a_layer_that_is_not_there() -> None:
     assert made(Chain((Flatten(), Dense(3))), images()).hidden == "dense1"
     with pytest.raises(ModelError, match=r"conv9.*Did you mean conv"):
         net("conv").place("conv9")
+
+
+def test_a_layer_that_hands_on_stands_for_the_one_before_it() -> None:
+    """As Flatten does for what it flattens: asked for by name, its values are those."""
+    subject = net("conv")
+    assert "flatten1" in subject.places
+    assert "flatten1" not in subject.shown
+    assert subject.place("flatten1") == subject.place("relu1")
+    with pytest.raises(ModelError, match="flatten1"):
+        made(Chain((Flatten(), Dense(3))), images()).place("flatten1")  # it hands on the image itself
+
+
+def test_as_many_maps_of_a_layer_as_are_asked_for() -> None:
+    pixels = images().pixels[0]
+    subject = made(Chain((Conv2D(70, 3), ReLU(), Flatten(), Dense(3))), images())
+    usual, few, whole = (feature_maps(subject, pixels, *most)[0] for most in ((), (2,), (None,)))
+    assert [len(found.maps) for found in (usual, few, whole)] == [64, 2, 70]
+    assert {found.units for found in (usual, few, whole)} == {70}
+    np.testing.assert_array_equal(whole.maps[:64], usual.maps)

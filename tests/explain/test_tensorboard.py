@@ -31,7 +31,8 @@ def run(few_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> RunFol
 def vectors(few_digits: Dataset) -> Vectors:
     images = few_digits.splits["train"]
     features = images.pixels.reshape(300, -1)[:, ::2] / 255
-    return Vectors("head", features, images.labels, images.pixels, images.ids, np.roll(images.labels, 1))
+    splits = np.repeat(["train", "test"], [200, 100])
+    return Vectors("head", features, images.labels, images.pixels, images.ids, np.roll(images.labels, 1), splits)
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -80,11 +81,12 @@ def test_the_projector_reads_what_was_given(run: RunFolder, vectors: Vectors, tm
     np.testing.assert_allclose(read_back, vectors.features, rtol=1e-5)
 
     head, *lines = (tmp_path / "board" / shown.metadata_path).read_text().splitlines()
-    assert head.split("\t") == ["class", "id", "predicted", "right"]
+    assert head.split("\t") == ["class", "id", "split", "predicted", "right"]
     cells = [line.split("\t") for line in lines]
     assert [row[0] for row in cells] == [run.class_names[label] for label in vectors.labels]
     assert [row[1] for row in cells] == vectors.ids.tolist()
-    assert {row[3] for row in cells if row[0] != row[2]} == {"no"}
+    assert [row[2] for row in cells] == ["train"] * 200 + ["test"] * 100
+    assert {row[4] for row in cells if row[0] != row[3]} == {"no"}
 
     assert list(shown.sprite.single_image_dim) == [8, 8]
     with Image.open(tmp_path / "board" / shown.sprite.image_path) as sheet:
@@ -112,7 +114,7 @@ def test_names_keep_to_their_cells(run: RunFolder, vectors: Vectors) -> None:
     names = ("a\tb", "line\nbreak", "", *"3456789")
     lines = tensorboard._metadata(vectors, names).splitlines()
     assert len(lines) == 301
-    assert {len(line.split("\t")) for line in lines} == {4}
+    assert {len(line.split("\t")) for line in lines} == {5}
     assert {line.split("\t")[0] for line in lines[1:]} == {"a b", "line break", "–", *"3456789"}
 
 

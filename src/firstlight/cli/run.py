@@ -74,6 +74,9 @@ def run(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; a new one in runs/ otherwise.")
     ] = None,
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Where --out holds this very run already, train nothing.")
+    ] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the file: --set a.b=c")
     ] = None,
@@ -122,7 +125,7 @@ def run(
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     experiment = study.Experiment.of(tables, str(file) if file else "options")
-    done = api.run(experiment, out=out, console=console(json, quiet))
+    done = api.run(experiment, out=out, console=console(json, quiet), reuse=reuse)
     _finish(done, json, quiet)
     if explain and processes.leads() and done.result["status"] != "interrupted":
         found = explained.watched(done.explain, json or quiet, seed=experiment.seed)

@@ -146,14 +146,14 @@ class _Bend:
         return np.count_nonzero(flat, axis=(0, *range(2, flat.ndim)))
 
 
-def feature_maps(net: Net, pixels: Array) -> tuple[LayerMaps, ...]:
-    """What every layer gives for one image, prepared pixels uint8 (H, W, C): at most 64 maps of each."""
+def feature_maps(net: Net, pixels: Array, most: int | None = MOST_MAPS) -> tuple[LayerMaps, ...]:
+    """What every layer gives for one image, prepared pixels uint8 (H, W, C): at most so many maps of each, or all."""
     values = net.session.trace(net.prepared(pixels[np.newaxis]), None, net.shown).values
-    return tuple(_maps(place, values[path][0]) for path, place in net.shown.items())
+    return tuple(_maps(place, values[path][0], most) for path, place in net.shown.items())
 
 
-def _maps(place: Place, values: Array) -> LayerMaps:
-    maps = values[:MOST_MAPS] if place.has_maps else values.reshape(1, 1, -1)  # 1 × 1 is no map
+def _maps(place: Place, values: Array, most: int | None) -> LayerMaps:
+    maps = values[:most] if place.has_maps else values.reshape(1, 1, -1)  # 1 × 1 is no map
     return LayerMaps(place.path, place.type, len(values), np.ascontiguousarray(maps, np.float32))
 
 

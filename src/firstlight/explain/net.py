@@ -90,12 +90,16 @@ class Net:
         return max(1, min(MOST, PIXELS // (height * width)))
 
     def place(self, path: str) -> Place:
-        """The layer at `path`. Raises ModelError with the nearest where there is none."""
-        if path not in self.shown:
+        """The layer at `path`; for one that only hands on, such as Flatten, the one whose values it hands on.
+
+        Raises ModelError with the nearest where there is none.
+        """
+        found = self.origin(path) if path in self.places else path
+        if found not in self.shown:
             raise ModelError(
                 f"{self.task.model.name} has no layer to look at called {path!r}. {nearest(path, self.shown)}"
             )
-        return self.shown[path]
+        return self.shown[found]
 
     def prepared(self, pixels: Array) -> Array:
         """What the net sees of pixels uint8 (N, H, W, C), (N, C, H, W)."""

@@ -53,6 +53,7 @@ class Vectors:
     pixels     uint8 (N, H, W, C)
     ids        str (N,)
     predicted  int (N,), or None
+    splits     str (N,), which split each is of, or None
     """
 
     layer: str
@@ -61,6 +62,7 @@ class Vectors:
     pixels: Array
     ids: Array
     predicted: Array | None = None
+    splits: Array | None = None
 
 
 def write(run: RunFolder, out: Path, vectors: Vectors | None = None) -> None:
@@ -182,7 +184,7 @@ def _histogram(array: Array) -> Any:
 def _check(vectors: Vectors, classes: int) -> None:
     """Raise DataError where the vectors do not belong together."""
     n = len(rows(vectors.features))
-    for name in ("labels", "pixels", "ids", "predicted"):
+    for name in ("labels", "pixels", "ids", "predicted", "splits"):
         array = getattr(vectors, name)
         if array is not None and len(array) != n:
             raise DataError(f"{n} vectors need as many {name}; received {len(array)}.")
@@ -215,6 +217,8 @@ def _metadata(vectors: Vectors, class_names: tuple[str, ...]) -> str:
     """A line an image, below the names of the columns."""
     names = np.array([_cell(name) for name in class_names])
     columns = {"class": names[vectors.labels], "id": [_cell(name) for name in vectors.ids.tolist()]}
+    if vectors.splits is not None:
+        columns["split"] = [_cell(name) for name in vectors.splits.tolist()]
     if vectors.predicted is not None:
         columns["predicted"] = names[vectors.predicted]
         columns["right"] = np.where(vectors.predicted == vectors.labels, "yes", "no")

@@ -3,7 +3,7 @@
 from firstlight.study.experiment import OF_A_SEARCH, Experiment, only_experiment, parse_setting, put, read
 from firstlight.study.places import located, read_located
 from firstlight.study.plan import Plan, PlannedRun, packaged, plan, read_plan
-from firstlight.study.recall import is_own, load_again, must_be_the_same, recall
+from firstlight.study.recall import holds, is_own, load_again, must_be_the_same, recall
 from firstlight.study.run import learn, measure, must_be_free, resume, start
 from firstlight.study.search import Search, read_search
 from firstlight.study.seen import run_of, seen_by
@@ -18,6 +18,7 @@ __all__ = [
     "PlannedRun",
     "Search",
     "Setup",
+    "holds",
     "is_own",
     "learn",
     "load_again",

@@ -291,7 +291,7 @@ class Training(Section):
     monitor         what tells good weights from bad
     early_stopping  stop after so many epochs without better ones
     restore_best    end with the best weights by `monitor`, not the last
-    cost_every      keep the mean loss of every so many steps, in costs.csv
+    cost_every      tell the mean loss of every so many steps, and keep it in costs.csv
     sampling        "shuffled": each image once an epoch; "balanced": as many, but all classes equally often
     """
 

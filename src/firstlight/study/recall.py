@@ -14,7 +14,8 @@ from firstlight import data as data_
 from firstlight.errors import RunError
 from firstlight.runs import DATA, EXPERIMENT, RunFolder
 from firstlight.study.experiment import Experiment
-from firstlight.study.places import IN_MEMORY
+from firstlight.study.places import IN_MEMORY, differing
+from firstlight.study.setup import Setup
 from firstlight.types import Dataset, Images
 
 
@@ -100,3 +101,19 @@ def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:
                 f"The {name} images of {folder.path} are no longer the same as when it was trained, or they are "
                 "prepared otherwise. Measure it on them as other images with --data, or train anew."
             )
+
+
+def holds(folder: RunFolder, setup: Setup) -> bool:
+    """Whether the run in `folder` is complete; false where it stopped on the way.
+
+    Raises RunError where it is of another experiment or of other images than `setup`.
+    """
+    held = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).model_dump()
+    changed = differing(held, setup.experiment.model_dump(), folder.data.get("location", ""))
+    if changed:
+        raise RunError(
+            f"{folder.path} holds a run of another experiment: it differs in {', '.join(changed)}. "
+            "Choose another folder for this one, or remove that one to train anew."
+        )
+    must_be_the_same(folder, setup.splits)
+    return folder.finished and folder.result["status"] != "interrupted"

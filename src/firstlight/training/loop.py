@@ -136,7 +136,8 @@ def train(
 
             def progress(images: int, mean: float) -> None:
                 check()
-                costs.after(images, mean)
+                if costs.after(images, mean):
+                    watcher.note("step {:,}: loss {:.4f}".format(*costs.found[-1]))
                 watcher.batch_done(images, mean)
 
             for epoch in range(now.progress.epoch, course.epochs):
@@ -199,14 +200,15 @@ class _Costs:
         self.images, self.total, self.steps = 0, 0.0, epoch * steps_per_epoch
         self.first = self.steps
 
-    def after(self, images: int, mean: float) -> None:
-        """So many images of the epoch are done, at this mean of their losses."""
+    def after(self, images: int, mean: float) -> bool:
+        """So many images of the epoch are done, at this mean of their losses: whether that makes one more cost."""
         every = self.course.cost_every
         steps_done = self.first + min(-(-images // self.course.batch_size), self.steps_per_epoch)
         if every is None or steps_done // every == self.steps // every:
-            return
+            return False
         self.found.append((steps_done, (mean * images - self.total) / (images - self.images)))
         self.images, self.total, self.steps = images, mean * images, steps_done
+        return True
 
 
 def _advance(
