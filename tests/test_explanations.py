@@ -49,7 +49,7 @@ def explanation() -> Explanation:
         labels=np.array([0, 1]),
         predicted=np.array([1, 1]),
         confidence=np.float32([0.5, 1]),
-        thumbnails=PIXELS[None],
+        thumbnails=np.stack([PIXELS, PIXELS]),
         in_features=apart,
         in_map=replace(apart, silhouette=-0.1),
     )
@@ -67,6 +67,7 @@ def explanation() -> Explanation:
         mistakes=(Mistake("a/2", 0, 1, 0.99, PIXELS, near),),
         suspects=(Suspect("a/2", "validation", 0, 1, 0.9, 0.8, PIXELS),),
         seconds=2.0,
+        class_names=("cat", "dog"),
     )
 
 
@@ -128,5 +129,5 @@ def test_a_damaged_or_newer_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="format 99"):
         read(run)
     np.savez(path, record=np.frombuffer(b'{"format": 1, "layer": "x", "another": 2}', np.uint8))
-    with pytest.raises(RunError, match="damaged: its record is not that of an explanation"):
+    with pytest.raises(RunError, match="damaged: its record has no whole Explanation"):
         read(run)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from firstlight import data as data_
 from firstlight import explain as inside
-from firstlight import losses, optimizers, report, runs, schedules, study
+from firstlight import losses, optimizers, report, runs, schedules, study, weights
 from firstlight.agreement import Parity
 from firstlight.display import Display
 from firstlight.engines import Session, Task
@@ -32,7 +32,6 @@ from firstlight.shown import ReportPath, Shown
 from firstlight.study import Experiment
 from firstlight.study.places import IN_MEMORY
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
-from firstlight.weights import from_bytes
 from firstlight.workers import Backend, carry_out, carry_out_search
 
 if TYPE_CHECKING:
@@ -139,17 +138,12 @@ class Run(Shown):
     @_made_once
     def session(self) -> Session:
         """The trained model on its engine."""
-        path = self.path / runs.WEIGHTS
-        try:
-            arrays = from_bytes(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            _ = self.result  # an unfinished run says so
-            raise RunError(f"{self.path} has no {runs.WEIGHTS}: the file was removed.") from None
+        vector = weights.of_run(self.folder, self.task.model.layout)
         # Whatever reduced the precision in training, a model is used in full.
         full = "float64" if self.experiment.precision == "float64" else "float32"
         moved = {"device": "auto"} if self._on.get("engine", self.experiment.engine) != self.experiment.engine else {}
         engine = self.experiment.model_copy(update={"precision": full, **moved, **self._on}).open_engine()
-        return engine.session(self.task, vector=self.task.model.layout.vector(arrays))
+        return engine.session(self.task, vector=vector)
 
     def evaluate(
         self,

@@ -10,19 +10,44 @@ import io
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from firstlight.errors import RunError
-from firstlight.files import arrays_of, write_bytes
-from firstlight.runs import FORMAT, RunFolder
+from firstlight.errors import RunError, brief
+from firstlight.files import ARRAYS_LIMIT, arrays_of, is_there, json_object, read_bytes, write_bytes
+from firstlight.runs import FORMAT, WEIGHTS, RunFolder
 from firstlight.shown import Shown
-from firstlight.types import Array, Json
+from firstlight.types import SPLITS, Array
 
 EXPLANATION = "explanation.npz"
 NEIGHBOURS = 10  # of a point that are asked for their class, where its class has as many others
+# The kinds of the arrays of each record, and their axes: a digit is a size, a letter the same size within the record.
+ARRAYS = {
+    "LayerMaps": {"maps": ("f", "nhw")},
+    "Look": {
+        "probabilities": ("f", "k"),
+        "pixels": ("u", "hwc"),
+        "saliency": ("f", "hw"),
+        "grad_cam": ("f", "hw"),
+        "occlusion": ("f", "hw"),
+    },
+    "Filters": {"weights": ("f", "ochw")},
+    "Ideal": {"pixels": ("u", "hwc")},
+    "Map": {
+        "points": ("f", "n2"),
+        "splits": ("U", "n"),
+        "ids": ("U", "n"),
+        "labels": ("iu", "n"),
+        "predicted": ("iu", "n"),
+        "confidence": ("f", "n"),
+        "thumbnails": ("u", "nhwc"),
+    },
+    "Neighbours": {"ids": ("U", "k"), "labels": ("iu", "k"), "distances": ("f", "k"), "pixels": ("u", "khwc")},
+    "Mistake": {"pixels": ("u", "hwc")},
+    "Suspect": {"pixels": ("u", "hwc")},
+}
 SATURATED = 0.95  # of a unit's values: from there on the unit counts as saturated
 
 
@@ -251,32 +276,46 @@ class Explanation(Shown):
         return f"Explanation(layer={self.layer!r}, {parts}, {len(self.mistakes)} mistakes)"
 
     def write(self, run: RunFolder) -> None:
-        """Put it into the run's folder, in the place of an older one."""
+        """Put it into the run's folder, in the place of an older one, with the hash of the weights it is of."""
         arrays: dict[str, Array] = {}
-        record = json.dumps({"format": FORMAT, **_plain(self, arrays)}, allow_nan=False).encode()
+        about = {"format": FORMAT, "weights": run.hashes.get(WEIGHTS, "")}
+        record = json.dumps({**about, **_plain(self, arrays)}, allow_nan=False).encode()
         buffer = io.BytesIO()
         np.savez_compressed(buffer, record=np.frombuffer(record, np.uint8), **arrays)  # type: ignore[arg-type]
         write_bytes(run.path / EXPLANATION, buffer.getvalue())
 
 
 def read(run: RunFolder) -> Explanation | None:
-    """The run's explanation; None where none was made. Raises RunError where it is damaged or too new."""
+    """The run's explanation; None where none was made.
+
+    Raises RunError where it is damaged, too new, or of other weights than the run now has.
+    """
     path = run.path / EXPLANATION
+    if not is_there(path):
+        return None
+    again = f"Make it anew: firstlight explain {run.path}"
     try:
-        arrays = arrays_of(path.read_bytes())
-        record = json.loads(arrays.pop("record").tobytes())
-        version = record.pop("format")
+        arrays = arrays_of(read_bytes(path, limit=ARRAYS_LIMIT, inside=run.path))
+        if "record" not in arrays:
+            raise ValueError("it has no record")
+        record = json_object(arrays.pop("record").tobytes())
+        version, weights = record.pop("format", None), record.pop("weights", "")
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise ValueError("it does not say its format")
         if version > FORMAT:
             raise RunError(
                 f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
                 "Update it: pip install --upgrade firstlight"
             )
-        return cast(Explanation, _typed(Explanation, record, arrays))
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        why = error if isinstance(error, ValueError | OSError) else "its record is not that of an explanation"
-        raise RunError(f"{path} is damaged: {why}. Make it anew: firstlight explain {run.path}") from None
+        found = cast(Explanation, _typed(Explanation, record, arrays))
+        _check_classes(found, len(found.class_names or run.class_names))
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}. {again}") from None
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}. {again}") from None
+    if weights and weights != run.hashes.get(WEIGHTS, weights):
+        raise RunError(f"{path} explains other weights: the run went on, or was trained anew, after it. {again}")
+    return found
 
 
 def _plain(value: Any, arrays: dict[str, Array]) -> Any:
@@ -291,21 +330,68 @@ def _plain(value: Any, arrays: dict[str, Array]) -> Any:
 
 
 def _typed(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
-    """What `_plain` wrote, as the kind that it was."""
+    """What `_plain` wrote, as the kind that it was. Raises ValueError where it is none."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return None if value is None else _typed(next(k for k in inner if k is not type(None)), value, arrays)
     if kind is Array or origin is np.ndarray:
+        if not isinstance(value, str) or value not in arrays:
+            raise ValueError("it lacks one of its arrays")
         return arrays[value]
     if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"it has {brief(repr(value), 80)} where a list should be")
         return tuple(_typed(inner[0], item, arrays) for item in value)
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return cast(Any, kind)(**{name: _typed(hints[name], item, arrays) for name, item in _object(value).items()})
+        return _record(kind, value, arrays)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"it has {brief(repr(value), 80)} where {kind.__name__} should be")
     return value
 
 
-def _object(value: Any) -> Json:
-    if not isinstance(value, dict):
-        raise ValueError(f"it has {value!r} where an object should be")
-    return value
+def _record(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
+    """The dataclass that `_plain` wrote, with arrays of the kinds and shapes that it has."""
+    hints, needed = get_type_hints(kind), {f.name for f in fields(kind) if f.default is MISSING}
+    if not isinstance(value, dict) or not needed <= value.keys() <= hints.keys():
+        raise ValueError(f"its record has no whole {kind.__name__}")
+    made = kind(**{name: _typed(hints[name], item, arrays) for name, item in value.items()})
+    sizes: dict[str, int] = {}
+    for name, (kinds, axes) in ARRAYS.get(kind.__name__, {}).items():
+        array = getattr(made, name)
+        if array is None:
+            continue
+        fits = array.dtype.kind in kinds and array.ndim == len(axes)
+        for axis, size in zip(axes, array.shape, strict=False):
+            # A letter is the same in all arrays of the record.
+            fits = fits and size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
+        if not fits or (kinds == "u" and (array.dtype != np.uint8 or array.shape[-1] not in (1, 3))):
+            raise ValueError(f"the {name} of a {kind.__name__} are {array.dtype} {array.shape}")
+        if kinds == "f" and not np.isfinite(array).all():
+            raise ValueError(f"the {name} of a {kind.__name__} are not all finite")
+    return made
+
+
+def _check_classes(explanation: Explanation, classes: int) -> None:
+    """Raise ValueError where a class, a unit or a split is named that there is not."""
+    named: list[Array | int] = []
+    for mistake in explanation.mistakes:
+        named += [mistake.label, mistake.predicted, mistake.nearest.labels]
+    for suspect in explanation.suspects:
+        named += [suspect.given, suspect.suggested]
+    for plane in explanation.maps:
+        named += [plane.labels, plane.predicted]
+        if not set(plane.splits.tolist()) <= set(SPLITS):
+            raise ValueError("a map has images of a split that there is not")
+    for look in explanation.looks:
+        named += [look.target, max(look.label, 0)]  # -1 where it is not known
+        if len(look.probabilities) != classes:
+            raise ValueError(f"a look has {len(look.probabilities)} probabilities for {classes} classes")
+    for labels in map(np.atleast_1d, named):
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise ValueError(f"it names a class that is none of the {classes}")
+    for plane in explanation.maps:
+        for apart in (plane.in_features, plane.in_map):
+            if len(apart.by_class) != classes:
+                raise ValueError(f"a map has separations of {len(apart.by_class)} classes, not of {classes}")

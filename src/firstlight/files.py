@@ -134,6 +134,15 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def is_there(path: Path) -> bool:
+    """Whether a folder has anything by that name, be it a link to nowhere."""
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def read_bytes(path: str | Path, *, limit: int, inside: str | Path | None = None) -> bytes:
     """The bytes of a regular file, at most `limit` of them; as `open_file`, which see."""
     with open_file(path, limit=limit, inside=inside) as file:

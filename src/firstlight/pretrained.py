@@ -139,6 +139,9 @@ def translate(model: Model, arrays: Mapping[str, Array], fresh: Callable[[str], 
                 f"{origin} {has}; {model.name} needs it for its {ours} of shape {shapes[ours]}. "
                 f'To start that layer anew: weights.fresh = ["{layer}"].'
             )
+    for theirs in names.values():
+        if arrays[theirs].dtype.kind != "f":
+            raise ModelError(f"{origin} has {theirs} of {arrays[theirs].dtype}, not of floating-point numbers.")
     return {ours: np.asarray(arrays[theirs], np.float32) for ours, theirs in names.items()}
 
 

@@ -9,7 +9,8 @@
     costs.csv           steps, and the mean loss of those since the row before, where that was asked for
     predictions.npz     ids, labels, probabilities of the validation and test splits
     samples.npz         the images that the report shows, as the model saw them; of augmented ones, some draws
-    result.json         the numbers; written last, so that a run without it is unfinished
+    result.json         the numbers, and the hashes of the model, its weights, the tables and the arrays; written last,
+                        so that a run without it is unfinished
     checkpoints/        the newest two, each with a manifest of hashes written last
     report.html         and report.pdf where it was asked for
     .lock               held by the process that trains
@@ -23,30 +24,43 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import math
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from firstlight.errors import FolderGoneError, RunError
+from firstlight import schema
+from firstlight.errors import DataError, FolderGoneError, RunError, brief
 from firstlight.files import (
+    ARRAYS_LIMIT,
+    MB,
+    RECORD_LIMIT,
+    TABLE_LIMIT,
     TEMPORARY,
+    TOML_LIMIT,
     arrays_of,
+    is_file,
+    is_folder,
+    is_there,
     json_object,
+    numbers_of,
     open_lock,
     read_bytes,
     remove_leftovers,
+    sha256,
+    text_of,
+    toml_of,
     write_bytes,
     write_json,
     write_text,
@@ -78,6 +92,9 @@ STOP = ".stop"
 PROGRESS = ".progress"
 PROGRESS_LIMIT = 1_000  # bytes
 WHILE_TRAINING = (STOP, PROGRESS)  # what there is only while a process trains
+HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what result.json has hashes of
+FAILURE_LIMIT = MB  # of the file that says why a run came to nothing
+ONE = 1 + 1e-3  # the greatest probability, after rounding
 LOOKERS = 5  # how often a claim is tried again
 # What locking says where a file system has no locks.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EIO)
@@ -93,45 +110,52 @@ class RunFolder(Shown):
     def open(cls, path: str | Path) -> RunFolder:
         """Return the run at `path`. Raises RunError where there is none or its format is newer than this program."""
         folder = cls(Path(path))
-        if not folder.path.is_dir():
-            raise RunError(f"{path}: there is no such run folder.")
+        if not is_folder(path):
+            raise RunError(f"{brief(path)}: there is no such run folder.")
         if (folder.path / STUDY).is_file():
             run = min(folder.path.glob(f"*/seed-*/{EXPERIMENT}"), default=folder.path / "NAME" / "seed-0" / EXPERIMENT)
             raise RunError(
                 f"{path} is a study, not a run: its report is {folder.path / REPORT}. Give runs of it instead, such as "
                 f"{run.parent}; compare takes all seeds of one too, as in {run.parent.parent}."
             )
-        if not (folder.path / EXPERIMENT).is_file():
-            raise RunError(f"{path} is not a run folder: it has no {EXPERIMENT}.")
+        if not is_file(folder.path / EXPERIMENT):
+            raise RunError(f"{brief(path)} is not a run folder: it has no {EXPERIMENT}.")
         return folder
 
     @property
     def name(self) -> str:
-        return self.path.resolve().name
+        return brief(self.path.resolve().name)
 
     @property
     def finished(self) -> bool:
         """Whether the run has its result. A run without one is in progress, or was cut off."""
-        return (self.path / RESULT).is_file()
+        return is_file(self.path / RESULT)
 
     @cached_property
     def experiment(self) -> Json:
+        return read_toml(self.path, EXPERIMENT, schema.Experiment)
+
+    @property
+    def experiment_text(self) -> str:
+        """experiment.toml as it stands."""
         try:
-            return tomllib.loads(_read(self.path, EXPERIMENT).decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            return text_of(_read(self.path, EXPERIMENT, TOML_LIMIT))
+        except ValueError as error:
             raise RunError(f"{self.path / EXPERIMENT} is damaged: {error}.") from None
 
     @cached_property
     def environment(self) -> Json:
-        return _json(self.path, ENVIRONMENT, ())
+        return read_record(self.path, ENVIRONMENT, schema.Environment)
 
     @cached_property
     def data(self) -> Json:
-        return _json(self.path, DATA, ("source", "class_names", "splits"))
+        return read_record(self.path, DATA, schema.Data)
 
     @cached_property
     def model(self) -> Json:
-        return _json(self.path, MODEL, ("name", "layers", "input_shape", "class_names", "preparation"))
+        record = read_record(self.path, MODEL, schema.Model)
+        self.read(MODEL, RECORD_LIMIT)  # after its format, for that of a newer one is told first
+        return record
 
     @cached_property
     def result(self) -> Json:
@@ -141,25 +165,49 @@ class RunFolder(Shown):
                 f"{self.path} has no result yet: the run is still training, or it was cut off. "
                 f"Go on with it: firstlight resume {self.path}"
             )
-        return _json(self.path, RESULT, ("status", "epochs", "test", "parameters", "seconds"))
+        return read_record(self.path, RESULT, schema.Result)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of files as the run wrote them, by name; none before it has a result, or by an older version."""
+        found: dict[str, str] = self.result.get("sha256", {}) if self.finished else {}
+        return found
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of one of its files, at most `limit`. Raises RunError, also where the result has another hash."""
+        data = _read(self.path, name, limit)
+        recorded = self.hashes.get(name)
+        if recorded is not None and hashlib.sha256(data).hexdigest() != recorded:
+            if RunFolder(self.path).hashes.get(name) != recorded:
+                raise RunError(f"{self.path / name} was written anew while it was read: try again.")
+            raise RunError(
+                f"{self.path / name} is damaged: it is not the file that the run wrote, for its SHA-256 is not the one "
+                f"in {RESULT}. Put the right one back, or train anew: firstlight run {self.path / EXPERIMENT} --out NEW"
+            )
+        return data
 
     @cached_property
     def history(self) -> dict[str, Array]:
         """The columns of history.csv, float64, one row an epoch."""
-        return self._table(HISTORY, {"epoch", "loss"})
+        columns = self._table(HISTORY, {"epoch", "loss"})
+        if not np.array_equal(columns["epoch"], np.arange(1, len(columns["epoch"]) + 1)):
+            raise RunError(f"{self.path / HISTORY} is damaged: its epochs are not 1, 2, 3 and so on.")
+        return columns
 
     @cached_property
     def costs(self) -> dict[str, Array] | None:
         """The columns of costs.csv, "step" and "loss"; None where no costs within the epochs were asked for."""
-        return self._table(COSTS, {"step", "loss"}) if (self.path / COSTS).is_file() else None
+        return self._table(COSTS, {"step", "loss"}) if is_there(self.path / COSTS) else None
 
     @cached_property
     def predictions(self) -> dict[str, Predictions]:
         """Predictions by split: "validation" and "test"."""
-        return {
-            split: Predictions(arrays["ids"], arrays["labels"], arrays["probabilities"])
-            for split, arrays in self._arrays(PREDICTIONS, ("ids", "labels", "probabilities")).items()
-        }
+        found = {}
+        for split, arrays in self._arrays(PREDICTIONS, {"ids": "U", "labels": "iu", "probabilities": "f"}).items():
+            with self._told(PREDICTIONS):
+                found[split] = Predictions(arrays["ids"], arrays["labels"], arrays["probabilities"])
+            self._check_answers(split, found[split])
+        return found
 
     @cached_property
     def samples(self) -> dict[str, Images]:
@@ -167,10 +215,17 @@ class RunFolder(Shown):
 
         "augmented" are training images, each as often as there are epochs of which the draws are shown.
         """
-        return {
-            split: Images(arrays["pixels"], arrays["labels"], arrays["ids"], self.class_names)
-            for split, arrays in self._arrays(SAMPLES, ("pixels", "labels", "ids")).items()
-        }
+        shape = tuple(self.model["input_shape"])
+        found = {}
+        for split, arrays in self._arrays(SAMPLES, {"pixels": "u", "labels": "iu", "ids": "U"}).items():
+            with self._told(SAMPLES):
+                found[split] = Images(arrays["pixels"], arrays["labels"], arrays["ids"], self.class_names)
+            if found[split].shape != shape:
+                raise RunError(
+                    f"{self.path / SAMPLES} is damaged: its {split} images are {found[split].shape}; the model takes "
+                    f"{shape}."
+                )
+        return found
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -179,28 +234,50 @@ class RunFolder(Shown):
     def _table(self, name: str, needed: set[str]) -> dict[str, Array]:
         """The columns of a file of numbers, float64."""
         try:
-            rows = list(csv.reader(io.StringIO(_read(self.path, name).decode())))
-            columns = np.array(rows[1:], dtype=np.float64).reshape(len(rows) - 1, len(rows[0]))
-        except (ValueError, IndexError) as error:
+            columns = numbers_of(self.read(name, TABLE_LIMIT))
+        except ValueError as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
-        if not needed <= set(rows[0]):
+        if not needed <= columns.keys():
             raise RunError(f"{self.path / name} is damaged: it lacks a column of {' and '.join(sorted(needed))}.")
-        return dict(zip(rows[0], columns.T, strict=True))
+        return columns
 
-    def _arrays(self, name: str, needed: Sequence[str]) -> dict[str, dict[str, Array]]:
-        """The arrays of an .npz whose keys are split.field, by split."""
+    def _arrays(self, name: str, needed: Mapping[str, str]) -> dict[str, dict[str, Array]]:
+        """The arrays of an .npz whose keys are split.field, by split; `needed` are the fields with their kinds."""
         splits: dict[str, dict[str, Array]] = {}
         try:
-            for key, array in arrays_of(_read(self.path, name)).items():
+            for key, array in arrays_of(self.read(name, ARRAYS_LIMIT)).items():
                 split, _, field = key.partition(".")
                 splits.setdefault(split, {})[field] = array
         except ValueError as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
         for split, arrays in splits.items():
-            for field in needed:
+            for field, kinds in needed.items():
                 if field not in arrays:
                     raise RunError(f"{self.path / name} is damaged: it has no {split}.{field}.")
+                if arrays[field].dtype.kind not in kinds:
+                    raise RunError(f"{self.path / name} is damaged: {split}.{field} is {arrays[field].dtype}.")
         return splits
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Say of arrays that do not belong together which file they are in."""
+        try:
+            yield
+        except DataError as error:
+            raise RunError(f"{self.path / name} is damaged. {error}") from None
+
+    def _check_answers(self, split: str, predictions: Predictions) -> None:
+        """Raise RunError where predictions are not of the run's classes, or no probabilities."""
+        labels, probabilities, classes = predictions.labels, predictions.probabilities, len(self.class_names)
+        if probabilities.shape[1] != classes:
+            trouble = f"has {probabilities.shape[1]} probabilities for {classes} classes"
+        elif len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            trouble = f"has labels from {labels.min()} to {labels.max()} for {classes} classes"
+        elif not ((probabilities >= 0) & (probabilities <= ONE)).all():  # NaN is neither
+            trouble = "has probabilities that are none"
+        else:
+            return
+        raise RunError(f"{self.path / PREDICTIONS} is damaged: {split} {trouble}.")
 
 
 @dataclass(frozen=True)
@@ -239,11 +316,11 @@ class StudyFolder(Shown):
     def open(cls, path: str | Path) -> StudyFolder:
         """The study at `path`. Raises RunError where there is none or its format is newer than this program."""
         place = Path(path)
-        if not place.is_dir():
-            raise RunError(f"{path}: there is no such study folder.")
-        if not (place / STUDY).is_file():
-            raise RunError(f"{path} is not a study folder: it has no {STUDY}.")
-        return cls(place, _json(place, STUDY, ("name", "title", "about", "runs")))
+        if not is_folder(place):
+            raise RunError(f"{brief(path)}: there is no such study folder.")
+        if not is_file(place / STUDY):
+            raise RunError(f"{brief(path)} is not a study folder: it has no {STUDY}.")
+        return cls(place, read_record(place, STUDY, schema.Study))
 
     @property
     def name(self) -> str:
@@ -266,7 +343,9 @@ class StudyFolder(Shown):
     @cached_property
     def entries(self) -> tuple[StudyEntry, ...]:
         """What it compares, in the order of its file."""
-        return tuple(StudyEntry(**{**entry, "seeds": tuple(entry["seeds"])}) for entry in self.record["runs"])
+        known = {field.name for field in fields(StudyEntry)}
+        given = [{key: value for key, value in entry.items() if key in known} for entry in self.record["runs"]]
+        return tuple(StudyEntry(**{**entry, "seeds": tuple(entry["seeds"])}) for entry in given)
 
     def place(self, entry: StudyEntry, seed: int) -> Path:
         """Where the run of `entry` with `seed` is, or will be."""
@@ -281,7 +360,7 @@ class StudyFolder(Shown):
         """Why its runs that have no result came to none when they were last tried, by seed."""
         places = {seed: self.place(entry, seed) for seed in entry.seeds}
         left = {seed: failure(place) for seed, place in places.items() if not RunFolder(place).finished}
-        return {s: file.read_text("utf-8", errors="replace").strip() for s, file in left.items() if file.is_file()}
+        return {seed: why for seed, file in left.items() if (why := _why(file, self.path))}
 
 
 def failure(place: Path) -> Path:
@@ -289,33 +368,51 @@ def failure(place: Path) -> Path:
     return place.with_name(f"{place.name}.failed")
 
 
-def _read(folder: Path, name: str) -> bytes:
+def _why(file: Path, study: Path) -> str:
     try:
-        return (folder / name).read_bytes()
+        return read_bytes(file, limit=FAILURE_LIMIT, inside=study).decode("utf-8", "replace").strip()
     except FileNotFoundError:
-        raise RunError(f"{folder} has no {name}: the run did not get that far, or the file was removed.") from None
+        return ""
     except OSError as error:
-        raise RunError(f"{folder / name} cannot be read: {error.strerror}.") from None
+        return f"{file} cannot be read: {error.strerror}."
 
 
-def _json(folder: Path, name: str, needed: Sequence[str]) -> Json:
-    """One of a folder's JSON files, with the keys that it must have."""
+def read_record(folder: Path, name: str, kind: type[schema.Record]) -> Json:
+    """One of a folder's JSON files. Raises RunError where it is missing, damaged, too new, or no such record."""
     try:
-        value = json.loads(_read(folder, name))
+        value = json_object(_read(folder, name, RECORD_LIMIT))
     except ValueError as error:
         raise RunError(f"{folder / name} is damaged: {error}.") from None
-    version = value.get("format") if isinstance(value, dict) else None
-    if not isinstance(version, int):
+    version = value.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise RunError(f"{folder / name} is damaged: it does not say its format.")
     if version > FORMAT:
         raise RunError(
             f"{folder / name} has format {version}; this version of firstlight reads up to {FORMAT}. "
             "Update it: pip install --upgrade firstlight"
         )
-    for key in needed:
-        if key not in value:
-            raise RunError(f"{folder / name} is damaged: it has no {key!r}.")
+    schema.check(kind, value, folder / name)
     return value
+
+
+def read_toml(folder: Path, name: str, kind: type[schema.Record] | None = None) -> Json:
+    """One of a folder's TOML files. Raises RunError where it is missing, damaged, or not of that kind."""
+    try:
+        value = toml_of(_read(folder, name, TOML_LIMIT))
+    except ValueError as error:
+        raise RunError(f"{folder / name} is damaged: {error}.") from None
+    if kind is not None:
+        schema.check(kind, value, folder / name)
+    return value
+
+
+def _read(folder: Path, name: str, limit: int) -> bytes:
+    try:
+        return read_bytes(folder / name, limit=limit, inside=folder)
+    except FileNotFoundError:
+        raise RunError(f"{folder} has no {name}: the run did not get that far, or the file was removed.") from None
+    except OSError as error:
+        raise RunError(f"{folder / name} cannot be read: {error.strerror}.") from None
 
 
 @dataclass(frozen=True)
@@ -476,6 +573,16 @@ def progress(run: Path) -> Json | None:
 def write_record(run: Path, name: str, value: Mapping[str, Any]) -> None:
     """Write one of the run's JSON files, with the format's version."""
     write_json(run / name, {"format": FORMAT, **value})
+
+
+def write_result(run: Path, value: Mapping[str, Any]) -> None:
+    """Write result.json, with the hashes of what has been written before it; it is the last file of a run.
+
+    So a run with a result has files that fit it, whenever it is killed: one that goes on with an interrupted run takes
+    the result away before it writes anything else.
+    """
+    found = {name: sha256(run / name) for name in HASHED if (run / name).exists()}
+    write_record(run, RESULT, {**value, "sha256": found})
 
 
 def write_history(run: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:

@@ -17,17 +17,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from firstlight.errors import RunError
-from firstlight.files import TEMPORARY, open_lock, remove_leftovers, write_text
-from firstlight.runs import FORMAT, LOCK, RESULT, NoLocksError, lock, write_record
+from firstlight import schema
+from firstlight.errors import RunError, brief
+from firstlight.files import TEMPORARY, TOML_LIMIT, is_file, open_lock, read_text, remove_leftovers, write_text
+from firstlight.runs import LOCK, RESULT, NoLocksError, lock, read_record, read_toml, write_record
 from firstlight.shown import Shown
 from firstlight.types import Json
 
@@ -140,23 +140,23 @@ class TuneFolder(Shown):
     def open(cls, path: str | Path) -> TuneFolder:
         """The search at `path`. Raises RunError where there is none."""
         folder = cls(Path(path))
-        if not (folder.path / TUNE).is_file():
-            raise RunError(f"{path} is not the folder of a search: it has no {TUNE}.")
+        if not is_file(folder.path / TUNE):
+            raise RunError(f"{brief(path)} is not the folder of a search: it has no {TUNE}.")
         return folder
 
     @property
     def name(self) -> str:
-        return self.path.resolve().name
+        return brief(self.path.resolve().name)
 
     @cached_property
     def tables(self) -> Json:
         """The search as asked."""
-        return self._toml(TUNE)
+        return read_toml(self.path, TUNE)
 
     @cached_property
     def best(self) -> Json:
         """The tables of the best trial's experiment."""
-        return self._toml(BEST)
+        return read_toml(self.path, BEST, schema.Experiment)
 
     @property
     def best_text(self) -> str:
@@ -170,37 +170,30 @@ class TuneFolder(Shown):
     @cached_property
     def result(self) -> Tuned:
         """The trials. Raises RunError where there are none yet, or the file is damaged or too new."""
-        try:
-            value = json.loads(self._text(RESULT))
-            version = value.pop("format")
-            if version > FORMAT:
-                raise RunError(
-                    f"{self.path / RESULT} has format {version}; this version of firstlight reads up to {FORMAT}. "
-                    "Update it: pip install --upgrade firstlight"
-                )
-            trials = [TrialRecord(**trial) for trial in value.pop("trials")]
-            return Tuned(trials=trials, **value)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{self.path / RESULT} is damaged: {error}.") from None
+        value = read_record(self.path, RESULT, schema.Search)
+        trials = [_known(TrialRecord, trial) for trial in value["trials"]]
+        tuned: Tuned = _known(Tuned, {**value, "trials": trials})
+        return tuned
 
     def write_result(self, tuned: Tuned) -> None:
         """Write trials.csv and, last, result.json."""
         write_text(self.path / TABLE, _table(tuned))
         write_record(self.path, RESULT, asdict(tuned))
 
-    def _toml(self, name: str) -> Json:
-        try:
-            return tomllib.loads(self._text(name))
-        except tomllib.TOMLDecodeError as error:
-            raise RunError(f"{self.path / name} is damaged: {error}.") from None
-
     def _text(self, name: str) -> str:
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            return read_text(self.path / name, limit=TOML_LIMIT, inside=self.path)
         except FileNotFoundError:
             raise RunError(f"{self.path} has no {name} yet: no trial is complete, or the file was removed.") from None
-        except UnicodeDecodeError as error:
+        except OSError as error:
+            raise RunError(f"{self.path / name} cannot be read: {error.strerror}.") from None
+        except ValueError as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
+
+
+def _known(kind: Any, record: Json) -> Any:
+    """The record as a dataclass; keys that this version does not know are left out."""
+    return kind(**{field.name: record[field.name] for field in fields(kind) if field.name in record})
 
 
 def _table(tuned: Tuned) -> str:

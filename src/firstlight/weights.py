@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from firstlight.errors import ModelError
+from firstlight.errors import ModelError, RunError, brief
+from firstlight.files import WEIGHTS_LIMIT, is_file, read_bytes
 from firstlight.kernels.tape import Slot
 from firstlight.layers import Parameter, Tree
 from firstlight.layers.initializers import initialise
 from firstlight.randomness import generator
+from firstlight.runs import WEIGHTS, RunFolder
 from firstlight.types import Array
 
 
@@ -124,8 +126,7 @@ class Layout:
         return {e.name: vector[e.start : e.stop].reshape(e.parameter.shape).copy() for e in self.entries}
 
     def vector(self, arrays: Mapping[str, Array], dtype: Any = np.float32) -> Array:
-        """The vector that holds `arrays`. Raises ModelError at the first name or shape that does not fit."""
-        vector = np.empty(self.size, dtype)
+        """The vector that holds `arrays`. ModelError names the first name, shape, type or value that does not fit."""
         for entry in self.entries:
             if entry.name not in arrays:
                 raise ModelError(f"The weights have no {entry.name}, which the model needs.")
@@ -134,10 +135,19 @@ class Layout:
                 raise ModelError(
                     f"The weights of {entry.name} have shape {array.shape}; the model needs {entry.parameter.shape}."
                 )
-            vector[entry.start : entry.stop] = array.ravel()
         extra = sorted(set(arrays) - {entry.name for entry in self.entries})
         if extra:
-            raise ModelError(f"The weights hold {extra[0]}, which the model does not have.")
+            raise ModelError(f"The weights hold {brief(extra[0])}, which the model does not have.")
+        vector = np.empty(self.size, dtype)
+        for entry in self.entries:
+            array = arrays[entry.name]
+            if array.dtype.kind != "f":
+                raise ModelError(f"The weights of {entry.name} are {array.dtype}, not floating-point numbers.")
+            numbers = vector[entry.start : entry.stop]
+            with np.errstate(over="ignore"):
+                numbers[:] = array.ravel()
+            if not np.isfinite(numbers).all():
+                raise ModelError(f"The weights of {entry.name} are not all finite numbers: the file is damaged.")
         return vector
 
 
@@ -166,19 +176,33 @@ def from_bytes(data: bytes, origin: str) -> dict[str, Array]:
     """The arrays of a safetensors file. Raises ModelError that names `origin` where it is damaged."""
     try:
         return dict(load(data))
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(f"{origin} is no sound safetensors file: {error}.") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
+        raise ModelError(f"{origin} is no sound safetensors file: {brief(str(error))}.") from None
 
 
 def from_file(path: Path) -> dict[str, Array]:
     """The arrays of the safetensors file at `path`. Raises ModelError where it is missing or damaged."""
     try:
-        with safe_open(path, "numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+        return from_bytes(read_bytes(path, limit=WEIGHTS_LIMIT), str(path))
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is no sound safetensors file: {error}.") from None
+        raise ModelError(f"{brief(path)} cannot be read: {error.strerror}.") from None
+
+
+def of_run(folder: RunFolder, layout: Layout) -> Array:
+    """The weights of a run as its model lays them out. Raises RunError or ModelError where they are not its own."""
+    path = folder.path / WEIGHTS
+    try:
+        return layout.vector(from_bytes(bytes_of_run(folder), str(path)))
+    except ModelError as error:
+        raise ModelError(f"{path}: {str(error).removeprefix(f'{path} ')}") from None
+
+
+def bytes_of_run(folder: RunFolder) -> bytes:
+    """A run's file of weights, as the run wrote it. Raises RunError where there is none, or another one."""
+    if not is_file(folder.path / WEIGHTS):
+        _ = folder.result  # an unfinished run says so
+        raise RunError(f"{folder.path} has no {WEIGHTS}: the file was removed.")
+    return folder.read(WEIGHTS, WEIGHTS_LIMIT)
 
 
 def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parameter]]:

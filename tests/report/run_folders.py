@@ -71,7 +71,9 @@ def write_run(
         "shape": [side, side, channels],
         "class_names": list(names),
         "verified": True,
-        "splits": {s: {"images": len(i), "counts": i.counts.tolist()} for s, i in splits.items()},
+        "splits": {
+            s: {"images": len(i), "counts": i.counts.tolist(), "ids": i.ids.tolist()} for s, i in splits.items()
+        },
         "how_split": "20% of the images were held out for the test, by class and seed.",
     }
     runs.write_record(path, runs.DATA, record | (data or {}))
@@ -125,6 +127,10 @@ def _write_environment(path: Path) -> None:
 def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int, shape: tuple[int, int, int]) -> None:
     layer = {"name": "conv1", "type": "Conv2D", "output_shape": [8, 8, 6], "parameters": parameters - 100}
     dense = {"name": "dense", "type": "Dense", "output_shape": [len(names)], "parameters": 100, "multiply_adds": 384}
-    record = {"name": model, "input_shape": list(shape), "class_names": list(names), "preparation": {}, "layers": []}
+    height, width, channels = shape
+    unit = np.ones((channels, 1, 1)).tolist()
+    preparation = {"input_shape": [channels, height, width], "standardise": "none", "scale": unit, "shift": unit}
+    record = {"name": model, "input_shape": list(shape), "class_names": list(names), "layers": []}
+    record["preparation"] = preparation
     summary = [layer | {"trainable": parameters - 106, "multiply_adds": 416_136}, dense]
     runs.write_record(path, runs.MODEL, {**record, "summary": summary})

@@ -137,7 +137,10 @@ def test_classes_that_were_left_out_are_shown_before_and_after(make_run: MakeRun
 
 
 def test_balanced_sampling_and_class_weights_are_told(make_run: MakeRun) -> None:
-    counts = {"train": {"images": 120, "counts": [90, 24, 6]}, "test": {"images": 60, "counts": [20, 20, 20]}}
+    counts = {
+        split: {"images": sum(each), "counts": each, "ids": [f"{split}/{i}" for i in range(sum(each))]}
+        for split, each in {"train": [90, 24, 6], "test": [20, 20, 20]}.items()
+    }
     record = read(make_run("drawn", data={"splits": counts, "drawn": [40, 40, 40]}))
     blocks = section(sections.document(record), "images")
     texts = said_of(blocks)
@@ -290,7 +293,7 @@ def test_a_run_without_test_predictions_is_an_error(make_run: MakeRun) -> None:
 
 
 def test_a_damaged_result_is_an_error(make_run: MakeRun) -> None:
-    with pytest.raises(RunError, match=r"result\.json is damaged\. This is no evaluation"):
+    with pytest.raises(RunError, match=r"result\.json is damaged: it has no 'test\.images'"):
         read(make_run(result={"test": {"accuracy": 0.5}}))
 
 
@@ -312,15 +315,19 @@ def break_json(run: runs.RunFolder, name: str, changes: dict[str, Any]) -> runs.
     ("name", "changes", "says"),
     [
         (runs.DATA, {"name": None}, r"data\.json is damaged: it has no 'name'"),
-        (runs.DATA, {"splits": 5}, r"data\.json is damaged: it has no 'splits', or another kind"),
-        (runs.DATA, {"splits": {"train": {}}}, r"data\.json is damaged: it has no 'splits\.train\.counts'"),
-        (runs.DATA, {"splits": {"test": {"counts": [1]}}}, r"splits\.test\.counts has 1 numbers for 3 classes"),
-        (runs.DATA, {"drawn": [1, 2]}, r"data\.json is damaged: drawn is not a list of a number for each of 3 classes"),
-        (runs.DATA, {"class_weights": 2}, r"data\.json is damaged: class_weights is not a list"),
+        (runs.DATA, {"splits": 5}, r"data\.json is damaged: splits: .*dictionary; received 5"),
+        (runs.DATA, {"splits": {"train": {}}}, r"data\.json is damaged: it has no 'splits\.train\.images'"),
         (
             runs.DATA,
-            {"before": {"class_names": ["a"], "counts": {"train": []}}},
-            r"before\.counts\.train is not a list",
+            {"splits": {"train": {"images": 1, "counts": [1], "ids": ["a"]}}},
+            r"splits\.train\.counts has 1 numbers for 3 classes",
+        ),
+        (runs.DATA, {"drawn": [1, 2]}, r"data\.json is damaged: drawn has 2 numbers for 3 classes"),
+        (runs.DATA, {"class_weights": 2}, r"data\.json is damaged: class_weights: .*list; received 2"),
+        (
+            runs.DATA,
+            {"before": {"class_names": ["a"], "counts": {"train": [1, 2]}}},
+            r"before: counts\.train has 2 numbers for 1 classes",
         ),
         (runs.DATA, {"before": {"counts": {}}}, r"data\.json is damaged: it has no 'before\.class_names'"),
         (runs.MODEL, {"class_names": None}, r"model\.json is damaged: it has no 'class_names'"),

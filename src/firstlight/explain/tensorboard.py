@@ -29,7 +29,7 @@ from firstlight import weights
 from firstlight.errors import DataError, ExperimentError, RunError
 from firstlight.explain.embedding import rows
 from firstlight.models import Model
-from firstlight.runs import WEIGHTS, RunFolder
+from firstlight.runs import RunFolder
 from firstlight.types import Array
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def write(run: RunFolder, out: Path, vectors: Vectors | None = None) -> None:
     _check_free(out)
     epochs, classes = run.result["epochs"], run.class_names
     model = Model.from_json(run.model)
-    final = model.layout.named(model.layout.vector(weights.from_file(run.path / WEIGHTS)))
+    final = model.layout.named(weights.of_run(run, model.layout))
     if vectors is not None:
         _check(vectors, len(classes))
     with _replaced(out) as folder:

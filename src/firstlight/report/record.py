@@ -13,7 +13,7 @@ from firstlight.evaluation import Evaluation
 from firstlight.explanations import Explanation
 from firstlight.explanations import read as read_explanation
 from firstlight.report.names import display_names
-from firstlight.runs import DATA, EXPERIMENT, HISTORY, MODEL, PREDICTIONS, REPORT, RESULT, SAMPLES, RunFolder
+from firstlight.runs import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
 from firstlight.types import SPLITS, Array, Images, Json, Predictions
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class RunRecord:
 
     @cached_property
     def experiment_text(self) -> str:
-        return (self.run.path / EXPERIMENT).read_text(encoding="utf-8")
+        return self.run.experiment_text
 
     def option(self, table: str, key: str, default: Any = None) -> Any:
         """The value of [table] key in the experiment."""
@@ -265,15 +265,13 @@ class RunRecord:
 def read(run: RunFolder) -> RunRecord:
     """Read what a report needs. Raises RunError where the run has no result, or one of its files lacks something."""
     result = run.result
-    predictions = _arrays(run, PREDICTIONS).get("test")
-    if predictions is None or "test" not in result:
+    predictions = run.predictions.get("test")
+    if predictions is None:
         raise RunError(f"{run.path} has no evaluation of test images, so there is nothing to report.")
     test = _evaluation(run, result["test"])
-    _check_records(run, test.class_names)
+    _check_classes(run, test.class_names)
     _ = run.environment  # a damaged one is told now, not in the middle of a page
-    seed = run.experiment.get("seed", 0)
-    if not isinstance(seed, int):
-        raise RunError(f"{run.path / EXPERIMENT} is damaged: its seed is a whole number; received {seed!r}.")
+    _ = run.experiment
     if len(predictions) != test.images:
         raise RunError(
             f"{run.path}: {RESULT} counts {test.images} test images and the predictions are of {len(predictions)}. "
@@ -289,61 +287,17 @@ def read(run: RunFolder) -> RunRecord:
         test=replace(test, class_names=shown),
         validation=validation and replace(validation, class_names=shown),
         predictions=predictions,
-        samples=_arrays(run, SAMPLES),
+        samples=run.samples,
         history=run.history,
     )
 
 
-def _arrays(run: RunFolder, name: str) -> Mapping[str, Any]:
-    """The predictions or the samples by split."""
-    try:
-        return run.predictions if name == PREDICTIONS else run.samples
-    except DataError as error:
-        raise RunError(f"{run.path / name} is damaged. {error}") from None
-
-
-def _check_records(run: RunFolder, class_names: tuple[str, ...]) -> None:
-    """The keys of data.json and model.json without which there is no report."""
-    _need(run, DATA, run.data, "name", str)
-    for split in _need(run, DATA, run.data, "splits", dict):
-        counts = _need(run, DATA, run.data, f"splits.{split}.counts", list)
-        if len(counts) != len(class_names):
+def _check_classes(run: RunFolder, class_names: tuple[str, ...]) -> None:
+    for name, record in ((DATA, run.data), (MODEL, run.model)):
+        if tuple(record["class_names"]) != class_names:
             raise RunError(
-                f"{run.path / DATA} is damaged: splits.{split}.counts has {len(counts)} numbers for "
-                f"{len(class_names)} classes."
+                f"{run.path}: the class_names of {name} are not those of {RESULT}. The files belong to different runs."
             )
-    _check_classes(run, len(class_names))
-    _need(run, MODEL, run.model, "name", str)
-    _need(run, MODEL, run.model, "summary", list)
-    names = _need(run, MODEL, run.model, "class_names", list)
-    if tuple(names) != class_names:
-        raise RunError(
-            f"{run.path}: the class_names of {MODEL} are not those of {RESULT}. The files belong to different runs."
-        )
-
-
-def _check_classes(run: RunFolder, classes: int) -> None:
-    """The keys of data.json that are only there where classes were left out, regrouped, weighted or drawn evenly."""
-    counts = {key: (run.data[key], classes) for key in ("drawn", "class_weights") if run.data.get(key)}
-    if run.data.get("before"):
-        names = _need(run, DATA, run.data, "before.class_names", list)
-        for split in _need(run, DATA, run.data, "before.counts", dict):
-            counts[f"before.counts.{split}"] = _need(run, DATA, run.data, f"before.counts.{split}", list), len(names)
-    for key, (numbers, expected) in counts.items():
-        if not isinstance(numbers, list) or len(numbers) != expected:
-            raise RunError(
-                f"{run.path / DATA} is damaged: {key} is not a list of a number for each of {expected} classes."
-            )
-
-
-def _need(run: RunFolder, name: str, record: Any, key: str, kind: type[T]) -> T:
-    """What `record`, read from the file `name`, has under a.b.c."""
-    value = record
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    if not isinstance(value, kind):
-        raise RunError(f"{run.path / name} is damaged: it has no {key!r}, or another kind of value there.")
-    return value
 
 
 def _evaluation(run: RunFolder, value: Json) -> Evaluation:

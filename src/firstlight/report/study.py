@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from firstlight.files import TOML_LIMIT, read_text
 from firstlight.report import captions, grouped, seedwise, verdicts
 from firstlight.report.content import (
     Block,
@@ -85,9 +86,9 @@ def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...
     file = folder.file
     blocks: list[Block] = [Code(f"firstlight study {file.name}", title="With the file below, in a shell:")]
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file, limit=TOML_LIMIT, inside=folder.path)
         blocks.append(Code(text.rstrip("\n"), title=file.name, folded=True))
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (OSError, ValueError):
         blocks = [Text(f"The study file was not kept: {file.name} is missing or damaged.", tone="warning")]
     blocks += grouped.settings(groups)
     blocks += [Text(captions.REPRODUCE, tone="note"), Table(tuple(where(groups)), caption="Where it ran")]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread
+from firstlight.files import TOML_LIMIT, read_bytes
 from firstlight.report.grouped import link, named_runs
 from firstlight.report.groups import Group, present, read_study, tasks, winners
 from firstlight.report.notes import merged
@@ -204,9 +205,11 @@ def _file(study: StudyFolder, folder: Path) -> str:
     """The name of the study's file as a link: to the packaged one where that is the same, else to the study's own."""
     name = f"{study.name}.toml"
     packaged = Path(os.path.normpath(folder / FILES / name))  # the folder may still have to be made
-    if not study.file.is_file():
+    try:
+        own = read_bytes(study.file, limit=TOML_LIMIT, inside=study.path)
+    except OSError:
         return _plain(name)
-    same = packaged.is_file() and packaged.read_bytes() == study.file.read_bytes()
+    same = packaged.is_file() and packaged.read_bytes() == own
     return f"[{_plain(name)}]({link(name, packaged if same else study.file, folder).target})"
 
 

@@ -239,10 +239,28 @@ def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
     state = setup.task.optimizer.state(setup.model.trainable)
     same_model = runs.RunFolder.open(out).model["layers"] == setup.model.to_json()["layers"]
     found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
-    if not same_model or state.keys() != found:
+    if not same_model or state.keys() != found or not _fits(setup, checkpoint, state):
         raise RunError(
             f"{out} cannot go on: its checkpoint is of another model or optimiser than {runs.EXPERIMENT} names now."
         )
+
+
+def _fits(setup: Setup, checkpoint: Checkpoint, state: Mapping[str, Array]) -> bool:
+    """Whether a checkpoint has as many numbers as the model and its optimiser, and whole rows of history."""
+    vectors = (checkpoint.vector, checkpoint.best)
+    rows, columns = checkpoint.progress.history, _columns(setup)
+    return (
+        all(vector.shape == (setup.model.parameters,) and np.isfinite(vector).all() for vector in vectors)
+        and all(found.shape == state[name].shape for name, found in checkpoint.optimizer.items() if name in state)
+        and all(found.dtype.kind == state[n].dtype.kind for n, found in checkpoint.optimizer.items() if n in state)
+        and all(set(columns) <= row.keys() for row in rows)
+    )
+
+
+def _columns(setup: Setup) -> list[str]:
+    """The columns of the history."""
+    missing = () if setup.validation is not None else ("val_loss", "val_accuracy")
+    return [column for column in training.COLUMNS if column not in missing]
 
 
 def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | None = None) -> tuple[Session, float]:
@@ -281,8 +299,7 @@ def _train_and_measure(
     """Train, measure the chosen weights on validation and test, and write what came of it; the result last."""
     out = claim.folder
     session.share(str(out))  # the processes that follow do not know it
-    missing = () if setup.validation is not None else ("val_loss", "val_accuracy")
-    columns = [column for column in training.COLUMNS if column not in missing]
+    columns = _columns(setup)
 
     asked = setup.experiment.model_dump(mode="json")
 
@@ -318,7 +335,7 @@ def _train_and_measure(
         "evaluate": evaluate_seconds,
     }
     seconds["total"] = sum(seconds.values())
-    runs.write_record(out, runs.RESULT, _result(setup, outcome, measured, seconds, measured_before))
+    runs.write_result(out, _result(setup, outcome, measured, seconds, measured_before))
     session.share("complete")
     return runs.RunFolder.open(out)
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from firstlight import pretrained
-from firstlight.errors import ExperimentError, ModelError, RunError, nearest
-from firstlight.files import sha256
+from firstlight.errors import ExperimentError, ModelError, RunError, brief, nearest
+from firstlight.files import WEIGHTS_LIMIT, is_folder, read_bytes
 from firstlight.models import Model
 from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
-from firstlight.runs import EXPERIMENT, WEIGHTS, RunFolder
+from firstlight.runs import EXPERIMENT, RunFolder
 from firstlight.study.experiment import IMAGENET, Experiment
 from firstlight.study.seen import run_of, seen_by
 from firstlight.types import Array, Images, Json, SourceFile
-from firstlight.weights import chosen, fits, from_file
+from firstlight.weights import bytes_of_run, chosen, fits, from_bytes
 
 # How the files begin that Python's pickle writes, as it is or in the zip archive that torch.save makes.
 PICKLES = (b"\x80", b"PK\x03\x04")
@@ -97,9 +98,9 @@ def start(
             "homepage": published.homepage,
         }
     else:
-        path, origin, about = _weights_file(Path(section.init_from).expanduser()), section.init_from, {}
-    _refuse_pickle(path)
-    arrays = from_file(path)
+        path, origin, about = Path(section.init_from).expanduser(), section.init_from, {}
+    data = _weights_file(path, section.init_from)
+    arrays = from_bytes(data, origin)
     if pretrained.is_published(arrays, model):
         without = taken - set(pretrained.published_names(model))
         _must_fit(model, {}, without, origin)
@@ -110,11 +111,20 @@ def start(
         _must_fit(model, arrays, taken, origin)
         notes = _of_the_run(Path(section.init_from).expanduser(), experiment, splits, files)
     drawn = model.layout.named(model.layout.initial(experiment.seed))
-    vector = model.layout.vector(drawn | {name: arrays[name] for name in taken})
+    try:
+        vector = model.layout.vector(drawn | {name: arrays[name] for name in taken})
+    except ModelError as error:
+        raise ModelError(f"{origin}: {error}") from None
     fresh = [entry.name for entry in model.layout.entries if entry.name not in taken]
     if section.init_from != IMAGENET:
         about["location"] = str(Path(section.init_from).expanduser().resolve())
-    record = {"from": section.init_from, "sha256": sha256(path), **about, "arrays": len(taken), "fresh": fresh}
+    record = {
+        "from": section.init_from,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **about,
+        "arrays": len(taken),
+        "fresh": fresh,
+    }
     return Start(vector, record, (f"Weights from {origin}{f'; new: {_listed(fresh)}' if fresh else ''}.", *notes))
 
 
@@ -129,27 +139,22 @@ def _taken(model: Model, experiment: Experiment) -> set[str]:
     return {name for name in names if not chosen(name, section.fresh)}
 
 
-def _weights_file(path: Path) -> Path:
-    """The file of weights that `init_from` names. Raises RunError where there is none."""
-    if path.is_dir():
-        folder = RunFolder.open(path)
-        if not (path / WEIGHTS).is_file():
-            _ = folder.result  # an unfinished run says so
-            raise RunError(f"{path} has no {WEIGHTS}: the file was removed.")
-        return path / WEIGHTS
-    if not path.exists():
-        raise RunError(f"weights.init_from: {path} is neither a run folder nor a file.")
-    return path
-
-
-def _refuse_pickle(path: Path) -> None:
-    with path.open("rb") as file:
-        beginning = file.read(4)
-    if beginning.startswith(PICKLES):
+def _weights_file(path: Path, init_from: str) -> bytes:
+    """What the file of weights that `init_from` names holds. Raises RunError where there is none."""
+    if is_folder(path):
+        return bytes_of_run(RunFolder.open(path))
+    try:
+        data = read_bytes(path, limit=WEIGHTS_LIMIT)
+    except FileNotFoundError:
+        raise RunError(f"weights.init_from: {brief(init_from)} is neither a run folder nor a file.") from None
+    except OSError as error:
+        raise ModelError(f"{brief(path)} cannot be read: {error.strerror}.") from None
+    if data.startswith(PICKLES):
         raise ModelError(
             f"{path} is a pickle, as torch.save writes it. Loading one runs whatever code it holds, so firstlight does "
             "not. Save the weights as safetensors: safetensors.torch.save_file(model.state_dict(), 'a.safetensors')"
         )
+    return data
 
 
 def _must_fit(model: Model, arrays: Mapping[str, Array], taken: set[str], origin: str) -> None:

@@ -6,17 +6,30 @@ manifest, or with a file that does not match it, is passed over.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from firstlight.errors import FirstlightError
-from firstlight.files import sha256, write_bytes, write_json
+from firstlight.files import (
+    MB,
+    RECORD_LIMIT,
+    WEIGHTS_LIMIT,
+    is_file,
+    json_object,
+    read_bytes,
+    sha256,
+    write_bytes,
+    write_json,
+)
+from firstlight.options import is_number
 from firstlight.types import Array, Json
 from firstlight.weights import from_bytes, to_bytes
 
 KEPT = 2
+ARRAYS_LIMIT = 4 * WEIGHTS_LIMIT  # the weights, the best of them, and what an optimiser knows of each
+NEEDED = {"epoch", "loss"}  # of a row of the history; a run asks for all of its columns
 ARRAYS, PROGRESS, MANIFEST = "arrays.safetensors", "progress.json", "manifest.json"
 
 
@@ -43,6 +56,9 @@ class Progress:
     def epoch(self) -> int:
         """Epochs done."""
         return len(self.history)
+
+
+NAMES = {field.name for field in fields(Progress)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +93,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[Path]]:
     """The newest sound checkpoint below `folder`, or None, and the damaged ones that were passed over."""
     damaged: list[Path] = []
     for candidate in reversed(_by_epoch(folder)):
-        if not (candidate / MANIFEST).exists():
+        if not is_file(candidate / MANIFEST):
             continue  # cut off while it was written
         checkpoint = _read(candidate)
         if checkpoint is not None:
@@ -94,14 +110,41 @@ def _by_epoch(folder: Path) -> list[Path]:
 
 def _read(folder: Path) -> Checkpoint | None:
     try:
-        manifest: Json = json.loads((folder / MANIFEST).read_text())
-        if any(sha256(folder / name) != manifest[name] for name in (ARRAYS, PROGRESS)):
-            return None
-        arrays = from_bytes((folder / ARRAYS).read_bytes(), str(folder / ARRAYS))
-        progress = Progress(**json.loads((folder / PROGRESS).read_text()))
-    except (OSError, ValueError, KeyError, TypeError, FirstlightError):
+        manifest = json_object(read_bytes(folder / MANIFEST, limit=MB, inside=folder))
+        arrays = from_bytes(_as_written(folder, ARRAYS, ARRAYS_LIMIT, manifest), str(folder / ARRAYS))
+        progress = _progress(json_object(_as_written(folder, PROGRESS, RECORD_LIMIT, manifest)))
+        vector, best = arrays.pop("vector"), arrays.pop("best")
+    except (OSError, ValueError, KeyError, FirstlightError):
         return None
-    optimizer = {
-        name.removeprefix("optimizer."): array for name, array in arrays.items() if name.startswith("optimizer.")
-    }
-    return Checkpoint(arrays["vector"], arrays["best"], optimizer, progress)
+    optimizer = {name.removeprefix("optimizer."): array for name, array in arrays.items()}
+    sound = all(array.dtype == vector.dtype and array.shape == vector.shape for array in (vector, best))
+    if not sound or vector.dtype.kind != "f" or vector.ndim != 1:
+        return None
+    return Checkpoint(vector, best, optimizer, progress)
+
+
+def _as_written(folder: Path, name: str, limit: int, manifest: Json) -> bytes:
+    """The bytes of one of its files. Raises ValueError where they are not those that the manifest has the hash of."""
+    data = read_bytes(folder / name, limit=limit, inside=folder)
+    if hashlib.sha256(data).hexdigest() != manifest.get(name):
+        raise ValueError(f"it has another hash than {MANIFEST} says")
+    return data
+
+
+def _progress(value: Json) -> Progress:
+    """What progress.json says. Raises ValueError where it is no such record."""
+    if not NAMES - {"costs", "asked"} <= value.keys() <= NAMES:
+        raise ValueError("its keys are not those of a progress")
+    rows, costs = value["history"], value.get("costs", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows):
+        raise ValueError("its history is no list of whole rows")
+    if not all(map(is_number, (value["seconds"], *(number for row in rows for number in row.values())))):
+        raise ValueError("its history is not of numbers")
+    if not all(isinstance(value[n], int) and value[n] >= 0 for n in ("best", "waited")) or value["best"] > len(rows):
+        raise ValueError("its epochs are not those of its history")
+    pairs = isinstance(costs, list) and all(isinstance(cost, list) and len(cost) == 2 for cost in costs)
+    if not pairs or not all(is_number(number) for cost in costs for number in cost):
+        raise ValueError("its costs are no pairs of numbers")
+    if not isinstance(value.get("asked", {}), dict):
+        raise ValueError("it has no tables where the experiment's should be")
+    return Progress(**{**value, "costs": [(int(step), float(cost)) for step, cost in costs]})
