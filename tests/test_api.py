@@ -230,7 +230,7 @@ def test_damaged_weights_are_refused(run: fl.Run, tmp_path: Path) -> None:
     shutil.copytree(run.path, copy)
     weights = copy / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(fl.ModelError, match=r"weights\.safetensors is no sound"):
+    with pytest.raises(fl.RunError, match=r"weights\.safetensors is damaged"):
         fl.open_run(copy).predict(np.zeros((1, 8, 8, 1), np.uint8))
 
 

@@ -199,7 +199,8 @@ def test_a_record_of_other_kinds_is_named_with_its_key(folder: RunFolder, name: 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        (runs.HISTORY, "epoch,loss\n1,0.5\n1,0.4\n"),
+        (runs.HISTORY, "epoch,loss\n1,0.5\n1.5,0.4\n"),
+        (runs.HISTORY, "epoch,loss\ninf,0.5\n"),
         (runs.HISTORY, "epoch,loss\nnan,0.5\n"),
         (runs.HISTORY, "epoch\n1\n"),
         (runs.HISTORY, "epoch,epoch,loss\n1,2,3\n"),

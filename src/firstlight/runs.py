@@ -94,6 +94,7 @@ PROGRESS_LIMIT = 1_000  # bytes
 WHILE_TRAINING = (STOP, PROGRESS)  # what there is only while a process trains
 HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what result.json has hashes of
 FAILURE_LIMIT = MB  # of the file that says why a run came to nothing
+MOST = 2**53  # epochs; from there on a float is not every whole number
 ONE = 1 + 1e-3  # the greatest probability, after rounding
 LOOKERS = 5  # how often a claim is tried again
 # What locking says where a file system has no locks.
@@ -190,8 +191,9 @@ class RunFolder(Shown):
     def history(self) -> dict[str, Array]:
         """The columns of history.csv, float64, one row an epoch."""
         columns = self._table(HISTORY, {"epoch", "loss"})
-        if not np.array_equal(columns["epoch"], np.arange(1, len(columns["epoch"]) + 1)):
-            raise RunError(f"{self.path / HISTORY} is damaged: its epochs are not 1, 2, 3 and so on.")
+        epochs = columns["epoch"]
+        if not ((epochs >= 1) & (epochs < MOST) & (np.floor(epochs) == epochs)).all():
+            raise RunError(f"{self.path / HISTORY} is damaged: its epochs are not whole numbers from 1 on.")
         return columns
 
     @cached_property
