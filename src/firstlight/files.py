@@ -118,6 +118,14 @@ def open_lock(path: str | Path, *, make: bool) -> io.BufferedReader:
     return file
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with ~ as the home folder; as it stands where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def is_folder(path: str | Path) -> bool:
     """Whether a folder is there; no for a name that no file system takes, and where it may not be looked at."""
     try:

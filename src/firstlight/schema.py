@@ -5,6 +5,7 @@ A record may have more keys than are named here, and of those that can be left o
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,14 +65,26 @@ class _Named(Record):
     name: str = ""
 
 
+class _Chance(Record):
+    range: Annotated[list[float], Field(min_length=2, max_length=2)]
+    p: Share = 1.0
+
+
+class _Weights(Record):
+    init_from: str | None = None
+    fresh: list[str] = []
+    freeze: list[str] = []
+    batchnorm: str = ""
+
+
 class Experiment(Record):
     seed: Count = 0
     engine: str = ""
     data: _Source
     prepare: Table = {}
-    augment: Table = {}
+    augment: dict[str, _Chance | float | str | bool | list[float]] = {}
     model: _Named = _Named()
-    weights: Table = {}
+    weights: _Weights = _Weights()
     loss: _Named = _Named()
     optimizer: _Named = _Named()
     schedule: _Named = _Named()
@@ -128,9 +141,12 @@ class _Split(Record):
     counts: list[Count]
     ids: Names
     sha256: str = ""
+    pixels: str = ""
 
     @model_validator(mode="after")
     def _as_many(self) -> _Split:
+        if self.pixels and len(base64.b64decode(self.pixels, validate=True)) != 8 * self.images:
+            raise ValueError(f"its pixels are no hashes of {self.images} images")
         if not self.images == len(self.ids) == sum(self.counts):
             raise ValueError(f"{self.images} images with {len(self.ids)} ids, and counts of {sum(self.counts)}")
         return self
@@ -204,6 +220,8 @@ class _Preparation(Record):
 
 
 class _Start(Record):
+    origin: str = Field(default="", alias="from")
+    location: str = ""
     sha256: str = ""
     repository: str = ""
     revision: str = ""
@@ -223,7 +241,7 @@ class Model(Record):
     class_names: Names
     preparation: _Preparation
     loss: _Named = _Named()
-    start: _Start | None = None
+    start: _Start = _Start()
     summary: list[_Row]
 
     @model_validator(mode="after")

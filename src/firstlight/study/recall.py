@@ -12,6 +12,7 @@ import numpy as np
 
 from firstlight import data as data_
 from firstlight.errors import RunError
+from firstlight.files import expanded
 from firstlight.runs import DATA, EXPERIMENT, RunFolder
 from firstlight.study.experiment import Experiment
 from firstlight.study.places import IN_MEMORY, differing
@@ -27,7 +28,7 @@ def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
             return source == IN_MEMORY + data.name
         data = data.origin
     if location:
-        return Path(data).expanduser().resolve() == Path(location)
+        return expanded(data).resolve() == Path(location)
     return str(data) == source
 
 
@@ -43,7 +44,7 @@ def load_again(folder: RunFolder, where: str | Path | None = None) -> Dataset:
         )
     location = folder.data.get("location", "") if (folder.path / DATA).exists() else ""
     source = location if location and Path(location).exists() else section.source
-    if location and not Path(source).expanduser().exists():
+    if location and not expanded(source).exists():
         raise RunError(
             f"The images of {folder.path} were in {location}, which is gone. Put them back there, or say where they "
             "are now: --data PATH with resume, explain and evaluate; from Python, "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from firstlight import pretrained
 from firstlight.errors import ExperimentError, ModelError, RunError, brief, nearest
-from firstlight.files import WEIGHTS_LIMIT, is_folder, read_bytes
+from firstlight.files import WEIGHTS_LIMIT, expanded, is_folder, read_bytes
 from firstlight.models import Model
 from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
 from firstlight.runs import EXPERIMENT, RunFolder
@@ -98,7 +98,7 @@ def start(
             "homepage": published.homepage,
         }
     else:
-        path, origin, about = Path(section.init_from).expanduser(), section.init_from, {}
+        path, origin, about = expanded(section.init_from), section.init_from, {}
     data = _weights_file(path, section.init_from)
     arrays = from_bytes(data, origin)
     if pretrained.is_published(arrays, model):
@@ -109,7 +109,7 @@ def start(
         notes = _normalised_otherwise(origin, experiment)
     else:
         _must_fit(model, arrays, taken, origin)
-        notes = _of_the_run(Path(section.init_from).expanduser(), experiment, splits, files)
+        notes = _of_the_run(expanded(section.init_from), experiment, splits, files)
     drawn = model.layout.named(model.layout.initial(experiment.seed))
     try:
         vector = model.layout.vector(drawn | {name: arrays[name] for name in taken})
@@ -117,7 +117,7 @@ def start(
         raise ModelError(f"{origin}: {error}") from None
     fresh = [entry.name for entry in model.layout.entries if entry.name not in taken]
     if section.init_from != IMAGENET:
-        about["location"] = str(Path(section.init_from).expanduser().resolve())
+        about["location"] = str(expanded(section.init_from).resolve())
     record = {
         "from": section.init_from,
         "sha256": hashlib.sha256(data).hexdigest(),
