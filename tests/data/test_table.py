@@ -70,6 +70,7 @@ def test_values_of_a_split_in_any_case(tmp_path, value):
     [
         ("path,label,splits", ("0", "1"), r"splits looks like a split.*line 2 has '0'.*Did you mean split\?"),
         ("path,label,set", ("train", "holdout"), "set looks like a split.*line 3 has 'holdout'"),
+        ("path,label,partition", ("0", "1", "2"), "partition looks like a split.*line 2 has '0'"),
         ("path,label,is_valid", ("True", "False"), "is_valid looks like a split"),
         ("path,label,where", PARTS, "where looks like a split"),
     ],
@@ -89,7 +90,11 @@ def test_two_columns_that_may_be_the_split(tmp_path):
 
 def test_columns_that_are_not_used_are_named(tmp_path):
     rows = [("0", *row) for row in listed(("1", "2"))]
-    assert load(written(tmp_path, ",path,label,fold", rows)).notes == ("Columns that are not used: fold.",)
+    assert load(written(tmp_path, ",path,label,width", rows)).notes == ("Columns that are not used: width.",)
+    [note] = load(written(tmp_path, ",path,label,fold", rows)).notes
+    assert "fold is not used" in note
+    rows = [("0", *row) for row in listed("abcdefgh")]
+    assert load(written(tmp_path, ",path,label,dataset", rows)).notes == ("Columns that are not used: dataset.",)
 
 
 def test_rows_without_a_split_are_counted(tmp_path):

@@ -22,7 +22,10 @@ _PATHS = (
     *("imageid", "img", "imgpath", "imgname"),
 )
 _LABELS = ("labels", "class", "classname", "classlabel", "category", "target")
-_SPLITS = ("set", "subset", "partition", "phase", "usage", "dataset", "datatype", "traintest", "trainvaltest")
+_OFTEN_SPLITS = ("set", "subset", "partition", "phase", "usage", "traintest", "trainvaltest")
+_SPLITS = (*_OFTEN_SPLITS, "dataset", "datatype")
+_FEW = 5  # different values of a column with such a name, up to which it is a split in words of its own
+_FOLDS = ("fold", "folds", "kfold", "cvfold")
 _FLAGS = tuple(f"{prefix}{name}" for prefix in ("is", "") for name in ("train", "training", "valid", "val", "test"))
 
 
@@ -173,7 +176,10 @@ def _split_column(
             notes.append(f"The column {names[chosen]} is taken as the split.")
         for i in () if usable else left:
             splits = {split for _, split in known[i]}
-            partly = i in meant and any(splits)
+            own_words = (
+                _key(names[i]) in _OFTEN_SPLITS and len({row[i].strip() for _, row in cells if i < len(row)}) <= _FEW
+            )
+            partly = i in meant and (any(splits) or own_words)
             by_values = len(splits) > 1 and "train" in splits and "" not in splits
             if partly or by_values or _key(names[i]) in _FLAGS or "split" in _nearly(names[i]):
                 why = _why(known[i], cells, i)
@@ -181,7 +187,12 @@ def _split_column(
                     f"{path}: the column {names[i]} looks like a split and cannot be used as one{why}. "
                     f"Did you mean split? That column holds {SPLITS_SAID}. Name it so, or remove it."
                 )
-    unused = [names[i] for i in left if i != chosen]
+    notes += [
+        f"The column {names[i]} is not used: folds are no split. For a split of your own, name a column split."
+        for i in left
+        if chosen is None and _key(names[i]) in _FOLDS
+    ]
+    unused = [names[i] for i in left if i != chosen and (chosen is not None or _key(names[i]) not in _FOLDS)]
     if unused:
         more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
         notes.append(f"Columns that are not used: {', '.join(unused[:5])}{more}.")
