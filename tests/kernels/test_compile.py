@@ -117,6 +117,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(_cache, "_users", lambda: None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert compiled() == (2, True)
+    assert not [*tmp_path.glob("firstlight-*")], "none is made where none is needed"
     [file] = tmp_path.glob("kernels-*/*.nbc")
     return file
 
@@ -231,3 +232,11 @@ def test_no_folder_appears_where_one_happens_to_work(
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
     found = _cache._users()
     assert found is None or found.is_absolute()
+
+
+def test_a_package_with_numbas_own_cache_finds_a_folder(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere))
+    _cache.give_numba_a_folder(nowhere.parent / "package" / "__init__.py")
+    assert str(nowhere) == numba.config.CACHE_DIR, "beside the package it can be written"
+    _cache.give_numba_a_folder(nowhere / "__init__.py")
+    assert str(nowhere.parent / f"firstlight-{os.getuid()}") == numba.config.CACHE_DIR

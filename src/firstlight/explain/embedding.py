@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import numpy as np
@@ -27,6 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from firstlight import processes
 from firstlight.errors import DataError, ExperimentError, nearest
+from firstlight.kernels.lock import ForkedLock, in_turn
 from firstlight.randomness import generator
 from firstlight.types import Array
 
@@ -179,11 +181,19 @@ def _scikit_tsne(x: Array, start: Array, seed: int, tell: Progress) -> Array:
     )
     total = tsne.max_iter
     tell(0, total)
-    listener = cast(TextIO, _Listener(sys.stdout, total, tell))
-    with threadpool_limits(1 if len(x) < MANY else processes.cores(), "openmp"), contextlib.redirect_stdout(listener):
+    threads = 1 if len(x) < MANY else processes.cores()
+    # One at a time: what is set here is everybody's, and another would give back what it found.
+    with (
+        _everybodys,
+        threadpool_limits(threads, "openmp"),
+        contextlib.redirect_stdout(cast(TextIO, _Listener(sys.stdout, total, tell))),
+    ):
         points = tsne.fit_transform(x)
     tell(total, total)
     return points
+
+
+_everybodys = ForkedLock()
 
 
 class _Listener:
@@ -212,12 +222,17 @@ class _Listener:
         return getattr(self.through, name)
 
 
+@in_turn  # not every kind of threads that Numba can have lets two callers in at once
 def _umap(x: Array, start: Array, seed: int, tell: Progress) -> Array:
     """By umap-learn, on one thread: on several its result differs from call to call."""
     import numba
 
     import firstlight.kernels._compile  # noqa: F401  (from then on Numba takes no settings from the working folder)
+    from firstlight.kernels._cache import give_numba_a_folder
 
+    package = find_spec("umap")
+    if package is not None and package.origin:
+        give_numba_a_folder(Path(package.origin))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # it misses TensorFlow for what is not used here
         from umap import UMAP

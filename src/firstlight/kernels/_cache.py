@@ -33,6 +33,7 @@ import numba
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
 
 from firstlight.files import write_bytes
 
@@ -73,14 +74,13 @@ class Cache(NullCache):
             return
         kept = self.stamp + dumps(result._reduce())
         name = self._file(signature, result.codegen)
-        places = [*_folders(self.home)]
-        for folder in places:
+        for folder in _folders(self.home, make=True):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 write_bytes(folder / name, _hash(kept) + kept)
             except OSError:
                 continue
-            if folder == _temporary():
+            if folder == _temporary(make=False):
                 _tell(f"are kept in {folder} for now")
             return
         _tell("are compiled anew by each command")
@@ -88,6 +88,24 @@ class Cache(NullCache):
     def _file(self, signature: Any, codegen: Any) -> str:
         target = (signature, codegen.magic_tuple(), sys.implementation.cache_tag, platform.machine())
         return f"{self.name}-{_hash(repr(target).encode()).hex()[:16]}.nbc"
+
+
+def give_numba_a_folder(module: Path) -> None:
+    """Before a package is imported that uses Numba's own cache: without a folder for it that would end in an error."""
+    usual = (numba.config.CACHE_DIR, module.parent / "__pycache__", AppDirs("numba", False).user_cache_dir)
+    if not any(place and _can_be_written(Path(place)) for place in usual):
+        folder = _temporary(make=True)
+        if folder is not None:
+            numba.config.CACHE_DIR = str(folder)
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _hash(data: bytes) -> bytes:
@@ -104,8 +122,8 @@ def _read(path: Path, stamp: bytes) -> bytes | None:
     return kept[HASH:] if data[:HASH] == _hash(kept) and kept[:HASH] == stamp else None
 
 
-def _folders(home: Path) -> Iterator[Path]:
-    """Where kernels may be kept, the first choice first: as Numba does it, and then for want of these."""
+def _folders(home: Path, make: bool = False) -> Iterator[Path]:
+    """Where kernels may be kept, the first choice first; `make` the folder for want of a better."""
     own = f"kernels-{_hash(str(home).encode()).hex()[:16]}"  # several installations do not overwrite each other's
     if numba.config.CACHE_DIR:
         yield Path(numba.config.CACHE_DIR) / own
@@ -113,7 +131,7 @@ def _folders(home: Path) -> Iterator[Path]:
     user = _users()
     if user is not None:
         yield user / own
-    temporary = _temporary()
+    temporary = _temporary(make)
     if temporary is not None:
         yield temporary
 
@@ -126,14 +144,15 @@ def _users() -> Path | None:
     return folder if folder.is_absolute() else None
 
 
-def _temporary() -> Path | None:
-    """A folder of this user for temporary files; None where it could be somebody else's."""
+def _temporary(make: bool) -> Path | None:
+    """A folder of this user for temporary files; None where there is none, or where it could be somebody else's."""
     if not hasattr(os, "getuid"):
         return None
     try:
         parent = Path(tempfile.gettempdir())
         folder = parent / f"firstlight-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        if make:
+            folder.mkdir(mode=0o700, exist_ok=True)
         about, above = folder.lstat(), parent.stat()
     except OSError:
         return None

@@ -18,8 +18,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # Held by whoever plays a tape, enters a kernel that is shared out to threads, or reads and writes what a session keeps.
-# It is the only one of its kind, and no code that we do not know (a `progress`, say) is called while it is held, so
-# that no two threads can wait for each other.
+# It is the only one of its kind, and a session calls no code that we do not know (a `progress`, say) while it is held,
+# so that no two threads wait for each other.
 LOCK = threading.RLock()
 
 _held: list[Any] = []  # by a fork
