@@ -187,3 +187,11 @@ def test_help_imports_nothing_heavy():
     code = "import sys, firstlight.cli.data; print([name for name in ('numpy', 'PIL', 'pooch') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_check_says_what_values_the_pixels_have(tmp_path):
+    pixels = np.full((20, 4, 4), 7, np.uint8)
+    pixels[3, 2, 1], pixels[5, 0, 0] = 231, 2
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(20) % 2)
+    answer = call("check", tmp_path / "mine.npz")
+    assert f"values from 2 to 231, {pixels.mean():.1f} on the mean" in " ".join(answer.output.split())

@@ -203,7 +203,7 @@ def _print_findings(dataset: Dataset, findings: Findings) -> None:
     table.add_section()
     table.add_row("all", *(f"{sum(counts.values()):,}" for counts in findings.counts.values()))
     console = Console(highlight=False)
-    console.print(f"{escape(dataset.name)}: images of {_times(dataset.shape)}")
+    console.print(f"{escape(dataset.name)}: images of {_times(dataset.shape)}, {_pixels(dataset)}")
     console.print(table)
     if not dataset.verified:
         console.print("Not the published files: their checksums differ.")
@@ -242,6 +242,16 @@ def _print(table: Table) -> None:
 
 def _print_json(value: object) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _pixels(dataset: Dataset) -> str:
+    """The range of the values, which says at once where images were read as something else than they are."""
+    held = [images.pixels for images in dataset.splits.values() if len(images)]
+    if not held:
+        return "no pixels"
+    low, high = min(int(p.min()) for p in held), max(int(p.max()) for p in held)
+    mean = sum(float(p.sum(dtype="int64")) for p in held) / sum(p.size for p in held)
+    return f"values from {low} to {high}, {mean:.1f} on the mean"
 
 
 def _times(shape: tuple[int, ...] | list[int]) -> str:
