@@ -226,7 +226,7 @@ def test_a_damaged_run_is_named_and_the_others_are_done(copy: Path) -> None:
         assert f"{run}: " in message
         assert f"{copy / run.replace(', ', '/').replace(' ', '-') / file} is damaged" in message
     assert f"softmax, seed 1: {copy / 'softmax' / 'seed-1' / runs.PREDICTIONS} is damaged" in message
-    assert f"To train it anew, remove {copy / 'softmax' / 'seed-1'}." in message
+    assert f"To train it again, remove {copy / 'softmax' / 'seed-1'}." in message
     folder = StudyFolder.open(copy)
     assert all((copy / name / "seed-2" / runs.RESULT).exists() for name in ("mlp", "softmax", "loaded"))
     page = (copy / runs.REPORT).read_text()

@@ -84,7 +84,7 @@ def test_a_study_is_done_and_reported_and_not_done_again(firstlight, file, tmp_p
     assert told.err.startswith(f"mlp, seed 1: {damaged} is damaged: ")
     refused = firstlight("study", file)
     assert refused.code == 2
-    assert f"To train it anew, remove {damaged.parent}." in refused.err
+    assert f"To train it again, remove {damaged.parent}." in refused.err
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from firstlight import report, runs
 from firstlight.cli import app
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread, spread
-from firstlight.report import groups, pairs, published, study
+from firstlight.report import effects, grouped, groups, pairs, published, study
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.contrasts import probability
 from firstlight.report.numbers import DASH, percent, plus_minus, signed
@@ -707,3 +708,65 @@ def test_the_table_names_runs_that_failed_or_cannot_be_read(make_study: MakeStud
     text = study_table([folder, good], tmp_path)
     assert "no run has a result that can be read." in text
     assert "- **strong**: cannot be read: seed 0, seed 1, seed 2 and seed 3." in text
+
+
+# --- what the settings of a matrix do
+
+
+def matrix(make_study: MakeStudy, values: dict[tuple[int, float], float]) -> tuple[groups.Group, ...]:
+    """The groups of a study over epochs and learning rates, of some skill each."""
+    entries = []
+    for (limit, lr), skill in values.items():
+        entries.append((entry(f"limit={limit}+lr={lr}", 2), {"skill": skill, "model": f"net-{limit}-{lr}"}))
+    folder = make_study(*entries, name=f"matrix-{len(values)}")
+    for (limit, lr), made in zip(values, folder.entries, strict=True):
+        for seed in made.seeds:
+            path = folder.place(made, seed) / runs.EXPERIMENT
+            text = re.sub(r'name = "net-[^"]*"', 'name = "net"', path.read_text()).replace("lr = 0.001", f"lr = {lr}")
+            path.write_text(text.replace('source = "animals"', f'source = "animals"\nlimit = {limit}'))
+    return groups.of_study(folder)
+
+
+def test_main_effects_are_means_over_the_other_settings(make_study: MakeStudy) -> None:
+    skills = {(n, lr): 0.3 * k + lr for k, n in enumerate((100, 1000, 5000)) for lr in (0.1, 0.5)}
+    found = matrix(make_study, skills)
+    assert effects.factors(found) == {"data.limit": [100, 1000, 5000], "optimizer.lr": [0.1, 0.5]}
+    means = {group.name: group.accuracy.mean for group in found}
+    told = {(effect.key, effect.value): (effect.mean, effect.groups) for effect in effects.effects(found)}
+    assert set(told) == {("data.limit", n) for n in (100, 1000, 5000)} | {("optimizer.lr", r) for r in (0.1, 0.5)}
+    for n in (100, 1000, 5000):
+        expected = np.mean([means[f"limit={n}+lr={lr}"] for lr in (0.1, 0.5)])
+        assert told["data.limit", n] == (pytest.approx(expected), 2)
+    assert told["optimizer.lr", 0.5][1] == 3
+    tabled, curve = effects.blocks(found)
+    assert isinstance(tabled, Table)
+    assert isinstance(curve, Chart)
+    assert len(tabled.rows) == 5
+    alt.Chart.from_dict(curve.spec)
+    (rows,) = curve.spec["datasets"].values()
+    assert {(row["run"], row["at"]): row["value"] for row in rows} == {
+        (f"lr {lr}", n): means[f"limit={n}+lr={lr}"] for n, lr in skills
+    }
+    assert effects.blocks(found[:-1]) == []  # a combination is missing
+    assert "effects" in [
+        section.anchor for section in study.document(StudyFolder.open(found[0].first.run.path.parents[1])).sections
+    ]
+
+
+def test_runs_that_are_no_matrix_have_no_effects(two: StudyFolder) -> None:
+    found = groups.of_study(two)
+    assert effects.effects(found) == []
+    assert effects.blocks(found) == []
+    assert "effects" not in [section.anchor for section in study.document(two).sections]
+
+
+def test_the_best_point_of_each_curve_is_told_with_its_epoch(two: StudyFolder, make_study: MakeStudy) -> None:
+    found = groups.of_study(two)
+    told = grouped.extremes(found)
+    assert table(study.document(two), "learning") == told
+    for group, row in zip(found, told.rows, strict=True):
+        for column, cell in zip(("loss", "accuracy", "val_loss", "val_accuracy"), row[1:], strict=True):
+            mean = np.mean([record.history[column] for record in group.runs.values()], axis=0)
+            place = int(np.argmax(mean) if column.endswith("accuracy") else np.argmin(mean))
+            shown = percent(mean[place], 2) if column.endswith("accuracy") else f"{mean[place]:.4f}"
+            assert cell == f"{shown} ({place + 1})"

@@ -181,7 +181,7 @@ def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, json: bo
 def _list_mistakes(
     trained: Run, true: str | None, predicted: str | None, layer: str | None, seed: int, json: bool
 ) -> None:
-    """The mistakes of a class, or of a pair, the surest first, with the training images nearest to each."""
+    """The mistakes of a class, or of a pair, the most confident first, with the training images nearest to each."""
     from firstlight.report.numbers import percent
 
     names = trained.class_names

@@ -33,7 +33,7 @@ def watched(work: Callable[..., Found], json: bool, **options: Any) -> Found:
 
 
 def tables(console: Console, found: Explanation, trained: Run) -> None:
-    """The layers, how far the classes lie apart, the surest mistakes and the labels that may be wrong."""
+    """The layers, how far the classes lie apart, the most confident mistakes and the labels that may be wrong."""
     _print_layers(console, found)
     _print_maps(console, found)
     _print_mistakes(console, found, trained)

@@ -83,8 +83,8 @@ def _one_by_one(groups: Sequence[Group], title: str, subtitle: str, folder: Path
         Section("The runs", "runs", _table(runs, folder, len(winners(groups)))),
         Section("Before you trust it", "notes", _notes(groups, runs, chosen)),
         Section("Accuracy", "accuracy", (_accuracy(runs),)),
-        seedwise.by_task("Which differences are real", "significance", groups, contrasts.section),
-        Section("Learning", "learning", _learning(runs, chosen)),
+        seedwise.by_task("Significance of the differences", "significance", groups, contrasts.section),
+        Section("Learning", "learning", _learning(groups, runs, chosen)),
     ]
     if len(tasks(groups)) == 1:
         sections.append(Section("Class by class", "classes", _classes(runs)))
@@ -209,7 +209,7 @@ def _accuracy(runs: Runs) -> Beside:
     )
 
 
-def _learning(runs: Runs, chosen: bool) -> tuple[Block, ...]:
+def _learning(groups: Sequence[Group], runs: Runs, chosen: bool) -> tuple[Block, ...]:
     columns = {name: record.history for name, record in runs.items()}
     without = [name for name, history in columns.items() if not len(history["epoch"])]
     left_out = f"Training ended within the first epoch: {', '.join(without)}. There are no curves of it."
@@ -230,12 +230,13 @@ def _learning(runs: Runs, chosen: bool) -> tuple[Block, ...]:
     uneven = " A loss grew so large that its axis is logarithmic." if wide else ""
     meaning = (
         "Validation loss and accuracy over the epochs. A curve that still rises at its end would gain from more "
-        "epochs; a loss that turns upwards tells that the run learns its training images by heart."
+        "epochs; a validation loss that rises again is a sign of overfitting."
         if chosen
         else "Training loss and accuracy over the epochs: not every run has validation images to compare by."
     )
     curves = Beside((loss, share), caption=meaning + uneven)
-    return (curves, Text(left_out, tone="note")) if without else (curves,)
+    points = grouped.extremes([group for group in groups if len(group.first.history["epoch"])])
+    return (curves, points, Text(left_out, tone="note")) if without else (curves, points)
 
 
 def _classes(runs: Runs) -> tuple[Block, ...]:

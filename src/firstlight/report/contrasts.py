@@ -49,7 +49,10 @@ class Contrast:
     @property
     def interval(self) -> Interval | None:
         """The 95 % interval of the difference, by the test that decides."""
-        return self.decides.interval if self.decides is not None else None
+        if self.decides is None or self.decides.interval is None:
+            return None
+        low, high = self.decides.interval
+        return max(-1.0, low), min(1.0, high)
 
     @property
     def test(self) -> str:
@@ -174,7 +177,7 @@ def _method(found: Sequence[Contrast]) -> list[str]:
     if any(contrast.flip is not None for contrast in found):
         said += [
             "Over seeds: the runs are paired by seed, which gives both the same split and the same order of images. "
-            "These tests speak of other seeds, not of other test images.",
+            "These tests are about other seeds, not about other test images.",
             "The paired sign-flip test assumes only that, if the two were equally good, each difference could as well "
             "have the other sign; p is the share of all sign patterns whose mean is at least as far from zero. The "
             f"least that n seeds can give is 2/2ⁿ, so fewer than {SEEDS_FOR_LEVEL} seeds cannot give p < {LEVEL}. Its "
@@ -195,7 +198,7 @@ def _method(found: Sequence[Contrast]) -> list[str]:
     if any(contrast.images is not None for contrast in found):
         said.append(
             "Over images: two trained nets answered the same test images, and only the discordant ones count, on which "
-            "one alone is right; p is that of a fair coin (McNemar’s test, exact). It speaks of other test images, not "
+            "one alone is right; p is that of a fair coin (McNemar’s test, exact). It is about other test images, not "
             "of other seeds: that takes several runs of each. The interval is that of Bonett and Price."
         )
     if found[0].tests > 1:

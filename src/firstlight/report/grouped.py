@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+
 from firstlight.evaluation import Spread
 from firstlight.report import seeds
 from firstlight.report.content import Beside, Block, Cell, Chart, Link, Number, Numbers, Table, Text
@@ -194,9 +196,37 @@ def learning(groups: Sequence[Group]) -> tuple[Block, ...]:
     if validated:
         kinds.insert(0, ("validation", "val_loss", "val_accuracy"))
     blocks: list[Block] = [_curves(found, *kind, last=kind is kinds[-1]) for kind in kinds]
+    blocks.append(extremes(found))
     if not validated and any(group.validation is not None for group in found):
         blocks.append(Text("Not every run has a validation split, so only training compares.", tone="note"))
     return tuple(blocks)
+
+
+def extremes(groups: Sequence[Group]) -> Table:
+    """The best point of each curve with its epoch: of the means over the seeds, where there are several."""
+    kinds = [("loss", "lowest training loss"), ("accuracy", "highest training accuracy")]
+    if all(group.validation is not None for group in groups):
+        kinds += [("val_loss", "lowest validation loss"), ("val_accuracy", "highest validation accuracy")]
+    rows = tuple(
+        (group.name, *(_best_point(group.curve(column)["mean"], column) for column, _ in kinds)) for group in groups
+    )
+    several = ", of the means over the seeds" if any(len(group.averaged) > 1 for group in groups) else ""
+    return Table(
+        titles=("run", *(title for _, title in kinds)),
+        rows=rows,
+        right=frozenset(range(1, len(kinds) + 1)),
+        caption=f"The best point of each curve{several}, and its epoch in brackets.",
+    )
+
+
+def _best_point(values: Array, column: str) -> str:
+    known = np.flatnonzero(np.isfinite(values))
+    if not len(known):
+        return UNDEFINED
+    share = column.endswith("accuracy")
+    place = known[np.argmax(values[known]) if share else np.argmin(values[known])]
+    shown = percent(float(values[place]), 2) if share else decimal(float(values[place]))
+    return f"{shown} ({place + 1})"
 
 
 def _curves(groups: Sequence[Group], kind: str, loss: str, share: str, last: bool) -> Beside:

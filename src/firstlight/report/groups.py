@@ -214,7 +214,7 @@ def read_study(folder: StudyFolder) -> tuple[Group, ...]:
             try:
                 runs[seed] = read(run)
             except RunError as error:
-                unread[seed] = f"{error} To train it anew, remove {run.path}."
+                unread[seed] = f"{error} To train it again, remove {run.path}."
         published = {"published": entry.published, "published_validation": entry.published_validation}
         numbers: Json = {**published, "beside": entry.beside, "note": entry.note}
         groups.append(Group(entry.name, runs, entry.seeds, unread, folder.failed(entry), **numbers))

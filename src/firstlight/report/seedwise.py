@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from firstlight.report import by_class, contrasts, grouped, pairs
+from firstlight.report import by_class, contrasts, effects, grouped, pairs
 from firstlight.report.content import Block, Heading, Section, Text
 from firstlight.report.groups import Group, leader, present, selected, task_name, tasks
 from firstlight.report.notes import merged
@@ -18,11 +18,12 @@ NO_SELECTION = (
 
 
 def sections(groups: Sequence[Group]) -> list[Section]:
-    """What to know before, how they learnt, which differences are real, and where they lie."""
+    """Cautions, learning curves, which differences are more than chance, and in which classes and images."""
     return [
         Section("Before you trust it", "notes", trust(groups)),
         by_task("Learning", "learning", groups, grouped.learning),
-        by_task("Which differences are real", "significance", groups, contrasts.section),
+        by_task("Significance of the differences", "significance", groups, contrasts.section),
+        *_effects(groups),
         *_engines(groups),
         by_task("Class by class", "classes", groups, by_class.blocks),
         by_task("The images", "images", groups, _images),
@@ -60,15 +61,15 @@ def trust(groups: Sequence[Group]) -> tuple[Block, ...]:
     single = [group.name for group in present(groups) if len(group.averaged) == 1]
     if len(single) < len(present(groups)):
         said.append(
-            "The standard deviation over seeds tells how much the luck of training moves a number (n − 1 in its "
-            "divisor). It does not cover the luck of the test images, which are the same for every seed where the set "
-            "has its own."
+            "The standard deviation over seeds (n − 1 in its divisor) measures how much the random draws of training "
+            "change a number. It does not cover the choice of the test images, which are the same for every seed where "
+            "the set has its own."
         )
     if single:
         whose = listed(single) if len(single) < len(present(groups)) else "each of them"
         said.append(
-            f"Of {whose} there is one seed, and so no standard deviation: how much the luck of training moves such a "
-            "number is not known."
+            f"Of {whose} there is one seed, and so no standard deviation: how much the random draws of training change "
+            "such a number is not known."
         )
     return (*(Text(text, tone="warning") for text in warnings), *(Text(text, tone="note") for text in said))
 
@@ -96,6 +97,11 @@ def by_task(
             blocks.append(Heading(task_name(task)))
         blocks += made
     return Section(title, anchor, tuple(blocks))
+
+
+def _effects(groups: Sequence[Group]) -> list[Section]:
+    section = by_task("Effects of the settings", "effects", groups, effects.blocks)
+    return [section] if any(not isinstance(block, Heading) for block in section.blocks) else []
 
 
 def _engines(groups: Sequence[Group]) -> list[Section]:

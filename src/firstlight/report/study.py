@@ -1,4 +1,4 @@
-"""The report of a study: its folder in, a document out. What was tried and what came out stand first."""
+"""The report of a study: its folder in, a document out. The experiments and their results come first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def document(folder: StudyFolder, place: Path | None = None) -> Document:
     groups = of_study(folder)
     found = present(groups)
     sections = [
-        Section("What was tried", "tried", _tried(folder, groups)),
+        Section("The experiments", "tried", _tried(folder, groups)),
         *seedwise.sections(groups),
         *_further(folder, place),
         Section("Every run", "every", (grouped.every_run(groups, place),)),
@@ -78,7 +78,7 @@ def _further(folder: StudyFolder, place: Path) -> list[Section]:
         rows.append(("gradients by hand and by autograd", grouped.link("parity", folder.path / PARITY, place), DASH))
     if not rows:
         return []
-    table = Table(titles=("what", "report", "file"), rows=tuple(rows), caption="What else the study made.")
+    table = Table(titles=("what", "report", "file"), rows=tuple(rows), caption="Further results of the study.")
     return [Section("Beyond the runs", "beyond", (table,))]
 
 

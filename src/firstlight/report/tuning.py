@@ -106,8 +106,8 @@ def _notes(tuned: Tuned) -> tuple[Block, ...]:
     ended = _ended(tuned)
     warnings = [
         f"The winner’s {WORDS[tuned.monitor]} is flattered: it is the best of {counted(len(ended), 'trial')}, chosen "
-        "by that same number, on one seed. Measure it anew, on several seeds: firstlight run best.toml reads the test "
-        "images, which no trial has seen."
+        "by that same number, on one seed. Measure it on several seeds: firstlight run best.toml --seed 1 (2, 3, …) "
+        "reads the test images, which no trial has seen."
     ]
     missing = tuned.asked - len(ended)
     if missing > 0:

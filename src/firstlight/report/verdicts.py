@@ -17,7 +17,7 @@ def comparison(groups: Sequence[Group]) -> str:
     test = best.first.test
     on_test = f"on {counted(test.images, 'test image')} it is right on {accuracy(test)}"
     if not others:
-        return f"{best.name} stands alone: {on_test}."
+        return f"There is one run, {best.name}: {on_test}."
     if not selected(groups):
         return (
             f"Of {counted(len(groups), 'run')}, none can be called the best: not every one has a validation split. "
@@ -62,7 +62,7 @@ def precision(runs: Mapping[str, RunRecord]) -> str:
     widths = [high - low for low, high in (record.test.accuracy_interval for record in runs.values())]
     return (
         f"The intervals reach about {points(max(widths) / 2)} to either side. A difference smaller than that may be "
-        "chance: other test images, or another seed, could turn it round."
+        "chance: other test images, or another seed, could reverse it."
     )
 
 

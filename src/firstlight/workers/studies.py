@@ -178,7 +178,7 @@ def _ends(
 def _stuck(run: PlannedRun, job: Job) -> str:
     """Why a run cannot be done now: what it starts from is missing, or its own files are damaged. "" where it can."""
     if damage := _damage(job):
-        return f"{damage} To train it anew, remove {job.place}."
+        return f"{damage} To train it again, remove {job.place}."
     start = job.experiment.weights.init_from if run.needs else None
     if start is not None and not RunFolder(Path(start)).finished:
         return f"{start}, whose weights it starts from, has no result."
@@ -217,7 +217,7 @@ def _is_done(job: Job, needs: str) -> bool:
     if changed := differing(held, asked, location):
         raise RunError(
             f"{job.place} is of another experiment: it differs in {', '.join(changed)}. "
-            "Remove it to train it anew, or choose another folder with --out."
+            "Remove it to train it again, or choose another folder with --out."
         )
     return folder.finished and folder.result["status"] != INTERRUPTED
 

@@ -1,0 +1,158 @@
+"""What the settings of a full matrix do to the test accuracy: main effects, and curves over settings that are numbers.
+
+Numbers first, then their drawing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+
+from firstlight.options import flat
+from firstlight.report.content import Block, Chart, Table
+from firstlight.report.drawing import SHARE, Values, data, even, finish
+from firstlight.report.groups import Group
+from firstlight.report.numbers import counted, listed, percent, signed
+from firstlight.report.overlays import run_colour, run_shape
+from firstlight.types import Json
+
+WIDE = 10  # the ratio of the greatest to the least value from which an axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The mean test accuracy of all groups in which a setting has one value: its main effect, and of how many."""
+
+    key: str
+    value: object
+    mean: float
+    groups: int
+
+
+def factors(groups: Sequence[Group]) -> dict[str, list[object]]:
+    """The settings in which groups differ, with their values, where the groups are every combination of these once."""
+    asked = [_settings(group) for group in groups]
+    keys = sorted({key for table in asked for key in table})
+    found = {key: list({str(table.get(key)): table.get(key) for table in asked}.values()) for key in keys}
+    found = {key: values for key, values in found.items() if len(values) > 1}
+    combinations = {tuple(str(table.get(key)) for key in found) for table in asked}
+    whole = len(groups) == len(combinations) == np.prod([len(values) for values in found.values()])
+    return found if found and whole else {}
+
+
+def effects(groups: Sequence[Group]) -> list[Effect]:
+    """The main effects of at least two settings of a full matrix; none where there is no such matrix."""
+    varied = factors(groups)
+    if len(varied) < 2:
+        return []
+    found = []
+    for key, values in varied.items():
+        for value in values:
+            means = [g.accuracy.mean for g in groups if str(_settings(g).get(key)) == str(value)]
+            found.append(Effect(key, value, float(np.mean(means)), len(means)))
+    return found
+
+
+def blocks(groups: Sequence[Group]) -> list[Block]:
+    """A table of the main effects, and the accuracy over each setting that is a number with three values or more."""
+    made: list[Block] = []
+    if found := effects(groups):
+        made.append(_table(found))
+    varied = factors(groups)
+    for key, values in varied.items():
+        if len(values) >= 3 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            made.append(_curve(groups, key, [other for other in varied if other != key]))
+    return made
+
+
+def _table(found: Sequence[Effect]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    strong = set[int]()
+    for _, same in itertools.groupby(found, key=lambda effect: effect.key):
+        level = list(same)
+        top = max(effect.mean for effect in level)
+        for effect in level:
+            if effect.mean == top:
+                strong.add(len(rows))
+            less = signed(effect.mean - top) if effect.mean < top else ""
+            rows.append(
+                (effect.key, str(effect.value), percent(effect.mean, 2), less, counted(effect.groups, "combination"))
+            )
+    return Table(
+        titles=("setting", "value", "mean test accuracy", "less than the highest, points", "mean of"),
+        rows=tuple(rows),
+        right=frozenset({2, 3}),
+        strong=frozenset(strong),
+        caption="Main effects: the test accuracy for each value of a setting, averaged over all combinations of the "
+        "others. Where the best value of one setting depends on another one, look at the combinations themselves. To "
+        "choose by these would be to choose by the test images.",
+    )
+
+
+def curve(groups: Sequence[Group], key: str, others: Sequence[str]) -> dict[str, list[tuple[float, Group]]]:
+    """The groups by the values of `key`, in order, for each combination of the other settings."""
+    found: dict[str, list[tuple[float, Group]]] = {}
+    for group in groups:
+        asked = _settings(group)
+        name = ", ".join(f"{other.rpartition('.')[2]} {asked.get(other)}" for other in others) or "test accuracy"
+        found.setdefault(name, []).append((float(asked[key]), group))  # type: ignore[arg-type]
+    return {name: sorted(line, key=lambda point: point[0]) for name, line in found.items()}
+
+
+def _curve(groups: Sequence[Group], key: str, others: Sequence[str]) -> Chart:
+    lines = curve(groups, key, others)
+    rows: Values = []
+    for name, line in lines.items():
+        for value, group in line:
+            spread = group.accuracy
+            sd = spread.sd or 0.0
+            at = {"run": name, "at": value, "value": spread.mean, "shown": percent(spread.mean, 2)}
+            rows.append({**at, "low": max(0.0, spread.mean - sd), "high": min(1.0, spread.mean + sd)})
+    bars = any(row["low"] < row["high"] for row in rows)
+    return Chart(
+        spec=_drawn(rows, list(lines), key, bars),
+        description=f"Test accuracy over {key}{f', for each {listed(list(others))}' if others else ''}.",
+        caption=f"The test accuracy over {key}"
+        f"{', a line for each combination of the other settings' if others else ''}"
+        f"{'; the bars reach one standard deviation over the seeds to either side' if bars else ''}.",
+        width=640,
+    )
+
+
+def _drawn(rows: Values, names: list[str], key: str, bars: bool) -> Json:
+    places = [row["at"] for row in rows]
+    logarithmic = min(places) > 0 and max(places) / min(places) >= WIDE
+    scale = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale(zero=False, nice=False, padding=12)
+    values = sorted(set(places))
+    axis = alt.Axis(values=values, format="~g", grid=False, labelOverlap=True)
+    title = f"{key}, logarithmic" if logarithmic else key
+    x = alt.X("at:Q", title=title, scale=scale, axis=axis)
+    y = alt.Y(
+        "value:Q",
+        title="test accuracy",
+        axis=SHARE,
+        scale=even([[row[k] for row in rows] for k in ("low", "high")], most=1),
+    )
+    several = len(names) > 1
+    base = alt.Chart(data(rows)).encode(
+        x=x,
+        color=run_colour(names, legend=several),
+        tooltip=["run:N", alt.Tooltip("at:Q", title=key), alt.Tooltip("shown:N", title="test accuracy")],
+    )
+    layers = [
+        base.mark_line(strokeWidth=2).encode(y=y),
+        base.mark_point(filled=True, size=44, opacity=1).encode(y=y, shape=run_shape(names, legend=several)),
+    ]
+    if bars:
+        low = y.copy()
+        low.shorthand = "low:Q"
+        layers.insert(0, base.mark_rule(opacity=0.6).encode(y=low, y2="high:Q"))
+    return finish(alt.layer(*layers), height=260)
+
+
+def _settings(group: Group) -> Mapping[str, object]:
+    return {key: value for key, value in flat(group.first.experiment) if key != "seed"}
