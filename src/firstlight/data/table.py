@@ -176,9 +176,8 @@ def _split_column(
             notes.append(f"The column {names[chosen]} is taken as the split.")
         for i in () if usable else left:
             splits = {split for _, split in known[i]}
-            own_words = (
-                _key(names[i]) in _OFTEN_SPLITS and len({row[i].strip() for _, row in cells if i < len(row)}) <= _FEW
-            )
+            values = {row[i].strip() for _, row in cells if i < len(row)} - {""}
+            own_words = _key(names[i]) in _OFTEN_SPLITS and 0 < len(values) <= _FEW
             partly = i in meant and (any(splits) or own_words)
             by_values = len(splits) > 1 and "train" in splits and "" not in splits
             if partly or by_values or _key(names[i]) in _FLAGS or "split" in _nearly(names[i]):

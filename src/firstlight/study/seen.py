@@ -99,11 +99,11 @@ def _known(
     if "pixels" in split:
         return np.isin(prepared.fingerprints, kept(split))
     ids = set(split["ids"])
-    hashes = {file["sha256"] for file in record["files"] if file["name"] in ids}
+    hashes = {file["sha256"] for file in record.get("files", []) if file["name"] in ids}
     if hashes:
         known = {file.name for file in files if file.sha256 in hashes}
         return np.array([sample in known for sample in images.ids.tolist()])
-    same = {file["sha256"] for file in record["files"]} & {file.sha256 for file in files}
+    same = {file["sha256"] for file in record.get("files", [])} & {file.sha256 for file in files}
     if same or (source and source == record["source"]):
         return np.array([sample in ids for sample in images.ids.tolist()])
     return np.zeros(len(images), bool)
