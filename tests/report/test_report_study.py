@@ -669,6 +669,7 @@ def test_the_table_counts_what_is_reached_and_what_was_not_tried(make_study: Mak
     assert "or beaten; 1 other has no result yet." in text
     document = study.document(folder)
     assert "The published number that was tried is reached" in document.verdict
+    assert report.outcome(folder).verdict == document.verdict  # one seed each, and a run that is not there
     numbers = {number.label: number for number in document.numbers.items}
     found = numbers["published numbers reached"]
     assert (found.value, found.detail) == ("1 of 1", "within two s.d., or better; 1 not tried")

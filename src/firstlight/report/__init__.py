@@ -99,8 +99,8 @@ def outcome(subject: StudyFolder | Comparison) -> Outcome:
     else:
         found = groups.of_runs([record.read(run) for run in subject.runs])
     tests = [contrasts.table(pairs) for task in groups.tasks(found) if (pairs := contrasts.contrasts(task))]
-    single = all(len(group.runs) <= 1 for group in found)
-    return Outcome((grouped.table(found), *tests), verdicts.comparison(found) if single else verdicts.study(found))
+    of_study = isinstance(subject, StudyFolder) or any(len(group.runs) > 1 for group in found)
+    return Outcome((grouped.table(found), *tests), verdicts.study(found) if of_study else verdicts.comparison(found))
 
 
 def render(subject: Subject, folder: Path | None = None) -> str:
