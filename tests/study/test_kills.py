@@ -213,3 +213,15 @@ def test_a_thread_of_ours_that_writes_is_no_leftover(tmp_path: Path) -> None:
     with runs.claimed(tmp_path / "a"):
         assert mine.exists()
         assert not any(path.exists() for path in gone)
+
+
+@pytest.mark.parametrize("name", [runs.RESULT, runs.WEIGHTS])
+def test_what_is_in_the_way_is_named(tmp_path: Path, run: RunFolder, name: str) -> None:
+    copy = cut(run, tmp_path / "a", *PLAN, runs.CHECKPOINTS)
+    (copy / name).mkdir()
+    with pytest.raises(RunError) as told:
+        study.resume(copy, QUIET)
+    assert str(told.value).startswith(f"{copy / name} cannot be written")
+    assert str(told.value).endswith(f"Mend that, then go on: firstlight resume {copy}")
+    (copy / name).rmdir()
+    assert_the_same(run, study.resume(copy, QUIET))

@@ -65,7 +65,7 @@ def start(setup: Setup, out: Path, watcher: Watcher) -> runs.RunFolder:
                 raise _stopped(out, error) from None
             shutil.rmtree(out, ignore_errors=True)  # nothing was learnt, and the folder would be in the way
             if isinstance(error, OSError):
-                raise RunError(f"{out} cannot be written: {error.strerror}. Nothing was kept.") from None
+                raise RunError(f"{_cannot_be_written(out, error)} Nothing was kept.") from None
             raise type(error)(f"{error} Nothing was kept.") from None
 
 
@@ -177,13 +177,19 @@ def must_be_free(out: str | Path | None) -> None:
 
 def _stopped(out: Path, error: Exception) -> RunError:
     """The error for a run that stopped on the way and can go on."""
-    trouble = f"{out} cannot be written: {error.strerror}." if isinstance(error, OSError) else str(error)
+    trouble = _cannot_be_written(out, error) if isinstance(error, OSError) else str(error)
     kind = ProcessLostError if isinstance(error, ProcessLostError) else RunError
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    first = ""
+    if isinstance(error, OSError):
+        first = "Free some space, then go" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Mend that, then go"
     return kind(
-        f"{trouble} What was learnt up to the last complete epoch is kept. "
-        f"{'Free some space, then go on' if full else 'Go on'}: firstlight resume {out}"
+        f"{trouble} What was learnt up to the last complete epoch is kept. {first or 'Go'} on: firstlight resume {out}"
     )
+
+
+def _cannot_be_written(out: Path, error: OSError) -> str:
+    """What is in the way: the file, where it is known, and why."""
+    return f"{error.filename or out} cannot be written: {error.strerror or error}."
 
 
 def _must_be_sound(out: Path, watcher: Watcher, checkpoint: Checkpoint | None, damaged: Sequence[Path]) -> None:
