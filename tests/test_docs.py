@@ -4,21 +4,57 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from firstlight.study import Experiment
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def test_the_reference_of_the_experiment_file_is_current() -> None:
-    """Where it is not: python docs/experiment.py."""
-    spec = importlib.util.spec_from_file_location("experiment_page", DOCS / "experiment.py")
+def maker(name: str) -> Any:
+    """The program in docs/ that writes a page."""
+    spec = importlib.util.spec_from_file_location(f"{name}_page", DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    page = module.page()
+    return module
+
+
+def test_the_reference_of_the_experiment_file_is_current() -> None:
+    """Where it is not: python docs/experiment.py."""
+    page = maker("experiment").page()
     assert page == (DOCS / "experiment.md").read_text(encoding="utf-8")
     schema = Experiment.model_json_schema()
     keys = {*schema["properties"], *(key for table in schema["$defs"].values() for key in table.get("properties", {}))}
     assert {key for key in keys if f"`{key}`" not in page and f"`[{key}]`" not in page} == set()
+
+
+def test_one_study_is_put_into_the_page_of_all() -> None:
+    """The others keep their sections; what is published is counted over all of them."""
+
+    def page(place: str, *sections: tuple[str, str]) -> str:
+        tables = [
+            f"## {title}\n\n| run | published, % | test, % | n |\n| --- | ---: | ---: | ---: |\n{rows}"
+            for title, rows in sections
+        ]
+        return "\n\n".join(["# The studies", f"Measured on {place}.", "7 of 9 published numbers are.", *tables]) + "\n"
+
+    two, one = "| a | 90.00 ▲ | 91.00 | 2 |\n| b | 80.00 ▼ | 70.00 | 2 |", "| c | 50.00 | — | 0 |"
+    before = page("one machine", ("First", two), ("Second", one))
+    after = page("another", ("Second", "| c | 50.00 ≈ | 50.10 ± 0.20 | 3 |\n| d |  | 1.00 | 1 |"))
+    found = maker("studies").merged(before, after)
+    assert found.count("## ") == 2
+    assert found.index("## First") < found.index("## Second")
+    assert two in found
+    assert "50.10" in found
+    assert one not in found
+    assert "Measured on one machine; another." in found
+    assert "2 of 3 published numbers that were tried are reached" in found
+    assert "beaten; 0 others" in found
+    assert "7 of 9" not in found
+
+
+def test_the_page_of_the_studies_counts_what_it_shows() -> None:
+    module, page = maker("studies"), (DOCS / "studies.md").read_text(encoding="utf-8")
+    assert module.merged(page, page) == page
