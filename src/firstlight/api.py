@@ -411,8 +411,10 @@ class Run(Shown):
         images = splits["train"] if split is None and set(splits) == {"train"} else _pick(data.name, splits, split)
         seen = study.seen_by(self.folder, images, data.files, data.origin)
         prepared = self.task.preparation.apply(images)
+        left_out = [f"{name} ({reason})" for name, reason in data.set_aside.items()]
+        unread = (f"Not read: {len(left_out):,}, such as {left_out[0]}.",) if left_out else ()
         if not seen.any.any():
-            return Measured(*study.measure(self.session, self.task.loss, prepared))
+            return Measured(*study.measure(self.session, self.task.loss, prepared), unread)
         trained, chosen = int(seen.trained.sum()), int(seen.chosen.sum())
         parts = [f"{trained:,} were trained on"] if trained else []
         parts += [f"{chosen:,} are validation images, by which weights were chosen"] if chosen else []
@@ -424,13 +426,13 @@ class Run(Shown):
             )
         whole = study.measure(self.session, self.task.loss, prepared)
         if include_seen:
-            return Measured(*whole, (f"{what}: the accuracy is flattered.",), seen=trained + chosen)
+            return Measured(*whole, (f"{what}: the accuracy is flattered.", *unread), seen=trained + chosen)
         new = study.measure(self.session, self.task.loss, prepared.take(~seen.any))
         note = (
             f"{what}: they are left out. With them, the accuracy would be {100 * whole[0].accuracy:.2f} % "
             "(--include-seen, include_seen=True)."
         )
-        return Measured(*new, (note,), seen=trained + chosen, with_seen=whole[0])
+        return Measured(*new, (note, *unread), seen=trained + chosen, with_seen=whole[0])
 
     def _in_our_classes(self, data: Dataset) -> Mapping[str, Images]:
         """Images whose classes are those of the run, or some of them, in the run's order. Raises DataError."""

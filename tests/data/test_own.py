@@ -217,6 +217,13 @@ def test_split_folders_in_any_case(tmp_path, train, test):
     assert {name: len(images) for name, images in dataset.splits.items()} == {"train": 4, "test": 2}
 
 
+def test_a_split_without_any_image_is_not_drawn_instead(tmp_path):
+    class_folders(tmp_path / "train", ["a", "b"])
+    (tmp_path / "test/a").mkdir(parents=True)
+    with pytest.raises(DataError, match="the test split holds no image"):
+        load(tmp_path)
+
+
 def test_a_class_folder_of_another_split_may_be_empty(tmp_path):
     class_folders(tmp_path / "train", ["a", "b"])
     class_folders(tmp_path / "val", ["a"])

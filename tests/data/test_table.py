@@ -52,6 +52,11 @@ def test_separators_and_encodings(tmp_path, separator, encoding):
     assert {split: len(images) for split, images in dataset.splits.items()} == SPLITS
 
 
+def test_utf_16_that_does_not_say_so(tmp_path):
+    with pytest.raises(DataError, match="line 1: it holds a NUL character"):
+        load(written(tmp_path, "path,label", listed(), encoding="utf-16-le"))
+
+
 def test_a_line_that_names_the_separator(tmp_path):
     dataset = load(written(tmp_path, "sep=;\npath;label", listed(), ";"))
     assert len(dataset.splits["train"]) == 8
@@ -114,7 +119,7 @@ def test_rows_without_a_split_are_counted(tmp_path):
         ("path,label", [("a\\9.png", "x")], "not by a backslash"),
         ("path,label", [("a/0", "x")], r"There is a/0\.png: a path needs its ending"),
         ("path,label", [("x" * 5000, "x")], "line 2: there is no file"),
-        ("path,label", [("a\0.png", "x")], "line 2"),
+        ("path,label", [("a\0.png", "x")], "line 2: it holds a NUL"),
         ("path,label", [("a/0.png", "x" * 200_000)], "line 2: not a CSV file in UTF-8"),
     ],
 )

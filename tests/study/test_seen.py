@@ -132,6 +132,15 @@ def test_new_images_are_measured_in_silence(run: fl.Run) -> None:
     assert set(measured.predictions.labels.tolist()) == {1}, "some of the run's classes, in its order"
 
 
+def test_files_that_are_not_read_are_told_of(run: fl.Run, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((6, 6), ord(name), np.uint8)).save(tmp_path / name / "0.png")
+    (tmp_path / "a/1.png").write_bytes(b"")
+    measured = run.measure(tmp_path)
+    assert (measured.evaluation.images, measured.notes) == (2, ("Not read: 1, such as a/1.png (the file is empty).",))
+
+
 def test_images_that_changed_in_their_place_are_other_images(run: fl.Run, photos: Path, tmp_path: Path) -> None:
     place = tmp_path / "photos"
     shutil.copytree(photos, place)

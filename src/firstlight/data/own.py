@@ -73,6 +73,8 @@ def load_folder(root: Path, size: Size | None, progress: bool) -> Dataset:
             if splits[name] in listing:
                 raise DataError(f"{root}: two folders hold the {splits[name]} split. Keep one of {list(folders)}.")
             listing[splits[name]] = _list_classes(root, folder, set_aside, needed=splits[name] == "train")
+            if not listing[splits[name]]:
+                raise DataError(f"{folder}: the {splits[name]} split holds no image. Fill it, or remove the folder.")
         set_aside |= _strays(root, root)
     else:
         listing = {"train": _list_classes(root, root, set_aside, needed=True)}

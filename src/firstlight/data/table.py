@@ -49,6 +49,9 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
     an unknown split, or a column that looks like a split and cannot be used as one.
     """
     text = _text(path)
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"{path}, line {line}: it holds a NUL character, as no text does. Save the table as UTF-8.")
     first, _, rest = text.partition("\n")
     skipped = 0
     if first.strip().casefold().startswith("sep=") and len(first.strip()) == 5:  # so Excel says how cells are separated
@@ -183,8 +186,8 @@ def _split_column(
             if partly or by_values or _key(names[i]) in _FLAGS or "split" in _nearly(names[i]):
                 why = _why(known[i], cells, i)
                 raise DataError(
-                    f"{path}: the column {names[i]} looks like a split and cannot be used as one{why}. "
-                    f"Did you mean split? That column holds {SPLITS_SAID}. Name it so, or remove it."
+                    f"{path}: the column {names[i]} looks like a split{why}. Did you mean split? A column of that name "
+                    f"holds {SPLITS_SAID}. Name it so, or remove it."
                 )
     notes += [
         f"The column {names[i]} is not used: folds are no split. For a split of your own, name a column split."
