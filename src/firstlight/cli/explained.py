@@ -43,7 +43,7 @@ def tables(console: Console, found: Explanation, trained: Run) -> None:
 def _print_layers(console: Console, found: Explanation) -> None:
     from rich.table import Table
 
-    from firstlight.report.numbers import percent
+    from firstlight.report.numbers import channels_last, percent
 
     table = Table("layer", "type", "output", box=None, header_style="bold", title_justify="left")
     for heading in ("mean", "sd", "zero", "dead", "saturated", "units"):
@@ -53,7 +53,7 @@ def _print_layers(console: Console, found: Explanation) -> None:
             f"{len(units):,} of {one.units:,}" if units else "–" for units in (one.dead, one.saturated_units)
         )
         flat = "–" if one.saturated is None else percent(one.saturated, 0)
-        shape = " × ".join(map(str, one.shape))
+        shape = " × ".join(map(str, channels_last(one.shape)))
         table.add_row(
             one.layer, one.type, shape, f"{one.mean:.3g}", f"{one.std:.3g}", percent(one.zero, 0), dead, flat, stuck
         )

@@ -10,7 +10,7 @@ import numpy as np
 from firstlight.explanations import SATURATED, Explanation, Filters, LayerActivity, LayerMaps
 from firstlight.report.colours import amounts, signed
 from firstlight.report.content import Block, Heading, ImageGrid, Picture, Table, Text
-from firstlight.report.numbers import UNDEFINED, count, counted, listed, percent, shape
+from firstlight.report.numbers import UNDEFINED, channels_last, count, counted, listed, percent, shape
 from firstlight.types import Array
 
 LAYERS = 16  # whose maps are shown
@@ -143,7 +143,7 @@ def _row(layer: LayerActivity) -> tuple[str, ...]:
     return (
         layer.layer,
         layer.type,
-        shape(list(layer.shape)),
+        shape(channels_last(layer.shape)),
         *(number(value) for value in (layer.mean, layer.std, layer.low, layer.high)),
         percent(layer.zero),
         _of(layer.dead, layer),

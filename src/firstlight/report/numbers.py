@@ -99,6 +99,11 @@ def shape(sizes: object) -> str:
     return "\u00a0×\u00a0".join(str(size) for size in sizes) if isinstance(sizes, list | tuple) else str(sizes)
 
 
+def channels_last(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape (C, H, W) of the engine as people and files write it, (H, W, C); others stay as they are."""
+    return (*sizes[1:], sizes[0]) if len(sizes) == 3 else tuple(sizes)
+
+
 def listed(words: list[str], last: str = "and") -> str:
     """Words joined as in a sentence: "a, b and c"."""
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
