@@ -84,6 +84,55 @@ def test_a_run_shows_its_outcome_curves_and_mistakes(run: fl.Run) -> None:
     assert run.folder._repr_html_() == run._repr_html_()
 
 
+def test_what_is_asked_of_a_net_shows_itself_and_prints_in_a_line(run: fl.Run) -> None:
+    image = str(run.predictions["test"].ids[0])
+    look_, ideal, layers, mistakes = run.look(image), run.ideal("head", 3), run.feature_maps(image), run.mistakes()
+    for found, pictures in ((look_, 3), (ideal, 1), (layers, len(layers)), (mistakes, 8)):
+        seen = look(found)
+        assert sum(tag == "img" for tag, _ in seen.found) >= pictures
+        assert len(repr(found)) < 400
+    assert look_.class_names == run.class_names
+    assert f"{100 * look_.probabilities.max():.1f}" in look(look_).text
+    assert isinstance(layers, tuple)
+    assert isinstance(mistakes, tuple)
+    first = mistakes[0]
+    assert f"{first.id}: {run.class_names[first.label]} taken for" in repr(mistakes)
+    assert "There are no such mistakes." in look(explanations.Mistakes()).text
+
+
+def test_nothing_prints_a_wall_of_numbers(run: fl.Run, digits: Dataset) -> None:
+    measured, predictions = run.evaluate()
+    assert repr(measured) == (
+        f"Evaluation(accuracy={measured.accuracy:.4f}, loss={measured.loss:.4f}, images={measured.images}, classes=10)"
+    )
+    assert f"float32[{measured.images}, 10]" in repr(predictions)
+    for thing in (digits, digits.splits["train"], predictions, run.mistakes()[0]):
+        assert len(repr(thing)) < 800
+        assert "\n" not in repr(thing)
+
+
+def test_a_look_is_kept_without_the_names_of_the_classes(run: fl.Run, tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / "copy")
+    folder = RunFolder.open(tmp_path / "copy")
+    asked = run.look(str(run.predictions["test"].ids[0]))
+    empty: Any = dict.fromkeys(("activity", "feature_maps", "ideals", "maps", "mistakes", "suspects"), ())
+    explanations.Explanation(layer="", looked=1, image="", filters=None, seconds=0.0, looks=(asked,), **empty).write(
+        folder
+    )
+    kept = explanations.read(folder)
+    assert kept is not None
+    assert kept.looks[0].class_names == ()
+    assert kept.looks[0].target == asked.target
+
+
+def test_in_a_notebook_numbers_do_not_float_beside_their_labels() -> None:
+    """JupyterLab and nbconvert lay out `dl` as a glossary: `dt` and `dd` float, 20 and 80 % wide."""
+    rule = re.search(r"dl, dt, dd \{([^}]*)\}", cards.style())
+    assert rule is not None
+    assert "float: none" in rule[1]
+    assert "width: auto" in rule[1]
+
+
 def test_a_model_shows_its_layers() -> None:
     model = fl.models.lenet5((28, 28, 1), 10)
     seen = look(model)

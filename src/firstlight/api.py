@@ -22,7 +22,7 @@ from firstlight.display import Display
 from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, ReportError, ReportWarning, RunError, nearest
 from firstlight.evaluation import Evaluation
-from firstlight.explanations import Explanation, Ideal, LayerMaps, Look, Map, Mistake
+from firstlight.explanations import Explanation, FeatureMaps, Ideal, Look, Map, Mistakes
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
 from firstlight.prepare import Preparation
@@ -220,16 +220,16 @@ class Run(Shown):
         asked = self._asked(image, target)
         targets = None if asked.target is None else np.array([asked.target])
         [found] = inside.look(self.net, asked.image, asked.split, targets, layer or "")
-        return found
+        return replace(found, class_names=self.class_names)
 
-    def feature_maps(self, image: str | Path | Array, most: int | None = 64) -> tuple[LayerMaps, ...]:
+    def feature_maps(self, image: str | Path | Array, most: int | None = 64) -> FeatureMaps:
         """What every layer gives for one image, in the order of the data; see `look` for what an image may be.
 
         most  maps of a layer; all of them with None
         """
         if most is not None and most < 1:
             raise ExperimentError(f"most is how many maps of a layer, from 1, or None for all; received {most!r}.")
-        return inside.feature_maps(self.net, self._asked(image).image.pixels[0], most)
+        return FeatureMaps(inside.feature_maps(self.net, self._asked(image).image.pixels[0], most))
 
     def explain(
         self,
@@ -305,7 +305,7 @@ class Run(Shown):
         seed: int = 0,
         data: Dataset | str | Path | None = None,
         watch: inside.Watch | None = None,
-    ) -> tuple[Mistake, ...]:
+    ) -> Mistakes:
         """The mistakes on test images, the surest first, each with the training images that lie nearest.
 
         true, predicted    the names of the true class and of the class that it was taken for; any unless given
@@ -316,9 +316,13 @@ class Run(Shown):
         """
         from firstlight.explain import examine
 
-        return examine.mistakes(
-            self._subject(seed, data), true=true, predicted=predicted, layer=layer, count=count, watch=watch
+        found = Mistakes(
+            examine.mistakes(
+                self._subject(seed, data), true=true, predicted=predicted, layer=layer, count=count, watch=watch
+            )
         )
+        found.class_names, found.layer = self.class_names, layer or "the last hidden layer"
+        return found
 
     def report(self, out: str | Path | None = None, *, pdf: bool | None = None) -> ReportPath:
         """Write the report anew and return its path, which shows the report in a notebook.

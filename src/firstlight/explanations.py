@@ -10,7 +10,7 @@ import io
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from firstlight.errors import RunError, brief
 from firstlight.files import ARRAYS_LIMIT, arrays_of, is_there, json_object, read_bytes, write_bytes
 from firstlight.runs import FORMAT, WEIGHTS, RunFolder
-from firstlight.shown import Shown
+from firstlight.shown import Brief, Shown
 from firstlight.types import SPLITS, Array
 
 EXPLANATION = "explanation.npz"
@@ -48,6 +48,8 @@ ARRAYS = {
     "Mistake": {"pixels": ("u", "hwc")},
     "Suspect": {"pixels": ("u", "hwc")},
 }
+FEW = 3  # mistakes that are named where they are printed
+NOT_KEPT = {"kept": False}  # of a field that is not written
 SATURATED = 0.95  # of a unit's values: from there on the unit counts as saturated
 
 
@@ -82,8 +84,8 @@ class LayerActivity:
     saturated_units: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class LayerMaps:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerMaps(Brief):
     """The feature maps of a layer for one image.
 
     maps       float32 (n, h, w), the channels in order, or the first `n` of `units`; (1, 1, I) for features
@@ -100,8 +102,8 @@ class LayerMaps:
         return self.maps.shape != (1, 1, self.units)
 
 
-@dataclass(frozen=True, eq=False)
-class Look:
+@dataclass(frozen=True, eq=False, repr=False)
+class Look(Shown, Brief):
     """One image, and where a net looked to answer for the class `target`.
 
     id, split      of the image; label is its true class, -1 where it is not known
@@ -112,6 +114,7 @@ class Look:
     cam_layer      the layer that it was taken from, or ""
     occlusion      float32 (H, W): how much the target's probability falls when a patch there is covered (Zeiler and
                    Fergus 2014); below 0 where it rises
+    class_names    of the net, where the look is shown by itself; a file keeps them once
     """
 
     id: str
@@ -124,10 +127,11 @@ class Look:
     grad_cam: Array | None
     cam_layer: str
     occlusion: Array
+    class_names: tuple[str, ...] = field(default=(), metadata=NOT_KEPT)
 
 
-@dataclass(frozen=True, eq=False)
-class Filters:
+@dataclass(frozen=True, eq=False, repr=False)
+class Filters(Brief):
     """The learnt filters of the first layer with weights.
 
     weights  float32 (O, C, kh, kw); of a dense layer its rows as images, (O, C, H, W)
@@ -137,8 +141,8 @@ class Filters:
     weights: Array
 
 
-@dataclass(frozen=True, eq=False)
-class Ideal:
+@dataclass(frozen=True, eq=False, repr=False)
+class Ideal(Shown, Brief):
     """The image that a unit answers to most strongly, found by climbing its gradient from grey.
 
     unit    its number, from 0; `name` is what a person calls it
@@ -173,8 +177,8 @@ class Separation:
     k: int
 
 
-@dataclass(frozen=True, eq=False)
-class Map:
+@dataclass(frozen=True, eq=False, repr=False)
+class Map(Brief):
     """Images as points on a plane, close together where the net sees them alike.
 
     method       "pca", "t-sne" or "umap"; `made_by` says by which library
@@ -202,8 +206,8 @@ class Map:
     in_map: Separation
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
+@dataclass(frozen=True, eq=False, repr=False)
+class Neighbours(Brief):
     """The training images that lie nearest to an image, the nearest first.
 
     ids str (k,), labels int64 (k,), distances float32 (k,), pixels uint8 (k, H, W, C)
@@ -215,8 +219,8 @@ class Neighbours:
     pixels: Array
 
 
-@dataclass(frozen=True, eq=False)
-class Mistake:
+@dataclass(frozen=True, eq=False, repr=False)
+class Mistake(Brief):
     """A test image with a wrong answer, and what it was taken for."""
 
     id: str
@@ -227,8 +231,8 @@ class Mistake:
     nearest: Neighbours
 
 
-@dataclass(frozen=True, eq=False)
-class Suspect:
+@dataclass(frozen=True, eq=False, repr=False)
+class Suspect(Brief):
     """An image whose label may be wrong: the net is sure of another class (Northcutt et al. 2021).
 
     given, suggested    the label, and the class that it seems to be
@@ -243,6 +247,27 @@ class Suspect:
     margin: float
     neighbours_agree: float
     pixels: Array
+
+
+class FeatureMaps(tuple[LayerMaps, ...], Shown):
+    """What every layer gave for one image, in the order of the data."""
+
+    def __repr__(self) -> str:
+        return f"FeatureMaps({', '.join(f'{one.layer} {list(one.maps.shape)}' for one in self)})"
+
+
+class Mistakes(tuple[Mistake, ...], Shown):
+    """Mistakes, the surest first; `class_names` of the net, and the `layer` in whose values images are near."""
+
+    class_names: tuple[str, ...] = ()
+    layer: str = ""
+
+    def __repr__(self) -> str:
+        def said(one: Mistake) -> str:
+            return f"{one.id}: {self.class_names[one.label]} taken for {self.class_names[one.predicted]}"
+
+        more = f", … {len(self)} in all" if len(self) > FEW else ""
+        return f"Mistakes({', '.join(map(said, self[:FEW])) if self.class_names else len(self)}{more})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,7 +350,11 @@ def _plain(value: Any, arrays: dict[str, Array]) -> Any:
         arrays[key] = value
         return key
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name), arrays) for field in fields(value)}
+        return {
+            one.name: _plain(getattr(value, one.name), arrays)
+            for one in fields(value)
+            if one.metadata.get("kept", True)
+        }
     return [_plain(item, arrays) for item in value] if isinstance(value, tuple) else value
 
 

@@ -6,8 +6,11 @@ that draws: `firstlight/__init__.py` says what, and it is loaded when a notebook
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
+
+LISTED = 3  # items of a list that is printed
+LETTERS = 80  # of another value
 
 _draw: Callable[[object], str] | None = None
 
@@ -23,6 +26,33 @@ class Shown:
 
     def _repr_html_(self) -> str | None:
         return None if _draw is None else _draw(self)
+
+
+class Brief:
+    """What says of its arrays only their kind and shape, where it is printed: a notebook keeps that text.
+
+    For dataclasses that make no `__repr__` of their own.
+    """
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={_brief(value)}" for name, value in vars(self).items() if not name.startswith("_"))
+        return f"{type(self).__name__}({parts})"
+
+
+def _brief(value: object) -> str:
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, Mapping):
+        inner = [f"{key!r}: {_brief(one)}" for key, one in list(value.items())[:LISTED]]
+        return f"{{{', '.join(inner)}{_more(value)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_brief, value[:LISTED]))}{_more(value)}]"
+    text = repr(value)
+    return text if len(text) <= LETTERS or isinstance(value, Brief) else f"{text[: LETTERS - 1]}…"
+
+
+def _more(values: Sized) -> str:
+    return f", … {len(values)} in all" if len(values) > LISTED else ""
 
 
 class ReportPath(Path, Shown):

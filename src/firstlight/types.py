@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import DataError
-from firstlight.shown import Shown
+from firstlight.shown import Brief, Shown
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -24,8 +24,8 @@ Json = dict[str, Any]
 SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True, eq=False)
-class Images(Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class Images(Shown, Brief):
     """Images of one size with their labels.
 
     pixels       uint8 (N, H, W, C), C is 1 (grey) or 3 (red, green, blue)
@@ -127,8 +127,8 @@ class SourceFile:
     verified: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset(Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Shown, Brief):
     """Images as their publisher or owner arranged them, before any split by seed.
 
     splits     Images by name: always "train"; "validation" and "test" where the source has them
@@ -194,8 +194,8 @@ class Dataset(Shown):
         return all(file.verified for file in self.files)
 
 
-@dataclass(frozen=True, eq=False)
-class Predictions:
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions(Brief):
     """What a model said of some images; the three arrays always travel together.
 
     ids            str (N,)

@@ -193,3 +193,30 @@ def test_the_bundle_defines_what_the_page_calls_and_is_kept(monkeypatch: pytest.
     drawing.javascript.cache_clear()
     assert drawing.javascript() == code
     drawing.javascript.cache_clear()
+
+
+def _luminance(colour: np.ndarray) -> float:
+    linear = np.where(colour <= 0.03928, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def _contrast(first: np.ndarray, second: np.ndarray) -> float:
+    low, high = sorted((_luminance(first), _luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_counts_on_the_diagonal_are_read_against_their_cells(dark: bool) -> None:
+    """At least 4.5 to 1 where a class is recognised well or badly; 4 between, where neither ink does better."""
+    palette = (Path(drawing.__file__).parent / "palette.css").read_text("utf-8")
+    named = [dict(re.findall(r"--([\w-]+): #([0-9a-f]{6})", part)) for part in palette.split("@media")]
+    colours = {
+        name: np.array([int(c[i : i + 2], 16) / 255 for i in (0, 2, 4)]) for name, c in (named[0] | named[dark]).items()
+    }
+    for share in np.linspace(0, 1, 41):
+        opacity = 0.04 + 0.96 * np.sqrt(share)
+        for fill in ("hit", "miss"):
+            cell = opacity * colours[fill] + (1 - opacity) * colours["wash"]
+            ink = "on-hit" if fill == "hit" and share > charts.DARK_FROM else "ink"
+            least = 4.5 if share > 0.85 and fill == "hit" else 3.9
+            assert _contrast(cell, colours[ink]) >= least, (share, fill)

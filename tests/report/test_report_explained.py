@@ -198,7 +198,7 @@ def test_every_page_with_an_explanation_is_sound(make_run: MakeRun, odd: dict[st
 def test_the_sections_stand_in_the_report(make_run: MakeRun) -> None:
     page = assert_sound(report.render(explained_run(make_run)))
     anchors = [attributes["id"] for attributes in page.all("section")]
-    assert anchors[-5:] == [*ANCHORS, "reproduce"]
+    assert anchors[-6:] == [*ANCHORS, "reproduce", "questions"]
     assert "firstlight explain" not in page.text
 
 

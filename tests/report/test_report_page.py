@@ -26,6 +26,7 @@ SECTIONS = {
     "confidence": "Confidence",
     "answers": "Test images",
     "reproduce": "How to reproduce it",
+    "questions": "Questions and terms",
 }
 
 ODD: dict[str, dict[str, Any]] = {

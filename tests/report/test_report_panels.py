@@ -42,7 +42,7 @@ def test_a_panel_tells_what_the_predictions_say(make_run: MakeRun) -> None:
         likely, true = np.argsort(-p.probabilities[at]), int(p.labels[at])
         answer = int(likely[0])
         assert panel.right == (answer == true)
-        assert panel.text == f"{names[answer]} {percent(float(p.probabilities[at, answer]), 0)} ({names[true]})"
+        assert panel.text == f"{names[answer]}, {percent(float(p.probabilities[at, answer]), 0)}; true: {names[true]}"
         expected = [int(k) for k in likely[:LIKELIEST]]
         if true not in expected:
             expected[-1] = true

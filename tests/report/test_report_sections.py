@@ -11,13 +11,15 @@ import pytest
 from page_checks import Page, assert_sound
 from run_folders import MakeRun
 
+import firstlight as fl
 from firstlight import report, runs
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, measure
-from firstlight.report import captions, pictures, sections
+from firstlight.models import Model
+from firstlight.report import captions, pictures, reasons, sections
 from firstlight.report.content import Beside, Chart, Document, ImageGrid, Text
 from firstlight.report.notes import notes
-from firstlight.report.record import read
+from firstlight.report.record import Layer, read
 from firstlight.types import Predictions
 
 
@@ -376,3 +378,52 @@ def test_files_of_different_runs_are_an_error(make_run: MakeRun) -> None:
     other = make_run("other", test=30)
     with pytest.raises(RunError, match="belong to different runs"):
         read(make_run(result={"test": other.result["test"]}))
+
+
+def _caption(make_run: MakeRun, images: int = 1000, **last: float) -> str:
+    """The caption of the curves of a run that ended so, validated on so many images."""
+    record = read(make_run(f"{abs(hash((images, *last.values())))}", test=2 * images, skill=4.0))
+    history = {column: values.copy() for column, values in record.history.items()}
+    for column, value in last.items():
+        history[column][-2:] = value
+    return captions.learning(replace(record, history=history))
+
+
+def test_overfitting_is_judged_by_loss_and_by_accuracy_and_in_numbers(make_run: MakeRun) -> None:
+    sure = _caption(make_run, loss=0.0020, val_loss=0.0688, accuracy=1.0, val_accuracy=0.985)
+    assert "loss is 0.0020 on train and 0.0688 on validation, accuracy 100.0\u202f% and 98.5\u202f%" in sure
+    assert "34 times train loss" in sure
+    assert "little overfitting" not in sure
+    for remedy in ("more images", "augmented images", "dropout", "batch norm", "a penalty on the weights"):
+        assert remedy in sure
+    assert "early stopping" not in sure  # of which this run has three epochs
+    far = _caption(make_run, loss=0.1, val_loss=0.4, accuracy=0.97, val_accuracy=0.90)
+    assert "7.0 percentage points ahead, overfitting" in far
+    some = _caption(make_run, loss=0.2, val_loss=0.25, accuracy=0.97, val_accuracy=0.94)
+    assert "3.0 percentage points ahead, some overfitting" in some
+    few = _caption(make_run, images=60, loss=0.2, val_loss=0.25, accuracy=0.97, val_accuracy=0.94)
+    assert "which 60 images cannot tell from chance" in few
+    assert "may help" not in few
+    level = _caption(make_run, loss=0.2, val_loss=0.21, accuracy=0.95, val_accuracy=0.95)
+    assert "little overfitting" in level
+    assert "may help" not in level
+
+
+def test_the_questions_are_answered_for_the_net_of_the_run() -> None:
+    def said(model: Model) -> str:
+        return reasons.by_size([Layer(**vars(row)) for row in model.summary()])
+
+    lenet = said(fl.models.lenet5((28, 28, 1), 10))
+    assert lenet.startswith("Yes: dense1, with ")
+    assert "conv1, conv2 and conv3 use one kernel everywhere" in lenet
+    assert said(fl.models.mlp_128((28, 28, 1), 10)).startswith("Yes: dense1, ")
+    assert said(fl.models.resnet20((32, 32, 3), 10)).startswith("No: ")
+
+
+def test_what_changes_with_the_size_is_what_is_named() -> None:
+    for build in (fl.models.lenet5, fl.models.mlp_128, fl.models.softmax_regression):
+        small, large = (build((side, side, 1), 10).summary() for side in (28, 36))
+        changed = [a.name for a, b in zip(small, large, strict=True) if a.parameters != b.parameters]
+        said = reasons.by_size([Layer(**vars(row)) for row in small])
+        assert changed
+        assert all(name in said.partition(", with")[0] for name in changed)

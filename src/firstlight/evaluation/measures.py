@@ -43,6 +43,13 @@ class Evaluation:
     top_k: Mapping[int, float]
     bins: tuple[ReliabilityBin, ...]
 
+    def __repr__(self) -> str:
+        """The numbers that are asked for most; the rest is a page long."""
+        return (
+            f"Evaluation(accuracy={self.accuracy:.4f}, loss={self.loss:.4f}, images={self.images}, "
+            f"classes={len(self.class_names)})"
+        )
+
     @property
     def images(self) -> int:
         return int(self.confusion.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +20,8 @@ from firstlight.explain.neighbours import nearest_rows
 from firstlight.explain.net import Net
 from firstlight.explain.subject import Asked, Seen, Subject, Watch, seen
 from firstlight.explanations import Explanation, Ideal, Look, Mistake, Neighbours, Suspect
-from firstlight.layers import Conv2D
+from firstlight.layers import BatchNorm, Conv2D
+from firstlight.layers.base import Activation
 from firstlight.types import Array, Images, Predictions
 
 POINTS = 1000  # of the training and of the test images each, on a map
@@ -151,10 +153,20 @@ def _units(subject: Subject, found: Activity) -> list[Unit]:
     units = [(net.head, k) for k in range(min(net.places[net.head].shape[0], HEAD_IDEALS))]
     last = next((place for place in reversed(net.shown.values()) if isinstance(place.layer, Conv2D)), None)
     if last is not None and last.path != net.head:
-        dead = next(layer.dead for layer in found.layers if layer.layer == last.path)
+        dead = _dead(net, last.path, found)
         alive = [k for k in range(last.shape[0]) if k not in dead]
         units += [(last.path, k) for k in alive[:CHANNEL_IDEALS]]
     return units
+
+
+def _dead(net: Net, path: str, found: Activity) -> set[int]:
+    """The units of a layer of which nothing comes through, there or behind its batch norm and its activation."""
+    start = next(n for n, layer in enumerate(found.layers) if layer.layer == path)
+    first, *others = found.layers[start:]
+    behind = itertools.takewhile(
+        lambda one: isinstance(net.shown[one.layer].layer, Activation | BatchNorm) and one.units == first.units, others
+    )
+    return set(first.dead).union(*(one.dead for one in behind))
 
 
 def _ideals(subject: Subject, units: Sequence[Unit], found: Activity, tell: Watch) -> tuple[Ideal, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, singledispatch
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -20,7 +21,7 @@ from markupsafe import Markup
 from firstlight import report, runs
 from firstlight.agreement import Parity
 from firstlight.errors import FirstlightError
-from firstlight.explanations import Explanation
+from firstlight.explanations import Explanation, FeatureMaps, Ideal, Look, Mistakes
 from firstlight.models import Model
 from firstlight.report import activations, charts, looks, nearest, planes, sections
 from firstlight.report.classes import class_counts
@@ -42,7 +43,7 @@ from firstlight.report.html import drawn_or_why, templates
 from firstlight.report.images import compact_uri
 from firstlight.report.names import display_names, encodable
 from firstlight.report.numbers import count, counted, decimal, listed, percent, shape
-from firstlight.report.pictures import spread
+from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.record import Layer
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.searches import TuneFolder
@@ -218,6 +219,47 @@ def _(found: Explanation) -> Document:
         ),
         sections=tuple(Section(title, title, blocks) for title, blocks in parts if blocks),
     )
+
+
+@card.register
+def _(look: Look) -> Document:
+    """One image and where the net looked in it."""
+    names = display_names(look.class_names) or tuple(f"class {k}" for k in range(len(look.probabilities)))
+    likeliest = look.probabilities.argsort()[::-1][:LIKELIEST]
+    rows = tuple((names[k], percent(float(look.probabilities[k]))) for k in likeliest)
+    blocks = (*looks.looks(_explanation(looks=(look,)), names), Table(rows, caption="The likeliest classes"))
+    return _of_image("Where the net looked", look.id, Section("looks", "looks", blocks))
+
+
+@card.register
+def _(ideal: Ideal) -> Document:
+    section = Section("ideal", "ideal", tuple(looks.ideals((ideal,))))
+    return _of_image("What a unit looks for", f"{ideal.layer}, unit {ideal.unit}", section)
+
+
+@card.register
+def _(found: FeatureMaps) -> Document:
+    section = Section("maps", "maps", tuple(activations.maps(_explanation(feature_maps=tuple(found)), None)))
+    return _of_image("Feature maps", "", section)
+
+
+@card.register
+def _(found: Mistakes) -> Document:
+    names = display_names(found.class_names)
+    blocks = nearest.mistakes(_explanation(mistakes=tuple(found), layer=found.layer), names)
+    note = Text("There are no such mistakes.", tone="note")
+    return _of_image("Mistakes", counted(len(found), "mistake"), Section("all", "all", tuple(blocks) or (note,)))
+
+
+def _explanation(**found: Any) -> Explanation:
+    """An explanation that holds this alone."""
+    nothing: tuple[Any, ...] = ()
+    rest = dict.fromkeys(("activity", "feature_maps", "looks", "ideals", "maps", "mistakes", "suspects"), nothing)
+    return Explanation(**{"layer": "", "looked": 0, "image": "", "filters": None, "seconds": 0.0, **rest, **found})
+
+
+def _of_image(kind: str, title: str, section: Section) -> Document:
+    return Document(kind, title, "", "", Numbers(()), (section,))
 
 
 @card.register

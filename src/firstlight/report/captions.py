@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,9 @@ from firstlight.report.drawing import spread_wide
 from firstlight.report.numbers import THIN, count, counted, decimal, interval, listed, percent, points
 from firstlight.report.record import RunRecord
 from firstlight.types import Array
+
+GAP = 0.02  # between the accuracies of train and validation, from where on it is worth a word
+LOSS_TIMES, LOSS_APART = 2.0, 0.03  # the same of the losses: how many times train's, and how far above it
 
 CLASSIFICATION = (
     "Precision: of the images taken for this class, the share that belongs to it. Recall: of the images of this class, "
@@ -121,17 +125,59 @@ def learning(record: RunRecord) -> str:
             else " while training went on: the model began to learn its training images by heart."
         )
         parts.append(f"Validation loss was lowest at epoch {lowest} and rose afterwards{judged}")
+        parts.append("" if together else _remedies(record))
     elif record.drawn:
         pass  # train accuracy is over other proportions of the classes
-    elif gap > 0.02:
-        parts.append(f"At the end, train accuracy is {points(gap)} ahead of validation: some overfitting.")
-    elif gap < -0.005:
-        parts.append(
-            "Validation is ahead of train: the train columns are averages over the epoch, with any dropout switched on."
-        )
     else:
-        parts.append("Train and validation stay together to the end: little overfitting.")
+        parts.append(_apart_at_the_end(record))
     return " ".join(filter(None, [*parts, classes.apart(record)])) + besides
+
+
+def _apart_at_the_end(record: RunRecord) -> str:
+    """How far train runs ahead of validation after the last epoch, in accuracy and in loss, and what may help."""
+    loss, val_loss, accuracy, val_accuracy = (
+        float(record.history[column][-1]) for column in ("loss", "val_loss", "accuracy", "val_accuracy")
+    )
+    numbers = (
+        f"At the end, loss is {decimal(loss)} on train and {decimal(val_loss)} on validation, accuracy "
+        f"{percent(accuracy)} and {percent(val_accuracy)}"
+    )
+    gap, times = accuracy - val_accuracy, val_loss / loss if loss > 0 else math.inf
+    images = record.validation.images if record.validation else 1
+    by_chance = 2 * math.sqrt(val_accuracy * (1 - val_accuracy) / images)
+    by_loss = times > LOSS_TIMES and val_loss - loss > LOSS_APART
+    if gap > GAP and gap > by_chance:
+        ahead = f"train is {points(gap)} ahead"
+        return f"{numbers}: {ahead}, {'' if by_loss else 'some '}overfitting. {_remedies(record)}"
+    if by_loss:
+        many = f"{times:.0f} times" if times < 1000 else "more than 1,000 times"
+        return (
+            f"{numbers}: validation loss is {many} train loss, some overfitting, which shows less in the answers than "
+            f"in how sure they are. {_remedies(record)}"
+        )
+    if gap > GAP:
+        return f"{numbers}: train is {points(gap)} ahead, which {counted(images, 'image')} cannot tell from chance."
+    if gap < -0.005:
+        return (
+            f"{numbers}. Validation is ahead of train: the train columns are averages over the epoch, with any dropout "
+            "switched on."
+        )
+    return f"{numbers}. Train and validation stay together to the end: little overfitting."
+
+
+def _remedies(record: RunRecord) -> str:
+    """What helps against overfitting, as far as this run does without."""
+    types = {layer.type for layer in record.layers}
+    penalty = record.experiment.get("penalty")
+    done_without = {
+        "augmented images": not augmentation.in_words(record.experiment.get("augment") or {}),
+        "dropout": "Dropout" not in types,
+        "batch norm": "BatchNorm" not in types,
+        "a penalty on the weights": not (isinstance(penalty, dict) and any(penalty.values())),
+        "early stopping": not record.option("training", "early_stopping"),
+    }
+    helpful = ["more images", *(name for name, missing in done_without.items() if missing), "fewer parameters"]
+    return f"What this run does without and may help: {listed(helpful)}."
 
 
 def no_curves(record: RunRecord) -> str:
@@ -221,11 +267,11 @@ def reliability(test: Evaluation) -> str:
 
 def answers(right: int, shown: int) -> str:
     """What the grid of answers shows."""
-    drawn = f"{counted(shown, 'test image')}, the classes in turn, with the model’s answer and its confidence"
+    drawn = f"{counted(shown, 'test image')}, the classes in turn, with the answer, its confidence and the true class"
     if right == shown:
         return f"{drawn}: all are right."
     wrong = count(shown - right)
-    return f"{drawn}: {count(right)} right (✓) and {wrong} wrong (✗, in a dashed frame, the true class below)."
+    return f"{drawn}: {count(right)} right (✓) and {wrong} wrong (✗, in a dashed frame)."
 
 
 def panels(sample: int, wrong: int, more: bool) -> str:
@@ -237,7 +283,7 @@ def panels(sample: int, wrong: int, more: bool) -> str:
         which += f", the other {count(wrong)} mistakes, from the least sure to the surest that were kept with the run"
     bars = "The bars are the likeliest classes" if more else "The bars are the classes"
     return (
-        f"{which}. Above each stands the answer, its probability and, in brackets, the true class. {bars}: blue and ✓ "
+        f"{which}. Above each stands the answer, its probability and the true class. {bars}: blue and ✓ "
         "the true one, red stripes and ✗ a wrong answer. Where the second bar is long too, the model hesitated."
     )
 

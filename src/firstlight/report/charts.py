@@ -32,6 +32,7 @@ from firstlight.types import Array, Json
 HEIGHT = 240  # of the curves, in CSS pixels
 COUNTS_UP_TO = 12  # classes: a larger confusion matrix shows its counts on hover only
 NAME = 10  # CSS pixels that the name of a class needs
+DARK_FROM = 0.75  # the share of a cell on the diagonal whose colour is dark
 FEW = 5  # classes whose small confusion matrix has room for counts
 
 
@@ -154,8 +155,9 @@ def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) ->
     layers = [cells]
     if classes <= (FEW if small else COUNTS_UP_TO):
         numbers = base.encode(text=alt.Text("images:Q", format=",d"))
-        layers.append(numbers.transform_filter("datum.share <= 0.7").mark_text())
-        layers.append(numbers.transform_filter("datum.share > 0.7").mark_text(color="var(--on-hit)"))
+        dark = f"datum.right && datum.share > {DARK_FROM}"  # where white is read better, in light and in dark
+        layers.append(numbers.transform_filter(f"!({dark})").mark_text())
+        layers.append(numbers.transform_filter(dark).mark_text(color="var(--on-hit)"))
     spec = finish(alt.layer(*layers), height=classes * side(classes, small))
     spec["view"] = {"fill": "var(--wash)", "stroke": None}
     return spec

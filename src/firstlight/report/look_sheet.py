@@ -10,7 +10,9 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from firstlight.errors import ReportError
 from firstlight.explanations import LayerMaps, Look
+from firstlight.report import renderer
 from firstlight.report.colours import amounts, over, signed
 from firstlight.report.looks import shifts
 from firstlight.report.numbers import counted, percent, shape
@@ -28,10 +30,8 @@ _SCALE = 2  # pixels of the sheet for one of its units
 def look_sheet(look: Look, maps: Sequence[LayerMaps], class_names: Sequence[str]) -> bytes:
     """Return a PNG: the image with its probabilities, saliency, Grad-CAM and occlusion, and the maps of every layer.
 
-    The true class is blue, where it is known, and a wrong answer red.
+    The true class is blue, where it is known, and a wrong answer red. Raises ReportError where it cannot be drawn.
     """
-    import vl_convert
-
     parts = [*_head(look, class_names), *_panels(look, class_names)]
     top = _MARGIN + 56 + _PANEL + 44 + 2 * _LINE
     for layer in maps:
@@ -40,16 +40,20 @@ def look_sheet(look: Look, maps: Sequence[LayerMaps], class_names: Sequence[str]
         top += height
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{top + _MARGIN}">'
     paper = f'<rect width="{_WIDTH}" height="{top + _MARGIN}" fill="#ffffff"/>'
-    return vl_convert.svg_to_png(head + paper + "".join(parts) + "</svg>", scale=_SCALE)
+    try:
+        sheet = renderer.render("svg_to_png", svg=f"{head}{paper}{''.join(parts)}</svg>", scale=_SCALE)
+    except renderer.ChartError as error:
+        raise ReportError(f"The sheet of {look.id} cannot be drawn: {error}.") from None
+    return base64.b64decode(sheet)
 
 
 def _head(look: Look, class_names: Sequence[str]) -> list[str]:
     predicted = int(look.probabilities.argmax())
-    title = f"{_short(class_names[predicted])} {percent(float(look.probabilities[predicted]), 0)}"
+    title = f"{_short(class_names[predicted])}, {percent(float(look.probabilities[predicted]), 0)}"
     colour = "#1c1c1e"
     if look.label >= 0:
         colour = _TRUE if look.label == predicted else _WRONG
-        title += "" if look.label == predicted else f" ({_short(class_names[look.label])})"
+        title += "" if look.label == predicted else f"; true: {_short(class_names[look.label])}"
     asked = "" if look.target == predicted else f", asked for {_short(class_names[look.target])}"
     return [_text(_MARGIN, _MARGIN + 16, title, 20, colour), _text(_MARGIN, _MARGIN + 36, f"{_short(look.id)}{asked}")]
 

@@ -144,9 +144,7 @@ def _joined(record: RunRecord) -> dict[int, Array]:
 def _answer(record: RunRecord, row: int, pixels: Array) -> Picture:
     predictions, names = record.predictions, record.class_names
     right = bool(predictions.correct[row])
-    detail = percent(float(predictions.confidence[row]), 0)
-    if not right:
-        detail += f", true: {names[int(predictions.labels[row])]}"
+    detail = f"{percent(float(predictions.confidence[row]), 0)}, true: {names[int(predictions.labels[row])]}"
     return Picture(pixels, names[int(predictions.predicted[row])], detail, right)
 
 
@@ -164,5 +162,5 @@ def _panel(record: RunRecord, row: int, pixels: Array) -> Panel:
         bars.append(
             Bar(names[k], share, percent(share, 0), "true" if k == true else "wrong" if k == answer else "other")
         )
-    text = f"{names[answer]} {bars[0].text} ({names[true]})"
+    text = f"{names[answer]}, {bars[0].text}; true: {names[true]}"
     return Panel(pixels, text, right, tuple(bars))

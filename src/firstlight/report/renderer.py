@@ -37,7 +37,7 @@ class Renderer:
         self._log: IO[bytes] | None = None
 
     def __call__(self, function: str, **arguments: Any) -> str:
-        """What a function of vl-convert returns. Raises ChartError."""
+        """What a function of vl-convert returns, bytes in Base64. Raises ChartError."""
         request = json.dumps([function, arguments]).encode() + b"\n"
         with self._lock:
             try:

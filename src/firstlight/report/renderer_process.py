@@ -6,13 +6,14 @@ goes to standard error, which the other side reads.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
 
 
 def main() -> None:
-    """Answer each [function of vl-convert, arguments] with {"text": …} or {"error": …}."""
+    """Answer each [function of vl-convert, arguments] with {"text": …}, bytes in Base64, or {"error": …}."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     import vl_convert
@@ -20,7 +21,8 @@ def main() -> None:
     for line in sys.stdin.buffer:
         function, arguments = json.loads(line)
         try:
-            answer = {"text": getattr(vl_convert, function)(**arguments)}
+            made = getattr(vl_convert, function)(**arguments)
+            answer = {"text": base64.b64encode(made).decode() if isinstance(made, bytes) else made}
         except Exception as error:
             answer = {"error": f"{error}" or type(error).__name__}
         answers.write(json.dumps(answer).encode() + b"\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from firstlight.environments import continuations
-from firstlight.report import augmentation, captions, charts, explained
+from firstlight.report import augmentation, captions, charts, explained, reasons
 from firstlight.report.classes import images_per_class
 from firstlight.report.content import (
     Beside,
@@ -71,6 +71,7 @@ def document(record: RunRecord) -> Document:
             ),
             *explained_sections,
             Section("How to reproduce it", "reproduce", _reproduce(record)),
+            Section("Questions and terms", "questions", reasons.blocks(record)),
         ),
     )
 

@@ -1,0 +1,109 @@
+"""What a first reader asks of a run, answered for this one: labels, loss, metric, image size, and the terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from firstlight.report.content import Block, Heading, Table
+from firstlight.report.numbers import count, listed, percent
+from firstlight.report.record import Layer, RunRecord
+
+LOSSES = {
+    "cross-entropy": (
+        "cross-entropy: minus the logarithm of the probability that the net gives the true class. Its gradient by the "
+        "outputs is p − t, which stays large as long as an answer is wrong."
+    ),
+    "binary-cross-entropy": (
+        "binary cross-entropy: cross-entropy for one sigmoid output, the probability of the second class. Its gradient "
+        "is p − t."
+    ),
+    "softmax-binary-cross-entropy": (
+        "cross-entropy with the term of the wrong classes, −(1 − t) log(1 − p), beside it: it is larger than "
+        "cross-entropy, so compare it with losses of its own kind alone."
+    ),
+    "half-mse": "half of the squared error: where a softmax or sigmoid is surely wrong, its gradient is nearly 0.",
+    "mse": "the mean squared error: where a softmax or sigmoid is surely wrong, its gradient is nearly 0.",
+}
+SAME_FOR_ANY_SIZE = ("Conv2D", "BatchNorm")
+SHOWN = 4  # layers that are named
+
+TERMS = (
+    ("Accuracy", "The share of images whose likeliest class is the true one."),
+    (
+        "95 % interval",
+        "Where the accuracy on endlessly many such images may well lie, after Wilson; it is narrower the more test "
+        "images there are. It does not tell what another seed would give.",
+    ),
+    ("Loss", "What training makes small; an answer that is wrong and sure costs most."),
+    ("Validation, test", "Images not learnt from: by the first, weights and settings are chosen; the second measure."),
+    ("Epoch", "Once through the training images. A step is one batch of them, and one change of the weights."),
+    ("Parameters", "The numbers of the net. Trainable ones are learnt; running statistics are averages kept beside."),
+    ("Multiply-adds", "Multiplications, each with its addition, for one image: how much work an answer is."),
+    ("Overfitting", "The net does better on the images that it learnt from than on others."),
+    ("Calibration error", "How far confidence and accuracy lie apart, over groups of answers that are equally sure."),
+    ("Precision, recall, F1", "Of what was called so, how much is; of what is so, how much was found; both in one."),
+    ("Top-k accuracy", "The share of images whose true class is among the k likeliest."),
+    ("McNemar’s test", "Whether two nets differ, by the test images on which only one of them is right."),
+    ("Holm’s correction", "Of many comparisons some differ by chance: the more there are, the more each must show."),
+)
+
+
+def blocks(record: RunRecord) -> tuple[Block, ...]:
+    """The answers, and the terms of a report in a sentence each."""
+    return _questions(record), Heading("Terms"), Table(TERMS)
+
+
+def _questions(record: RunRecord) -> Table:
+    """Why labels, loss and metric are as they are, and what another size of images would change."""
+    classes = len(record.class_names)
+    outputs = record.layers[-1].output_shape[-1] if record.layers and record.layers[-1].output_shape else classes
+    kind = "one sigmoid output" if outputs == 1 else f"{count(outputs)} outputs, one a class"
+    labels = (
+        f"Inside, a label is a whole number from 0 to {count(classes - 1)}. A class has no size, so the net has "
+        f"{kind}; cross-entropy looks at the output of the true class alone, which makes one-hot columns needless: "
+        "they would give the same numbers."
+    )
+    loss = record.experiment.get("loss")
+    name = str(loss.get("name", "")) if isinstance(loss, dict) else ""
+    most = max((n for n in record.test.confusion.sum(axis=1).tolist()), default=0)
+    metric = (
+        "Accuracy is what is wanted, and has no gradient to follow, so the loss is what training makes small. It is "
+        "fair where classes are about equally frequent: here the most frequent one has "
+        f"{percent(most / record.test.images)} of the test images."
+    )
+    size = by_size(record.layers) if record.layers else ""
+    rows = [
+        ("How are the labels given to the net?", labels),
+        ("Why this loss?", f"The loss is {LOSSES[name]}" if name in LOSSES else ""),
+        ("Why accuracy?", metric),
+        ("Does the number of parameters depend on the images’ size?", size),
+    ]
+    return Table(tuple(row for row in rows if row[1]))
+
+
+def by_size(layers: Sequence[Layer]) -> str:
+    """Which layers would have more parameters for larger images: dense ones that see maps or pixels."""
+    growing, sees_places = [], False
+    for layer in layers:
+        if layer.type == "Flatten":
+            sees_places = True
+        elif layer.type == "GlobalAvgPool2D":
+            break  # what follows sees a number a channel
+        elif layer.type == "Dense":
+            growing += [layer] if sees_places else []
+            sees_places = False
+    fixed = [layer.name for layer in layers if layer.type in SAME_FOR_ANY_SIZE and layer.parameters]
+    kernels = f" The others have the same for any size: {_named(fixed)} use one kernel everywhere." if fixed else ""
+    if not growing:
+        return f"No: no dense layer sees pixels or maps. What grows with the images is the work.{kernels}"
+    total = sum(layer.parameters for layer in layers)
+    share = sum(layer.parameters for layer in growing) / total if total else 0
+    names = _named([layer.name for layer in growing])
+    return (
+        f"Yes: {names}, with {percent(share, 0)} of them, {'has' if len(growing) == 1 else 'have'} a weight for each "
+        f"value that comes in, and twice the width and height are four times as many.{kernels}"
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    return listed([*names[:SHOWN], *(["others"] if len(names) > SHOWN else [])])
