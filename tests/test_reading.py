@@ -324,3 +324,26 @@ def test_a_search_of_other_kinds_is_told(tmp_path: Path) -> None:
         change_json(tmp_path, runs.RESULT, key, value)
         with pytest.raises(RunError, match=rf"result\.json is damaged: {key}"):
             _ = TuneFolder.open(tmp_path).result
+
+
+HEAD = {"type": "Dense", "units": 10}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"model": {"name": "mlp-128", "units": [10**18]}}, "parameters for these images; at most"),
+        ({"model": {"layers": [{"type": "Flatten"}, {"type": "Dense", "units": 2**62}]}}, "parameters for these"),
+        (
+            {
+                "model": {"layers": [{"type": "Conv2D", "filters": 2**24}, {"type": "GlobalAvgPool2D"}, HEAD]},
+                "training": {"batch_size": 2**20},
+            },
+            "GiB of memory or more",
+        ),
+    ],
+)
+def test_a_model_that_no_machine_holds_is_refused(changes: dict[str, Any], why: str) -> None:
+    tables = {"data": {"source": "digits"}, **changes}
+    with pytest.raises(FirstlightError, match=why):
+        study.set_up(Experiment.of(tables))

@@ -14,6 +14,8 @@ from firstlight.shown import Shown
 from firstlight.types import Json, Shape
 from firstlight.weights import Layout
 
+LARGEST = 2**30  # parameters: 4 GiB in float32, and training takes four times that
+
 
 @dataclass(frozen=True)
 class SummaryRow:
@@ -57,6 +59,11 @@ class Model(Shown):
         except ModelError as error:
             size = "×".join(map(str, self.input_shape))
             raise ModelError(f"{self.name} does not fit images of {size}. {error}") from None
+        if self.parameters > LARGEST:
+            raise ModelError(
+                f"{self.name} has {self.parameters:,} parameters for these images; at most {LARGEST:,} are computed "
+                "with here. Make its layers smaller."
+            )
 
     @property
     def _chw(self) -> Shape:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -259,8 +261,30 @@ def set_up(
         augmentation=experiment.build_augmentation(),
     )
     task.trained_layers()  # head, labels and loss must fit before the first step
+    _must_fit_memory(experiment, model, len(splits["train"]))
     start = None if begun else transfer.start(model, experiment, splits, dataset.files)
     return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began, start, before)
+
+
+def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:
+    """Raise ExperimentError where a step needs more memory than the machine has, by an estimate that is too low.
+
+    Weights and gradients are held at once, and what every layer gives for every image of a batch. Of a graphics card's
+    memory nothing is known here.
+    """
+    on_cpu = experiment.engine == "numpy" or experiment.device == "cpu"
+    if not on_cpu or "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return
+    here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    given = sum(math.prod(row.output_shape) for row in model.summary())
+    batch = min(experiment.training.batch_size, images)
+    needed = (8 if experiment.precision == "float64" else 4) * (2 * model.parameters + batch * given)
+    if needed > here:
+        raise ExperimentError(
+            f"A step of {model.name} with {batch:,} images needs {needed / 2**30:,.0f} GiB of memory or more: "
+            f"{model.parameters:,} parameters, and {given:,} numbers an image. This machine has "
+            f"{here / 2**30:,.0f} GiB. Make training.batch_size, the images (data.size) or the layers smaller."
+        )
 
 
 def _build_model(experiment: Experiment, images: Images) -> Model:
