@@ -204,9 +204,12 @@ class Search:
         space = {key: domain.written() for key, domain in self.space.items()}
         return {**copy.deepcopy(dict(self.tables)), "tune": {**ways, "monitor": self.monitor}, "space": space}
 
-    def to_toml(self, folder: Path) -> str:
-        """The search as a file in `folder` that `firstlight tune` takes, without where it is kept (a secret)."""
-        tables = relative_to(self.to_json(), folder)
+    def to_toml(self, folder: Path | None = None) -> str:
+        """The search as a file that `firstlight tune` takes, without where it is kept (a secret).
+
+        folder  where the file will be: its paths are written relative to that
+        """
+        tables = self.to_json() if folder is None else relative_to(self.to_json(), folder)
         tables["tune"] |= {"trials": self.trials}
         if self.tuning.timeout is not None:
             tables["tune"]["timeout"] = self.tuning.timeout
