@@ -62,9 +62,10 @@ READERS: dict[str, Callable[[Path, Path], None]] = {
 
 def fed(kind: str, path: Path, folder: Path) -> str:
     """What the reader said, "" where it took the file."""
+    refusal = ValueError if kind == "arrays" else FirstlightError
     try:
         READERS[kind](path, folder)
-    except ValueError if kind == "arrays" else FirstlightError as error:
+    except refusal as error:
         return str(error)
     return ""
 
