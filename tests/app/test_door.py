@@ -98,6 +98,9 @@ SPOILT: dict[str, Callable[[Path], Any]] = {
     "wrong type": lambda path: path.write_bytes(b"[]" if path.suffix == ".json" else b"data = 3\ntraining = []\n"),
     "digits": lambda path: path.write_bytes(b"9" * 5_000 if path.suffix == ".json" else b"seed = " + b"9" * 5_000),
     "long cell": lambda path: path.write_bytes(b'epoch,loss\n"' + b"x" * 200_000 + b'",1\n'),
+    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+    "sparse": lambda path: os.truncate(path, 3_000_000_000),
     "outside": lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
     "a loop": lambda path: (path.unlink(), path.symlink_to(path.name)),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
@@ -125,6 +128,15 @@ def test_one_spoilt_folder_spoils_its_own_row_alone(two: Path, serve: Any, how: 
         shutil.copytree(two / "good", two / "bad")
     for path in routes(other, key)[1:5]:
         assert client.get(path).status_code == 200
+
+
+def test_a_lock_that_is_a_pipe_hangs_nothing(two: Path, serve: Any) -> None:
+    (two / "bad" / "result.json").unlink()
+    (two / "bad" / ".lock").unlink(missing_ok=True)
+    os.mkfifo(two / "bad" / ".lock")
+    _, client = serve(two)
+    states = {row["name"]: row["state"] for row in client.get("/api/runs").json()["runs"]}
+    assert states == {"good": "finished", "bad": "cut off"}
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\xfe", b"a\nb\x1b[1m", "\u202edlrow".encode()])
@@ -269,6 +281,7 @@ def test_a_form_that_is_none_is_refused(client: httpx.Client, body: bytes) -> No
 
 
 def test_curves_of_a_history_without_accuracy(two: Path, serve: Any) -> None:
+    (two / "bad" / "result.json").unlink()  # which has the hash of the whole history
     (two / "bad" / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.4\n")
     served, client = serve(two)
     answer = client.get(f"/api/runs/{served.id('bad')}/curves")

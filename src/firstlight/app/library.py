@@ -121,8 +121,11 @@ class Library:
 
     def entries_within(self, seconds: float = SOON) -> tuple[list[Entry], int]:
         """As `entries`, without those that there was no time to read; and how many these are."""
+        places = [place for place in self.places() if place.kind == "run"]
+        if seconds < math.inf:  # the newest are looked for first
+            places.sort(key=lambda place: -_changed(place.path))
         until = time.monotonic() + seconds
-        found = [self.entry_by(place, until) for place in self.places() if place.kind == "run"]
+        found = [self.entry_by(place, until) for place in places]
         read = [entry for entry in found if entry is not None]
         return sorted(read, key=lambda entry: -entry.changed), len(found) - len(read)
 
@@ -233,6 +236,13 @@ def _is_file(folder: Path, name: str) -> bool:
         if isinstance(error, OSError) and error.errno in EXHAUSTED:
             raise
         return False
+
+
+def _changed(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _ready(path: Path) -> Run:

@@ -24,10 +24,10 @@ from firstlight.types import Json
 LOOK = 0.25  # seconds between two looks at runs that train
 SIGN_OF_LIFE = 15.0  # seconds without news after which a listener is told that there are none
 
-# A report may have come with a run folder from elsewhere: its scripts get no request and no origin of ours.
+# A report may have come with a run folder from elsewhere: its scripts get no request, no origin of ours and no window.
 REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox allow-scripts allow-modals allow-popups"
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox allow-scripts allow-modals"
 )
 REPORTED: tuple[Kind, ...] = ("run", "study", "search")
 
