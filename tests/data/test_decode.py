@@ -252,6 +252,45 @@ def test_odd_segments_beside_sound_pixels(segment):
     assert decode(data[:2] + segment + data[2:], None).shape == (16, 8, 1)
 
 
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"restart_marker_blocks": 3}, {"subsampling": 0}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_that_ends_early_with_an_end_marker(mode, options):
+    if mode != "RGB":
+        options = {key: value for key, value in options.items() if key != "subsampling"}
+    image = Image.fromarray(random_image(0, (97, 130, 3))).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    data = buffer.getvalue()
+    with Image.open(io.BytesIO(data)) as file:
+        stored = np.asarray(file.convert("RGB" if mode != "L" else "L")).reshape(97, 130, -1)
+    np.testing.assert_array_equal(decode(data, None), stored)
+    np.testing.assert_array_equal(decode(data + b"more behind", None), stored)
+    start = data.rindex(b"\xff\xda") + 12
+    for part in (0.1, 0.5, 0.9):
+        with pytest.raises(DataError, match="truncated or damaged"):
+            decode(data[: start + int(part * (len(data) - start))] + b"\xff\xd9", None)
+
+
+def test_the_first_of_several_pictures():
+    first, second = (random_image(seed, (16, 16)) for seed in (0, 1))
+    for name in ("MPO", "GIF", "PNG", "TIFF"):
+        buffer = io.BytesIO()
+        Image.fromarray(first).save(buffer, name, save_all=True, append_images=[Image.fromarray(second)])
+        with strict_about_size():
+            assert np.abs(decode(buffer.getvalue(), None)[..., 0].astype(int) - first).mean() < 20
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (7, 17), (300, 200)])
+def test_whole_jpegs_of_one_colour_are_whole(height, width):
+    for quality in (5, 50, 100):
+        for progressive in (False, True):
+            buffer = io.BytesIO()
+            Image.new("RGB", (width, height), (quality, 99, 3)).save(
+                buffer, "JPEG", quality=quality, progressive=progressive
+            )
+            assert decode(buffer.getvalue(), None).shape == (height, width, 3)
+
+
 def test_missing_and_empty(tmp_path):
     with pytest.raises(DataError, match=r"none\.png: the image cannot be read: No such file or directory"):
         load_image(tmp_path / "none.png")

@@ -52,6 +52,8 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
 _PNG_GREY = (0, 4)
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
+_SPARE = 8  # bytes that a decoder of JPEG may look ahead at the end
+
 _one_large_image = threading.Lock()
 
 
@@ -147,6 +149,7 @@ def _resize(image: Image.Image, size: Size) -> Image.Image:
 
 def _picture(data: bytes) -> Image.Image:
     """The first picture of a file, upright, in Pillow's mode L or RGB. What is wrong beside the pixels is no matter."""
+    data = _open_ended(data)
     try:
         return _loaded(data)
     except Exception as error:
@@ -258,6 +261,27 @@ def _pixels_alone(data: bytes) -> tuple[bytes | None, int]:
         at = end
     plain = b"".join([*kept, data[at:]])
     return (plain if len(plain) < len(data) else None), orientation
+
+
+def _open_ended(data: bytes) -> bytes:
+    """A baseline JPEG with a few zeros for its end marker; other files as they are.
+
+    Where the pixels end early, the decoder fills up with grey when it meets the marker, and Pillow does not tell.
+    Without one it asks for more data, which Pillow does tell. Where they are whole, it needs a few bits at the most.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        return data
+    at, components = 2, b""
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
+        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in (0xC0, 0xC1):  # the frame of a baseline or extended sequential one
+            components = data[at + 9 : at + 10]
+        elif marker == 0xDA:
+            stop = data.find(b"\xff\xd9", end)
+            one_scan = components and data[at + 4 : at + 5] == components
+            return data[:stop] + bytes(_SPARE) if one_scan and stop > 0 else data
+        at = end
+    return data
 
 
 def _crc_fits(kind: bytes, whole: bytes) -> bool:
