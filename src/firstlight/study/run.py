@@ -76,7 +76,7 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None 
 
     Raises RunError where there is nothing to go on with, or where the images or the experiment are no longer the same.
     """
-    runs.RunFolder.open(out)
+    _must_not_be_complete(runs.RunFolder.open(out))
     with ExitStack() as stack:
         try:
             # All that is decided is decided while no other process can change the folder.
@@ -93,9 +93,8 @@ def _go_on(
 ) -> runs.RunFolder:
     """Go on with a run whose folder this process holds, or without `claim` another that leads."""
     folder = runs.RunFolder.open(out)
+    _must_not_be_complete(folder)
     measured_before = folder.finished
-    if measured_before and folder.result["status"] != "interrupted":
-        raise RunError(f"{out} is complete ({folder.result['status']}): there is nothing to resume.")
     experiment = Experiment.of(folder.experiment, str(out / runs.EXPERIMENT))
     checkpoint, damaged = training.newest(out / runs.CHECKPOINTS)
     _must_be_sound(out, watcher, checkpoint, damaged)
@@ -134,6 +133,11 @@ def _go_on(
             )
         runs.write_record(out, runs.ENVIRONMENT, gone_on(before, checkpoint.progress.epoch, now))
     return _train_and_measure(setup, session, claim, watcher, compile_seconds, checkpoint, measured_before)
+
+
+def _must_not_be_complete(folder: runs.RunFolder) -> None:
+    if folder.finished and folder.result["status"] != "interrupted":
+        raise RunError(f"{folder.path} is complete ({folder.result['status']}): there is nothing to resume.")
 
 
 def learn(setup: Setup, watcher: Watcher) -> Outcome:
