@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 import firstlight as fl
-from firstlight import runs
+from firstlight import api, runs
 from firstlight.errors import ExperimentError, RunError
 from firstlight.types import Dataset
 
@@ -295,3 +296,10 @@ def test_a_run_that_is_there_is_reused(few_digits: Dataset, tmp_path: Path) -> N
 
     (tmp_path / "run" / runs.RESULT).unlink()  # cut off before it was measured
     assert fit().accuracy == first.accuracy
+
+
+def test_a_run_folder_that_is_named_by_itself_has_a_name_that_file_systems_take(tmp_path: Path) -> None:
+    setup = SimpleNamespace(model=SimpleNamespace(name="mlp-128"), dataset=SimpleNamespace(name="é" * 250))
+    name = api._free_folder(setup).name  # type: ignore[arg-type]
+    assert len(name.encode()) <= 120
+    assert name.startswith("mlp-128-é")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from firstlight.notebook.live import LiveCurves
 
 RUNS = Path("runs")
+LONGEST_NAME = 120  # bytes of a run folder that is named by itself; file systems take 255
 
 R = TypeVar("R")
 
@@ -770,6 +771,7 @@ def _watching(console: Console | None, live: bool, title: str) -> Display | Live
 def _free_folder(setup: study.Setup) -> Path:
     """runs/<model>-<data>, with a number behind it where that exists."""
     name = re.sub(r"[^\w.-]+", "-", f"{setup.model.name}-{Path(setup.dataset.name).name}").strip("-.")
+    name = name.encode()[:LONGEST_NAME].decode(errors="ignore")
     path, number = RUNS / name, 1
     while path.exists():
         number += 1

@@ -120,6 +120,9 @@ def test_predict_takes_folders_and_names_what_it_does_not_read(
 
 def test_report_prints_its_path(firstlight: Call, run: Path) -> None:
     assert firstlight("report", run).out.strip() == str(run / "report.html")
+    drawn = firstlight("report", run, "--figures", run / "figures").out.splitlines()
+    assert drawn[0] == str(run / "report.html")
+    assert sorted(drawn[1:]) == sorted(str(path) for path in (run / "figures").glob("*.svg"))
 
 
 def test_a_report_as_pdf(firstlight: Any, run: Path, tmp_path: Path) -> None:

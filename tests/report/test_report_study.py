@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import altair as alt
 import numpy as np
@@ -771,3 +772,15 @@ def test_the_best_point_of_each_curve_is_told_with_its_epoch(two: StudyFolder, m
             place = int(np.argmax(mean) if column.endswith("accuracy") else np.argmin(mean))
             shown = percent(mean[place], 2) if column.endswith("accuracy") else f"{mean[place]:.4f}"
             assert cell == f"{shown} ({place + 1})"
+
+
+def test_charts_are_written_as_drawings_of_their_own(two: StudyFolder, tmp_path: Path) -> None:
+    paths = report.write_figures(two, tmp_path / "figures")
+    names = [path.name for path in paths]
+    assert names == sorted(set(names), key=names.index)
+    assert {"tried-1.svg", "learning-1.svg", "learning-4.svg", "classes-1.svg"} <= set(names)
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("<svg ")
+        assert "var(--series" not in text
+        ElementTree.fromstring(text)

@@ -264,6 +264,9 @@ def report(
             "--out", "-o", metavar="FILE", help="The file; report.html or report.pdf in that folder otherwise."
         ),
     ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write its charts as SVG files there too.")
+    ] = None,
     open_: Open = False,
 ) -> None:
     """Write the report of a run, of a study or of a search again."""
@@ -280,6 +283,8 @@ def report(
     for run, why in report.lost(subject).items() if isinstance(subject, runs.StudyFolder) else ():
         typer.echo(f"{run}: {why}", err=True)
     typer.echo(page)
+    for drawn in report.write_figures(subject, figures) if figures is not None else ():
+        typer.echo(drawn)
     if open_:
         show(page)
 

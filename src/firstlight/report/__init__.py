@@ -33,6 +33,7 @@ __all__ = [
     "render",
     "render_pdf",
     "write",
+    "write_figures",
     "write_study_table",
 ]
 
@@ -171,6 +172,20 @@ def _why(error: Exception) -> str:
         return "the library of the charts, Altair, needs the docstrings that python -OO removes"
     text = str(error).strip().partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def write_figures(subject: Subject, folder: Path) -> list[Path]:
+    """Write each chart of the report of `subject` as an SVG in `folder`, and return their paths.
+
+    Errors as for `document`, and ChartError where a chart cannot be drawn.
+    """
+    from firstlight.report.figures import figures
+
+    made = figures(document(subject, folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in made.items():
+        write_text(folder / name, text)
+    return [folder / name for name in made]
 
 
 def lost(study: StudyFolder) -> dict[str, str]:

@@ -159,7 +159,7 @@ def _chart(chart: Chart, room: float, files: _Files) -> Json:
     """A chart drawn for the room it has; one that turns out larger is reduced, and one that fails is a sentence."""
     spec = {**chart.spec, "config": {**chart.spec["config"], "font": FONT}}
     try:
-        svg = _coloured(drawing.svg(spec, min(chart.width, int(room / PIXEL))))
+        svg = coloured(drawing.svg(spec, min(chart.width, int(room / PIXEL))))
         found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
         width, height = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
         if not width or not height:
@@ -177,7 +177,7 @@ def _chart(chart: Chart, room: float, files: _Files) -> Json:
     }
 
 
-def _coloured(svg: str) -> str:
+def coloured(svg: str) -> str:
     """A drawing whose colours are named after the style sheet, with the colours themselves; texts stay as they are."""
     colours = _colours()
     named = re.compile(r"var\(--([\w-]+)\)")
