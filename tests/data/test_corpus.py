@@ -29,6 +29,7 @@ REFUSED = {
     "one-by-89-million.png": "a side above 65,535",
     "ten-of-24-rows.png": "250 of the 600 bytes",
     "no-rows.png": "0 of the 600 bytes",
+    "early-end.jpg": "truncated or damaged",
     "32-bit.tif": "save it with 8 bits",
     "wide-screen.gif": "more than 89,478,485 pixels",
     "program.png": "not a PNG",

@@ -78,6 +78,7 @@ def test_values_of_a_split_in_any_case(tmp_path, value):
         ("path,label,partition", ("0", "1", "2"), "partition looks like a split.*line 2 has '0'"),
         ("path,label,is_valid", ("True", "False"), "is_valid looks like a split"),
         ("path,label,where", PARTS, "where looks like a split"),
+        ("path,label,", PARTS, "number 3, without a name, looks like a split"),
     ],
 )
 def test_what_looks_like_a_split_is_never_ignored(tmp_path, head, values, says):

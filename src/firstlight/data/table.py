@@ -163,7 +163,7 @@ def _split_column(
     A split that somebody made and that is then ignored is the worst that can happen to a test set: what looks like one
     and cannot be used is refused.
     """
-    left = [i for i, name in enumerate(names) if i not in used and name]
+    left = [i for i in range(len(names)) if i not in used]
     chosen = next((i for i in left if _key(names[i]) == "split"), None)
     notes = []
     if chosen is None:
@@ -183,10 +183,10 @@ def _split_column(
             own_words = _key(names[i]) in _OFTEN_SPLITS and 0 < len(values) <= _FEW
             partly = i in meant and (any(splits) or own_words)
             by_values = len(splits) > 1 and "train" in splits and "" not in splits
-            if partly or by_values or _key(names[i]) in _FLAGS or "split" in _nearly(names[i]):
-                why = _why(known[i], cells, i)
+            if partly or by_values or _key(names[i]) in _FLAGS or _nearly_split(names[i]):
+                why, name = _why(known[i], cells, i), names[i] or f"number {i + 1}, without a name,"
                 raise DataError(
-                    f"{path}: the column {names[i]} looks like a split{why}. Did you mean split? A column of that name "
+                    f"{path}: the column {name} looks like a split{why}. Did you mean split? A column of that name "
                     f"holds {SPLITS_SAID}. Name it so, or remove it."
                 )
     notes += [
@@ -195,6 +195,7 @@ def _split_column(
         if chosen is None and _key(names[i]) in _FOLDS
     ]
     unused = [names[i] for i in left if i != chosen and (chosen is not None or _key(names[i]) not in _FOLDS)]
+    unused = [name for name in unused if name]
     if unused:
         more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
         notes.append(f"Columns that are not used: {', '.join(unused[:5])}{more}.")
@@ -202,13 +203,13 @@ def _split_column(
 
 
 def _means_split(name: str) -> bool:
-    return _key(name) in _SPLITS or bool(_nearly(name))
+    return _key(name) in _SPLITS or _nearly_split(name)
 
 
-def _nearly(name: str) -> str:
-    """ "split", where a name holds that word or is a slip of the pen away from it."""
+def _nearly_split(name: str) -> bool:
+    """Whether a name holds the word split or is a slip of the pen away from it."""
     key = _key(name)
-    return "split" if "split" in key or difflib.get_close_matches(key, ["split"], cutoff=0.79) else ""
+    return "split" in key or bool(difflib.get_close_matches(key, ["split"], cutoff=0.79))
 
 
 def _values(cells: Sequence[tuple[int, list[str]]], column: int) -> list[tuple[int, str]]:
