@@ -50,8 +50,9 @@ def folder(kept: RunFolder, tmp_path: Path) -> RunFolder:
 def without_hashes(folder: RunFolder) -> None:
     """As an earlier version wrote it."""
     record = json.loads((folder.path / runs.RESULT).read_text())
-    del record["sha256"]
+    del record["hashed"]
     (folder.path / runs.RESULT).write_text(json.dumps(record))
+    (folder.path / runs.HASHES).unlink()
 
 
 def spoil(folder: RunFolder, change: Callable[[dict[str, Array]], object]) -> None:
@@ -76,10 +77,14 @@ def read_all(folder: RunFolder) -> None:
 
 
 def test_a_run_keeps_the_hashes_of_its_files(kept: RunFolder) -> None:
-    recorded = kept.result["sha256"]
-    assert recorded == {name: files.sha256(kept.path / name) for name in runs.HASHED}
-    assert recorded == kept.hashes
+    assert kept.hashes == {name: files.sha256(kept.path / name) for name in runs.HASHED}
     read_all(kept)
+
+
+def test_hashes_that_are_gone_are_missed(folder: RunFolder) -> None:
+    (folder.path / runs.HASHES).unlink()
+    with pytest.raises(RunError, match=r"has no hashes\.json"):
+        api.Run(folder.path).predict(PIXELS)
 
 
 @pytest.mark.parametrize("name", runs.HASHED)
@@ -136,9 +141,9 @@ def test_an_explanation_of_other_weights_is_told(folder: RunFolder) -> None:
     found = explanations.Explanation("dense1", 1, "a", (), (), None, (), (), (), (), (), 1.0, folder.class_names)
     found.write(folder)
     assert explanations.read(RunFolder(folder.path)) is not None
-    record = json.loads((folder.path / runs.RESULT).read_text())
+    record = json.loads((folder.path / runs.HASHES).read_text())
     record["sha256"][runs.WEIGHTS] = "0" * 64
-    (folder.path / runs.RESULT).write_text(json.dumps(record))
+    (folder.path / runs.HASHES).write_text(json.dumps(record))
     with pytest.raises(RunError, match="explains other weights"):
         explanations.read(RunFolder(folder.path))
     without_hashes(folder)
@@ -182,7 +187,7 @@ def change_json(folder: Path, name: str, key: str, value: Any) -> None:
         (runs.RESULT, "seconds.train", None),
         (runs.RESULT, "seconds.train", True),
         (runs.RESULT, "parameters", []),
-        (runs.RESULT, "sha256", {"weights.safetensors": 3}),
+        (runs.HASHES, "sha256", {"weights.safetensors": 3}),
         (runs.ENVIRONMENT, "machine", "x"),
         (runs.ENVIRONMENT, "threads", "2"),
         (runs.ENVIRONMENT, "format", 1.0),

@@ -114,7 +114,7 @@ def finished_search(a: Attack) -> Path:
 def _made(a: Attack, command: str, text: str, *more: str) -> Path:
     file, place = a.work / f"{command}.toml", a.work / f"finished-{command}"
     file.write_text(text)
-    kept = (a.kept or a.work) / f"kept-{command}{''.join(more)}"
+    kept = (a.kept or a.work) / f"kept-{command}{''.join(more)}" / place.name  # a search knows its folder's name
     if not kept.exists():
         ended = run(command, file, "--out", kept, *more, timeout=600)
         if ended.code != 0:

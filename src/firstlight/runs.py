@@ -9,8 +9,8 @@
     costs.csv           steps, and the mean loss of those since the row before, where that was asked for
     predictions.npz     ids, labels, probabilities of the validation and test splits
     samples.npz         the images that the report shows, as the model saw them; of augmented ones, some draws
-    result.json         the numbers, and the hashes of the model, its weights, the tables and the arrays; written last,
-                        so that a run without it is unfinished
+    hashes.json         the SHA-256 of the files above that have what was learnt and measured
+    result.json         the numbers; written last, so that a run without it is unfinished
     checkpoints/        the newest two, each with a manifest of hashes written last
     report.html         and report.pdf where it was asked for
     .lock               held by the process that trains
@@ -83,6 +83,7 @@ COSTS = "costs.csv"
 PREDICTIONS = "predictions.npz"
 SAMPLES = "samples.npz"
 RESULT = "result.json"
+HASHES = "hashes.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 STUDY = "study.json"
@@ -92,7 +93,7 @@ STOP = ".stop"
 PROGRESS = ".progress"
 PROGRESS_LIMIT = 1_000  # bytes
 WHILE_TRAINING = (STOP, PROGRESS)  # what there is only while a process trains
-HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what result.json has hashes of
+HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what hashes.json has
 FAILURE_LIMIT = MB  # of the file that says why a run came to nothing
 MOST = 2**53  # epochs; from there on a float is not every whole number
 ONE = 1 + 1e-3  # the greatest probability, after rounding
@@ -171,7 +172,9 @@ class RunFolder(Shown):
     @property
     def hashes(self) -> dict[str, str]:
         """The SHA-256 of files as the run wrote them, by name; none before it has a result, or by an older version."""
-        found: dict[str, str] = self.result.get("sha256", {}) if self.finished else {}
+        if not self.finished or not self.result.get("hashed"):
+            return {}
+        found: dict[str, str] = read_record(self.path, HASHES, schema.Hashes)["sha256"]
         return found
 
     def read(self, name: str, limit: int) -> bytes:
@@ -183,7 +186,7 @@ class RunFolder(Shown):
                 raise RunError(f"{self.path / name} was written anew while it was read: try again.")
             raise RunError(
                 f"{self.path / name} is damaged: it is not the file that the run wrote, for its SHA-256 is not the one "
-                f"in {RESULT}. Put the right one back, or train anew: firstlight run {self.path / EXPERIMENT} --out NEW"
+                f"in {HASHES}. Put the right one back, or train anew: firstlight run {self.path / EXPERIMENT} --out NEW"
             )
         return data
 
@@ -578,13 +581,15 @@ def write_record(run: Path, name: str, value: Mapping[str, Any]) -> None:
 
 
 def write_result(run: Path, value: Mapping[str, Any]) -> None:
-    """Write result.json, with the hashes of what has been written before it; it is the last file of a run.
+    """Write hashes.json, of what has been written before it, and result.json, which is the last file of a run.
 
     So a run with a result has files that fit it, whenever it is killed: one that goes on with an interrupted run takes
-    the result away before it writes anything else.
+    the result away before it writes anything else. The hashes have a file of their own, since history.csv has seconds:
+    the results of two runs of one experiment stay the same but for theirs.
     """
     found = {name: sha256(run / name) for name in HASHED if (run / name).exists()}
-    write_record(run, RESULT, {**value, "sha256": found})
+    write_record(run, HASHES, {"sha256": found})
+    write_record(run, RESULT, {**value, "hashed": True})
 
 
 def write_history(run: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:

@@ -333,7 +333,11 @@ class Result(Record):
     seconds: _Seconds
     validation: _Evaluation | None = None
     test: _Evaluation
-    sha256: dict[str, str] = {}
+    hashed: bool = False
+
+
+class Hashes(Record):
+    sha256: dict[str, str]
 
 
 # --- study.json, and result.json of a search

@@ -136,8 +136,9 @@ class _Search:
 
     def __init__(self, finished: Path, file: Path, place: Path) -> None:
         file.write_text(SEARCH)
-        shutil.copytree(finished, place)
-        self.search, self.place, self.database = read_search(file), place, place / "search.db"
+        self.search, self.place = read_search(file), place / finished.name
+        shutil.copytree(finished, self.place)
+        self.database = self.place / "search.db"
         self.whole = self.database.read_bytes()
         self.right = self.read()
 
