@@ -303,7 +303,7 @@ def edited(run: RunFolder, copy: Path, **changes: Any) -> Path:
         ({"training__monitor": "val_loss"}, ["training.monitor"]),
         ({"schedule__name": "cosine"}, ["schedule.name was 'constant', is 'cosine'"]),
         ({"training__epochs": 2}, ["training.epochs was 3, is 2"]),
-        ({"kernels": "reference"}, ["kernels"]),
+        ({"precision": "float64"}, ["precision"]),
     ],
 )
 def test_what_was_changed_after_epochs_were_trained_is_named(

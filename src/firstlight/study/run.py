@@ -37,6 +37,7 @@ from firstlight.weights import to_bytes
 SAMPLES_SHOWN = 30
 MISTAKES_SHOWN = 24
 AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
+COMPUTED_BY = ("engine", "kernels", "device", "exact_noise")  # where a run is computed: environment.json tells of it
 STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are compared
 LONG_WARM_UP = 2.0  # seconds; worth a word
 
@@ -209,16 +210,17 @@ def _must_be_sound(out: Path, watcher: Watcher, checkpoint: Checkpoint | None, d
 
 
 def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> None:
-    """Raise RunError where the experiment was changed since its last epoch, but for more epochs.
+    """Raise RunError where the experiment was changed since its last epoch, but for more epochs, or another engine.
 
     What was trained in part with one setting and in part with another would be told, and done again, as if it had had
-    the last one all along. More epochs are the same run where those that are done would have been the same.
+    the last one all along. More epochs are the same run where those that are done would have been the same; where it
+    is computed, environment.json tells of each part.
     """
     if not progress.asked:  # of an earlier version, which did not record it
         return
     before = Experiment.of(progress.asked, f"{out / runs.CHECKPOINTS}")
     was, now = dict(flat(before.model_dump(mode="json"))), dict(flat(experiment.model_dump(mode="json")))
-    changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key not in COMPUTED_BY]
     if "training.epochs" in changed and _are_more_epochs(before, experiment, progress.epoch):
         changed.remove("training.epochs")
     if changed:
