@@ -110,11 +110,14 @@ def holds(folder: RunFolder, setup: Setup) -> bool:
     Raises RunError where it is of another experiment or of other images than `setup`.
     """
     held = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).model_dump()
-    changed = differing(held, setup.experiment.model_dump(), folder.data.get("location", ""))
+    location = folder.data.get("location", "") if (folder.path / DATA).exists() else ""
+    changed = differing(held, setup.experiment.model_dump(), location)
     if changed:
         raise RunError(
             f"{folder.path} holds a run of another experiment: it differs in {', '.join(changed)}. "
             "Choose another folder for this one, or remove that one to train anew."
         )
+    if not folder.finished or folder.result["status"] == "interrupted":
+        return False  # what goes on with it looks at its images
     must_be_the_same(folder, setup.splits)
-    return folder.finished and folder.result["status"] != "interrupted"
+    return True
