@@ -272,3 +272,43 @@ def test_without_network_it_says_how_to_give_the_file_by_hand(
         fetch("vgg16")
     for part in (type(failure).__name__, str(failure), PRETRAINED["vgg16"].url, "by hand"):
         assert part in str(caught.value)
+
+
+def test_norm_and_activation_come_first_as_in_keras() -> None:
+    """ResNet-101's second version, block by block as Keras defines it, with PyTorch's operations."""
+    torch = pytest.importorskip("torch")
+    F = torch.nn.functional
+    model = build("resnet101v2", (SIZE, SIZE, 3), 10)
+    random = np.random.default_rng(2)
+    arrays = {}
+    for entry in model.layout.entries:
+        scale = entry.path[-1] in ("gamma", "var")
+        name = "running_var" if scale else "weight" if len(entry.parameter.shape) > 1 else "bias"
+        arrays[entry.name] = drawn(name, entry.parameter.shape, random).astype(np.float64)
+    w = {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def norm(x: Any, path: str) -> Any:
+        mean, var, gamma, beta = (w[f"{path}.{name}"] for name in ("mean", "var", "gamma", "beta"))
+        return F.batch_norm(x, mean, var, gamma, beta, eps=1e-5).relu()
+
+    def block(x: Any, path: str, stride: int, widened: bool) -> Any:
+        body = f"{path}.residual1.body" if widened else f"{path}.body"
+        first = 0 if widened else 1  # of the norms in the body: the one before a shortcut stands outside
+        ready = norm(x, f"{path}.batchnorm1" if widened else f"{body}.batchnorm1")
+        if widened:
+            shortcut = F.conv2d(ready, w[f"{path}.residual1.shortcut.W"], w[f"{path}.residual1.shortcut.b"], stride)
+        else:
+            shortcut = F.max_pool2d(x, 1, stride)
+        y = norm(F.conv2d(ready, w[f"{body}.conv1.W"]), f"{body}.batchnorm{first + 1}")
+        y = norm(F.conv2d(F.pad(y, (1, 1, 1, 1)), w[f"{body}.conv2.W"], None, stride), f"{body}.batchnorm{first + 2}")
+        return shortcut + F.conv2d(y, w[f"{body}.conv3.W"], w[f"{body}.conv3.b"])
+
+    images = random.standard_normal((2, 3, SIZE, SIZE))
+    x = F.conv2d(F.pad(torch.from_numpy(images), (3, 3, 3, 3)), w["conv1.W"], w["conv1.b"], 2)
+    x = F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=-np.inf), 3, 2)
+    for stage, (count, last) in enumerate(((3, 2), (4, 2), (23, 2), (3, 1)), start=1):
+        for number in range(count):
+            x = block(x, f"layer{stage}_{number}", last if number == count - 1 else 1, widened=number == 0)
+    expected = F.linear(norm(x, "batchnorm1").mean((2, 3)), w["head.W"], w["head.b"]).numpy()
+    ours = outputs(model, arrays, images)
+    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())

@@ -71,6 +71,8 @@ def resnet152v2(input_shape: Shape = (224, 224, 3), classes: int = 1000) -> Chai
 def _preactivated(classes: int, blocks: Sequence[int]) -> Chain:
     """The second version: a sum is not rectified, so that a shortcut goes from the stem to the head untouched.
 
+    Keras's own differs at the edges of the first pooling: it pads with zeros, and what comes there is not rectified.
+
     A stage begins with a 1×1 convolution in its shortcut, which shares norm and activation with the body. It ends at
     half of its size: the last body has a stride, and its shortcut takes every second pixel.
     """
