@@ -225,3 +225,18 @@ def test_what_is_in_the_way_is_named(tmp_path: Path, run: RunFolder, name: str) 
     assert str(told.value).endswith(f"Mend that, then go on: firstlight resume {copy}")
     (copy / name).rmdir()
     assert_the_same(run, study.resume(copy, QUIET))
+
+
+def test_a_run_on_a_read_only_disk_is_told_with_what_cannot_be_written(
+    tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = cut(run, tmp_path / "a", *PLAN, runs.CHECKPOINTS)
+
+    def refused(path: Path, **more: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(runs, "open_lock", refused)
+    for attempt, place in ((lambda: study.resume(copy, QUIET), copy), (lambda: do(tmp_path / "b"), tmp_path / "b")):
+        with pytest.raises(RunError, match="Read-only file system") as told:
+            attempt()
+        assert str(told.value).startswith(str(place))

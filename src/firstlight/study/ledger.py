@@ -105,11 +105,11 @@ class Ledger:
             reason = _reason(error)
             damaged = any(word in reason for word in ("malformed", "not a database", "no such table"))
             mend = (
-                "it is damaged. Bring a sound copy back, or begin anew in another folder with --out."
+                "Bring a sound copy back, or begin anew in another folder with --out."
                 if damaged
                 else "Mend that; the same command goes on."
             )
-            raise RunError(f"{self._shown} cannot be used ({reason}): {mend}") from None
+            raise RunError(f"{self._shown} {'is damaged' if damaged else 'cannot be used'}: {reason}. {mend}") from None
 
     @property
     def _shown(self) -> str:

@@ -78,10 +78,11 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None 
     Raises RunError where there is nothing to go on with, or where the images or the experiment are no longer the same.
     """
     _must_not_be_complete(runs.RunFolder.open(out))
+    claim = None
     with ExitStack() as stack:
         try:
-            # All that is decided is decided while no other process can change the folder.
-            claim = stack.enter_context(runs.claimed(out, watcher.note)) if processes.leads() else None
+            if processes.leads():  # and what is decided is decided while no other process can change the folder
+                claim = stack.enter_context(runs.claimed(out, watcher.note))
             return _go_on(out, claim, watcher, dataset)
         except (OSError, ProcessLostError) as error:
             if claim is not None:
