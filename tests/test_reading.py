@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from firstlight import api, explanations, files, runs, study
+from firstlight.cli.run import opened
 from firstlight.errors import FirstlightError, ModelError, RunError
 from firstlight.runs import RunFolder, StudyFolder
 from firstlight.searches import TuneFolder
@@ -135,6 +136,16 @@ def test_weights_without_a_hash_are_looked_at_all_the_same(
     if "does not have" not in why:  # which a file to start from may have
         with pytest.raises(ModelError, match=r"alone\.safetensors"):
             begin(alone)
+
+
+def test_a_run_of_an_earlier_version_is_said_to_have_no_hashes(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(folder.path, None, None)
+    assert capsys.readouterr().err == ""
+    without_hashes(folder)
+    opened(folder.path, None, None)
+    assert capsys.readouterr().err.count("keeps no hashes of its files") == 1
 
 
 def test_an_explanation_of_other_weights_is_told(folder: RunFolder) -> None:

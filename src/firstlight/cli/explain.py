@@ -11,7 +11,7 @@ import typer
 
 from firstlight.cli import explained
 from firstlight.cli.commands import Json, Quiet, RunPath
-from firstlight.cli.run import Device, Engine, OwnData
+from firstlight.cli.run import Device, Engine, OwnData, opened
 from firstlight.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -63,14 +63,13 @@ def explain(
     With --image: into one image, on a sheet of its own. With --unit: into one unit. With --true or --predicted: a list
     of mistakes with their nearest training images, nothing else.
     """
-    from firstlight import api
     from firstlight.runs import REPORT
 
     if out is not None and out.suffix.lower() != ".png":
         raise ExperimentError(f"--out {out}: the picture is a PNG, so the name must end in .png.")
     whole = {"--map": map, "--points": points, "--tensorboard": tensorboard}
     pair = {"--true": true, "--predicted": predicted}
-    trained = api.open_run(path, engine=engine, device=device, data=data)
+    trained = opened(path, engine, device, data)
     _ = trained.result  # an unfinished run says so
     if image is not None:
         _must_be_left_out(whole | pair | {"--unit": unit}, "with --image")

@@ -159,15 +159,27 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a trained model again, on its own images or on others."""
-    from firstlight import api
-
-    trained = api.open_run(path, engine=engine, device=device)
+    trained = opened(path, engine, device)
     measured = trained.measure(data, split, unverified=unverified, include_seen=include_seen)
     if json:
         typer.echo(json_.dumps(measured.to_json()))
     else:
         which = f"its own {split or 'test'} images" if data is None else f"{data}{f', {split}' if split else ''}"
         _print_evaluation(measured.evaluation, f"{path} on {which}", measured.notes)
+
+
+def opened(path: Path, engine: str | None, device: str | None, data: str | Path | None = None) -> Run:
+    """The run at `path`, to be used; a note tells where nothing can tell whether its files are as they were written."""
+    from firstlight import api
+
+    trained = api.open_run(path, engine=engine, device=device, data=data)
+    if trained.folder.finished and not trained.folder.hashes:
+        typer.echo(
+            f"Note: {path} keeps no hashes of its files, like every run of an earlier version: that they are as they "
+            "were written cannot be checked.",
+            err=True,
+        )
+    return trained
 
 
 def predict(
@@ -185,12 +197,12 @@ def predict(
     """Classify images: class names and probabilities."""
     import numpy as np
 
-    from firstlight import api, data
+    from firstlight import data
     from firstlight.report.numbers import percent
     from firstlight.study.seen import kept
     from firstlight.types import unlabelled
 
-    trained = api.open_run(path, engine=engine, device=device)
+    trained = opened(path, engine, device)
     preparation, names = trained.task.preparation, trained.class_names
     files, failures = _image_files(images)
     answers, prints = [], []
