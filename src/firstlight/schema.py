@@ -364,7 +364,7 @@ class Study(Record):
         return self
 
 
-class _Trial(Record):
+class Trial(Record):
     number: Annotated[int, Field(ge=1)]
     state: Literal["complete", "pruned", "failed", "running", "waiting"]
     values: Table
@@ -388,7 +388,7 @@ class Search(Record):
     data: str
     model: str
     space: Table
-    trials: list[_Trial]
+    trials: list[Trial]
     importance: dict[str, Positive]
     environment: Environment = Environment()
 

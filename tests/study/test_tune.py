@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
@@ -371,6 +372,30 @@ def test_a_storage_that_was_emptied_damaged_or_taken_away_is_told(tmp_path: Path
             with pytest.raises(error, match=what):
                 do(tmp_path / "a", tune__trials=3)
     assert (tmp_path / "a" / "result.json").read_bytes() == before
+
+
+def test_values_in_a_storage_that_nobody_can_read_are_told(tmp_path: Path) -> None:
+    import sqlite3
+
+    storage = do(tmp_path / "a", tune__trials=1).path / "search.db"
+    sound = storage.read_bytes()
+    for edit in (
+        "update trials set state='FROB'",
+        "update trial_params set param_value='x'",
+        "update trial_params set distribution_json='{}'",
+        'update trial_params set distribution_json=\'{"name": "os.system", "attributes": {}}\'',
+        "update trial_user_attributes set value_json='null'",
+        "update trial_user_attributes set value_json='{\"state\": \"frob\"}' where key = 'record'",
+        f"update trial_user_attributes set value_json='{'[' * 50000}'",
+        "update study_directions set direction='FROB'",
+    ):
+        storage.write_bytes(sound)
+        with contextlib.closing(sqlite3.connect(storage)) as database:
+            database.execute(edit)
+            database.commit()
+        with pytest.raises(RunError, match=r"search\.db (is damaged|cannot be used)|damaged") as told:
+            do(tmp_path / "a", tune__trials=2)
+        assert len(str(told.value)) < 1000
 
 
 @pytest.mark.parametrize("call", ["_create_new_trial", "set_trial_intermediate_value", "set_study_user_attr"])

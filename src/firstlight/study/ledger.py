@@ -26,8 +26,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from firstlight import runs, searches
-from firstlight.errors import ExperimentError, FirstlightError, RunError
+from firstlight import runs, schema, searches
+from firstlight.errors import ExperimentError, FirstlightError, RunError, brief
 from firstlight.randomness import generator
 from firstlight.searches import State, TrialRecord
 from firstlight.study.places import differing
@@ -70,9 +70,9 @@ class Ledger:
         self.domains = {key: _distribution(domain) for key, domain in search.space.items()}
         self.url = search.tuning.storage or ""
         url = self.url or f"sqlite:///{(out / searches.STORAGE).resolve()}"
-        with self.told(), _told_of_url(self.url):
+        with self._reading(), _told_of_url(self.url):
             self.optuna = _open_study(url, out.resolve().name, search, _Sampler(self))
-        with self.told():
+        with self._reading():
             self._must_be_of_this_search()
 
     def _must_be_of_this_search(self) -> None:
@@ -110,6 +110,22 @@ class Ledger:
                 else "Mend that; the same command goes on."
             )
             raise RunError(f"{self._shown} {'is damaged' if damaged else 'cannot be used'}: {reason}. {mend}") from None
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """As `told`; and a value in the storage that nobody can read, for it was damaged or altered, is a RunError."""
+        with self.told():
+            try:
+                yield
+            except (FirstlightError, OSError):
+                raise
+            except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+                if _of_storage(error):
+                    raise
+                raise RunError(
+                    f"{self._shown} is damaged: a value in it cannot be read ({brief(str(error), 100)}). Bring a sound "
+                    "copy back, or begin anew in another folder with --out."
+                ) from None
 
     @property
     def _shown(self) -> str:
@@ -161,24 +177,28 @@ class Ledger:
 
     def records(self) -> list[TrialRecord]:
         """The trials in the order of their places; those of an earlier call that asked for more are among them."""
-        found = self._attempts()
-        return [self._record(place, found[place]) for place in sorted(found)]
+        with self._reading():
+            found = self._attempts()
+            return [self._record(place, found[place]) for place in sorted(found)]
 
     def importance(self) -> dict[str, float]:
         """The importance of each key, the largest first; empty where too few trials are complete, or all are equal."""
-        complete = self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(complete) < ENOUGH or len({trial.value for trial in complete}) == 1:
-            return {}
-        keys = [key for key in self.domains if len({trial.params[key] for trial in complete}) > 1]
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.search.tuning.seed)
-        found = optuna.importance.get_param_importances(self.optuna, evaluator=evaluator, params=keys)
-        return {key: float(share) for key, share in found.items()}
+        with self._reading():
+            complete = self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if len(complete) < ENOUGH or len({trial.value for trial in complete}) == 1:
+                return {}
+            keys = [key for key in self.domains if len({trial.params[key] for trial in complete}) > 1]
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.search.tuning.seed)
+            found = optuna.importance.get_param_importances(self.optuna, evaluator=evaluator, params=keys)
+            return {key: float(share) for key, share in found.items()}
 
     def _attempts(self) -> dict[int, list[FrozenTrial]]:
         """The attempts at each place, in their order."""
         attempts: dict[int, list[FrozenTrial]] = {}
         fresh = itertools.count()
-        for trial in sorted(self.optuna.get_trials(deepcopy=False), key=lambda trial: trial.number):
+        with self._reading():
+            trials = sorted(self.optuna.get_trials(deepcopy=False), key=lambda trial: trial.number)
+        for trial in trials:
             place = trial.user_attrs[PLACE] if PLACE in trial.user_attrs else next(fresh)
             attempts.setdefault(place, []).append(trial)
         return attempts
@@ -267,7 +287,9 @@ class Ledger:
         ordered = {key: values[key] for key in self.search.space if key in values}
         if _ended(trial):
             kept = trial.user_attrs.get(RECORD, {})
-            return TrialRecord(place + 1, values=ordered, attempts=len(trials), **kept)
+            whole = {**kept, "number": place + 1, "values": ordered, "attempts": len(trials)}
+            schema.check(schema.Trial, whole, self.out / searches.STORAGE)
+            return TrialRecord(**whole)
         state: State = "running" if trial.state == TrialState.RUNNING else "waiting"
         return TrialRecord(place + 1, state, ordered, attempts=len(trials))
 
