@@ -123,5 +123,6 @@ def _published(groups: Sequence[Group]) -> list[str]:
     if not short:
         which = f"The published number{tried} is" if one else f"All {count(len(given))} published numbers{tried} are"
         return [f"{which} reached {how}."]
-    done = f"{count(len(given) - len(short))} of {counted(len(given), 'published number')}{tried} reached {how}"
+    verb = "" if not tried else " is" if one else " are"
+    done = f"{count(len(given) - len(short))} of {counted(len(given), 'published number')}{tried}{verb} reached {how}"
     return [f"{done}; not by {listed(short)}."]
