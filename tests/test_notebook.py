@@ -221,7 +221,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     )
     assert "no run of the study has a result yet" in look(StudyFolder.open(tmp_path)).text
     (tmp_path / "tune.toml").write_text("")
-    assert "no result.json yet" in look(TuneFolder.open(tmp_path)).text
+    assert "no result.json" in look(TuneFolder.open(tmp_path)).text
 
 
 def test_a_study_shows_what_was_tried(run: fl.Run, tmp_path: Path) -> None:

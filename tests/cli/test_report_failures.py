@@ -29,7 +29,7 @@ def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(function: str, **_: object) -> str:
         raise ChartError("there is no ink")
 
-    monkeypatch.setattr(renderer, "render", refuse)
+    monkeypatch.setattr(renderer.Renderer, "__call__", lambda _, function, **more: refuse(function, **more))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_ctrl_c_during_the_report_says_that_the_run_is_complete(
     def interrupt(function: str, **_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(renderer, "render", interrupt)
+    monkeypatch.setattr(renderer.Renderer, "__call__", lambda _, function, **more: interrupt(function, **more))
     answer = firstlight("run", *SMALL, "--out", tmp_path / "a")
     assert answer.code == 130
     assert f"The run is complete in {tmp_path / 'a'}, without its report. Write it: firstlight report" in answer.err

@@ -195,6 +195,13 @@ def test_the_bundle_defines_what_the_page_calls_and_is_kept(monkeypatch: pytest.
     drawing.javascript.cache_clear()
 
 
+def test_an_axis_of_few_images_has_each_whole_number_once() -> None:
+    for most in range(5):
+        ticks = re.findall(r">([\d.]+)</text>", drawing.svg(charts.histogram(("a",), [most], "images"), 300))
+        assert len(ticks) == len(set(ticks))
+        assert str(most) in ticks
+
+
 def _luminance(colour: np.ndarray) -> float:
     linear = np.where(colour <= 0.03928, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))

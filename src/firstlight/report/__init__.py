@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from firstlight.agreement import Parity
 from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
+from firstlight.report import renderer
 from firstlight.runs import REPORT, RunFolder, StudyFolder
 from firstlight.searches import TuneFolder
 
@@ -138,6 +139,7 @@ def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None)
         if isinstance(subject, Comparison | Parity):
             raise RunError("A comparison and a parity check have no folder of their own: say where the report goes.")
         out = (subject.path / REPORT).with_suffix(".pdf" if pdf else ".html")
+    renderer.render.start()
     try:
         data = render_pdf(subject, out.parent) if pdf else render(subject, out.parent).encode()
     except (FirstlightError, OSError, MemoryError):

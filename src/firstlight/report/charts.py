@@ -6,6 +6,7 @@ Train is dashed and mistakes have their own hue: nothing rests on telling two co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -103,7 +104,7 @@ def histogram(class_names: Sequence[str], counts: Sequence[int], title: str, mos
             x=alt.X(
                 "images:Q",
                 title=title,
-                axis=alt.Axis(tickCount=3, format=",d", tickMinStep=1),
+                axis=alt.Axis(tickCount=3, format=",d", tickMinStep=1, values=_few(most or max(counts, default=0))),
                 scale=alt.Undefined if most is None else alt.Scale(domain=[0, most]),
             ),
             y=class_axis(class_names),
@@ -111,6 +112,11 @@ def histogram(class_names: Sequence[str], counts: Sequence[int], title: str, mos
         )
     )
     return finish(chart, height=class_row(len(class_names), 18) * len(class_names))
+
+
+def _few(most: int) -> Any:
+    """Every number up to the greatest where they are few: the library would write a tick at a half as 1."""
+    return list(range(most + 1)) if most <= 3 else alt.Undefined
 
 
 def confusion(matrix: Array, class_names: Sequence[str], small: bool = False) -> Json:

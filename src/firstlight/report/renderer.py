@@ -53,6 +53,12 @@ class Renderer:
             raise ChartError(_sentence(wrong.removeprefix("ERROR ")))
         return str(answer["text"])
 
+    def start(self) -> None:
+        """Start the process, to warm up while a report is made. Where it fails, the first chart tells."""
+        with self._lock, suppress(OSError):
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+
     def close(self) -> None:
         """End the process; the next chart starts another."""
         with self._lock:

@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
@@ -18,6 +19,8 @@ def main() -> None:
     os.dup2(2, 1)
     import vl_convert
 
+    with suppress(Exception):  # the engine takes most of a second to start: let it, before the first chart comes
+        vl_convert.vega_to_svg({"marks": []})
     for line in sys.stdin.buffer:
         function, arguments = json.loads(line)
         try:
