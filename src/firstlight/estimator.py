@@ -186,7 +186,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             warnings.warn(
                 f"X is likely to be on another scale than in fit: {doubt}. Give images as they were given to fit.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         pixels = self.levels_.apply(images)
         task = self._task
