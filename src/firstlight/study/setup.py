@@ -80,7 +80,7 @@ class Setup:
             "source": section.source,
             "licence": self.dataset.licence,
             "homepage": self.dataset.homepage,
-            "location": str(Path(self.dataset.origin).expanduser().resolve()) if self._own_files else "",
+            "location": self.location,
             "shape": list(self.train.shape),
             "class_names": list(self.train.class_names),
             "files": [vars(file) for file in self.dataset.files],
@@ -102,6 +102,11 @@ class Setup:
             "checks": self.findings.to_json(),
             "warnings": self.warnings(),
         }
+
+    @property
+    def location(self) -> str:
+        """Where a user's own images are, or ""."""
+        return str(Path(self.dataset.origin).expanduser().resolve()) if self._own_files else ""
 
     @property
     def _own_files(self) -> bool:
