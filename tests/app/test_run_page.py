@@ -436,6 +436,7 @@ def test_no_part_of_a_chart_is_read_as_a_graphic_without_a_name(at_cnn: Any) -> 
     at_cnn.locator(".report .drawing svg").first.wait_for()
     at_cnn.wait_for_timeout(500)
     assert at_cnn.locator('[role^="graphics-"]:not([aria-label])').count() == 0
+    assert at_cnn.locator(".drawing").count()
 
 
 def test_the_report_is_linked_as_soon_as_it_is_written(

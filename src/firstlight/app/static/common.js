@@ -75,6 +75,14 @@ function library() {
   return charts;
 }
 
+/** A chart as a whole has a name; parts that have none would be read as so many graphics without one. */
+function unnamed(element) {
+  for (const part of element.querySelectorAll('[role^="graphics-"]:not([aria-label])')) {
+    part.removeAttribute("role");
+    part.removeAttribute("aria-roledescription");
+  }
+}
+
 /** Draw a Vega-Lite specification into an element; returns vega-embed's result. */
 export async function chart(element, spec) {
   await library();
@@ -90,11 +98,8 @@ export async function chart(element, spec) {
     tooltip: { theme: "custom", disableDefaultStyle: true },
   });
   if (label) element.setAttribute("aria-label", label); // Vega has put its own name there
-  // The chart as a whole has a name; parts that have none would be read as so many unnamed graphics.
-  for (const part of element.querySelectorAll('[role^="graphics-"]:not([aria-label])')) {
-    part.removeAttribute("role");
-    part.removeAttribute("aria-roledescription");
-  }
+  unnamed(element);
+  new MutationObserver(() => unnamed(element)).observe(element, { childList: true, subtree: true }); // drawn anew
   return drawn;
 }
 

@@ -18,7 +18,8 @@ async function curves() {
   if (!found.charts.length || found.epochs === drawn) return;
   drawn = found.epochs;
   const place = document.getElementById("curves");
-  const figures = found.charts.map(() => el("figure", { class: "chart" }, el("div", { class: "drawing" })));
+  const figures = found.charts.map(() => el("figure", { class: "chart" }, el("div", { class: "drawing", role: "img" })));
+  figures.forEach((figure, i) => figure.firstChild.setAttribute("aria-label", ["Loss by epoch", "Accuracy by epoch"][i]));
   const before = place.firstElementChild;
   const stage = el("div", { class: "stage" });
   if (before) {
