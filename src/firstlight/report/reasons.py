@@ -35,7 +35,10 @@ TERMS = (
         "images there are. It does not tell what another seed would give.",
     ),
     ("Loss", "What training makes small; an answer that is wrong and sure costs most."),
-    ("Validation, test", "Images not learnt from: the first choose weights and settings, the second measure what came out."),
+    (
+        "Validation, test",
+        "Images not learnt from: the first choose weights and settings, the second measure what came out.",
+    ),
     ("Epoch", "Once through the training images. A step is one batch of them, and one change of the weights."),
     ("Parameters", "The numbers of the net. Trainable ones are learnt; running statistics are averages kept beside."),
     ("Multiply-adds", "Multiplications, each with its addition, for one image: how much work an answer is."),
