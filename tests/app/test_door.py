@@ -29,9 +29,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from tests.app.conftest import TOKEN
 
-from firstlight.app import launch, server, serving
+from firstlight.app import launch, seen, server, serving
 from firstlight.app.library import BusyError, Library
-from firstlight.errors import RunError
+from firstlight.errors import DataError, RunError
 from firstlight.runs import RunFolder
 
 FILES = ("experiment.toml", "model.json", "data.json", "result.json", "history.csv", "environment.json")
@@ -507,3 +507,10 @@ def test_a_folder_that_there_is_not_is_told(firstlight: Callable[..., Any], tmp_
     answer = firstlight("view", tmp_path / "typo", "--no-browser")
     assert answer.code == 2
     assert "there is no such folder" in answer.err
+
+
+def test_a_drawing_with_a_very_long_side_is_refused_by_its_head() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (1, seen.SIDE_LIMIT + 1)).save(buffer, "PNG")
+    with pytest.raises(DataError, match="has a side of 10,001 pixels"):
+        seen._must_be_small(buffer.getvalue())
