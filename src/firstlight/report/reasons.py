@@ -37,7 +37,7 @@ TERMS = (
     ("Loss", "What training makes small; an answer that is wrong and sure costs most."),
     (
         "Validation, test",
-        "Images not learnt from: the first choose weights and settings, the second measure what came out.",
+        "Images not learnt from. The first choose weights and settings; the second measure the outcome.",
     ),
     ("Epoch", "Once through the training images. A step is one batch of them, and one change of the weights."),
     ("Parameters", "The numbers of the net. Trainable ones are learnt; running statistics are averages kept beside."),
