@@ -29,7 +29,7 @@ def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> Non
         finally:
             process.kill()
     assert process.returncode == 0
-    assert "Interrupted. Go on with it: firstlight resume" in out
+    assert f"firstlight resume {run}" in out
     folder = RunFolder.open(run)
     assert folder.result["status"] == "interrupted"
     assert folder.result["test"]["images"] == 359
