@@ -119,10 +119,10 @@ def _go_on(
     if claim is None:
         return _follow(setup, watcher, checkpoint, as_before)
     session, compile_seconds = _warm_session(setup, watcher, as_before)
-    if images is not None and (out / runs.DATA).exists() and (place := setup.location):
-        runs.write_record(out, runs.DATA, folder.data | {"location": place})  # they are the same, and there from now on
     now = environment() | session.describe()
     (out / runs.RESULT).unlink(missing_ok=True)  # the run is in progress again
+    if images is not None and (out / runs.DATA).exists() and (place := setup.location):
+        runs.write_record(out, runs.DATA, folder.data | {"location": place})  # they are the same, and there from now on
     if checkpoint is None or before is None:
         _write_plan(setup, session, out)
     else:
