@@ -205,7 +205,7 @@ def test_two_workers_do_each_point_of_a_grid_once(tmp_path: Path) -> None:
     assert all(trial.state == "complete" and trial.attempts == 1 for trial in folder.result.trials)
     lines = shown.getvalue().splitlines()
     assert sorted(line.split("  ")[0] for line in lines) == [f"trial {n}/6" for n in range(1, 7)]
-    assert lines[0].endswith("  *")
+    assert lines[0].endswith("  best so far")
 
 
 @pytest.mark.slow
