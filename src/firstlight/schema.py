@@ -387,10 +387,30 @@ class Search(Record):
     epochs: Count
     data: str
     model: str
-    space: Table
+    space: dict[str, list[Any] | Table]
     trials: list[Trial]
     importance: dict[str, Positive]
     environment: Environment = Environment()
+
+    @model_validator(mode="after")
+    def _of_the_space(self) -> Search:
+        for key, domain in self.space.items():
+            if isinstance(domain, dict) and not _is_range(domain):
+                raise ValueError(f"space.{key} is neither a list nor a range")
+            for trial in self.trials:
+                value = trial.values.get(key, domain)
+                among = value in domain if isinstance(domain, list) else type(value) in (int, float)
+                if value is not domain and not among:
+                    raise ValueError(f"trials: the {key} of trial {trial.number} is none that is searched")
+        return self
+
+
+def _is_range(domain: Table) -> bool:
+    kinds = [kind for kind in ("uniform", "log", "int", "log_int") if kind in domain]
+    ends = domain[kinds[0]] if len(kinds) == 1 else None
+    if not isinstance(ends, list) or len(ends) != 2 or any(type(end) not in (int, float) for end in ends):
+        return False
+    return bool(ends[0] < ends[1] and (ends[0] > 0 or not kinds[0].startswith("log")))
 
 
 def check(kind: type[Record], value: Json, path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from firstlight.data.decode import resize
-from firstlight.errors import DataError, ExperimentError, ModelError, nearest
+from firstlight.errors import DataError, ExperimentError, ModelError, brief, nearest
 from firstlight.types import Array, Images, Json
 
 Standardise = Literal["none", "pixel", "channel", "image", "imagenet"]
@@ -121,7 +121,7 @@ class Preparation:
             if value["standardise"] not in get_args(Standardise):
                 raise ValueError(f"standardise is {value['standardise']!r}")
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"The model's preparation is malformed: {error}.") from error
+            raise ModelError(f"The model's preparation is malformed: {brief(str(error))}.") from error
         return cls(shape, value["standardise"], scale, shift)
 
 
