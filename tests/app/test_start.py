@@ -144,13 +144,13 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("texts", "key", "words"),
         [
-            ({"training.epochs": "-3"}, "training.epochs", "greater than or equal to 0; received -3"),
+            ({"training.epochs": "-3"}, "training.epochs", "must be at least 0; received -3"),
             ({"training.epochs": "many"}, "training.epochs", "received 'many'"),
             ({"training.batch_size": "1.5"}, "training.batch_size", "received 1.5"),
             ({"data.size": "0"}, "data.size", "received"),
             ({"data.size": "28x"}, "data.size", "a height and a width"),
-            ({"data.validation": "1"}, "data.validation", "less than 1"),
-            ({"optimizer.lr": "0"}, "optimizer.lr", "greater than 0"),
+            ({"data.validation": "1"}, "data.validation", "must be below 1"),
+            ({"optimizer.lr": "0"}, "optimizer.lr", "must be above 0"),
             (
                 {"optimizer.name": "sgd", "optimizer.momentum@sgd": "2"},
                 "optimizer.momentum",
