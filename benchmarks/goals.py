@@ -110,7 +110,7 @@ def _embed(section: Json | None) -> Goal:
 
 
 def step_alone(section: Json) -> float:
-    """Seconds of forward, backward and optimiser: a step on ready batches less the gathering of one."""
+    """Seconds of forward, backward and optimizer: a step on ready batches less the gathering of one."""
     return summary(section["turns"]["ready"]).median - summary(section["turns"]["gather"]).median
 
 

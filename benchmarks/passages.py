@@ -124,7 +124,7 @@ def _epoch(section: Json) -> Lines:
         f"{section['batch']}, {section['images']:,} images; the mean of the second and third epoch), a step's share of "
         "it: drawing the order, gathering each batch from all over the set, the steps, progress, the check for Ctrl-C, "
         "loss and accuracy, and a look at 256 images for weights that are not finite. Validation is left out. *Its "
-        "steps* are forward, backward and optimiser alone: the same loop over 64 batches that lie in the cache, less "
+        "steps* are forward, backward and optimizer alone: the same loop over 64 batches that lie in the cache, less "
         "what the kernels take to gather one of these.",
         "",
         *table(
@@ -134,7 +134,7 @@ def _epoch(section: Json) -> Lines:
                 ("the loop over ready batches", ms(turns["ready"])),
                 ("of which, gathering a ready batch", ms(turns["gather"])),
                 ("drawing the order, a step's share", ms(turns["order"])),
-                ("forward, backward, optimiser", figures(alone * 1e3)),
+                ("forward, backward, optimizer", figures(alone * 1e3)),
                 ("**the epoch, in its steps**", f"**{figures(whole / alone)}**"),
             ],
         ),

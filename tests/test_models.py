@@ -27,7 +27,7 @@ COUNTS = [
     ("vgg16", (32, 32, 3), 14_748_426, 14_748_298),
     # The 20,024,384 of Keras's VGG19 without its top, and the small head.
     ("vgg19", (32, 32, 3), 20_024_384 + 33_738, 20_024_384 + 33_738 - 128),
-    # 0.27 M in table 6 of He et al. 2015; each of the 688 normalised channels has two running statistics.
+    # 0.27 M in table 6 of He et al. 2015; each of the 688 normalized channels has two running statistics.
     ("resnet20", (32, 32, 3), 269_722 + 2 * 688, 269_722),
 ]
 
@@ -119,7 +119,7 @@ def test_units_change_the_net() -> None:
     assert build("mlp-128", (8, 8, 1), 10, {"units": [7, 5]}).parameters == 65 * 7 + 8 * 5 + 6 * 10
 
 
-def test_regularisers_stand_where_they_should() -> None:
+def test_regularizers_stand_where_they_should() -> None:
     model = build("fashion-cnn", (28, 28, 1), 10, {"batch_norm": True, "dropout": 0.2, "l1": 1e-5, "l2": 1e-4})
     assert [row.type for row in model.summary()] == [
         *("Conv2D", "BatchNorm", "ReLU", "MaxPool2D") * 2,
@@ -142,7 +142,7 @@ def test_batch_norm_of_the_convolutions_alone() -> None:
     assert plain.layers == build("fashion-cnn", (28, 28, 1), 10).layers
 
 
-def test_a_slim_net_pools_before_it_normalises_and_keeps_the_places_of_its_last_features() -> None:
+def test_a_slim_net_pools_before_it_normalizes_and_keeps_the_places_of_its_last_features() -> None:
     rows = build("slim-cnn", (28, 28, 1), 10, {"filters": [4, 6], "units": 5, "activation": "elu"}).summary()
     pooled, last = ("Conv2D", "MaxPool2D", "BatchNorm", "ELU"), ("Conv2D", "BatchNorm", "ELU")
     assert [row.type for row in rows] == [*pooled, *last, "Flatten", "Dense", "BatchNorm", "ELU", "Dense"]

@@ -1,4 +1,4 @@
-"""Optimisers against scalar derivations written from the papers, number by number."""
+"""Optimizers against scalar derivations written from the papers, number by number."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_lagged_descent_is_descent_at_a_smaller_rate(alpha: float, kernels: Kern
 @every_optimizer
 @both_kernels
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_lagged_by_nothing_is_the_inner_optimiser_to_the_last_bit(
+def test_lagged_by_nothing_is_the_inner_optimizer_to_the_last_bit(
     each: Optimizer, dtype: Any, kernels: Kernels
 ) -> None:
     inner, state = walked(each, start(dtype), kernels=kernels)
@@ -245,7 +245,7 @@ def test_it_finds_the_minimum_of_a_bowl(each: Optimizer, kernels: Kernels) -> No
     assert np.abs(theta).max() < 0.02
 
 
-def test_optimisers_are_made_by_name() -> None:
+def test_optimizers_are_made_by_name() -> None:
     assert {name: type(optimizer(name)) for name in OPTIMIZERS} == OPTIMIZERS
     assert optimizer("sgd", lr=0.1, momentum=0.9, nesterov=True) == SGD(0.1, 0.9, True)
     assert replace(AdamW(), weight_decay=0.5) == optimizer("adamw", weight_decay=0.5)

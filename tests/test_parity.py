@@ -157,7 +157,7 @@ def test_every_loss_passes(untampered: fl.Parity, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop"])
-def test_other_optimisers_pass(name: str) -> None:
+def test_other_optimizers_pass(name: str) -> None:
     assert check("mlp-128-64", {"units": (8,)}, optimizer=name).failures == []
 
 
@@ -352,7 +352,7 @@ def test_a_tampered_loss_is_named(untampered: fl.Parity, monkeypatch: pytest.Mon
     assert words[part] in failure
 
 
-def test_an_optimiser_that_differs_shows_in_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_optimizer_that_differs_shows_in_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     sound: Forward = optimizers.Adam.update
 
     def update(self: optimizers.Adam, *given: Any) -> None:
@@ -363,7 +363,7 @@ def test_an_optimiser_that_differs_shows_in_the_runs(monkeypatch: pytest.MonkeyP
     parity = check("mlp-128-64", {"units": (8,)}, steps=4)
     assert max(row.gradient.hand_autograd for row in parity.parameters) < GRADIENT
     assert parity.failures[0].startswith("Training in float64: the losses differ by more than 1e-09 from step 2 on")
-    assert "look at the optimiser" in parity.failures[0]
+    assert "look at the optimizer" in parity.failures[0]
 
 
 def test_masks_that_differ_show_in_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Who takes part: firstlight, and its peers as their own experts would write them.
 
 Each module has `prepare(case, **options) -> Prepared`, and some have JOBS. It is imported in its worker alone. A peer
-builds its net from the plain values of `Case.layers`, keeps the images resident and normalised, and keeps count of loss
+builds its net from the plain values of `Case.layers`, keeps the images resident and normalized, and keeps count of loss
 and accuracy, as firstlight's own loop does.
 """
 

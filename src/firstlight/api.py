@@ -520,7 +520,7 @@ def fit(
 
     model     a Model, or the name of an architecture, which is then built for the images
     data      a Dataset, or whatever `load` takes: a name, a path, a pair of arrays (images, labels)
-    lr        the learning rate; the optimiser's own default where none is given
+    lr        the learning rate; the optimizer's own default where none is given
     out       the run folder; a new one below runs/ where none is given
     console   where progress goes; standard output where none is given, nowhere with Console(quiet=True)
     settings  any other key of the experiment file, such as {"prepare.standardise": "channel"}
@@ -646,7 +646,7 @@ def parity(
     model     a Model, or the name of an architecture with `options`
     data      a named set, a path or a Dataset; images of random pixels where none is given. Images are resized to the
               model's input where it takes no other size
-    lr        the learning rate; the optimiser's own default where none is given
+    lr        the learning rate; the optimizer's own default where none is given
     out       where to write the page of the check, if anywhere
     console   where progress goes; standard output where none is given
     Raises a FirstlightError where PyTorch is missing or the model does not fit the images.

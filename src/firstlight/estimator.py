@@ -43,7 +43,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         cross_val_score(fl.Classifier("lenet5", epochs=5), images, labels)
 
     model           the name of an architecture, a Model, or a list of layers; `firstlight summary` lists the names
-    lr              the learning rate; the optimiser's own default where none is given
+    lr              the learning rate; the optimizer's own default where none is given
     validation      the fraction of the images given to `fit` that is held back to choose the best epoch by; none of
                     them unless `early_stopping` needs some, then a tenth. Without, the last epoch counts
     early_stopping  stop after so many epochs without a better one

@@ -338,7 +338,7 @@ def _log_sigmoid(y: Array) -> Array:
 def _estimates(y: Array) -> Array:
     """Probabilities from outputs trained by least squares, which estimate the posterior means of one-hot targets.
 
-    What is below zero counts as zero, the rest is normalised; where no output is positive the largest takes all. So the
+    What is below zero counts as zero, the rest is normalized; where no output is positive the largest takes all. So the
     most probable class is always that of the largest output.
     """
     p = np.maximum(y, 0)

@@ -1,4 +1,4 @@
-"""Optimisers: how a gradient moves the weights, written once, over one flat vector.
+"""Optimizers: how a gradient moves the weights, written once, over one flat vector.
 
 The formulas are PyTorch's; the kernels work them out.
 """
@@ -22,7 +22,7 @@ State = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The base of all optimisers. State is arrays alone, so that a checkpoint can hold it."""
+    """The base of all optimizers. State is arrays alone, so that a checkpoint can hold it."""
 
     @property
     def moments(self) -> Mapping[str, str]:
@@ -30,7 +30,7 @@ class Optimizer:
         return {}
 
     def state(self, n: int, dtype: Any = np.float32) -> dict[str, Array]:
-        """What the optimiser knows of n weights before its first step: its running means and the count of steps."""
+        """What the optimizer knows of n weights before its first step: its running means and the count of steps."""
         return {name: np.zeros(n, dtype) for name in self.moments} | {"step": np.zeros(1, np.int64)}
 
     def step(
@@ -59,7 +59,7 @@ class Optimizer:
         raise NotImplementedError
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
-        """The same optimiser of PyTorch over groups of parameters.
+        """The same optimizer of PyTorch over groups of parameters.
 
         fused  one kernel for all of a step, where PyTorch has one
         """
@@ -197,7 +197,7 @@ class Lagged(Optimizer):
     """Each step starts from θᵅₜ = (1 − α) θₜ + α θₜ₋₁: the last step's result mixed with the weights it started from.
 
     The mix is made at the end of the step, so that evaluation sees the weights from which the next one starts. With
-    α = 0 this is the inner optimiser; with α = 1 nothing is learnt.
+    α = 0 this is the inner optimizer; with α = 1 nothing is learnt.
     """
 
     inner: Optimizer
@@ -237,5 +237,5 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": Ada
 
 
 def optimizer(name: str, **options: Any) -> Optimizer:
-    """The optimiser called `name` with its options. Raises ExperimentError for an unknown name or option."""
+    """The optimizer called `name` with its options. Raises ExperimentError for an unknown name or option."""
     return choose("optimizer", OPTIMIZERS, name, options)

@@ -1,6 +1,6 @@
 """All weights of a model in one flat vector, with a named view of each array.
 
-Trained numbers come first, frozen ones and running statistics last, so that an optimiser sees one contiguous vector
+Trained numbers come first, frozen ones and running statistics last, so that an optimizer sees one contiguous vector
 and knows nothing of layers. The names are paths, such as "block1.conv1.W".
 """
 
@@ -21,7 +21,7 @@ from firstlight.errors import ModelError, RunError, brief
 from firstlight.files import WEIGHTS_LIMIT, is_file, read_bytes
 from firstlight.kernels.tape import Slot
 from firstlight.layers import Parameter, Tree
-from firstlight.layers.initializers import initialise
+from firstlight.layers.initializers import initialize
 from firstlight.randomness import generator
 from firstlight.runs import WEIGHTS, RunFolder
 from firstlight.types import Array
@@ -87,7 +87,7 @@ class Layout:
         """A new vector of initial weights, drawn by (seed, "weights", name) for each array."""
         vector = np.empty(self.size, dtype)
         for entry in self.entries:
-            draw = initialise(entry.parameter, generator(seed, "weights", entry.name), dtype)
+            draw = initialize(entry.parameter, generator(seed, "weights", entry.name), dtype)
             vector[entry.start : entry.stop] = draw.ravel()
         return vector
 

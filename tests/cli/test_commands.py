@@ -410,7 +410,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_the_options_of_the_file_stay_with_the_optimiser_it_means(firstlight: Call, tmp_path: Path) -> None:
+def test_the_options_of_the_file_stay_with_the_optimizer_it_means(firstlight: Call, tmp_path: Path) -> None:
     file = tmp_path / "e.toml"
     file.write_text('training.epochs = 1\ndata = { source = "digits", limit = 50 }\noptimizer = { lr = 0.02 }\n')
     options = ("--model", "softmax-regression", "--optimizer", "adam", "--out", tmp_path / "a")

@@ -124,7 +124,7 @@ def assert_alike(task: Task, images: Images, rate: float = 0.05) -> None:
     ],
     ids=str,
 )
-def test_every_optimiser_takes_the_same_steps(images: Images, optimizer: Optimizer, rate: float) -> None:
+def test_every_optimizer_takes_the_same_steps(images: Images, optimizer: Optimizer, rate: float) -> None:
     assert_alike(task(images, optimizer=optimizer), images, rate)
 
 

@@ -1,4 +1,4 @@
-"""Activation maximisation: the unit gives more for what was found than for any image, the same on both engines."""
+"""Activation maximization: the unit gives more for what was found than for any image, the same on both engines."""
 
 from __future__ import annotations
 

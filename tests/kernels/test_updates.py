@@ -1,4 +1,4 @@
-"""The compiled steps of the optimisers equal the reference to the last bit."""
+"""The compiled steps of the optimizers equal the reference to the last bit."""
 
 from __future__ import annotations
 

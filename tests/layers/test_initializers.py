@@ -9,7 +9,7 @@ import pytest
 
 from firstlight.errors import ModelError
 from firstlight.layers import Parameter
-from firstlight.layers.initializers import INITIALIZERS, initialise
+from firstlight.layers.initializers import INITIALIZERS, initialize
 
 VARIANCES = {"glorot": 2 / (300 + 100), "he": 2 / 300, "lecun": 1 / 300}
 
@@ -18,7 +18,7 @@ VARIANCES = {"glorot": 2 / (300 + 100), "he": 2 / 300, "lecun": 1 / 300}
 @pytest.mark.parametrize("family", VARIANCES)
 def test_draws_have_the_variance_of_their_paper(family: str, law: str) -> None:
     parameter = Parameter((100, 300), f"{family}_{law}", fan_in=300, fan_out=100)
-    W = initialise(parameter, np.random.default_rng(0), np.float64)
+    W = initialize(parameter, np.random.default_rng(0), np.float64)
     deviation = math.sqrt(VARIANCES[family])
     assert W.mean() == pytest.approx(0, abs=0.02 * deviation)
     assert W.std() == pytest.approx(deviation, rel=0.02)
@@ -33,8 +33,8 @@ def test_draws_have_the_variance_of_their_paper(family: str, law: str) -> None:
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_float32_starts_from_the_same_numbers_as_float64(name: str) -> None:
     parameter = Parameter((4, 5), name, fan_in=5, fan_out=4)
-    single = initialise(parameter, np.random.default_rng(3))
-    double = initialise(parameter, np.random.default_rng(3), np.float64)
+    single = initialize(parameter, np.random.default_rng(3))
+    double = initialize(parameter, np.random.default_rng(3), np.float64)
     assert single.dtype == np.float32
     assert double.dtype == np.float64
     np.testing.assert_array_equal(single, double.astype(np.float32))
@@ -42,10 +42,10 @@ def test_float32_starts_from_the_same_numbers_as_float64(name: str) -> None:
 
 def test_zeros_and_ones() -> None:
     generator = np.random.default_rng(0)
-    assert not initialise(Parameter((3,), "zeros"), generator).any()
-    assert (initialise(Parameter((3,), "ones"), generator) == 1).all()
+    assert not initialize(Parameter((3,), "zeros"), generator).any()
+    assert (initialize(Parameter((3,), "ones"), generator) == 1).all()
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ModelError, match=r"none called 'glorot'.*glorot_"):
-        initialise(Parameter((3,), "glorot"), np.random.default_rng(0))
+        initialize(Parameter((3,), "glorot"), np.random.default_rng(0))

@@ -195,7 +195,7 @@ def test_dropout_without_a_generator_says_so() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 50), (3, 4, 5, 6)], ids=["dense", "images"])
-def test_batch_norm_normalises_by_the_batch_and_learns_running_statistics(shape: tuple[int, ...]) -> None:
+def test_batch_norm_normalizes_by_the_batch_and_learns_running_statistics(shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).normal(2, 3, shape)
     p = {"gamma": np.full(3, 2.0), "beta": np.full(3, 0.5), "mean": np.full(3, 7.0), "var": np.full(3, 5.0)}
     mean_before = p["mean"]

@@ -214,7 +214,7 @@ def _contrast(first: np.ndarray, second: np.ndarray) -> float:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_counts_on_the_diagonal_are_read_against_their_cells(dark: bool) -> None:
-    """At least 4.5 to 1 where a class is recognised well or badly; 4 between, where neither ink does better."""
+    """At least 4.5 to 1 where a class is recognized well or badly; 4 between, where neither ink does better."""
     palette = (Path(drawing.__file__).parent / "palette.css").read_text("utf-8")
     named = [dict(re.findall(r"--([\w-]+): #([0-9a-f]{6})", part)) for part in palette.split("@media")]
     colours = {

@@ -134,7 +134,7 @@ def recall_of_eight(path: Path, dataset: Dataset, **settings: Any) -> float:
     return float(run.result["test"]["classes"][8]["recall"])
 
 
-def test_a_rare_class_is_recognised_once_it_counts_as_much_as_the_others(tmp_path: Path, rare: Dataset) -> None:
+def test_a_rare_class_is_recognized_once_it_counts_as_much_as_the_others(tmp_path: Path, rare: Dataset) -> None:
     plain = recall_of_eight(tmp_path / "plain", rare)
     weighted = recall_of_eight(tmp_path / "weighted", rare, **{"loss.class_weights": "balanced"})
     sampled = recall_of_eight(tmp_path / "sampled", rare, **{"training.sampling": "balanced"})

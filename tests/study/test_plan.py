@@ -38,7 +38,7 @@ def test_each_run_is_its_tables_over_the_defaults(tmp_path: Path) -> None:
     first, second = mlp.experiment(3, folder), adam.experiment(7, folder)
     assert (first.seed, first.model.name, first.optimizer.name) == (3, "mlp-128", "sgd")
     assert (second.training.epochs, second.training.batch_size, second.optimizer.name) == (2, 8, "adam")
-    # momentum was an option of another optimiser
+    # momentum was an option of another optimizer
     assert "momentum" not in second.optimizer.options
 
 

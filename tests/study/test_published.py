@@ -59,7 +59,7 @@ def test_the_nets_have_the_published_parameters(study: str, run: str, total: int
     assert (found.parameters, found.trainable) == (total, trainable)
 
 
-def test_each_regulariser_comes_on_top_of_the_one_before() -> None:
+def test_each_regularizer_comes_on_top_of_the_one_before() -> None:
     found = {name: model(run) for name, run in runs("fashion-regularisers").items()}
     kinds = {name: [row.type for row in net.summary()] for name, net in found.items()}
     counts = {name: (types.count("BatchNorm"), types.count("Dropout")) for name, types in kinds.items()}

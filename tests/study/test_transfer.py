@@ -273,19 +273,19 @@ def test_published_weights_begin_a_run_that_records_them(
     assert (arrays(run)["layer3_1.body.conv2.W"] == published["layer3.1.conv2.weight"]).all()
     assert run.result["parameters"]["trainable"] == 512 * 10 + 10
     start = run.model["start"]
-    assert start["normalisation"]["mean"] == list(IMAGENET_MEAN)
+    assert start["normalization"]["mean"] == list(IMAGENET_MEAN)
     if given == "imagenet":
         assert start["licence"] == "bsd-3-clause"
         assert start["revision"] == pretrained.PRETRAINED["resnet18"].revision
         assert run.experiment["prepare"]["standardise"] == "imagenet"
         assert run.model["preparation"]["input_shape"] == [3, 32, 32], "grey images become three channels"
     else:
-        assert [note for note in setup.warnings() if "normalised as ImageNet's were" in note]
+        assert [note for note in setup.warnings() if "normalized as ImageNet's were" in note]
     with pytest.raises(ModelError, match=r"fc\.weight of shape \(1000, 512\); .*head\.W of shape \(10, 512\)"):
         study.set_up(Experiment.of({**tables, "weights": {**tables["weights"], "fresh": []}}), colour)
 
 
-def test_imagenets_normalisation_is_of_three_channels(few_digits: Dataset) -> None:
+def test_imagenets_normalization_is_of_three_channels(few_digits: Dataset) -> None:
     images = few_digits.splits["train"]
     preparation = Preparation.fit(images, standardise="imagenet")
     prepared = preparation.apply(images)

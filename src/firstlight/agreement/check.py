@@ -94,7 +94,7 @@ def check(
 
 
 def _rate(optimizer: optimizers.Optimizer) -> float:
-    """The learning rate that an optimiser has by default."""
+    """The learning rate that an optimizer has by default."""
     inner = optimizer.inner if isinstance(optimizer, optimizers.Lagged) else optimizer
     return float(vars(inner)["lr"])
 

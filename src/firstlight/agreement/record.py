@@ -254,7 +254,7 @@ class Parity(Shown):
         """Where to look when a run alone fails."""
         if run.precision == "float32" and self.runs[0].passed:
             return " In float64 they agree, so this is rounding that training has made grow."
-        return " The gradients agree, so look at the optimiser."
+        return " The gradients agree, so look at the optimizer."
 
     def _layer_failures(self) -> list[str]:
         faulty = [row for row in self.layers if row.faults()]

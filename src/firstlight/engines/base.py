@@ -95,7 +95,7 @@ class Task:
         return None if self.class_weights is None else self.class_weights[labels]
 
     def penalties(self) -> list[tuple[slice, float, float]]:
-        """(part of the vector, l1, l2) for every trained array that is penalised."""
+        """(part of the vector, l1, l2) for every trained array that is penalized."""
         parts = []
         for entry in self.model.layout.entries:
             parameter = entry.parameter
@@ -112,7 +112,7 @@ class Task:
         return next((factor for pattern, factor in reversed([*self.lr_factors.items()]) if fits(name, pattern)), 1.0)
 
     def penalty(self, vector: Array) -> float:
-        """Σ l1·|w| + l2·w² over the penalised weights."""
+        """Σ l1·|w| + l2·w² over the penalized weights."""
         return sum(
             l1 * float(np.abs(vector[part]).sum(dtype=np.float64))
             + l2 * float(np.square(vector[part], dtype=np.float64).sum())
@@ -187,11 +187,11 @@ class Session(Protocol):
         ...
 
     def state(self) -> dict[str, Array]:
-        """Copies of the optimiser's arrays, for a checkpoint."""
+        """Copies of the optimizer's arrays, for a checkpoint."""
         ...
 
     def restore(self, vector: Array, state: dict[str, Array] | None = None) -> None:
-        """Take over weights, and the optimiser's arrays where given."""
+        """Take over weights, and the optimizer's arrays where given."""
         ...
 
     def agree(self, stop: bool) -> bool:

@@ -34,7 +34,7 @@ class NumpyEngine:
 
 
 class NumpySession:
-    """See `Session`. One flat vector of weights; the optimiser works on its trained part.
+    """See `Session`. One flat vector of weights; the optimizer works on its trained part.
 
     Threads take turns: a step, or a batch of images, at a time.
     """

@@ -1,4 +1,4 @@
-"""The engine of PyTorch: the layers' twins, autograd and PyTorch's own optimisers, on a CPU, a GPU, or in processes.
+"""The engine of PyTorch: the layers' twins, autograd and PyTorch's own optimizers, on a CPU, a GPU, or in processes.
 
 The training images stay on the device as bytes, in the order (N, H, W, C), and a batch is gathered by index and scaled
 there; where they are augmented, the host makes a few batches at a time. Everything drawn from the seed is drawn on the
@@ -591,7 +591,7 @@ class TorchSession:
         return best.item()
 
     def _go(self, way: Way) -> None:
-        """Compute in this way from now on, with an optimiser that has not taken a step."""
+        """Compute in this way from now on, with an optimizer that has not taken a step."""
         self.way = way
         for theta in self.net.tensors.values():
             if theta.dim() == 4:
@@ -604,7 +604,7 @@ class TorchSession:
         self._open_optimizer()
 
     def _open_optimizer(self) -> None:
-        """The optimiser before its first step, with a group for each factor of the learning rate."""
+        """The optimizer before its first step, with a group for each factor of the learning rate."""
         entries = [entry for entry in self.layout.entries if entry.parameter.trainable]
         grouped = [
             (factor, [self.net.tensors[entry.name] for entry in group])

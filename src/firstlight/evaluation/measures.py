@@ -164,13 +164,13 @@ def top_k_accuracy(predictions: Predictions, k: int) -> float:
 
 
 def most_missed_class(predictions: Predictions) -> int | None:
-    """The class of which the smallest share is recognised, the first of equals; None where there is no mistake."""
+    """The class of which the smallest share is recognized, the first of equals; None where there is no mistake."""
     if predictions.correct.all():
         return None
     labels = predictions.labels
     counts = np.bincount(labels)
-    recognised = np.bincount(labels, weights=predictions.correct)
-    return int(np.where(counts > 0, recognised / np.maximum(counts, 1), 1.0).argmin())
+    recognized = np.bincount(labels, weights=predictions.correct)
+    return int(np.where(counts > 0, recognized / np.maximum(counts, 1), 1.0).argmin())
 
 
 def most_confident_mistakes(predictions: Predictions, count: int, of: int | None = None) -> Array:

@@ -41,7 +41,7 @@ class ClassScore:
 
     support            images of this class
     predicted          images taken for this class, rightly or wrongly
-    accuracy           the share of this class's images that was recognised; its other name is recall
+    accuracy           the share of this class's images that was recognized; its other name is recall
     accuracy_interval  95 % Wilson interval
     precision          the share of the images taken for this class that belongs to it
     f1                 the harmonic mean of precision and recall

@@ -123,7 +123,7 @@ def ideal(subject: Subject, layer: str, unit: int, watch: Watch | None = None) -
 
 
 def _surest_right(subject: Subject) -> Asked:
-    """The test image that was recognised most surely; of a net that recognises none, its surest answer."""
+    """The test image that was recognized most surely; of a net that recognizes none, its surest answer."""
     predictions = subject.predictions["test"]
     surest = int(np.argmax(predictions.confidence + predictions.correct))
     return Asked(subject.images(["test"], predictions.ids[[surest]]), "test")

@@ -24,7 +24,7 @@ def ideals(
 ) -> tuple[Array, Array]:
     """Pixels uint8 (n, H, W, C) that drive each unit as high as was found, and what it then gives, float64 (n,).
 
-    Activation maximisation (Erhan et al. 2009): from grey with a little noise, a number of steps of equal length along
+    Activation maximization (Erhan et al. 2009): from grey with a little noise, a number of steps of equal length along
     the gradient of a channel's mean or of a feature, by the pixels, which stay within 0 to 255. So that the image is no
     mere noise, it is shifted by a pixel or so before each step, and blurred slightly now and then (Mordvintsev et al.
     2015), except in the last steps. Everything random is drawn from the seed: the same on every engine, to rounding.

@@ -92,7 +92,7 @@ class Kernels(Protocol):
         """
         ...
 
-    # A step of an optimiser, in place, for one `part` of the weights theta (n,) and of their running means (n,). The
+    # A step of an optimizer, in place, for one `part` of the weights theta (n,) and of their running means (n,). The
     # gradient is the sum of `gradients` (k, n) over k, in order: each worker may leave its own.
 
     def sgd(

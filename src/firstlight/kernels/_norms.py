@@ -43,7 +43,7 @@ def statistics(op, n, n0, chunk, frame, like):
 
 
 @operation
-def normalise(op, n, n0, chunk, frame, like):
+def normalize(op, n, n0, chunk, frame, like):
     """y = γ x̂ + β from the statistics of all chunks (Chan et al. 1979), and the running ones after it.
 
     [x, y, C, pixels, statistics, γ, β, mean, var, momentum, ε, relu]
@@ -87,7 +87,7 @@ def _scale(arena, x, y, length, middle, factor, offset, relu):
 
 
 @operation
-def normalise_sums(op, n, n0, chunk, frame, like):
+def normalize_sums(op, n, n0, chunk, frame, like):
     """dβ = Σ dy and dγ = Σ dy x̂ over this chunk: [x, dy, C, pixels, statistics, dγ, dβ, relu, y]."""
     op, frame = view(op, LONG), view(frame, LONG)
     arena, gradient = view(frame[ARENA], like), view(frame[GRADIENT], like)
@@ -109,7 +109,7 @@ def normalise_sums(op, n, n0, chunk, frame, like):
 
 
 @operation
-def normalise_back(op, n, n0, chunk, frame, like):
+def normalize_back(op, n, n0, chunk, frame, like):
     """dx = γ / √(σ² + ε) · (dy − dβ/m − x̂ dγ/m), in the place of dy: [x, dy, C, pixels, statistics, γ]."""
     op, frame = view(op, LONG), view(frame, LONG)
     arena, theta = view(frame[ARENA], like), view(frame[THETA], like)

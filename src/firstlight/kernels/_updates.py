@@ -1,4 +1,4 @@
-"""The steps of the optimisers: each one pass over the vector of weights, block by block of a few KiB.
+"""The steps of the optimizers: each one pass over the vector of weights, block by block of a few KiB.
 
 Every element is worked out by itself, in the order of operations of `reference`, so that the results are its results
 to the last bit, on however many threads. A mean is kept in a variable and written last: read again from memory just

@@ -13,7 +13,7 @@ import numpy as np
 from firstlight.kernels import GRID, NOISE_MEAN, NOISE_SD, Fill, Padding, Pair, output_size, pad
 from firstlight.types import Array, Shape
 
-# The elements of a vector that a step of an optimiser works on at a time. They stay in the processor's cache, so that
+# The elements of a vector that a step of an optimizer works on at a time. They stay in the processor's cache, so that
 # each formula can be written in plain NumPy without a pass through memory for each of its operations.
 BLOCK = 16384
 

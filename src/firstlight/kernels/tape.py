@@ -204,7 +204,7 @@ class Tape:
             self._step("ACTIVATE", x, y, x.size, kind, a)
 
         def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
-            if not (writer and writer.op in ("NORMALISE", "SETTLED")):  # batch norm's own gradient sees to it
+            if not (writer and writer.op in ("NORMALIZE", "SETTLED")):  # batch norm's own gradient sees to it
                 if name == "relu":
                     self._step("RECTIFY_BACK", y, dy, x.size)
                 else:
@@ -264,7 +264,7 @@ class Tape:
             self.norms.append((path, pixels))
             self._step("STATISTICS", x, C, pixels, at)
             self._barrier()
-        op = "SETTLED" if running else "NORMALISE"
+        op = "SETTLED" if running else "NORMALIZE"
         keep = self._constant(momentum)
         forward = self._step(op, x, y, C, pixels, at, gamma, beta, mean, var, keep, small, 0)
         self._writes(y, forward)
@@ -274,10 +274,10 @@ class Tape:
             if running:
                 self._step("SETTLED_BACK", x, dy, C, pixels, gamma, mean, var, small, dgamma, dbeta, relu, y)
             else:
-                self._step("NORMALISE_SUMS", x, dy, C, pixels, at, dgamma, dbeta, relu, y)
+                self._step("NORMALIZE_SUMS", x, dy, C, pixels, at, dgamma, dbeta, relu, y)
                 self._barrier()
                 if x.wanted:
-                    self._step("NORMALISE_BACK", x, dy, C, pixels, at, gamma)
+                    self._step("NORMALIZE_BACK", x, dy, C, pixels, at, gamma)
             return ((x, dy),) if x.wanted else ()
 
         self._backward.append((y, backward))

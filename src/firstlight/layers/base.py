@@ -29,8 +29,8 @@ class Parameter:
     """One array that a layer needs.
 
     initializer  a name in `initializers`, such as "he_normal", "zeros", "ones"
-    fan_in       inputs that reach one output, and fan_out the outputs that one input reaches (for the initialiser)
-    trainable    False for running statistics, which forward updates itself and the optimiser leaves alone
+    fan_in       inputs that reach one output, and fan_out the outputs that one input reaches (for the initializer)
+    trainable    False for running statistics, which forward updates itself and the optimizer leaves alone
     l1, l2       weights of the penalties l1 Σ|w| and l2 Σw² (Keras's convention)
     kernel       True for weights that a penalty for all layers applies to (not biases, not batch norm)
     """

@@ -1,4 +1,4 @@
-"""Batch normalisation (Ioffe & Szegedy 2015)."""
+"""Batch normalization (Ioffe & Szegedy 2015)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class BatchNorm(Layer):
             x_hat = flat - mean[:, None]
             var = _dot(x_hat, x_hat) / m
             # The only write to what was passed in: running statistics are learnt by being watched, not by a gradient,
-            # so no optimiser could do it, and a second return value in every layer would serve this one alone.
+            # so no optimizer could do it, and a second return value in every layer would serve this one alone.
             for running, value in ((p["mean"], mean), (p["var"], var * (m / (m - 1)))):
                 running *= self.momentum
                 running += (1 - self.momentum) * value

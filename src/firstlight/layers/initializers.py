@@ -29,12 +29,12 @@ INITIALIZERS = ("zeros", "ones", *(f"{family}_{law}" for family in VARIANCES for
 
 
 def check(name: str) -> None:
-    """Raise ModelError unless there is an initialiser called `name`."""
+    """Raise ModelError unless there is an initializer called `name`."""
     if name not in INITIALIZERS:
         raise ModelError(f"initializer: there is none called {name!r}. {nearest(str(name), INITIALIZERS)}")
 
 
-def initialise(parameter: Parameter, generator: np.random.Generator, dtype: Any = np.float32) -> Array:
+def initialize(parameter: Parameter, generator: np.random.Generator, dtype: Any = np.float32) -> Array:
     """The parameter's initial value. Drawn in float64, so that every dtype starts from the same numbers."""
     check(parameter.initializer)
     if parameter.initializer in ("zeros", "ones"):

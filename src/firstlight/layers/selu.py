@@ -1,4 +1,4 @@
-"""The self-normalising linear unit."""
+"""The self-normalizing linear unit."""
 
 from __future__ import annotations
 

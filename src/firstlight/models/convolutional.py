@@ -82,7 +82,7 @@ def fashion_cnn(
     l1: float = 0.0,
     l2: float = 0.0,
 ) -> Chain:
-    """Two convolutions of 32 and two dense layers, with the usual regularisers as options.
+    """Two convolutions of 32 and two dense layers, with the usual regularizers as options.
 
     batch_norm  before each activation
     dense_norm  false: batch norm after the convolutions alone

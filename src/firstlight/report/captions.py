@@ -19,7 +19,7 @@ LOSS_TIMES, LOSS_APART = 2.0, 0.03  # the same of the losses: how many times tra
 
 CLASSIFICATION = (
     "Precision: of the images taken for this class, the share that belongs to it. Recall: of the images of this class, "
-    "the share that was recognised. F1 is their harmonic mean, support the number of test images. "
+    "the share that was recognized. F1 is their harmonic mean, support the number of test images. "
     "The macro average counts each class the same, the weighted one by its support."
 )
 REPRODUCE = (
@@ -314,7 +314,7 @@ def per_class_comparison(tests: Mapping[str, Evaluation]) -> str:
 
 
 def missed(name: str, shown: int, wrong: int, images: int) -> str:
-    """The class that is recognised least."""
+    """The class that is recognized least."""
     which = f"The surest {shown} of them" if shown < wrong else "All of them" if wrong > 1 else "Here it is"
     return (
         f"{name} is the class that is missed most: {wrong:,} of its {counted(images, 'test image')} were taken for "

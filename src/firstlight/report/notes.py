@@ -74,7 +74,7 @@ def _leaks(record: RunRecord) -> list[str]:
         texts.append(f"{counted(checks.conflicting, 'image')} {verb} an exact copy with another label.")
     for split, names in checks.missing.items():
         texts.append(
-            f"The {split} split has no images of {_named(names)}: nothing here tells how these are recognised."
+            f"The {split} split has no images of {_named(names)}: nothing here tells how these are recognized."
         )
     return texts
 

@@ -82,7 +82,7 @@ def mistakes(record: RunRecord) -> ImageGrid | Text:
     predictions = record.predictions
     total = int((~predictions.correct).sum())
     if not total:
-        return Text("There are no mistakes to show: every test image was recognised.", tone="note")
+        return Text("There are no mistakes to show: every test image was recognized.", tone="note")
     found = _joined(record)
     rows = [int(row) for row in most_confident_mistakes(predictions, MISTAKES) if int(row) in found]
     if not rows:
@@ -94,7 +94,7 @@ def mistakes(record: RunRecord) -> ImageGrid | Text:
 
 
 def missed(record: RunRecord) -> tuple[Heading | ImageGrid, ...]:
-    """The mistakes of the class that is recognised least, under a heading; nothing where they are not at hand."""
+    """The mistakes of the class that is recognized least, under a heading; nothing where they are not at hand."""
     predictions = record.predictions
     k = most_missed_class(predictions)
     if k is None or len(record.class_names) < 3:  # of two classes, the confusion matrix has said it all

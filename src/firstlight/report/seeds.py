@@ -109,7 +109,7 @@ def curves(columns: Mapping[str, Mapping[str, Array]], title: str, share: bool =
 
 
 def class_differences(class_names: Sequence[str], differences: Mapping[str, Sequence[float | None]]) -> Json:
-    """By how much each group recognises each class better or worse than the leader: a column a group."""
+    """By how much each group recognizes each class better or worse than the leader: a column a group."""
     rows = [
         {
             "class": name,

@@ -28,7 +28,7 @@ def settings(record: RunRecord) -> list[Row]:
         ("Model", _named(asked, "model") or record.model),
         ("Weights", _weights(record)),
         ("Loss", _named(asked, "loss")),
-        ("Optimiser", _named(asked, "optimizer")),
+        ("Optimizer", _named(asked, "optimizer")),
         ("Schedule", _named(asked, "schedule")),
         ("Penalty", ", ".join(_phrases(_table(asked, "penalty")))),
         ("Sampling", "balanced" if record.drawn else ""),
@@ -90,7 +90,7 @@ def _preparation(table: Json) -> list[str]:
     steps = (
         ("to grey by luma", table.get("greyscale")),
         ("scaled to [0, 1]", table.get("scale")),
-        ("normalised as ImageNet was", standardise == "imagenet"),
+        ("normalized as ImageNet was", standardise == "imagenet"),
         (f"standardised per {standardise}", standardise not in ("none", "imagenet")),
     )
     return [step for step, done in steps if done]
@@ -128,7 +128,7 @@ def _table(value: Json, key: str) -> Json:
 
 
 def _named(asked: Json, key: str) -> str:
-    """A table with a name, such as an optimiser: the name, then its options."""
+    """A table with a name, such as an optimizer: the name, then its options."""
     table = dict(_table(asked, key))
     name = table.pop("name", table.pop("type", None)) or (asked[key] if isinstance(asked.get(key), str) else None)
     return ", ".join(filter(None, [str(name) if name else "", *_phrases(table)]))

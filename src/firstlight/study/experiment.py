@@ -247,10 +247,10 @@ class Loss(Options):
 
 
 class Optimizer(Options):
-    """The optimiser, its learning rate (its own default where none is given) and its options.
+    """The optimizer, its learning rate (its own default where none is given) and its options.
 
     name        how the weights follow the gradient
-    lr          the learning rate; the optimiser's own default where none is given
+    lr          the learning rate; the optimizer's own default where none is given
     lag         α of the lagged update: 0 for none
     lr_factors  what the learning rate is multiplied by, by patterns of names: {head = 10}; the last that fits counts
     """
@@ -408,7 +408,7 @@ class Experiment(Section):
     def unusual(self) -> dict[str, Any]:
         """The tables that `of` makes the same experiment of: images, model, and what differs from the defaults.
 
-        The defaults of options are those of what is named, such as the learning rate of this optimiser.
+        The defaults of options are those of what is named, such as the learning rate of this optimizer.
         """
         given = _without_none(self.resolved().model_dump())
         named = {section: {"name": given[section]["name"]} for section in ("loss", "optimizer", "schedule")}

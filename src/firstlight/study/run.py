@@ -252,12 +252,12 @@ def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
     found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
     if not same_model or state.keys() != found or not _fits(setup, checkpoint, state):
         raise RunError(
-            f"{out} cannot go on: its checkpoint is of another model or optimiser than {runs.EXPERIMENT} names now."
+            f"{out} cannot go on: its checkpoint is of another model or optimizer than {runs.EXPERIMENT} names now."
         )
 
 
 def _fits(setup: Setup, checkpoint: Checkpoint, state: Mapping[str, Array]) -> bool:
-    """Whether a checkpoint has as many numbers as the model and its optimiser, and whole rows of history."""
+    """Whether a checkpoint has as many numbers as the model and its optimizer, and whole rows of history."""
     vectors = (checkpoint.vector, checkpoint.best)
     rows, columns = checkpoint.progress.history, _columns(setup)
     return (

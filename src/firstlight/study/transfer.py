@@ -105,8 +105,8 @@ def start(
         without = taken - set(pretrained.published_names(model))
         _must_fit(model, {}, without, origin)
         arrays = pretrained.translate(model, arrays, lambda name: name not in taken, origin)
-        about |= {"normalisation": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}}
-        notes = _normalised_otherwise(origin, experiment)
+        about |= {"normalization": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}}
+        notes = _normalized_otherwise(origin, experiment)
     else:
         _must_fit(model, arrays, taken, origin)
         notes = _of_the_run(expanded(section.init_from), experiment, splits, files)
@@ -205,11 +205,11 @@ def _of_the_run(
     return notes
 
 
-def _normalised_otherwise(origin: str, experiment: Experiment) -> list[str]:
+def _normalized_otherwise(origin: str, experiment: Experiment) -> list[str]:
     if experiment.prepare.standardise == IMAGENET:
         return []
     return [
-        f"The weights of {origin} expect images normalised as ImageNet's were; this run has "
+        f"The weights of {origin} expect images normalized as ImageNet's were; this run has "
         f"prepare.standardise = {experiment.prepare.standardise!r}. Set it to {IMAGENET!r}."
     ]
 

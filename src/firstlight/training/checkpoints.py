@@ -28,7 +28,7 @@ from firstlight.types import Array, Json
 from firstlight.weights import from_bytes, to_bytes
 
 KEPT = 2
-ARRAYS_LIMIT = 4 * WEIGHTS_LIMIT  # the weights, the best of them, and what an optimiser knows of each
+ARRAYS_LIMIT = 4 * WEIGHTS_LIMIT  # the weights, the best of them, and what an optimizer knows of each
 NEEDED = {"epoch", "loss"}  # of a row of the history; a run asks for all of its columns
 ARRAYS, PROGRESS, MANIFEST = "arrays.safetensors", "progress.json", "manifest.json"
 
@@ -63,7 +63,7 @@ NAMES = {field.name for field in fields(Progress)}
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The weights now, the best weights by validation, the optimiser's arrays, and the progress."""
+    """The weights now, the best weights by validation, the optimizer's arrays, and the progress."""
 
     vector: Array
     best: Array
