@@ -49,7 +49,8 @@ ALLOWED = (
     r"LICENSE|license[-_]files|license =|licenses?/|Apache[- ]?License",
     r"text-align: center|align-(?:items|self|content): center|justify-\w+: center|\bcenter\b(?=[;,\"'}\])]| /| no-)",
     r"grayscale\(|convert\(\"L\"\)|upload-artifact|download-artifact|artifact\(",
-    r"[Nn](?:earest)?_?[Nn]eighbors|neighbors=|sklearn\.neighbors|kneighbors|StandardScaler|Lavin & Gray|\\centering|\"color\"|alt\.Color",
+    r"[Nn](?:earest)?_?[Nn]eighbors|neighbors=|sklearn\.neighbors|kneighbors",
+    r"StandardScaler|Lavin & Gray|\\centering|\"color\"|alt\.Color",
 )
 
 
