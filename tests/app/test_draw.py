@@ -415,7 +415,7 @@ class TestPage:
         reads(page, str(expected.argmax()))
         assert seen(page) == pixels.ravel().tolist()
         assert not page.locator("#fit").is_checked()
-        assert "five.png goes to the net as it is" in page.locator("#polarity").inner_text()
+        assert "five.png is given to the model as it is" in page.locator("#polarity").inner_text()
         stroke(page, ONE)  # a new drawing takes its place, fitted again
         reads(page, "1")
         assert page.locator("#fit").is_checked()

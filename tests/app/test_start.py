@@ -249,7 +249,9 @@ class TestLaunch:
         launch = Launches(tmp_path).start("[data]\nsource = 'nowhere'\n", "run")
         launch.process.wait(PATIENCE)
         assert launch.state == "failed"
-        assert launch.output.startswith("firstlight: There is no source and no folder called 'nowhere'.")
+        assert launch.output.startswith("firstlight: ")
+        assert "data.source: " in launch.output
+        assert "nowhere" in launch.output
 
     @pytest.mark.skipif(not hasattr(os, "getsid"), reason="sessions are of POSIX")
     def test_its_process_is_in_a_session_of_its_own(self, tmp_path: Path) -> None:
