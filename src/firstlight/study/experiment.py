@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,7 +52,7 @@ def spelt(value: Any) -> Any:
 
 def _class_name(value: Any) -> Any:
     """A label 3 is class "3"; names are in the form of Unicode that those of the images have."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, Integral) and not isinstance(value, bool):  # NumPy's whole numbers too
         return str(value)
     return data_.one_form(value) if isinstance(value, str) else value
 
