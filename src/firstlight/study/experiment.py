@@ -16,10 +16,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -52,7 +52,7 @@ def spelt(value: Any) -> Any:
 
 def _class_name(value: Any) -> Any:
     """A label 3 is class "3"; names are in the form of Unicode that those of the images have."""
-    if isinstance(value, Integral) and not isinstance(value, bool):  # NumPy's whole numbers too
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(value)
     return data_.one_form(value) if isinstance(value, str) else value
 

@@ -74,6 +74,7 @@ class Ledger:
             self.optuna = _open_study(url, out.resolve().name, search, _Sampler(self))
         with self._reading():
             self._must_be_of_this_search()
+        self._must_hold_what_was_told()
 
     def _must_be_of_this_search(self) -> None:
         """Raise ExperimentError where the storage holds another search, or lost the one that the folder tells of."""
@@ -91,6 +92,22 @@ class Ledger:
                 f"The storage holds another search called {self.optuna.study_name}. Choose another folder with --out: "
                 "its name is that of the search in the storage."
             )
+
+    def _must_hold_what_was_told(self) -> None:
+        """Raise ExperimentError where the folder's result tells of a trial that the storage lacks or has otherwise."""
+        told = searches.TuneFolder(self.out)
+        try:
+            ended = [trial for trial in told.result.trials if trial.state in searches.ENDED]
+        except RunError:  # there is none yet, or it is written anew
+            return
+        held = {record.number: record.value for record in self.records()}
+        for trial in ended:
+            if trial.number not in held or (trial.state == "complete" and held[trial.number] != trial.value):
+                raise ExperimentError(
+                    f"{self.out / runs.RESULT} tells of trial {trial.number} ({trial.value}), which {self._shown} "
+                    f"{'has otherwise' if trial.number in held else 'does not know'}: it is an older copy, or was "
+                    "altered. Bring the newest back, or begin anew in another folder with --out."
+                )
 
     @contextmanager
     def told(self) -> Iterator[None]:

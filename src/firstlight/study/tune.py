@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import tomli_w
 
-from firstlight import processes, runs, searches
+from firstlight import processes, searches
 from firstlight.errors import ExperimentError, ModelError, RunError
 from firstlight.files import write_text
 from firstlight.options import flat
@@ -71,7 +71,6 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
         write_text(out / searches.TUNE, search.to_toml(out))
         with ledger.told():
             done = [trial for trial in ledger.records() if trial.state in searches.ENDED]
-            _must_know_all(out, len(done))
             watcher.began(search, done)
             # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
             order = replace(order, deadline=time.time() + (search.tuning.timeout or math.inf))
@@ -194,21 +193,6 @@ def _must_be_the_same(search: Search, out: Path) -> None:
         )
     if search.tuning.storage is not None and (out / searches.STORAGE).exists():
         raise ExperimentError(f"{out} is kept in its own {searches.STORAGE}: leave the storage out.")
-
-
-def _must_know_all(out: Path, ended: int) -> None:
-    """Raise ExperimentError where the folder's result tells of more trials than the storage."""
-    if not (out / runs.RESULT).is_file():
-        return
-    try:
-        told = sum(trial.state in searches.ENDED for trial in TuneFolder(out).result.trials)
-    except RunError:  # it is written anew
-        return
-    if told > ended:
-        raise ExperimentError(
-            f"{out / runs.RESULT} tells of {told} trials, and the storage knows {ended} of them: it is an older copy. "
-            "Bring the newest back, or begin anew in another folder with --out."
-        )
 
 
 def _conclude(search: Search, out: Path, ledger: Ledger) -> TuneFolder | None:
