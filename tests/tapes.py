@@ -68,7 +68,7 @@ class Net:
     settled: frozenset[str] = frozenset()
     seed: int = 0
     class_weights: tuple[float, ...] = ()
-    standardised: bool = False
+    standardized: bool = False
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """For Hypothesis, which would print the examples of every layer."""
@@ -82,7 +82,7 @@ class Net:
         model = Model("drawn", chain, (H, W, C), outputs, frozen=self.frozen)
         # Each pixel in a way of its own, so that there are no ties.
         scale, shift = np.random.default_rng(self.seed + 1).uniform(0.5, 1.5, (2, *self.shape))
-        preparation = Preparation(self.shape, "image" if self.standardised else "none", scale / 100, shift - 2)
+        preparation = Preparation(self.shape, "image" if self.standardized else "none", scale / 100, shift - 2)
         weights = np.array(self.class_weights) if self.class_weights else None
         return Task(model, self.loss, preparation, SGD(), seed=self.seed, settled=self.settled, class_weights=weights)
 

@@ -44,7 +44,7 @@ SPELLING = {
 }
 # Names that stay as they are: keys of files, packages, functions of libraries, published architectures and files.
 ALLOWED = (
-    r"standardise|greyscale|maximise|pyramid[-_]regularised|fashion-regularisers|regularisers\.toml",
+    r"\bstandardise\b|greyscale|maximise|pyramid[-_]regularised|fashion-regularisers|regularisers\.toml",
     r"color[-_ ]?(?:mix|scheme|space|=|:|\()|(?:\w+\.)?Color\(|run_color|background-color|prefers-color-scheme",
     r"LICENSE|license[-_]files|license =|licenses?/|Apache[- ]?License",
     r"text-align: center|align-(?:items|self|content): center|justify-\w+: center|\bcenter\b(?=[;,\"'}\])]| /| no-)",

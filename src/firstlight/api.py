@@ -326,7 +326,7 @@ class Run(Shown):
         return found
 
     def report(self, out: str | Path | None = None, *, pdf: bool | None = None) -> ReportPath:
-        """Write the report anew and return its path, which shows the report in a notebook.
+        """Write the report again and return its path, which shows the report in a notebook.
 
         out  the file; report.html or report.pdf in the run's folder where none is given
         pdf  as a PDF (needs the extra `pdf`); where this is not said, only if the file's name ends so

@@ -46,7 +46,7 @@ def drawn_for(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> Iter
     tints = np.random.default_rng(0).uniform(0.3, 1, (300, 1, 1, 3))
     coloured = (np.repeat(train.pixels, 3, axis=3) * tints).astype(np.uint8)
     _fit_few(Images(coloured, train.labels, train.ids, train.class_names), "colour", root)
-    for name, pixels in (("grey-alone", train.pixels), ("colour-alone", coloured)):  # each image standardised by itself
+    for name, pixels in (("grey-alone", train.pixels), ("colour-alone", coloured)):  # each image standardized by itself
         images = Images(pixels, train.labels, train.ids, train.class_names)
         _fit_few(images, name, root, settings={"prepare.standardise": "image"})
     names = (HOSTILE, "</script><script>alert(2)</script>", *train.class_names[2:])

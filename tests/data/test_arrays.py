@@ -157,7 +157,7 @@ def test_what_unpacks_to_far_more_is_not_begun(tmp_path, monkeypatch):
         (pixels(2) / 255, r"np\.rint\(255 \* images\)\.astype\(np\.uint8\)"),
         (pixels(2) > 9, r"np\.rint\(255 \* images\)\.astype\(np\.uint8\)"),
         (pixels(2).astype(np.int64), r"Give images\.astype\(np\.uint8\)"),
-        (pixels(2) / 1.0 - 9, "before they were standardised"),
+        (pixels(2) / 1.0 - 9, "before they were standardized"),
         (np.moveaxis(pixels(2, channels=3), 3, 1), r"images\.transpose\(0, 2, 3, 1\)"),
         (pixels(2).reshape(2, -1), r"images\.reshape\(-1, H, W\)"),
         (np.repeat(pixels(2), 4, 3), r"images\[\.\.\., :3\]"),

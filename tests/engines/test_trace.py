@@ -141,7 +141,7 @@ def test_kernels_taped_and_layered_sessions_look_through_the_same_eyes() -> None
         np.testing.assert_allclose(a.slopes[path], b.slopes[path], rtol=1e-9, atol=1e-12)
 
 
-def test_images_standardised_by_themselves_are_prepared_alike() -> None:
+def test_images_standardized_by_themselves_are_prepared_alike() -> None:
     ours, theirs = (session("chain", engine, standardise="image") for engine in ("numpy", "torch"))
     x = ours.prepared(images())
     np.testing.assert_allclose(x, theirs.prepared(images()), rtol=1e-9, atol=1e-12)

@@ -43,7 +43,7 @@ BROAD = Net(
     (2, 9, 8),
     CrossEntropy(0.1),
     class_weights=(0.5, 2.0, 1.25),
-    standardised=True,
+    standardized=True,
 )
 SQUARED = replace(BROAD, loss=MeanSquaredError())
 
@@ -110,8 +110,8 @@ SPOILT: dict[str, Callable[[Tape], None]] = {
     "labels not smoothed": _each("CROSS_ENTROPY", _put(3, 0)),
     "classes not weighted": _each("CROSS_ENTROPY", _put(4, -1)),
     "weights of other classes": _each("CROSS_ENTROPY", lambda step: step.fields.__setitem__(4, step.fields[4] - 1)),
-    "images not standardised": _each("STANDARDISE", _nothing),
-    "a part of the image standardised": _each("STANDARDISE", _put(1, 72)),
+    "images not standardized": _each("STANDARDISE", _nothing),
+    "a part of the image standardized": _each("STANDARDISE", _put(1, 72)),
     "statistics not waited for": lambda tape: tape.barriers.remove(tape.barriers[0]),
     "gradients not waited for": lambda tape: tape.barriers.remove(tape.barriers[1]),
 }

@@ -157,8 +157,8 @@ def nets(draw: st.DrawFn) -> Net:
     frozen = draw(st.one_of(st.just([]), st.lists(st.sampled_from(names), unique=True), st.just(["*", "!head*"])))
     norms = sorted({name.removesuffix(".mean") for name in names if name.endswith(".mean")})
     settled = draw(st.lists(st.sampled_from(norms), unique=True)) if norms else []
-    standardised = draw(st.sampled_from([False, False, True]))
-    return replace(net, frozen=tuple(frozen), settled=frozenset(settled), standardised=standardised)
+    standardized = draw(st.sampled_from([False, False, True]))
+    return replace(net, frozen=tuple(frozen), settled=frozenset(settled), standardized=standardized)
 
 
 SIZES = st.one_of(whole(1, 9), whole(10, 70))

@@ -51,7 +51,7 @@ def test_numbers_with_a_sign_reach_the_model_as_they_were_given() -> None:
     assert Preparation.from_json(preparation.to_json()).to_json() == preparation.to_json()
 
 
-def test_what_is_standardised_is_the_same_for_levels_and_numbers() -> None:
+def test_what_is_standardized_is_the_same_for_levels_and_numbers() -> None:
     values = np.random.default_rng(0).normal(3, 2, size=(400, 4, 4, 3))
     levels = Levels.fit(values)
     pixels = levels.apply(values)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from firstlight.errors import DataError, ExperimentError, ModelError
-from firstlight.prepare import Preparation, standardised
+from firstlight.prepare import Preparation, standardized
 from firstlight.prepare.preparation import luma
 from firstlight.types import Images
 
@@ -38,7 +38,7 @@ def test_scale():
 
 @pytest.mark.parametrize("scale", [True, False])
 @pytest.mark.parametrize(("standardise", "axes"), [("pixel", 0), ("channel", (0, 2, 3))])
-def test_standardised_training_images_have_mean_0_and_deviation_1(standardise, axes, scale):
+def test_standardized_training_images_have_mean_0_and_deviation_1(standardise, axes, scale):
     images = made(n=5000)  # more than a chunk
     x = model_input(Preparation.fit(images, standardise=standardise, scale=scale), images)
     np.testing.assert_allclose(x.mean(axis=axes), 0, atol=1e-12)
@@ -156,14 +156,14 @@ def test_each_image_by_itself():
     preparation = Preparation.fit(images, standardise="image")
     assert preparation.per_image
     assert Preparation.from_json(preparation.to_json()).per_image
-    x = standardised(model_input(preparation, images).transpose(1, 2, 3, 0))
+    x = standardized(model_input(preparation, images).transpose(1, 2, 3, 0))
     np.testing.assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-12)
     np.testing.assert_allclose(x.std(axis=(0, 1, 2)), 1, rtol=1e-12)
-    brighter = standardised(3 * model_input(preparation, images).transpose(1, 2, 3, 0) + 0.5)
+    brighter = standardized(3 * model_input(preparation, images).transpose(1, 2, 3, 0) + 0.5)
     np.testing.assert_allclose(x, brighter, rtol=1e-9)
 
 
 def test_an_image_of_one_colour_is_all_zero():
-    flat = standardised(np.full((1, 4, 4, 2), 0.7, np.float32))
+    flat = standardized(np.full((1, 4, 4, 2), 0.7, np.float32))
     assert flat.dtype == np.float32
     np.testing.assert_allclose(flat, 0, atol=1e-6)

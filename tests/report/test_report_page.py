@@ -17,7 +17,7 @@ from firstlight.report.numbers import count, decimal, interval, percent
 from firstlight.report.record import read
 
 SECTIONS = {
-    "asked": "Asked and answered",
+    "asked": "Summary",
     "notes": "Before you trust it",
     "images": "The images",
     "model": "The model",
@@ -103,7 +103,7 @@ def test_the_experiment_and_the_machine_are_there(make_run: MakeRun) -> None:
     shown = Page(report.render(run)).text
     assert "firstlight run experiment.toml" in shown
     assert " ".join((run.path / "experiment.toml").read_text().split()) in shown
-    for fact in ("A processor", "numpy 2.4.6", "2 cores, 8 GB", "adam, lr 0.001", "scaled to [0, 1], standardised per"):
+    for fact in ("A processor", "numpy 2.4.6", "2 cores, 8 GB", "adam, lr 0.001", "scaled to [0, 1], standardized per"):
         assert fact in shown
 
 

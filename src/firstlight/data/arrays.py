@@ -264,5 +264,5 @@ def _advice(name: str, images: Array) -> str:
         elif low >= 0 and high <= 255:
             steps.append(f"{name}.astype(np.uint8)")
         elif low < 0:
-            steps.append("the images as they were before they were standardised")
+            steps.append("the images as they were before they were standardized")
     return f" Give {'; '.join(steps)}." if steps else ""

@@ -16,7 +16,7 @@ from firstlight.kernels import Kernels
 from firstlight.kernels.tape import NotRecordedError, Tape
 from firstlight.layers import Backward, Pass
 from firstlight.layers.batchnorm import must_vary
-from firstlight.prepare import standardised
+from firstlight.prepare import standardized
 from firstlight.randomness import generator
 from firstlight.types import Array, Images
 
@@ -95,7 +95,7 @@ class Layered:
     def prepared(self, images: Images, index: Array) -> Array:
         """What the net sees of the images at `index`, (C, H, W, n)."""
         x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
-        return standardised(x) if self.task.preparation.per_image else x
+        return standardized(x) if self.task.preparation.per_image else x
 
     def trace(self, x: Array, cotangents: Mapping[str, Array], only: Collection[str]) -> Trace:
         """See `Session.trace`."""

@@ -387,7 +387,7 @@ class TorchSession:
     # --- what a step needs --------------------------------------------------------------------------------------------
 
     def _batch(self, pixels: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """The images at `places` as the net takes them: (n, C, H, W), scaled, and each standardised if asked for."""
+        """The images at `places` as the net takes them: (n, C, H, W), scaled, and each standardized if asked for."""
         x = pixels.index_select(0, places).permute(0, 3, 1, 2)
         x = x.to(self.dtype, memory_format=self._memory_format()).mul_(self.scale).add_(self.shift)
         if not self.task.preparation.per_image:

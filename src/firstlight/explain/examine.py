@@ -130,7 +130,7 @@ def _surest_right(subject: Subject) -> Asked:
 
 
 def _looks(subject: Subject, shown: Asked, tell: Watch) -> tuple[Look, ...]:
-    """The image that was asked for, the surest right answers of a few classes, and the surest mistakes."""
+    """The image that was asked for, the surest right answers of a few classes, and the most confident mistakes."""
     predictions = subject.predictions["test"]
     wrong = confident_mistakes(predictions, subject.class_names, count=LOOKS_WRONG)
     surest = np.argsort(-predictions.confidence, kind="stable")

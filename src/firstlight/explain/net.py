@@ -132,23 +132,23 @@ class Net:
         """What the net sees of pixels z, float (N, C, H, W) from 0 to 255, which need not be whole."""
         scale, shift = self.task.preparation.scale_shift(np.float64)
         x = z * scale + shift
-        return _standardised(x)[0] if self.task.preparation.per_image else x
+        return _standardized(x)[0] if self.task.preparation.per_image else x
 
     def by_pixels(self, dx: Array, z: Array) -> Array:
         """Gradients by the pixels z (N, C, H, W), from those by what the net sees of them.
 
-        Where the preparation standardises images by themselves, with x = (u − mean) / std of u = z · scale + shift:
+        Where the preparation standardizes images by themselves, with x = (u − mean) / std of u = z · scale + shift:
         du = (dx − mean(dx) − x mean(dx x)) / std.
         """
         scale, shift = self.task.preparation.scale_shift(np.float64)
         if self.task.preparation.per_image:
-            x, std = _standardised(z * scale + shift)
+            x, std = _standardized(z * scale + shift)
             dx = (dx - _mean(dx) - x * _mean(dx * x)) / std
         return dx * scale
 
 
-def _standardised(u: Array) -> tuple[Array, Array]:
-    """Each image u (N, C, H, W) standardised by itself, and its standard deviation, 1 where it is 0."""
+def _standardized(u: Array) -> tuple[Array, Array]:
+    """Each image u (N, C, H, W) standardized by itself, and its standard deviation, 1 where it is 0."""
     apart = u - _mean(u)
     std = np.sqrt(_mean(apart**2))
     std[std == 0] = 1

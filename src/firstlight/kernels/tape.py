@@ -134,12 +134,12 @@ class Tape:
     # The steps that can cut what is below zero as they write it, by what they write.
     _writers: dict[Memory, Step] = field(default_factory=dict)
 
-    def input(self, standardised: bool = False) -> Value:
-        """The images, gathered and prepared; each `standardised` by itself where that is asked for."""
+    def input(self, standardized: bool = False) -> Value:
+        """The images, gathered and prepared; each `standardized` by itself where that is asked for."""
         x = self._value(self.input_shape)
         C, H, W = self.input_shape
         self._step("GATHER", x, C, H * W)
-        if standardised:
+        if standardized:
             self._step("STANDARDISE", x, x.size)
         return x
 

@@ -5,7 +5,7 @@ from firstlight.prepare.augmented import Augmented
 from firstlight.prepare.batches import balanced_order, batches, epoch_order, steps
 from firstlight.prepare.class_weights import class_weights
 from firstlight.prepare.levels import Levels
-from firstlight.prepare.preparation import IMAGENET_MEAN, IMAGENET_STD, Preparation, standardised
+from firstlight.prepare.preparation import IMAGENET_MEAN, IMAGENET_STD, Preparation, standardized
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -18,6 +18,6 @@ __all__ = [
     "batches",
     "class_weights",
     "epoch_order",
-    "standardised",
+    "standardized",
     "steps",
 ]

@@ -46,7 +46,7 @@ class Levels:
     def doubt(self, values: Array) -> str:
         """Why images are likely to be on another scale than those in `fit`, as a clause; nothing where they fit.
 
-        Pixels in 0 to 255 and the same divided by 255 or standardised look alike to a person, and mean something else
+        Pixels in 0 to 255 and the same divided by 255 or standardized look alike to a person, and mean something else
         to a model: what lies beyond the range becomes its end, and what fills a corner of it is black.
         """
         low, high = float(values.min()), float(values.max())
@@ -73,7 +73,7 @@ class Levels:
     def as_given(self, preparation: Preparation) -> Preparation:
         """A preparation fitted on levels, so that a model sees signed numbers as they were given: x, not x / 255.
 
-        Brightness is left alone, and so is what is standardised: that is the same for levels and for the numbers.
+        Brightness is left alone, and so is what is standardized: that is the same for levels and for the numbers.
         Raises ExperimentError for ImageNet's statistics, which are of brightness.
         """
         if not self.signed or preparation.standardise in ("pixel", "channel"):
@@ -81,7 +81,7 @@ class Levels:
         if preparation.standardise == "imagenet":
             raise ExperimentError(
                 f'prepare.standardise = "imagenet" is of brightness; these images have numbers down to {self.low:g}. '
-                "Give the images before they were standardised."
+                "Give the images before they were standardized."
             )
         step = (self.high - self.low) / _TOP
         scale, shift = np.full_like(preparation.scale, step), np.full_like(preparation.shift, self.low)

@@ -71,7 +71,7 @@ class Preparation:
 
     @property
     def per_image(self) -> bool:
-        """Whether each image is then standardised by its own mean and standard deviation; see `standardised`."""
+        """Whether each image is then standardized by its own mean and standard deviation; see `standardized`."""
         return self.standardise == "image"
 
     @property
@@ -125,7 +125,7 @@ class Preparation:
         return cls(shape, value["standardise"], scale, shift)
 
 
-def standardised(x: Array) -> Array:
+def standardized(x: Array) -> Array:
     """(x − mean) / std of each image of x (C, H, W, N), over its channels and pixels; a std of 0 is taken as 1."""
     apart = x - x.mean(axis=(0, 1, 2), dtype=np.float64)
     std = np.sqrt(np.square(apart).mean(axis=(0, 1, 2)))

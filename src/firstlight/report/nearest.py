@@ -28,7 +28,7 @@ def mistakes(explanation: Explanation, class_names: Sequence[str]) -> list[Block
     widest = max(min(NEIGHBOURS, len(mistake.nearest.labels)) for mistake in shown)
     pictures = tuple(picture for mistake in shown for picture in _row(mistake, class_names, widest))
     return [
-        Heading("The surest mistakes and their nearest training images"),
+        Heading("The most confident mistakes and their nearest training images"),
         ImageGrid(pictures, columns=1 + widest, caption=_judged(shown, explanation.layer)),
     ]
 

@@ -1,4 +1,4 @@
-"""The pictures of a report: samples of each split, answers on test images, and the surest mistakes."""
+"""The pictures of a report: samples of each split, answers on test images, and the most confident mistakes."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def missed(record: RunRecord) -> tuple[Heading | ImageGrid, ...]:
         columns=5,
         caption=captions.missed(record.class_names[k], len(rows), wrong, int(of_class.sum())),
     )
-    return Heading(f"What {record.class_names[k]} is taken for"), grid
+    return Heading(f"What {record.class_names[k]} is mistaken for"), grid
 
 
 def still_wrong(runs: Mapping[str, RunRecord], chosen: str = "the best by validation") -> ImageGrid | Text:

@@ -49,7 +49,7 @@ def document(record: RunRecord) -> Document:
         verdict=captions.verdict(record),
         numbers=_numbers(record),
         sections=(
-            Section("Asked and answered", "asked", _asked(record)),
+            Section("Summary", "asked", _asked(record)),
             Section("Before you trust it", "notes", notes(record)),
             Section("The images", "images", _images(record)),
             Section("The model", "model", (_model(record),)),
@@ -63,7 +63,7 @@ def document(record: RunRecord) -> Document:
                     Heading("A sample"),
                     answers(record),
                     *panels(record),
-                    Heading("The surest mistakes"),
+                    Heading("The most confident mistakes"),
                     mistakes(record),
                     *missed(record),
                     *(() if explained_sections else (explained.command(record),)),
@@ -122,8 +122,8 @@ def _asked(record: RunRecord) -> tuple[Block, ...]:
         ("Training time", seconds(record.seconds("train"))),
         ("Speed", _speed(record) or UNDEFINED),
     ]
-    asked = Table(tuple(settings(record)), caption="What was asked")
-    answered = Table(tuple(rows), caption="What came out")
+    asked = Table(tuple(settings(record)), caption="Settings")
+    answered = Table(tuple(rows), caption="Results")
     return (Beside((asked, answered)),)
 
 

@@ -1,4 +1,4 @@
-"""What was asked, in words: the experiment's tables as rows of a name and a value."""
+"""The settings in words: the experiment's tables as rows of a name and a value."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _preparation(table: Json) -> list[str]:
         ("to grey by luma", table.get("greyscale")),
         ("scaled to [0, 1]", table.get("scale")),
         ("normalized as ImageNet was", standardise == "imagenet"),
-        (f"standardised per {standardise}", standardise not in ("none", "imagenet")),
+        (f"standardized per {standardise}", standardise not in ("none", "imagenet")),
     )
     return [step for step, done in steps if done]
 

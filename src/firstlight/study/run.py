@@ -408,7 +408,7 @@ def measure(session: Session, loss: Loss, images: Images) -> tuple[evaluation.Ev
 
 
 def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:
-    """A few images of each split, drawn with the classes in turn; of the test also the surest mistakes.
+    """A few images of each split, drawn with the classes in turn; of the test also the most confident mistakes.
 
     These are of all classes, and of the one that is missed most.
     """
