@@ -9,6 +9,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +151,8 @@ class _Search:
     def edit(self, edit: str) -> bool:
         """Whether the database took the edit."""
         try:
-            connection = sqlite3.connect(self.database)
-            with connection:
+            with closing(sqlite3.connect(self.database)) as connection, connection:
                 connection.execute(edit)
-            connection.close()
         except sqlite3.Error:
             return False
         return True

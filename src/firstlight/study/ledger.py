@@ -25,6 +25,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.pool import NullPool
 
 from firstlight import runs, schema, searches
 from firstlight.errors import ExperimentError, FirstlightError, RunError, brief
@@ -395,8 +396,11 @@ def _encoded(domain: Domain, value: Any) -> Any:
 
 def _open_study(url: str, name: str, search: Search, sampler: BaseSampler) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    storage = optuna.storages.RDBStorage(url, engine_kwargs=waits)
+    if url.startswith("sqlite"):  # a connection that is kept is never closed: Optuna closes no storage
+        options: dict[str, Any] = {"connect_args": {"timeout": 60}, "poolclass": NullPool}
+    else:
+        options = {"pool_pre_ping": True}
+    storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
     direction: Literal["maximize", "minimize"] = "maximize" if search.maximise else "minimize"
     return optuna.create_study(
         storage=storage, study_name=name, direction=direction, sampler=sampler, load_if_exists=True
