@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import csv
 import errno
-import gzip
 import hashlib
 import io
 import json
@@ -48,7 +47,6 @@ WEIGHTS_LIMIT = 4_000 * MB  # a .safetensors file: a thousand million numbers
 
 VALUES_LIMIT = 4_000_000  # of a JSON text
 DEPTH_LIMIT = 64  # of lists and tables within one another
-STRING_LIMIT = 131_072  # characters of a cell; that of Python's csv
 HEADER_LIMIT = 10_000  # bytes of the head of an array
 
 TRIES = 3  # to write a file whose temporary one is taken away
@@ -299,18 +297,6 @@ def check_values(value: Any, place: str = "", depth: int = 0) -> None:
             raise ValueError(f"{brief(place or 'it', 80)} is {value}, not a finite number")
     elif isinstance(value, date | time):
         raise ValueError(f"{brief(place or 'it', 80)} is a date or a time; write {value} in quotation marks")
-
-
-def gunzip(data: bytes, *, limit: int) -> bytes:
-    """What the gzip file holds, at most `limit` bytes. Raises ValueError where it is damaged or holds more."""
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            unpacked = file.read(limit + 1)
-    except (EOFError, zlib.error, OSError) as error:
-        raise ValueError(f"the gzip file is truncated or damaged ({error})") from None
-    if len(unpacked) > limit:
-        raise ValueError(f"it unpacks to more than {megabytes(limit)}")
-    return unpacked
 
 
 def megabytes(size: int) -> str:
