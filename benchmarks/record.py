@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.contestants import CONTESTANTS, versions
 from benchmarks.rounds import Summary, fastest, ratio, summary
 from benchmarks.sections import Options
+from firstlight.experiments.environment import environment
 from firstlight.files import write_json
-from firstlight.study.environment import environment
 from firstlight.types import Json
 
 FORMAT = 1

@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 from firstlight.app import forms
 from firstlight.app.forms import Field
+from firstlight.experiments.search.config import Tuning
+from firstlight.experiments.study import File, Run
 from firstlight.layers import LAYERS
 from firstlight.options import documented
 from firstlight.report.numbers import listed
-from firstlight.study.plan import File, Run
-from firstlight.study.search import Tuning
 
 PAGE = Path(__file__).absolute().parent / "experiment.md"
 

@@ -11,10 +11,11 @@ import re
 import sys
 from pathlib import Path
 
-from firstlight import report, runs
+from firstlight import report
+from firstlight.experiments import packaged
 from firstlight.files import write_text
+from firstlight.records import run_folder
 from firstlight.report.published import MARKS
-from firstlight.study import packaged
 
 PAGE = Path(__file__).absolute().parent / "studies.md"
 
@@ -50,8 +51,8 @@ REACHED = [MARKS[mark] for mark in ("above", "within", "higher", "equal")]
 
 def main() -> None:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
-    folders = [root / name for name in packaged() if (root / name / runs.STUDY).is_file()]
-    studies = [runs.StudyFolder.open(folder) for folder in folders]
+    folders = [root / name for name in packaged() if (root / name / run_folder.STUDY).is_file()]
+    studies = [run_folder.StudyFolder.open(folder) for folder in folders]
     kept = PAGE.read_text(encoding="utf-8")
     report.write_study_table(studies, PAGE, PREFACE.format(**MARKS))
     write_text(PAGE, merged(kept, PAGE.read_text(encoding="utf-8")))

@@ -16,8 +16,9 @@ from PIL import Image
 from rich.console import Console
 
 import firstlight as fl
-from firstlight import api, runs
+from firstlight import api
 from firstlight.errors import ExperimentError, RunError
+from firstlight.records import run_folder
 from firstlight.types import Dataset
 
 QUIET = Console(quiet=True)
@@ -295,10 +296,10 @@ def test_a_run_that_is_there_is_reused(few_digits: Dataset, tmp_path: Path) -> N
         fit(out=None)
     assert written() == before
 
-    (tmp_path / "run" / runs.RESULT).unlink()  # cut off before it was measured
+    (tmp_path / "run" / run_folder.RESULT).unlink()  # cut off before it was measured
     assert fit().accuracy == first.accuracy
     for path in (tmp_path / "run").iterdir():  # cut off while its plan was written
-        if path.name != runs.EXPERIMENT:
+        if path.name != run_folder.EXPERIMENT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert fit().accuracy == first.accuracy
 

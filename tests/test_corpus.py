@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from firstlight import data, files, runs, study, weights
+from firstlight import data, experiments, files, weights
 from firstlight.errors import FirstlightError
+from firstlight.experiments import Experiment
 from firstlight.layers.base import Parameter
-from firstlight.runs import RunFolder
-from firstlight.study import Experiment
+from firstlight.records import run_folder
+from firstlight.records.run_folder import RunFolder
 from firstlight.weights import Layout
 
 CORPUS = Path(__file__).parent / "corpus" / "reading"
@@ -26,7 +27,7 @@ LAYOUT = Layout.of({"w": Parameter((4,), "zeros")})
 
 
 def an_experiment(path: Path, folder: Path) -> None:
-    asked = Experiment.of(study.read(path), str(path))
+    asked = Experiment.of(experiments.read(path), str(path))
     data.load(asked.data.source)
     asked.build_model((28, 28, 1), 10)
     asked.build_optimizer()
@@ -34,12 +35,12 @@ def an_experiment(path: Path, folder: Path) -> None:
 
 
 def a_record(path: Path, folder: Path) -> None:
-    shutil.copy(path, folder / runs.ENVIRONMENT)
+    shutil.copy(path, folder / run_folder.ENVIRONMENT)
     _ = RunFolder(folder).environment
 
 
 def a_history(path: Path, folder: Path) -> None:
-    shutil.copy(path, folder / runs.HISTORY)
+    shutil.copy(path, folder / run_folder.HISTORY)
     _ = RunFolder(folder).history
 
 

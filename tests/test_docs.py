@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from firstlight.study import Experiment
+from firstlight.experiments import Experiment
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -20,12 +20,13 @@ import pytest
 from rich.console import Console
 
 import firstlight as fl
-from firstlight import explanations, shown
+from firstlight import notebook_display
 from firstlight.notebook import cards, live
+from firstlight.records import explanation
+from firstlight.records.run_folder import RunFolder, StudyFolder, write_record
+from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
 from firstlight.report import document
 from firstlight.report.content import Section, Text
-from firstlight.runs import RunFolder, StudyFolder, write_record
-from firstlight.searches import TrialRecord, Tuned, TuneFolder
 from firstlight.types import SPLITS, Dataset, Images, SourceFile
 
 QUIET = Console(quiet=True)
@@ -97,7 +98,7 @@ def test_what_is_asked_of_a_net_shows_itself_and_prints_in_a_line(run: fl.Run) -
     assert isinstance(mistakes, tuple)
     first = mistakes[0]
     assert f"{first.id}: {run.class_names[first.label]} taken for" in repr(mistakes)
-    assert "There are no such mistakes." in look(explanations.Mistakes()).text
+    assert "There are no such mistakes." in look(explanation.Mistakes()).text
 
 
 def test_nothing_prints_a_wall_of_numbers(run: fl.Run, digits: Dataset) -> None:
@@ -116,10 +117,10 @@ def test_a_look_is_kept_without_the_names_of_the_classes(run: fl.Run, tmp_path: 
     folder = RunFolder.open(tmp_path / "copy")
     asked = run.look(str(run.predictions["test"].ids[0]))
     empty: Any = dict.fromkeys(("activity", "feature_maps", "ideals", "maps", "mistakes", "suspects"), ())
-    explanations.Explanation(layer="", looked=1, image="", filters=None, seconds=0.0, looks=(asked,), **empty).write(
+    explanation.Explanation(layer="", looked=1, image="", filters=None, seconds=0.0, looks=(asked,), **empty).write(
         folder
     )
-    kept = explanations.read(folder)
+    kept = explanation.read(folder)
     assert kept is not None
     assert kept.looks[0].class_names == ()
     assert kept.looks[0].target == asked.target
@@ -254,7 +255,7 @@ def test_an_explanation_shows_where_the_net_looks(run: fl.Run, tmp_path: Path) -
     assert found.layer in seen.text
     assert len(repr(found)) < 200  # a notebook keeps it beside the card
     assert sum(tag == "img" for tag, _ in seen.found) > 10
-    assert explanations.read(own.folder)._repr_html_() == found._repr_html_()  # type: ignore[union-attr]
+    assert explanation.read(own.folder)._repr_html_() == found._repr_html_()  # type: ignore[union-attr]
 
 
 @pytest.mark.slow
@@ -266,7 +267,7 @@ def test_a_parity_check_shows_whether_the_engines_agree() -> None:
 
 
 def test_importing_a_record_imports_no_report() -> None:
-    code = "import sys; from firstlight.types import Images; from firstlight import runs, searches; print(*sys.modules)"
+    code = "import sys; from firstlight.records import run_folder, search_folder; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"firstlight.report", "firstlight.notebook", "altair", "jinja2", "IPython"} & set(loaded)
 
@@ -291,7 +292,7 @@ def test_the_style_is_of_the_card_alone_and_knows_the_themes() -> None:
 
 
 def test_nothing_to_draw_with_is_no_error(monkeypatch: pytest.MonkeyPatch, digits: Dataset) -> None:
-    monkeypatch.setattr(shown, "_draw", None)
+    monkeypatch.setattr(notebook_display, "_draw", None)
     assert digits._repr_html_() is None
 
 

@@ -18,10 +18,9 @@ from rich.console import Console
 
 import firstlight as fl
 from firstlight import losses, optimizers
-from firstlight.agreement import check as check_
-from firstlight.agreement import differences, speed
-from firstlight.agreement.check import compare_gradients, random_images
-from firstlight.agreement.record import GRADIENT, WHOLE_NET
+from firstlight.engine_parity import check as check_
+from firstlight.engine_parity import differences, speed
+from firstlight.engine_parity.check import compare_gradients, random_images
 from firstlight.engines import Task
 from firstlight.engines import torch as torch_engine
 from firstlight.errors import DataError, ExperimentError, ModelError
@@ -52,6 +51,7 @@ from firstlight.layers import (
 )
 from firstlight.models import Model
 from firstlight.prepare import Preparation
+from firstlight.records.parity import GRADIENT, WHOLE_NET
 from firstlight.types import Array, Dataset
 
 ALL_LAYERS = Model(

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from firstlight import api, explanations, files, runs, study
+from firstlight import api, experiments, files
 from firstlight.cli.run import opened
 from firstlight.errors import FirstlightError, ModelError, RunError
-from firstlight.runs import RunFolder, StudyFolder
-from firstlight.searches import TuneFolder
-from firstlight.study import Experiment
+from firstlight.experiments import Experiment
+from firstlight.records import explanation, run_folder
+from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.search_folder import TuneFolder
 from firstlight.types import Array
 from firstlight.weights import from_bytes, to_bytes
 
@@ -50,15 +51,15 @@ def folder(kept: RunFolder, tmp_path: Path) -> RunFolder:
 
 def without_hashes(folder: RunFolder) -> None:
     """As an earlier version wrote it."""
-    record = json.loads((folder.path / runs.RESULT).read_text())
+    record = json.loads((folder.path / run_folder.RESULT).read_text())
     del record["hashed"]
-    (folder.path / runs.RESULT).write_text(json.dumps(record))
-    (folder.path / runs.HASHES).unlink()
+    (folder.path / run_folder.RESULT).write_text(json.dumps(record))
+    (folder.path / run_folder.HASHES).unlink()
 
 
 def spoil(folder: RunFolder, change: Callable[[dict[str, Array]], object]) -> None:
     """Change the arrays of its weights."""
-    path = folder.path / runs.WEIGHTS
+    path = folder.path / run_folder.WEIGHTS
     arrays = from_bytes(path.read_bytes(), "x")
     change(arrays)
     path.write_bytes(to_bytes(arrays))
@@ -66,29 +67,29 @@ def spoil(folder: RunFolder, change: Callable[[dict[str, Array]], object]) -> No
 
 def begin(path: Path) -> None:
     """Set up a run that starts from there."""
-    study.set_up(Experiment.of({**TABLES, "weights": {"init_from": str(path)}}))
+    experiments.set_up(Experiment.of({**TABLES, "weights": {"init_from": str(path)}}))
 
 
 def read_all(folder: RunFolder) -> None:
     fresh = RunFolder(folder.path)
     for name in ("experiment", "environment", "data", "model", "result", "history", "costs", "predictions", "samples"):
         getattr(fresh, name)
-    explanations.read(fresh)
+    explanation.read(fresh)
     api.Run(folder.path).predict(PIXELS)
 
 
 def test_a_run_keeps_the_hashes_of_its_files(kept: RunFolder) -> None:
-    assert kept.hashes == {name: files.sha256(kept.path / name) for name in runs.HASHED}
+    assert kept.hashes == {name: files.sha256(kept.path / name) for name in run_folder.HASHED}
     read_all(kept)
 
 
 def test_hashes_that_are_gone_are_missed(folder: RunFolder) -> None:
-    (folder.path / runs.HASHES).unlink()
+    (folder.path / run_folder.HASHES).unlink()
     with pytest.raises(RunError, match=r"has no hashes\.json"):
         api.Run(folder.path).predict(PIXELS)
 
 
-@pytest.mark.parametrize("name", runs.HASHED)
+@pytest.mark.parametrize("name", run_folder.HASHED)
 def test_a_flipped_bit_is_told(folder: RunFolder, name: str) -> None:
     data = bytearray((folder.path / name).read_bytes())
     data[len(data) * 3 // 4] ^= 1
@@ -130,9 +131,9 @@ def test_weights_without_a_hash_are_looked_at_all_the_same(
     spoil(folder, change)
     with pytest.raises(ModelError, match=why) as told:
         api.Run(folder.path).predict(PIXELS)
-    assert str(folder.path / runs.WEIGHTS) in str(told.value)
+    assert str(folder.path / run_folder.WEIGHTS) in str(told.value)
     assert len(str(told.value)) < 1000
-    alone = Path(shutil.copy(folder.path / runs.WEIGHTS, folder.path.parent / "alone.safetensors"))
+    alone = Path(shutil.copy(folder.path / run_folder.WEIGHTS, folder.path.parent / "alone.safetensors"))
     if "does not have" not in why:  # which a file to start from may have
         with pytest.raises(ModelError, match=r"alone\.safetensors"):
             begin(alone)
@@ -149,16 +150,16 @@ def test_a_run_of_an_earlier_version_is_said_to_have_no_hashes(
 
 
 def test_an_explanation_of_other_weights_is_told(folder: RunFolder) -> None:
-    found = explanations.Explanation("dense1", 1, "a", (), (), None, (), (), (), (), (), 1.0, folder.class_names)
+    found = explanation.Explanation("dense1", 1, "a", (), (), None, (), (), (), (), (), 1.0, folder.class_names)
     found.write(folder)
-    assert explanations.read(RunFolder(folder.path)) is not None
-    record = json.loads((folder.path / runs.HASHES).read_text())
-    record["sha256"][runs.WEIGHTS] = "0" * 64
-    (folder.path / runs.HASHES).write_text(json.dumps(record))
+    assert explanation.read(RunFolder(folder.path)) is not None
+    record = json.loads((folder.path / run_folder.HASHES).read_text())
+    record["sha256"][run_folder.WEIGHTS] = "0" * 64
+    (folder.path / run_folder.HASHES).write_text(json.dumps(record))
     with pytest.raises(RunError, match="explains other weights"):
-        explanations.read(RunFolder(folder.path))
+        explanation.read(RunFolder(folder.path))
     without_hashes(folder)
-    assert explanations.read(RunFolder(folder.path)) is not None
+    assert explanation.read(RunFolder(folder.path)) is not None
 
 
 def change_json(folder: Path, name: str, key: str, value: Any) -> None:
@@ -173,36 +174,36 @@ def change_json(folder: Path, name: str, key: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "key", "value"),
     [
-        (runs.MODEL, "input_shape", [10**9, 10**9, 1]),
-        (runs.MODEL, "input_shape", [8, 8]),
-        (runs.MODEL, "input_shape", [8, 9, 1]),
-        (runs.MODEL, "class_names", ["a"] * 10),
-        (runs.MODEL, "class_names", "abcdefghij"),
-        (runs.MODEL, "classes", 3),
-        (runs.MODEL, "layers", {}),
-        (runs.MODEL, "summary", [1]),
-        (runs.MODEL, "name", 3),
-        (runs.MODEL, "preparation", None),
-        (runs.DATA, "splits", {}),
-        (runs.DATA, "splits.test.counts", [1] * 10),
-        (runs.DATA, "splits.test.ids", ["a"] * 360),
-        (runs.DATA, "splits.test.images", 1.5),
-        (runs.DATA, "source", ["digits"]),
-        (runs.DATA, "warnings", "x"),
-        (runs.RESULT, "status", "frob"),
-        (runs.RESULT, "test.accuracy", 0.5),
-        (runs.RESULT, "test.accuracy", "0.5"),
-        (runs.RESULT, "test.confusion.counts", [[1]]),
-        (runs.RESULT, "test.confusion.rows", "predicted"),
-        (runs.RESULT, "epochs.run", -1),
-        (runs.RESULT, "seconds.train", None),
-        (runs.RESULT, "seconds.train", True),
-        (runs.RESULT, "parameters", []),
-        (runs.HASHES, "sha256", {"weights.safetensors": 3}),
-        (runs.ENVIRONMENT, "machine", "x"),
-        (runs.ENVIRONMENT, "threads", "2"),
-        (runs.ENVIRONMENT, "format", 1.0),
-        (runs.ENVIRONMENT, "format", True),
+        (run_folder.MODEL, "input_shape", [10**9, 10**9, 1]),
+        (run_folder.MODEL, "input_shape", [8, 8]),
+        (run_folder.MODEL, "input_shape", [8, 9, 1]),
+        (run_folder.MODEL, "class_names", ["a"] * 10),
+        (run_folder.MODEL, "class_names", "abcdefghij"),
+        (run_folder.MODEL, "classes", 3),
+        (run_folder.MODEL, "layers", {}),
+        (run_folder.MODEL, "summary", [1]),
+        (run_folder.MODEL, "name", 3),
+        (run_folder.MODEL, "preparation", None),
+        (run_folder.DATA, "splits", {}),
+        (run_folder.DATA, "splits.test.counts", [1] * 10),
+        (run_folder.DATA, "splits.test.ids", ["a"] * 360),
+        (run_folder.DATA, "splits.test.images", 1.5),
+        (run_folder.DATA, "source", ["digits"]),
+        (run_folder.DATA, "warnings", "x"),
+        (run_folder.RESULT, "status", "frob"),
+        (run_folder.RESULT, "test.accuracy", 0.5),
+        (run_folder.RESULT, "test.accuracy", "0.5"),
+        (run_folder.RESULT, "test.confusion.counts", [[1]]),
+        (run_folder.RESULT, "test.confusion.rows", "predicted"),
+        (run_folder.RESULT, "epochs.run", -1),
+        (run_folder.RESULT, "seconds.train", None),
+        (run_folder.RESULT, "seconds.train", True),
+        (run_folder.RESULT, "parameters", []),
+        (run_folder.HASHES, "sha256", {"weights.safetensors": 3}),
+        (run_folder.ENVIRONMENT, "machine", "x"),
+        (run_folder.ENVIRONMENT, "threads", "2"),
+        (run_folder.ENVIRONMENT, "format", 1.0),
+        (run_folder.ENVIRONMENT, "format", True),
     ],
 )
 def test_a_record_of_other_kinds_is_named_with_its_key(folder: RunFolder, name: str, key: str, value: Any) -> None:
@@ -215,21 +216,21 @@ def test_a_record_of_other_kinds_is_named_with_its_key(folder: RunFolder, name: 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        (runs.HISTORY, "epoch,loss\n1,0.5\n1.5,0.4\n"),
-        (runs.HISTORY, "epoch,loss\ninf,0.5\n"),
-        (runs.HISTORY, "epoch,loss\nnan,0.5\n"),
-        (runs.HISTORY, "epoch\n1\n"),
-        (runs.HISTORY, "epoch,epoch,loss\n1,2,3\n"),
-        (runs.HISTORY, '"' + "x" * 200_000),
-        (runs.COSTS, "\0" * 50),
-        (runs.EXPERIMENT, "x = " + "[" * 3000),
-        (runs.EXPERIMENT, "data = 3"),
-        (runs.EXPERIMENT, "seed = -1\n[data]\nsource = 'digits'"),
-        (runs.EXPERIMENT, "[data]\nsource = 3"),
-        (runs.RESULT, "[" * 100_000),
-        (runs.RESULT, "9" * 5000),
-        (runs.MODEL, "null"),
-        (runs.DATA, '{"format": ' + "9" * 5000 + "}"),
+        (run_folder.HISTORY, "epoch,loss\n1,0.5\n1.5,0.4\n"),
+        (run_folder.HISTORY, "epoch,loss\ninf,0.5\n"),
+        (run_folder.HISTORY, "epoch,loss\nnan,0.5\n"),
+        (run_folder.HISTORY, "epoch\n1\n"),
+        (run_folder.HISTORY, "epoch,epoch,loss\n1,2,3\n"),
+        (run_folder.HISTORY, '"' + "x" * 200_000),
+        (run_folder.COSTS, "\0" * 50),
+        (run_folder.EXPERIMENT, "x = " + "[" * 3000),
+        (run_folder.EXPERIMENT, "data = 3"),
+        (run_folder.EXPERIMENT, "seed = -1\n[data]\nsource = 'digits'"),
+        (run_folder.EXPERIMENT, "[data]\nsource = 3"),
+        (run_folder.RESULT, "[" * 100_000),
+        (run_folder.RESULT, "9" * 5000),
+        (run_folder.MODEL, "null"),
+        (run_folder.DATA, '{"format": ' + "9" * 5000 + "}"),
     ],
 )
 def test_a_text_that_is_no_record_is_named(folder: RunFolder, name: str, text: str) -> None:
@@ -240,7 +241,9 @@ def test_a_text_that_is_no_record_is_named(folder: RunFolder, name: str, text: s
     assert len(str(told.value)) < 1000
 
 
-@pytest.mark.parametrize("name", [runs.EXPERIMENT, *runs.HASHED, runs.DATA, runs.RESULT, explanations.EXPLANATION])
+@pytest.mark.parametrize(
+    "name", [run_folder.EXPERIMENT, *run_folder.HASHED, run_folder.DATA, run_folder.RESULT, explanation.EXPLANATION]
+)
 @pytest.mark.parametrize("what", ["pipe", "zero", "outside", "folder", "loop", "large"])
 def test_what_is_no_file_of_the_folder_is_told_at_once(folder: RunFolder, name: str, what: str) -> None:
     path = folder.path / name
@@ -282,7 +285,7 @@ def test_what_is_no_file_of_the_folder_is_told_at_once(folder: RunFolder, name: 
 )
 def test_predictions_that_are_none_are_told(folder: RunFolder, change: dict[str, Array]) -> None:
     without_hashes(folder)
-    path = folder.path / runs.PREDICTIONS
+    path = folder.path / run_folder.PREDICTIONS
     arrays = files.arrays_of(path.read_bytes()) | change
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
@@ -313,9 +316,9 @@ STUDY = {"format": 1, "name": "s", "title": "t", "about": "", "runs": [{"name": 
     ],
 )
 def test_a_study_names_its_own_folders_alone(tmp_path: Path, key: str, value: Any) -> None:
-    (tmp_path / runs.STUDY).write_text(json.dumps(STUDY))
+    (tmp_path / run_folder.STUDY).write_text(json.dumps(STUDY))
     assert StudyFolder.open(tmp_path).entries[0].name == "a"
-    change_json(tmp_path, runs.STUDY, key, value)
+    change_json(tmp_path, run_folder.STUDY, key, value)
     with pytest.raises(RunError, match=r"study\.json is damaged: "):
         StudyFolder.open(tmp_path)
 
@@ -339,11 +342,11 @@ def test_a_search_of_other_kinds_is_told(tmp_path: Path) -> None:
         ("space", {"optimizer.lr": {"log": [0, 1]}}),
         ("space", {"optimizer.lr": {}}),
     ):
-        (tmp_path / runs.RESULT).write_text(json.dumps(search))
+        (tmp_path / run_folder.RESULT).write_text(json.dumps(search))
         if not key:
             assert TuneFolder.open(tmp_path).result.best.value == 0.5
             continue
-        change_json(tmp_path, runs.RESULT, key, value)
+        change_json(tmp_path, run_folder.RESULT, key, value)
         with pytest.raises(RunError, match=rf"result\.json is damaged: {key.partition('.')[0]}"):
             _ = TuneFolder.open(tmp_path).result
 
@@ -368,4 +371,4 @@ HEAD = {"type": "Dense", "units": 10}
 def test_a_model_that_no_machine_holds_is_refused(changes: dict[str, Any], why: str) -> None:
     tables = {"data": {"source": "digits"}, **changes}
     with pytest.raises(FirstlightError, match=why):
-        study.set_up(Experiment.of(tables))
+        experiments.set_up(Experiment.of(tables))

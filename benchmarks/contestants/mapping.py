@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from firstlight import load
-from firstlight.explain.embedding import COMPONENTS, made_by, project
+from firstlight.explain.projection import COMPONENTS, made_by, project
 from firstlight.explain.separation import separation
 from firstlight.types import Array, Json
 

@@ -18,8 +18,8 @@ from rich.console import Console
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.page import page
 from benchmarks.reliability.programs import PROGRAMS
+from firstlight.experiments.environment import environment
 from firstlight.files import write_json, write_text
-from firstlight.study.environment import environment
 from firstlight.types import Json
 
 

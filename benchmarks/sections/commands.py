@@ -20,8 +20,8 @@ from benchmarks.contestants import CONTESTANTS
 from benchmarks.processes import Finished, firstlight, timed
 from benchmarks.sections import Options
 from benchmarks.workers import Worker, WorkerError
-from firstlight.runs import RunFolder
-from firstlight.study import Experiment, read_plan
+from firstlight.experiments import Experiment, read_plan
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Json
 
 SOURCE = "fashion-mnist"

@@ -13,12 +13,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from firstlight import shown as _shown
+from firstlight import notebook_display as _shown
 
 if TYPE_CHECKING:
     from firstlight import evaluation, layers, losses, models, optimizers, schedules
-    from firstlight.agreement import Parity
     from firstlight.api import Run, fit, load, open_run, parity, resume, run, run_study, study_table, tune
+    from firstlight.engine_parity import Parity
     from firstlight.errors import (
         DataError,
         ExperimentError,
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     )
     from firstlight.estimator import Classifier
     from firstlight.evaluation import Evaluation
+    from firstlight.experiments import Experiment
     from firstlight.models import Model
     from firstlight.prepare import Preparation
-    from firstlight.study import Experiment
     from firstlight.types import Dataset, Images, Predictions
 
 _WHERE = {
@@ -46,9 +46,9 @@ _WHERE = {
     **dict.fromkeys(["Dataset", "Images", "Predictions"], "firstlight.types"),
     "Classifier": "firstlight.estimator",
     "Evaluation": "firstlight.evaluation",
-    "Experiment": "firstlight.study",
+    "Experiment": "firstlight.experiments",
     "Model": "firstlight.models",
-    "Parity": "firstlight.agreement",
+    "Parity": "firstlight.engine_parity",
     "Preparation": "firstlight.prepare",
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")

@@ -15,24 +15,25 @@ import numpy as np
 from rich.console import Console
 
 from firstlight import data as data_
+from firstlight import experiments, losses, optimizers, report, schedules, weights
 from firstlight import explain as inside
-from firstlight import losses, optimizers, report, runs, schedules, study, weights
-from firstlight.agreement import Parity
-from firstlight.display import Display
+from firstlight.engine_parity import Parity
 from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, ReportError, ReportWarning, RunError, nearest
 from firstlight.evaluation import Evaluation
-from firstlight.explanations import Explanation, FeatureMaps, Ideal, Look, Map, Mistakes
+from firstlight.experiments import Experiment
+from firstlight.experiments.paths import IN_MEMORY
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
+from firstlight.notebook_display import ReportPath, Shown
+from firstlight.parallel import Backend, carry_out, carry_out_search
 from firstlight.prepare import Preparation
-from firstlight.runs import RunFolder, StudyFolder
-from firstlight.searches import TuneFolder
-from firstlight.shown import ReportPath, Shown
-from firstlight.study import Experiment
-from firstlight.study.places import IN_MEMORY
+from firstlight.progress import Display
+from firstlight.records import run_folder
+from firstlight.records.explanation import Explanation, FeatureMaps, Ideal, Look, Map, Mistakes
+from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.search_folder import TuneFolder
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
-from firstlight.workers import Backend, carry_out, carry_out_search
 
 if TYPE_CHECKING:
     from firstlight.notebook.live import LiveCurves
@@ -127,7 +128,7 @@ class Run(Shown):
 
     @_made_once
     def experiment(self) -> Experiment:
-        return Experiment.of(self.folder.experiment, str(self.path / runs.EXPERIMENT))
+        return Experiment.of(self.folder.experiment, str(self.path / run_folder.EXPERIMENT))
 
     @_made_once
     def task(self) -> Task:
@@ -183,7 +184,7 @@ class Run(Shown):
         """
         if data is None:
             return Measured(*self._evaluate_own(self._given, split or "test"))
-        named = isinstance(data, str | Path | Dataset) and study.is_own(self.folder, data)
+        named = isinstance(data, str | Path | Dataset) and experiments.is_own(self.folder, data)
         if named and not isinstance(data, Dataset):
             with suppress(RunError):  # they are no longer what they were: other images, some of which it may have seen
                 return Measured(*self._evaluate_own(self._given, split or "test"))
@@ -352,9 +353,9 @@ class Run(Shown):
         return inside.Subject(self.net, own, predictions, seed)
 
     def _recalled(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
-        _, splits = study.recall(self.folder, data)
+        _, splits = experiments.recall(self.folder, data)
         prepared = {name: self.task.preparation.apply(images) for name, images in splits.items()}
-        study.must_be_the_same(self.folder, prepared)
+        experiments.must_be_the_same(self.folder, prepared)
         return prepared
 
     def _asked(self, image: str | Path | Array, target: str | int | None = None) -> inside.Asked:
@@ -406,20 +407,20 @@ class Run(Shown):
     def _evaluate_own(self, data: Dataset | str | Path | None, split: str) -> tuple[Evaluation, Predictions]:
         if split not in self.folder.data["splits"]:
             raise DataError(f"The run has no split called {split!r}. {nearest(split, self.folder.data['splits'])}")
-        _, splits = study.recall(self.folder, data)
+        _, splits = experiments.recall(self.folder, data)
         images = self.task.preparation.apply(splits[split])
-        study.must_be_the_same(self.folder, {split: images})
-        return study.measure(self.session, self.task.loss, images)
+        experiments.must_be_the_same(self.folder, {split: images})
+        return experiments.measure(self.session, self.task.loss, images)
 
     def _evaluate_others(self, data: Dataset, split: str | None, include_seen: bool) -> Measured:
         splits = self._in_our_classes(data)
         images = splits["train"] if split is None and set(splits) == {"train"} else _pick(data.name, splits, split)
-        seen = study.seen_by(self.folder, images, data.files, data.origin)
+        seen = experiments.seen_by(self.folder, images, data.files, data.origin)
         prepared = self.task.preparation.apply(images)
         left_out = [f"{name} ({reason})" for name, reason in data.set_aside.items()]
         unread = (f"Not read: {len(left_out):,}, such as {left_out[0]}.",) if left_out else ()
         if not seen.any.any():
-            return Measured(*study.measure(self.session, self.task.loss, prepared), unread)
+            return Measured(*experiments.measure(self.session, self.task.loss, prepared), unread)
         trained, chosen = int(seen.trained.sum()), int(seen.chosen.sum())
         parts = [f"{trained:,} were trained on"] if trained else []
         parts += [f"{chosen:,} are validation images, by which weights were chosen"] if chosen else []
@@ -429,10 +430,10 @@ class Run(Shown):
                 f"{what}: none is new to the run, and its accuracy on them says nothing of new images. To measure "
                 "it all the same: --include-seen (include_seen=True)."
             )
-        whole = study.measure(self.session, self.task.loss, prepared)
+        whole = experiments.measure(self.session, self.task.loss, prepared)
         if include_seen:
             return Measured(*whole, (f"{what}: the accuracy is flattered.", *unread), seen=trained + chosen)
-        new = study.measure(self.session, self.task.loss, prepared.take(~seen.any))
+        new = experiments.measure(self.session, self.task.loss, prepared.take(~seen.any))
         note = (
             f"{what}: they are left out. With them, the accuracy would be {100 * whole[0].accuracy:.2f} % "
             "(--include-seen, include_seen=True)."
@@ -530,7 +531,7 @@ def fit(
     """
     if not isinstance(data, Dataset | str | Path):
         data = data_.load(data)
-    tables = study.tables(
+    tables = experiments.tables(
         _data_table(data),
         model,
         epochs=epochs,
@@ -545,10 +546,10 @@ def fit(
     for key, value in (settings or {}).items():
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
             raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
-        study.put(tables, key, value)
-    setup = study.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
+        experiments.put(tables, key, value)
+    setup = experiments.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
     if isinstance(model, Model):
-        study.must_fit(model, setup.train)
+        experiments.must_fit(model, setup.train)
     return _start(setup, out, console, live, reuse)
 
 
@@ -565,11 +566,11 @@ def run(
     In a file, what a search alone needs, [tune] and [space], is ignored.
     """
     if isinstance(experiment, str | Path):
-        experiment = Experiment.of(study.read_located(Path(experiment)), str(experiment))
+        experiment = Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
     _must_be_free(out, reuse)
-    return _start(study.set_up(experiment), out, console, live, reuse)
+    return _start(experiments.set_up(experiment), out, console, live, reuse)
 
 
 def resume(
@@ -584,7 +585,7 @@ def resume(
     data  its images, where they were given as arrays; or where they are now, if they were moved
     """
     with _watching(console, live, Path(path).name) as watcher:
-        return Run(study.resume(Path(path), watcher, dataset=data).path)
+        return Run(experiments.resume(Path(path), watcher, dataset=data).path)
 
 
 def tune(
@@ -609,10 +610,10 @@ def tune(
     """
     if isinstance(search, str | Path):
         place = tune_folder(search) if out is None else Path(out)
-        asked = study.read_search(Path(search))
+        asked = experiments.read_search(Path(search))
     else:
         place = RUNS / "tune" if out is None else Path(out)
-        asked = study.Search.of(search)
+        asked = experiments.Search.of(search)
     return carry_out_search(asked.with_(trials=trials, storage=storage), place, workers=workers, console=console)
 
 
@@ -651,7 +652,7 @@ def parity(
     console   where progress goes; standard output where none is given
     Raises a FirstlightError where PyTorch is missing or the model does not fit the images.
     """
-    from firstlight.agreement.check import check
+    from firstlight.engine_parity.check import check
 
     with (console or Console()).status("parity") as status:
         found = check(
@@ -689,14 +690,14 @@ def run_study(
     source   the path of a study file, or the name of one that comes with firstlight
     seeds    so many instead of those of the file
     out      its folder; runs/<name> where none is given
-    The others are those of `firstlight.workers.carry_out`, and so are the errors.
+    The others are those of `firstlight.parallel.carry_out`, and so are the errors.
     """
     if address is not None and backend == "loky":
         raise ExperimentError(
             f"--address is that of a cluster; received {address!r} with backend loky, which is this machine alone. "
             "Give --backend dask or --backend ray with it."
         )
-    plan = study.read_plan(source, seeds)
+    plan = experiments.read_plan(source, seeds)
     place = RUNS / plan.name if out is None else Path(out)
     return carry_out(
         plan, place, only=only, workers=workers, threads=threads, backend=backend, address=address, console=console
@@ -713,7 +714,11 @@ def study_table(root: str | Path, out: str | Path) -> Path:
 
 def studies(root: str | Path) -> list[StudyFolder]:
     """The study whose folder is `root`, or all whose folders lie there. Raises RunError where there is none."""
-    records = [Path(root) / runs.STUDY] if (Path(root) / runs.STUDY).is_file() else Path(root).glob(f"*/{runs.STUDY}")
+    records = (
+        [Path(root) / run_folder.STUDY]
+        if (Path(root) / run_folder.STUDY).is_file()
+        else Path(root).glob(f"*/{run_folder.STUDY}")
+    )
     found = [StudyFolder.open(path.parent) for path in sorted(records)]
     if not found:
         raise RunError(f"{root} has no folder of a study.")
@@ -737,21 +742,21 @@ def open_run(
 
 def _must_be_free(out: str | Path | None, reuse: bool) -> None:
     if not reuse:
-        study.must_be_free(out)
+        experiments.must_be_free(out)
     elif out is None:
         raise ExperimentError("reuse: say which run, by its folder: --out FOLDER, or out=… from Python.")
 
 
-def _start(setup: study.Setup, out: str | Path | None, console: Console | None, live: bool, reuse: bool) -> Run:
-    if reuse and out is not None and (Path(out) / runs.EXPERIMENT).is_file():
-        if not study.holds(RunFolder.open(out), setup):
+def _start(setup: experiments.Setup, out: str | Path | None, console: Console | None, live: bool, reuse: bool) -> Run:
+    if reuse and out is not None and (Path(out) / run_folder.EXPERIMENT).is_file():
+        if not experiments.holds(RunFolder.open(out), setup):
             return resume(out, data=setup.dataset, console=console, live=live)
         _watching(console, False, "").note(f"{out} holds this run already: nothing is trained.")
         return Run(out)
     with _watching(console, live, f"{setup.model.name} on {setup.dataset.name}") as watcher:
         for warning in setup.warnings():
             watcher.note(f"Note: {warning}")
-        folder = study.start(setup, _free_folder(setup) if out is None else Path(out), watcher)
+        folder = experiments.start(setup, _free_folder(setup) if out is None else Path(out), watcher)
     return Run(folder.path)
 
 
@@ -768,7 +773,7 @@ def _watching(console: Console | None, live: bool, title: str) -> Display | Live
     return display
 
 
-def _free_folder(setup: study.Setup) -> Path:
+def _free_folder(setup: experiments.Setup) -> Path:
     """runs/<model>-<data>, with a number behind it where that exists."""
     name = re.sub(r"[^\w.-]+", "-", f"{setup.model.name}-{Path(setup.dataset.name).name}").strip("-.")
     name = name.encode()[:LONGEST_NAME].decode(errors="ignore")

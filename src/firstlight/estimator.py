@@ -17,16 +17,16 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from firstlight import data, losses, optimizers, schedules, study
+from firstlight import data, experiments, losses, optimizers, schedules
 from firstlight.data.decode import resize
 from firstlight.data.formats import numbered
-from firstlight.display import Display
 from firstlight.errors import ExperimentError, InputError, ModelError
+from firstlight.experiments import Experiment
+from firstlight.experiments.paths import IN_MEMORY
 from firstlight.layers import Layer
 from firstlight.models import Model
 from firstlight.prepare import Levels
-from firstlight.study import Experiment
-from firstlight.study.places import IN_MEMORY
+from firstlight.progress import Display
 from firstlight.training import Outcome
 from firstlight.types import Array, Dataset, Images, Shape, unlabelled
 
@@ -210,7 +210,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def _described(self) -> Experiment:
         """The experiment that the parameters describe. Raises ExperimentError for a bad one."""
-        tables = study.tables(
+        tables = experiments.tables(
             {"source": IN_MEMORY + NAME},
             self.model,
             epochs=self.epochs,
@@ -222,26 +222,26 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             seed=_seed(self.random_state),
         )
         validation = VALIDATION if self.early_stopping is not None else 0.0
-        study.put(tables, "data.validation", validation if self.validation is None else self.validation)
-        study.put(tables, "training.early_stopping", self.early_stopping)
-        study.put(tables, "engine", self.engine)
+        experiments.put(tables, "data.validation", validation if self.validation is None else self.validation)
+        experiments.put(tables, "training.early_stopping", self.early_stopping)
+        experiments.put(tables, "engine", self.engine)
         for key, value in (self.settings or {}).items():
             if key.split(".")[0] == "data" and key not in _OF_DATA:
                 raise ExperimentError(
                     f"settings: {key} has no place here, where the images are X and their classes y. "
                     f"Of data there are {', '.join(_OF_DATA)}."
                 )
-            study.put(tables, key, value)
+            experiments.put(tables, key, value)
         return Experiment.of(_plain(tables), type(self).__name__)
 
-    def _set_up(self, experiment: Experiment, dataset: Dataset, *, table: bool) -> study.Setup:
+    def _set_up(self, experiment: Experiment, dataset: Dataset, *, table: bool) -> experiments.Setup:
         """Everything ready to train; no images are kept for a test."""
         section = experiment.data
         splits = data.split(dataset, validation=section.validation, test=0.0, seed=experiment.seed, limit=section.limit)
         try:
-            setup = study.set_up(experiment, dataset, splits)
+            setup = experiments.set_up(experiment, dataset, splits)
             if isinstance(self.model, Model):
-                study.must_fit(self.model, setup.train)
+                experiments.must_fit(self.model, setup.train)
         except ModelError as error:
             if table:
                 raise ModelError(f"{error}\nX is 2-D; {_shape_of_rows(self.n_features_in_)}") from None
@@ -250,12 +250,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             raise
         return replace(setup, task=replace(setup.task, preparation=self.levels_.as_given(setup.task.preparation)))
 
-    def _learn(self, setup: study.Setup) -> Outcome:
+    def _learn(self, setup: experiments.Setup) -> Outcome:
         """Train, and say what went wrong on the way."""
         with Display(Console(quiet=not self.verbose)) as watcher:
             for warning in setup.warnings():
                 watcher.note(f"Note: {warning}")
-            outcome = study.learn(setup, watcher)
+            outcome = experiments.learn(setup, watcher)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt  # a search would go on with what a part of the training gave
         if outcome.status == "diverged":
@@ -266,7 +266,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             )
         return outcome
 
-    def _keep(self, setup: study.Setup, outcome: Outcome) -> None:
+    def _keep(self, setup: experiments.Setup, outcome: Outcome) -> None:
         """What `predict` needs, in arrays and plain values: no session, so that it can be pickled and shared."""
         self._experiment, self._task, self._vector = setup.experiment, setup.task, outcome.vector
         self.n_iter_ = len(outcome.history)

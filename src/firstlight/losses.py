@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from firstlight.errors import ModelError
-from firstlight.kernels.tape import Tape, Value
+from firstlight.kernels.graph import Tape, Value
 from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape, Sigmoid, Softmax
 from firstlight.options import choose, require_number
 from firstlight.types import Array, Shape

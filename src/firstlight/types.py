@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstlight.errors import DataError
-from firstlight.shown import Brief, Shown
+from firstlight.notebook_display import Brief, Shown
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]

@@ -19,11 +19,11 @@ from safetensors.numpy import load, save
 
 from firstlight.errors import ModelError, RunError, brief
 from firstlight.files import WEIGHTS_LIMIT, is_file, read_bytes
-from firstlight.kernels.tape import Slot
+from firstlight.kernels.graph import Slot
 from firstlight.layers import Parameter, Tree
 from firstlight.layers.initializers import initialize
 from firstlight.randomness import generator
-from firstlight.runs import WEIGHTS, RunFolder
+from firstlight.records.run_folder import WEIGHTS, RunFolder
 from firstlight.types import Array
 
 

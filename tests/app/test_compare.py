@@ -16,8 +16,8 @@ from rich.console import Console
 
 import firstlight as fl
 from firstlight import report
+from firstlight.records.run_folder import RunFolder
 from firstlight.report import Comparison
-from firstlight.runs import RunFolder
 from firstlight.types import Array, Dataset, Images
 
 QUIET = Console(quiet=True)

@@ -32,7 +32,7 @@ from tests.app.conftest import TOKEN
 from firstlight.app import launch, seen, server, serving
 from firstlight.app.library import BusyError, Library
 from firstlight.errors import DataError, RunError
-from firstlight.runs import RunFolder
+from firstlight.records.run_folder import RunFolder
 
 FILES = ("experiment.toml", "model.json", "data.json", "result.json", "history.csv", "environment.json")
 ROUTES_TRIED = 4  # of each spoilt file, drawn by a seed

@@ -16,8 +16,8 @@ import pytest
 from firstlight.app import pictures
 from firstlight.app.library import Library, UnknownError
 from firstlight.errors import RunError
-from firstlight.runs import ask_to_stop, asked_to_stop, claimed, held, progress, write_progress
-from firstlight.study.progress import ToldInFolder
+from firstlight.experiments.progress import ToldInFolder
+from firstlight.records.run_folder import ask_to_stop, asked_to_stop, claimed, held, progress, write_progress
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,7 @@ def test_a_training_tells_its_folder_how_far_it_is_now_and_then(
             self.heard.append(("epoch", int(row["epoch"])))
 
     now = 100.0
-    monkeypatch.setattr("firstlight.study.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("firstlight.experiments.progress.time.monotonic", lambda: now)
     inner = Quiet()
     told = ToldInFolder(inner, tmp_path)
     told.started(5, 640, 2)

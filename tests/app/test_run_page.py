@@ -19,9 +19,10 @@ from PIL import Image
 from rich.console import Console
 
 import firstlight as fl
-from firstlight import explanations, report
+from firstlight import report
 from firstlight.app import blocks, embedding
 from firstlight.evaluation import Evaluation
+from firstlight.records import explanation
 from firstlight.report.content import Chart, Numbers, Panels, Section
 from firstlight.report.looks import shifts
 from firstlight.report.numbers import percent
@@ -135,7 +136,7 @@ def test_an_image_is_looked_into(at_cnn: Any, runs: Path) -> None:
 
 
 def test_points_are_hovered_and_lassoed(at_cnn: Any, runs: Path) -> None:
-    plane = explanations.read(fl.open_run(runs / "cnn").folder).maps[-1]
+    plane = explanation.read(fl.open_run(runs / "cnn").folder).maps[-1]
     canvas = at_cnn.locator("#points")
     canvas.scroll_into_view_if_needed()
     at_cnn.locator("#legend li").nth(9).wait_for()
@@ -303,7 +304,7 @@ def test_hidden_kinds_are_forgotten_with_their_colouring(at_cnn: Any) -> None:
 
 
 def test_the_numbers_of_the_map_say_of_which_points_they_are(at_cnn: Any, runs: Path) -> None:
-    plane = explanations.read(fl.open_run(runs / "cnn").folder).maps[-1]
+    plane = explanation.read(fl.open_run(runs / "cnn").folder).maps[-1]
     said = at_cnn.locator("#plane-note").inner_text()
     assert at_cnn.locator("#splits").input_value() == "test"
     assert f"These numbers are of all {len(plane.ids)} points (train and test)." in said

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from firstlight.app import create_app
-from firstlight.runs import RunFolder
+from firstlight.records.run_folder import RunFolder
 
 SECOND = 1.0  # between an epoch's row in the history and its mark on the curve
 

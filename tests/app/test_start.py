@@ -20,8 +20,8 @@ from tests.conftest import Answer
 from firstlight.app import forms, offers, processes
 from firstlight.app.launch import FILE, OUTPUT, STARTED, Launch, Launches
 from firstlight.errors import ExperimentError, RunError
-from firstlight.runs import RunFolder
-from firstlight.study import Experiment
+from firstlight.experiments import Experiment
+from firstlight.records.run_folder import RunFolder
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 PATIENCE = 120  # seconds that a started process may take on a busy machine

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firstlight.runs import RunFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset
 
 Call = Callable[..., object]

@@ -14,9 +14,9 @@ from PIL import Image
 from rich.console import Console
 
 import firstlight as fl
-from firstlight import explanations
 from firstlight.errors import DataError, RunError
-from firstlight.runs import RunFolder
+from firstlight.records import explanation
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset
 
 Call = Callable[..., Any]
@@ -45,13 +45,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(trained: Path) -> explanations.Explanation:
+def found(trained: Path) -> explanation.Explanation:
     """Its explanation, by Python."""
     return fl.Run(trained).explain(method="pca", points=80, seed=1)
 
 
-def test_the_record_holds_what_was_found(trained: Path, found: explanations.Explanation) -> None:
-    kept = explanations.read(RunFolder.open(trained))
+def test_the_record_holds_what_was_found(trained: Path, found: explanation.Explanation) -> None:
+    kept = explanation.read(RunFolder.open(trained))
     assert kept is not None
     run = fl.Run(trained)
     predictions = run.predictions["test"]
@@ -76,7 +76,7 @@ def test_the_record_holds_what_was_found(trained: Path, found: explanations.Expl
     assert "Grad-CAM" in (trained / "report.html").read_text()
 
 
-def test_a_map_says_of_each_image_what_the_run_says(trained: Path, found: explanations.Explanation) -> None:
+def test_a_map_says_of_each_image_what_the_run_says(trained: Path, found: explanation.Explanation) -> None:
     plane, run = found.maps[0], fl.Run(trained)
     predictions = run.predictions["test"]
     rows = {name: i for i, name in enumerate(predictions.ids.tolist())}
@@ -87,7 +87,7 @@ def test_a_map_says_of_each_image_what_the_run_says(trained: Path, found: explan
     assert set(plane.ids[plane.splits == "train"].tolist()) <= set(run.folder.data["splits"]["train"]["ids"])
 
 
-def test_neighbours_are_the_nearest_in_the_layer(trained: Path, found: explanations.Explanation) -> None:
+def test_neighbours_are_the_nearest_in_the_layer(trained: Path, found: explanation.Explanation) -> None:
     run = fl.Run(trained)
     train = run._own["train"]
     values = run.session.trace(run.session.prepared(train)).values["tanh1"]
@@ -202,7 +202,7 @@ def test_mistakes_of_a_pair(firstlight: Call, trained: Path) -> None:
     assert [one["confidence"] for one in every] == sorted((one["confidence"] for one in every), reverse=True)
 
 
-def test_listed_mistakes_are_those_of_the_explanation(trained: Path, found: explanations.Explanation) -> None:
+def test_listed_mistakes_are_those_of_the_explanation(trained: Path, found: explanation.Explanation) -> None:
     run = fl.Run(trained)
     listed = run.mistakes(count=len(found.mistakes), seed=1)
     assert [one.id for one in listed] == [one.id for one in found.mistakes]
@@ -213,7 +213,7 @@ def test_listed_mistakes_are_those_of_the_explanation(trained: Path, found: expl
 
 
 def test_one_unit_is_the_one_of_the_explanation(
-    firstlight: Call, trained: Path, found: explanations.Explanation, tmp_path: Path
+    firstlight: Call, trained: Path, found: explanation.Explanation, tmp_path: Path
 ) -> None:
     kept = next(one for one in found.ideals if (one.layer, one.unit) == ("conv1", found.ideals[-1].unit))
     ideal = fl.Run(trained).ideal("conv1", kept.unit, seed=1)
@@ -340,4 +340,4 @@ def test_run_explains_at_once_where_asked(firstlight: Call, tmp_path: Path) -> N
     answer = firstlight("run", *small, "--out", tmp_path / "a", "--explain")
     assert answer.code == 0, answer.err
     assert answer.out.splitlines()[-1].startswith("Looked inside, ")
-    assert explanations.read(RunFolder.open(tmp_path / "a")) is not None
+    assert explanation.read(RunFolder.open(tmp_path / "a")) is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from firstlight.runs import RESULT, RunFolder
+from firstlight.records.run_folder import RESULT, RunFolder
 
 
 def test_resume_and_explain_are_told_where_the_images_are_now(

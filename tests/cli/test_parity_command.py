@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from firstlight.agreement import speed
+from firstlight.engine_parity import speed
 from firstlight.engines import torch as torch_engine
 from firstlight.layers import Dense
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from firstlight.errors import ReportError
+from firstlight.records.run_folder import REPORT, RESULT, WEIGHTS, RunFolder
 from firstlight.report import renderer
 from firstlight.report.renderer import ChartError
-from firstlight.runs import REPORT, RESULT, WEIGHTS, RunFolder
 
 SMALL = ("--data", "digits", "--model", "softmax-regression", "--epochs", 2, "--set", "data.limit=120")
 STUDY = """title = "tiny"

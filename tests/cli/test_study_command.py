@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.runs import RunFolder
-from firstlight.study import packaged
+from firstlight.experiments import packaged
+from firstlight.records.run_folder import RunFolder
 
 NEXT = "Next: add --table table.tex (or .csv, .md) for the numbers, or firstlight view runs/hidden"
 FILE = """\

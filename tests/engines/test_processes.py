@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from firstlight import processes, study
-from firstlight.display import Display
-from firstlight.runs import CHECKPOINTS, RunFolder
+from firstlight import experiments, processes
+from firstlight.progress import Display
+from firstlight.records.run_folder import CHECKPOINTS, RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +119,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def alone(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of one process, which was never stopped."""
     out = tmp_path_factory.mktemp("runs") / "alone"
-    study.start(study.set_up(study.Experiment.of(study.read(file))), out, Display(Console(quiet=True)))
+    experiments.start(
+        experiments.set_up(experiments.Experiment.of(experiments.read(file))), out, Display(Console(quiet=True))
+    )
     return out
 
 
@@ -351,6 +353,6 @@ def test_a_process_alone_leads() -> None:
 def test_only_the_first_looks_for_the_folder_or_writes_to_the_console(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study.must_be_free(tmp_path)
+    experiments.must_be_free(tmp_path)
     Display(Console()).note("hello")
     assert capsys.readouterr().out == ""

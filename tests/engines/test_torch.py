@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import gradients as g
-from firstlight import api, data, engines, study
+from firstlight import api, data, engines, experiments
 from firstlight.engines import Session, Task, open_engine
 from firstlight.engines import torch as engine_module
 from firstlight.engines.numpy import NumpyEngine
@@ -42,7 +42,7 @@ from firstlight.models import Model
 from firstlight.optimizers import SGD, Adam, AdamW, Lagged, Optimizer, RMSprop
 from firstlight.prepare import Preparation
 from firstlight.randomness import generator
-from firstlight.runs import RunFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset, Images, Shape
 
 BATCH = 32
@@ -705,7 +705,7 @@ def test_a_bad_device_on_the_command_line_writes_nothing(firstlight: Any, tmp_pa
 # --- whole runs -------------------------------------------------------------------------------------------------------
 
 
-def tables(**changes: Any) -> study.Experiment:
+def tables(**changes: Any) -> experiments.Experiment:
     values: dict[str, Any] = {
         "engine": "torch",
         "data": {"source": "digits", "limit": 200},
@@ -713,8 +713,8 @@ def tables(**changes: Any) -> study.Experiment:
         "training": {"epochs": 4},
     }
     for key, value in changes.items():
-        study.put(values, key.replace("__", "."), value)
-    return study.Experiment.of(values)
+        experiments.put(values, key.replace("__", "."), value)
+    return experiments.Experiment.of(values)
 
 
 class Silent:
@@ -739,7 +739,7 @@ def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(
     tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = tables(precision=precision)
-    whole = study.start(study.set_up(experiment), tmp_path / "whole", Silent())
+    whole = experiments.start(experiments.set_up(experiment), tmp_path / "whole", Silent())
     way = {key: whole.environment[key] for key in ("precision", "channels_last", "threads")}
 
     def choose(session: TorchSession, share: int, steps: int) -> None:
@@ -749,24 +749,26 @@ def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(
 
     monkeypatch.setattr(TorchSession, "_choose_way", choose)  # on a busy machine, trials may choose otherwise
     with pytest.raises(SystemError):
-        study.start(study.set_up(experiment), tmp_path / "cut", Silent(2))
-    resumed = study.resume(tmp_path / "cut", Silent())
+        experiments.start(experiments.set_up(experiment), tmp_path / "cut", Silent(2))
+    resumed = experiments.resume(tmp_path / "cut", Silent())
     assert (resumed.path / "weights.safetensors").read_bytes() == (whole.path / "weights.safetensors").read_bytes()
     assert resumed.history["loss"].tolist() == whole.history["loss"].tolist()
 
 
 def test_a_run_of_one_engine_is_used_and_resumed_by_the_other(tmp_path: Path) -> None:
     settings = {"precision": "float64", "exact_noise": True, "optimizer__name": "sgd", "optimizer__momentum": 0.9}
-    whole = study.start(study.set_up(tables(engine="numpy", precision="float64")), tmp_path / "numpy", Silent())
+    whole = experiments.start(
+        experiments.set_up(tables(engine="numpy", precision="float64")), tmp_path / "numpy", Silent()
+    )
     with pytest.raises(SystemError):
-        study.start(study.set_up(tables(**settings, optimizer__lr=0.02)), tmp_path / "cut", Silent(2))
+        experiments.start(experiments.set_up(tables(**settings, optimizer__lr=0.02)), tmp_path / "cut", Silent(2))
     file = tmp_path / "cut" / "experiment.toml"
     text = file.read_text()
     assert 'engine = "torch"' in text
     file.write_text(text.replace('engine = "torch"', 'engine = "numpy"').replace("exact_noise = true", ""))
-    resumed = study.resume(tmp_path / "cut", Silent())
-    straight = study.start(
-        study.set_up(tables(**(settings | {"engine": "numpy", "exact_noise": False}), optimizer__lr=0.02)),
+    resumed = experiments.resume(tmp_path / "cut", Silent())
+    straight = experiments.start(
+        experiments.set_up(tables(**(settings | {"engine": "numpy", "exact_noise": False}), optimizer__lr=0.02)),
         tmp_path / "straight",
         Silent(),
     )

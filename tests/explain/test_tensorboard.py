@@ -15,7 +15,7 @@ import firstlight as fl
 from firstlight.errors import DataError, ExperimentError, RunError
 from firstlight.explain import tensorboard
 from firstlight.explain.tensorboard import Vectors, sprite, write
-from firstlight.runs import RunFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset
 from firstlight.weights import from_file
 

@@ -11,12 +11,12 @@ import pytest
 from firstlight import models
 from firstlight.kernels import reference
 from firstlight.kernels._machine import Frame
-from firstlight.kernels.player import Player, Program
-from firstlight.kernels.tape import Correlation, Tape, Value
+from firstlight.kernels.graph import Correlation, Tape, Value
+from firstlight.kernels.runtime import Player, Program
 from firstlight.layers import ELU, GELU, SELU, AvgPool2D, Layer, LeakyReLU, MaxPool2D, Pass, ReLU, Sigmoid, Tanh
 from firstlight.models import Model
 from firstlight.types import Array
-from tapes import Net, Results, assert_equal, cut, index_of, played
+from graphs import Net, Results, assert_equal, cut, index_of, played
 
 KINDS = pytest.mark.parametrize("kind", [np.float32, np.float64])
 

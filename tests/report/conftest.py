@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from run_folders import MakeRun, write_run
 
-from firstlight.runs import RunFolder
+from firstlight.records.run_folder import RunFolder
 
 
 @pytest.fixture

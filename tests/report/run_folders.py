@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from firstlight import runs
 from firstlight.evaluation import measure, most_confident_mistakes
+from firstlight.records import run_folder
 from firstlight.types import Array, Images, Predictions
 
 HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", '"it\'s" & {{ 7*7 }} \\1 $&')
 
-MakeRun = Callable[..., runs.RunFolder]
+MakeRun = Callable[..., run_folder.RunFolder]
 
 
 def write_run(
@@ -57,8 +57,8 @@ def write_run(
         f'[training]\nepochs = 10\nbatch_size = 32\nmonitor = "val_loss"\nearly_stopping = 3\n'
         f"restore_best = {str(restore_best).lower()}\n" + (f"[augment]\n{augment}\n" if augment else "")
     )
-    runs.write_predictions(path, predictions)
-    runs.write_samples(
+    run_folder.write_predictions(path, predictions)
+    run_folder.write_samples(
         path, {s: i.take(shown if s == "test" else np.arange(min(12, len(i)))) for s, i in splits.items()}
     )
     _write_history(path, epochs, validation, losses)
@@ -76,7 +76,7 @@ def write_run(
         },
         "how_split": "20% of the images were held out for the test, by class and seed.",
     }
-    runs.write_record(path, runs.DATA, record | (data or {}))
+    run_folder.write_record(path, run_folder.DATA, record | (data or {}))
     best = min(epochs, max(1, epochs - 1)) if validation else epochs
     record = {
         "status": status,
@@ -88,7 +88,7 @@ def write_run(
         "seconds": {"train": 83.2, "total": 90.1},
         **evaluations,
     }
-    runs.write_record(path, runs.RESULT, record | (result or {}))
+    run_folder.write_record(path, run_folder.RESULT, record | (result or {}))
 
 
 def _images(split: str, n: int, names: tuple[str, ...], shape: tuple[int, int, int]) -> Images:
@@ -115,13 +115,15 @@ def _write_history(path: Path, epochs: int, validation: bool, losses: Sequence[f
     ]
     for row, loss in zip(rows, losses or (), strict=False):
         row |= {"loss": loss, "val_loss": loss}
-    runs.write_history(path, columns, rows)
+    run_folder.write_history(path, columns, rows)
 
 
 def _write_environment(path: Path) -> None:
     machine = {"system": "Linux", "processor": "A processor", "cores": 2, "memory_gb": 8.1}
     packages = {"numpy": "2.4.6"}
-    runs.write_record(path, runs.ENVIRONMENT, {"firstlight": "0.1.0", "packages": packages, "machine": machine})
+    run_folder.write_record(
+        path, run_folder.ENVIRONMENT, {"firstlight": "0.1.0", "packages": packages, "machine": machine}
+    )
 
 
 def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int, shape: tuple[int, int, int]) -> None:
@@ -133,4 +135,4 @@ def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int
     record = {"name": model, "input_shape": list(shape), "class_names": list(names), "layers": []}
     record["preparation"] = preparation
     summary = [layer | {"trainable": parameters - 106, "multiply_adds": 416_136}, dense]
-    runs.write_record(path, runs.MODEL, {**record, "summary": summary})
+    run_folder.write_record(path, run_folder.MODEL, {**record, "summary": summary})

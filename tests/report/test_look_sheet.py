@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from run_folders import HOSTILE
 
-from firstlight.explanations import LayerMaps, Look
+from firstlight.records.explanation import LayerMaps, Look
 from firstlight.report import look_sheet as look_sheet_
 from firstlight.report.look_sheet import look_sheet
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from run_folders import MakeRun
 
-from firstlight import runs
 from firstlight.prepare import Augmentation
+from firstlight.records import run_folder
 from firstlight.report import augmentation, captions
 from firstlight.report.content import ImageGrid
 from firstlight.report.record import read
@@ -59,8 +59,8 @@ def test_drawn_images_stand_beside_their_originals(make_run: MakeRun) -> None:
     turned = [train.take(np.array([2, 0])) for _ in range(3)]
     pixels = np.concatenate([255 - images.pixels // (1 + k) for k, images in enumerate(turned)])
     labels, ids = (np.concatenate([getattr(images, name) for images in turned]) for name in ("labels", "ids"))
-    runs.write_samples(run.path, {**samples, "augmented": Images(pixels, labels, ids, train.class_names)})
-    _, grid = augmentation.pictures(read(runs.RunFolder.open(run.path)))
+    run_folder.write_samples(run.path, {**samples, "augmented": Images(pixels, labels, ids, train.class_names)})
+    _, grid = augmentation.pictures(read(run_folder.RunFolder.open(run.path)))
     assert isinstance(grid, ImageGrid)
     assert grid.columns == 4
     assert len(grid.pictures) == 8

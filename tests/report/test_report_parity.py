@@ -12,7 +12,7 @@ from page_checks import assert_sound
 from run_folders import HOSTILE
 
 from firstlight import report
-from firstlight.agreement import Abreast, Comparison, LayerRow, LossRow, ParameterRow, Parity, Seconds, Speed
+from firstlight.engine_parity import Abreast, Comparison, LayerRow, LossRow, ParameterRow, Parity, Seconds, Speed
 from firstlight.report import parity_tables
 
 SECTIONS = ["layers", "parameters", "runs", "seconds", "measured"]

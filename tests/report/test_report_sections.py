@@ -12,10 +12,11 @@ from page_checks import Page, assert_sound
 from run_folders import MakeRun
 
 import firstlight as fl
-from firstlight import report, runs
+from firstlight import report
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, measure
 from firstlight.models import Model
+from firstlight.records import run_folder
 from firstlight.report import captions, pictures, reasons, sections
 from firstlight.report.content import Beside, Chart, Document, ImageGrid, Text
 from firstlight.report.notes import notes
@@ -275,23 +276,23 @@ def test_every_chart_has_a_description(make_run: MakeRun) -> None:
 
 def test_a_run_without_a_result_is_an_error(make_run: MakeRun) -> None:
     run = make_run()
-    (run.path / runs.RESULT).unlink()
+    (run.path / run_folder.RESULT).unlink()
     with pytest.raises(RunError, match="still training, or it was cut off"):
         read(run)
 
 
 def test_a_run_without_predictions_is_an_error(make_run: MakeRun) -> None:
     run = make_run()
-    (run.path / runs.PREDICTIONS).unlink()
+    (run.path / run_folder.PREDICTIONS).unlink()
     with pytest.raises(RunError, match=r"has no predictions\.npz"):
         read(run)
 
 
 def test_a_run_without_test_predictions_is_an_error(make_run: MakeRun) -> None:
     run = make_run()
-    runs.write_predictions(run.path, {"validation": run.predictions["validation"]})
+    run_folder.write_predictions(run.path, {"validation": run.predictions["validation"]})
     with pytest.raises(RunError, match="no evaluation of test images"):
-        read(runs.RunFolder.open(run.path))
+        read(run_folder.RunFolder.open(run.path))
 
 
 def test_a_damaged_result_is_an_error(make_run: MakeRun) -> None:
@@ -306,35 +307,39 @@ def test_a_rising_loss_is_overfitting_only_where_train_goes_on(make_run: MakeRun
     assert "by heart" in captions.learning(replace(record, history=falling))
 
 
-def break_json(run: runs.RunFolder, name: str, changes: dict[str, Any]) -> runs.RunFolder:
+def break_json(run: run_folder.RunFolder, name: str, changes: dict[str, Any]) -> run_folder.RunFolder:
     """Change keys of a record, or remove those that become None."""
     record = json.loads((run.path / name).read_text()) | changes
     (run.path / name).write_text(json.dumps({key: value for key, value in record.items() if value is not None}))
-    return runs.RunFolder.open(run.path)
+    return run_folder.RunFolder.open(run.path)
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "says"),
     [
-        (runs.DATA, {"name": None}, r"data\.json is damaged: it has no 'name'"),
-        (runs.DATA, {"splits": 5}, r"data\.json is damaged: splits: .*dictionary; received 5"),
-        (runs.DATA, {"splits": {"train": {}}}, r"data\.json is damaged: it has no 'splits\.train\.images'"),
+        (run_folder.DATA, {"name": None}, r"data\.json is damaged: it has no 'name'"),
+        (run_folder.DATA, {"splits": 5}, r"data\.json is damaged: splits: .*dictionary; received 5"),
+        (run_folder.DATA, {"splits": {"train": {}}}, r"data\.json is damaged: it has no 'splits\.train\.images'"),
         (
-            runs.DATA,
+            run_folder.DATA,
             {"splits": {"train": {"images": 1, "counts": [1], "ids": ["a"]}}},
             r"splits\.train\.counts has 1 numbers for 3 classes",
         ),
-        (runs.DATA, {"drawn": [1, 2]}, r"data\.json is damaged: drawn has 2 numbers for 3 classes"),
-        (runs.DATA, {"class_weights": 2}, r"data\.json is damaged: class_weights: .*list; received 2"),
+        (run_folder.DATA, {"drawn": [1, 2]}, r"data\.json is damaged: drawn has 2 numbers for 3 classes"),
+        (run_folder.DATA, {"class_weights": 2}, r"data\.json is damaged: class_weights: .*list; received 2"),
         (
-            runs.DATA,
+            run_folder.DATA,
             {"before": {"class_names": ["a"], "counts": {"train": [1, 2]}}},
             r"before: counts\.train has 2 numbers for 1 classes",
         ),
-        (runs.DATA, {"before": {"counts": {}}}, r"data\.json is damaged: it has no 'before\.class_names'"),
-        (runs.MODEL, {"class_names": None}, r"model\.json is damaged: it has no 'class_names'"),
-        (runs.MODEL, {"class_names": ["a", "b", "c"]}, r"class_names of model\.json are not those of result\.json"),
-        (runs.MODEL, {"summary": None}, r"model\.json is damaged: it has no 'summary'"),
+        (run_folder.DATA, {"before": {"counts": {}}}, r"data\.json is damaged: it has no 'before\.class_names'"),
+        (run_folder.MODEL, {"class_names": None}, r"model\.json is damaged: it has no 'class_names'"),
+        (
+            run_folder.MODEL,
+            {"class_names": ["a", "b", "c"]},
+            r"class_names of model\.json are not those of result\.json",
+        ),
+        (run_folder.MODEL, {"summary": None}, r"model\.json is damaged: it has no 'summary'"),
     ],
 )
 def test_a_record_that_lacks_something_is_an_error(
@@ -346,12 +351,12 @@ def test_a_record_that_lacks_something_is_an_error(
 
 def test_an_empty_record_is_an_error(make_run: MakeRun) -> None:
     run = make_run()
-    (run.path / runs.DATA).write_text('{"format": 1}')
+    (run.path / run_folder.DATA).write_text('{"format": 1}')
     with pytest.raises(RunError, match=r"data\.json is damaged: it has no '"):
         read(run)
 
 
-@pytest.mark.parametrize("name", [runs.SAMPLES, runs.PREDICTIONS])
+@pytest.mark.parametrize("name", [run_folder.SAMPLES, run_folder.PREDICTIONS])
 def test_other_arrays_are_an_error(make_run: MakeRun, name: str) -> None:
     run = make_run()
     np.savez(run.path / name, **{"test.other": np.zeros(3)})
@@ -362,14 +367,14 @@ def test_other_arrays_are_an_error(make_run: MakeRun, name: str) -> None:
 def test_samples_of_other_classes_are_an_error(make_run: MakeRun) -> None:
     run = make_run()
     arrays = {"pixels": np.zeros((1, 8, 8, 1), np.uint8), "labels": np.array([9]), "ids": np.array(["a"])}
-    np.savez(run.path / runs.SAMPLES, **{f"test.{key}": array for key, array in arrays.items()})
+    np.savez(run.path / run_folder.SAMPLES, **{f"test.{key}": array for key, array in arrays.items()})
     with pytest.raises(RunError, match=r"samples\.npz is damaged\. Labels must lie in 0\.\.2"):
         read(run)
 
 
 def test_a_history_without_validation_of_a_validated_run_is_an_error(make_run: MakeRun) -> None:
     run = make_run()
-    runs.write_history(run.path, ["epoch", "loss", "accuracy"], [{"epoch": 1, "loss": 1, "accuracy": 1}])
+    run_folder.write_history(run.path, ["epoch", "loss", "accuracy"], [{"epoch": 1, "loss": 1, "accuracy": 1}])
     with pytest.raises(RunError, match=r"history\.csv is damaged: it has no column 'val_loss'"):
         read(run)
 

@@ -19,16 +19,17 @@ from run_folders import HOSTILE, write_run
 from scipy import stats
 from typer.testing import CliRunner
 
-from firstlight import report, runs
+from firstlight import report
 from firstlight.cli import app
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread, spread
+from firstlight.records import run_folder
+from firstlight.records.run_folder import StudyEntry, StudyFolder
 from firstlight.report import effects, grouped, groups, pairs, published, study
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.contrasts import probability
 from firstlight.report.numbers import DASH, percent, plus_minus, signed
 from firstlight.report.study_table import mean, study_table
-from firstlight.runs import StudyEntry, StudyFolder
 
 MakeStudy = Callable[..., StudyFolder]
 Odd = dict[str, Any]
@@ -53,7 +54,7 @@ def make_study(tmp_path: Path) -> MakeStudy:
                     place.mkdir(parents=True)
                     write_run(place, **{"seed": seed, **odd})
         record = {"name": name, "title": title, "about": "What it shows.", "runs": [asdict(e) for e, _ in entries]}
-        runs.write_record(path, runs.STUDY, record)
+        run_folder.write_record(path, run_folder.STUDY, record)
         folder = StudyFolder.open(path)
         folder.file.write_text(f'title = "{name}"\nseeds = 5\n')
         return folder
@@ -107,7 +108,7 @@ def accuracies(folder: StudyFolder, name: str) -> list[float]:
 
 
 def test_the_page_is_sound_and_says_what_came_out(two: StudyFolder) -> None:
-    report.write(runs.RunFolder(two.place(two.entries[1], 0)))
+    report.write(run_folder.RunFolder(two.place(two.entries[1], 0)))
     path = report.write(two)
     assert path == two.path / "report.html"
     page = assert_sound(path.read_text(encoding="utf-8"))
@@ -165,10 +166,10 @@ def test_the_table_puts_every_number_under_its_title(two: StudyFolder) -> None:
 def test_selection_ignores_the_test(make_study: MakeStudy) -> None:
     folder = make_study((entry("lucky"), STRONG), (entry("good"), WEAK))
     for seed in range(5):  # the validation results change places: now the better one on the test images is "lucky"
-        places = [folder.place(e, seed) / runs.RESULT for e in folder.entries]
-        first, second = (runs.RunFolder(place.parent).result for place in places)
+        places = [folder.place(e, seed) / run_folder.RESULT for e in folder.entries]
+        first, second = (run_folder.RunFolder(place.parent).result for place in places)
         for place, own, other in ((places[0], first, second), (places[1], second, first)):
-            runs.write_record(place.parent, runs.RESULT, {**own, "validation": other["validation"]})
+            run_folder.write_record(place.parent, run_folder.RESULT, {**own, "validation": other["validation"]})
     lucky, good = groups.of_study(folder)
     assert lucky.accuracy.mean > good.accuracy.mean
     assert groups.leader([lucky, good]) is good
@@ -289,7 +290,7 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(make_study: MakeStudy) ->
     folder = make_study((entry("weak"), WEAK), (entry("strong"), STRONG), (entry("never"), {}), missing=gone)
     cut_off = folder.path / "never" / "seed-0"
     cut_off.mkdir(parents=True)
-    (cut_off / runs.EXPERIMENT).write_text("seed = 0\n")
+    (cut_off / run_folder.EXPERIMENT).write_text("seed = 0\n")
     document = study.document(folder)
     assert "6 of 15 runs have no result yet." in document.verdict
     assert "No result yet: strong, seed 3." in said(document, "notes")
@@ -311,7 +312,7 @@ def test_a_study_without_any_result_is_an_error(make_study: MakeStudy) -> None:
 
 def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
     place = two.place(two.entries[0], 2)
-    (place / runs.PREDICTIONS).write_bytes(b"nothing")
+    (place / run_folder.PREDICTIONS).write_bytes(b"nothing")
     document = study.document(two)
     assert "weak, seed 2: " in said(document, "notes")
     assert "is damaged" in said(document, "notes")
@@ -319,7 +320,7 @@ def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
     assert len(groups.of_study(two)[0].averaged) == 4
     shutil.rmtree(two.path / "strong")
     for seed in (0, 1, 3, 4):
-        (two.place(two.entries[0], seed) / runs.PREDICTIONS).write_bytes(b"nothing")
+        (two.place(two.entries[0], seed) / run_folder.PREDICTIONS).write_bytes(b"nothing")
     with pytest.raises(RunError, match="is damaged"):
         report.render(two)
 
@@ -327,14 +328,14 @@ def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        runs.EXPERIMENT,
-        runs.ENVIRONMENT,
-        runs.DATA,
-        runs.MODEL,
-        runs.HISTORY,
-        runs.PREDICTIONS,
-        runs.SAMPLES,
-        runs.RESULT,
+        run_folder.EXPERIMENT,
+        run_folder.ENVIRONMENT,
+        run_folder.DATA,
+        run_folder.MODEL,
+        run_folder.HISTORY,
+        run_folder.PREDICTIONS,
+        run_folder.SAMPLES,
+        run_folder.RESULT,
     ],
 )
 @pytest.mark.parametrize("how", ["lost", "half", "nonsense", "a folder"])
@@ -349,7 +350,7 @@ def test_whatever_file_is_damaged_the_others_are_reported(two: StudyFolder, name
     weak, strong = groups.of_study(two)
     assert (len(strong.runs), len(weak.runs)) == (5, 4)
     lost = report.lost(two)
-    if name != runs.RESULT or how in ("half", "nonsense"):  # without a result it is not done yet
+    if name != run_folder.RESULT or how in ("half", "nonsense"):  # without a result it is not done yet
         assert list(lost) == ["weak, seed 2"]
         assert all(part in lost["weak, seed 2"] for part in (str(file.parent), name))
     assert "1 of 10 runs has no result yet." in study.document(two).verdict
@@ -360,7 +361,7 @@ def test_a_run_that_failed_is_named_until_it_has_a_result(make_study: MakeStudy)
     folder = make_study((entry("wild", 3), {}), (entry("tame", 3), STRONG), missing=gone)
     wild = folder.entries[0]
     for seed in (0, 2):
-        runs.failure(folder.place(wild, seed)).write_text("The loss is not finite.\n")
+        run_folder.failure(folder.place(wild, seed)).write_text("The loss is not finite.\n")
     document = study.document(folder)
     assert "No result yet: wild, seed 1." in said(document, "notes")
     assert "wild, seed 0 came to no result: The loss is not finite." in said(document, "notes")
@@ -375,7 +376,7 @@ def test_a_study_whose_runs_all_failed_says_why(make_study: MakeStudy) -> None:
     folder = make_study((entry("wild", 1), {}), missing=frozenset({("wild", 0)}))
     place = folder.place(folder.entries[0], 0)
     place.parent.mkdir()
-    runs.failure(place).write_text("The loss is not finite.\n")
+    run_folder.failure(place).write_text("The loss is not finite.\n")
     with pytest.raises(RunError, match=r"no run of the study has a result yet.*\nwild, seed 0: The loss"):
         report.write(folder)
 
@@ -409,7 +410,7 @@ def values(document: Document) -> list[dict[str, Any]]:
 def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolder) -> None:
     for seed, status in ((0, "interrupted"), (1, "diverged")):
         place = two.place(two.entries[1], seed)
-        runs.write_record(place, runs.RESULT, {**runs.RunFolder(place).result, "status": status})
+        run_folder.write_record(place, run_folder.RESULT, {**run_folder.RunFolder(place).result, "status": status})
     strong = groups.of_study(two)[1]
     assert tuple(strong.averaged) == (1, 2, 3, 4)
     document = study.document(two)
@@ -426,7 +427,7 @@ def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolde
 def test_runs_that_read_the_test_images_twice_are_named(two: StudyFolder) -> None:
     assert "once in each of the 10 runs" in said(study.document(two), "notes")
     place = two.place(two.entries[0], 4)
-    runs.write_record(place, runs.RESULT, {**runs.RunFolder(place).result, "measured_before": True})
+    run_folder.write_record(place, run_folder.RESULT, {**run_folder.RunFolder(place).result, "measured_before": True})
     assert "once in 9 of 10 runs" in said(study.document(two), "notes")
     assert "again at its end: weak, seed 4." in said(study.document(two), "notes")
 
@@ -526,11 +527,11 @@ def test_two_engines_are_put_side_by_side(make_study: MakeStudy) -> None:
     for path in (folder.path / "by-autograd").glob("*/experiment.toml"):
         path.write_text(path.read_text().replace('engine = "numpy"', 'engine = "torch"\ndevice = "cpu"'))
     for path in (folder.path / "by-autograd").glob("*/history.csv"):
-        columns = {name: values.tolist() for name, values in runs.RunFolder(path.parent).history.items()}
+        columns = {name: values.tolist() for name, values in run_folder.RunFolder(path.parent).history.items()}
         columns["loss"][2] *= 1 + 1e-6
         columns["seconds"] = [1.5] * 4
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        runs.write_history(path.parent, list(columns), rows)
+        run_folder.write_history(path.parent, list(columns), rows)
     found = groups.of_study(folder)
     ((first, second),) = pairs.pairs(found)
     assert (first.name, second.name) == ("by-hand", "by-autograd")
@@ -698,14 +699,14 @@ def test_the_table_links_the_file_that_was_run(make_study: MakeStudy, tmp_path: 
 def test_the_table_names_runs_that_failed_or_cannot_be_read(make_study: MakeStudy, tmp_path: Path) -> None:
     folder = make_study((entry("weak", 4), WEAK), (entry("strong", 4), STRONG), missing=frozenset({("weak", 3)}))
     weak = folder.entries[0]
-    runs.failure(folder.place(weak, 3)).write_text("The loss is not finite.\n")
-    (folder.place(weak, 2) / runs.ENVIRONMENT).write_text("{")
+    run_folder.failure(folder.place(weak, 3)).write_text("The loss is not finite.\n")
+    (folder.place(weak, 2) / run_folder.ENVIRONMENT).write_text("{")
     text = study_table([folder], tmp_path)
     assert "- **weak**: failed: seed 3." in text
     assert "- **weak**: cannot be read: seed 2." in text
     assert "| weak | " in text
     for place in folder.path.glob("*/seed-*/"):
-        (place / runs.RESULT).write_text("{")
+        (place / run_folder.RESULT).write_text("{")
     good = make_study((entry("a", 1), {}), name="good")
     text = study_table([folder, good], tmp_path)
     assert "no run has a result that can be read." in text
@@ -723,7 +724,7 @@ def matrix(make_study: MakeStudy, values: dict[tuple[int, float], float]) -> tup
     folder = make_study(*entries, name=f"matrix-{len(values)}")
     for (limit, lr), made in zip(values, folder.entries, strict=True):
         for seed in made.seeds:
-            path = folder.place(made, seed) / runs.EXPERIMENT
+            path = folder.place(made, seed) / run_folder.EXPERIMENT
             text = re.sub(r'name = "net-[^"]*"', 'name = "net"', path.read_text()).replace("lr = 0.001", f"lr = {lr}")
             path.write_text(text.replace('source = "animals"', f'source = "animals"\nlimit = {limit}'))
     return groups.of_study(folder)

@@ -11,12 +11,13 @@ import altair as alt
 import pytest
 from page_checks import assert_sound
 
-from firstlight import report, searches
+from firstlight import report
 from firstlight.errors import RunError
 from firstlight.files import write_text
+from firstlight.records import search_folder
+from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Table, Text
 from firstlight.report.tuning import document
-from firstlight.searches import TrialRecord, Tuned, TuneFolder
 
 
 def trial(number: int, value: float | None, state: Any = "complete", **changes: Any) -> TrialRecord:
@@ -53,8 +54,8 @@ TUNED = Tuned(
 
 def put(path: Path, tuned: Tuned = TUNED) -> TuneFolder:
     path.mkdir(exist_ok=True)
-    write_text(path / searches.TUNE, '[data]\nsource = "digits"\n')
-    write_text(path / searches.BEST, "# the best\nseed = 0\n")
+    write_text(path / search_folder.TUNE, '[data]\nsource = "digits"\n')
+    write_text(path / search_folder.BEST, "# the best\nseed = 0\n")
     folder = TuneFolder(path)
     folder.write_result(tuned)
     return folder

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 import firstlight as fl
-from firstlight.runs import STOP, RunFolder, ask_to_stop, held
-from firstlight.study import run as training_run
+from firstlight.experiments import train as training_run
+from firstlight.records.run_folder import STOP, RunFolder, ask_to_stop, held
 
 
 def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from benchmarks.processes import firstlight
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.commands import CRASHES, ENVIRONMENT, Ended, run
 from benchmarks.reliability.folders import SEARCH, STUDY, differences, finished_run, leftovers, said
-from firstlight.runs import CHECKPOINTS, RESULT
+from firstlight.records.run_folder import CHECKPOINTS, RESULT
 
 NO_LOCKS = Path(__file__).parents[1] / "no_locks"
 DISKS = (16, 60, 100, 140, 300, 600, 900, 1300, 1800, 2600)  # kilobytes

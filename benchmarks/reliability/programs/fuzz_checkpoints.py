@@ -20,9 +20,9 @@ from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.folders import SEARCH, finished_run, finished_search
 from benchmarks.reliability.mutations import spoil_bytes, spoil_value
 from firstlight.api import resume
-from firstlight.runs import CHECKPOINTS, RESULT, WEIGHTS
-from firstlight.study.ledger import Ledger
-from firstlight.study.search import read_search
+from firstlight.experiments.search.config import read_search
+from firstlight.experiments.search.storage import Ledger
+from firstlight.records.run_folder import CHECKPOINTS, RESULT, WEIGHTS
 from firstlight.training import checkpoints
 from firstlight.weights import from_bytes, to_bytes
 

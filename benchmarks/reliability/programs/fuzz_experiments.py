@@ -14,11 +14,11 @@ import firstlight
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.folders import RUN, SEARCH, STUDY
 from benchmarks.reliability.mutations import spoil_bytes, spoil_lines, spoil_value
-from firstlight import study
+from firstlight import experiments
 from firstlight.data import load_image
-from firstlight.study.experiment import Experiment, parse_setting, put
-from firstlight.study.plan import plan, read_plan
-from firstlight.study.search import Search, read_search
+from firstlight.experiments.config import Experiment, parse_setting, put
+from firstlight.experiments.search.config import Search, read_search
+from firstlight.experiments.study import plan, read_plan
 from firstlight.weights import from_file
 
 LINES = [
@@ -95,7 +95,7 @@ def attack(a: Attack) -> None:
 
 
 def _experiment(path: Path) -> None:
-    found = Experiment.of(study.read(path), str(path))
+    found = Experiment.of(experiments.read(path), str(path))
     found.build_schedule().rates(0, 1, found.training.epochs, 1.0)
     found.build_model((28, 28, 1), 10)
     found.build_optimizer()
@@ -131,7 +131,7 @@ def _packaged() -> list[str]:
 _READERS: dict[str, Callable[[str], Any]] = {
     "load": firstlight.load,
     "open": firstlight.Run,
-    "experiment": lambda place: study.read(Path(place)),
+    "experiment": lambda place: experiments.read(Path(place)),
     "study": read_plan,
     "image": load_image,
     "weights": lambda place: from_file(Path(place)),

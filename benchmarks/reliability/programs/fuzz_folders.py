@@ -23,13 +23,14 @@ from PIL import Image
 from benchmarks.reliability.attack import LONGEST_READ, Attack
 from benchmarks.reliability.folders import finished_run, finished_search, finished_study
 from benchmarks.reliability.mutations import spoil_bytes, spoil_value
-from firstlight import explanations, report
+from firstlight import report
 from firstlight.api import Run
 from firstlight.app import create_app
 from firstlight.app.serving import in_thread
 from firstlight.errors import RunError
-from firstlight.runs import RunFolder, StudyFolder
-from firstlight.searches import TuneFolder
+from firstlight.records import explanation
+from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.search_folder import TuneFolder
 
 TOKEN = "a-token-of-the-attack"
 CELLS = [
@@ -146,7 +147,7 @@ def _records(place: Path) -> None:
     """Everything that a run folder holds; what is refused keeps nothing else from being read."""
     folder, refused = RunFolder.open(place), None
     readers: list[Callable[[], Any]] = [partial(getattr, folder, name) for name in _RECORDS]
-    for read in [*readers, partial(explanations.read, folder)]:
+    for read in [*readers, partial(explanation.read, folder)]:
         try:
             read()
         except RunError as error:

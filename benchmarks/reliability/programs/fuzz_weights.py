@@ -17,7 +17,7 @@ from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.folders import finished_run
 from benchmarks.reliability.mutations import spoil_bytes, spoil_value
 from firstlight.api import Run
-from firstlight.runs import WEIGHTS
+from firstlight.records.run_folder import WEIGHTS
 from firstlight.types import Array
 from firstlight.weights import from_file
 

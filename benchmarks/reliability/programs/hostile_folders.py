@@ -17,7 +17,18 @@ import httpx
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.folders import finished_run
 from benchmarks.reliability.server import Dashboard, dashboard
-from firstlight.runs import DATA, EXPERIMENT, HISTORY, LOCK, MODEL, PREDICTIONS, REPORT, RESULT, SAMPLES, WEIGHTS
+from firstlight.records.run_folder import (
+    DATA,
+    EXPERIMENT,
+    HISTORY,
+    LOCK,
+    MODEL,
+    PREDICTIONS,
+    REPORT,
+    RESULT,
+    SAMPLES,
+    WEIGHTS,
+)
 
 SECRET = "a secret that lies outside"
 FILES = (EXPERIMENT, DATA, MODEL, RESULT, HISTORY, PREDICTIONS, SAMPLES, WEIGHTS, REPORT, LOCK)

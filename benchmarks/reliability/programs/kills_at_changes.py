@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.commands import Ended, changes, run, run_until
 from benchmarks.reliability.folders import RUN, SEARCH, STUDY, differences, finished_run, leftovers, said
-from firstlight.runs import EXPERIMENT, RESULT, RunFolder
+from firstlight.records.run_folder import EXPERIMENT, RESULT, RunFolder
 
 TURNS = 5  # how often a command may be tried until it has come to its end
 

@@ -17,7 +17,7 @@ from firstlight.app.seen import Wish, answer, prepared
 from firstlight.data.sources import LARGEST_SIDE
 from firstlight.errors import DataError, FirstlightError, RunError
 from firstlight.prepare import Preparation
-from firstlight.runs import RunFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Images, Json
 
 SAMPLED = 200  # training images are enough to measure ink and paper

@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Route
 from firstlight.app import processes, server
 from firstlight.app.library import BusyError, Library, UnknownError
 from firstlight.app.pictures import KEPT_BY_BROWSER, number
-from firstlight.explanations import EXPLANATION, Map
-from firstlight.runs import RunFolder
+from firstlight.records.explanation import EXPLANATION, Map
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Json
 
 LINES_TOLD = 12  # of what the process printed

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from firstlight import runs
 from firstlight.errors import FirstlightError, RunError
 from firstlight.optimizers import OPTIMIZERS
-from firstlight.runs import RunFolder
+from firstlight.records import run_folder
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Json
 
 PDF = "report.pdf"
 
-RECORDS = (runs.DATA, runs.ENVIRONMENT, runs.PREDICTIONS, runs.SAMPLES, runs.COSTS)
-RECORD = (runs.EXPERIMENT, runs.MODEL, runs.HISTORY, runs.RESULT)
-READ = (*RECORD, runs.STOP, runs.PROGRESS, runs.REPORT, PDF)
+RECORDS = (run_folder.DATA, run_folder.ENVIRONMENT, run_folder.PREDICTIONS, run_folder.SAMPLES, run_folder.COSTS)
+RECORD = (run_folder.EXPERIMENT, run_folder.MODEL, run_folder.HISTORY, run_folder.RESULT)
+READ = (*RECORD, run_folder.STOP, run_folder.PROGRESS, run_folder.REPORT, PDF)
 HUGE = 1e18  # no number of a run is beyond it
 CURVE = 60  # points of a row's small curve, which is 120 pixels wide
 
@@ -84,13 +84,13 @@ class Entry:
 def fingerprint(run: Path, all_files: bool = False) -> Hashable:
     """What changes when the row of the run does, or, where `all_files` is asked for, anything in its records."""
     times = tuple(_changed(run, name) for name in (READ + RECORDS if all_files else READ))
-    return times, bool(not times[READ.index(runs.RESULT)] and runs.held(run))
+    return times, bool(not times[READ.index(run_folder.RESULT)] and run_folder.held(run))
 
 
 def read_entry(place: Place) -> Entry:
     """The row of a run; one that cannot be read says why."""
     folder = RunFolder(place.path)
-    stopping = bool(_changed(place.path, runs.STOP))
+    stopping = bool(_changed(place.path, run_folder.STOP))
     changed = max(_changed(place.path, name) for name in RECORD) / 1e9
     try:
         state, why = _state(folder)
@@ -99,7 +99,7 @@ def read_entry(place: Place) -> Entry:
         text = str(error) if isinstance(error, FirstlightError) else f"{place.path} is damaged: {error!r:.300}."
         state, why, facts = ("newer" if "has format" in text else "damaged"), text, {}
     if state == "training":
-        facts["within"] = runs.progress(place.path)
+        facts["within"] = run_folder.progress(place.path)
     return Entry(
         place.id,
         place.name,
@@ -108,7 +108,7 @@ def read_entry(place: Place) -> Entry:
         why,
         stopping and state == "training",
         changed=changed,
-        report=bool(_changed(place.path, runs.REPORT)),
+        report=bool(_changed(place.path, run_folder.REPORT)),
         pdf=bool(_changed(place.path, PDF)),
         **facts,
     )
@@ -118,9 +118,9 @@ def _state(folder: RunFolder) -> tuple[State, str]:
     if folder.finished:
         status = folder.result["status"]
         if status not in ("finished", "stopped early", "interrupted", "diverged"):
-            raise RunError(f"{folder.path / runs.RESULT} is damaged: its status is {status!r:.100}.")
+            raise RunError(f"{folder.path / run_folder.RESULT} is damaged: its status is {status!r:.100}.")
         return status, str(folder.result.get("stopped_because", ""))
-    if runs.held(folder.path):
+    if run_folder.held(folder.path):
         return "training", ""
     return "cut off", f"Nothing trains it, and it has no result. Go on with it: firstlight resume {folder.path}"
 
@@ -131,9 +131,9 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "data": Path(str(experiment["data"]["source"])).name,
         "engine": str(experiment.get("engine", "")),
-        "seed": _whole(experiment.get("seed"), runs.EXPERIMENT, "seed"),
-        "asked": _whole(training["epochs"], runs.EXPERIMENT, "training.epochs"),
-        "batch_size": _whole(training.get("batch_size"), runs.EXPERIMENT, "training.batch_size"),
+        "seed": _whole(experiment.get("seed"), run_folder.EXPERIMENT, "seed"),
+        "asked": _whole(training["epochs"], run_folder.EXPERIMENT, "training.epochs"),
+        "batch_size": _whole(training.get("batch_size"), run_folder.EXPERIMENT, "training.batch_size"),
         "lr": _learning_rate(experiment.get("optimizer", {})),
         "model": str(model["name"]),
     }
@@ -146,10 +146,10 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     if folder.finished:
         result = folder.result
         facts |= {
-            "accuracy": _number(result["test"]["accuracy"], runs.RESULT, "test.accuracy"),
-            "loss": _number(result["test"]["loss"], runs.RESULT, "test.loss"),
-            "parameters": _whole(result["parameters"]["total"], runs.RESULT, "parameters.total"),
-            "seconds": _number(result["seconds"]["train"], runs.RESULT, "seconds.train"),
+            "accuracy": _number(result["test"]["accuracy"], run_folder.RESULT, "test.accuracy"),
+            "loss": _number(result["test"]["loss"], run_folder.RESULT, "test.loss"),
+            "parameters": _whole(result["parameters"]["total"], run_folder.RESULT, "parameters.total"),
+            "seconds": _number(result["seconds"]["train"], run_folder.RESULT, "seconds.train"),
         }
     elif "seconds" in columns:
         facts["seconds"] = sum(value or 0.0 for value in columns["seconds"])
@@ -161,7 +161,7 @@ def _learning_rate(optimizer: Json) -> float | None:
     lr = optimizer.get("lr")
     if lr is None and (kind := OPTIMIZERS.get(optimizer.get("name", "adam"))):
         lr = vars(kind()).get("lr")
-    return _number(lr, runs.EXPERIMENT, "optimizer.lr")
+    return _number(lr, run_folder.EXPERIMENT, "optimizer.lr")
 
 
 def _number(value: Any, file: str, key: str) -> float | None:
@@ -193,7 +193,7 @@ def _curve(columns: dict[str, list[float | None]], epochs: int) -> dict[str, lis
 
 def history(folder: RunFolder) -> dict[str, list[float | None]]:
     """The columns of the history so far, null where a number is not finite; empty before the first epoch."""
-    if not (folder.path / runs.HISTORY).is_file():
+    if not (folder.path / run_folder.HISTORY).is_file():
         return {}
     columns = folder.history
     return {

@@ -15,14 +15,14 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from firstlight import losses, optimizers, schedules
 from firstlight.errors import ExperimentError
+from firstlight.experiments import Experiment, parse_setting, put
+from firstlight.experiments.config import Augment
 from firstlight.kernels import Fill
 from firstlight.layers.initializers import INITIALIZERS
 from firstlight.models import ACTIVATIONS, ARCHITECTURES, defaults
 from firstlight.options import documented
 from firstlight.prepare import Augmentation
 from firstlight.prepare.augment import FLIPS, KINDS
-from firstlight.study import Experiment, parse_setting, put
-from firstlight.study.experiment import Augment
 
 Kind = Literal["string", "value", "flag", "choice", "strings", "table"]
 Choices = tuple[tuple[str, str], ...]

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from firstlight import runs
 from firstlight.app import processes
 from firstlight.app.library import BusyError
 from firstlight.errors import RunError
 from firstlight.files import MB, open_file, write_text
 from firstlight.processes import cores
+from firstlight.records import run_folder
 
 STARTED = ".started"  # the folder below the root with the files of started runs and what their processes say
 FILE, OUTPUT = "experiment.toml", "output.txt"
@@ -47,7 +47,9 @@ class Launch:
     def state(self) -> State:
         """ "begun" once there is a run to look at, "failed" where the process ended without one."""
         code = self.process.poll()
-        begun = code == 0 or (runs.held(self.run) if self.resumes else (self.run / runs.EXPERIMENT).is_file())
+        begun = code == 0 or (
+            run_folder.held(self.run) if self.resumes else (self.run / run_folder.EXPERIMENT).is_file()
+        )
         return "begun" if begun else "starting" if code is None else "failed"
 
     @property

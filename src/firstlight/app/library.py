@@ -14,15 +14,16 @@ from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from firstlight import data, report, runs, study
+from firstlight import data, experiments, report
 from firstlight.api import Run
 from firstlight.app.entries import Entry, Kind, Place, fingerprint, read_entry
 from firstlight.errors import FirstlightError, RunError
-from firstlight.explanations import EXPLANATION, Explanation, read
 from firstlight.prepare import Preparation
+from firstlight.records import run_folder
+from firstlight.records.explanation import EXPLANATION, Explanation, read
+from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.search_folder import TUNE, TuneFolder
 from firstlight.report.content import Document
-from firstlight.runs import RunFolder, StudyFolder
-from firstlight.searches import TUNE, TuneFolder
 from firstlight.types import Images
 
 __all__ = ["RESCAN", "Entry", "Library", "Place", "UnknownError"]
@@ -149,7 +150,7 @@ class Library:
     def opened(self, key: str) -> Run:
         """The run with its model ready; use it while you hold `using`. Raises RunError where it has none."""
         path = self.place(key).path
-        weights = path / runs.WEIGHTS
+        weights = path / run_folder.WEIGHTS
         mark = weights.stat().st_mtime_ns if weights.is_file() else 0
         with self.using:
             return self._opened.get(key, mark, lambda: _ready(path))
@@ -202,12 +203,12 @@ def _below(folder: Path, real: str, root: Path, group: str, depth: int, seen: se
         name = os.fsencode(relative).decode("utf-8", "backslashreplace")  # a name may be in another encoding
         kind: Kind = "other"
         inner: list[Place] = []
-        if _is_file(path, runs.EXPERIMENT):
+        if _is_file(path, run_folder.EXPERIMENT):
             kind = "run"
         elif _is_file(path, TUNE):
             kind = "search"
         else:
-            is_study = _is_file(path, runs.STUDY)
+            is_study = _is_file(path, run_folder.STUDY)
             kind = "study" if is_study else "other"
             deeper = _below(path, inside, root, name if is_study else group, depth - 1, seen) if depth > 1 else ()
             inner = list(deeper)
@@ -248,7 +249,7 @@ def _changed(folder: Path) -> int:
 def _ready(path: Path) -> Run:
     shape = RunFolder(path).model["input_shape"]
     if not all(type(side) is int and side > 0 for side in shape) or math.prod(shape) > MOST_VALUES:
-        raise RunError(f"{path / runs.MODEL} is damaged: its input_shape is {shape!s:.80}.")
+        raise RunError(f"{path / run_folder.MODEL} is damaged: its input_shape is {shape!s:.80}.")
     run = Run(path)
     _ = run.session
     return run
@@ -261,10 +262,10 @@ def _recalled(folder: RunFolder) -> dict[str, Images]:
             f"{source.title}, which {folder.name} learnt, is not on this machine. "
             f"Get it: firstlight data check {source.name}"
         )
-    _, splits = study.recall(folder)
+    _, splits = experiments.recall(folder)
     preparation = Preparation.from_json(folder.model["preparation"])
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
-    study.must_be_the_same(folder, prepared)
+    experiments.must_be_the_same(folder, prepared)
     return prepared
 
 

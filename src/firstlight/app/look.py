@@ -13,7 +13,7 @@ from firstlight.app import pictures, server
 from firstlight.app.library import Library
 from firstlight.app.seen import NO_NUMBERS
 from firstlight.errors import RunError
-from firstlight.explanations import LayerMaps, Look
+from firstlight.records.explanation import LayerMaps, Look
 from firstlight.report import colours
 from firstlight.report.looks import shifts
 from firstlight.types import Array, Images, Json

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from firstlight import runs
 from firstlight.app.library import Library
 from firstlight.data import SOURCES
 from firstlight.data.decode import SUFFIXES
 from firstlight.errors import ExperimentError
-from firstlight.study.experiment import IMAGENET
+from firstlight.experiments.config import IMAGENET
+from firstlight.records import run_folder
 from firstlight.types import Shape
 
 TABLES = (".csv", ".npz")
@@ -64,7 +64,7 @@ def weights(library: Library) -> list[Offer]:
     kept = [
         Offer(place.id, place.name, str(place.path.resolve()), "Runs")
         for place in library.places()
-        if place.kind == "run" and (place.path / runs.WEIGHTS).is_file()
+        if place.kind == "run" and (place.path / run_folder.WEIGHTS).is_file()
     ]
     return [published, *kept]
 

@@ -9,16 +9,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from firstlight import runs as folders
 from firstlight.app import blocks, server
 from firstlight.app.entries import Entry, Place
 from firstlight.app.library import Library
 from firstlight.errors import FirstlightError, RunError
 from firstlight.evaluation import Evaluation
-from firstlight.explanations import EXPLANATION
 from firstlight.files import RECORD_LIMIT, read_bytes
+from firstlight.records import run_folder as folders
+from firstlight.records.explanation import EXPLANATION
+from firstlight.records.run_folder import RunFolder
 from firstlight.report.content import Chart, Code, Document, Heading, Numbers, Section, Text
-from firstlight.runs import RunFolder
 from firstlight.types import Json
 
 FIRST = ("learning", "results", "neighbourhoods")  # sections that the page shows before all others

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from firstlight import runs as folders
 from firstlight.app import server
 from firstlight.app.entries import PDF, Entry, Kind, Place, fingerprint
 from firstlight.app.library import EXHAUSTED, RESCAN, SHARE, Library, UnknownError
 from firstlight.errors import RunError
 from firstlight.files import PAGE_LIMIT, read_bytes
+from firstlight.records import run_folder as folders
 from firstlight.types import Json
 
 LOOK = 0.25  # seconds between two looks at runs that train

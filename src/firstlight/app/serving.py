@@ -27,7 +27,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from firstlight.errors import RunError
 from firstlight.files import read_text
-from firstlight.runs import EXPERIMENT
+from firstlight.records.run_folder import EXPERIMENT
 
 if sys.platform != "win32":
     import resource

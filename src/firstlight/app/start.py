@@ -14,9 +14,9 @@ from firstlight.app.launch import Launch, Launches
 from firstlight.app.library import Library, UnknownError
 from firstlight.app.offers import Offer
 from firstlight.errors import ExperimentError, FirstlightError, ModelError, RunError
+from firstlight.experiments import Experiment
+from firstlight.experiments.config import IMAGENET
 from firstlight.files import json_object
-from firstlight.study import Experiment
-from firstlight.study.experiment import IMAGENET
 
 TOLD = 80  # characters of a key that there is not
 ORIGIN = "form"

@@ -15,7 +15,7 @@ from firstlight.cli.run import Pdf
 from firstlight.errors import RunError
 
 if TYPE_CHECKING:
-    from firstlight.runs import RunFolder
+    from firstlight.records.run_folder import RunFolder
 
 LONGEST = 80  # characters of a name made of those of the runs
 
@@ -74,12 +74,14 @@ def _name(paths: Sequence[Path]) -> str:
 
 def _runs_at(path: Path) -> list[RunFolder]:
     """The run at `path`, or those of its seeds where it is the folder of an entry of a study."""
-    from firstlight import runs
+    from firstlight.records import run_folder
 
-    seeds = [place for place in path.glob("seed-*") if (place / runs.EXPERIMENT).is_file()]
-    if (path / runs.EXPERIMENT).is_file() or not seeds:
-        return [runs.RunFolder.open(path)]
-    found = [runs.RunFolder.open(place) for place in sorted(seeds, key=lambda place: (len(place.name), place.name))]
+    seeds = [place for place in path.glob("seed-*") if (place / run_folder.EXPERIMENT).is_file()]
+    if (path / run_folder.EXPERIMENT).is_file() or not seeds:
+        return [run_folder.RunFolder.open(path)]
+    found = [
+        run_folder.RunFolder.open(place) for place in sorted(seeds, key=lambda place: (len(place.name), place.name))
+    ]
     for run in found:
         if not run.finished:
             typer.echo(f"{run.path} has no result yet and is left out.", err=True)

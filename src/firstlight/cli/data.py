@@ -132,11 +132,11 @@ def preview(
 
 def _augmentation(path: Path) -> tuple[Augmentation, int, tuple[int, int] | None]:
     """What the `[augment]` table of a file asks for, and its seed and data.size; nothing else in it matters."""
-    from firstlight import study
+    from firstlight import experiments
     from firstlight.errors import ExperimentError
     from firstlight.prepare import Augmentation
 
-    tables = study.read(path)
+    tables = experiments.read(path)
     table, seed = tables.get("augment"), tables.get("seed", 0)
     if not isinstance(table, dict):
         raise ExperimentError(f"{path} has no [augment] table, such as: [augment] with a line rotate = 15.")
@@ -150,7 +150,7 @@ def _augmentation(path: Path) -> tuple[Augmentation, int, tuple[int, int] | None
         raise ExperimentError(f"{path}: seed must be a whole number from 0; received {seed!r}.")
     images = tables.get("data")
     size = images.get("size") if isinstance(images, dict) else None
-    return augmentation, seed, study.Experiment.of({"data": {"source": "any", "size": size}}, str(path)).data.size
+    return augmentation, seed, experiments.Experiment.of({"data": {"source": "any", "size": size}}, str(path)).data.size
 
 
 def _load(source: str, size: str | None, unverified: bool, usual: tuple[int, int] | None = None) -> Dataset:

@@ -16,7 +16,7 @@ from firstlight.errors import ExperimentError
 
 if TYPE_CHECKING:
     from firstlight.api import Run
-    from firstlight.explanations import Explanation, Look
+    from firstlight.records.explanation import Explanation, Look
 
 POINTS = 1000
 PICTURE = 480  # pixels, about, of the longer side of what a unit looks for
@@ -63,7 +63,7 @@ def explain(
     With --image: into one image, on a sheet of its own. With --unit: into one unit. With --true or --predicted: a list
     of mistakes with their nearest training images, nothing else.
     """
-    from firstlight.runs import REPORT
+    from firstlight.records.run_folder import REPORT
 
     if out is not None and out.suffix.lower() != ".png":
         raise ExperimentError(f"--out {out}: the picture is a PNG, so the name must end in .png.")
@@ -203,8 +203,8 @@ def _list_mistakes(
 def _tell(trained: Run, found: Explanation, tensorboard: Path | None, json: bool) -> None:
     from rich.console import Console
 
-    from firstlight.explanations import EXPLANATION
-    from firstlight.runs import REPORT
+    from firstlight.records.explanation import EXPLANATION
+    from firstlight.records.run_folder import REPORT
 
     written, report = trained.path / EXPLANATION, trained.path / REPORT
     if json:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firstlight.api import Run
-    from firstlight.explanations import Explanation, Mistake, Separation
+    from firstlight.records.explanation import Explanation, Mistake, Separation
 
 SHOWN = 12  # rows of the tables of images
 

@@ -41,7 +41,7 @@ def summary(
     from rich.table import Table
 
     from firstlight import api
-    from firstlight.runs import EXPERIMENT
+    from firstlight.records.run_folder import EXPERIMENT
 
     if name is None:
         _list(json)
@@ -112,30 +112,30 @@ def _list(json: bool) -> None:
 
 def _of_file(file: Path, size: str | None, classes: int | None, settings: list[str], freeze: list[str]) -> Model:
     """The model of an experiment file: for its images, or for those that --input and --classes describe."""
-    from firstlight import study
+    from firstlight import experiments
 
-    tables = study.read_located(file)
+    tables = experiments.read_located(file)
     for text in settings:
-        study.put(tables, *study.parse_setting(text))
+        experiments.put(tables, *experiments.parse_setting(text))
     if freeze:
-        study.put(tables, "weights.freeze", freeze)
-    experiment = study.Experiment.of(tables, str(file))
+        experiments.put(tables, "weights.freeze", freeze)
+    experiment = experiments.Experiment.of(tables, str(file))
     if size is None:
-        return study.set_up(experiment).model
+        return experiments.set_up(experiment).model
     model = experiment.build_model(_shape(size), classes or 10)
-    study.must_name(model, "weights.freeze", experiment.weights.freeze)
+    experiments.must_name(model, "weights.freeze", experiment.weights.freeze)
     return replace(model, frozen=tuple(experiment.weights.freeze))
 
 
 def _build(name: str, size: str | None, classes: int | None, settings: list[str], freeze: list[str]) -> Model:
-    from firstlight import models, study
+    from firstlight import experiments, models
 
     if Path(name).suffix == ".toml":
         return _of_file(Path(name), size, classes, settings, freeze)
     usual = models.default_shape(name)
-    options = {key.removeprefix("model."): value for key, value in map(study.parse_setting, settings)}
+    options = {key.removeprefix("model."): value for key, value in map(experiments.parse_setting, settings)}
     model = models.build(name, usual[0] if size is None else _shape(size), classes or usual[1], options)
-    study.must_name(model, "--freeze", freeze)
+    experiments.must_name(model, "--freeze", freeze)
     return replace(model, frozen=tuple(freeze))
 
 

@@ -11,8 +11,8 @@ import typer
 from firstlight.cli.commands import Json, Open, Quiet, show
 
 if TYPE_CHECKING:
-    from firstlight.agreement import Parity
-    from firstlight.study import Experiment
+    from firstlight.engine_parity import Parity
+    from firstlight.experiments import Experiment
 
 WIDE = 110  # columns of a terminal from which a table shows types and shapes as well
 
@@ -45,11 +45,11 @@ def parity(
     """Check gradients by hand against autograd, and training on both engines. Exit code 1 where they differ."""
     from rich.console import Console
 
-    from firstlight import api, report, study
+    from firstlight import api, experiments, report
 
     asked: dict[str, Any]
     if Path(model).suffix == ".toml":
-        setup = study.set_up(_experiment(Path(model), settings or []))
+        setup = experiments.set_up(_experiment(Path(model), settings or []))
         asked = {
             "model": setup.model,
             "data": setup.dataset if data is None else data,
@@ -58,7 +58,7 @@ def parity(
             "lr": lr or (None if optimizer else setup.experiment.optimizer.lr),
         }
     else:
-        options = dict(study.parse_setting(text) for text in settings or [])
+        options = dict(experiments.parse_setting(text) for text in settings or [])
         asked = {
             "model": model,
             "data": data,
@@ -86,12 +86,12 @@ def parity(
 
 def _experiment(file: Path, settings: list[str]) -> Experiment:
     """The experiment of a file, with settings over it."""
-    from firstlight import study
+    from firstlight import experiments
 
-    tables = study.read_located(file)
+    tables = experiments.read_located(file)
     for text in settings:
-        study.put(tables, *study.parse_setting(text))
-    return study.Experiment.of(tables, str(file))
+        experiments.put(tables, *experiments.parse_setting(text))
+    return experiments.Experiment.of(tables, str(file))
 
 
 def _print(found: Parity) -> None:

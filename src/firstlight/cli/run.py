@@ -85,10 +85,12 @@ def run(
     json: Json = False,
 ) -> None:
     """Run an experiment: read images, train, measure, report. Options override the file."""
-    from firstlight import api, study
-    from firstlight.runs import REPORT
+    from firstlight import api, experiments
+    from firstlight.records.run_folder import REPORT
 
-    if file is not None and (ignored := [f"[{key}]" for key in study.read(file) if key in study.OF_A_SEARCH]):
+    if file is not None and (
+        ignored := [f"[{key}]" for key in experiments.read(file) if key in experiments.OF_A_SEARCH]
+    ):
         console(json, quiet).print(
             f"Note: {' and '.join(ignored)} in {file} are ignored here; firstlight tune {file} uses them.",
             style="dim",
@@ -116,15 +118,15 @@ def run(
     given: dict[str, Any] = {}
     for key, value in options.items():
         if value is not None:
-            study.put(given, key, value)
-    more = [study.parse_setting(text) for text in settings or []]
+            experiments.put(given, key, value)
+    more = [experiments.parse_setting(text) for text in settings or []]
     named = {*(key for key, value in options.items() if value is not None), *(key for key, _ in more)}
-    tables = study.merged(study.read_located(file, named) if file else {}, given)
+    tables = experiments.merged(experiments.read_located(file, named) if file else {}, given)
     for key, value in more:
-        study.put(tables, key, value)
+        experiments.put(tables, key, value)
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
-    experiment = study.Experiment.of(tables, str(file) if file else "options")
+    experiment = experiments.Experiment.of(tables, str(file) if file else "options")
     done = api.run(experiment, out=out, console=console(json, quiet), reuse=reuse)
     _finish(done, json, quiet)
     if explain and processes.leads() and done.result["status"] != "interrupted":
@@ -198,8 +200,8 @@ def predict(
     import numpy as np
 
     from firstlight import data
+    from firstlight.experiments.lineage import kept
     from firstlight.report.numbers import percent
-    from firstlight.study.seen import kept
     from firstlight.types import unlabelled
 
     trained = opened(path, engine, device)
@@ -282,17 +284,18 @@ def report(
     open_: Open = False,
 ) -> None:
     """Write the report of a run, of a study or of a search again."""
-    from firstlight import report, runs, searches
+    from firstlight import report
+    from firstlight.records import run_folder, search_folder
 
     subject: report.Subject
-    if (path / runs.STUDY).is_file():
-        subject = runs.StudyFolder.open(path)
-    elif (path / searches.TUNE).is_file():
-        subject = searches.TuneFolder.open(path)
+    if (path / run_folder.STUDY).is_file():
+        subject = run_folder.StudyFolder.open(path)
+    elif (path / search_folder.TUNE).is_file():
+        subject = search_folder.TuneFolder.open(path)
     else:
-        subject = runs.RunFolder.open(path)
+        subject = run_folder.RunFolder.open(path)
     page = report.write(subject, out, pdf=pdf)
-    for run, why in report.lost(subject).items() if isinstance(subject, runs.StudyFolder) else ():
+    for run, why in report.lost(subject).items() if isinstance(subject, run_folder.StudyFolder) else ():
         typer.echo(f"{run}: {why}", err=True)
     typer.echo(page)
     for drawn in report.write_figures(subject, figures) if figures is not None else ():

@@ -108,7 +108,7 @@ def _print_list() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from firstlight.study import packaged
+    from firstlight.experiments import packaged
 
     table = Table("name", "shows", box=None, header_style="bold")
     table.columns[0].no_wrap = True

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from firstlight import report
+    from firstlight.records.run_folder import StudyFolder
     from firstlight.report import content
-    from firstlight.runs import StudyFolder
 
 SPARED = ("training accuracy", "gap, points", "test loss", "parameters", "training time", "paired", "p, sign-flip")
 

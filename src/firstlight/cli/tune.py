@@ -12,7 +12,7 @@ from firstlight.cli.commands import Json, Open, Quiet, console, show
 from firstlight.errors import RunError
 
 if TYPE_CHECKING:
-    from firstlight.searches import TuneFolder
+    from firstlight.records.search_folder import TuneFolder
 
 
 def tune(
@@ -39,7 +39,7 @@ def tune(
 ) -> None:
     """Search for good settings, judged by validation images alone. A stopped search goes on."""
     from firstlight import api
-    from firstlight.searches import TuneFolder
+    from firstlight.records.search_folder import TuneFolder
 
     place = out or api.tune_folder(file)
     try:
@@ -60,7 +60,7 @@ def tune(
 
 
 def _say_how_to_go_on(folder: TuneFolder) -> None:
-    from firstlight.searches import ENDED
+    from firstlight.records.search_folder import ENDED
 
     try:
         done = f" {sum(map(len, map(folder.result.ended, ENDED)))} trials are kept in {folder.path}."
@@ -70,7 +70,7 @@ def _say_how_to_go_on(folder: TuneFolder) -> None:
 
 
 def _result(folder: TuneFolder) -> dict[str, object]:
-    from firstlight.searches import ENDED
+    from firstlight.records.search_folder import ENDED
 
     tuned = folder.result
     best = tuned.best
@@ -87,9 +87,9 @@ def _result(folder: TuneFolder) -> dict[str, object]:
 
 
 def _print(folder: TuneFolder) -> None:
+    from firstlight.records.search_folder import ENDED, shown
     from firstlight.report.numbers import decimal, percent
     from firstlight.report.tuning import WORDS
-    from firstlight.searches import ENDED, shown
 
     tuned = folder.result
     best = tuned.best

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from firstlight import kernels
 from firstlight.engines.base import Tally, Task, Trace, not_finite
-from firstlight.engines.passes import Layered, passes
+from firstlight.engines.executor import Layered, passes
 from firstlight.errors import ModelError
 from firstlight.kernels.lock import LOCK, in_turn
 from firstlight.prepare import batches

@@ -4,12 +4,12 @@ Everything goes through `Session.trace`, so that both engines answer with the sa
 in modules that are imported by those who use them: `examine` makes a whole explanation, `maps` puts images on a plane.
 """
 
-from firstlight.explain.activity import Activity, activity, feature_maps, filters
+from firstlight.explain.activation_maximization import ideals
 from firstlight.explain.attribution import cam_layer, look, occlusion
-from firstlight.explain.ideals import ideals
-from firstlight.explain.mistakes import class_number, confident_mistakes
+from firstlight.explain.explained_run import Asked, Subject, Watch, seen
+from firstlight.explain.feature_maps import Activity, activity, feature_maps, filters
+from firstlight.explain.label_errors import class_number, confident_mistakes
 from firstlight.explain.net import Net
-from firstlight.explain.subject import Asked, Subject, Watch, seen
 
 __all__ = [
     "Activity",

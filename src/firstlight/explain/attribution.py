@@ -7,8 +7,8 @@ import numpy as np
 from firstlight.engines import Trace
 from firstlight.errors import ModelError
 from firstlight.explain.net import Net
-from firstlight.explanations import Look
 from firstlight.layers import AvgPool2D, MaxPool2D
+from firstlight.records.explanation import Look
 from firstlight.types import Array, Images
 
 _GREY = 127.5

@@ -10,18 +10,18 @@ from functools import partial
 import numpy as np
 
 from firstlight.errors import ModelError
-from firstlight.explain.activity import Activity, activity, feature_maps, filters
+from firstlight.explain.activation_maximization import Unit, ideals
 from firstlight.explain.attribution import look
-from firstlight.explain.embedding import made_by
-from firstlight.explain.ideals import Unit, ideals
-from firstlight.explain.maps import maps, must_be_enough
-from firstlight.explain.mistakes import confident_mistakes, label_doubts
+from firstlight.explain.embedding import maps, must_be_enough
+from firstlight.explain.explained_run import Asked, Seen, Subject, Watch, seen
+from firstlight.explain.feature_maps import Activity, activity, feature_maps, filters
+from firstlight.explain.label_errors import confident_mistakes, label_doubts
 from firstlight.explain.neighbours import nearest_rows
 from firstlight.explain.net import Net
-from firstlight.explain.subject import Asked, Seen, Subject, Watch, seen
-from firstlight.explanations import Explanation, Ideal, Look, Mistake, Neighbours, Suspect
+from firstlight.explain.projection import made_by
 from firstlight.layers import BatchNorm, Conv2D
 from firstlight.layers.base import Activation
+from firstlight.records.explanation import Explanation, Ideal, Look, Mistake, Neighbours, Suspect
 from firstlight.types import Array, Images, Predictions
 
 POINTS = 1000  # of the training and of the test images each, on a map

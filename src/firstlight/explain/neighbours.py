@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from firstlight.errors import DataError
-from firstlight.explain.embedding import Progress, rows
+from firstlight.explain.projection import Progress, rows
 from firstlight.types import Array
 
 BLOCK = 1000  # rows asked about at once: Ctrl-C and progress come in between

@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.metrics import silhouette_samples
 
 from firstlight.errors import DataError
-from firstlight.explain.embedding import rows
 from firstlight.explain.neighbours import nearest_others
-from firstlight.explanations import NEIGHBOURS, Separation
+from firstlight.explain.projection import rows
 from firstlight.randomness import generator
+from firstlight.records.explanation import NEIGHBOURS, Separation
 from firstlight.types import Array
 
 SAMPLED = 5000

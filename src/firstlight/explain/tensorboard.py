@@ -27,9 +27,9 @@ from PIL import Image
 
 from firstlight import weights
 from firstlight.errors import DataError, ExperimentError, RunError
-from firstlight.explain.embedding import rows
+from firstlight.explain.projection import rows
 from firstlight.models import Model
-from firstlight.runs import RunFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from firstlight.kernels._augment import augment
 from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
 from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx
 from firstlight.kernels._updates import adam, rmsprop, sgd
-from firstlight.kernels.player import Player
+from firstlight.kernels.runtime import Player
 
 __all__ = [
     "Player",

@@ -15,7 +15,7 @@ import numpy as np
 
 from firstlight.errors import ModelError
 from firstlight.kernels import Kernels
-from firstlight.kernels.tape import NotRecordedError, Tape, Value
+from firstlight.kernels.graph import NotRecordedError, Tape, Value
 from firstlight.types import Array, Json, Shape
 
 # Parameters, and gradients by them, by name. A container's are nested: {"conv1": {"W": ..., "b": ...}}.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from firstlight.errors import ModelError
-from firstlight.kernels.tape import Tape, Value
+from firstlight.kernels.graph import Tape, Value
 from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array, Shape
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from firstlight.kernels.tape import Tape, Value
+from firstlight.kernels.graph import Tape, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.container import Container, Named, by_type, shape_inside

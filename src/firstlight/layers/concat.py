@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.tape import Tape, Value
+from firstlight.kernels.graph import Tape, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain

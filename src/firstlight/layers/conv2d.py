@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.tape import Tape, Value
+from firstlight.kernels.graph import Tape, Value
 from firstlight.layers import initializers
 from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number, is_whole
 from firstlight.layers.window import BORDERS, Border, Size, is_border, is_size, padding_of, pair, slide, twin_padding

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.tape import Tape, Value
+from firstlight.kernels.graph import Tape, Value
 from firstlight.layers.base import Backward, Example, Pass, Tree, TwinPass
 from firstlight.layers.window import Pool2D, twin_padding
 from firstlight.types import Array

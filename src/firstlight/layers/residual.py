@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.tape import Tape, Value
+from firstlight.kernels.graph import Tape, Value
 from firstlight.layers.avgpool2d import AvgPool2D
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm

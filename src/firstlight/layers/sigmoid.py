@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.tape import Tape, Value
+from firstlight.kernels.graph import Tape, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 

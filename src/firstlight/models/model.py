@@ -10,7 +10,7 @@ from typing import Any
 
 from firstlight.errors import ModelError
 from firstlight.layers import Chain, Concat, Layer, Residual, from_json, join
-from firstlight.shown import Shown
+from firstlight.notebook_display import Shown
 from firstlight.types import Json, Shape
 from firstlight.weights import Layout
 

@@ -18,11 +18,15 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from firstlight import report, runs
-from firstlight.agreement import Parity
+from firstlight import report
+from firstlight.engine_parity import Parity
 from firstlight.errors import FirstlightError
-from firstlight.explanations import Explanation, FeatureMaps, Ideal, Look, Mistakes
 from firstlight.models import Model
+from firstlight.notebook_display import ReportPath
+from firstlight.records import run_folder
+from firstlight.records.explanation import Explanation, FeatureMaps, Ideal, Look, Mistakes
+from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.search_folder import TuneFolder
 from firstlight.report import activations, charts, looks, nearest, planes, sections
 from firstlight.report.classes import class_counts
 from firstlight.report.content import (
@@ -45,9 +49,6 @@ from firstlight.report.names import display_names, encodable
 from firstlight.report.numbers import count, counted, decimal, listed, percent, shape
 from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.record import Layer
-from firstlight.runs import RunFolder, StudyFolder
-from firstlight.searches import TuneFolder
-from firstlight.shown import ReportPath
 from firstlight.types import Array, Dataset, Images
 
 HERE = Path(__file__).parent
@@ -351,9 +352,9 @@ def _pictured(kind: str, title: str, subtitle: str, splits: Mapping[str, Images]
 
 def _unfinished(run: RunFolder) -> Document:
     """A run that trains, or was cut off: how far it got."""
-    held = runs.held(run.path)
+    held = run_folder.held(run.path)
     asked = run.experiment.get("training", {}).get("epochs")
-    history = run.history if (run.path / runs.HISTORY).is_file() else {}
+    history = run.history if (run.path / run_folder.HISTORY).is_file() else {}
     done = len(history.get("epoch", ()))
     said = "It is training." if held else f"It was cut off. Go on with it: firstlight resume {run.path}"
     return Document(

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstlight.agreement import Parity
+from firstlight.engine_parity import Parity
 from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
+from firstlight.records.run_folder import REPORT, RunFolder, StudyFolder
+from firstlight.records.search_folder import TuneFolder
 from firstlight.report import renderer
-from firstlight.runs import REPORT, RunFolder, StudyFolder
-from firstlight.searches import TuneFolder
 
 if TYPE_CHECKING:
     from firstlight.report.content import Document, Table

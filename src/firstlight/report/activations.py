@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from firstlight.explanations import SATURATED, Explanation, Filters, LayerActivity, LayerMaps
+from firstlight.records.explanation import SATURATED, Explanation, Filters, LayerActivity, LayerMaps
 from firstlight.report.colours import amounts, signed
 from firstlight.report.content import Block, Heading, ImageGrid, Picture, Table, Text
 from firstlight.report.numbers import UNDEFINED, channels_last, count, counted, listed, percent, shape

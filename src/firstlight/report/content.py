@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from firstlight.shown import Shown
+from firstlight.notebook_display import Shown
 from firstlight.types import Array, Json
 
 

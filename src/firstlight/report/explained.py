@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from firstlight.errors import RunError
-from firstlight.explanations import EXPLANATION, Explanation
+from firstlight.records.explanation import EXPLANATION, Explanation
 from firstlight.report import activations, looks, nearest, planes
 from firstlight.report.content import Beside, Block, Code, Heading, Picture, Section, Text
 from firstlight.report.numbers import count, counted

@@ -13,10 +13,10 @@ import numpy as np
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, Spread, spread
 from firstlight.options import flat
+from firstlight.records.run_folder import StudyFolder
 from firstlight.report.numbers import counted, listed
 from firstlight.report.published import reached
 from firstlight.report.record import RunRecord, read
-from firstlight.runs import StudyFolder
 from firstlight.types import Array, Json
 
 SEED_FOLDER = re.compile(r"seed-\d+")

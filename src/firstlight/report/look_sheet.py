@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from firstlight.errors import ReportError
-from firstlight.explanations import LayerMaps, Look
+from firstlight.records.explanation import LayerMaps, Look
 from firstlight.report import renderer
 from firstlight.report.colours import amounts, over, signed
 from firstlight.report.looks import shifts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from firstlight.explanations import Explanation, Ideal, Look
+from firstlight.records.explanation import Explanation, Ideal, Look
 from firstlight.report.activations import number
 from firstlight.report.colours import amounts, over, signed
 from firstlight.report.content import Block, Heading, ImageGrid, Picture, Text

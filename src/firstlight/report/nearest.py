@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from firstlight.explanations import Explanation, Mistake, Suspect
+from firstlight.records.explanation import Explanation, Mistake, Suspect
 from firstlight.report.captions import confused
 from firstlight.report.content import Block, Heading, ImageGrid, Picture, Text
 from firstlight.report.numbers import count, counted, percent

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from firstlight.agreement import Abreast, Parity
-from firstlight.agreement.record import GRADIENT
+from firstlight.engine_parity import Abreast, Parity
+from firstlight.records.parity import GRADIENT
 from firstlight.report import parity_tables as tables
 from firstlight.report.content import (
     Beside,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from firstlight.agreement import Comparison, LayerRow, Parity, Seconds
-from firstlight.agreement.record import FLOOR, GRADIENT, WHOLE_NET
+from firstlight.engine_parity import Comparison, LayerRow, Parity, Seconds
+from firstlight.records.parity import FLOOR, GRADIENT, WHOLE_NET
 from firstlight.report.content import Table
 from firstlight.report.numbers import DASH, counted, shape
 from firstlight.types import Json

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from firstlight.explanations import NEIGHBOURS, Map, Separation
+from firstlight.records.explanation import NEIGHBOURS, Map, Separation
 from firstlight.report.content import Chart, Table
 from firstlight.report.drawing import SERIES, SHAPES, Values, data, finish
 from firstlight.report.names import cut

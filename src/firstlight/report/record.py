@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from firstlight.errors import DataError, RunError
 from firstlight.evaluation import Evaluation
-from firstlight.explanations import Explanation
-from firstlight.explanations import read as read_explanation
+from firstlight.records.explanation import Explanation
+from firstlight.records.explanation import read as read_explanation
+from firstlight.records.run_folder import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
 from firstlight.report.names import display_names
-from firstlight.runs import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
 from firstlight.types import SPLITS, Array, Images, Json, Predictions
 
 T = TypeVar("T")

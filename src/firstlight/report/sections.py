@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firstlight.environments import continuations
+from firstlight.records.environment import continuations
 from firstlight.report import augmentation, captions, charts, explained, reasons
 from firstlight.report.classes import images_per_class
 from firstlight.report.content import (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firstlight.files import TOML_LIMIT, read_text
+from firstlight.records.run_folder import PARITY, REPORT, RESULT, StudyFolder
 from firstlight.report import captions, grouped, seedwise, verdicts
 from firstlight.report.content import (
     Block,
@@ -18,7 +19,6 @@ from firstlight.report.content import (
 )
 from firstlight.report.groups import Group, of_study, present
 from firstlight.report.numbers import DASH, UNDEFINED, counted, date
-from firstlight.runs import PARITY, REPORT, RESULT, StudyFolder
 
 SEARCHES = "search-"
 BEST = "best.toml"

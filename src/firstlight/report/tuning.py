@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from firstlight.records.search_folder import ENDED, TrialRecord, Tuned, TuneFolder, shown
 from firstlight.report import tuning_charts as charts
 from firstlight.report.content import (
     Beside,
@@ -29,7 +30,6 @@ from firstlight.report.numbers import (
     points,
     seconds,
 )
-from firstlight.searches import ENDED, TrialRecord, Tuned, TuneFolder, shown
 
 BEST = 10  # trials in the table of the best
 REASONS = 5  # reasons of failing that are told one by one

@@ -8,8 +8,8 @@ from typing import Any
 
 import altair as alt
 
+from firstlight.records.search_folder import Tuned
 from firstlight.report.drawing import NAMES, NUMBER, SERIES, SHARE, Values, data, even, finish
-from firstlight.searches import Tuned
 from firstlight.types import Json
 
 HEIGHT = 240

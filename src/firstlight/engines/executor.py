@@ -1,0 +1,208 @@
+"""How a batch goes through the net on the NumPy engine: layer by layer in Python, or all at once from a tape.
+
+Both work on the flat vector of weights and answer with the same numbers; a tape is the faster the smaller the net.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from firstlight.engines.base import Task, Trace
+from firstlight.kernels import Kernels
+from firstlight.kernels.graph import NotRecordedError, Tape
+from firstlight.layers import Backward, Pass
+from firstlight.layers.batchnorm import must_vary
+from firstlight.prepare import standardized
+from firstlight.randomness import generator
+from firstlight.types import Array, Images
+
+Noise = Callable[[str], np.random.Generator]
+
+
+class Passes(Protocol):
+    """The forward and backward passes of a net.
+
+    most  images that `outputs` should be asked for at once
+    blas  whether they call BLAS, whose threads are then held to one
+    """
+
+    most: int
+    blas: bool
+
+    def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
+        """Of the batch at `index`: its mean loss, how many are right, and the gradient as (k, trained), k summands."""
+        ...
+
+    def outputs(self, images: Images, index: Array) -> Array:
+        """The raw outputs (K, n) in evaluation."""
+        ...
+
+
+def passes(task: Task, kernels: Kernels, vector: Array) -> Passes:
+    """The passes of the task's net on `vector`, from a tape where the kernels and the layers can."""
+    player = getattr(kernels, "Player", None)
+    if player is not None:
+        try:
+            return Taped(task, player, vector)
+        except NotRecordedError:
+            pass
+    return Layered(task, kernels, vector)
+
+
+def noise_of(task: Task, epoch: int, step: int) -> Noise:
+    """The generator of a layer's random numbers in this step, by its path."""
+    return lambda path: generator(task.seed, "noise", path, epoch, step)
+
+
+class Layered:
+    """Layer by layer: each one's `forward` and the closure that it returns."""
+
+    most = 256  # every value of the net lies in memory for all of them
+    blas = True
+
+    def __init__(self, task: Task, kernels: Kernels, vector: Array) -> None:
+        self.task, self.kernels = task, kernels
+        self.layers, self.layout = task.trained_layers(), task.model.layout
+        self.parameters = self.layout.tree(vector)
+        self.gradient = np.zeros((1, self.layout.trainable), vector.dtype)
+        self.scale, self.shift = task.preparation.scale_shift(vector.dtype)
+
+    def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
+        """See `Passes.gradients`."""
+        run = Pass(
+            self.kernels,
+            training=True,
+            needs_dx=False,
+            noise=noise_of(self.task, epoch, step),
+            settled=self.task.settled,
+            trained=self.layout.trained,
+        )
+        y, backward = self._forward(images, index, run)
+        labels = images.labels[index]
+        loss, dy = self.task.loss.value_and_gradient(y, labels, self.task.image_weights(labels))
+        _, gradients = backward(dy)
+        self.layout.collect(gradients, self.gradient[0])
+        return loss, int((self.task.loss.predicted(y) == labels).sum()), self.gradient
+
+    def outputs(self, images: Images, index: Array) -> Array:
+        """See `Passes.outputs`."""
+        return self._forward(images, index, Pass(self.kernels, training=False))[0]
+
+    def prepared(self, images: Images, index: Array) -> Array:
+        """What the net sees of the images at `index`, (C, H, W, n)."""
+        x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
+        return standardized(x) if self.task.preparation.per_image else x
+
+    def trace(self, x: Array, cotangents: Mapping[str, Array], only: Collection[str]) -> Trace:
+        """See `Session.trace`."""
+        values: dict[str, Array] = {}
+        slopes: dict[str, Array] = {}
+        left = set(cotangents)
+
+        def watch(path: str, y: Array, backward: Backward) -> tuple[Array, Backward]:
+            kept = not only or path in only
+            left.discard(path)
+            if kept:
+                values[path] = _batch_first(y)
+
+            def watched(dy: Array) -> tuple[Array | None, Any]:
+                if path in cotangents:
+                    dy = dy + np.moveaxis(cotangents[path], 0, -1).astype(dy.dtype, copy=False)
+                if kept:
+                    slopes[path] = _batch_first(dy)
+                return backward(dy)
+
+            return y, watched
+
+        columns = np.ascontiguousarray(np.moveaxis(x, 0, -1), self.scale.dtype)
+        y, backward = self.layers.forward(self.parameters, columns, Pass(self.kernels, watch=watch))
+        if left:
+            raise KeyError(min(left))
+        dx = backward(np.zeros_like(y))[0] if cotangents else None
+        return Trace(values, slopes, None if dx is None else _batch_first(dx))
+
+    def _forward(self, images: Images, index: Array, run: Pass) -> tuple[Array, Any]:
+        return self.layers.forward(self.parameters, self.prepared(images, index), run)
+
+
+class Taped:
+    """All at once: the net written on a tape, which the threads play, each for its share of the images."""
+
+    most = 4096  # values lie in memory for a chunk at a time
+    blas = False
+
+    def __init__(self, task: Task, player: Callable[..., Any], vector: Array) -> None:
+        self.task = task
+        layout = task.model.layout
+        scale, shift = task.preparation.scale_shift(vector.dtype)
+        self.training, self.evaluation = (
+            player(_record(task, training), vector, layout.trainable if training else 0, scale, shift)
+            for training in (True, False)
+        )
+
+    def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
+        """See `Passes.gradients`."""
+        player, labels = self.training, self._labels(images, index)
+        for path, pixels in player.tape.norms:
+            must_vary(pixels * len(index), path)
+        program = player.program(len(index))
+        self._draw(program.kept, noise_of(self.task, epoch, step))
+        pixels = _flat(images)
+        if not player.tape.asks_slopes:
+            player.play(program, pixels, index, labels)
+            return float(program.losses.mean()), int(program.right.sum()), player.gradients(program)
+        halfway = player.tape.turn
+        player.play(program, pixels, index, labels, slice(0, halfway))
+        loss, dy = self.task.loss.value_and_gradient(program.outputs, labels, self.task.image_weights(labels))
+        program.slopes[...] = dy
+        player.play(program, pixels, index, labels, slice(halfway, None))
+        right = int((self.task.loss.predicted(program.outputs) == labels).sum())
+        return loss, right, player.gradients(program)
+
+    def outputs(self, images: Images, index: Array) -> Array:
+        """See `Passes.outputs`."""
+        program = self.evaluation.program(len(index))
+        self.evaluation.play(program, _flat(images), index, self._labels(images, index))
+        outputs: Array = program.outputs
+        return outputs
+
+    def _draw(self, kept: Array, noise: Noise) -> None:
+        """The step's masks, in the order of the tape."""
+        at = 0
+        for path, shape, rate in self.training.tape.masks:
+            size = math.prod(shape)
+            draws = noise(path).random((size, kept.shape[1]), dtype=np.float32)
+            np.greater_equal(draws, rate, out=kept[at : at + size].view(bool))
+            at += size
+
+    def _labels(self, images: Images, index: Array) -> Array:
+        """Raises IndexError where one is not of the task: no kernel would notice."""
+        labels, classes = images.labels[index], self.task.model.classes
+        if not 0 <= labels.min() <= labels.max() < classes:
+            raise IndexError(f"labels from {labels.min()} to {labels.max()} of {classes} classes.")
+        return labels
+
+
+def _flat(images: Images) -> Array:
+    """The pixels as (images, H W C); a view where they lie one after another."""
+    return np.ascontiguousarray(images.pixels).reshape(len(images.pixels), -1)
+
+
+def _batch_first(columns: Array) -> Array:
+    return np.ascontiguousarray(np.moveaxis(columns, -1, 0))
+
+
+def _record(task: Task, training: bool) -> Tape:
+    height, width, channels = task.model.input_shape
+    class_weights = () if task.class_weights is None else task.class_weights.tolist()
+    tape = Tape((channels, height, width), training, task.settled, class_weights)
+    y = task.trained_layers().record(tape, task.model.layout.slots, tape.input(task.preparation.per_image), "")
+    if training:
+        task.loss.record(tape, y)
+    else:
+        tape.output(y)
+    return tape

@@ -1,0 +1,49 @@
+"""Experiments: the file, its setting up, the run, and studies of several."""
+
+from firstlight.experiments.config import OF_A_SEARCH, Experiment, only_experiment, parse_setting, put, read
+from firstlight.experiments.lineage import run_of, seen_by
+from firstlight.experiments.paths import located, read_located
+from firstlight.experiments.reload_images import holds, is_own, load_again, must_be_the_same, recall
+from firstlight.experiments.search.config import Search, read_search
+from firstlight.experiments.setup import Setup, model_tables, must_fit, set_up
+from firstlight.experiments.study import Plan, PlannedRun, packaged, plan, read_plan
+from firstlight.experiments.tables import merged, tables
+from firstlight.experiments.train import learn, measure, must_be_free, resume, start
+from firstlight.experiments.transfer import must_name
+
+__all__ = [
+    "OF_A_SEARCH",
+    "Experiment",
+    "Plan",
+    "PlannedRun",
+    "Search",
+    "Setup",
+    "holds",
+    "is_own",
+    "learn",
+    "load_again",
+    "located",
+    "measure",
+    "merged",
+    "model_tables",
+    "must_be_free",
+    "must_be_the_same",
+    "must_fit",
+    "must_name",
+    "only_experiment",
+    "packaged",
+    "parse_setting",
+    "plan",
+    "put",
+    "read",
+    "read_located",
+    "read_plan",
+    "read_search",
+    "recall",
+    "resume",
+    "run_of",
+    "seen_by",
+    "set_up",
+    "start",
+    "tables",
+]

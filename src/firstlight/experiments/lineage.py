@@ -1,0 +1,109 @@
+"""Which images a run has learnt from already, so that nothing is measured on them as if they were new.
+
+data.json keeps a hash of each image as the net was given it. Images are known again by it wherever they come from: in
+another folder, under other names, in another format. Of runs from before that was kept, files are known by their hashes
+and the images of named sets by their ids.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from firstlight.errors import FirstlightError
+from firstlight.prepare import Preparation
+from firstlight.records.run_folder import RunFolder
+from firstlight.types import Array, Images, Json, SourceFile
+
+ANCESTORS = 20  # runs that a run goes back to, one from the weights of the other
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a run, or one that its weights come from, has seen of some images: boolean (N,).
+
+    trained  its weights were fitted to them
+    chosen   they were its validation images, by which its weights were chosen
+    """
+
+    trained: Array
+    chosen: Array
+
+    @property
+    def any(self) -> Array:
+        return self.trained | self.chosen
+
+
+def packed(images: Images) -> str:
+    """The fingerprints of images as text."""
+    return base64.b64encode(images.fingerprints.tobytes()).decode()
+
+
+def seen_by(folder: RunFolder, images: Images, files: Sequence[SourceFile] = (), source: str = "") -> Seen:
+    """What a run has seen of images that were not prepared yet; `files` and `source` are where they come from."""
+    trained, chosen = np.zeros(len(images), bool), np.zeros(len(images), bool)
+    for run in lineage(folder):
+        try:
+            prepared = Preparation.from_json(run.model["preparation"]).apply(images)
+            splits = run.data["splits"]
+            trained |= _known(run.data, splits.get("train"), images, prepared, files, source)
+            chosen |= _known(run.data, splits.get("validation"), images, prepared, files, source)
+        except FirstlightError:
+            if run is folder:
+                raise
+            break  # an ancestor whose records are damaged tells nothing
+    return Seen(trained, chosen & ~trained)
+
+
+def kept(split: Json) -> Array:
+    """The fingerprints of a split's images as data.json has them; none of a run from before they were kept."""
+    return np.frombuffer(base64.b64decode(split.get("pixels", "")), "<u8")
+
+
+def lineage(folder: RunFolder) -> Iterator[RunFolder]:
+    """A run, the one whose weights it started from, and so on, as far as they are there."""
+    for _ in range(ANCESTORS):
+        yield folder
+        try:
+            start = folder.model.get("start", {})
+            places = [Path(str(start[key])) for key in ("location", "from") if start.get(key)]
+            before = next((run for place in places if (run := run_of(place)) is not None), None)
+        except FirstlightError:
+            return
+        if before is None or before.path.resolve() == folder.path.resolve():
+            return
+        folder = before
+
+
+def run_of(weights: Path) -> RunFolder | None:
+    """The run that weights were taken from: its folder, or the file of weights in it; None for other files."""
+    for place in (weights, weights.parent):
+        if str(weights) not in ("", ".") and place.is_dir():
+            try:
+                return RunFolder.open(place)
+            except FirstlightError:
+                continue
+    return None
+
+
+def _known(
+    record: Json, split: Json | None, images: Images, prepared: Images, files: Sequence[SourceFile], source: str
+) -> Array:
+    """Which of the images were in a split, as data.json has it: boolean (N,)."""
+    if split is None:
+        return np.zeros(len(images), bool)
+    if "pixels" in split:
+        return np.isin(prepared.fingerprints, kept(split))
+    ids = set(split["ids"])
+    hashes = {file["sha256"] for file in record.get("files", []) if file["name"] in ids}
+    if hashes:
+        known = {file.name for file in files if file.sha256 in hashes}
+        return np.array([sample in known for sample in images.ids.tolist()])
+    same = {file["sha256"] for file in record.get("files", [])} & {file.sha256 for file in files}
+    if same or (source and source == record["source"]):
+        return np.array([sample in ids for sample in images.ids.tolist()])
+    return np.zeros(len(images), bool)

@@ -1,0 +1,149 @@
+"""Where the paths in an experiment file lead: they are relative to the file, and what is recorded beside it helps.
+
+A path on the command line is relative to the working folder. Inside the program a path is one that works from there.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from firstlight.data import SOURCES
+from firstlight.errors import ExperimentError, RunError, nearest
+from firstlight.experiments.config import IMAGENET, only_experiment, read
+from firstlight.options import flat
+from firstlight.records.run_folder import DATA, EXPERIMENT, MODEL, STUDY, RunFolder
+from firstlight.types import Json
+
+# Begins the source of images that were given as arrays, which no later process can load again.
+IN_MEMORY = "in memory: "
+SOURCE, START = ("data", "source"), ("weights", "init_from")
+
+
+def read_located(path: Path, given: Collection[str] = ()) -> dict[str, Any]:
+    """The tables of an experiment file, its paths as they are found (`located`); those of a search are left out.
+
+    given  keys for which something else than the file's value counts
+
+    Raises ExperimentError where it is no experiment file, or a path of it leads nowhere.
+    """
+    tables = located(only_experiment(read(path), str(path)), path)
+    for table, key in (SOURCE, START):
+        name = _path_in(tables, table, key)
+        if name is not None and f"{table}.{key}" not in given and not _exists(name):
+            looked = dict.fromkeys(str(Path(place).absolute()) for place in _candidates(path, (table, key), name))
+            hint = f" {nearest(name, SOURCES)}" if table == "data" else ""
+            raise ExperimentError(
+                f"{path}: {table}.{key}: there is nothing called {name!r}: looked for {' and '.join(looked)}.{hint}"
+            )
+    return tables
+
+
+def located(tables: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """The tables of an experiment file with paths that work from here: each the first of these that there is.
+
+    That is the path from the file's own folder, what the run whose experiment the file is has recorded, and the path
+    from the working folder. Where there is none, it stays as it is.
+    """
+    found = copy.deepcopy(dict(tables))
+    for table, key in (SOURCE, START):
+        name = _path_in(found, table, key)
+        if name is not None:
+            places = _candidates(file, (table, key), name)
+            found[table][key] = next((place for place in places if _exists(place)), name)
+    return found
+
+
+def relative_to(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables for a file in `folder`: with paths from there, so that what lies beside may move with it."""
+    found = copy.deepcopy(dict(tables))
+    for table, key in (SOURCE, START):
+        name = _path_in(found, table, key)
+        if name is not None and _exists(name):
+            try:
+                place = Path(os.path.relpath(Path(name).resolve(), folder.resolve()))
+            except ValueError:  # on another drive
+                place = Path(name).resolve()
+            found[table][key] = place.as_posix()
+    return found
+
+
+def differing(was: Json, now: Json, location: str = "", *, elsewhere: bool = False) -> list[str]:
+    """The keys in which two experiments differ, beside other words for the same place.
+
+    location   where the images of the first one are known to be
+    elsewhere  the first one may have been written down in another working folder: of a relative path, the end counts
+    """
+    one, other = dict(flat(was)), dict(flat(now))
+    paths = {".".join(where): location if where == SOURCE else "" for where in (SOURCE, START)}
+    changed = []
+    for key in {**one, **other}:
+        then, here = one.get(key), other.get(key)
+        same = then == here
+        if not same and key in paths and _is_path(then) and _is_path(here):
+            same = os.path.realpath(here) in (os.path.realpath(then), paths[key])
+            same = same or (elsewhere and _ends_alike(then, here))
+        if not same:
+            changed.append(key)
+    return changed
+
+
+def _exists(place: str) -> bool:
+    try:
+        return Path(place).exists()
+    except OSError:  # no name that a file system takes
+        return False
+
+
+def _ends_alike(one: str, other: str) -> bool:
+    """Whether one path is the end of the other."""
+    ends = (Path(place).parts[::-1] for place in (one, other))
+    return all(part == there for part, there in zip(*ends, strict=False))
+
+
+def _path_in(tables: Mapping[str, Any], table: str, key: str) -> str | None:
+    """What a key of the tables has, where it is a relative path."""
+    name = value.get(key) if isinstance(value := tables.get(table), Mapping) else None
+    return name if _is_path(name) and not name.startswith("~") and not Path(name).is_absolute() else None
+
+
+def _is_path(name: object) -> TypeGuard[str]:
+    """Whether a source of images or weights is a path, and not the name of published ones, or of a run of a study."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        return False
+    return name not in (*SOURCES, IMAGENET) and not name.startswith((IN_MEMORY, "@"))
+
+
+def _candidates(file: Path, where: tuple[str, str], name: str) -> Iterator[str]:
+    """Where a relative path in a file may lead, the likeliest first."""
+    beside = file.parent / name
+    yield name if beside.resolve() == Path(name).resolve() else str(beside)
+    if file.name == EXPERIMENT:
+        yield from _recorded(file.parent, where, name)
+    elif (file.parent / STUDY).is_file():  # the copy of its file that a study keeps
+        for run in sorted(file.parent.glob(f"*/seed-*/{EXPERIMENT}")):
+            yield from _recorded(run.parent, where, name)
+    yield name
+
+
+def _recorded(run: Path, where: tuple[str, str], name: str) -> Iterator[str]:
+    """The place that a run recorded for what its experiment calls `name`, if any."""
+    folder = RunFolder(run)
+    try:
+        if where == SOURCE:
+            given, record = "source", folder.data if (folder.path / DATA).exists() else {}
+        else:
+            given, record = "from", _start(folder.model) if (folder.path / MODEL).exists() else {}
+    except RunError:  # damaged, which whoever needs it tells
+        return
+    location, called = record.get("location"), record.get(given)
+    if isinstance(location, str) and location and isinstance(called, str) and _ends_alike(called, name):
+        yield location
+
+
+def _start(model: Json) -> Json:
+    start = model.get("start")
+    return start if isinstance(start, dict) else {}

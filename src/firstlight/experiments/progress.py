@@ -1,0 +1,41 @@
+"""How far training is within an epoch, told to those who watch the run's folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from firstlight.records import run_folder
+from firstlight.training import Watcher
+
+EVERY = 1.0  # seconds, at least, between two tellings
+
+
+class ToldInFolder(Watcher):
+    """A watcher that passes on what it is told, and tells the run's folder how far the epoch is."""
+
+    def __init__(self, watcher: Watcher, out: Path) -> None:
+        self.watcher, self.out = watcher, out
+        self.epoch, self.images = 0, 0
+        self.told = -EVERY
+
+    def note(self, text: str) -> None:
+        """See `Watcher.note`."""
+        self.watcher.note(text)
+
+    def started(self, epochs: int, images: int, done: int) -> None:
+        """See `Watcher.started`."""
+        self.epoch, self.images = done + 1, images
+        self.watcher.started(epochs, images, done)
+
+    def batch_done(self, images: int, loss: float) -> None:
+        """See `Watcher.batch_done`."""
+        self.watcher.batch_done(images, loss)
+        if time.monotonic() - self.told >= EVERY:
+            self.told = time.monotonic()
+            run_folder.write_progress(self.out, self.epoch, images, self.images, loss)
+
+    def epoch_done(self, row: dict[str, float], best: bool) -> None:
+        """See `Watcher.epoch_done`."""
+        self.epoch += 1
+        self.watcher.epoch_done(row, best)

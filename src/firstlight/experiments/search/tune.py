@@ -1,0 +1,241 @@
+"""A search carried out: its trials trained in this process or in several, and what came of them.
+
+The way of a search: `Search` -> `Ledger` (which trial is next) -> `next_trial` (trains it) -> `Ledger` -> the folder.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import tomli_w
+
+from firstlight import processes
+from firstlight.errors import ExperimentError, ModelError, RunError
+from firstlight.experiments.environment import environment
+from firstlight.experiments.paths import differing, relative_to
+from firstlight.experiments.search.config import Search, read_search
+from firstlight.experiments.search.trial import Order, next_trial, open_ledger, prepare
+from firstlight.experiments.setup import Setup
+from firstlight.files import write_text
+from firstlight.options import flat
+from firstlight.records import search_folder
+from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
+
+if TYPE_CHECKING:
+    from firstlight.experiments.search.storage import Ledger
+
+
+class SearchWatcher(Protocol):
+    """Is told how a search comes along."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know now."""
+        ...
+
+    def began(self, search: Search, done: list[TrialRecord]) -> None:
+        """The search begins, or goes on where these trials were done before."""
+        ...
+
+    def trial_done(self, trial: TrialRecord) -> None:
+        """A trial has ended."""
+        ...
+
+
+def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher) -> TuneFolder:
+    """Do the trials of a search that are missing in the folder `out`, and write what came of all of them.
+
+    workers  trials at a time, each in a process of its own where there are more than one; the cores are shared out
+    Raises ExperimentError where the folder holds another search or every trial would fail, RunError where no trial came
+    to a result, and KeyboardInterrupt after Ctrl-C: what is done is kept, and the same call goes on.
+    """
+    if workers < 1:
+        raise ExperimentError(f"workers must be at least 1; received {workers}.")
+    if processes.world_size() > 1:
+        raise ExperimentError("A search trains each trial in one process: start it without torchrun, with workers.")
+    if find_spec("optuna") is None:
+        raise ExperimentError("A search needs Optuna, which is not installed: pip install 'firstlight[tune]'")
+    _must_be_the_same(search, out)
+    order = Order(search, out, uuid.uuid4().hex, math.inf)
+    for note in [*_doubts(search), *_rehearse(order).warnings()]:
+        watcher.note(f"Note: {note}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with search_folder.alone(out, watcher.note):  # of several that start at once, one makes the storage
+            ledger = open_ledger(order)
+        write_text(out / search_folder.TUNE, search.to_toml(out))
+        with ledger.told():
+            done = [trial for trial in ledger.records() if trial.state in search_folder.ENDED]
+            watcher.began(search, done)
+            # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
+            order = replace(order, deadline=time.time() + (search.tuning.timeout or math.inf))
+            try:
+                for trial in _alone(order) if workers == 1 else _together(order, workers, watcher):
+                    watcher.trial_done(trial)
+            except KeyboardInterrupt:
+                _conclude(search, out, ledger)
+                raise
+            folder = _conclude(search, out, ledger)
+    except OSError as error:
+        raise RunError(
+            f"{out} cannot be written: {error.strerror or error}. Mend that; the same command goes on."
+        ) from None
+    if folder is None:
+        raise RunError(f"No trial of {out} came to a result. {_reasons(ledger.records())}")
+    return folder
+
+
+def _alone(order: Order) -> Iterator[TrialRecord]:
+    """The trials, one after the other, in this process."""
+    while (trial := next_trial(order)) is not None:
+        yield trial
+
+
+def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[TrialRecord]:
+    """The trials in processes of their own, as they end; those of a process that was killed are tried again."""
+    import joblib
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    threads = max(1, processes.cores() // workers)
+    ledger, asked, more, killed = open_ledger(order), order.search.trials, True, 0
+    try:
+        while more:
+            ended = sum(trial.state in search_folder.ENDED for trial in ledger.records())
+            tasks = [joblib.delayed(next_trial)(order)] * (asked - ended)
+            more = False
+            try:
+                local = joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads)
+                with processes.safe_imports(), local:
+                    with processes.left_to_us():
+                        trials = joblib.Parallel(batch_size=1, return_as="generator_unordered")(tasks)
+                    for trial in trials:
+                        if trial is not None:
+                            more, killed = True, 0
+                            yield trial
+            except TerminatedWorkerError:
+                killed += 1
+                processes.endure(killed, "trial")
+                watcher.note(
+                    "A worker was killed, by the system for want of memory, perhaps; its trial is tried again."
+                )
+                more = True
+    finally:
+        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)  # they keep the images in memory
+
+
+def _rehearse(order: Order) -> Setup:
+    """Set up one trial, so that a mistake which all share is told before anything is written.
+
+    A model that does not fit is the fault of its values, unless it fits with none.
+    """
+    refused: ModelError | None = None
+    for values in order.search.corners():
+        experiment = order.search.experiment(values)
+        try:
+            setup = prepare(experiment, order)
+        except ModelError as error:
+            refused = refused or error
+            continue
+        if setup.validation is None:
+            raise ExperimentError(
+                "A search judges by validation images, and data.validation is 0. Set it, to 0.1 for one tenth."
+            )
+        return setup
+    raise ModelError(f"No model that this search may draw fits. The first: {refused}")
+
+
+def _doubts(search: Search) -> list[str]:
+    """What makes the values of trials less comparable than they look."""
+    doubts = []
+    asked = search.tuning.trials
+    if search.size is not None and search.trials == search.size and (asked is None or asked > search.size):
+        doubts.append(
+            f"The keys of the search have {search.size:,} combinations of values, and none is trained twice: it ends "
+            f"after {search.size:,} trials."
+        )
+    if drawn := [key for key in search.space if key.startswith("data.")]:
+        doubts.append(
+            f"{', '.join(drawn)} decides on the validation images or on how they look: trials that differ in it are "
+            "not judged on the same."
+        )
+    losses = [key for key in search.space if key.partition(".")[0] == "loss"]
+    if losses and search.monitor == "val_loss":
+        doubts.append(f"{', '.join(losses)} changes what val_loss measures: judge by val_accuracy.")
+    return doubts
+
+
+def _must_be_the_same(search: Search, out: Path) -> None:
+    """Raise ExperimentError where the folder holds another search, RunError where it holds something else."""
+    if not (out / search_folder.TUNE).is_file():
+        if not (search_folder.is_free(out)):
+            raise RunError(f"{out} exists already, and is no search. Choose another folder with --out, or remove it.")
+        return
+    held = read_search(out / search_folder.TUNE)
+    was, now = dict(flat(held.to_json())), dict(flat(search.to_json()))
+    if changed := differing(held.to_json(), search.to_json()):
+        changes = "; ".join(
+            f"{key} was {was.get(key, 'not there')!r}, is {now.get(key, 'not there')!r}" for key in changed
+        )
+        raise ExperimentError(
+            f"{out} holds another search: {changes}. Give the changed one another folder with --out, or take the "
+            "change back to go on with it (trials and timeout may change)."
+        )
+    if search.tuning.storage is None and not (out / search_folder.STORAGE).exists():
+        raise ExperimentError(
+            f"{out} has no {search_folder.STORAGE}: the search is kept in another storage, whose URL --storage takes, "
+            "or the file was removed. Bring it back, or begin anew in another folder with --out."
+        )
+    if search.tuning.storage is not None and (out / search_folder.STORAGE).exists():
+        raise ExperimentError(f"{out} is kept in its own {search_folder.STORAGE}: leave the storage out.")
+
+
+def _conclude(search: Search, out: Path, ledger: Ledger) -> TuneFolder | None:
+    """Write the best experiment and the record of all trials; None where no trial is complete."""
+    records = ledger.records()
+    done = sum(trial.state in search_folder.ENDED for trial in records)
+    tuned = Tuned(
+        status="complete" if done >= search.trials else "unfinished",
+        monitor=search.monitor,
+        maximise=search.maximise,
+        asked=max(search.trials, len(records)),
+        sampler=search.tuning.sampler,
+        pruner=search.tuning.pruner,
+        seed=search.tuning.seed,
+        epochs=search.epochs,
+        data=search.first.data.source,
+        model=search.first.model.name,
+        space={key: domain.written() for key, domain in search.space.items()},
+        trials=records,
+        importance=ledger.importance(),
+        environment=environment(),
+    )
+    if not tuned.complete:
+        return None
+    write_text(out / search_folder.BEST, _best(search, out, tuned))
+    folder = TuneFolder(out)
+    folder.write_result(tuned)
+    return folder
+
+
+def _best(search: Search, out: Path, tuned: Tuned) -> str:
+    """best.toml, with where it comes from."""
+    best = tuned.best
+    drawn = "".join(f"#   {key} = {value!r}\n" for key, value in best.values.items())
+    return (
+        f"# Trial {best.number} of the search {out.resolve().name}, the best of {len(tuned.trials)}: "
+        f"{tuned.monitor} {best.value:.4f} after epoch {best.best}. Drawn were\n{drawn}"
+        "# That value is flattered by the choice. Measure it on several seeds: firstlight run best.toml --seed 1\n\n"
+        f"{tomli_w.dumps(relative_to(search.experiment(best.values).tables(), out))}"
+    )
+
+
+def _reasons(trials: list[TrialRecord]) -> str:
+    reasons = dict.fromkeys(trial.reason for trial in trials if trial.reason)
+    return " ".join(f"Trials failed: {reason}" for reason in list(reasons)[:3])

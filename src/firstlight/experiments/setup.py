@@ -1,0 +1,322 @@
+"""From an experiment to everything that training needs, before anything is written: data, preparation, model, task."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firstlight import data as data_
+from firstlight.data import Findings
+from firstlight.engines import Engine, Task
+from firstlight.errors import DataError, ExperimentError, ModelError
+from firstlight.experiments import transfer
+from firstlight.experiments.config import Experiment
+from firstlight.experiments.lineage import packed
+from firstlight.experiments.transfer import Start
+from firstlight.models import ARCHITECTURES, Model, build
+from firstlight.prepare import Preparation, class_weights
+from firstlight.types import Dataset, Images, Json, is_text
+
+WRITTEN = ("kmnist",)  # beside those whose classes are single letters or digits
+UPRIGHT = 45  # degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """An experiment with its images and its model, ready to train.
+
+    splits    the prepared images: train, test, and validation unless none was asked for
+    findings  what the checks of the data found
+    start     the weights to start from, where they are not drawn
+    before    images per class in each split before some were left out or regrouped; empty where none were
+    seconds   that loading, splitting, checking and preparing took
+    """
+
+    experiment: Experiment
+    dataset: Dataset
+    splits: Mapping[str, Images]
+    findings: Findings
+    task: Task
+    engine: Engine
+    seconds: float
+    start: Start | None = None
+    before: Mapping[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model:
+        return self.task.model
+
+    @property
+    def train(self) -> Images:
+        return self.splits["train"]
+
+    @property
+    def validation(self) -> Images | None:
+        return self.splits.get("validation")
+
+    def warnings(self) -> list[str]:
+        """What the user should know of the data before believing the numbers."""
+        lines = []
+        if not self.dataset.verified:
+            names = ", ".join(file.name for file in self.dataset.files if not file.verified)
+            lines.append(f"Not the published files: {names}. The numbers cannot be compared with published ones.")
+        if self.start is not None:
+            lines += self.start.notes
+        lines += self.dataset.notes
+        return lines + self.findings.warnings() + self._repeats() + self._misleading()
+
+    def data_record(self) -> Json:
+        """What data.json says."""
+        section = self.experiment.data
+        return {
+            "name": self.dataset.name,
+            "source": section.source,
+            "licence": self.dataset.licence,
+            "homepage": self.dataset.homepage,
+            "location": self.location,
+            "shape": list(self.train.shape),
+            "class_names": list(self.train.class_names),
+            "files": [vars(file) for file in self.dataset.files],
+            "verified": self.dataset.verified,
+            "set_aside": dict(self.dataset.set_aside),
+            "notes": list(self.dataset.notes),
+            "splits": {
+                name: {
+                    "images": len(images),
+                    "counts": images.counts.tolist(),
+                    "sha256": images.digest,
+                    "pixels": packed(images),
+                    "ids": images.ids.tolist(),
+                }
+                for name, images in self.splits.items()
+            },
+            **self._balance(),
+            "how_split": self._how_split(),
+            "checks": self.findings.to_json(),
+            "warnings": self.warnings(),
+        }
+
+    @property
+    def location(self) -> str:
+        """Where a user's own images are, or ""."""
+        return str(Path(self.dataset.origin).expanduser().resolve()) if self._own_files else ""
+
+    @property
+    def _own_files(self) -> bool:
+        """Whether the images are a user's own, read from a path."""
+        return bool(self.dataset.origin) and self.dataset.origin not in data_.SOURCES
+
+    def model_record(self) -> Json:
+        """What model.json says: all that predict needs beside the weights."""
+        return {
+            **self.model.to_json(),
+            "class_names": list(self.train.class_names),
+            "preparation": self.task.preparation.to_json(),
+            "loss": self.experiment.loss.model_dump(),
+            **({"start": self.start.record} if self.start is not None else {}),
+            "summary": [row.to_json() for row in self.model.summary()],
+        }
+
+    def _how_split(self) -> str:
+        section, given = self.experiment.data, self.dataset.splits
+        published = [name for name in ("validation", "test") if name in given]
+        drawn = {"validation": section.validation, "test": section.test}
+        parts = [f"The {' and '.join(published)} images are those that came with the data."] if published else []
+        if section.pool:
+            parts.append("The splits that came with the data were put together (data.pool).")
+        these = "the other images" if published else "the images"
+        parts += [
+            f"{fraction:.0%} of {these} were drawn for {name}, by seed and in proportion to the classes."
+            for name, fraction in drawn.items()
+            if name in self.splits and name not in given
+        ]
+        if section.limit is not None:
+            parts.append(f"Only {len(self.train)} of the training images were used (data.limit).")
+        if section.classes:
+            parts.append("Images of other classes were left out after the split (data.classes).")
+        if section.regroup:
+            parts.append("The classes were put together anew after the split (data.regroup).")
+        return " ".join(parts)
+
+    def _balance(self) -> Json:
+        """What data.json says of how often classes came, and come, and of what they count."""
+        record: Json = {}
+        if self.before:
+            record["before"] = {"class_names": list(self.dataset.class_names), "counts": dict(self.before)}
+        if self.task.class_weights is not None:
+            record["class_weights"] = self.task.class_weights.tolist()
+        if self.task.sampling == "balanced":
+            labels = self.train.labels[self.task.order(self.train, 0, self.experiment.training.batch_size)]
+            record["drawn"] = np.bincount(labels, minlength=len(self.train.class_names)).tolist()
+        return record
+
+    def _misleading(self) -> list[str]:
+        """What augmentation makes of written characters, which mean something else when they are mirrored or turned."""
+        augmentation = self.task.augmentation
+        written = self.dataset.name in WRITTEN or all(len(name) == 1 for name in self.dataset.class_names)
+        if not augmentation or not written:
+            return []
+        lines = []
+        flips = [name for name in ("flip_horizontal", "flip_vertical") if getattr(augmentation, name)]
+        if flips:
+            lines.append(
+                f"augment.{' and augment.'.join(flips)}: the images show written characters, and a mirrored 2 is no 2. "
+                "The model is likely to be better without."
+            )
+        turned = augmentation.rotate
+        if turned is not None and max(-turned.low, turned.high) > UPRIGHT:
+            lines.append(
+                f"augment.rotate: the images show written characters, and a 6 turned by more than {UPRIGHT} degrees "
+                "begins to be a 9. The model is likely to be better with less."
+            )
+        return lines
+
+    def _repeats(self) -> list[str]:
+        """What balanced sampling does to the rarest class and to the most frequent one."""
+        counts = self.train.counts
+        if self.task.sampling != "balanced":
+            return []
+        names, share = self.train.class_names, counts.sum() / np.count_nonzero(counts)
+        rarest, commonest = int(np.where(counts, counts, counts.max()).argmin()), int(counts.argmax())
+        return [
+            f"Balanced sampling: an epoch takes each of the {counts[rarest]:,} training images of {names[rarest]}, the "
+            f"rarest class, {share / counts[rarest]:.1f} times, and {min(1.0, share / counts[commonest]):.0%} of those "
+            f"of {names[commonest]}, the most frequent."
+        ]
+
+
+def set_up(
+    experiment: Experiment,
+    dataset: Dataset | None = None,
+    splits: Mapping[str, Images] | None = None,
+    *,
+    begun: bool = False,
+    without: Collection[str] = (),
+) -> Setup:
+    """Load, split, check and prepare the images (those that are not given), and build the model for them.
+
+    begun    whether a checkpoint has the weights, so that those to start from need not be there any more
+    without  splits that are left aside: a trial of a search never sees the test images
+
+    Raises DataError, ModelError or ExperimentError; nothing has been written by then.
+    """
+    began = time.perf_counter()
+    section, course = experiment.data, experiment.training
+    engine = experiment.open_engine()
+    experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
+    if dataset is None:
+        dataset = data_.load(section.source, size=section.size, unverified=section.unverified)
+    own = dataset.origin and dataset.origin not in data_.SOURCES
+    if own and not is_text(str(Path(dataset.origin).expanduser().resolve())):
+        raise DataError(
+            f"{dataset.name}: the images lie in a folder whose name is not in UTF-8, which the records of a run cannot "
+            "hold. Rename it."
+        )
+    if section.pool:
+        dataset = data_.pooled(dataset)
+    before: dict[str, list[int]] = {}
+    if splits is None:
+        splits = data_.split(
+            dataset,
+            validation=section.validation,
+            test=section.test,
+            seed=experiment.seed if section.split_seed is None else section.split_seed,
+            limit=section.limit,
+            classes=section.used,
+        )
+        if section.used:
+            before = {name: images.counts.tolist() for name, images in splits.items()}
+        splits = section.relabelled(splits)
+    splits = {name: images for name, images in splits.items() if name not in without}
+    if "validation" not in splits and course.early_stopping is not None:
+        raise ExperimentError(
+            "training.early_stopping needs validation images to judge by, and data.validation is 0. "
+            "Set data.validation, or leave early_stopping out."
+        )
+    if course.steps_per_epoch is not None and course.batch_size > len(splits["train"]):
+        raise ExperimentError(
+            f"training.steps_per_epoch takes full batches, and there are {len(splits['train'])} training images for "
+            f"batches of {course.batch_size}. Choose a smaller training.batch_size, or leave steps_per_epoch out."
+        )
+    findings = data_.check(splits, dataset.set_aside)
+    preparation = Preparation.fit(splits["train"], **experiment.prepare.model_dump())
+    prepared = {name: preparation.apply(images) for name, images in splits.items()}
+    model = _build_model(experiment, prepared["train"])
+    model = replace(model, frozen=transfer.frozen(model, experiment))
+    task = Task(
+        model,
+        experiment.build_loss(),
+        preparation,
+        experiment.build_optimizer(),
+        **experiment.penalty.model_dump(),
+        seed=experiment.seed,
+        lr_factors=experiment.optimizer.lr_factors,
+        settled=transfer.settled(model, experiment),
+        share_norms=experiment.weights.batchnorm == "sync",
+        class_weights=class_weights(experiment.loss.class_weights, prepared["train"]),
+        sampling=course.sampling,
+        steps_per_epoch=course.steps_per_epoch,
+        augmentation=experiment.build_augmentation(),
+    )
+    task.trained_layers()  # head, labels and loss must fit before the first step
+    _must_fit_memory(experiment, model, len(splits["train"]))
+    start = None if begun else transfer.start(model, experiment, splits, dataset.files)
+    return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began, start, before)
+
+
+def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:
+    """Raise ExperimentError where a step needs more memory than the machine has, by an estimate that is too low.
+
+    Weights and gradients are held at once, and what every layer gives for every image of a batch. Of a graphics card's
+    memory nothing is known here.
+    """
+    on_cpu = experiment.engine == "numpy" or experiment.device == "cpu"
+    if not on_cpu or "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return
+    here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    given = sum(math.prod(row.output_shape) for row in model.summary())
+    batch = min(experiment.training.batch_size, images)
+    needed = (8 if experiment.precision == "float64" else 4) * (2 * model.parameters + batch * given)
+    if needed > here:
+        raise ExperimentError(
+            f"A step of {model.name} with {batch:,} images needs {needed / 2**30:,.0f} GiB of memory or more: "
+            f"{model.parameters:,} parameters, and {given:,} numbers an image. This machine has "
+            f"{here / 2**30:,.0f} GiB. Make training.batch_size, the images (data.size) or the layers smaller."
+        )
+
+
+def _build_model(experiment: Experiment, images: Images) -> Model:
+    try:
+        return experiment.build_model(images.shape, len(images.class_names))
+    except ModelError as error:
+        if "does not fit images" not in str(error):
+            raise
+        raise ModelError(f"{error}\nImages are resized with --set data.size=28, or size = 28 under [data].") from None
+
+
+def model_tables(model: Model) -> dict[str, Any]:
+    """The `[model]` table that builds `model` again."""
+    model = replace(model, frozen=())
+    if model.name in ARCHITECTURES and build(model.name, model.input_shape, model.classes, model.options) == model:
+        return {"name": model.name, **model.options}
+    return {"name": model.name, "layers": model.to_json()["layers"]}
+
+
+def must_fit(model: Model, images: Images) -> None:
+    """Raise ModelError where `model` was made for other images than these."""
+    made = (model.input_shape, model.classes)
+    needed = (images.shape, len(images.class_names))
+    if made != needed:
+        size, other = ("×".join(map(str, shape)) for shape in (made[0], needed[0]))
+        raise ModelError(
+            f"{model.name} was made for images of {size} in {made[1]} classes; these are {other} in {needed[1]}. "
+            f"Give its name instead, as in fit({model.name!r}, …), or make it for them: "
+            f"input_shape={needed[0]}, classes={needed[1]}."
+        )

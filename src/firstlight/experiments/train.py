@@ -1,0 +1,487 @@
+"""One run, from an experiment to a complete run folder.
+
+Where several processes train together, the first one has the folder; the others take part in its computing alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firstlight import evaluation, kernels, processes, training
+from firstlight.engines import Session
+from firstlight.errors import FirstlightError, ProcessLostError, RunError
+from firstlight.experiments.config import Experiment
+from firstlight.experiments.environment import environment
+from firstlight.experiments.progress import ToldInFolder
+from firstlight.experiments.reload_images import load_again, must_be_the_same, recall
+from firstlight.experiments.setup import Setup, set_up
+from firstlight.files import write_bytes, write_text
+from firstlight.losses import Loss
+from firstlight.options import flat
+from firstlight.randomness import generator
+from firstlight.records import run_folder
+from firstlight.records.environment import differences, gone_on, last_environment
+from firstlight.training import Checkpoint, Course, Outcome, Progress, Watcher
+from firstlight.types import Array, Dataset, Images, Json, Predictions, is_text
+from firstlight.weights import to_bytes
+
+SAMPLES_SHOWN = 30
+MISTAKES_SHOWN = 24
+AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
+COMPUTED_BY = ("engine", "kernels", "device", "exact_noise")  # where a run is computed: environment.json tells of it
+STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are compared
+LONG_WARM_UP = 2.0  # seconds; worth a word
+
+
+def start(setup: Setup, out: Path, watcher: Watcher) -> run_folder.RunFolder:
+    """Train and measure in a new folder `out`. Raises RunError where it exists or cannot be written."""
+    if not processes.leads():
+        return _follow(setup, watcher)
+    must_be_free(out)
+    session, compile_seconds = _warm_session(setup, watcher)
+    with ExitStack() as stack:
+        try:
+            if not out.exists():
+                out.mkdir(parents=True)
+            claim = stack.enter_context(run_folder.claimed(out, watcher.note))
+        except OSError as error:
+            must_be_free(out)
+            raise RunError(f"{out} cannot be made: {error.strerror}.") from None
+        must_be_free(out)  # another process may have been quicker
+        try:
+            _write_plan(setup, session, out)
+            return _train_and_measure(setup, session, claim, watcher, compile_seconds)
+        except (OSError, MemoryError, FirstlightError) as error:
+            claim.check()
+            if training.newest(out / run_folder.CHECKPOINTS)[0] is not None:
+                raise _stopped(out, error) from None
+            shutil.rmtree(out, ignore_errors=True)  # nothing was learnt, and the folder would be in the way
+            if isinstance(error, OSError):
+                raise RunError(f"{_cannot_be_written(out, error)} Nothing was kept.") from None
+            raise type(error)(f"{error} Nothing was kept.") from None
+
+
+def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None = None) -> run_folder.RunFolder:
+    """Go on with a run that was interrupted or cut off, from its newest sound checkpoint.
+
+    dataset  its images, or where they are now; they are loaded from where they were otherwise
+
+    Raises RunError where there is nothing to go on with, or where the images or the experiment are no longer the same.
+    """
+    _must_not_be_complete(run_folder.RunFolder.open(out))
+    claim = None
+    with ExitStack() as stack:
+        try:
+            if processes.leads():  # and what is decided is decided while no other process can change the folder
+                claim = stack.enter_context(run_folder.claimed(out, watcher.note))
+            return _go_on(out, claim, watcher, dataset)
+        except (OSError, ProcessLostError) as error:
+            if claim is not None:
+                claim.check()
+            raise _stopped(out, error) from None
+
+
+def _go_on(
+    out: Path, claim: run_folder.Claim | None, watcher: Watcher, images: Dataset | str | Path | None
+) -> run_folder.RunFolder:
+    """Go on with a run whose folder this process holds, or without `claim` another that leads."""
+    folder = run_folder.RunFolder.open(out)
+    _must_not_be_complete(folder)
+    measured_before = folder.finished
+    experiment = Experiment.of(folder.experiment, str(out / run_folder.EXPERIMENT))
+    checkpoint, damaged = training.newest(out / run_folder.CHECKPOINTS)
+    _must_be_sound(out, watcher, checkpoint, damaged)
+    if checkpoint is not None:
+        _must_be_as_asked(out, experiment, checkpoint.progress)
+    dataset = images if isinstance(images, Dataset) else load_again(folder, images)
+    # Where nothing was learnt yet, the process may have been killed as it wrote what is known before training.
+    if checkpoint is None and not (out / run_folder.DATA).exists():
+        setup = set_up(experiment, dataset)
+    else:
+        setup = set_up(experiment, *recall(folder, dataset), begun=checkpoint is not None)
+        must_be_the_same(folder, setup.splits)
+    for warning in setup.warnings():
+        watcher.note(f"Note: {warning}")
+    before = None
+    if checkpoint is not None:
+        _must_go_on(out, setup, checkpoint)
+        before = folder.environment
+    as_before = None if before is None else last_environment(before)
+    if claim is None:
+        return _follow(setup, watcher, checkpoint, as_before)
+    session, compile_seconds = _warm_session(setup, watcher, as_before)
+    now = environment() | session.describe()
+    (out / run_folder.RESULT).unlink(missing_ok=True)  # the run is in progress again
+    if images is not None and (out / run_folder.DATA).exists() and (place := setup.location):
+        run_folder.write_record(
+            out, run_folder.DATA, folder.data | {"location": place}
+        )  # they are the same, and there from now on
+    if checkpoint is None or before is None:
+        _write_plan(setup, session, out)
+    else:
+        if changes := differences(last_environment(before), now):
+            watcher.note(
+                f"Note: it goes on with {changes}. The weights may differ in their last digits from those of a run "
+                "that was never interrupted."
+            )
+        run_folder.write_record(out, run_folder.ENVIRONMENT, gone_on(before, checkpoint.progress.epoch, now))
+    return _train_and_measure(setup, session, claim, watcher, compile_seconds, checkpoint, measured_before)
+
+
+def _must_not_be_complete(folder: run_folder.RunFolder) -> None:
+    if folder.finished and folder.result["status"] != "interrupted":
+        raise RunError(f"{folder.path} is complete ({folder.result['status']}): there is nothing to resume.")
+
+
+def learn(setup: Setup, watcher: Watcher) -> Outcome:
+    """Train in memory: nothing is measured beyond what training asks for, and nothing is written."""
+    session, _ = _warm_session(setup, watcher)
+    return _train(setup, session, watcher, lambda checkpoint: None, None)
+
+
+def _follow(
+    setup: Setup, watcher: Watcher, start: Checkpoint | None = None, before: Mapping[str, Any] | None = None
+) -> run_folder.RunFolder:
+    """Take part in a run that the first process leads; return its folder, once that is complete."""
+    session, _ = _warm_session(setup, watcher, before)
+    out = Path(session.share(""))
+    try:
+        outcome = _train(setup, session, watcher, lambda checkpoint: None, start)
+        session.restore(outcome.vector)
+        _measure(setup, session)
+        session.share("")  # waits until all is written
+    except ProcessLostError as error:
+        if training.newest(out / run_folder.CHECKPOINTS)[0] is None:
+            raise
+        raise _stopped(out, error) from None
+    return run_folder.RunFolder(out)
+
+
+def must_be_free(out: str | Path | None) -> None:
+    """Raise RunError where the folder for a new run has something in it; of several processes, only the first looks.
+
+    Where its name is no text, which pages and records could not hold, too.
+    """
+    if out is not None and not is_text(str(out)):
+        name = os.fsencode(out).decode(errors="backslashreplace")
+        raise RunError(f"{name}: the name of the folder is not in UTF-8. Choose another with --out.")
+    if out is None or not processes.leads() or run_folder.is_free(Path(out)):
+        return
+    unfinished = (Path(out) / run_folder.EXPERIMENT).is_file() and not (Path(out) / run_folder.RESULT).exists()
+    go_on = f", or go on with it: firstlight resume {out}" if unfinished else "."
+    raise RunError(f"{out} exists already. Choose another folder with --out, or remove it{go_on}")
+
+
+def _stopped(out: Path, error: Exception) -> RunError:
+    """The error for a run that stopped on the way and can go on."""
+    trouble = _cannot_be_written(out, error) if isinstance(error, OSError) else str(error)
+    kind = ProcessLostError if isinstance(error, ProcessLostError) else RunError
+    first = ""
+    if isinstance(error, OSError):
+        first = "Free some space, then go" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Mend that, then go"
+    return kind(
+        f"{trouble} What was learnt up to the last complete epoch is kept. {first or 'Go'} on: firstlight resume {out}"
+    )
+
+
+def _cannot_be_written(out: Path, error: OSError) -> str:
+    """What is in the way: the file, where it is known, and why."""
+    return f"{error.filename or out} cannot be written: {error.strerror or error}."
+
+
+def _must_be_sound(out: Path, watcher: Watcher, checkpoint: Checkpoint | None, damaged: Sequence[Path]) -> None:
+    """Raise RunError where all checkpoints of a run are damaged; tell where the newest is."""
+    names = ", ".join(path.name for path in damaged)
+    if checkpoint is None and damaged:
+        raise RunError(
+            f"{out} cannot go on: its checkpoints are damaged ({names}). Start anew: "
+            f"firstlight run {out / run_folder.EXPERIMENT} --out ANOTHER"
+        )
+    if damaged:
+        watcher.note(f"Note: {names} is damaged; going on from an older checkpoint.")
+
+
+def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> None:
+    """Raise RunError where the experiment was changed since its last epoch, but for more epochs, or another engine.
+
+    What was trained in part with one setting and in part with another would be told, and done again, as if it had had
+    the last one all along. More epochs are the same run where those that are done would have been the same; where it
+    is computed, environment.json tells of each part.
+    """
+    if not progress.asked:  # of an earlier version, which did not record it
+        return
+    before = Experiment.of(progress.asked, f"{out / run_folder.CHECKPOINTS}")
+    was, now = dict(flat(before.model_dump(mode="json"))), dict(flat(experiment.model_dump(mode="json")))
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key not in COMPUTED_BY]
+    if "training.epochs" in changed and _are_more_epochs(before, experiment, progress.epoch):
+        changed.remove("training.epochs")
+    if changed:
+        told = "; ".join(f"{key} was {was.get(key)!r}, is {now.get(key)!r}" for key in changed)
+        raise RunError(
+            f"{out} cannot go on: its {run_folder.EXPERIMENT} was changed after epoch {progress.epoch} of the training "
+            f"({told}). Take the change back to go on (training.epochs may grow where the learning rates of the "
+            f"epochs that are done stay the same). For other settings start another run: firstlight run "
+            f"{out / run_folder.EXPERIMENT} --out ANOTHER{_from_its_weights(out)}"
+        )
+
+
+def _from_its_weights(out: Path) -> str:
+    return f", from its weights with --init-from {out}" if (out / run_folder.WEIGHTS).is_file() else ""
+
+
+def _are_more_epochs(before: Experiment, now: Experiment, done: int) -> bool:
+    """Whether the epochs that are done would have been the same in the longer training."""
+    curve, then, later = now.build_schedule(), before.training.epochs, now.training.epochs
+    return later >= done and all(
+        np.array_equal(curve.rates(epoch, STEPS_COMPARED, then, 1.0), curve.rates(epoch, STEPS_COMPARED, later, 1.0))
+        for epoch in range(done)
+    )
+
+
+def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
+    """Raise RunError where the checkpoint is of another experiment than the folder's file names now."""
+    state = setup.task.optimizer.state(setup.model.trainable)
+    same_model = run_folder.RunFolder.open(out).model["layers"] == setup.model.to_json()["layers"]
+    found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
+    if not same_model or state.keys() != found or not _fits(setup, checkpoint, state):
+        raise RunError(
+            f"{out} cannot go on: its checkpoint is of another model or optimizer than {run_folder.EXPERIMENT} "
+            "names now."
+        )
+
+
+def _fits(setup: Setup, checkpoint: Checkpoint, state: Mapping[str, Array]) -> bool:
+    """Whether a checkpoint has as many numbers as the model and its optimizer, and whole rows of history."""
+    vectors = (checkpoint.vector, checkpoint.best)
+    rows, columns = checkpoint.progress.history, _columns(setup)
+    return (
+        all(vector.shape == (setup.model.parameters,) and np.isfinite(vector).all() for vector in vectors)
+        and all(found.shape == state[name].shape for name, found in checkpoint.optimizer.items() if name in state)
+        and all(found.dtype.kind == state[n].dtype.kind for n, found in checkpoint.optimizer.items() if n in state)
+        and all(set(columns) <= row.keys() for row in rows)
+    )
+
+
+def _columns(setup: Setup) -> list[str]:
+    """The columns of the history."""
+    missing = () if setup.validation is not None else ("val_loss", "val_accuracy")
+    return [column for column in training.COLUMNS if column not in missing]
+
+
+def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | None = None) -> tuple[Session, float]:
+    """A session that has compiled what it needs, and the seconds that took.
+
+    before  the environment of the run that it goes on with
+    """
+    watcher.note("Warming up (the first time on a machine, the kernels are compiled and kept on disk) …")
+    began = time.perf_counter()
+    session = setup.engine.session(setup.task, setup.train, None if setup.start is None else setup.start.vector)
+    session.warm_up(setup.experiment.training.batch_size, setup.experiment.training.epochs, before)
+    seconds = time.perf_counter() - began
+    if seconds > LONG_WARM_UP:
+        watcher.note(f"Warmed up in {seconds:.1f} s.")
+    return session, seconds
+
+
+def _write_plan(setup: Setup, session: Session, out: Path) -> None:
+    """Write what is known before training."""
+    write_text(out / run_folder.EXPERIMENT, setup.experiment.to_toml())
+    run_folder.write_record(out, run_folder.ENVIRONMENT, environment() | session.describe())
+    if not (out / run_folder.DATA).exists():  # of a run that goes on, it tells of all images, also of those left out
+        run_folder.write_record(out, run_folder.DATA, setup.data_record())
+    run_folder.write_record(out, run_folder.MODEL, setup.model_record())
+
+
+def _train_and_measure(
+    setup: Setup,
+    session: Session,
+    claim: run_folder.Claim,
+    watcher: Watcher,
+    compile_seconds: float,
+    start: Checkpoint | None = None,
+    measured_before: bool = False,
+) -> run_folder.RunFolder:
+    """Train, measure the chosen weights on validation and test, and write what came of it; the result last."""
+    out = claim.folder
+    session.share(str(out))  # the processes that follow do not know it
+    columns = _columns(setup)
+
+    asked = setup.experiment.model_dump(mode="json")
+
+    def save(checkpoint: Checkpoint) -> None:
+        claim.check()
+        training.save(
+            out / run_folder.CHECKPOINTS, replace(checkpoint, progress=replace(checkpoint.progress, asked=asked))
+        )
+        run_folder.write_history(out, columns, checkpoint.progress.history)
+        if setup.experiment.training.cost_every is not None:
+            run_folder.write_costs(out, checkpoint.progress.costs)
+
+    try:
+        told = ToldInFolder(watcher, out)
+        outcome = _train(setup, session, told, save, start, lambda: run_folder.asked_to_stop(out))
+    finally:
+        for name in (run_folder.STOP, run_folder.PROGRESS):
+            (out / name).unlink(missing_ok=True)
+    began = time.perf_counter()
+    session.restore(outcome.vector)
+    measured, predictions = _measure(setup, session)
+    evaluate_seconds = time.perf_counter() - began
+
+    claim.check()
+    run_folder.write_history(out, columns, outcome.history)
+    if setup.experiment.training.cost_every is not None:
+        run_folder.write_costs(out, outcome.costs)
+    write_bytes(out / run_folder.WEIGHTS, to_bytes(setup.model.layout.named(outcome.vector)))
+    run_folder.write_predictions(out, predictions)
+    run_folder.write_samples(out, _samples(setup, predictions["test"]))
+    seconds = {
+        "data": setup.seconds,
+        "compile": compile_seconds,
+        "train": outcome.seconds,
+        "evaluate": evaluate_seconds,
+    }
+    seconds["total"] = sum(seconds.values())
+    run_folder.write_result(out, _result(setup, outcome, measured, seconds, measured_before))
+    session.share("complete")
+    return run_folder.RunFolder.open(out)
+
+
+def _train(
+    setup: Setup,
+    session: Session,
+    watcher: Watcher,
+    save: Callable[[Checkpoint], None],
+    start: Checkpoint | None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    return training.train(
+        session,
+        setup.task.loss,
+        _course(setup.experiment),
+        setup.train,
+        setup.validation,
+        penalty=setup.task.penalty,
+        watcher=watcher,
+        save=save,
+        start=start,
+        asked_to_stop=asked_to_stop,
+    )
+
+
+def _course(experiment: Experiment) -> Course:
+    section = experiment.training
+    lr = experiment.optimizer.lr
+    assert lr is not None, "a resolved experiment has a learning rate"
+    return Course(
+        epochs=section.epochs,
+        batch_size=section.batch_size,
+        schedule=experiment.build_schedule(),
+        lr=lr,
+        monitor=section.monitor,
+        patience=section.early_stopping,
+        restore_best=section.restore_best,
+        cost_every=section.cost_every,
+        steps_per_epoch=section.steps_per_epoch,
+    )
+
+
+def _measure(setup: Setup, session: Session) -> tuple[dict[str, evaluation.Evaluation], dict[str, Predictions]]:
+    """What the chosen weights make of the validation and, once, of the test split."""
+    measured, predictions = {}, {}
+    for name in ("validation", "test"):
+        images = setup.splits.get(name)
+        if images is not None:
+            measured[name], predictions[name] = measure(session, setup.task.loss, images)
+    return measured, predictions
+
+
+def measure(session: Session, loss: Loss, images: Images) -> tuple[evaluation.Evaluation, Predictions]:
+    """Evaluate a session on prepared images."""
+    value, probabilities = training.evaluate(session, loss, images)
+    predictions = Predictions(images.ids, images.labels, probabilities)
+    return evaluation.measure(predictions, images.class_names, value), predictions
+
+
+def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:
+    """A few images of each split, drawn with the classes in turn; of the test also the most confident mistakes.
+
+    These are of all classes, and of the one that is missed most.
+    """
+    samples = {}
+    for name, images in setup.splits.items():
+        chosen = _spread(images, setup.experiment.seed)
+        if name == "test":
+            missed = evaluation.most_missed_class(predictions)
+            for mistakes in (
+                evaluation.most_confident_mistakes(predictions, MISTAKES_SHOWN),
+                evaluation.most_confident_mistakes(predictions, MISTAKES_SHOWN, missed),
+            ):
+                chosen = np.concatenate([chosen, mistakes[~np.isin(mistakes, chosen)]])
+        samples[name] = images.take(chosen)
+    if setup.task.augmentation:
+        samples["augmented"] = _augmented(setup, samples["train"])
+    return samples
+
+
+def _augmented(setup: Setup, images: Images) -> Images:
+    """Some training images as they are drawn for each of the first epochs."""
+    few = images.take(np.arange(min(AUGMENTED_SHOWN, len(images))))
+    augmented = setup.task.augmented(few, kernels.load(setup.experiment.kernels))
+    assert augmented is not None, "asked for only where there is augmentation"
+    drawn = [augmented.batch(np.arange(len(few)), epoch) for epoch in range(EPOCHS_SHOWN)]
+    pixels, labels, ids = (np.concatenate([getattr(d, name) for d in drawn]) for name in ("pixels", "labels", "ids"))
+    return Images(pixels, labels, ids, few.class_names)
+
+
+def _spread(images: Images, seed: int) -> Array:
+    """Up to SAMPLES_SHOWN indices, drawn by seed, with the classes in turn."""
+    shuffled = generator(seed, "samples").permutation(len(images))
+    labels = images.labels[shuffled]
+    by_class = np.argsort(labels, kind="stable")
+    position = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])
+    turns = by_class[np.lexsort((labels[by_class], position))]
+    return shuffled[turns[:SAMPLES_SHOWN]]
+
+
+def _result(
+    setup: Setup,
+    outcome: Outcome,
+    measured: Mapping[str, evaluation.Evaluation],
+    seconds: dict[str, float],
+    measured_before: bool,
+) -> Json:
+    model = setup.model
+    images = setup.task.images_per_epoch(len(setup.train), setup.experiment.training.batch_size) * len(outcome.history)
+    return {
+        "status": outcome.status,
+        **({"measured_before": True} if measured_before else {}),
+        **({"stopped_because": outcome.because} if outcome.because else {}),
+        "model": model.name,
+        "epochs": {
+            "asked": setup.experiment.training.epochs,
+            "run": len(outcome.history),
+            "best": outcome.best,
+            "weights": outcome.weights,
+        },
+        "parameters": {
+            "total": model.parameters,
+            "trainable": model.trainable,
+            "frozen": model.frozen_parameters,
+            "non_trainable": model.parameters - model.trainable,
+        },
+        "multiply_adds": model.multiply_adds,
+        "images_per_second": images / outcome.seconds if outcome.seconds else 0.0,
+        "seconds": seconds,
+        **{name: result.to_json() for name, result in measured.items()},
+    }

@@ -1,0 +1,94 @@
+"""How far a study is, on a console."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+
+from firstlight.errors import RunError
+from firstlight.parallel.job import Job
+from firstlight.progress import Lines
+from firstlight.records import run_folder
+from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.report.numbers import percent
+
+POLL = 0.5  # seconds between two looks at what the runs have written
+
+
+class StudyProgress(Lines):
+    """How far the runs are, read from their folders: it does not matter where they are trained.
+
+    A bar over all epochs on a terminal; elsewhere a line for each run that is done.
+    """
+
+    def __init__(self, folder: StudyFolder, runs: int, console: Console) -> None:
+        super().__init__(console)
+        self.folder, self.runs = folder, runs
+        self.jobs: list[Job] = []
+        self.told: set[str] = set()
+        self.kept = 0
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self.show_bar(description=self.folder.name, total=None)
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop.set()
+        self.thread.join()
+        self._look()
+        super().__exit__(kind, error, trace)
+
+    def expect(self, jobs: Sequence[Job], kept: int) -> None:
+        """These runs come next; so many others were complete before."""
+        if kept:
+            self.note(f"{kept} complete before.")
+        self.kept += kept
+        self.jobs = [*self.jobs, *jobs]
+
+    def _watch(self) -> None:
+        while not self.stop.wait(POLL):
+            self._look()
+
+    def _look(self) -> None:
+        jobs, epochs, total = self.jobs, 0, 0
+        for job in jobs:
+            total += job.experiment.training.epochs
+            run = RunFolder(job.place)
+            done = run.finished
+            epochs += job.experiment.training.epochs if done else _rows(job.place / run_folder.HISTORY)
+            if done and job.title not in self.told:
+                self._tell(job, run)
+        if self.bar is not None:
+            done_runs = self.kept + len(self.told)
+            text = f"{self.folder.name}: {done_runs} of {self.runs} runs"
+            self.bar.update(self.task, description=text, total=total or None, completed=epochs)
+
+    def _tell(self, job: Job, run: RunFolder) -> None:
+        self.told.add(job.title)
+        try:
+            result = run.result
+        except RunError:
+            return  # it goes on with what was interrupted, and has just removed its result
+        line = (
+            f"{job.title}: test accuracy {percent(result['test']['accuracy'], 2)}, {result['epochs']['run']} epochs, "
+            f"{result['seconds']['train']:.1f} s"
+        )
+        status = "" if result["status"] == "finished" else f" ({result['status']})"
+        self.line(f"{line}{status}  [{self.kept + len(self.told)} of {self.runs}]")
+
+
+def _rows(history: Path) -> int:
+    try:
+        return max(0, history.read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0

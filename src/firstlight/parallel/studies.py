@@ -1,0 +1,283 @@
+"""A study carried out: what is missing of its runs, side by side, and a report of all.
+
+The way of a study: `Plan` -> jobs (a run with a seed) -> joblib's processes -> run folders -> `StudyFolder` -> report.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+
+from firstlight import experiments, processes, report
+from firstlight.errors import ExperimentError, ReportError, ReportWarning, RunError
+from firstlight.experiments import Experiment, Plan, PlannedRun
+from firstlight.experiments.paths import differing, located
+from firstlight.files import write_text
+from firstlight.parallel.job import INTERRUPTED, Job
+from firstlight.parallel.pool import Backend, Spread, WorkerKilledError, pool
+from firstlight.parallel.progress import StudyProgress
+from firstlight.parallel.searches import carry_out_search
+from firstlight.records import run_folder, search_folder
+from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.types import Json
+
+
+def carry_out(
+    plan: Plan,
+    out: Path,
+    *,
+    only: Sequence[str] = (),
+    workers: int | None = None,
+    threads: int | None = None,
+    backend: Backend = "loky",
+    address: str | None = None,
+    console: Console | None = None,
+) -> StudyFolder:
+    """Do the runs of a study that are missing in the folder `out`, and write the study's report.
+
+    A run that is complete is kept; one that was cut off goes on from its last whole epoch.
+
+    only     the runs to do, by name, and those that they start from; all unless given
+    workers  runs at a time, each in a process of its own; 1 unless given, or all that the cluster has
+    threads  of each run; the cores shared out among the workers unless given, a cluster's own setting on one
+    backend  "loky": processes of this machine; "dask" or "ray": the cluster at `address`, which sees the same files
+    Raises ExperimentError where the folder holds another study, RunError where it holds runs of other experiments, or
+    where runs failed; the others are complete.
+    """
+    console = console or Console()
+    _must_make_sense(workers, threads, backend)
+    wanted = plan.only([only] if isinstance(only, str) else only) if only else plan
+    count = workers or 1
+    parent = os.getpid() if backend == "loky" and count > 1 else None
+    if backend == "loky" and count > 1 and threads is None:
+        threads = max(1, processes.cores() // count)
+    out.mkdir(parents=True, exist_ok=True)
+    with run_folder.claimed(out):
+        _must_be_of_this_study(plan, out)
+        folder = _write_record(plan, out)
+        best = {name: _searched(name, wanted, folder, count, console) for name in wanted.searches}
+        total = sum(len(run.entry.seeds) for run in wanted.runs)
+        with pool(backend, address, workers, threads) as spread, StudyProgress(folder, total, console) as progress:
+            troubles = _trained([_jobs(s, folder, best, threads, parent) for s in wanted.stages()], spread, progress)
+        if wanted.parity:
+            troubles |= _hold_gradients(wanted, folder, console)
+        reported = _reported(folder)
+    _conclude(plan, wanted, out, reported | troubles, console)
+    return folder
+
+
+def _must_make_sense(workers: int | None, threads: int | None, backend: str) -> None:
+    for name, value in (("workers", workers), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ExperimentError(f"{name} must be at least 1; received {value}.")
+    if backend not in get_args(Backend):
+        raise ExperimentError(f"backend is {', '.join(get_args(Backend))}; received {backend!r}.")
+
+
+def _must_be_of_this_study(plan: Plan, out: Path) -> None:
+    """Raise before anything is written where the folder holds something else, or runs of other experiments."""
+    if not (out / run_folder.STUDY).is_file():
+        for name, what in ((run_folder.EXPERIMENT, "run"), (search_folder.TUNE, "search")):
+            if (out / name).exists():
+                raise ExperimentError(f"{out} is a {what}: {name} lies in it. Choose another folder with --out.")
+        return
+    if (held := StudyFolder.open(out).name) != plan.name:
+        raise ExperimentError(f"{out} holds the study {held}, not {plan.name}. Choose another folder with --out.")
+    asked = StudyFolder(out, plan.record)
+    for run in plan.runs:
+        for seed in () if run.winner_of else run.entry.seeds:  # a winner is known after its search
+            job = Job(run.name, seed, run.experiment(seed, asked), asked.place(run.entry, seed), None)
+            if not _damage(job):  # which is told when its turn comes
+                _is_done(job, run.needs)
+
+
+def _write_record(plan: Plan, out: Path) -> StudyFolder:
+    """experiments.json and the study's file; seeds that are there already stay recorded when fewer are asked for."""
+    entries = []
+    for run in plan.runs:
+        names = (place.name.removeprefix("seed-") for place in (out / run.name).glob("seed-*"))
+        there = {int(name) for name in names if name.isascii() and name.isdecimal()}
+        seeds = (*run.entry.seeds, *sorted(there - set(run.entry.seeds)))
+        entries.append(asdict(replace(run.entry, seeds=seeds)))
+    run_folder.write_record(out, run_folder.STUDY, {**plan.record, "runs": entries})
+    folder = StudyFolder.open(out)
+    write_text(folder.file, plan.text)
+    return folder
+
+
+def _searched(name: str, plan: Plan, folder: StudyFolder, workers: int, console: Console) -> Json:
+    """The experiment that a search of the study finds best; what is missing of the search is done now."""
+    search = experiments.Search.of(plan.searches[name], f"{plan.name}, search {name!r}")
+    found = carry_out_search(search, folder.path / f"search-{name}", workers=workers, console=console)
+    return located(found.best, found.path / search_folder.BEST)
+
+
+def _jobs(
+    stage: Iterable[PlannedRun],
+    folder: StudyFolder,
+    best: Mapping[str, Json],
+    threads: int | None,
+    parent: int | None,
+) -> list[tuple[PlannedRun, Job]]:
+    """All runs of a stage, whether they are done or not."""
+    jobs = []
+    for run in stage:
+        for seed in run.entry.seeds:
+            experiment = run.experiment(seed, folder, best.get(run.winner_of))
+            jobs.append((run, Job(run.name, seed, experiment, folder.place(run.entry, seed), threads, parent)))
+    return jobs
+
+
+def _trained(
+    stages: Iterable[Sequence[tuple[PlannedRun, Job]]], spread: Spread, progress: StudyProgress
+) -> dict[str, str]:
+    """Do what is missing, stage by stage; return why runs came to no result, which is kept beside their places too."""
+    troubles: dict[str, str] = {}
+    for stage in stages:
+        for job, trouble in _ends(stage, spread, progress):
+            if trouble == INTERRUPTED:
+                raise KeyboardInterrupt
+            if trouble:
+                troubles[job.title] = trouble
+                job.place.parent.mkdir(parents=True, exist_ok=True)
+                write_text(run_folder.failure(job.place), f"{trouble}\n")
+            else:
+                run_folder.failure(job.place).unlink(missing_ok=True)
+    return troubles
+
+
+def _ends(
+    stage: Sequence[tuple[PlannedRun, Job]], spread: Spread, progress: StudyProgress
+) -> Iterator[tuple[Job, str]]:
+    """Do what is missing of a stage: each job with its trouble, if any. What a killed worker left is done again."""
+    stuck = {job.title: why for run, job in stage if (why := _stuck(run, job))}
+    yield from ((job, stuck[job.title]) for _, job in stage if job.title in stuck)
+    waiting = [(run, job) for run, job in stage if job.title not in stuck]
+    jobs = [job for run, job in waiting if not _is_done(job, run.needs)]
+    progress.expect(jobs, len(waiting) - len(jobs))
+    killed = 0
+    while True:
+        try:
+            yield from zip(jobs, spread(jobs), strict=True)
+            return
+        except WorkerKilledError:
+            before = len(jobs)
+            jobs = [job for run, job in waiting if not _is_done(job, run.needs)]
+            killed = 1 if len(jobs) < before else killed + 1
+            processes.endure(killed, "run")
+            progress.note(
+                "A worker was killed, by the system for want of memory, perhaps; its run goes on from its last epoch."
+            )
+
+
+def _stuck(run: PlannedRun, job: Job) -> str:
+    """Why a run cannot be done now: what it starts from is missing, or its own files are damaged. "" where it can."""
+    if damage := _damage(job):
+        return f"{damage} To train it again, remove {job.place}."
+    start = job.experiment.weights.init_from if run.needs else None
+    if start is not None and not RunFolder(Path(start)).finished:
+        return f"{start}, whose weights it starts from, has no result."
+    return ""
+
+
+def _damage(job: Job) -> str:
+    """What is wrong with the files that tell which run this is, and whether it is complete; "" where nothing is."""
+    folder = RunFolder(job.place)
+    try:
+        _ = folder.experiment if (job.place / run_folder.EXPERIMENT).is_file() else None
+        _ = folder.result if folder.finished else None
+    except RunError as error:
+        return str(error)
+    return ""
+
+
+def _is_done(job: Job, needs: str) -> bool:
+    """Whether the run is complete. Raises RunError where its folder holds another experiment, or no run at all.
+
+    needs  the run of the study whose weights it starts from: where the study lies does not matter then
+    """
+    if not (job.place / run_folder.EXPERIMENT).is_file():
+        files = [path.name for path in job.place.iterdir()] if job.place.is_dir() else [job.place.name]
+        strange = [name for name in files if not name.startswith(".")]  # what begins with a dot is a run's own
+        if job.place.exists() and strange:
+            raise RunError(f"{job.place} holds {strange[0]} and is no run: move it, or choose another folder.")
+        return False
+    folder = RunFolder.open(job.place)
+    held = Experiment.of(folder.experiment, str(job.place / run_folder.EXPERIMENT)).model_dump()
+    asked = job.experiment.model_dump()
+    if needs and held["weights"]["init_from"]:
+        for tables in (held, asked):
+            tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-2:]
+    location = folder.data.get("location", "") if (job.place / run_folder.DATA).exists() else ""
+    if changed := differing(held, asked, location):
+        raise RunError(
+            f"{job.place} is of another experiment: it differs in {', '.join(changed)}. "
+            "Remove it to train it again, or choose another folder with --out."
+        )
+    return folder.finished and folder.result["status"] != INTERRUPTED
+
+
+def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[str, str]:
+    """Hold the gradients of the run that the study names against autograd's, unless they were found equal."""
+    from firstlight.engine_parity.check import check
+
+    page = folder.path / run_folder.PARITY
+    if page.exists():
+        return {}
+    run = next(run for run in plan.runs if run.name == plan.parity)
+    experiment = run.experiment(run.entry.seeds[0], folder)
+    setup = experiments.set_up(experiment)
+    with console.status("gradients by hand, by autograd, by differences"):
+        found = check(
+            setup.model,
+            setup.dataset,
+            optimizer=setup.task.optimizer,
+            lr=experiment.optimizer.lr,
+            loss=setup.task.loss,
+            seed=experiment.seed,
+        )
+    if not found.passed:
+        page = page.with_stem("gradients-differ")
+    report.write(found, page)
+    return {} if found.passed else {"parity": f"{'; '.join(map(str, found.failures))}. See {page}."}
+
+
+def _reported(folder: StudyFolder) -> dict[str, str]:
+    """Write the reports that are missing, and the study's; return why it has nothing of some of the runs."""
+    finished = {f"{e.name}, seed {seed}": run for e in folder.entries for seed, run in folder.finished(e).items()}
+    for title, run in finished.items():
+        if not (run.path / run_folder.REPORT).exists():
+            try:
+                report.write(run)
+            except ReportError as error:
+                warnings.warn(f"{title}: {error}", ReportWarning, stacklevel=2)
+            except RunError:
+                pass  # the study's report names what is damaged
+    lost = report.lost(folder)
+    if finished.keys() - lost.keys():
+        with report.of_complete("study", folder.path):
+            report.write(folder)
+    return lost
+
+
+def _conclude(plan: Plan, wanted: Plan, out: Path, troubles: dict[str, str], console: Console) -> None:
+    """Say what came to no result. Raises RunError where that was asked for now, and may not be left out."""
+    optional = {run.name for run in plan.runs if run.optional}
+    asked = {"parity", *(f"{run.name}, seed {seed}" for run in wanted.runs for seed in run.entry.seeds)}
+    for title, trouble in list(troubles.items()):
+        if title not in asked or title.rpartition(", seed ")[0] in optional:
+            said = "Left out" if title in asked else "Not asked for now"
+            console.print(f"{said}: {title}: {trouble}", style="dim", markup=False, highlight=False)
+            del troubles[title]
+    if troubles:
+        listed = "\n".join(f"{title}: {trouble}" for title, trouble in troubles.items())
+        raise RunError(
+            f"{len(troubles)} of the runs of {plan.name} came to no result; the others are complete in {out}. "
+            f"The same command tries them again.\n{listed}"
+        )

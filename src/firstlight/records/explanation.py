@@ -1,0 +1,426 @@
+"""What `firstlight explain` found in a run, as its folder keeps it: explanation.npz, which report and dashboard read.
+
+The archive holds the arrays, and as `record` the JSON of all the rest, in which an array is named by its key. It is
+written whole or not at all, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from firstlight.errors import RunError, brief
+from firstlight.files import ARRAYS_LIMIT, arrays_of, is_there, json_object, read_bytes, write_bytes
+from firstlight.notebook_display import Brief, Shown
+from firstlight.records.run_folder import FORMAT, WEIGHTS, RunFolder
+from firstlight.types import SPLITS, Array
+
+EXPLANATION = "explanation.npz"
+NEIGHBOURS = 10  # of a point that are asked for their class, where its class has as many others
+# The kinds of the arrays of each record, and their axes: a digit is a size, a letter the same size within the record.
+ARRAYS = {
+    "LayerMaps": {"maps": ("f", "nhw")},
+    "Look": {
+        "probabilities": ("f", "k"),
+        "pixels": ("u", "hwc"),
+        "saliency": ("f", "hw"),
+        "grad_cam": ("f", "hw"),
+        "occlusion": ("f", "hw"),
+    },
+    "Filters": {"weights": ("f", "ochw")},
+    "Ideal": {"pixels": ("u", "hwc")},
+    "Map": {
+        "points": ("f", "n2"),
+        "splits": ("U", "n"),
+        "ids": ("U", "n"),
+        "labels": ("iu", "n"),
+        "predicted": ("iu", "n"),
+        "confidence": ("f", "n"),
+        "thumbnails": ("u", "nhwc"),
+    },
+    "Neighbours": {"ids": ("U", "k"), "labels": ("iu", "k"), "distances": ("f", "k"), "pixels": ("u", "khwc")},
+    "Mistake": {"pixels": ("u", "hwc")},
+    "Suspect": {"pixels": ("u", "hwc")},
+}
+FEW = 3  # mistakes that are named where they are printed
+NOT_KEPT = {"kept": False}  # of a field that is not written
+SATURATED = 0.95  # of a unit's values: from there on the unit counts as saturated
+
+
+@dataclass(frozen=True)
+class LayerActivity:
+    """What a layer gave over the test images that were looked at.
+
+    layer      its path, such as "block1.relu1", and `type`, such as "ReLU"
+    shape      of its output for one image, (C, H, W) or (I,)
+    mean, std  of all its values
+    low, high  the least and the greatest
+    units      channels of an image, or features
+    zero       the share of its values that are exactly 0
+    dead       units, numbered from 0, that gave the same value everywhere for every image: nothing can be read off them
+    saturated  the share of the values where the activation is so flat that it passes on less than a hundredth of its
+               steepest slope; None where the layer is no activation
+    saturated_units  units of which at least 95 % of the values are saturated; None where the layer is no activation,
+                     or the file is of a time when they were not counted
+    """
+
+    layer: str
+    type: str
+    shape: tuple[int, ...]
+    mean: float
+    std: float
+    low: float
+    high: float
+    units: int
+    zero: float
+    dead: tuple[int, ...]
+    saturated: float | None
+    saturated_units: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerMaps(Brief):
+    """The feature maps of a layer for one image.
+
+    maps       float32 (n, h, w), the channels in order, or the first `n` of `units`; (1, 1, I) for features
+    """
+
+    layer: str
+    type: str
+    units: int
+    maps: Array
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether these are maps, which may be one pixel high, and not features."""
+        return self.maps.shape != (1, 1, self.units)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Look(Shown, Brief):
+    """One image, and where a net looked to answer for the class `target`.
+
+    id, split      of the image; label is its true class, -1 where it is not known
+    probabilities  float32 (K,)
+    pixels         uint8 (H, W, C), as the net was given it
+    saliency       float32 (H, W): the greatest |d output / d pixel| over the channels (Simonyan et al. 2014)
+    grad_cam       float32 (H, W), at least 0: where the evidence lay (Selvaraju et al. 2017); None without maps
+    cam_layer      the layer that it was taken from, or ""
+    occlusion      float32 (H, W): how much the target's probability falls when a patch there is covered (Zeiler and
+                   Fergus 2014); below 0 where it rises
+    class_names    of the net, where the look is shown by itself; a file keeps them once
+    """
+
+    id: str
+    split: str
+    label: int
+    target: int
+    probabilities: Array
+    pixels: Array
+    saliency: Array
+    grad_cam: Array | None
+    cam_layer: str
+    occlusion: Array
+    class_names: tuple[str, ...] = field(default=(), metadata=NOT_KEPT)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Filters(Brief):
+    """The learnt filters of the first layer with weights.
+
+    weights  float32 (O, C, kh, kw); of a dense layer its rows as images, (O, C, H, W)
+    """
+
+    layer: str
+    weights: Array
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ideal(Shown, Brief):
+    """The image that a unit answers to most strongly, found by climbing its gradient from grey.
+
+    unit    its number, from 0; `name` is what a person calls it
+    pixels  uint8 (H, W, C)
+    value   what the unit gives for it; `typical` is the greatest that it gave for any test image that was looked at
+    """
+
+    layer: str
+    unit: int
+    name: str
+    pixels: Array
+    value: float
+    typical: float
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How well classes lie apart.
+
+    silhouette  the mean silhouette, from -1 to 1 (Rousseeuw 1987); all is taken over `sampled` points
+    by_class    the same of each class, in their order; None for a class of fewer than two points
+    agreement   the share of the k nearest neighbours that are of a point's own class; in an older record k can
+                be more than the smallest class has other points, which then cannot all agree
+    accuracy    the share of the points whose class is that of most of their k nearest neighbours
+    """
+
+    silhouette: float
+    by_class: tuple[float | None, ...]
+    sampled: int
+    agreement: float
+    accuracy: float
+    k: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Map(Brief):
+    """Images as points on a plane, close together where the net sees them alike.
+
+    method       "pca", "t-sne" or "umap"; `made_by` says by which library
+    layer        whose values were put on the plane, `features` of them
+    points       float32 (N, 2)
+    splits, ids  str (N,)
+    labels       int64 (N,); predicted int64 (N,); confidence float32 (N,)
+    thumbnails   uint8 (N, h, w, C), at most 32 pixels a side
+    in_features, in_map  how far the classes lie apart, in the layer's values and on the plane
+    """
+
+    method: str
+    made_by: str
+    layer: str
+    features: int
+    seconds: float
+    points: Array
+    splits: Array
+    ids: Array
+    labels: Array
+    predicted: Array
+    confidence: Array
+    thumbnails: Array
+    in_features: Separation
+    in_map: Separation
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Neighbours(Brief):
+    """The training images that lie nearest to an image, the nearest first.
+
+    ids str (k,), labels int64 (k,), distances float32 (k,), pixels uint8 (k, H, W, C)
+    """
+
+    ids: Array
+    labels: Array
+    distances: Array
+    pixels: Array
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mistake(Brief):
+    """A test image with a wrong answer, and what it was taken for."""
+
+    id: str
+    label: int
+    predicted: int
+    confidence: float
+    pixels: Array
+    nearest: Neighbours
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Suspect(Brief):
+    """An image whose label may be wrong: the net is sure of another class (Northcutt et al. 2021).
+
+    given, suggested    the label, and the class that it seems to be
+    margin              the probability of `suggested` less that of `given`
+    neighbours_agree    the share of its nearest training images that are of `suggested`
+    """
+
+    id: str
+    split: str
+    given: int
+    suggested: int
+    margin: float
+    neighbours_agree: float
+    pixels: Array
+
+
+class FeatureMaps(tuple[LayerMaps, ...], Shown):
+    """What every layer gave for one image, in the order of the data."""
+
+    def __repr__(self) -> str:
+        return f"FeatureMaps({', '.join(f'{one.layer} {list(one.maps.shape)}' for one in self)})"
+
+
+class Mistakes(tuple[Mistake, ...], Shown):
+    """Mistakes, the surest first; `class_names` of the net, and the `layer` in whose values images are near."""
+
+    class_names: tuple[str, ...] = ()
+    layer: str = ""
+
+    def __repr__(self) -> str:
+        def said(one: Mistake) -> str:
+            return f"{one.id}: {self.class_names[one.label]} taken for {self.class_names[one.predicted]}"
+
+        more = f", … {len(self)} in all" if len(self) > FEW else ""
+        return f"Mistakes({', '.join(map(said, self[:FEW])) if self.class_names else len(self)}{more})"
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(Shown):
+    """All that was found.
+
+    layer       the one whose values say what lies near what
+    looked      test images that `activity` was taken over
+    image       the id of the test image whose feature maps these are
+    maps        the ways in which images were put on a plane
+    class_names  of the labels
+    """
+
+    layer: str
+    looked: int
+    image: str
+    activity: tuple[LayerActivity, ...]
+    feature_maps: tuple[LayerMaps, ...]
+    filters: Filters | None
+    looks: tuple[Look, ...]
+    ideals: tuple[Ideal, ...]
+    maps: tuple[Map, ...]
+    mistakes: tuple[Mistake, ...]
+    suspects: tuple[Suspect, ...]
+    seconds: float
+    class_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the arrays, which a notebook would keep as a megabyte of text."""
+        parts = f"{len(self.activity)} layers, {len(self.looks)} looks, {len(self.maps)} maps"
+        return f"Explanation(layer={self.layer!r}, {parts}, {len(self.mistakes)} mistakes)"
+
+    def write(self, run: RunFolder) -> None:
+        """Put it into the run's folder, in the place of an older one, with the hash of the weights it is of."""
+        arrays: dict[str, Array] = {}
+        about = {"format": FORMAT, "weights": run.hashes.get(WEIGHTS, "")}
+        record = json.dumps({**about, **_plain(self, arrays)}, allow_nan=False).encode()
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, record=np.frombuffer(record, np.uint8), **arrays)  # type: ignore[arg-type]
+        write_bytes(run.path / EXPLANATION, buffer.getvalue())
+
+
+def read(run: RunFolder) -> Explanation | None:
+    """The run's explanation; None where none was made.
+
+    Raises RunError where it is damaged, too new, or of other weights than the run now has.
+    """
+    path = run.path / EXPLANATION
+    if not is_there(path):
+        return None
+    again = f"Make it anew: firstlight explain {run.path}"
+    try:
+        arrays = arrays_of(read_bytes(path, limit=ARRAYS_LIMIT, inside=run.path))
+        if "record" not in arrays:
+            raise ValueError("it has no record")
+        record = json_object(arrays.pop("record").tobytes())
+        version, weights = record.pop("format", None), record.pop("weights", "")
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise ValueError("it does not say its format")
+        if version > FORMAT:
+            raise RunError(
+                f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
+                "Update it: pip install --upgrade firstlight"
+            )
+        found = cast(Explanation, _typed(Explanation, record, arrays))
+        _check_classes(found, len(found.class_names or run.class_names))
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}. {again}") from None
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}. {again}") from None
+    if weights and weights != run.hashes.get(WEIGHTS, weights):
+        raise RunError(f"{path} explains other weights: the run went on, or was trained anew, after it. {again}")
+    return found
+
+
+def _plain(value: Any, arrays: dict[str, Array]) -> Any:
+    """The value as JSON, with its arrays put aside."""
+    if isinstance(value, np.ndarray):
+        key = f"a{len(arrays)}"
+        arrays[key] = value
+        return key
+    if is_dataclass(value):
+        return {
+            one.name: _plain(getattr(value, one.name), arrays)
+            for one in fields(value)
+            if one.metadata.get("kept", True)
+        }
+    return [_plain(item, arrays) for item in value] if isinstance(value, tuple) else value
+
+
+def _typed(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
+    """What `_plain` wrote, as the kind that it was. Raises ValueError where it is none."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _typed(next(k for k in inner if k is not type(None)), value, arrays)
+    if kind is Array or origin is np.ndarray:
+        if not isinstance(value, str) or value not in arrays:
+            raise ValueError("it lacks one of its arrays")
+        return arrays[value]
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"it has {brief(repr(value), 80)} where a list should be")
+        return tuple(_typed(inner[0], item, arrays) for item in value)
+    if is_dataclass(kind):
+        return _record(kind, value, arrays)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"it has {brief(repr(value), 80)} where {kind.__name__} should be")
+    return value
+
+
+def _record(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
+    """The dataclass that `_plain` wrote, with arrays of the kinds and shapes that it has."""
+    hints, needed = get_type_hints(kind), {f.name for f in fields(kind) if f.default is MISSING}
+    if not isinstance(value, dict) or not needed <= value.keys() <= hints.keys():
+        raise ValueError(f"its record has no whole {kind.__name__}")
+    made = kind(**{name: _typed(hints[name], item, arrays) for name, item in value.items()})
+    sizes: dict[str, int] = {}
+    for name, (kinds, axes) in ARRAYS.get(kind.__name__, {}).items():
+        array = getattr(made, name)
+        if array is None:
+            continue
+        fits = array.dtype.kind in kinds and array.ndim == len(axes)
+        for axis, size in zip(axes, array.shape, strict=False):
+            # A letter is the same in all arrays of the record.
+            fits = fits and size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
+        if not fits or (kinds == "u" and (array.dtype != np.uint8 or array.shape[-1] not in (1, 3))):
+            raise ValueError(f"the {name} of a {kind.__name__} are {array.dtype} {array.shape}")
+        if kinds == "f" and not np.isfinite(array).all():
+            raise ValueError(f"the {name} of a {kind.__name__} are not all finite")
+    return made
+
+
+def _check_classes(explanation: Explanation, classes: int) -> None:
+    """Raise ValueError where a class, a unit or a split is named that there is not."""
+    named: list[Array | int] = []
+    for mistake in explanation.mistakes:
+        named += [mistake.label, mistake.predicted, mistake.nearest.labels]
+    for suspect in explanation.suspects:
+        named += [suspect.given, suspect.suggested]
+    for plane in explanation.maps:
+        named += [plane.labels, plane.predicted]
+        if not set(plane.splits.tolist()) <= set(SPLITS):
+            raise ValueError("a map has images of a split that there is not")
+    for look in explanation.looks:
+        named += [look.target, max(look.label, 0)]  # -1 where it is not known
+        if len(look.probabilities) != classes:
+            raise ValueError(f"a look has {len(look.probabilities)} probabilities for {classes} classes")
+    for labels in map(np.atleast_1d, named):
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise ValueError(f"it names a class that is none of the {classes}")
+    for plane in explanation.maps:
+        for apart in (plane.in_features, plane.in_map):
+            if len(apart.by_class) != classes:
+                raise ValueError(f"a map has separations of {len(apart.by_class)} classes, not of {classes}")

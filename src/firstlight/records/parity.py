@@ -1,0 +1,306 @@
+"""What a check of the two engines found: plain values, what is tolerated, and sentences for what is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from firstlight.notebook_display import Shown
+from firstlight.types import Json, Shape
+
+# Each is a relative difference, as `differences.apart` has it.
+GRADIENT = 1e-9  # by hand, by autograd, and by central differences of one layer
+WHOLE_NET = 1e-5  # central differences of the whole net, which kinks and rounding limit
+LOSS = {"float64": 1e-9, "float32": 1e-3}
+FLOOR = 1e-3  # beside the largest number among those compared with it, what is smaller counts as this
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Relative differences between three derivatives: by hand, by autograd, and by central differences.
+
+    Those with central differences are along a random direction, and None where there are none; `uncertainty` is what
+    these say of themselves.
+    """
+
+    hand_autograd: float
+    hand_central: float | None = None
+    autograd_central: float | None = None
+    uncertainty: float | None = None
+
+    def worse(self, other: Comparison) -> Comparison:
+        """The larger of each of the differences of two comparisons."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Comparison(*(max((x for x in pair if x is not None), default=None) for pair in pairs))  # type: ignore[arg-type]
+
+    def fault(self, central: float = GRADIENT) -> str:
+        """What is wrong, in words, or nothing; `central` is what is tolerated of central differences."""
+        if self.hand_autograd > GRADIENT:
+            said = f"by hand and by autograd differ by {self.hand_autograd:.1e}"
+            if self.hand_central is None or self.autograd_central is None:
+                return said
+            if self.hand_central <= central < self.autograd_central:
+                return f"{said}; central differences agree with the one by hand, so the twin is wrong"
+            if self.autograd_central <= central < self.hand_central:
+                return f"{said}; central differences agree with autograd, so the one by hand is wrong"
+            return said
+        if self.hand_central is not None and self.hand_central > central:
+            return f"by hand and by central differences differ by {self.hand_central:.1e}"
+        return ""
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer beside its twin, at the input that it has in the net and for a random gradient by its output.
+
+    path        of the layer in the net; empty for the chain of all layers
+    container   whether it is made of layers, which have rows of their own before it
+    y           the relative difference of the outputs
+    statistics  that of the running statistics after the pass
+    dx          the gradient by its input, and `parameters` those by its parameters, in training and in evaluation
+    """
+
+    path: str
+    type: str
+    container: bool
+    y: float
+    statistics: float
+    dx: Comparison
+    parameters: Mapping[str, Comparison]
+
+    def faults(self) -> list[str]:
+        """What is wrong with the layer, as parts of a sentence."""
+        found = [f"the outputs of layer and twin differ by {self.y:.1e}"] if self.y > GRADIENT else []
+        if self.statistics > GRADIENT:
+            found.append(f"the running statistics of layer and twin differ by {self.statistics:.1e}")
+        gradients = {"dx": self.dx, **{f"d{name}": comparison for name, comparison in self.parameters.items()}}
+        return found + [f"{name} {fault}" for name, c in gradients.items() if (fault := c.fault())]
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """The loss beside its twin: its value, and its gradient by the net's outputs."""
+
+    name: str
+    value: float
+    dy: Comparison
+
+    def faults(self) -> list[str]:
+        """What is wrong with the loss, as parts of a sentence."""
+        found = [f"the values of loss and twin differ by {self.value:.1e}"] if self.value > GRADIENT else []
+        return found + ([f"dy {fault}"] if (fault := self.dy.fault()) else [])
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """The gradient of the loss by one parameter, through the whole net.
+
+    largest  the largest magnitude of the gradient
+    """
+
+    name: str
+    shape: Shape
+    largest: float
+    gradient: Comparison
+
+
+@dataclass(frozen=True)
+class Abreast:
+    """Two training runs from the same start: a number a step for each.
+
+    rate          the learning rate
+    numpy, torch  the mean loss of the step's batch on each engine
+    loss          the relative difference of these
+    weights       the largest difference of a weight after the step, over the largest weight
+    where         the name of the array in which weights differ most at the end
+    """
+
+    precision: str
+    rate: float
+    numpy: Sequence[float]
+    torch: Sequence[float]
+    loss: Sequence[float]
+    weights: Sequence[float]
+    where: str
+
+    @property
+    def tolerance(self) -> float:
+        return LOSS[self.precision]
+
+    @property
+    def worst(self) -> float:
+        """The largest relative difference of the loss."""
+        return max(self.loss)
+
+    @property
+    def passed(self) -> bool:
+        return self.worst <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds a step of one engine: the median over blocks of steps, and its quartiles."""
+
+    median: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How long a step of training takes in float32, measured in turns.
+
+    blocks, steps  so many blocks for each engine, of so many steps
+    ratio          torch's seconds over numpy's, the median over pairs of blocks, and its quartiles
+    """
+
+    numpy: Seconds
+    torch: Seconds
+    ratio: Seconds
+    blocks: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Parity(Shown):
+    """What came of a check; `firstlight.engine_parity` makes it.
+
+    parameter_count  the numbers of the model, running statistics included
+    images           in words, what images it was made with
+    gradient_images  how many of them the gradients were taken on
+    layers           in the order of the data, a container after what it is made of
+    runs             in float64 and in float32
+    engines          what each says of itself, as it was timed
+    seconds          that the whole check took
+    """
+
+    model: str
+    options: Mapping[str, Any]
+    input_shape: Shape
+    classes: int
+    parameter_count: int
+    images: str
+    gradient_images: int
+    batch_size: int
+    seed: int
+    optimizer: str
+    layers: tuple[LayerRow, ...]
+    loss: LossRow
+    parameters: tuple[ParameterRow, ...]
+    runs: tuple[Abreast, ...]
+    speed: Speed
+    engines: Mapping[str, Json]
+    environment: Json
+    seconds: float
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken side by side."""
+        return len(self.runs[0].loss)
+
+    @property
+    def hand_autograd(self) -> float:
+        """The largest relative difference between gradients by hand and by autograd, of a layer or through the net."""
+        of_layers = [c.hand_autograd for row in self.layers for c in (row.dx, *row.parameters.values())]
+        through = [row.gradient.hand_autograd for row in self.parameters]
+        return max((*of_layers, *through, self.loss.dy.hand_autograd))
+
+    @property
+    def hand_central(self) -> float:
+        """The largest relative difference between gradients by hand and by central differences of a layer."""
+        compared = [c.hand_central for row in self.layers for c in (row.dx, *row.parameters.values())]
+        return max(c for c in (*compared, self.loss.dy.hand_central) if c is not None)
+
+    @property
+    def whole_central(self) -> float:
+        """The largest relative difference between gradients by hand and by central differences of the whole net."""
+        return max((row.gradient.hand_central or 0.0 for row in self.parameters), default=0.0)
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one or two sentences."""
+        failures = self.failures
+        if failures:
+            more = f" (and {len(failures) - 1} more below)" if len(failures) > 1 else ""
+            return f"The engines do not agree on {self.model}. {failures[0]}{more}"
+        double, single = self.runs
+        return (
+            f"The engines agree on {self.model}. Gradients by hand and by autograd differ by at most "
+            f"{self.hand_autograd:.1e} of their size, the losses of {self.steps} steps by {double.worst:.1e} in "
+            f"float64 and by {single.worst:.1e} in float32."
+        )
+
+    @property
+    def failures(self) -> list[str]:
+        """What is wrong, a sentence each: the layers, then what they do not explain."""
+        found = self._layer_failures() or self._parameter_failures()
+        for run in self.runs:
+            if not run.passed:
+                step = next(n for n, loss in enumerate(run.loss, 1) if loss > run.tolerance)
+                hint = "" if found else self._hint(run)
+                found.append(
+                    f"Training in {run.precision}: the losses differ by more than {run.tolerance:.0e} from step {step} "
+                    f"on, at most by {run.worst:.1e}.{hint}"
+                )
+        return found
+
+    def _hint(self, run: Abreast) -> str:
+        """Where to look when a run alone fails."""
+        if run.precision == "float32" and self.runs[0].passed:
+            return " In float64 they agree, so this is rounding that training has made grow."
+        return " The gradients agree, so look at the optimizer."
+
+    def _layer_failures(self) -> list[str]:
+        faulty = [row for row in self.layers if row.faults()]
+        sentences = []
+        for row in faulty:
+            inside = [other for other in faulty if other is not row and _within(other.path, row.path)]
+            if not (row.container and inside):  # it differs because they do
+                sentences.append(f"{row.path or 'The chain of all layers'} ({row.type}): {'; '.join(row.faults())}.")
+        if self.loss.faults():
+            sentences.append(f"The loss {self.loss.name}: {'; '.join(self.loss.faults())}.")
+        return sentences
+
+    def _parameter_failures(self) -> list[str]:
+        faults = {row.name: row.gradient.fault(WHOLE_NET) for row in self.parameters}
+        return [f"{name}: its gradients through the whole net {fault}." for name, fault in faults.items() if fault]
+
+    def to_json(self) -> Json:
+        """Plain values, with null for a number that is not finite."""
+        record = _plain(self)
+        assert isinstance(record, dict)
+        summary = {
+            "hand_autograd": _plain(self.hand_autograd),
+            "hand_central": _plain(self.hand_central),
+            "whole_central": _plain(self.whole_central),
+            "loss": {run.precision: _plain(run.worst) for run in self.runs},
+        }
+        tolerated = {"gradient": GRADIENT, "whole_central": WHOLE_NET, "loss": dict(LOSS)}
+        return {
+            "passed": self.passed,
+            "failures": self.failures,
+            "largest": summary,
+            "tolerated": tolerated,
+            "steps": self.steps,
+            **record,
+        }
+
+
+def _within(path: str, container: str) -> bool:
+    return container == "" or path.startswith(f"{container}.")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return _plain(vars(value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value

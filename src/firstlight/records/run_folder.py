@@ -1,0 +1,625 @@
+"""The run folder: the only record of a run, which the report, the comparison and the dashboard read.
+
+    experiment.toml     resolved, every default written out
+    environment.json    versions, machine, threads, the git commit of the working folder
+    data.json           source, hashes, class names, split ids, what the checks found
+    model.json          architecture, class names, preparation, loss: all that predict needs
+    weights.safetensors the best weights by validation (the last where that was not asked for)
+    history.csv         epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds (and penalty)
+    costs.csv           steps, and the mean loss of those since the row before, where that was asked for
+    predictions.npz     ids, labels, probabilities of the validation and test splits
+    samples.npz         the images that the report shows, as the model saw them; of augmented ones, some draws
+    hashes.json         the SHA-256 of the files above that have what was learnt and measured
+    result.json         the numbers; written last, so that a run without it is unfinished
+    checkpoints/        the newest two, each with a manifest of hashes written last
+    report.html         and report.pdf where it was asked for
+    .lock               held by the process that trains
+    .stop               asks that process to stop, as Ctrl-C does
+    .progress           how far the epoch under way is, while it trains
+
+Every file is written whole or not at all, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firstlight.errors import DataError, FolderGoneError, RunError, brief
+from firstlight.files import (
+    ARRAYS_LIMIT,
+    MB,
+    RECORD_LIMIT,
+    TABLE_LIMIT,
+    TEMPORARY,
+    TOML_LIMIT,
+    arrays_of,
+    is_file,
+    is_folder,
+    is_there,
+    json_object,
+    numbers_of,
+    open_lock,
+    read_bytes,
+    remove_leftovers,
+    sha256,
+    text_of,
+    toml_of,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from firstlight.notebook_display import Shown
+from firstlight.records import schema
+from firstlight.types import Array, Images, Json, Predictions
+
+if sys.platform != "win32":
+    import fcntl
+
+FORMAT = 1
+
+EXPERIMENT = "experiment.toml"
+ENVIRONMENT = "environment.json"
+DATA = "data.json"
+MODEL = "model.json"
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.csv"
+COSTS = "costs.csv"
+PREDICTIONS = "predictions.npz"
+SAMPLES = "samples.npz"
+RESULT = "result.json"
+HASHES = "hashes.json"
+CHECKPOINTS = "checkpoints"
+REPORT = "report.html"
+STUDY = "study.json"
+PARITY = "parity.html"
+LOCK = ".lock"
+STOP = ".stop"
+PROGRESS = ".progress"
+PROGRESS_LIMIT = 1_000  # bytes
+WHILE_TRAINING = (STOP, PROGRESS)  # what there is only while a process trains
+HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what hashes.json has
+FAILURE_LIMIT = MB  # of the file that says why a run came to nothing
+MOST = 2**53  # epochs; from there on a float is not every whole number
+ONE = 1 + 1e-3  # the greatest probability, after rounding
+LOOKERS = 5  # how often a claim is tried again
+# What locking says where a file system has no locks.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EIO)
+
+
+@dataclass(frozen=True)
+class RunFolder(Shown):
+    """A run on disk, read when asked. Its files are checked as they are read; each failing names the file."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Return the run at `path`. Raises RunError where there is none or its format is newer than this program."""
+        folder = cls(Path(path))
+        if not is_folder(path):
+            raise RunError(f"{brief(path)}: there is no such run folder.")
+        if (folder.path / STUDY).is_file():
+            run = min(folder.path.glob(f"*/seed-*/{EXPERIMENT}"), default=folder.path / "NAME" / "seed-0" / EXPERIMENT)
+            raise RunError(
+                f"{path} is a study, not a run: its report is {folder.path / REPORT}. Give runs of it instead, such as "
+                f"{run.parent}; compare takes all seeds of one too, as in {run.parent.parent}."
+            )
+        if not is_file(folder.path / EXPERIMENT):
+            raise RunError(f"{brief(path)} is not a run folder: it has no {EXPERIMENT}.")
+        return folder
+
+    @property
+    def name(self) -> str:
+        return brief(self.path.resolve().name)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its result. A run without one is in progress, or was cut off."""
+        return is_file(self.path / RESULT)
+
+    @cached_property
+    def experiment(self) -> Json:
+        return read_toml(self.path, EXPERIMENT, schema.Experiment)
+
+    @property
+    def experiment_text(self) -> str:
+        """experiment.toml as it stands."""
+        try:
+            return text_of(_read(self.path, EXPERIMENT, TOML_LIMIT))
+        except ValueError as error:
+            raise RunError(f"{self.path / EXPERIMENT} is damaged: {error}.") from None
+
+    @cached_property
+    def environment(self) -> Json:
+        return read_record(self.path, ENVIRONMENT, schema.Environment)
+
+    @cached_property
+    def data(self) -> Json:
+        return read_record(self.path, DATA, schema.Data)
+
+    @cached_property
+    def model(self) -> Json:
+        record = read_record(self.path, MODEL, schema.Model)
+        self.read(MODEL, RECORD_LIMIT)  # after its format, for that of a newer one is told first
+        return record
+
+    @cached_property
+    def result(self) -> Json:
+        """The numbers, such as result["test"]["accuracy"]. Raises RunError while there are none."""
+        if not self.finished:
+            raise RunError(
+                f"{self.path} has no result yet: the run is still training, or it was cut off. "
+                f"Go on with it: firstlight resume {self.path}"
+            )
+        return read_record(self.path, RESULT, schema.Result)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of files as the run wrote them, by name; none before it has a result, or by an older version."""
+        if not self.finished or not self.result.get("hashed"):
+            return {}
+        found: dict[str, str] = read_record(self.path, HASHES, schema.Hashes)["sha256"]
+        return found
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of one of its files, at most `limit`. Raises RunError, also where the result has another hash."""
+        data = _read(self.path, name, limit)
+        recorded = self.hashes.get(name)
+        if recorded is not None and hashlib.sha256(data).hexdigest() != recorded:
+            if RunFolder(self.path).hashes.get(name) != recorded:
+                raise RunError(f"{self.path / name} was written anew while it was read: try again.")
+            raise RunError(
+                f"{self.path / name} is damaged: it is not the file that the run wrote, for its SHA-256 is not the one "
+                f"in {HASHES}. Put the right one back, or train anew: firstlight run {self.path / EXPERIMENT} --out NEW"
+            )
+        return data
+
+    @cached_property
+    def history(self) -> dict[str, Array]:
+        """The columns of history.csv, float64, one row an epoch."""
+        columns = self._table(HISTORY, {"epoch", "loss"})
+        epochs = columns["epoch"]
+        if not ((epochs >= 1) & (epochs < MOST) & (np.floor(epochs) == epochs)).all():
+            raise RunError(f"{self.path / HISTORY} is damaged: its epochs are not whole numbers from 1 on.")
+        return columns
+
+    @cached_property
+    def costs(self) -> dict[str, Array] | None:
+        """The columns of costs.csv, "step" and "loss"; None where no costs within the epochs were asked for."""
+        return self._table(COSTS, {"step", "loss"}) if is_there(self.path / COSTS) else None
+
+    @cached_property
+    def predictions(self) -> dict[str, Predictions]:
+        """Predictions by split: "validation" and "test"."""
+        found = {}
+        for split, arrays in self._arrays(PREDICTIONS, {"ids": "U", "labels": "iu", "probabilities": "f"}).items():
+            with self._told(PREDICTIONS):
+                found[split] = Predictions(arrays["ids"], arrays["labels"], arrays["probabilities"])
+            self._check_answers(split, found[split])
+        return found
+
+    @cached_property
+    def samples(self) -> dict[str, Images]:
+        """The images that the report shows, by split, as the model saw them (after resizing and greyscale).
+
+        "augmented" are training images, each as often as there are epochs of which the draws are shown.
+        """
+        shape = tuple(self.model["input_shape"])
+        found = {}
+        for split, arrays in self._arrays(SAMPLES, {"pixels": "u", "labels": "iu", "ids": "U"}).items():
+            with self._told(SAMPLES):
+                found[split] = Images(arrays["pixels"], arrays["labels"], arrays["ids"], self.class_names)
+            if found[split].shape != shape:
+                raise RunError(
+                    f"{self.path / SAMPLES} is damaged: its {split} images are {found[split].shape}; the model takes "
+                    f"{shape}."
+                )
+        return found
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.model["class_names"])
+
+    def _table(self, name: str, needed: set[str]) -> dict[str, Array]:
+        """The columns of a file of numbers, float64."""
+        try:
+            columns = numbers_of(self.read(name, TABLE_LIMIT))
+        except ValueError as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+        if not needed <= columns.keys():
+            raise RunError(f"{self.path / name} is damaged: it lacks a column of {' and '.join(sorted(needed))}.")
+        return columns
+
+    def _arrays(self, name: str, needed: Mapping[str, str]) -> dict[str, dict[str, Array]]:
+        """The arrays of an .npz whose keys are split.field, by split; `needed` are the fields with their kinds."""
+        splits: dict[str, dict[str, Array]] = {}
+        try:
+            for key, array in arrays_of(self.read(name, ARRAYS_LIMIT)).items():
+                split, _, field = key.partition(".")
+                splits.setdefault(split, {})[field] = array
+        except ValueError as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+        for split, arrays in splits.items():
+            for field, kinds in needed.items():
+                if field not in arrays:
+                    raise RunError(f"{self.path / name} is damaged: it has no {split}.{field}.")
+                if arrays[field].dtype.kind not in kinds:
+                    raise RunError(f"{self.path / name} is damaged: {split}.{field} is {arrays[field].dtype}.")
+        return splits
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Say of arrays that do not belong together which file they are in."""
+        try:
+            yield
+        except DataError as error:
+            raise RunError(f"{self.path / name} is damaged. {error}") from None
+
+    def _check_answers(self, split: str, predictions: Predictions) -> None:
+        """Raise RunError where predictions are not of the run's classes, or no probabilities."""
+        labels, probabilities, classes = predictions.labels, predictions.probabilities, len(self.class_names)
+        if probabilities.shape[1] != classes:
+            trouble = f"has {probabilities.shape[1]} probabilities for {classes} classes"
+        elif len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            trouble = f"has labels from {labels.min()} to {labels.max()} for {classes} classes"
+        elif not ((probabilities >= 0) & (probabilities <= ONE)).all():  # NaN is neither
+            trouble = "has probabilities that are none"
+        else:
+            return
+        raise RunError(f"{self.path / PREDICTIONS} is damaged: {split} {trouble}.")
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """One of the runs that a study compares, over its seeds.
+
+    published  the test accuracy that is published for it, if any
+    published_validation  the greatest validation accuracy over its epochs that is published, if any
+    beside     other numbers to stand beside ours: {"Keras, the same images": 0.880}
+    note       why it differs from what is published, or what to look at
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    published: float | None = None
+    published_validation: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyFolder(Shown):
+    """A study on disk: study.json says what belongs to it, and <name>/seed-<n> below it are its runs.
+
+    <name>.toml            the study file as it was given
+    study.json             title, what it shows, and its runs with their seeds and published numbers
+    <name>/seed-<n>.failed why that run came to no result, until it does
+    parity.html            how far the gradients agree, where the study asked for that
+    report.html            and report.pdf where it was asked for
+    """
+
+    path: Path
+    record: Json
+
+    @classmethod
+    def open(cls, path: str | Path) -> StudyFolder:
+        """The study at `path`. Raises RunError where there is none or its format is newer than this program."""
+        place = Path(path)
+        if not is_folder(place):
+            raise RunError(f"{brief(path)}: there is no such study folder.")
+        if not is_file(place / STUDY):
+            raise RunError(f"{brief(path)} is not a study folder: it has no {STUDY}.")
+        return cls(place, read_record(place, STUDY, schema.Study))
+
+    @property
+    def name(self) -> str:
+        return str(self.record["name"])
+
+    @property
+    def file(self) -> Path:
+        """The study file, which has the study's name, so that it goes on from here too."""
+        return self.path / f"{self.name}.toml"
+
+    @property
+    def title(self) -> str:
+        return str(self.record["title"])
+
+    @property
+    def about(self) -> str:
+        """What the study shows, in a few sentences."""
+        return str(self.record["about"])
+
+    @cached_property
+    def entries(self) -> tuple[StudyEntry, ...]:
+        """What it compares, in the order of its file."""
+        known = {field.name for field in fields(StudyEntry)}
+        given = [{key: value for key, value in entry.items() if key in known} for entry in self.record["runs"]]
+        return tuple(StudyEntry(**{**entry, "seeds": tuple(entry["seeds"])}) for entry in given)
+
+    def place(self, entry: StudyEntry, seed: int) -> Path:
+        """Where the run of `entry` with `seed` is, or will be."""
+        return self.path / entry.name / f"seed-{seed}"
+
+    def finished(self, entry: StudyEntry) -> dict[int, RunFolder]:
+        """Its runs that have a result, by seed."""
+        places = {seed: self.place(entry, seed) for seed in entry.seeds}
+        return {seed: RunFolder(place) for seed, place in places.items() if RunFolder(place).finished}
+
+    def failed(self, entry: StudyEntry) -> dict[int, str]:
+        """Why its runs that have no result came to none when they were last tried, by seed."""
+        places = {seed: self.place(entry, seed) for seed in entry.seeds}
+        left = {seed: failure(place) for seed, place in places.items() if not RunFolder(place).finished}
+        return {seed: why for seed, file in left.items() if (why := _why(file, self.path))}
+
+
+def failure(place: Path) -> Path:
+    """The file that says why the run of a study at `place` came to no result."""
+    return place.with_name(f"{place.name}.failed")
+
+
+def _why(file: Path, study: Path) -> str:
+    try:
+        return read_bytes(file, limit=FAILURE_LIMIT, inside=study).decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{file} cannot be read: {error.strerror}."
+
+
+def read_record(folder: Path, name: str, kind: type[schema.Record]) -> Json:
+    """One of a folder's JSON files. Raises RunError where it is missing, damaged, too new, or no such record."""
+    try:
+        value = json_object(_read(folder, name, RECORD_LIMIT))
+    except ValueError as error:
+        raise RunError(f"{folder / name} is damaged: {error}.") from None
+    version = value.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise RunError(f"{folder / name} is damaged: it does not say its format.")
+    if version > FORMAT:
+        raise RunError(
+            f"{folder / name} has format {version}; this version of firstlight reads up to {FORMAT}. "
+            "Update it: pip install --upgrade firstlight"
+        )
+    schema.check(kind, value, folder / name)
+    return value
+
+
+def read_toml(folder: Path, name: str, kind: type[schema.Record] | None = None) -> Json:
+    """One of a folder's TOML files. Raises RunError where it is missing, damaged, or not of that kind."""
+    try:
+        value = toml_of(_read(folder, name, TOML_LIMIT))
+    except ValueError as error:
+        raise RunError(f"{folder / name} is damaged: {error}.") from None
+    if kind is not None:
+        schema.check(kind, value, folder / name)
+    return value
+
+
+def _read(folder: Path, name: str, limit: int) -> bytes:
+    try:
+        return read_bytes(folder / name, limit=limit, inside=folder)
+    except FileNotFoundError:
+        raise RunError(f"{folder} has no {name}: the run did not get that far, or the file was removed.") from None
+    except OSError as error:
+        raise RunError(f"{folder / name} cannot be read: {error.strerror}.") from None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A folder that this process holds for writing, and what told it from others as it was taken."""
+
+    folder: Path
+    identity: os.stat_result
+
+    def check(self) -> None:
+        """Raise FolderGoneError where the folder is not there any more, or is another one."""
+        try:
+            there = os.path.samestat(self.folder.stat(), self.identity)
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        if not there:
+            raise FolderGoneError(
+                f"{self.folder} is gone: it was deleted, moved or replaced while the run trained. If it was moved, go "
+                "on with it there: firstlight resume NEW_PLACE"
+            )
+
+
+@contextmanager
+def claimed(run: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[Claim]:
+    """Hold a folder for writing. Raises RunError where another process holds it, OSError where it cannot be written.
+
+    The system lets go of the lock when the process ends, however it ends. Windows has none of this kind, nor have some
+    file systems, which `note` is told. What killed processes have left goes.
+    """
+    with _locked(run, note):
+        for name in WHILE_TRAINING:  # meant for, or left by, another process, which was killed
+            (run / name).unlink(missing_ok=True)
+        remove_leftovers(run)
+        yield Claim(run, run.stat())
+
+
+@contextmanager
+def _locked(run: Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a folder, unless there are none here."""
+    for more in range(LOOKERS, -1, -1):
+        with open_lock(run / LOCK, make=True) as file:
+            try:
+                lock(file)
+            except BlockingIOError:
+                if not more:
+                    raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
+                time.sleep(0.01)  # it may be `held`, which looks for an instant
+                continue
+            except NoLocksError as error:
+                note(
+                    f"Note: the file system of {run} has no locks ({error.strerror}). Nothing keeps two processes from "
+                    "training it at once, and the dashboard cannot tell that it is being trained."
+                )
+            if same_file(file, run / LOCK) or not more:
+                yield
+                return
+
+
+class NoLocksError(OSError):
+    """The file system has no locks."""
+
+
+def lock(file: io.BufferedReader, *, shared: bool = False, wait: bool = False) -> None:
+    """Lock a file until it is closed. Raises BlockingIOError where it is locked, NoLocksError where that cannot be."""
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise NoLocksError(error.errno, error.strerror) from None
+
+
+def has_locks(folder: Path) -> bool:
+    """Whether the file system of a folder has locks."""
+    try:
+        with open_lock(folder / LOCK, make=True) as file:
+            lock(file, shared=True)
+    except BlockingIOError:
+        return True
+    except NoLocksError:
+        return False
+    return True
+
+
+def same_file(file: io.BufferedReader, path: Path) -> bool:
+    """Whether an open file is still the one at `path`, and not one that was removed meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def is_free(run: Path) -> bool:
+    """Whether nothing is there, or no more than a process leaves that was killed as it began."""
+    try:
+        names = [path.name for path in run.iterdir()] if run.exists() else []
+    except OSError:
+        return False
+    return all(name in (LOCK, *WHILE_TRAINING) or TEMPORARY.fullmatch(name) for name in names)
+
+
+def held(run: Path) -> bool:
+    """Whether a process holds the run folder for writing. On Windows, where nobody can tell, it may be so.
+
+    Where the lock cannot be looked at (it is another user's, or the file system has none), no.
+    """
+    if sys.platform == "win32":
+        return not (run / RESULT).is_file()
+    try:
+        with open_lock(run / LOCK, make=False) as file:
+            lock(file, shared=True)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def ask_to_stop(run: Path) -> None:
+    """Ask the process that trains the run to stop, as Ctrl-C would: it keeps and measures what was learnt.
+
+    Raises RunError where nothing trains.
+    """
+    if not held(run):
+        raise RunError(f"{run} is not being trained: there is nothing to stop.")
+    write_text(run / STOP, "")
+
+
+def asked_to_stop(run: Path) -> bool:
+    """Whether somebody has asked the process that trains the run to stop, and it has not stopped yet."""
+    return (run / STOP).exists()
+
+
+def write_progress(run: Path, epoch: int, images: int, of: int, loss: float | None) -> None:
+    """Tell those who watch how far an epoch is: `images` of its `of` are done, at a mean loss of `loss`.
+
+    A failing counts for nothing: no training ends because nobody can watch it.
+    """
+    told = {"epoch": epoch, "images": images, "of": of, "loss": loss if loss and math.isfinite(loss) else None}
+    with suppress(OSError):
+        write_bytes(run / PROGRESS, json.dumps(told).encode(), lasting=False)
+
+
+def progress(run: Path) -> Json | None:
+    """How far the epoch under way is, as `write_progress` has it; None where that is not known."""
+    try:
+        told = json_object(read_bytes(run / PROGRESS, limit=PROGRESS_LIMIT, inside=run))
+    except (OSError, ValueError):
+        return None
+    whole = all(type(told.get(name)) is int for name in ("epoch", "images", "of"))
+    return told if whole and isinstance(told.get("loss"), float | None) else None
+
+
+def write_record(run: Path, name: str, value: Mapping[str, Any]) -> None:
+    """Write one of the run's JSON files, with the format's version."""
+    write_json(run / name, {"format": FORMAT, **value})
+
+
+def write_result(run: Path, value: Mapping[str, Any]) -> None:
+    """Write hashes.json, of what has been written before it, and result.json, which is the last file of a run.
+
+    So a run with a result has files that fit it, whenever it is killed: one that goes on with an interrupted run takes
+    the result away before it writes anything else. The hashes have a file of their own, since history.csv has seconds:
+    the results of two runs of one experiment stay the same but for theirs.
+    """
+    found = {name: sha256(run / name) for name in HASHED if (run / name).exists()}
+    write_record(run, HASHES, {"sha256": found})
+    write_record(run, RESULT, {**value, "hashed": True})
+
+
+def write_history(run: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+    """Write history.csv: a row an epoch, numbers in full precision."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows([repr(row[column]) for column in columns] for row in rows)
+    write_text(run / HISTORY, text.getvalue())
+
+
+def write_costs(run: Path, costs: Sequence[tuple[int, float]]) -> None:
+    """Write costs.csv: steps done, and the mean loss of those since the row before."""
+    lines = ["step,loss", *(f"{step},{cost!r}" for step, cost in costs)]
+    write_text(run / COSTS, "\n".join(lines) + "\n")
+
+
+def write_predictions(run: Path, predictions: Mapping[str, Predictions]) -> None:
+    """Write predictions.npz."""
+    fields = ("ids", "labels", "probabilities")
+    _write_arrays(run / PREDICTIONS, {f"{s}.{f}": getattr(p, f) for s, p in predictions.items() for f in fields})
+
+
+def write_samples(run: Path, samples: Mapping[str, Images]) -> None:
+    """Write samples.npz."""
+    fields = ("pixels", "labels", "ids")
+    _write_arrays(run / SAMPLES, {f"{s}.{f}": getattr(i, f) for s, i in samples.items() for f in fields})
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())

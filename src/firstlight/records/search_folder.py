@@ -1,0 +1,237 @@
+"""The folder of a search for good settings, which its report reads; whoever goes on with it reads the storage too.
+
+    tune.toml    the search as asked: the experiment, what is searched, and how
+    search.db    Optuna's storage, unless it is kept elsewhere
+    trials/0001/ experiment.toml and history.csv of a trial
+    trials.csv   a trial a row, for a spreadsheet
+    best.toml    the experiment of the best trial: firstlight run best.toml
+    result.json  the trials and what came of them; written last
+    report.html
+    .lock        held for the moment in which a trial is taken; that of a trial by the process that trains it
+
+Every file but the storage is written whole or not at all, and the storage is a database.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from firstlight.errors import RunError, brief
+from firstlight.files import TEMPORARY, TOML_LIMIT, is_file, open_lock, read_text, remove_leftovers, write_text
+from firstlight.notebook_display import Shown
+from firstlight.records import schema
+from firstlight.records.run_folder import LOCK, RESULT, NoLocksError, lock, read_record, read_toml, write_record
+from firstlight.types import Json
+
+TUNE = "tune.toml"
+STORAGE = "search.db"
+TRIALS = "trials"
+TABLE = "trials.csv"
+BEST = "best.toml"
+# What there is of a search that was killed at once: the database's own files among it.
+BEGUN = (LOCK, STORAGE, *(f"{STORAGE}-{own}" for own in ("journal", "wal", "shm")))
+
+State = Literal["complete", "pruned", "failed", "running", "waiting"]
+ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial of a search.
+
+    number    its place in the search, from 1
+    values    of the searched keys
+    value     what it is judged by: at its best epoch, or the last where the last weights are kept; None before that
+    epochs    trained
+    best      the epoch of `value`
+    reason    why it failed
+    attempts  how often it was begun
+    """
+
+    number: int
+    state: State
+    values: Mapping[str, Any]
+    value: float | None = None
+    epochs: int = 0
+    best: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    attempts: int = 1
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder below trials/."""
+        return f"{self.number:04d}"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What result.json says.
+
+    status      "complete", or "unfinished" where trials are missing
+    space       the searched keys as the file has them
+    importance  of each key, the share of the variance of the complete trials' values that it explains (fANOVA)
+    """
+
+    status: Literal["complete", "unfinished"]
+    monitor: str
+    maximise: bool
+    asked: int
+    sampler: str
+    pruner: str
+    seed: int
+    epochs: int
+    data: str
+    model: str
+    space: Mapping[str, Any]
+    trials: Sequence[TrialRecord]
+    importance: Mapping[str, float]
+    environment: Json = field(default_factory=dict)
+
+    @property
+    def complete(self) -> list[TrialRecord]:
+        """The complete trials, the best first; of equals the earlier."""
+        sign = -1 if self.maximise else 1
+        found = [
+            (sign * trial.value, trial.number, trial) for trial in self.ended("complete") if trial.value is not None
+        ]
+        return [trial for _, _, trial in sorted(found, key=lambda item: item[:2])]
+
+    @property
+    def best(self) -> TrialRecord:
+        """The best trial. Raises RunError where none is complete."""
+        if not self.complete:
+            raise RunError("No trial of this search is complete yet.")
+        return self.complete[0]
+
+    def ended(self, state: State) -> list[TrialRecord]:
+        """The trials in that state."""
+        return [trial for trial in self.trials if trial.state == state]
+
+
+def shown(value: object) -> str:
+    """A searched value in a line of text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {shown(inner)}" for key, inner in value.items())
+    return str(value)
+
+
+@dataclass(frozen=True)
+class TuneFolder(Shown):
+    """A search on disk, read when asked."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> TuneFolder:
+        """The search at `path`. Raises RunError where there is none."""
+        folder = cls(Path(path))
+        if not is_file(folder.path / TUNE):
+            raise RunError(f"{brief(path)} is not the folder of a search: it has no {TUNE}.")
+        return folder
+
+    @property
+    def name(self) -> str:
+        return brief(self.path.resolve().name)
+
+    @cached_property
+    def tables(self) -> Json:
+        """The search as asked."""
+        return read_toml(self.path, TUNE)
+
+    @cached_property
+    def best(self) -> Json:
+        """The tables of the best trial's experiment."""
+        return read_toml(self.path, BEST, schema.Experiment)
+
+    @property
+    def best_text(self) -> str:
+        return self._text(BEST)
+
+    @property
+    def text(self) -> str:
+        """tune.toml as it stands."""
+        return self._text(TUNE)
+
+    @cached_property
+    def result(self) -> Tuned:
+        """The trials. Raises RunError where there are none yet, or the file is damaged or too new."""
+        value = read_record(self.path, RESULT, schema.Search)
+        trials = [_known(TrialRecord, trial) for trial in value["trials"]]
+        tuned: Tuned = _known(Tuned, {**value, "trials": trials})
+        return tuned
+
+    def write_result(self, tuned: Tuned) -> None:
+        """Write trials.csv and, last, result.json."""
+        write_text(self.path / TABLE, _table(tuned))
+        write_record(self.path, RESULT, asdict(tuned))
+
+    def _text(self, name: str) -> str:
+        try:
+            return read_text(self.path / name, limit=TOML_LIMIT, inside=self.path)
+        except FileNotFoundError:
+            raise RunError(f"{self.path} has no {name} yet: no trial is complete, or the file was removed.") from None
+        except OSError as error:
+            raise RunError(f"{self.path / name} cannot be read: {error.strerror}.") from None
+        except ValueError as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+
+
+def _known(kind: Any, record: Json) -> Any:
+    """The record as a dataclass; keys that this version does not know are left out."""
+    return kind(**{field.name: record[field.name] for field in fields(kind) if field.name in record})
+
+
+def _table(tuned: Tuned) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["trial", "state", tuned.monitor, *tuned.space, "epochs", "best epoch", "seconds", "reason"])
+    for trial in tuned.trials:
+        values = [value if isinstance(value, str) else json.dumps(value) for value in trial.values.values()]
+        padded = values or [""] * len(tuned.space)
+        value = "" if trial.value is None else repr(trial.value)
+        table.writerow(
+            [trial.number, trial.state, value, *padded, trial.epochs, trial.best, f"{trial.seconds:.2f}", trial.reason]
+        )
+    return text.getvalue()
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a folder holds nothing, or no more than a process leaves that was killed as it began a search."""
+    try:
+        names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    except OSError:
+        return False
+    return all(name in BEGUN or TEMPORARY.fullmatch(name) for name in names)
+
+
+@contextmanager
+def alone(folder: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Hold the folder of a search for a moment, waiting for whoever holds it now; what killed processes left goes.
+
+    Where the file system has no locks, nobody waits, and `note` is told.
+    """
+    with open_lock(folder / LOCK, make=True) as file:
+        try:
+            lock(file, wait=True)
+        except NoLocksError as error:
+            note(
+                f"Note: the file system of {folder} has no locks ({error.strerror}). Nothing keeps two processes from "
+                "training the same trial at once; keep the storage on another one (--storage) where it fails."
+            )
+        remove_leftovers(folder)
+        yield

@@ -1,0 +1,119 @@
+"""Mistakes by confidence and by pair; labels that were spoilt on purpose are found again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+
+from firstlight.errors import DataError
+from firstlight.explain.label_errors import confident_mistakes, label_doubts
+from firstlight.explain.neighbours import nearest_others
+from firstlight.randomness import generator
+from firstlight.types import Array, Predictions
+
+NAMES = ("cat", "dog", "fox")
+
+
+def predictions(labels: list[int], rows: list[list[float]]) -> Predictions:
+    ids = np.array([f"test/{i}" for i in range(len(labels))])
+    return Predictions(ids, np.array(labels, np.int64), np.array(rows, np.float32))
+
+
+@pytest.fixture
+def answered() -> Predictions:
+    return predictions(
+        [0, 0, 0, 1, 1, 2, 2],
+        [
+            [0.9, 0.1, 0.0],
+            [0.2, 0.8, 0.0],  # a cat for a dog
+            [0.0, 0.9, 0.1],  # a cat for a dog, surer
+            [0.4, 0.0, 0.6],  # a dog for a fox
+            [0.0, 1.0, 0.0],
+            [0.7, 0.0, 0.3],  # a fox for a cat
+            [0.1, 0.1, 0.8],
+        ],
+    )
+
+
+def test_mistakes_by_confidence_and_class(answered: Predictions) -> None:
+    assert confident_mistakes(answered, NAMES).tolist() == [2, 1, 5, 3]
+    assert confident_mistakes(answered, NAMES, count=2).tolist() == [2, 1]
+    assert confident_mistakes(answered, NAMES, true="dog").tolist() == [3]
+    assert confident_mistakes(answered, NAMES, predicted="dog").tolist() == [2, 1]
+    assert confident_mistakes(answered, NAMES, true="fox", predicted="cat").tolist() == [5]
+    assert confident_mistakes(answered, NAMES, true="fox", predicted="dog").tolist() == []
+
+
+def test_names_are_checked(answered: Predictions) -> None:
+    with pytest.raises(DataError, match=r"no class called 'Dog'\. Did you mean dog"):
+        confident_mistakes(answered, NAMES, true="Dog")
+    with pytest.raises(DataError, match=r"no class called 'zebra'\. Known: cat, dog, fox"):
+        confident_mistakes(answered, NAMES, predicted="zebra")
+    with pytest.raises(DataError, match="cat that is predicted as cat is no mistake"):
+        confident_mistakes(answered, NAMES, true="cat", predicted="cat")
+
+
+def test_thresholds_are_those_of_the_paper() -> None:
+    # Mean self-confidence: class 0: (0.9 + 0.8 + 0.1) / 3 = 0.6; class 1: (0.6 + 0.5 + 0.4 + 0.45) / 4 = 0.4875.
+    p = [0.9, 0.8, 0.1, 0.4, 0.5, 0.6, 0.55]
+    found = label_doubts(predictions([0, 0, 0, 1, 1, 1, 1], [[q, 1 - q] for q in p]))
+    # 2 reaches the threshold of class 1 by far. 5 has 0.6 for class 0, just its threshold. 6 stays below it.
+    assert [(d.index, d.given, d.suggested) for d in found] == [(2, 0, 1), (5, 1, 0)]
+    assert [d.margin for d in found] == pytest.approx([0.8, 0.2], abs=1e-6)
+    assert found[0].neighbours_agree is None
+
+
+def test_a_class_without_images_is_never_suggested() -> None:
+    found = label_doubts(predictions([0, 0, 1, 1], [[0.9, 0.1, 0], [0.1, 0, 0.9], [0, 0.9, 0.1], [0, 0.8, 0.2]]))
+    assert not found
+
+
+def test_the_second_witness_goes_first() -> None:
+    rows = [[0.9, 0.1], [0.9, 0.1], [0.05, 0.95], [0.1, 0.9], [0.1, 0.9]]
+    asked = predictions([0, 0, 0, 0, 1], rows)
+    neighbours = np.array([[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]])
+    found = label_doubts(asked, neighbours)
+    assert [d.index for d in label_doubts(asked)] == [2, 3]
+    assert [(d.index, d.neighbours_agree, d.seconded) for d in found] == [(3, 1.0, True), (2, 0.0, False)]
+    with pytest.raises(DataError, match="5 predictions need a row of neighbours' labels each"):
+        label_doubts(asked, neighbours[:3])
+
+
+@pytest.fixture(scope="module")
+def spoilt() -> tuple[Predictions, Array, Array]:
+    """Digits with one label of twenty wrong, answered out of sample; which are wrong; and their neighbours' labels."""
+    digits = load_digits()
+    x, labels = digits.data / 16, digits.target.astype(np.int64)
+    draw = generator(0)
+    wrong = np.sort(draw.permutation(len(x))[: len(x) // 20])
+    labels[wrong] = (labels[wrong] + draw.integers(1, 10, len(wrong))) % 10
+    p = cross_val_predict(LogisticRegression(max_iter=300), x, labels, cv=3, method="predict_proba")
+    neighbours = labels[nearest_others(x, np.arange(len(x)), 10).indices]
+    return Predictions(np.arange(len(x)).astype(str), labels, p.astype(np.float32)), wrong, neighbours
+
+
+def found_again(asked: Predictions, wrong: Array, neighbours: Array | None, top: int = 60) -> float:
+    """The share of the `top` first doubts that are of spoilt labels."""
+    return float(np.isin([d.index for d in label_doubts(asked, neighbours)][:top], wrong).mean())
+
+
+def test_spoilt_labels_are_found_again(spoilt: tuple[Predictions, Array, Array]) -> None:
+    asked, wrong, neighbours = spoilt
+    assert found_again(asked, wrong, None) > 0.85  # by chance 0.05
+    assert found_again(asked, wrong, neighbours) > 0.95
+    doubts = label_doubts(asked, neighbours)
+    recall = np.isin(wrong, [d.index for d in doubts]).mean()
+    assert recall > 0.7
+    truth = load_digits().target
+    assert np.mean([truth[d.index] == d.suggested for d in doubts[:60]]) > 0.95
+
+
+def test_answers_of_other_images_find_nothing(spoilt: tuple[Predictions, Array, Array]) -> None:
+    asked, wrong, neighbours = spoilt
+    order = generator(1).permutation(len(asked))
+    shuffled = Predictions(asked.ids, asked.labels, asked.probabilities[order])
+    assert found_again(shuffled, wrong, None) < 0.2
+    assert found_again(shuffled, wrong, neighbours[order]) < 0.2
