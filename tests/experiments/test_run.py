@@ -20,8 +20,8 @@ from firstlight.evaluation import measure
 from firstlight.experiments import Experiment, Setup
 from firstlight.progress import Display
 from firstlight.records import run_folder
+from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
-from firstlight.report.record import read
 from firstlight.report.settings import settings
 from firstlight.types import Dataset, Images
 

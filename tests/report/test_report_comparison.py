@@ -11,11 +11,12 @@ from run_folders import HOSTILE, MakeRun
 from firstlight import report
 from firstlight.errors import RunError
 from firstlight.evaluation import mcnemar, spread
+from firstlight.records import group as groups
+from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
-from firstlight.report import comparison, contrasts, groups
+from firstlight.report import comparison, contrasts
 from firstlight.report.content import ImageGrid, Table, Text
 from firstlight.report.numbers import DASH, accuracy, count, plus_minus, signed
-from firstlight.report.record import read
 
 
 @pytest.fixture

@@ -34,13 +34,13 @@ from firstlight.records.explanation import (
     Separation,
     Suspect,
 )
+from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
 from firstlight.report import activations, colours, explained, html, looks, nearest, planes
 from firstlight.report.content import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table, Text
 from firstlight.report.images import sprite
-from firstlight.report.names import text_width
 from firstlight.report.numbers import UNDEFINED
-from firstlight.report.record import read
+from firstlight.text import text_width
 from firstlight.types import Array
 
 ANCHORS = ["layers", "looks", "neighbourhoods", "nearest"]

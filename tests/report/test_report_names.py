@@ -12,7 +12,7 @@ from run_folders import MakeRun
 from test_report_charts import ALL, MATRIX
 
 from firstlight.report import charts, document, drawing, overlays, render, render_pdf, seeds
-from firstlight.report.names import LONGEST, cut, display_names, encodable, printable, text_width
+from firstlight.text import LONGEST, cut, display_names, encodable, printable, text_width
 
 # Every JavaScript object has these.
 INHERITED = (

@@ -13,8 +13,8 @@ from page_checks import Page, assert_sound
 from run_folders import HOSTILE, MakeRun
 
 from firstlight import report
+from firstlight.records.run import read
 from firstlight.report.numbers import count, decimal, interval, percent
-from firstlight.report.record import read
 
 SECTIONS = {
     "asked": "Summary",

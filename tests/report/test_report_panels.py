@@ -7,10 +7,10 @@ from page_checks import Page, assert_sound
 from run_folders import HOSTILE, MakeRun
 
 from firstlight import report
+from firstlight.records.run import RunRecord, read
 from firstlight.report.content import Panels
 from firstlight.report.numbers import percent
 from firstlight.report.pictures import LIKELIEST, PANELS, panels
-from firstlight.report.record import RunRecord, read
 
 
 def block(record: RunRecord) -> Panels:

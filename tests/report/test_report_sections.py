@@ -17,10 +17,10 @@ from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, measure
 from firstlight.models import Model
 from firstlight.records import run_folder
+from firstlight.records.run import Layer, read
 from firstlight.report import captions, pictures, reasons, sections
 from firstlight.report.content import Beside, Chart, Document, ImageGrid, Text
 from firstlight.report.notes import notes
-from firstlight.report.record import Layer, read
 from firstlight.types import Predictions
 
 

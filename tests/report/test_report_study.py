@@ -23,9 +23,10 @@ from firstlight import report
 from firstlight.cli import app
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread, spread
+from firstlight.records import group as groups
 from firstlight.records import run_folder
 from firstlight.records.run_folder import StudyEntry, StudyFolder
-from firstlight.report import effects, grouped, groups, pairs, published, study
+from firstlight.report import effects, grouped, pairs, study
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.contrasts import probability
 from firstlight.report.numbers import DASH, percent, plus_minus, signed
@@ -202,8 +203,8 @@ def test_every_chart_follows_the_schema(make_study: MakeStudy, two: StudyFolder)
     ],
 )
 def test_a_published_number_is_judged_by_two_standard_deviations(ours: Spread, number: float, expected: str) -> None:
-    assert published.standing(ours, number) == expected
-    assert published.reached(ours, number) is (expected not in ("below", "lower"))
+    assert groups.standing(ours, number) == expected
+    assert groups.reached(ours, number) is (expected not in ("below", "lower"))
 
 
 def t_test(folder: StudyFolder, name: str, other: str) -> float:

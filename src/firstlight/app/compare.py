@@ -16,10 +16,10 @@ from firstlight.app import blocks, pictures, server
 from firstlight.app.library import Library, UnknownError
 from firstlight.errors import RunError
 from firstlight.evaluation import LEVEL, McNemar
+from firstlight.records.run import RunRecord, read
 from firstlight.report import comparison, contrasts
 from firstlight.report.content import Block, Cell, Link, Table
 from firstlight.report.numbers import THIN, counted
-from firstlight.report.record import RunRecord, read
 from firstlight.types import Array, Json
 
 PER_PAGE = 24  # images

@@ -25,6 +25,7 @@ from firstlight.models import Model
 from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
 from firstlight.records.explanation import Explanation, FeatureMaps, Ideal, Look, Mistakes
+from firstlight.records.run import Layer
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.report import activations, charts, looks, nearest, planes, sections
@@ -45,10 +46,9 @@ from firstlight.report.content import (
 from firstlight.report.html import HERE as REPORT
 from firstlight.report.html import drawn_or_why, templates
 from firstlight.report.images import compact_uri
-from firstlight.report.names import display_names, encodable
 from firstlight.report.numbers import count, counted, decimal, listed, percent, shape
 from firstlight.report.pictures import LIKELIEST, spread
-from firstlight.report.record import Layer
+from firstlight.text import display_names, encodable
 from firstlight.types import Array, Dataset, Images
 
 HERE = Path(__file__).parent

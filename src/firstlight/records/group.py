@@ -6,24 +6,37 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, Spread, spread
 from firstlight.options import flat
+from firstlight.records.run import RunRecord, read
 from firstlight.records.run_folder import StudyFolder
-from firstlight.report.numbers import counted, listed
-from firstlight.report.published import reached
-from firstlight.report.record import RunRecord, read
 from firstlight.types import Array, Json
 
 SEED_FOLDER = re.compile(r"seed-\d+")
+WITHIN = 2  # standard deviations
+
+
+def standing(ours: Spread, number: float) -> Literal["above", "within", "below", "higher", "lower", "equal"]:
+    """How a mean stands to a published number, by the standard deviation of the seeds, where there is one."""
+    if ours.sd is None:
+        return "equal" if ours.mean == number else "higher" if ours.mean > number else "lower"
+    if abs(ours.mean - number) <= WITHIN * ours.sd:
+        return "within"
+    return "above" if ours.mean > number else "below"
+
+
+def reached(ours: Spread, number: float) -> bool:
+    """Whether a published number is reached within two standard deviations, or beaten."""
+    return standing(ours, number) not in ("below", "lower")
 
 
 @dataclass(frozen=True)
-class Claim:
+class PublishedAccuracy:
     """A published number, and ours.
 
     measure  "test", or "validation" for the greatest accuracy over the epochs
@@ -115,11 +128,11 @@ class Group:
         return spread(found) if found and len(found) == len(columns) else None
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
+    def claims(self) -> tuple[PublishedAccuracy, ...]:
         """The published numbers, each beside the same measure of ours."""
         known = (
-            Claim("test", self.published, self.accuracy if self.runs else None),
-            Claim("validation", self.published_validation, self.best_validation if self.runs else None),
+            PublishedAccuracy("test", self.published, self.accuracy if self.runs else None),
+            PublishedAccuracy("validation", self.published_validation, self.best_validation if self.runs else None),
         )
         return tuple(claim for claim in known if claim.number is not None)
 
@@ -270,13 +283,6 @@ def tasks(groups: Sequence[Group]) -> list[list[Group]]:
     for group in present(groups):
         found.setdefault(group.task, []).append(group)
     return list(found.values())
-
-
-def task_name(task: Sequence[Group]) -> str:
-    """What the groups of a task were tested on."""
-    data, names = task[0].task
-    few = listed(list(names)) if len(names) <= 3 else counted(len(names), "class")
-    return f"{data}, {few}"
 
 
 def selected(task: Sequence[Group]) -> bool:

@@ -13,7 +13,7 @@ from firstlight.evaluation import Evaluation
 from firstlight.records.explanation import Explanation
 from firstlight.records.explanation import read as read_explanation
 from firstlight.records.run_folder import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
-from firstlight.report.names import display_names
+from firstlight.text import display_names
 from firstlight.types import SPLITS, Array, Images, Json, Predictions
 
 T = TypeVar("T")

@@ -59,9 +59,10 @@ def document(subject: Subject, folder: Path | None = None) -> Document:
     # the drawing libraries are loaded only now
     match subject:
         case RunFolder():
-            from firstlight.report import record, sections
+            from firstlight.records import run
+            from firstlight.report import sections
 
-            return sections.document(record.read(subject))
+            return sections.document(run.read(subject))
         case StudyFolder():
             from firstlight.report import study
 
@@ -71,9 +72,10 @@ def document(subject: Subject, folder: Path | None = None) -> Document:
 
             return tuning.document(subject)
         case Comparison():
-            from firstlight.report import comparison, record
+            from firstlight.records import run
+            from firstlight.report import comparison
 
-            return comparison.document([record.read(run) for run in subject.runs], subject.title, folder or Path())
+            return comparison.document([run.read(one) for one in subject.runs], subject.title, folder or Path())
         case Parity():
             from firstlight.report import parity
 
@@ -94,14 +96,16 @@ class Outcome:
 
 def outcome(subject: StudyFolder | Comparison) -> Outcome:
     """What came of the runs of a study or of a comparison; errors as for `document`."""
-    from firstlight.report import contrasts, grouped, groups, record, verdicts
+    from firstlight.records import group as groups
+    from firstlight.records import run
+    from firstlight.report import contrasts, grouped, verdicts
 
     if isinstance(subject, StudyFolder):
         found = groups.of_study(subject)
     else:
-        found = groups.of_runs([record.read(run) for run in subject.runs])
+        found = groups.of_runs([run.read(one) for one in subject.runs])
     tests = [contrasts.table(pairs) for task in groups.tasks(found) if (pairs := contrasts.contrasts(task))]
-    of_study = isinstance(subject, StudyFolder) or any(len(group.runs) > 1 for group in found)
+    of_study = isinstance(subject, StudyFolder) or any(len(one.runs) > 1 for one in found)
     return Outcome((grouped.table(found), *tests), verdicts.study(found) if of_study else verdicts.comparison(found))
 
 
@@ -192,9 +196,9 @@ def write_figures(subject: Subject, folder: Path) -> list[Path]:
 
 def lost(study: StudyFolder) -> dict[str, str]:
     """The runs of a study that were tried and of which its report has nothing, by name and seed: why that is so."""
-    from firstlight.report import groups
+    from firstlight.records import group
 
-    return groups.lost(study)
+    return group.lost(study)
 
 
 def must_be_a_table(path: Path) -> None:

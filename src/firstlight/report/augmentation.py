@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from firstlight.records.run import RunRecord
 from firstlight.report.content import Block, Heading, ImageGrid, Picture
 from firstlight.report.numbers import percent
-from firstlight.report.record import RunRecord
 from firstlight.types import Json
 
 MINUS = "−"

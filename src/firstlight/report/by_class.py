@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from firstlight.evaluation import Spread
+from firstlight.records.group import Group, leader, selected
 from firstlight.report import charts, seeds
 from firstlight.report.content import Beside, Block, Chart, Table
-from firstlight.report.groups import Group, leader, selected
 from firstlight.report.numbers import UNDEFINED, counted, plus_minus
 
 MATRICES = 12  # at most so many confusion matrices stand side by side

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation, same_images
+from firstlight.records.group import Group, of_runs, ranked, selected, tasks, winners
+from firstlight.records.run import RunRecord
 from firstlight.report import charts, contrasts, grouped, overlays, seedwise, verdicts
 from firstlight.report.captions import most_confused, per_class_comparison
 from firstlight.report.content import (
@@ -23,7 +25,6 @@ from firstlight.report.content import (
     Text,
 )
 from firstlight.report.drawing import spread_wide
-from firstlight.report.groups import Group, of_runs, ranked, selected, tasks, winners
 from firstlight.report.notes import merged
 from firstlight.report.numbers import (
     THIN,
@@ -38,7 +39,6 @@ from firstlight.report.numbers import (
     signed,
 )
 from firstlight.report.pictures import samples, still_wrong
-from firstlight.report.record import RunRecord
 from firstlight.report.settings import differences
 
 MATRICES = 6  # at most so many confusion matrices stand side by side

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from firstlight.evaluation import LEVEL, McNemar, PairedT, SignFlip, holm, mcnemar, paired_t, same_images, sign_flip
 from firstlight.evaluation.scores import Interval
+from firstlight.records.group import Group, leader, selected
+from firstlight.records.run import RunRecord
 from firstlight.report.content import Block, Table, Text
-from firstlight.report.groups import Group, leader, selected
 from firstlight.report.numbers import DASH, THIN, UNDEFINED, count, counted, signed
-from firstlight.report.record import RunRecord
 
 SPACE = "\u00a0"  # at which the line does not break
 SEEDS_FOR_LEVEL = 6  # the fewest seeds whose 2/2ⁿ is below LEVEL

@@ -19,8 +19,8 @@ import numpy as np
 from firstlight.files import write_text
 from firstlight.report import renderer
 from firstlight.report.keys import keyed
-from firstlight.report.names import printable
 from firstlight.report.numbers import LOCALE
+from firstlight.text import printable
 from firstlight.types import Array, Json
 
 SERIES = tuple(f"var(--series-{n})" for n in range(1, 9))

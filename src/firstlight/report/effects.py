@@ -13,9 +13,9 @@ import altair as alt
 import numpy as np
 
 from firstlight.options import flat
+from firstlight.records.group import Group
 from firstlight.report.content import Block, Chart, Table
 from firstlight.report.drawing import SHARE, Values, data, even, finish
-from firstlight.report.groups import Group
 from firstlight.report.numbers import counted, listed, percent, signed
 from firstlight.report.overlays import run_colour, run_shape
 from firstlight.types import Json

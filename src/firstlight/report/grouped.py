@@ -10,14 +10,25 @@ from urllib.parse import quote
 import numpy as np
 
 from firstlight.evaluation import Spread
+from firstlight.records.group import Group, leader, present, selected, standing, tasks, varied, winners
+from firstlight.records.run import RunRecord
 from firstlight.report import seeds
 from firstlight.report.content import Beside, Block, Cell, Chart, Link, Number, Numbers, Table, Text
 from firstlight.report.drawing import spread_wide
-from firstlight.report.groups import Group, leader, present, selected, task_name, tasks, varied, winners
-from firstlight.report.numbers import DASH, UNDEFINED, count, counted, decimal, listed, percent, plus_minus, signed
+from firstlight.report.numbers import (
+    DASH,
+    UNDEFINED,
+    count,
+    counted,
+    decimal,
+    listed,
+    percent,
+    plus_minus,
+    signed,
+    task_name,
+)
 from firstlight.report.numbers import seconds as duration
-from firstlight.report.published import MARKS, MARKS_EXPLAINED, standing
-from firstlight.report.record import RunRecord
+from firstlight.report.published import MARKS, MARKS_EXPLAINED
 from firstlight.report.settings import differences
 from firstlight.types import Array
 
@@ -36,7 +47,7 @@ def numbers(groups: Sequence[Group]) -> Numbers:
     (first, *others) = tasks(groups)
     ahead = leader(first)
     label = "test accuracy of the best" if selected(first) else f"test accuracy, {ahead.name}"
-    on = "" if not others else f" on {task_name(first)}"
+    on = "" if not others else f" on {task_name(*first[0].task)}"
     shown = [
         Number(f"{label}{on}", plus_minus(ahead.accuracy), counted(len(ahead.averaged), "seed")),
         *_reached(groups),

@@ -20,10 +20,10 @@ from markupsafe import Markup
 from firstlight.report import drawing
 from firstlight.report.content import Beside, Block, Chart, Document
 from firstlight.report.images import data_uri, shown_size, sprite
-from firstlight.report.names import encodable
 from firstlight.report.numbers import LOCALE
 from firstlight.report.renderer import ChartError
 from firstlight.report.undrawn import Undrawn, sentence
+from firstlight.text import encodable
 from firstlight.types import Json
 
 HERE = Path(__file__).parent

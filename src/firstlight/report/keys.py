@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from firstlight.report.names import cut
+from firstlight.text import cut
 from firstlight.types import Json
 
 SHOWN_WHOLE = frozenset({"tooltip", "text"})  # channels that show a name and tell nothing apart by it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from firstlight.evaluation import Evaluation, Spread
@@ -22,6 +23,11 @@ def counted(value: int, noun: str) -> str:
     """A number of things: "1 image", "2 images"."""
     plural = noun if value == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{count(value)} {plural}"
+
+
+def task_name(data: str, class_names: Sequence[str]) -> str:
+    """What runs were tested on: "digits, 0, 1 and 2"."""
+    return f"{data}, {listed(list(class_names)) if len(class_names) <= 3 else counted(len(class_names), 'class')}"
 
 
 def bare_percent(share: float | None, digits: int = 1) -> str:

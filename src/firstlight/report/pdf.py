@@ -34,9 +34,9 @@ from firstlight.report.content import (
     Text,
 )
 from firstlight.report.images import png, shown_size
-from firstlight.report.names import encodable
 from firstlight.report.renderer import ChartError
 from firstlight.report.undrawn import Undrawn, sentence
+from firstlight.text import encodable
 from firstlight.types import Array, Json
 
 HERE = Path(__file__).parent

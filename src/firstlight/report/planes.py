@@ -10,8 +10,8 @@ import numpy as np
 from firstlight.records.explanation import NEIGHBOURS, Map, Separation
 from firstlight.report.content import Chart, Table
 from firstlight.report.drawing import SERIES, SHAPES, Values, data, finish
-from firstlight.report.names import cut
 from firstlight.report.numbers import UNDEFINED, count, counted, decimal, listed, percent, seconds
+from firstlight.text import cut
 from firstlight.types import Array, Json
 
 NAMES = {"pca": "PCA", "t-sne": "t-SNE", "umap": "UMAP"}

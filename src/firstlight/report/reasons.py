@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from firstlight.records.run import Layer, RunRecord
 from firstlight.report.content import Block, Heading, Table
 from firstlight.report.numbers import count, listed, percent
-from firstlight.report.record import Layer, RunRecord
 
 LOSSES = {
     "cross-entropy": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from firstlight.records.environment import continuations
+from firstlight.records.run import Layer, RunRecord
 from firstlight.report import augmentation, captions, charts, explained, reasons
 from firstlight.report.classes import images_per_class
 from firstlight.report.content import (
@@ -35,7 +36,6 @@ from firstlight.report.numbers import (
     shape,
 )
 from firstlight.report.pictures import answers, missed, mistakes, panels, samples
-from firstlight.report.record import Layer, RunRecord
 from firstlight.report.settings import engine, settings
 
 

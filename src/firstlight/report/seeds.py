@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
+from firstlight.records.group import Group
 from firstlight.report.drawing import (
     NAMES,
     SERIES,
@@ -21,7 +22,6 @@ from firstlight.report.drawing import (
     plain,
     share_axis,
 )
-from firstlight.report.groups import Group
 from firstlight.report.numbers import percent
 from firstlight.report.overlays import run_colour, run_shape
 from firstlight.types import Array, Json

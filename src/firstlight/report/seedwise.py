@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from firstlight.records.group import Group, leader, present, selected, tasks
 from firstlight.report import by_class, contrasts, effects, grouped, pairs
 from firstlight.report.content import Block, Heading, Section, Text
-from firstlight.report.groups import Group, leader, present, selected, task_name, tasks
 from firstlight.report.notes import merged
-from firstlight.report.numbers import count, counted, listed
+from firstlight.report.numbers import count, counted, listed, task_name
 from firstlight.report.pictures import samples, still_wrong
 
 NO_SELECTION = (
@@ -49,7 +49,7 @@ def trust(groups: Sequence[Group]) -> tuple[Block, ...]:
         said = [selection(groups) if chosen[0] else NO_SELECTION]
     else:
         said = [
-            f"Of {task_name(task)}: {selection(task) if choice else NO_SELECTION}"
+            f"Of {task_name(*task[0].task)}: {selection(task) if choice else NO_SELECTION}"
             for task, choice in zip(tasks(groups), chosen, strict=True)
         ]
     if len(tasks(groups)) > 1:
@@ -94,7 +94,7 @@ def by_task(
     for task in found:
         made = make(task)
         if len(found) > 1:
-            blocks.append(Heading(task_name(task)))
+            blocks.append(Heading(task_name(*task[0].task)))
         blocks += made
     return Section(title, anchor, tuple(blocks))
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from firstlight.options import flat
+from firstlight.records.run import RunRecord
 from firstlight.report import augmentation
 from firstlight.report.numbers import DASH, count, counted, listed, shape
-from firstlight.report.record import RunRecord
 from firstlight.types import Json
 
 Row = tuple[str, str]

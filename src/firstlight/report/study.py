@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firstlight.files import TOML_LIMIT, read_text
+from firstlight.records.group import Group, of_study, present
 from firstlight.records.run_folder import PARITY, REPORT, RESULT, StudyFolder
 from firstlight.report import captions, grouped, seedwise, verdicts
 from firstlight.report.content import (
@@ -17,7 +18,6 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.groups import Group, of_study, present
 from firstlight.report.numbers import DASH, UNDEFINED, counted, date
 
 SEARCHES = "search-"

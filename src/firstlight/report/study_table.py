@@ -11,12 +11,12 @@ from pathlib import Path
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread
 from firstlight.files import TOML_LIMIT, read_bytes
+from firstlight.records.group import Group, present, read_study, standing, tasks, winners
 from firstlight.records.run_folder import StudyFolder
 from firstlight.report.grouped import link, named_runs
-from firstlight.report.groups import Group, present, read_study, tasks, winners
 from firstlight.report.notes import merged
 from firstlight.report.numbers import UNDEFINED, bare_percent, count, counted, listed
-from firstlight.report.published import MARKS, MARKS_EXPLAINED, standing
+from firstlight.report.published import MARKS, MARKS_EXPLAINED
 from firstlight.types import Json
 
 FILES = "../src/firstlight/study/files"  # where the packaged study files lie, seen from docs/

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from firstlight.evaluation import LEVEL
+from firstlight.records.group import Group, leader, ranked, selected, tasks, winners
+from firstlight.records.run import RunRecord
 from firstlight.report.contrasts import contrasts
-from firstlight.report.groups import Group, leader, ranked, selected, task_name, tasks, winners
-from firstlight.report.numbers import accuracy, count, counted, listed, percent, plus_minus, points
-from firstlight.report.record import RunRecord
+from firstlight.report.numbers import accuracy, count, counted, listed, percent, plus_minus, points, task_name
 
 
 def comparison(groups: Sequence[Group]) -> str:
@@ -79,7 +79,7 @@ def study(groups: Sequence[Group]) -> str:
 
 
 def _best_of(task: Sequence[Group], alone: bool) -> str:
-    where = "" if alone else f"On {task_name(task)}, "
+    where = "" if alone else f"On {task_name(*task[0].task)}, "
     ahead = leader(task)
     reaches = f"{plus_minus(ahead.accuracy)} of the test images ({counted(len(ahead.averaged), 'seed')})"
     if len(task) == 1:
