@@ -1,6 +1,6 @@
-"""What the suites on tapes share: a net with images to play, what comes of it, and when two of these are equal.
+"""What the suites on graphs share: a net with images to run, what comes of it, and when two of these are equal.
 
-`Layered` with the reference kernels, a page of NumPy that goes layer by layer, is the truth that a tape must meet.
+`EagerExecutor` with the reference kernels, a page of NumPy, goes layer by layer: the truth that a graph must meet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from firstlight.engines.base import Task
-from firstlight.engines.executor import Layered, Passes, Taped
+from firstlight.engines.executor import CompiledExecutor, EagerExecutor, Executor
 from firstlight.kernels import reference, runtime
 from firstlight.layers import (
     ELU,
@@ -135,13 +135,13 @@ def index_of(images: int) -> Array:
     return np.random.default_rng(images).integers(0, IMAGES, images)
 
 
-def step(passes: Passes, vector: Array, net: Net, index: Array, pictures: Pictures | None = None) -> Results:
-    """What one step of training gives, and then the net in evaluation; `vector` is what the passes work on."""
+def step(executor: Executor, vector: Array, net: Net, index: Array, pictures: Pictures | None = None) -> Results:
+    """What one step of training gives, and then the net in evaluation; `vector` is what the executor works on."""
     pictures = pictures or net.pictures()
     with np.errstate(all="ignore"):
-        loss, right, gradients = passes.gradients(pictures, index, 1, 2)  # type: ignore[arg-type]
+        loss, right, gradients = executor.gradients(pictures, index, 1, 2)  # type: ignore[arg-type]
         total = gradients.sum(axis=0)
-        outputs = passes.outputs(pictures, index).copy()  # type: ignore[arg-type]
+        outputs = executor.outputs(pictures, index).copy()  # type: ignore[arg-type]
     found: Results = {"loss": np.array(loss), "right": np.array(right), "outputs": outputs}
     for entry in net.task.model.layout.entries:
         if entry.parameter.trainable:
@@ -151,16 +151,16 @@ def step(passes: Passes, vector: Array, net: Net, index: Array, pictures: Pictur
     return found
 
 
-def played(net: Net, index: Array, dtype: Any = np.float64, weights: Array | None = None) -> Results:
-    """The results of the tape."""
+def run_compiled(net: Net, index: Array, dtype: Any = np.float64, weights: Array | None = None) -> Results:
+    """The results of the graph."""
     vector = (net.weights() if weights is None else weights).astype(dtype)
-    return step(Taped(net.task, runtime.Player, vector), vector, net, index)
+    return step(CompiledExecutor(net.task, runtime.Runtime, vector), vector, net, index)
 
 
-def layered(net: Net, index: Array, weights: Array | None = None) -> Results:
+def run_eager(net: Net, index: Array, weights: Array | None = None) -> Results:
     """The results layer by layer with the reference kernels, in float64."""
     vector = (net.weights() if weights is None else weights).astype(np.float64)
-    return step(Layered(net.task, reference, vector), vector, net, index)
+    return step(EagerExecutor(net.task, reference, vector), vector, net, index)
 
 
 def assert_equal(found: Results, expected: Results, tolerance: float = 1e-11, floor: float = 1e-3) -> None:
@@ -182,7 +182,7 @@ def assert_equal(found: Results, expected: Results, tolerance: float = 1e-11, fl
 
 @contextmanager
 def cut(workers: int | None = None, cache: int | None = None, threads: int | None = None) -> Iterator[None]:
-    """With tapes cut for so many workers, and into chunks whose values take at most `cache` bytes.
+    """With graphs cut for so many workers, and into chunks whose values take at most `cache` bytes.
 
     Where there are more workers than threads, they take turns.
     """

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from firstlight.errors import ModelError
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape, Sigmoid, Softmax
 from firstlight.options import choose, require_number
 from firstlight.types import Array, Shape
@@ -42,9 +42,9 @@ class Loss:
         """`values` by PyTorch's own operations: y (N, K), targets (N,) or (N, K)."""
         raise NotImplementedError
 
-    def record(self, tape: Tape, y: Value) -> None:
-        """Write the end of a net on the tape that the compiled kernels play: y, and where its gradient comes in."""
-        tape.output(y)
+    def record(self, graph: Graph, y: Value) -> None:
+        """Write the end of a net on the graph that the compiled kernels run: y, and where its gradient comes in."""
+        graph.output(y)
 
     def probabilities(self, y: Array) -> Array:
         """float32 (N, K): what the outputs say of the classes; rows sum to one."""
@@ -131,8 +131,8 @@ class CrossEntropy(Loss):
         smoothing = self.label_smoothing
         return torch.nn.functional.cross_entropy(y, targets, reduction="none", label_smoothing=smoothing)
 
-    def record(self, tape: Tape, y: Value) -> None:
-        tape.cross_entropy(y, self.label_smoothing)
+    def record(self, graph: Graph, y: Value) -> None:
+        graph.cross_entropy(y, self.label_smoothing)
 
     def probabilities(self, y: Array) -> Array:
         return _rows(_softmax(y))
@@ -234,8 +234,8 @@ class MeanSquaredError(Loss):
     def twin(self, torch: Any, y: Any, targets: Any) -> Any:
         return torch.nn.functional.mse_loss(y, _twin_targets(torch, targets, y), reduction="none").mean(dim=1)
 
-    def record(self, tape: Tape, y: Value) -> None:
-        tape.squared_error(y, 1 / y.size)
+    def record(self, graph: Graph, y: Value) -> None:
+        graph.squared_error(y, 1 / y.size)
 
     def probabilities(self, y: Array) -> Array:
         return _estimates(y)
@@ -260,8 +260,8 @@ class HalfSquaredError(Loss):
     def twin(self, torch: Any, y: Any, targets: Any) -> Any:
         return torch.nn.functional.mse_loss(y, _twin_targets(torch, targets, y), reduction="none").sum(dim=1) / 2
 
-    def record(self, tape: Tape, y: Value) -> None:
-        tape.squared_error(y, 0.5)
+    def record(self, graph: Graph, y: Value) -> None:
+        graph.squared_error(y, 0.5)
 
     def probabilities(self, y: Array) -> Array:
         return _estimates(y)

@@ -75,12 +75,12 @@ def seen(images: Images, batch_size: int, epoch: int, **changes: Any) -> dict[st
     class Watched:
         def gradients(self, images: Images, index: Array, *where: int) -> Any:
             found.update({images.ids[i].item(): images.pixels[i].tobytes() for i in index})
-            return passes.gradients(images, index, *where)
+            return executor.gradients(images, index, *where)
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(passes, name)
+            return getattr(executor, name)
 
-    passes, session.passes = session.passes, Watched()
+    executor, session.executor = session.executor, Watched()
     session.train_epoch(epoch, batch_size, np.full(-(-len(images) // batch_size), 0.1), lambda n, loss: None)
     return found
 

@@ -131,7 +131,7 @@ def test_only_what_is_asked_for_is_kept(engine: str) -> None:
         found.trace(x, {"conv9": np.ones(1)})
 
 
-def test_kernels_taped_and_layered_sessions_look_through_the_same_eyes() -> None:
+def test_compiled_and_reference_sessions_trace_the_same() -> None:
     compiled, reference = session("chain", "numpy"), session("chain", "numpy", kernels="reference")
     x = compiled.prepared(images())
     given = cotangents(compiled, x)

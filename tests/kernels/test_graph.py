@@ -1,4 +1,4 @@
-"""A tape, played by threads, gives what the layers give one by one with the reference kernels."""
+"""A graph, run by threads, gives what the layers give one by one with the reference kernels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight.engines import Task
-from firstlight.engines.executor import Layered, Taped, passes
+from firstlight.engines.executor import CompiledExecutor, EagerExecutor, build_executor
 from firstlight.engines.numpy import NumpyEngine
 from firstlight.errors import ModelError
 from firstlight.kernels import Padding, Pair, compiled
 from firstlight.kernels.graph import NotRecordedError
-from firstlight.kernels.runtime import Player
+from firstlight.kernels.runtime import Runtime
 from firstlight.layers import (
     GELU,
     AvgPool2D,
@@ -50,7 +50,7 @@ from firstlight.models import Model
 from firstlight.optimizers import SGD
 from firstlight.prepare import Preparation
 from firstlight.types import Dataset, Shape
-from graphs import BENT, RECORDED, Net, around, assert_equal, cut, index_of, layered, played, step
+from graphs import BENT, RECORDED, Net, around, assert_equal, cut, index_of, run_compiled, run_eager, step
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -166,16 +166,16 @@ SIZES = st.one_of(whole(1, 9), whole(10, 70))
 
 @quick
 @given(net=nets(), images=SIZES, workers=whole(1, 3), cache=st.sampled_from([1, 20_000, 1 << 20]))
-def test_a_tape_gives_what_the_layers_give(net: Net, images: int, workers: int, cache: int) -> None:
+def test_a_graph_gives_what_the_layers_give(net: Net, images: int, workers: int, cache: int) -> None:
     index = index_of(images)
     with cut(workers, cache):
         try:
-            expected = layered(net, index)
+            expected = run_eager(net, index)
         except ModelError as error:  # one value a channel, on which a batch norm cannot train
             with pytest.raises(ModelError, match=re.escape(str(error))):
-                played(net, index)
+                run_compiled(net, index)
         else:
-            assert_equal(played(net, index), expected)
+            assert_equal(run_compiled(net, index), expected)
 
 
 @st.composite
@@ -192,12 +192,12 @@ def small(draw: st.DrawFn, kind: Any) -> Net:
 @given(net=small(convolutions), images=SIZES, workers=whole(1, 3))
 def test_convolutions(net: Net, images: int, workers: int) -> None:
     with cut(workers):
-        assert_equal(played(net, index_of(images)), layered(net, index_of(images)))
+        assert_equal(run_compiled(net, index_of(images)), run_eager(net, index_of(images)))
 
 
 @st.composite
 def wide(draw: st.DrawFn) -> Net:
-    """A 3×3 convolution of many channels, which a tape may do in another way than the others."""
+    """A 3×3 convolution of many channels, which a graph may do in another way than the others."""
     border = tuple((draw(whole(0, 3)), draw(whole(0, 3))) for _ in range(2))
     height, width = (draw(whole(max(1, 3 - sum(side)), 9)) for side in border)
     front = Conv2D(draw(st.sampled_from([15, 16, 17, 24])), 1, name="front")
@@ -211,21 +211,21 @@ def wide(draw: st.DrawFn) -> Net:
 @given(net=wide(), images=st.sampled_from([7, 8, 16, 24, 32, 40, 48, 64]), workers=whole(1, 3))
 def test_wide_convolutions(net: Net, images: int, workers: int) -> None:
     with cut(workers):
-        assert_equal(played(net, index_of(images)), layered(net, index_of(images)))
+        assert_equal(run_compiled(net, index_of(images)), run_eager(net, index_of(images)))
 
 
 @quick
 @given(net=small(pools), images=SIZES, workers=whole(1, 3))
 def test_pools(net: Net, images: int, workers: int) -> None:
     with cut(workers):
-        assert_equal(played(net, index_of(images)), layered(net, index_of(images)))
+        assert_equal(run_compiled(net, index_of(images)), run_eager(net, index_of(images)))
 
 
 @pytest.mark.parametrize("example", RECORDED)
 def test_every_example(example: Example) -> None:
     net = around(example)
     for images in (2, 3, 33):
-        assert_equal(played(net, index_of(images)), layered(net, index_of(images)))
+        assert_equal(run_compiled(net, index_of(images)), run_eager(net, index_of(images)))
 
 
 @pytest.mark.parametrize(
@@ -236,24 +236,24 @@ def test_every_example(example: Example) -> None:
         (Example(MaxPool2D((16, 17)), (1, 16, 17)), "more than 256 pixels"),
     ],
 )
-def test_what_no_tape_can_hold_goes_layer_by_layer(example: Example, reason: str) -> None:
+def test_what_no_graph_can_hold_goes_layer_by_layer(example: Example, reason: str) -> None:
     net = around(example)
     vector = net.weights()
     with pytest.raises(NotRecordedError, match=reason):
-        Taped(net.task, Player, vector)
-    chosen = passes(net.task, compiled, vector)
-    assert isinstance(chosen, Layered)
-    assert_equal(step(chosen, vector, net, index_of(7)), layered(net, index_of(7)))
+        CompiledExecutor(net.task, Runtime, vector)
+    chosen = build_executor(net.task, compiled, vector)
+    assert isinstance(chosen, EagerExecutor)
+    assert_equal(step(chosen, vector, net, index_of(7)), run_eager(net, index_of(7)))
 
 
-def test_a_net_that_no_tape_can_hold_trains_all_the_same(digits: Dataset) -> None:
+def test_a_net_that_no_graph_can_hold_trains_all_the_same(digits: Dataset) -> None:
     images = digits.splits["train"].take(np.arange(100))
     layers = Chain((Flatten(), Dense(9), Softmax(), Dense(10)))
     task = Task(Model("gated", layers, (8, 8, 1), 10), CrossEntropy(), Preparation.fit(images), SGD(lr=0.1))
     ends = []
     for kernels in ("compiled", "reference"):
         session = NumpyEngine(kernels, np.float64).session(task, images)
-        assert isinstance(session.passes, Layered)
+        assert isinstance(session.executor, EagerExecutor)
         session.train_epoch(0, 32, np.full(4, 0.1), lambda done, loss: None)
         ends.append(session.vector())
     assert np.abs(ends[0] - ends[1]).max() < 1e-12
@@ -276,11 +276,11 @@ LARGER = {
 def test_larger_convolutions(case: tuple[tuple[Layer, ...], Any, int]) -> None:
     layers, shape, images = case
     net = Net((*layers, Flatten(), Dense(3)), shape)
-    assert_equal(played(net, index_of(images)), layered(net, index_of(images)))
+    assert_equal(run_compiled(net, index_of(images)), run_eager(net, index_of(images)))
 
 
 C3, NORM, IDENTITY = Conv2D(3, 3, padding="same"), BatchNorm(), Chain(())
-# What a tape makes one step of, or writes in the place of what came before, and where it must not.
+# What a graph makes one step of, or writes in the place of what came before, and where it must not.
 NEIGHBOURS: dict[str, tuple[Layer, ...]] = {
     "rectified images": (ReLU(), C3),
     "convolution, relu": (C3, ReLU(), C3),
@@ -315,4 +315,4 @@ def test_neighbours(layers: tuple[Layer, ...], settled: bool) -> None:
     norms = frozenset({"batchnorm1"} if settled else ())
     net = Net((*layers, Flatten(), Dense(3)), (1, 6, 7), settled=norms)
     for images in (5, 33):
-        assert_equal(played(net, index_of(images)), layered(net, index_of(images)))
+        assert_equal(run_compiled(net, index_of(images)), run_eager(net, index_of(images)))

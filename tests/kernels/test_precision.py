@@ -11,12 +11,12 @@ import pytest
 from firstlight import models
 from firstlight.kernels import reference
 from firstlight.kernels._machine import Frame
-from firstlight.kernels.graph import Correlation, Tape, Value
-from firstlight.kernels.runtime import Player, Program
+from firstlight.kernels.graph import Correlation, Graph, Value
+from firstlight.kernels.runtime import Program, Runtime
 from firstlight.layers import ELU, GELU, SELU, AvgPool2D, Layer, LeakyReLU, MaxPool2D, Pass, ReLU, Sigmoid, Tanh
 from firstlight.models import Model
 from firstlight.types import Array
-from graphs import Net, Results, assert_equal, cut, index_of, played
+from graphs import Net, Results, assert_equal, cut, index_of, run_compiled
 
 KINDS = pytest.mark.parametrize("kind", [np.float32, np.float64])
 
@@ -52,7 +52,7 @@ def test_nets(model: Model) -> None:
     """Loss, outputs, statistics and gradients."""
     net = smooth(model)
     index = index_of(32 if model.name == "vgg-small" else 64)
-    assert_near(played(net, index, np.float32), played(net, index, np.float64))
+    assert_near(run_compiled(net, index, np.float32), run_compiled(net, index, np.float64))
 
 
 @pytest.mark.parametrize("name", ["lenet5", "lenet5-batchnorm", "vgg-small"])
@@ -61,21 +61,25 @@ def test_the_comparison_rejects_half_the_digits(name: str) -> None:
     weights = net.weights()
     coarse = weights * (1 + 2e-4 * np.random.default_rng(0).uniform(-1, 1, weights.shape))
     with pytest.raises(AssertionError):
-        assert_near(played(net, index_of(8), np.float32, coarse), played(net, index_of(8)))
+        assert_near(run_compiled(net, index_of(8), np.float32, coarse), run_compiled(net, index_of(8)))
 
 
-def by_hand(tape: Tape, values: Array, kind: Any, trained: int = 0, images: int = 1) -> tuple[Player, Program]:
-    """Play a tape whose every pixel has a value of its own, the same for all images, in one worker and chunk."""
-    shape = tape.input_shape
+def by_hand(graph: Graph, values: Array, kind: Any, trained: int = 0, images: int = 1) -> tuple[Runtime, Program]:
+    """Run a graph whose every pixel has a value of its own, the same for all images, in one worker and chunk."""
+    shape = graph.input_shape
     with cut(1, cache=1 << 40), np.errstate(all="ignore"):
         # −1 · 0 + value is the value, also of −0.
-        player = Player(
-            tape, np.zeros(max(1, trained), kind), trained, np.full(shape, -1, kind), values.astype(kind).reshape(shape)
+        runtime = Runtime(
+            graph,
+            np.zeros(max(1, trained), kind),
+            trained,
+            np.full(shape, -1, kind),
+            values.astype(kind).reshape(shape),
         )
-        program = player.program(images)
+        program = runtime.program(images)
         at = np.arange(images)
-        player.play(program, np.zeros((images, values.size), np.uint8), at, at)
-    return player, program
+        runtime.run(program, np.zeros((images, values.size), np.uint8), at, at)
+    return runtime, program
 
 
 BENT: dict[str, tuple[str, float, Layer]] = {
@@ -110,9 +114,9 @@ def truth(layer: Layer, x: Array, dy: Array | None = None) -> Array:
 def test_activations(bent: tuple[str, float, Layer], kind: Any) -> None:
     name, constant, layer = bent
     values = np.concatenate([FINITE, ENDS])
-    tape = Tape((1, 1, len(values)), training=False)
-    tape.output(tape.bend(tape.input(), name, constant))
-    found = by_hand(tape, values, kind)[1].outputs[:, 0].astype(np.float64)
+    graph = Graph((1, 1, len(values)), training=False)
+    graph.output(graph.bend(graph.input(), name, constant))
+    found = by_hand(graph, values, kind)[1].outputs[:, 0].astype(np.float64)
     expected = truth(layer, values)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
@@ -129,13 +133,13 @@ def test_slopes(bent: tuple[str, float, Layer], kind: Any) -> None:
     """dy · f′(x), with as many digits as y has near its limits."""
     name, constant, layer = bent
     x, dy = FINITE, np.random.default_rng(0).standard_normal(len(FINITE)).astype(np.float32)
-    tape = Tape((2, 1, len(x)), training=False)
-    both = tape.input()
-    y = tape.bend(Value((len(x),), both.memory), name, constant)
-    tape._step("ACTIVATE_BACK", both if name == "gelu" else y, (both, len(x)), len(x), *tape.steps[-1].fields[-2:])
-    tape.outputs = len(x)
-    tape._step("OUTPUT", (both, len(x)), len(x))
-    found = by_hand(tape, np.concatenate([x, dy]), kind)[1].outputs[:, 0]
+    graph = Graph((2, 1, len(x)), training=False)
+    both = graph.input()
+    y = graph.bend(Value((len(x),), both.memory), name, constant)
+    graph._step("ACTIVATE_BACK", both if name == "gelu" else y, (both, len(x)), len(x), *graph.steps[-1].fields[-2:])
+    graph.outputs = len(x)
+    graph._step("OUTPUT", (both, len(x)), len(x))
+    found = by_hand(graph, np.concatenate([x, dy]), kind)[1].outputs[:, 0]
     assert (np.abs(found - truth(layer, x, dy)) <= 8 * np.finfo(kind).eps * np.abs(dy)).all()
 
 
@@ -151,17 +155,17 @@ MILLION = {
 @pytest.mark.parametrize("values", MILLION.values(), ids=MILLION.keys())
 def test_sums_of_a_million(values: Array) -> None:
     """A bias's gradient, and the statistics of batch norm."""
-    tape = Tape((1, 1, 1000), training=False)
-    x = tape.input()
-    tape.statistics = 2
-    tape._step("BIAS_GRADIENT", x, 0, 1, 1000)
-    tape._step("STATISTICS", x, 1, 1000, 0)
-    player, program = by_hand(tape, values, np.float32, trained=1, images=1000)
+    graph = Graph((1, 1, 1000), training=False)
+    x = graph.input()
+    graph.statistics = 2
+    graph._step("BIAS_GRADIENT", x, 0, 1, 1000)
+    graph._step("STATISTICS", x, 1, 1000, 0)
+    runtime, program = by_hand(graph, values, np.float32, trained=1, images=1000)
     exact = values.astype(np.float32).astype(np.float64)
     mean = math.fsum(exact) / 1000
     squares = 1000 * math.fsum((exact - mean) ** 2)
     mean_found, squares_found = program.arrays[Frame.STATISTICS][0]
-    assert player.gradients(program)[0, 0] == pytest.approx(1000 * math.fsum(exact), rel=5e-6)
+    assert runtime.gradients(program)[0, 0] == pytest.approx(1000 * math.fsum(exact), rel=5e-6)
     assert mean_found == pytest.approx(mean, rel=5e-6)
     # The mean is rounded to float32, which moves the sum of squares by its own square.
     assert squares_found == pytest.approx(squares, rel=1e-5, abs=1e6 * (3e-6 * mean) ** 2)
@@ -172,11 +176,11 @@ def test_weights_seen_by_many_pixels(images: int) -> None:
     """dW over 28×28 pixels and the images, all products of one sign: where it reads in place, and from strips."""
     x_shape, y_shape, kernel = (1, 28, 28), (2, 24, 24), (5, 5)
     pixels, outputs = math.prod(x_shape), math.prod(y_shape)
-    tape = Tape((1, 1, pixels + outputs), training=False)
-    both = tape.input()
-    tape._step("DOTS", both, (both, pixels), 0, Correlation(x_shape, y_shape, (0, 0), kernel))
+    graph = Graph((1, 1, pixels + outputs), training=False)
+    both = graph.input()
+    graph._step("DOTS", both, (both, pixels), 0, Correlation(x_shape, y_shape, (0, 0), kernel))
     values = np.random.default_rng(0).uniform(0.1, 1, both.size).astype(np.float32)
-    player, program = by_hand(tape, values, np.float32, 2 * 25, images)
+    runtime, program = by_hand(graph, values, np.float32, 2 * 25, images)
     x, dy = np.split(values.astype(np.float64), [pixels])
     expected = reference.conv2d_dW(x.reshape(*x_shape, 1), dy.reshape(*y_shape, 1), (1, 1), ((0, 0), (0, 0)), kernel)
-    np.testing.assert_allclose(player.gradients(program)[0], images * expected.ravel(), rtol=1e-5)
+    np.testing.assert_allclose(runtime.gradients(program)[0], images * expected.ravel(), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The comparison of tapes with layers rejects a tape that is spoilt, in whichever way."""
+"""The comparison of graphs with layers rejects a graph that is spoilt, in whichever way."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from unittest import mock
 
 import pytest
 
-import firstlight.engines.executor as passes_module
+import firstlight.engines.executor as executor_module
 from firstlight.engines import Task
-from firstlight.kernels.graph import Correlation, Step, Tape
+from firstlight.kernels.graph import Correlation, Graph, Step
 from firstlight.layers import (
     AvgPool2D,
     BatchNorm,
@@ -26,7 +26,7 @@ from firstlight.layers import (
     Tanh,
 )
 from firstlight.losses import CrossEntropy, MeanSquaredError
-from graphs import Net, assert_equal, cut, index_of, layered, played
+from graphs import Net, assert_equal, cut, index_of, run_compiled, run_eager
 
 BROAD = Net(
     (
@@ -48,11 +48,11 @@ BROAD = Net(
 SQUARED = replace(BROAD, loss=MeanSquaredError())
 
 
-def _each(op: str, change: Callable[[Step], None], first: int = 0) -> Callable[[Tape], None]:
+def _each(op: str, change: Callable[[Step], None], first: int = 0) -> Callable[[Graph], None]:
     """Change every step of that operation, from the `first` on."""
 
-    def spoil(tape: Tape) -> None:
-        found = [each for each in tape.steps if each.op == op][first:]
+    def spoil(graph: Graph) -> None:
+        found = [each for each in graph.steps if each.op == op][first:]
         assert found, op
         for each in found:
             change(each)
@@ -90,7 +90,7 @@ def _unstrided(step: Step) -> None:
     step.fields[3] = replace(step.fields[3], stride=(1, 1))
 
 
-SPOILT: dict[str, Callable[[Tape], None]] = {
+SPOILT: dict[str, Callable[[Graph], None]] = {
     "padding on the wrong sides": _each("TILES", _correlation(start=lambda c: c.start[::-1])),
     "dx by the kernel as it is": _each("TILES", _correlation(flipped=lambda c: False)),
     "a bias without gradient": _each("BIAS_GRADIENT", _nothing),
@@ -112,18 +112,18 @@ SPOILT: dict[str, Callable[[Tape], None]] = {
     "weights of other classes": _each("CROSS_ENTROPY", lambda step: step.fields.__setitem__(4, step.fields[4] - 1)),
     "images not standardized": _each("STANDARDISE", _nothing),
     "a part of the image standardized": _each("STANDARDISE", _put(1, 72)),
-    "statistics not waited for": lambda tape: tape.barriers.remove(tape.barriers[0]),
-    "gradients not waited for": lambda tape: tape.barriers.remove(tape.barriers[1]),
+    "statistics not waited for": lambda graph: graph.barriers.remove(graph.barriers[0]),
+    "gradients not waited for": lambda graph: graph.barriers.remove(graph.barriers[1]),
 }
 
 
-def test_a_sound_tape_of_the_same_net_is_accepted() -> None:
+def test_a_sound_graph_of_the_same_net_is_accepted() -> None:
     with cut(2, threads=1):
-        assert_equal(played(BROAD, index_of(33)), layered(BROAD, index_of(33)))
+        assert_equal(run_compiled(BROAD, index_of(33)), run_eager(BROAD, index_of(33)))
 
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
-def test_a_spoilt_tape_is_rejected(spoil: Callable[[Tape], None]) -> None:
+def test_a_spoilt_graph_is_rejected(spoil: Callable[[Graph], None]) -> None:
     """With one thread for two workers, so that what is not waited for is not there."""
     _must_be_rejected(BROAD, spoil)
 
@@ -138,20 +138,20 @@ def test_a_spoilt_tape_is_rejected(spoil: Callable[[Tape], None]) -> None:
     ],
 )
 def test_a_spoilt_squared_error_is_rejected(spoil: Callable[[Step], None]) -> None:
-    assert_equal(played(SQUARED, index_of(33)), layered(SQUARED, index_of(33)))
+    assert_equal(run_compiled(SQUARED, index_of(33)), run_eager(SQUARED, index_of(33)))
     _must_be_rejected(SQUARED, _each("SQUARED_ERROR", spoil))
 
 
-def _must_be_rejected(net: Net, spoil: Callable[[Tape], None]) -> None:
-    record = passes_module._record
+def _must_be_rejected(net: Net, spoil: Callable[[Graph], None]) -> None:
+    record = executor_module._record
 
-    def spoilt(task: Task, training: bool) -> Tape:
-        tape = record(task, training)
+    def spoilt(task: Task, training: bool) -> Graph:
+        graph = record(task, training)
         if training:
-            spoil(tape)
-        return tape
+            spoil(graph)
+        return graph
 
-    with mock.patch.object(passes_module, "_record", spoilt), cut(2, threads=1):
-        found = played(net, index_of(33))
+    with mock.patch.object(executor_module, "_record", spoilt), cut(2, threads=1):
+        found = run_compiled(net, index_of(33))
     with pytest.raises(AssertionError):
-        assert_equal(found, layered(net, index_of(33)))
+        assert_equal(found, run_eager(net, index_of(33)))

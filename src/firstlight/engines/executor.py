@@ -1,6 +1,6 @@
-"""How a batch goes through the net on the NumPy engine: layer by layer in Python, or all at once from a tape.
+"""How a batch goes through the net on the NumPy engine: layer by layer in Python, or all at once from a graph.
 
-Both work on the flat vector of weights and answer with the same numbers; a tape is the faster the smaller the net.
+Both work on the flat vector of weights and answer with the same numbers; a graph is the faster the smaller the net.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from firstlight.engines.base import Task, Trace
 from firstlight.kernels import Kernels
-from firstlight.kernels.graph import NotRecordedError, Tape
+from firstlight.kernels.graph import Graph, NotRecordedError
 from firstlight.layers import Backward, Pass
 from firstlight.layers.batchnorm import must_vary
 from firstlight.prepare import standardized
@@ -23,7 +23,7 @@ from firstlight.types import Array, Images
 Noise = Callable[[str], np.random.Generator]
 
 
-class Passes(Protocol):
+class Executor(Protocol):
     """The forward and backward passes of a net.
 
     most  images that `outputs` should be asked for at once
@@ -42,15 +42,15 @@ class Passes(Protocol):
         ...
 
 
-def passes(task: Task, kernels: Kernels, vector: Array) -> Passes:
-    """The passes of the task's net on `vector`, from a tape where the kernels and the layers can."""
-    player = getattr(kernels, "Player", None)
-    if player is not None:
+def build_executor(task: Task, kernels: Kernels, vector: Array) -> Executor:
+    """How the task's net is computed on `vector`: from a graph where the kernels and the layers can."""
+    runtime = getattr(kernels, "Runtime", None)
+    if runtime is not None:
         try:
-            return Taped(task, player, vector)
+            return CompiledExecutor(task, runtime, vector)
         except NotRecordedError:
             pass
-    return Layered(task, kernels, vector)
+    return EagerExecutor(task, kernels, vector)
 
 
 def noise_of(task: Task, epoch: int, step: int) -> Noise:
@@ -58,7 +58,7 @@ def noise_of(task: Task, epoch: int, step: int) -> Noise:
     return lambda path: generator(task.seed, "noise", path, epoch, step)
 
 
-class Layered:
+class EagerExecutor:
     """Layer by layer: each one's `forward` and the closure that it returns."""
 
     most = 256  # every value of the net lies in memory for all of them
@@ -72,7 +72,7 @@ class Layered:
         self.scale, self.shift = task.preparation.scale_shift(vector.dtype)
 
     def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
-        """See `Passes.gradients`."""
+        """See `Executor.gradients`."""
         run = Pass(
             self.kernels,
             training=True,
@@ -89,7 +89,7 @@ class Layered:
         return loss, int((self.task.loss.predicted(y) == labels).sum()), self.gradient
 
     def outputs(self, images: Images, index: Array) -> Array:
-        """See `Passes.outputs`."""
+        """See `Executor.outputs`."""
         return self._forward(images, index, Pass(self.kernels, training=False))[0]
 
     def prepared(self, images: Images, index: Array) -> Array:
@@ -129,51 +129,51 @@ class Layered:
         return self.layers.forward(self.parameters, self.prepared(images, index), run)
 
 
-class Taped:
-    """All at once: the net written on a tape, which the threads play, each for its share of the images."""
+class CompiledExecutor:
+    """All at once: the net written on a graph, which the threads run, each for its share of the images."""
 
     most = 4096  # values lie in memory for a chunk at a time
     blas = False
 
-    def __init__(self, task: Task, player: Callable[..., Any], vector: Array) -> None:
+    def __init__(self, task: Task, runtime: Callable[..., Any], vector: Array) -> None:
         self.task = task
         layout = task.model.layout
         scale, shift = task.preparation.scale_shift(vector.dtype)
         self.training, self.evaluation = (
-            player(_record(task, training), vector, layout.trainable if training else 0, scale, shift)
+            runtime(_record(task, training), vector, layout.trainable if training else 0, scale, shift)
             for training in (True, False)
         )
 
     def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
-        """See `Passes.gradients`."""
-        player, labels = self.training, self._labels(images, index)
-        for path, pixels in player.tape.norms:
+        """See `Executor.gradients`."""
+        runtime, labels = self.training, self._labels(images, index)
+        for path, pixels in runtime.graph.norms:
             must_vary(pixels * len(index), path)
-        program = player.program(len(index))
+        program = runtime.program(len(index))
         self._draw(program.kept, noise_of(self.task, epoch, step))
         pixels = _flat(images)
-        if not player.tape.asks_slopes:
-            player.play(program, pixels, index, labels)
-            return float(program.losses.mean()), int(program.right.sum()), player.gradients(program)
-        halfway = player.tape.turn
-        player.play(program, pixels, index, labels, slice(0, halfway))
+        if not runtime.graph.asks_slopes:
+            runtime.run(program, pixels, index, labels)
+            return float(program.losses.mean()), int(program.right.sum()), runtime.gradients(program)
+        halfway = runtime.graph.forward_segments
+        runtime.run(program, pixels, index, labels, slice(0, halfway))
         loss, dy = self.task.loss.value_and_gradient(program.outputs, labels, self.task.image_weights(labels))
         program.slopes[...] = dy
-        player.play(program, pixels, index, labels, slice(halfway, None))
+        runtime.run(program, pixels, index, labels, slice(halfway, None))
         right = int((self.task.loss.predicted(program.outputs) == labels).sum())
-        return loss, right, player.gradients(program)
+        return loss, right, runtime.gradients(program)
 
     def outputs(self, images: Images, index: Array) -> Array:
-        """See `Passes.outputs`."""
+        """See `Executor.outputs`."""
         program = self.evaluation.program(len(index))
-        self.evaluation.play(program, _flat(images), index, self._labels(images, index))
+        self.evaluation.run(program, _flat(images), index, self._labels(images, index))
         outputs: Array = program.outputs
         return outputs
 
     def _draw(self, kept: Array, noise: Noise) -> None:
-        """The step's masks, in the order of the tape."""
+        """The step's masks, in the order of the graph."""
         at = 0
-        for path, shape, rate in self.training.tape.masks:
+        for path, shape, rate in self.training.graph.masks:
             size = math.prod(shape)
             draws = noise(path).random((size, kept.shape[1]), dtype=np.float32)
             np.greater_equal(draws, rate, out=kept[at : at + size].view(bool))
@@ -196,13 +196,13 @@ def _batch_first(columns: Array) -> Array:
     return np.ascontiguousarray(np.moveaxis(columns, -1, 0))
 
 
-def _record(task: Task, training: bool) -> Tape:
+def _record(task: Task, training: bool) -> Graph:
     height, width, channels = task.model.input_shape
     class_weights = () if task.class_weights is None else task.class_weights.tolist()
-    tape = Tape((channels, height, width), training, task.settled, class_weights)
-    y = task.trained_layers().record(tape, task.model.layout.slots, tape.input(task.preparation.per_image), "")
+    graph = Graph((channels, height, width), training, task.settled, class_weights)
+    y = task.trained_layers().record(graph, task.model.layout.slots, graph.input(task.preparation.per_image), "")
     if training:
-        task.loss.record(tape, y)
+        task.loss.record(graph, y)
     else:
-        tape.output(y)
-    return tape
+        graph.output(y)
+    return graph

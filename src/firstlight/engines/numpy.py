@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from firstlight import kernels
 from firstlight.engines.base import Tally, Task, Trace, not_finite
-from firstlight.engines.executor import Layered, passes
+from firstlight.engines.executor import EagerExecutor, build_executor
 from firstlight.errors import ModelError
 from firstlight.kernels.lock import LOCK, in_turn
 from firstlight.prepare import batches
@@ -47,8 +47,8 @@ class NumpySession:
         self.dtype = np.dtype(engine.dtype).type
         self._vector = self.layout.initial(task.seed, self.dtype) if vector is None else vector.astype(self.dtype)
         with LOCK:
-            self.passes = passes(task, self.kernels, self._vector)
-        self._layered = self.passes if isinstance(self.passes, Layered) else None
+            self.executor = build_executor(task, self.kernels, self._vector)
+        self._eager = self.executor if isinstance(self.executor, EagerExecutor) else None
         self.optimizer_state = task.optimizer.state(self.layout.trainable, self.dtype)
         self.penalties = task.penalties()
         self.factors = _factors(task)
@@ -61,7 +61,7 @@ class NumpySession:
         with self._quietly(), LOCK:
             before, state = self._vector.copy(), self.state()
             _, _, gradients = self.gradients(index, 0, 0)
-            self.passes.outputs(self._train_images(), index)
+            self.executor.outputs(self._train_images(), index)
             trained = self._vector[: self.layout.trainable]
             self.task.optimizer.step(trained, gradients, self.optimizer_state, 0.0, self.factors, self.kernels)
             self.restore(before, state)
@@ -86,27 +86,27 @@ class NumpySession:
         images = _in_order(images)
         rows = np.empty((len(images), math.prod(self.task.model.output_shape)), self.dtype)
         with self._quietly():
-            for index in batches(np.arange(len(images)), self.passes.most):
+            for index in batches(np.arange(len(images)), self.executor.most):
                 with LOCK:
-                    rows[index] = self.passes.outputs(images, index).T
+                    rows[index] = self.executor.outputs(images, index).T
         return rows
 
     def prepared(self, images: Images) -> Array:
         """See `Session.prepared`."""
-        return np.moveaxis(self.layered.prepared(images, np.arange(len(images))), -1, 0)
+        return np.moveaxis(self.eager.prepared(images, np.arange(len(images))), -1, 0)
 
     def trace(self, x: Array, cotangents: Mapping[str, Array] | None = None, only: Collection[str] = ()) -> Trace:
         """See `Session.trace`."""
         with self._quietly(blas=True), LOCK:
-            return self.layered.trace(x, cotangents or {}, only)
+            return self.eager.trace(x, cotangents or {}, only)
 
     @property
-    def layered(self) -> Layered:
-        """The net layer by layer, on the same weights: a tape keeps no values to look at."""
+    def eager(self) -> EagerExecutor:
+        """The net layer by layer, on the same weights: a graph keeps no values to look at."""
         with LOCK:
-            if self._layered is None:
-                self._layered = Layered(self.task, self.kernels, self._vector)
-            return self._layered
+            if self._eager is None:
+                self._eager = EagerExecutor(self.task, self.kernels, self._vector)
+            return self._eager
 
     @in_turn
     def vector(self) -> Array:
@@ -153,7 +153,7 @@ class NumpySession:
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
-            if blas or self.passes.blas:
+            if blas or self.executor.blas:
                 stack.enter_context(_one_thread_of_blas())
             yield
 
@@ -186,8 +186,8 @@ class NumpySession:
 
     @in_turn
     def _gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
-        loss, right, gradients = self.passes.gradients(images, index, epoch, step)
-        for part, l1, l2 in self.penalties:  # the passes write their gradients anew each time
+        loss, right, gradients = self.executor.gradients(images, index, epoch, step)
+        for part, l1, l2 in self.penalties:  # the executor writes its gradients anew each time
             weights = self._vector[part]
             if l1:
                 gradients[0, part] += l1 * np.sign(weights)

@@ -1,4 +1,4 @@
-"""Operations of a tape: what goes in and comes out, activations, and what moves or adds values."""
+"""Operations of a graph: what goes in and comes out, activations, and what moves or adds values."""
 
 # Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"

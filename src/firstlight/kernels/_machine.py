@@ -1,9 +1,9 @@
-"""Plays a tape: every thread takes its images through the whole net, forward and back, in one compiled call.
+"""Runs a graph: every thread takes its images through the whole net, forward and back, in one compiled call.
 
 What a thread works on stays in its own cache from layer to layer, nothing is allocated, and threads wait for each other
-only where the mathematics does: batch norm needs the statistics of all images. `tape` writes the operations; each is a
+only where the mathematics does: batch norm needs the statistics of all images. `graph` writes the operations; each is a
 row of numbers, the address of the function that does it and what it works on. Functions are compiled one by one when
-a tape first asks for them, and kept on disk, so that a net waits only for the operations that it has.
+a graph first asks for them, and kept on disk, so that a net waits only for the operations that it has.
 
 Values lie one after another in a thread's arena, (features, n) each for the n images of a chunk; a value's place in an
 operation counts features, so it starts at that times n.
@@ -66,14 +66,14 @@ LONG, BYTE, SINGLE, DOUBLE = np.int64(0), np.uint8(0), np.int32(0), np.float64(0
 
 
 @parallel
-def play(ops, first, end, frames):
-    """Play the operations ops[·, first:end], a row for chunks of full size and one for the rest, a thread a frame."""
+def run(ops, first, end, frames):
+    """Run the operations ops[·, first:end], a row for chunks of full size and one for the rest, a thread a frame."""
     for worker in prange(len(frames)):
-        _play(np.int64(worker), ops, first, end, frames)
+        _run(np.int64(worker), ops, first, end, frames)
 
 
 @inner
-def _play(worker, ops, first, end, frames):
+def _run(worker, ops, first, end, frames):
     frame = frames[worker]
     images, size, workers = frame[IMAGES], frame[SIZE], frame[WORKERS]
     for chunk in range(worker, -(-images // size), workers):
@@ -121,7 +121,7 @@ _compiled: dict[tuple[str, str], Any] = {}
 
 
 def operation(function: Callable[..., None]) -> Callable[..., None]:
-    """Make `function` one of the operations that tapes are made of: its name in capitals.
+    """Make `function` one of the operations that graphs are made of: its name in capitals.
 
     It takes the address of its row, the number n of images in the chunk, the first of them, the chunk, the address of
     the thread's frame, and a pointer that only tells the type of the numbers.

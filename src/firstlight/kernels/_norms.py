@@ -1,4 +1,4 @@
-"""Operations of a tape: batch norm and dropout."""
+"""Operations of a graph: batch norm and dropout."""
 
 # Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"

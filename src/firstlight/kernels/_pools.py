@@ -1,4 +1,4 @@
-"""Operations of a tape: pooling."""
+"""Operations of a graph: pooling."""
 
 # Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"

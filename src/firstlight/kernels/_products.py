@@ -1,4 +1,4 @@
-"""Operations of a tape: convolutions, products of matrices, and their gradients."""
+"""Operations of a graph: convolutions, products of matrices, and their gradients."""
 
 # Numba infers the types of compiled functions, and O is the number of filters.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"

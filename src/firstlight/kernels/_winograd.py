@@ -1,4 +1,4 @@
-"""Operations of a tape: 3×3 convolutions by Winograd's minimal filtering, F(2×2, 3×3) of Lavin & Gray 2015.
+"""Operations of a graph: 3×3 convolutions by Winograd's minimal filtering, F(2×2, 3×3) of Lavin & Gray 2015.
 
 A tile of 2×2 outputs takes 16 products a channel instead of 36. With d the 4×4 pixels that it sees and g a filter,
 

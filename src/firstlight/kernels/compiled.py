@@ -16,10 +16,10 @@ from firstlight.kernels._augment import augment
 from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
 from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx
 from firstlight.kernels._updates import adam, rmsprop, sgd
-from firstlight.kernels.runtime import Player
+from firstlight.kernels.runtime import Runtime
 
 __all__ = [
-    "Player",
+    "Runtime",
     "adam",
     "augment",
     "avg_pool",

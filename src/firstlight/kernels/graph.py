@@ -1,6 +1,6 @@
-"""A tape: the whole net written down once, forward and back, as operations that `player` plays without Python.
+"""A graph: the whole net written down once, forward and back, as operations that `runtime` runs without Python.
 
-A layer records itself by the methods of `Tape`, each of which notes its operation and how its gradient is recorded
+A layer records itself by the methods of `Graph`, each of which notes its operation and how its gradient is recorded
 later. Values know their shape for one image; where each lies in a thread's memory is decided at the end, when it is
 known from which operation to which it is needed.
 """
@@ -17,12 +17,12 @@ from typing import Any
 from firstlight.kernels import Padding, Pair, output_size
 from firstlight.types import Shape
 
-# The activations that `Tape.bend` knows, in the order of `_elementwise`.
+# The activations that `Graph.bend` knows, in the order of `_elementwise`.
 BENDS = ("relu", "leaky", "elu", "selu", "sigmoid", "tanh", "gelu")
 
 
 class NotRecordedError(Exception):
-    """A layer or a loss that no tape can hold; the engine then goes layer by layer."""
+    """A layer or a loss that no graph can hold; the engine then goes layer by layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ Backward = Callable[[Value], Sequence[tuple[Value, Value]]]
 
 
 @dataclass(eq=False)
-class Tape:
+class Graph:
     """Records a net.
 
     input_shape    (C, H, W)
@@ -127,7 +127,7 @@ class Tape:
     norms: list[tuple[str, int]] = field(default_factory=list)
     outputs: int = 0
     asks_slopes: bool = False
-    turn: int = 0  # segments before the gradient comes in
+    forward_segments: int = 0  # those before the gradient comes in
     _backward: list[tuple[Value, Backward]] = field(default_factory=list)
     # Rectified values, what they were before, and the step that cut them.
     _rectified: dict[Value, tuple[Value, Step]] = field(default_factory=dict)
@@ -355,7 +355,7 @@ class Tape:
         if self.training:
             self.asks_slopes = True
             self._barrier()
-            self.turn = len(self.barriers)
+            self.forward_segments = len(self.barriers)
             dy = self._value(y.shape)
             self._step("SEED", dy, y.size)
             self._record_backward(y, dy)
@@ -425,4 +425,4 @@ def _start(slot: Slot | None) -> int:
     return -1 if slot is None else slot.start
 
 
-__all__ = ["BENDS", "Correlation", "Memory", "NotRecordedError", "Product", "Slot", "Step", "Tape", "Value"]
+__all__ = ["BENDS", "Correlation", "Graph", "Memory", "NotRecordedError", "Product", "Slot", "Step", "Value"]

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Held by whoever plays a tape, enters a kernel that is shared out to threads, or reads and writes what a session keeps.
+# Held by whoever runs a graph, enters a kernel that is shared out to threads, or reads and writes what a session keeps.
 # It is the only one of its kind, and a session calls no code that we do not know (a `progress`, say) while it is held,
 # so that no two threads wait for each other.
 LOCK = threading.RLock()

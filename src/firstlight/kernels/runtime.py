@@ -1,4 +1,4 @@
-"""Readies a tape for so many images at a time, and plays it: the memory, the tables, the cut."""
+"""Readies a graph for so many images at a time, and runs it: the memory, the tables, the cut."""
 
 # ruff: noqa: E741  (O is the number of filters)
 
@@ -13,10 +13,10 @@ from numba import get_num_threads
 
 from firstlight.kernels import _ends, _norms, _pools, _products, _winograd  # noqa: F401  (they bring the operations)
 from firstlight.kernels._convolution import DOT_STRIP, TILE_STRIP
-from firstlight.kernels._machine import Frame, address, play
+from firstlight.kernels._machine import Frame, address, run
 from firstlight.kernels._plan import plan
 from firstlight.kernels._tiles import ROWS, VECTOR_BYTES
-from firstlight.kernels.graph import Correlation, Memory, Product, Step, Tape, Value
+from firstlight.kernels.graph import Correlation, Graph, Memory, Product, Step, Value
 from firstlight.types import Array
 
 FIELDS = 20
@@ -28,7 +28,7 @@ TRANSFORMED, WIDE = 3 << 18, 16
 
 @dataclass(frozen=True)
 class Program:
-    """A tape made ready for batches of `images`, of which a thread takes `size` at a time: see `play` and `Frame`.
+    """A graph made ready for batches of `images`, of which a thread takes `size` at a time: see `run` and `Frame`.
 
     arrays  what the frames point to, by name
     """
@@ -64,8 +64,8 @@ class Program:
         return self.arrays[Frame.RIGHT]
 
 
-class Player:
-    """Plays one tape over one vector of weights; it writes its results anew each time.
+class Runtime:
+    """Runs one graph over one vector of weights; it writes its results anew each time.
 
     Its memory is shared by all calls: hold `LOCK` from `program` until the results are read or copied.
 
@@ -73,21 +73,21 @@ class Player:
     scale    with shift, (C, H, W): how the bytes of the images are prepared
     """
 
-    def __init__(self, tape: Tape, theta: Array, trained: int, scale: Array, shift: Array) -> None:
-        self.tape, self.theta = tape, theta
-        self.places, self.features, self.winners = _place(tape.steps)
+    def __init__(self, graph: Graph, theta: Array, trained: int, scale: Array, shift: Array) -> None:
+        self.graph, self.theta = graph, theta
+        self.places, self.features, self.winners = _place(graph.steps)
         self._gradients = np.zeros((get_num_threads(), trained), theta.dtype)
         self._fixed = {
             Frame.THETA: theta,
-            Frame.CONSTANTS: np.array([*tape.constants, 0.0]),
+            Frame.CONSTANTS: np.array([*graph.constants, 0.0]),
             Frame.SCALE: np.ascontiguousarray(scale),
             Frame.SHIFT: np.ascontiguousarray(shift),
         }
         self._programs: dict[int, Program] = {}
-        self._segments = [*zip([0, *tape.barriers], [*tape.barriers, len(tape.steps)], strict=True)]
+        self._segments = [*zip([0, *graph.barriers], [*graph.barriers, len(graph.steps)], strict=True)]
 
     def program(self, images: int) -> Program:
-        """The tape made ready for so many images and the threads that there are."""
+        """The graph made ready for so many images and the threads that there are."""
         workers = get_num_threads()
         if workers != len(self._gradients):
             self._programs.clear()
@@ -103,50 +103,50 @@ class Player:
         chunks = -(-int(program.frames[0, Frame.IMAGES]) // program.size)
         return self._gradients[:chunks]
 
-    def play(self, program: Program, pixels: Array, index: Array, labels: Array, part: slice = slice(None)) -> None:
-        """Play the segments of `part` for the images at `index` of `pixels`, uint8 (all images, H W C).
+    def run(self, program: Program, pixels: Array, index: Array, labels: Array, part: slice = slice(None)) -> None:
+        """Run the segments of `part` for the images at `index` of `pixels`, uint8 (all images, H W C).
 
         Raises IndexError for an index outside them, ValueError for images of another size.
         """
         if pixels.shape[1] != self._fixed[Frame.SCALE].size:
-            raise ValueError(f"play: images of {pixels.shape[1]} bytes; {self._fixed[Frame.SCALE].size} are read.")
+            raise ValueError(f"run: images of {pixels.shape[1]} bytes; {self._fixed[Frame.SCALE].size} are read.")
         if not 0 <= index.min() <= index.max() < len(pixels):
-            raise IndexError(f"play: indices {index.min()}..{index.max()} of {len(pixels)} images.")
+            raise IndexError(f"run: indices {index.min()}..{index.max()} of {len(pixels)} images.")
         program.arrays[Frame.INDEX][:] = index
         program.arrays[Frame.LABELS][:] = labels
         program.frames[:, Frame.PIXELS] = pixels.ctypes.data
         for first, end in self._segments[part]:
-            play(program.ops, first, end, program.frames)
+            run(program.ops, first, end, program.frames)
 
     def _ready(self, images: int, workers: int) -> Program:
         kind, lanes = self.theta.dtype, VECTOR_BYTES // self.theta.itemsize
         size = -(-images // workers)
         if size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts
-        if not self.tape.barriers:  # nobody needs all of a thread's images at once: as many as the cache holds
+        if not self.graph.barriers:  # nobody needs all of a thread's images at once: as many as the cache holds
             fits = max(1, CACHE // (max(1, self.features) * kind.itemsize) // lanes) * lanes
             if size > fits:
                 size = -(-size // -(-size // fits) // lanes) * lanes
         chunks = -(-images // size)
         setup = _Setup(self.places, kind)
-        ops = np.zeros((2, len(self.tape.steps), FIELDS), np.int64)
+        ops = np.zeros((2, len(self.graph.steps), FIELDS), np.int64)
         for row, n in enumerate((size, images - (chunks - 1) * size)):
-            for k, step in enumerate(self.tape.steps):
+            for k, step in enumerate(self.graph.steps):
                 fields = setup.row(step, n)
                 ops[row, k, : len(fields)] = fields
-        masks = sum(math.prod(shape) for _, shape, _ in self.tape.masks)
+        masks = sum(math.prod(shape) for _, shape, _ in self.graph.masks)
         arrays = self._fixed | {
             Frame.ARENA: _aligned(workers, self.features * size + 4 * lanes, kind),
             Frame.WINNERS: np.empty((workers, self.winners * size), np.uint8),
             Frame.ROOM: _aligned(workers, setup.room, kind),
             Frame.GRADIENT: self._gradients,
             Frame.TABLES: np.concatenate([*setup.tables, np.zeros(1, np.int32)]),
-            Frame.STATISTICS: np.zeros((chunks, self.tape.statistics)),
+            Frame.STATISTICS: np.zeros((chunks, self.graph.statistics)),
             Frame.INDEX: np.zeros(images, np.int64),
             Frame.LABELS: np.zeros(images, np.int64),
             Frame.KEPT: np.empty((masks, images), np.uint8),
-            Frame.OUTPUTS: np.empty((self.tape.outputs, images), kind),
-            Frame.SLOPES: np.empty((self.tape.outputs, images) if self.tape.asks_slopes else (0, 0), kind),
+            Frame.OUTPUTS: np.empty((self.graph.outputs, images), kind),
+            Frame.SLOPES: np.empty((self.graph.outputs, images) if self.graph.asks_slopes else (0, 0), kind),
             Frame.LOSSES: np.empty(images),
             Frame.RIGHT: np.empty(images, np.uint8),
         }
@@ -155,7 +155,7 @@ class Player:
             own = name in (Frame.ARENA, Frame.WINNERS, Frame.ROOM, Frame.GRADIENT)
             frames[:, name] = array.ctypes.data + np.arange(workers) * (array.strides[0] if own else 0)
         frames[:, Frame.IMAGES], frames[:, Frame.SIZE], frames[:, Frame.WORKERS] = images, size, workers
-        frames[:, Frame.STATISTICS_STEP] = self.tape.statistics
+        frames[:, Frame.STATISTICS_STEP] = self.graph.statistics
         return Program(size, ops, frames, arrays)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Pass, Tree, TwinPass
 from firstlight.layers.window import Pool2D, twin_padding
 from firstlight.types import Array
@@ -30,8 +30,8 @@ class AvgPool2D(Pool2D):
 
         return kernels.avg_pool(x, window, stride, padding), backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.avg_pool(x, *self._window, self._padding((x.shape[1], x.shape[2])))
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.avg_pool(x, *self._window, self._padding((x.shape[1], x.shape[2])))
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         window, stride = self._window

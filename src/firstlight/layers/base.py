@@ -15,7 +15,7 @@ import numpy as np
 
 from firstlight.errors import ModelError
 from firstlight.kernels import Kernels
-from firstlight.kernels.graph import NotRecordedError, Tape, Value
+from firstlight.kernels.graph import Graph, NotRecordedError, Value
 from firstlight.types import Array, Json, Shape
 
 # Parameters, and gradients by them, by name. A container's are nested: {"conv1": {"W": ..., "b": ...}}.
@@ -166,10 +166,10 @@ class Layer:
         """
         raise NotImplementedError
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        """Write the layer, called `path`, on the tape that the compiled kernels play; return y. `p` holds `Slot`s.
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        """Write the layer, called `path`, on the graph that the compiled kernels run; return y. `p` holds `Slot`s.
 
-        Raises NotRecordedError, as here, where the operations of a tape cannot say it: `forward` then does the work.
+        Raises NotRecordedError, as here, where the operations of a graph cannot say it: `forward` then does the work.
         """
         raise NotRecordedError(f"{path} ({type(self).__name__})")
 

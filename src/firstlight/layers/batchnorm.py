@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from firstlight.errors import ModelError
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array, Shape
 
@@ -82,8 +82,8 @@ class BatchNorm(Layer):
 
         return y.reshape(x.shape), backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.batch_norm(x, p, self.momentum, self.epsilon, path)
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.batch_norm(x, p, self.momentum, self.epsilon, path)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         training = run.training and run.path not in run.settled

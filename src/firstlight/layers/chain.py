@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.container import Container, Named, by_type, shape_inside
@@ -72,9 +72,9 @@ class Chain(Container):
 
         return x, backward_all
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         for name, layer in self.named():
-            x = layer.record(tape, p.get(name, {}), x, join(path, name))
+            x = layer.record(graph, p.get(name, {}), x, join(path, name))
         return x
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:

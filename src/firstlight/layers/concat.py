@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain
@@ -62,9 +62,9 @@ class Concat(Container):
 
         return np.concatenate(ys), backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.concat(
-            [layer.record(tape, p.get(name, {}), tape.branch(x), join(path, name)) for name, layer in self.named()]
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.concat(
+            [layer.record(graph, p.get(name, {}), graph.branch(x), join(path, name)) for name, layer in self.named()]
         )
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:

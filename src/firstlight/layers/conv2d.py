@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers import initializers
 from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number, is_whole
 from firstlight.layers.window import BORDERS, Border, Size, is_border, is_size, padding_of, pair, slide, twin_padding
@@ -72,10 +72,10 @@ class Conv2D(Layer):
 
         return y, backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         size = (x.shape[1], x.shape[2])
         kernel, stride = pair(self.kernel), pair(self.stride)
-        return tape.conv2d(x, p["W"], p.get("b"), stride, padding_of(self.padding, size, kernel, stride))
+        return graph.conv2d(x, p["W"], p.get("b"), stride, padding_of(self.padding, size, kernel, stride))
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         kernel, stride = pair(self.kernel), pair(self.stride)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers import initializers
 from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number, is_whole
 from firstlight.types import Array, Shape
@@ -62,8 +62,8 @@ class Dense(Layer):
 
         return y, backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.product(x, p["W"], p.get("b"))
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.product(x, p["W"], p.get("b"))
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.linear(x, p["W"], p.get("b"))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
@@ -41,8 +41,8 @@ class Dropout(Layer):
 
         return drop(x), lambda dy: (drop(dy), {})
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.dropout(x, self.rate, path)
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.dropout(x, self.rate, path)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         if run.uniform is None or not run.training or self.rate == 0:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
@@ -37,8 +37,8 @@ class ELU(Activation):
 
         return y, backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.bend(x, "elu", self.alpha)
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.bend(x, "elu", self.alpha)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.elu(x, self.alpha)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
@@ -30,8 +30,8 @@ class GELU(Activation):
 
         return x * cdf, backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.bend(x, "gelu")
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.bend(x, "gelu")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.gelu(x)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
@@ -33,9 +33,9 @@ class GlobalAvgPool2D(Layer):
 
         return x.mean(axis=(1, 2)), backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         size = (x.shape[1], x.shape[2])
-        return tape.reshape(tape.avg_pool(x, size, size, ((0, 0), (0, 0))), x.shape[:1])
+        return graph.reshape(graph.avg_pool(x, size, size, ((0, 0), (0, 0))), x.shape[:1])
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return x.mean(dim=(2, 3))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass, is_number
 from firstlight.types import Array
 
@@ -34,8 +34,8 @@ class LeakyReLU(Activation):
 
         return y, backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.bend(x, "leaky", self.slope)
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.bend(x, "leaky", self.slope)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.leaky_relu(x, self.slope)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Pass, Tree, TwinPass
 from firstlight.layers.window import Pool2D, twin_padding
 from firstlight.types import Array
@@ -29,8 +29,8 @@ class MaxPool2D(Pool2D):
 
         return y, backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.max_pool(x, *self._window, self._padding((x.shape[1], x.shape[2])))
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.max_pool(x, *self._window, self._padding((x.shape[1], x.shape[2])))
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         window, stride = self._window

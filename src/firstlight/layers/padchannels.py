@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_whole
 from firstlight.types import Array, Shape
 
@@ -38,8 +38,8 @@ class PadChannels(Layer):
         y[inside] = x
         return y, lambda dy: (dy[inside], {})
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.concat([x], self.before, self.after)
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.concat([x], self.before, self.after)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (self.before, self.after))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
@@ -22,8 +22,8 @@ class ReLU(Activation):
         y = np.maximum(x, 0)
         return y, lambda dy: (dy * (y > 0), {})
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.bend(x, "relu")
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.bend(x, "relu")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.relu(x)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_whole
 from firstlight.types import Array, Shape
 
@@ -33,8 +33,8 @@ class Reshape(Layer):
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         return x.reshape(*self.shape, x.shape[-1]), lambda dy: (dy.reshape(x.shape), {})
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.reshape(x, self.shape)
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.reshape(x, self.shape)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return x.reshape(len(x), *self.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.avgpool2d import AvgPool2D
 from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
 from firstlight.layers.batchnorm import BatchNorm
@@ -58,11 +58,11 @@ class Residual(Container):
 
         return y + z, backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         body, shortcut = (
-            layer.record(tape, p.get(name, {}), tape.branch(x), join(path, name)) for name, layer in self.named()
+            layer.record(graph, p.get(name, {}), graph.branch(x), join(path, name)) for name, layer in self.named()
         )
-        return tape.add(body, shortcut)
+        return graph.add(body, shortcut)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return sum(run.through(torch, layer, name, p, x) for name, layer in self.named())

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.kernels.graph import Tape, Value
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
@@ -35,8 +35,8 @@ class SELU(Activation):
 
         return y, backward
 
-    def record(self, tape: Tape, p: Tree, x: Value, path: str) -> Value:
-        return tape.bend(x, "selu")
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.bend(x, "selu")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.selu(x)
