@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ import numpy as np
 
 from firstlight.evaluation import measure, most_confident_mistakes
 from firstlight.records import run_folder
+from firstlight.records.run_folder import StudyEntry, StudyFolder
 from firstlight.types import Array, Images, Predictions
 
 HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", '"it\'s" & {{ 7*7 }} \\1 $&')
 
 MakeRun = Callable[..., run_folder.RunFolder]
+Odd = dict[str, Any]
+
+WEAK: Odd = {"skill": 0.5, "model": "softmax-regression", "parameters": 650}
+STRONG: Odd = {"skill": 3.0, "model": "lenet5"}
 
 
 def write_run(
@@ -136,3 +142,29 @@ def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int
     record["preparation"] = preparation
     summary = [layer | {"trainable": parameters - 106, "multiply_adds": 416_136}, dense]
     run_folder.write_record(path, run_folder.MODEL, {**record, "summary": summary})
+
+
+def entry(name: str, seeds: int = 5, **numbers: Any) -> StudyEntry:
+    """An entry of a study with the seeds from 0."""
+    return StudyEntry(name, tuple(range(seeds)), **numbers)
+
+
+def write_study(
+    path: Path,
+    *entries: tuple[StudyEntry, Odd],
+    title: str = "Nets compared",
+    missing: frozenset[tuple[str, int]] = frozenset(),
+) -> StudyFolder:
+    """A study of synthetic runs: by entry, what is odd about its runs; `missing` are (name, seed)."""
+    path.mkdir()
+    for of, odd in entries:
+        for seed in of.seeds:
+            if (of.name, seed) not in missing:
+                place = path / of.name / f"seed-{seed}"
+                place.mkdir(parents=True)
+                write_run(place, **{"seed": seed, **odd})
+    record = {"name": path.name, "title": title, "about": "What it shows.", "runs": [asdict(e) for e, _ in entries]}
+    run_folder.write_record(path, run_folder.STUDY, record)
+    folder = StudyFolder.open(path)
+    folder.file.write_text(f'title = "{path.name}"\nseeds = 5\n')
+    return folder

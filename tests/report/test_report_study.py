@@ -6,7 +6,6 @@ import csv
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +14,7 @@ import altair as alt
 import numpy as np
 import pytest
 from page_checks import assert_sound
-from run_folders import HOSTILE, write_run
+from run_folders import HOSTILE, STRONG, WEAK, Odd, entry, write_study
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -25,7 +24,7 @@ from firstlight.errors import RunError
 from firstlight.evaluation import Spread, spread
 from firstlight.records import group as groups
 from firstlight.records import run_folder
-from firstlight.records.run_folder import StudyEntry, StudyFolder
+from firstlight.records.run_folder import StudyFolder
 from firstlight.report import effects, grouped, pairs, study
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.contrasts import probability
@@ -33,42 +32,12 @@ from firstlight.report.numbers import DASH, percent, plus_minus, signed
 from firstlight.report.study_table import mean, study_table
 
 MakeStudy = Callable[..., StudyFolder]
-Odd = dict[str, Any]
 
 
 @pytest.fixture
 def make_study(tmp_path: Path) -> MakeStudy:
-    """Write a study of synthetic runs: by entry, what is odd about its runs; `missing` are (name, seed)."""
-
-    def make(
-        *entries: tuple[StudyEntry, Odd],
-        name: str = "nets",
-        title: str = "Nets compared",
-        missing: frozenset[tuple[str, int]] = frozenset(),
-    ) -> StudyFolder:
-        path = tmp_path / name
-        path.mkdir()
-        for entry, odd in entries:
-            for seed in entry.seeds:
-                if (entry.name, seed) not in missing:
-                    place = path / entry.name / f"seed-{seed}"
-                    place.mkdir(parents=True)
-                    write_run(place, **{"seed": seed, **odd})
-        record = {"name": name, "title": title, "about": "What it shows.", "runs": [asdict(e) for e, _ in entries]}
-        run_folder.write_record(path, run_folder.STUDY, record)
-        folder = StudyFolder.open(path)
-        folder.file.write_text(f'title = "{name}"\nseeds = 5\n')
-        return folder
-
-    return make
-
-
-def entry(name: str, seeds: int = 5, **numbers: Any) -> StudyEntry:
-    return StudyEntry(name, tuple(range(seeds)), **numbers)
-
-
-WEAK: Odd = {"skill": 0.5, "model": "softmax-regression", "parameters": 650}
-STRONG: Odd = {"skill": 3.0, "model": "lenet5"}
+    """Write a study of synthetic runs in a folder of its `name`; see `write_study`."""
+    return lambda *entries, name="nets", **odd: write_study(tmp_path / name, *entries, **odd)
 
 
 @pytest.fixture

@@ -10,55 +10,12 @@ from typing import Any
 import altair as alt
 import pytest
 from page_checks import assert_sound
+from search_folders import TUNED, put, trial
 
 from firstlight import report
 from firstlight.errors import RunError
-from firstlight.files import write_text
-from firstlight.records import search_folder
-from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
 from firstlight.report.content import Beside, Block, Chart, Code, Document, Table, Text
 from firstlight.report.tuning import document
-
-
-def trial(number: int, value: float | None, state: Any = "complete", **changes: Any) -> TrialRecord:
-    values = {"optimizer.lr": 10.0 ** -(number % 5), "model.units": [number, 8] if number % 2 else 16}
-    return TrialRecord(number, state, values, value, epochs=9, best=7, seconds=1.5, **changes)
-
-
-TUNED = Tuned(
-    status="complete",
-    monitor="val_accuracy",
-    maximise=True,
-    asked=8,
-    sampler="tpe",
-    pruner="halving",
-    seed=3,
-    epochs=9,
-    data="digits",
-    model="mlp-128",
-    space={"optimizer.lr": {"log": [1e-4, 1.0]}, "model.units": [[1, 8], [3, 8], [5, 8], [7, 8], 16]},
-    trials=[
-        trial(1, 0.5),
-        trial(2, 0.875),
-        trial(3, 0.25, "pruned"),
-        trial(4, None, "failed", reason="The loss became nan <at once>."),
-        trial(5, 0.9),
-        trial(6, 0.95, "failed", reason="The loss became inf."),
-        trial(7, 0.89),
-        trial(8, 0.1, "pruned"),
-    ],
-    importance={"optimizer.lr": 0.75, "model.units": 0.25},
-    environment={"started": "2026-11-21T10:00:00", "firstlight": "0.1.0", "machine": {"processor": "a slow one"}},
-)
-
-
-def put(path: Path, tuned: Tuned = TUNED) -> TuneFolder:
-    path.mkdir(exist_ok=True)
-    write_text(path / search_folder.TUNE, '[data]\nsource = "digits"\n')
-    write_text(path / search_folder.BEST, "# the best\nseed = 0\n")
-    folder = TuneFolder(path)
-    folder.write_result(tuned)
-    return folder
 
 
 def blocks(found: Document) -> Iterator[Block]:

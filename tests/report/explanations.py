@@ -1,0 +1,114 @@
+"""Synthetic explanations of runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from run_folders import MakeRun
+
+from firstlight.records.explanation import (
+    Explanation,
+    Filters,
+    Ideal,
+    LayerActivity,
+    LayerMaps,
+    Look,
+    Map,
+    Mistake,
+    Neighbours,
+    Separation,
+    Suspect,
+)
+from firstlight.records.run_folder import RunFolder
+from firstlight.types import Array
+
+
+def real(values: Any) -> Array:
+    return np.array(values, np.float32)
+
+
+def explanation_of(
+    run: RunFolder, *, points: int = 60, dense: bool = False, methods: tuple[str, ...] = ("pca", "t-sne")
+) -> Explanation:
+    """An explanation as of this run's net: the answers on its maps are those of its predictions."""
+    draw = np.random.default_rng(0)
+    names, shape = run.class_names, tuple(run.data["shape"])
+    height, width, channels = shape
+    predictions = run.predictions["test"]
+    wrong = np.flatnonzero(~predictions.correct)
+    field = draw.normal(size=(height, width)).astype(np.float32)
+
+    def pixels(n: int) -> Array:
+        return draw.integers(0, 256, (n, *shape), dtype=np.uint8)
+
+    def look(row: int) -> Look:
+        p = predictions.probabilities[row]
+        cam = None if dense else np.maximum(field, 0)
+        label, target = int(predictions.labels[row]), int(p.argmax())
+        return Look(
+            str(predictions.ids[row]), "test", label, target, p, pixels(1)[0], np.abs(field), cam, "relu1", field
+        )
+
+    def mistake(row: int) -> Mistake:
+        near = Neighbours(
+            np.array([f"train/{k}" for k in range(5)]), np.arange(5) % len(names), np.ones(5, np.float32), pixels(5)
+        )
+        answer, sure = int(predictions.predicted[row]), float(predictions.confidence[row])
+        return Mistake(str(predictions.ids[row]), int(predictions.labels[row]), answer, sure, pixels(1)[0], near)
+
+    def suspect(row: int) -> Suspect:
+        given, suggested = int(predictions.labels[row]), int(predictions.predicted[row])
+        return Suspect(str(predictions.ids[row]), "test", given, suggested, 0.75, 0.5, pixels(1)[0])
+
+    def plane(method: str) -> Map:
+        rows = np.resize(np.arange(len(predictions)), points)
+        labels = predictions.labels[rows]
+        apart = Separation(0.25, tuple(0.1 * (k % 7) for k in range(len(names))), points, 0.5, 0.75, 10)
+        return Map(
+            method,
+            "scikit-learn 1.9",
+            "dense1",
+            128,
+            1.5,
+            points=(np.stack([labels, labels % 3], axis=1) + draw.normal(size=(points, 2)) / 9).astype(np.float32),
+            splits=np.where(np.arange(points) % 2, "test", "train"),
+            ids=predictions.ids[rows],
+            labels=labels,
+            predicted=predictions.predicted[rows],
+            confidence=predictions.confidence[rows],
+            thumbnails=(np.resize(pixels(1), (points, *shape)) if points > 999 else pixels(points))[:, :32, :32],
+            in_features=apart,
+            in_map=replace(apart, silhouette=-0.125, agreement=0.25),
+        )
+
+    maps = (LayerMaps("conv1", "Conv2D", 4, draw.normal(size=(4, height, width)).astype(np.float32)),)
+    flat = LayerMaps("dense1", "Dense", 40, draw.normal(size=(1, 1, 40)).astype(np.float32))
+    conv = LayerActivity("conv1", "Conv2D", (4, height, width), -0.5, 1.0, -3.0, 3.5, 4, 0.25, (1, 3), None)
+    ideal = Ideal("dense1", 1, names[1], pixels(1)[0], 9.5, 3.0)
+    return Explanation(
+        layer="dense1",
+        looked=50,
+        image=str(predictions.ids[0]),
+        activity=()
+        if dense
+        else (conv, replace(conv, layer="tanh1", type="Tanh", dead=(), saturated=0.75, saturated_units=(0, 2))),
+        feature_maps=(*(() if dense else maps), flat),
+        filters=Filters("conv1", draw.normal(size=(4, channels, 3, 3)).astype(np.float32)),
+        looks=tuple(look(row) for row in (0, *wrong[:2].tolist())),
+        ideals=(ideal, replace(ideal, layer="conv1", unit=7, name="")),
+        maps=tuple(plane(method) for method in methods),
+        mistakes=tuple(mistake(row) for row in wrong[:3].tolist()),
+        suspects=tuple(suspect(row) for row in wrong[:3].tolist()),
+        seconds=2.0,
+    )
+
+
+def explained_run(
+    make_run: MakeRun, name: str = "a-run", changes: dict[str, Any] | None = None, **odd: Any
+) -> RunFolder:
+    of_run = {key: odd.pop(key) for key in ("points", "dense", "methods") if key in odd}
+    run = make_run(name, **odd)
+    replace(explanation_of(run, **of_run), **(changes or {})).write(run)
+    return RunFolder.open(run.path)

@@ -1,0 +1,16 @@
+"""The text of every kind of page, and its charts, are as they were: nothing gets lost where the report is changed.
+
+Where words or charts were changed on purpose: `python tests/report/golden_pages.py`, and look at the difference.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from golden_pages import GOLDEN, SUBJECTS, golden
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_a_page_says_and_draws_what_it_did(name: str, tmp_path: Path) -> None:
+    assert golden(name, tmp_path).splitlines() == (GOLDEN / f"{name}.txt").read_text("utf-8").splitlines()
