@@ -27,7 +27,7 @@ from firstlight.parallel import studies
 from firstlight.parallel.job import Job
 from firstlight.parallel.pool import WorkerKilledError
 from firstlight.parallel.progress import StudyProgress
-from firstlight.progress import SearchDisplay
+from firstlight.progress import SearchProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TrialRecord
@@ -47,7 +47,7 @@ TABLES: dict[str, Any] = {
 
 
 def carried_out(out: Path, tables: dict[str, Any] = TABLES, **options: Any) -> StudyFolder:
-    return parallel.carry_out(plan(tables, "two"), out, console=QUIET, **options)
+    return parallel.run_study(plan(tables, "two"), out, console=QUIET, **options)
 
 
 def written(folder: StudyFolder) -> dict[str, float]:
@@ -117,7 +117,7 @@ def test_a_run_of_another_experiment_is_not_taken_for_this_one(copy: Path) -> No
     with pytest.raises(RunError, match=r"another experiment.*training.batch_size"):
         carried_out(copy, tables)
     with pytest.raises(ExperimentError, match=r"holds the study two, not three"):
-        parallel.carry_out(plan(TABLES, "three"), copy, console=QUIET)
+        parallel.run_study(plan(TABLES, "three"), copy, console=QUIET)
 
 
 def test_a_run_that_now_starts_from_another_is_not_taken_for_this_one(copy: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
 
     # those that are not tried again are told again
     console = Console(record=True, width=300, file=io.StringIO())
-    parallel.carry_out(plan(tables, "two"), tmp_path / "two", only=["tame"], console=console)
+    parallel.run_study(plan(tables, "two"), tmp_path / "two", only=["tame"], console=console)
     assert "wild, seed 0: The loss" in console.export_text()
 
     mended = [{**each, "model": {"name": "mlp-128"}} for each in run]
@@ -245,7 +245,7 @@ def test_an_optional_run_may_be_left_out(tmp_path: Path) -> None:
     tables = {**TABLES, "seeds": 1, "run": [missing, {"name": "softmax", "model": {"name": "softmax-regression"}}]}
     with Console(record=True, width=200).capture():
         console = Console(record=True, width=200)
-        folder = parallel.carry_out(plan(tables, "two"), tmp_path / "two", console=console)
+        folder = parallel.run_study(plan(tables, "two"), tmp_path / "two", console=console)
     assert "Left out: missing, seed 0" in console.export_text()
     assert [len(folder.finished(entry)) for entry in folder.entries] == [0, 1]
 
@@ -271,10 +271,10 @@ def test_the_winner_of_a_search_is_trained_with_the_studys_seeds(tmp_path: Path)
 def test_an_interrupted_search_of_a_study_leaves_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
 
-    def interrupt(display: SearchDisplay, trial: TrialRecord) -> None:
+    def interrupt(display: SearchProgress, trial: TrialRecord) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(SearchDisplay, "trial_done", interrupt)
+    monkeypatch.setattr(SearchProgress, "trial_done", interrupt)
     search = {"name": "grid", "tune": {"sampler": "grid"}, "space": {"optimizer.lr": [1e-3, 1e-2]}}
     tables = {**TABLES, "search": [search], "run": [{"name": "winner", "winner_of": "grid"}]}
     tables["defaults"] = {**TABLES["defaults"], "model": {"name": "softmax-regression"}}

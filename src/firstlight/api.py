@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from firstlight import data as data_
-from firstlight import experiments, losses, optimizers, report, schedules, weights
+from firstlight import experiments, losses, optimizers, parallel, report, schedules, weights
 from firstlight import explain as inside
 from firstlight.engine_parity import Parity
 from firstlight.engines import Session, Task
@@ -26,9 +26,9 @@ from firstlight.experiments.paths import IN_MEMORY
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
-from firstlight.parallel import Backend, carry_out, carry_out_search
+from firstlight.parallel import Backend
 from firstlight.prepare import Preparation
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.explanation import Explanation, FeatureMaps, Ideal, Look, Map, Mistakes
 from firstlight.records.run_folder import RunFolder, StudyFolder
@@ -614,7 +614,7 @@ def tune(
     else:
         place = RUNS / "tune" if out is None else Path(out)
         asked = experiments.Search.of(search)
-    return carry_out_search(asked.with_(trials=trials, storage=storage), place, workers=workers, console=console)
+    return parallel.run_search(asked.with_(trials=trials, storage=storage), place, workers=workers, console=console)
 
 
 def tune_folder(file: str | Path) -> Path:
@@ -690,7 +690,7 @@ def run_study(
     source   the path of a study file, or the name of one that comes with firstlight
     seeds    so many instead of those of the file
     out      its folder; runs/<name> where none is given
-    The others are those of `firstlight.parallel.carry_out`, and so are the errors.
+    The others are those of `firstlight.parallel.run_study`, and so are the errors.
     """
     if address is not None and backend == "loky":
         raise ExperimentError(
@@ -699,7 +699,7 @@ def run_study(
         )
     plan = experiments.read_plan(source, seeds)
     place = RUNS / plan.name if out is None else Path(out)
-    return carry_out(
+    return parallel.run_study(
         plan, place, only=only, workers=workers, threads=threads, backend=backend, address=address, console=console
     )
 
@@ -760,14 +760,14 @@ def _start(setup: experiments.Setup, out: str | Path | None, console: Console | 
     return Run(folder.path)
 
 
-def _watching(console: Console | None, live: bool, title: str) -> Display | LiveCurves:
+def _watching(console: Console | None, live: bool, title: str) -> TrainingProgress | LiveCurves:
     """What shows how training comes along: curves in a notebook where they were asked for, else the console."""
     if live:
         from firstlight.notebook.live import LiveCurves, in_notebook
 
         if in_notebook():
             return LiveCurves(title)
-    display = Display(console or Console())
+    display = TrainingProgress(console or Console())
     if live:
         display.note("Note: live=True draws curves in a Jupyter notebook only; here is a line an epoch.")
     return display

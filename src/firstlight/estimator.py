@@ -26,7 +26,7 @@ from firstlight.experiments.paths import IN_MEMORY
 from firstlight.layers import Layer
 from firstlight.models import Model
 from firstlight.prepare import Levels
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.training import Outcome
 from firstlight.types import Array, Dataset, Images, Shape, unlabelled
 
@@ -252,7 +252,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def _learn(self, setup: experiments.Setup) -> Outcome:
         """Train, and say what went wrong on the way."""
-        with Display(Console(quiet=not self.verbose)) as watcher:
+        with TrainingProgress(Console(quiet=not self.verbose)) as watcher:
             for warning in setup.warnings():
                 watcher.note(f"Note: {warning}")
             outcome = experiments.learn(setup, watcher)

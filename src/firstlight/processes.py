@@ -42,7 +42,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def leads() -> bool:
+def is_main() -> bool:
     """Whether this process is the one that reports and writes."""
     return rank() == 0
 
@@ -62,7 +62,7 @@ def safe_imports() -> Iterator[None]:
 
 
 @contextmanager
-def left_to_us() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
     """Ctrl-C is left to this process: those that it starts meanwhile ignore it, but for what handles it by itself.
 
     A terminal sends it to all of them, and one that is just starting, or between two trainings, would die of it with a
@@ -78,7 +78,7 @@ def left_to_us() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def endure(killed: int, what: str) -> None:
+def raise_if_killed_often(killed: int, what: str) -> None:
     """Raise RunError where workers were killed too often in turn, and no `what` came to an end in between."""
     if killed > KILLED:
         raise RunError(

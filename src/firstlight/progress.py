@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 REFRESH = 0.1  # seconds between two updates of the live display
 
 
-class Lines:
+class ConsoleProgress:
     """Lines on a console, with a bar below them on a terminal; a context manager, so that the bar is taken down."""
 
     def __init__(self, console: Console) -> None:
@@ -57,11 +57,11 @@ class Lines:
         self.bar.start()
 
 
-class Display(Lines):
+class TrainingProgress(ConsoleProgress):
     """A watcher that writes to a console. Of several processes that train together, only the first one writes."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console if processes.leads() else Console(quiet=True))
+        super().__init__(console if processes.is_main() else Console(quiet=True))
         self.epochs = self.images = self.done = 0
         self.told = False  # whether the columns have their titles
         self.began = self.refreshed = 0.0
@@ -113,7 +113,7 @@ class Display(Lines):
         self.began = time.perf_counter()
 
 
-class SearchDisplay(Lines):
+class SearchProgress(ConsoleProgress):
     """A `SearchWatcher` that writes to a console: a line a trial, and a bar over all of them on a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -147,7 +147,7 @@ class SearchDisplay(Lines):
     def _count(self, trial: TrialRecord) -> None:
         assert self.search is not None, "began comes first"
         self.done += 1
-        sign = 1 if self.search.maximise else -1
+        sign = 1 if self.search.maximize else -1
         if trial.state == "complete" and trial.value is not None:
             held = None if self.best is None else self.best.value
             if held is None or sign * trial.value > sign * held:

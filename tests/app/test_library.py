@@ -16,7 +16,7 @@ import pytest
 from firstlight.app import pictures
 from firstlight.app.library import Library, UnknownError
 from firstlight.errors import RunError
-from firstlight.experiments.progress import ToldInFolder
+from firstlight.experiments.progress import FolderProgress
 from firstlight.records.run_folder import ask_to_stop, asked_to_stop, claimed, held, progress, write_progress
 
 
@@ -293,7 +293,7 @@ def test_a_training_tells_its_folder_how_far_it_is_now_and_then(
     now = 100.0
     monkeypatch.setattr("firstlight.experiments.progress.time.monotonic", lambda: now)
     inner = Quiet()
-    told = ToldInFolder(inner, tmp_path)
+    told = FolderProgress(inner, tmp_path)
     told.started(5, 640, 2)
     told.batch_done(32, 1.5)
     assert progress(tmp_path) == {"epoch": 3, "images": 32, "of": 640, "loss": 1.5}

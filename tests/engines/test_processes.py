@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from firstlight import experiments, processes
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records.run_folder import CHECKPOINTS, RunFolder
 
 pytestmark = pytest.mark.slow
@@ -120,7 +120,9 @@ def alone(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of one process, which was never stopped."""
     out = tmp_path_factory.mktemp("runs") / "alone"
     experiments.start(
-        experiments.set_up(experiments.Experiment.of(experiments.read(file))), out, Display(Console(quiet=True))
+        experiments.set_up(experiments.Experiment.of(experiments.read(file))),
+        out,
+        TrainingProgress(Console(quiet=True)),
     )
     return out
 
@@ -340,13 +342,13 @@ def second(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_knows_its_place() -> None:
     assert (processes.rank(), processes.local_rank()) == (3, 1)
     assert (processes.world_size(), processes.local_world_size()) == (4, 2)
-    assert not processes.leads()
+    assert not processes.is_main()
 
 
 def test_a_process_alone_leads() -> None:
     assert (processes.rank(), processes.local_rank()) == (0, 0)
     assert (processes.world_size(), processes.local_world_size()) == (1, 1)
-    assert processes.leads()
+    assert processes.is_main()
 
 
 @pytest.mark.usefixtures("second")
@@ -354,5 +356,5 @@ def test_only_the_first_looks_for_the_folder_or_writes_to_the_console(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiments.must_be_free(tmp_path)
-    Display(Console()).note("hello")
+    TrainingProgress(Console()).note("hello")
     assert capsys.readouterr().out == ""

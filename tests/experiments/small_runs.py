@@ -11,11 +11,11 @@ from rich.console import Console
 
 from firstlight import experiments
 from firstlight.experiments import Experiment
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset
 
-QUIET = Display(Console(quiet=True))
+QUIET = TrainingProgress(Console(quiet=True))
 
 
 def experiment(tables: Mapping[str, Any], /, **changes: Any) -> Experiment:

@@ -15,12 +15,12 @@ from firstlight import experiments, report
 from firstlight.errors import ExperimentError
 from firstlight.experiments import Experiment
 from firstlight.prepare import Augmentation
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset, Images
 
-QUIET = Display(Console(quiet=True))
+QUIET = TrainingProgress(Console(quiet=True))
 AUGMENT = {"rotate": 15, "shift": 0.1, "noise": {"range": 0.05, "p": 0.5}, "cutout": 0.25}
 
 
@@ -58,7 +58,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, run: RunFol
     class PowerCut(Exception):  # noqa: N818
         pass
 
-    class Cut(Display):
+    class Cut(TrainingProgress):
         def epoch_done(self, row: dict[str, float], best: bool) -> None:
             if row["epoch"] == 1:
                 raise PowerCut

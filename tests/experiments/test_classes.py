@@ -18,7 +18,7 @@ import firstlight as fl
 from firstlight import data, experiments
 from firstlight.errors import DataError, ExperimentError, FirstlightError, RunError
 from firstlight.experiments import Experiment
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset
@@ -163,7 +163,7 @@ class PowerCutError(Exception):
 def stopped(path: Path, dataset: Dataset | None = None, **changes: Any) -> RunFolder:
     """A run that was cut off after its first epoch."""
 
-    class Cut(Display):
+    class Cut(TrainingProgress):
         def epoch_done(self, row: dict[str, float], best: bool) -> None:
             raise PowerCutError
 

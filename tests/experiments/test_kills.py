@@ -21,7 +21,7 @@ from small_runs import QUIET
 
 from firstlight import experiments, report
 from firstlight.errors import FolderGoneError, RunError
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.environment import continuations
 from firstlight.records.run_folder import RunFolder
@@ -97,7 +97,7 @@ def test_killed_after_the_last_checkpoint_it_has_all_its_costs(tmp_path: Path, r
     assert_the_same(run, experiments.resume(copy, QUIET))
 
 
-class After(Display):
+class After(TrainingProgress):
     """Does something after an epoch."""
 
     def __init__(self, epoch: int, action: Any) -> None:
@@ -156,7 +156,7 @@ def test_a_run_that_ends_before_its_folder_is_held_is_complete(
     assert (copy / run_folder.RESULT).read_bytes() == (run.path / run_folder.RESULT).read_bytes()
 
 
-class Noted(Display):
+class Noted(TrainingProgress):
     """Keeps what it is told."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ import firstlight as fl
 from firstlight import experiments
 from firstlight.errors import DataError, ExperimentError, RunError
 from firstlight.experiments.paths import differing, relative_to
-from firstlight.parallel import carry_out
+from firstlight.parallel import run_study
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
 
@@ -108,7 +108,7 @@ def test_a_search_goes_on_from_another_folder_and_its_best_file_runs_there(
 def test_a_study_goes_on_from_another_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = {"title": "t", "seeds": 1, "defaults": {"data": {"source": "mine.npz"}, **SMALL}}
     file = write(project / "s.toml", {**tables, "run": [{"name": "a"}]})
-    study_of = lambda path: carry_out(experiments.read_plan(path), project / "out")  # noqa: E731
+    study_of = lambda path: run_study(experiments.read_plan(path), project / "out")  # noqa: E731
     result = study_of("s.toml").path / "a" / "seed-0" / run_folder.RESULT
     before = result.stat().st_mtime_ns
     monkeypatch.chdir(project.parent)

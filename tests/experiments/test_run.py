@@ -18,7 +18,7 @@ from firstlight import data, experiments, files
 from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.evaluation import measure
 from firstlight.experiments import Experiment, Setup
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
@@ -112,7 +112,7 @@ def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(
     class PowerCut(Exception):  # noqa: N818
         pass
 
-    class Cut(Display):
+    class Cut(TrainingProgress):
         def epoch_done(self, row: dict[str, float], best: bool) -> None:
             if row["epoch"] == stopped_after:
                 raise PowerCut
@@ -241,7 +241,7 @@ def test_two_processes_do_not_write_one_run(tmp_path: Path, run: RunFolder) -> N
 def test_a_folder_made_meanwhile_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     setup = experiments.set_up(experiment())
 
-    class Slow(Display):
+    class Slow(TrainingProgress):
         def note(self, text: str) -> None:
             (tmp_path / "a").mkdir()
             (tmp_path / "a" / "precious").touch()
@@ -351,7 +351,7 @@ def test_a_resumed_run_is_in_progress_until_its_own_result_is_there(tmp_path: Pa
     experiment_file.write_text(experiment_file.read_text().replace("epochs = 3", "epochs = 4"))
     seen: list[bool] = []
 
-    class Look(Display):
+    class Look(TrainingProgress):
         def started(self, epochs: int, images: int, done: int) -> None:
             seen.append(RunFolder.open(copy).finished)
 

@@ -10,7 +10,7 @@ import pytest
 
 from firstlight.errors import ExperimentError
 from firstlight.experiments import Search, read_search
-from firstlight.experiments.search.pruner import Halving
+from firstlight.experiments.search.pruner import Pruner
 from firstlight.experiments.search.space import Choice, Range, parse
 
 BASE = """
@@ -76,7 +76,7 @@ def test_a_trial_is_the_experiment_with_its_values() -> None:
     assert list(experiment.model.options["units"]) == [64, 32]
     assert experiment.training.epochs == 9
     assert experiment.training.monitor == one.monitor == "val_loss"
-    assert not one.maximise
+    assert not one.maximize
 
 
 def test_whole_tables_may_be_choices_with_keys_of_them_searched_as_well() -> None:
@@ -186,25 +186,25 @@ def test_a_file_that_searches_nothing_says_how_to_run_it(tmp_path: Path) -> None
 
 
 def test_halving_keeps_one_of_so_many_at_each_rung() -> None:
-    rule = Halving(min_epochs=1, reduction=3, epochs=20)
+    rule = Pruner(min_epochs=1, reduction=3, epochs=20)
     assert rule.rungs == (1, 3, 9)
-    assert [epoch for epoch in range(1, 21) if rule.compares(5, epoch)] == [1, 3, 9]
-    assert not rule.stops(0.1, [0.9], maximise=True)  # two tell nothing yet
-    assert rule.stops(0.5, [0.9, 0.1], maximise=True)
-    assert not rule.stops(0.9, [0.9, 0.9], maximise=True)
-    assert rule.stops(0.5, [0.1, 0.9], maximise=False)
-    stopped = [value for value in range(9) if rule.stops(value, [v for v in range(9) if v != value], maximise=True)]
+    assert [epoch for epoch in range(1, 21) if rule.is_rung(5, epoch)] == [1, 3, 9]
+    assert not rule.prunes(0.1, [0.9], maximize=True)  # two tell nothing yet
+    assert rule.prunes(0.5, [0.9, 0.1], maximize=True)
+    assert not rule.prunes(0.9, [0.9, 0.9], maximize=True)
+    assert rule.prunes(0.5, [0.1, 0.9], maximize=False)
+    stopped = [value for value in range(9) if rule.prunes(value, [v for v in range(9) if v != value], maximize=True)]
     assert stopped == [0, 1, 2, 3, 4, 5]
 
 
 def test_hyperband_deals_trials_to_brackets_in_their_shares() -> None:
-    rule = Halving(min_epochs=1, reduction=3, epochs=27, hyperband=True)
+    rule = Pruner(min_epochs=1, reduction=3, epochs=27, hyperband=True)
     assert rule.rungs == (1, 3, 9)
     # Li et al. 2018, Table 1 for R = 27, η = 3: 27, 12, 6 and 4 trials, which begin with 1, 3, 9 and 27 epochs.
     dealt = [rule.bracket(place) for place in range(49)]
     assert [dealt.count(bracket) for bracket in range(4)] == [27, 12, 6, 4]
     assert dealt[:27] != [0] * 27
     first: dict[int, Any] = {
-        rule.bracket(place): [epoch for epoch in range(1, 28) if rule.compares(place, epoch)] for place in range(49)
+        rule.bracket(place): [epoch for epoch in range(1, 28) if rule.is_rung(place, epoch)] for place in range(49)
     }
     assert first == {0: [1, 3, 9], 1: [3, 9], 2: [9], 3: []}

@@ -20,7 +20,7 @@ from firstlight import experiments, models, pretrained, weights
 from firstlight.errors import DataError, ExperimentError, FirstlightError, ModelError, RunError
 from firstlight.experiments import Experiment
 from firstlight.prepare import IMAGENET_MEAN, Preparation
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset
 from firstlight.weights import from_file, to_bytes
@@ -48,7 +48,7 @@ def experiment(changes: Mapping[str, Any]) -> Experiment:
 
 
 def do(path: Path, changes: Mapping[str, Any], notes: list[str] | None = None) -> RunFolder:
-    watcher = Display(Console(quiet=True))
+    watcher = TrainingProgress(Console(quiet=True))
     setup = experiments.set_up(experiment(changes))
     if notes is not None:
         notes += setup.warnings()
@@ -150,7 +150,7 @@ def test_a_run_goes_on_when_what_it_began_from_is_gone(tmp_path: Path, base: Run
     (cut / "result.json").unlink()
     shutil.rmtree(sorted((cut / "checkpoints").iterdir())[-1])
     shutil.rmtree(tmp_path / "base")
-    resumed = experiments.resume(cut, Display(Console(quiet=True)))
+    resumed = experiments.resume(cut, TrainingProgress(Console(quiet=True)))
     assert (resumed.history["loss"] == whole.history["loss"]).all()
     assert all((array == arrays(whole)[name]).all() for name, array in arrays(resumed).items())
 
@@ -269,7 +269,7 @@ def test_published_weights_begin_a_run_that_records_them(
     images = grey.splits["train"]
     colour = replace(grey, splits={"train": replace(images, pixels=np.repeat(images.pixels, 3, axis=3))})
     setup = experiments.set_up(Experiment.of(tables), grey if given == "imagenet" else colour)
-    run = experiments.start(setup, tmp_path / "run", Display(Console(quiet=True)))
+    run = experiments.start(setup, tmp_path / "run", TrainingProgress(Console(quiet=True)))
     assert (arrays(run)["layer3_1.body.conv2.W"] == published["layer3.1.conv2.weight"]).all()
     assert run.result["parameters"]["trainable"] == 512 * 10 + 10
     start = run.model["start"]

@@ -22,7 +22,7 @@ from firstlight.data import Findings
 from firstlight.errors import ExperimentError, ModelError, RunError
 from firstlight.experiments import Search
 from firstlight.experiments.search.tune import tune
-from firstlight.progress import SearchDisplay
+from firstlight.progress import SearchProgress
 from firstlight.records.search_folder import TrialRecord, TuneFolder
 from firstlight.types import Images
 
@@ -43,9 +43,9 @@ def tables(space: Mapping[str, Any] = SPACE, **changes: Any) -> dict[str, Any]:
     return given
 
 
-def do(out: Path, workers: int = 1, watcher: SearchDisplay | None = None, **changes: Any) -> TuneFolder:
+def do(out: Path, workers: int = 1, watcher: SearchProgress | None = None, **changes: Any) -> TuneFolder:
     search = Search.of(tables(**changes))
-    return tune(search, out, workers=workers, watcher=watcher or SearchDisplay(Console(quiet=True)))
+    return tune(search, out, workers=workers, watcher=watcher or SearchProgress(Console(quiet=True)))
 
 
 def essence(folder: TuneFolder) -> list[tuple[Any, ...]]:
@@ -140,10 +140,10 @@ KILLED = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from firstlight.progress import SearchDisplay
+from firstlight.progress import SearchProgress
 from firstlight.experiments import read_search
 from firstlight.experiments.search.tune import tune
-tune(read_search(Path(sys.argv[1])), Path(sys.argv[2]), workers=int(sys.argv[3]), watcher=SearchDisplay(Console()))
+tune(read_search(Path(sys.argv[1])), Path(sys.argv[2]), workers=int(sys.argv[3]), watcher=SearchProgress(Console()))
 """
 
 
@@ -198,7 +198,7 @@ def test_killed_in_the_middle_of_trials_it_gives_the_same_trials(tmp_path: Path)
 def test_two_workers_do_each_point_of_a_grid_once(tmp_path: Path) -> None:
     space = {"lr": [0.001, 0.01, 0.1], "model.units": [4, 8]}
     shown = StringIO()
-    with SearchDisplay(Console(file=shown)) as watcher:
+    with SearchProgress(Console(file=shown)) as watcher:
         folder = do(tmp_path / "a", workers=2, watcher=watcher, space=space, tune__sampler="grid", tune__trials=6)
     points = [(trial.values["optimizer.lr"], trial.values["model.units"]) for trial in folder.result.trials]
     assert sorted(points) == sorted((lr, units) for lr in (0.001, 0.01, 0.1) for units in (4, 8))
@@ -227,40 +227,40 @@ def test_a_killed_worker_does_not_end_the_search(tmp_path: Path) -> None:
 
 
 def test_a_trial_whose_process_is_killed_again_and_again_is_given_up(tmp_path: Path) -> None:
-    from firstlight.experiments.search.storage import ATTEMPTS, Ledger
+    from firstlight.experiments.search.storage import ATTEMPTS, Storage
 
     search = Search.of(tables(tune__trials=2))
-    ledger = Ledger(search, tmp_path)
+    storage = Storage(search, tmp_path)
     for _ in range(ATTEMPTS):
-        claim = ledger.claim("this command")
+        claim = storage.claim("this command")
         assert claim is not None
         assert claim.place == 0
         claim.lock.close()  # as the system does when a process ends
-    claim = ledger.claim("this command")
+    claim = storage.claim("this command")
     assert claim is not None
     assert claim.place == 1
     claim.lock.close()
-    first = ledger.records()[0]
+    first = storage.records()[0]
     assert first.state == "failed"
     assert "killed 3 times" in first.reason
 
 
 def test_a_live_trial_of_another_process_is_left_alone(tmp_path: Path) -> None:
-    from firstlight.experiments.search.storage import Ledger
+    from firstlight.experiments.search.storage import Storage
 
     search = Search.of(tables(tune__trials=3))
-    ledger = Ledger(search, tmp_path)
-    mine, theirs = ledger.claim("a"), Ledger(search, tmp_path).claim("b")
+    storage = Storage(search, tmp_path)
+    mine, theirs = storage.claim("a"), Storage(search, tmp_path).claim("b")
     assert mine is not None
     assert theirs is not None
     assert (mine.place, theirs.place) == (0, 1)
     assert mine.values != theirs.values
     held = dict(mine.values)
     mine.lock.close()
-    again = ledger.claim("c")
+    again = storage.claim("c")
     assert again is not None
     assert (again.place, again.values) == (0, held)
-    assert [trial.state for trial in ledger.records()] == ["running", "running"]
+    assert [trial.state for trial in storage.records()] == ["running", "running"]
     theirs.lock.close()
     again.lock.close()
 
@@ -321,7 +321,7 @@ def test_a_changed_file_does_not_go_on_in_the_same_folder(tmp_path: Path) -> Non
         do(tmp_path / "b")
 
 
-class Noted(SearchDisplay):
+class Noted(SearchProgress):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -363,7 +363,7 @@ def test_a_storage_that_was_emptied_damaged_or_taken_away_is_told(tmp_path: Path
         (b"", ExperimentError, "knows nothing of the search"),
         (b"x" * 5000, RunError, r"search\.db is damaged: .*not a database"),
         (None, ExperimentError, r"has no search\.db"),
-        (older, ExperimentError, r"tells of trial 2 .* does not know: it is an older copy"),
+        (older, ExperimentError, r"lists trial 2 .* lacks: it is an older copy"),
     ):
         storage.unlink(missing_ok=True)
         if contents is not None:
@@ -413,7 +413,7 @@ def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on(
             raise optuna.exceptions.StorageInternalError("An exception is raised during the commit.") from error
 
     monkeypatch.setattr(optuna.storages.RDBStorage, call, full)
-    with pytest.raises(RunError, match=r"search\.db .*disk is full.*the same command goes on"):
+    with pytest.raises(RunError, match=r"search\.db .*disk is full.*the same command then continues"):
         do(tmp_path / "a", tune__trials=1)
     monkeypatch.undo()
     assert do(tmp_path / "a", tune__trials=1).result.status == "complete"
@@ -425,7 +425,7 @@ def test_without_locks_a_search_works_and_says_what_is_not_protected(
 ) -> None:
     import errno
 
-    from firstlight.experiments.search.storage import Ledger
+    from firstlight.experiments.search.storage import Storage
 
     def none(*arguments: Any) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -435,8 +435,8 @@ def test_without_locks_a_search_works_and_says_what_is_not_protected(
     assert do(tmp_path / "a", watcher=told, tune__trials=2).result.status == "complete"
     assert len([note for note in told.notes if "has no locks" in note]) == 1
     (tmp_path / "b").mkdir()
-    ledger = Ledger(Search.of(tables(tune__trials=2)), tmp_path / "b")
-    claims = [ledger.claim("a"), ledger.claim("a")]
+    storage = Storage(Search.of(tables(tune__trials=2)), tmp_path / "b")
+    claims = [storage.claim("a"), storage.claim("a")]
     assert [claim.place for claim in claims if claim is not None] == [0, 1], "one that lives is not taken for dead"
 
 

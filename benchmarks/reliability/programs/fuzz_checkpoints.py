@@ -21,7 +21,7 @@ from benchmarks.reliability.folders import SEARCH, finished_run, finished_search
 from benchmarks.reliability.mutations import spoil_bytes, spoil_value
 from firstlight.api import resume
 from firstlight.experiments.search.config import read_search
-from firstlight.experiments.search.storage import Ledger
+from firstlight.experiments.search.storage import Storage
 from firstlight.records.run_folder import CHECKPOINTS, RESULT, WEIGHTS
 from firstlight.training import checkpoints
 from firstlight.weights import from_bytes, to_bytes
@@ -158,7 +158,7 @@ class _Search:
         return True
 
     def read(self) -> list[tuple[int, float | None]]:
-        records = Ledger(self.search, self.place).records()
+        records = Storage(self.search, self.place).records()
         return [(record.number, record.value) for record in records]
 
     def same(self, found: Any) -> str | None:

@@ -45,8 +45,8 @@ for command in (
 app.add_typer(data.app, name="data")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"firstlight {version('firstlight')}")
@@ -80,7 +80,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks × or – is no reason to fail
     if processes.world_size() > 1:
-        signal.signal(signal.SIGTERM, _a_moment_to_tell)
+        signal.signal(signal.SIGTERM, _exit_in_a_second)
     try:
         with told(lambda text: print(f"firstlight: {text}", file=sys.stderr)):
             _app()
@@ -111,7 +111,7 @@ def _app() -> None:
         os._exit(0)
 
 
-def _a_moment_to_tell(number: int, frame: FrameType | None) -> None:
+def _exit_in_a_second(number: int, frame: FrameType | None) -> None:
     """Outside training: torchrun sends SIGTERM to the others once one has ended, of which they may just be telling."""
     end = threading.Timer(1, os._exit, (128 + number,))
     end.daemon = True

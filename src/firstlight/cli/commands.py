@@ -20,7 +20,7 @@ Open = Annotated[bool, typer.Option("--open", help="Open the report in the brows
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 # Names that users of other tools try, and what does the work here.
-ELSEWHERE = {
+SYNONYMS = {
     "classify": "firstlight predict RUN IMAGE names what an image shows",
     "convert": "a model cannot be converted to another format yet; its weights are RUN/weights.safetensors",
     "dashboard": "firstlight view opens the dashboard",
@@ -68,7 +68,7 @@ class Commands(TyperGroup):
         """See `click.Group`."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            advice = f": {ELSEWHERE[name]}." if name in ELSEWHERE else f". {nearest(name, self.list_commands(ctx))}"
+            advice = f": {SYNONYMS[name]}." if name in SYNONYMS else f". {nearest(name, self.list_commands(ctx))}"
             raise ExperimentError(f"There is no command {name!r}{advice}")
         return super().resolve_command(ctx, args)
 

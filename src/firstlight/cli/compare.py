@@ -59,7 +59,7 @@ def compare(
     if quiet:
         typer.echo(page)
     else:
-        tables.outcome(console(), compared)
+        tables.print_outcome(console(), compared)
         typer.echo(f"Report: {page}{' (an earlier one was replaced)' if replaced else ''}")
     if open_:
         show(page)

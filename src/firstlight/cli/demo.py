@@ -39,7 +39,7 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-EXPLAINED = (
+INTRODUCTION = (
     "Three nets learn to read 1,797 handwritten digits: softmax-regression, one layer; mlp-128-64, a dense net with "
     "two hidden layers; lenet5-batchnorm, a convolutional net. A line is an epoch, one pass over the training images; "
     "“best so far” marks those after which the validation images were recognized best. The weights of the last of "
@@ -64,17 +64,17 @@ def demo(
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / ".demo").touch()
-    console.print(EXPLAINED, highlight=False)
+    console.print(INTRODUCTION, highlight=False)
     done = []
-    for name, tables_ in EXPERIMENTS.items():
+    for name, experiment in EXPERIMENTS.items():
         console.print(f"\n[bold]{name}[/bold]")
-        done.append(api.run(tables_, out=out / name, console=console))
+        done.append(api.run(experiment, out=out / name, console=console))
         if done[-1].result["status"] == "interrupted":
             console.print("Interrupted: a net that was cut off is not compared with the others.")
             raise typer.Exit(130)
     compared = report.Comparison([one.folder for one in done], "First light: handwritten digits")
     if not quiet:
-        tables.outcome(console, compared)
+        tables.print_outcome(console, compared)
     for one in done:
         with report.of_complete("run", one.path):
             one.report()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json as json_
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +34,7 @@ def summary(
     freeze: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help='What is not trained: --freeze "*" --freeze "!head"')
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Show a model layer by layer, or list the architectures."""
     from rich.console import Console
@@ -44,7 +44,7 @@ def summary(
     from firstlight.records.run_folder import EXPERIMENT
 
     if name is None:
-        _list(json)
+        _list(as_json)
         return
     batch_norm = ""
     if (Path(name) / EXPERIMENT).is_file():
@@ -64,7 +64,7 @@ def summary(
     }
     if json:
         rows = [row.to_json() for row in model.summary()]
-        typer.echo(json_.dumps({"name": model.name, "input_shape": model.input_shape, **counts, "layers": rows}))
+        typer.echo(json.dumps({"name": model.name, "input_shape": model.input_shape, **counts, "layers": rows}))
         return
     table = Table("layer", "type", "output shape", box=None, header_style="bold")
     for heading in ("parameters", *(["trained"] if model.frozen else []), "multiply-adds"):
@@ -86,7 +86,7 @@ def summary(
         console.print(f"batch norm: {batch_norm}", highlight=False)
 
 
-def _list(json: bool) -> None:
+def _list(as_json: bool) -> None:
     """The architectures, what each is, and its parameters for the images that it is usually shown with."""
     from rich.console import Console
     from rich.table import Table
@@ -104,7 +104,7 @@ def _list(json: bool) -> None:
         rows.append({"name": name, "input_shape": shape, "classes": classes, "parameters": parameters, "about": what})
         table.add_row(name, "×".join(map(str, shape)), f"{parameters:,}", what)
     if json:
-        typer.echo(json_.dumps(rows))
+        typer.echo(json.dumps(rows))
         return
     Console(highlight=False).print(table)
     typer.echo("Layer by layer: firstlight summary NAME. For other images: --input 32x32x3 --classes 5.")

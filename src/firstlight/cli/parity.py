@@ -97,7 +97,7 @@ def _experiment(file: Path, settings: list[str]) -> Experiment:
 def _print(found: Parity) -> None:
     from rich.console import Console
 
-    from firstlight.cli.tables import drawn
+    from firstlight.cli.tables import rich_table
     from firstlight.report import parity_tables as tables
     from firstlight.report.numbers import shape
 
@@ -116,7 +116,7 @@ def _print(found: Parity) -> None:
         ("Milliseconds a step, in float32", tables.speed(found)),
     ):
         console.print(f"\n{title}", style="bold", highlight=False, markup=False, soft_wrap=True)
-        console.print(drawn(table, console.width, ("type", "shape"), WIDE, strong="red", wraps=0))
+        console.print(rich_table(table, console.width, ("type", "shape"), WIDE, strong="red", wraps=0))
     console.print(f"\n{tables.DEFINITION}", style="dim", highlight=False, markup=False)
     for failure in found.failures:
         console.print(f"✗ {failure}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +82,7 @@ def run(
     ] = None,
     open_: Open = False,
     quiet: Quiet = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Run an experiment: read images, train, measure, report. Options override the file."""
     from firstlight import api, experiments
@@ -91,7 +91,7 @@ def run(
     if file is not None and (
         ignored := [f"[{key}]" for key in experiments.read(file) if key in experiments.OF_A_SEARCH]
     ):
-        console(json, quiet).print(
+        console(as_json, quiet).print(
             f"Note: {' and '.join(ignored)} in {file} are ignored here; firstlight tune {file} uses them.",
             style="dim",
             markup=False,
@@ -127,21 +127,21 @@ def run(
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     experiment = experiments.Experiment.of(tables, str(file) if file else "options")
-    done = api.run(experiment, out=out, console=console(json, quiet), reuse=reuse)
-    _finish(done, json, quiet)
-    if explain and processes.leads() and done.result["status"] != "interrupted":
-        found = explained.watched(done.explain, json or quiet, seed=experiment.seed)
-        if not json and not quiet:
+    done = api.run(experiment, out=out, console=console(as_json, quiet), reuse=reuse)
+    _finish(done, as_json, quiet)
+    if explain and processes.is_main() and done.result["status"] != "interrupted":
+        found = explained.watched(done.explain, as_json or quiet, seed=experiment.seed)
+        if not as_json and not quiet:
             typer.echo(f"Looked inside, {found.seconds:.1f} s: the report shows it.")
-    if open_ and processes.leads():
+    if open_ and processes.is_main():
         show(done.path / REPORT)
 
 
-def resume(path: RunPath, data: OwnData = None, quiet: Quiet = False, json: Json = False) -> None:
+def resume(path: RunPath, data: OwnData = None, quiet: Quiet = False, as_json: Json = False) -> None:
     """Continue a run that was interrupted, to the result that it would have had."""
     from firstlight import api
 
-    _finish(api.resume(path, data=data, console=console(json, quiet)), json, quiet)
+    _finish(api.resume(path, data=data, console=console(as_json, quiet)), as_json, quiet)
 
 
 def evaluate(
@@ -158,13 +158,13 @@ def evaluate(
     unverified: Annotated[bool, typer.Option("--unverified", help="As for run.")] = False,
     engine: Engine = None,
     device: Device = None,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Measure a trained model again, on its own images or on others."""
     trained = opened(path, engine, device)
     measured = trained.measure(data, split, unverified=unverified, include_seen=include_seen)
     if json:
-        typer.echo(json_.dumps(measured.to_json()))
+        typer.echo(json.dumps(measured.to_json()))
     else:
         which = f"its own {split or 'test'} images" if data is None else f"{data}{f', {split}' if split else ''}"
         _print_evaluation(measured.evaluation, f"{path} on {which}", measured.notes)
@@ -194,7 +194,7 @@ def predict(
     ] = None,
     engine: Engine = None,
     device: Device = None,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Classify images: class names and probabilities."""
     import numpy as np
@@ -216,13 +216,13 @@ def predict(
             continue
         [row] = trained.predict(prepared)
         prints.append(prepared.fingerprints[0])
-        best = row.argsort()[::-1][: (len(row) if json else 3) if top is None else top].tolist()
+        best = row.argsort()[::-1][: (len(row) if as_json else 3) if top is None else top].tolist()
         named = best if top is not None else range(len(row))
         answers.append({"image": _printable(image), "probabilities": {names[k]: float(row[k]) for k in named}})
         if not json:
             typer.echo(f"{_printable(image)}: " + ", ".join(f"{names[k]} {percent(row[k])}" for k in best))
     if json:
-        typer.echo(json_.dumps(answers, ensure_ascii=False))
+        typer.echo(json.dumps(answers, ensure_ascii=False))
     known = int(np.isin(prints, kept(trained.folder.data["splits"]["train"])).sum()) if prints else 0
     if known:
         typer.echo(
@@ -304,15 +304,15 @@ def report(
         show(page)
 
 
-def _finish(done: Run, json: bool, quiet: bool = False) -> None:
+def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
     """Print what came out, then write the report: a report that fails must not hide the numbers."""
     from firstlight import report
 
-    if not processes.leads():
+    if not processes.is_main():
         return
     result = done.result
     if json:
-        typer.echo(json_.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **result}))
+        typer.echo(json.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **result}))
     elif not quiet:
         _print_result(result)
     with report.of_complete("run", done.path):
@@ -322,8 +322,8 @@ def _finish(done: Run, json: bool, quiet: bool = False) -> None:
     if result["status"] == "diverged":
         raise TrainingError(f"{result['stopped_because']} What was learnt before is in {done.path}.")
     if result["status"] == "interrupted":
-        typer.echo(f"Interrupted. To continue: firstlight resume {done.path}", err=json)
-    elif not json and not quiet:
+        typer.echo(f"Interrupted. To continue: firstlight resume {done.path}", err=as_json)
+    elif not as_json and not quiet:
         typer.echo(
             f"Next: firstlight explain {done.path}, firstlight predict {done.path} IMAGE, or firstlight view "
             f"{done.path.parent} to see it in the browser."

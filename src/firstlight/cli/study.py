@@ -82,7 +82,7 @@ def study(
     if quiet:
         typer.echo(page)
     elif page.exists():
-        tables.outcome(console(), done)
+        tables.print_outcome(console(), done)
         for found in (page, *sorted(done.path.glob("search-*/report.html"))):
             typer.echo(f"Report: {found}")
     if table is not None:

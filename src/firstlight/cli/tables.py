@@ -13,48 +13,56 @@ if TYPE_CHECKING:
     from firstlight.records.run_folder import StudyFolder
     from firstlight.report import content
 
-SPARED = ("training accuracy", "gap, points", "test loss", "parameters", "training time", "paired", "p, sign-flip")
+HIDDEN_WHEN_NARROW = (
+    "training accuracy",
+    "gap, points",
+    "test loss",
+    "parameters",
+    "training time",
+    "paired",
+    "p, sign-flip",
+)
 
 
-def drawn(
+def rich_table(
     table: content.Table,
     width: int,
-    spared: Collection[str] = SPARED,
+    hidden: Collection[str] = HIDDEN_WHEN_NARROW,
     wide: int = 120,
     strong: str = "",
     wraps: int = -1,
 ) -> Table:
     """A table of a report, for a terminal of that many columns.
 
-    spared  the titles that are left out where it has fewer than `wide`
+    hidden  the titles that are left out where it has fewer than `wide`
     strong  the style of the rows that stand out
     wraps   the place, among those shown, of the column that gives way where all do not fit
     """
     from rich.markup import escape
     from rich.table import Table
 
-    shown = [place for place, title in enumerate(table.titles) if width >= wide or title not in spared]
-    drawn = Table(box=None, header_style="bold")
+    shown = [place for place, title in enumerate(table.titles) if width >= wide or title not in hidden]
+    made = Table(box=None, header_style="bold")
     for place in shown:
         title = table.titles[place]
         title = escape(title.replace(", ", ",\n") if "," in title else title.replace(" ", "\n", 1))
-        drawn.add_column(
+        made.add_column(
             title, justify="right" if place in table.right else "left", no_wrap=place != shown[wraps], overflow="fold"
         )
     for number, row in enumerate(table.rows):
         cells = [cell if isinstance(cell, str) else cell.text for cell in row]
-        drawn.add_row(*(escape(plain(cells[place])) for place in shown), style=strong if number in table.strong else "")
-    return drawn
+        made.add_row(*(escape(plain(cells[place])) for place in shown), style=strong if number in table.strong else "")
+    return made
 
 
-def outcome(console: Console, subject: StudyFolder | report.Comparison) -> None:
+def print_outcome(console: Console, subject: StudyFolder | report.Comparison) -> None:
     """The accuracies of runs side by side, which differences are more than chance, and the outcome in a sentence."""
     from firstlight import report
 
     found = report.outcome(subject)
     for table in found.tables:
         console.print()
-        console.print(drawn(table, console.width))
+        console.print(rich_table(table, console.width))
     console.print(f"\n{plain(found.verdict)}", highlight=False, markup=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +35,7 @@ def tune(
     ] = None,
     open_: Open = False,
     quiet: Quiet = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Search for good settings, judged by validation images alone. A stopped search goes on."""
     from firstlight import api
@@ -44,13 +44,13 @@ def tune(
     place = out or api.tune_folder(file)
     try:
         folder = api.tune(
-            file, out=place, workers=workers, trials=trials, storage=storage, console=console(json, quiet)
+            file, out=place, workers=workers, trials=trials, storage=storage, console=console(as_json, quiet)
         )
     except KeyboardInterrupt:
-        _say_how_to_go_on(TuneFolder(place))
+        _print_how_to_continue(TuneFolder(place))
         raise typer.Exit(130) from None
     if json:
-        typer.echo(json_.dumps(_result(folder)))
+        typer.echo(json.dumps(_result(folder)))
     elif quiet:
         typer.echo(folder.path / "report.html")
     else:
@@ -59,7 +59,7 @@ def tune(
         show(folder.path / "report.html")
 
 
-def _say_how_to_go_on(folder: TuneFolder) -> None:
+def _print_how_to_continue(folder: TuneFolder) -> None:
     from firstlight.records.search_folder import ENDED
 
     try:

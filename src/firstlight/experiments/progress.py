@@ -11,7 +11,7 @@ from firstlight.training import Watcher
 EVERY = 1.0  # seconds, at least, between two tellings
 
 
-class ToldInFolder(Watcher):
+class FolderProgress(Watcher):
     """A watcher that passes on what it is told, and tells the run's folder how far the epoch is."""
 
     def __init__(self, watcher: Watcher, out: Path) -> None:

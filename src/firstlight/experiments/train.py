@@ -22,7 +22,7 @@ from firstlight.engines import Session
 from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.environment import environment
-from firstlight.experiments.progress import ToldInFolder
+from firstlight.experiments.progress import FolderProgress
 from firstlight.experiments.reload_images import load_again, must_be_the_same, recall
 from firstlight.experiments.setup import Setup, set_up
 from firstlight.files import write_bytes, write_text
@@ -45,7 +45,7 @@ LONG_WARM_UP = 2.0  # seconds; worth a word
 
 def start(setup: Setup, out: Path, watcher: Watcher) -> run_folder.RunFolder:
     """Train and measure in a new folder `out`. Raises RunError where it exists or cannot be written."""
-    if not processes.leads():
+    if not processes.is_main():
         return _follow(setup, watcher)
     must_be_free(out)
     session, compile_seconds = _warm_session(setup, watcher)
@@ -82,7 +82,7 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None 
     claim = None
     with ExitStack() as stack:
         try:
-            if processes.leads():  # and what is decided is decided while no other process can change the folder
+            if processes.is_main():  # and what is decided is decided while no other process can change the folder
                 claim = stack.enter_context(run_folder.claimed(out, watcher.note))
             return _go_on(out, claim, watcher, dataset)
         except (OSError, ProcessLostError) as error:
@@ -175,7 +175,7 @@ def must_be_free(out: str | Path | None) -> None:
     if out is not None and not is_text(str(out)):
         name = os.fsencode(out).decode(errors="backslashreplace")
         raise RunError(f"{name}: the name of the folder is not in UTF-8. Choose another with --out.")
-    if out is None or not processes.leads() or run_folder.is_free(Path(out)):
+    if out is None or not processes.is_main() or run_folder.is_free(Path(out)):
         return
     unfinished = (Path(out) / run_folder.EXPERIMENT).is_file() and not (Path(out) / run_folder.RESULT).exists()
     go_on = f", or go on with it: firstlight resume {out}" if unfinished else "."
@@ -328,7 +328,7 @@ def _train_and_measure(
             run_folder.write_costs(out, checkpoint.progress.costs)
 
     try:
-        told = ToldInFolder(watcher, out)
+        told = FolderProgress(watcher, out)
         outcome = _train(setup, session, told, save, start, lambda: run_folder.asked_to_stop(out))
     finally:
         for name in (run_folder.STOP, run_folder.PROGRESS):

@@ -2,7 +2,7 @@
 
 from firstlight.parallel.job import Job
 from firstlight.parallel.pool import Backend
-from firstlight.parallel.searches import carry_out_search
-from firstlight.parallel.studies import carry_out
+from firstlight.parallel.searches import run_search
+from firstlight.parallel.studies import run_study
 
-__all__ = ["Backend", "Job", "carry_out", "carry_out_search"]
+__all__ = ["Backend", "Job", "run_search", "run_study"]

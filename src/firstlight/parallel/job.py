@@ -19,19 +19,19 @@ from rich.console import Console
 from firstlight import experiments, report, training
 from firstlight.errors import FirstlightError, ReportError, told
 from firstlight.experiments import Experiment
-from firstlight.progress import Display
+from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
 
 INTERRUPTED = "interrupted"
-LOOK = 0.5  # seconds between two looks whether anyone waits
+POLL = 0.5  # seconds between two looks whether anyone waits
 
 
 @dataclass(frozen=True)
 class Job:
     """One run with its seed: all that a worker needs.
 
-    place    the run's folder
+    folder   of the run
     threads  that it may use; None: as many as its process has
     parent   the process without which nobody waits for it, which may do it itself; None on a cluster
     """
@@ -39,7 +39,7 @@ class Job:
     name: str
     seed: int
     experiment: Experiment
-    place: Path
+    folder: Path
     threads: int | None
     parent: int | None = None
 
@@ -50,16 +50,16 @@ class Job:
 
 def train(job: Job) -> str:
     """Do one run, in a worker: "" where it is complete, else what went wrong."""
-    _end_with(job.parent)
-    with _at_most(job.threads), Display(Console(quiet=True)) as watcher:
+    _stop_with_parent(job.parent)
+    with _limited_threads(job.threads), TrainingProgress(Console(quiet=True)) as watcher:
         try:
             folder = _resumed(job, watcher)
             if folder is None:
-                folder = experiments.start(experiments.set_up(job.experiment), job.place, watcher)
+                folder = experiments.start(experiments.set_up(job.experiment), job.folder, watcher)
         except FirstlightError as error:
             return str(error)
         except OSError as error:
-            return f"{error.filename or job.place}: {error.strerror}."
+            return f"{error.filename or job.folder}: {error.strerror}."
         with told(lambda text: print(f"{job.title}: {text}", file=sys.stderr)), suppress(ReportError, OSError):
             report.write(folder)  # the run is complete without: the study tries again at its end, and tells
     if job.parent not in (None, os.getpid(), os.getppid()):
@@ -67,35 +67,35 @@ def train(job: Job) -> str:
     return INTERRUPTED if folder.result["status"] == INTERRUPTED else ""
 
 
-def _resumed(job: Job, watcher: Display) -> RunFolder | None:
+def _resumed(job: Job, watcher: TrainingProgress) -> RunFolder | None:
     """The run gone on with, or None where it left nothing to go on with; what it left is then removed."""
-    if not job.place.exists():
+    if not job.folder.exists():
         return None
-    with run_folder.claimed(job.place):  # so that nobody trains it between the look and the removal
-        begun = (job.place / run_folder.EXPERIMENT).is_file() and training.newest(job.place / run_folder.CHECKPOINTS)[
+    with run_folder.claimed(job.folder):  # so that nobody trains it between the look and the removal
+        begun = (job.folder / run_folder.EXPERIMENT).is_file() and training.newest(job.folder / run_folder.CHECKPOINTS)[
             0
         ] is not None
         if not begun:
-            shutil.rmtree(job.place)
-    return experiments.resume(job.place, watcher) if begun else None
+            shutil.rmtree(job.folder)
+    return experiments.resume(job.folder, watcher) if begun else None
 
 
 @cache
-def _end_with(parent: int | None) -> None:
+def _stop_with_parent(parent: int | None) -> None:
     """Stop training, as after Ctrl-C, when the process that asked for it is gone; one look-out a process will do."""
     if parent in (None, os.getpid()):
         return
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(LOOK)
+            time.sleep(POLL)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
-def _at_most(threads: int | None) -> Iterator[None]:
+def _limited_threads(threads: int | None) -> Iterator[None]:
     """Hold Numba, BLAS and PyTorch to so many threads."""
     if threads is None:
         yield

@@ -18,11 +18,11 @@ class WorkerKilledError(Exception):
     """A worker process of this machine was killed; what it was doing, and the others, is not done."""
 
 
-Spread = Callable[[Sequence[Job]], Iterable[str]]
+RunJobs = Callable[[Sequence[Job]], Iterable[str]]
 
 
 @contextmanager
-def pool(backend: Backend, address: str | None, workers: int | None, threads: int | None) -> Iterator[Spread]:
+def pool(backend: Backend, address: str | None, workers: int | None, threads: int | None) -> Iterator[RunJobs]:
     """A function that does jobs on the backend's workers. It raises WorkerKilledError, after which it can go on."""
     if backend == "loky" and (workers or 1) == 1:
         yield lambda jobs: map(train, jobs)
@@ -31,7 +31,7 @@ def pool(backend: Backend, address: str | None, workers: int | None, threads: in
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    def spread(jobs: Sequence[Job]) -> Iterable[str]:
+    def run_jobs(jobs: Sequence[Job]) -> Iterable[str]:
         with warnings.catch_warnings():
             # loky starts a worker anew when its memory has grown: images are large, and none of its work is lost
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
@@ -40,7 +40,7 @@ def pool(backend: Backend, address: str | None, workers: int | None, threads: in
             if backend != "loky":
                 return list(joblib.Parallel(batch_size=1, pre_dispatch="all", **options)(tasks))
             # Not all at once: where jobs wait in its queue while it is ended, loky prints a traceback.
-            with processes.left_to_us():
+            with processes.interrupts_ignored():
                 ends = joblib.Parallel(batch_size=1, return_as="generator", **options)(tasks)
             try:
                 return list(ends)
@@ -51,12 +51,12 @@ def pool(backend: Backend, address: str | None, workers: int | None, threads: in
         try:
             local = joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads)
             with processes.safe_imports(), local:
-                yield spread
+                yield run_jobs
         finally:
             get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
         return
     with _CLUSTERS[backend](address), joblib.parallel_config(backend, n_jobs=workers or -1):
-        yield spread
+        yield run_jobs
 
 
 @contextmanager

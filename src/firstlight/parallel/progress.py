@@ -12,7 +12,7 @@ from rich.console import Console
 
 from firstlight.errors import RunError
 from firstlight.parallel.job import Job
-from firstlight.progress import Lines
+from firstlight.progress import ConsoleProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.report.numbers import percent
@@ -20,7 +20,7 @@ from firstlight.report.numbers import percent
 POLL = 0.5  # seconds between two looks at what the runs have written
 
 
-class StudyProgress(Lines):
+class StudyProgress(ConsoleProgress):
     """How far the runs are, read from their folders: it does not matter where they are trained.
 
     A bar over all epochs on a terminal; elsewhere a line for each run that is done.
@@ -63,9 +63,9 @@ class StudyProgress(Lines):
         jobs, epochs, total = self.jobs, 0, 0
         for job in jobs:
             total += job.experiment.training.epochs
-            run = RunFolder(job.place)
+            run = RunFolder(job.folder)
             done = run.finished
-            epochs += job.experiment.training.epochs if done else _rows(job.place / run_folder.HISTORY)
+            epochs += job.experiment.training.epochs if done else _rows(job.folder / run_folder.HISTORY)
             if done and job.title not in self.told:
                 self._tell(job, run)
         if self.bar is not None:

@@ -11,19 +11,19 @@ from firstlight import report
 from firstlight.errors import ReportError
 from firstlight.experiments import Search
 from firstlight.experiments.search.tune import tune
-from firstlight.progress import SearchDisplay
+from firstlight.progress import SearchProgress
 from firstlight.records import run_folder
 from firstlight.records.search_folder import TuneFolder
 
 
-def carry_out_search(search: Search, out: Path, *, workers: int = 1, console: Console | None = None) -> TuneFolder:
+def run_search(search: Search, out: Path, *, workers: int = 1, console: Console | None = None) -> TuneFolder:
     """Do the trials of a search that are missing in the folder `out`, and write its report, after Ctrl-C too.
 
     workers  trials at a time, each in a process of its own
     console  where progress goes; standard output where none is given
     Raises what `firstlight.experiments.search.tune.tune` raises.
     """
-    with SearchDisplay(console or Console()) as watcher:
+    with SearchProgress(console or Console()) as watcher:
         try:
             folder = tune(search, out, workers=workers, watcher=watcher)
         except KeyboardInterrupt:

@@ -20,15 +20,15 @@ from firstlight.experiments import Experiment, Plan, PlannedRun
 from firstlight.experiments.paths import differing, located
 from firstlight.files import write_text
 from firstlight.parallel.job import INTERRUPTED, Job
-from firstlight.parallel.pool import Backend, Spread, WorkerKilledError, pool
+from firstlight.parallel.pool import Backend, RunJobs, WorkerKilledError, pool
 from firstlight.parallel.progress import StudyProgress
-from firstlight.parallel.searches import carry_out_search
+from firstlight.parallel.searches import run_search
 from firstlight.records import run_folder, search_folder
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.types import Json
 
 
-def carry_out(
+def run_study(
     plan: Plan,
     out: Path,
     *,
@@ -51,28 +51,30 @@ def carry_out(
     where runs failed; the others are complete.
     """
     console = console or Console()
-    _must_make_sense(workers, threads, backend)
-    wanted = plan.only([only] if isinstance(only, str) else only) if only else plan
+    _check_options(workers, threads, backend)
+    requested = plan.only([only] if isinstance(only, str) else only) if only else plan
     count = workers or 1
     parent = os.getpid() if backend == "loky" and count > 1 else None
     if backend == "loky" and count > 1 and threads is None:
         threads = max(1, processes.cores() // count)
     out.mkdir(parents=True, exist_ok=True)
     with run_folder.claimed(out):
-        _must_be_of_this_study(plan, out)
+        _check_same_study(plan, out)
         folder = _write_record(plan, out)
-        best = {name: _searched(name, wanted, folder, count, console) for name in wanted.searches}
-        total = sum(len(run.entry.seeds) for run in wanted.runs)
-        with pool(backend, address, workers, threads) as spread, StudyProgress(folder, total, console) as progress:
-            troubles = _trained([_jobs(s, folder, best, threads, parent) for s in wanted.stages()], spread, progress)
-        if wanted.parity:
-            troubles |= _hold_gradients(wanted, folder, console)
-        reported = _reported(folder)
-    _conclude(plan, wanted, out, reported | troubles, console)
+        best = {name: _run_search_of_study(name, requested, folder, count, console) for name in requested.searches}
+        total = sum(len(run.entry.seeds) for run in requested.runs)
+        with pool(backend, address, workers, threads) as run_jobs, StudyProgress(folder, total, console) as progress:
+            failures = _train_stages(
+                [_jobs(s, folder, best, threads, parent) for s in requested.stages()], run_jobs, progress
+            )
+        if requested.parity:
+            failures |= _check_gradients(requested, folder, console)
+        lost = _write_reports(folder)
+    _raise_failures(plan, requested, out, lost | failures, console)
     return folder
 
 
-def _must_make_sense(workers: int | None, threads: int | None, backend: str) -> None:
+def _check_options(workers: int | None, threads: int | None, backend: str) -> None:
     for name, value in (("workers", workers), ("threads", threads)):
         if value is not None and value < 1:
             raise ExperimentError(f"{name} must be at least 1; received {value}.")
@@ -80,7 +82,7 @@ def _must_make_sense(workers: int | None, threads: int | None, backend: str) -> 
         raise ExperimentError(f"backend is {', '.join(get_args(Backend))}; received {backend!r}.")
 
 
-def _must_be_of_this_study(plan: Plan, out: Path) -> None:
+def _check_same_study(plan: Plan, out: Path) -> None:
     """Raise before anything is written where the folder holds something else, or runs of other experiments."""
     if not (out / run_folder.STUDY).is_file():
         for name, what in ((run_folder.EXPERIMENT, "run"), (search_folder.TUNE, "search")):
@@ -111,10 +113,10 @@ def _write_record(plan: Plan, out: Path) -> StudyFolder:
     return folder
 
 
-def _searched(name: str, plan: Plan, folder: StudyFolder, workers: int, console: Console) -> Json:
+def _run_search_of_study(name: str, plan: Plan, folder: StudyFolder, workers: int, console: Console) -> Json:
     """The experiment that a search of the study finds best; what is missing of the search is done now."""
     search = experiments.Search.of(plan.searches[name], f"{plan.name}, search {name!r}")
-    found = carry_out_search(search, folder.path / f"search-{name}", workers=workers, console=console)
+    found = run_search(search, folder.path / f"search-{name}", workers=workers, console=console)
     return located(found.best, found.path / search_folder.BEST)
 
 
@@ -134,52 +136,52 @@ def _jobs(
     return jobs
 
 
-def _trained(
-    stages: Iterable[Sequence[tuple[PlannedRun, Job]]], spread: Spread, progress: StudyProgress
+def _train_stages(
+    stages: Iterable[Sequence[tuple[PlannedRun, Job]]], run_jobs: RunJobs, progress: StudyProgress
 ) -> dict[str, str]:
     """Do what is missing, stage by stage; return why runs came to no result, which is kept beside their places too."""
-    troubles: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for stage in stages:
-        for job, trouble in _ends(stage, spread, progress):
-            if trouble == INTERRUPTED:
+        for job, failure in _outcomes(stage, run_jobs, progress):
+            if failure == INTERRUPTED:
                 raise KeyboardInterrupt
-            if trouble:
-                troubles[job.title] = trouble
-                job.place.parent.mkdir(parents=True, exist_ok=True)
-                write_text(run_folder.failure(job.place), f"{trouble}\n")
+            if failure:
+                failures[job.title] = failure
+                job.folder.parent.mkdir(parents=True, exist_ok=True)
+                write_text(run_folder.failure(job.folder), f"{failure}\n")
             else:
-                run_folder.failure(job.place).unlink(missing_ok=True)
-    return troubles
+                run_folder.failure(job.folder).unlink(missing_ok=True)
+    return failures
 
 
-def _ends(
-    stage: Sequence[tuple[PlannedRun, Job]], spread: Spread, progress: StudyProgress
+def _outcomes(
+    stage: Sequence[tuple[PlannedRun, Job]], run_jobs: RunJobs, progress: StudyProgress
 ) -> Iterator[tuple[Job, str]]:
-    """Do what is missing of a stage: each job with its trouble, if any. What a killed worker left is done again."""
-    stuck = {job.title: why for run, job in stage if (why := _stuck(run, job))}
-    yield from ((job, stuck[job.title]) for _, job in stage if job.title in stuck)
-    waiting = [(run, job) for run, job in stage if job.title not in stuck]
+    """Do what is missing of a stage: each job with its failure, if any. What a killed worker left is done again."""
+    blocked = {job.title: why for run, job in stage if (why := _blocked(run, job))}
+    yield from ((job, blocked[job.title]) for _, job in stage if job.title in blocked)
+    waiting = [(run, job) for run, job in stage if job.title not in blocked]
     jobs = [job for run, job in waiting if not _is_done(job, run.needs)]
     progress.expect(jobs, len(waiting) - len(jobs))
     killed = 0
     while True:
         try:
-            yield from zip(jobs, spread(jobs), strict=True)
+            yield from zip(jobs, run_jobs(jobs), strict=True)
             return
         except WorkerKilledError:
             before = len(jobs)
             jobs = [job for run, job in waiting if not _is_done(job, run.needs)]
             killed = 1 if len(jobs) < before else killed + 1
-            processes.endure(killed, "run")
+            processes.raise_if_killed_often(killed, "run")
             progress.note(
                 "A worker was killed, by the system for want of memory, perhaps; its run goes on from its last epoch."
             )
 
 
-def _stuck(run: PlannedRun, job: Job) -> str:
+def _blocked(run: PlannedRun, job: Job) -> str:
     """Why a run cannot be done now: what it starts from is missing, or its own files are damaged. "" where it can."""
     if damage := _damage(job):
-        return f"{damage} To train it again, remove {job.place}."
+        return f"{damage} To train it again, remove {job.folder}."
     start = job.experiment.weights.init_from if run.needs else None
     if start is not None and not RunFolder(Path(start)).finished:
         return f"{start}, whose weights it starts from, has no result."
@@ -188,9 +190,9 @@ def _stuck(run: PlannedRun, job: Job) -> str:
 
 def _damage(job: Job) -> str:
     """What is wrong with the files that tell which run this is, and whether it is complete; "" where nothing is."""
-    folder = RunFolder(job.place)
+    folder = RunFolder(job.folder)
     try:
-        _ = folder.experiment if (job.place / run_folder.EXPERIMENT).is_file() else None
+        _ = folder.experiment if (job.folder / run_folder.EXPERIMENT).is_file() else None
         _ = folder.result if folder.finished else None
     except RunError as error:
         return str(error)
@@ -202,28 +204,28 @@ def _is_done(job: Job, needs: str) -> bool:
 
     needs  the run of the study whose weights it starts from: where the study lies does not matter then
     """
-    if not (job.place / run_folder.EXPERIMENT).is_file():
-        files = [path.name for path in job.place.iterdir()] if job.place.is_dir() else [job.place.name]
+    if not (job.folder / run_folder.EXPERIMENT).is_file():
+        files = [path.name for path in job.folder.iterdir()] if job.folder.is_dir() else [job.folder.name]
         strange = [name for name in files if not name.startswith(".")]  # what begins with a dot is a run's own
-        if job.place.exists() and strange:
-            raise RunError(f"{job.place} holds {strange[0]} and is no run: move it, or choose another folder.")
+        if job.folder.exists() and strange:
+            raise RunError(f"{job.folder} holds {strange[0]} and is no run: move it, or choose another folder.")
         return False
-    folder = RunFolder.open(job.place)
-    held = Experiment.of(folder.experiment, str(job.place / run_folder.EXPERIMENT)).model_dump()
+    folder = RunFolder.open(job.folder)
+    held = Experiment.of(folder.experiment, str(job.folder / run_folder.EXPERIMENT)).model_dump()
     asked = job.experiment.model_dump()
     if needs and held["weights"]["init_from"]:
         for tables in (held, asked):
             tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-2:]
-    location = folder.data.get("location", "") if (job.place / run_folder.DATA).exists() else ""
+    location = folder.data.get("location", "") if (job.folder / run_folder.DATA).exists() else ""
     if changed := differing(held, asked, location):
         raise RunError(
-            f"{job.place} is of another experiment: it differs in {', '.join(changed)}. "
+            f"{job.folder} is of another experiment: it differs in {', '.join(changed)}. "
             "Remove it to train it again, or choose another folder with --out."
         )
     return folder.finished and folder.result["status"] != INTERRUPTED
 
 
-def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[str, str]:
+def _check_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[str, str]:
     """Hold the gradients of the run that the study names against autograd's, unless they were found equal."""
     from firstlight.engine_parity.check import check
 
@@ -248,7 +250,7 @@ def _hold_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[s
     return {} if found.passed else {"parity": f"{'; '.join(map(str, found.failures))}. See {page}."}
 
 
-def _reported(folder: StudyFolder) -> dict[str, str]:
+def _write_reports(folder: StudyFolder) -> dict[str, str]:
     """Write the reports that are missing, and the study's; return why it has nothing of some of the runs."""
     finished = {f"{e.name}, seed {seed}": run for e in folder.entries for seed, run in folder.finished(e).items()}
     for title, run in finished.items():
@@ -266,18 +268,18 @@ def _reported(folder: StudyFolder) -> dict[str, str]:
     return lost
 
 
-def _conclude(plan: Plan, wanted: Plan, out: Path, troubles: dict[str, str], console: Console) -> None:
+def _raise_failures(plan: Plan, requested: Plan, out: Path, failures: dict[str, str], console: Console) -> None:
     """Say what came to no result. Raises RunError where that was asked for now, and may not be left out."""
     optional = {run.name for run in plan.runs if run.optional}
-    asked = {"parity", *(f"{run.name}, seed {seed}" for run in wanted.runs for seed in run.entry.seeds)}
-    for title, trouble in list(troubles.items()):
+    asked = {"parity", *(f"{run.name}, seed {seed}" for run in requested.runs for seed in run.entry.seeds)}
+    for title, failure in list(failures.items()):
         if title not in asked or title.rpartition(", seed ")[0] in optional:
             said = "Left out" if title in asked else "Not asked for now"
-            console.print(f"{said}: {title}: {trouble}", style="dim", markup=False, highlight=False)
-            del troubles[title]
-    if troubles:
-        listed = "\n".join(f"{title}: {trouble}" for title, trouble in troubles.items())
+            console.print(f"{said}: {title}: {failure}", style="dim", markup=False, highlight=False)
+            del failures[title]
+    if failures:
+        listed = "\n".join(f"{title}: {failure}" for title, failure in failures.items())
         raise RunError(
-            f"{len(troubles)} of the runs of {plan.name} came to no result; the others are complete in {out}. "
+            f"{len(failures)} of the runs of {plan.name} came to no result; the others are complete in {out}. "
             f"The same command tries them again.\n{listed}"
         )

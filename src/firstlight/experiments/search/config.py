@@ -36,7 +36,7 @@ from pydantic import Field, ValidationError
 from firstlight.errors import ExperimentError, FirstlightError
 from firstlight.experiments.config import Experiment, Section, explain, must_be_no_study, put, read
 from firstlight.experiments.paths import located, relative_to
-from firstlight.experiments.search.pruner import Halving
+from firstlight.experiments.search.pruner import Pruner
 from firstlight.experiments.search.space import EXAMPLES, KINDS, Domain, parse
 from firstlight.randomness import generator
 
@@ -138,7 +138,7 @@ class Search:
         return self.first.training.monitor
 
     @property
-    def maximise(self) -> bool:
+    def maximize(self) -> bool:
         return self.monitor == "val_accuracy"
 
     @cached_property
@@ -174,12 +174,12 @@ class Search:
         return [points[i] for i in order]
 
     @cached_property
-    def halving(self) -> Halving | None:
+    def pruner(self) -> Pruner | None:
         """When trials are stopped early, if at all."""
         tuning = self.tuning
         if tuning.pruner == "none":
             return None
-        return Halving(tuning.min_epochs, tuning.reduction, self.epochs, tuning.pruner == "hyperband", tuning.seed)
+        return Pruner(tuning.min_epochs, tuning.reduction, self.epochs, tuning.pruner == "hyperband", tuning.seed)
 
     def experiment(self, values: Mapping[str, Any]) -> Experiment:
         """The experiment of a trial, with a value for each searched key. Raises ExperimentError or ModelError.
@@ -258,9 +258,9 @@ class Search:
                     )
         if self.tuning.sampler == "grid":
             _ = self.grid
-        if self.halving is not None and not self.halving.rungs:
+        if self.pruner is not None and not self.pruner.rungs:
             raise ExperimentError(
-                f"tune.min_epochs: a trial of {self.halving.epochs} epochs is over before it could be stopped early, "
+                f"tune.min_epochs: a trial of {self.pruner.epochs} epochs is over before it could be stopped early, "
                 f'at {self.tuning.min_epochs}. Give fewer, more training.epochs, or pruner = "none".'
             )
 

@@ -20,7 +20,7 @@ from firstlight.randomness import generator
 
 
 @dataclass(frozen=True)
-class Halving:
+class Pruner:
     """The rule of one search.
 
     min_epochs  r: no trial is stopped before
@@ -59,16 +59,16 @@ class Halving:
         cycle, at = divmod(place, len(deck))
         return deck[int(generator(self.seed, "brackets", cycle).permutation(len(deck))[at])]
 
-    def compares(self, place: int, epoch: int) -> bool:
+    def is_rung(self, place: int, epoch: int) -> bool:
         """Whether the trial at `place` stands at one of its rungs after `epoch` epochs."""
         return epoch in self.rungs[self.bracket(place) :]
 
-    def stops(self, value: float, others: Sequence[float], maximise: bool) -> bool:
+    def prunes(self, value: float, others: Sequence[float], maximize: bool) -> bool:
         """Whether a trial with `value` stops at a rung that `others` of its bracket have reached.
 
         Of equals, none does; and as long as fewer than η have come, there is nothing to compare with.
         """
-        sign = 1 if maximise else -1
+        sign = 1 if maximize else -1
         ranked = sorted((sign * other for other in [*others, value]), reverse=True)
         going_on = len(ranked) // self.reduction
         return going_on > 0 and sign * value < ranked[going_on - 1]

@@ -37,14 +37,14 @@ from firstlight.records.search_folder import State, TrialRecord
 
 DRAWS = 20  # so often values are drawn again that were tried before
 ATTEMPTS = 3  # so often a process may be killed in one trial, before the trial is given up
-BEAT = 30.0  # seconds between two signs of life in a storage that machines share
-SILENCE = 300.0  # seconds without one, after which the process counts as killed
-ENOUGH = 5  # complete trials from which the importance of keys is told
+HEARTBEAT = 30.0  # seconds between two signs of life in a storage that machines share
+HEARTBEAT_TIMEOUT = 300.0  # seconds without one, after which the process counts as killed
+MIN_TRIALS_FOR_IMPORTANCE = 5  # complete trials from which the importance of keys is told
 SEARCH, PLACE, RECORD, OWNER, SIGN, SESSION = "search", "place", "record", "owner", "sign_of_life", "session"
 
 
 @dataclass
-class Claim:
+class RunningTrial:
     """A trial that this process trains.
 
     values  of the searched keys
@@ -59,7 +59,7 @@ class Claim:
     seen: float = field(default_factory=time.monotonic)
 
 
-class Ledger:
+class Storage:
     """The storage of one search."""
 
     def __init__(self, search: Search, out: Path) -> None:
@@ -71,11 +71,11 @@ class Ledger:
         self.domains = {key: _distribution(domain) for key, domain in search.space.items()}
         self.url = search.tuning.storage or ""
         url = self.url or f"sqlite:///{(out / search_folder.STORAGE).resolve()}"
-        with self._reading(), _told_of_url(self.url):
+        with self._read_errors(), _url_errors(self.url):
             self.optuna = _open_study(url, out.resolve().name, search, _Sampler(self))
-        with self._reading():
+        with self._read_errors():
             self._must_be_of_this_search()
-        self._must_hold_what_was_told()
+        self._must_match_result()
 
     def _must_be_of_this_search(self) -> None:
         """Raise ExperimentError where the storage holds another search, or lost the one that the folder tells of."""
@@ -84,8 +84,8 @@ class Ledger:
         if held is None:
             if (self.out / search_folder.TUNE).exists():  # which is written once the storage knows the search
                 raise ExperimentError(
-                    f"{self._shown} knows nothing of the search that {self.out / search_folder.TUNE} tells of: it was "
-                    "emptied, or is another one. Bring it back, or begin anew in another folder with --out."
+                    f"{self._display_name} knows nothing of the search that {self.out / search_folder.TUNE} describes: "
+                    "it was emptied, or it is another storage. Restore it, or start again in another folder with --out."
                 )
             self.optuna.set_user_attr(SEARCH, asked)
         elif differing(json.loads(held), json.loads(asked), elsewhere=True):
@@ -94,7 +94,7 @@ class Ledger:
                 "its name is that of the search in the storage."
             )
 
-    def _must_hold_what_was_told(self) -> None:
+    def _must_match_result(self) -> None:
         """Raise ExperimentError where the folder's result tells of a trial that the storage lacks or has otherwise."""
         told = search_folder.TuneFolder(self.out)
         try:
@@ -105,105 +105,107 @@ class Ledger:
         for trial in ended:
             if trial.number not in held or (trial.state == "complete" and held[trial.number] != trial.value):
                 raise ExperimentError(
-                    f"{self.out / run_folder.RESULT} tells of trial {trial.number} ({trial.value}), which "
-                    f"{self._shown} {'has otherwise' if trial.number in held else 'does not know'}: it is an "
-                    "older copy, or was altered. Bring the newest back, or begin anew in another folder with --out."
+                    f"{self.out / run_folder.RESULT} lists trial {trial.number} ({trial.value}), which "
+                    f"{self._display_name} {'has with another value' if trial.number in held else 'lacks'}: it is an "
+                    "older copy, or was altered. Restore the newest, or start again in another folder with --out."
                 )
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
         """What the storage cannot do is a RunError for a person: the disk is full, or the file is damaged."""
         try:
             yield
         except (OSError, FirstlightError):
             raise
         except Exception as error:  # of Optuna, of SQLAlchemy, or of the driver that the URL names
-            if not _of_storage(error):
+            if not _is_storage_error(error):
                 raise
             reason = _reason(error)
             damaged = any(word in reason for word in ("malformed", "not a database", "no such table"))
-            mend = (
-                "Bring a sound copy back, or begin anew in another folder with --out."
+            advice = (
+                "Restore an undamaged copy, or start again in another folder with --out."
                 if damaged
-                else "Mend that; the same command goes on."
+                else "Correct that; the same command then continues."
             )
-            raise RunError(f"{self._shown} {'is damaged' if damaged else 'cannot be used'}: {reason}. {mend}") from None
+            raise RunError(
+                f"{self._display_name} {'is damaged' if damaged else 'cannot be used'}: {reason}. {advice}"
+            ) from None
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """As `told`; and a value in the storage that nobody can read, for it was damaged or altered, is a RunError."""
-        with self.told():
+    def _read_errors(self) -> Iterator[None]:
+        """As `errors`; that a value in the storage cannot be read, for it is damaged or altered, is a RunError too."""
+        with self.errors():
             try:
                 yield
             except (FirstlightError, OSError):
                 raise
             except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-                if _of_storage(error):
+                if _is_storage_error(error):
                     raise
                 raise RunError(
-                    f"{self._shown} is damaged: a value in it cannot be read ({brief(str(error), 100)}). Bring a sound "
-                    "copy back, or begin anew in another folder with --out."
+                    f"{self._display_name} is damaged: a value in it cannot be read ({brief(str(error), 100)}). "
+                    "Restore an undamaged copy, or start again in another folder with --out."
                 ) from None
 
     @property
-    def _shown(self) -> str:
+    def _display_name(self) -> str:
         """The storage, without a password."""
         return f"storage {_without_password(self.url)}" if self.url else str(self.out / search_folder.STORAGE)
 
-    def claim(self, session: str) -> Claim | None:
+    def claim(self, session: str) -> RunningTrial | None:
         """The next trial, or None where all that are asked for are done or being trained.
 
         session  names the command that asks: it gives a trial up in which it was killed too often
         """
         with search_folder.alone(self.out):
-            attempts = self._bury(self._attempts())
+            attempts = self._fail_abandoned(self._attempts())
             waiting = any(trial.state == TrialState.WAITING for trials in attempts.values() for trial in trials)
-            if not waiting and not self._call_next(attempts, session):
+            if not waiting and not self._enqueue_next(attempts, session):
                 return None
-            return self._take(session)
+            return self._start(session)
 
-    def sign_of_life(self, claim: Claim) -> None:
+    def heartbeat(self, running: RunningTrial) -> None:
         """Tell other machines, now and then, that the trial is being trained."""
-        if self.shared and time.monotonic() - claim.seen > BEAT:
-            claim.trial.set_user_attr(SIGN, time.time())
-            claim.seen = time.monotonic()
+        if self.shared and time.monotonic() - running.seen > HEARTBEAT:
+            running.trial.set_user_attr(SIGN, time.time())
+            running.seen = time.monotonic()
 
-    def report(self, claim: Claim, epoch: int, value: float) -> bool:
+    def report(self, running: RunningTrial, epoch: int, value: float) -> bool:
         """Record the value after an epoch; whether the trial is stopped there."""
-        claim.trial.report(value, epoch)
-        halving = self.search.halving
-        if halving is None or not halving.compares(claim.place, epoch):
+        running.trial.report(value, epoch)
+        pruner = self.search.pruner
+        if pruner is None or not pruner.is_rung(running.place, epoch):
             return False
-        bracket = halving.bracket(claim.place)
+        bracket = pruner.bracket(running.place)
         others = [
             trials[-1].intermediate_values[epoch]
             for place, trials in self._attempts().items()
-            if place != claim.place and halving.bracket(place) == bracket
+            if place != running.place and pruner.bracket(place) == bracket
             if trials[-1].state != TrialState.FAIL and epoch in trials[-1].intermediate_values
         ]
-        return halving.stops(value, others, self.search.maximise)
+        return pruner.prunes(value, others, self.search.maximize)
 
-    def close(self, claim: Claim, record: TrialRecord) -> None:
+    def close(self, running: RunningTrial, record: TrialRecord) -> None:
         """Record what came of a trial."""
         kept = {key: getattr(record, key) for key in ("state", "epochs", "best", "seconds", "reason")}
-        claim.trial.set_user_attr(RECORD, {**kept, "value": record.value})
+        running.trial.set_user_attr(RECORD, {**kept, "value": record.value})
         if record.state == "complete":
-            self.optuna.tell(claim.trial, record.value)
+            self.optuna.tell(running.trial, record.value)
         else:  # what failed counts as pruned too: samplers learn from that, and would draw it again otherwise
-            self.optuna.tell(claim.trial, state=TrialState.PRUNED)
-        claim.lock.close()
+            self.optuna.tell(running.trial, state=TrialState.PRUNED)
+        running.lock.close()
 
     def records(self) -> list[TrialRecord]:
         """The trials in the order of their places; those of an earlier call that asked for more are among them."""
-        with self._reading():
+        with self._read_errors():
             found = self._attempts()
             return [self._record(place, found[place]) for place in sorted(found)]
 
     def importance(self) -> dict[str, float]:
         """The importance of each key, the largest first; empty where too few trials are complete, or all are equal."""
-        with self._reading():
+        with self._read_errors():
             complete = self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if len(complete) < ENOUGH or len({trial.value for trial in complete}) == 1:
+            if len(complete) < MIN_TRIALS_FOR_IMPORTANCE or len({trial.value for trial in complete}) == 1:
                 return {}
             keys = [key for key in self.domains if len({trial.params[key] for trial in complete}) > 1]
             evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.search.tuning.seed)
@@ -211,10 +213,10 @@ class Ledger:
             return {key: float(share) for key, share in found.items()}
 
     def _attempts(self) -> dict[int, list[FrozenTrial]]:
-        """The attempts at each place, in their order."""
+        """The attempts at each place, in order."""
         attempts: dict[int, list[FrozenTrial]] = {}
         fresh = itertools.count()
-        with self._reading():
+        with self._read_errors():
             trials = sorted(self.optuna.get_trials(deepcopy=False), key=lambda trial: trial.number)
         for trial in trials:
             place = trial.user_attrs[PLACE] if PLACE in trial.user_attrs else next(fresh)
@@ -224,31 +226,31 @@ class Ledger:
     def _used(self, place: int) -> set[Hashable]:
         """The values that the trials of other places have: with the same ones, a training would be done again."""
         attempts = self._attempts()
-        return {_known_as(trial.params) for other in attempts if other != place for trial in attempts[other]}
+        return {_canonical(trial.params) for other in attempts if other != place for trial in attempts[other]}
 
     def _place(self, trial: Trial | FrozenTrial) -> int:
         found = self._attempts()
         return next(place for place, trials in found.items() if any(one.number == trial.number for one in trials))
 
-    def _bury(self, attempts: dict[int, list[FrozenTrial]]) -> dict[int, list[FrozenTrial]]:
+    def _fail_abandoned(self, attempts: dict[int, list[FrozenTrial]]) -> dict[int, list[FrozenTrial]]:
         """Mark attempts as failed whose process is gone; return the attempts as they are then."""
         gone = [
             trial
             for place, trials in attempts.items()
             for trial in trials
-            if trial.state == TrialState.RUNNING and not self._lives(place, trial)
+            if trial.state == TrialState.RUNNING and not self._is_alive(place, trial)
         ]
         for trial in gone:
             self.optuna.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         return self._attempts() if gone else attempts
 
-    def _lives(self, place: int, trial: FrozenTrial) -> bool:
+    def _is_alive(self, place: int, trial: FrozenTrial) -> bool:
         if self.locks and (not self.shared or trial.user_attrs.get(OWNER) == self.owner):
             return _is_held(self._folder(place))
         begun = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
-        return time.time() - max(begun, trial.user_attrs.get(SIGN, 0.0)) < SILENCE
+        return time.time() - max(begun, trial.user_attrs.get(SIGN, 0.0)) < HEARTBEAT_TIMEOUT
 
-    def _call_next(self, attempts: Mapping[int, list[FrozenTrial]], session: str) -> bool:
+    def _enqueue_next(self, attempts: Mapping[int, list[FrozenTrial]], session: str) -> bool:
         """See to it that Optuna's next trial is the one for the first place that has none; whether there is one."""
         for place in range(self.search.trials):
             trials = attempts.get(place)
@@ -275,7 +277,7 @@ class Ledger:
             )
         )
 
-    def _take(self, session: str) -> Claim | None:
+    def _start(self, session: str) -> RunningTrial | None:
         trial = self.optuna.ask(self.domains)
         place = self._place(trial)
         if place >= self.search.trials:  # another machine was quicker
@@ -288,7 +290,7 @@ class Ledger:
         trial.set_user_attr(SESSION, session)
         trial.set_user_attr(SIGN, time.time())
         trial.set_user_attr(OWNER, self.owner)
-        return Claim(trial, place, self._values(trial.params), folder, lock)
+        return RunningTrial(trial, place, self._values(trial.params), folder, lock)
 
     def _folder(self, place: int) -> Path:
         return self.out / search_folder.TRIALS / TrialRecord(place + 1, "waiting", {}).folder
@@ -315,30 +317,30 @@ class Ledger:
 class _Sampler(BaseSampler):
     """Draws the values of a trial from the seed, its place, and what ended before it."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.ledger.domains
+        return self.storage.domains
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         if trial.system_attrs.get("fixed_params"):
             return {}  # an attempt with the values of the one before
-        search = self.ledger.search
-        place = min(self.ledger._place(trial), search.trials - 1)  # one that is too many is given back at once
+        search = self.storage.search
+        place = min(self.storage._place(trial), search.trials - 1)  # one that is too many is given back at once
         if search.tuning.sampler == "grid":
             return {key: _encoded(search.space[key], value) for key, value in search.grid[place].items()}
-        used = self.ledger._used(place)
+        used = self.storage._used(place)
         for turn in range(DRAWS):
             values = self._draw(study, trial, search_space, place, turn)
-            if _known_as(values) not in used:
+            if _canonical(values) not in used:
                 return values
         # Nearly all has been tried: what is left is looked for.
         for point in search.points():
             left = {key: _encoded(search.space[key], value) for key, value in point.items()}
-            if _known_as(left) not in used:
+            if _canonical(left) not in used:
                 return left
         return values
 
@@ -351,7 +353,7 @@ class _Sampler(BaseSampler):
         turn: int,
     ) -> dict[str, Any]:
         """Values for a place; other ones at each turn."""
-        search = self.ledger.search
+        search = self.storage.search
         purpose = ("tune", place) if turn == 0 else ("tune", place, turn)
         seed = int(generator(search.tuning.seed, *purpose).integers(2**32))
         inner = _tpe(seed) if search.tuning.sampler == "tpe" else RandomSampler(seed)
@@ -366,7 +368,7 @@ class _Sampler(BaseSampler):
         raise AssertionError(f"{param_name} is drawn with the others")
 
 
-def _known_as(params: Mapping[str, Any]) -> Hashable:
+def _canonical(params: Mapping[str, Any]) -> Hashable:
     """Values to compare, whichever way a number was reached."""
     return tuple((key, f"{value:.12g}" if isinstance(value, float) else value) for key, value in sorted(params.items()))
 
@@ -401,19 +403,19 @@ def _open_study(url: str, name: str, search: Search, sampler: BaseSampler) -> op
     else:
         options = {"pool_pre_ping": True}
     storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
-    direction: Literal["maximize", "minimize"] = "maximize" if search.maximise else "minimize"
+    direction: Literal["maximize", "minimize"] = "maximize" if search.maximize else "minimize"
     return optuna.create_study(
         storage=storage, study_name=name, direction=direction, sampler=sampler, load_if_exists=True
     )
 
 
 @contextmanager
-def _told_of_url(url: str) -> Iterator[None]:
+def _url_errors(url: str) -> Iterator[None]:
     """Raise ExperimentError for a storage of the user's that cannot be opened; "" is the folder's own."""
     try:
         yield
     except Exception as error:
-        if not url or not (_of_storage(error) or isinstance(error, ImportError | OSError | ValueError)):
+        if not url or not (_is_storage_error(error) or isinstance(error, ImportError | OSError | ValueError)):
             raise
         shown, reason = _without_password(url), _reason(error)
         if isinstance(error, ImportError):
@@ -427,7 +429,7 @@ def _told_of_url(url: str) -> Iterator[None]:
         ) from None
 
 
-def _of_storage(error: Exception) -> bool:
+def _is_storage_error(error: Exception) -> bool:
     """Whether an error is of Optuna's storage, or of what lies below it."""
     below = type(error).__module__.split(".")[0] in ("sqlalchemy", "alembic", "sqlite3")
     return below or isinstance(error, optuna.exceptions.OptunaError)

@@ -24,13 +24,13 @@ from firstlight.records.search_folder import State, TrialRecord
 from firstlight.types import Dataset
 
 if TYPE_CHECKING:
-    from firstlight.experiments.search.storage import Claim, Ledger
+    from firstlight.experiments.search.storage import RunningTrial, Storage
 
 ASIDE = ("test",)  # a search never sees the test images
 
 
 @dataclass(frozen=True)
-class Order:
+class SearchJob:
     """What a worker needs to do a trial.
 
     session   names the command: what a process keeps from trial to trial, it keeps for one command
@@ -43,27 +43,27 @@ class Order:
     deadline: float
 
 
-def next_trial(order: Order) -> TrialRecord | None:
+def run_next_trial(job: SearchJob) -> TrialRecord | None:
     """Do the next trial, in whichever process; None where none is left, or the time is over."""
-    if time.time() > order.deadline:
+    if time.time() > job.deadline:
         return None
-    ledger = open_ledger(order)
-    with ledger.told():
-        claim = ledger.claim(order.session)
-        if claim is None:
+    storage = open_storage(job)
+    with storage.errors():
+        running = storage.claim(job.session)
+        if running is None:
             return None
         try:
-            record = _do(order, ledger, claim)
-            ledger.close(claim, record)
+            record = _do(job, storage, running)
+            storage.close(running, record)
         finally:
-            claim.lock.close()
+            running.lock.close()
     return record
 
 
-def prepare(experiment: Experiment, order: Order) -> Setup:
+def prepare(experiment: Experiment, job: SearchJob) -> Setup:
     """An experiment of the search set up, without the test images. A process loads the images once."""
     section = experiment.data
-    return set_up(experiment, _load(order.session, section.source, section.size, section.unverified), without=ASIDE)
+    return set_up(experiment, _load(job.session, section.source, section.size, section.unverified), without=ASIDE)
 
 
 @lru_cache(maxsize=1)
@@ -71,33 +71,33 @@ def _load(session: str, source: str, size: tuple[int, int] | None, unverified: b
     return data_.load(source, size=size, unverified=unverified)
 
 
-_OPEN: dict[str, Ledger] = {}
+_OPEN: dict[str, Storage] = {}
 
 
-def open_ledger(order: Order) -> Ledger:
+def open_storage(job: SearchJob) -> Storage:
     """The search's storage, which a process opens once."""
-    from firstlight.experiments.search.storage import Ledger
+    from firstlight.experiments.search.storage import Storage
 
-    if order.session not in _OPEN:
+    if job.session not in _OPEN:
         _OPEN.clear()
-        _OPEN[order.session] = Ledger(order.search, order.out)
-    return _OPEN[order.session]
+        _OPEN[job.session] = Storage(job.search, job.out)
+    return _OPEN[job.session]
 
 
 class _PrunedError(Exception):
     """The trial is stopped early."""
 
 
-def _do(order: Order, ledger: Ledger, claim: Claim) -> TrialRecord:
+def _do(job: SearchJob, storage: Storage, running: RunningTrial) -> TrialRecord:
     """Train a trial. What it is to blame for itself is recorded; a mistake that all share is raised."""
     began = time.perf_counter()
-    experiment = order.search.experiment(claim.values)
-    write_text(claim.folder / run_folder.EXPERIMENT, tomli_w.dumps(relative_to(experiment.tables(), claim.folder)))
-    judge = _Judge(ledger, claim, experiment)
+    experiment = job.search.experiment(running.values)
+    write_text(running.folder / run_folder.EXPERIMENT, tomli_w.dumps(relative_to(experiment.tables(), running.folder)))
+    scorer = _Scorer(storage, running, experiment)
     state: State = "complete"
     reason = ""
     try:
-        outcome = learn(prepare(experiment, order), judge)
+        outcome = learn(prepare(experiment, job), scorer)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
         if outcome.status == "diverged":
@@ -108,44 +108,47 @@ def _do(order: Order, ledger: Ledger, claim: Claim) -> TrialRecord:
         state, reason = "failed", str(error)
     except MemoryError as error:
         state, reason = "failed", f"There was not enough memory. {error}".strip()
-    if judge.history:
-        run_folder.write_history(claim.folder, training.COLUMNS, judge.history)
+    if scorer.history:
+        run_folder.write_history(running.folder, training.COLUMNS, scorer.history)
     return TrialRecord(
-        claim.place + 1,
+        running.place + 1,
         state,
-        claim.values,
-        judge.value,
-        len(judge.history),
-        judge.best,
+        running.values,
+        scorer.value,
+        len(scorer.history),
+        scorer.best,
         time.perf_counter() - began,
         reason,
     )
 
 
-class _Judge:
-    """Watches the training of a trial: tells the ledger its value after each epoch, and ends it where it is stopped."""
+class _Scorer:
+    """Reports the value of a trial to the storage after each epoch, and ends the training where the trial is pruned."""
 
-    def __init__(self, ledger: Ledger, claim: Claim, experiment: Experiment) -> None:
-        self.ledger, self.claim, self.course = ledger, claim, experiment.training
+    def __init__(self, storage: Storage, running: RunningTrial, experiment: Experiment) -> None:
+        self.storage, self.running, self.training = storage, running, experiment.training
         self.history: list[dict[str, float]] = []
         self.value: float | None = None
         self.best = 0
 
     def note(self, text: str) -> None:
-        """See `Watcher.note`: a trial is silent."""
+        """See `Watcher.note`: the output of trials is not shown."""
 
     def started(self, epochs: int, images: int, done: int) -> None:
         """See `Watcher.started`."""
 
     def batch_done(self, images: int, loss: float) -> None:
         """See `Watcher.batch_done`."""
-        self.ledger.sign_of_life(self.claim)
+        self.storage.heartbeat(self.running)
 
     def epoch_done(self, row: dict[str, float], best: bool) -> None:
         """See `Watcher.epoch_done`. The value is that of the weights that the run would end with if it ended here."""
         self.history.append(row)
-        if best or not self.course.restore_best:
-            self.value, self.best = row[self.course.monitor], len(self.history)
+        if best or not self.training.restore_best:
+            self.value, self.best = row[self.training.monitor], len(self.history)
         assert self.value is not None, "the first epoch is the best so far"
-        if self.ledger.report(self.claim, len(self.history), self.value) and len(self.history) < self.course.epochs:
+        if (
+            self.storage.report(self.running, len(self.history), self.value)
+            and len(self.history) < self.training.epochs
+        ):
             raise _PrunedError

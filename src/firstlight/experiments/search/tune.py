@@ -1,6 +1,6 @@
 """A search carried out: its trials trained in this process or in several, and what came of them.
 
-The way of a search: `Search` -> `Ledger` (which trial is next) -> `next_trial` (trains it) -> `Ledger` -> the folder.
+The path of a search: `Search` -> `Storage` (chooses a trial) -> `run_next_trial` (trains it) -> `Storage` -> folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from firstlight.errors import ExperimentError, ModelError, RunError
 from firstlight.experiments.environment import environment
 from firstlight.experiments.paths import differing, relative_to
 from firstlight.experiments.search.config import Search, read_search
-from firstlight.experiments.search.trial import Order, next_trial, open_ledger, prepare
+from firstlight.experiments.search.trial import SearchJob, open_storage, prepare, run_next_trial
 from firstlight.experiments.setup import Setup
 from firstlight.files import write_text
 from firstlight.options import flat
@@ -29,7 +29,7 @@ from firstlight.records import search_folder
 from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
 
 if TYPE_CHECKING:
-    from firstlight.experiments.search.storage import Ledger
+    from firstlight.experiments.search.storage import Storage
 
 
 class SearchWatcher(Protocol):
@@ -62,58 +62,58 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
     if find_spec("optuna") is None:
         raise ExperimentError("A search needs Optuna, which is not installed: pip install 'firstlight[tune]'")
     _must_be_the_same(search, out)
-    order = Order(search, out, uuid.uuid4().hex, math.inf)
-    for note in [*_doubts(search), *_rehearse(order).warnings()]:
+    job = SearchJob(search, out, uuid.uuid4().hex, math.inf)
+    for note in [*_warnings(search), *_check_setup(job).warnings()]:
         watcher.note(f"Note: {note}")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with search_folder.alone(out, watcher.note):  # of several that start at once, one makes the storage
-            ledger = open_ledger(order)
+            storage = open_storage(job)
         write_text(out / search_folder.TUNE, search.to_toml(out))
-        with ledger.told():
-            done = [trial for trial in ledger.records() if trial.state in search_folder.ENDED]
+        with storage.errors():
+            done = [trial for trial in storage.records() if trial.state in search_folder.ENDED]
             watcher.began(search, done)
             # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
-            order = replace(order, deadline=time.time() + (search.tuning.timeout or math.inf))
+            job = replace(job, deadline=time.time() + (search.tuning.timeout or math.inf))
             try:
-                for trial in _alone(order) if workers == 1 else _together(order, workers, watcher):
+                for trial in _sequential(job) if workers == 1 else _parallel(job, workers, watcher):
                     watcher.trial_done(trial)
             except KeyboardInterrupt:
-                _conclude(search, out, ledger)
+                _write_result(search, out, storage)
                 raise
-            folder = _conclude(search, out, ledger)
+            folder = _write_result(search, out, storage)
     except OSError as error:
         raise RunError(
             f"{out} cannot be written: {error.strerror or error}. Mend that; the same command goes on."
         ) from None
     if folder is None:
-        raise RunError(f"No trial of {out} came to a result. {_reasons(ledger.records())}")
+        raise RunError(f"No trial of {out} came to a result. {_reasons(storage.records())}")
     return folder
 
 
-def _alone(order: Order) -> Iterator[TrialRecord]:
+def _sequential(job: SearchJob) -> Iterator[TrialRecord]:
     """The trials, one after the other, in this process."""
-    while (trial := next_trial(order)) is not None:
+    while (trial := run_next_trial(job)) is not None:
         yield trial
 
 
-def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[TrialRecord]:
+def _parallel(job: SearchJob, workers: int, watcher: SearchWatcher) -> Iterator[TrialRecord]:
     """The trials in processes of their own, as they end; those of a process that was killed are tried again."""
     import joblib
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     threads = max(1, processes.cores() // workers)
-    ledger, asked, more, killed = open_ledger(order), order.search.trials, True, 0
+    storage, asked, more, killed = open_storage(job), job.search.trials, True, 0
     try:
         while more:
-            ended = sum(trial.state in search_folder.ENDED for trial in ledger.records())
-            tasks = [joblib.delayed(next_trial)(order)] * (asked - ended)
+            ended = sum(trial.state in search_folder.ENDED for trial in storage.records())
+            tasks = [joblib.delayed(run_next_trial)(job)] * (asked - ended)
             more = False
             try:
                 local = joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads)
                 with processes.safe_imports(), local:
-                    with processes.left_to_us():
+                    with processes.interrupts_ignored():
                         trials = joblib.Parallel(batch_size=1, return_as="generator_unordered")(tasks)
                     for trial in trials:
                         if trial is not None:
@@ -121,7 +121,7 @@ def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[Tr
                             yield trial
             except TerminatedWorkerError:
                 killed += 1
-                processes.endure(killed, "trial")
+                processes.raise_if_killed_often(killed, "trial")
                 watcher.note(
                     "A worker was killed, by the system for want of memory, perhaps; its trial is tried again."
                 )
@@ -130,16 +130,16 @@ def _together(order: Order, workers: int, watcher: SearchWatcher) -> Iterator[Tr
         get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)  # they keep the images in memory
 
 
-def _rehearse(order: Order) -> Setup:
+def _check_setup(job: SearchJob) -> Setup:
     """Set up one trial, so that a mistake which all share is told before anything is written.
 
     A model that does not fit is the fault of its values, unless it fits with none.
     """
     refused: ModelError | None = None
-    for values in order.search.corners():
-        experiment = order.search.experiment(values)
+    for values in job.search.corners():
+        experiment = job.search.experiment(values)
         try:
-            setup = prepare(experiment, order)
+            setup = prepare(experiment, job)
         except ModelError as error:
             refused = refused or error
             continue
@@ -151,24 +151,24 @@ def _rehearse(order: Order) -> Setup:
     raise ModelError(f"No model that this search may draw fits. The first: {refused}")
 
 
-def _doubts(search: Search) -> list[str]:
+def _warnings(search: Search) -> list[str]:
     """What makes the values of trials less comparable than they look."""
-    doubts = []
+    warnings = []
     asked = search.tuning.trials
     if search.size is not None and search.trials == search.size and (asked is None or asked > search.size):
-        doubts.append(
+        warnings.append(
             f"The keys of the search have {search.size:,} combinations of values, and none is trained twice: it ends "
             f"after {search.size:,} trials."
         )
     if drawn := [key for key in search.space if key.startswith("data.")]:
-        doubts.append(
+        warnings.append(
             f"{', '.join(drawn)} decides on the validation images or on how they look: trials that differ in it are "
             "not judged on the same."
         )
     losses = [key for key in search.space if key.partition(".")[0] == "loss"]
     if losses and search.monitor == "val_loss":
-        doubts.append(f"{', '.join(losses)} changes what val_loss measures: judge by val_accuracy.")
-    return doubts
+        warnings.append(f"{', '.join(losses)} changes what val_loss measures: judge by val_accuracy.")
+    return warnings
 
 
 def _must_be_the_same(search: Search, out: Path) -> None:
@@ -196,14 +196,14 @@ def _must_be_the_same(search: Search, out: Path) -> None:
         raise ExperimentError(f"{out} is kept in its own {search_folder.STORAGE}: leave the storage out.")
 
 
-def _conclude(search: Search, out: Path, ledger: Ledger) -> TuneFolder | None:
+def _write_result(search: Search, out: Path, storage: Storage) -> TuneFolder | None:
     """Write the best experiment and the record of all trials; None where no trial is complete."""
-    records = ledger.records()
+    records = storage.records()
     done = sum(trial.state in search_folder.ENDED for trial in records)
     tuned = Tuned(
         status="complete" if done >= search.trials else "unfinished",
         monitor=search.monitor,
-        maximise=search.maximise,
+        maximise=search.maximize,
         asked=max(search.trials, len(records)),
         sampler=search.tuning.sampler,
         pruner=search.tuning.pruner,
@@ -213,7 +213,7 @@ def _conclude(search: Search, out: Path, ledger: Ledger) -> TuneFolder | None:
         model=search.first.model.name,
         space={key: domain.written() for key, domain in search.space.items()},
         trials=records,
-        importance=ledger.importance(),
+        importance=storage.importance(),
         environment=environment(),
     )
     if not tuned.complete:
