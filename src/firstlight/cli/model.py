@@ -62,7 +62,7 @@ def summary(
         "statistics": model.parameters - model.trainable - model.frozen_parameters,
         "multiply_adds": model.multiply_adds,
     }
-    if json:
+    if as_json:
         rows = [row.to_json() for row in model.summary()]
         typer.echo(json.dumps({"name": model.name, "input_shape": model.input_shape, **counts, "layers": rows}))
         return
@@ -103,7 +103,7 @@ def _list(as_json: bool) -> None:
         what = inspect.cleandoc(architecture.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
         rows.append({"name": name, "input_shape": shape, "classes": classes, "parameters": parameters, "about": what})
         table.add_row(name, "×".join(map(str, shape)), f"{parameters:,}", what)
-    if json:
+    if as_json:
         typer.echo(json.dumps(rows))
         return
     Console(highlight=False).print(table)

@@ -163,7 +163,7 @@ def evaluate(
     """Measure a trained model again, on its own images or on others."""
     trained = opened(path, engine, device)
     measured = trained.measure(data, split, unverified=unverified, include_seen=include_seen)
-    if json:
+    if as_json:
         typer.echo(json.dumps(measured.to_json()))
     else:
         which = f"its own {split or 'test'} images" if data is None else f"{data}{f', {split}' if split else ''}"
@@ -219,9 +219,9 @@ def predict(
         best = row.argsort()[::-1][: (len(row) if as_json else 3) if top is None else top].tolist()
         named = best if top is not None else range(len(row))
         answers.append({"image": _printable(image), "probabilities": {names[k]: float(row[k]) for k in named}})
-        if not json:
+        if not as_json:
             typer.echo(f"{_printable(image)}: " + ", ".join(f"{names[k]} {percent(row[k])}" for k in best))
-    if json:
+    if as_json:
         typer.echo(json.dumps(answers, ensure_ascii=False))
     known = int(np.isin(prints, kept(trained.folder.data["splits"]["train"])).sum()) if prints else 0
     if known:
@@ -311,13 +311,13 @@ def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
     if not processes.is_main():
         return
     result = done.result
-    if json:
+    if as_json:
         typer.echo(json.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **result}))
     elif not quiet:
         _print_result(result)
     with report.of_complete("run", done.path):
         page = done.report()
-    if not json:
+    if not as_json:
         typer.echo(page if quiet else f"Report: {page}")
     if result["status"] == "diverged":
         raise TrainingError(f"{result['stopped_because']} What was learnt before is in {done.path}.")

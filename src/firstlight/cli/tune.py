@@ -49,7 +49,7 @@ def tune(
     except KeyboardInterrupt:
         _print_how_to_continue(TuneFolder(place))
         raise typer.Exit(130) from None
-    if json:
+    if as_json:
         typer.echo(json.dumps(_result(folder)))
     elif quiet:
         typer.echo(folder.path / "report.html")
