@@ -25,8 +25,8 @@ from firstlight.notebook import cards, live
 from firstlight.records import explanation
 from firstlight.records.run_folder import RunFolder, StudyFolder, write_record
 from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
-from firstlight.report import document
-from firstlight.report.content import Section, Text
+from firstlight.report import build_document
+from firstlight.report.document import Section, Text
 from firstlight.types import SPLITS, Dataset, Images, SourceFile
 
 QUIET = Console(quiet=True)
@@ -196,7 +196,7 @@ def test_a_report_that_was_written_shows_itself_and_is_a_path(run: fl.Run, tmp_p
 
 
 def test_a_document_shows_all_of_itself_until_it_is_too_much(run: fl.Run) -> None:
-    whole = document(run.folder)
+    whole = build_document(run.folder)
     assert "The model" in look(whole).text
     long = Section("Too long to show", "long", (Text("word " * 60_000),))
     seen = look(replace(whole, sections=(*whole.sections[:2], long, *whole.sections[2:])))

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 
 from firstlight import processes
 from firstlight.records.search_folder import shown
-from firstlight.report.numbers import percent
+from firstlight.report.format import percent
 
 if TYPE_CHECKING:
     from firstlight.experiments import Search

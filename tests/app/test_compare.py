@@ -76,7 +76,7 @@ def _shown(served: Any, src: str) -> Array:
 
 def test_the_page_says_what_the_report_of_the_comparison_says(comparing: Any) -> None:
     text = httpx.get(_address(comparing, "dense", "conv"), trust_env=False).text
-    document = report.document(Comparison([RunFolder.open(comparing.root / name) for name in ("dense", "conv")]))
+    document = report.build_document(Comparison([RunFolder.open(comparing.root / name) for name in ("dense", "conv")]))
     assert document.verdict in unescape(text)
     for section in document.sections:
         assert f'<section id="{section.anchor}"><h2>{section.title}</h2>' in text

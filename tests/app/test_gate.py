@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from firstlight.app import create_app, gate, server
-from firstlight.report import html
+from firstlight.report.render import html
 
 TOKEN = "a-token-of-the-tests"
 

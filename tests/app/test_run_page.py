@@ -23,9 +23,9 @@ from firstlight import report
 from firstlight.app import blocks, embedding
 from firstlight.evaluation import Evaluation
 from firstlight.records import explanation
-from firstlight.report.content import Chart, Numbers, Panels, Section
+from firstlight.report.document import Chart, Numbers, Panels, Section
+from firstlight.report.format import percent
 from firstlight.report.looks import shifts
-from firstlight.report.numbers import percent
 
 LONG = ("long" * 30 + " a", "long" * 30 + " b", "Haematopus ostralegus longipes (Eurasian oystercatcher), adult")
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"quoted\" 'name' & more", "</script><b>bold")
@@ -265,7 +265,7 @@ def test_where_the_images_are_gone_those_of_the_run_are_shown(
 
 def test_all_that_the_report_says_is_on_the_page(at_cnn: Any, runs: Path) -> None:
     """But the blocks that answer here instead: the matrix, the maps, and the command that makes these."""
-    document = report.document(fl.open_run(runs / "cnn").folder)
+    document = report.build_document(fl.open_run(runs / "cnn").folder)
     text = at_cnn.evaluate("document.body.innerText").replace("\n", " ")
     kinds = set()
     for section in document.sections:

@@ -9,8 +9,8 @@ import pytest
 
 from firstlight.errors import ReportError
 from firstlight.records.run_folder import REPORT, RESULT, WEIGHTS, RunFolder
-from firstlight.report import renderer
-from firstlight.report.renderer import ChartError
+from firstlight.report.render import vega_process
+from firstlight.report.render.vega_process import ChartError
 
 SMALL = ("--data", "digits", "--model", "softmax-regression", "--epochs", 2, "--set", "data.limit=120")
 STUDY = """title = "tiny"
@@ -29,7 +29,7 @@ def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(function: str, **_: object) -> str:
         raise ChartError("there is no ink")
 
-    monkeypatch.setattr(renderer.Renderer, "__call__", lambda _, function, **more: refuse(function, **more))
+    monkeypatch.setattr(vega_process.Renderer, "__call__", lambda _, function, **more: refuse(function, **more))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_ctrl_c_during_the_report_says_that_the_run_is_complete(
     def interrupt(function: str, **_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(renderer.Renderer, "__call__", lambda _, function, **more: interrupt(function, **more))
+    monkeypatch.setattr(vega_process.Renderer, "__call__", lambda _, function, **more: interrupt(function, **more))
     answer = firstlight("run", *SMALL, "--out", tmp_path / "a")
     assert answer.code == 130
     assert f"The run is complete in {tmp_path / 'a'}, without its report. Write it: firstlight report" in answer.err

@@ -142,7 +142,7 @@ def _chart(spec: Any) -> str:
 
 def golden(name: str, path: Path) -> str:
     """The page of one of the subjects, made in an empty folder."""
-    made = report.render(SUBJECTS[name](path))
+    made = report.render_html(SUBJECTS[name](path))
     page = _Text()
     page.feed(made.replace(str(path), "PATH").replace(firstlight.__version__, "VERSION"))
     page.close()

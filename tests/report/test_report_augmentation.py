@@ -12,7 +12,7 @@ from firstlight.prepare import Augmentation
 from firstlight.records import run_folder
 from firstlight.records.run import read
 from firstlight.report import augmentation, captions
-from firstlight.report.content import ImageGrid
+from firstlight.report.document import ImageGrid
 from firstlight.report.settings import settings
 from firstlight.types import Images
 

@@ -13,7 +13,8 @@ import pooch
 import pytest
 
 from firstlight.evaluation import measure, reliability_bins
-from firstlight.report import charts, drawing, overlays, seeds
+from firstlight.report import charts, overlays, seeds
+from firstlight.report.render import vega
 from firstlight.types import Predictions
 
 NAMES = ("cat", "<b>dog</b>", "bird")
@@ -66,7 +67,7 @@ def test_every_chart_is_drawn_from_finite_data_in_the_colours_of_the_page(spec: 
     assert "$schema" not in spec
     assert '"url"' not in text
     assert "#" not in text.replace("url(#", "")
-    svg = drawing.svg(spec, 400)
+    svg = vega.svg(spec, 400)
     assert svg.startswith("<svg")
     assert "var(--" in svg
     assert "<b>" not in svg
@@ -120,14 +121,14 @@ def test_very_many_classes_lose_their_names_and_not_their_rows() -> None:
         }
         for what, spec in specs.items():
             assert {row.get("class", row.get("true")) for row in rows(spec)} >= set(names), what
-            drawn = drawing.svg(spec, 800)
+            drawn = vega.svg(spec, 800)
             assert (">kind 7<" in drawn) == (classes == 60), what
             assert height(drawn) < 1600, what
 
 
 def _tick_labels(spec: dict[str, Any]) -> set[str]:
     """What stands on the axes of the drawing."""
-    return set(re.findall(r">([^<]+)</text>", drawing.svg(spec, 500)))
+    return set(re.findall(r">([^<]+)</text>", vega.svg(spec, 500)))
 
 
 def test_the_ticks_beside_a_single_value_are_true() -> None:
@@ -149,7 +150,7 @@ def test_the_ticks_beside_a_single_value_are_true() -> None:
 
 @pytest.mark.parametrize(("value", "domain"), [(1.0, [0.9, 1.0]), (0.5, [0.45, 0.55]), (0.0, [0.0, 0.1])])
 def test_room_beside_a_single_share_ends_at_none_and_all(value: float, domain: list[float]) -> None:
-    assert drawing.even([np.array([value, np.nan, value])], most=1).to_dict() == {"zero": False, "domain": domain}
+    assert vega.even([np.array([value, np.nan, value])], most=1).to_dict() == {"zero": False, "domain": domain}
 
 
 def test_not_finite_history_leaves_a_gap() -> None:
@@ -180,24 +181,24 @@ def test_the_schema_rejects_what_altair_does_not_know() -> None:
 
 def test_the_bundle_defines_what_the_page_calls_and_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
-    drawing.javascript.cache_clear()
-    code = drawing.javascript()
+    vega.javascript.cache_clear()
+    code = vega.javascript()
     assert "window.vegaEmbed" in code
     (kept,) = (tmp_path / "firstlight").iterdir()
     kept.write_text("kept", "utf-8")
-    drawing.javascript.cache_clear()
-    assert drawing.javascript() == "kept"
+    vega.javascript.cache_clear()
+    assert vega.javascript() == "kept"
     kept.unlink()
     (tmp_path / "firstlight").rmdir()
     (tmp_path / "firstlight").write_text("no folder", "utf-8")
-    drawing.javascript.cache_clear()
-    assert drawing.javascript() == code
-    drawing.javascript.cache_clear()
+    vega.javascript.cache_clear()
+    assert vega.javascript() == code
+    vega.javascript.cache_clear()
 
 
 def test_an_axis_of_few_images_has_each_whole_number_once() -> None:
     for most in range(5):
-        ticks = re.findall(r">([\d.]+)</text>", drawing.svg(charts.histogram(("a",), [most], "images"), 300))
+        ticks = re.findall(r">([\d.]+)</text>", vega.svg(charts.histogram(("a",), [most], "images"), 300))
         assert len(ticks) == len(set(ticks))
         assert str(most) in ticks
 
@@ -215,7 +216,7 @@ def _contrast(first: np.ndarray, second: np.ndarray) -> float:
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_counts_on_the_diagonal_are_read_against_their_cells(dark: bool) -> None:
     """At least 4.5 to 1 where a class is recognized well or badly; 4 between, where neither ink does better."""
-    palette = (Path(drawing.__file__).parent / "palette.css").read_text("utf-8")
+    palette = (Path(vega.__file__).parent / "palette.css").read_text("utf-8")
     named = [dict(re.findall(r"--([\w-]+): #([0-9a-f]{6})", part)) for part in palette.split("@media")]
     colours = {
         name: np.array([int(c[i : i + 2], 16) / 255 for i in (0, 2, 4)]) for name, c in (named[0] | named[dark]).items()

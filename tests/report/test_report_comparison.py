@@ -15,8 +15,8 @@ from firstlight.records import group as groups
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
 from firstlight.report import comparison, contrasts
-from firstlight.report.content import ImageGrid, Table, Text
-from firstlight.report.numbers import DASH, accuracy, count, plus_minus, signed
+from firstlight.report.document import ImageGrid, Table, Text
+from firstlight.report.format import DASH, accuracy, count, plus_minus, signed
 
 
 @pytest.fixture
@@ -139,11 +139,11 @@ def test_mistakes_of_the_best_say_what_the_others_answered(three: list[RunFolder
 
 def test_one_run_and_equal_names_and_odd_ones(make_run: MakeRun, tmp_path: Path) -> None:
     alone = make_run("x/run", class_names=HOSTILE, epochs=1)
-    assert_sound(report.render(report.Comparison([alone], "Alone"), tmp_path))
+    assert_sound(report.render_html(report.Comparison([alone], "Alone"), tmp_path))
     twins = [alone, make_run("y/run", class_names=HOSTILE)]
     names = [group.name for group in groups.of_runs([read(run) for run in twins])]
     assert names == [str(run.path) for run in twins]
-    page = Page(report.render(report.Comparison(twins, "Twins")))
+    page = Page(report.render_html(report.Comparison(twins, "Twins")))
     assert "{{ 7*7 }}" in page.text
 
 
@@ -165,7 +165,7 @@ def test_a_setting_that_a_run_lacks_is_a_dash(make_run: MakeRun) -> None:
 
 def test_runs_without_a_complete_epoch_are_left_out_of_the_curves(make_run: MakeRun) -> None:
     short = [make_run(name, epochs=0, status="interrupted") for name in ("a", "b")]
-    assert_sound(report.render(report.Comparison([short[0], make_run("c", losses=(1, 2.0**101))], "Two")))
+    assert_sound(report.render_html(report.Comparison([short[0], make_run("c", losses=(1, 2.0**101))], "Two")))
     document = comparison.document([read(run) for run in short], "Two", Path())
     (said,) = next(section.blocks for section in document.sections if section.anchor == "learning")
     assert isinstance(said, Text)
@@ -181,7 +181,7 @@ def test_the_table_tells_the_weights_that_were_measured(make_run: MakeRun) -> No
 
 def test_nothing_to_compare_is_an_error(make_run: MakeRun) -> None:
     with pytest.raises(RunError, match="no run to compare"):
-        report.render(report.Comparison([], "None"))
+        report.render_html(report.Comparison([], "None"))
 
 
 def test_without_validation_nothing_is_chosen(make_run: MakeRun) -> None:
@@ -192,7 +192,7 @@ def test_without_validation_nothing_is_chosen(make_run: MakeRun) -> None:
     (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
     assert [row[0] for row in table.rows] == ["a", "b"]  # as given, though b is far better on the test images
     assert not table.strong
-    assert "best by validation" not in assert_sound(report.render(report.Comparison(runs, "Two"))).text
+    assert "best by validation" not in assert_sound(report.render_html(report.Comparison(runs, "Two"))).text
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one(make_run: MakeRun, tmp_path: Path) -> None:
@@ -211,4 +211,4 @@ def test_runs_that_differ_in_the_seed_alone_are_one(make_run: MakeRun, tmp_path:
         "0.0312",
         "better-0 … better-5 is better",
     ]
-    assert "experiment.toml" in assert_sound(report.render(report.Comparison([*plain, *better], "Twelve"))).text
+    assert "experiment.toml" in assert_sound(report.render_html(report.Comparison([*plain, *better], "Twelve"))).text

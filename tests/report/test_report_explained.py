@@ -31,10 +31,11 @@ from firstlight.records.explanation import (
 )
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
-from firstlight.report import activations, colours, explained, html, looks, nearest, planes
-from firstlight.report.content import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table, Text
-from firstlight.report.images import sprite
-from firstlight.report.numbers import UNDEFINED
+from firstlight.report import activations, explained, looks, nearest, planes
+from firstlight.report.document import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table, Text
+from firstlight.report.format import UNDEFINED
+from firstlight.report.render import colours, html
+from firstlight.report.render.images import sprite
 from firstlight.text import text_width
 
 ANCHORS = ["layers", "looks", "neighbourhoods", "nearest"]
@@ -101,7 +102,7 @@ def test_every_page_with_an_explanation_is_sound(make_run: MakeRun, odd: dict[st
 
 
 def test_the_sections_stand_in_the_report(make_run: MakeRun) -> None:
-    page = assert_sound(report.render(explained_run(make_run)))
+    page = assert_sound(report.render_html(explained_run(make_run)))
     anchors = [attributes["id"] for attributes in page.all("section")]
     assert anchors[-6:] == [*ANCHORS, "reproduce", "questions"]
     assert "firstlight explain" not in page.text
@@ -140,7 +141,7 @@ def test_a_run_without_mistakes_says_so(make_run: MakeRun) -> None:
 def test_without_an_explanation_the_command_is_told(make_run: MakeRun) -> None:
     run = make_run("it's a run")
     assert explained.sections(read(run)) == ()
-    assert "firstlight explain 'it'\"'\"'s a run'" in Page(report.render(run)).text
+    assert "firstlight explain 'it'\"'\"'s a run'" in Page(report.render_html(run)).text
 
 
 def test_hostile_names_stay_text(make_run: MakeRun) -> None:
@@ -162,7 +163,7 @@ def test_a_whole_page_is_small_and_quick(make_run: MakeRun) -> None:
     replace(found, maps=tuple(replace(plane, thumbnails=pixels) for plane in found.maps)).write(run)
     run = RunFolder.open(run.path)
     began = time.process_time()  # the suite shares its machine
-    text = report.render(run)
+    text = report.render_html(run)
     assert time.process_time() - began < 10
     assert len(text.encode()) < 5_000_000
 
@@ -497,10 +498,10 @@ def test_an_explanation_of_other_classes_is_refused(make_run: MakeRun) -> None:
     ):
         replace(found, **changed).write(run)
         with pytest.raises(RunError, match=r"(class|classes).*firstlight explain"):
-            report.render(RunFolder.open(run.path))
+            report.render_html(RunFolder.open(run.path))
     (run.path / EXPLANATION).write_bytes(b"no archive")
     with pytest.raises(RunError, match="damaged"):
-        report.render(RunFolder.open(run.path))
+        report.render_html(RunFolder.open(run.path))
 
 
 # --- colours

@@ -11,7 +11,8 @@ import pytest
 from run_folders import MakeRun
 from test_report_charts import ALL, MATRIX
 
-from firstlight.report import charts, document, drawing, overlays, render, render_pdf, seeds
+from firstlight.report import build_document, charts, overlays, render_html, render_pdf, seeds
+from firstlight.report.render import vega
 from firstlight.text import LONGEST, cut, display_names, encodable, printable, text_width
 
 # Every JavaScript object has these.
@@ -46,7 +47,7 @@ def marks(svg: str) -> tuple[int, list[str]]:
 @pytest.mark.parametrize("which", list(named(("a", "b"))))
 def test_a_name_that_every_object_has_is_drawn_as_any_other(which: str) -> None:
     ours, others = INHERITED[:10], tuple(f"{name}s" for name in INHERITED[:10])
-    (shapes, said), (wanted, plain) = (marks(drawing.svg(named(names)[which], 1600)) for names in (ours, others))
+    (shapes, said), (wanted, plain) = (marks(vega.svg(named(names)[which], 1600)) for names in (ours, others))
     assert shapes == wanted
     assert len(said) == len(plain)
     assert {name for name in ours if len(name) < 12} <= set(said)
@@ -55,7 +56,7 @@ def test_a_name_that_every_object_has_is_drawn_as_any_other(which: str) -> None:
 @pytest.mark.parametrize("which", list(named(("a", "b"))))
 def test_letters_beyond_the_basic_plane_are_drawn_at_every_length(which: str) -> None:
     names = tuple("i" * k + "😀" * 6 for k in range(2, 40, 5))
-    shapes, said = marks(drawing.svg(named(names)[which], 900))
+    shapes, said = marks(vega.svg(named(names)[which], 900))
     assert shapes
     assert sum("😀" in text for text in said) >= len(names) // 2
     assert any(text.endswith("…") for text in said) == (which not in ("overlaid", "seeds"))  # legends have more room
@@ -110,15 +111,15 @@ def test_what_no_file_may_hold_is_shown_all_the_same() -> None:
 
 def test_a_report_of_odd_names_is_whole_and_small(make_run: MakeRun) -> None:
     run, plain = make_run(class_names=(EMOJI, "constructor", "__proto__", "long" * 2500)), make_run("plain")
-    page = render(run)
+    page = render_html(run)
     assert "could not be drawn" not in page
     assert "long" * 30 not in page
-    assert len(page) < 1.1 * len(render(plain))
+    assert len(page) < 1.1 * len(render_html(plain))
     assert render_pdf(run).startswith(b"%PDF")
 
 
 def test_the_title_of_a_report_tells_bytes_that_are_no_text(make_run: MakeRun) -> None:
-    page = render(make_run("caf\udce9"))
+    page = render_html(make_run("caf\udce9"))
     page.encode()
     assert re.search(r"run caf\\(xe9|udce9)", page)
-    assert document(make_run("b")).title == "lenet5 on animals"
+    assert build_document(make_run("b")).title == "lenet5 on animals"

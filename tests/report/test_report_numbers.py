@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firstlight.report import html, images
-from firstlight.report.numbers import bare_percent, count, counted, date, decimal, interval, listed, percent, seconds
+from firstlight.report.format import bare_percent, count, counted, date, decimal, interval, listed, percent, seconds
+from firstlight.report.render import html, images
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,7 @@ from run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.records.run import read
-from firstlight.report.numbers import count, decimal, interval, percent
+from firstlight.report.format import count, decimal, interval, percent
 
 SECTIONS = {
     "asked": "Summary",
@@ -51,7 +51,7 @@ ODD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
 def test_every_page_is_sound_and_complete(make_run: MakeRun, odd: dict[str, Any]) -> None:
     run = make_run(**odd)
-    text = report.render(run)
+    text = report.render_html(run)
     page = assert_sound(text)
     assert len(text.encode()) < 5_000_000
     anchors = [attributes["id"] for attributes in page.all("section")]
@@ -64,7 +64,7 @@ def test_every_page_is_sound_and_complete(make_run: MakeRun, odd: dict[str, Any]
 
 def test_numbers_are_those_of_the_result(make_run: MakeRun) -> None:
     run = make_run()
-    page = Page(report.render(run))
+    page = Page(report.render_html(run))
     test = run.result["test"]
     record = read(run)
     shown = page.text
@@ -87,7 +87,7 @@ def test_numbers_are_those_of_the_result(make_run: MakeRun) -> None:
 
 
 def test_hostile_names_stay_text(make_run: MakeRun) -> None:
-    text = report.render(make_run(class_names=HOSTILE))
+    text = report.render_html(make_run(class_names=HOSTILE))
     for name in HOSTILE[:2]:
         assert name not in text
         assert html.escape(name) in text
@@ -100,7 +100,7 @@ def test_hostile_names_stay_text(make_run: MakeRun) -> None:
 
 def test_the_experiment_and_the_machine_are_there(make_run: MakeRun) -> None:
     run = make_run()
-    shown = Page(report.render(run)).text
+    shown = Page(report.render_html(run)).text
     assert "firstlight run experiment.toml" in shown
     assert " ".join((run.path / "experiment.toml").read_text().split()) in shown
     for fact in ("A processor", "numpy 2.4.6", "2 cores, 8 GB", "adam, lr 0.001", "scaled to [0, 1], standardized per"):

@@ -8,8 +8,8 @@ from run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.records.run import RunRecord, read
-from firstlight.report.content import Panels
-from firstlight.report.numbers import percent
+from firstlight.report.document import Panels
+from firstlight.report.format import percent
 from firstlight.report.pictures import LIKELIEST, PANELS, panels
 
 
@@ -64,14 +64,14 @@ def test_without_mistakes_the_sample_fills_up(make_run: MakeRun) -> None:
 
 def test_the_page_marks_the_true_class_and_a_wrong_answer_by_more_than_colour(make_run: MakeRun) -> None:
     run = make_run(class_names=HOSTILE)
-    page = assert_sound(report.render(run))
+    page = assert_sound(report.render_html(run))
     shown = block(read(run)).panels
     classes = [attributes.get("class", "").split() for attributes in page.all("li")]
     drawn = [names for names in classes if names[:1] == ["panel"]]
     assert drawn == [["panel", "right" if panel.right else "wrong"] for panel in shown]
     bars = [names[0] for names in classes if names and names[0] in ("true", "wrong", "other")]
     assert bars == [bar.role for panel in shown for bar in panel.bars]
-    text = Page(report.render(run)).text
+    text = Page(report.render_html(run)).text
     for panel in shown:
         assert " ".join(f"{'✓' if panel.right else '✗'} {panel.text}".split()) in text
 

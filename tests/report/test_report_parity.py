@@ -38,7 +38,7 @@ ODD = {
 
 @pytest.mark.parametrize("record", ODD.values(), ids=ODD.keys())
 def test_every_page_is_sound_and_complete(record: Parity) -> None:
-    text = report.render(record)
+    text = report.render_html(record)
     page = assert_sound(text)
     anchors = [attributes["id"] for attributes in page.all("section")]
     assert anchors == (SECTIONS if record.passed else ["wrong", *SECTIONS])
@@ -48,7 +48,7 @@ def test_every_page_is_sound_and_complete(record: Parity) -> None:
 
 
 def test_a_page_of_what_agrees_says_so_with_its_numbers() -> None:
-    shown = assert_sound(report.render(parity())).text
+    shown = assert_sound(report.render_html(parity())).text
     assert "The engines agree on lenet5." in shown
     assert "Gradients by hand and by autograd differ by at most 9.0e-15 of their size" in shown
     for number in (
@@ -71,7 +71,7 @@ def test_a_page_of_what_agrees_says_so_with_its_numbers() -> None:
 
 def test_a_page_of_what_differs_begins_with_it() -> None:
     record = faulty(faulty(parity(), "block.conv1"), "block")
-    shown = assert_sound(report.render(record)).text
+    shown = assert_sound(report.render_html(record)).text
     assert record.failures == [
         "block.conv1 (Conv2D): dx by hand and by autograd differ by 5.0e-01; central differences agree with autograd, "
         "so the one by hand is wrong."
@@ -95,7 +95,7 @@ def values(layer: Any, spec: Any) -> Any:
 
 def test_charts_hold_the_numbers_of_the_record() -> None:
     record = parity()
-    first, _, differences, weights = assert_sound(report.render(record)).json("specs")
+    first, _, differences, weights = assert_sound(report.render_html(record)).json("specs")
     numpy, torch = (values(layer, first) for layer in first["layer"])
     assert [row["loss"] for row in numpy] == list(record.runs[0].numpy)
     assert {row["engine"] for row in torch} == {"torch"}

@@ -17,7 +17,7 @@ from run_folders import MakeRun
 from firstlight import report
 from firstlight.errors import FirstlightError, RunError
 from firstlight.report import charts
-from firstlight.report.content import (
+from firstlight.report.document import (
     Bar,
     Beside,
     Block,
@@ -36,7 +36,7 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.pdf import MARGIN, TALLEST, TEMPLATE, TEXT_WIDTH, lay_out
+from firstlight.report.render.pdf import MARGIN, TALLEST, TEMPLATE, TEXT_WIDTH, lay_out
 from firstlight.types import Array
 
 typst = pytest.importorskip("typst")
@@ -187,7 +187,7 @@ def test_colours_named_in_a_text_are_not_replaced(tmp_path: Path) -> None:
     ids=["colour", "60 classes", "long names", "hostile names", "interrupted", "diverged", "few"],
 )
 def test_the_report_of_an_odd_run(make_run: MakeRun, odd: dict[str, Any], tmp_path: Path) -> None:
-    made = report.document(make_run(**odd))
+    made = report.build_document(make_run(**odd))
     drawn = pages(made, tmp_path / "pages")
     for page in drawn:
         assert_within(page)
@@ -257,7 +257,7 @@ def test_runs_compared(make_run: MakeRun, tmp_path: Path) -> None:
     compared = report.Comparison([make_run("a"), make_run("b", model="mlp-128", seed=1)], "Two & more")
     path = report.write(compared, tmp_path / "two.pdf")
     assert path.read_bytes().startswith(b"%PDF-")
-    for page in pages(report.document(compared, tmp_path), tmp_path / "pages"):
+    for page in pages(report.build_document(compared, tmp_path), tmp_path / "pages"):
         assert_within(page)
     with pytest.raises(RunError, match="say where"):
         report.write(compared, pdf=True)

@@ -19,7 +19,7 @@ from firstlight.models import Model
 from firstlight.records import run_folder
 from firstlight.records.run import Layer, read
 from firstlight.report import captions, pictures, reasons, sections
-from firstlight.report.content import Beside, Chart, Document, ImageGrid, Text
+from firstlight.report.document import Beside, Chart, Document, ImageGrid, Text
 from firstlight.report.notes import notes
 from firstlight.types import Predictions
 
@@ -210,7 +210,7 @@ def test_without_validation_the_last_epoch_is_measured_and_none_is_best(make_run
     assert (
         "Measured were the weights of the last epoch (4). The test images were measured once, after training." in said
     )
-    shown = Page(report.render(run)).text
+    shown = Page(report.render_html(run)).text
     shown = shown[: shown.rindex("How to reproduce it")]  # there the experiment file says what it says
     assert "Weights kept last epoch" in shown
     assert "weights of the last" in shown
@@ -229,7 +229,7 @@ def test_the_last_weights_are_not_called_the_best(make_run: MakeRun) -> None:
     assert "Measured were the weights of the last epoch (4); the best by validation loss was epoch 3." in said
     assert "Selection was by validation" not in said
     assert "Measured were the weights of the last epoch (4)" in captions.learning(record)
-    text = report.render(run)
+    text = report.render_html(run)
     assert "best: epoch 3 (not kept)" in text
     assert "best: 3, kept: 4" in Page(text).text
 
@@ -262,7 +262,7 @@ def test_a_run_without_a_complete_epoch_has_no_curves(make_run: MakeRun) -> None
 @pytest.mark.parametrize("validation", [True, False])
 def test_odd_losses_are_drawn(make_run: MakeRun, losses: tuple[float, ...], validation: bool) -> None:
     run = make_run(losses=losses, validation=validation)
-    page = assert_sound(report.render(run))
+    page = assert_sound(report.render_html(run))
     wide = bool(np.nanmax([0, *losses]) == 3.6e30)
     assert ("its axis is logarithmic" in page.text) == wide
 

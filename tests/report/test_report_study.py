@@ -26,9 +26,9 @@ from firstlight.records import group as groups
 from firstlight.records import run_folder
 from firstlight.records.run_folder import StudyFolder
 from firstlight.report import effects, grouped, pairs, study
-from firstlight.report.content import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.contrasts import probability
-from firstlight.report.numbers import DASH, percent, plus_minus, signed
+from firstlight.report.document import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
+from firstlight.report.format import DASH, percent, plus_minus, signed
 from firstlight.report.study_table import mean, study_table
 
 MakeStudy = Callable[..., StudyFolder]
@@ -270,7 +270,7 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(make_study: MakeStudy) ->
     assert table(document, "every").rows[2][1] == "no result"
     (row,) = paired(document)
     assert row[1] == "4 seeds"
-    assert_sound(report.render(folder))
+    assert_sound(report.render_html(folder))
 
 
 def test_a_study_without_any_result_is_an_error(make_study: MakeStudy) -> None:
@@ -292,7 +292,7 @@ def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
     for seed in (0, 1, 3, 4):
         (two.place(two.entries[0], seed) / run_folder.PREDICTIONS).write_bytes(b"nothing")
     with pytest.raises(RunError, match="is damaged"):
-        report.render(two)
+        report.render_html(two)
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_without_validation_none_is_called_the_best(make_study: MakeStudy) -> No
         "The training accuracy of each run over the epochs.",
     ]
     assert "weak (the first)" in table(document, "significance").caption
-    assert "best by validation" not in assert_sound(report.render(folder)).text
+    assert "best by validation" not in assert_sound(report.render_html(folder)).text
 
 
 def test_other_classes_are_another_question(make_study: MakeStudy) -> None:
@@ -433,13 +433,13 @@ def test_other_classes_are_another_question(make_study: MakeStudy) -> None:
     assert "accuracies compare only where images and classes are the same" in said(document, "notes")
     assert table(document, "classes", 0).titles == ("class", "ten")
     assert table(document, "classes", 1).titles == ("class", "frozen", "tuned")
-    assert_sound(report.render(folder))
+    assert_sound(report.render_html(folder))
 
 
 def test_hostile_names_stay_text(make_study: MakeStudy) -> None:
     bad = entry("a&b", 2, note=HOSTILE[1], beside={HOSTILE[0]: 0.5})
     folder = make_study((bad, {"class_names": HOSTILE}), (entry("c", 2), {"class_names": HOSTILE}), title=HOSTILE[0])
-    text = report.render(folder)
+    text = report.render_html(folder)
     page = assert_sound(text)
     assert "<script>alert" not in text
     assert "<img src=x" not in text
@@ -449,12 +449,12 @@ def test_hostile_names_stay_text(make_study: MakeStudy) -> None:
 def test_runs_without_a_complete_epoch_have_no_curves(make_study: MakeStudy) -> None:
     folder = make_study((entry("a", 2), {"epochs": 0, "status": "interrupted"}))
     assert "there are no curves" in said(study.document(folder), "learning")
-    assert_sound(report.render(folder))
+    assert_sound(report.render_html(folder))
 
 
 def test_losses_that_are_no_numbers_leave_gaps(make_study: MakeStudy) -> None:
     folder = make_study((entry("a", 2), {"losses": (1.0, float("nan"), float("inf"))}), (entry("b", 2), STRONG))
-    assert_sound(report.render(folder))
+    assert_sound(report.render_html(folder))
 
 
 def test_many_classes_show_those_that_differ(make_study: MakeStudy) -> None:

@@ -14,7 +14,7 @@ from search_folders import TUNED, put, trial
 
 from firstlight import report
 from firstlight.errors import RunError
-from firstlight.report.content import Beside, Block, Chart, Code, Document, Table, Text
+from firstlight.report.document import Beside, Block, Chart, Code, Document, Table, Text
 from firstlight.report.tuning import document
 
 
@@ -122,4 +122,4 @@ def test_the_page_is_written_whole_escaped_and_with_the_best_file(tmp_path: Path
 def test_a_search_without_a_complete_trial_has_no_report(tmp_path: Path) -> None:
     folder = put(tmp_path / "a", replace(TUNED, trials=[trial(1, 0.3, "pruned")]))
     with pytest.raises(RunError, match="No trial of this search is complete"):
-        report.render(folder)
+        report.render_html(folder)

@@ -17,15 +17,16 @@ from run_folders import MakeRun
 from firstlight import report
 from firstlight.errors import ReportError, ReportWarning, told
 from firstlight.notebook import cards
-from firstlight.report import charts, drawing, render, render_pdf, renderer
-from firstlight.report.renderer import ChartError, Renderer
+from firstlight.report import charts, render_html, render_pdf
+from firstlight.report.render import vega, vega_process
+from firstlight.report.render.vega_process import ChartError, Renderer
 
 SPEC = charts.histogram(("a", "b"), [3, 4], "images")
 BROKEN = {**SPEC, "mark": "no such mark"}
 
 
 def ask(render: Renderer, spec: dict[str, Any]) -> str:
-    return render("vegalite_to_svg", vl_spec={**spec, "width": 200}, vl_version="v6.4")
+    return render_html("vegalite_to_svg", vl_spec={**spec, "width": 200}, vl_version="v6.4")
 
 
 def test_one_process_draws_chart_after_chart_and_survives_a_broken_one() -> None:
@@ -53,7 +54,7 @@ def test_a_process_that_dies_is_one_chart_without_a_drawing() -> None:
 
 
 def test_a_chart_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renderer, "SECONDS", 0.0)
+    monkeypatch.setattr(vega_process, "SECONDS", 0.0)
     ours = Renderer()
     with pytest.raises(ChartError, match="SIGKILL"):
         ask(ours, SPEC)
@@ -66,8 +67,8 @@ def test_what_the_library_reports_as_an_error_is_no_drawing() -> None:
     encoding = {"x": {"field": "n", "type": "quantitative"}, "y": {"field": "class", "type": "nominal"}}
     spec = {"data": {"values": rows}, "mark": "bar", "encoding": encoding | {"color": encoding["y"]}}
     with pytest.raises(ChartError, match="TypeError"):
-        ask(renderer.render, spec)
-    assert ask(renderer.render, SPEC).startswith("<svg")
+        ask(vega_process.render, spec)
+    assert ask(vega_process.render, SPEC).startswith("<svg")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no ulimit")
@@ -90,39 +91,39 @@ def test_with_little_address_space_a_report_lacks_its_charts_and_says_why(make_r
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_process_that_was_forked_draws_by_its_own() -> None:
-    drawing.svg(SPEC, 200)
-    ours = renderer.render._process
+    vega.svg(SPEC, 200)
+    ours = vega_process.render._process
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         try:
-            fine = renderer.render._process is None and drawing.svg(SPEC, 200).startswith("<svg")
-            renderer.render.close()
+            fine = vega_process.render._process is None and vega.svg(SPEC, 200).startswith("<svg")
+            vega_process.render.close()
         finally:
             os._exit(0 if fine else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert renderer.render._process is ours
-    assert drawing.svg(SPEC, 200).startswith("<svg")
+    assert vega_process.render._process is ours
+    assert vega.svg(SPEC, 200).startswith("<svg")
 
 
 @pytest.fixture
 def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The chart of the loss cannot be drawn."""
-    draw = drawing.svg
+    draw = vega.svg
 
     def svg(spec: dict[str, Any], width: int) -> str:
         if '"loss"' in repr(spec).replace("'", '"') and "val_loss" not in repr(spec) and "epoch" in repr(spec):
             raise ChartError("it is <too> bad")
         return draw(spec, width)
 
-    monkeypatch.setattr(drawing, "svg", svg)
+    monkeypatch.setattr(vega, "svg", svg)
 
 
 @pytest.mark.usefixtures("one_fails")
 def test_a_sentence_stands_in_its_place_and_a_warning_names_it(make_run: MakeRun) -> None:
     run = make_run()
-    for draw in (render, render_pdf):
+    for draw in (render_html, render_pdf):
         with pytest.warns(ReportWarning) as told_of:
             made = draw(run)
         [warning] = told_of

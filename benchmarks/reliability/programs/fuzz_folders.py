@@ -122,7 +122,7 @@ def _feed(a: Attack, dashboard: _Dashboard, victim: Path, label: str, draw: rand
     a.read(f"records: {label}", partial(_records, victim))
     match draw.randrange(4):
         case 0:
-            a.read(f"report: {label}", lambda: report.document(RunFolder.open(victim)))
+            a.read(f"report: {label}", lambda: report.build_document(RunFolder.open(victim)))
         case 1:
             a.read(f"predict: {label}", lambda: Run(victim).predict(np.zeros((1, 24, 24, 1), np.uint8)))
         case 2:
@@ -167,13 +167,13 @@ def _study(place: Path) -> None:
     for entry in folder.entries:
         folder.finished(entry)
         folder.failed(entry)
-    report.document(folder)
+    report.build_document(folder)
 
 
 def _search(place: Path) -> None:
     folder = TuneFolder.open(place)
     _ = folder.result, folder.tables, folder.best
-    report.document(folder)
+    report.build_document(folder)
 
 
 def _spoilt(suffix: str, whole: bytes, draw: random.Random) -> bytes:

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from firstlight.report.content import Block, Chart, Numbers, Section
-from firstlight.report.html import HERE, templates
+from firstlight.report.document import Block, Chart, Numbers, Section
+from firstlight.report.render.html import HERE, templates
 from firstlight.types import Json
 
 

@@ -18,8 +18,8 @@ from firstlight.errors import RunError
 from firstlight.evaluation import LEVEL, McNemar
 from firstlight.records.run import RunRecord, read
 from firstlight.report import comparison, contrasts
-from firstlight.report.content import Block, Cell, Link, Table
-from firstlight.report.numbers import THIN, counted
+from firstlight.report.document import Block, Cell, Link, Table
+from firstlight.report.format import THIN, counted
 from firstlight.types import Array, Json
 
 PER_PAGE = 24  # images

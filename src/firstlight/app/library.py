@@ -23,7 +23,7 @@ from firstlight.records import run_folder
 from firstlight.records.explanation import EXPLANATION, Explanation, read
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TUNE, TuneFolder
-from firstlight.report.content import Document
+from firstlight.report.document import Document
 from firstlight.types import Images
 
 __all__ = ["RESCAN", "Entry", "Library", "Place", "UnknownError"]
@@ -114,7 +114,7 @@ class Library:
         folder = self.run(key)
         explained = folder.path / EXPLANATION
         mark = (fingerprint(folder.path, all_files=True), explained.stat().st_mtime_ns if explained.is_file() else 0)
-        return self._documents.get(key, mark, lambda: report.document(folder))
+        return self._documents.get(key, mark, lambda: report.build_document(folder))
 
     def entries(self) -> list[Entry]:
         """The runs as the table shows them, those that changed last first."""

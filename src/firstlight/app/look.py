@@ -14,8 +14,8 @@ from firstlight.app.library import Library
 from firstlight.app.seen import NO_NUMBERS
 from firstlight.errors import RunError
 from firstlight.records.explanation import LayerMaps, Look
-from firstlight.report import colours
 from firstlight.report.looks import shifts
+from firstlight.report.render import colours
 from firstlight.types import Array, Images, Json
 
 MAPS_SHOWN = 64  # of a layer

@@ -18,7 +18,7 @@ from firstlight.files import RECORD_LIMIT, read_bytes
 from firstlight.records import run_folder as folders
 from firstlight.records.explanation import EXPLANATION
 from firstlight.records.run_folder import RunFolder
-from firstlight.report.content import Chart, Code, Document, Heading, Numbers, Section, Text
+from firstlight.report.document import Chart, Code, Document, Heading, Numbers, Section, Text
 from firstlight.types import Json
 
 FIRST = ("learning", "results", "neighbourhoods")  # sections that the page shows before all others

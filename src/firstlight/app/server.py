@@ -23,9 +23,9 @@ from starlette.types import Scope
 
 from firstlight.app.library import EXHAUSTED, BusyError, UnknownError
 from firstlight.errors import FirstlightError, RunError
-from firstlight.report import drawing
-from firstlight.report.html import embedded
-from firstlight.report.numbers import LOCALE
+from firstlight.report.format import LOCALE
+from firstlight.report.render import vega
+from firstlight.report.render.html import embedded
 
 HERE = Path(__file__).parent
 LOG = logging.getLogger("firstlight.app")
@@ -166,7 +166,7 @@ def _charts_address() -> str:
 
 @cache
 def _charts() -> bytes:
-    return f"{drawing.javascript()}\nwindow.firstlightLocale = {json.dumps(LOCALE)};\n".encode()
+    return f"{vega.javascript()}\nwindow.firstlightLocale = {json.dumps(LOCALE)};\n".encode()
 
 
 def charts(request: Request) -> Response:

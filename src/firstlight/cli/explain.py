@@ -122,7 +122,7 @@ def _explain_image(
         plain = {"image": look.id, "split": look.split, **known, "class": names[look.target]}
         typer.echo(json_.dumps({**plain, "probabilities": probabilities, "sheet": str(place)}, ensure_ascii=False))
         return
-    from firstlight.report.numbers import percent
+    from firstlight.report.format import percent
 
     typer.echo(_answer(look, names))
     for k in look.probabilities.argsort()[::-1][:5]:
@@ -151,7 +151,7 @@ def _file_name(name: str) -> str:
 
 
 def _answer(look: Look, names: tuple[str, ...]) -> str:
-    from firstlight.report.numbers import percent
+    from firstlight.report.format import percent
 
     predicted = int(look.probabilities.argmax())
     true = "" if look.label < 0 else " (right)" if look.label == predicted else f" (it is {names[look.label]})"
@@ -160,7 +160,7 @@ def _answer(look: Look, names: tuple[str, ...]) -> str:
 
 def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, json: bool) -> None:
     from firstlight.files import write_bytes
-    from firstlight.report.images import enlarged
+    from firstlight.report.render.images import enlarged
 
     layer, _, number = unit.rpartition(":")
     if not layer or not re.fullmatch(r"[0-9]{1,9}", number):
@@ -181,7 +181,7 @@ def _list_mistakes(
     trained: Run, true: str | None, predicted: str | None, layer: str | None, seed: int, json: bool
 ) -> None:
     """The mistakes of a class, or of a pair, the most confident first, with the training images nearest to each."""
-    from firstlight.report.numbers import percent
+    from firstlight.report.format import percent
 
     names = trained.class_names
     found = explained.watched(trained.mistakes, json, true=true, predicted=predicted, layer=layer, seed=seed)

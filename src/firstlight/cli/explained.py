@@ -43,7 +43,7 @@ def tables(console: Console, found: Explanation, trained: Run) -> None:
 def _print_layers(console: Console, found: Explanation) -> None:
     from rich.table import Table
 
-    from firstlight.report.numbers import channels_last, percent
+    from firstlight.report.format import channels_last, percent
 
     table = Table("layer", "type", "output", box=None, header_style="bold", title_justify="left")
     for heading in ("mean", "sd", "zero", "dead", "saturated", "units"):
@@ -89,7 +89,7 @@ def _print_maps(console: Console, found: Explanation) -> None:
 
 
 def _numbers(separation: Separation) -> tuple[str, str, str]:
-    from firstlight.report.numbers import percent
+    from firstlight.report.format import percent
 
     return f"{separation.silhouette:.3f}", percent(separation.agreement), percent(separation.accuracy)
 
@@ -98,7 +98,7 @@ def _print_mistakes(console: Console, found: Explanation, trained: Run) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from firstlight.report.numbers import percent
+    from firstlight.report.format import percent
 
     names, predictions = trained.class_names, trained.predictions["test"]
     wrong = int((~predictions.correct).sum())
@@ -125,7 +125,7 @@ def _print_suspects(console: Console, found: Explanation, names: tuple[str, ...]
     from rich.markup import escape
     from rich.table import Table
 
-    from firstlight.report.numbers import percent
+    from firstlight.report.format import percent
 
     _heading(console, "Labels that may be wrong: look at them before you trust this")
     table = Table(box=None, header_style="bold")

@@ -99,7 +99,7 @@ def _print(found: Parity) -> None:
 
     from firstlight.cli.tables import rich_table
     from firstlight.report import parity_tables as tables
-    from firstlight.report.numbers import shape
+    from firstlight.report.format import shape
 
     console = Console()
     options = "".join(f", {key} {value}" for key, value in found.options.items())

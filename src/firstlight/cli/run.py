@@ -201,7 +201,7 @@ def predict(
 
     from firstlight import data
     from firstlight.experiments.lineage import kept
-    from firstlight.report.numbers import percent
+    from firstlight.report.format import percent
     from firstlight.types import unlabelled
 
     trained = opened(path, engine, device)
@@ -331,7 +331,7 @@ def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
 
 
 def _print_result(result: dict[str, Any]) -> None:
-    from firstlight.report.numbers import THIN, interval, percent
+    from firstlight.report.format import THIN, interval, percent
 
     test, epochs, validated = result["test"], result["epochs"], "validation" in result
     between = plain(interval(test["accuracy_interval"]))
@@ -359,7 +359,7 @@ def _print_evaluation(measured: Evaluation, title: str, notes: Sequence[str]) ->
     from rich.markup import escape
     from rich.table import Table
 
-    from firstlight.report.numbers import THIN, interval, percent
+    from firstlight.report.format import THIN, interval, percent
 
     typer.echo(
         f"{title}: accuracy {percent(measured.accuracy, 2)} (95{THIN}% interval "

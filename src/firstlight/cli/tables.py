@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from firstlight import report
     from firstlight.records.run_folder import StudyFolder
-    from firstlight.report import content
+    from firstlight.report import document
 
 HIDDEN_WHEN_NARROW = (
     "training accuracy",
@@ -25,7 +25,7 @@ HIDDEN_WHEN_NARROW = (
 
 
 def rich_table(
-    table: content.Table,
+    table: document.Table,
     width: int,
     hidden: Collection[str] = HIDDEN_WHEN_NARROW,
     wide: int = 120,

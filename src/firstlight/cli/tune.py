@@ -88,7 +88,7 @@ def _result(folder: TuneFolder) -> dict[str, object]:
 
 def _print(folder: TuneFolder) -> None:
     from firstlight.records.search_folder import ENDED, shown
-    from firstlight.report.numbers import decimal, percent
+    from firstlight.report.format import decimal, percent
     from firstlight.report.tuning import WORDS
 
     tuned = folder.result

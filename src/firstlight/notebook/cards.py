@@ -30,7 +30,7 @@ from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.report import activations, charts, looks, nearest, planes, sections
 from firstlight.report.classes import class_counts
-from firstlight.report.content import (
+from firstlight.report.document import (
     Beside,
     Block,
     Chart,
@@ -43,11 +43,11 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.html import HERE as REPORT
-from firstlight.report.html import drawn_or_why, templates
-from firstlight.report.images import compact_uri
-from firstlight.report.numbers import count, counted, decimal, listed, percent, shape
+from firstlight.report.format import count, counted, decimal, listed, percent, shape
 from firstlight.report.pictures import LIKELIEST, spread
+from firstlight.report.render.html import HERE as REPORT
+from firstlight.report.render.html import drawn_or_why, templates
+from firstlight.report.render.images import compact_uri
 from firstlight.text import display_names, encodable
 from firstlight.types import Array, Dataset, Images
 
@@ -168,29 +168,29 @@ def _(document: Document) -> Document:
 @card.register
 def _(path: ReportPath) -> Document:
     assert isinstance(path.subject, RunFolder), "reports are of runs"
-    return report.document(path.subject, Path())
+    return report.build_document(path.subject, Path())
 
 
 @card.register
 def _(run: RunFolder) -> Document:
     if not run.finished:
         return _unfinished(run)
-    return _some(report.document(run, Path()), ("learning", "results", "answers", "asked", "notes"))
+    return _some(report.build_document(run, Path()), ("learning", "results", "answers", "asked", "notes"))
 
 
 @card.register
 def _(folder: StudyFolder) -> Document:
-    return _some(report.document(folder, Path()), ("tried", "significance", "learning", "notes"))
+    return _some(report.build_document(folder, Path()), ("tried", "significance", "learning", "notes"))
 
 
 @card.register
 def _(folder: TuneFolder) -> Document:
-    return _some(report.document(folder, Path()), ("history", "settings", "best", "file", "notes"))
+    return _some(report.build_document(folder, Path()), ("history", "settings", "best", "file", "notes"))
 
 
 @card.register
 def _(check: Parity) -> Document:
-    return _some(report.document(check, Path()), ("wrong", "layers", "runs", "parameters", "seconds"))
+    return _some(report.build_document(check, Path()), ("wrong", "layers", "runs", "parameters", "seconds"))
 
 
 @card.register

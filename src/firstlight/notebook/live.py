@@ -12,8 +12,8 @@ import numpy as np
 from markupsafe import Markup
 
 from firstlight.notebook.cards import curves, drawn, filled, latest
-from firstlight.report.content import Document, Numbers
-from firstlight.report.numbers import count, counted, seconds
+from firstlight.report.document import Document, Numbers
+from firstlight.report.format import count, counted, seconds
 
 REFRESH = 0.25  # seconds between two updates, at least
 SHARE = 0.1  # of the time of training that may go into drawing the curves, at most

@@ -15,7 +15,7 @@ from firstlight.parallel.job import Job
 from firstlight.progress import ConsoleProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder, StudyFolder
-from firstlight.report.numbers import percent
+from firstlight.report.format import percent
 
 POLL = 0.5  # seconds between two looks at what the runs have written
 

@@ -1,7 +1,7 @@
 """The report: run folders in, one self-contained page or PDF out. Works with no engine and no network.
 
 The way of a report: a subject (a run, runs side by side, a study, a search, a parity check) -> its records ->
-`document` (the content) -> `html` or `pdf`.
+`build_document` (the content) -> `html` or `pdf`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
 from firstlight.records.run_folder import REPORT, RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
-from firstlight.report import renderer
+from firstlight.report.render import vega_process
 
 if TYPE_CHECKING:
-    from firstlight.report.content import Document, Table
+    from firstlight.report.document import Document, Table
 
 __all__ = [
     "Comparison",
     "Outcome",
-    "document",
+    "build_document",
     "lost",
     "must_be_a_table",
     "of_complete",
     "outcome",
-    "render",
+    "render_html",
     "render_pdf",
     "write",
     "write_figures",
@@ -50,7 +50,7 @@ class Comparison:
 Subject = RunFolder | StudyFolder | TuneFolder | Comparison | Parity
 
 
-def document(subject: Subject, folder: Path | None = None) -> Document:
+def build_document(subject: Subject, folder: Path | None = None) -> Document:
     """What the report of `subject` says, before it is drawn.
 
     folder  where the report will lie, for its links to other reports; its usual place where none is given
@@ -95,7 +95,7 @@ class Outcome:
 
 
 def outcome(subject: StudyFolder | Comparison) -> Outcome:
-    """What came of the runs of a study or of a comparison; errors as for `document`."""
+    """What came of the runs of a study or of a comparison; errors as for `build_document`."""
     from firstlight.records import group as groups
     from firstlight.records import run
     from firstlight.report import contrasts, grouped, verdicts
@@ -109,18 +109,18 @@ def outcome(subject: StudyFolder | Comparison) -> Outcome:
     return Outcome((grouped.table(found), *tests), verdicts.study(found) if of_study else verdicts.comparison(found))
 
 
-def render(subject: Subject, folder: Path | None = None) -> str:
-    """The report as a page of HTML; `folder` and errors as for `document`."""
-    from firstlight.report.html import page
+def render_html(subject: Subject, folder: Path | None = None) -> str:
+    """The report as a page of HTML; `folder` and errors as for `build_document`."""
+    from firstlight.report.render.html import page
 
-    return page(document(subject, folder))
+    return page(build_document(subject, folder))
 
 
 def render_pdf(subject: Subject, folder: Path | None = None) -> bytes:
-    """The report as a PDF; `folder` and errors as for `document`, and RunError where typst is not installed."""
-    from firstlight.report.pdf import pdf
+    """The report as a PDF; `folder` and errors as for `build_document`, and RunError where typst is not installed."""
+    from firstlight.report.render.pdf import pdf
 
-    return pdf(document(subject, folder))
+    return pdf(build_document(subject, folder))
 
 
 def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None) -> Path:
@@ -143,9 +143,9 @@ def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None)
         if isinstance(subject, Comparison | Parity):
             raise RunError("A comparison and a parity check have no folder of their own: say where the report goes.")
         out = (subject.path / REPORT).with_suffix(".pdf" if pdf else ".html")
-    renderer.render.start()
+    vega_process.render.start()
     try:
-        data = render_pdf(subject, out.parent) if pdf else render(subject, out.parent).encode()
+        data = render_pdf(subject, out.parent) if pdf else render_html(subject, out.parent).encode()
     except (FirstlightError, OSError, MemoryError):
         raise
     except Exception as error:  # whatever a library meets: the numbers themselves are on disk
@@ -183,11 +183,11 @@ def _why(error: Exception) -> str:
 def write_figures(subject: Subject, folder: Path) -> list[Path]:
     """Write each chart of the report of `subject` as an SVG in `folder`, and return their paths.
 
-    Errors as for `document`; of a chart that cannot be drawn there is a `ReportWarning`.
+    Errors as for `build_document`; of a chart that cannot be drawn there is a `ReportWarning`.
     """
-    from firstlight.report.figures import figures
+    from firstlight.report.render.figures import figures
 
-    made = figures(document(subject, folder))
+    made = figures(build_document(subject, folder))
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in made.items():
         write_text(folder / name, text)

@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 
 from firstlight.records.explanation import SATURATED, Explanation, Filters, LayerActivity, LayerMaps
-from firstlight.report.colours import amounts, signed
-from firstlight.report.content import Block, Heading, ImageGrid, Picture, Table, Text
-from firstlight.report.numbers import UNDEFINED, channels_last, count, counted, listed, percent, shape
+from firstlight.report.document import Block, Heading, ImageGrid, Picture, Table, Text
+from firstlight.report.format import UNDEFINED, channels_last, count, counted, listed, percent, shape
+from firstlight.report.render.colours import amounts, signed
 from firstlight.types import Array
 
 LAYERS = 16  # whose maps are shown

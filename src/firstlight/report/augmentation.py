@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from firstlight.records.run import RunRecord
-from firstlight.report.content import Block, Heading, ImageGrid, Picture
-from firstlight.report.numbers import percent
+from firstlight.report.document import Block, Heading, ImageGrid, Picture
+from firstlight.report.format import percent
 from firstlight.types import Json
 
 MINUS = "−"

@@ -9,8 +9,8 @@ import numpy as np
 from firstlight.evaluation import Spread
 from firstlight.records.group import Group, leader, selected
 from firstlight.report import charts, seeds
-from firstlight.report.content import Beside, Block, Chart, Table
-from firstlight.report.numbers import UNDEFINED, counted, plus_minus
+from firstlight.report.document import Beside, Block, Chart, Table
+from firstlight.report.format import UNDEFINED, counted, plus_minus
 
 MATRICES = 12  # at most so many confusion matrices stand side by side
 CLASSES = 20  # so many classes are shown; of more, those in which the groups differ most

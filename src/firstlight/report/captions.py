@@ -10,8 +10,8 @@ import numpy as np
 from firstlight.evaluation import ClassScore, Evaluation
 from firstlight.records.run import RunRecord
 from firstlight.report import augmentation, classes
-from firstlight.report.drawing import spread_wide
-from firstlight.report.numbers import THIN, count, counted, decimal, interval, listed, percent, points
+from firstlight.report.format import THIN, count, counted, decimal, interval, listed, percent, points
+from firstlight.report.render.vega import spread_wide
 from firstlight.types import Array
 
 GAP = 0.02  # between the accuracies of train and validation, from where on it is worth a word

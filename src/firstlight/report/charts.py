@@ -12,7 +12,8 @@ import altair as alt
 import numpy as np
 
 from firstlight.evaluation import ClassScore, ReliabilityBin, wilson_interval
-from firstlight.report.drawing import (
+from firstlight.report.format import interval, percent
+from firstlight.report.render.vega import (
     SERIES,
     SHARE,
     Values,
@@ -27,7 +28,6 @@ from firstlight.report.drawing import (
     plain,
     share_axis,
 )
-from firstlight.report.numbers import interval, percent
 from firstlight.types import Array, Json
 
 HEIGHT = 240  # of the curves, in CSS pixels

@@ -12,8 +12,8 @@ import numpy as np
 
 from firstlight.records.run import RunRecord
 from firstlight.report import charts
-from firstlight.report.content import Beside, Block, Chart, Heading
-from firstlight.report.numbers import count, counted, decimal, listed, percent
+from firstlight.report.document import Beside, Block, Chart, Heading
+from firstlight.report.format import count, counted, decimal, listed, percent
 
 NAMED = 12  # classes: of more, only the ends are named one by one
 

@@ -11,7 +11,7 @@ from firstlight.records.group import Group, of_runs, ranked, selected, tasks, wi
 from firstlight.records.run import RunRecord
 from firstlight.report import charts, contrasts, grouped, overlays, seedwise, verdicts
 from firstlight.report.captions import most_confused, per_class_comparison
-from firstlight.report.content import (
+from firstlight.report.document import (
     Beside,
     Block,
     Chart,
@@ -24,9 +24,7 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.drawing import spread_wide
-from firstlight.report.notes import merged
-from firstlight.report.numbers import (
+from firstlight.report.format import (
     THIN,
     UNDEFINED,
     accuracy,
@@ -38,7 +36,9 @@ from firstlight.report.numbers import (
     seconds,
     signed,
 )
+from firstlight.report.notes import merged
 from firstlight.report.pictures import samples, still_wrong
+from firstlight.report.render.vega import spread_wide
 from firstlight.report.settings import differences
 
 MATRICES = 6  # at most so many confusion matrices stand side by side

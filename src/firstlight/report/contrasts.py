@@ -9,8 +9,8 @@ from firstlight.evaluation import LEVEL, McNemar, PairedT, SignFlip, holm, mcnem
 from firstlight.evaluation.scores import Interval
 from firstlight.records.group import Group, leader, selected
 from firstlight.records.run import RunRecord
-from firstlight.report.content import Block, Table, Text
-from firstlight.report.numbers import DASH, THIN, UNDEFINED, count, counted, signed
+from firstlight.report.document import Block, Table, Text
+from firstlight.report.format import DASH, THIN, UNDEFINED, count, counted, signed
 
 SPACE = "\u00a0"  # at which the line does not break
 SEEDS_FOR_LEVEL = 6  # the fewest seeds whose 2/2ⁿ is below LEVEL

@@ -14,10 +14,10 @@ import numpy as np
 
 from firstlight.options import flat
 from firstlight.records.group import Group
-from firstlight.report.content import Block, Chart, Table
-from firstlight.report.drawing import SHARE, Values, data, even, finish
-from firstlight.report.numbers import counted, listed, percent, signed
+from firstlight.report.document import Block, Chart, Table
+from firstlight.report.format import counted, listed, percent, signed
 from firstlight.report.overlays import run_colour, run_shape
+from firstlight.report.render.vega import SHARE, Values, data, even, finish
 from firstlight.types import Json
 
 WIDE = 10  # the ratio of the greatest to the least value from which an axis is logarithmic

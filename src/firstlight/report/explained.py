@@ -12,8 +12,8 @@ from firstlight.errors import RunError
 from firstlight.records.explanation import EXPLANATION, Explanation
 from firstlight.records.run import RunRecord
 from firstlight.report import activations, looks, nearest, planes
-from firstlight.report.content import Beside, Block, Code, Heading, Picture, Section, Text
-from firstlight.report.numbers import count, counted
+from firstlight.report.document import Beside, Block, Code, Heading, Picture, Section, Text
+from firstlight.report.format import count, counted
 from firstlight.types import Array
 
 SAME = 0.01  # by which a confidence may differ between an explanation and the predictions, as sums in another order do

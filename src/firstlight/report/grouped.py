@@ -13,9 +13,8 @@ from firstlight.evaluation import Spread
 from firstlight.records.group import Group, leader, present, selected, standing, tasks, varied, winners
 from firstlight.records.run import RunRecord
 from firstlight.report import seeds
-from firstlight.report.content import Beside, Block, Cell, Chart, Link, Number, Numbers, Table, Text
-from firstlight.report.drawing import spread_wide
-from firstlight.report.numbers import (
+from firstlight.report.document import Beside, Block, Cell, Chart, Link, Number, Numbers, Table, Text
+from firstlight.report.format import (
     DASH,
     UNDEFINED,
     count,
@@ -27,8 +26,9 @@ from firstlight.report.numbers import (
     signed,
     task_name,
 )
-from firstlight.report.numbers import seconds as duration
+from firstlight.report.format import seconds as duration
 from firstlight.report.published import MARKS, MARKS_EXPLAINED
+from firstlight.report.render.vega import spread_wide
 from firstlight.report.settings import differences
 from firstlight.types import Array
 

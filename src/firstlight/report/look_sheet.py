@@ -12,10 +12,10 @@ from PIL import Image
 
 from firstlight.errors import ReportError
 from firstlight.records.explanation import LayerMaps, Look
-from firstlight.report import renderer
-from firstlight.report.colours import amounts, over, signed
+from firstlight.report.format import counted, percent, shape
 from firstlight.report.looks import shifts
-from firstlight.report.numbers import counted, percent, shape
+from firstlight.report.render import vega_process
+from firstlight.report.render.colours import amounts, over, signed
 from firstlight.types import Array
 
 _WIDTH, _MARGIN, _GAP = 980, 28, 8
@@ -41,8 +41,8 @@ def look_sheet(look: Look, maps: Sequence[LayerMaps], class_names: Sequence[str]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{top + _MARGIN}">'
     paper = f'<rect width="{_WIDTH}" height="{top + _MARGIN}" fill="#ffffff"/>'
     try:
-        sheet = renderer.render("svg_to_png", svg=f"{head}{paper}{''.join(parts)}</svg>", scale=_SCALE)
-    except renderer.ChartError as error:
+        sheet = vega_process.render("svg_to_png", svg=f"{head}{paper}{''.join(parts)}</svg>", scale=_SCALE)
+    except vega_process.ChartError as error:
         raise ReportError(f"The sheet of {look.id} cannot be drawn: {error}.") from None
     return base64.b64decode(sheet)
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from firstlight.records.explanation import Explanation, Ideal, Look
 from firstlight.report.activations import number
-from firstlight.report.colours import amounts, over, signed
-from firstlight.report.content import Block, Heading, ImageGrid, Picture, Text
-from firstlight.report.numbers import percent
+from firstlight.report.document import Block, Heading, ImageGrid, Picture, Text
+from firstlight.report.format import percent
+from firstlight.report.render.colours import amounts, over, signed
 
 LOOKS = 12
 IDEALS = 32

@@ -9,8 +9,8 @@ import numpy as np
 from firstlight.records.explanation import Explanation, Mistake, Suspect
 from firstlight.records.run import RunRecord
 from firstlight.report.captions import confused
-from firstlight.report.content import Block, Heading, ImageGrid, Picture, Text
-from firstlight.report.numbers import count, counted, percent
+from firstlight.report.document import Block, Heading, ImageGrid, Picture, Text
+from firstlight.report.format import count, counted, percent
 from firstlight.types import Array
 
 MISTAKES = 8

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from firstlight.records.run import RunRecord
 from firstlight.report import captions, classes
-from firstlight.report.content import Text
-from firstlight.report.numbers import THIN, count, counted, listed, percent, points
+from firstlight.report.document import Text
+from firstlight.report.format import THIN, count, counted, listed, percent, points
 
 NUMERAL = re.compile(r"\d[\d,.]*")
 NAMED = 3  # at most so many files are named one by one

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from firstlight.evaluation import Evaluation
-from firstlight.report.drawing import (
+from firstlight.report.format import interval, percent
+from firstlight.report.render.vega import (
     NAMES,
     SERIES,
     SHAPES,
@@ -25,7 +26,6 @@ from firstlight.report.drawing import (
     plain,
     share_axis,
 )
-from firstlight.report.numbers import interval, percent
 from firstlight.types import Array, Json
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from firstlight.options import flat
 from firstlight.records.group import Group, present
 from firstlight.report import seeds
-from firstlight.report.content import Beside, Block, Chart, Heading, Table
-from firstlight.report.numbers import THIN, UNDEFINED, counted, plus_minus
-from firstlight.report.numbers import seconds as duration
+from firstlight.report.document import Beside, Block, Chart, Heading, Table
+from firstlight.report.format import THIN, UNDEFINED, counted, plus_minus
+from firstlight.report.format import seconds as duration
 from firstlight.report.parity_tables import exponent
 from firstlight.types import Array
 

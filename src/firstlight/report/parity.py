@@ -11,7 +11,7 @@ import numpy as np
 from firstlight.engine_parity import Abreast, Parity
 from firstlight.records.parity import GRADIENT
 from firstlight.report import parity_tables as tables
-from firstlight.report.content import (
+from firstlight.report.document import (
     Beside,
     Block,
     Chart,
@@ -22,9 +22,9 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.drawing import NUMBER, SERIES, Values, data, even, finish, plain
-from firstlight.report.numbers import UNDEFINED, count, counted, date, shape
+from firstlight.report.format import UNDEFINED, count, counted, date, shape
 from firstlight.report.parity_tables import exponent, milliseconds, power
+from firstlight.report.render.vega import NUMBER, SERIES, Values, data, even, finish, plain
 from firstlight.types import Json
 
 ZERO = 1e-17  # where a difference of zero is drawn on a logarithmic axis

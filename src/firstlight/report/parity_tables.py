@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from firstlight.engine_parity import Comparison, LayerRow, Parity, Seconds
 from firstlight.records.parity import FLOOR, GRADIENT, WHOLE_NET
-from firstlight.report.content import Table
-from firstlight.report.numbers import DASH, counted, shape
+from firstlight.report.document import Table
+from firstlight.report.format import DASH, counted, shape
 from firstlight.types import Json
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from firstlight.evaluation import most_confident_mistakes, most_missed_class
 from firstlight.records.run import RunRecord
 from firstlight.report import captions
-from firstlight.report.content import Bar, Heading, ImageGrid, Panel, Panels, Picture, Text
-from firstlight.report.numbers import counted, percent
+from firstlight.report.document import Bar, Heading, ImageGrid, Panel, Panels, Picture, Text
+from firstlight.report.format import counted, percent
 from firstlight.types import SPLITS, Array, Images
 
 SAMPLES = 10

@@ -8,9 +8,9 @@ import altair as alt
 import numpy as np
 
 from firstlight.records.explanation import NEIGHBOURS, Map, Separation
-from firstlight.report.content import Chart, Table
-from firstlight.report.drawing import SERIES, SHAPES, Values, data, finish
-from firstlight.report.numbers import UNDEFINED, count, counted, decimal, listed, percent, seconds
+from firstlight.report.document import Chart, Table
+from firstlight.report.format import UNDEFINED, count, counted, decimal, listed, percent, seconds
+from firstlight.report.render.vega import SERIES, SHAPES, Values, data, finish
 from firstlight.text import cut
 from firstlight.types import Array, Json
 

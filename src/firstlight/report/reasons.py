@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from firstlight.records.run import Layer, RunRecord
-from firstlight.report.content import Block, Heading, Table
-from firstlight.report.numbers import count, listed, percent
+from firstlight.report.document import Block, Heading, Table
+from firstlight.report.format import count, listed, percent
 
 LOSSES = {
     "cross-entropy": (

@@ -8,7 +8,7 @@ from firstlight.records.environment import continuations
 from firstlight.records.run import Layer, RunRecord
 from firstlight.report import augmentation, captions, charts, explained, reasons
 from firstlight.report.classes import images_per_class
-from firstlight.report.content import (
+from firstlight.report.document import (
     Beside,
     Block,
     Chart,
@@ -21,8 +21,7 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.notes import notes
-from firstlight.report.numbers import (
+from firstlight.report.format import (
     DASH,
     THIN,
     UNDEFINED,
@@ -35,6 +34,7 @@ from firstlight.report.numbers import (
     seconds,
     shape,
 )
+from firstlight.report.notes import notes
 from firstlight.report.pictures import answers, missed, mistakes, panels, samples
 from firstlight.report.settings import engine, settings
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from firstlight.records.group import Group
-from firstlight.report.drawing import (
+from firstlight.report.format import percent
+from firstlight.report.overlays import run_colour, run_shape
+from firstlight.report.render.vega import (
     NAMES,
     SERIES,
     SHARE,
@@ -22,8 +24,6 @@ from firstlight.report.drawing import (
     plain,
     share_axis,
 )
-from firstlight.report.numbers import percent
-from firstlight.report.overlays import run_colour, run_shape
 from firstlight.types import Array, Json
 
 EPOCHS_MARKED = 15  # epochs: the marks of more of them would hide the lines

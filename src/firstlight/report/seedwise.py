@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from firstlight.records.group import Group, leader, present, selected, tasks
 from firstlight.report import by_class, contrasts, effects, grouped, pairs
-from firstlight.report.content import Block, Heading, Section, Text
+from firstlight.report.document import Block, Heading, Section, Text
+from firstlight.report.format import count, counted, listed, task_name
 from firstlight.report.notes import merged
-from firstlight.report.numbers import count, counted, listed, task_name
 from firstlight.report.pictures import samples, still_wrong
 
 NO_SELECTION = (

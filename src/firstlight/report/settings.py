@@ -8,7 +8,7 @@ from typing import Any
 from firstlight.options import flat
 from firstlight.records.run import RunRecord
 from firstlight.report import augmentation
-from firstlight.report.numbers import DASH, count, counted, listed, shape
+from firstlight.report.format import DASH, count, counted, listed, shape
 from firstlight.types import Json
 
 Row = tuple[str, str]

@@ -9,7 +9,7 @@ from firstlight.files import TOML_LIMIT, read_text
 from firstlight.records.group import Group, of_study, present
 from firstlight.records.run_folder import PARITY, REPORT, RESULT, StudyFolder
 from firstlight.report import captions, grouped, seedwise, verdicts
-from firstlight.report.content import (
+from firstlight.report.document import (
     Block,
     Cell,
     Code,
@@ -18,7 +18,7 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.numbers import DASH, UNDEFINED, counted, date
+from firstlight.report.format import DASH, UNDEFINED, counted, date
 
 SEARCHES = "search-"
 BEST = "best.toml"

@@ -13,9 +13,9 @@ from firstlight.evaluation import Spread
 from firstlight.files import TOML_LIMIT, read_bytes
 from firstlight.records.group import Group, present, read_study, standing, tasks, winners
 from firstlight.records.run_folder import StudyFolder
+from firstlight.report.format import UNDEFINED, bare_percent, count, counted, listed
 from firstlight.report.grouped import link, named_runs
 from firstlight.report.notes import merged
-from firstlight.report.numbers import UNDEFINED, bare_percent, count, counted, listed
 from firstlight.report.published import MARKS, MARKS_EXPLAINED
 from firstlight.types import Json
 

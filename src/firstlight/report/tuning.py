@@ -6,7 +6,7 @@ import math
 
 from firstlight.records.search_folder import ENDED, TrialRecord, Tuned, TuneFolder, shown
 from firstlight.report import tuning_charts as charts
-from firstlight.report.content import (
+from firstlight.report.document import (
     Beside,
     Block,
     Chart,
@@ -18,7 +18,7 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.numbers import (
+from firstlight.report.format import (
     DASH,
     UNDEFINED,
     count,

@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 
 from firstlight.records.search_folder import Tuned
-from firstlight.report.drawing import NAMES, NUMBER, SERIES, SHARE, Values, data, even, finish
+from firstlight.report.render.vega import NAMES, NUMBER, SERIES, SHARE, Values, data, even, finish
 from firstlight.types import Json
 
 HEIGHT = 240

@@ -8,7 +8,7 @@ from firstlight.evaluation import LEVEL
 from firstlight.records.group import Group, leader, ranked, selected, tasks, winners
 from firstlight.records.run import RunRecord
 from firstlight.report.contrasts import contrasts
-from firstlight.report.numbers import accuracy, count, counted, listed, percent, plus_minus, points, task_name
+from firstlight.report.format import accuracy, count, counted, listed, percent, plus_minus, points, task_name
 
 
 def comparison(groups: Sequence[Group]) -> str:

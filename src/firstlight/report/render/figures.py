@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from firstlight.report import drawing
-from firstlight.report.content import Beside, Block, Chart, Document
-from firstlight.report.pdf import coloured
-from firstlight.report.renderer import ChartError
-from firstlight.report.undrawn import Undrawn
+from firstlight.report.document import Beside, Block, Chart, Document
+from firstlight.report.render import vega
+from firstlight.report.render.pdf import coloured
+from firstlight.report.render.undrawn import Undrawn
+from firstlight.report.render.vega_process import ChartError
 
 
 def figures(document: Document) -> dict[str, str]:
@@ -20,7 +20,7 @@ def figures(document: Document) -> dict[str, str]:
     for section in document.sections:
         for number, chart in enumerate(_charts(section.blocks), 1):
             try:
-                found[f"{section.anchor}-{number}.svg"] = coloured(drawing.svg(chart.spec, chart.width))
+                found[f"{section.anchor}-{number}.svg"] = coloured(vega.svg(chart.spec, chart.width))
             except ChartError as error:
                 undrawn.note(chart, error)
     undrawn.warn()

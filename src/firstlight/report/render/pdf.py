@@ -16,8 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from firstlight.errors import RunError
-from firstlight.report import drawing
-from firstlight.report.content import (
+from firstlight.report.document import (
     Beside,
     Block,
     Cell,
@@ -33,9 +32,10 @@ from firstlight.report.content import (
     Table,
     Text,
 )
-from firstlight.report.images import png, shown_size
-from firstlight.report.renderer import ChartError
-from firstlight.report.undrawn import Undrawn, sentence
+from firstlight.report.render import vega
+from firstlight.report.render.images import png, shown_size
+from firstlight.report.render.undrawn import Undrawn, sentence
+from firstlight.report.render.vega_process import ChartError
 from firstlight.text import encodable
 from firstlight.types import Array, Json
 
@@ -89,7 +89,7 @@ def lay_out(document: Document, folder: Path) -> Path:
             for section in document.sections
         ],
     }
-    text = json.dumps(drawing.cleaned(content, encodable), allow_nan=False)
+    text = json.dumps(vega.cleaned(content, encodable), allow_nan=False)
     (folder / "content.json").write_text(text, encoding="utf-8")
     files.undrawn.warn()
     main = folder / TEMPLATE
@@ -159,7 +159,7 @@ def _chart(chart: Chart, room: float, files: _Files) -> Json:
     """A chart drawn for the room it has; one that turns out larger is reduced, and one that fails is a sentence."""
     spec = {**chart.spec, "config": {**chart.spec["config"], "font": FONT}}
     try:
-        svg = coloured(drawing.svg(spec, min(chart.width, int(room / PIXEL))))
+        svg = coloured(vega.svg(spec, min(chart.width, int(room / PIXEL))))
         found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
         width, height = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
         if not width or not height:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-PROCESS = Path(__file__).with_name("renderer_process.py")
+PROCESS = Path(__file__).with_name("vega_worker.py")
 SECONDS = 120.0  # for one chart, after which it is given up
 SAID = 300  # characters of a reason
 

@@ -17,9 +17,9 @@ import altair as alt
 import numpy as np
 
 from firstlight.files import write_text
-from firstlight.report import renderer
-from firstlight.report.keys import keyed
-from firstlight.report.numbers import LOCALE
+from firstlight.report.format import LOCALE
+from firstlight.report.render import vega_process
+from firstlight.report.render.vega_keys import keyed
 from firstlight.text import printable
 from firstlight.types import Array, Json
 
@@ -164,7 +164,7 @@ def finish(chart: Any, height: int | Json, datasets: Mapping[str, Values] | None
 def svg(spec: Json, width: int) -> str:
     """The chart as a static drawing of a fixed width, for pages without JavaScript. Raises ChartError."""
     made = {**cleaned(spec, printable), "width": width}
-    return renderer.render("vegalite_to_svg", vl_spec=made, vl_version=_version(), format_locale=LOCALE)
+    return vega_process.render("vegalite_to_svg", vl_spec=made, vl_version=_version(), format_locale=LOCALE)
 
 
 def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
@@ -187,7 +187,7 @@ def javascript() -> str:
         return kept.read_text("utf-8")
     except (OSError, ValueError):
         pass
-    code = renderer.render("javascript_bundle", snippet="window.vegaEmbed = vegaEmbed;", vl_version=_version())
+    code = vega_process.render("javascript_bundle", snippet="window.vegaEmbed = vegaEmbed;", vl_version=_version())
     with suppress(OSError):  # without a folder to keep it in, it is bundled each time
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_text(kept, code)

@@ -17,12 +17,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from firstlight.report import drawing
-from firstlight.report.content import Beside, Block, Chart, Document
-from firstlight.report.images import data_uri, shown_size, sprite
-from firstlight.report.numbers import LOCALE
-from firstlight.report.renderer import ChartError
-from firstlight.report.undrawn import Undrawn, sentence
+from firstlight.report.document import Beside, Block, Chart, Document
+from firstlight.report.format import LOCALE
+from firstlight.report.render import vega
+from firstlight.report.render.images import data_uri, shown_size, sprite
+from firstlight.report.render.undrawn import Undrawn, sentence
+from firstlight.report.render.vega_process import ChartError
 from firstlight.text import encodable
 from firstlight.types import Json
 
@@ -42,7 +42,7 @@ def page(document: Document) -> str:
     made = environment.get_template("page.html.j2").render(
         document=document,
         version=version("firstlight"),
-        specs=embedded(drawing.cleaned([chart.spec for chart in drawn], encodable)),
+        specs=embedded(vega.cleaned([chart.spec for chart in drawn], encodable)),
         sprites=embedded(sprites(drawn)),
         locale=embedded(LOCALE),
         style=Markup(_asset("palette.css") + _asset("style.css")),
@@ -56,7 +56,7 @@ def page(document: Document) -> str:
 def _library() -> Markup | None:
     """The script that makes the charts live; without it they stand still."""
     with suppress(ChartError):
-        return Markup(script(drawing.javascript()))
+        return Markup(script(vega.javascript()))
     return None
 
 
@@ -113,7 +113,7 @@ def drawn_or_why(chart: Chart, prefix: str, undrawn: Undrawn | None = None) -> M
 
 def static_drawing(chart: Chart, prefix: str) -> Markup:
     """The static drawing; names inside it are made unique in the page by a prefix. Raises ChartError."""
-    svg = re.sub(r'(?<=transform="translate\()(-?[\d.]+),(-?[\d.]+)', _rounded, drawing.svg(chart.spec, chart.width))
+    svg = re.sub(r'(?<=transform="translate\()(-?[\d.]+),(-?[\d.]+)', _rounded, vega.svg(chart.spec, chart.width))
     return Markup(re.sub(r'(id="|url\(#)', rf"\1{prefix}", svg))
 
 

@@ -1,7 +1,7 @@
 """The process that draws charts: a request a line in, an answer a line out, until there are no more.
 
-`renderer.py` starts this file as a script, so it imports nothing of firstlight. What the libraries print by themselves
-goes to standard error, which the other side reads.
+`vega_process.py` starts this file as a script, so it imports nothing of firstlight. What the libraries print by
+themselves goes to standard error, which the other side reads.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 
 from firstlight.errors import ReportWarning
-from firstlight.report.content import Chart, Document
-from firstlight.report.numbers import counted
-from firstlight.report.renderer import ChartError
+from firstlight.report.document import Chart, Document
+from firstlight.report.format import counted
+from firstlight.report.render.vega_process import ChartError
 
 NAMED = 3  # charts that are named, of those that one reason has
 
