@@ -13,11 +13,13 @@ demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and wri
 test: $(VENV)/test.stamp  ## the whole suite
 	$(BIN)/pytest -n 2 --dist worksteal
 
-lint: $(VENV)/test.stamp  ## formatting, ruff, types, import contracts
+lint: $(VENV)/test.stamp  ## formatting, ruff, types, import contracts, declared dependencies
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	$(BIN)/deptry --ignore DEP002,DEP004 tests benchmarks docs
 
 check: lint test  ## everything that a change must pass
 

@@ -70,7 +70,7 @@ class Published:
 
     def __init__(self, name: str) -> None:
         torch = pytest.importorskip("torch")
-        from published_nets import NETS
+        from tests.published_nets import NETS
 
         random = np.random.default_rng(1)
         net = NETS[name]().double().eval()

@@ -17,7 +17,9 @@ CASE = Case("a small net", "mlp-128-64", 4, steps=5)
 
 
 def fake(behaviour: str, **more: Any) -> Contestant:
-    return Contestant(f"the one that is {behaviour}", "fake_contestant", {"behaviour": behaviour}, **more)
+    return Contestant(
+        f"the one that is {behaviour}", "tests.benchmarks.fake_contestant", {"behaviour": behaviour}, **more
+    )
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from making import pixels
+from tests.data.making import pixels
 
 from firstlight.data import formats, load
 from firstlight.data.arrays import from_arrays

@@ -3,7 +3,7 @@ import time
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from making import images, pixels
+from tests.data.making import images, pixels
 
 from firstlight.data import check
 from firstlight.types import Dataset, Images

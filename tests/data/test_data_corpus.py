@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from making import class_folders
+from tests.data.making import class_folders
 
 from firstlight.data import load, load_image
 from firstlight.data.formats import read_any_idx, read_mat

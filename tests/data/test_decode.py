@@ -4,8 +4,8 @@ import zlib
 
 import numpy as np
 import pytest
-from making import pixels, random_image, write_image
 from PIL import Image
+from tests.data.making import pixels, random_image, write_image
 
 from firstlight.data import load_image
 from firstlight.data.decode import decode, formats, resize, strict_about_size, upright_size

@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from making import published
+from tests.data.making import published
 
 from firstlight.data.fetch import PublishedFile, find, obtain
 from firstlight.errors import DataError

@@ -2,8 +2,8 @@ import gzip
 
 import numpy as np
 import pytest
-from making import idx, pixels, write_idx
 from scipy.io import savemat
+from tests.data.making import idx, pixels, write_idx
 
 from firstlight.data.formats import read_cifar, read_digits, read_idx, read_idx_pairs, read_svhn
 from firstlight.errors import DataError

@@ -5,8 +5,8 @@ import zlib
 
 import numpy as np
 import pytest
-from making import class_folders, random_image, write_image
 from PIL import Image
+from tests.data.making import class_folders, random_image, write_image
 
 from firstlight.data import check, load
 from firstlight.data.decode import formats

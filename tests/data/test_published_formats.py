@@ -5,8 +5,8 @@ import struct
 
 import numpy as np
 import pytest
-from making import idx, pixels
 from scipy.io import savemat
+from tests.data.making import idx, pixels
 
 from firstlight.data import load
 from firstlight.data.formats import read_any_idx, read_mat

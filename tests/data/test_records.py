@@ -1,7 +1,7 @@
 """Images and Dataset refuse what does not belong together."""
 
 import pytest
-from making import images
+from tests.data.making import images
 
 from firstlight.errors import DataError
 from firstlight.types import Dataset

@@ -2,8 +2,8 @@ import io
 
 import numpy as np
 import pytest
-from making import pixels
 from PIL import Image
+from tests.data.making import pixels
 
 from firstlight.data.sheet import contact_sheet
 from firstlight.types import Dataset, Images

@@ -6,7 +6,7 @@ from subprocess import run
 
 import numpy as np
 import pytest
-from making import class_folders, published, random_image, write_image
+from tests.data.making import class_folders, published, random_image, write_image
 
 from firstlight.data import SOURCES, load
 from firstlight.errors import DataError

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import images
+from tests.data.making import images
 
 from firstlight.data import load, pooled, split
 from firstlight.errors import DataError

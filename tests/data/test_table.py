@@ -1,5 +1,5 @@
 import pytest
-from making import class_folders
+from tests.data.making import class_folders
 
 from firstlight.data import check, load
 from firstlight.errors import DataError

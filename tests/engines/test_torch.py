@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests import gradients as g
 
-import gradients as g
 from firstlight import api, data, engines, experiments
 from firstlight.engines import Session, Task, open_engine
 from firstlight.engines import torch as engine_module

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import small_runs
 from rich.console import Console
-from small_runs import QUIET
+from tests.experiments import small_runs
+from tests.experiments.small_runs import QUIET
 
 from firstlight import experiments, report
 from firstlight.errors import FolderGoneError, RunError

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import small_runs
 from rich.console import Console
-from small_runs import QUIET
+from tests.experiments import small_runs
+from tests.experiments.small_runs import QUIET
 
 from firstlight import data, experiments, files
 from firstlight.errors import ExperimentError, RunError, TrainingError

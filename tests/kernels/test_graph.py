@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.graphs import BENT, RECORDED, Net, around, assert_equal, cut, index_of, run_compiled, run_eager, step
 
 from firstlight.engines import Task
 from firstlight.engines.executor import CompiledExecutor, EagerExecutor, build_executor
@@ -50,7 +51,6 @@ from firstlight.models import Model
 from firstlight.optimizers import SGD
 from firstlight.prepare import Preparation
 from firstlight.types import Dataset, Shape
-from graphs import BENT, RECORDED, Net, around, assert_equal, cut, index_of, run_compiled, run_eager, step
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.graphs import BENT, RECORDED, Net, around, assert_equal, cut, index_of, run_compiled, run_eager, step
 
 from firstlight.engines.executor import CompiledExecutor
 from firstlight.errors import ModelError
@@ -27,7 +28,6 @@ from firstlight.layers import (
     Tanh,
 )
 from firstlight.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
-from graphs import BENT, RECORDED, Net, around, assert_equal, cut, index_of, run_compiled, run_eager, step
 
 FROZEN = Net(
     (Conv2D(3, 3, padding=1), Tanh(), BatchNorm(), ReLU(), Conv2D(4, 3, bias=False), Flatten(), Dense(3)), (2, 5, 5)

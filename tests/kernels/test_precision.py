@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.graphs import Net, Results, assert_equal, cut, index_of, run_compiled
 
 from firstlight import models
 from firstlight.kernels import reference
@@ -16,7 +17,6 @@ from firstlight.kernels.runtime import Program, Runtime
 from firstlight.layers import ELU, GELU, SELU, AvgPool2D, Layer, LeakyReLU, MaxPool2D, Pass, ReLU, Sigmoid, Tanh
 from firstlight.models import Model
 from firstlight.types import Array
-from graphs import Net, Results, assert_equal, cut, index_of, run_compiled
 
 KINDS = pytest.mark.parametrize("kind", [np.float32, np.float64])
 

@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from tests.graphs import Net, assert_equal, cut, index_of, run_compiled, run_eager
 
 import firstlight.engines.executor as executor_module
 from firstlight.engines import Task
@@ -26,7 +27,6 @@ from firstlight.layers import (
     Tanh,
 )
 from firstlight.losses import CrossEntropy, MeanSquaredError
-from graphs import Net, assert_equal, cut, index_of, run_compiled, run_eager
 
 BROAD = Net(
     (

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import gradients as g
 
-import gradients as g
 from firstlight.errors import ModelError
 from firstlight.kernels import load
 from firstlight.layers import LAYERS, Backward, Example, Layer, Pass, Tree, from_json

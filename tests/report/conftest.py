@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_folders import MakeRun, write_run
+from tests.report.run_folders import MakeRun, write_run
 
 from firstlight.records.run_folder import RunFolder
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from run_folders import MakeRun
+from tests.report.run_folders import MakeRun
 
 from firstlight.records.explanation import (
     Explanation,

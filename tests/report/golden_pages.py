@@ -16,8 +16,8 @@ from typing import Any
 
 from explanations import explanation_of
 from parity_checks import parity
-from run_folders import STRONG, WEAK, entry, write_run, write_study
 from search_folders import put
+from tests.report.run_folders import STRONG, WEAK, entry, write_run, write_study
 
 import firstlight
 from firstlight import report

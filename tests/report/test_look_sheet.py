@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from run_folders import HOSTILE
+from tests.report.run_folders import HOSTILE
 
 from firstlight.records.explanation import LayerMaps, Look
 from firstlight.report import look_sheet as look_sheet_

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from run_folders import MakeRun
+from tests.report.run_folders import MakeRun
 
 from firstlight.prepare import Augmentation
 from firstlight.records import run_folder

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from page_checks import Page, assert_sound
-from run_folders import HOSTILE, MakeRun
+from tests.report.page_checks import Page, assert_sound
+from tests.report.run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.errors import RunError

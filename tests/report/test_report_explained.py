@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from explanations import explained_run, explanation_of, real
-from page_checks import Page, assert_sound
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from run_folders import HOSTILE, MakeRun
+from tests.report.page_checks import Page, assert_sound
+from tests.report.run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.errors import RunError

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from run_folders import MakeRun
-from test_report_charts import ALL, MATRIX
+from tests.report.run_folders import MakeRun
+from tests.report.test_report_charts import ALL, MATRIX
 
 from firstlight.report import build_document, charts, overlays, render_html, render_pdf, seeds
 from firstlight.report.render import vega

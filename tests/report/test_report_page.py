@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_checks import Page, assert_sound
-from run_folders import HOSTILE, MakeRun
+from tests.report.page_checks import Page, assert_sound
+from tests.report.run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.records.run import read

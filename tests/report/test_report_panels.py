@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from page_checks import Page, assert_sound
-from run_folders import HOSTILE, MakeRun
+from tests.report.page_checks import Page, assert_sound
+from tests.report.run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.records.run import RunRecord, read

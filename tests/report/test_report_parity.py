@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_checks import assert_sound
 from parity_checks import parity, run
-from run_folders import HOSTILE
+from tests.report.page_checks import assert_sound
+from tests.report.run_folders import HOSTILE
 
 from firstlight import report
 from firstlight.engine_parity import Comparison, LossRow, Parity

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from run_folders import MakeRun
+from tests.report.run_folders import MakeRun
 
 from firstlight import report
 from firstlight.errors import FirstlightError, RunError

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_checks import Page, assert_sound
-from run_folders import MakeRun
+from tests.report.page_checks import Page, assert_sound
+from tests.report.run_folders import MakeRun
 
 import firstlight as fl
 from firstlight import report

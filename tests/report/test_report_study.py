@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import altair as alt
 import numpy as np
 import pytest
-from page_checks import assert_sound
-from run_folders import HOSTILE, STRONG, WEAK, Odd, entry, write_study
 from scipy import stats
+from tests.report.page_checks import assert_sound
+from tests.report.run_folders import HOSTILE, STRONG, WEAK, Odd, entry, write_study
 from typer.testing import CliRunner
 
 from firstlight import report

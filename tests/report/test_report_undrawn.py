@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_folders import MakeRun
+from tests.report.run_folders import MakeRun
 
 from firstlight import report
 from firstlight.errors import ReportError, ReportWarning, told
