@@ -87,13 +87,14 @@ def test_a_run_shows_its_outcome_curves_and_mistakes(run: fl.Run) -> None:
 
 def test_what_is_asked_of_a_net_shows_itself_and_prints_in_a_line(run: fl.Run) -> None:
     image = str(run.predictions["test"].ids[0])
-    look_, ideal, layers, mistakes = run.look(image), run.ideal("head", 3), run.feature_maps(image), run.mistakes()
-    for found, pictures in ((look_, 3), (ideal, 1), (layers, len(layers)), (mistakes, 8)):
+    attribution, layers, mistakes = run.attribution(image), run.feature_maps(image), run.mistakes()
+    unit = run.maximizing_image("head", 3)
+    for found, pictures in ((attribution, 3), (unit, 1), (layers, len(layers)), (mistakes, 8)):
         seen = look(found)
         assert sum(tag == "img" for tag, _ in seen.found) >= pictures
         assert len(repr(found)) < 400
-    assert look_.class_names == run.class_names
-    assert f"{100 * look_.probabilities.max():.1f}" in look(look_).text
+    assert attribution.class_names == run.class_names
+    assert f"{100 * attribution.probabilities.max():.1f}" in look(attribution).text
     assert isinstance(layers, tuple)
     assert isinstance(mistakes, tuple)
     first = mistakes[0]
@@ -115,15 +116,17 @@ def test_nothing_prints_a_wall_of_numbers(run: fl.Run, digits: Dataset) -> None:
 def test_a_look_is_kept_without_the_names_of_the_classes(run: fl.Run, tmp_path: Path) -> None:
     shutil.copytree(run.path, tmp_path / "copy")
     folder = RunFolder.open(tmp_path / "copy")
-    asked = run.look(str(run.predictions["test"].ids[0]))
-    empty: Any = dict.fromkeys(("activity", "feature_maps", "ideals", "maps", "mistakes", "suspects"), ())
-    explanation.Explanation(layer="", looked=1, image="", filters=None, seconds=0.0, looks=(asked,), **empty).write(
-        folder
+    asked = run.attribution(str(run.predictions["test"].ids[0]))
+    names = "activity feature_maps maximizing_images embeddings mistakes label_issues"
+    empty: Any = dict.fromkeys(names.split(), ())
+    made = explanation.Explanation(
+        layer="", looked=1, image="", filters=None, seconds=0.0, attributions=(asked,), **empty
     )
+    made.write(folder)
     kept = explanation.read(folder)
     assert kept is not None
-    assert kept.looks[0].class_names == ()
-    assert kept.looks[0].target == asked.target
+    assert kept.attributions[0].class_names == ()
+    assert kept.attributions[0].target == asked.target
 
 
 def test_in_a_notebook_numbers_do_not_float_beside_their_labels() -> None:

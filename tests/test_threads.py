@@ -84,7 +84,7 @@ def test_threads_that_share_a_run_get_the_answers_that_each_would_get_alone(
         return lambda: [run.predict(images) for _ in range(6)]
 
     def insides() -> Any:
-        look, maps = run.look(looked), run.feature_maps(looked)
+        look, maps = run.attribution(looked), run.feature_maps(looked)
         return [look.probabilities, look.saliency, *(each.maps for each in maps)]
 
     def evaluated() -> Any:
@@ -190,7 +190,7 @@ def test_a_fit_that_fails_leaves_nothing_to_predict_with(few_digits: Dataset) ->
 def test_a_used_run_is_pickled_and_copied(engine: str, trained: Callable[[str], Path]) -> None:
     run, pixels = fl.Run(trained("numpy"), engine=engine), pixels_of(20, 0)
     expected = run.predict(pixels)
-    run.look(pixels[0])
+    run.attribution(pixels[0])
     for way in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
         for again in (way(run), way(way(run))):
             assert "session" not in again.__dict__

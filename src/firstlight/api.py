@@ -30,7 +30,7 @@ from firstlight.parallel import Backend
 from firstlight.prepare import Preparation
 from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
-from firstlight.records.explanation import Explanation, FeatureMaps, Ideal, Look, Map, Mistakes
+from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
@@ -212,26 +212,28 @@ class Run(Shown):
         size = self.task.preparation.size
         return np.concatenate([self._probabilities(data_.load_image(path, size)[np.newaxis]) for path in paths])
 
-    def look(self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None) -> Look:
+    def attribution(
+        self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None
+    ) -> Attribution:
         """Where the net looked in one image: saliency, Grad-CAM and occlusion, with its probabilities.
 
         image   the id of one of the run's own images, an image file, or pixels uint8 (H, W, 1 or 3)
         target  the class that is asked for, by name or number; the predicted one otherwise
         layer   what Grad-CAM is taken from; the last layer with maps otherwise
         """
-        asked = self._asked(image, target)
-        targets = None if asked.target is None else np.array([asked.target])
-        [found] = inside.look(self.net, asked.image, asked.split, targets, layer or "")
+        request = self._request(image, target)
+        targets = None if request.target is None else np.array([request.target])
+        [found] = inside.attribute(self.net, request.image, request.split, targets, layer or "")
         return replace(found, class_names=self.class_names)
 
     def feature_maps(self, image: str | Path | Array, most: int | None = 64) -> FeatureMaps:
-        """What every layer gives for one image, in the order of the data; see `look` for what an image may be.
+        """What every layer gives for one image, in the order of the data; see `attribution` for what an image may be.
 
         most  maps of a layer; all of them with None
         """
         if most is not None and most < 1:
             raise ExperimentError(f"most is how many maps of a layer, from 1, or None for all; received {most!r}.")
-        return FeatureMaps(inside.feature_maps(self.net, self._asked(image).image.pixels[0], most))
+        return FeatureMaps(inside.compute_feature_maps(self.net, self._request(image).image.pixels[0], most))
 
     def explain(
         self,
@@ -248,7 +250,7 @@ class Run(Shown):
     ) -> Explanation:
         """Examine the run, write explanation.npz into its folder, renew the report, and return what was found.
 
-        image, target  looked into beside the others; the surest right answer otherwise. See `look`
+        image, target  looked into beside the others; the surest right answer otherwise. See `attribution`
         layer          whose values say which images are alike; the last hidden one otherwise
         method         "t-sne", "umap" or "pca" (which is made in any case)
         points         training images, and test images, on a map
@@ -264,13 +266,13 @@ class Run(Shown):
             from firstlight.explain.tensorboard import require
 
             require()
-        subject = self._subject(seed, data)
-        asked = None if image is None else self._asked(image, target)
-        if target is not None and asked is None:
+        explained = self._explained(seed, data)
+        request = None if image is None else self._request(image, target)
+        if target is not None and request is None:
             raise DataError("A class is asked for of one image: give that image too.")
-        found = examine.explain(subject, asked=asked, layer=layer, method=method, points=points, watch=watch)
+        found = examine.explain(explained, request=request, layer=layer, method=method, points=points, watch=watch)
         if tensorboard is not None:
-            self._to_tensorboard(subject, found.maps[-1], Path(tensorboard))
+            self._to_tensorboard(explained, found.embeddings[-1], Path(tensorboard))
         found.write(self.folder)
         try:
             self.report()
@@ -278,7 +280,7 @@ class Run(Shown):
             warnings.warn(str(error), ReportWarning, stacklevel=2)
         return found
 
-    def ideal(
+    def maximizing_image(
         self,
         layer: str,
         unit: int,
@@ -286,8 +288,8 @@ class Run(Shown):
         seed: int = 0,
         data: Dataset | str | Path | None = None,
         watch: inside.Watch | None = None,
-    ) -> Ideal:
-        """The image that one unit answers to most, and what the run's test images get from it.
+    ) -> MaximizingImage:
+        """The image that maximizes the activation of one unit, and what the run's test images get from it.
 
         layer, unit        such as "conv2" and 5: a channel or a feature, numbered from 0
         seed, data, watch  see `explain`
@@ -295,7 +297,7 @@ class Run(Shown):
         """
         from firstlight.explain import examine
 
-        return examine.ideal(self._subject(seed, data), layer, unit, watch)
+        return examine.maximize_unit(self._explained(seed, data), layer, unit, watch)
 
     def mistakes(
         self,
@@ -320,11 +322,21 @@ class Run(Shown):
 
         found = Mistakes(
             examine.mistakes(
-                self._subject(seed, data), true=true, predicted=predicted, layer=layer, count=count, watch=watch
+                self._explained(seed, data), true=true, predicted=predicted, layer=layer, count=count, watch=watch
             )
         )
         found.class_names, found.layer = self.class_names, layer or "the last hidden layer"
         return found
+
+    def look(self, *arguments: Any, **options: Any) -> Attribution:
+        """Deprecated: the older name of `attribution`."""
+        warnings.warn("Run.look is now called Run.attribution.", DeprecationWarning, stacklevel=2)
+        return self.attribution(*arguments, **options)
+
+    def ideal(self, *arguments: Any, **options: Any) -> MaximizingImage:
+        """Deprecated: the older name of `maximizing_image`."""
+        warnings.warn("Run.ideal is now called Run.maximizing_image.", DeprecationWarning, stacklevel=2)
+        return self.maximizing_image(*arguments, **options)
 
     def report(self, out: str | Path | None = None, *, pdf: bool | None = None) -> ReportPath:
         """Write the report again and return its path, which shows the report in a notebook.
@@ -344,13 +356,13 @@ class Run(Shown):
         """The run's own images, prepared."""
         return self._recalled(self._given)
 
-    def _subject(self, seed: int, data: Dataset | str | Path | None) -> inside.Subject:
+    def _explained(self, seed: int, data: Dataset | str | Path | None) -> inside.ExplainedRun:
         """The run to look into, with its own images."""
         _ = self.result  # an unfinished run says so
         predictions = self.predictions
         own = self._own if data is None else self._recalled(data)
         self._own = own
-        return inside.Subject(self.net, own, predictions, seed)
+        return inside.ExplainedRun(self.net, own, predictions, seed)
 
     def _recalled(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
         _, splits = experiments.recall(self.folder, data)
@@ -358,26 +370,28 @@ class Run(Shown):
         experiments.must_be_the_same(self.folder, prepared)
         return prepared
 
-    def _asked(self, image: str | Path | Array, target: str | int | None = None) -> inside.Asked:
+    def _request(self, image: str | Path | Array, target: str | int | None = None) -> inside.ImageRequest:
         """One prepared image: of the run by its id, or of the user. Raises DataError where there is none."""
         wanted = inside.class_number(target, self.class_names) if isinstance(target, str) else target
         if wanted is not None and not 0 <= wanted < len(self.class_names):
             raise DataError(f"The classes are 0 to {len(self.class_names) - 1}; received {wanted}.")
         if isinstance(image, np.ndarray):
-            return inside.Asked(self._unlabelled(image, "given"), "", wanted)
+            return inside.ImageRequest(self._unlabelled(image, "given"), "", wanted)
         name = str(image)
         split = next((split for split, record in self.folder.data["splits"].items() if name in record["ids"]), None)
         if split is not None:
             kept = self.folder.samples.get(split)
             images = kept if kept is not None and name in kept.ids else self._own[split]
-            return inside.Asked(images.take(np.flatnonzero(images.ids == name)[:1]), split, wanted)
+            return inside.ImageRequest(images.take(np.flatnonzero(images.ids == name)[:1]), split, wanted)
         if not Path(name).is_file():
             ids = [known for record in self.folder.data["splits"].values() for known in record["ids"]]
             close = difflib.get_close_matches(name, ids, n=3, cutoff=0.5) or ids[-1:]
             raise DataError(
                 f"{name} is neither an image file nor the id of an image of {self.path}, such as {', '.join(close)}."
             )
-        return inside.Asked(self._unlabelled(data_.load_image(name, self.task.preparation.size), name), "", wanted)
+        return inside.ImageRequest(
+            self._unlabelled(data_.load_image(name, self.task.preparation.size), name), "", wanted
+        )
 
     def _unlabelled(self, pixels: Array, name: str) -> Images:
         """One image of the user's own, prepared."""
@@ -390,12 +404,14 @@ class Run(Shown):
         shaped = pixels.reshape(1, *pixels.shape[:2], -1)
         return self.task.preparation.apply(unlabelled(shaped, self.class_names, np.array([name])))
 
-    def _to_tensorboard(self, subject: inside.Subject, plane: Map, out: Path) -> None:
+    def _to_tensorboard(self, explained: inside.ExplainedRun, plane: Embedding, out: Path) -> None:
         """Write the run, and the vectors of the images on a map, for TensorBoard."""
         from firstlight.explain import tensorboard
 
-        images = subject.images(plane.splits, plane.ids)
-        vectors = inside.seen(self.net, images, plane.layer, "vectors", lambda what, done, total: None).features
+        images = explained.images(plane.splits, plane.ids)
+        vectors = inside.extract_features(
+            self.net, images, plane.layer, "vectors", lambda what, done, total: None
+        ).features
         shown = tensorboard.Vectors(
             plane.layer, vectors, plane.labels, plane.thumbnails, plane.ids, plane.predicted, plane.splits
         )

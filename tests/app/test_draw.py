@@ -216,7 +216,7 @@ class TestAnswer:
         if name.startswith("colour"):
             pixels = (np.repeat(pixels, 3, axis=2) * (1, 0.7, 0.4)).astype(np.uint8)
         sent = unpacked(ask(name, png(pixels), saliency=1).json()["saliency"], 8, 8) / 255
-        expected = fl.open_run(drawn_for.root / name).look(pixels).saliency
+        expected = fl.open_run(drawn_for.root / name).attribution(pixels).saliency
         assert np.allclose(sent, expected / expected.max(), atol=0.01)
 
 

@@ -23,9 +23,9 @@ from firstlight import report
 from firstlight.app import blocks, embedding
 from firstlight.evaluation import Evaluation
 from firstlight.records import explanation
+from firstlight.report.attribution import shifts
 from firstlight.report.document import Chart, Numbers, Panels, Section
 from firstlight.report.format import percent
-from firstlight.report.looks import shifts
 
 LONG = ("long" * 30 + " a", "long" * 30 + " b", "Haematopus ostralegus longipes (Eurasian oystercatcher), adult")
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"quoted\" 'name' & more", "</script><b>bold")
@@ -113,7 +113,7 @@ def test_filters_and_pages(at_cnn: Any, runs: Path) -> None:
 def test_an_image_is_looked_into(at_cnn: Any, runs: Path) -> None:
     run = fl.open_run(runs / "cnn")
     name = at_cnn.locator("#tiles button").first.get_attribute("title")
-    look = run.look(name)
+    look = run.attribution(name)
     at_cnn.locator("#tiles button").first.click()
     dialog = at_cnn.get_by_role("dialog")
     dialog.locator("#views img").first.wait_for()
@@ -136,7 +136,7 @@ def test_an_image_is_looked_into(at_cnn: Any, runs: Path) -> None:
 
 
 def test_points_are_hovered_and_lassoed(at_cnn: Any, runs: Path) -> None:
-    plane = explanation.read(fl.open_run(runs / "cnn").folder).maps[-1]
+    plane = explanation.read(fl.open_run(runs / "cnn").folder).embeddings[-1]
     canvas = at_cnn.locator("#points")
     canvas.scroll_into_view_if_needed()
     at_cnn.locator("#legend li").nth(9).wait_for()
@@ -304,7 +304,7 @@ def test_hidden_kinds_are_forgotten_with_their_colouring(at_cnn: Any) -> None:
 
 
 def test_the_numbers_of_the_map_say_of_which_points_they_are(at_cnn: Any, runs: Path) -> None:
-    plane = explanation.read(fl.open_run(runs / "cnn").folder).maps[-1]
+    plane = explanation.read(fl.open_run(runs / "cnn").folder).embeddings[-1]
     said = at_cnn.locator("#plane-note").inner_text()
     assert at_cnn.locator("#splits").input_value() == "test"
     assert f"These numbers are of all {len(plane.ids)} points (train and test)." in said

@@ -57,18 +57,18 @@ def test_the_record_holds_what_was_found(trained: Path, found: explanation.Expla
     predictions = run.predictions["test"]
     assert kept.layer == "tanh1"
     assert [one.layer for one in kept.activity] == ["conv1", "relu1", "maxpool1", "dense1", "tanh1", "head"]
-    assert {plane.method: len(plane.points) for plane in kept.maps} == {"pca": 160}
-    assert kept.maps[0].in_features.agreement > 0.5
+    assert {plane.method: len(plane.points) for plane in kept.embeddings} == {"pca": 160}
+    assert kept.embeddings[0].in_features.agreement > 0.5
     wrong = [one for one in kept.mistakes if one.label == one.predicted]
     assert wrong == []
     by_id = dict(zip(predictions.ids.tolist(), predictions.predicted.tolist(), strict=True))
     assert all(by_id[one.id] == one.predicted for one in kept.mistakes)
     assert all(len(one.nearest.ids) == 5 and (np.diff(one.nearest.distances) >= 0).all() for one in kept.mistakes)
-    assert {one.split for one in kept.suspects} <= {"validation", "test"}
+    assert {one.split for one in kept.label_issues} <= {"validation", "test"}
     surest = predictions.ids[int(np.argmax(predictions.confidence * predictions.correct))]
-    assert kept.image == kept.looks[0].id == surest
-    assert [ideal.name for ideal in kept.ideals[:10]] == list(run.class_names)
-    shares = [ideal.value / ideal.typical for ideal in kept.ideals if ideal.layer == "head"]
+    assert kept.image == kept.attributions[0].id == surest
+    assert [ideal.name for ideal in kept.maximizing_images[:10]] == list(run.class_names)
+    shares = [ideal.value / ideal.typical for ideal in kept.maximizing_images if ideal.layer == "head"]
     assert min(shares) > 0.95  # of a tanh at its end, no image gives more than the best of the test images
     assert np.mean(shares) > 1
     assert kept.filters is not None
@@ -77,7 +77,7 @@ def test_the_record_holds_what_was_found(trained: Path, found: explanation.Expla
 
 
 def test_a_map_says_of_each_image_what_the_run_says(trained: Path, found: explanation.Explanation) -> None:
-    plane, run = found.maps[0], fl.Run(trained)
+    plane, run = found.embeddings[0], fl.Run(trained)
     predictions = run.predictions["test"]
     rows = {name: i for i, name in enumerate(predictions.ids.tolist())}
     of_test = [(i, rows[name]) for i, name in enumerate(plane.ids.tolist()) if plane.splits[i] == "test"]
@@ -161,22 +161,24 @@ def test_one_image_by_id_and_by_file(firstlight: Call, trained: Path, tmp_path: 
 def test_looks_by_python(trained: Path) -> None:
     run = fl.Run(trained)
     name = run.predictions["test"].ids[3].item()
-    by_id = run.look(name)
-    given = run.look(by_id.pixels)
+    by_id = run.attribution(name)
+    given = run.attribution(by_id.pixels)
     assert (by_id.split, by_id.label) == ("test", int(run.predictions["test"].labels[3]))
     assert (given.split, given.label, given.cam_layer) == ("", -1, "relu1")
     np.testing.assert_allclose(given.saliency, by_id.saliency)
-    assert run.look(name, "7").target == run.look(name, 7).target == 7
-    grey = run.look(np.zeros((20, 30), np.uint8))  # resized as the net's images were
+    assert run.attribution(name, "7").target == run.attribution(name, 7).target == 7
+    grey = run.attribution(np.zeros((20, 30), np.uint8))  # resized as the net's images were
     assert grey.pixels.shape == (8, 8, 1)
     assert [maps.layer for maps in run.feature_maps(name)][-1] == "head"
     of_training = run.folder.data["splits"]["train"]["ids"][5]
-    assert run.look(of_training).split == "train"
+    assert run.attribution(of_training).split == "train"
+    with pytest.deprecated_call(match="Run.attribution"):
+        assert run.look(name).id == name
     for wrong in (np.zeros((8, 8)), np.zeros((1, 8, 8, 1), np.uint8)):
         with pytest.raises(DataError, match="An image is uint8 pixels"):
-            run.look(wrong)
+            run.attribution(wrong)
     with pytest.raises(DataError, match="The classes are 0 to 9; received 10"):
-        run.look(name, 10)
+        run.attribution(name, 10)
 
 
 def test_mistakes_of_a_pair(firstlight: Call, trained: Path) -> None:
@@ -215,8 +217,9 @@ def test_listed_mistakes_are_those_of_the_explanation(trained: Path, found: expl
 def test_one_unit_is_the_one_of_the_explanation(
     firstlight: Call, trained: Path, found: explanation.Explanation, tmp_path: Path
 ) -> None:
-    kept = next(one for one in found.ideals if (one.layer, one.unit) == ("conv1", found.ideals[-1].unit))
-    ideal = fl.Run(trained).ideal("conv1", kept.unit, seed=1)
+    last = found.maximizing_images[-1].unit
+    kept = next(one for one in found.maximizing_images if (one.layer, one.unit) == ("conv1", last))
+    ideal = fl.Run(trained).maximizing_image("conv1", kept.unit, seed=1)
     assert (ideal.name, ideal.typical) == (f"conv1, channel {kept.unit}", pytest.approx(kept.typical, rel=1e-5))
     np.testing.assert_allclose(ideal.pixels.astype(int), kept.pixels.astype(int), atol=1)
     picture = tmp_path / "unit.png"
@@ -316,7 +319,7 @@ def test_images_given_as_arrays_are_given_again(few_digits: Dataset, tmp_path: P
         run.mistakes()
     found = run.explain(method="pca", points=20, data=few_digits)
     assert found.layer == "head"  # without a hidden layer, its outputs say what is alike
-    assert found.looks[0].grad_cam is None
+    assert found.attributions[0].grad_cam is None
     assert fl.Run(run.path).mistakes(count=2, data=few_digits)[0].nearest.ids.size == 5
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from tests.explain.nets import images, made, net
 
-from firstlight.explain import ideals
+from firstlight.explain import activation_maximization, maximize_activations
 from firstlight.explain.activation_maximization import STEPS, answers
 from firstlight.layers import Chain, Conv2D, Dense, Flatten, ReLU
 
@@ -17,10 +15,10 @@ UNITS = [("dense1", 0), ("dense1", 2), ("conv1", 1)]
 
 @pytest.mark.parametrize("standardise", ["channel", "image"])
 def test_the_engines_find_the_same(standardise: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sys.modules["firstlight.explain.activation_maximization"], "STEPS", 24
-    )  # the package has a function so named
-    ours, theirs = (ideals(net("residual", engine, standardise), UNITS, 3) for engine in ("numpy", "torch"))
+    monkeypatch.setattr(activation_maximization, "STEPS", 24)
+    ours, theirs = (
+        maximize_activations(net("residual", engine, standardise), UNITS, 3) for engine in ("numpy", "torch")
+    )
     assert np.abs(ours[0].astype(int) - theirs[0].astype(int)).max() <= 1
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-2)
 
@@ -29,7 +27,7 @@ def test_a_unit_answers_more_strongly_than_to_any_image(monkeypatch: pytest.Monk
     subject, given = net("residual"), images(60)
     told = []
     monkeypatch.setattr("firstlight.explain.net.MOST", 2)  # in two groups
-    pixels, values = ideals(subject, UNITS, 0, lambda done, total: told.append((done, total)))
+    pixels, values = maximize_activations(subject, UNITS, 0, lambda done, total: told.append((done, total)))
     assert told == [(i + 1, 2 * STEPS) for i in range(2 * STEPS)]
     assert (pixels.dtype, pixels.shape) == (np.uint8, (3, 10, 8, 3))
     held = subject.session.trace(subject.prepared(given.pixels)).values
@@ -40,14 +38,12 @@ def test_a_unit_answers_more_strongly_than_to_any_image(monkeypatch: pytest.Monk
 
 
 def test_the_same_seed_gives_the_same_image_and_groups_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sys.modules["firstlight.explain.activation_maximization"], "STEPS", 24
-    )  # the package has a function so named
-    whole, _ = ideals(net("conv"), UNITS, 5)
+    monkeypatch.setattr(activation_maximization, "STEPS", 24)
+    whole, _ = maximize_activations(net("conv"), UNITS, 5)
     monkeypatch.setattr("firstlight.explain.net.MOST", 1)
-    apart, _ = ideals(net("conv"), UNITS, 5)
+    apart, _ = maximize_activations(net("conv"), UNITS, 5)
     assert np.abs(whole.astype(int) - apart.astype(int)).max() <= 1
-    other, _ = ideals(net("conv"), UNITS, 6)
+    other, _ = maximize_activations(net("conv"), UNITS, 6)
     assert np.abs(whole.astype(int) - other.astype(int)).max() > 10
 
 
@@ -56,7 +52,7 @@ def test_a_unit_that_reads_one_half_turns_that_half_white_and_not_the_other() ->
     row = np.zeros((3, 144))
     row[1].reshape(12, 12)[:, :6] = 1
     subject = made(Chain((Flatten(), Dense(3))), given, weights={"dense1.W": row, "dense1.b": np.zeros(3)})
-    [image], _ = ideals(subject, [("dense1", 1)])
+    [image], _ = maximize_activations(subject, [("dense1", 1)])
     assert image[:, 2:4].min() > 240
     assert image[:, 8:11].max() < 200  # what blurring and shifting carried over
 
@@ -70,6 +66,6 @@ def test_a_unit_that_nothing_reaches_stays_within_the_pixels() -> None:
         "dense1.b": np.zeros(3),
     }
     subject = made(Chain((Conv2D(2), ReLU(), Flatten(), Dense(3))), given, weights=weights)
-    pixels, values = ideals(subject, [("dense1", 0)])
+    pixels, values = maximize_activations(subject, [("dense1", 0)])
     assert values.tolist() == [0.0]
     assert pixels.std() > 1

@@ -9,7 +9,7 @@ import pytest
 from tests.explain.nets import NETS, images, made, net, one_logit
 
 from firstlight.errors import ModelError
-from firstlight.explain import Net, attribution, cam_layer, look, occlusion
+from firstlight.explain import Net, attribute, attribution, cam_layer, occlusion
 from firstlight.explain.attribution import enlarged
 from firstlight.layers import Chain, Conv2D, Dense, Flatten, ReLU, Tanh
 from firstlight.types import Array, Images
@@ -33,7 +33,7 @@ def test_the_engines_look_at_the_same_places(name: str, standardise: str) -> Non
     given = images()
     ours, theirs = (net(name, engine, standardise) for engine in ("numpy", "torch"))
     targets = np.array([0, 2, 1, 1, 0])
-    for a, b in zip(look(ours, given, "test", targets), look(theirs, given, "test", targets), strict=True):
+    for a, b in zip(attribute(ours, given, "test", targets), attribute(theirs, given, "test", targets), strict=True):
         for field in ("probabilities", "saliency", "occlusion"):
             np.testing.assert_allclose(getattr(a, field), getattr(b, field), rtol=1e-5, atol=1e-9, err_msg=field)
         assert (a.grad_cam is None) == (b.grad_cam is None) == (name == "dense")
@@ -96,12 +96,12 @@ def test_grad_cam_takes_the_last_layer_with_maps_and_says_where_there_are_none()
     assert {name: cam_layer(net(name)) for name in NETS} == {
         "conv": "relu1", "residual": "relu1", "concat": "concat1", "dense": "",
     }  # fmt: skip
-    [found] = look(net("residual"), images(1), "test", layer="conv1")
+    [found] = attribute(net("residual"), images(1), "test", layer="conv1")
     assert found.cam_layer == "conv1"
     with pytest.raises(ModelError, match=r"dense1 gives \(3,\). Take one of: conv1,"):
-        look(net("residual"), images(1), layer="dense1")
+        attribute(net("residual"), images(1), layer="dense1")
     with pytest.raises(ModelError, match="Did you mean conv1"):
-        look(net("residual"), images(1), layer="conv7")
+        attribute(net("residual"), images(1), layer="conv7")
 
 
 def test_maps_are_enlarged_bilinearly() -> None:
@@ -133,11 +133,11 @@ def test_occlusion_finds_the_region_that_is_read(standardise: str) -> None:
 
 def test_a_look_says_what_it_is_of() -> None:
     subject, given = net("conv"), images(3)
-    looks = look(subject, given, "validation")
+    looks = attribute(subject, given, "validation")
     assert [one.id for one in looks] == ["test/0", "test/1", "test/2"]
     assert [one.label for one in looks] == given.labels.tolist()
     assert [one.target for one in looks] == [int(one.probabilities.argmax()) for one in looks]
-    unknown = look(subject, given.take(np.array([1])), targets=np.array([2]))[0]
+    unknown = attribute(subject, given.take(np.array([1])), targets=np.array([2]))[0]
     assert (unknown.label, unknown.split, unknown.target) == (-1, "", 2)
     assert dataclasses.asdict(unknown)["saliency"].dtype == np.float32
     assert unknown.saliency.shape == unknown.occlusion.shape == (10, 8)
@@ -160,4 +160,4 @@ def test_a_single_output_speaks_for_both_classes() -> None:
 def test_a_net_of_one_map_size_one_has_no_grad_cam() -> None:
     given = images(2, (3, 3, 1))
     subject = made(Chain((Conv2D(2), ReLU(), Flatten(), Dense(3), Tanh(), Dense(3))), given)
-    assert look(subject, given)[0].grad_cam is None
+    assert attribute(subject, given)[0].grad_cam is None

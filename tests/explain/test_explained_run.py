@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from tests.explain.nets import images, net, one_logit
 
-from firstlight.explain import Subject, seen
+from firstlight.explain import ExplainedRun, extract_features
 from firstlight.explain.examine import unit_name
 from firstlight.types import Images
 
 
-def subject(seed: int = 0) -> Subject:
-    return Subject(net("conv"), {"train": images(9, seed=1), "test": images(5)}, {}, seed)
+def subject(seed: int = 0) -> ExplainedRun:
+    return ExplainedRun(net("conv"), {"train": images(9, seed=1), "test": images(5)}, {}, seed)
 
 
 def test_images_are_drawn_by_the_seed_in_their_order() -> None:
@@ -35,12 +35,12 @@ def test_features_are_the_layers_values_and_of_wide_maps_the_means(monkeypatch: 
     given, subject_net, told = images(5), net("conv"), []
     values = subject_net.session.trace(subject_net.prepared(given.pixels)).values["conv1"]
     monkeypatch.setattr("firstlight.explain.net.MOST", 2)
-    found = seen(subject_net, given, "conv1", "what", lambda *heard: told.append(heard))
+    found = extract_features(subject_net, given, "conv1", "what", lambda *heard: told.append(heard))
     np.testing.assert_allclose(found.features, values.reshape(5, -1), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
     assert told == [("what", 2, 5), ("what", 4, 5), ("what", 5, 5)]
     monkeypatch.setattr("firstlight.explain.explained_run.WIDEST", 100)
-    narrow = seen(subject_net, given, "conv1", "what", lambda *heard: None)
+    narrow = extract_features(subject_net, given, "conv1", "what", lambda *heard: None)
     np.testing.assert_allclose(narrow.features, values.mean(axis=(2, 3)), rtol=1e-5, atol=1e-6)
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.explain.nets import NETS, images, made, net
 
 from firstlight.errors import ModelError, RunError
-from firstlight.explain import activity, feature_maps, filters
+from firstlight.explain import activation_statistics, compute_feature_maps, filters
 from firstlight.layers import ELU, GELU, SELU, Chain, Conv2D, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from firstlight.losses import MeanSquaredError
 from firstlight.types import Images
@@ -16,7 +16,7 @@ from firstlight.types import Images
 @pytest.mark.parametrize("name", NETS)
 def test_the_engines_see_the_same(name: str) -> None:
     given = images(7).pixels
-    ours, theirs = activity(net(name), given), activity(net(name, "torch"), given)
+    ours, theirs = activation_statistics(net(name), given), activation_statistics(net(name, "torch"), given)
     for a, b in zip(ours.layers, theirs.layers, strict=True):
         assert (a.layer, a.type, a.shape, a.units, a.dead) == (b.layer, b.type, b.shape, b.units, b.dead)
         for field in ("mean", "std", "low", "high", "zero"):
@@ -24,7 +24,9 @@ def test_the_engines_see_the_same(name: str) -> None:
         assert a.saturated_units == b.saturated_units
         assert a.saturated == pytest.approx(b.saturated) if a.saturated is not None else b.saturated is None
         np.testing.assert_allclose(ours.peaks[a.layer], theirs.peaks[a.layer], rtol=1e-9, atol=1e-12)
-    for a, b in zip(feature_maps(net(name), given[0]), feature_maps(net(name, "torch"), given[0]), strict=True):
+    for a, b in zip(
+        compute_feature_maps(net(name), given[0]), compute_feature_maps(net(name, "torch"), given[0]), strict=True
+    ):
         np.testing.assert_allclose(a.maps, b.maps, rtol=1e-6, atol=1e-7)
 
 
@@ -32,7 +34,7 @@ def test_chunks_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     given, subject = images(7).pixels, net("conv")
     told = []
     monkeypatch.setattr("firstlight.explain.net.MOST", 3)
-    found = activity(subject, given, lambda done, total: told.append((done, total)))
+    found = activation_statistics(subject, given, lambda done, total: told.append((done, total)))
     assert told == [(3, 7), (6, 7), (7, 7)]
     values = subject.session.trace(subject.prepared(given)).values
     for layer in found.layers:
@@ -46,10 +48,10 @@ def test_chunks_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_layers_that_only_hand_on_are_left_out_and_the_loss_keeps_its_softmax() -> None:
-    assert [layer.layer for layer in activity(net("conv"), images().pixels).layers] == [
+    assert [layer.layer for layer in activation_statistics(net("conv"), images().pixels).layers] == [
         "conv1", "tanh1", "maxpool1", "conv2", "relu1", "dense1",
     ]  # fmt: skip
-    shown = [maps.layer for maps in feature_maps(net("residual"), images().pixels[0])]
+    shown = [maps.layer for maps in compute_feature_maps(net("residual"), images().pixels[0])]
     assert shown[:7] == [
         "conv1",
         *(f"block.body.{name}" for name in ("conv1", "batchnorm1", "tanh1", "conv2")),
@@ -68,12 +70,14 @@ def test_dead_units_are_found() -> None:
     }
     weights["conv1.W"][2] = 1
     layers = Chain((Conv2D(3, 1), ReLU(), Flatten(), Dense(3)))
-    by_layer = {layer.layer: layer for layer in activity(made(layers, given, weights=weights), given.pixels).layers}
+    by_layer = {
+        layer.layer: layer for layer in activation_statistics(made(layers, given, weights=weights), given.pixels).layers
+    }
     assert by_layer["conv1"].dead == by_layer["relu1"].dead == (0, 1)  # a constant that is not zero says nothing either
     assert by_layer["dense1"].dead == ()
     assert by_layer["relu1"].zero == pytest.approx(2 / 3)
     assert by_layer["relu1"].saturated == pytest.approx(2 / 3)
-    alone = activity(made(layers, given, weights=weights), given.pixels[:1]).layers
+    alone = activation_statistics(made(layers, given, weights=weights), given.pixels[:1]).layers
     assert all(layer.dead == () for layer in alone)  # one image cannot tell
 
 
@@ -113,7 +117,7 @@ def test_units_are_saturated_that_are_so_for_95_of_100_values(monkeypatch: pytes
         "dense2.b": np.zeros(3),
     }
     subject = made(Chain((Flatten(), Dense(4), Tanh(), Dense(3))), given, weights=weights)
-    dense, tanh, head = activity(subject, given.pixels).layers
+    dense, tanh, head = activation_statistics(subject, given.pixels).layers
     assert (dense.saturated_units, head.saturated_units) == (None, None)
     assert tanh.saturated == pytest.approx((18 + 19 + 20) / 80)
     assert tanh.saturated_units == (1, 2)
@@ -125,7 +129,9 @@ def test_a_softmax_is_flat_where_one_class_takes_all() -> None:
     sure = {"dense1.W": np.zeros((3, 240)), "dense1.b": np.array([20.0, 0.0, 0.0])}
     unsure = {"dense1.W": np.zeros((3, 240)), "dense1.b": np.zeros(3)}
     shares = [
-        activity(made(layers, given, weights=weights, loss=MeanSquaredError()), given.pixels).layers[-1].saturated
+        activation_statistics(made(layers, given, weights=weights, loss=MeanSquaredError()), given.pixels)
+        .layers[-1]
+        .saturated
         for weights in (sure, unsure)
     ]
     assert shares == [1.0, 0.0]
@@ -136,13 +142,13 @@ def test_values_that_are_not_finite_are_told() -> None:
     subject = made(Chain((Flatten(), Dense(3))), given)
     subject.session.restore(np.full_like(subject.session.vector(), np.inf))  # as no file of weights may be
     with pytest.raises(RunError, match="dense1 gives values that are not finite"):
-        activity(subject, given.pixels)
+        activation_statistics(subject, given.pixels)
 
 
 def test_feature_maps_are_the_values_of_the_image() -> None:
     subject, given = net("conv"), images()
     values = subject.session.trace(subject.prepared(given.pixels)).values
-    by_layer = {maps.layer: maps for maps in feature_maps(subject, given.pixels[2])}
+    by_layer = {maps.layer: maps for maps in compute_feature_maps(subject, given.pixels[2])}
     np.testing.assert_allclose(by_layer["conv1"].maps, values["conv1"][2], rtol=1e-6)
     np.testing.assert_allclose(by_layer["dense1"].maps[0, 0], values["dense1"][2], rtol=1e-6)
     assert by_layer["dense1"].maps.shape == (1, 1, 3)
@@ -153,7 +159,7 @@ def test_feature_maps_are_the_values_of_the_image() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_maps_of_one_row_are_maps(channels: int) -> None:
     given = images(2, (3, 6, 1))
-    conv, dense = feature_maps(made(Chain((Conv2D(channels), Flatten(), Dense(3))), given), given.pixels[0])
+    conv, dense = compute_feature_maps(made(Chain((Conv2D(channels), Flatten(), Dense(3))), given), given.pixels[0])
     assert (conv.maps.shape, conv.has_maps) == ((channels, 1, 4), True)
     assert (dense.maps.shape, dense.has_maps) == ((1, 1, 3), False)
 
@@ -207,7 +213,7 @@ def test_a_layer_that_hands_on_stands_for_the_one_before_it() -> None:
 def test_as_many_maps_of_a_layer_as_are_asked_for() -> None:
     pixels = images().pixels[0]
     subject = made(Chain((Conv2D(70, 3), ReLU(), Flatten(), Dense(3))), images())
-    usual, few, whole = (feature_maps(subject, pixels, *most)[0] for most in ((), (2,), (None,)))
+    usual, few, whole = (compute_feature_maps(subject, pixels, *most)[0] for most in ((), (2,), (None,)))
     assert [len(found.maps) for found in (usual, few, whole)] == [64, 2, 70]
     assert {found.units for found in (usual, few, whole)} == {70}
     np.testing.assert_array_equal(whole.maps[:64], usual.maps)

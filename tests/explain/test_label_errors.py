@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from firstlight.errors import DataError
-from firstlight.explain.label_errors import confident_mistakes, label_doubts
+from firstlight.explain.label_errors import confident_mistakes, find_label_issues
 from firstlight.explain.neighbours import nearest_others
 from firstlight.randomness import generator
 from firstlight.types import Array, Predictions
@@ -59,7 +59,7 @@ def test_names_are_checked(answered: Predictions) -> None:
 def test_thresholds_are_those_of_the_paper() -> None:
     # Mean self-confidence: class 0: (0.9 + 0.8 + 0.1) / 3 = 0.6; class 1: (0.6 + 0.5 + 0.4 + 0.45) / 4 = 0.4875.
     p = [0.9, 0.8, 0.1, 0.4, 0.5, 0.6, 0.55]
-    found = label_doubts(predictions([0, 0, 0, 1, 1, 1, 1], [[q, 1 - q] for q in p]))
+    found = find_label_issues(predictions([0, 0, 0, 1, 1, 1, 1], [[q, 1 - q] for q in p]))
     # 2 reaches the threshold of class 1 by far. 5 has 0.6 for class 0, just its threshold. 6 stays below it.
     assert [(d.index, d.given, d.suggested) for d in found] == [(2, 0, 1), (5, 1, 0)]
     assert [d.margin for d in found] == pytest.approx([0.8, 0.2], abs=1e-6)
@@ -67,7 +67,7 @@ def test_thresholds_are_those_of_the_paper() -> None:
 
 
 def test_a_class_without_images_is_never_suggested() -> None:
-    found = label_doubts(predictions([0, 0, 1, 1], [[0.9, 0.1, 0], [0.1, 0, 0.9], [0, 0.9, 0.1], [0, 0.8, 0.2]]))
+    found = find_label_issues(predictions([0, 0, 1, 1], [[0.9, 0.1, 0], [0.1, 0, 0.9], [0, 0.9, 0.1], [0, 0.8, 0.2]]))
     assert not found
 
 
@@ -75,11 +75,11 @@ def test_the_second_witness_goes_first() -> None:
     rows = [[0.9, 0.1], [0.9, 0.1], [0.05, 0.95], [0.1, 0.9], [0.1, 0.9]]
     asked = predictions([0, 0, 0, 0, 1], rows)
     neighbours = np.array([[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]])
-    found = label_doubts(asked, neighbours)
-    assert [d.index for d in label_doubts(asked)] == [2, 3]
+    found = find_label_issues(asked, neighbours)
+    assert [d.index for d in find_label_issues(asked)] == [2, 3]
     assert [(d.index, d.neighbours_agree, d.seconded) for d in found] == [(3, 1.0, True), (2, 0.0, False)]
     with pytest.raises(DataError, match="5 predictions need a row of neighbours' labels each"):
-        label_doubts(asked, neighbours[:3])
+        find_label_issues(asked, neighbours[:3])
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +97,14 @@ def spoilt() -> tuple[Predictions, Array, Array]:
 
 def found_again(asked: Predictions, wrong: Array, neighbours: Array | None, top: int = 60) -> float:
     """The share of the `top` first doubts that are of spoilt labels."""
-    return float(np.isin([d.index for d in label_doubts(asked, neighbours)][:top], wrong).mean())
+    return float(np.isin([d.index for d in find_label_issues(asked, neighbours)][:top], wrong).mean())
 
 
 def test_spoilt_labels_are_found_again(spoilt: tuple[Predictions, Array, Array]) -> None:
     asked, wrong, neighbours = spoilt
     assert found_again(asked, wrong, None) > 0.85  # by chance 0.05
     assert found_again(asked, wrong, neighbours) > 0.95
-    doubts = label_doubts(asked, neighbours)
+    doubts = find_label_issues(asked, neighbours)
     recall = np.isin(wrong, [d.index for d in doubts]).mean()
     assert recall > 0.7
     truth = load_digits().target

@@ -12,7 +12,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from firstlight.errors import DataError
-from firstlight.explain.separation import separation
+from firstlight.explain.separation import class_separation
 from firstlight.randomness import generator
 from firstlight.types import Array
 
@@ -39,7 +39,7 @@ def by_hand(x: Array, labels: Array, k: int, leave_out: bool = True) -> tuple[fl
 
 def test_against_scikit_learn_and_by_hand(digits: tuple[Array, Array]) -> None:
     x, labels = digits[0][:300], digits[1][:300]
-    found = separation(x, labels, 10, seed=0)
+    found = class_separation(x, labels, 10, seed=0)
     each = silhouette_samples(x, labels)
     assert found.silhouette == pytest.approx(silhouette_score(x, labels), abs=1e-5)
     assert found.by_class == pytest.approx([each[labels == c].mean() for c in range(10)], abs=1e-5)
@@ -51,7 +51,7 @@ def test_against_scikit_learn_and_by_hand(digits: tuple[Array, Array]) -> None:
 
 def test_one_neighbour_is_leave_one_out(digits: tuple[Array, Array]) -> None:
     x, labels = digits[0][:150], digits[1][:150]
-    found = separation(x, labels, 10, seed=0, k=1)
+    found = class_separation(x, labels, 10, seed=0, k=1)
     expected = cross_val_score(KNeighborsClassifier(1), x, labels, cv=LeaveOneOut()).mean()
     assert found.accuracy == found.agreement == pytest.approx(expected)
 
@@ -60,19 +60,19 @@ def test_one_neighbour_is_leave_one_out(digits: tuple[Array, Array]) -> None:
 def test_a_sample_stands_for_all(digits: tuple[Array, Array], rare: float) -> None:
     kept = (digits[1] < 5) | (generator(0).random(1797) < rare)
     x, labels = digits[0][kept], digits[1][kept]
-    whole = separation(x, labels, 10, seed=0)
-    part = separation(x, labels, 10, seed=0, most=500)
+    whole = class_separation(x, labels, 10, seed=0)
+    part = class_separation(x, labels, 10, seed=0, most=500)
     assert part.sampled <= 500 < whole.sampled == len(x)
     assert part.silhouette == pytest.approx(whole.silhouette, abs=0.02)
     assert part.agreement == pytest.approx(whole.agreement, abs=0.02)
-    assert part == separation(x, labels, 10, seed=0, most=500)
-    assert part != separation(x, labels, 10, seed=1, most=500)
+    assert part == class_separation(x, labels, 10, seed=0, most=500)
+    assert part != class_separation(x, labels, 10, seed=1, most=500)
 
 
 def test_shuffled_labels_are_not_separate(digits: tuple[Array, Array]) -> None:
     x, labels = digits
-    true = separation(x, labels, 10, seed=0, most=500)
-    shuffled = separation(x, generator(0).permutation(labels), 10, seed=0, most=500)
+    true = class_separation(x, labels, 10, seed=0, most=500)
+    shuffled = class_separation(x, generator(0).permutation(labels), 10, seed=0, most=500)
     assert true.agreement > 0.9
     assert shuffled.agreement < 0.2
     assert shuffled.silhouette < 0 < true.silhouette
@@ -84,7 +84,7 @@ def test_any_points_have_sound_numbers(n: int, classes: int, k: int, seed: int) 
     draw = generator(seed)
     x, labels = draw.integers(0, 4, (n, 2)), draw.integers(0, classes, n)
     labels[:2] = 0, 1
-    found = separation(x, labels, classes, seed, k=k)
+    found = class_separation(x, labels, classes, seed, k=k)
     assert -1 <= found.silhouette <= 1
     assert 0 <= found.agreement <= 1
     assert 0 <= found.accuracy <= 1
@@ -96,19 +96,19 @@ def test_any_points_have_sound_numbers(n: int, classes: int, k: int, seed: int) 
 def test_classes_that_lie_apart_agree_however_few_their_points_are() -> None:
     labels = np.repeat(np.arange(4), (5, 30, 30, 1))
     x = 100 * np.eye(4)[labels] + generator(0).random((66, 4))
-    found = separation(x, labels, 4, seed=0)
+    found = class_separation(x, labels, 4, seed=0)
     assert found.k == 4
     assert found.agreement == found.accuracy == pytest.approx(65 / 66)  # a class of one has none that could agree
-    assert separation(x[5:], labels[5:], 4, seed=0).k == 10
+    assert class_separation(x[5:], labels[5:], 4, seed=0).k == 10
 
 
 def test_what_does_not_fit_is_refused() -> None:
     x = np.arange(8.0).reshape(4, 2)
     with pytest.raises(DataError, match="all 4 rows are of class 1"):
-        separation(x, np.ones(4, int), 2, 0)
+        class_separation(x, np.ones(4, int), 2, 0)
     with pytest.raises(DataError, match=r"Labels must lie in 0\.\.1; received 0\.\.2"):
-        separation(x, np.array([0, 1, 2, 0]), 2, 0)
+        class_separation(x, np.array([0, 1, 2, 0]), 2, 0)
     with pytest.raises(DataError, match="4 rows need 4 integer labels"):
-        separation(x, np.ones(4), 2, 0)
+        class_separation(x, np.ones(4), 2, 0)
     with pytest.raises(DataError, match="at least 1; received 0"):
-        separation(x, np.array([0, 1, 1, 0]), 2, 0, k=0)
+        class_separation(x, np.array([0, 1, 1, 0]), 2, 0, k=0)

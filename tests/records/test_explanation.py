@@ -14,17 +14,17 @@ import pytest
 from firstlight.errors import RunError
 from firstlight.records.explanation import (
     EXPLANATION,
+    Attribution,
+    Embedding,
     Explanation,
     Filters,
-    Ideal,
-    LayerActivity,
+    LabelIssue,
     LayerMaps,
-    Look,
-    Map,
+    LayerStatistics,
+    MaximizingImage,
     Mistake,
     Neighbours,
     Separation,
-    Suspect,
     read,
 )
 from firstlight.records.run_folder import RunFolder
@@ -34,10 +34,10 @@ FLAT = np.linspace(-1, 1, 4, dtype=np.float32).reshape(2, 2)
 
 
 def explanation() -> Explanation:
-    activity = LayerActivity("block.relu1", "ReLU", (4, 2, 2), 0.5, 1.0, 0.0, 3.5, 4, 0.25, (1, 3), None)
-    look = Look("a/1", "test", 1, 0, np.float32([0.25, 0.75]), PIXELS, FLAT, None, "", FLAT * 2)
+    activity = LayerStatistics("block.relu1", "ReLU", (4, 2, 2), 0.5, 1.0, 0.0, 3.5, 4, 0.25, (1, 3), None)
+    look = Attribution("a/1", "test", 1, 0, np.float32([0.25, 0.75]), PIXELS, FLAT, None, "", FLAT * 2)
     apart = Separation(0.5, (0.25, None), 2, 0.5, 0.75, 10)
-    plane = Map(
+    plane = Embedding(
         "t-sne",
         "openTSNE",
         "dense1",
@@ -61,11 +61,11 @@ def explanation() -> Explanation:
         activity=(activity, replace(activity, layer="tanh", saturated=0.125, dead=(), saturated_units=(2,))),
         feature_maps=(LayerMaps("block.relu1", "ReLU", 4, FLAT[None]),),
         filters=Filters("block.conv1", FLAT[None, None]),
-        looks=(look, replace(look, grad_cam=FLAT, cam_layer="block.relu1")),
-        ideals=(Ideal("dense1", 1, "cat", PIXELS, 9.5, 3.0),),
-        maps=(plane,),
+        attributions=(look, replace(look, grad_cam=FLAT, cam_layer="block.relu1")),
+        maximizing_images=(MaximizingImage("dense1", 1, "cat", PIXELS, 9.5, 3.0),),
+        embeddings=(plane,),
         mistakes=(Mistake("a/2", 0, 1, 0.99, PIXELS, near),),
-        suspects=(Suspect("a/2", "validation", 0, 1, 0.9, 0.8, PIXELS),),
+        label_issues=(LabelIssue("a/2", "validation", 0, 1, 0.9, 0.8, PIXELS),),
         seconds=2.0,
         class_names=("cat", "dog"),
     )
@@ -90,7 +90,7 @@ def must_be_equal(a: Any, b: Any) -> None:
 def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     assert read(run) is None
-    for given in (explanation(), replace(explanation(), filters=None, maps=(), looks=())):
+    for given in (explanation(), replace(explanation(), filters=None, embeddings=(), attributions=())):
         given.write(run)
         found = read(run)
         must_be_equal(found, given)

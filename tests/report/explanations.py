@@ -9,17 +9,17 @@ import numpy as np
 from tests.report.run_folders import MakeRun
 
 from firstlight.records.explanation import (
+    Attribution,
+    Embedding,
     Explanation,
     Filters,
-    Ideal,
-    LayerActivity,
+    LabelIssue,
     LayerMaps,
-    Look,
-    Map,
+    LayerStatistics,
+    MaximizingImage,
     Mistake,
     Neighbours,
     Separation,
-    Suspect,
 )
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array
@@ -43,11 +43,11 @@ def explanation_of(
     def pixels(n: int) -> Array:
         return draw.integers(0, 256, (n, *shape), dtype=np.uint8)
 
-    def look(row: int) -> Look:
+    def look(row: int) -> Attribution:
         p = predictions.probabilities[row]
         cam = None if dense else np.maximum(field, 0)
         label, target = int(predictions.labels[row]), int(p.argmax())
-        return Look(
+        return Attribution(
             str(predictions.ids[row]), "test", label, target, p, pixels(1)[0], np.abs(field), cam, "relu1", field
         )
 
@@ -58,15 +58,15 @@ def explanation_of(
         answer, sure = int(predictions.predicted[row]), float(predictions.confidence[row])
         return Mistake(str(predictions.ids[row]), int(predictions.labels[row]), answer, sure, pixels(1)[0], near)
 
-    def suspect(row: int) -> Suspect:
+    def suspect(row: int) -> LabelIssue:
         given, suggested = int(predictions.labels[row]), int(predictions.predicted[row])
-        return Suspect(str(predictions.ids[row]), "test", given, suggested, 0.75, 0.5, pixels(1)[0])
+        return LabelIssue(str(predictions.ids[row]), "test", given, suggested, 0.75, 0.5, pixels(1)[0])
 
-    def plane(method: str) -> Map:
+    def plane(method: str) -> Embedding:
         rows = np.resize(np.arange(len(predictions)), points)
         labels = predictions.labels[rows]
         apart = Separation(0.25, tuple(0.1 * (k % 7) for k in range(len(names))), points, 0.5, 0.75, 10)
-        return Map(
+        return Embedding(
             method,
             "scikit-learn 1.9",
             "dense1",
@@ -85,8 +85,8 @@ def explanation_of(
 
     maps = (LayerMaps("conv1", "Conv2D", 4, draw.normal(size=(4, height, width)).astype(np.float32)),)
     flat = LayerMaps("dense1", "Dense", 40, draw.normal(size=(1, 1, 40)).astype(np.float32))
-    conv = LayerActivity("conv1", "Conv2D", (4, height, width), -0.5, 1.0, -3.0, 3.5, 4, 0.25, (1, 3), None)
-    ideal = Ideal("dense1", 1, names[1], pixels(1)[0], 9.5, 3.0)
+    conv = LayerStatistics("conv1", "Conv2D", (4, height, width), -0.5, 1.0, -3.0, 3.5, 4, 0.25, (1, 3), None)
+    ideal = MaximizingImage("dense1", 1, names[1], pixels(1)[0], 9.5, 3.0)
     return Explanation(
         layer="dense1",
         looked=50,
@@ -96,11 +96,11 @@ def explanation_of(
         else (conv, replace(conv, layer="tanh1", type="Tanh", dead=(), saturated=0.75, saturated_units=(0, 2))),
         feature_maps=(*(() if dense else maps), flat),
         filters=Filters("conv1", draw.normal(size=(4, channels, 3, 3)).astype(np.float32)),
-        looks=tuple(look(row) for row in (0, *wrong[:2].tolist())),
-        ideals=(ideal, replace(ideal, layer="conv1", unit=7, name="")),
-        maps=tuple(plane(method) for method in methods),
+        attributions=tuple(look(row) for row in (0, *wrong[:2].tolist())),
+        maximizing_images=(ideal, replace(ideal, layer="conv1", unit=7, name="")),
+        embeddings=tuple(plane(method) for method in methods),
         mistakes=tuple(mistake(row) for row in wrong[:3].tolist()),
-        suspects=tuple(suspect(row) for row in wrong[:3].tolist()),
+        label_issues=tuple(suspect(row) for row in wrong[:3].tolist()),
         seconds=2.0,
     )
 

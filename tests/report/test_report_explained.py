@@ -25,13 +25,13 @@ from firstlight.records.explanation import (
     EXPLANATION,
     Explanation,
     Filters,
-    LayerActivity,
     LayerMaps,
+    LayerStatistics,
     Neighbours,
 )
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
-from firstlight.report import activations, explained, looks, nearest, planes
+from firstlight.report import attribution, embedding, explained, feature_maps, neighbours
 from firstlight.report.document import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table, Text
 from firstlight.report.format import UNDEFINED
 from firstlight.report.render import colours, html
@@ -112,25 +112,27 @@ ABSENT: dict[str, Any] = {
     "activity": (),
     "feature_maps": (),
     "filters": None,
-    "looks": (),
-    "ideals": (),
-    "maps": (),
+    "attributions": (),
+    "maximizing_images": (),
+    "embeddings": (),
     "mistakes": (),
-    "suspects": (),
+    "label_issues": (),
 }
 
 
 @pytest.mark.parametrize("name", ABSENT)
 def test_every_part_may_be_absent(make_run: MakeRun, name: str) -> None:
     run = explained_run(make_run, changes={name: ABSENT[name]})
-    assert list(sections_of(run)) == [anchor for anchor in ANCHORS if (name, anchor) != ("maps", "neighbourhoods")]
+    assert list(sections_of(run)) == [
+        anchor for anchor in ANCHORS if (name, anchor) != ("embeddings", "neighbourhoods")
+    ]
 
 
 def test_without_any_part_a_section_is_left_out(make_run: MakeRun) -> None:
     run = explained_run(make_run, changes=ABSENT)
     assert list(sections_of(run)) == ["nearest"], "the run's own samples hold images of confused pairs"
-    changes = {**ABSENT, "looks": explanation_of(run).looks}
-    assert list(sections_of(explained_run(make_run, "looks", changes=changes))) == ["looks", "nearest"]
+    changes = {**ABSENT, "attributions": explanation_of(run).attributions}
+    assert list(sections_of(explained_run(make_run, "attributions", changes=changes))) == ["looks", "nearest"]
 
 
 def test_a_run_without_mistakes_says_so(make_run: MakeRun) -> None:
@@ -160,7 +162,7 @@ def test_a_whole_page_is_small_and_quick(make_run: MakeRun) -> None:
     run = make_run(class_names=names, test=10_000, side=28)
     found = explanation_of(run, points=2000, methods=("pca", "t-sne", "umap"))
     pixels = np.random.default_rng(1).integers(0, 256, (2000, 28, 28, 1), dtype=np.uint8)
-    replace(found, maps=tuple(replace(plane, thumbnails=pixels) for plane in found.maps)).write(run)
+    replace(found, embeddings=tuple(replace(plane, thumbnails=pixels) for plane in found.embeddings)).write(run)
     run = RunFolder.open(run.path)
     began = time.process_time()  # the suite shares its machine
     text = report.render_html(run)
@@ -192,7 +194,7 @@ def test_maps_of_a_layer_share_one_scale() -> None:
     quiet = np.stack([np.full((4, 4), value, np.float32) for value in (1, 100)])
     [grid] = [
         b
-        for b in activations.maps(bare(feature_maps=(LayerMaps("relu", "ReLU", 2, quiet),)), None)
+        for b in feature_maps.maps(bare(feature_maps=(LayerMaps("relu", "ReLU", 2, quiet),)), None)
         if isinstance(b, ImageGrid)
     ]
     dark, bright = (picture.pixels[0, 0].tolist() for picture in grid.pictures)
@@ -212,21 +214,21 @@ def layer(
     dead: int = 0,
     std: float = 1.0,
     saturated: float | None = None,
-) -> LayerActivity:
-    return LayerActivity(name, kind, (units,), 0.5, std, 0.0, 3.5, units, 0.25, tuple(range(dead)), saturated)
+) -> LayerStatistics:
+    return LayerStatistics(name, kind, (units,), 0.5, std, 0.0, 3.5, units, 0.25, tuple(range(dead)), saturated)
 
 
 def test_the_caption_names_what_is_unusual() -> None:
-    assert activations.unusual([layer(dead=12)]) == "12 of 32 units of relu1 are dead."
-    assert activations.unusual([layer(dead=1)]) == "1 of 32 units of relu1 is dead."
-    assert activations.unusual([layer(saturated=0.9)]).startswith("Nothing is unusual"), "half of a ReLU is flat"
-    assert "tanh1 (60\u202f%)" in activations.unusual([layer("tanh1", "Tanh", saturated=0.6)])
-    assert activations.unusual([layer(), layer("dense9", "Dense", std=0.005)]) == (
+    assert feature_maps.unusual([layer(dead=12)]) == "12 of 32 units of relu1 are dead."
+    assert feature_maps.unusual([layer(dead=1)]) == "1 of 32 units of relu1 is dead."
+    assert feature_maps.unusual([layer(saturated=0.9)]).startswith("Nothing is unusual"), "half of a ReLU is flat"
+    assert "tanh1 (60\u202f%)" in feature_maps.unusual([layer("tanh1", "Tanh", saturated=0.6)])
+    assert feature_maps.unusual([layer(), layer("dense9", "Dense", std=0.005)]) == (
         "The values spread 200 times as far in relu1 as in dense9."
     )
     many = [layer(f"relu{k}", dead=k) for k in range(10, 16)]
-    assert activations.unusual(many).endswith("So are units of 3 other layers.")
-    [_, table] = activations.table(bare(activity=tuple(many)))
+    assert feature_maps.unusual(many).endswith("So are units of 3 other layers.")
+    [_, table] = feature_maps.table(bare(activity=tuple(many)))
     assert isinstance(table, Table)
     assert table.rows[0][8] == "10 of 32"
 
@@ -243,7 +245,7 @@ def test_saturated_units_are_counted_where_they_are_known(make_run: MakeRun) -> 
 
 def test_maps_of_one_row_are_shown_as_maps() -> None:
     row, flat = np.ones((3, 1, 6), np.float32), np.ones((1, 1, 6), np.float32)
-    blocks = activations.maps(
+    blocks = feature_maps.maps(
         bare(
             feature_maps=(
                 LayerMaps("conv1", "Conv2D", 3, row),
@@ -263,22 +265,22 @@ def test_of_a_deep_net_layers_are_chosen_evenly() -> None:
         activity=many,
         feature_maps=tuple(LayerMaps(f"conv{k}", "Conv2D", 90, np.ones((20, 4, 4), np.float32)) for k in range(100)),
     )
-    [_, table] = activations.table(deep)
+    [_, table] = feature_maps.table(deep)
     assert isinstance(table, Table)
-    assert (len(table.rows), table.rows[0][0], table.rows[-1][0]) == (activations.ROWS, "conv0", "conv99")
+    assert (len(table.rows), table.rows[0][0], table.rows[-1][0]) == (feature_maps.ROWS, "conv0", "conv99")
     assert "60 layers between these are left out" in table.caption
-    shown = [block for block in activations.maps(deep, None) if isinstance(block, ImageGrid)]
-    assert [len(grid.pictures) for grid in shown] == [activations.MAPS] * activations.LAYERS
+    shown = [block for block in feature_maps.maps(deep, None) if isinstance(block, ImageGrid)]
+    assert [len(grid.pictures) for grid in shown] == [feature_maps.MAPS] * feature_maps.LAYERS
     assert "the first 16 of 90 maps" in shown[0].caption
 
 
 def test_filters_of_colour_images_are_in_colour() -> None:
     weights = np.zeros((2, 3, 5, 5), np.float32)
     weights[0, 0], weights[1, 2] = 2, -2
-    [_, grid] = activations.filters(Filters("conv1", weights))
+    [_, grid] = feature_maps.filters(Filters("conv1", weights))
     assert isinstance(grid, ImageGrid)
     assert [picture.pixels[0, 0].tolist() for picture in grid.pictures] == [[255, 128, 128], [128, 128, 0]]
-    [_, grid] = activations.filters(Filters("conv1", weights[:, :2]))
+    [_, grid] = feature_maps.filters(Filters("conv1", weights[:, :2]))
     assert isinstance(grid, ImageGrid)
     assert [picture.text for picture in grid.pictures] == [
         "0, channel 0",
@@ -301,10 +303,10 @@ def test_a_dense_net_has_no_grad_cam(make_run: MakeRun) -> None:
 
 
 def test_a_look_tells_the_answer_the_truth_and_what_was_asked(make_run: MakeRun) -> None:
-    found = explanation_of(make_run()).looks[0]
+    found = explanation_of(make_run()).attributions[0]
     p = real([0.125, 0.75, 0.125])
     seen = replace(found, label=2, target=0, probabilities=p, occlusion=real([[-0.5, 0.25]]))
-    said = looks.looks(bare(looks=(seen, replace(seen, label=-1))), ("cat", "dog", "bird"))[1]
+    said = attribution.blocks(bare(attributions=(seen, replace(seen, label=-1))), ("cat", "dog", "bird"))[1]
     assert isinstance(said, ImageGrid)
     image, saliency, _, occlusion, unknown, *_ = said.pictures
     assert (image.text, image.detail, image.right) == ("dog", "75\u202f%, true: bird", False)
@@ -332,12 +334,12 @@ def test_a_point_knows_its_picture_and_its_classes(make_run: MakeRun) -> None:
     assert len(rows) == 60
     for row in rows:
         n = row["picture"]
-        assert row["class"] == run.class_names[found.maps[1].labels[n]]
-        assert row["predicted"] == run.class_names[found.maps[1].predicted[n]]
-        assert row["id"] == found.maps[1].ids[n]
+        assert row["class"] == run.class_names[found.embeddings[1].labels[n]]
+        assert row["predicted"] == run.class_names[found.embeddings[1].predicted[n]]
+        assert row["id"] == found.embeddings[1].ids[n]
         assert all(0 <= row[axis] <= 1000 for axis in "xy")
     assert t_sne.pictures is not None
-    np.testing.assert_array_equal(t_sne.pictures, found.maps[1].thumbnails)
+    np.testing.assert_array_equal(t_sne.pictures, found.embeddings[1].thumbnails)
     page = Page(page_of(run))
     held = page.json("sprites")
     place = next(
@@ -365,16 +367,16 @@ def test_of_many_points_some_are_drawn_and_of_many_classes_some_have_a_colour(ma
     run = explained_run(make_run, class_names=names, test=90, points=5000)
     section = sections_of(run)["neighbourhoods"]
     [t_sne, _] = charts(section)
-    assert len(points(t_sne)) == planes.POINTS
+    assert len(points(t_sne)) == embedding.POINTS
     assert "evenly taken from 5,000" in t_sne.caption
     assert "The 8 of 30 classes that are missed most" in t_sne.caption
     groups = {row["group"] for row in points(t_sne)}
     assert len(groups) == 9
-    assert planes.OTHER in groups
+    assert embedding.OTHER in groups
     [beside] = [block for block in section.blocks if isinstance(block, Beside)]
     by_class = beside.blocks[1]
     assert isinstance(by_class, Table)
-    assert len(by_class.rows) == planes.ROWS
+    assert len(by_class.rows) == embedding.ROWS
     assert "18 classes with higher ones are left out" in by_class.caption
 
 
@@ -384,15 +386,16 @@ def test_names_are_shortened_on_the_plane_as_in_the_legend(make_run: MakeRun) ->
     assert labels[0] == "no"
     assert labels[1].startswith("longlong")
     assert labels[1].endswith("…")
-    assert text_width(labels[1], planes.LETTERS) < planes.NAME
+    assert text_width(labels[1], embedding.LETTERS) < embedding.NAME
     rows = [row for values in spec["datasets"].values() for row in values]
     assert {row["name"] for row in rows if "name" in row} == set(labels)
 
 
 def test_where_fewer_neighbours_are_asked_it_is_said(make_run: MakeRun) -> None:
     found = explanation_of(run := make_run("few"))
-    few = {"in_features": replace(found.maps[0].in_features, k=4), "in_map": replace(found.maps[0].in_map, k=4)}
-    replace(found, maps=tuple(replace(plane, **few) for plane in found.maps)).write(run)
+    first = found.embeddings[0]
+    few = {"in_features": replace(first.in_features, k=4), "in_map": replace(first.in_map, k=4)}
+    replace(found, embeddings=tuple(replace(plane, **few) for plane in found.embeddings)).write(run)
     said = texts(sections_of(RunFolder.open(run.path))["neighbourhoods"])
     assert "of 4 neighbours, of the same class" in said
     assert "No more than 4 are asked, as the smallest class has no more other images here." in said
@@ -428,7 +431,7 @@ def test_a_row_with_fewer_neighbours_is_filled_up(make_run: MakeRun) -> None:
     found = explanation_of(make_run()).mistakes
     near = found[0].nearest
     short = replace(found[1], nearest=Neighbours(near.ids[:2], near.labels[:2], near.distances[:2], near.pixels[:2]))
-    [_, grid] = nearest.mistakes(bare(mistakes=(found[0], short)), ("cat", "dog", "bird"))
+    [_, grid] = neighbours.mistakes(bare(mistakes=(found[0], short)), ("cat", "dog", "bird"))
     assert isinstance(grid, ImageGrid)
     assert len(grid.pictures) == 12
     assert [picture.text for picture in grid.pictures[9:]] == ["none"] * 3
@@ -436,7 +439,7 @@ def test_a_row_with_fewer_neighbours_is_filled_up(make_run: MakeRun) -> None:
 
 def test_suspects_tell_both_classes(make_run: MakeRun) -> None:
     run = explained_run(make_run)
-    suspect = explanation_of(run).suspects[0]
+    suspect = explanation_of(run).label_issues[0]
     shown = grids(sections_of(run)["nearest"])[1].pictures[0]
     assert shown.text == f"{run.class_names[suspect.given]} → {run.class_names[suspect.suggested]}"
     assert shown.detail == f"lead 0.75, neighbours 50\u202f%, image {suspect.id}"
@@ -473,28 +476,29 @@ def test_an_explanation_of_older_weights_is_told(make_run: MakeRun) -> None:
     assert not any(isinstance(block, Text) and block.tone == "warning" for block in sections_of(run)["layers"].blocks)
     found = explanation_of(run)
     turned = tuple(
-        replace(plane, predicted=(plane.predicted + 1) % 3, confidence=plane.confidence / 2) for plane in found.maps
+        replace(plane, predicted=(plane.predicted + 1) % 3, confidence=plane.confidence / 2)
+        for plane in found.embeddings
     )
-    replace(found, maps=turned, looks=(), mistakes=()).write(run)
+    replace(found, embeddings=turned, attributions=(), mistakes=()).write(run)
     first = sections_of(RunFolder.open(run.path))["layers"].blocks[0]
     assert isinstance(first, Text)
     assert first.tone == "warning"
     assert "30 test images in both, 30 now have another answer" in first.text
-    strange = tuple(replace(plane, ids=np.char.add("other/", plane.ids)) for plane in found.maps)
-    replace(found, maps=strange, looks=(), mistakes=()).write(run)
+    strange = tuple(replace(plane, ids=np.char.add("other/", plane.ids)) for plane in found.embeddings)
+    replace(found, embeddings=strange, attributions=(), mistakes=()).write(run)
     assert "of other test images" in texts(sections_of(RunFolder.open(run.path))["layers"])
 
 
 def test_an_explanation_of_other_classes_is_refused(make_run: MakeRun) -> None:
     run = make_run()
     found = explanation_of(run)
-    plane, look = found.maps[0], found.looks[0]
+    plane, look = found.embeddings[0], found.attributions[0]
     for changed in (
-        {"maps": (replace(plane, labels=plane.labels + 1),)},
-        {"maps": (replace(plane, in_map=replace(plane.in_map, by_class=(0.5,))),)},
-        {"looks": (replace(look, probabilities=real([0.5, 0.5])),)},
-        {"looks": (replace(look, target=3),)},
-        {"suspects": (replace(found.suspects[0], suggested=-1),)},
+        {"embeddings": (replace(plane, labels=plane.labels + 1),)},
+        {"embeddings": (replace(plane, in_map=replace(plane.in_map, by_class=(0.5,))),)},
+        {"attributions": (replace(look, probabilities=real([0.5, 0.5])),)},
+        {"attributions": (replace(look, target=3),)},
+        {"label_issues": (replace(found.label_issues[0], suggested=-1),)},
     ):
         replace(found, **changed).write(run)
         with pytest.raises(RunError, match=r"(class|classes).*firstlight explain"):

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from firstlight.app import processes, server
 from firstlight.app.library import BusyError, Library, UnknownError
 from firstlight.app.pictures import KEPT_BY_BROWSER, number
-from firstlight.records.explanation import EXPLANATION, Map
+from firstlight.records.explanation import EXPLANATION, Embedding
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Json
 
@@ -41,20 +41,20 @@ def sheet(request: Request) -> Response:
     return Response(_sheet(found[n].thumbnails), media_type="image/png", headers=KEPT_BY_BROWSER)
 
 
-def _explanation(request: Request) -> tuple[RunFolder, tuple[Map, ...]]:
+def _explanation(request: Request) -> tuple[RunFolder, tuple[Embedding, ...]]:
     library: Library = request.app.state.library
     folder = library.run(request.path_params["id"])
     found = library.explanation(request.path_params["id"])
     if found is None:
         raise UnknownError(f"{folder.path} has no explanation yet. Make it: firstlight explain {folder.path}")
-    return folder, found.maps
+    return folder, found.embeddings
 
 
 def _version(folder: RunFolder) -> str:
     return f"{(folder.path / EXPLANATION).stat().st_mtime_ns:x}"
 
 
-def _map(plane: Map, n: int, key: str, version: str) -> Json:
+def _map(plane: Embedding, n: int, key: str, version: str) -> Json:
     count, height, width = plane.thumbnails.shape[:3]
     return {
         "name": METHODS.get(plane.method, plane.method),

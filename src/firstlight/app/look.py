@@ -13,8 +13,8 @@ from firstlight.app import pictures, server
 from firstlight.app.library import Library
 from firstlight.app.seen import NO_NUMBERS
 from firstlight.errors import RunError
-from firstlight.records.explanation import LayerMaps, Look
-from firstlight.report.looks import shifts
+from firstlight.records.explanation import Attribution, LayerMaps
+from firstlight.report.attribution import shifts
 from firstlight.report.render import colours
 from firstlight.types import Array, Images, Json
 
@@ -32,7 +32,7 @@ def looked(request: Request) -> Response:
     target = request.query_params.get("target", "")
     with library.using:
         run = library.opened(key)
-        look = run.look(image.pixels[0], pictures.class_number(target, run.class_names))
+        look = run.attribution(image.pixels[0], pictures.class_number(target, run.class_names))
     return server.reply(_look(look, image))
 
 
@@ -55,7 +55,7 @@ def _image(request: Request) -> Images:
     )
 
 
-def _look(look: Look, image: Images) -> Json:
+def _look(look: Attribution, image: Images) -> Json:
     if not np.isfinite(look.probabilities).all():
         raise RunError(NO_NUMBERS)
     extent = float(np.abs(look.occlusion).max(initial=0))

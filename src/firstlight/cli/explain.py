@@ -16,7 +16,7 @@ from firstlight.errors import ExperimentError
 
 if TYPE_CHECKING:
     from firstlight.api import Run
-    from firstlight.records.explanation import Explanation, Look
+    from firstlight.records.explanation import Attribution, Explanation
 
 POINTS = 1000
 PICTURE = 480  # pixels, about, of the longer side of what a unit looks for
@@ -108,25 +108,25 @@ def _explain_image(
     trained: Run, image: str, of_class: str | None, layer: str | None, out: Path | None, json: bool
 ) -> None:
     from firstlight.files import write_bytes
-    from firstlight.report.look_sheet import look_sheet
+    from firstlight.report.attribution_sheet import attribution_sheet
 
-    look = trained.look(image, of_class, layer=layer)
-    name = Path(image).stem if look.split == "" else _without_ending(look.id)
-    sheet = look_sheet(look, trained.feature_maps(image), trained.class_names)
+    found = trained.attribution(image, of_class, layer=layer)
+    name = Path(image).stem if found.split == "" else _without_ending(found.id)
+    sheet = attribution_sheet(found, trained.feature_maps(image), trained.class_names)
     place = out or _place_for(sheet, trained.path, f"look-{_file_name(name)}")
     write_bytes(place, sheet)
     names = trained.class_names
     if json:
-        probabilities = dict(zip(names, map(float, look.probabilities), strict=True))
-        known = {} if look.label < 0 else {"true": names[look.label]}
-        plain = {"image": look.id, "split": look.split, **known, "class": names[look.target]}
+        probabilities = dict(zip(names, map(float, found.probabilities), strict=True))
+        known = {} if found.label < 0 else {"true": names[found.label]}
+        plain = {"image": found.id, "split": found.split, **known, "class": names[found.target]}
         typer.echo(json_.dumps({**plain, "probabilities": probabilities, "sheet": str(place)}, ensure_ascii=False))
         return
     from firstlight.report.format import percent
 
-    typer.echo(_answer(look, names))
-    for k in look.probabilities.argsort()[::-1][:5]:
-        typer.echo(f"  {percent(look.probabilities[k]):>7}  {names[k]}")
+    typer.echo(_answer(found, names))
+    for k in found.probabilities.argsort()[::-1][:5]:
+        typer.echo(f"  {percent(found.probabilities[k]):>7}  {names[k]}")
     typer.echo(f"Sheet: {place}")
 
 
@@ -150,12 +150,12 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "image"
 
 
-def _answer(look: Look, names: tuple[str, ...]) -> str:
+def _answer(found: Attribution, names: tuple[str, ...]) -> str:
     from firstlight.report.format import percent
 
-    predicted = int(look.probabilities.argmax())
-    true = "" if look.label < 0 else " (right)" if look.label == predicted else f" (it is {names[look.label]})"
-    return f"{look.id}: {names[predicted]} {percent(look.probabilities[predicted])}{true}"
+    predicted = int(found.probabilities.argmax())
+    true = "" if found.label < 0 else " (right)" if found.label == predicted else f" (it is {names[found.label]})"
+    return f"{found.id}: {names[predicted]} {percent(found.probabilities[predicted])}{true}"
 
 
 def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, json: bool) -> None:
@@ -165,7 +165,7 @@ def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, json: bo
     layer, _, number = unit.rpartition(":")
     if not layer or not re.fullmatch(r"[0-9]{1,9}", number):
         raise ExperimentError(f"--unit takes a layer and the number of a unit, such as conv2:0; received {unit!r}.")
-    found = explained.watched(trained.ideal, json, layer=layer, unit=int(number), seed=seed)
+    found = explained.watched(trained.maximizing_image, json, layer=layer, unit=int(number), seed=seed)
     place = out or trained.path / f"ideal-{_file_name(layer)}-{found.unit}.png"
     write_bytes(place, enlarged(found.pixels, PICTURE))
     if json:

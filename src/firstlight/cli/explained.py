@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 
 def watched(work: Callable[..., Found], json: bool, **options: Any) -> Found:
-    """What `explain`, `ideal` or `mistakes` of a run finds, with a bar on a terminal."""
+    """What `explain`, `maximizing_image` or `mistakes` of a run finds, with a bar on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -35,9 +35,9 @@ def watched(work: Callable[..., Found], json: bool, **options: Any) -> Found:
 def tables(console: Console, found: Explanation, trained: Run) -> None:
     """The layers, how far the classes lie apart, the most confident mistakes and the labels that may be wrong."""
     _print_layers(console, found)
-    _print_maps(console, found)
+    _print_separation(console, found)
     _print_mistakes(console, found, trained)
-    _print_suspects(console, found, trained.class_names)
+    _print_label_issues(console, found, trained.class_names)
 
 
 def _print_layers(console: Console, found: Explanation) -> None:
@@ -67,7 +67,7 @@ def _print_layers(console: Console, found: Explanation) -> None:
     )
 
 
-def _print_maps(console: Console, found: Explanation) -> None:
+def _print_separation(console: Console, found: Explanation) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
@@ -75,10 +75,10 @@ def _print_maps(console: Console, found: Explanation) -> None:
     for heading in ("silhouette", "agreement", "accuracy"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("made by", no_wrap=True)
-    first = found.maps[0]
+    first = found.embeddings[0]
     table.add_row(f"{first.layer}, {first.features:,} features", *_numbers(first.in_features), "")
-    for plane in found.maps:
-        table.add_row(plane.method, *_numbers(plane.in_map), plane.made_by)
+    for embedding in found.embeddings:
+        table.add_row(embedding.method, *_numbers(embedding.in_map), embedding.made_by)
     _heading(console, f"How far the classes lie apart, {len(first.points):,} training and test images")
     console.print(table)
     _note(
@@ -121,7 +121,7 @@ def _counts(labels: list[int]) -> list[tuple[int, int]]:
     return sorted(((k, labels.count(k)) for k in set(labels)), key=lambda pair: -pair[1])
 
 
-def _print_suspects(console: Console, found: Explanation, names: tuple[str, ...]) -> None:
+def _print_label_issues(console: Console, found: Explanation, names: tuple[str, ...]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -129,16 +129,18 @@ def _print_suspects(console: Console, found: Explanation, names: tuple[str, ...]
 
     _heading(console, "Labels that may be wrong: look at them before you trust this")
     table = Table(box=None, header_style="bold")
-    table.add_column("image", overflow="fold", min_width=_widest(console, [one.id for one in found.suspects[:SHOWN]]))
+    table.add_column(
+        "image", overflow="fold", min_width=_widest(console, [one.id for one in found.label_issues[:SHOWN]])
+    )
     for heading in ("split", "labelled", "seems to be"):
         table.add_column(heading)
     for heading in ("margin", "neighbours agree"):
         table.add_column(heading, justify="right")
-    for one in found.suspects[:SHOWN]:
+    for one in found.label_issues[:SHOWN]:
         row = (one.id, one.split, names[one.given], names[one.suggested])
         table.add_row(*map(escape, row), f"{one.margin:.2f}", percent(one.neighbours_agree, 0))
-    console.print(table if found.suspects else "None stands out.")
-    _more(console, len(found.suspects))
+    console.print(table if found.label_issues else "None stands out.")
+    _more(console, len(found.label_issues))
 
 
 def _widest(console: Console, names: Sequence[str]) -> int:
@@ -171,15 +173,15 @@ def summary(found: Explanation, names: tuple[str, ...]) -> dict[str, Any]:
         "layers": [{**vars(one), "dead": list(one.dead)} for one in found.activity],
         "maps": [
             {
-                "method": plane.method,
-                "made_by": plane.made_by,
-                "points": len(plane.points),
-                "features": plane.features,
-                "seconds": plane.seconds,
-                "in_features": vars(plane.in_features),
-                "in_map": vars(plane.in_map),
+                "method": embedding.method,
+                "made_by": embedding.made_by,
+                "points": len(embedding.points),
+                "features": embedding.features,
+                "seconds": embedding.seconds,
+                "in_features": vars(embedding.in_features),
+                "in_map": vars(embedding.in_map),
             }
-            for plane in found.maps
+            for embedding in found.embeddings
         ],
         "mistakes": [mistake(one, names) for one in found.mistakes],
         "suspects": [
@@ -191,7 +193,7 @@ def summary(found: Explanation, names: tuple[str, ...]) -> dict[str, Any]:
                 "margin": one.margin,
                 "neighbours_agree": one.neighbours_agree,
             }
-            for one in found.suspects
+            for one in found.label_issues
         ],
     }
 

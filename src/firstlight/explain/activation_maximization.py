@@ -19,7 +19,7 @@ _FLAT = 1e-12
 _BLURRED = 4  # every so many steps
 
 
-def ideals(
+def maximize_activations(
     net: Net, units: Sequence[Unit], seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Array, Array]:
     """Pixels uint8 (n, H, W, C) that drive each unit as high as was found, and what it then gives, float64 (n,).

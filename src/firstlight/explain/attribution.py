@@ -8,29 +8,31 @@ from firstlight.engines import Trace
 from firstlight.errors import ModelError
 from firstlight.explain.net import Net
 from firstlight.layers import AvgPool2D, MaxPool2D
-from firstlight.records.explanation import Look
+from firstlight.records.explanation import Attribution
 from firstlight.types import Array, Images
 
 _GREY = 127.5
 _BATCH = 16  # images at a time, each of which occlusion shows a hundred times or more
 
 
-def look(net: Net, images: Images, split: str = "", targets: Array | None = None, layer: str = "") -> list[Look]:
+def attribute(
+    net: Net, images: Images, split: str = "", targets: Array | None = None, layer: str = ""
+) -> list[Attribution]:
     """Look into prepared images; an image whose class is not known has an id of its own and the split "".
 
     targets  the class (N,) that is asked for; the predicted one of each image where none is given
     layer    the one that Grad-CAM is taken from; see `cam_layer`
     """
-    looks = []
+    found = []
     for start in range(0, len(images), _BATCH):
         index = np.arange(start, min(start + _BATCH, len(images)))
         part = images.take(index)
         wanted = None if targets is None else targets[index]
-        looks += _looks(net, part, split, wanted, layer or cam_layer(net))
-    return looks
+        found += _attributions(net, part, split, wanted, layer or cam_layer(net))
+    return found
 
 
-def _looks(net: Net, images: Images, split: str, targets: Array | None, layer: str) -> list[Look]:
+def _attributions(net: Net, images: Images, split: str, targets: Array | None, layer: str) -> list[Attribution]:
     pixels = images.pixels
     x = net.prepared(pixels)
     probabilities = net.probabilities(x)
@@ -41,7 +43,7 @@ def _looks(net: Net, images: Images, split: str, targets: Array | None, layer: s
     saliencies = saliency(net, trace, pixels)
     cams = grad_cam(trace, layer, *pixels.shape[1:3]).astype(np.float32) if layer else None
     return [
-        Look(
+        Attribution(
             id=str(images.ids[i]),
             split=split,
             label=int(images.labels[i]) if split else -1,

@@ -10,23 +10,23 @@ import numpy as np
 
 from firstlight.data.decode import resize
 from firstlight.errors import DataError
-from firstlight.explain.explained_run import Seen, Subject, Watch, seen
+from firstlight.explain.explained_run import ExplainedRun, ImageFeatures, Watch, extract_features
 from firstlight.explain.projection import FEWEST, project
-from firstlight.explain.separation import separation
+from firstlight.explain.separation import class_separation
 from firstlight.randomness import generator
-from firstlight.records.explanation import Map
+from firstlight.records.explanation import Embedding
 from firstlight.types import Array, Images
 
 THUMBNAIL = 32
 
 
-def maps(
-    subject: Subject, train: Seen, layer: str, made: Mapping[str, str], points: int, tell: Watch
-) -> tuple[Map, ...]:
+def embed(
+    run: ExplainedRun, train: ImageFeatures, layer: str, made: Mapping[str, str], points: int, tell: Watch
+) -> tuple[Embedding, ...]:
     """Training and test images on a plane, by each method."""
-    test_images = subject.splits["test"].take(subject.drawn("test", points))
-    test = seen(subject.net, test_images, layer, "test images", tell)
-    parts = {"train": train.take(_drawn(subject, train.images, points)), "test": test}
+    test_images = run.splits["test"].take(run.drawn("test", points))
+    test = extract_features(run.net, test_images, layer, "test images", tell)
+    parts = {"train": train.take(_drawn(run, train.images, points)), "test": test}
     features, probabilities, labels, ids, pixels = (
         np.concatenate(arrays)
         for arrays in zip(
@@ -34,14 +34,14 @@ def maps(
             strict=True,
         )
     )
-    classes = len(subject.class_names)
-    in_features = separation(features, labels, classes, subject.seed)
+    classes = len(run.class_names)
+    in_features = class_separation(features, labels, classes, run.seed)
     found = []
     for method, by in made.items():
         began = time.perf_counter()
-        plane = project(features, method, subject.seed, partial(tell, f"map ({method})"))
+        plane = project(features, method, run.seed, partial(tell, f"map ({method})"))
         found.append(
-            Map(
+            Embedding(
                 method=method,
                 made_by=by,
                 layer=layer,
@@ -55,30 +55,30 @@ def maps(
                 confidence=probabilities.max(axis=1),
                 thumbnails=thumbnails(pixels),
                 in_features=in_features,
-                in_map=separation(plane, labels, classes, subject.seed),
+                in_map=class_separation(plane, labels, classes, run.seed),
             )
         )
     return tuple(found)
 
 
-def must_be_enough(subject: Subject, candidates: Images, method: str, points: int) -> None:
+def must_be_enough(run: ExplainedRun, candidates: Images, method: str, points: int) -> None:
     """Raise DataError where the images that would be on a map are too few for it, or all of one class."""
     if points < 1:
         raise DataError(f"A map needs at least 1 image of each split; received {points}.")
-    train = candidates.labels[_drawn(subject, candidates, points)]
-    labels = np.concatenate((train, subject.splits["test"].labels[subject.drawn("test", points)]))
+    train = candidates.labels[_drawn(run, candidates, points)]
+    labels = np.concatenate((train, run.splits["test"].labels[run.drawn("test", points)]))
     if method != "pca" and len(labels) < FEWEST:
         raise DataError(
             f"{method} needs at least {FEWEST} images; {points} of each split are {len(labels)}. Take more."
         )
     if len(np.unique(labels)) < 2:
-        name = subject.class_names[int(labels[0])]
+        name = run.class_names[int(labels[0])]
         raise DataError(f"A map shows how classes lie apart; all its {len(labels)} images are of {name}. Take more.")
 
 
-def _drawn(subject: Subject, candidates: Images, points: int) -> Array:
+def _drawn(run: ExplainedRun, candidates: Images, points: int) -> Array:
     """Which of the candidates are on a map, in their order."""
-    order = generator(subject.seed, "explain", "map").permutation(len(candidates))
+    order = generator(run.seed, "explain", "map").permutation(len(candidates))
     return np.sort(order[:points])
 
 

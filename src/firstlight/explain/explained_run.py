@@ -18,7 +18,7 @@ Watch = Callable[[str, int, int], None]  # what is done, how much of it, and of 
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ExplainedRun:
     """A run in memory.
 
     splits       its prepared images, "train" and "test", and "validation" where it has them
@@ -59,7 +59,7 @@ class Subject:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ImageRequest:
     """An image that was asked for.
 
     image   one prepared image
@@ -73,18 +73,18 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ImageFeatures:
     """Images with the layer's values for them, float32 (N, F), and what the net says of them, float32 (N, K)."""
 
     images: Images
     features: Array
     probabilities: Array
 
-    def take(self, index: Array) -> Seen:
-        return Seen(self.images.take(index), self.features[index], self.probabilities[index])
+    def take(self, index: Array) -> ImageFeatures:
+        return ImageFeatures(self.images.take(index), self.features[index], self.probabilities[index])
 
 
-def seen(net: Net, images: Images, layer: str, what: str, tell: Watch) -> Seen:
+def extract_features(net: Net, images: Images, layer: str, what: str, tell: Watch) -> ImageFeatures:
     """The layer's values for images, and the net's answers, a chunk at a time."""
     features, outputs = [], []
     wide = np.prod(net.places[layer].shape) > WIDEST
@@ -95,4 +95,4 @@ def seen(net: Net, images: Images, layer: str, what: str, tell: Watch) -> Seen:
         features.append(held.reshape(len(x), -1).astype(np.float32))
         outputs.append(values[net.head])
         tell(what, start + len(x), len(images))
-    return Seen(images, np.concatenate(features), net.task.loss.probabilities(np.concatenate(outputs).T))
+    return ImageFeatures(images, np.concatenate(features), net.task.loss.probabilities(np.concatenate(outputs).T))

@@ -11,7 +11,7 @@ from firstlight import kernels
 from firstlight.errors import RunError
 from firstlight.explain.net import Net, Place
 from firstlight.layers import Activation, BatchNorm, Conv2D, Dense, Layer, Pass, Softmax
-from firstlight.records.explanation import SATURATED, Filters, LayerActivity, LayerMaps
+from firstlight.records.explanation import SATURATED, Filters, LayerMaps, LayerStatistics
 from firstlight.types import Array
 
 MOST_MAPS = 64  # of a layer; the others would only be more of the same
@@ -22,14 +22,14 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Activity:
+class ActivationStatistics:
     """What the layers gave over the images that were looked at.
 
     layers  in the order of the data
     peaks   by path, the greatest value of each unit for any image, (units,): of a channel its mean over the positions
     """
 
-    layers: tuple[LayerActivity, ...]
+    layers: tuple[LayerStatistics, ...]
     peaks: Mapping[str, Array]
 
     def peak(self, path: str, unit: int) -> float:
@@ -37,7 +37,7 @@ class Activity:
         return float(self.peaks[path][unit])
 
 
-def activity(net: Net, pixels: Array, progress: Progress | None = None) -> Activity:
+def activation_statistics(net: Net, pixels: Array, progress: Progress | None = None) -> ActivationStatistics:
     """The statistics of every layer over prepared pixels uint8 (N, H, W, C), a chunk of images at a time.
 
     Raises RunError where a layer gives what is not finite.
@@ -56,7 +56,7 @@ def activity(net: Net, pixels: Array, progress: Progress | None = None) -> Activ
         if progress:
             progress(start + len(x), len(pixels))
     layers = tuple(gather.result(path in bends) for path, gather in gathered.items())
-    return Activity(layers, {path: gather.peak for path, gather in gathered.items()})
+    return ActivationStatistics(layers, {path: gather.peak for path, gather in gathered.items()})
 
 
 @dataclass(eq=False)
@@ -95,11 +95,11 @@ class _Gathered:
         self.high = np.maximum(self.high, flat.max(axis=(0, 2)))
         self.peak = np.maximum(self.peak, flat.mean(axis=2, dtype=np.float64).max(axis=0))
 
-    def result(self, bends: bool) -> LayerActivity:
+    def result(self, bends: bool) -> LayerStatistics:
         same = self.high - self.low <= SAME * np.maximum(np.abs(self.low), np.abs(self.high))
         dead = np.flatnonzero(same) if self.images > 1 else ()  # one image cannot tell
         stuck = self.flat >= SATURATED * (self.count / len(self.flat))
-        return LayerActivity(
+        return LayerStatistics(
             layer=self.place.path,
             type=self.place.type,
             shape=self.place.shape,
@@ -146,7 +146,7 @@ class _Bend:
         return np.count_nonzero(flat, axis=(0, *range(2, flat.ndim)))
 
 
-def feature_maps(net: Net, pixels: Array, most: int | None = MOST_MAPS) -> tuple[LayerMaps, ...]:
+def compute_feature_maps(net: Net, pixels: Array, most: int | None = MOST_MAPS) -> tuple[LayerMaps, ...]:
     """What every layer gives for one image, prepared pixels uint8 (H, W, C): at most so many maps of each, or all."""
     values = net.session.trace(net.prepared(pixels[np.newaxis]), None, net.shown).values
     return tuple(_maps(place, values[path][0], most) for path, place in net.shown.items())

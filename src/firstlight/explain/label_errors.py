@@ -16,7 +16,7 @@ from firstlight.types import Array, Predictions
 
 
 @dataclass(frozen=True)
-class LabelDoubt:
+class LabelCandidate:
     """An image whose label may be wrong.
 
     index             into the predictions
@@ -60,7 +60,7 @@ def confident_mistakes(
     return found[:count]
 
 
-def label_doubts(predictions: Predictions, neighbour_labels: Array | None = None) -> tuple[LabelDoubt, ...]:
+def find_label_issues(predictions: Predictions, neighbour_labels: Array | None = None) -> tuple[LabelCandidate, ...]:
     """Images whose label may be wrong, those that most deserve a look first: by confident learning, then by neighbours.
 
     Confident learning (Northcutt, Jiang and Chuang 2021, https://doi.org/10.1613/jair.1.12125): a class's threshold is
@@ -96,7 +96,7 @@ def label_doubts(predictions: Predictions, neighbour_labels: Array | None = None
     agree, seconded = _witness(neighbour_labels, given, suggested)
     order = np.lexsort((-margins[candidates], ~seconded[candidates]))
     return tuple(
-        LabelDoubt(
+        LabelCandidate(
             index=int(i),
             given=int(given[i]),
             suggested=int(suggested[i]),

@@ -15,7 +15,7 @@ from firstlight.types import Array
 SAMPLED = 5000
 
 
-def separation(
+def class_separation(
     features: Array, labels: Array, classes: int, seed: int, *, k: int = NEIGHBOURS, most: int = SAMPLED
 ) -> Separation:
     """How far classes lie apart in `features` (N, D), which may be the points (N, 2) of a map.

@@ -24,11 +24,19 @@ from firstlight.errors import FirstlightError
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
-from firstlight.records.explanation import Explanation, FeatureMaps, Ideal, Look, Mistakes
+from firstlight.records.explanation import Attribution, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.run import Layer
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
-from firstlight.report import activations, charts, looks, nearest, planes, sections
+from firstlight.report import (
+    activation_maximization,
+    attribution,
+    charts,
+    embedding,
+    feature_maps,
+    neighbours,
+    sections,
+)
 from firstlight.report.classes import class_counts
 from firstlight.report.document import (
     Beside,
@@ -196,14 +204,20 @@ def _(check: Parity) -> Document:
 @card.register
 def _(found: Explanation) -> Document:
     """Where the net looks and what its layers see; a map of many points is left to the report."""
-    classes = max((len(look.probabilities) for look in found.looks), default=0)
+    classes = max((len(look.probabilities) for look in found.attributions), default=0)
     names = display_names(found.class_names) or tuple(f"class {k}" for k in range(classes))
     parts = (
-        ("Where it looks", (*looks.looks(found, names), *looks.ideals(found.ideals))),
-        ("What the layers see", (*activations.maps(found, None), *activations.filters(found.filters))),
-        ("Layer by layer", tuple(activations.table(found))),
-        ("Mistakes and their neighbours", (*nearest.mistakes(found, names), *nearest.suspects(found.suspects, names))),
-        ("How far the classes lie apart", (planes.numbers(found.maps),) if found.maps else ()),
+        (
+            "Where it looks",
+            (*attribution.blocks(found, names), *activation_maximization.blocks(found.maximizing_images)),
+        ),
+        ("What the layers see", (*feature_maps.maps(found, None), *feature_maps.filters(found.filters))),
+        ("Layer by layer", tuple(feature_maps.table(found))),
+        (
+            "Mistakes and their neighbours",
+            (*neighbours.mistakes(found, names), *neighbours.label_issues(found.label_issues, names)),
+        ),
+        ("How far the classes lie apart", (embedding.numbers(found.embeddings),) if found.embeddings else ()),
     )
     return Document(
         kind_of="Explanation",
@@ -215,7 +229,7 @@ def _(found: Explanation) -> Document:
                 Number("layers", count(len(found.activity))),
                 Number("dead units", count(sum(len(layer.dead) for layer in found.activity))),
                 Number("confident mistakes", count(len(found.mistakes))),
-                Number("suspected labels", count(len(found.suspects))),
+                Number("suspected labels", count(len(found.label_issues))),
             )
         ),
         sections=tuple(Section(title, title, blocks) for title, blocks in parts if blocks),
@@ -223,31 +237,34 @@ def _(found: Explanation) -> Document:
 
 
 @card.register
-def _(look: Look) -> Document:
+def _(look: Attribution) -> Document:
     """One image and where the net looked in it."""
     names = display_names(look.class_names) or tuple(f"class {k}" for k in range(len(look.probabilities)))
     likeliest = look.probabilities.argsort()[::-1][:LIKELIEST]
     rows = tuple((names[k], percent(float(look.probabilities[k]))) for k in likeliest)
-    blocks = (*looks.looks(_explanation(looks=(look,)), names), Table(rows, caption="The likeliest classes"))
+    blocks = (
+        *attribution.blocks(_explanation(attributions=(look,)), names),
+        Table(rows, caption="The likeliest classes"),
+    )
     return _of_image("Where the net looked", look.id, Section("looks", "looks", blocks))
 
 
 @card.register
-def _(ideal: Ideal) -> Document:
-    section = Section("ideal", "ideal", tuple(looks.ideals((ideal,))))
+def _(ideal: MaximizingImage) -> Document:
+    section = Section("ideal", "ideal", tuple(activation_maximization.blocks((ideal,))))
     return _of_image("What a unit looks for", f"{ideal.layer}, unit {ideal.unit}", section)
 
 
 @card.register
 def _(found: FeatureMaps) -> Document:
-    section = Section("maps", "maps", tuple(activations.maps(_explanation(feature_maps=tuple(found)), None)))
+    section = Section("maps", "maps", tuple(feature_maps.maps(_explanation(feature_maps=tuple(found)), None)))
     return _of_image("Feature maps", "", section)
 
 
 @card.register
 def _(found: Mistakes) -> Document:
     names = display_names(found.class_names)
-    blocks = nearest.mistakes(_explanation(mistakes=tuple(found), layer=found.layer), names)
+    blocks = neighbours.mistakes(_explanation(mistakes=tuple(found), layer=found.layer), names)
     note = Text("There are no such mistakes.", tone="note")
     return _of_image("Mistakes", counted(len(found), "mistake"), Section("all", "all", tuple(blocks) or (note,)))
 
@@ -255,7 +272,10 @@ def _(found: Mistakes) -> Document:
 def _explanation(**found: Any) -> Explanation:
     """An explanation that holds this alone."""
     nothing: tuple[Any, ...] = ()
-    rest = dict.fromkeys(("activity", "feature_maps", "looks", "ideals", "maps", "mistakes", "suspects"), nothing)
+    rest = dict.fromkeys(
+        ("activity", "feature_maps", "attributions", "maximizing_images", "embeddings", "mistakes", "label_issues"),
+        nothing,
+    )
     return Explanation(**{"layer": "", "looked": 0, "image": "", "filters": None, "seconds": 0.0, **rest, **found})
 
 

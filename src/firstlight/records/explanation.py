@@ -10,7 +10,7 @@ import io
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -26,7 +26,7 @@ NEIGHBOURS = 10  # of a point that are asked for their class, where its class ha
 # The kinds of the arrays of each record, and their axes: a digit is a size, a letter the same size within the record.
 ARRAYS = {
     "LayerMaps": {"maps": ("f", "nhw")},
-    "Look": {
+    "Attribution": {
         "probabilities": ("f", "k"),
         "pixels": ("u", "hwc"),
         "saliency": ("f", "hw"),
@@ -34,8 +34,8 @@ ARRAYS = {
         "occlusion": ("f", "hw"),
     },
     "Filters": {"weights": ("f", "ochw")},
-    "Ideal": {"pixels": ("u", "hwc")},
-    "Map": {
+    "MaximizingImage": {"pixels": ("u", "hwc")},
+    "Embedding": {
         "points": ("f", "n2"),
         "splits": ("U", "n"),
         "ids": ("U", "n"),
@@ -46,7 +46,7 @@ ARRAYS = {
     },
     "Neighbours": {"ids": ("U", "k"), "labels": ("iu", "k"), "distances": ("f", "k"), "pixels": ("u", "khwc")},
     "Mistake": {"pixels": ("u", "hwc")},
-    "Suspect": {"pixels": ("u", "hwc")},
+    "LabelIssue": {"pixels": ("u", "hwc")},
 }
 FEW = 3  # mistakes that are named where they are printed
 NOT_KEPT = {"kept": False}  # of a field that is not written
@@ -54,7 +54,7 @@ SATURATED = 0.95  # of a unit's values: from there on the unit counts as saturat
 
 
 @dataclass(frozen=True)
-class LayerActivity:
+class LayerStatistics:
     """What a layer gave over the test images that were looked at.
 
     layer      its path, such as "block1.relu1", and `type`, such as "ReLU"
@@ -103,7 +103,7 @@ class LayerMaps(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Look(Shown, Brief):
+class Attribution(Shown, Brief):
     """One image, and where a net looked to answer for the class `target`.
 
     id, split      of the image; label is its true class, -1 where it is not known
@@ -114,7 +114,7 @@ class Look(Shown, Brief):
     cam_layer      the layer that it was taken from, or ""
     occlusion      float32 (H, W): how much the target's probability falls when a patch there is covered (Zeiler and
                    Fergus 2014); below 0 where it rises
-    class_names    of the net, where the look is shown by itself; a file keeps them once
+    class_names    of the net, where the attribution is shown by itself; a file keeps them once
     """
 
     id: str
@@ -142,7 +142,7 @@ class Filters(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ideal(Shown, Brief):
+class MaximizingImage(Shown, Brief):
     """The image that a unit answers to most strongly, found by climbing its gradient from grey.
 
     unit    its number, from 0; `name` is what a person calls it
@@ -178,7 +178,7 @@ class Separation:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Map(Brief):
+class Embedding(Brief):
     """Images as points on a plane, close together where the net sees them alike.
 
     method       "pca", "t-sne" or "umap"; `made_by` says by which library
@@ -232,7 +232,7 @@ class Mistake(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Suspect(Brief):
+class LabelIssue(Brief):
     """An image whose label may be wrong: the net is sure of another class (Northcutt et al. 2021).
 
     given, suggested    the label, and the class that it seems to be
@@ -277,27 +277,27 @@ class Explanation(Shown):
     layer       the one whose values say what lies near what
     looked      test images that `activity` was taken over
     image       the id of the test image whose feature maps these are
-    maps        the ways in which images were put on a plane
+    embeddings  the ways in which images were put on a plane
     class_names  of the labels
     """
 
     layer: str
     looked: int
     image: str
-    activity: tuple[LayerActivity, ...]
+    activity: tuple[LayerStatistics, ...]
     feature_maps: tuple[LayerMaps, ...]
     filters: Filters | None
-    looks: tuple[Look, ...]
-    ideals: tuple[Ideal, ...]
-    maps: tuple[Map, ...]
+    attributions: tuple[Attribution, ...] = field(metadata={"key": "looks"})
+    maximizing_images: tuple[MaximizingImage, ...] = field(metadata={"key": "ideals"})
+    embeddings: tuple[Embedding, ...] = field(metadata={"key": "maps"})
     mistakes: tuple[Mistake, ...]
-    suspects: tuple[Suspect, ...]
+    label_issues: tuple[LabelIssue, ...] = field(metadata={"key": "suspects"})
     seconds: float
     class_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Without the arrays, which a notebook would keep as a megabyte of text."""
-        parts = f"{len(self.activity)} layers, {len(self.looks)} looks, {len(self.maps)} maps"
+        parts = f"{len(self.activity)} layers, {len(self.attributions)} attributions, {len(self.embeddings)} embeddings"
         return f"Explanation(layer={self.layer!r}, {parts}, {len(self.mistakes)} mistakes)"
 
     def write(self, run: RunFolder) -> None:
@@ -351,11 +351,16 @@ def _plain(value: Any, arrays: dict[str, Array]) -> Any:
         return key
     if is_dataclass(value):
         return {
-            one.name: _plain(getattr(value, one.name), arrays)
+            _key(one): _plain(getattr(value, one.name), arrays)
             for one in fields(value)
             if one.metadata.get("kept", True)
         }
     return [_plain(item, arrays) for item in value] if isinstance(value, tuple) else value
+
+
+def _key(one: Field[Any]) -> str:
+    """The key under which a field is kept: its name, unless the files of earlier versions have another."""
+    return str(one.metadata.get("key", one.name))
 
 
 def _typed(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
@@ -382,10 +387,11 @@ def _typed(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
 
 def _record(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
     """The dataclass that `_plain` wrote, with arrays of the kinds and shapes that it has."""
-    hints, needed = get_type_hints(kind), {f.name for f in fields(kind) if f.default is MISSING}
-    if not isinstance(value, dict) or not needed <= value.keys() <= hints.keys():
+    hints, keys = get_type_hints(kind), {_key(one): one for one in fields(kind)}
+    needed = {key for key, one in keys.items() if one.default is MISSING}
+    if not isinstance(value, dict) or not needed <= value.keys() <= keys.keys():
         raise ValueError(f"its record has no whole {kind.__name__}")
-    made = kind(**{name: _typed(hints[name], item, arrays) for name, item in value.items()})
+    made = kind(**{keys[key].name: _typed(hints[keys[key].name], item, arrays) for key, item in value.items()})
     sizes: dict[str, int] = {}
     for name, (kinds, axes) in ARRAYS.get(kind.__name__, {}).items():
         array = getattr(made, name)
@@ -407,20 +413,20 @@ def _check_classes(explanation: Explanation, classes: int) -> None:
     named: list[Array | int] = []
     for mistake in explanation.mistakes:
         named += [mistake.label, mistake.predicted, mistake.nearest.labels]
-    for suspect in explanation.suspects:
-        named += [suspect.given, suspect.suggested]
-    for plane in explanation.maps:
+    for issue in explanation.label_issues:
+        named += [issue.given, issue.suggested]
+    for plane in explanation.embeddings:
         named += [plane.labels, plane.predicted]
         if not set(plane.splits.tolist()) <= set(SPLITS):
             raise ValueError("a map has images of a split that there is not")
-    for look in explanation.looks:
-        named += [look.target, max(look.label, 0)]  # -1 where it is not known
-        if len(look.probabilities) != classes:
-            raise ValueError(f"a look has {len(look.probabilities)} probabilities for {classes} classes")
+    for attribution in explanation.attributions:
+        named += [attribution.target, max(attribution.label, 0)]  # -1 where it is not known
+        if len(attribution.probabilities) != classes:
+            raise ValueError(f"an attribution has {len(attribution.probabilities)} probabilities for {classes} classes")
     for labels in map(np.atleast_1d, named):
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             raise ValueError(f"it names a class that is none of the {classes}")
-    for plane in explanation.maps:
+    for plane in explanation.embeddings:
         for apart in (plane.in_features, plane.in_map):
             if len(apart.by_class) != classes:
                 raise ValueError(f"a map has separations of {len(apart.by_class)} classes, not of {classes}")

@@ -11,7 +11,7 @@ import numpy as np
 from firstlight.errors import RunError
 from firstlight.records.explanation import EXPLANATION, Explanation
 from firstlight.records.run import RunRecord
-from firstlight.report import activations, looks, nearest, planes
+from firstlight.report import activation_maximization, attribution, embedding, feature_maps, neighbours
 from firstlight.report.document import Beside, Block, Code, Heading, Picture, Section, Text
 from firstlight.report.format import count, counted
 from firstlight.types import Array
@@ -40,21 +40,25 @@ def sections(record: RunRecord) -> tuple[Section, ...]:
             "What the layers see",
             "layers",
             (
-                *activations.maps(explanation, _shown(record, explanation)),
-                *activations.filters(explanation.filters),
-                *activations.table(explanation),
+                *feature_maps.maps(explanation, _shown(record, explanation)),
+                *feature_maps.filters(explanation.filters),
+                *feature_maps.table(explanation),
             ),
         ),
-        Section("Where it looks", "looks", (*looks.looks(explanation, names), *looks.ideals(explanation.ideals))),
+        Section(
+            "Where it looks",
+            "looks",
+            (*attribution.blocks(explanation, names), *activation_maximization.blocks(explanation.maximizing_images)),
+        ),
         Section("Neighbourhoods", "neighbourhoods", _neighbourhoods(record, explanation)),
         Section(
             "Mistakes and their neighbours",
             "nearest",
             (
                 *((Text("No test image was mistaken.", tone="note"),) if flawless else ()),
-                *nearest.mistakes(explanation, names),
-                *nearest.suspects(explanation.suspects, names),
-                *nearest.pairs(record, explanation),
+                *neighbours.mistakes(explanation, names),
+                *neighbours.label_issues(explanation.label_issues, names),
+                *neighbours.pairs(record, explanation),
             ),
         ),
     )
@@ -69,28 +73,28 @@ def _neighbourhoods(record: RunRecord, explanation: Explanation) -> tuple[Block,
     names = record.class_names
     blocks: list[Block] = []
     kept: tuple[Array, Array] | None = None  # what the last map drew: maps of the same images share their pictures
-    for layer in dict.fromkeys((plane.layer, plane.features) for plane in explanation.maps):
-        of_layer = [plane for plane in explanation.maps if (plane.layer, plane.features) == layer]
+    for layer in dict.fromkeys((plane.layer, plane.features) for plane in explanation.embeddings):
+        of_layer = [plane for plane in explanation.embeddings if (plane.layer, plane.features) == layer]
         of_layer.sort(key=lambda plane: plane.method == "pca")  # after those that show more
         for plane in of_layer:
-            rows = planes.chosen(plane)
+            rows = embedding.chosen(plane)
             if not len(rows):
                 continue
             ids = np.char.add(np.char.add(plane.splits[rows].astype(str), "/"), plane.ids[rows].astype(str))
             if kept is None or not np.array_equal(kept[0], ids):
                 kept = ids, plane.thumbnails[rows]
-            blocks += [Heading(planes.name(plane)), planes.chart(plane, names, rows, kept[1])]
-        tables = (planes.numbers(of_layer), planes.by_class(of_layer, names))
+            blocks += [Heading(embedding.name(plane)), embedding.chart(plane, names, rows, kept[1])]
+        tables = (embedding.numbers(of_layer), embedding.by_class(of_layer, names))
         blocks += [Heading(f"How far the classes lie apart in {layer[0]}"), Beside(tables)]
     return tuple(blocks)
 
 
 def _shown(record: RunRecord, explanation: Explanation) -> Picture | None:
     """The image whose feature maps these are, where its pixels are at hand."""
-    look = next((look for look in explanation.looks if look.id == explanation.image), None)
-    if look:
-        return looks.answered(look, record.class_names)
-    pixels = nearest.test_pixels(record, explanation).get(explanation.image)
+    shown = next((one for one in explanation.attributions if one.id == explanation.image), None)
+    if shown:
+        return attribution.answered(shown, record.class_names)
+    pixels = neighbours.test_pixels(record, explanation).get(explanation.image)
     return None if pixels is None else Picture(pixels, explanation.image)
 
 
@@ -120,12 +124,12 @@ def _age(record: RunRecord, explanation: Explanation) -> list[Text]:
 
 def _answers(explanation: Explanation) -> Iterable[tuple[str, tuple[int, float]]]:
     """The answers to test images that the explanation holds."""
-    for plane in explanation.maps:
+    for plane in explanation.embeddings:
         for i in np.flatnonzero(plane.splits == "test").tolist():
             yield str(plane.ids[i]), (int(plane.predicted[i]), float(plane.confidence[i]))
     for mistake in explanation.mistakes:
         yield mistake.id, (mistake.predicted, mistake.confidence)
-    for look in explanation.looks:
+    for look in explanation.attributions:
         if look.split == "test":
             yield look.id, (int(look.probabilities.argmax()), float(look.probabilities.max()))
 
@@ -138,8 +142,8 @@ def _check(record: RunRecord, explanation: Explanation) -> None:
         for labels in _labels(explanation)
         for label in np.unique(np.asarray(labels, dtype=np.int64)).tolist()
     )
-    lengths = {len(look.probabilities) for look in explanation.looks}
-    lengths |= {len(place.by_class) for plane in explanation.maps for place in (plane.in_features, plane.in_map)}
+    lengths = {len(look.probabilities) for look in explanation.attributions}
+    lengths |= {len(place.by_class) for plane in explanation.embeddings for place in (plane.in_features, plane.in_map)}
     if not known or lengths - {classes}:
         raise RunError(
             f"{record.run.path / EXPLANATION} has other classes than the run, which has {classes}. "
@@ -149,8 +153,8 @@ def _check(record: RunRecord, explanation: Explanation) -> None:
 
 def _labels(explanation: Explanation) -> Iterable[Array | list[int]]:
     """Every class number that a section looks up; -1, an unknown class of an image looked at, is none."""
-    yield from (labels for plane in explanation.maps for labels in (plane.labels, plane.predicted))
+    yield from (labels for plane in explanation.embeddings for labels in (plane.labels, plane.predicted))
     yield from (mistake.nearest.labels for mistake in explanation.mistakes)
     yield [label for mistake in explanation.mistakes for label in (mistake.label, mistake.predicted)]
-    yield [label for suspect in explanation.suspects for label in (suspect.given, suspect.suggested)]
-    yield [label for look in explanation.looks for label in (look.target, max(look.label, 0))]
+    yield [label for suspect in explanation.label_issues for label in (suspect.given, suspect.suggested)]
+    yield [label for look in explanation.attributions for label in (look.target, max(look.label, 0))]

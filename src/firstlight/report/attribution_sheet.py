@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from firstlight.errors import ReportError
-from firstlight.records.explanation import LayerMaps, Look
+from firstlight.records.explanation import Attribution, LayerMaps
+from firstlight.report.attribution import shifts
 from firstlight.report.format import counted, percent, shape
-from firstlight.report.looks import shifts
 from firstlight.report.render import vega_process
 from firstlight.report.render.colours import amounts, over, signed
 from firstlight.types import Array
@@ -27,12 +27,12 @@ _LINE = 16  # from one line of a caption to the next
 _SCALE = 2  # pixels of the sheet for one of its units
 
 
-def look_sheet(look: Look, maps: Sequence[LayerMaps], class_names: Sequence[str]) -> bytes:
+def attribution_sheet(one: Attribution, maps: Sequence[LayerMaps], class_names: Sequence[str]) -> bytes:
     """Return a PNG: the image with its probabilities, saliency, Grad-CAM and occlusion, and the maps of every layer.
 
     The true class is blue, where it is known, and a wrong answer red. Raises ReportError where it cannot be drawn.
     """
-    parts = [*_head(look, class_names), *_panels(look, class_names)]
+    parts = [*_head(one, class_names), *_panels(one, class_names)]
     top = _MARGIN + 56 + _PANEL + 44 + 2 * _LINE
     for layer in maps:
         drawn, height = _layer(layer, top)
@@ -43,43 +43,46 @@ def look_sheet(look: Look, maps: Sequence[LayerMaps], class_names: Sequence[str]
     try:
         sheet = vega_process.render("svg_to_png", svg=f"{head}{paper}{''.join(parts)}</svg>", scale=_SCALE)
     except vega_process.ChartError as error:
-        raise ReportError(f"The sheet of {look.id} cannot be drawn: {error}.") from None
+        raise ReportError(f"The sheet of {one.id} cannot be drawn: {error}.") from None
     return base64.b64decode(sheet)
 
 
-def _head(look: Look, class_names: Sequence[str]) -> list[str]:
-    predicted = int(look.probabilities.argmax())
-    title = f"{_short(class_names[predicted])}, {percent(float(look.probabilities[predicted]), 0)}"
+def _head(one: Attribution, class_names: Sequence[str]) -> list[str]:
+    predicted = int(one.probabilities.argmax())
+    title = f"{_short(class_names[predicted])}, {percent(float(one.probabilities[predicted]), 0)}"
     colour = "#1c1c1e"
-    if look.label >= 0:
-        colour = _TRUE if look.label == predicted else _WRONG
-        title += "" if look.label == predicted else f"; true: {_short(class_names[look.label])}"
-    asked = "" if look.target == predicted else f", asked for {_short(class_names[look.target])}"
-    return [_text(_MARGIN, _MARGIN + 16, title, 20, colour), _text(_MARGIN, _MARGIN + 36, f"{_short(look.id)}{asked}")]
+    if one.label >= 0:
+        colour = _TRUE if one.label == predicted else _WRONG
+        title += "" if one.label == predicted else f"; true: {_short(class_names[one.label])}"
+    asked = "" if one.target == predicted else f", asked for {_short(class_names[one.target])}"
+    return [
+        _text(_MARGIN, _MARGIN + 16, title, 20, colour),
+        _text(_MARGIN, _MARGIN + 36, f"{_short(one.id)}{asked}"),
+    ]
 
 
-def _panels(look: Look, class_names: Sequence[str]) -> Iterator[str]:
+def _panels(one: Attribution, class_names: Sequence[str]) -> Iterator[str]:
     """The first row: pictures with what they are below them, then bars of the likeliest classes."""
     top, left = _MARGIN + 56, _MARGIN
-    extent = float(np.abs(look.occlusion).max(initial=0))
-    fall, rise = shifts(look)
-    saliency = amounts(look.saliency, float(look.saliency.max(initial=0)))
-    pictures: list[tuple[Array, list[str]]] = [(look.pixels, ["the image"]), (saliency, ["saliency"])]
-    if look.grad_cam is not None:
-        nothing = [] if look.grad_cam.any() else ["no evidence for this class"]
-        pictures.append((over(look.pixels, look.grad_cam), ["Grad-CAM", _short(look.cam_layer, 26), *nothing]))
+    extent = float(np.abs(one.occlusion).max(initial=0))
+    fall, rise = shifts(one)
+    saliency = amounts(one.saliency, float(one.saliency.max(initial=0)))
+    pictures: list[tuple[Array, list[str]]] = [(one.pixels, ["the image"]), (saliency, ["saliency"])]
+    if one.grad_cam is not None:
+        nothing = [] if one.grad_cam.any() else ["no evidence for this class"]
+        pictures.append((over(one.pixels, one.grad_cam), ["Grad-CAM", _short(one.cam_layer, 26), *nothing]))
     occlusion = ["occlusion: the probability", f"orange: falls {fall}", f"blue: rises {rise}"]
-    pictures.append((signed(look.occlusion, extent), occlusion))
+    pictures.append((signed(one.occlusion, extent), occlusion))
     for pixels, caption in pictures:
         width, height = _fitted(pixels, _PANEL)
         yield _picture(left, top, width, height, pixels)
         for line, text in enumerate(caption):
             yield _text(left, top + _PANEL + 18 + line * _LINE, text)
         left += _PANEL + _GAP
-    for place, k in enumerate(np.argsort(-look.probabilities, kind="stable")[:_BARS]):
-        y, share = top + place * 34, float(look.probabilities[k])
-        wrong = k == look.probabilities.argmax() and look.label >= 0
-        colour = _TRUE if k == look.label else _WRONG if wrong else _OTHER
+    for place, k in enumerate(np.argsort(-one.probabilities, kind="stable")[:_BARS]):
+        y, share = top + place * 34, float(one.probabilities[k])
+        wrong = k == one.probabilities.argmax() and one.label >= 0
+        colour = _TRUE if k == one.label else _WRONG if wrong else _OTHER
         yield _text(left + _GAP, y + 12, f"{_short(class_names[k], 24)} {percent(share)}")
         bar = max(1.0, share * (_WIDTH - _MARGIN - left - _GAP))
         yield f'<rect x="{left + _GAP}" y="{y + 17}" width="{bar:.1f}" height="8" fill="{colour}"/>'

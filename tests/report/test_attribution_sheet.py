@@ -10,14 +10,13 @@ import pytest
 from PIL import Image
 from tests.report.run_folders import HOSTILE
 
-from firstlight.records.explanation import LayerMaps, Look
-from firstlight.report import look_sheet as look_sheet_
-from firstlight.report.look_sheet import look_sheet
+from firstlight.records.explanation import Attribution, LayerMaps
+from firstlight.report.attribution_sheet import _panels, attribution_sheet
 
 BLUE, RED = (0, 0x72, 0xB2), (0xB3, 0x26, 0x1E)
 NAMES = ("cat", "dog", HOSTILE[0] + "\x00\x1b" + "long" * 30)
 RANDOM = np.random.default_rng(0)
-LOOK = Look(
+LOOK = Attribution(
     id="test/1",
     split="test",
     label=1,
@@ -35,9 +34,9 @@ MAPS = (
 )
 
 
-def colours(look: Look, maps: tuple[LayerMaps, ...] = MAPS) -> tuple[set[tuple[int, ...]], tuple[int, int]]:
+def colours(look: Attribution, maps: tuple[LayerMaps, ...] = MAPS) -> tuple[set[tuple[int, ...]], tuple[int, int]]:
     """Of the upper part, where the answer stands; and the sheet's size."""
-    with Image.open(io.BytesIO(look_sheet(look, maps, NAMES))) as sheet:
+    with Image.open(io.BytesIO(attribution_sheet(look, maps, NAMES))) as sheet:
         head = np.asarray(sheet.convert("RGB").crop((0, 0, sheet.width, 100)))
         return set(map(tuple, head.reshape(-1, 3).tolist())), sheet.size
 
@@ -51,8 +50,8 @@ def test_the_true_class_is_blue_and_a_wrong_answer_red() -> None:
     assert (BLUE in unknown, RED in unknown) == (False, False)
 
 
-def said(look: Look) -> str:
-    return "".join(look_sheet_._panels(look, NAMES))
+def said(look: Attribution) -> str:
+    return "".join(_panels(look, NAMES))
 
 
 def test_the_first_row_says_what_its_colours_are() -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from firstlight.records.explanation import SATURATED, Explanation, Filters, LayerActivity, LayerMaps
+from firstlight.records.explanation import SATURATED, Explanation, Filters, LayerMaps, LayerStatistics
 from firstlight.report.document import Block, Heading, ImageGrid, Picture, Table, Text
 from firstlight.report.format import UNDEFINED, channels_last, count, counted, listed, percent, shape
 from firstlight.report.render.colours import amounts, signed
@@ -139,7 +139,7 @@ def table(explanation: Explanation) -> list[Block]:
     ]
 
 
-def _row(layer: LayerActivity) -> tuple[str, ...]:
+def _row(layer: LayerStatistics) -> tuple[str, ...]:
     return (
         layer.layer,
         layer.type,
@@ -152,11 +152,11 @@ def _row(layer: LayerActivity) -> tuple[str, ...]:
     )
 
 
-def _of(units: Sequence[int], layer: LayerActivity) -> str:
+def _of(units: Sequence[int], layer: LayerStatistics) -> str:
     return f"{count(len(units))} of {count(layer.units)}"
 
 
-def unusual(layers: Sequence[LayerActivity]) -> str:
+def unusual(layers: Sequence[LayerStatistics]) -> str:
     """What is unusual in these layers, in sentences."""
     dying = sorted((layer for layer in layers if len(layer.dead) > MANY * layer.units), key=lambda x: -_dead(x))
     said = [
@@ -180,7 +180,7 @@ def unusual(layers: Sequence[LayerActivity]) -> str:
     return " ".join(said) or "Nothing is unusual here: hardly a unit is dead, and no layer is stuck."
 
 
-def _dead(layer: LayerActivity) -> float:
+def _dead(layer: LayerStatistics) -> float:
     return len(layer.dead) / layer.units
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from firstlight.records.explanation import NEIGHBOURS, Map, Separation
+from firstlight.records.explanation import NEIGHBOURS, Embedding, Separation
 from firstlight.report.document import Chart, Table
 from firstlight.report.format import UNDEFINED, count, counted, decimal, listed, percent, seconds
 from firstlight.report.render.vega import SERIES, SHAPES, Values, data, finish
@@ -27,36 +27,36 @@ NAME = 150  # CSS pixels of a class name, in the legend and on the plane; what i
 LETTERS = 12  # CSS pixels, the size of a name on the plane
 
 
-def chosen(plane: Map) -> Array:
+def chosen(embedding: Embedding) -> Array:
     """Indices of the points that are drawn: all, or so many that a page stays small, evenly taken."""
-    rows = np.flatnonzero(np.isfinite(plane.points).all(axis=1))
+    rows = np.flatnonzero(np.isfinite(embedding.points).all(axis=1))
     return rows[np.linspace(0, len(rows) - 1, POINTS).round().astype(np.int64)] if len(rows) > POINTS else rows
 
 
-def chart(plane: Map, class_names: Sequence[str], rows: Array, pictures: Array) -> Chart:
+def chart(embedding: Embedding, class_names: Sequence[str], rows: Array, pictures: Array) -> Chart:
     """The chosen points of a map; `pictures` uint8 (n, h, w, C) are their images, which a page shows under the pointer.
 
     Maps that are given the same array share it in the page.
     """
     return Chart(
-        spec=plane_spec(plane, class_names, rows),
-        description=f"{name(plane)} of {counted(len(rows), 'image')}, coloured by their true class.",
-        caption=_caption(plane, class_names, rows),
+        spec=spec(embedding, class_names, rows),
+        description=f"{name(embedding)} of {counted(len(rows), 'image')}, coloured by their true class.",
+        caption=_caption(embedding, class_names, rows),
         width=WIDTH,
         pictures=pictures,
         hint="Point at an image to see it; click a class in the legend to see it alone, with shift several.",
     )
 
 
-def name(plane: Map) -> str:
+def name(embedding: Embedding) -> str:
     """What the method is called."""
-    return NAMES.get(plane.method, plane.method)
+    return NAMES.get(embedding.method, embedding.method)
 
 
-def plane_spec(plane: Map, class_names: Sequence[str], rows: Array) -> Json:
+def spec(embedding: Embedding, class_names: Sequence[str], rows: Array) -> Json:
     """A class has its colour and its shape, test images are filled, and a ring is drawn around a wrong answer."""
-    groups = _groups(plane, class_names, rows)
-    values = _values(plane, class_names, rows, groups)
+    groups = _groups(embedding, class_names, rows)
+    values = _values(embedding, class_names, rows, groups)
     field = "group" if OTHER in groups else "class"
     steps = alt.Scale(domain=[-20, SIDE + 20], nice=False)
     x, y = alt.X("x:Q", axis=None, scale=steps), alt.Y("y:Q", axis=None, scale=steps)
@@ -93,18 +93,18 @@ def plane_spec(plane: Map, class_names: Sequence[str], rows: Array) -> Json:
     return {**finish(alt.layer(*layers), HEIGHT, {"points": values}), "view": {"stroke": "var(--rule)"}}
 
 
-def _groups(plane: Map, class_names: Sequence[str], rows: Array) -> list[str]:
+def _groups(embedding: Embedding, class_names: Sequence[str], rows: Array) -> list[str]:
     """The classes with a colour of their own: all, or of many those that are missed most here, and the others."""
     if len(class_names) <= NAMED:
         return list(class_names)
-    labels, predicted = plane.labels[rows], plane.predicted[rows]
+    labels, predicted = embedding.labels[rows], embedding.predicted[rows]
     missed = np.bincount(labels[labels != predicted], minlength=len(class_names))
     return [*(class_names[k] for k in sorted(np.argsort(-missed, kind="stable")[:APART].tolist())), OTHER]
 
 
-def _values(plane: Map, class_names: Sequence[str], rows: Array, groups: Sequence[str]) -> Values:
+def _values(embedding: Embedding, class_names: Sequence[str], rows: Array, groups: Sequence[str]) -> Values:
     """A row a point; both directions have one scale, so that distances are as they are."""
-    points = plane.points[rows]
+    points = embedding.points[rows]
     low, high = points.min(axis=0), points.max(axis=0)
     extent = float((high - low).max()) or 1.0
     steps = np.rint((points - (low + high) / 2) / extent * SIDE + SIDE / 2).astype(np.int64).tolist()
@@ -113,11 +113,11 @@ def _values(plane: Map, class_names: Sequence[str], rows: Array, groups: Sequenc
             "x": steps[n][0],
             "y": steps[n][1],
             "picture": n,
-            "class": class_names[plane.labels[i]],
-            "predicted": class_names[plane.predicted[i]],
-            "confidence": round(float(plane.confidence[i]), 3),
-            "split": str(plane.splits[i]),
-            "id": str(plane.ids[i]),
+            "class": class_names[embedding.labels[i]],
+            "predicted": class_names[embedding.predicted[i]],
+            "confidence": round(float(embedding.confidence[i]), 3),
+            "split": str(embedding.splits[i]),
+            "id": str(embedding.ids[i]),
         }
         for n, i in enumerate(rows.tolist())
     ]
@@ -160,41 +160,42 @@ def _legend(groups: list[str]) -> alt.Legend:
     return alt.Legend(columns=columns, symbolOpacity=1, symbolSize=50, labelLimit=NAME)
 
 
-def _caption(plane: Map, class_names: Sequence[str], rows: Array) -> str:
+def _caption(embedding: Embedding, class_names: Sequence[str], rows: Array) -> str:
     """How to read this map, and how far."""
-    splits, numbers = np.unique(plane.splits[rows], return_counts=True)
+    splits, numbers = np.unique(embedding.splits[rows], return_counts=True)
     said = listed([f"{count(int(n))} {split}" for split, n in zip(splits.tolist(), numbers.tolist(), strict=True)])
-    total = len(plane.points)
+    total = len(embedding.points)
     cut = f", evenly taken from {count(total)}" if len(rows) < total else ""
-    wrong = int((plane.labels[rows] != plane.predicted[rows]).sum())
+    wrong = int((embedding.labels[rows] != embedding.predicted[rows]).sum())
     coloured = (
         f" The {APART} of {len(class_names)} classes that are missed most here have a colour."
         if len(class_names) > NAMED
         else ""
     )
     return (
-        f"{name(plane)} of what {plane.layer} gives, {counted(plane.features, 'feature')} for each image: {said} images"
-        f"{cut}, put there by {plane.made_by} in {seconds(plane.seconds)}. Filled are test images, hollow and smaller "
-        f"those of train; a ring marks {counted(wrong, 'wrong answer')}.{coloured} {_limits(plane)}"
+        f"{name(embedding)} of what {embedding.layer} gives, {counted(embedding.features, 'feature')} for each image: "
+        f"{said} images{cut}, put there by {embedding.made_by} in {seconds(embedding.seconds)}. Filled are test "
+        f"images, hollow and smaller those of train; a ring marks {counted(wrong, 'wrong answer')}.{coloured} "
+        f"{_limits(embedding)}"
     )
 
 
-def _limits(plane: Map) -> str:
-    if plane.method == "pca":
+def _limits(embedding: Embedding) -> str:
+    if embedding.method == "pca":
         return (
             "This is a straight shadow of the features: near and far are true in the two directions that vary most; "
             "classes that overlap here may well lie apart in the others."
         )
     return (
         "Look for images among those of another class, and for classes that run into each other. Who is whose "
-        f"neighbour can be believed; the distance between two clusters, their sizes and their places in {name(plane)} "
-        "mean little."
+        "neighbour can be believed; the distance between two clusters, their sizes and their places in "
+        f"{name(embedding)} mean little."
     )
 
 
-def numbers(planes: Sequence[Map]) -> Table:
+def numbers(embeddings: Sequence[Embedding]) -> Table:
     """How far the classes lie apart in the features and on each plane; all maps are of the same layer."""
-    places = _places(planes)
+    places = _places(embeddings)
     first = next(iter(places.values()))
     rows = (
         ("silhouette", *(_signed(place.silhouette) for place in places.values())),
@@ -205,13 +206,13 @@ def numbers(planes: Sequence[Map]) -> Table:
         ("own class found by their vote", *(percent(place.accuracy) for place in places.values())),
     )
     return Table(
-        titles=("", *places), rows=rows, right=_all_but_first(places), caption=_judged(places, planes[0].layer)
+        titles=("", *places), rows=rows, right=_all_but_first(places), caption=_judged(places, embeddings[0].layer)
     )
 
 
-def by_class(planes: Sequence[Map], class_names: Sequence[str]) -> Table:
+def by_class(embeddings: Sequence[Embedding], class_names: Sequence[str]) -> Table:
     """The silhouette of each class, the least apart first; of many classes, only these."""
-    places = _places(planes)
+    places = _places(embeddings)
     first = next(iter(places.values())).by_class
     order = sorted(range(len(class_names)), key=lambda k: (first[k] is None, first[k]))
     shown = order[:ROWS]
@@ -231,10 +232,10 @@ def _silhouette(place: Separation, k: int) -> str:
     return UNDEFINED if value is None else _signed(value)
 
 
-def _places(planes: Sequence[Map]) -> Mapping[str, Separation]:
+def _places(embeddings: Sequence[Embedding]) -> Mapping[str, Separation]:
     """The numbers by where they were taken."""
-    found = {"in the features": planes[0].in_features}
-    return found | {f"on the plane of {name(plane)}": plane.in_map for plane in planes}
+    found = {"in the features": embeddings[0].in_features}
+    return found | {f"on the plane of {name(embedding)}": embedding.in_map for embedding in embeddings}
 
 
 def _all_but_first(places: Mapping[str, Separation]) -> frozenset[int]:

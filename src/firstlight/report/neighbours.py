@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from firstlight.records.explanation import Explanation, Mistake, Suspect
+from firstlight.records.explanation import Explanation, LabelIssue, Mistake
 from firstlight.records.run import RunRecord
 from firstlight.report.captions import confused
 from firstlight.report.document import Block, Heading, ImageGrid, Picture, Text
@@ -15,7 +15,7 @@ from firstlight.types import Array
 
 MISTAKES = 8
 NEIGHBOURS = 5
-SUSPECTS = 20
+LABEL_ISSUES = 20
 PAIRS = 4
 IMAGES = 10  # of a pair
 
@@ -65,19 +65,19 @@ def _judged(shown: Sequence[Mistake], layer: str) -> str:
     )
 
 
-def suspects(found: Sequence[Suspect], class_names: Sequence[str]) -> list[Block]:
+def label_issues(found: Sequence[LabelIssue], class_names: Sequence[str]) -> list[Block]:
     """Images whose label may be wrong."""
     if not found:
         return []
-    shown = found[:SUSPECTS]
+    shown = found[:LABEL_ISSUES]
     pictures = tuple(
         Picture(
-            suspect.pixels,
-            f"{class_names[suspect.given]} → {class_names[suspect.suggested]}",
-            f"lead {suspect.margin:.2f}, neighbours {percent(suspect.neighbours_agree, 0)}, image {suspect.id}",
-            image=(suspect.split, suspect.id),
+            issue.pixels,
+            f"{class_names[issue.given]} → {class_names[issue.suggested]}",
+            f"lead {issue.margin:.2f}, neighbours {percent(issue.neighbours_agree, 0)}, image {issue.id}",
+            image=(issue.split, issue.id),
         )
-        for suspect in shown
+        for issue in shown
     )
     which = "All of them" if len(shown) == len(found) else f"The first {len(shown)} of {count(len(found))}"
     caption = (
@@ -133,11 +133,11 @@ def pairs(record: RunRecord, explanation: Explanation) -> list[Block]:
 def test_pixels(record: RunRecord, explanation: Explanation) -> Mapping[str, Array]:
     """The pixels of test images by their ids, from wherever they were kept; the largest there are of each."""
     found: dict[str, Array] = {}
-    for plane in explanation.maps:
+    for plane in explanation.embeddings:
         rows = np.flatnonzero(plane.splits == "test").tolist()
         found |= {str(plane.ids[i]): plane.thumbnails[i] for i in rows}
-    found |= {look.id: look.pixels for look in explanation.looks if look.split == "test"}
-    found |= {suspect.id: suspect.pixels for suspect in explanation.suspects if suspect.split == "test"}
+    found |= {one.id: one.pixels for one in explanation.attributions if one.split == "test"}
+    found |= {issue.id: issue.pixels for issue in explanation.label_issues if issue.split == "test"}
     found |= {mistake.id: mistake.pixels for mistake in explanation.mistakes}
     images = record.samples.get("test")
     if images is not None:
