@@ -429,12 +429,12 @@ def test_rounding_that_training_made_grow_is_told_from_a_fault(untampered: fl.Pa
 
 def test_relative_differences() -> None:
     a = np.array([3.0, -4.0])
-    assert differences.apart(a, a) == 0
-    assert differences.apart(a, np.array([3.0, -4.001])) == pytest.approx(1e-3 / 4.001)
-    assert differences.apart(a, 2 * a, among=1e6) == pytest.approx(4 / 1e3)  # beside larger numbers, it is small
-    assert differences.apart(np.zeros(2), np.zeros(2)) == 0
-    assert differences.apart(a, a[:1]) == differences.apart(None, a) == math.inf
-    assert differences.apart(a, np.array([3.0, np.nan])) == math.inf
+    assert differences.relative_difference(a, a) == 0
+    assert differences.relative_difference(a, np.array([3.0, -4.001])) == pytest.approx(1e-3 / 4.001)
+    assert differences.relative_difference(a, 2 * a, scale=1e6) == pytest.approx(4 / 1e3)  # small among larger numbers
+    assert differences.relative_difference(np.zeros(2), np.zeros(2)) == 0
+    assert differences.relative_difference(a, a[:1]) == differences.relative_difference(None, a) == math.inf
+    assert differences.relative_difference(a, np.array([3.0, np.nan])) == math.inf
 
 
 def test_central_differences_tell_how_exact_they_are() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from firstlight.engine_parity import Abreast, Comparison, LayerRow, LossRow, ParameterRow, Parity, Seconds, Speed
+from firstlight.records.parity import Comparison, LayerRow, LossRow, ParameterRow, Parity, Seconds, SideBySide, Speed
 
 FINE = Comparison(2e-15, 3e-12, 4e-12, 5e-12)
 
 
-def run(precision: str, steps: int = 3, loss: float = 2e-16) -> Abreast:
+def run(precision: str, steps: int = 3, loss: float = 2e-16) -> SideBySide:
     rate = {"float64": 1e-3, "float32": 1e-5}[precision]
     losses = tuple(2.3 - 0.1 * n for n in range(steps))
-    return Abreast(precision, rate, losses, losses, (*[0.0] * (steps - 1), loss), (4e-13,) * steps, "conv1.b")
+    return SideBySide(precision, rate, losses, losses, (*[0.0] * (steps - 1), loss), (4e-13,) * steps, "conv1.b")
 
 
 def parity(**odd: Any) -> Parity:

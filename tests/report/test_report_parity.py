@@ -13,7 +13,7 @@ from tests.report.page_checks import assert_sound
 from tests.report.run_folders import HOSTILE
 
 from firstlight import report
-from firstlight.engine_parity import Comparison, LossRow, Parity
+from firstlight.records.parity import Comparison, LossRow, Parity
 from firstlight.report import parity_tables
 
 SECTIONS = ["layers", "parameters", "runs", "seconds", "measured"]

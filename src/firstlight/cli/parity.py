@@ -11,8 +11,8 @@ import typer
 from firstlight.cli.commands import Json, Open, Quiet, show
 
 if TYPE_CHECKING:
-    from firstlight.engine_parity import Parity
     from firstlight.experiments import Experiment
+    from firstlight.records.parity import Parity
 
 WIDE = 110  # columns of a terminal from which a table shows types and shapes as well
 

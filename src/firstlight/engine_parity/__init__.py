@@ -1,17 +1,8 @@
-"""Whether the two engines agree: gradients by hand, by autograd and by central differences, and two runs abreast.
+"""Whether the two engines agree: gradients by hand, by autograd and by central differences, and two runs side by side.
 
 The record alone is loaded with the package, so that a report can read it where no engine is installed.
 """
 
-from firstlight.records.parity import (
-    Abreast,
-    Comparison,
-    LayerRow,
-    LossRow,
-    ParameterRow,
-    Parity,
-    Seconds,
-    Speed,
-)
+from firstlight.records.parity import Parity
 
-__all__ = ["Abreast", "Comparison", "LayerRow", "LossRow", "ParameterRow", "Parity", "Seconds", "Speed"]
+__all__ = ["Parity"]

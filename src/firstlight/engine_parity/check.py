@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from firstlight import data as data_
-from firstlight import kernels as kernels_
+from firstlight import data as datasets
+from firstlight import kernels as kernel_sets
 from firstlight import losses, models, optimizers
-from firstlight.engine_parity.layers import compare_layers, compare_loss, off_kinks
+from firstlight.engine_parity.layers import compare_layers, compare_loss, perturbed
 from firstlight.engine_parity.parameters import compare_parameters
 from firstlight.engine_parity.side_by_side import compare_runs
 from firstlight.engine_parity.speed import measure_speed
@@ -59,18 +59,18 @@ def check(
         raise ExperimentError(f"parity: lr must be above 0; received {lr}.")
     open_engine("numpy", kernels=kernels)  # one that is missing is told before anything is loaded
     open_engine("torch", device="cpu")
-    chosen = losses.loss(loss) if isinstance(loss, str) else loss
-    mover = optimizers.optimizer(optimizer) if isinstance(optimizer, str) else optimizer
-    rate = _rate(mover) if lr is None else lr
-    model, images, said = _subject(model, data, options or {}, batch_size * steps, seed)
+    chosen_loss = losses.loss(loss) if isinstance(loss, str) else loss
+    chosen_optimizer = optimizers.optimizer(optimizer) if isinstance(optimizer, str) else optimizer
+    rate = _rate(chosen_optimizer) if lr is None else lr
+    model, images, said = _model_and_images(model, data, options or {}, batch_size * steps, seed)
     preparation = Preparation.fit(images, standardise="channel")
-    task = Task(model, chosen, preparation, mover, seed=seed)
+    task = Task(model, chosen_loss, preparation, chosen_optimizer, seed=seed)
     layers, loss_row, parameters = compare_gradients(task, images, kernels, note)
     # In float32, rounding tips a ReLU or a max pool now and then, and what training makes of that grows with its rate.
     rates = {"float64": rate, "float32": SLOWER * rate}
-    course: dict[str, Any] = {"batch_size": batch_size, "kernels": kernels, "note": note}
-    runs = tuple(compare_runs(task, images, precision=p, steps=steps, rate=r, **course) for p, r in rates.items())
-    speed, engines = measure_speed(task, images, rate=rate, **course)
+    common: dict[str, Any] = {"batch_size": batch_size, "kernels": kernels, "note": note}
+    runs = tuple(compare_runs(task, images, precision=p, steps=steps, rate=r, **common) for p, r in rates.items())
+    speed, engines = measure_speed(task, images, rate=rate, **common)
     return Parity(
         model=model.name,
         options=dict(model.options),
@@ -103,11 +103,11 @@ def compare_gradients(
     task: Task, images: Images, kernels: str, note: Note
 ) -> tuple[tuple[LayerRow, ...], LossRow, tuple[ParameterRow, ...]]:
     """The rows of the layers, of the loss and of the parameters, at a few images and at weights off all kinks."""
-    layers, layout, loops = task.trained_layers(), task.model.layout, kernels_.load(kernels)
+    layers, layout, loops = task.trained_layers(), task.model.layout, kernel_sets.load(kernels)
     index = np.arange(min(GRADIENT_IMAGES, len(images)))
     draw = generator(task.seed, "parity", "point")
-    x = off_kinks(loops.gather(images.pixels, index, *task.preparation.scale_shift(np.float64)), draw)
-    vector, labels = _general(layout, task.seed), images.labels[index]
+    x = perturbed(loops.gather(images.pixels, index, *task.preparation.scale_shift(np.float64)), draw)
+    vector, labels = _perturbed_weights(layout, task.seed), images.labels[index]
     note("layer by layer")
     rows = compare_layers(layers, layout.tree(vector), x, loops, task.seed)
     run = Pass(loops, True, noise=lambda path: generator(task.seed, "noise", path))
@@ -117,17 +117,17 @@ def compare_gradients(
     return tuple(rows), loss_row, tuple(parameters)
 
 
-def _general(layout: Layout, seed: int) -> Array:
+def _perturbed_weights(layout: Layout, seed: int) -> Array:
     """Initial weights, each moved a little: none is zero, so that a fault in what multiplies it shows."""
     vector = layout.initial(seed, np.float64)
     for entry in layout.entries:
         part = slice(entry.start, entry.stop)
         draw = generator(seed, "parity", "weights", entry.name)
-        vector[part] = off_kinks(vector[part], draw)
+        vector[part] = perturbed(vector[part], draw)
     return vector
 
 
-def _subject(
+def _model_and_images(
     model: Model | str, data: Dataset | str | Path | None, options: Mapping[str, Any], n: int, seed: int
 ) -> tuple[Model, Images, str]:
     """The model, up to n images that fit it, and in words what images these are."""
@@ -141,9 +141,9 @@ def _subject(
             random_images(built.input_shape, built.classes, n, seed),
             f"{n} images of random pixels, with random labels",
         )
-    dataset = data if isinstance(data, Dataset) else data_.load(data)
+    dataset = data if isinstance(data, Dataset) else datasets.load(data)
     classes = len(dataset.class_names)
-    images = data_.split(dataset, seed=seed, limit=max(n, classes))["train"]
+    images = datasets.split(dataset, seed=seed, limit=max(n, classes))["train"]
     if isinstance(model, Model):
         if model.classes != classes:
             raise ModelError(f"{model.name} tells {model.classes} classes apart; {dataset.name} has {classes}.")

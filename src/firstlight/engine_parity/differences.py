@@ -1,4 +1,4 @@
-"""How far two answers are apart, and derivatives that nobody derived: central differences, extrapolated."""
+"""Relative differences of arrays, and central differences extrapolated to a step of zero (Ridders 1982)."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ LEVELS = 10  # steps that are tried
 MOVED = 500  # numbers of an array that a direction moves
 
 
-def apart(a: Array | None, b: Array | None, among: float = 0.0) -> float:
+def relative_difference(a: Array | None, b: Array | None, scale: float = 0.0) -> float:
     """The relative difference of two arrays: max |a − b| over the largest number in them; infinite where one is lost.
 
-    among  the largest of all the numbers that these belong to. An array smaller than a thousandth of it is measured
+    scale  the largest of all the numbers that these belong to. An array smaller than a thousandth of it is measured
            against that: the gradient by a bias before a batch norm is zero, and its rounding is no difference
     """
     if a is None or b is None or a.shape != b.shape:
         return math.inf
     if not a.size:
         return 0.0
-    size = max(largest(a), largest(b), FLOOR * among)
+    size = max(largest(a), largest(b), FLOOR * scale)
     difference = float(np.abs(a - b).max())
     if not (math.isfinite(difference) and math.isfinite(size)):
         return math.inf
     return difference / size if size else 0.0
 
 
-def beside(a: float, b: float, size: float) -> float:
+def directional_difference(a: float, b: float, size: float) -> float:
     """The relative difference of two derivatives along a direction, where `size` is what such have."""
     difference = abs(a - b)
     if not (math.isfinite(difference) and math.isfinite(size)):
@@ -77,20 +77,20 @@ class Direction:
             return math.nan
         return float(gradient.reshape(-1)[self.where] @ self.values)
 
-    def size(self, gradient: Array | None, among: float) -> float:
-        """The root mean square of ⟨gradient, u⟩ over all directions u of this kind; `among` as in `apart`."""
+    def size(self, gradient: Array | None, scale: float) -> float:
+        """The root mean square of ⟨gradient, u⟩ over such directions u; `scale` as in `relative_difference`."""
         spread = math.sqrt(float(np.square(self.values).mean()))
         if gradient is None or gradient.size <= self.where.max():
-            return spread * FLOOR * among
-        return spread * max(float(np.linalg.norm(gradient.reshape(-1)[self.where])), FLOOR * among)
+            return spread * FLOOR * scale
+        return spread * max(float(np.linalg.norm(gradient.reshape(-1)[self.where])), FLOOR * scale)
 
 
-def derivative(f: Callable[[float], Array], v: Array, step: float, enough: float) -> tuple[float, float]:
+def derivative(f: Callable[[float], Array], v: Array, step: float, tolerance: float) -> tuple[float, float]:
     """d/dt ⟨v, f(t)⟩ at 0 and how uncertain it is, by central differences extrapolated to a step of zero.
 
     Ridders 1982, "Accurate computation of F′(x) and F′(x) F″(x)": from ever smaller steps a tableau of extrapolations,
     of which the one that changed least is taken, and its change for its uncertainty. Where a step crosses a kink the
-    differences do not settle, so smaller steps are tried, until their rounding grows or `enough` is reached.
+    differences do not settle, so smaller steps are tried, until their rounding grows or `tolerance` is reached.
     """
     best, uncertainty = math.nan, math.inf
     before: list[float] = []
@@ -104,7 +104,7 @@ def derivative(f: Callable[[float], Array], v: Array, step: float, enough: float
             change = max(abs(row[-1] - row[-2]), abs(row[-1] - coarser))
             if change < uncertainty:
                 best, uncertainty = row[-1], change
-        if uncertainty <= enough:
+        if uncertainty <= tolerance:
             break
         before = row
     return best, uncertainty
@@ -116,23 +116,23 @@ def compare(
     at: Array,
     by_hand: Array | None,
     by_autograd: Array,
-    among: float,
+    scale: float,
     generator: np.random.Generator,
     *,
     step: float,
-    enough: float,
+    tolerance: float,
 ) -> Comparison:
     """Compare two gradients of ⟨v, f⟩ at an array, and both with central differences of f along a random direction.
 
-    step    the first of the differences, beside the size of the numbers that are moved
-    enough  the relative uncertainty at which they are exact enough
+    step       the first step of the differences, relative to the size of the numbers that are moved
+    tolerance  the relative uncertainty at which they are exact enough
     """
     u = Direction.random(at, generator)
-    size = max(u.size(by_hand, among), u.size(by_autograd, among))
-    central, uncertainty = derivative(lambda t: f(u.moved(at, t)), v, step, enough * size)
+    size = max(u.size(by_hand, scale), u.size(by_autograd, scale))
+    central, uncertainty = derivative(lambda t: f(u.moved(at, t)), v, step, tolerance * size)
     return Comparison(
-        apart(by_hand, by_autograd, among),
-        beside(u.along(by_hand), central, size),
-        beside(u.along(by_autograd), central, size),
-        beside(uncertainty, 0.0, size),
+        relative_difference(by_hand, by_autograd, scale),
+        directional_difference(u.along(by_hand), central, size),
+        directional_difference(u.along(by_autograd), central, size),
+        directional_difference(uncertainty, 0.0, size),
     )

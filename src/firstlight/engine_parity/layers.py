@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from firstlight import randomness
-from firstlight.engine_parity.differences import apart, compare, largest
+from firstlight.engine_parity.differences import compare, largest, relative_difference
 from firstlight.kernels import Kernels
 from firstlight.layers import Layer, Pass, Tree, join
 from firstlight.layers.container import Container
@@ -25,26 +25,26 @@ from firstlight.records.parity import Comparison, LayerRow, LossRow
 from firstlight.types import Array
 
 STEP = 2e-3  # the first of the differences, beside the size of the numbers that are moved
-ENOUGH = 1e-10  # at which an uncertainty is small enough
+TOLERANCE = 1e-10  # at which an uncertainty is small enough
 
-Watch = Callable[[str, Layer, Tree, Array, Pass], None]
+Observe = Callable[[str, Layer, Tree, Array, Pass], None]
 
 
 @dataclass(frozen=True)
 class Probe(Layer):
-    """A layer that shows `watch` what comes to it. `inner` is the layer `plain` with probes about its children."""
+    """A layer that shows `observe` what comes to it. `inner` is the layer `plain` with probes about its children."""
 
     plain: Layer
     inner: Layer
-    watch: Watch = field(compare=False)
+    observe: Observe = field(compare=False)
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Any]:
         passed = self.inner.forward(p, x, run)
-        self.watch(run.path, self.plain, p, x, run)
+        self.observe(run.path, self.plain, p, x, run)
         return passed
 
 
-def probed(layer: Layer, watch: Watch, name: str = "") -> Probe:
+def probed(layer: Layer, observe: Observe, name: str = "") -> Probe:
     """`layer`, and all layers that it is made of, with probes about them, called as they were."""
     inner = layer
     if isinstance(layer, Container):
@@ -53,10 +53,10 @@ def probed(layer: Layer, watch: Watch, name: str = "") -> Probe:
         def within(value: Any) -> Any:
             if isinstance(value, tuple):
                 return tuple(within(item) for item in value)
-            return probed(value, watch, next(names)) if isinstance(value, Layer) else value
+            return probed(value, observe, next(names)) if isinstance(value, Layer) else value
 
         inner = replace(layer, **{entry.name: within(getattr(layer, entry.name)) for entry in fields(layer)})
-    return Probe(layer, inner, watch, name=name)
+    return Probe(layer, inner, observe, name=name)
 
 
 def compare_layers(layers: Layer, p: Tree, x: Array, kernels: Kernels, seed: int) -> list[LayerRow]:
@@ -66,12 +66,12 @@ def compare_layers(layers: Layer, p: Tree, x: Array, kernels: Kernels, seed: int
     def noise(path: str) -> np.random.Generator:
         return randomness.generator(seed, "noise", path)
 
-    def watch(path: str, layer: Layer, p: Tree, x: Array, run: Pass) -> None:
+    def observe(path: str, layer: Layer, p: Tree, x: Array, run: Pass) -> None:
         row = _compare(path, layer, p, x, run, randomness.generator(seed, "parity", path, run.training))
-        rows[path] = _worse(rows[path], row) if path in rows else row
+        rows[path] = _worst(rows[path], row) if path in rows else row
 
     for training in (True, False):
-        probed(layers, watch).forward(_copied(p), x, Pass(kernels, training, noise=noise))
+        probed(layers, observe).forward(_copied(p), x, Pass(kernels, training, noise=noise))
     return list(rows.values())
 
 
@@ -91,10 +91,10 @@ def compare_loss(loss: Loss, y: Array, targets: Array, seed: int) -> LossRow:
         largest(dy, twin_dy),
         randomness.generator(seed, "parity", "loss"),
         step=STEP,
-        enough=ENOUGH,
+        tolerance=TOLERANCE,
     )
-    mean = apart(np.array([value]), values.mean(keepdims=True))
-    return LossRow(loss.name, max(apart(by_hand, values), mean), comparison)
+    mean = relative_difference(np.array([value]), values.mean(keepdims=True))
+    return LossRow(loss.name, max(relative_difference(by_hand, values), mean), comparison)
 
 
 def _compare(path: str, layer: Layer, p: Tree, x: Array, run: Pass, generator: np.random.Generator) -> LayerRow:
@@ -102,19 +102,19 @@ def _compare(path: str, layer: Layer, p: Tree, x: Array, run: Pass, generator: n
     from firstlight.engines import autograd
 
     if not isinstance(layer, Container):
-        x = off_kinks(x, generator)
+        x = perturbed(x, generator)
     after = _copied(p)
     y, backward = layer.forward(after, x, run)
     v = generator.standard_normal(y.shape)
     dx, tree = backward(v)
     twin = autograd.of_layer(layer, p, x, v, training=run.training, path=path, noise=run.noise)
-    gradients, arrays, statistics = dict(flat(tree)), dict(flat(p)), dict(flat(after))
-    among = largest(v, dx, *gradients.values(), twin.dx, *twin.gradients.values())
+    gradients, arrays, statistics = dict(named_arrays(tree)), dict(named_arrays(p)), dict(named_arrays(after))
+    scale = largest(v, dx, *gradients.values(), twin.dx, *twin.gradients.values())
 
-    def three(f: Callable[[Array], Array], at: Array, by_hand: Array | None, by_autograd: Array) -> Comparison:
+    def compared(f: Callable[[Array], Array], at: Array, by_hand: Array | None, by_autograd: Array) -> Comparison:
         if isinstance(layer, Container):  # what it is made of is differenced by itself
-            return Comparison(apart(by_hand, by_autograd, among))
-        return compare(f, v, at, by_hand, by_autograd, among, generator, step=STEP, enough=ENOUGH)
+            return Comparison(relative_difference(by_hand, by_autograd, scale))
+        return compare(f, v, at, by_hand, by_autograd, scale, generator, step=STEP, tolerance=TOLERANCE)
 
     def output(name: str) -> Callable[[Array], Array]:
         return lambda value: layer.forward({**_copied(p), name: value}, x, run)[0]
@@ -123,23 +123,25 @@ def _compare(path: str, layer: Layer, p: Tree, x: Array, run: Pass, generator: n
         path=path,
         type=type(layer).__name__,
         container=isinstance(layer, Container),
-        y=apart(y, twin.y),
-        statistics=max((apart(statistics[name], array) for name, array in twin.statistics.items()), default=0.0),
-        dx=three(lambda moved: layer.forward(_copied(p), moved, run)[0], x, dx, twin.dx),
+        y=relative_difference(y, twin.y),
+        statistics=max(
+            (relative_difference(statistics[name], array) for name, array in twin.statistics.items()), default=0.0
+        ),
+        dx=compared(lambda moved: layer.forward(_copied(p), moved, run)[0], x, dx, twin.dx),
         parameters={
-            name: three(output(name), arrays[name], gradients.get(name), by_autograd)
+            name: compared(output(name), arrays[name], gradients.get(name), by_autograd)
             for name, by_autograd in twin.gradients.items()
         },
     )
 
 
-def off_kinks(x: Array, generator: np.random.Generator) -> Array:
+def perturbed(x: Array, generator: np.random.Generator) -> Array:
     """x moved a little: the zeros of a ReLU and the ties of a blank image lie where a function has kinks."""
     size = math.sqrt(float(np.square(x).mean())) or 1.0
     return x + 0.1 * size * generator.standard_normal(x.shape)
 
 
-def _worse(a: LayerRow, b: LayerRow) -> LayerRow:
+def _worst(a: LayerRow, b: LayerRow) -> LayerRow:
     return replace(
         a,
         y=max(a.y, b.y),
@@ -149,11 +151,11 @@ def _worse(a: LayerRow, b: LayerRow) -> LayerRow:
     )
 
 
-def flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def named_arrays(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """The arrays of a tree by their paths in it, as in "conv1.W"."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            yield from flat(value, join(path, name))
+            yield from named_arrays(value, join(path, name))
         else:
             yield join(path, name), value
 

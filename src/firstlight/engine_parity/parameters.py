@@ -13,7 +13,7 @@ import numpy as np
 
 from firstlight import randomness
 from firstlight.engine_parity.differences import compare, largest
-from firstlight.engine_parity.layers import flat
+from firstlight.engine_parity.layers import named_arrays
 from firstlight.kernels import Kernels
 from firstlight.layers import Chain, Pass
 from firstlight.losses import Loss
@@ -22,7 +22,7 @@ from firstlight.types import Array
 from firstlight.weights import Layout
 
 STEP = 1e-3  # the first of the differences, beside the size of the weights
-ENOUGH = 1e-9  # at which an uncertainty is small enough
+TOLERANCE = 1e-9  # at which an uncertainty is small enough
 
 
 def compare_parameters(
@@ -45,9 +45,9 @@ def compare_parameters(
     run = Pass(kernels, True, needs_dx=False, noise=noise, trained=layout.trained)  # as the engine goes through
 
     y, backward = layers.forward(layout.tree(vector.copy()), x, run)
-    first = dict(flat(backward(loss.value_and_gradient(y, labels)[1])[1]))
+    first = dict(named_arrays(backward(loss.value_and_gradient(y, labels)[1])[1]))
     second = autograd.of_net(layers, loss, layout.tree(vector), x, labels, noise=noise)
-    among = largest(*first.values(), *second.values())
+    scale = largest(*first.values(), *second.values())
     each = np.full(len(labels), 1 / len(labels))
     rows = []
     for entry in layout.entries:
@@ -69,10 +69,10 @@ def compare_parameters(
             vector[part].reshape(entry.parameter.shape),
             by_hand,
             by_autograd,
-            among,
+            scale,
             draw,
             step=STEP,
-            enough=ENOUGH,
+            tolerance=TOLERANCE,
         )
         rows.append(ParameterRow(entry.name, entry.parameter.shape, largest(by_hand, by_autograd), comparison))
     return rows

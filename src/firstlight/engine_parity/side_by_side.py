@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from firstlight.engine_parity.differences import apart
+from firstlight.engine_parity.differences import relative_difference
 from firstlight.engines import Task, open_engine
 from firstlight.prepare import batches, epoch_order
-from firstlight.records.parity import Abreast
+from firstlight.records.parity import SideBySide
 from firstlight.types import Array, Images
 
 
@@ -23,7 +23,7 @@ def compare_runs(
     rate: float,
     kernels: str,
     note: Callable[[str], None],
-) -> Abreast:
+) -> SideBySide:
     """Take `steps` steps on each engine in turn; torch on the CPU, with numpy's dropout masks."""
     ours = open_engine("numpy", kernels=kernels, precision=precision).session(task, images)
     theirs = open_engine("torch", device="cpu", precision=precision, exact_noise=True).session(task, images)
@@ -33,12 +33,12 @@ def compare_runs(
         note(f"training in {precision}: step {done} of {steps}")
         pair = [session.train_step(index, epoch, step, rate)[0] for session in (ours, theirs)]
         losses.append(pair)
-        differences.append(apart(*np.array(pair).reshape(2, 1)))
+        differences.append(relative_difference(*np.array(pair).reshape(2, 1)))
         vector, other = ours.vector(), theirs.vector()
         difference = np.abs(vector.astype(np.float64) - other)
         weights.append(float(difference.max()) / float(np.abs(vector).max()) if vector.size else 0.0)
     first, second = zip(*losses, strict=True)
-    return Abreast(precision, rate, first, second, tuple(differences), tuple(weights), _where(task, difference))
+    return SideBySide(precision, rate, first, second, tuple(differences), tuple(weights), _where(task, difference))
 
 
 def step_order(seed: int, n: int, batch_size: int, steps: int) -> Iterator[tuple[int, int, Array]]:

@@ -19,12 +19,12 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from firstlight import report
-from firstlight.engine_parity import Parity
 from firstlight.errors import FirstlightError
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Explanation, FeatureMaps, MaximizingImage, Mistakes
+from firstlight.records.parity import Parity
 from firstlight.records.run import Layer
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder

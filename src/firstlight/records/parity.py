@@ -107,7 +107,7 @@ class ParameterRow:
 
 
 @dataclass(frozen=True)
-class Abreast:
+class SideBySide:
     """Two training runs from the same start: a number a step for each.
 
     rate          the learning rate
@@ -189,7 +189,7 @@ class Parity(Shown):
     layers: tuple[LayerRow, ...]
     loss: LossRow
     parameters: tuple[ParameterRow, ...]
-    runs: tuple[Abreast, ...]
+    runs: tuple[SideBySide, ...]
     speed: Speed
     engines: Mapping[str, Json]
     environment: Json
@@ -250,7 +250,7 @@ class Parity(Shown):
                 )
         return found
 
-    def _hint(self, run: Abreast) -> str:
+    def _hint(self, run: SideBySide) -> str:
         """Where to look when a run alone fails."""
         if run.precision == "float32" and self.runs[0].passed:
             return " In float64 they agree, so this is rounding that training has made grow."

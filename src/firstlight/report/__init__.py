@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstlight.engine_parity import Parity
 from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
+from firstlight.records.parity import Parity
 from firstlight.records.run_folder import REPORT, RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.report.render import vega_process

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from firstlight.engine_parity import Abreast, Parity
-from firstlight.records.parity import GRADIENT
+from firstlight.records.parity import GRADIENT, Parity, SideBySide
 from firstlight.report import parity_tables as tables
 from firstlight.report.document import (
     Beside,
@@ -97,7 +96,7 @@ def _runs(parity: Parity) -> tuple[Block, ...]:
     return (Beside(losses), Beside(differences, caption=caption), tables.runs(parity))
 
 
-def _losses(run: Abreast) -> Json:
+def _losses(run: SideBySide) -> Json:
     """The loss of each step on both engines: the second is dotted and lies on the first where they agree."""
     columns = {"numpy": plain(np.array(run.numpy)), "torch": plain(np.array(run.torch))}
     looks: dict[str, Json] = {
@@ -119,7 +118,7 @@ def _losses(run: Abreast) -> Json:
     return finish(alt.layer(*lines), height=HEIGHT)
 
 
-def _differences(runs: Sequence[Abreast], column: str, title: str, tolerances: bool) -> Json:
+def _differences(runs: Sequence[SideBySide], column: str, title: str, tolerances: bool) -> Json:
     """A difference of each step in both precisions, on a logarithmic axis, with what is tolerated."""
     rows: Values = [
         {"precision": run.precision, "step": step, "difference": max(difference, ZERO), "name": exponent(difference)}

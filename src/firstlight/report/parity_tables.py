@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from firstlight.engine_parity import Comparison, LayerRow, Parity, Seconds
-from firstlight.records.parity import FLOOR, GRADIENT, WHOLE_NET
+from firstlight.records.parity import FLOOR, GRADIENT, WHOLE_NET, Comparison, LayerRow, Parity, Seconds
 from firstlight.report.document import Table
 from firstlight.report.format import DASH, counted, shape
 from firstlight.types import Json
