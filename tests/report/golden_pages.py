@@ -14,10 +14,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from explanations import explanation_of
-from parity_checks import parity
-from search_folders import put
+from tests.report.explanations import explanation_of
+from tests.report.parity_checks import parity
 from tests.report.run_folders import STRONG, WEAK, entry, write_run, write_study
+from tests.report.search_folders import put
 
 import firstlight
 from firstlight import report

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from golden_pages import GOLDEN, SUBJECTS, golden
+from tests.report.golden_pages import GOLDEN, SUBJECTS, golden
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from explanations import explained_run, explanation_of, real
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from tests.report.explanations import explained_run, explanation_of, real
 from tests.report.page_checks import Page, assert_sound
 from tests.report.run_folders import HOSTILE, MakeRun
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parity_checks import parity, run
 from tests.report.page_checks import assert_sound
+from tests.report.parity_checks import parity, run
 from tests.report.run_folders import HOSTILE
 
 from firstlight import report

@@ -9,8 +9,8 @@ from typing import Any
 
 import altair as alt
 import pytest
-from search_folders import TUNED, put, trial
 from tests.report.page_checks import assert_sound
+from tests.report.search_folders import TUNED, put, trial
 
 from firstlight import report
 from firstlight.errors import RunError
