@@ -65,7 +65,7 @@ class Net:
     shape: tuple[int, int, int]
     loss: Loss = field(default_factory=CrossEntropy)
     frozen: tuple[str, ...] = ()
-    settled: frozenset[str] = frozenset()
+    running_stats: frozenset[str] = frozenset()
     seed: int = 0
     class_weights: tuple[float, ...] = ()
     standardized: bool = False
@@ -84,7 +84,15 @@ class Net:
         scale, shift = np.random.default_rng(self.seed + 1).uniform(0.5, 1.5, (2, *self.shape))
         preparation = Preparation(self.shape, "image" if self.standardized else "none", scale / 100, shift - 2)
         weights = np.array(self.class_weights) if self.class_weights else None
-        return Task(model, self.loss, preparation, SGD(), seed=self.seed, settled=self.settled, class_weights=weights)
+        return Task(
+            model,
+            self.loss,
+            preparation,
+            SGD(),
+            seed=self.seed,
+            running_stats=self.running_stats,
+            class_weights=weights,
+        )
 
     def pictures(self, images: int = IMAGES) -> Pictures:
         rng = np.random.default_rng(self.seed + 2)
@@ -139,10 +147,10 @@ def step(executor: Executor, vector: Array, net: Net, index: Array, pictures: Pi
     """What one step of training gives, and then the net in evaluation; `vector` is what the executor works on."""
     pictures = pictures or net.pictures()
     with np.errstate(all="ignore"):
-        loss, right, gradients = executor.gradients(pictures, index, 1, 2)  # type: ignore[arg-type]
+        loss, correct, gradients = executor.gradients(pictures, index, 1, 2)  # type: ignore[arg-type]
         total = gradients.sum(axis=0)
         outputs = executor.outputs(pictures, index).copy()  # type: ignore[arg-type]
-    found: Results = {"loss": np.array(loss), "right": np.array(right), "outputs": outputs}
+    found: Results = {"loss": np.array(loss), "right": np.array(correct), "outputs": outputs}
     for entry in net.task.model.layout.entries:
         if entry.parameter.trainable:
             found[f"gradient by {entry.name}"] = total[entry.start : entry.stop]
@@ -170,7 +178,7 @@ def assert_equal(found: Results, expected: Results, tolerance: float = 1e-11, fl
     """
     assert found.keys() == expected.keys()
     largest = max((np.abs(v).max(initial=0) for k, v in expected.items() if k.startswith("gradient")), default=0)
-    assert found["right"] == expected["right"], f"{found['right']} right, not {expected['right']}"
+    assert found["right"] == expected["right"], f"{found['right']} correct, not {expected['right']}"
     for name, truth in expected.items():
         assert found[name].shape == truth.shape, name
         if name == "right" or not truth.size:

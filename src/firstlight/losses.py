@@ -98,9 +98,9 @@ class Loss:
         if isinstance(last, Activation):
             fused = self.fuses.__name__
             raise ModelError(
-                f"The layer {path} ({type(last).__name__}) bends the outputs of shape {output_shape} that {self.name} "
-                f"takes as logits of shape ({units},), before its own {fused}. Remove it, so that the net ends in its "
-                f"last Dense; one {fused} may follow as the very last layer."
+                f"The layer {path} ({type(last).__name__}) is an activation on the outputs of shape {output_shape}; "
+                f"{self.name} takes logits of shape ({units},) and applies {fused} itself. Remove it, so that the "
+                f"net ends in its last Dense; one {fused} may follow as the very last layer."
             )
         return model
 

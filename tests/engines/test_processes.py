@@ -220,14 +220,14 @@ from firstlight.errors import FirstlightError
 images = data.split(data.load("digits"))["train"].take(np.arange(127))
 net = Chain((Conv2D(4, 3), BatchNorm(), Tanh(), Flatten(), Dense(12, bias=False), BatchNorm(), Tanh(), Dense(10)))
 task = Task(Model("net", net, (8, 8, 1), 10), CrossEntropy(), Preparation.fit(images), SGD(momentum=0.5), l2=1e-3)
-settled = frozenset({"batchnorm1", "batchnorm2"})
+running_stats = frozenset({"batchnorm1", "batchnorm2"})
 answer = {}
 drawn = {"share_norms": True, "augmentation": Augmentation.of({"rotate": 20, "noise": 0.1, "flip_horizontal": 0.5})}
-every = {"shared": {"share_norms": True}, "own": {}, "settled": {"settled": settled}, "augmented": drawn}
+every = {"shared": {"share_norms": True}, "own": {}, "running": {"running_stats": running_stats}, "augmented": drawn}
 for name, changes in every.items():
     for precision in ("float64", "bfloat16"):
         session = TorchEngine("cpu", precision, True).session(replace(task, **changes), images)
-        session._go(Way(channels_last=name == "settled", reduced=session.way.reduced))
+        session._go(Way(channels_last=name == "running", reduced=session.way.reduced))
         tallies = [session.train_epoch(e, 30, np.full(5, 0.1), lambda images, loss: None) for e in range(2)]
         vector = session.vector().tolist()
         step = session.train_step(np.arange(40, 69), 2, 0, 0.1)
@@ -273,8 +273,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["shared", "settled", "augmented"])
-def test_shared_or_settled_batch_norms_learn_as_in_one_process(answers: dict[int, list[Any]], name: str) -> None:
+@pytest.mark.parametrize("name", ["shared", "running", "augmented"])
+def test_batch_norms_with_shared_or_running_statistics_learn_as_in_one_process(
+    answers: dict[int, list[Any]], name: str
+) -> None:
     [one], three = answers[1], answers[3]
     assert one["augmented float64"]["vector"] != one["shared float64"]["vector"]
     for answer in three:

@@ -164,14 +164,14 @@ def test_two_classes_with_a_head_of_one_unit_or_two(images: Images, loss: Loss) 
         {"lr_factors": {"*": 0.1, "head": 1.0, "block.conv1": 0.0}},
         {"frozen": ("block", "!block.batchnorm1.beta")},
         {"frozen": ("*", "!head")},
-        {"settled": frozenset({"block.batchnorm1"})},
+        {"running_stats": frozenset({"block.batchnorm1"})},
         {"class_weights": np.linspace(0.2, 3, 10)},
         {"class_weights": np.linspace(0.2, 3, 10), "loss": MeanSquaredError()},
         {"sampling": "balanced"},
         {"steps_per_epoch": STEPS},
         {"steps_per_epoch": STEPS, "sampling": "balanced"},
         {"preparation": Preparation((1, 8, 8), "image", np.full((1, 1, 1), 1 / 16), np.zeros((1, 1, 1)))},
-        {"frozen": ("block",), "settled": frozenset({"block.batchnorm1", "batchnorm1"}), "l2": 0.1},
+        {"frozen": ("block",), "running_stats": frozenset({"block.batchnorm1", "batchnorm1"}), "l2": 0.1},
     ],
     ids=lambda changes: " and ".join(changes),
 )
@@ -187,7 +187,7 @@ def test_every_setting_of_a_task_has_the_same_effect(images: Images, changes: di
 def test_a_weighted_loss_is_that_of_pytorch_over_the_images(images: Images) -> None:
     """PyTorch's own `weight`, summed and divided by the images; its mean divides by the weights in the batch."""
     weights = np.linspace(0.2, 3, 10)
-    session = exact("torch", task(images, class_weights=weights, settled=frozenset(), net=Chain(LINEAR)), images)
+    session = exact("torch", task(images, class_weights=weights, running_stats=frozenset(), net=Chain(LINEAR)), images)
     index = np.arange(BATCH)
     y = torch.tensor(session.outputs(images.take(index)))
     labels = torch.tensor(images.labels[index])

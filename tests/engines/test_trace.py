@@ -1,4 +1,4 @@
-"""What a net held on the way: both engines show the same values and slopes, and the slopes are derivatives."""
+"""What a net held on the way: both engines show the same values and gradients, and the gradients are derivatives."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_engines_hold_the_same(net: str) -> None:
     assert list(a.values) == list(b.values)
     for path in a.values:
         np.testing.assert_allclose(a.values[path], b.values[path], rtol=1e-9, atol=1e-11, err_msg=path)
-        np.testing.assert_allclose(a.slopes[path], b.slopes[path], rtol=1e-9, atol=1e-11, err_msg=path)
+        np.testing.assert_allclose(a.gradients[path], b.gradients[path], rtol=1e-9, atol=1e-11, err_msg=path)
     assert a.dx is not None
     assert b.dx is not None
     np.testing.assert_allclose(a.dx, b.dx, rtol=1e-9, atol=1e-11)
@@ -119,13 +119,13 @@ def test_only_what_is_asked_for_is_kept(engine: str) -> None:
     x = found.prepared(images())
     given = {"dense1": np.ones((N, 4))}
     trace = found.trace(x, given, only=["block", "block.body.tanh1"])
-    assert set(trace.values) == set(trace.slopes) == {"block", "block.body.tanh1"}
+    assert set(trace.values) == set(trace.gradients) == {"block", "block.body.tanh1"}
     everything = found.trace(x, given)
     for path in trace.values:
         np.testing.assert_array_equal(trace.values[path], everything.values[path])
-        np.testing.assert_array_equal(trace.slopes[path], everything.slopes[path])
+        np.testing.assert_array_equal(trace.gradients[path], everything.gradients[path])
     without = found.trace(x)
-    assert without.slopes == {}
+    assert without.gradients == {}
     assert without.dx is None
     with pytest.raises(KeyError, match="conv9"):
         found.trace(x, {"conv9": np.ones(1)})
@@ -138,7 +138,7 @@ def test_compiled_and_reference_sessions_trace_the_same() -> None:
     a, b = compiled.trace(x, given), reference.trace(x, given)
     for path in a.values:
         np.testing.assert_allclose(a.values[path], b.values[path], rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(a.slopes[path], b.slopes[path], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(a.gradients[path], b.gradients[path], rtol=1e-9, atol=1e-12)
 
 
 def test_images_standardized_by_themselves_are_prepared_alike() -> None:

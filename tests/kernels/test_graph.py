@@ -156,9 +156,9 @@ def nets(draw: st.DrawFn) -> Net:
     names = [entry.name for entry in net.task.model.layout.entries]
     frozen = draw(st.one_of(st.just([]), st.lists(st.sampled_from(names), unique=True), st.just(["*", "!head*"])))
     norms = sorted({name.removesuffix(".mean") for name in names if name.endswith(".mean")})
-    settled = draw(st.lists(st.sampled_from(norms), unique=True)) if norms else []
+    running_stats = draw(st.lists(st.sampled_from(norms), unique=True)) if norms else []
     standardized = draw(st.sampled_from([False, False, True]))
-    return replace(net, frozen=tuple(frozen), settled=frozenset(settled), standardized=standardized)
+    return replace(net, frozen=tuple(frozen), running_stats=frozenset(running_stats), standardized=standardized)
 
 
 SIZES = st.one_of(whole(1, 9), whole(10, 70))
@@ -310,9 +310,9 @@ NEIGHBOURS: dict[str, tuple[Layer, ...]] = {
 
 
 @pytest.mark.parametrize("layers", NEIGHBOURS.values(), ids=NEIGHBOURS.keys())
-@pytest.mark.parametrize("settled", [False, True], ids=["", "settled"])
-def test_neighbours(layers: tuple[Layer, ...], settled: bool) -> None:
-    norms = frozenset({"batchnorm1"} if settled else ())
-    net = Net((*layers, Flatten(), Dense(3)), (1, 6, 7), settled=norms)
+@pytest.mark.parametrize("running_stats", [False, True], ids=["", "running_stats"])
+def test_neighbours(layers: tuple[Layer, ...], running_stats: bool) -> None:
+    norms = frozenset({"batchnorm1"} if running_stats else ())
+    net = Net((*layers, Flatten(), Dense(3)), (1, 6, 7), running_stats=norms)
     for images in (5, 33):
         assert_equal(run_compiled(net, index_of(images)), run_eager(net, index_of(images)))

@@ -82,9 +82,11 @@ def test_many_chunks_give_what_one_gives() -> None:
         assert_equal(run_compiled(net, index_of(70)), run_eager(net, index_of(70)))
     with cut(2):
         assert CompiledExecutor(net.task, Runtime, net.weights()).training.program(70).size == 35
-    settled = Net((Conv2D(4), BatchNorm(), ReLU(), Flatten(), Dense(3)), (1, 6, 6), settled=frozenset({"batchnorm1"}))
+    running_stats = Net(
+        (Conv2D(4), BatchNorm(), ReLU(), Flatten(), Dense(3)), (1, 6, 6), running_stats=frozenset({"batchnorm1"})
+    )
     with cut(2, cache=1):
-        assert_equal(run_compiled(settled, index_of(70)), run_eager(settled, index_of(70)))
+        assert_equal(run_compiled(running_stats, index_of(70)), run_eager(running_stats, index_of(70)))
 
 
 def test_threads_may_change_between_steps() -> None:
@@ -103,8 +105,8 @@ def test_one_value_a_channel_is_refused() -> None:
     for results in (run_eager, run_compiled):
         with pytest.raises(ModelError, match="batchnorm1: one value a channel"):
             results(net, index_of(1))
-    settled = replace(net, settled=frozenset({"batchnorm1"}))
-    assert_equal(run_compiled(settled, index_of(1)), run_eager(settled, index_of(1)))
+    running_stats = replace(net, running_stats=frozenset({"batchnorm1"}))
+    assert_equal(run_compiled(running_stats, index_of(1)), run_eager(running_stats, index_of(1)))
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

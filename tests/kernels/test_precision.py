@@ -115,7 +115,7 @@ def test_activations(bent: tuple[str, float, Layer], kind: Any) -> None:
     name, constant, layer = bent
     values = np.concatenate([FINITE, ENDS])
     graph = Graph((1, 1, len(values)), training=False)
-    graph.output(graph.bend(graph.input(), name, constant))
+    graph.output(graph.activation(graph.input(), name, constant))
     found = by_hand(graph, values, kind)[1].outputs[:, 0].astype(np.float64)
     expected = truth(layer, values)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
@@ -135,7 +135,7 @@ def test_slopes(bent: tuple[str, float, Layer], kind: Any) -> None:
     x, dy = FINITE, np.random.default_rng(0).standard_normal(len(FINITE)).astype(np.float32)
     graph = Graph((2, 1, len(x)), training=False)
     both = graph.input()
-    y = graph.bend(Value((len(x),), both.memory), name, constant)
+    y = graph.activation(Value((len(x),), both.memory), name, constant)
     graph._step("ACTIVATE_BACK", both if name == "gelu" else y, (both, len(x)), len(x), *graph.steps[-1].fields[-2:])
     graph.outputs = len(x)
     graph._step("OUTPUT", (both, len(x)), len(x))

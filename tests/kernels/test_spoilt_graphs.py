@@ -133,7 +133,7 @@ def test_a_spoilt_graph_is_rejected(spoil: Callable[[Graph], None]) -> None:
     [
         pytest.param(_put(3, 0), id="another factor"),
         pytest.param(_put(4, -1), id="classes not weighted"),
-        pytest.param(_swap(0, 1), id="outputs and slopes swapped"),
+        pytest.param(_swap(0, 1), id="outputs and gradients swapped"),
         pytest.param(_put(2, 2), id="a class left out"),
     ],
 )

@@ -31,7 +31,7 @@ class Task:
     preparation    fitted on the training split; applied to every image
     l1, l2         penalties on every layer's kernels, beside those of the layers themselves
     lr_factors     what the learning rate is multiplied by, by patterns of names; the last one that fits a name counts
-    settled        paths of batch norms that keep their running statistics in training, and use them
+    running_stats  paths of batch norms that keep their running statistics in training, and use them
     share_norms    batch norm over the images of all processes, where there are several
     class_weights  (K,): what the loss of an image is multiplied by in training, by its class; None for nothing
     sampling       "shuffled", or "balanced": each epoch draws all classes equally often
@@ -47,7 +47,7 @@ class Task:
     l2: float = 0.0
     seed: int = 0
     lr_factors: Mapping[str, float] = field(default_factory=dict)
-    settled: frozenset[str] = frozenset()
+    running_stats: frozenset[str] = frozenset()
     share_norms: bool = False
     class_weights: Array | None = None
     sampling: Sampling = "shuffled"
@@ -133,12 +133,12 @@ class Trace:
     """What a net held in evaluation as it looked at N prepared images; the batch is the first axis.
 
     values  by path, what the layer or container of layers there gave: (N, C, H, W) or (N, I). In the order of the data
-    slopes  by the same paths, the gradient of Σ cotangent · value by that; empty where no cotangent was given
+    gradients  by the same paths, the gradient of Σ cotangent · value by that; empty where no cotangent was given
     dx      the same by the prepared images, (N, C, H, W); None where no cotangent was given
     """
 
     values: Mapping[str, Array]
-    slopes: Mapping[str, Array]
+    gradients: Mapping[str, Array]
     dx: Array | None
 
 
@@ -154,7 +154,7 @@ class Session(Protocol):
         ...
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
-        """Take one step on the images at `index`; return their mean loss before it, and how many were right."""
+        """Take one step on the images at `index`; return their mean loss before it, and how many were correct."""
         ...
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
@@ -178,7 +178,7 @@ class Session(Protocol):
 
         cotangents  by path, an array of the shape of what is given there: the gradient of Σ cotangent · value is taken.
                     A path that holds no layer is an error of the caller, a KeyError
-        only        keep values and slopes of these paths; of all where none are named
+        only        keep values and gradients of these paths; of all where none are named
         """
         ...
 

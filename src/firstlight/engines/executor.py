@@ -34,7 +34,7 @@ class Executor(Protocol):
     blas: bool
 
     def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
-        """Of the batch at `index`: its mean loss, how many are right, and the gradient as (k, trained), k summands."""
+        """Of the batch at `index`: mean loss, how many are correct, and the gradient, (k, trained) for k summands."""
         ...
 
     def outputs(self, images: Images, index: Array) -> Array:
@@ -78,7 +78,7 @@ class EagerExecutor:
             training=True,
             needs_dx=False,
             noise=noise_of(self.task, epoch, step),
-            settled=self.task.settled,
+            running_stats=self.task.running_stats,
             trained=self.layout.trained,
         )
         y, backward = self._forward(images, index, run)
@@ -100,7 +100,7 @@ class EagerExecutor:
     def trace(self, x: Array, cotangents: Mapping[str, Array], only: Collection[str]) -> Trace:
         """See `Session.trace`."""
         values: dict[str, Array] = {}
-        slopes: dict[str, Array] = {}
+        gradients: dict[str, Array] = {}
         left = set(cotangents)
 
         def watch(path: str, y: Array, backward: Backward) -> tuple[Array, Backward]:
@@ -113,7 +113,7 @@ class EagerExecutor:
                 if path in cotangents:
                     dy = dy + np.moveaxis(cotangents[path], 0, -1).astype(dy.dtype, copy=False)
                 if kept:
-                    slopes[path] = _batch_first(dy)
+                    gradients[path] = _batch_first(dy)
                 return backward(dy)
 
             return y, watched
@@ -123,7 +123,7 @@ class EagerExecutor:
         if left:
             raise KeyError(min(left))
         dx = backward(np.zeros_like(y))[0] if cotangents else None
-        return Trace(values, slopes, None if dx is None else _batch_first(dx))
+        return Trace(values, gradients, None if dx is None else _batch_first(dx))
 
     def _forward(self, images: Images, index: Array, run: Pass) -> tuple[Array, Any]:
         return self.layers.forward(self.parameters, self.prepared(images, index), run)
@@ -150,18 +150,18 @@ class CompiledExecutor:
         for path, pixels in runtime.graph.norms:
             must_vary(pixels * len(index), path)
         program = runtime.program(len(index))
-        self._draw(program.kept, noise_of(self.task, epoch, step))
+        self._draw(program.masks, noise_of(self.task, epoch, step))
         pixels = _flat(images)
-        if not runtime.graph.asks_slopes:
+        if not runtime.graph.takes_output_gradients:
             runtime.run(program, pixels, index, labels)
-            return float(program.losses.mean()), int(program.right.sum()), runtime.gradients(program)
+            return float(program.losses.mean()), int(program.correct.sum()), runtime.gradients(program)
         halfway = runtime.graph.forward_segments
         runtime.run(program, pixels, index, labels, slice(0, halfway))
         loss, dy = self.task.loss.value_and_gradient(program.outputs, labels, self.task.image_weights(labels))
-        program.slopes[...] = dy
+        program.output_gradients[...] = dy
         runtime.run(program, pixels, index, labels, slice(halfway, None))
-        right = int((self.task.loss.predicted(program.outputs) == labels).sum())
-        return loss, right, runtime.gradients(program)
+        correct = int((self.task.loss.predicted(program.outputs) == labels).sum())
+        return loss, correct, runtime.gradients(program)
 
     def outputs(self, images: Images, index: Array) -> Array:
         """See `Executor.outputs`."""
@@ -170,13 +170,13 @@ class CompiledExecutor:
         outputs: Array = program.outputs
         return outputs
 
-    def _draw(self, kept: Array, noise: Noise) -> None:
+    def _draw(self, masks: Array, noise: Noise) -> None:
         """The step's masks, in the order of the graph."""
         at = 0
         for path, shape, rate in self.training.graph.masks:
             size = math.prod(shape)
-            draws = noise(path).random((size, kept.shape[1]), dtype=np.float32)
-            np.greater_equal(draws, rate, out=kept[at : at + size].view(bool))
+            draws = noise(path).random((size, masks.shape[1]), dtype=np.float32)
+            np.greater_equal(draws, rate, out=masks[at : at + size].view(bool))
             at += size
 
     def _labels(self, images: Images, index: Array) -> Array:
@@ -199,7 +199,7 @@ def _batch_first(columns: Array) -> Array:
 def _record(task: Task, training: bool) -> Graph:
     height, width, channels = task.model.input_shape
     class_weights = () if task.class_weights is None else task.class_weights.tolist()
-    graph = Graph((channels, height, width), training, task.settled, class_weights)
+    graph = Graph((channels, height, width), training, task.running_stats, class_weights)
     y = task.trained_layers().record(graph, task.model.layout.slots, graph.input(task.preparation.per_image), "")
     if training:
         task.loss.record(graph, y)

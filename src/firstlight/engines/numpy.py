@@ -76,8 +76,8 @@ class NumpySession:
         total, correct, done = 0.0, 0, 0
         with self._quietly():
             for step, ((images, index), rate) in enumerate(zip(self._batches(epoch, batch_size), rates, strict=True)):
-                loss, right = self._step(images, index, epoch, step, float(rate))
-                total, correct, done = total + loss * len(index), correct + right, done + len(index)
+                loss, hits = self._step(images, index, epoch, step, float(rate))
+                total, correct, done = total + loss * len(index), correct + hits, done + len(index)
                 progress(done, total / done)
         return Tally(total / done, correct / done)
 
@@ -163,7 +163,7 @@ class NumpySession:
         return self.train
 
     def gradients(self, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
-        """The mean loss of the training images at `index`, how many are right, and the gradient with the penalties'.
+        """The mean loss of the training images at `index`, how many are correct, and the gradient with the penalties'.
 
         The gradient is (k, trained): the sum of its rows.
         """
@@ -186,23 +186,23 @@ class NumpySession:
 
     @in_turn
     def _gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
-        loss, right, gradients = self.executor.gradients(images, index, epoch, step)
+        loss, correct, gradients = self.executor.gradients(images, index, epoch, step)
         for part, l1, l2 in self.penalties:  # the executor writes its gradients anew each time
             weights = self._vector[part]
             if l1:
                 gradients[0, part] += l1 * np.sign(weights)
             if l2:
                 gradients[0, part] += 2 * l2 * weights
-        return loss, right, gradients
+        return loss, correct, gradients
 
     @in_turn
     def _step(self, images: Images, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
-        loss, right, gradients = self._gradients(images, index, epoch, step)
+        loss, correct, gradients = self._gradients(images, index, epoch, step)
         if not math.isfinite(loss):
             raise not_finite(loss, epoch, step, rate)
         trained = self._vector[: self.layout.trainable]
         self.task.optimizer.step(trained, gradients, self.optimizer_state, rate, self.factors, self.kernels)
-        return loss, right
+        return loss, correct
 
 
 _blas_held = contextlib.ExitStack()

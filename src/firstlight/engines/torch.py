@@ -140,10 +140,10 @@ class TorchSession:
         self._replicate()
         with self._turn(), self._generators(epoch)():
             sums = torch.stack(self._step(*self._share(index, epoch), len(index), epoch, step, rate))
-            loss, right = self._together(sums).tolist()
+            loss, correct = self._together(sums).tolist()
         if not math.isfinite(loss):
             raise not_finite(loss / len(index), epoch, step, rate)
-        return loss / len(index), int(right)
+        return loss / len(index), int(correct)
 
     def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
         """See `Session.train_epoch`. On a GPU the host does not wait for it before the end of the epoch."""
@@ -152,16 +152,16 @@ class TorchSession:
         gpu = self.device.type == "cuda"
         generators, shares, done = self._generators(epoch), self._shares(epoch, batch_size), 0
         with self._turn():
-            # Of the losses, of what was right, and of the images; what the host knows of it comes later from a GPU.
+            # Of the losses, of what was correct, and of the images; what the host knows of it comes later from a GPU.
             sums = torch.zeros(3, dtype=self._wide(), device=self.device)
             known = torch.zeros(3, dtype=self._wide(), pin_memory=gpu)
-            total, right, seen = sums.unbind()
+            total, correct, seen = sums.unbind()
         for step, rate in enumerate(rates):
             with self._turn(), generators():
                 images, places, size = next(shares)
                 loss, hits = self._step(images, places, size, epoch, step, float(rate))
                 total += loss
-                right += hits
+                correct += hits
                 seen += size / self.world
                 done += size
                 if self.world > 1 and (step + 1) % TOGETHER and done < n:
@@ -212,7 +212,7 @@ class TorchSession:
     def _step(
         self, images: Resident, mine: torch.Tensor, n: int, epoch: int, step: int, rate: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step on this process's part of n images; of these, the sum of their losses and how many were right."""
+        """One step on this process's part of n images; of these, the sum of their losses and how many were correct."""
         for group, factor in zip(self.optimizer.param_groups, self.factors, strict=True):
             group["lr"] = rate * factor
         run = replace(self.run, uniform=self._uniform(n, epoch, step)) if self.engine.exact_noise else self.run
@@ -290,14 +290,14 @@ class TorchSession:
             start = self._tensor(np.ascontiguousarray(x), self.dtype).requires_grad_(bool(cotangents))
             self.net(start, TwinPass(watch=watch))
             kept = {path: y for path, y in values.items() if not only or path in only}
-            slopes: list[Array] = []
+            gradients: list[Array] = []
             if cotangents:
                 parts = [(values[path] * self._tensor(dy, self.dtype)).sum() for path, dy in cotangents.items()]
                 wanted = [start, *kept.values()]
                 found = torch.autograd.grad(torch.stack(parts).sum(), wanted, allow_unused=True, materialize_grads=True)
-                slopes = [slope.cpu().numpy() for slope in found]
+                gradients = [gradient.cpu().numpy() for gradient in found]
             kept_values = {path: y.detach().cpu().numpy() for path, y in kept.items()}
-        return Trace(kept_values, dict(zip(kept, slopes[1:], strict=False)), slopes[0] if slopes else None)
+        return Trace(kept_values, dict(zip(kept, gradients[1:], strict=False)), gradients[0] if gradients else None)
 
     @in_turn
     def vector(self) -> Array:
@@ -509,7 +509,7 @@ class TorchSession:
         """Raise ExperimentError where a process would have too few images of a batch for batch norm."""
         least = min(n, batch_size, n - (steps(n, batch_size) - 1) * batch_size) // self.world
         rows = self.task.model.summary()
-        learnt = any(row.type == "BatchNorm" and row.name not in self.task.settled for row in rows)
+        learnt = any(row.type == "BatchNorm" and row.name not in self.task.running_stats for row in rows)
         if self.world > 1 and least < 2 and learnt:
             raise ExperimentError(
                 f"training.batch_size: of {n} images in batches of {batch_size}, one of {self.world} processes gets "
@@ -578,7 +578,7 @@ class TorchSession:
     def _trial(self, share: int) -> float:
         """The seconds that gradients of so many images take in this process."""
         images, places = self._share(np.arange(share * self.world) % len(self._train_images()), 0)
-        run = TwinPass(True, settled=self.task.settled)
+        run = TwinPass(True, running_stats=self.task.running_stats)
         seconds: list[float] = []
         with self._settings():
             while len(seconds) < 3 or (sum(seconds[1:]) < TRIAL and len(seconds) < 20):
@@ -600,7 +600,7 @@ class TorchSession:
         if way.compiled:
             self.module = torch.compile(self.net, mode="reduce-overhead", dynamic=False)
         batch_norm = shared_batch_norm if self.world > 1 and self.task.share_norms else None
-        self.run = TwinPass(True, "", None, batch_norm, self.task.settled)
+        self.run = TwinPass(True, "", None, batch_norm, self.task.running_stats)
         self._open_optimizer()
 
     def _open_optimizer(self) -> None:

@@ -258,7 +258,7 @@ def set_up(
         **experiment.penalty.model_dump(),
         seed=experiment.seed,
         lr_factors=experiment.optimizer.lr_factors,
-        settled=transfer.settled(model, experiment),
+        running_stats=transfer.running_stats(model, experiment),
         share_norms=experiment.weights.batchnorm == "sync",
         class_weights=class_weights(experiment.loss.class_weights, prepared["train"]),
         sampling=course.sampling,

@@ -64,7 +64,7 @@ def must_name(model: Model, key: str, patterns: Sequence[str]) -> None:
             raise ExperimentError(f"{key}: {model.name} has nothing called {pattern!r}. {nearest(wanted, layers)}")
 
 
-def settled(model: Model, experiment: Experiment) -> frozenset[str]:
+def running_stats(model: Model, experiment: Experiment) -> frozenset[str]:
     """The batch norms that keep the statistics they were taken over with."""
     if experiment.weights.batchnorm != "frozen":
         return frozenset()

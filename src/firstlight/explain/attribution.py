@@ -89,7 +89,7 @@ def grad_cam(trace: Trace, layer: str, height: int, width: int) -> Array:
 
     Selvaraju et al. 2017; from the trace of the target outputs, enlarged to the image bilinearly.
     """
-    maps, slopes = (np.asarray(found[layer], np.float64) for found in (trace.values, trace.slopes))
+    maps, slopes = (np.asarray(found[layer], np.float64) for found in (trace.values, trace.gradients))
     weighted = np.einsum("nc,nchw->nhw", slopes.mean(axis=(2, 3)), maps)
     return enlarged(np.maximum(weighted, 0), height, width)
 

@@ -72,7 +72,7 @@ class Kernels(Protocol):
     def gather(self, pixels: Array, index: Array, scale: Array, shift: Array) -> Array:
         """x (C, H, W, n) = pixels[index] · scale + shift, the batch moved last.
 
-        pixels uint8 (N, H, W, C), index int64 (n,), scale and shift (C, H, W) of the dtype wanted.
+        pixels uint8 (N, H, W, C), index int64 (n,), scale and shift (C, H, W) of the dtype asked for.
         """
         ...
 

@@ -66,10 +66,10 @@ def conv2d_dW(x: Array, dy: Array, stride: Pair, padding: Padding, size: Pair) -
     )
     direct = block == N and Wy * N % lanes == 0  # whole vectors of dy lie as the dots want them
     y_line = Wy * N if direct else -(-Wy * block // lanes) * lanes
-    room = _strips(workers, C * lines * line + lanes + (0 if direct else O * height * y_line), x.dtype)
+    scratch = _strips(workers, C * lines * line + lanes + (0 if direct else O * height * y_line), x.dtype)
     sums = np.zeros((workers, O, K), x.dtype)
     sum_dots(
-        _flat(x, x.dtype), _flat(dy, x.dtype), sums, x.shape, (O, Hy, Wy), room, stride[0], reads, rows, pieces,
+        _flat(x, x.dtype), _flat(dy, x.dtype), sums, x.shape, (O, Hy, Wy), scratch, stride[0], reads, rows, pieces,
         np.arange(Hy, dtype=np.int32), np.array([[0, 0, Wy]], np.int32), (block, height, lines, line, y_line, direct),
     )  # fmt: skip
     return (sums.sum(0) if workers > 1 else sums).reshape(O, C, kh, kw)
@@ -99,10 +99,10 @@ def _correlate(
         x.shape, shape[1:3], kernel, stride, spread, start, W_channel, flipped, lanes, 2 * lanes, x.itemsize,
         TILE_STRIP, workers,
     )  # fmt: skip
-    room = _strips(workers, len(x) * lines * line + 2 * lanes + 2 * ROWS * lanes, x.dtype)
+    scratch = _strips(workers, len(x) * lines * line + 2 * lanes + 2 * ROWS * lanes, x.dtype)
     y = np.empty(shape, x.dtype)
     sum_tiles(
-        _flat(x, x.dtype), _flat(W, x.dtype), W_row, _flat(bias, x.dtype), y.reshape(-1), x.shape, shape[:3], room,
+        _flat(x, x.dtype), _flat(W, x.dtype), W_row, _flat(bias, x.dtype), y.reshape(-1), x.shape, shape[:3], scratch,
         stride[0], taps, runs, rows, pieces, (block, height, lines, line),
     )  # fmt: skip
     return y
@@ -116,8 +116,8 @@ def _flat(x: Array, dtype: Any) -> Array:
 def _strips(workers: int, size: int, dtype: Any) -> Array:
     """Memory (workers, size or more) that the calling thread keeps between calls, on the vectors' boundaries."""
     row = -(-size * dtype.itemsize // VECTOR_BYTES) * VECTOR_BYTES
-    room: Array | None = getattr(_memory, "room", None)
-    if room is None or len(room) < workers * row + VECTOR_BYTES:
-        room = _memory.room = np.empty(workers * row + VECTOR_BYTES, np.uint8)
-    skip = -room.ctypes.data % VECTOR_BYTES
-    return room[skip : skip + workers * row].view(dtype).reshape(workers, -1)
+    scratch: Array | None = getattr(_memory, "scratch", None)
+    if scratch is None or len(scratch) < workers * row + VECTOR_BYTES:
+        scratch = _memory.scratch = np.empty(workers * row + VECTOR_BYTES, np.uint8)
+    skip = -scratch.ctypes.data % VECTOR_BYTES
+    return scratch[skip : skip + workers * row].view(dtype).reshape(workers, -1)

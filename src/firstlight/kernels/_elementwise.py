@@ -72,7 +72,7 @@ def _expm1(x):
 
 
 @inner
-def bend(kind, x, a):
+def activation(kind, x, a):
     """x ← f(x) for the activation `kind`, with its constant a, in place: what may overlap becomes no vectors."""
     real = x.dtype.type
     zero, one, two, a = real(0), real(1), real(2), real(a)
@@ -115,7 +115,7 @@ def rectified(y, dy):
 
 
 @inner
-def slope(kind, y, dy, a):
+def activation_gradient(kind, y, dy, a):
     """dy ← dy · f′(x), told from y = f(x); of GELU from y = x."""
     real = y.dtype.type
     zero, one, a = real(0), real(1), real(a)

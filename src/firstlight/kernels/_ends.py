@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from firstlight.kernels._elementwise import SIDE, add_to, bend, rectified, slope, turned
+from firstlight.kernels._elementwise import SIDE, activation, activation_gradient, add_to, rectified, turned
 from firstlight.kernels._machine import (
     ARENA,
     BYTE,
     CONSTANTS,
+    CORRECT,
     DOUBLE,
     IMAGES,
     INDEX,
     LABELS,
     LONG,
     LOSSES,
+    OUTPUT_GRADIENTS,
     OUTPUTS,
     PIXELS,
-    RIGHT,
     SCALE,
     SHIFT,
-    SLOPES,
     operation,
     view,
 )
@@ -85,7 +85,7 @@ def activate(op, n, n0, chunk, frame, like):
     arena, length = view(frame[ARENA], like), op[3] * n
     if op[1] != op[2]:
         arena[op[2] * n : op[2] * n + length] = arena[op[1] * n : op[1] * n + length]
-    bend(op[4], arena[op[2] * n : op[2] * n + length], view(frame[CONSTANTS], DOUBLE)[op[5]])
+    activation(op[4], arena[op[2] * n : op[2] * n + length], view(frame[CONSTANTS], DOUBLE)[op[5]])
 
 
 @operation
@@ -94,7 +94,7 @@ def activate_back(op, n, n0, chunk, frame, like):
     op, frame = view(op, LONG), view(frame, LONG)
     arena, length = view(frame[ARENA], like), op[3] * n
     y, dy = arena[op[1] * n : op[1] * n + length], arena[op[2] * n : op[2] * n + length]
-    slope(op[4], y, dy, view(frame[CONSTANTS], DOUBLE)[op[5]])
+    activation_gradient(op[4], y, dy, view(frame[CONSTANTS], DOUBLE)[op[5]])
 
 
 @operation
@@ -133,7 +133,7 @@ def cross_entropy(op, n, n0, chunk, frame, like):
     """The loss of each image, and dy = w (p − t) / N: [y, dy, K, label smoothing, first of the class weights or -1]."""
     op, frame = view(op, LONG), view(frame, LONG)
     arena, labels = view(frame[ARENA], like), view(frame[LABELS], LONG)
-    losses, right = view(frame[LOSSES], DOUBLE), view(frame[RIGHT], BYTE)
+    losses, correct = view(frame[LOSSES], DOUBLE), view(frame[CORRECT], BYTE)
     constants, images = view(frame[CONSTANTS], DOUBLE), frame[IMAGES]
     K, smoothing = op[3], constants[op[4]]
     off, on = smoothing / K, 1 - smoothing + smoothing / K
@@ -155,7 +155,7 @@ def cross_entropy(op, n, n0, chunk, frame, like):
                 loss += t * (level - arena[y + k * n])
             arena[dy + k * n] = (np.exp(arena[y + k * n] - level) - t) * weight / images
         losses[n0 + i] = weight * loss
-        right[n0 + i] = best == label
+        correct[n0 + i] = best == label
 
 
 @operation
@@ -163,7 +163,7 @@ def squared_error(op, n, n0, chunk, frame, like):
     """The loss c Σ (y − t)² of each image, and dy = 2 c w (y − t) / N: [y, dy, K, c, first of class weights or -1]."""
     op, frame = view(op, LONG), view(frame, LONG)
     arena, labels = view(frame[ARENA], like), view(frame[LABELS], LONG)
-    losses, right = view(frame[LOSSES], DOUBLE), view(frame[RIGHT], BYTE)
+    losses, correct = view(frame[LOSSES], DOUBLE), view(frame[CORRECT], BYTE)
     constants, images = view(frame[CONSTANTS], DOUBLE), frame[IMAGES]
     K, c = op[3], constants[op[4]]
     for i in range(n):
@@ -178,7 +178,7 @@ def squared_error(op, n, n0, chunk, frame, like):
             total += apart * apart
             arena[dy + k * n] = 2 * c * weight * apart / images
         losses[n0 + i] = weight * c * total
-        right[n0 + i] = best == label
+        correct[n0 + i] = best == label
 
 
 @operation
@@ -195,7 +195,7 @@ def output(op, n, n0, chunk, frame, like):
 def seed(op, n, n0, chunk, frame, like):
     """Take dy in: [dy, K]."""
     op, frame = view(op, LONG), view(frame, LONG)
-    dy, slopes = view(frame[ARENA], like), view(frame[SLOPES], like)
+    dy, output_gradients = view(frame[ARENA], like), view(frame[OUTPUT_GRADIENTS], like)
     for k in range(op[2]):
         for i in range(n):
-            dy[(op[1] + k) * n + i] = slopes[k * frame[IMAGES] + n0 + i]
+            dy[(op[1] + k) * n + i] = output_gradients[k * frame[IMAGES] + n0 + i]

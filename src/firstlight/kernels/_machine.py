@@ -34,7 +34,7 @@ class Frame(IntEnum):
 
     ARENA = 0  # values of this thread
     WINNERS = 1  # uint8: of pooling
-    ROOM = 2  # for strips
+    SCRATCH = 2  # for strips
     GRADIENT = 3  # this thread's sum
     THETA = 4  # the weights
     TABLES = 5  # int32: what convolutions need to know of their shapes
@@ -45,11 +45,11 @@ class Frame(IntEnum):
     PIXELS = 10  # uint8 (all images, H W C)
     SCALE = 11  # (C, H W)
     SHIFT = 12
-    KEPT = 13  # uint8 (features, images): dropout's masks
+    MASKS = 13  # uint8 (features, images): dropout's masks
     OUTPUTS = 14  # (K, images) of the net
-    SLOPES = 15  # the same shape: the gradient by them, where Python works out the loss
+    OUTPUT_GRADIENTS = 15  # the same shape: the gradient by them, where Python works out the loss
     LOSSES = 16  # float64, of each image
-    RIGHT = 17  # uint8: whether the most probable class is the label
+    CORRECT = 17  # uint8: whether the most probable class is the label
     IMAGES = 18  # of the batch
     SIZE = 19  # images in a chunk, of which the last may have fewer
     WORKERS = 20
@@ -58,8 +58,8 @@ class Frame(IntEnum):
 
 # Numba takes a global as a constant; members of an enumeration it would look up each time.
 (
-    ARENA, WINNERS, ROOM, GRADIENT, THETA, TABLES, CONSTANTS, STATISTICS, INDEX, LABELS, PIXELS, SCALE, SHIFT, KEPT,
-    OUTPUTS, SLOPES, LOSSES, RIGHT, IMAGES, SIZE, WORKERS, STATISTICS_STEP,
+    ARENA, WINNERS, SCRATCH, GRADIENT, THETA, TABLES, CONSTANTS, STATISTICS, INDEX, LABELS, PIXELS, SCALE, SHIFT, MASKS,
+    OUTPUTS, OUTPUT_GRADIENTS, LOSSES, CORRECT, IMAGES, SIZE, WORKERS, STATISTICS_STEP,
 ) = map(int, Frame)  # fmt: skip
 
 LONG, BYTE, SINGLE, DOUBLE = np.int64(0), np.uint8(0), np.int32(0), np.float64(0)

@@ -16,8 +16,8 @@ from firstlight.kernels._machine import (
     DOUBLE,
     GRADIENT,
     IMAGES,
-    KEPT,
     LONG,
+    MASKS,
     SIZE,
     STATISTICS,
     STATISTICS_STEP,
@@ -134,7 +134,7 @@ def normalize_back(op, n, n0, chunk, frame, like):
 
 
 @operation
-def settled(op, n, n0, chunk, frame, like):
+def normalize_running(op, n, n0, chunk, frame, like):
     """y = γ x̂ + β by the running statistics: [x, y, C, pixels, ·, γ, β, mean, var, ·, ε, relu]."""
     op, frame = view(op, LONG), view(frame, LONG)
     arena, theta, constants = view(frame[ARENA], like), view(frame[THETA], like), view(frame[CONSTANTS], DOUBLE)
@@ -147,7 +147,7 @@ def settled(op, n, n0, chunk, frame, like):
 
 
 @operation
-def settled_back(op, n, n0, chunk, frame, like):
+def normalize_running_back(op, n, n0, chunk, frame, like):
     """dγ, dβ, and dx in the place of dy: [x, dy, C, pixels, γ, mean, var, ε, dγ, dβ, relu, y]."""
     op, frame = view(op, LONG), view(frame, LONG)
     arena, theta, gradient = view(frame[ARENA], like), view(frame[THETA], like), view(frame[GRADIENT], like)
@@ -175,7 +175,7 @@ def settled_back(op, n, n0, chunk, frame, like):
 def drop(op, n, n0, chunk, frame, like):
     """y = x / (1 − rate) where kept, else 0: [x, y, features, mask, 1 / (1 − rate)]."""
     op, frame = view(op, LONG), view(frame, LONG)
-    arena, kept, constants = view(frame[ARENA], like), view(frame[KEPT], BYTE), view(frame[CONSTANTS], DOUBLE)
+    arena, kept, constants = view(frame[ARENA], like), view(frame[MASKS], BYTE), view(frame[CONSTANTS], DOUBLE)
     factor = arena.dtype.type(constants[op[5]])
     for f in range(op[3]):
         y = arena[(op[2] + f) * n : (op[2] + f + 1) * n]

@@ -73,8 +73,8 @@ def plan(
 
     # Each strip copies kh - 1 rows that its neighbour copies too: rather fewer images than fewer than four rows.
     budget = strip_bytes // (C * sw * positions * itemsize)  # rows × images
-    wanted = (min(Hy, 4) - 1) * sh + kh
-    block = N if wanted * N <= budget else min(N, max(1, budget // wanted // width) * width)
+    rows_at_once = (min(Hy, 4) - 1) * sh + kh
+    block = N if rows_at_once * N <= budget else min(N, max(1, budget // rows_at_once // width) * width)
     if Hy % workers and N % (workers * width) == 0:
         block = min(block, N // workers)
     blocks = -(-N // block)

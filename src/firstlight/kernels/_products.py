@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from firstlight.kernels._compile import inner
 from firstlight.kernels._elementwise import total
-from firstlight.kernels._machine import ARENA, GRADIENT, LONG, ROOM, SINGLE, TABLES, THETA, WORKERS, operation, view
+from firstlight.kernels._machine import ARENA, GRADIENT, LONG, SCRATCH, SINGLE, TABLES, THETA, WORKERS, operation, view
 from firstlight.kernels._tiles import (
     FROM_BIAS,
     FROM_TARGET,
@@ -29,7 +29,7 @@ def tiles(op, n, n0, chunk, frame, like):
     """
     op, frame = view(op, LONG), view(frame, LONG)
     arena, theta, gradient = view(frame[ARENA], like), view(frame[THETA], like), view(frame[GRADIENT], like)
-    tables, room = view(frame[TABLES], SINGLE), view(frame[ROOM], like)
+    tables, scratch = view(frame[TABLES], SINGLE), view(frame[SCRATCH], like)
     C, H, W, O, Hy, Wy, relu = op[5], op[6], op[7], op[8], op[9], op[10], op[18] != 0
     x = arena[op[1] * n :]
     taps, runs, rows, pieces, _ = _tables(tables, op[13], Hy)
@@ -37,18 +37,18 @@ def tiles(op, n, n0, chunk, frame, like):
         start = FROM_ZERO if chunk < frame[WORKERS] else FROM_TARGET
         tiles_of_strip(
             x, 0, arena[op[3] * n :], n, taps, runs, gradient, gradient[op[2] :], (1, 1, Wy), (0, Wy), (0, 1), (0, O),
-            room, 0, start, relu,
+            scratch, 0, start, relu,
         )  # fmt: skip
         return
     y, bias, start = arena[op[2] * n :], theta[max(op[4], 0) :], FROM_ZERO if op[4] < 0 else FROM_BIAS
     if op[14] == 0:
         tiles_of_strip(
-            x, op[12] * W * n, theta[op[3] :], op[11], taps, runs, bias, y, (Hy, Wy, n), (0, n), (0, Hy), (0, O), room,
-            0, start, relu,
+            x, op[12] * W * n, theta[op[3] :], op[11], taps, runs, bias, y, (Hy, Wy, n), (0, n), (0, Hy), (0, O),
+            scratch, 0, start, relu,
         )  # fmt: skip
     else:
         tiles_of_worker(
-            x, theta[op[3] :], op[11], bias, y, (C, H, W, n), (O, Hy, Wy), room, op[12], taps, runs, rows, pieces,
+            x, theta[op[3] :], op[11], bias, y, (C, H, W, n), (O, Hy, Wy), scratch, op[12], taps, runs, rows, pieces,
             (op[14], op[15], op[16], op[17]), 0, 1, start, relu,
         )  # fmt: skip
 
@@ -61,7 +61,7 @@ def dots(op, n, n0, chunk, frame, like):
     """
     op, frame = view(op, LONG), view(frame, LONG)
     arena, gradient = view(frame[ARENA], like), view(frame[GRADIENT], like)
-    tables, room = view(frame[TABLES], SINGLE), view(frame[ROOM], like)
+    tables, scratch = view(frame[TABLES], SINGLE), view(frame[SCRATCH], like)
     C, H, W, O, Hy, Wy, K = op[4], op[5], op[6], op[7], op[8], op[9], op[10]
     x, dy, dW = arena[op[1] * n :], arena[op[2] * n :], gradient[op[3] : op[3] + O * K]
     _, _, rows, pieces, reads = _tables(tables, op[12], Hy)
@@ -73,7 +73,9 @@ def dots(op, n, n0, chunk, frame, like):
         return
     y_rows, y_pieces = tables[op[19] : op[19] + Hy], tables[op[19] + Hy : op[19] + Hy + 3].reshape(1, 3)
     cut = op[13], op[14], op[15], op[16], op[17], op[18] != 0
-    dots_of_worker(x, dy, dW, (C, H, W, n), (O, Hy, Wy), room, op[11], reads, rows, pieces, y_rows, y_pieces, cut, 0, 1)
+    dots_of_worker(
+        x, dy, dW, (C, H, W, n), (O, Hy, Wy), scratch, op[11], reads, rows, pieces, y_rows, y_pieces, cut, 0, 1
+    )
 
 
 @inner

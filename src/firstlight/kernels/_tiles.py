@@ -45,12 +45,12 @@ _intrinsic: Any = intrinsic
 
 
 @parallel
-def sum_tiles(x, W, W_row, bias, y, x_shape, y_shape, room, sh, taps, runs, rows, pieces, cut):
-    """y = bias + Σ W · x, a share for each row of `room`; x, W and y flat, `W_row` between the rows of W."""
-    for worker in prange(len(room)):
+def sum_tiles(x, W, W_row, bias, y, x_shape, y_shape, scratch, sh, taps, runs, rows, pieces, cut):
+    """y = bias + Σ W · x, a share for each row of `scratch`; x, W and y flat, `W_row` between the rows of W."""
+    for worker in prange(len(scratch)):
         tiles_of_worker(
-            x, W, W_row, bias, y, x_shape, y_shape, room[worker], sh, taps, runs, rows, pieces, cut,
-            np.int64(worker), len(room), FROM_BIAS, False,
+            x, W, W_row, bias, y, x_shape, y_shape, scratch[worker], sh, taps, runs, rows, pieces, cut,
+            np.int64(worker), len(scratch), FROM_BIAS, False,
         )  # fmt: skip
 
 
@@ -79,11 +79,11 @@ def tiles_of_worker(
 
 @inner
 def tiles_of_strip(
-    strip, step, W, W_row, taps, runs, bias, y, y_shape, images, rows, channels, spare, edge, start, relu
+    strip, step, W, W_row, taps, runs, bias, y, y_shape, images, rows, channels, scratch, edge, start, relu
 ):  # fmt: skip
     """The outputs of `rows` and `channels` for a block of images, from a strip whose rows lie `step` apart.
 
-    spare, edge  an array, and where in it a tile that reaches beyond its row may be written
+    scratch, edge  an array, and where in it a tile that reaches beyond its row may be written
     start        FROM_BIAS, FROM_ZERO or FROM_TARGET: what a sum begins with
     """
     Hy, Wy, N = y_shape
@@ -103,32 +103,32 @@ def tiles_of_strip(
                     to, valid = (i * Wy + m // block) * N + n0 + m % block, N - n0 - m % block
                 if valid <= 0:
                     continue
-                room = lanes if valid <= lanes else width
-                inside = valid >= room
+                columns = lanes if valid <= lanes else width
+                inside = valid >= columns
                 if inside:
                     target = y.ctypes.data + (o * plane + to) * y.itemsize
                 else:
-                    target = spare.ctypes.data + edge * y.itemsize
+                    target = scratch.ctypes.data + edge * y.itemsize
                     if start == FROM_TARGET:
                         for r in range(tall):
-                            copy(spare, edge + r * room, y, (o + r) * plane + to, valid)
+                            copy(scratch, edge + r * columns, y, (o + r) * plane + to, valid)
                 _tile(
-                    tall, room == lanes, strip, (i - i0) * step + m, W, o * W_row, W_row, taps, runs[i, t, 0],
-                    runs[i, t, 1], bias, o, target, plane if inside else room, start, relu,
+                    tall, columns == lanes, strip, (i - i0) * step + m, W, o * W_row, W_row, taps, runs[i, t, 0],
+                    runs[i, t, 1], bias, o, target, plane if inside else columns, start, relu,
                 )  # fmt: skip
                 if not inside:
                     for r in range(tall):
-                        copy(y, (o + r) * plane + to, spare, edge + r * room, valid)
+                        copy(y, (o + r) * plane + to, scratch, edge + r * columns, valid)
         o += tall
 
 
 @parallel
-def sum_dots(x, dy, dW, x_shape, y_shape, room, sh, reads, rows, pieces, y_rows, y_pieces, cut):
+def sum_dots(x, dy, dW, x_shape, y_shape, scratch, sh, reads, rows, pieces, y_rows, y_pieces, cut):
     """dW (workers, O, C kh kw): the sums that each worker's strips give; `cut` says whether dy is read in place."""
-    for worker in prange(len(room)):
+    for worker in prange(len(scratch)):
         dots_of_worker(
-            x, dy, dW[worker].reshape(-1), x_shape, y_shape, room[worker], sh, reads, rows, pieces, y_rows, y_pieces,
-            cut, np.int64(worker), len(room),
+            x, dy, dW[worker].reshape(-1), x_shape, y_shape, scratch[worker], sh, reads, rows, pieces, y_rows, y_pieces,
+            cut, np.int64(worker), len(scratch),
         )  # fmt: skip
 
 
@@ -333,7 +333,7 @@ class Emitter:
 def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu):
     """target[r · step + m] = start + Σ over taps[first:end] of W[w + r · W_row + ·] · strip[at + · + m].
 
-    `target` is an address, with room for `columns` vectors in each row; the sum begins with bias[o + r] (FROM_BIAS),
+    `target` is an address, with space for `columns` vectors in each row; the sum begins with bias[o + r] (FROM_BIAS),
     with nothing or with what is there. `relu` cuts what is below zero.
     """
 

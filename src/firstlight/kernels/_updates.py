@@ -40,8 +40,8 @@ def adam(
 ) -> None:  # fmt: skip
     """θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε)."""
     correction = math.sqrt(1 - beta2**t)
-    rate, keep = lr * correction / (1 - beta1**t), 1 - lr * weight_decay
-    _run(_adam, _adam_shared, part, theta, gradients, m, v, rate, beta1, beta2, epsilon * correction, keep, GRID)
+    rate, decay = lr * correction / (1 - beta1**t), 1 - lr * weight_decay
+    _run(_adam, _adam_shared, part, theta, gradients, m, v, rate, beta1, beta2, epsilon * correction, decay, GRID)
 
 
 def rmsprop(part: slice, theta: Array, gradients: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
@@ -88,11 +88,11 @@ def _sgd_shared(start, stop, workers, theta, gradients, v, lr, momentum, nestero
 
 
 @alone
-def _adam(start, stop, theta, gradients, m, v, rate, beta1, beta2, epsilon, keep, grid):
+def _adam(start, stop, theta, gradients, m, v, rate, beta1, beta2, epsilon, decay, grid):
     real = theta.dtype.type
     news1, news2 = real(1 - beta1), real(1 - beta2)
     beta1, beta2, epsilon = real(beta1), real(beta2), real(epsilon)
-    rate, keep, grid = real(rate), real(keep), real(grid)
+    rate, decay, grid = real(rate), real(decay), real(grid)
     g = np.empty(BLOCK, theta.dtype)
     for first in range(start, stop, BLOCK):
         end = min(first + BLOCK, stop)
@@ -101,15 +101,15 @@ def _adam(start, stop, theta, gradients, m, v, rate, beta1, beta2, epsilon, keep
         for i in range(len(theta_)):
             mean = beta1 * m_[i] + news1 * g[i] + grid - grid
             square = beta2 * v_[i] + news2 * g[i] * g[i] + grid - grid
-            theta_[i] = keep * theta_[i] - rate * (mean / (math.sqrt(square) + epsilon))
+            theta_[i] = decay * theta_[i] - rate * (mean / (math.sqrt(square) + epsilon))
             m_[i], v_[i] = mean, square
 
 
 @parallel
-def _adam_shared(start, stop, workers, theta, gradients, m, v, rate, beta1, beta2, epsilon, keep, grid):
+def _adam_shared(start, stop, workers, theta, gradients, m, v, rate, beta1, beta2, epsilon, decay, grid):
     for worker in prange(workers):
         first, end = _share(start, stop, np.int64(worker), workers)
-        _adam(first, end, theta, gradients, m, v, rate, beta1, beta2, epsilon, keep, grid)
+        _adam(first, end, theta, gradients, m, v, rate, beta1, beta2, epsilon, decay, grid)
 
 
 @alone

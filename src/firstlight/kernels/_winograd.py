@@ -23,7 +23,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from firstlight.kernels._compile import inner
-from firstlight.kernels._machine import ARENA, LONG, ROOM, SINGLE, TABLES, THETA, operation, view
+from firstlight.kernels._machine import ARENA, LONG, SCRATCH, SINGLE, TABLES, THETA, operation, view
 from firstlight.kernels._tiles import FROM_ZERO, INDEX, VECTOR_BYTES, Emitter, fill, tiles_of_strip
 
 _intrinsic: Any = intrinsic
@@ -37,13 +37,13 @@ def winograd(op, n, n0, chunk, frame, like):
     for R rows of tiles at a time.
     """
     op, frame = view(op, LONG), view(frame, LONG)
-    arena, theta, room = view(frame[ARENA], like), view(frame[THETA], like), view(frame[ROOM], like)
+    arena, theta, scratch = view(frame[ARENA], like), view(frame[THETA], like), view(frame[SCRATCH], like)
     C, H, W, O, Hy, Wy = op[5], op[6], op[7], op[8], op[9], op[10]
     T, block, R, stride = (Wy + 1) // 2, op[15], op[16], op[17]
     lines, line = 2 * R + 2, (2 * T + 2) * block
     rows, pieces, taps, runs = _tables(view(frame[TABLES], SINGLE), op[14], C)
     x, y = arena[op[1] * n : (op[1] + C * H * W) * n], op[2] * n
-    strip, U, V, M = _parts(room, C, O, lines * line, stride)
+    strip, U, V, M = _parts(scratch, C, O, lines * line, stride)
     lanes = VECTOR_BYTES // arena.itemsize
     _filters(theta, op[3], op[11], op[12], op[13] != 0, U, C, O, lanes)
     padded = -(-C // lanes) * lanes
@@ -57,7 +57,7 @@ def winograd(op, n, n0, chunk, frame, like):
             for k in range(16):
                 tiles_of_strip(
                     V[k * plane_V :], 0, U[k * plane_U :], padded, taps, runs, U, M[k * plane_M :], (1, 1, stride),
-                    (0, stride), (0, 1), (0, O), room, 0, FROM_ZERO, False,
+                    (0, stride), (0, 1), (0, O), scratch, 0, FROM_ZERO, False,
                 )  # fmt: skip
             for o in range(O):
                 bias = theta[op[4] + o] if op[4] >= 0 else theta.dtype.type(0)
@@ -94,15 +94,15 @@ def _tables(tables, at, C):
 
 
 @inner
-def _parts(room, C, O, strip, stride):
-    """The strip, U (16, O, C padded), V (16, C, stride), M (16, O, stride) in a thread's room, behind a spare tile."""
-    a = 16 * VECTOR_BYTES // room.itemsize * 2
-    lanes = VECTOR_BYTES // room.itemsize
+def _parts(scratch, C, O, strip, stride):
+    """Strip, U (16, O, C padded), V (16, C, stride), M (16, O, stride) in a thread's scratch memory, behind a tile."""
+    a = 16 * VECTOR_BYTES // scratch.itemsize * 2
+    lanes = VECTOR_BYTES // scratch.itemsize
     b = a + (C * strip + lanes - 1) // lanes * lanes
     c = b + 16 * _apart(O * (-(-C // lanes) * lanes), lanes)
     d = c + 16 * _apart(C * stride, lanes) + 2 * lanes
     end = d + 16 * _apart(O * stride, lanes) + 2 * lanes
-    return room[a:b], room[b:c], room[c:d], room[d:end]
+    return scratch[a:b], scratch[b:c], scratch[c:d], scratch[d:end]
 
 
 @inner

@@ -17,8 +17,8 @@ from typing import Any
 from firstlight.kernels import Padding, Pair, output_size
 from firstlight.types import Shape
 
-# The activations that `Graph.bend` knows, in the order of `_elementwise`.
-BENDS = ("relu", "leaky", "elu", "selu", "sigmoid", "tanh", "gelu")
+# The activations that `Graph.activation` knows, in the order of `_elementwise`.
+ACTIVATIONS = ("relu", "leaky", "elu", "selu", "sigmoid", "tanh", "gelu")
 
 
 class NotRecordedError(Exception):
@@ -31,14 +31,14 @@ class Value:
 
     shape   for one image
     memory  what it lies in; the same for two values, where the second takes the first one's place
-    wanted  whether anything that it depends on is trained, so that its gradient is needed
-    spare   whether nobody but the next layer needs it, which may then take its place
+    requires_grad  whether anything that it depends on is trained, so that its gradient is needed
+    may_overwrite  whether nobody but the next layer needs it, which may then take its place
     """
 
     shape: Shape
     memory: Memory
-    wanted: bool = False
-    spare: bool = False
+    requires_grad: bool = False
+    may_overwrite: bool = False
 
     @property
     def size(self) -> int:
@@ -111,13 +111,13 @@ class Graph:
 
     input_shape    (C, H, W)
     training       whether dropout drops, batch norm uses the batch, and gradients are recorded
-    settled        paths of batch norms that use their running statistics in training too
+    running_stats  paths of batch norms that use their running statistics in training too
     class_weights  what the loss of an image is multiplied by, a number for each class; empty for none
     """
 
     input_shape: Shape
     training: bool
-    settled: frozenset[str] = frozenset()
+    running_stats: frozenset[str] = frozenset()
     class_weights: Sequence[float] = ()
     steps: list[Step] = field(default_factory=list)
     barriers: list[int] = field(default_factory=list)
@@ -126,7 +126,7 @@ class Graph:
     statistics: int = 0
     norms: list[tuple[str, int]] = field(default_factory=list)
     outputs: int = 0
-    asks_slopes: bool = False
+    takes_output_gradients: bool = False
     forward_segments: int = 0  # those before the gradient comes in
     _backward: list[tuple[Value, Backward]] = field(default_factory=list)
     # Rectified values, what they were before, and the step that cut them.
@@ -151,7 +151,9 @@ class Graph:
             return self.reshape(self.product(self.reshape(x, (x.size,)), W, b), (O, 1, 1))
         out = output_size(size, (kh, kw), stride, padding)
         start = (-padding[0][0], -padding[1][0])
-        y = self._value((O, *out), x.wanted or W.trainable or (b is not None and b.trainable), spare=True)
+        y = self._value(
+            (O, *out), x.requires_grad or W.trainable or (b is not None and b.trainable), may_overwrite=True
+        )
         forward = Correlation(x.shape, y.shape, (C * kh * kw, kh * kw), (kh, kw), stride, start=start)
         self._writes(y, self._step("TILES", x, y, W.start, _start(b), forward, 0))
 
@@ -159,7 +161,7 @@ class Graph:
             self._bias_gradient(dy, b)
             if W.trainable:
                 self._step("DOTS", x, dy, W.start, replace(forward, W_strides=(0, 0)))
-            if not x.wanted:
+            if not x.requires_grad:
                 return ()
             dx = self._value(x.shape)
             turned = (padding[0][0] - kh + 1, padding[1][0] - kw + 1)
@@ -173,7 +175,7 @@ class Graph:
     def product(self, x: Value, W: Slot, b: Slot | None) -> Value:
         """y = W x + b for x (K,)."""
         O, K = W.shape[0], x.size
-        y = self._value((O,), x.wanted or W.trainable or (b is not None and b.trainable), spare=True)
+        y = self._value((O,), x.requires_grad or W.trainable or (b is not None and b.trainable), may_overwrite=True)
         forward = Correlation((K, 1, 1), (O, 1, 1), (K, 1))
         self._writes(y, self._step("TILES", x, y, W.start, _start(b), forward, 0))
 
@@ -183,7 +185,7 @@ class Graph:
                 turned = self._value((K,))
                 self._step("TRANSPOSE", x, turned, K)
                 self._step("TILES", turned, W.start, dy, -1, Product(O, K), 0)
-            if not x.wanted:
+            if not x.requires_grad:
                 return ()
             dx = self._value(x.shape)
             self._step("TILES", dy, dx, W.start, -1, Correlation((O, 1, 1), (K, 1, 1), (1, K)), 0)
@@ -192,11 +194,11 @@ class Graph:
         self._backward.append((y, backward))
         return y
 
-    def bend(self, x: Value, name: str, constant: float = 0.0) -> Value:
-        """An activation of `BENDS`, with its constant."""
-        y = replace(x, memory=x.memory if x.spare and name != "gelu" else Memory(x.size), spare=False)
+    def activation(self, x: Value, name: str, constant: float = 0.0) -> Value:
+        """An activation of `ACTIVATIONS`, with its constant."""
+        y = replace(x, memory=x.memory if x.may_overwrite and name != "gelu" else Memory(x.size), may_overwrite=False)
         writer = self._writers.pop(x.memory, None) if name == "relu" and y.memory is x.memory else None
-        kind, a = BENDS.index(name), self._constant(constant)
+        kind, a = ACTIVATIONS.index(name), self._constant(constant)
         if writer:
             writer.fields[-1] = 1
             self._rectified[y] = (x, writer)
@@ -204,7 +206,7 @@ class Graph:
             self._step("ACTIVATE", x, y, x.size, kind, a)
 
         def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
-            if not (writer and writer.op in ("NORMALIZE", "SETTLED")):  # batch norm's own gradient sees to it
+            if not (writer and writer.op in ("NORMALIZE", "NORMALIZE_RUNNING")):  # batch norm's own gradient sees to it
                 if name == "relu":
                     self._step("RECTIFY_BACK", y, dy, x.size)
                 else:
@@ -221,7 +223,7 @@ class Graph:
         x, relu = self._unrectified(x)
         C, H, W = x.shape
         out = output_size((H, W), size, stride, padding)
-        y = self._value((C, *out), x.wanted, spare=not relu)
+        y = self._value((C, *out), x.requires_grad, may_overwrite=not relu)
         where = Value(y.shape, Memory(y.size, small=True))
         geometry = (C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
         self._step("MAX_POOL", x, y, where, *geometry, int(relu))
@@ -238,7 +240,7 @@ class Graph:
         """See `Kernels.avg_pool`."""
         C, H, W = x.shape
         out = output_size((H, W), size, stride, padding)
-        y = self._value((C, *out), x.wanted, spare=True)
+        y = self._value((C, *out), x.requires_grad, may_overwrite=True)
         geometry = (0, C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
         self._step("AVERAGE_POOL", x, y, *geometry)
 
@@ -254,31 +256,32 @@ class Graph:
         """γ x̂ + β; by the statistics of the batch in training, where all threads wait for each other's."""
         gamma, beta, mean, var = (p[name].start for name in ("gamma", "beta", "mean", "var"))
         C, pixels = x.shape[0], math.prod(x.shape[1:])
-        y = self._value(x.shape, x.wanted or p["gamma"].trainable or p["beta"].trainable, spare=True)
+        y = self._value(x.shape, x.requires_grad or p["gamma"].trainable or p["beta"].trainable, may_overwrite=True)
         dgamma, dbeta = (p[name].start if p[name].trainable else -1 for name in ("gamma", "beta"))
-        small = self._constant(epsilon)
-        running = not self.training or path in self.settled
+        epsilon_at, momentum_at = self._constant(epsilon), self._constant(momentum)
+        running = not self.training or path in self.running_stats
         at = self.statistics
         if not running:
             self.statistics += 6 * C
             self.norms.append((path, pixels))
             self._step("STATISTICS", x, C, pixels, at)
             self._barrier()
-        op = "SETTLED" if running else "NORMALIZE"
-        keep = self._constant(momentum)
-        forward = self._step(op, x, y, C, pixels, at, gamma, beta, mean, var, keep, small, 0)
+        op = "NORMALIZE_RUNNING" if running else "NORMALIZE"
+        forward = self._step(op, x, y, C, pixels, at, gamma, beta, mean, var, momentum_at, epsilon_at, 0)
         self._writes(y, forward)
 
         def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
             relu = forward.fields[-1]
             if running:
-                self._step("SETTLED_BACK", x, dy, C, pixels, gamma, mean, var, small, dgamma, dbeta, relu, y)
+                self._step(
+                    "NORMALIZE_RUNNING_BACK", x, dy, C, pixels, gamma, mean, var, epsilon_at, dgamma, dbeta, relu, y
+                )
             else:
                 self._step("NORMALIZE_SUMS", x, dy, C, pixels, at, dgamma, dbeta, relu, y)
                 self._barrier()
-                if x.wanted:
+                if x.requires_grad:
                     self._step("NORMALIZE_BACK", x, dy, C, pixels, at, gamma)
-            return ((x, dy),) if x.wanted else ()
+            return ((x, dy),) if x.requires_grad else ()
 
         self._backward.append((y, backward))
         return y
@@ -290,7 +293,7 @@ class Graph:
         mask = sum(math.prod(shape) for _, shape, _ in self.masks)
         self.masks.append((path, x.shape, rate))
         grow = self._constant(1 / (1 - rate))
-        y = replace(x, memory=x.memory if x.spare else Memory(x.size), spare=True)
+        y = replace(x, memory=x.memory if x.may_overwrite else Memory(x.size), may_overwrite=True)
         self._writers.pop(x.memory, None)
         self._step("DROP", x, y, x.size, mask, grow)
 
@@ -309,13 +312,13 @@ class Graph:
 
     def branch(self, x: Value) -> Value:
         """x for one of several layers that read it: none may take its place."""
-        y = replace(x, spare=False)
+        y = replace(x, may_overwrite=False)
         self._backward.append((y, lambda dy: ((x, dy),)))
         return y
 
     def add(self, x: Value, z: Value) -> Value:
         """x + z."""
-        y = self._value(x.shape, x.wanted or z.wanted, spare=True)
+        y = self._value(x.shape, x.requires_grad or z.requires_grad, may_overwrite=True)
         self._step("COPY", x, y, x.size)
         self._step("ADD", z, y, x.size)
 
@@ -331,7 +334,7 @@ class Graph:
         """The parts one after another along the channels, with so many channels of zeros before and after."""
         pixels = math.prod(parts[0].shape[1:])
         channels = before + sum(part.shape[0] for part in parts) + after
-        y = self._value((channels, *parts[0].shape[1:]), any(part.wanted for part in parts), spare=True)
+        y = self._value((channels, *parts[0].shape[1:]), any(part.requires_grad for part in parts), may_overwrite=True)
         if before or after:
             self._step("CLEAR", y, y.size)
         places = [before * pixels + sum(part.size for part in parts[:i]) for i in range(len(parts))]
@@ -339,11 +342,11 @@ class Graph:
             self._step("COPY", part, (y, place), part.size)
 
         def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
-            slopes = []
+            gradients = []
             for part, place in zip(parts, places, strict=True):
-                slopes.append((part, self._value(part.shape)))
-                self._step("COPY", (dy, place), slopes[-1][1], part.size)
-            return slopes
+                gradients.append((part, self._value(part.shape)))
+                self._step("COPY", (dy, place), gradients[-1][1], part.size)
+            return gradients
 
         self._backward.append((y, backward))
         return y
@@ -353,7 +356,7 @@ class Graph:
         self.outputs = y.size
         self._step("OUTPUT", y, y.size)
         if self.training:
-            self.asks_slopes = True
+            self.takes_output_gradients = True
             self._barrier()
             self.forward_segments = len(self.barriers)
             dy = self._value(y.shape)
@@ -380,18 +383,18 @@ class Graph:
         gradients = {y: dy}
         for value, backward in reversed(self._backward):
             dy_value = gradients.pop(value, None)
-            if dy_value is None or not value.wanted:
+            if dy_value is None or not value.requires_grad:
                 continue
             for x, dx in backward(dy_value):
-                if not x.wanted:
+                if not x.requires_grad:
                     continue
                 if x in gradients:
                     self._step("ADD", dx, gradients[x], x.size)
                 else:
                     gradients[x] = dx
 
-    def _value(self, shape: Shape, wanted: bool = False, spare: bool = False) -> Value:
-        return Value(shape, Memory(math.prod(shape)), wanted and self.training, spare)
+    def _value(self, shape: Shape, requires_grad: bool = False, may_overwrite: bool = False) -> Value:
+        return Value(shape, Memory(math.prod(shape)), requires_grad and self.training, may_overwrite)
 
     def _step(self, op: str, *fields: Any) -> Step:
         self.steps.append(Step(op, list(fields)))
@@ -425,4 +428,4 @@ def _start(slot: Slot | None) -> int:
     return -1 if slot is None else slot.start
 
 
-__all__ = ["BENDS", "Correlation", "Graph", "Memory", "NotRecordedError", "Product", "Slot", "Step", "Value"]
+__all__ = ["ACTIVATIONS", "Correlation", "Graph", "Memory", "NotRecordedError", "Product", "Slot", "Step", "Value"]

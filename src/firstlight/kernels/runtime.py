@@ -44,14 +44,14 @@ class Program:
         return self.arrays[Frame.OUTPUTS]
 
     @property
-    def slopes(self) -> Array:
+    def output_gradients(self) -> Array:
         """(K, images): the gradient by the outputs, to be written between the two halves."""
-        return self.arrays[Frame.SLOPES]
+        return self.arrays[Frame.OUTPUT_GRADIENTS]
 
     @property
-    def kept(self) -> Array:
+    def masks(self) -> Array:
         """uint8 (features, images): dropout's masks, to be written before."""
-        return self.arrays[Frame.KEPT]
+        return self.arrays[Frame.MASKS]
 
     @property
     def losses(self) -> Array:
@@ -59,9 +59,9 @@ class Program:
         return self.arrays[Frame.LOSSES]
 
     @property
-    def right(self) -> Array:
+    def correct(self) -> Array:
         """uint8 (images,): whether its most probable class is its label."""
-        return self.arrays[Frame.RIGHT]
+        return self.arrays[Frame.CORRECT]
 
 
 class Runtime:
@@ -138,21 +138,23 @@ class Runtime:
         arrays = self._fixed | {
             Frame.ARENA: _aligned(workers, self.features * size + 4 * lanes, kind),
             Frame.WINNERS: np.empty((workers, self.winners * size), np.uint8),
-            Frame.ROOM: _aligned(workers, setup.room, kind),
+            Frame.SCRATCH: _aligned(workers, setup.scratch, kind),
             Frame.GRADIENT: self._gradients,
             Frame.TABLES: np.concatenate([*setup.tables, np.zeros(1, np.int32)]),
             Frame.STATISTICS: np.zeros((chunks, self.graph.statistics)),
             Frame.INDEX: np.zeros(images, np.int64),
             Frame.LABELS: np.zeros(images, np.int64),
-            Frame.KEPT: np.empty((masks, images), np.uint8),
+            Frame.MASKS: np.empty((masks, images), np.uint8),
             Frame.OUTPUTS: np.empty((self.graph.outputs, images), kind),
-            Frame.SLOPES: np.empty((self.graph.outputs, images) if self.graph.asks_slopes else (0, 0), kind),
+            Frame.OUTPUT_GRADIENTS: np.empty(
+                (self.graph.outputs, images) if self.graph.takes_output_gradients else (0, 0), kind
+            ),
             Frame.LOSSES: np.empty(images),
-            Frame.RIGHT: np.empty(images, np.uint8),
+            Frame.CORRECT: np.empty(images, np.uint8),
         }
         frames = np.zeros((workers, len(Frame)), np.int64)
         for name, array in arrays.items():
-            own = name in (Frame.ARENA, Frame.WINNERS, Frame.ROOM, Frame.GRADIENT)
+            own = name in (Frame.ARENA, Frame.WINNERS, Frame.SCRATCH, Frame.GRADIENT)
             frames[:, name] = array.ctypes.data + np.arange(workers) * (array.strides[0] if own else 0)
         frames[:, Frame.IMAGES], frames[:, Frame.SIZE], frames[:, Frame.WORKERS] = images, size, workers
         frames[:, Frame.STATISTICS_STEP] = self.graph.statistics
@@ -160,13 +162,13 @@ class Runtime:
 
 
 class _Setup:
-    """Turns steps into rows of numbers, and gathers the tables and the room that they need."""
+    """Turns steps into rows of numbers, and gathers the tables and the scratch memory that they need."""
 
     def __init__(self, places: dict[Memory, int], kind: Any) -> None:
         self.places, self.kind, self.itemsize = places, kind, kind.itemsize
         self.lanes = VECTOR_BYTES // kind.itemsize
         self.tables: list[Array] = []
-        self.room = 4 * ROWS * self.lanes
+        self.scratch = 4 * ROWS * self.lanes
         self._filled = 0
         self._known: dict[bytes, int] = {}
 
@@ -208,10 +210,10 @@ class _Setup:
         top, left = -c.start[0], -c.start[1]
         T, down = -(-Wy // 2), -(-Hy // 2)
         block = next(block for block in (2 * self.lanes, self.lanes) if n % block == 0)
-        room = TRANSFORMED // (16 * (C + O) * T * self.itemsize)  # tile rows × images
-        if room < block:
+        budget = TRANSFORMED // (16 * (C + O) * T * self.itemsize)  # tile rows × images
+        if budget < block:
             block = self.lanes
-        R = min(down, max(1, room // block))
+        R = min(down, max(1, budget // block))
         R = -(-down // -(-down // R))  # as many for each group
         stride = R * T * block
         stride += self.lanes if stride * self.itemsize % 4096 == 0 else 0  # channels apart in the cache
@@ -227,7 +229,7 @@ class _Setup:
         at = self._append(np.concatenate([np.asarray(part, np.int32) for part in parts]))
         strip = C * (2 * R + 2) * (2 * T + 2) * block
         filters = O * -(-C // self.lanes) * self.lanes
-        self._want(strip + 16 * (filters + (C + O) * stride) + 100 * self.lanes)  # and what parts them
+        self._need_scratch(strip + 16 * (filters + (C + O) * stride) + 100 * self.lanes)  # and what parts them
         return [x, y, W_start, b, C, H, W, O, Hy, Wy, *c.W_strides, c.flipped, at, block, R, stride, relu]
 
     def _tiles(self, step: Step, fields: list[int], n: int) -> list[int]:
@@ -252,7 +254,7 @@ class _Setup:
             (C, H, width, n), (Hy, Wy), c.kernel, c.stride, c.spread, c.start, c.W_strides[1], c.flipped, self.lanes,
             2 * self.lanes, self.itemsize, TILE_STRIP, 1,
         )  # fmt: skip
-        self._want(C * p.lines * p.line + 2 * self.lanes + 2 * ROWS * self.lanes)
+        self._need_scratch(C * p.lines * p.line + 2 * self.lanes + 2 * ROWS * self.lanes)
         at = self._table(p.taps, p.runs, p.rows, p.pieces)
         return [*head, at, p.block, p.height, p.lines, p.line, relu]
 
@@ -272,7 +274,7 @@ class _Setup:
         )  # fmt: skip
         direct = p.block == n and Wy * n % self.lanes == 0
         y_line = Wy * n if direct else -(-Wy * p.block // self.lanes) * self.lanes
-        self._want(C * p.lines * p.line + self.lanes + (0 if direct else O * p.height * y_line))
+        self._need_scratch(C * p.lines * p.line + self.lanes + (0 if direct else O * p.height * y_line))
         at = self._table(p.taps[:0], p.runs[:, :0], p.rows, p.pieces, p.reads)
         whole = self._append(np.append(np.arange(Hy), [0, 0, Wy]))
         return [*head, at, p.block, p.height, p.lines, p.line, y_line, direct, whole]
@@ -297,8 +299,8 @@ class _Setup:
             self._filled += len(table)
         return self._known[key]
 
-    def _want(self, room: int) -> None:
-        self.room = max(self.room, room)
+    def _need_scratch(self, size: int) -> None:
+        self.scratch = max(self.scratch, size)
 
     def _number(self, value: Any) -> int:
         if isinstance(value, tuple):

@@ -58,7 +58,7 @@ class Pass:
     needs_dx  whether anything before this layer wants the gradient by its input
     path      the names of the containers and the layer, as in "block1.dropout1"
     noise     path -> the generator of this step's random numbers
-    settled   paths of batch norms that keep their running statistics in training, and use them
+    running_stats  paths of batch norms that keep their running statistics in training, and use them
     trained   paths of the layers, and of the containers of layers, that are trained; None for all
     watch     what is told a layer's path, output and `backward`, and may answer with others in their place
     """
@@ -68,14 +68,16 @@ class Pass:
     needs_dx: bool = True
     path: str = ""
     noise: Callable[[str], np.random.Generator] | None = None
-    settled: frozenset[str] = frozenset()
+    running_stats: frozenset[str] = frozenset()
     trained: frozenset[str] | None = None
     watch: Watch | None = None
 
     def within(self, name: str, needs_dx: bool = True) -> Pass:
         """The same pass, inside the layer called `name`."""
         path = join(self.path, name)
-        return Pass(self.kernels, self.training, needs_dx, path, self.noise, self.settled, self.trained, self.watch)
+        return Pass(
+            self.kernels, self.training, needs_dx, path, self.noise, self.running_stats, self.trained, self.watch
+        )
 
     def through(self, layer: Layer, name: str, p: Tree, x: Array, needs_dx: bool) -> tuple[Array, Backward]:
         """A container's child, called `name`: its `forward`, watched. `p` are the container's parameters."""
@@ -107,12 +109,14 @@ class TwinPass:
     path: str = ""
     uniform: Callable[[str, Shape], Any] | None = None
     batch_norm: Callable[..., Any] | None = None
-    settled: frozenset[str] = frozenset()
+    running_stats: frozenset[str] = frozenset()
     watch: Callable[[str, Any], Any] | None = None
 
     def within(self, name: str) -> TwinPass:
         """The same pass, inside the layer called `name`."""
-        return TwinPass(self.training, join(self.path, name), self.uniform, self.batch_norm, self.settled, self.watch)
+        return TwinPass(
+            self.training, join(self.path, name), self.uniform, self.batch_norm, self.running_stats, self.watch
+        )
 
     def through(self, torch: Any, layer: Layer, name: str, p: Tree, x: Any) -> Any:
         """A container's child, called `name`: its `twin`, watched. `p` are the container's parameters."""

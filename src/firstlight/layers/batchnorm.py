@@ -48,7 +48,7 @@ class BatchNorm(Layer):
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         flat = x.reshape(len(x), -1)
         m = flat.shape[1]
-        training = run.training and run.path not in run.settled
+        training = run.training and run.path not in run.running_stats
         if training:
             must_vary(m, run.path)
             mean = flat.mean(axis=1)
@@ -86,7 +86,7 @@ class BatchNorm(Layer):
         return graph.batch_norm(x, p, self.momentum, self.epsilon, path)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
-        training = run.training and run.path not in run.settled
+        training = run.training and run.path not in run.running_stats
         if training:
             must_vary(x.numel() // x.shape[1], run.path)
         batch_norm = run.batch_norm or torch.nn.functional.batch_norm

@@ -38,10 +38,10 @@ class ELU(Activation):
         return y, backward
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        return graph.bend(x, "elu", self.alpha)
+        return graph.activation(x, "elu", self.alpha)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.elu(x, self.alpha)
 
 
-ELU.examples = (Example(ELU(), (7,)), Example(ELU(0.5, name="bend"), (2, 3, 4), smooth=False))
+ELU.examples = (Example(ELU(), (7,)), Example(ELU(0.5, name="act"), (2, 3, 4), smooth=False))

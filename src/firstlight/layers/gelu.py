@@ -31,10 +31,10 @@ class GELU(Activation):
         return x * cdf, backward
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        return graph.bend(x, "gelu")
+        return graph.activation(x, "gelu")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.gelu(x)
 
 
-GELU.examples = (Example(GELU(), (7,)), Example(GELU(name="bend"), (2, 3, 4)))
+GELU.examples = (Example(GELU(), (7,)), Example(GELU(name="act"), (2, 3, 4)))

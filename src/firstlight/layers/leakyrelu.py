@@ -35,7 +35,7 @@ class LeakyReLU(Activation):
         return y, backward
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        return graph.bend(x, "leaky", self.slope)
+        return graph.activation(x, "leaky", self.slope)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.leaky_relu(x, self.slope)
@@ -43,5 +43,5 @@ class LeakyReLU(Activation):
 
 LeakyReLU.examples = (
     Example(LeakyReLU(), (7,), smooth=False),
-    Example(LeakyReLU(0.3, name="bend"), (2, 3, 4), smooth=False),
+    Example(LeakyReLU(0.3, name="act"), (2, 3, 4), smooth=False),
 )

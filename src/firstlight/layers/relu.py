@@ -23,10 +23,10 @@ class ReLU(Activation):
         return y, lambda dy: (dy * (y > 0), {})
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        return graph.bend(x, "relu")
+        return graph.activation(x, "relu")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.relu(x)
 
 
-ReLU.examples = (Example(ReLU(), (7,), smooth=False), Example(ReLU(name="bend"), (2, 3, 4), smooth=False))
+ReLU.examples = (Example(ReLU(), (7,), smooth=False), Example(ReLU(name="act"), (2, 3, 4), smooth=False))

@@ -36,10 +36,10 @@ class SELU(Activation):
         return y, backward
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        return graph.bend(x, "selu")
+        return graph.activation(x, "selu")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.selu(x)
 
 
-SELU.examples = (Example(SELU(), (7,), smooth=False), Example(SELU(name="bend"), (2, 3, 4), smooth=False))
+SELU.examples = (Example(SELU(), (7,), smooth=False), Example(SELU(name="act"), (2, 3, 4), smooth=False))

@@ -27,7 +27,7 @@ class Sigmoid(Activation):
         return y, lambda dy: (dy * y * (1 - y), {})
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        return graph.bend(x, "sigmoid")
+        return graph.activation(x, "sigmoid")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.sigmoid(x)

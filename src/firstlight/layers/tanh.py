@@ -23,10 +23,10 @@ class Tanh(Activation):
         return y, lambda dy: (dy * (1 - y * y), {})
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        return graph.bend(x, "tanh")
+        return graph.activation(x, "tanh")
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.tanh(x)
 
 
-Tanh.examples = (Example(Tanh(), (7,)), Example(Tanh(name="bend"), (2, 3, 4)))
+Tanh.examples = (Example(Tanh(), (7,)), Example(Tanh(name="act"), (2, 3, 4)))
