@@ -25,8 +25,8 @@ from rich.console import Console
 
 import firstlight as fl
 from firstlight.app import create_app
-from firstlight.app.library import Library
-from firstlight.app.serving import in_thread
+from firstlight.app.index import Index
+from firstlight.app.server.serving import in_thread
 from firstlight.types import Dataset, Images
 
 NETS = ("lenet5", "mnist-cnn", "vgg-small")
@@ -43,9 +43,9 @@ def main() -> None:
         for net in asked.net:
             fl.fit(net, noise(), epochs=0, out=root / net, console=Console(quiet=True))
         with in_thread(create_app(root, token="benchmark", hosts=("127.0.0.1",))) as address:
-            for place in Library(root).places():
-                times, within = ask(urlsplit(address).netloc, place.id, asked.strokes)
-                print(f"{place.name}: {describe(times)}; of these in the server {describe(within)}")
+            for entry in Index(root).entries():
+                times, within = ask(urlsplit(address).netloc, entry.id, asked.strokes)
+                print(f"{entry.name}: {describe(times)}; of these in the server {describe(within)}")
 
 
 def noise() -> Dataset:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from firstlight.app import forms
-from firstlight.app.forms import Field
+from firstlight.app.pages.start import form
+from firstlight.app.pages.start.form import Field
 from firstlight.experiments.search.config import Tuning
 from firstlight.experiments.study import File, Run
 from firstlight.layers import LAYERS
@@ -49,7 +49,7 @@ SEARCH = """\
 def page() -> str:
     """The text of docs/experiment.md."""
     parts = [INTRODUCTION]
-    for section in forms.form():
+    for section in form.sections():
         parts += [f"## {f'`[{section.name}]`' if section.name else 'Keys outside of any table'}", section.about]
         parts.append(_table(_row(field) for field in section.fields if not field.only_for))
         if options := [field for field in section.fields if field.only_for]:
@@ -81,14 +81,14 @@ def _merged(options: Sequence[Field]) -> Iterator[tuple[str, str, str]]:
 
 
 def _named(section: str) -> Iterator[tuple[str, str, str]]:
-    for name, kind in forms.CHOICES[f"{section}.name"].items():
+    for name, kind in form.CHOICES[f"{section}.name"].items():
         yield f"`{name}`", "", (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def _layers() -> Iterator[tuple[str, str, str]]:
     for name, kind in sorted(LAYERS.items()):
         options = [
-            f"`{field.name} = {forms.as_text(field.default)}`"
+            f"`{field.name} = {form.as_text(field.default)}`"
             if isinstance(field.default, bool | int | float | str | tuple)
             else f"`{field.name}`"
             for field in dataclasses.fields(kind)
@@ -103,7 +103,7 @@ def _keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     for name, field in section.model_fields.items():
         default = field.get_default(call_default_factory=True)
         needed = field.is_required()
-        shown = "needed" if needed else "" if default in (None, "", {}, []) else f"`{forms.as_text(default)}`"
+        shown = "needed" if needed else "" if default in (None, "", {}, []) else f"`{form.as_text(default)}`"
         yield f"`{name}`", shown, known[name]
 
 

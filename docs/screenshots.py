@@ -23,8 +23,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import firstlight as fl
 from firstlight import report
 from firstlight.app import create_app
-from firstlight.app.library import Library
-from firstlight.app.serving import in_thread
+from firstlight.app.index import Index
+from firstlight.app.server.serving import in_thread
 
 IMAGES = Path(__file__).absolute().parent / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -101,7 +101,7 @@ def photograph(browser: Browser, root: Path, address: str) -> None:
 
 def photograph_dashboard(page: Page, root: Path, address: str) -> None:
     """Each page of the dashboard, with something to see on it."""
-    ids = {place.name: place.id for place in Library(root).places()}
+    ids = {entry.name: entry.id for entry in Index(root).entries()}
     lenet5, slim, mnist = (ids[name] for name in EXPERIMENTS)
     page.goto(address)
     page.wait_for_selector("table tbody tr")
@@ -149,10 +149,10 @@ def draw_three(page: Page) -> None:
         for (cx, cy), start, end in arcs
         for i in range(15)
     ]
-    place = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*place[0])
+    points_at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*points_at[0])
     page.mouse.down()
-    for x, y in place[1:]:
+    for x, y in points_at[1:]:
         page.mouse.move(x, y, steps=2)
     page.mouse.up()
 

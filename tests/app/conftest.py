@@ -17,10 +17,9 @@ from starlette.applications import Starlette
 
 import firstlight as fl
 from firstlight.app import create_app
-from firstlight.app.embedding import Making
-from firstlight.app.launch import Launches
-from firstlight.app.library import Library
-from firstlight.app.serving import in_thread
+from firstlight.app.index import Index
+from firstlight.app.server.processes import ExplainProcess, TrainingProcesses
+from firstlight.app.server.serving import in_thread
 
 TOKEN = "a-token-of-the-tests"
 HOSTS = ("127.0.0.1", "localhost")
@@ -42,13 +41,13 @@ class Served:
 
     root: Path
     url: str
-    library: Library
-    launches: Launches
-    makings: dict[str, Making]
+    index: Index
+    trainings: TrainingProcesses
+    explanations: dict[str, ExplainProcess]
 
     def id(self, name: str) -> str:
         """The id of the run with a name relative to the root."""
-        [found] = [place.id for place in self.library.places(anew=True) if place.name == name]
+        [found] = [entry.id for entry in self.index.entries(anew=True) if entry.name == name]
         return found
 
 
@@ -67,7 +66,7 @@ def dashboard(root: Path, *, locked: bool = False, data: Path | None = None) -> 
     """A dashboard over a folder of runs."""
     app = create_app(root, token=TOKEN, hosts=HOSTS, locked=locked, data=data)
     with in_thread(app) as url:
-        yield Served(root, url, app.state.library, app.state.launches, app.state.makings)
+        yield Served(root, url, app.state.index, app.state.trainings, app.state.explanations)
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ def test_of_a_run_it_serves_the_folder_in_which_that_lies(firstlight: Callable[.
     with viewing(run) as (_, lines, address):
         assert f"{run} is a run; here are all that lie beside it." in lines
         found = httpx.get(f"{address}api/runs", trust_env=False).json()["runs"]
-        assert [entry["name"] for entry in found] == ["mine"]
+        assert [summary["name"] for summary in found] == ["mine"]
 
 
 def test_where_the_port_is_taken_it_takes_a_free_one_and_says_so(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_others_can_reach_needs_a_token(firstlight: Callable[..., Any], tmp
 def test_a_token_that_an_address_cannot_hold_is_refused(
     firstlight: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
-    monkeypatch.setattr("firstlight.app.serving._listen", lambda *_: pytest.fail("it would serve"))
+    monkeypatch.setattr("firstlight.app.server.serving._listen", lambda *_: pytest.fail("it would serve"))
     answer = firstlight("view", tmp_path, "--no-browser", "--token", token)
     assert answer.code == 2
     assert "--token takes letters (a to z, A to Z), digits and - . _ ~ alone" in answer.err

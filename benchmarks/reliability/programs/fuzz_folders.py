@@ -26,7 +26,7 @@ from benchmarks.reliability.mutations import spoil_bytes, spoil_value
 from firstlight import report
 from firstlight.api import Run
 from firstlight.app import create_app
-from firstlight.app.serving import in_thread
+from firstlight.app.server.serving import in_thread
 from firstlight.errors import RunError
 from firstlight.records import explanation
 from firstlight.records.run_folder import RunFolder, StudyFolder

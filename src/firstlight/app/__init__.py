@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
 
-from firstlight.app import compare, draw, embedding, look, pictures, run, runs, server, start
-from firstlight.app.gate import Gate
-from firstlight.app.launch import Launches
-from firstlight.app.library import Library
-from firstlight.app.serving import serve
+from firstlight.app import images
+from firstlight.app.index import Index
+from firstlight.app.server import static_files
+from firstlight.app.server.errors import exception_handlers
+from firstlight.app.server.processes import TrainingProcesses
+from firstlight.app.server.responses import Page
+from firstlight.app.server.security import SecurityMiddleware
+from firstlight.app.server.serving import serve
 
 __all__ = ["create_app", "serve"]
 
@@ -35,27 +38,25 @@ def create_app(
     data     a folder with images of one's own that runs can be started on, beside the named sets
     at_once  how many runs that were started from the page may train at the same time; as many as cores otherwise
     """
+    pages = _pages()
     app = Starlette(
-        routes=[
-            *runs.routes,
-            *run.routes,
-            *pictures.routes,
-            *look.routes,
-            *embedding.routes,
-            *draw.routes,
-            *compare.routes,
-            *start.routes,
-            *server.routes,
-            Mount("/static", server.static_files()),
-        ],
-        middleware=[Middleware(Gate, token=token, hosts=frozenset(hosts), locked=locked)],
-        exception_handlers=server.exception_handlers,
+        routes=[*(route for page in pages for route in page.routes), *images.routes, *static_files.routes],
+        middleware=[Middleware(SecurityMiddleware, token=token, hosts=frozenset(hosts), locked=locked)],
+        exception_handlers=exception_handlers,
     )
-    app.state.library = Library(root)
-    app.state.launches = Launches(root, at_once)
+    app.state.navigation = [(page.address, page.title) for page in pages if page.title]
+    app.state.index = Index(root)
+    app.state.trainings = TrainingProcesses(root, at_once)
     app.state.data = data
     app.state.token = token
-    app.state.turns = {}  # limits of what is computed at once: see server.in_turn
-    app.state.makings = {}  # explanations under way, by run
+    app.state.turns = {}  # limits of what is computed at once: see responses.in_turn
+    app.state.explanations = {}  # explanations under way, by run
     app.state.closing = False  # set when the server ends, so that streams end too
     return app
+
+
+def _pages() -> list[Page]:
+    """The `PAGE` of each folder in pages/, in the order of the navigation."""
+    names = sorted(path.parent.name for path in static_files.PAGES.glob("*/page.py"))
+    found: list[Page] = [import_module(f"{__name__}.pages.{name}.page").PAGE for name in names]
+    return sorted(found, key=lambda page: page.position)

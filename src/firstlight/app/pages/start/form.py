@@ -1,0 +1,333 @@
+"""The form of an experiment, made from its JSON Schema; and the tables that a filled one means.
+
+A key of the schema is a field. What a table's choice by name brings with it (an architecture's options, an optimizer's)
+are fields that are shown for that name alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
+from typing import Any, Literal, get_args, get_type_hints
+
+from firstlight import losses, optimizers, schedules
+from firstlight.errors import ExperimentError
+from firstlight.experiments import Experiment, parse_setting, put
+from firstlight.experiments.config import Augment
+from firstlight.kernels import Fill
+from firstlight.layers.initializers import INITIALIZERS
+from firstlight.models import ACTIVATIONS, ARCHITECTURES, defaults
+from firstlight.options import documented
+from firstlight.prepare import Augmentation
+from firstlight.prepare.augment import FLIPS, KINDS
+
+Kind = Literal["string", "value", "flag", "choice", "strings", "table"]
+Choices = tuple[tuple[str, str], ...]
+
+OWN_LAYERS = "custom"  # stands among the architectures for a list of layers
+CHOICES: dict[str, Mapping[str, Any]] = {
+    "model.name": ARCHITECTURES,
+    "loss.name": losses.LOSSES,
+    "optimizer.name": optimizers.OPTIMIZERS,
+    "schedule.name": schedules.SCHEDULES,
+}
+OPTION_CHOICES = {
+    "activation": tuple(ACTIVATIONS),
+    "initializer": tuple(INITIALIZERS),
+    "pooling": ("max", "average"),
+    "output": ("linear", *ACTIVATIONS),
+    "fill": get_args(Fill),
+}
+# What most people set, in this order; all else is folded away by table.
+USUAL = (
+    "data.source",
+    "data.size",
+    "data.limit",
+    "model.name",
+    "training.epochs",
+    "training.batch_size",
+    "optimizer.name",
+    "optimizer.lr",
+    "seed",
+)
+LABELS = {
+    "data.source": "images",
+    "data.limit": "training images at most",
+    "model.name": "architecture",
+    "optimizer.name": "optimizer",
+    "optimizer.lr": "learning rate",
+    "weights.init_from": "start from",
+}
+UNSET = {
+    "data.size": "as they are",
+    "data.limit": "all of them",
+    "optimizer.lr": "the optimizer's own",
+    "training.steps_per_epoch": "all images once",
+}
+TITLES = {
+    "": "The machine",
+    "data": "Images",
+    "prepare": "Preparation",
+    "augment": "Augmentation",
+    "model": "Model",
+    "weights": "Weights to start from",
+    "loss": "Loss",
+    "optimizer": "Optimizer",
+    "schedule": "Learning-rate schedule",
+    "penalty": "Penalties",
+    "training": "Training",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key of the experiment file, as a control.
+
+    key      such as "training.epochs"
+    kind     how its text is read: as it is, as a value of TOML, true or false, one of `choices`, strings with commas
+             between, or a table or list of TOML over several lines
+    default  as text; "" where there is none
+    limits   what is allowed, in words
+    only_for  the name in the same table, such as an architecture's, that it is an option of; "" for all
+    """
+
+    key: str
+    kind: Kind
+    default: str = ""
+    help: str = ""
+    limits: str = ""
+    choices: Choices = ()
+    only_for: str = ""
+
+    @property
+    def label(self) -> str:
+        section, _, name = self.key.rpartition(".")
+        return LABELS.get(self.key, (section if name == "name" else name).replace("_", " "))
+
+    @property
+    def unset(self) -> str:
+        """What stands in an empty field."""
+        return "" if self.default else UNSET.get(self.key, "none")
+
+    @property
+    def id(self) -> str:
+        """Its own in the page: architectures share the names of options."""
+        return f"{self.key}@{self.only_for}" if self.only_for else self.key
+
+    def read(self, text: str) -> Any:
+        """The value that a text means; whether it is allowed, the experiment says."""
+        text = text.strip()
+        if self.kind in ("string", "choice"):
+            return text
+        if self.kind == "strings" and not text.startswith("["):
+            return [part.strip() for part in text.split(",") if part.strip()]
+        try:
+            return parse_setting(f"{self.key}={text}")[1]
+        except ExperimentError as error:
+            raise ExperimentError(str(error).removeprefix("--set ")) from None  # which nobody has typed here
+
+
+@dataclass(frozen=True)
+class Section:
+    """The fields of a table; `about` says what it is for."""
+
+    name: str
+    title: str
+    about: str
+    fields: tuple[Field, ...]
+
+
+@cache
+def sections() -> tuple[Section, ...]:
+    """All fields of an experiment, by table, in the order of the schema; what stands in no table comes last."""
+    schema = Experiment.model_json_schema()
+    plain, sections = [], []
+    for key, about in schema["properties"].items():
+        reference = about.get("$ref") or next((each["$ref"] for each in about.get("allOf", ())), None)
+        if reference is None:
+            plain.append(_field(key, about))
+            continue
+        table = schema["$defs"][reference.rpartition("/")[2]]
+        listed = [_field(f"{key}.{name}", inner) for name, inner in table["properties"].items()]
+        text = table.get("description", "").partition("\n\n")[0].replace("\n", " ")
+        sections.append(Section(key, TITLES.get(key, key), text, (*listed, *_options(key))))
+    about = "What the experiment runs on, and what its random draws come from."
+    return (*sections, Section("", TITLES[""], about, tuple(plain)))
+
+
+@cache
+def all_fields() -> dict[str, Field]:
+    """Every field by its id."""
+    return {field.id: field for section in sections() for field in section.fields}
+
+
+def tables_of(texts: Mapping[str, str]) -> dict[str, Any]:
+    """The experiment's tables that texts by the ids of fields mean; an empty text is the default.
+
+    Raises ExperimentError for what is no field.
+    """
+    tables: dict[str, Any] = {}
+    for name, text in texts.items():
+        field = all_fields().get(name)
+        if field is None or not isinstance(text, str):
+            raise ExperimentError(f"{name}: there is no such field in the form.")
+        if text.strip() and not (field.key == "model.name" and text == OWN_LAYERS):
+            put(tables, field.key, field.read(text))
+    return {"data": {}, **tables}
+
+
+def texts_of(tables: Mapping[str, Any]) -> dict[str, str]:
+    """The texts by the ids of fields that mean `tables`, as far as there are fields for them."""
+    texts: dict[str, str] = {}
+    named = {section: table.get("name", "") for section, table in tables.items() if isinstance(table, Mapping)}
+    if "layers" in tables.get("model", {}):
+        named["model"] = texts["model.name"] = OWN_LAYERS
+    for place, field in all_fields().items():
+        section, _, name = field.key.rpartition(".")
+        table = tables.get(section, {}) if section else tables
+        usual = all_fields()[f"{section}.name"].default if field.only_for else ""
+        if name in table and field.only_for in ("", named.get(section) or usual):
+            texts.setdefault(place, as_text(table[name], field.kind))
+    return texts
+
+
+def as_text(value: Any, kind: Kind = "value") -> str:
+    """A value as a person types it into a field."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return value if kind in ("string", "choice") else _toml(value) if kind == "table" else value
+    if kind == "strings" and not any("," in text for text in value):
+        return ", ".join(value)
+    return _toml(value)
+
+
+def errors_of(error: ExperimentError, origin: str) -> dict[str, list[str]]:
+    """The lines of an error by the keys that they are about; "" for what is about none."""
+    keys = sorted({field.key for field in all_fields().values()}, key=len, reverse=True)
+    found: dict[str, list[str]] = {}
+    for line in str(error).removeprefix(f"{origin}: ").splitlines():
+        key = next((key for key in keys if line.startswith(key) and not _goes_on(line[len(key) :])), "")
+        found.setdefault(key or _of_choice(line), []).append(line)
+    return found
+
+
+def _goes_on(rest: str) -> bool:
+    return rest[:1].isalnum() or rest[:1] == "_"
+
+
+def _of_choice(line: str) -> str:
+    """The choice by name whose error begins with the section alone: "optimizer: there is none called"."""
+    section = line.partition(":")[0]
+    return f"{section}.name" if f"{section}.name" in CHOICES else ""
+
+
+def _field(key: str, schema: Mapping[str, Any]) -> Field:
+    """The field of a key of the schema."""
+    ways = [way for way in schema.get("anyOf", [schema]) if way.get("type") != "null"]
+    given = schema.get("default")
+    default = "" if given in (None, [], {}) else as_text(given)
+    field = Field(key, "value", default, schema.get("description", "").replace("`", ""), _limits(ways[0]))
+    types = {way.get("type") for way in ways}
+    if key in CHOICES:
+        return replace(field, kind="choice", choices=_choices(key))
+    if key == "model.layers":
+        return replace(field, kind="table", only_for=OWN_LAYERS)
+    if "enum" in ways[0]:
+        return replace(field, kind="choice", choices=tuple((name, name) for name in ways[0]["enum"]), limits="")
+    if types == {"boolean"}:
+        return replace(field, kind="flag")
+    if types == {"string"}:
+        return replace(field, kind="string")
+    if types == {"array"} and ways[0].get("items", {}).get("type") == "string":
+        return replace(field, kind="strings", limits="with commas between")
+    if types & {"object", "array"} and "prefixItems" not in ways[0]:
+        return replace(field, kind="table")
+    if "prefixItems" in ways[0]:
+        return replace(field, limits=f"such as 28 or 28x32, {_limits(ways[0]['prefixItems'][0])}")
+    if key == "optimizer.lr":
+        each = ", ".join(f"{name} {vars(kind())['lr']:g}" for name, kind in optimizers.OPTIMIZERS.items())
+        return replace(field, limits=f"{field.limits}; {each}")
+    return field
+
+
+def _choices(key: str) -> Choices:
+    """What can be chosen by name, each with the first line of what is written about it."""
+    own = {OWN_LAYERS: "layers of your own, one by one"} if key == "model.name" else {}
+    known = {name: _first_line(kind) for name, kind in CHOICES[key].items()}
+    return tuple({**known, **own}.items())
+
+
+def _options(section: str) -> Iterator[Field]:
+    """The options of what a table names, and the kinds of augmentation."""
+    if section == "augment":
+        yield from _augmentations()
+    for name, kind in CHOICES.get(f"{section}.name", {}).items():
+        known = {option: text for each in _lineage(kind) for option, text in documented(each.__doc__).items()}
+        for option, (given, hint) in _own_options(kind, name).items():
+            key = f"{section}.{option}"
+            if key != "optimizer.lr":  # the table's own, whichever the optimizer
+                yield _option(key, name, given, hint, known.get(option, ""))
+
+
+def _lineage(kind: Any) -> Sequence[Any]:
+    """A class after those that it comes from; anything else alone."""
+    return kind.__mro__[::-1] if inspect.isclass(kind) else (kind,)
+
+
+def _own_options(kind: Any, name: str) -> dict[str, tuple[Any, Any]]:
+    """The options of something with a name: default and type."""
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return {field.name: (field.default, hints[field.name]) for field in fields(kind)}
+    parameters = inspect.signature(ARCHITECTURES[name], eval_str=True).parameters
+    return {option: (given, parameters[option].annotation) for option, given in defaults(name).items()}
+
+
+def _option(key: str, name: str, given: Any, hint: Any, text: str) -> Field:
+    choices = OPTION_CHOICES.get(key.partition(".")[2], ()) if hint is str else ()
+    kind: Kind = "choice" if choices else "flag" if hint is bool else "string" if hint is str else "value"
+    numbers = "such as 32, or [32, 64]" if hint == int | Sequence[int] else "such as [8, 16]"
+    limits = "" if hint in (int, float, str, bool) else numbers
+    return Field(key, kind, as_text(given), text, limits, tuple((each, each) for each in choices), name)
+
+
+def _augmentations() -> Iterator[Field]:
+    known = documented(Augment.__doc__) | documented(Augmentation.__doc__)
+    for field in fields(Augmentation):
+        key, text = f"augment.{field.name}", known.get(field.name, "").replace("`", "")
+        if field.name in KINDS:
+            (low, high), unit, _ = KINDS[field.name]
+            yield Field(key, "value", "", text, f"a number or a range [a, b] within {low:g} to {high:g}: {unit}")
+        elif field.name in FLIPS:
+            yield Field(key, "value", as_text(field.default), text, "a probability, 0 to 1")
+        elif choices := OPTION_CHOICES.get(field.name):
+            yield Field(key, "choice", as_text(field.default), text, "", tuple((each, each) for each in choices))
+        else:
+            yield Field(key, "value", as_text(field.default), text)
+
+
+def _limits(schema: Mapping[str, Any]) -> str:
+    """The bounds of a number in words."""
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
+    parts = [f"above {above:g}"] if above is not None else [f"{low:g} or more"] if low is not None else []
+    parts += [f"below {below:g}"] if below is not None else [f"at most {high:g}"] if high is not None else []
+    whole = "a whole number, " if parts and schema.get("type") == "integer" else ""
+    return whole + ", ".join(parts)
+
+
+def _first_line(kind: Any) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0].replace("`", "")
+
+
+def _toml(value: Any) -> str:
+    """A value of TOML on one line."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)

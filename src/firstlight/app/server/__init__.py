@@ -1,0 +1,1 @@
+"""What all pages share: security, answers, errors, static files, the processes that they start."""

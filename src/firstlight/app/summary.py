@@ -1,0 +1,208 @@
+"""The row of a run in the table, from its files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from firstlight.errors import FirstlightError, RunError
+from firstlight.optimizers import OPTIMIZERS
+from firstlight.records import run_folder
+from firstlight.records.run_folder import RunFolder
+from firstlight.types import Json
+
+PDF = "report.pdf"
+
+RECORDS = (run_folder.DATA, run_folder.ENVIRONMENT, run_folder.PREDICTIONS, run_folder.SAMPLES, run_folder.COSTS)
+RECORD = (run_folder.EXPERIMENT, run_folder.MODEL, run_folder.HISTORY, run_folder.RESULT)
+READ = (*RECORD, run_folder.STOP, run_folder.PROGRESS, run_folder.REPORT, PDF)
+HUGE = 1e18  # no number of a run is beyond it
+CURVE = 60  # points of a row's small curve, which is 120 pixels wide
+
+State = Literal["training", "finished", "stopped early", "interrupted", "diverged", "cut off", "damaged", "newer"]
+Kind = Literal["run", "study", "search", "other"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A folder that was found below the root.
+
+    name    its path relative to the root, with slashes
+    group   the name of the study that it belongs to, or ""
+    """
+
+    id: str
+    path: Path
+    name: str
+    kind: Kind
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as the table shows it.
+
+    why       what is wrong with it, if anything
+    stopping  whether it was asked to stop, and has not yet
+    changed   when one of its records last changed, in seconds since 1970
+    report    whether it has a report, and likewise `pdf`
+    within    how far the epoch under way is: {"epoch", "images", "of", "loss"}
+    curve     its losses over the epochs, at most CURVE of them: the epochs (from 0 on), "loss" and "val_loss"
+    last      the last value of each column of its history
+    """
+
+    id: str
+    name: str
+    group: str
+    state: State
+    why: str = ""
+    stopping: bool = False
+    changed: float = 0.0
+    report: bool = False
+    pdf: bool = False
+    within: Json | None = None
+    model: str = ""
+    data: str = ""
+    engine: str = ""
+    seed: int | None = None
+    epochs: int = 0
+    asked: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    accuracy: float | None = None
+    loss: float | None = None
+    val_accuracy: float | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    curve: dict[str, list[float | None]] = field(default_factory=dict)
+    last: dict[str, float | None] = field(default_factory=dict)
+
+
+def fingerprint(run: Path, all_files: bool = False) -> Hashable:
+    """What changes when the row of the run does, or, where `all_files` is asked for, anything in its records."""
+    times = tuple(_changed(run, name) for name in (READ + RECORDS if all_files else READ))
+    return times, bool(not times[READ.index(run_folder.RESULT)] and run_folder.held(run))
+
+
+def read_summary(entry: Entry) -> RunSummary:
+    """The row of a run; one that cannot be read says why."""
+    folder = RunFolder(entry.path)
+    stopping = bool(_changed(entry.path, run_folder.STOP))
+    changed = max(_changed(entry.path, name) for name in RECORD) / 1e9
+    try:
+        state, why = _state(folder)
+        facts = _facts(folder)
+    except Exception as error:  # whatever is in the folder: it spoils this row, and no other
+        text = str(error) if isinstance(error, FirstlightError) else f"{entry.path} is damaged: {error!r:.300}."
+        state, why, facts = ("newer" if "has format" in text else "damaged"), text, {}
+    if state == "training":
+        facts["within"] = run_folder.progress(entry.path)
+    return RunSummary(
+        entry.id,
+        entry.name,
+        entry.group,
+        state,
+        why,
+        stopping and state == "training",
+        changed=changed,
+        report=bool(_changed(entry.path, run_folder.REPORT)),
+        pdf=bool(_changed(entry.path, PDF)),
+        **facts,
+    )
+
+
+def _state(folder: RunFolder) -> tuple[State, str]:
+    if folder.finished:
+        status = folder.result["status"]
+        if status not in ("finished", "stopped early", "interrupted", "diverged"):
+            raise RunError(f"{folder.path / run_folder.RESULT} is damaged: its status is {status!r:.100}.")
+        return status, str(folder.result.get("stopped_because", ""))
+    if run_folder.held(folder.path):
+        return "training", ""
+    return "cut off", f"Nothing trains it, and it has no result. Go on with it: firstlight resume {folder.path}"
+
+
+def _facts(folder: RunFolder) -> dict[str, Any]:
+    experiment, model = folder.experiment, folder.model
+    training = experiment["training"]
+    facts: dict[str, Any] = {
+        "data": Path(str(experiment["data"]["source"])).name,
+        "engine": str(experiment.get("engine", "")),
+        "seed": _whole(experiment.get("seed"), run_folder.EXPERIMENT, "seed"),
+        "asked": _whole(training["epochs"], run_folder.EXPERIMENT, "training.epochs"),
+        "batch_size": _whole(training.get("batch_size"), run_folder.EXPERIMENT, "training.batch_size"),
+        "lr": _learning_rate(experiment.get("optimizer", {})),
+        "model": str(model["name"]),
+    }
+    columns = history(folder)
+    facts["epochs"] = len(columns.get("epoch", ()))
+    facts["curve"] = _curve(columns, facts["epochs"])
+    facts["last"] = {name: column[-1] for name, column in columns.items() if column}
+    best = [value for value in columns.get("val_accuracy", ()) if value is not None]
+    facts["val_accuracy"] = max(best, default=None)
+    if folder.finished:
+        result = folder.result
+        facts |= {
+            "accuracy": _number(result["test"]["accuracy"], run_folder.RESULT, "test.accuracy"),
+            "loss": _number(result["test"]["loss"], run_folder.RESULT, "test.loss"),
+            "parameters": _whole(result["parameters"]["total"], run_folder.RESULT, "parameters.total"),
+            "seconds": _number(result["seconds"]["train"], run_folder.RESULT, "seconds.train"),
+        }
+    elif "seconds" in columns:
+        facts["seconds"] = sum(value or 0.0 for value in columns["seconds"])
+    return facts
+
+
+def _learning_rate(optimizer: Json) -> float | None:
+    """The learning rate that was asked for, or else that of the optimizer by its name."""
+    lr = optimizer.get("lr")
+    if lr is None and (kind := OPTIMIZERS.get(optimizer.get("name", "adam"))):
+        lr = vars(kind()).get("lr")
+    return _number(lr, run_folder.EXPERIMENT, "optimizer.lr")
+
+
+def _number(value: Any, file: str, key: str) -> float | None:
+    """A number of a record; None where it is null or not finite."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RunError(f"{file} is damaged: {key} is {value!r:.100}, not a number.")
+    return float(value) if abs(value) < HUGE else None
+
+
+def _whole(value: Any, file: str, key: str) -> int | None:
+    """A whole number of a record; None where it is null."""
+    number = _number(value, file, key)
+    return None if number is None else int(number)
+
+
+def _curve(columns: dict[str, list[float | None]], epochs: int) -> dict[str, list[float | None]]:
+    """The losses of epochs that lie evenly, the first and the last among them."""
+    count = min(epochs, CURVE)
+    chosen = [round(i * (epochs - 1) / max(1, count - 1)) for i in range(count)]
+    curve: dict[str, list[float | None]] = {"at": [*chosen]}
+    return curve | {
+        name: [None if (value := columns[name][i]) is None else float(f"{value:.4g}") for i in chosen]
+        for name in ("loss", "val_loss")
+        if name in columns
+    }
+
+
+def history(folder: RunFolder) -> dict[str, list[float | None]]:
+    """The columns of the history so far, null where a number is not finite; empty before the first epoch."""
+    if not (folder.path / run_folder.HISTORY).is_file():
+        return {}
+    columns = folder.history
+    return {
+        name: [value if math.isfinite(value) else None for value in column.tolist()] for name, column in columns.items()
+    }
+
+
+def _changed(run: Path, name: str) -> int:
+    try:
+        return (run / name).stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,455 @@
+"""The page of a run in a browser: what a click on the matrix, on an image, on the map brings."""
+
+from __future__ import annotations
+
+import io
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from jinja2 import UndefinedError
+from PIL import Image
+from rich.console import Console
+
+import firstlight as fl
+from firstlight import report
+from firstlight.app.server import blocks
+from firstlight.app.server.processes import ExplainProcess
+from firstlight.evaluation import Evaluation
+from firstlight.records import explanation
+from firstlight.report.attribution import shifts
+from firstlight.report.document import Chart, Numbers, Panels, Section
+from firstlight.report.format import percent
+
+LONG = ("long" * 30 + " a", "long" * 30 + " b", "Haematopus ostralegus longipes (Eurasian oystercatcher), adult")
+HOSTILE = ("<img src=x onerror=alert(1)>", "\"quoted\" 'name' & more", "</script><b>bold")
+
+
+@pytest.fixture(scope="module")
+def runs(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`cnn` with an explanation, `hostile`, whose class names are markup, and `long`, where they are long."""
+    root = tmp_path_factory.mktemp("run-page")
+    shutil.copytree(trained_runs / "cnn", root / "cnn")
+    fl.open_run(root / "cnn").explain(points=150, method="pca")
+    train = fl.load("digits").splits["train"]
+    pixels = np.concatenate([train.pixels[train.labels == k][:40] for k in range(3)])
+    folder = tmp_path_factory.mktemp("data")
+    for name, classes in (("hostile", HOSTILE), ("long", LONG)):
+        file = folder / f"{name}.npz"
+        np.savez(file, images=pixels[..., 0], labels=np.repeat(np.array(classes), 40))
+        fl.fit("mlp-128-64", file, epochs=2, out=root / name, console=Console(quiet=True))
+        fl.open_run(root / name).explain(points=30, method="pca")
+    return root
+
+
+@pytest.fixture(scope="module")
+def dashboard(runs: Path, open_dashboard: Any) -> Iterator[Any]:
+    with open_dashboard(runs) as served:
+        yield served
+
+
+@pytest.fixture
+def at_cnn(dashboard: Any, page: Any) -> Any:
+    page.goto(f"{dashboard.url}/run/{dashboard.id('cnn')}")
+    page.locator("#tiles img").first.wait_for()
+    return page
+
+
+def test_a_cell_shows_its_images(at_cnn: Any, runs: Path) -> None:
+    folder = fl.open_run(runs / "cnn").folder
+    predictions = folder.predictions["test"]
+    answers = predictions.probabilities.argmax(axis=1)
+    matrix = np.zeros((10, 10), int)
+    np.add.at(matrix, (predictions.labels, answers), 1)
+    wrong = matrix - np.diag(np.diag(matrix))
+    for t, p in [np.unravel_index(wrong.argmax(), wrong.shape), (0, 0)]:
+        cell = at_cnn.locator(f'#matrix [data-cell="{t},{p}"]')
+        assert int(cell.inner_text()) == matrix[t, p]
+        cell.click()
+        at_cnn.locator(f'#matrix [data-cell="{t},{p}"][aria-current]').wait_for()
+        assert at_cnn.locator("#found").inner_text().startswith(f"{matrix[t, p]} test image")
+        shown = {tile.get_attribute("title") for tile in at_cnn.locator("#tiles button").all()}
+        assert shown == set(predictions.ids[(predictions.labels == t) & (answers == p)].tolist())
+
+
+def test_the_images_are_those_of_their_ids(dashboard: Any, runs: Path) -> None:
+    run = fl.open_run(runs / "cnn")
+    images = fl.load("digits").splits["train"]
+    with httpx.Client(base_url=dashboard.url, trust_env=False, timeout=30) as asking:
+        found = asking.get(f"/api/runs/{dashboard.id('cnn')}/images?order=surest&page=1").json()
+        assert found["total"] == found["shown"] == len(run.predictions["test"])
+        assert found["pages"] == math.ceil(found["total"] / 60)
+        assert len(found["images"]) == 60
+        for row in found["images"][:5]:
+            answer = asking.get(row["src"])
+            assert answer.headers["content-type"] == "image/png"
+            assert "immutable" in answer.headers["cache-control"]
+            pixels = np.asarray(Image.open(io.BytesIO(answer.content)))
+            [place] = np.flatnonzero(images.ids == row["id"])
+            assert np.array_equal(pixels, images.pixels[place, :, :, 0])
+            assert row["label"] == images.labels[place]
+
+
+def test_filters_and_pages(at_cnn: Any, runs: Path) -> None:
+    predictions = fl.open_run(runs / "cnn").predictions["test"]
+    right = predictions.probabilities.argmax(axis=1) == predictions.labels
+    at_cnn.locator("#answer").select_option("right")
+    at_cnn.get_by_text(f"{right.sum()} test images").wait_for()
+    assert at_cnn.locator("#tiles li").count() == 60
+    first = at_cnn.locator("#tiles button").first.get_attribute("title")
+    at_cnn.locator("#on").click()
+    at_cnn.locator("#page", has_text="2 of").wait_for()
+    assert at_cnn.locator("#tiles button").first.get_attribute("title") != first
+    at_cnn.locator("#true").select_option("3")
+    at_cnn.get_by_text(f"{(right & (predictions.labels == 3)).sum()} test images").wait_for()
+
+
+def test_an_image_is_looked_into(at_cnn: Any, runs: Path) -> None:
+    run = fl.open_run(runs / "cnn")
+    name = at_cnn.locator("#tiles button").first.get_attribute("title")
+    look = run.attribution(name)
+    at_cnn.locator("#tiles button").first.click()
+    dialog = at_cnn.get_by_role("dialog")
+    dialog.locator("#views img").first.wait_for()
+    assert [view.inner_text() for view in dialog.locator("#views b").all()] == ["Saliency", "Grad-CAM", "Occlusion"]
+    best = int(look.probabilities.argmax())
+    assert dialog.locator("#bars li").count() == 10
+    assert percent(float(look.probabilities[best])) in dialog.locator("#bars li").first.inner_text()
+    assert dialog.locator("#bars li.true").count() == 1
+    assert dialog.locator("#target").input_value() == str(best)
+    fall, rise = shifts(look)
+    assert f"falls ({fall}); blue: it rises ({rise})" in dialog.locator("#views li").last.inner_text()
+    dialog.locator("#layers img").first.wait_for()
+    layers = [layer.inner_text() for layer in dialog.locator("#layers b").all()]
+    assert layers == [layer.layer for layer in run.feature_maps(name)]
+    before = dialog.locator("#views img").first.get_attribute("src")
+    dialog.locator("#target").select_option(str((best + 1) % 10))
+    at_cnn.locator(f'#views img:not([src="{before}"])').first.wait_for()
+    at_cnn.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+
+
+def test_points_are_hovered_and_lassoed(at_cnn: Any, runs: Path) -> None:
+    plane = explanation.read(fl.open_run(runs / "cnn").folder).embeddings[-1]
+    canvas = at_cnn.locator("#points")
+    canvas.scroll_into_view_if_needed()
+    at_cnn.locator("#legend li").nth(9).wait_for()
+    box = canvas.bounding_box()
+    test = np.flatnonzero(plane.splits == "test")
+    scale = min((box["width"] - 32) / np.ptp(plane.points[:, 0]), (box["height"] - 32) / np.ptp(plane.points[:, 1]))
+    middle = (plane.points.max(axis=0) + plane.points.min(axis=0)) / 2
+    at = (plane.points - middle) * [scale, -scale] + [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+
+    at_cnn.mouse.move(*at[test[0]])
+    at_cnn.locator("#hover figcaption span").first.wait_for()
+    near = test[np.hypot(*(at[test] - at[test[0]]).T) < 2]
+    said = at_cnn.locator("#hover figcaption").inner_text()
+    assert any(str(plane.predicted[i]) in said for i in near)
+
+    centre, radius = at[test].mean(axis=0), 90
+    corners = [centre + radius * np.array([math.cos(a), math.sin(a)]) for a in np.linspace(0, 2 * math.pi, 60)]
+    inside = set(plane.ids[test[np.hypot(*(at[test] - centre).T) < radius * 0.97]].tolist())
+    around = set(plane.ids[test[np.hypot(*(at[test] - centre).T) < radius * 1.03]].tolist())
+    at_cnn.mouse.move(*corners[0])
+    at_cnn.mouse.down()
+    for corner in corners:
+        at_cnn.mouse.move(*corner)
+    at_cnn.mouse.up()
+    at_cnn.locator("#lasso-tiles li").first.wait_for()
+    while at_cnn.locator("#lasso-more").is_visible():
+        at_cnn.locator("#lasso-more button").click()
+    chosen = {tile.get_attribute("data-id") for tile in at_cnn.locator("#lasso-tiles button").all()}
+    assert inside <= chosen <= around
+    assert 0 < len(chosen) < len(test)
+    assert at_cnn.locator("#lassoed").inner_text().startswith(f"{len(chosen)} image")
+    at_cnn.locator("#lasso-tiles button").first.click()
+    at_cnn.locator("#views img").first.wait_for()
+
+
+def test_hostile_class_names_stay_text(dashboard: Any, page: Any, open_dashboard: Any) -> None:
+    said: list[str] = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.goto(f"{dashboard.url}/")
+    page.goto(f"{dashboard.url}/run/{dashboard.id('hostile')}")
+    page.locator("#matrix th button").first.wait_for()
+    names = {cell.inner_text() for cell in page.locator("#matrix tbody th").all()}
+    assert names == set(HOSTILE)
+    page.locator("#answer").select_option("")
+    page.locator("#tiles button").first.click()
+    page.locator("#views img").first.wait_for()
+    assert {
+        text.removeprefix("✓ ").removeprefix("✗ ") for text in page.locator("#bars .name").all_inner_texts()
+    } == set(HOSTILE)
+    page.keyboard.press("Escape")
+    page.locator("#legend button").nth(2).wait_for()
+    page.locator("#points").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("#hover figcaption span").first.wait_for()
+    page.keyboard.press("Enter")
+    page.locator("#lasso-tiles li").first.wait_for()
+    page.wait_for_timeout(500)
+    assert page.locator("img[src='x']").count() == 0
+    assert page.locator("main b", has_text="bold").count() == 0
+    assert said == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_class_names_do_not_make_a_page_wider(dashboard: Any, page_at: Any, width: int) -> None:
+    page = page_at(width=width)
+    run = dashboard.id("long")
+    paths = (
+        f"/report/run/{run}",
+        f"/draw?run={run}",
+        f"/compare?run={run}&run={dashboard.id('hostile')}",
+        f"/run/{run}",
+    )
+    for path in paths:
+        page.goto(f"{dashboard.url}{path}")
+        page.locator("#bars li" if "draw" in path else ".vega-embed svg").first.wait_for(state="attached")
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") == width, path
+    page.locator("#matrix td button").first.click()
+    page.locator("#legend button").nth(2).wait_for()
+    assert page.locator("#legend button").last.get_attribute("title") == f"Show or hide {LONG[1]}"
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.locator("#tiles button").first.click()
+    page.locator("#views img").first.wait_for()
+    assert page.locator("#details").evaluate("dialog => dialog.scrollWidth - dialog.clientWidth") == 0
+
+
+def test_the_report_has_no_way_to_the_dashboard(dashboard: Any, page: Any) -> None:
+    """It may come from elsewhere: what its scripts ask for is refused, and it has no origin."""
+    page.goto(f"{dashboard.url}/report/run/{dashboard.id('cnn')}")
+    page.locator("svg.marks").first.wait_for()  # its charts are alive
+    assert page.evaluate("origin") == "null"
+    assert page.evaluate("fetch('/').then(() => 'came', () => 'refused')") == "refused"
+    assert any("connect-src" in complaint or "default-src" in complaint for complaint in page.complaints)
+    page.complaints.clear()
+
+
+def test_a_run_is_explained_from_the_page(trained_runs: Path, page: Any, tmp_path: Path, open_dashboard: Any) -> None:
+    shutil.copytree(trained_runs / "mlp", tmp_path / "mlp")
+    with open_dashboard(tmp_path) as served:
+        page.goto(f"{served.url}/run/{served.id('mlp')}")
+        page.get_by_role("button", name="Explain this run").click()
+        page.locator("#explaining").wait_for()
+        page.locator("#legend li").nth(9).wait_for(timeout=120_000)
+        assert page.locator("#unexplained").is_hidden()
+        assert (tmp_path / "mlp" / "explanation.npz").is_file()
+        page.goto("about:blank")
+
+
+def test_where_the_images_are_gone_those_of_the_run_are_shown(
+    runs: Path, tmp_path: Path, page: Any, open_dashboard: Any
+) -> None:
+    shutil.copytree(runs / "hostile", tmp_path / "hostile")
+    record = (tmp_path / "hostile" / "data.json").read_text()
+    (tmp_path / "hostile" / "data.json").write_text(record.replace("hostile.npz", "moved.npz"))
+    experiment = tmp_path / "hostile" / "experiment.toml"
+    experiment.write_text(experiment.read_text().replace("hostile.npz", "moved.npz"))
+    with open_dashboard(tmp_path) as served:
+        page.goto(f"{served.url}/run/{served.id('hostile')}")
+        page.locator("#answer").select_option("")
+        page.get_by_text("that the run folder keeps are shown").wait_for()
+        assert page.locator("#tiles img").count() > 0
+        page.locator("#tiles button").first.click()
+        page.locator("#views img").first.wait_for()
+        page.goto("about:blank")
+
+
+def test_all_that_the_report_says_is_on_the_page(at_cnn: Any, runs: Path) -> None:
+    """But the blocks that answer here instead: the matrix, the maps, and the command that makes these."""
+    document = report.build_document(fl.open_run(runs / "cnn").folder)
+    text = at_cnn.evaluate("document.body.innerText").replace("\n", " ")
+    kinds = set()
+    for section in document.sections:
+        for block in section.blocks:
+            twin = isinstance(block, Chart) and (block.pictures is not None or "Confusion" in block.description)
+            if not twin:
+                kinds.add(block.kind)
+                assert not getattr(block, "caption", "") or " ".join(block.caption.split()) in " ".join(text.split())
+    assert {"grid", "panels", "table", "code", "beside", "chart", "text"} <= kinds
+    panels = sum(len(block.panels) for s in document.sections for block in s.blocks if isinstance(block, Panels))
+    assert at_cnn.locator(".panel").count() == panels > 0
+    bars = at_cnn.locator(".panel .track span")
+    assert bars.first.evaluate("bar => bar.style.width") != ""
+    assert "Rows are the true classes, columns the predicted ones" in text  # what the report says below its matrix
+    drawn = at_cnn.locator(".report .drawing")
+    at_cnn.wait_for_function("[...document.querySelectorAll('.report .drawing')].every((d) => d.querySelector('svg'))")
+    labels = [chart.get_attribute("aria-label") for chart in drawn.all()]
+    assert any(label.startswith("Loss over the epochs") for label in labels), labels
+    assert not any("Confusion matrix" in label for label in labels)
+
+
+def test_a_block_that_no_template_draws_fails() -> None:
+    class Odd:
+        kind = "odd"
+
+    with pytest.raises(UndefinedError, match="of the kind odd"):
+        blocks.drawn(Numbers(()), [Section("A", "a", (Odd(),))])  # type: ignore[arg-type]
+
+
+def test_hidden_kinds_are_forgotten_with_their_colouring(at_cnn: Any) -> None:
+    at_cnn.locator("#legend button").nth(1).click()
+    at_cnn.locator("#legend button[aria-pressed='false']").wait_for()
+    at_cnn.locator("#colour").select_option("wrong")
+    at_cnn.locator("#legend li").nth(2).wait_for(state="detached")
+    assert at_cnn.locator("#legend button[aria-pressed='true']").count() == 2
+
+
+def test_the_numbers_of_the_map_say_of_which_points_they_are(at_cnn: Any, runs: Path) -> None:
+    plane = explanation.read(fl.open_run(runs / "cnn").folder).embeddings[-1]
+    said = at_cnn.locator("#plane-note").inner_text()
+    assert at_cnn.locator("#splits").input_value() == "test"
+    assert f"These numbers are of all {len(plane.ids)} points (train and test)." in said
+
+
+def test_an_explanation_that_was_made_and_removed_is_not_there(runs: Path, tmp_path: Path, open_dashboard: Any) -> None:
+    """Otherwise the page would load itself again for ever."""
+    shutil.copytree(runs / "cnn", tmp_path / "cnn")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(30)
+    with open_dashboard(tmp_path) as served, httpx.Client(base_url=served.url, trust_env=False, timeout=30) as asking:
+        key = served.id("cnn")
+        served.explanations[key] = ExplainProcess(ended, [])
+        assert asking.get(f"/api/runs/{key}/explain").json()["state"] == "made"
+        assert key not in served.explanations
+        (tmp_path / "cnn" / "explanation.npz").unlink()
+        assert asking.get(f"/api/runs/{key}/explain").json()["state"] == "none"
+        served.explanations[key] = ExplainProcess(ended, [])  # it said that it was made, and yet there is nothing
+        assert asking.get(f"/api/runs/{key}/explain").json()["state"] == "none"
+
+
+def test_a_run_is_explained_wherever_the_server_stands(
+    trained_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder whose name looks like an option, beside a file that looks like a module."""
+    shutil.copytree(trained_runs / "mlp", tmp_path / "--help")
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(tmp_path)
+    making = ExplainProcess.begin(Path("--help"))
+    making.process.wait(120)
+    assert making.told()["state"] == "made", making.lines
+    assert (tmp_path / "--help" / "explanation.npz").is_file()
+
+
+def test_very_many_classes_leave_a_matrix_that_can_be_read(tmp_path: Path, page: Any, open_dashboard: Any) -> None:
+    classes = 60
+    chance = np.random.default_rng(0)
+    pixels = chance.integers(0, 256, (classes * 10, 8, 8), dtype=np.uint8)
+    names = np.array([f"kind {k:02}" for k in range(classes)])
+    np.savez(tmp_path / "many.npz", images=pixels, labels=np.repeat(names, 10))
+    root = tmp_path / "runs"
+    fl.fit("softmax-regression", tmp_path / "many.npz", epochs=1, out=root / "many", console=Console(quiet=True))
+    with open_dashboard(root) as served:
+        page.goto(f"{served.url}/run/{served.id('many')}")
+        page.locator("#tiles img").first.wait_for()
+        shown = page.locator("#matrix tbody tr").count()
+        assert 2 <= shown <= 40
+        assert page.locator("#matrix tbody td").count() == shown**2
+        assert f"Of {classes} classes, the matrix shows the {shown}" in page.locator("#matrix-note").inner_text()
+        result = fl.open_run(root / "many").folder.result
+        confusion = Evaluation.from_json(result["test"]).confusion
+        off = confusion - np.diag(np.diag(confusion))
+        t, p = np.unravel_index(off.argmax(), off.shape)
+        assert page.locator(f'#matrix [data-cell="{t},{p}"]').inner_text() == str(off[t, p])
+        assert page.locator("#true option").count() == classes + 1
+        page.goto("about:blank")
+
+
+def test_images_are_stepped_through_by_keys_and_buttons(at_cnn: Any, runs: Path) -> None:
+    tiles = [tile.get_attribute("title") for tile in at_cnn.locator("#tiles button").all()]
+    assert len(tiles) > 2
+    at_cnn.locator("#tiles button").first.click()
+
+    def shows(n: int) -> None:
+        at_cnn.locator("#details-id", has_text=f"image {tiles[n]} ").wait_for()
+
+    shows(0)
+    predictions = fl.open_run(runs / "cnn").folder.predictions["test"]
+    label = predictions.labels[predictions.ids.tolist().index(tiles[0])]
+    assert at_cnn.locator("#details-image").get_attribute("alt") == f"{label}, image {tiles[0]}"
+    at_cnn.keyboard.press("ArrowRight")
+    shows(1)
+    at_cnn.get_by_role("button", name="Next image").click()
+    shows(2)
+    at_cnn.keyboard.press("ArrowLeft")
+    shows(1)
+    for _ in range(3):  # there is none before the first
+        at_cnn.keyboard.press("ArrowLeft")
+    shows(0)
+
+
+def test_pictures_of_the_report_that_name_their_image_open_it(at_cnn: Any) -> None:
+    """Mistakes and suspects, which are seen again with what the answer depends on."""
+    tile = at_cnn.locator(".report .tile[data-id]").first
+    name = tile.get_attribute("data-id")
+    tile.locator("button").click()
+    at_cnn.locator("#details-id", has_text=f"image {name} ").wait_for()
+    at_cnn.locator("#details-title", has_text="True class").wait_for()
+
+
+def test_the_contents_stay_in_sight_and_the_images_stand_beside_the_matrix(at_cnn: Any) -> None:
+    at_cnn.locator("#results").evaluate("element => element.scrollIntoView()")
+    at_cnn.locator("#contents [aria-current]", has_text="Right and wrong").wait_for()
+    assert at_cnn.locator("#contents").evaluate("element => element.getBoundingClientRect().top") == 0
+    at_cnn.locator("#matrix [data-cell]").first.click()
+    matrix, images = (
+        at_cnn.locator(name).evaluate("element => element.getBoundingClientRect().toJSON()")
+        for name in ("#matrix", "#images")
+    )
+    assert images["left"] > matrix["right"]
+    assert images["top"] < matrix["top"] + matrix["height"] / 2
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_numbers_in_the_matrix_can_be_read(dashboard: Any, page_at: Any, dark: bool) -> None:
+    """The contrast of each cell's number with its ground, by WCAG: at least 4.5."""
+    page = page_at(dark=dark)
+    page.goto(f"{dashboard.url}/run/{dashboard.id('cnn')}")
+    page.locator("#tiles img").first.wait_for()
+    least = page.evaluate("""() => {
+        const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+        const light = (colour) => {
+            context.fillStyle = colour;
+            context.fillRect(0, 0, 1, 1);
+            const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((value) => {
+                const share = value / 255;
+                return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+            });
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        return Math.min(...[...document.querySelectorAll("#matrix tbody td")].map((cell) => {
+            const [a, b] = [getComputedStyle(cell).color, getComputedStyle(cell).backgroundColor].map(light);
+            return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        }));
+    }""")
+    assert least >= 4.5
+
+
+def test_no_part_of_a_chart_is_read_as_a_graphic_without_a_name(at_cnn: Any) -> None:
+    at_cnn.locator(".report .drawing svg").first.wait_for()
+    at_cnn.wait_for_timeout(500)
+    assert at_cnn.locator('[role^="graphics-"]:not([aria-label])').count() == 0
+    assert at_cnn.locator(".drawing").count()
+
+
+def test_the_report_is_linked_as_soon_as_it_is_written(
+    trained_runs: Path, tmp_path: Path, page: Any, open_dashboard: Any
+) -> None:
+    shutil.copytree(trained_runs / "mlp", tmp_path / "mlp")
+    (tmp_path / "mlp" / "report.html").unlink(missing_ok=True)
+    with open_dashboard(tmp_path) as served:
+        page.goto(f"{served.url}/run/{served.id('mlp')}")
+        page.locator("#matrix").wait_for()
+        assert page.locator("#report").is_hidden()
+        (tmp_path / "mlp" / "report.html").write_text("<p>written</p>")
+        page.locator("#report").wait_for()
+        page.goto("about:blank")
