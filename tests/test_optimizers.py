@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from firstlight.errors import ExperimentError
-from firstlight.kernels import Kernels, _updates, compiled, reference
+from firstlight.kernels import Kernels, _optimizers, compiled, reference
 from firstlight.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Lagged, Optimizer, RMSprop, optimizer
 from firstlight.types import Array
 
@@ -148,7 +148,7 @@ def test_lagged_by_all_learns_nothing(each: Optimizer, kernels: Kernels) -> None
 @pytest.mark.parametrize("lag", [None, 0.4])
 def test_blocks_and_shares_do_not_show(each: Optimizer, lag: float | None, kernels: Kernels) -> None:
     each = each if lag is None else Lagged(each, lag)
-    n, edge = 2 * _updates.SHARE + 5, reference.BLOCK
+    n, edge = 2 * _optimizers.SHARE + 5, reference.BLOCK
     whole = walked(each, start(np.float32, n), steps=3, kernels=kernels)[0]
     for part in (slice(0, 3), slice(edge - 2, edge + 2), slice(n // 2 - 3, n // 2 + 3), slice(n - 4, n)):
         piece = walked(each, start(np.float32, n)[part], steps=3, kernels=kernels)[0]

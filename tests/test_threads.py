@@ -201,11 +201,11 @@ def test_a_used_run_is_pickled_and_copied(engine: str, trained: Callable[[str], 
 def test_every_kernel_that_is_shared_out_to_threads_holds_the_lock() -> None:
     """Python finds none of them but behind `parallel`, which takes it."""
     found = 0
-    for module in pkgutil.iter_modules(kernels.__path__):
-        names = vars(importlib.import_module(f"firstlight.kernels.{module.name}"))
+    for module in pkgutil.walk_packages(kernels.__path__, "firstlight.kernels."):
+        names = vars(importlib.import_module(module.name))
         for name, kernel in names.items():
             assert not (isinstance(kernel, Dispatcher) and kernel.targetoptions.get("parallel")), name
-            found += hasattr(kernel, "__wrapped__") and "_compile" in str(getattr(kernel, "__code__", ""))
+            found += hasattr(kernel, "__wrapped__") and "_jit" in str(getattr(kernel, "__code__", ""))
     compiled: Any = kernels.load("compiled")
     waited = threading.Event()
 

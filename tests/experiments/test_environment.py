@@ -99,7 +99,7 @@ def test_numba_takes_no_settings_from_the_working_folder(tmp_path: Path) -> None
     (tmp_path / ".numba_config.yaml").write_text(f"cache_dir: {tmp_path / 'cache'}\n")
     look = "from numba.core import config; config.reload_config(); print(config.CACHE_DIR)"
     plain = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
-    for first, found in (("", str(tmp_path / "cache")), ("import firstlight.kernels._compile; ", "")):
+    for first, found in (("", str(tmp_path / "cache")), ("import firstlight.kernels._jit; ", "")):
         done = subprocess.run(
             [sys.executable, "-c", first + look], cwd=tmp_path, env=plain, capture_output=True, text=True, check=True
         )

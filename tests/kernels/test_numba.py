@@ -24,7 +24,7 @@ from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
 
 import firstlight
-from firstlight.kernels import _compile
+from firstlight.kernels import _jit
 
 HERE = Path(firstlight.__file__).parent
 PROJECT = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -113,7 +113,7 @@ def test_a_dispatcher_asks_its_cache_and_gives_to_it() -> None:
 
 def test_settings_of_numba_do_not_come_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config: Any = importlib.import_module("numba.core.config")
-    assert config._config_fname == "", "as firstlight.kernels._compile leaves it"
+    assert config._config_fname == "", "as firstlight.kernels._jit leaves it"
     (tmp_path / ".numba_config.yaml").write_text(f"cache_dir: {tmp_path}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     config.reload_config()
@@ -142,4 +142,4 @@ def compiled() -> list[Any]:
 def test_whatever_is_compiled_is_a_source_that_the_cache_notices() -> None:
     files = {Path(function.__wrapped__.__code__.co_filename) for function in compiled()}
     assert len(files) > 5
-    assert files <= set(_compile.FILES)
+    assert files <= set(_jit.FILES)

@@ -11,7 +11,7 @@ from tests.graphs import Net, Results, assert_equal, cut, index_of, run_compiled
 
 from firstlight import models
 from firstlight.kernels import reference
-from firstlight.kernels._machine import Frame
+from firstlight.kernels._interpreter import Frame
 from firstlight.kernels.graph import Correlation, Graph, Value
 from firstlight.kernels.runtime import Program, Runtime
 from firstlight.layers import ELU, GELU, SELU, AvgPool2D, Layer, LeakyReLU, MaxPool2D, Pass, ReLU, Sigmoid, Tanh

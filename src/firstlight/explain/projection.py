@@ -227,7 +227,7 @@ def _umap(x: Array, start: Array, seed: int, tell: Progress) -> Array:
     """By umap-learn, on one thread: on several its result differs from call to call."""
     import numba
 
-    import firstlight.kernels._compile  # noqa: F401  (from then on Numba takes no settings from the working folder)
+    import firstlight.kernels._jit  # noqa: F401  (from then on Numba takes no settings from the working folder)
     from firstlight.kernels._cache import give_numba_a_folder
 
     package = find_spec("umap")

@@ -16,7 +16,7 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from firstlight.kernels import NOISE_MEAN, NOISE_SD, Fill
-from firstlight.kernels._compile import inner, parallel
+from firstlight.kernels._jit import inner, parallel
 from firstlight.types import Array
 
 # Row buffers are a multiple of so many pixels long: no loop has a rest that goes one by one.

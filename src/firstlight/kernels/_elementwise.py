@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic as _numba_intrinsic
 from numba.extending import overload
 
-from firstlight.kernels._compile import inner
+from firstlight.kernels._jit import inner
 from firstlight.kernels._tiles import INDEX, VECTOR_BYTES, Emitter
 
 _intrinsic: Any = _numba_intrinsic

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from firstlight.kernels import Padding, Pair, output_size
-from firstlight.kernels._compile import inner, parallel
+from firstlight.kernels._jit import inner, parallel
 from firstlight.types import Array
 
 

@@ -28,7 +28,7 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from firstlight.kernels._compile import inner, parallel
+from firstlight.kernels._jit import inner, parallel
 
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16

@@ -14,8 +14,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 from firstlight.kernels._augment import augment
 from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
+from firstlight.kernels._optimizers import adam, rmsprop, sgd
 from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx
-from firstlight.kernels._updates import adam, rmsprop, sgd
 from firstlight.kernels.runtime import Runtime
 
 __all__ = [

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads
 
-from firstlight.kernels import _ends, _norms, _pools, _products, _winograd  # noqa: F401  (they bring the operations)
+from firstlight.kernels import ops as _operations  # noqa: F401  (they register themselves)
 from firstlight.kernels._convolution import DOT_STRIP, TILE_STRIP
-from firstlight.kernels._machine import Frame, address, run
+from firstlight.kernels._interpreter import Frame, address, run
 from firstlight.kernels._plan import plan
 from firstlight.kernels._tiles import ROWS, VECTOR_BYTES
 from firstlight.kernels.graph import Correlation, Graph, Memory, Product, Step, Value

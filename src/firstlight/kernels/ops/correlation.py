@@ -1,4 +1,4 @@
-"""Operations of a graph: convolutions, products of matrices, and their gradients."""
+"""Convolutions, products of matrices, and their gradients."""
 
 # Numba infers the types of compiled functions, and O is the number of filters.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
@@ -6,9 +6,20 @@
 
 from __future__ import annotations
 
-from firstlight.kernels._compile import inner
 from firstlight.kernels._elementwise import total
-from firstlight.kernels._machine import ARENA, GRADIENT, LONG, SCRATCH, SINGLE, TABLES, THETA, WORKERS, operation, view
+from firstlight.kernels._interpreter import (
+    ARENA,
+    GRADIENT,
+    LONG,
+    SCRATCH,
+    SINGLE,
+    TABLES,
+    THETA,
+    WORKERS,
+    operation,
+    view,
+)
+from firstlight.kernels._jit import inner
 from firstlight.kernels._tiles import (
     FROM_BIAS,
     FROM_TARGET,

@@ -32,7 +32,8 @@ OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 inner: Any = _njit(**OPTIONS, no_cpython_wrapper=True)
 
 # What every kernel was compiled from: one may call a function of another file.
-FILES = sorted(Path(__file__).parent.glob("_*.py"))
+HERE = Path(__file__).parent
+FILES = sorted([*HERE.glob("_*.py"), *HERE.glob("ops/*.py")])
 SOURCES = blake2b(b"\0".join(path.read_bytes() for path in FILES)).hexdigest()
 
 

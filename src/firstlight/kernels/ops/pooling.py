@@ -1,4 +1,4 @@
-"""Operations of a graph: pooling."""
+"""Pooling."""
 
 # Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from firstlight.kernels._elementwise import add_to, back_to_four, largest_of_four
-from firstlight.kernels._machine import ARENA, BYTE, LONG, WINNERS, operation, view
+from firstlight.kernels._interpreter import ARENA, BYTE, LONG, WINNERS, operation, view
 from firstlight.kernels._tiles import VECTOR_BYTES
 
 

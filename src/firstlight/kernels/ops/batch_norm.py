@@ -1,4 +1,4 @@
-"""Operations of a graph: batch norm and dropout."""
+"""Batch norm, by the statistics of the batch or by the running ones."""
 
 # Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from firstlight.kernels._compile import inner
 from firstlight.kernels._elementwise import rectified, total, total_of_products
-from firstlight.kernels._machine import (
+from firstlight.kernels._interpreter import (
     ARENA,
-    BYTE,
     CONSTANTS,
     DOUBLE,
     GRADIENT,
     IMAGES,
     LONG,
-    MASKS,
     SIZE,
     STATISTICS,
     STATISTICS_STEP,
@@ -26,6 +23,7 @@ from firstlight.kernels._machine import (
     operation,
     view,
 )
+from firstlight.kernels._jit import inner
 
 
 @operation
@@ -169,18 +167,3 @@ def normalize_running_back(op, n, n0, chunk, frame, like):
         b = arena[dy : dy + length]
         for i in range(length):
             b[i] *= factor
-
-
-@operation
-def drop(op, n, n0, chunk, frame, like):
-    """y = x / (1 − rate) where kept, else 0: [x, y, features, mask, 1 / (1 − rate)]."""
-    op, frame = view(op, LONG), view(frame, LONG)
-    arena, kept, constants = view(frame[ARENA], like), view(frame[MASKS], BYTE), view(frame[CONSTANTS], DOUBLE)
-    factor = arena.dtype.type(constants[op[5]])
-    for f in range(op[3]):
-        y = arena[(op[2] + f) * n : (op[2] + f + 1) * n]
-        if op[1] != op[2]:
-            y[:] = arena[(op[1] + f) * n : (op[1] + f + 1) * n]
-        mask = kept[(op[4] + f) * frame[IMAGES] + n0 : (op[4] + f) * frame[IMAGES] + n0 + n]
-        for i in range(n):
-            y[i] *= mask[i] * factor

@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba import from_dtype, prange, types
 from numba.extending import intrinsic as _numba_intrinsic
 
-from firstlight.kernels._compile import callback, inner, parallel
+from firstlight.kernels._jit import callback, inner, parallel
 from firstlight.kernels.lock import in_turn
 
 _intrinsic: Any = _numba_intrinsic

@@ -1,4 +1,4 @@
-"""Operations of a graph: 3×3 convolutions by Winograd's minimal filtering, F(2×2, 3×3) of Lavin & Gray 2015.
+"""3×3 convolutions by Winograd's minimal filtering, F(2×2, 3×3) of Lavin & Gray 2015.
 
 A tile of 2×2 outputs takes 16 products a channel instead of 36. With d the 4×4 pixels that it sees and g a filter,
 
@@ -22,8 +22,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from firstlight.kernels._compile import inner
-from firstlight.kernels._machine import ARENA, LONG, SCRATCH, SINGLE, TABLES, THETA, operation, view
+from firstlight.kernels._interpreter import ARENA, LONG, SCRATCH, SINGLE, TABLES, THETA, operation, view
+from firstlight.kernels._jit import inner
 from firstlight.kernels._tiles import FROM_ZERO, INDEX, VECTOR_BYTES, Emitter, fill, tiles_of_strip
 
 _intrinsic: Any = intrinsic

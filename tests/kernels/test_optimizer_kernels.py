@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from firstlight.kernels import Kernels, _updates, compiled, reference
+from firstlight.kernels import Kernels, _optimizers, compiled, reference
 from firstlight.types import Array
 
-LONG = 2 * _updates.SHARE + 3  # shared out among threads
+LONG = 2 * _optimizers.SHARE + 3  # shared out among threads
 # The updates, and the running means that each keeps.
 UPDATES = {"sgd": "", "sgd with momentum": "v", "sgd of Nesterov": "v", "adam": "mv", "rmsprop": "v"}
 quick = settings(max_examples=25, deadline=None, derandomize=True)

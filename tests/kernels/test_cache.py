@@ -15,13 +15,13 @@ import numba
 import numpy as np
 import pytest
 
-from firstlight.kernels import _cache, _compile
+from firstlight.kernels import _cache, _jit
 from firstlight.kernels._cache import Cache
 
 # A kernel of two files: what Numba itself looks at, and another that it calls.
 OUTER = """
 from numba import types
-from {package}._compile import alone, callback
+from {package}._jit import alone, callback
 from {package}._inner import addend
 
 @alone
@@ -39,7 +39,7 @@ found = {{
 }}
 """
 INNER = """
-from {package}._compile import inner
+from {package}._jit import inner
 
 @inner
 def addend():
@@ -48,14 +48,14 @@ def addend():
 
 
 class Kernels:
-    """A package of kernels with `_compile.py` as it is, run in processes of their own."""
+    """A package of kernels with `_jit.py` as it is, run in processes of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.package = folder, folder / "small"
         self.package.mkdir()
         (self.package / "__init__.py").touch()
-        source = Path(_compile.__file__).read_text(encoding="utf-8")
-        (self.package / "_compile.py").write_text(source, encoding="utf-8")
+        source = Path(_jit.__file__).read_text(encoding="utf-8")
+        (self.package / "_jit.py").write_text(source, encoding="utf-8")
         (self.package / "_outer.py").write_text(OUTER.format(package="small"), encoding="utf-8")
         self.add(1)
 
@@ -89,10 +89,10 @@ def test_kernels_are_compiled_anew_only_where_a_file_changed(kernels: Kernels) -
 
 def test_without_its_stamp_what_is_outdated_would_be_kept(kernels: Kernels) -> None:
     """Why a kept kernel is stamped with all files; without it the test above would see this."""
-    compile_py = kernels.package / "_compile.py"
-    stamped = compile_py.read_text(encoding="utf-8")
+    jit_py = kernels.package / "_jit.py"
+    stamped = jit_py.read_text(encoding="utf-8")
     assert "Cache(function, SOURCES" in stamped
-    compile_py.write_text(stamped.replace("Cache(function, SOURCES", 'Cache(function, ""'), encoding="utf-8")
+    jit_py.write_text(stamped.replace("Cache(function, SOURCES", 'Cache(function, ""'), encoding="utf-8")
     assert kernels.run() == {"by call": 2, "by address": 2, "compiled": 2}
     kernels.add(10)
     assert kernels.run() == {"by call": 2, "by address": 2, "compiled": 0}

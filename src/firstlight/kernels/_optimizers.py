@@ -17,7 +17,7 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from firstlight.kernels import GRID
-from firstlight.kernels._compile import alone, inner, parallel
+from firstlight.kernels._jit import alone, inner, parallel
 from firstlight.types import Array
 
 # The elements of a block: the sum of its gradients stays in a core's first-level cache.
