@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 import pooch
 import pytest
 
-from firstlight.evaluation import measure, reliability_bins
-from firstlight.report import charts, overlays, seeds
+from firstlight.evaluation import Spread, measure, reliability_bins
+from firstlight.report import accuracy, charts, class_accuracy, curves, trade_off
+from firstlight.report.class_accuracy import ClassAccuracies
 from firstlight.report.render import vega
-from firstlight.types import Predictions
+from firstlight.types import Array, Predictions
 
 NAMES = ("cat", "<b>dog</b>", "bird")
 MATRIX = np.array([[8, 2, 0], [0, 9, 1], [0, 0, 5]])
@@ -39,6 +41,25 @@ HISTORY = {
     "val_loss": np.linspace(0.9, 0.5, 5),
     "val_accuracy": np.linspace(0.1, 0.9, 5),
 }
+
+
+def course(values: Array) -> dict[str, Array]:
+    """The curve of a single run, as `Group.curve` gives it."""
+    return {"epoch": np.arange(1, len(values) + 1), **dict.fromkeys(("mean", "low", "high"), values)}
+
+
+def by_class(names: Sequence[str], accuracies: Mapping[str, Sequence[float | None]]) -> ClassAccuracies:
+    """The accuracies of single runs, the first of which leads."""
+    spreads = {run: [None if v is None else Spread(1, v, None) for v in values] for run, values in accuracies.items()}
+    (first, own), *others = accuracies.items()
+    less = {
+        run: [None if a is None or b is None else a - b for a, b in zip(values, own, strict=True)]
+        for run, values in others
+    }
+    return ClassAccuracies(tuple(names), first, True, spreads, less)
+
+
+BY_CLASS = by_class(NAMES, {"a": [0.5, None, 1.0], "b": [0.7, 0.7, 0.9]})
 EVALUATION = measure(predictions(), NAMES, loss=0.5)
 ALL = {
     "curves": charts.curves(HISTORY, "loss", "val_loss", "loss", best=3),
@@ -54,10 +75,18 @@ ALL = {
     "confusion": charts.confusion(MATRIX, NAMES),
     "class bars": charts.class_bars(EVALUATION.classes, EVALUATION.accuracy),
     "reliability": charts.reliability(reliability_bins(predictions())),
-    "overlaid": overlays.overlaid({"a": HISTORY, "b": HISTORY}, "val_accuracy", "accuracy", share=True),
-    "accuracies": overlays.accuracies({"a": EVALUATION, "b": EVALUATION}),
-    "against parameters": overlays.against_parameters({"a": EVALUATION, "b": EVALUATION}, {"a": 500, "b": 90_000}),
-    "class dots": overlays.class_dots(NAMES, {"a": [0.5, None, 1.0], "b": [0.7, 0.7, 0.9]}),
+    "learning": curves.chart(
+        {"a": course(HISTORY["val_accuracy"]), "b": course(HISTORY["loss"])}, "accuracy", share=True
+    ),
+    "accuracies": accuracy.chart(
+        {
+            "a": accuracy.Accuracies({0: 0.9, 1: 0.8}, mean=0.85, others={"published": 0.7, "Keras": 0.8}),
+            "b": accuracy.Accuracies({0: 0.9}, interval=(0.8, 1.0)),
+        }
+    ),
+    "against parameters": trade_off.chart({"a": (500, 0.9), "b": (90_000, 0.95)}),
+    "class dots": class_accuracy.chart(BY_CLASS),
+    "class differences": class_accuracy.differences_chart(BY_CLASS),
 }
 
 
@@ -117,7 +146,7 @@ def test_very_many_classes_lose_their_names_and_not_their_rows() -> None:
             "histogram": charts.histogram(names, range(1, classes + 1), "images"),
             "confusion": charts.confusion(test.confusion, names),
             "class bars": charts.class_bars(test.classes, test.accuracy),
-            "class dots": overlays.class_dots(names, {"a": [0.5] * classes, "b": [0.7] * classes}),
+            "class dots": class_accuracy.chart(by_class(names, {"a": [0.5] * classes, "b": [0.7] * classes})),
         }
         for what, spec in specs.items():
             assert {row.get("class", row.get("true")) for row in rows(spec)} >= set(names), what
@@ -134,15 +163,12 @@ def _tick_labels(spec: dict[str, Any]) -> set[str]:
 def test_the_ticks_beside_a_single_value_are_true() -> None:
     """Without room on both sides the only tick was rounded to a whole number: 1 for 0.757, 41 % for 40.8 %."""
     once = {"epoch": np.array([1.0]), "loss": np.array([0.757]), "val_accuracy": np.array([0.408])}
-    assert _tick_labels(overlays.overlaid({"a": once}, "loss", "loss")) >= {"0.70", "0.74", "0.76", "0.80"}
+    assert _tick_labels(curves.chart({"a": course(once["loss"])}, "loss")) >= {"0.70", "0.74", "0.76", "0.80"}
     shares = {"40\u202f%", "42\u202f%"}
     for spec in (
-        overlays.overlaid({"a": once, "b": once}, "val_accuracy", "accuracy", share=True),
+        curves.chart(dict.fromkeys("ab", course(once["val_accuracy"])), "accuracy", share=True),
         charts.curves(once, "none", "val_accuracy", "accuracy", best=None, share=True),
-        overlays.class_dots(NAMES, {"a": [0.408, None, 0.408]}),
-        seeds.curves(
-            {"a": {"epoch": once["epoch"], **dict.fromkeys(("mean", "low", "high"), once["val_accuracy"])}}, "", True
-        ),
+        class_accuracy.chart(by_class(NAMES, {"a": [0.408, None, 0.408]})),
     ):
         assert _tick_labels(spec) >= shares
         assert "41\u202f%" not in _tick_labels(spec)

@@ -14,9 +14,9 @@ from firstlight.evaluation import mcnemar, spread
 from firstlight.records import group as groups
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
-from firstlight.report import comparison, contrasts
+from firstlight.report import comparison, significance
 from firstlight.report.document import ImageGrid, Table, Text
-from firstlight.report.format import DASH, accuracy, count, plus_minus, signed
+from firstlight.report.format import DASH, count, interval, plus_minus, signed
 
 
 @pytest.fixture
@@ -44,14 +44,18 @@ def test_the_page_is_sound_and_true(three: list[RunFolder], tmp_path: Path) -> N
         "runs",
         "notes",
         "accuracy",
+        "parameters",
         "significance",
         "learning",
         "classes",
+        "confusion",
         "images",
         "reproduce",
     ]
     for run in three:
-        assert " ".join(accuracy(read(run).test).split()) in page.text
+        test = read(run).test
+        shown = f"{plus_minus(spread([test.accuracy]))} ({interval(test.accuracy_interval)})"
+        assert " ".join(shown.split()) in page.text
         assert " ".join(count(read(run).parameters()).split()) in page.text
     links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
     assert links == ["strong/report.html", "weak/report.html"]
@@ -60,13 +64,12 @@ def test_the_page_is_sound_and_true(three: list[RunFolder], tmp_path: Path) -> N
 def test_the_best_by_validation_comes_first(three: list[RunFolder]) -> None:
     document = comparison.document([read(run) for run in three], "Three", Path())
     (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
-    assert [row[0] for row in table.rows] == ["strong", "middle", "weak"]
+    assert [row[0] for row in table.rows] == ["★ strong", "middle", "weak"]
     assert table.strong == {0}
-    assert str(table.rows[0][1]).startswith("★")
     assert document.verdict.startswith("Of 3 runs, strong is the best by validation")
     said = texts(document)
     assert "Selection is by validation" in said
-    assert "A difference smaller than that may be chance" in said
+    assert "a difference smaller than that may be chance" in said
 
 
 def test_selection_ignores_the_test(make_run: MakeRun) -> None:
@@ -76,7 +79,7 @@ def test_selection_ignores_the_test(make_run: MakeRun) -> None:
     assert read(swapped).test.accuracy > read(other).test.accuracy
     document = comparison.document([read(swapped), read(other)], "Two", Path())
     (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
-    assert [row[0] for row in table.rows] == ["other", "swapped"]
+    assert [row[0] for row in table.rows] == ["★ other", "swapped"]
 
 
 def test_single_runs_are_tested_image_by_image(three: list[RunFolder]) -> None:
@@ -88,7 +91,7 @@ def test_single_runs_are_tested_image_by_image(three: list[RunFolder]) -> None:
     row = next(tuple(str(cell).replace("\u00a0", " ") for cell in row) for row in table.rows if row[0] == "weak")
     assert row[1] == f"{test.images} images, {test.only_first + test.only_second} discordant"
     assert row[2] == signed(strong.test.accuracy - weak.test.accuracy)
-    assert row[4] == contrasts.probability(test.p)
+    assert row[4] == significance.probability(test.p)
     assert row[6] == "strong is better"
     said = " ".join(b.text for b in section.blocks if isinstance(b, Text))
     assert "McNemar" in said
@@ -123,10 +126,12 @@ def test_different_test_images_are_a_warning(make_run: MakeRun) -> None:
     assert "not tested on the same images" in texts(document)
 
 
-def test_different_classes_leave_out_what_does_not_compare(make_run: MakeRun) -> None:
+def test_runs_of_other_classes_are_shown_apart(make_run: MakeRun) -> None:
     records = [read(make_run("a")), read(make_run("b", class_names=("no", "yes")))]
     document = comparison.document(records, "Two", Path())
-    assert "classes" not in [section.anchor for section in document.sections]
+    section = next(section for section in document.sections if section.anchor == "classes")
+    assert [block.titles for block in section.blocks if isinstance(block, Table)] == [("class", "a"), ("class", "b")]
+    assert "accuracies compare only where images and classes are the same" in texts(document)
 
 
 def test_mistakes_of_the_best_say_what_the_others_answered(three: list[RunFolder]) -> None:
@@ -150,8 +155,8 @@ def test_one_run_and_equal_names_and_odd_ones(make_run: MakeRun, tmp_path: Path)
 def test_settings_that_differ_are_listed(three: list[RunFolder]) -> None:
     document = comparison.document([read(run) for run in three], "Three", Path())
     (table,) = [b for b in document.sections[-1].blocks if isinstance(b, Table)]
-    assert [row[0] for row in table.rows] == ["model.name", "seed"]
-    assert table.rows[0][1:] == ("lenet5", "mlp-128", "softmax-regression")
+    assert table.titles == ("run", "model.name", "seed")
+    assert [row[1] for row in table.rows] == ["lenet5", "mlp-128", "softmax-regression"]
 
 
 def test_a_setting_that_a_run_lacks_is_a_dash(make_run: MakeRun) -> None:
@@ -160,7 +165,7 @@ def test_a_setting_that_a_run_lacks_is_a_dash(make_run: MakeRun) -> None:
         file.write("[schedule]\nwarm = false\n")
     document = comparison.document([read(run) for run in runs], "Two", Path())
     (table,) = [b for b in document.sections[-1].blocks if isinstance(b, Table)]
-    assert table.rows == (("schedule.warm", "no", DASH),)
+    assert (table.titles, table.rows) == (("run", "schedule.warm"), (("a", "no"), ("b", DASH)))
 
 
 def test_runs_without_a_complete_epoch_are_left_out_of_the_curves(make_run: MakeRun) -> None:
@@ -169,14 +174,15 @@ def test_runs_without_a_complete_epoch_are_left_out_of_the_curves(make_run: Make
     document = comparison.document([read(run) for run in short], "Two", Path())
     (said,) = next(section.blocks for section in document.sections if section.anchor == "learning")
     assert isinstance(said, Text)
-    assert said.text == "Training ended within the first epoch: a, b. There are no curves of it."
+    assert said.text == "Training ended within the first epoch, so there are no curves."
 
 
 def test_the_table_tells_the_weights_that_were_measured(make_run: MakeRun) -> None:
     records = [read(make_run("a", restore_best=False)), read(make_run("b", seed=1))]
     document = comparison.document(records, "Two", Path())
     (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
-    assert {row[0]: row[8] for row in table.rows} == {"a": "4 (4)", "b": "4 (3)"}
+    kept = table.titles.index("epochs (kept)")
+    assert [(row[0], row[kept]) for row in table.rows] == [("★ b", "4 (3)"), ("a", "4 (4)")]
 
 
 def test_nothing_to_compare_is_an_error(make_run: MakeRun) -> None:
@@ -187,7 +193,7 @@ def test_nothing_to_compare_is_an_error(make_run: MakeRun) -> None:
 def test_without_validation_nothing_is_chosen(make_run: MakeRun) -> None:
     runs = [make_run("a", skill=0.5), make_run("b", validation=False, skill=4.0, model="mlp")]
     document = comparison.document([read(run) for run in runs], "Two", Path())
-    assert "none can be called the best" in document.verdict
+    assert "none is chosen as the best" in document.verdict
     assert "none is called the best" in texts(document)
     (table,) = [b for b in document.sections[0].blocks if isinstance(b, Table)]
     assert [row[0] for row in table.rows] == ["a", "b"]  # as given, though b is far better on the test images
@@ -200,9 +206,9 @@ def test_runs_that_differ_in_the_seed_alone_are_one(make_run: MakeRun, tmp_path:
     better = [make_run(f"better-{seed}", seed=seed, skill=4.0, model="mlp") for seed in range(6)]
     document = comparison.document([read(run) for run in (*plain, *better)], "Twelve", tmp_path)
     table = next(b for b in document.sections[0].blocks if isinstance(b, Table))
-    assert [row[0] for row in table.rows] == ["plain-0 … plain-5", "★ better-0 … better-5"]
+    assert [row[0] for row in table.rows] == ["★ better-0 … better-5", "plain-0 … plain-5"]
     ours = spread([read(run).test.accuracy for run in better])
-    assert plus_minus(ours) in table.rows[1]
+    assert plus_minus(ours) in table.rows[0]
     section = next(s for s in document.sections if s.anchor == "significance")
     (row,) = next(b for b in section.blocks if isinstance(b, Table)).rows
     assert [str(row[k]).replace("\u00a0", " ") for k in (0, 1, 4, -1)] == [

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.report.run_folders import MakeRun
-from tests.report.test_report_charts import ALL, MATRIX
+from tests.report.test_report_charts import ALL, MATRIX, by_class, course
 
-from firstlight.report import build_document, charts, overlays, render_html, render_pdf, seeds
+from firstlight.report import build_document, charts, class_accuracy, curves, render_html, render_pdf
 from firstlight.report.render import vega
 from firstlight.text import LONGEST, cut, display_names, encodable, printable, text_width
 
@@ -27,15 +27,14 @@ FAMILY = "👩‍👩‍👧‍👦"
 def named(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Charts that tell classes or runs of these names apart, by place, colour and shape."""
     n = len(names)
-    history = {"epoch": np.arange(1.0, 4), "accuracy": np.linspace(0.1, 0.9, 3)}
-    curve = dict.fromkeys(("mean", "low", "high"), history["accuracy"]) | {"epoch": history["epoch"]}
     return {
         "histogram": charts.histogram(names, range(1, n + 1), "images"),
         "confusion": charts.confusion(np.ones((n, n), np.int64) + 5 * np.eye(n, dtype=np.int64), names),
-        "overlaid": overlays.overlaid(dict.fromkeys(names, history), "accuracy", "accuracy", share=True),
-        "class dots": overlays.class_dots(names, {name: [0.5] * n for name in names}),
-        "seeds": seeds.curves(dict.fromkeys(names, curve), "accuracy", share=True),
-        "differences": seeds.class_differences(names, {name: [0.1] * n for name in names}),
+        "class dots": class_accuracy.chart(by_class(names, {name: [0.5] * n for name in names})),
+        "learning": curves.chart(dict.fromkeys(names, course(np.linspace(0.1, 0.9, 3))), "accuracy", share=True),
+        "differences": class_accuracy.differences_chart(
+            by_class(names, {"leader": [0.5] * n, **{name: [0.6] * n for name in names}})
+        ),
     }
 
 
@@ -59,7 +58,7 @@ def test_letters_beyond_the_basic_plane_are_drawn_at_every_length(which: str) ->
     shapes, said = marks(vega.svg(named(names)[which], 900))
     assert shapes
     assert sum("😀" in text for text in said) >= len(names) // 2
-    assert any(text.endswith("…") for text in said) == (which not in ("overlaid", "seeds"))  # legends have more room
+    assert any(text.endswith("…") for text in said) == (which != "learning")  # legends have more room
 
 
 def test_no_name_is_a_key_of_a_specification_and_every_tooltip_has_it_whole() -> None:

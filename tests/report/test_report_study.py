@@ -25,10 +25,10 @@ from firstlight.evaluation import Spread, spread
 from firstlight.records import group as groups
 from firstlight.records import run_folder
 from firstlight.records.run_folder import StudyFolder
-from firstlight.report import effects, grouped, pairs, study
-from firstlight.report.contrasts import probability
+from firstlight.report import curves, engines, main_effects, study
 from firstlight.report.document import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.format import DASH, percent, plus_minus, signed
+from firstlight.report.significance import probability
 from firstlight.report.study_table import mean, study_table
 
 MakeStudy = Callable[..., StudyFolder]
@@ -85,9 +85,12 @@ def test_the_page_is_sound_and_says_what_came_out(two: StudyFolder) -> None:
     assert [a["id"] for a in page.all("section")] == [
         "tried",
         "notes",
-        "learning",
+        "accuracy",
+        "parameters",
         "significance",
+        "learning",
         "classes",
+        "confusion",
         "images",
         "every",
         "reproduce",
@@ -354,7 +357,7 @@ def test_a_study_whose_runs_all_failed_says_why(make_study: MakeStudy) -> None:
 def test_a_single_seed_has_no_mean(make_study: MakeStudy) -> None:
     alone = study.document(make_study((entry("weak", 1), WEAK), (entry("strong", 1), STRONG), name="alone"))
     text = " ".join(
-        [said(alone, "notes"), *(chart.caption + chart.description for chart in charts(section(alone, "tried").blocks))]
+        [said(alone, "notes"), *(c.caption + c.description for c in charts(section(alone, "accuracy").blocks))]
     )
     assert "mean" not in text + table(alone, "tried").caption
     assert "highest validation accuracy" in text
@@ -364,7 +367,7 @@ def test_a_single_seed_has_no_mean(make_study: MakeStudy) -> None:
     mixed = study.document(make_study((entry("weak", 3), WEAK), (entry("strong", 1), STRONG), name="mixed"))
     caption = table(mixed, "tried").caption
     assert caption.startswith(
-        "Means over the seeds, of the test accuracy ± its standard deviation; of a single seed, its"
+        "Means over the seeds, of the test accuracy ± its standard deviation. Of a single seed, its own numbers"
     )
     assert "highest mean validation accuracy over its seeds, or the one of its seed" in said(mixed, "notes")
     assert "Of strong there is one seed" in said(mixed, "notes")
@@ -373,8 +376,8 @@ def test_a_single_seed_has_no_mean(make_study: MakeStudy) -> None:
 
 def values(document: Document) -> list[dict[str, Any]]:
     """What the chart of accuracies draws."""
-    (dots,) = charts(section(document, "tried").blocks)
-    return [row for rows in dots.spec["datasets"].values() for row in rows]
+    (dots,) = charts(section(document, "accuracy").blocks)
+    return [row for rows in dots.spec["datasets"].values() for row in rows if "what" in row]
 
 
 def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolder) -> None:
@@ -503,9 +506,9 @@ def test_two_engines_are_put_side_by_side(make_study: MakeStudy) -> None:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         run_folder.write_history(path.parent, list(columns), rows)
     found = groups.of_study(folder)
-    ((first, second),) = pairs.pairs(found)
-    assert (first.name, second.name) == ("by-hand", "by-autograd")
-    assert max(pairs.differences(first, second)[1]) == pytest.approx(1e-6, rel=1e-3)
+    (pair,) = engines.numbers(found)
+    assert [group.name for group in pair.groups] == ["by-hand", "by-autograd"]
+    assert max(pair.apart[1]) == pytest.approx(1e-6, rel=1e-3)
     told = table(study.document(folder), "engines")
     assert [row[3] for row in told.rows] == ["500\u202fms", "1.5\u202fs"]
     assert "1.0e-06" in told.caption
@@ -703,15 +706,15 @@ def matrix(make_study: MakeStudy, values: dict[tuple[int, float], float]) -> tup
 def test_main_effects_are_means_over_the_other_settings(make_study: MakeStudy) -> None:
     skills = {(n, lr): 0.3 * k + lr for k, n in enumerate((100, 1000, 5000)) for lr in (0.1, 0.5)}
     found = matrix(make_study, skills)
-    assert effects.factors(found) == {"data.limit": [100, 1000, 5000], "optimizer.lr": [0.1, 0.5]}
+    assert main_effects.factors(found) == {"data.limit": [100, 1000, 5000], "optimizer.lr": [0.1, 0.5]}
     means = {group.name: group.accuracy.mean for group in found}
-    told = {(effect.key, effect.value): (effect.mean, effect.groups) for effect in effects.effects(found)}
+    told = {(effect.key, effect.value): (effect.mean, effect.groups) for effect in main_effects.numbers(found)}
     assert set(told) == {("data.limit", n) for n in (100, 1000, 5000)} | {("optimizer.lr", r) for r in (0.1, 0.5)}
     for n in (100, 1000, 5000):
         expected = np.mean([means[f"limit={n}+lr={lr}"] for lr in (0.1, 0.5)])
         assert told["data.limit", n] == (pytest.approx(expected), 2)
     assert told["optimizer.lr", 0.5][1] == 3
-    tabled, curve = effects.blocks(found)
+    tabled, curve = main_effects.blocks(found)
     assert isinstance(tabled, Table)
     assert isinstance(curve, Chart)
     assert len(tabled.rows) == 5
@@ -720,7 +723,7 @@ def test_main_effects_are_means_over_the_other_settings(make_study: MakeStudy) -
     assert {(row["run"], row["at"]): row["value"] for row in rows} == {
         (f"lr {lr}", n): means[f"limit={n}+lr={lr}"] for n, lr in skills
     }
-    assert effects.blocks(found[:-1]) == []  # a combination is missing
+    assert main_effects.blocks(found[:-1]) == []  # a combination is missing
     assert "effects" in [
         section.anchor for section in study.document(StudyFolder.open(found[0].first.run.path.parents[1])).sections
     ]
@@ -728,14 +731,14 @@ def test_main_effects_are_means_over_the_other_settings(make_study: MakeStudy) -
 
 def test_runs_that_are_no_matrix_have_no_effects(two: StudyFolder) -> None:
     found = groups.of_study(two)
-    assert effects.effects(found) == []
-    assert effects.blocks(found) == []
+    assert main_effects.numbers(found) == []
+    assert main_effects.blocks(found) == []
     assert "effects" not in [section.anchor for section in study.document(two).sections]
 
 
 def test_the_best_point_of_each_curve_is_told_with_its_epoch(two: StudyFolder, make_study: MakeStudy) -> None:
     found = groups.of_study(two)
-    told = grouped.extremes(found)
+    told = curves.extremes(found)
     assert table(study.document(two), "learning") == told
     for group, row in zip(found, told.rows, strict=True):
         for column, cell in zip(("loss", "accuracy", "val_loss", "val_accuracy"), row[1:], strict=True):
@@ -749,7 +752,7 @@ def test_charts_are_written_as_drawings_of_their_own(two: StudyFolder, tmp_path:
     paths = report.write_figures(two, tmp_path / "figures")
     names = [path.name for path in paths]
     assert names == sorted(set(names), key=names.index)
-    assert {"tried-1.svg", "learning-1.svg", "learning-4.svg", "classes-1.svg"} <= set(names)
+    assert {"accuracy-1.svg", "learning-1.svg", "learning-4.svg", "classes-1.svg"} <= set(names)
     for path in paths:
         text = path.read_text(encoding="utf-8")
         assert text.startswith("<svg ")

@@ -18,6 +18,8 @@ HIDDEN_WHEN_NARROW = (
     "gap, points",
     "test loss",
     "parameters",
+    "multiply-adds",
+    "epochs (kept)",
     "training time",
     "paired",
     "p, sign-flip",

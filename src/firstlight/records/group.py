@@ -307,6 +307,22 @@ def leader(task: Sequence[Group]) -> Group:
     return ranked(task)[0]
 
 
+def paired(first: Group, second: Group) -> list[tuple[RunRecord, RunRecord]]:
+    """Their runs two by two: those of the seeds that both have, or the first of each where they have none in common."""
+    seeds = [seed for seed in first.averaged if seed in second.averaged]
+    return [(first.averaged[seed], second.averaged[seed]) for seed in seeds] or [(first.first, second.first)]
+
+
+def named_runs(groups: Sequence[Group]) -> dict[str, RunRecord]:
+    """Every run by the name of its group and its seed; by the name alone where no group has several."""
+    single = all(len(group.runs) <= 1 for group in groups)
+    return {
+        group.name if single else f"{group.name}, seed {seed}": record
+        for group in groups
+        for seed, record in group.runs.items()
+    }
+
+
 def winners(task: Sequence[Group]) -> list[Group]:
     """The best of a task by validation; several where these have the same accuracy and the same loss, or none at all.
 

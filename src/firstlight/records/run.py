@@ -105,6 +105,11 @@ class RunRecord:
         return str(self.run.result.get("stopped_because") or "")
 
     @property
+    def measured_before(self) -> bool:
+        """Whether the test images were read before its end too, when it was interrupted."""
+        return bool(self.run.result.get("measured_before"))
+
+    @property
     def epochs_run(self) -> int:
         return int(_in(self.run.result, "epochs", "run", len(self.history.get("epoch", ()))))
 

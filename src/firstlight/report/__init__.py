@@ -96,17 +96,15 @@ class Outcome:
 
 def outcome(subject: StudyFolder | Comparison) -> Outcome:
     """What came of the runs of a study or of a comparison; errors as for `build_document`."""
-    from firstlight.records import group as groups
-    from firstlight.records import run
-    from firstlight.report import contrasts, grouped, verdicts
+    from firstlight.records import group, run
+    from firstlight.report import comparison, results, significance
 
     if isinstance(subject, StudyFolder):
-        found = groups.of_study(subject)
+        groups: Sequence[group.Group] = group.of_study(subject)
     else:
-        found = groups.of_runs([run.read(one) for one in subject.runs])
-    tests = [contrasts.table(pairs) for task in groups.tasks(found) if (pairs := contrasts.contrasts(task))]
-    of_study = isinstance(subject, StudyFolder) or any(len(one.runs) > 1 for one in found)
-    return Outcome((grouped.table(found), *tests), verdicts.study(found) if of_study else verdicts.comparison(found))
+        groups = comparison.in_order(group.of_runs([run.read(one) for one in subject.runs]))
+    tests = [significance.table(found) for task in group.tasks(groups) if (found := significance.numbers(task))]
+    return Outcome((results.table(results.numbers(groups)), *tests), comparison.verdict(groups))
 
 
 def render_html(subject: Subject, folder: Path | None = None) -> str:

@@ -5,8 +5,11 @@ Texts are plain and never markup; a renderer escapes them. Pictures are arrays a
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
+from urllib.parse import quote
 
 from firstlight.notebook_display import Shown
 from firstlight.types import Array, Json
@@ -52,6 +55,11 @@ class Link:
 
     text: str
     target: str
+
+    @classmethod
+    def to(cls, target: Path, text: str, folder: Path) -> Link:
+        """A link to a file for a page that will lie in `folder`."""
+        return cls(text, quote(Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix()))
 
 
 Cell = str | Link

@@ -8,12 +8,13 @@ from pathlib import Path
 from firstlight.files import TOML_LIMIT, read_text
 from firstlight.records.group import Group, of_study, present
 from firstlight.records.run_folder import PARITY, REPORT, RESULT, StudyFolder
-from firstlight.report import captions, grouped, seedwise, verdicts
+from firstlight.report import captions, comparison, differing_settings, results
 from firstlight.report.document import (
     Block,
     Cell,
     Code,
     Document,
+    Link,
     Section,
     Table,
     Text,
@@ -29,20 +30,18 @@ def document(folder: StudyFolder, place: Path | None = None) -> Document:
     place = place or folder.path
     groups = of_study(folder)
     found = present(groups)
-    sections = [
-        Section("The experiments", "tried", _tried(folder, groups)),
-        *seedwise.sections(groups),
-        *_further(folder, place),
-        Section("Every run", "every", (grouped.every_run(groups, place),)),
-        Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
-    ]
     return Document(
         kind_of=f"Study of {counted(len(groups), 'experiment')}",
         title=folder.title,
         subtitle=" · ".join([folder.name, ", ".join(dict.fromkeys(group.first.data for group in found)), _when(found)]),
-        verdict=verdicts.study(groups),
-        numbers=grouped.numbers(groups),
-        sections=tuple(sections),
+        verdict=comparison.verdict(groups),
+        numbers=comparison.headline(groups),
+        sections=(
+            Section("The experiments", "tried", _tried(folder, groups, place)),
+            *comparison.sections(groups, place),
+            *_further(folder, place),
+            Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
+        ),
         source="the runs of the study",
     )
 
@@ -52,10 +51,10 @@ def _when(groups: Sequence[Group]) -> str:
     return date(max((str(moment) for moment in began if moment), default=None))
 
 
-def _tried(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...]:
+def _tried(folder: StudyFolder, groups: Sequence[Group], place: Path) -> tuple[Block, ...]:
     notes = tuple((group.name, group.note) for group in groups if group.note)
     blocks: list[Block] = [Text(part) for part in folder.about.split("\n\n") if part.strip()]
-    blocks += [grouped.table(groups), grouped.dots(groups)]
+    blocks.append(results.table(results.numbers(groups), place))
     if notes:
         blocks.append(Table(notes, caption="Notes"))
     return tuple(blocks)
@@ -68,14 +67,14 @@ def _further(folder: StudyFolder, place: Path) -> list[Section]:
         name = search.name.removeprefix(SEARCHES)
         if (search / RESULT).is_file():
             made = [
-                grouped.link(text, search / file, place) if (search / file).is_file() else UNDEFINED
+                Link.to(search / file, text, place) if (search / file).is_file() else UNDEFINED
                 for text, file in (("history, importance", REPORT), ("the best experiment", BEST))
             ]
             rows.append((f"search {name}", *made))
         else:
             rows.append((f"search {name}", "no result yet", DASH))
     if (folder.path / PARITY).is_file():
-        rows.append(("gradients by hand and by autograd", grouped.link("parity", folder.path / PARITY, place), DASH))
+        rows.append(("gradients by hand and by autograd", Link.to(folder.path / PARITY, "parity", place), DASH))
     if not rows:
         return []
     table = Table(titles=("what", "report", "file"), rows=tuple(rows), caption="Further results of the study.")
@@ -90,7 +89,7 @@ def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...
         blocks.append(Code(text.rstrip("\n"), title=file.name, folded=True))
     except (OSError, ValueError):
         blocks = [Text(f"The study file was not kept: {file.name} is missing or damaged.", tone="warning")]
-    blocks += grouped.settings(groups)
+    blocks += differing_settings.blocks(groups)
     blocks += [Text(captions.REPRODUCE, tone="note"), Table(tuple(where(groups)), caption="Where it ran")]
     return tuple(blocks)
 

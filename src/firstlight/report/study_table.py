@@ -11,10 +11,11 @@ from pathlib import Path
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread
 from firstlight.files import TOML_LIMIT, read_bytes
-from firstlight.records.group import Group, present, read_study, standing, tasks, winners
+from firstlight.records.group import Group, named_runs, present, read_study, standing
 from firstlight.records.run_folder import StudyFolder
+from firstlight.report import published, results
+from firstlight.report.document import Link
 from firstlight.report.format import UNDEFINED, bare_percent, count, counted, listed
-from firstlight.report.grouped import link, named_runs
 from firstlight.report.notes import merged
 from firstlight.report.published import MARKS, MARKS_EXPLAINED
 from firstlight.types import Json
@@ -125,15 +126,12 @@ def _csv(read: Read, folder: Path, preface: str) -> str:
     given = ["published", "published_validation"]
     writer.writerow(["study", "run", "best", "n", *columns, "parameters", "seconds", *given, *others])
     for study, groups in read:
-        ahead = _ahead(groups)
-        for group in groups:
-            beside = [group.published, group.published_validation, *(group.beside.get(name) for name in others)]
-            numbers: list[object] = [0, *[None] * (len(columns) + 2)]
-            if group.runs:
-                spreads = (group.accuracy, group.validation, group.best_validation, group.training, group.loss)
-                parts = [part for each in spreads for part in ((each.mean, each.sd) if each else (None, None))]
-                numbers = [group.accuracy.n, *parts, group.first.parameters(), group.seconds]
-            writer.writerow([study.name, group.name, int(id(group) in ahead), *numbers, *beside])
+        for result in results.numbers(groups):
+            spreads = (result.test, result.validation, result.greatest_validation, result.training, result.loss)
+            parts = [part for each in spreads for part in ((each.mean, each.sd) if each else (None, None))]
+            beside = [result.published, result.published_validation, *(result.beside.get(name) for name in others)]
+            row = [study.name, result.name, int(result.best), result.n, *parts, result.parameters, result.seconds]
+            writer.writerow([*row, *beside])
     return file.getvalue()
 
 
@@ -167,15 +165,14 @@ def _machine(place: Json) -> str:
 
 def _summary(known: Sequence[Sequence[Group]]) -> list[str]:
     """How many of the published numbers are reached, and how many were not tried."""
-    given = [claim for groups in known for group in groups for claim in group.claims]
-    judged = [claim.reached for claim in given if claim.ours is not None]
-    if not judged:
+    found = published.numbers([group for groups in known for group in groups])
+    if not found.tried:
         return []
-    tried = f"{counted(len(judged), 'published number')} that {'was' if len(judged) == 1 else 'were'} tried"
-    left = len(given) - len(judged)
+    tried = f"{counted(found.tried, 'published number')} that {'was' if found.tried == 1 else 'were'} tried"
+    left = found.published - found.tried
     others = f"; {counted(left, 'other')} {'has' if left == 1 else 'have'} no result yet" if left else ""
-    verb = "is" if sum(judged) == 1 else "are"
-    return [f"{count(sum(judged))} of {tried} {verb} reached within two standard deviations, or beaten{others}."]
+    verb = "is" if found.reached == 1 else "are"
+    return [f"{count(found.reached)} of {tried} {verb} reached within two standard deviations, or beaten{others}."]
 
 
 def _study(study: StudyFolder, groups: Sequence[Group], folder: Path) -> list[str]:
@@ -210,11 +207,7 @@ def _file(study: StudyFolder, folder: Path) -> str:
     except OSError:
         return _plain(name)
     same = packaged.is_file() and packaged.read_bytes() == own
-    return f"[{_plain(name)}]({link(name, packaged if same else study.file, folder).target})"
-
-
-def _ahead(groups: Sequence[Group]) -> set[int]:
-    return {id(group) for task in tasks(groups) for group in winners(task)}
+    return f"[{_plain(name)}]({Link.to(packaged if same else study.file, name, folder).target})"
 
 
 def _table(groups: Sequence[Group]) -> str:
@@ -225,44 +218,28 @@ def _table(groups: Sequence[Group]) -> str:
 
 def _cells(groups: Sequence[Group]) -> tuple[list[str], list[list[str]]]:
     """The titles and the rows of a study's table; accuracies are percentages."""
-    others = list(dict.fromkeys(name for group in groups for name in group.beside))
-    published = any(group.published is not None for group in groups)
-    validated = any(group.validation is not None for group in present(groups))
-    claimed = any(group.published_validation is not None for group in groups)
-    titles = [
-        "run",
-        *(["published, %"] if published else []),
-        "test, %",
-        "n",
-        *(["published validation, %", "greatest validation, %"] if claimed else []),
-        *(["validation, %"] if validated else []),
-        "training, %",
-        "seconds",
-        *others,
-    ]
-    ahead = _ahead(groups)
-    rows = []
-    for group in groups:
-        ours = group.accuracy if group.runs else None
-        given, *beside = [
-            _beside(ours, number) for number in (group.published, *(group.beside.get(other) for other in others))
+    found = results.numbers(groups)
+    others = dict.fromkeys(name for result in found for name in result.beside)
+    columns: dict[str, list[str]] = {"run": [f"{result.name}{' ★' * result.best}" for result in found]}
+    if any(result.published is not None for result in found):
+        columns["published, %"] = [_beside(result.test, result.published) for result in found]
+    columns["test, %"] = [mean(result.test) for result in found]
+    columns["n"] = [str(result.n) for result in found]
+    if any(result.published_validation is not None for result in found):
+        columns["published validation, %"] = [
+            _beside(result.greatest_validation, result.published_validation) for result in found
         ]
-        greatest = group.best_validation if ours else None
-        seconds = group.seconds if ours else None
-        rows.append(
-            [
-                f"{group.name}{' ★' if id(group) in ahead else ''}",
-                *([given] if published else []),
-                mean(ours),
-                str(ours.n if ours else 0),
-                *([_beside(greatest, group.published_validation), mean(greatest)] if claimed else []),
-                *([mean(group.validation if ours else None)] if validated else []),
-                mean(group.training if ours else None),
-                UNDEFINED if seconds is None else f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}",
-                *beside,
-            ]
-        )
-    return titles, rows
+        columns["greatest validation, %"] = [mean(result.greatest_validation) for result in found]
+    if any(result.validation for result in found):
+        columns["validation, %"] = [mean(result.validation) for result in found]
+    columns["training, %"] = [mean(result.training) for result in found]
+    columns["seconds"] = [_seconds(result.seconds) for result in found]
+    columns |= {name: [_beside(result.test, result.beside.get(name)) for result in found] for name in others}
+    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+
+
+def _seconds(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def mean(ours: Spread | None) -> str:

@@ -177,7 +177,7 @@ def test_a_run_without_a_result_is_left_out(comparing: Any) -> None:
     text = unescape(httpx.get(_address(comparing, "dense", "unfinished"), trust_env=False).text)
     assert "unfinished is left out." in text
     assert "has no result yet" in text
-    assert "There is one run, dense" in text
+    assert "dense is right on" in text
     alone = httpx.get(_address(comparing, "unfinished"), trust_env=False)
     assert alone.status_code == 200
     assert "Choose the runs to compare" in alone.text
@@ -203,7 +203,7 @@ def test_without_any_run_the_page_says_where_to_begin(tmp_path: Path, dashboards
 def test_runs_that_differ_in_the_seed_are_one(comparing: Any) -> None:
     """As in `firstlight compare`: dense and other are the same recipe but for epochs; dense twice is one run."""
     twice = httpx.get(_address(comparing, "dense", "dense"), trust_env=False).text
-    assert "There is one run" in twice
+    assert "dense is right on" in twice
 
 
 def test_choose_compare_and_look(comparing: Any, page: Any) -> None:

@@ -151,6 +151,26 @@ def class_row(classes: int, height: int) -> int:
     return height if named(classes) else max(2, height * NAMED_UP_TO // classes)
 
 
+def run_colour(runs: list[str], legend: bool = True, graded: bool = False) -> alt.Color:
+    """A colour for each run; `graded`, from one end to the other, where the runs are steps of one setting."""
+    colours = [SERIES[i % len(SERIES)] for i in range(len(runs))]
+    if graded:
+        shares = [round(100 * (1 - i / max(1, len(runs) - 1))) for i in range(len(runs))]
+        colours = [f"color-mix(in oklab, {SERIES[0]} {share}%, {SERIES[1]})" for share in shares]
+    return alt.Color("run:N", scale=alt.Scale(domain=runs, range=colours), legend=_legend(runs) if legend else None)
+
+
+def run_shape(runs: list[str], legend: bool = True) -> alt.Shape:
+    """A shape for each run; of sixty-four runs, no two share both their colour and their shape."""
+    shapes = [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in range(len(runs))]
+    return alt.Shape("run:N", scale=alt.Scale(domain=runs, range=shapes), legend=_legend(runs) if legend else None)
+
+
+def _legend(runs: list[str]) -> alt.Legend:
+    """A legend with as many columns as fit on a phone."""
+    return alt.Legend(symbolOpacity=1, columns=max(1, min(len(runs), 300 // (7 * max(map(len, runs)) + 30))))
+
+
 def finish(chart: Any, height: int | Json, datasets: Mapping[str, Values] | None = None) -> Json:
     """The specification of a chart that is as wide as its container; `datasets` are those that it names."""
     # Altair's check of every specification against the schema takes a quarter of a second a report: tests make it.

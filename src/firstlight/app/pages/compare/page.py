@@ -20,7 +20,7 @@ from firstlight.app.server.responses import Page
 from firstlight.errors import RunError
 from firstlight.evaluation import LEVEL, McNemar
 from firstlight.records.run import RunRecord, read
-from firstlight.report import comparison, contrasts
+from firstlight.report import comparison, significance
 from firstlight.report.document import Block, Cell, Link, Table
 from firstlight.report.format import THIN, counted
 from firstlight.types import Array, Json
@@ -156,7 +156,7 @@ def _pair(index: Index, request: Request) -> Pair | str:
     asked = [request.path_params[place] for place in ("first", "second")]
     first, second = (read(index.run(key)) for key in asked)
     names = (index.entry(asked[0]).name, index.entry(asked[1]).name)
-    test = contrasts.by_images(first, second)
+    test = significance.by_images(first, second)
     if test is None:
         return _why_not(names, first, second)
     order = np.argsort(first.predictions.ids), np.argsort(second.predictions.ids)
@@ -191,11 +191,11 @@ def _said(pair: Pair) -> str:
     difference, low, high = test.difference, *test.interval
     if difference < 0:
         ahead, behind, difference, low, high = behind, ahead, -difference, -high, -low
-    p = contrasts.probability(test.p)
+    p = significance.probability(test.p)
     verdict = "that may be chance" if test.p >= LEVEL else "more than chance in the choice of test images explains"
     apart = (
         f"{ahead} is right on {100 * difference:.2f} percentage points more of the images than {behind} "
-        f"(95{THIN}% interval {contrasts.between((low, high))})"
+        f"(95{THIN}% interval {significance.between((low, high))})"
         if difference
         else f"{ahead} and {behind} are right equally often, on different images"
     )

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import altair as alt
 import numpy as np
 
+from firstlight.evaluation import Spread
 from firstlight.options import flat
 from firstlight.records.group import Group
-from firstlight.report.document import Block, Chart, Table
+from firstlight.report.by_task import by_task
+from firstlight.report.document import Block, Chart, Heading, Section, Table
 from firstlight.report.format import counted, listed, percent, signed
-from firstlight.report.overlays import run_colour, run_shape
-from firstlight.report.render.vega import SHARE, Values, data, even, finish
+from firstlight.report.render.vega import SHARE, Values, data, even, finish, run_colour, run_shape
 from firstlight.types import Json
 
 WIDE = 10  # the ratio of the greatest to the least value from which an axis is logarithmic
@@ -44,7 +45,7 @@ def factors(groups: Sequence[Group]) -> dict[str, list[object]]:
     return found if found and whole else {}
 
 
-def effects(groups: Sequence[Group]) -> list[Effect]:
+def numbers(groups: Sequence[Group]) -> list[Effect]:
     """The main effects of at least two settings of a full matrix; none where there is no such matrix."""
     varied = factors(groups)
     if len(varied) < 2:
@@ -57,19 +58,7 @@ def effects(groups: Sequence[Group]) -> list[Effect]:
     return found
 
 
-def blocks(groups: Sequence[Group]) -> list[Block]:
-    """A table of the main effects, and the accuracy over each setting that is a number with three values or more."""
-    made: list[Block] = []
-    if found := effects(groups):
-        made.append(_table(found))
-    varied = factors(groups)
-    for key, values in varied.items():
-        if len(values) >= 3 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            made.append(_curve(groups, key, [other for other in varied if other != key]))
-    return made
-
-
-def _table(found: Sequence[Effect]) -> Table:
+def table(found: Sequence[Effect]) -> Table:
     rows: list[tuple[str, ...]] = []
     strong = set[int]()
     for _, same in itertools.groupby(found, key=lambda effect: effect.key):
@@ -93,61 +82,58 @@ def _table(found: Sequence[Effect]) -> Table:
     )
 
 
-def curve(groups: Sequence[Group], key: str, others: Sequence[str]) -> dict[str, list[tuple[float, Group]]]:
-    """The groups by the values of `key`, in order, for each combination of the other settings."""
-    found: dict[str, list[tuple[float, Group]]] = {}
+def curve(groups: Sequence[Group], key: str, others: Sequence[str]) -> dict[str, list[tuple[float, Spread]]]:
+    """The test accuracies by the values of `key`, in order, a line for each combination of the other settings."""
+    found: dict[str, list[tuple[float, Spread]]] = {}
     for group in groups:
         asked = _settings(group)
         name = ", ".join(f"{other.rpartition('.')[2]} {asked.get(other)}" for other in others) or "test accuracy"
-        found.setdefault(name, []).append((float(asked[key]), group))  # type: ignore[arg-type]
+        found.setdefault(name, []).append((float(asked[key]), group.accuracy))  # type: ignore[arg-type]
     return {name: sorted(line, key=lambda point: point[0]) for name, line in found.items()}
 
 
 def _curve(groups: Sequence[Group], key: str, others: Sequence[str]) -> Chart:
     lines = curve(groups, key, others)
-    rows: Values = []
-    for name, line in lines.items():
-        for value, group in line:
-            spread = group.accuracy
-            sd = spread.sd or 0.0
-            at = {"run": name, "at": value, "value": spread.mean, "shown": percent(spread.mean, 2)}
-            rows.append({**at, "low": max(0.0, spread.mean - sd), "high": min(1.0, spread.mean + sd)})
-    bars = any(row["low"] < row["high"] for row in rows)
+    several = any(spread.sd for line in lines.values() for _, spread in line)
     return Chart(
-        spec=_drawn(rows, list(lines), key, bars),
+        spec=chart(lines, key),
         description=f"Test accuracy over {key}{f', for each {listed(list(others))}' if others else ''}.",
         caption=f"The test accuracy over {key}"
         f"{', a line for each combination of the other settings' if others else ''}"
-        f"{'; the bars reach one standard deviation over the seeds to either side' if bars else ''}.",
+        f"{'; the bars reach one standard deviation over the seeds to either side' if several else ''}.",
         width=640,
     )
 
 
-def _drawn(rows: Values, names: list[str], key: str, bars: bool) -> Json:
+def chart(lines: Mapping[str, Sequence[tuple[float, Spread]]], key: str) -> Json:
+    """The test accuracy over the values of a setting, with a bar of one standard deviation to either side."""
+    rows: Values = []
+    for name, line in lines.items():
+        for value, spread in line:
+            sd = spread.sd or 0.0
+            at = {"run": name, "at": value, "value": spread.mean, "shown": percent(spread.mean, 2)}
+            rows.append({**at, "low": max(0.0, spread.mean - sd), "high": min(1.0, spread.mean + sd)})
     places = [row["at"] for row in rows]
     logarithmic = min(places) > 0 and max(places) / min(places) >= WIDE
     scale = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale(zero=False, nice=False, padding=12)
-    values = sorted(set(places))
-    axis = alt.Axis(values=values, format="~g", grid=False, labelOverlap=True)
-    title = f"{key}, logarithmic" if logarithmic else key
-    x = alt.X("at:Q", title=title, scale=scale, axis=axis)
+    axis = alt.Axis(values=sorted(set(places)), format="~g", grid=False, labelOverlap=True)
     y = alt.Y(
         "value:Q",
         title="test accuracy",
         axis=SHARE,
         scale=even([[row[k] for row in rows] for k in ("low", "high")], most=1),
     )
-    several = len(names) > 1
+    legend = len(lines) > 1
     base = alt.Chart(data(rows)).encode(
-        x=x,
-        color=run_colour(names, legend=several),
+        x=alt.X("at:Q", title=f"{key}, logarithmic" if logarithmic else key, scale=scale, axis=axis),
+        color=run_colour(list(lines), legend=legend),
         tooltip=["run:N", alt.Tooltip("at:Q", title=key), alt.Tooltip("shown:N", title="test accuracy")],
     )
     layers = [
         base.mark_line(strokeWidth=2).encode(y=y),
-        base.mark_point(filled=True, size=44, opacity=1).encode(y=y, shape=run_shape(names, legend=several)),
+        base.mark_point(filled=True, size=44, opacity=1).encode(y=y, shape=run_shape(list(lines), legend=legend)),
     ]
-    if bars:
+    if any(row["low"] < row["high"] for row in rows):
         low = y.copy()
         low.shorthand = "low:Q"
         layers.insert(0, base.mark_rule(opacity=0.6).encode(y=low, y2="high:Q"))
@@ -156,3 +142,21 @@ def _drawn(rows: Values, names: list[str], key: str, bars: bool) -> Json:
 
 def _settings(group: Group) -> Mapping[str, object]:
     return {key: value for key, value in flat(group.first.experiment) if key != "seed"}
+
+
+def blocks(groups: Sequence[Group]) -> list[Block]:
+    """A table of the main effects, and the accuracy over each setting that is a number with three values or more."""
+    made: list[Block] = []
+    if found := numbers(groups):
+        made.append(table(found))
+    varied = factors(groups)
+    for key, values in varied.items():
+        if len(values) >= 3 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            made.append(_curve(groups, key, [other for other in varied if other != key]))
+    return made
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """The effects in each task that is a full matrix."""
+    found = by_task("Effects of the settings", "effects", groups, blocks)
+    return found if any(not isinstance(block, Heading) for block in found.blocks) else None

@@ -1,4 +1,4 @@
-"""Which differences between groups are more than chance, and how that is said."""
+"""Which differences between groups are more than chance, and which group is the best: how that is tested and said."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ from dataclasses import dataclass, replace
 
 from firstlight.evaluation import LEVEL, McNemar, PairedT, SignFlip, holm, mcnemar, paired_t, same_images, sign_flip
 from firstlight.evaluation.scores import Interval
-from firstlight.records.group import Group, leader, selected
+from firstlight.records.group import Group, leader, paired, selected, tasks, winners
 from firstlight.records.run import RunRecord
-from firstlight.report.document import Block, Table, Text
-from firstlight.report.format import DASH, THIN, UNDEFINED, count, counted, signed
+from firstlight.report.by_task import by_task
+from firstlight.report.document import Block, Section, Table, Text
+from firstlight.report.format import (
+    DASH,
+    THIN,
+    UNDEFINED,
+    count,
+    counted,
+    interval,
+    listed,
+    plus_minus,
+    signed,
+    task_name,
+)
 
 SPACE = "\u00a0"  # at which the line does not break
 SEEDS_FOR_LEVEL = 6  # the fewest seeds whose 2/2ⁿ is below LEVEL
@@ -68,15 +80,20 @@ class Contrast:
         if self.flip is not None and self.decides is None:
             return f"n\u00a0=\u00a0{self.flip.n} seeds are too few to test"
         if self.decides is None or self.difference is None:
-            return "not paired: no seed in common" if not self.seeds else "not paired: other test images"
+            return "not paired: other test images"
         if self.p is None:
             return f"the same difference with each of {len(self.seeds)} seeds: more seeds are needed to test it"
-        if self.p >= LEVEL:
-            return "may be chance"
-        return f"{self.leader.name} is better" if self.difference > 0 else f"{self.other.name} is better"
+        return "may be chance" if self.better is None else f"{self.better.name} is better"
+
+    @property
+    def better(self) -> Group | None:
+        """The one that is better by more than chance explains."""
+        if self.p is None or self.p >= LEVEL or self.difference is None:
+            return None
+        return self.leader if self.difference > 0 else self.other
 
 
-def contrasts(task: Sequence[Group]) -> list[Contrast]:
+def numbers(task: Sequence[Group]) -> list[Contrast]:
     """Each other group of a task against its leader, with Holm's correction over those that could be tested."""
     ahead = leader(task)
     found = [_contrast(ahead, other) for other in task if other is not ahead]
@@ -104,16 +121,14 @@ def _deciding(contrast: Contrast, reachable: bool) -> SignFlip | PairedT | McNem
 
 def _contrast(ahead: Group, other: Group) -> Contrast:
     """The tests that the runs allow: over seeds where they share two, over images where each is a single run."""
-    first, second = ahead.averaged, other.averaged
-    seeds = tuple(seed for seed in first if seed in second)
-    if len(seeds) > 1:
-        if not all(same_images(first[seed].predictions, second[seed].predictions) for seed in seeds):
-            return Contrast(ahead, other, seeds)
-        ours = [first[seed].test.accuracy for seed in seeds]
-        theirs = [second[seed].test.accuracy for seed in seeds]
-        return Contrast(ahead, other, seeds, flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
-    pair = (first[seeds[0]], second[seeds[0]]) if seeds else (ahead.first, other.first)
-    return Contrast(ahead, other, seeds, images=by_images(*pair))
+    seeds = tuple(seed for seed in ahead.averaged if seed in other.averaged)
+    pairs = paired(ahead, other)
+    if len(seeds) < 2:
+        return Contrast(ahead, other, seeds, images=by_images(*pairs[0]))
+    if not all(same_images(first.predictions, second.predictions) for first, second in pairs):
+        return Contrast(ahead, other, seeds)
+    ours, theirs = zip(*[(first.test.accuracy, second.test.accuracy) for first, second in pairs], strict=True)
+    return Contrast(ahead, other, seeds, flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
 
 
 def by_images(first: RunRecord, second: RunRecord) -> McNemar | None:
@@ -123,12 +138,63 @@ def by_images(first: RunRecord, second: RunRecord) -> McNemar | None:
     return mcnemar(first.predictions, second.predictions)
 
 
-def section(task: Sequence[Group]) -> tuple[Block, ...]:
+def blocks(task: Sequence[Group]) -> tuple[Block, ...]:
     """The tests of a task: a table, and what was tested, in plain words. A task of one group has none."""
-    found = contrasts(task)
+    found = numbers(task)
     if not found:
         return (Text("There is nothing to test: only one was measured on these images.", tone="note"),)
     return (table(found), *(Text(text, tone="note") for text in _method(found)))
+
+
+def section(groups: Sequence[Group]) -> Section:
+    """The tests of each task."""
+    return by_task("Significance of the differences", "significance", groups, blocks)
+
+
+def verdict(groups: Sequence[Group]) -> str:
+    """The best of each task, the next one, and whether their difference is more than chance, in a few sentences."""
+    found = tasks(groups)
+    several = any(len(group.asked) > 1 for group in groups)
+    return " ".join(_best_of(task, "experiment" if several else "run", alone=len(found) == 1) for task in found)
+
+
+def _best_of(task: Sequence[Group], noun: str, alone: bool) -> str:
+    where = "" if alone else f"On {task_name(*task[0].task)}, "
+    ahead = leader(task)
+    if len(task) == 1:
+        return f"{where}{ahead.name} is right on {_right_on(ahead)}."
+    of = f"{where}{'of' if where else 'Of'} {counted(len(task), noun)}"
+    if not selected(task):
+        low, *_, high = sorted(task, key=lambda group: group.accuracy.mean)
+        return (
+            f"{of}, none is chosen as the best, as not every run has a validation split; their test accuracies go from "
+            f"{plus_minus(low.accuracy)} ({low.name}) to {plus_minus(high.accuracy)} ({high.name})."
+        )
+    level = winners(task)
+    if len(level) > 1:
+        names = listed([group.name for group in level])
+        return (
+            f"{of}, {names} are equally good by validation: the same accuracy, the same loss. {ahead.name} is right on "
+            f"{_right_on(ahead)}."
+        )
+    second = leader([group for group in task if group is not ahead])
+    [contrast] = [contrast for contrast in numbers(task) if contrast.other is second]
+    how = "" if contrast.p is None else f" ({contrast.test})"
+    yet = ", yet the choice is made by validation" if contrast.better is second else ""
+    return (
+        f"{of}, {ahead.name} is the best by validation: {_right_on(ahead)}. {second.name}, next by validation, reaches "
+        f"{plus_minus(second.accuracy)}: {contrast.verdict}{how}{yet}."
+    )
+
+
+def _right_on(group: Group) -> str:
+    if len(group.averaged) > 1:
+        return f"{plus_minus(group.accuracy)} of the test images ({counted(len(group.averaged), 'seed')})"
+    test = group.first.test
+    return (
+        f"{plus_minus(group.accuracy)} of {counted(test.images, 'test image')} (95{THIN}% interval "
+        f"{interval(test.accuracy_interval)})"
+    )
 
 
 def table(found: Sequence[Contrast]) -> Table:
@@ -209,9 +275,9 @@ def _method(found: Sequence[Contrast]) -> list[str]:
     return said
 
 
-def between(interval: Interval | None) -> str:
+def between(bounds: Interval | None) -> str:
     """An interval of a difference in points: −0.10 to +0.95."""
-    return UNDEFINED if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+    return UNDEFINED if bounds is None else f"{signed(bounds[0])} to {signed(bounds[1])}"
 
 
 def probability(p: float | None) -> str:

@@ -1,0 +1,138 @@
+"""The test accuracy of every seed of each run, with the mean of several, and what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import altair as alt
+
+from firstlight.evaluation.scores import Interval
+from firstlight.records.group import Group, present, varied
+from firstlight.report.document import Chart, Section
+from firstlight.report.format import THIN, interval, percent
+from firstlight.report.render.vega import NAMES, SHARE, Values, data, even, finish, run_colour
+from firstlight.types import Json
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """The test accuracies of a group.
+
+    by_seed   of each seed
+    mean      of several seeds
+    interval  of a single run, the 95 % interval over its test images
+    others    the published number and others to stand beside it, by what they are
+    """
+
+    by_seed: Mapping[int, float]
+    mean: float | None = None
+    interval: Interval | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
+
+
+def numbers(groups: Sequence[Group]) -> dict[str, Accuracies]:
+    """The accuracies of each group that has a run, by its name."""
+    return {group.name: _accuracies(group) for group in present(groups)}
+
+
+def _accuracies(group: Group) -> Accuracies:
+    published = {} if group.published is None else {PUBLISHED: group.published}
+    several = len(group.averaged) > 1
+    return Accuracies(
+        group.accuracies,
+        mean=group.accuracy.mean if several else None,
+        interval=None if several else group.first.test.accuracy_interval,
+        others={**published, **group.beside},
+    )
+
+
+PUBLISHED = "published"
+
+
+def chart(found: Mapping[str, Accuracies], graded: bool = False) -> Json:
+    """A dot a seed, an upright line at the mean of several, a whisker of a single one; open marks for other numbers.
+
+    graded  whether the colours of the groups go from one end to the other, as steps of one setting
+    """
+    seeds: Values = []
+    means: Values = []
+    whiskers: Values = []
+    others: Values = []
+    for run, a in found.items():
+        seeds += [_row(run, f"seed {seed}", value) for seed, value in a.by_seed.items()]
+        if a.mean is not None:
+            means.append(_row(run, "mean", a.mean))
+        if a.interval is not None:
+            low, high = a.interval
+            whiskers.append({"run": run, "low": low, "high": high, "interval": interval(a.interval)})
+        others += [{**_row(run, what, value), "mark": what == PUBLISHED} for what, value in a.others.items()]
+    ends = [row[end] for row in whiskers for end in ("low", "high")]
+    scale = even([[*ends, *(row["accuracy"] for row in [*seeds, *others])]], most=1, padding=8)
+    colour = run_colour(list(found), legend=False, graded=graded)
+
+    def marks(values: Values, x: str, *tooltip: str | alt.Tooltip) -> alt.Chart:
+        return alt.Chart(data(values)).encode(
+            x=alt.X(f"{x}:Q", title="test accuracy", scale=scale, axis=SHARE),
+            y=alt.Y("run:N", title=None, scale=alt.Scale(domain=list(found)), axis=NAMES),
+            tooltip=["run:N", *tooltip],
+        )
+
+    told = (alt.Tooltip("what:N", title="which"), alt.Tooltip("shown:N", title="test accuracy"))
+    layers = []
+    if whiskers:
+        shown = alt.Tooltip("interval:N", title=f"95{THIN}% interval")
+        layers.append(marks(whiskers, "low", shown).mark_rule(strokeWidth=2).encode(x2="high:Q", color=colour))
+    if means:
+        layers.append(marks(means, "accuracy", *told).mark_tick(thickness=2.5, height=18).encode(color=colour))
+    layers.append(marks(seeds, "accuracy", *told).mark_point(filled=True, size=55, opacity=0.6).encode(color=colour))
+    if others:
+        shape = alt.Shape(
+            "mark:N", legend=None, scale=alt.Scale(domain=[True, False], range=["diamond", "triangle-up"])
+        )
+        open_marks = marks(others, "accuracy", *told).mark_point(size=90, stroke="var(--ink)", strokeWidth=1.5)
+        layers.append(open_marks.encode(shape=shape))
+    return finish(alt.layer(*layers), height=max(120, 30 * len(found)))
+
+
+def _row(run: str, what: str, accuracy: float) -> Json:
+    return {"run": run, "what": what, "accuracy": accuracy, "shown": percent(accuracy, 2)}
+
+
+def caption(found: Mapping[str, Accuracies]) -> str:
+    """What the marks are, and what to look for."""
+    said = ["A dot is a seed"]
+    apart = []
+    if any(a.mean is not None for a in found.values()):
+        said[0] += ", the upright line the mean of several"
+        apart.append("the clouds of dots")
+    if any(a.interval is not None for a in found.values()):
+        said[0] += f", the whiskers of a single one its 95{THIN}% interval"
+        apart.append("the intervals")
+    if any(a.others for a in found.values()):
+        said.append("◇ is the published number, and a triangle another one to stand beside ours")
+    if len(found) > 1:
+        said.append(f"Look first whether {' and '.join(apart)} overlap")
+    return ". ".join(said) + "."
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """The chart of all groups."""
+    found = numbers(groups)
+    drawn = Chart(
+        spec=chart(found, graded=varied(groups) is not None),
+        description=f"Test accuracy of every seed of each run{_also(found)}.",
+        caption=caption(found),
+        width=720,
+    )
+    return Section("Accuracy", "accuracy", (drawn,))
+
+
+def _also(found: Mapping[str, Accuracies]) -> str:
+    parts = {
+        "the mean": any(a.mean is not None for a in found.values()),
+        "the interval of a single one": any(a.interval is not None for a in found.values()),
+        "the published and other numbers": any(a.others for a in found.values()),
+    }
+    shown = [name for name, there in parts.items() if there]
+    return f", with {' and '.join(shown)}" if shown else ""

@@ -1,0 +1,224 @@
+"""Groups of runs class by class: the accuracy of each class in each, and how far they are from the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+
+from firstlight.evaluation import Spread
+from firstlight.records.group import Group, leader, selected
+from firstlight.report.by_task import by_task
+from firstlight.report.document import Block, Chart, Section, Table
+from firstlight.report.format import UNDEFINED, percent, plus_minus
+from firstlight.report.render.vega import (
+    SERIES,
+    SHARE,
+    class_axis,
+    class_row,
+    data,
+    even,
+    finish,
+    named,
+    run_colour,
+    run_shape,
+)
+from firstlight.types import Json
+
+CLASSES = 20  # so many classes are told by numbers; of more, those in which the groups differ most
+DOTS_UP_TO = len(SERIES)  # groups: the marks of more of them could not be told apart
+NUMBERS_UP_TO = 6  # groups beside the leader whose differences have room for a number
+STRONG = 0.1  # a difference of accuracy that has the full colour
+
+Shares = Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class ClassAccuracies:
+    """The accuracy of each class, over the seeds of each group of a task; None for a class without test images.
+
+    leader       the group that differences are to, and whether it was chosen by validation
+    accuracies   by group, a number or a mean a class
+    differences  by each other group that shares a seed with the leader, its accuracies less the leader's, over the
+                 seeds of both: another seed may be another split
+    """
+
+    class_names: tuple[str, ...]
+    leader: str
+    chosen: bool
+    accuracies: Mapping[str, Sequence[Spread | None]]
+    differences: Mapping[str, Shares]
+
+    @property
+    def means(self) -> dict[str, Shares]:
+        return {name: [value.mean if value else None for value in values] for name, values in self.accuracies.items()}
+
+    @property
+    def ranges(self) -> list[float]:
+        """By how much the groups differ in each class, from the least to the greatest accuracy."""
+        table = np.array([[np.nan if value is None else value for value in values] for values in self.means.values()])
+        return np.where(np.isnan(table).any(axis=0), 0.0, np.ptp(table, axis=0)).tolist()
+
+    @property
+    def telling(self) -> list[int]:
+        """The classes to tell of by numbers, in their order: all, or those in which the groups differ most."""
+        return sorted(np.argsort(-np.array(self.ranges), kind="stable")[:CLASSES].tolist())
+
+
+def numbers(task: Sequence[Group]) -> ClassAccuracies:
+    """Those of the groups of a task."""
+    ahead = leader(task)
+    differences = {}
+    for group in task:
+        common = set(group.averaged) & set(ahead.averaged)
+        if group is not ahead and common:
+            pairs = zip(group.class_accuracies(common), ahead.class_accuracies(common), strict=True)
+            differences[group.name] = [a.mean - b.mean if a and b else None for a, b in pairs]
+    accuracies = {group.name: group.class_accuracies() for group in task}
+    return ClassAccuracies(ahead.task[1], ahead.name, selected(task), accuracies, differences)
+
+
+def differences_chart(found: ClassAccuracies) -> Json:
+    """By how much each group recognizes each class better or worse than the leader: a column a group."""
+    rows = [
+        {
+            "class": found.class_names[k],
+            "run": run,
+            "difference": values[k],
+            "shown": f"{100 * value:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0"),
+            "strength": min(1.0, abs(value) / STRONG),
+            "better": value > 0,
+        }
+        for run, values in found.differences.items()
+        for k in found.telling
+        if (value := values[k]) is not None
+    ]
+    runs, names = list(found.differences), [found.class_names[k] for k in found.telling]
+    across = alt.Axis(orient="top", labelAngle=-40, labelLimit=130, domain=False, ticks=False)
+    down = alt.Axis(labelLimit=110, domain=False, ticks=False)
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X("run:N", title=None, scale=alt.Scale(domain=runs, paddingInner=0.04, paddingOuter=0), axis=across),
+        y=alt.Y("class:N", title=None, scale=alt.Scale(domain=names, paddingInner=0.08), axis=down),
+        tooltip=["class:N", "run:N", alt.Tooltip("shown:N", title="difference, points")],
+    )
+    cells = base.mark_rect().encode(
+        fill=alt.Fill("better:N", legend=None, scale=alt.Scale(domain=[True, False], range=[*SERIES[:2]])),
+        fillOpacity=alt.FillOpacity("strength:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0, 0.6])),
+    )
+    layers = [cells]
+    if len(runs) <= NUMBERS_UP_TO:
+        layers.append(base.mark_text().encode(text="shown:N"))
+    spec = finish(alt.layer(*layers), height={"step": 24})
+    spec["view"] = {"fill": "var(--wash)", "stroke": None}
+    return spec
+
+
+def differences_caption(found: ClassAccuracies) -> str:
+    """Where the greatest difference is."""
+    sizes = [
+        (abs(value), name, run)
+        for run, values in found.differences.items()
+        for name, value in zip(found.class_names, values, strict=True)
+        if value is not None
+    ]
+    size, name, run = max(sizes, default=(0.0, "", ""))
+    most = f"It is greatest in {run}, class {name}: {100 * size:.1f} points." if size else "There is no difference."
+    return (
+        f"The accuracy of each class less that in {_to(found)}, over the seeds of both, in percentage points: blue is "
+        f"better, orange worse, in full colour from ten on. {most}{_left_out(found)}"
+    )
+
+
+def _to(found: ClassAccuracies) -> str:
+    return f"{found.leader}, {'the best by validation' if found.chosen else 'the first'}"
+
+
+def _left_out(found: ClassAccuracies) -> str:
+    return f" Shown are the {CLASSES} classes that differ most." if len(found.class_names) > CLASSES else ""
+
+
+def chart(found: ClassAccuracies) -> Json:
+    """The accuracy of each class in each group: a row a class, a mark a group."""
+    means, names = found.means, found.class_names
+    rows = [
+        {"run": run, "class": name, "accuracy": value}
+        for run, values in means.items()
+        for name, value in zip(names, values, strict=True)
+        if value is not None
+    ]
+    runs = list(means)
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X("accuracy:Q", title="accuracy (recall)", scale=even([*means.values()], most=1), axis=SHARE),
+        y=class_axis(names, alt.Axis(domain=False, ticks=False, labelPadding=6, grid=True, tickBand="extent")),
+    )
+    dots = base.mark_point(filled=True, size=60 if named(len(names)) else 12, opacity=1).encode(
+        yOffset=alt.YOffset("run:N", scale=alt.Scale(domain=runs, paddingOuter=0.6)),
+        color=run_colour(runs),
+        shape=run_shape(runs),
+        tooltip=["class:N", "run:N", alt.Tooltip("accuracy:Q", format=".1%")],
+    )
+    return finish(dots, height=class_row(len(names), max(24, 9 * len(runs))) * len(names))
+
+
+def caption(found: ClassAccuracies) -> str:
+    """The class on which the groups differ most."""
+    k = int(np.argmax(found.ranges))
+    if len(found.accuracies) < 2 or not found.ranges[k]:
+        return "The accuracy of each class."
+    by_run = {run: value for run, values in found.means.items() if (value := values[k]) is not None}
+    low, high = min(by_run, key=lambda run: by_run[run]), max(by_run, key=lambda run: by_run[run])
+    return (
+        f"The runs differ most on {found.class_names[k]}: from {percent(by_run[low])} ({low}) to "
+        f"{percent(by_run[high])} ({high}). A class where all marks lie far to the left is hard for every model; look "
+        "at its images and labels."
+    )
+
+
+def table(found: ClassAccuracies) -> Table:
+    """The accuracy of each class, a column a group."""
+    several = any(value is not None and value.n > 1 for values in found.accuracies.values() for value in values)
+    return Table(
+        titles=("class", *found.accuracies),
+        rows=tuple(
+            (found.class_names[k], *(_share(values[k]) for values in found.accuracies.values())) for k in found.telling
+        ),
+        right=frozenset(range(1, len(found.accuracies) + 1)),
+        caption=f"The accuracy (recall) of each class{', mean ± standard deviation over the seeds' * several}."
+        f"{_left_out(found)}",
+    )
+
+
+def _share(value: Spread | None) -> str:
+    return UNDEFINED if value is None else plus_minus(value)
+
+
+def blocks(task: Sequence[Group]) -> list[Block]:
+    """The differences to the leader, the accuracies as marks where these can be told apart, and as numbers."""
+    found = numbers(task)
+    made: list[Block] = []
+    if found.differences:
+        made.append(
+            Chart(
+                spec=differences_chart(found),
+                description=f"The accuracy of each class in each run less that in {_to(found)}.",
+                caption=differences_caption(found),
+                width=max(360, 140 + 90 * len(found.differences)),
+            )
+        )
+    if len(found.accuracies) <= DOTS_UP_TO:
+        made.append(
+            Chart(
+                spec=chart(found),
+                description="Accuracy of each class in each run.",
+                caption=caption(found),
+                width=640,
+            )
+        )
+    return [*made, table(found)]
+
+
+def section(groups: Sequence[Group]) -> Section:
+    """Class by class, for each task."""
+    return by_task("Class by class", "classes", groups, blocks)

@@ -1,0 +1,182 @@
+"""Groups that differ only in the engine: how far their losses agree, and what an epoch costs each."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+
+from firstlight.options import flat
+from firstlight.records.group import Group, present
+from firstlight.report.document import Beside, Block, Chart, Heading, Section, Table
+from firstlight.report.format import THIN, UNDEFINED, counted, plus_minus
+from firstlight.report.format import seconds as duration
+from firstlight.report.parity_tables import exponent
+from firstlight.report.render.vega import SERIES, Values, data, epoch_axis, epoch_range, finish, loss_axis, plain
+from firstlight.types import Array, Json
+
+OF_THE_ENGINE = frozenset({"engine", "kernels", "device", "exact_noise"})  # settings that change no mathematics
+LEAST = 1e-17  # where no difference is drawn on a logarithmic axis
+
+
+@dataclass(frozen=True, eq=False)
+class Engines:
+    """Two groups that differ in nothing but the engine.
+
+    losses  the training loss of both by epoch, of the first seed that both have; none where they share no epoch
+    apart   |a − b| / |b| of their training losses by epoch, for each seed that both have
+    """
+
+    groups: tuple[Group, Group]
+    seed: int | None
+    losses: Mapping[str, Array]
+    apart: Mapping[int, Sequence[float]]
+
+
+def numbers(groups: Sequence[Group]) -> list[Engines]:
+    """The groups that differ in their engine and in nothing that changes what is computed, two by two."""
+    return [
+        _engines(first, second)
+        for first, second in itertools.combinations(present(groups), 2)
+        if _only_engine(first, second)
+    ]
+
+
+def _only_engine(first: Group, second: Group) -> bool:
+    asked = [dict(flat(group.first.experiment)) for group in (first, second)]
+    apart = {key for key in asked[0].keys() | asked[1].keys() if asked[0].get(key) != asked[1].get(key)} - {"seed"}
+    return "engine" in apart and apart <= OF_THE_ENGINE
+
+
+def _engines(first: Group, second: Group) -> Engines:
+    apart = {}
+    for seed in (seed for seed in first.averaged if seed in second.averaged):
+        a, b = (group.averaged[seed].history["loss"] for group in (first, second))
+        if n := min(len(a), len(b)):
+            scale = np.maximum(np.abs(b[:n]), np.finfo(np.float64).tiny)
+            with np.errstate(all="ignore"):  # a run that diverged ends with what is no number
+                apart[seed] = (np.abs(a[:n] - b[:n]) / scale).tolist()
+    if not np.isfinite([gap for values in apart.values() for gap in values]).any():
+        return Engines((first, second), None, {}, {})
+    seed = next(iter(apart))
+    return Engines(
+        (first, second), seed, {group.name: group.averaged[seed].history["loss"] for group in (first, second)}, apart
+    )
+
+
+def losses_chart(losses: Mapping[str, Array]) -> Json:
+    """The training loss of two engines: the second is dotted and lies on the first where they agree."""
+    (first, second) = losses
+    looks: dict[str, Json] = {
+        first: {"strokeWidth": 5, "opacity": 0.5},
+        second: {"strokeWidth": 1.5, "strokeDash": [3, 4]},
+    }
+    rows: Values = []
+    for name, column in losses.items():
+        rows += [{"run": name, "epoch": epoch, "value": loss} for epoch, loss in enumerate(plain(column), 1)]
+    y, form = loss_axis("training loss", list(losses.values()))
+    colour = alt.Scale(domain=[first, second], range=[SERIES[0], "var(--ink)"])
+    lines = [
+        alt.Chart(data([row for row in rows if row["run"] == name]))
+        .mark_line(point=len(losses[name]) == 1, **look)
+        .encode(
+            x=epoch_axis(epoch_range(rows)),
+            y=y,
+            color=alt.Color("run:N", scale=colour, legend=alt.Legend(symbolType="stroke", columns=1)),
+            tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", title="loss", format=form)],
+        )
+        for name, look in looks.items()
+    ]
+    return finish(alt.layer(*lines), height=240)
+
+
+def differences_chart(by_seed: Mapping[int, Sequence[float]]) -> Json:
+    """The relative difference of two losses by epoch, a line a seed, logarithmic; none at all is drawn low.
+
+    At least one of them is finite.
+    """
+    rows: Values = [
+        {"seed": str(seed), "epoch": epoch, "gap": max(gap, LEAST), "shown": f"{gap:.1e}"}
+        for seed, values in by_seed.items()
+        for epoch, gap in enumerate(values, 1)
+        if math.isfinite(gap)
+    ]
+    powers = [math.log10(row["gap"]) for row in rows]
+    decades = range(math.floor(min(powers)), math.floor(max(powers)) + 2)
+    ticks = [10.0**power for power in decades]
+    chart = (
+        alt.Chart(data(rows))
+        .mark_line(point=alt.OverlayMarkDef(size=18, filled=True, color=SERIES[0]), strokeWidth=1.5, color=SERIES[0])
+        .encode(
+            x=epoch_axis(epoch_range(rows)),
+            y=alt.Y(
+                "gap:Q",
+                title="relative difference of the loss, logarithmic",
+                scale=alt.Scale(type="log", domain=[ticks[0], ticks[-1]], nice=False),
+                axis=alt.Axis(format=".0e", values=ticks),
+            ),
+            detail="seed:N",
+            tooltip=["seed:N", "epoch:Q", alt.Tooltip("shown:N", title="difference")],
+        )
+    )
+    return finish(chart, height=240)
+
+
+def table(found: Engines) -> Table:
+    """A row an engine: its accuracy, and the time of an epoch."""
+    known = [value for values in found.apart.values() for value in values if np.isfinite(value)]
+    worst = exponent(max(known)) if known else UNDEFINED
+    first, second = found.groups
+    slow, fast = first.seconds_an_epoch, second.seconds_an_epoch
+    ratio = f"{slow / fast:.2f}" if slow and fast else UNDEFINED
+    rows = tuple(
+        (group.name, str(group.first.experiment.get("engine", "")), plus_minus(group.accuracy), _short(seconds))
+        for group, seconds in ((first, slow), (second, fast))
+    )
+    return Table(
+        titles=("run", "engine", "test accuracy", "an epoch"),
+        rows=rows,
+        right=frozenset({2, 3}),
+        caption=f"The greatest relative difference of the training loss is {worst}. An epoch, the median of all, takes "
+        f"{first.name} {ratio} times as long as {second.name}.",
+    )
+
+
+def _short(value: float | None) -> str:
+    """The time of an epoch, in milliseconds where it is below a second."""
+    return duration(value) if value is None or value >= 1 else f"{1000 * value:.3g}{THIN}ms"
+
+
+def blocks(found: Engines) -> list[Block]:
+    """The losses of both by epoch, how far apart they are, and the seconds an epoch."""
+    first, second = found.groups
+    title = Heading(f"{first.name} and {second.name}")
+    if not found.apart:
+        return [title, table(found)]
+    charts = (
+        Chart(
+            spec=losses_chart(found.losses),
+            description=f"The training loss of both engines over the epochs, seed {found.seed}.",
+            width=440,
+        ),
+        Chart(
+            spec=differences_chart(found.apart),
+            description="The relative difference of the training loss over the epochs, a line a seed, logarithmic.",
+            width=440,
+        ),
+    )
+    caption = (
+        f"Left, the training loss of seed {found.seed}: the dotted line lies on the thick one where they agree. Right, "
+        f"how far the losses are apart, relative to their size, of {counted(len(found.apart), 'seed')}."
+    )
+    return [title, Beside(charts, caption=caption), table(found)]
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """Each two groups that differ only in the engine."""
+    made = [block for found in numbers(groups) for block in blocks(found)]
+    return Section("Two engines side by side", "engines", tuple(made)) if made else None

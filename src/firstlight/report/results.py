@@ -1,0 +1,206 @@
+"""What runs came to, a row for each group: the table that stands first wherever several are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstlight.evaluation import Spread
+from firstlight.evaluation.scores import Interval
+from firstlight.records.group import Group, standing, tasks, winners
+from firstlight.report.document import Cell, Link, Table
+from firstlight.report.format import (
+    DASH,
+    THIN,
+    UNDEFINED,
+    count,
+    decimal,
+    interval,
+    percent,
+    plus_minus,
+    signed,
+)
+from firstlight.report.format import seconds as duration
+from firstlight.report.published import MARKS, MARKS_EXPLAINED
+
+GAP = (
+    "The training accuracy is that of the epoch whose weights were kept, measured while it trained, with dropout and "
+    "augmentation where there are any; the gap is that less the validation accuracy, and a large one tells of "
+    "overfitting. "
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The numbers of a group, means over its seeds; None for what it does not have.
+
+    best      whether it is the best of its task by validation
+    asked     how many seeds were asked for; n are those that the means are over
+    interval  the 95 % interval of the test accuracy of a single run
+    beside    other numbers to stand beside the test accuracy
+    epochs    from the fewest to the most that were trained; kept are those whose weights were kept
+    report    that of a single run, where there is one
+    """
+
+    name: str
+    best: bool
+    asked: int
+    n: int
+    published: float | None
+    published_validation: float | None
+    beside: Mapping[str, float]
+    test: Spread | None = None
+    interval: Interval | None = None
+    greatest_validation: Spread | None = None
+    validation: Spread | None = None
+    training: Spread | None = None
+    gap: float | None = None
+    loss: Spread | None = None
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    epochs: tuple[int, int] | None = None
+    kept: tuple[int, int] | None = None
+    seconds: float | None = None
+    report: Path | None = None
+
+
+def numbers(groups: Sequence[Group]) -> list[Result]:
+    """A row for each group, in their order; of one without a run there are but its published numbers."""
+    best = {id(group) for task in tasks(groups) for group in winners(task)}
+    return [_result(group, id(group) in best) for group in groups]
+
+
+def _result(group: Group, best: bool) -> Result:
+    published = (group.published, group.published_validation, group.beside)
+    if not group.runs:
+        return Result(group.name, best, len(group.asked), 0, *published)
+    runs = list(group.averaged.values())
+    alone = group.first if len(group.asked) == len(runs) == 1 else None
+    return Result(
+        group.name,
+        best,
+        len(group.asked),
+        len(runs),
+        *published,
+        test=group.accuracy,
+        interval=runs[0].test.accuracy_interval if len(runs) == 1 else None,
+        greatest_validation=group.best_validation,
+        validation=group.validation,
+        training=group.training,
+        gap=group.gap,
+        loss=group.loss,
+        parameters=group.first.parameters(),
+        multiply_adds=group.first.multiply_adds,
+        epochs=_range([run.epochs_run for run in runs]),
+        kept=_range([run.weights_epoch for run in runs]),
+        seconds=group.seconds,
+        report=alone.report if alone else None,
+    )
+
+
+def _range(values: Sequence[int]) -> tuple[int, int]:
+    return min(values), max(values)
+
+
+def table(found: Sequence[Result], folder: Path = Path()) -> Table:
+    """A row a group, for a page that will lie in `folder`; a column is left out where no group has such a number."""
+    others = list(dict.fromkeys(name for result in found for name in result.beside))
+    there = [result for result in found if result.n]
+    validated = any(result.validation for result in there)
+    several = any(result.asked != 1 or result.n != 1 for result in found)
+    published = any(result.published is not None for result in found)
+    greatest = any(result.published_validation is not None for result in found)
+    columns: dict[str, list[Cell]] = {
+        "run": [_name(result, folder) for result in found],
+        **({"seeds": [_seeds(result) for result in found]} if several else {}),
+        **({"validation accuracy": [_share(result.validation) for result in found]} if validated else {}),
+        "test accuracy": [_test(result) for result in found],
+        **({"published": [_beside(result.test, result.published) for result in found]} if published else {}),
+        **{name: [_beside(result.test, result.beside.get(name)) for result in found] for name in others},
+    }
+    if greatest:
+        columns["greatest validation accuracy"] = [_mean(result.greatest_validation) for result in found]
+        columns["published, validation"] = [
+            _beside(result.greatest_validation, result.published_validation) for result in found
+        ]
+    columns["training accuracy"] = [_share(result.training) for result in found]
+    if validated:
+        columns["gap, points"] = [signed(result.gap) for result in found]
+    columns |= {
+        "test loss": [decimal(result.loss.mean if result.loss else None) for result in found],
+        "parameters": [_count(result.parameters) for result in found],
+        "multiply-adds": [_count(result.multiply_adds) for result in found],
+        "epochs (kept)": [_epochs(result) for result in found],
+        "training time": [duration(result.seconds) for result in found],
+    }
+    return Table(
+        titles=tuple(columns),
+        rows=tuple(zip(*columns.values(), strict=True)),
+        right=frozenset(range(1, len(columns))),
+        strong=frozenset(place for place, result in enumerate(found) if result.best),
+        caption=_caption(found, validated, greatest, published or greatest or bool(others)),
+    )
+
+
+def _caption(found: Sequence[Result], validated: bool, greatest: bool, judged: bool) -> str:
+    sizes = {result.n > 1 for result in found if result.n}
+    said = ["Means over the seeds, of the test accuracy ± its standard deviation."] if True in sizes else []
+    if False in sizes:
+        whose = "of a single seed, its own numbers" if True in sizes else "One seed each"
+        said.append(f"{whose[0].upper()}{whose[1:]}; in brackets, the 95{THIN}% interval of the test accuracy.")
+    if any(result.best for result in found):
+        said.append(f"★ The best by {'mean ' * (True in sizes)}validation accuracy.")
+    if greatest:
+        said.append("The greatest validation accuracy is that over the epochs, whichever weights were kept.")
+    if judged:
+        said.append(MARKS_EXPLAINED)
+    if any(result.n < result.asked for result in found):
+        said.append("“4 of 5” seeds: the others have no result, or were interrupted.")
+    said.append(
+        "Beside the epochs that were trained, in brackets, the epoch whose weights were kept and measured"
+        f"{'; where seeds differ, from the least to the greatest' * (True in sizes)}."
+    )
+    if True in sizes:
+        said.append("The training time is the mean of one run.")
+    said += [GAP.strip()] * validated
+    return " ".join([*said, "Losses compare only where the loss function is the same."])
+
+
+def _name(result: Result, folder: Path) -> Cell:
+    text = f"{'★ ' * result.best}{result.name}"
+    return text if result.report is None else Link.to(result.report, text, folder)
+
+
+def _seeds(result: Result) -> str:
+    return count(result.n) if result.n == result.asked else f"{result.n} of {result.asked}"
+
+
+def _test(result: Result) -> str:
+    return f"{_mean(result.test)} ({interval(result.interval)})" if result.interval else _mean(result.test)
+
+
+def _mean(found: Spread | None) -> str:
+    return UNDEFINED if found is None else plus_minus(found)
+
+
+def _share(found: Spread | None) -> str:
+    return percent(found.mean if found else None, 2)
+
+
+def _count(value: int | None) -> str:
+    return UNDEFINED if value is None else count(value)
+
+
+def _epochs(result: Result) -> str:
+    if result.epochs is None or result.kept is None:
+        return UNDEFINED
+    ran, kept = (f"{low}" if low == high else f"{low}{DASH}{high}" for low, high in (result.epochs, result.kept))
+    return f"{ran} ({UNDEFINED if kept == '0' else kept})"
+
+
+def _beside(ours: Spread | None, number: float | None) -> str:
+    """A number to stand beside ours, and how that stands to it."""
+    if number is None:
+        return DASH
+    return percent(number, 2) if ours is None else f"{percent(number, 2)} {MARKS[standing(ours, number)]}"
