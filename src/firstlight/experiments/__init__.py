@@ -1,7 +1,7 @@
 """Experiments: the file, its setting up, the run, and studies of several."""
 
 from firstlight.experiments.config import OF_A_SEARCH, Experiment, only_experiment, parse_setting, put, read
-from firstlight.experiments.lineage import run_of, seen_by
+from firstlight.experiments.lineage import seen_by
 from firstlight.experiments.paths import located, read_located
 from firstlight.experiments.reload_images import holds, is_own, load_again, must_be_the_same, recall
 from firstlight.experiments.search.config import Search, read_search
@@ -41,7 +41,6 @@ __all__ = [
     "read_search",
     "recall",
     "resume",
-    "run_of",
     "seen_by",
     "set_up",
     "start",

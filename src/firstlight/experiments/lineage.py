@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from firstlight.errors import FirstlightError
 from firstlight.prepare import Preparation
+from firstlight.records.origin import started_from
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Images, Json, SourceFile
 
@@ -69,25 +69,12 @@ def lineage(folder: RunFolder) -> Iterator[RunFolder]:
     for _ in range(ANCESTORS):
         yield folder
         try:
-            start = folder.model.get("start", {})
-            places = [Path(str(start[key])) for key in ("location", "from") if start.get(key)]
-            before = next((run for place in places if (run := run_of(place)) is not None), None)
+            before = started_from(folder)
         except FirstlightError:
             return
         if before is None or before.path.resolve() == folder.path.resolve():
             return
         folder = before
-
-
-def run_of(weights: Path) -> RunFolder | None:
-    """The run that weights were taken from: its folder, or the file of weights in it; None for other files."""
-    for place in (weights, weights.parent):
-        if str(weights) not in ("", ".") and place.is_dir():
-            try:
-                return RunFolder.open(place)
-            except FirstlightError:
-                continue
-    return None
 
 
 def _known(

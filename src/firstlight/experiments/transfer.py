@@ -10,10 +10,11 @@ from pathlib import Path
 from firstlight import pretrained
 from firstlight.errors import ExperimentError, ModelError, RunError, brief, nearest
 from firstlight.experiments.config import IMAGENET, Experiment
-from firstlight.experiments.lineage import run_of, seen_by
+from firstlight.experiments.lineage import seen_by
 from firstlight.files import WEIGHTS_LIMIT, expanded, is_folder, read_bytes
 from firstlight.models import Model
 from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
+from firstlight.records.origin import run_of
 from firstlight.records.run_folder import EXPERIMENT, RunFolder
 from firstlight.types import Array, Images, Json, SourceFile
 from firstlight.weights import bytes_of_run, chosen, fits, from_bytes

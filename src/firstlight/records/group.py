@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from firstlight.errors import RunError
+from firstlight.errors import FirstlightError, RunError
 from firstlight.evaluation import Evaluation, Spread, spread
 from firstlight.options import flat
+from firstlight.records.origin import started_from
 from firstlight.records.run import RunRecord, read
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.run_folder import RunFolder, StudyFolder, seed_folder
 from firstlight.types import Array, Json
 
-SEED_FOLDER = re.compile(r"seed-\d+")
+INIT_FROM = "weights.init_from"
+ANCESTORS = 20  # runs that a recipe goes back to, one from the weights of the other
 WITHIN = 2  # standard deviations
 
 
@@ -243,17 +245,13 @@ def _lost(groups: Sequence[Group]) -> dict[str, str]:
 
 
 def of_runs(records: Sequence[RunRecord]) -> tuple[Group, ...]:
-    """The runs by what they were asked but for the seed, in the order given; a seed occurs once in a group."""
-    found: dict[Any, dict[int, RunRecord]] = {}
+    """The runs by their recipe, in the order given; a seed occurs once in a group."""
+    found: dict[Hashable, dict[int, RunRecord]] = {}
     for record in records:
-        seed = int(record.experiment.get("seed", 0))
-        its_own = f"seed-{seed}"  # in a study, weights may start from those of the run of the same seed
-        values = {key: str(value).replace(its_own, "seed") for key, value in flat(record.experiment) if key != "seed"}
-        asked = tuple(sorted(values.items()))
-        turn = 0
-        while seed in found.setdefault((asked, record.data, record.class_names, turn), {}):
+        seed, of, turn = seed_of(record.run), recipe(record), 0
+        while seed in found.setdefault((of, turn), {}):
             turn += 1  # the same run again: a group of its own
-        found[asked, record.data, record.class_names, turn][seed] = record
+        found[of, turn][seed] = record
     groups = [dict(sorted(runs.items())) for runs in found.values()]
     names = [_name(list(runs.values())) for runs in groups]
     paths = [str(next(iter(runs.values())).run.path) for runs in groups]
@@ -263,12 +261,43 @@ def of_runs(records: Sequence[RunRecord]) -> tuple[Group, ...]:
     )
 
 
+def recipe(record: RunRecord) -> Hashable:
+    """What a run was asked, but for the seed, and what it was tested on: a group is the runs that have the same."""
+    return _asked(record.run, ANCESTORS), record.data, record.class_names
+
+
+def seed_of(run: RunFolder) -> int:
+    return int(run.experiment.get("seed", 0))
+
+
+def _asked(run: RunFolder, ancestors: int) -> Hashable:
+    asked: dict[str, Hashable] = {key: str(value) for key, value in flat(run.experiment) if key != "seed"}
+    if INIT_FROM in asked and ancestors:
+        asked[INIT_FROM] = _start(run, str(asked[INIT_FROM]), ancestors)
+    return tuple(sorted(asked.items()))
+
+
+def _start(run: RunFolder, given: str, ancestors: int) -> Hashable:
+    """What a run started from: of another run its recipe, and its seed where that is not the run's own.
+
+    Where that run is not there any more, its place tells: in a study, it has the seed in its name.
+    """
+    seed = seed_of(run)
+    try:
+        origin = started_from(run)
+        if origin is not None:
+            return _asked(origin, ancestors - 1), None if seed_of(origin) == seed else seed_of(origin)
+    except FirstlightError:
+        pass  # a record of its that is damaged tells nothing
+    return tuple("" if part == seed_folder(seed) else part for part in Path(given).parts)
+
+
 def _name(records: Sequence[RunRecord]) -> str:
-    """A name for runs that differ in the seed: a study's folder, or the first and the last of their own."""
-    names = [record.name for record in records]
+    """A name for runs of one recipe: where they lie as a study lays them out, its folder; else the first and last."""
     parents = {record.run.path.resolve().parent.name for record in records}
-    if len(parents) == 1 and all(SEED_FOLDER.fullmatch(name) for name in names):
+    if len(parents) == 1 and all(record.name == seed_folder(seed_of(record.run)) for record in records):
         return parents.pop()
+    names = [record.name for record in records]
     return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
 

@@ -354,7 +354,7 @@ class StudyFolder(Shown):
 
     def place(self, entry: StudyEntry, seed: int) -> Path:
         """Where the run of `entry` with `seed` is, or will be."""
-        return self.path / entry.name / f"seed-{seed}"
+        return self.path / entry.name / seed_folder(seed)
 
     def finished(self, entry: StudyEntry) -> dict[int, RunFolder]:
         """Its runs that have a result, by seed."""
@@ -366,6 +366,11 @@ class StudyFolder(Shown):
         places = {seed: self.place(entry, seed) for seed in entry.seeds}
         left = {seed: failure(place) for seed, place in places.items() if not RunFolder(place).finished}
         return {seed: why for seed, file in left.items() if (why := _why(file, self.path))}
+
+
+def seed_folder(seed: int) -> str:
+    """The name of the folder that a study gives to a run of that seed."""
+    return f"seed-{seed}"
 
 
 def failure(place: Path) -> Path:
