@@ -1,6 +1,6 @@
 """The text of every kind of page, and its charts, are as they were: nothing gets lost where the report is changed.
 
-Where words or charts were changed on purpose: `python tests/report/golden_pages.py`, and look at the difference.
+Where words or charts were changed on purpose: `python -m tests.report.golden_pages`, and look at the difference.
 """
 
 from __future__ import annotations

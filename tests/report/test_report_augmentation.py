@@ -11,7 +11,7 @@ from tests.report.run_folders import MakeRun
 from firstlight.prepare import Augmentation
 from firstlight.records import run_folder
 from firstlight.records.run import read
-from firstlight.report import augmentation, captions
+from firstlight.report import augmentation
 from firstlight.report.document import ImageGrid
 from firstlight.report.settings import settings
 from firstlight.types import Images
@@ -38,17 +38,10 @@ def test_a_table_in_words(table: dict[str, Any], words: str) -> None:
 TABLE = "flip_horizontal = 0.5\n[augment.rotate]\nrange = [-10.0, 10.0]\np = 1.0"
 
 
-def test_the_report_names_it_and_says_what_the_curves_are_of(make_run: MakeRun) -> None:
+def test_the_settings_name_it(make_run: MakeRun) -> None:
     plain, augmented = read(make_run("plain")), read(make_run("augmented", augment=TABLE))
     assert "Augmentation" not in dict(settings(plain))
     assert dict(settings(augmented))["Augmentation"].startswith("rotate ±10°, mirrored left to right (p 0.5)")
-    said = "The train curves are of augmented images, which are harder than those of validation."
-    assert said in captions.learning(augmented)
-    assert "augmented" not in captions.learning(plain)
-    alone = read(make_run("alone", augment=TABLE, validation=False))
-    assert captions.learning(alone).endswith("The train curves are of augmented images.")
-    short = read(make_run("short", augment=TABLE, epochs=1))
-    assert said in captions.learning(short)
 
 
 def test_drawn_images_stand_beside_their_originals(make_run: MakeRun) -> None:

@@ -14,10 +14,10 @@ import pooch
 import pytest
 
 from firstlight.evaluation import Spread, measure, reliability_bins
-from firstlight.report import accuracy, charts, class_accuracy, curves, trade_off
+from firstlight.report import accuracy, charts, class_accuracy, trade_off
 from firstlight.report.class_accuracy import ClassAccuracies
 from firstlight.report.render import vega
-from firstlight.types import Array, Predictions
+from firstlight.types import Predictions
 
 NAMES = ("cat", "<b>dog</b>", "bird")
 MATRIX = np.array([[8, 2, 0], [0, 9, 1], [0, 0, 5]])
@@ -35,19 +35,6 @@ def rows(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for values in (*inline, *spec.get("datasets", {}).values()) for row in values]
 
 
-HISTORY = {
-    "epoch": np.arange(1.0, 6),
-    "loss": np.array([0.9, 0.5, np.nan, 0.3, 0.2]),
-    "val_loss": np.linspace(0.9, 0.5, 5),
-    "val_accuracy": np.linspace(0.1, 0.9, 5),
-}
-
-
-def course(values: Array) -> dict[str, Array]:
-    """The curve of a single run, as `Group.curve` gives it."""
-    return {"epoch": np.arange(1, len(values) + 1), **dict.fromkeys(("mean", "low", "high"), values)}
-
-
 def by_class(names: Sequence[str], accuracies: Mapping[str, Sequence[float | None]]) -> ClassAccuracies:
     """The accuracies of single runs, the first of which leads."""
     spreads = {run: [None if v is None else Spread(1, v, None) for v in values] for run, values in accuracies.items()}
@@ -62,22 +49,10 @@ def by_class(names: Sequence[str], accuracies: Mapping[str, Sequence[float | Non
 BY_CLASS = by_class(NAMES, {"a": [0.5, None, 1.0], "b": [0.7, 0.7, 0.9]})
 EVALUATION = measure(predictions(), NAMES, loss=0.5)
 ALL = {
-    "curves": charts.curves(HISTORY, "loss", "val_loss", "loss", best=3),
-    "curves without validation": charts.curves(HISTORY, "loss", "none", "loss", best=None),
-    "one epoch": charts.curves({k: v[:1] for k, v in HISTORY.items()}, "loss", "val_loss", "loss", best=1),
-    "huge losses": charts.curves(
-        HISTORY | {"loss": np.array([0.9, 2.0**70, 3.6e30, 1e300, 1.0])}, "loss", "val_loss", "", 3
-    ),
-    "no finite loss": charts.curves(
-        {"epoch": np.arange(1.0, 4), "loss": np.full(3, np.nan)}, "loss", "-", "loss", None
-    ),
     "histogram": charts.histogram(NAMES, [3, 4, 0], "images"),
     "confusion": charts.confusion(MATRIX, NAMES),
     "class bars": charts.class_bars(EVALUATION.classes, EVALUATION.accuracy),
     "reliability": charts.reliability(reliability_bins(predictions())),
-    "learning": curves.chart(
-        {"a": course(HISTORY["val_accuracy"]), "b": course(HISTORY["loss"])}, "accuracy", share=True
-    ),
     "accuracies": accuracy.chart(
         {
             "a": accuracy.Accuracies({0: 0.9, 1: 0.8}, mean=0.85, others={"published": 0.7, "Keras": 0.8}),
@@ -155,44 +130,16 @@ def test_very_many_classes_lose_their_names_and_not_their_rows() -> None:
             assert height(drawn) < 1600, what
 
 
-def _tick_labels(spec: dict[str, Any]) -> set[str]:
-    """What stands on the axes of the drawing."""
-    return set(re.findall(r">([^<]+)</text>", vega.svg(spec, 500)))
-
-
 def test_the_ticks_beside_a_single_value_are_true() -> None:
-    """Without room on both sides the only tick was rounded to a whole number: 1 for 0.757, 41 % for 40.8 %."""
-    once = {"epoch": np.array([1.0]), "loss": np.array([0.757]), "val_accuracy": np.array([0.408])}
-    assert _tick_labels(curves.chart({"a": course(once["loss"])}, "loss")) >= {"0.70", "0.74", "0.76", "0.80"}
-    shares = {"40\u202f%", "42\u202f%"}
-    for spec in (
-        curves.chart(dict.fromkeys("ab", course(once["val_accuracy"])), "accuracy", share=True),
-        charts.curves(once, "none", "val_accuracy", "accuracy", best=None, share=True),
-        class_accuracy.chart(by_class(NAMES, {"a": [0.408, None, 0.408]})),
-    ):
-        assert _tick_labels(spec) >= shares
-        assert "41\u202f%" not in _tick_labels(spec)
+    """Without room on both sides the only tick was rounded to a whole number: 41 % for 40.8 %."""
+    drawn = vega.svg(class_accuracy.chart(by_class(NAMES, {"a": [0.408, None, 0.408]})), 500)
+    assert {"40\u202f%", "42\u202f%"} <= (ticks := set(re.findall(r">([^<]+)</text>", drawn)))
+    assert "41\u202f%" not in ticks
 
 
 @pytest.mark.parametrize(("value", "domain"), [(1.0, [0.9, 1.0]), (0.5, [0.45, 0.55]), (0.0, [0.0, 0.1])])
 def test_room_beside_a_single_share_ends_at_none_and_all(value: float, domain: list[float]) -> None:
     assert vega.even([np.array([value, np.nan, value])], most=1).to_dict() == {"zero": False, "domain": domain}
-
-
-def test_not_finite_history_leaves_a_gap() -> None:
-    losses = [row["train"] for row in rows(ALL["curves"]) if "train" in row]
-    assert losses[:5] == [0.9, 0.5, None, 0.3, 0.2]
-
-
-def test_huge_losses_are_floats_on_a_logarithmic_axis() -> None:
-    spec = ALL["huge losses"]
-    values = [row["train"] for row in rows(spec) if "train" in row]
-    assert values[:5] == [0.9, 2.0**70, 3.6e30, 1e300, 1]
-    assert [type(value) for value in values[:5]] == [float, float, float, float, int]
-    assert spec["layer"][0]["encoding"]["y"]["scale"] == {"type": "log"}
-    assert ALL["curves"]["layer"][0]["encoding"]["y"]["scale"] == {"zero": False}
-    zero = charts.curves(HISTORY | {"loss": np.array([0, 1e30, 1, 1, 1])}, "loss", "val_loss", "loss", None)
-    assert zero["layer"][0]["encoding"]["y"]["scale"] == {"zero": False}
 
 
 @pytest.mark.parametrize("name", list(ALL))
@@ -202,7 +149,7 @@ def test_every_specification_follows_the_schema(name: str) -> None:
 
 def test_the_schema_rejects_what_altair_does_not_know() -> None:
     with pytest.raises(Exception, match=r"(?s)unexpected|is not|schema"):
-        alt.Chart.from_dict({**ALL["curves"], "layr": []}, validate=True)
+        alt.Chart.from_dict({**ALL["reliability"], "layr": []}, validate=True)
 
 
 def test_the_bundle_defines_what_the_page_calls_and_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.report.run_folders import MakeRun
-from tests.report.test_report_charts import ALL, MATRIX, by_class, course
+from tests.report.test_report_charts import ALL, MATRIX, by_class
 
-from firstlight.report import build_document, charts, class_accuracy, curves, render_html, render_pdf
+from firstlight.report import build_document, charts, class_accuracy, render_html, render_pdf
 from firstlight.report.render import vega
+from firstlight.report.sections import learning
 from firstlight.text import LONGEST, cut, display_names, encodable, printable, text_width
 
 # Every JavaScript object has these.
@@ -21,6 +22,7 @@ INHERITED = (
     *("toLocaleString", "__proto__", "__defineGetter__", "__lookupSetter__"),
 )
 EMOJI = "happy customer 😀with a smile"
+HISTORY = dict.fromkeys(("loss", "accuracy"), np.linspace(0.1, 0.9, 3))
 FAMILY = "👩‍👩‍👧‍👦"
 
 
@@ -31,7 +33,7 @@ def named(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         "histogram": charts.histogram(names, range(1, n + 1), "images"),
         "confusion": charts.confusion(np.ones((n, n), np.int64) + 5 * np.eye(n, dtype=np.int64), names),
         "class dots": class_accuracy.chart(by_class(names, {name: [0.5] * n for name in names})),
-        "learning": curves.chart(dict.fromkeys(names, course(np.linspace(0.1, 0.9, 3))), "accuracy", share=True),
+        "learning": learning.overlay([learning.of_history(HISTORY, name) for name in names], "accuracy"),
         "differences": class_accuracy.differences_chart(
             by_class(names, {"leader": [0.5] * n, **{name: [0.6] * n for name in names}})
         ),
@@ -73,7 +75,6 @@ def test_no_name_is_a_key_of_a_specification_and_every_tooltip_has_it_whole() ->
 def test_truth_values_and_what_a_transform_makes_stay_as_they_are() -> None:
     cells = ALL["confusion"]["layer"][0]["encoding"]
     assert cells["fill"]["scale"]["domain"] == [True, False]
-    assert ALL["curves"]["layer"][0]["encoding"]["color"]["field"] == "split"
     assert charts.confusion(MATRIX, ("a", "b", "c"))["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 1, 2]
 
 

@@ -18,9 +18,10 @@ from firstlight.evaluation import Evaluation, measure
 from firstlight.models import Model
 from firstlight.records import run_folder
 from firstlight.records.run import Layer, read
-from firstlight.report import captions, pictures, reasons, sections
+from firstlight.report import captions, pictures, reasons
 from firstlight.report.document import Beside, Chart, Document, ImageGrid, Text
 from firstlight.report.notes import notes
+from firstlight.report.pages import run as page
 from firstlight.types import Predictions
 
 
@@ -112,7 +113,7 @@ def said_of(blocks: tuple[object, ...]) -> str:
 
 def test_the_classes_are_drawn_once_where_nothing_changed_them(make_run: MakeRun) -> None:
     record = read(make_run())
-    (beside,) = [block for block in section(sections.document(record), "images") if isinstance(block, Beside)]
+    (beside,) = [block for block in section(page.document(record), "images") if isinstance(block, Beside)]
     assert [chart.description for chart in beside.blocks if isinstance(chart, Chart)] == [
         f"Images per class of the {split} split." for split in ("train", "validation", "test")
     ]
@@ -128,7 +129,7 @@ BEFORE = {
 
 def test_classes_that_were_left_out_are_shown_before_and_after(make_run: MakeRun) -> None:
     record = read(make_run(data={"before": BEFORE}))
-    blocks = section(sections.document(record), "images")
+    blocks = section(page.document(record), "images")
     before, after = [block for block in blocks if isinstance(block, Beside)]
     assert [len(row.blocks) for row in (before, after)] == [3, 3]
     texts = said_of(blocks)
@@ -145,7 +146,7 @@ def test_balanced_sampling_and_class_weights_are_told(make_run: MakeRun) -> None
         for split, each in {"train": [90, 24, 6], "test": [20, 20, 20]}.items()
     }
     record = read(make_run("drawn", data={"splits": counts, "drawn": [40, 40, 40]}))
-    blocks = section(sections.document(record), "images")
+    blocks = section(page.document(record), "images")
     texts = said_of(blocks)
     assert "After balanced sampling: what an epoch draws" in texts
     assert "each image of bird, the rarest class, 6.7 times, and 44\u202f% of those of cat" in texts
@@ -153,13 +154,10 @@ def test_balanced_sampling_and_class_weights_are_told(make_run: MakeRun) -> None
     domains = [chart.spec["encoding"]["x"]["scale"]["domain"] for chart in pair]  # type: ignore[union-attr]
     assert domains == [[0, 90], [0, 90]], "on one scale"
     assert "Sampling was balanced." in " ".join(text.text for text in notes(record))
-    assert "classes drawn equally often" in captions.learning(record)
-    assert "overfitting" not in captions.learning(record)
     weighted = read(make_run("weighted", data={"class_weights": [0.5, 1.0, 3.25]}))
     said = " ".join(text.text for text in notes(weighted))
     assert "the weight of its class: cat 0.5, dog 1 and bird 3.25." in said
     assert "Validation and test loss are not weighted" in said
-    assert "Train loss is weighted by class" in captions.learning(weighted)
     for each in (record, weighted):
         assert_sound(report.write(each.run).read_text())
 
@@ -205,7 +203,7 @@ def test_samples_spread_over_the_classes(make_run: MakeRun) -> None:
 
 def test_without_validation_the_last_epoch_is_measured_and_none_is_best(make_run: MakeRun) -> None:
     run = make_run(validation=False)
-    document = sections.document(read(run))
+    document = page.document(read(run))
     said = " ".join(text.text for text in section(document, "notes") if isinstance(text, Text))
     assert (
         "Measured were the weights of the last epoch (4). The test images were measured once, after training." in said
@@ -228,7 +226,6 @@ def test_the_last_weights_are_not_called_the_best(make_run: MakeRun) -> None:
     said = " ".join(text.text for text in notes(record))
     assert "Measured were the weights of the last epoch (4); the best by validation loss was epoch 3." in said
     assert "Selection was by validation" not in said
-    assert "Measured were the weights of the last epoch (4)" in captions.learning(record)
     text = report.render_html(run)
     assert "best: epoch 3 (not kept)" in text
     assert "best: 3, kept: 4" in Page(text).text
@@ -249,7 +246,7 @@ def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
 
 def test_a_run_without_a_complete_epoch_has_no_curves(make_run: MakeRun) -> None:
     record = read(make_run(status="interrupted", epochs=0))
-    document = sections.document(record)
+    document = page.document(record)
     (said,) = section(document, "learning")
     assert isinstance(said, Text)
     assert said.text == "Training ended within the first epoch, so there are no curves."
@@ -268,7 +265,7 @@ def test_odd_losses_are_drawn(make_run: MakeRun, losses: tuple[float, ...], vali
 
 
 def test_every_chart_has_a_description(make_run: MakeRun) -> None:
-    document = sections.document(read(make_run()))
+    document = page.document(read(make_run()))
     charts = [b for s in document.sections for b in s.blocks if isinstance(b, Chart)]
     assert charts
     assert all(chart.description and chart.caption for chart in charts)
@@ -298,13 +295,6 @@ def test_a_run_without_test_predictions_is_an_error(make_run: MakeRun) -> None:
 def test_a_damaged_result_is_an_error(make_run: MakeRun) -> None:
     with pytest.raises(RunError, match=r"result\.json is damaged: it has no 'test\.images'"):
         read(make_run(result={"test": {"accuracy": 0.5}}))
-
-
-def test_a_rising_loss_is_overfitting_only_where_train_goes_on(make_run: MakeRun) -> None:
-    record = read(make_run("unstable", losses=(0.5, 0.4, 7.0, 2.0**101)))
-    assert "and train loss with it: training became unstable" in captions.learning(record)
-    falling = {**record.history, "loss": np.array([0.5, 0.4, 0.3, 0.2])}
-    assert "by heart" in captions.learning(replace(record, history=falling))
 
 
 def break_json(run: run_folder.RunFolder, name: str, changes: dict[str, Any]) -> run_folder.RunFolder:
@@ -383,35 +373,6 @@ def test_files_of_different_runs_are_an_error(make_run: MakeRun) -> None:
     other = make_run("other", test=30)
     with pytest.raises(RunError, match="belong to different runs"):
         read(make_run(result={"test": other.result["test"]}))
-
-
-def _caption(make_run: MakeRun, images: int = 1000, **last: float) -> str:
-    """The caption of the curves of a run that ended so, validated on so many images."""
-    record = read(make_run(f"{abs(hash((images, *last.values())))}", test=2 * images, skill=4.0))
-    history = {column: values.copy() for column, values in record.history.items()}
-    for column, value in last.items():
-        history[column][-2:] = value
-    return captions.learning(replace(record, history=history))
-
-
-def test_overfitting_is_judged_by_loss_and_by_accuracy_and_in_numbers(make_run: MakeRun) -> None:
-    sure = _caption(make_run, loss=0.0020, val_loss=0.0688, accuracy=1.0, val_accuracy=0.985)
-    assert "loss is 0.0020 on train and 0.0688 on validation, accuracy 100.0\u202f% and 98.5\u202f%" in sure
-    assert "34 times train loss" in sure
-    assert "little overfitting" not in sure
-    for remedy in ("more images", "augmented images", "dropout", "batch norm", "a penalty on the weights"):
-        assert remedy in sure
-    assert "early stopping" not in sure  # of which this run has three epochs
-    far = _caption(make_run, loss=0.1, val_loss=0.4, accuracy=0.97, val_accuracy=0.90)
-    assert "7.0 percentage points ahead, overfitting" in far
-    some = _caption(make_run, loss=0.2, val_loss=0.25, accuracy=0.97, val_accuracy=0.94)
-    assert "3.0 percentage points ahead, some overfitting" in some
-    few = _caption(make_run, images=60, loss=0.2, val_loss=0.25, accuracy=0.97, val_accuracy=0.94)
-    assert "which 60 images cannot tell from chance" in few
-    assert "may help" not in few
-    level = _caption(make_run, loss=0.2, val_loss=0.21, accuracy=0.95, val_accuracy=0.95)
-    assert "little overfitting" in level
-    assert "may help" not in level
 
 
 def test_the_questions_are_answered_for_the_net_of_the_run() -> None:

@@ -25,7 +25,7 @@ from firstlight.evaluation import Spread, spread
 from firstlight.records import group as groups
 from firstlight.records import run_folder
 from firstlight.records.run_folder import StudyFolder
-from firstlight.report import curves, engines, main_effects, study
+from firstlight.report import engines, main_effects, study
 from firstlight.report.document import Beside, Block, Chart, Code, Document, Link, Section, Table, Text
 from firstlight.report.format import DASH, percent, plus_minus, signed
 from firstlight.report.significance import probability
@@ -734,18 +734,6 @@ def test_runs_that_are_no_matrix_have_no_effects(two: StudyFolder) -> None:
     assert main_effects.numbers(found) == []
     assert main_effects.blocks(found) == []
     assert "effects" not in [section.anchor for section in study.document(two).sections]
-
-
-def test_the_best_point_of_each_curve_is_told_with_its_epoch(two: StudyFolder, make_study: MakeStudy) -> None:
-    found = groups.of_study(two)
-    told = curves.extremes(found)
-    assert table(study.document(two), "learning") == told
-    for group, row in zip(found, told.rows, strict=True):
-        for column, cell in zip(("loss", "accuracy", "val_loss", "val_accuracy"), row[1:], strict=True):
-            mean = np.mean([record.history[column] for record in group.runs.values()], axis=0)
-            place = int(np.argmax(mean) if column.endswith("accuracy") else np.argmin(mean))
-            shown = percent(mean[place], 2) if column.endswith("accuracy") else f"{mean[place]:.4f}"
-            assert cell == f"{shown} ({place + 1})"
 
 
 def test_charts_are_written_as_drawings_of_their_own(two: StudyFolder, tmp_path: Path) -> None:

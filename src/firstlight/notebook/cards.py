@@ -35,7 +35,6 @@ from firstlight.report import (
     embedding,
     feature_maps,
     neighbours,
-    sections,
 )
 from firstlight.report.classes import class_counts
 from firstlight.report.document import (
@@ -52,10 +51,12 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.format import count, counted, decimal, listed, percent, shape
+from firstlight.report.pages.run import layer_table
 from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.render.html import HERE as REPORT
 from firstlight.report.render.html import drawn_or_why, templates
 from firstlight.report.render.images import compact_uri
+from firstlight.report.sections import learning
 from firstlight.text import display_names, encodable
 from firstlight.types import Array, Dataset, Images
 
@@ -288,7 +289,7 @@ def _(model: Model) -> Document:
     """The layers with what they cost."""
     layers = [Layer(**vars(row)) for row in model.summary()]
     frozen = model.frozen_parameters
-    table = sections.layer_table(layers, model.parameters, model.trainable, frozen, model.multiply_adds)
+    table = layer_table(layers, model.parameters, model.trainable, frozen, model.multiply_adds)
     numbers = Numbers(
         (
             Number("parameters", count(model.parameters), f"{count(model.trainable)} trainable"),
@@ -398,11 +399,4 @@ def latest(history: Mapping[str, Sequence[float] | Array]) -> tuple[Number, ...]
 
 def curves(history: Mapping[str, Array], best: int | None = None) -> Beside:
     """Loss and accuracy over the epochs so far, of which there is at least one."""
-    loss = charts.curves(history, "loss", "val_loss", "loss", best)
-    accuracy = charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True)
-    return Beside(
-        (
-            Chart(loss, "Loss over the epochs, train and validation.", width=440),
-            Chart(accuracy, "Accuracy over the epochs, train and validation.", width=440),
-        )
-    )
+    return Beside(learning.of_run(learning.of_history(history, best=best)))

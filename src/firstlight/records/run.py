@@ -140,6 +140,18 @@ class RunRecord:
         return bool(self.option("training", "restore_best", True))
 
     @property
+    def kept_best(self) -> bool:
+        """Whether the weights that were measured are those of the best epoch by validation."""
+        return self.best_epoch is not None and self.weights_epoch == self.best_epoch
+
+    @property
+    def augmented(self) -> bool:
+        """Whether training images were changed at random."""
+        table = self.experiment.get("augment") or {}
+        flips = any(table.get(name) for name in ("flip_horizontal", "flip_vertical"))
+        return flips or any(isinstance(value, dict) and bool(value.get("p")) for value in table.values())
+
+    @property
     def monitor(self) -> str:
         """What told good weights from bad, in words."""
         return str(self.option("training", "monitor", "validation")).replace("val_", "validation ")

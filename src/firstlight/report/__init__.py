@@ -60,9 +60,9 @@ def build_document(subject: Subject, folder: Path | None = None) -> Document:
     match subject:
         case RunFolder():
             from firstlight.records import run
-            from firstlight.report import sections
+            from firstlight.report.pages import run as page
 
-            return sections.document(run.read(subject))
+            return page.document(run.read(subject))
         case StudyFolder():
             from firstlight.report import study
 

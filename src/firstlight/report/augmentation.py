@@ -47,14 +47,6 @@ def pictures(record: RunRecord) -> list[Block]:
     return [Heading("Augmented"), ImageGrid(tuple(shown), columns, caption)]
 
 
-def apart(record: RunRecord) -> str:
-    """Why the curves of train and validation do not compare, where training images were augmented."""
-    if not in_words(record.experiment.get("augment") or {}):
-        return ""
-    harder = ", which are harder than those of validation" if record.validation else ""
-    return f"The train curves are of augmented images{harder}."
-
-
 def _kind(name: str, value: Json) -> str:
     low, high = value["range"]
     p = f" (p {value['p']:g})" if value["p"] < 1 else ""

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from firstlight.evaluation import ClassScore, Evaluation
 from firstlight.records.run import RunRecord
-from firstlight.report import augmentation, classes
-from firstlight.report.format import THIN, count, counted, decimal, interval, listed, percent, points
-from firstlight.report.render.vega import spread_wide
-from firstlight.types import Array
-
-GAP = 0.02  # between the accuracies of train and validation, from where on it is worth a word
-LOSS_TIMES, LOSS_APART = 2.0, 0.03  # the same of the losses: how many times train's, and how far above it
+from firstlight.report import selection
+from firstlight.report.format import THIN, count, counted, interval, listed, percent
 
 CLASSIFICATION = (
     "Precision: of the images taken for this class, the share that belongs to it. Recall: of the images of this class, "
@@ -40,41 +34,18 @@ def verdict(record: RunRecord) -> str:
     new = f"{count(leaked)} of them are also among its training images" if leaked else "It had never seen them"
     ended = "Training broke off, as its loss was no longer finite. " if record.status == "diverged" else ""
     last = record.best_epoch is None and record.weights_epoch == record.epochs_run > 0
-    expected = record.status != "diverged" and (kept_best(record) or last)
-    measured = "" if expected else f" Measured were {weights(record)}."
+    expected = record.status != "diverged" and (record.kept_best or last)
+    measured = "" if expected else f" Measured were {selection.weights(record)}."
     return (
         f"{ended}{said} {new}; always answering “{test.class_names[int(support.argmax())]}”, the most "
         f"frequent class, would be right on {percent(int(support.max()) / test.images)}.{measured}"
     )
 
 
-def kept_best(record: RunRecord) -> bool:
-    """Whether the weights that were measured are those of the best epoch by validation."""
-    return record.best_epoch is not None and record.weights_epoch == record.best_epoch
-
-
-def weights(record: RunRecord) -> str:
-    """Which weights were kept and measured."""
-    kept, best = record.weights_epoch, record.best_epoch
-    if not kept:
-        return "the weights that a part of the first epoch had made"
-    last = kept == record.epochs_run
-    complete = " complete" if record.status in ("interrupted", "diverged") else ""
-    if last and not (kept_best(record) and record.restore_best):
-        said = f"the weights of the last{complete} epoch ({kept})"
-    else:
-        said = f"the weights of epoch {kept}"
-    if best is None:
-        return said
-    if kept != best:
-        return f"{said}; the best by {record.monitor} was epoch {best}"
-    return f"{said}, the best by {record.monitor}"
-
-
 def epochs(record: RunRecord) -> str:
     """How many epochs were run, of how many, which was best, and whose weights were kept."""
     best = "" if record.best_epoch is None else f", best {record.best_epoch}"
-    kept = "" if record.best_epoch is None or kept_best(record) else f", weights of {record.weights_epoch}"
+    kept = "" if record.best_epoch is None or record.kept_best else f", weights of {record.weights_epoch}"
     ended = "" if record.status == "finished" else f", {record.status}"
     return f"{record.epochs_run} of {record.epochs_asked}{best}{kept}{ended}"
 
@@ -91,108 +62,6 @@ def model(record: RunRecord) -> str:
     return (
         f"{heavy.name} holds {percent(heavy.parameters / total, 0)} of the parameters{joint} does "
         f"{percent(busy.multiply_adds / work, 0)} of the work. {text}"
-    )
-
-
-def learning(record: RunRecord) -> str:
-    """What the curves show: the best epoch, and how far train runs ahead of validation."""
-    history, best = record.history, record.best_epoch
-    losses = [history[column] for column in ("loss", "val_loss") if column in history]
-    wide = "The loss grew so large that its axis is logarithmic." if spread_wide(losses) else ""
-    besides = "".join(f" {said}" for said in (augmentation.apart(record), wide) if said)
-    if len(history["epoch"]) < 2:
-        return f"After a single epoch there is a point, not yet a curve.{besides}"
-    if "val_loss" not in history:
-        return f"There was no validation split, so these curves tell nothing of unseen images.{besides}"
-    parts = []
-    if best is not None and best <= len(history["val_loss"]):
-        loss, share = history["val_loss"][best - 1], history["val_accuracy"][best - 1]
-        parts.append(f"At the best epoch, {best}, validation loss is {decimal(loss)} and accuracy {percent(share)}.")
-        if not kept_best(record):
-            parts.append(f"Measured were {weights(record)}.")
-    gap = float(history["accuracy"][-1] - history["val_accuracy"][-1])
-    after = history["val_loss"]
-    if np.isfinite(after).all():
-        after = after[int(after.argmin()) :]
-    if not np.isfinite([gap, *after]).all():
-        parts.append("Where a loss was not finite, the curve has a gap.")
-    elif len(after) > 2 and after[-1] > 1.05 * after[0]:
-        lowest = len(history["val_loss"]) - len(after) + 1
-        together = history["loss"][-1] > 1.05 * history["loss"][lowest - 1]
-        judged = (
-            ", and train loss with it: training became unstable."
-            if together
-            else " while training went on: the model began to learn its training images by heart."
-        )
-        parts.append(f"Validation loss was lowest at epoch {lowest} and rose afterwards{judged}")
-        parts.append("" if together else _remedies(record))
-    elif record.drawn:
-        pass  # train accuracy is over other proportions of the classes
-    else:
-        parts.append(_apart_at_the_end(record))
-    return " ".join(filter(None, [*parts, classes.apart(record)])) + besides
-
-
-def _apart_at_the_end(record: RunRecord) -> str:
-    """How far train runs ahead of validation after the last epoch, in accuracy and in loss, and what may help."""
-    loss, val_loss, accuracy, val_accuracy = (
-        float(record.history[column][-1]) for column in ("loss", "val_loss", "accuracy", "val_accuracy")
-    )
-    numbers = (
-        f"At the end, loss is {decimal(loss)} on train and {decimal(val_loss)} on validation, accuracy "
-        f"{percent(accuracy)} and {percent(val_accuracy)}"
-    )
-    gap, times = accuracy - val_accuracy, val_loss / loss if loss > 0 else math.inf
-    images = record.validation.images if record.validation else 1
-    by_chance = 2 * math.sqrt(val_accuracy * (1 - val_accuracy) / images)
-    by_loss = times > LOSS_TIMES and val_loss - loss > LOSS_APART
-    if gap > GAP and gap > by_chance:
-        ahead = f"train is {points(gap)} ahead"
-        return f"{numbers}: {ahead}, {'' if by_loss else 'some '}overfitting. {_remedies(record)}"
-    if by_loss:
-        many = f"{times:.0f} times" if times < 1000 else "more than 1,000 times"
-        return (
-            f"{numbers}: validation loss is {many} train loss, some overfitting, which shows less in the answers than "
-            f"in how sure they are. {_remedies(record)}"
-        )
-    if gap > GAP:
-        return f"{numbers}: train is {points(gap)} ahead, which {counted(images, 'image')} cannot tell from chance."
-    if gap < -0.005:
-        return (
-            f"{numbers}. Validation is ahead of train: the train columns are averages over the epoch, with any dropout "
-            "switched on."
-        )
-    return f"{numbers}. Train and validation stay together to the end: little overfitting."
-
-
-def _remedies(record: RunRecord) -> str:
-    """What helps against overfitting, as far as this run does without."""
-    types = {layer.type for layer in record.layers}
-    penalty = record.experiment.get("penalty")
-    done_without = {
-        "augmented images": not augmentation.in_words(record.experiment.get("augment") or {}),
-        "dropout": "Dropout" not in types,
-        "batch norm": "BatchNorm" not in types,
-        "a penalty on the weights": not (isinstance(penalty, dict) and any(penalty.values())),
-        "early stopping": not record.option("training", "early_stopping"),
-    }
-    helpful = ["more images", *(name for name, missing in done_without.items() if missing), "fewer parameters"]
-    return f"What this run does without and may help: {listed(helpful)}."
-
-
-def no_curves(record: RunRecord) -> str:
-    """Why there is no learning to be seen."""
-    if record.run.result["epochs"].get("asked") == 0:
-        return "No training was asked for: these are the weights that the run started from, measured."
-    return "Training ended within the first epoch, so there are no curves."
-
-
-def costs(columns: Mapping[str, Array]) -> str:
-    """What to look for in the loss within the epochs."""
-    every = int(columns["step"][0])
-    return (
-        f"The mean training loss of every {every:,} steps. How fast it falls within the first epoch tells how the net "
-        "starts; a saw, that the steps are large for what is left to learn."
     )
 
 

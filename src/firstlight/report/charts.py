@@ -5,7 +5,7 @@ Train is dashed and mistakes have their own hue: nothing rests on telling two co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -20,78 +20,15 @@ from firstlight.report.render.vega import (
     class_axis,
     class_row,
     data,
-    epoch_axis,
-    epoch_range,
     finish,
-    loss_axis,
     named,
-    plain,
-    share_axis,
 )
 from firstlight.types import Array, Json
 
-HEIGHT = 240  # of the curves, in CSS pixels
 COUNTS_UP_TO = 12  # classes: a larger confusion matrix shows its counts on hover only
 NAME = 10  # CSS pixels that the name of a class needs
 DARK_FROM = 0.75  # the share of a cell on the diagonal whose colour is dark
 FEW = 5  # classes whose small confusion matrix has room for counts
-
-
-def curves(
-    columns: Mapping[str, Array],
-    train: str,
-    validation: str,
-    title: str,
-    best: int | None,
-    share: bool = False,
-    best_kept: bool = True,
-) -> Json:
-    """Two columns of the history over the epochs, the best epoch marked; hover reads both.
-
-    Where there was no validation, the history lacks its column, and train stands alone. The mark says so where the
-    weights of the best epoch were not the ones kept.
-    """
-    names = {"train": train, "validation": validation}
-    found = {name: columns[column] for name, column in names.items() if column in columns}
-    shown = {name: plain(values) for name, values in found.items()}
-    y, form = (share_axis if share else loss_axis)(title, list(found.values()))
-    rows = [{"epoch": e, **{n: v[i] for n, v in shown.items()}} for i, e in enumerate(plain(columns["epoch"]))]
-    domain = epoch_range(rows)
-    x = epoch_axis(domain)
-    lines = (
-        alt.Chart(data(rows))
-        .transform_fold([*shown], as_=["split", "value"])
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color("split:N", scale=alt.Scale(domain=[*names], range=[SERIES[1], SERIES[0]])),
-            strokeDash=alt.StrokeDash("split:N", scale=alt.Scale(domain=[*names], range=[[5, 3], [1, 0]])),
-        )
-    )
-    layers = [lines.mark_line(strokeWidth=2)]
-    if len(rows) == 1:
-        layers.append(lines.mark_point(filled=True, size=60))
-    if best is not None:
-        layers += _best(best, domain, at_foot=share, kept=best_kept)
-    layers.append(_hover(rows, x, [*shown], form))
-    return finish(alt.layer(*layers), height=HEIGHT)
-
-
-def costs(columns: Mapping[str, Array]) -> Json:
-    """The mean loss of every so many steps; hover reads it."""
-    y, form = loss_axis("loss", [columns["loss"]])
-    values = zip(plain(columns["step"]), plain(columns["loss"]), strict=True)
-    x = alt.X(
-        "step:Q", title="step", axis=alt.Axis(format=",d", tickMinStep=1, grid=False), scale=alt.Scale(nice=False)
-    )
-    chart = (
-        alt.Chart(data([{"step": step, "value": cost} for step, cost in values]))
-        .mark_line(strokeWidth=1.5, color=SERIES[0], point=alt.OverlayMarkDef(size=16, filled=True, color=SERIES[0]))
-        .encode(
-            x=x, y=y, tooltip=[alt.Tooltip("step:Q", format=",d"), alt.Tooltip("value:Q", title="loss", format=form)]
-        )
-    )
-    return finish(chart, height=HEIGHT)
 
 
 def histogram(class_names: Sequence[str], counts: Sequence[int], title: str, most: int | None = None) -> Json:
@@ -249,32 +186,3 @@ def reliability(bins: Sequence[ReliabilityBin]) -> Json:
         y=alt.Y("accuracy:Q", title="accuracy", scale=unit, axis=SHARE), size=size
     )
     return finish(alt.layer(dots, diagonal, whiskers, dots), height=320)
-
-
-def _best(best: int, domain: Sequence[float], at_foot: bool, kept: bool) -> list[alt.Chart]:
-    """A line at the best epoch with its name, where the curve of a loss or of an accuracy leaves room."""
-    name = f"best: epoch {best}" if kept else f"best: epoch {best} (not kept)"
-    base = alt.Chart(data([{"epoch": best, "label": name}])).encode(x=epoch_axis(domain))
-    late = best > sum(domain) / 2
-    label = base.mark_text(
-        align="right" if late else "left",
-        dx=-5 if late else 5,
-        baseline="bottom" if at_foot else "top",
-        color="var(--muted)",
-    )
-    return [base.mark_rule(strokeDash=[2, 2]), label.encode(y=alt.value(HEIGHT - 3 if at_foot else 2), text="label:N")]
-
-
-def _hover(rows: Values, x: alt.X, names: Sequence[str], form: str) -> alt.Chart:
-    """An upright line under the pointer, which tells every value at its epoch."""
-    near = alt.selection_point(name="hover", on="pointerover", nearest=True, fields=["epoch"], empty=False)
-    return (
-        alt.Chart(data(rows), name="hovered")
-        .mark_rule(strokeWidth=1)
-        .encode(
-            x=x,
-            opacity=alt.condition(near, alt.value(0.6), alt.value(0)),
-            tooltip=["epoch:Q", *(alt.Tooltip(f"{name}:Q", format=form) for name in names)],
-        )
-        .add_params(near)
-    )

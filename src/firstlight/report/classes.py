@@ -54,15 +54,6 @@ def notes(record: RunRecord) -> list[str]:
     return texts
 
 
-def apart(record: RunRecord) -> str:
-    """Why the curves of train and validation do not compare, where classes were weighted or drawn otherwise."""
-    if record.drawn:
-        return "Train is measured on classes drawn equally often, validation on the classes as they come."
-    if record.class_weights:
-        return "Train loss is weighted by class and validation loss is not: their distance says little."
-    return ""
-
-
 def class_counts(class_names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> str:
     """What the histograms of a run's splits show."""
     train = np.array(next(iter(counts.values())))

@@ -13,7 +13,6 @@ from firstlight.report import (
     cautions,
     class_accuracy,
     class_confusion,
-    curves,
     differing_settings,
     engines,
     every_run,
@@ -26,6 +25,7 @@ from firstlight.report import (
 )
 from firstlight.report.document import Block, Code, Document, Number, Numbers, Section
 from firstlight.report.format import THIN, count, counted, interval, plus_minus, seconds, task_name
+from firstlight.report.sections import learning
 
 
 def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document:
@@ -61,7 +61,7 @@ def sections(groups: Sequence[Group], folder: Path) -> list[Section]:
         trade_off.section(groups),
         significance.section(groups),
         main_effects.section(groups),
-        curves.section(groups),
+        learning.section(groups),
         engines.section(groups),
         class_accuracy.section(groups),
         class_confusion.section(groups),

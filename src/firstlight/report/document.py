@@ -1,6 +1,7 @@
 """What a report says, apart from how it looks: a document of sections of blocks, which any renderer can draw.
 
 Texts are plain and never markup; a renderer escapes them. Pictures are arrays and charts are Vega-Lite specifications.
+`element` says how a block is drawn, and `kind` what it shows, such as "confusion", by which the dashboard finds it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from firstlight.types import Array, Json
 class Heading:
     """A heading inside a section."""
 
-    kind: ClassVar[str] = "heading"
+    element: ClassVar[str] = "heading"
     text: str
 
 
@@ -27,7 +28,7 @@ class Heading:
 class Text:
     """A paragraph; a "note" is worth knowing, a "warning" changes how far the numbers can be trusted."""
 
-    kind: ClassVar[str] = "text"
+    element: ClassVar[str] = "text"
     text: str
     tone: Literal["plain", "note", "warning"] = "plain"
 
@@ -45,7 +46,7 @@ class Number:
 class Numbers:
     """A row of numbers to be seen from afar."""
 
-    kind: ClassVar[str] = "numbers"
+    element: ClassVar[str] = "numbers"
     items: tuple[Number, ...]
 
 
@@ -73,12 +74,13 @@ class Table:
     strong     indices of the rows that stand out, such as a total or the best
     """
 
-    kind: ClassVar[str] = "table"
+    element: ClassVar[str] = "table"
     rows: tuple[tuple[Cell, ...], ...]
     titles: tuple[str, ...] = ()
     right: frozenset[int] = frozenset()
     strong: frozenset[int] = frozenset()
     caption: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +94,14 @@ class Chart:
     hint         what can be done with it where it is live, said there alone
     """
 
-    kind: ClassVar[str] = "chart"
+    element: ClassVar[str] = "chart"
     spec: Json
     description: str
     caption: str = ""
     width: int = 720
     pictures: Array | None = None
     hint: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,10 +123,11 @@ class Picture:
 class ImageGrid:
     """Small pictures in rows of `columns`, fewer where the page is narrow."""
 
-    kind: ClassVar[str] = "grid"
+    element: ClassVar[str] = "grid"
     pictures: tuple[Picture, ...]
     columns: int
     caption: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class Panel:
 class Panels:
     """Prediction panels, as many side by side as there is room for."""
 
-    kind: ClassVar[str] = "panels"
+    element: ClassVar[str] = "panels"
     panels: tuple[Panel, ...]
     caption: str = ""
 
@@ -162,17 +166,18 @@ class Panels:
 class Code:
     """A file or command to copy; `folded` where a page may hide it until asked."""
 
-    kind: ClassVar[str] = "code"
+    element: ClassVar[str] = "code"
     text: str
     title: str = ""
     folded: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Beside:
     """Blocks side by side, one below the other where the page is narrow, with one caption for all."""
 
-    kind: ClassVar[str] = "beside"
+    element: ClassVar[str] = "beside"
     blocks: tuple[Block, ...]
     caption: str = ""
 
@@ -187,6 +192,15 @@ class Section:
     title: str
     anchor: str
     blocks: tuple[Block, ...]
+
+
+def chapter(title: str, anchor: str, *sections: Section | None) -> Section | None:
+    """Several sections as one, each title that is another as a heading; None where all are None."""
+    blocks: list[Block] = []
+    for section in sections:
+        if section is not None:
+            blocks += [Heading(section.title), *section.blocks] if section.title != title else section.blocks
+    return Section(title, anchor, tuple(blocks)) if blocks else None
 
 
 @dataclass(frozen=True, eq=False)

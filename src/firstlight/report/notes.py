@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from firstlight.records.run import RunRecord
-from firstlight.report import captions, classes
+from firstlight.report import classes, selection
 from firstlight.report.document import Text
 from firstlight.report.format import THIN, count, counted, listed, percent, points
 
@@ -50,7 +50,7 @@ def _ending(record: RunRecord) -> list[str]:
         cause = f" {record.stopped_because.rstrip('.')}." if record.stopped_because else ""
         return [
             f"Training diverged {done} of {record.epochs_asked}: its loss was no longer finite.{cause} "
-            f"The numbers are those of {captions.weights(record)}: what was learnt before, not what was asked for."
+            f"The numbers are those of {selection.weights(record)}: what was learnt before, not what was asked for."
         ]
     return []
 
@@ -107,14 +107,15 @@ def _method(record: RunRecord) -> list[str]:
     if record.how_split:
         texts.append(f"The split: {record.how_split.rstrip('.')}.")
     texts += classes.notes(record)
-    if record.restore_best and captions.kept_best(record):
+    if record.restore_best and record.kept_best:
         texts.append(
             f"Selection was by validation: the weights are those of epoch {record.best_epoch}, the best by "
             f"{record.monitor}. The test images were measured {_times(record)}, after that choice."
         )
     else:
         texts.append(
-            f"Measured were {captions.weights(record)}. The test images were measured {_times(record)}, after training."
+            f"Measured were {selection.weights(record)}. The test images were measured {_times(record)}, after "
+            "training."
         )
     if record.status == "stopped early":
         texts.append(

@@ -114,7 +114,7 @@ class _Files:
 
 def _block(block: Block, width: float, files: _Files) -> Json:
     """A block as the template reads it, in a column of `width` points."""
-    return {"kind": block.kind, **_parts(block, width, files)}
+    return {"element": block.element, **_parts(block, width, files)}
 
 
 def _parts(block: Block, width: float, files: _Files) -> Json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -113,7 +112,7 @@ def _without_twins(section: Section) -> Section:
 
 def curves(request: Request) -> Response:
     """The charts of loss and accuracy so far; none before the first epoch, or where the page says what is wrong."""
-    from firstlight.report import charts
+    from firstlight.report.sections import learning
 
     index: Index = request.app.state.index
     folder = index.run(request.path_params["id"])
@@ -124,10 +123,8 @@ def curves(request: Request) -> Response:
     if not len(history["epoch"]):
         return responses.reply({"charts": []})
     best, kept = _best(folder)
-    drawn: list[Any] = [charts.curves(history, "loss", "val_loss", "loss", best, best_kept=kept)]
-    if "accuracy" in history:
-        drawn.append(charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True, best_kept=kept))
-    return responses.reply({"charts": drawn, "epochs": len(history["epoch"])})
+    drawn = learning.of_run(learning.of_history(history, folder.name, best, kept))
+    return responses.reply({"charts": [chart.spec for chart in drawn], "epochs": len(history["epoch"])})
 
 
 def _best(folder: RunFolder) -> tuple[int | None, bool]:

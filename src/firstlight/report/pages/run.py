@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from firstlight.records.environment import continuations
+from firstlight.records.group import of_runs
 from firstlight.records.run import Layer, RunRecord
 from firstlight.report import augmentation, captions, charts, explained, reasons
 from firstlight.report.classes import images_per_class
@@ -20,6 +21,7 @@ from firstlight.report.document import (
     Section,
     Table,
     Text,
+    chapter,
 )
 from firstlight.report.format import (
     DASH,
@@ -36,12 +38,14 @@ from firstlight.report.format import (
 )
 from firstlight.report.notes import notes
 from firstlight.report.pictures import answers, missed, mistakes, panels, samples
+from firstlight.report.sections import learning, step_loss
 from firstlight.report.settings import engine, settings
 
 
 def document(record: RunRecord) -> Document:
     """The report of a run."""
     explained_sections = explained.sections(record)
+    groups = of_runs([record])
     return Document(
         kind_of="Report of a run",
         title=f"{record.model} on {record.data}",
@@ -53,7 +57,7 @@ def document(record: RunRecord) -> Document:
             Section("Before you trust it", "notes", notes(record)),
             Section("The images", "images", _images(record)),
             Section("The model", "model", (_model(record),)),
-            Section("Learning", "learning", _learning(record)),
+            *filter(None, [chapter("Learning", "learning", learning.section(groups), step_loss.section(groups))]),
             Section("Right and wrong", "results", _results(record)),
             Section("Confidence", "confidence", (_reliability(record),)),
             Section(
@@ -96,7 +100,7 @@ def _numbers(record: RunRecord) -> Numbers:
 def _best(record: RunRecord) -> str:
     if record.best_epoch is None:
         return "weights of the last" if record.weights_epoch else record.status
-    kept = "" if captions.kept_best(record) else f", kept: {record.weights_epoch}"
+    kept = "" if record.kept_best else f", kept: {record.weights_epoch}"
     return f"best: {record.best_epoch}{kept}"
 
 
@@ -160,33 +164,6 @@ def layer_table(
 
 def _or_dash(value: int) -> str:
     return count(value) if value else DASH
-
-
-def _learning(record: RunRecord) -> tuple[Block, ...]:
-    history, best, kept = record.history, record.best_epoch, captions.kept_best(record)
-    if not len(history["epoch"]):
-        return (Text(captions.no_curves(record), tone="note"),)
-    loss = Chart(
-        spec=charts.curves(history, "loss", "val_loss", "loss", best, best_kept=kept),
-        description="Loss over the epochs, train and validation.",
-        width=440,
-    )
-    accuracy = Chart(
-        spec=charts.curves(history, "accuracy", "val_accuracy", "accuracy", best, share=True, best_kept=kept),
-        description="Accuracy over the epochs, train and validation.",
-        width=440,
-    )
-    curves = Beside((loss, accuracy), caption=captions.learning(record))
-    costs = record.run.costs
-    if costs is None or not len(costs["step"]):
-        return (curves,)
-    within = Chart(
-        spec=charts.costs(costs),
-        description="Loss within the epochs, by steps.",
-        caption=captions.costs(costs),
-        width=880,
-    )
-    return (curves, within)
 
 
 def _results(record: RunRecord) -> tuple[Block, ...]:

@@ -1,0 +1,1 @@
+"""The pages of the report: each is a list of sections."""

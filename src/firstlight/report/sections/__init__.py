@@ -1,0 +1,12 @@
+"""What a report shows, one thing a file, for one run or for many: learning curves, the confusion matrix, calibration, …
+
+A run is a group of one. Each file goes from the records to the page, top to bottom:
+
+    numbers(group) -> record            what is shown, as plain values and arrays: a frozen dataclass
+    chart(record, …) -> specification   how it is drawn, from the record alone
+    caption(record, …) -> text          what to look for, computed from the numbers
+    section(groups) -> Section | None   the blocks under their title; None where these groups have nothing of it
+    EXAMPLES                            blocks of odd records, by what is odd: every renderer is tested with them
+
+Sections do not import one another; a page lists them. To add one, copy `learning.py`, and add it to the pages.
+"""
