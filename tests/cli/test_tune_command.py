@@ -89,7 +89,7 @@ def test_mistakes_are_one_message_and_exit_code_2(
 def test_without_optuna_it_says_how_to_get_it(
     firstlight: Call, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("firstlight.experiments.search.tune.find_spec", lambda name: None)
+    monkeypatch.setattr("firstlight.parallel.searches.find_spec", lambda name: None)
     answer = firstlight("tune", file, "--out", tmp_path / "a")
     assert answer.code == 2
     assert "pip install 'firstlight[tune]'" in answer.err

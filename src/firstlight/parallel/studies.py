@@ -1,11 +1,10 @@
 """A study carried out: what is missing of its runs, side by side, and a report of all.
 
-The way of a study: `Plan` -> jobs (a run with a seed) -> joblib's processes -> run folders -> `StudyFolder` -> report.
+The way of a study: `Plan` -> jobs (a run with a seed) -> the pool of workers -> run folders -> `StudyFolder` -> report.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -19,8 +18,8 @@ from firstlight.errors import ExperimentError, ReportError, ReportWarning, RunEr
 from firstlight.experiments import Experiment, Plan, PlannedRun
 from firstlight.experiments.paths import differing, located
 from firstlight.files import write_text
-from firstlight.parallel.job import INTERRUPTED, Job
-from firstlight.parallel.pool import Backend, RunJobs, WorkerKilledError, pool
+from firstlight.parallel.job import INTERRUPTED, Job, train
+from firstlight.parallel.pool import Backend, Pool, WorkerKilledError, pool
 from firstlight.parallel.progress import StudyProgress
 from firstlight.parallel.searches import run_search
 from firstlight.records import run_folder, search_folder
@@ -54,7 +53,6 @@ def run_study(
     _check_options(workers, threads, backend)
     requested = plan.only([only] if isinstance(only, str) else only) if only else plan
     count = workers or 1
-    parent = os.getpid() if backend == "loky" and count > 1 else None
     if backend == "loky" and count > 1 and threads is None:
         threads = max(1, processes.cores() // count)
     out.mkdir(parents=True, exist_ok=True)
@@ -63,10 +61,9 @@ def run_study(
         folder = _write_record(plan, out)
         best = {name: _run_search_of_study(name, requested, folder, count, console) for name in requested.searches}
         total = sum(len(run.entry.seeds) for run in requested.runs)
-        with pool(backend, address, workers, threads) as run_jobs, StudyProgress(folder, total, console) as progress:
-            failures = _train_stages(
-                [_jobs(s, folder, best, threads, parent) for s in requested.stages()], run_jobs, progress
-            )
+        stages = [_jobs(stage, folder, best, threads) for stage in requested.stages()]
+        with pool(backend, address, workers, threads) as runners, StudyProgress(folder, total, console) as progress:
+            failures = _train_stages(stages, runners, progress)
         if requested.parity:
             failures |= _check_gradients(requested, folder, console)
         lost = _write_reports(folder)
@@ -125,24 +122,23 @@ def _jobs(
     folder: StudyFolder,
     best: Mapping[str, Json],
     threads: int | None,
-    parent: int | None,
 ) -> list[tuple[PlannedRun, Job]]:
     """All runs of a stage, whether they are done or not."""
     jobs = []
     for run in stage:
         for seed in run.entry.seeds:
             experiment = run.experiment(seed, folder, best.get(run.winner_of))
-            jobs.append((run, Job(run.name, seed, experiment, folder.place(run.entry, seed), threads, parent)))
+            jobs.append((run, Job(run.name, seed, experiment, folder.place(run.entry, seed), threads)))
     return jobs
 
 
 def _train_stages(
-    stages: Iterable[Sequence[tuple[PlannedRun, Job]]], run_jobs: RunJobs, progress: StudyProgress
+    stages: Iterable[Sequence[tuple[PlannedRun, Job]]], runners: Pool, progress: StudyProgress
 ) -> dict[str, str]:
     """Do what is missing, stage by stage; return why runs came to no result, which is kept beside their places too."""
     failures: dict[str, str] = {}
     for stage in stages:
-        for job, failure in _outcomes(stage, run_jobs, progress):
+        for job, failure in _outcomes(stage, runners, progress):
             if failure == INTERRUPTED:
                 raise KeyboardInterrupt
             if failure:
@@ -155,7 +151,7 @@ def _train_stages(
 
 
 def _outcomes(
-    stage: Sequence[tuple[PlannedRun, Job]], run_jobs: RunJobs, progress: StudyProgress
+    stage: Sequence[tuple[PlannedRun, Job]], runners: Pool, progress: StudyProgress
 ) -> Iterator[tuple[Job, str]]:
     """Do what is missing of a stage: each job with its failure, if any. What a killed worker left is done again."""
     blocked = {job.title: why for run, job in stage if (why := _blocked(run, job))}
@@ -166,7 +162,8 @@ def _outcomes(
     killed = 0
     while True:
         try:
-            yield from zip(jobs, run_jobs(jobs), strict=True)
+            done = {job.title: failure for job, failure in runners.map(train, jobs)}
+            yield from ((job, done[job.title]) for job in jobs)
             return
         except WorkerKilledError:
             before = len(jobs)

@@ -17,15 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from joblib.externals.loky import reusable_executor
 from rich.console import Console
+from tests.holders import holder
 
 from firstlight import parallel
 from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments.study import plan
 from firstlight.parallel import studies
-from firstlight.parallel.job import Job
-from firstlight.parallel.pool import WorkerKilledError
+from firstlight.parallel.pool import Pool, WorkerKilledError
 from firstlight.parallel.progress import StudyProgress
 from firstlight.progress import SearchProgress
 from firstlight.records import run_folder
@@ -315,11 +314,12 @@ def test_a_folder_beside_the_seeds_is_none_of_them(copy: Path) -> None:
 def test_workers_that_are_killed_again_and_again_end_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def killed(jobs: Sequence[Job]) -> list[str]:
-        asked.append(len(jobs))
-        raise WorkerKilledError
+    class KilledPool(Pool):
+        def map(self, function: Any, items: Sequence[Any]) -> Any:
+            asked.append(len(items))
+            raise WorkerKilledError
 
-    monkeypatch.setattr(studies, "pool", lambda *options: nullcontext(killed))
+    monkeypatch.setattr(studies, "pool", lambda *options: nullcontext(KilledPool()))
     with pytest.raises(RunError, match=r"killed 7 times in turn and no run came to an end.*fewer --workers"):
         carried_out(tmp_path / "two", workers=2)
     assert asked == [4] * 7
@@ -336,8 +336,7 @@ def test_what_a_killed_worker_left_is_done_again(tmp_path: Path, monkeypatch: py
     def kill() -> None:
         while not begun.exists():
             time.sleep(0.02)
-        worker = next(iter(reusable_executor._executor._processes))
-        os.kill(worker, signal.SIGKILL)
+        os.kill(holder(begun.parent / run_folder.LOCK), signal.SIGKILL)
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()

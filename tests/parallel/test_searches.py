@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.holders import holder
 
 from firstlight import data, experiments
 from firstlight.data import Findings
 from firstlight.errors import ExperimentError, ModelError, RunError
 from firstlight.experiments import Search
-from firstlight.experiments.search.tune import tune
+from firstlight.parallel.searches import tune
 from firstlight.progress import SearchProgress
 from firstlight.records.search_folder import TrialRecord, TuneFolder
 from firstlight.types import Images
@@ -142,7 +143,7 @@ from pathlib import Path
 from rich.console import Console
 from firstlight.progress import SearchProgress
 from firstlight.experiments import read_search
-from firstlight.experiments.search.tune import tune
+from firstlight.parallel.searches import tune
 tune(read_search(Path(sys.argv[1])), Path(sys.argv[2]), workers=int(sys.argv[3]), watcher=SearchProgress(Console()))
 """
 
@@ -217,7 +218,7 @@ def test_a_killed_worker_does_not_end_the_search(tmp_path: Path) -> None:
     process = start(file, tmp_path / "a", workers=2)
     wait_for(tmp_path / "a" / "trials" / "0001" / "experiment.toml", process)
     wait_for(tmp_path / "a" / "trials" / "0002" / "experiment.toml", process)
-    os.kill(_holder(tmp_path / "a" / "trials" / "0001" / ".lock"), signal.SIGKILL)
+    os.kill(holder(tmp_path / "a" / "trials" / "0001" / ".lock"), signal.SIGKILL)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "A worker was killed" in out
@@ -455,16 +456,6 @@ def test_damaged_results_are_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not the folder of a search"):
         TuneFolder.open(tmp_path)
     assert TrialRecord(7, "complete", {}).folder == "0007"
-
-
-def _holder(lock: Path) -> int:
-    """The process that holds a lock."""
-    inode = lock.stat().st_ino
-    for line in Path("/proc/locks").read_text().splitlines():
-        fields = line.split()
-        if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}"):
-            return int(fields[4])
-    raise AssertionError(f"nobody holds {lock}")
 
 
 class _Silent:
