@@ -1,0 +1,25 @@
+"""The operations of a graph: functions with `@operation`, each compiled when a graph first asks for it."""
+
+from firstlight.kernels.ops import (
+    activations,
+    arithmetic,
+    batch_norm,
+    correlation,
+    dropout,
+    images,
+    losses,
+    pooling,
+    winograd,
+)
+
+__all__ = [
+    "activations",
+    "arithmetic",
+    "batch_norm",
+    "correlation",
+    "dropout",
+    "images",
+    "losses",
+    "pooling",
+    "winograd",
+]
