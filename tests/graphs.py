@@ -82,7 +82,7 @@ class Net:
         model = Model("drawn", chain, (H, W, C), outputs, frozen=self.frozen)
         # Each pixel in a way of its own, so that there are no ties.
         scale, shift = np.random.default_rng(self.seed + 1).uniform(0.5, 1.5, (2, *self.shape))
-        preparation = Preparation(self.shape, "image" if self.standardized else "none", scale / 100, shift - 2)
+        preparation = Preparation(model.input_shape, "image" if self.standardized else "none", scale / 100, shift - 2)
         weights = np.array(self.class_weights) if self.class_weights else None
         return Task(
             model,

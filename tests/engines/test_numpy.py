@@ -255,6 +255,6 @@ def test_an_unknown_engine_is_named() -> None:
     with pytest.raises(ModelError, match="no training images"):
         NumpyEngine().session(
             Task(
-                models.mlp_128((8, 8, 1)), CrossEntropy(), Preparation((1, 8, 8), "none", *np.ones((2, 1, 1, 1))), SGD()
+                models.mlp_128((8, 8, 1)), CrossEntropy(), Preparation((8, 8, 1), "none", *np.ones((2, 1, 1, 1))), SGD()
             )
         ).train_epoch(0, 1, np.ones(1), nothing)

@@ -170,7 +170,7 @@ def test_two_classes_with_a_head_of_one_unit_or_two(images: Images, loss: Loss) 
         {"sampling": "balanced"},
         {"steps_per_epoch": STEPS},
         {"steps_per_epoch": STEPS, "sampling": "balanced"},
-        {"preparation": Preparation((1, 8, 8), "image", np.full((1, 1, 1), 1 / 16), np.zeros((1, 1, 1)))},
+        {"preparation": Preparation((8, 8, 1), "image", np.full((1, 1, 1), 1 / 16), np.zeros((1, 1, 1)))},
         {"frozen": ("block",), "running_stats": frozenset({"block.batchnorm1", "batchnorm1"}), "l2": 0.1},
     ],
     ids=lambda changes: " and ".join(changes),

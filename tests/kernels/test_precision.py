@@ -33,8 +33,7 @@ NETS = {
 
 def smooth(model: Model) -> Net:
     layers = tuple(AvgPool2D(layer.size) if isinstance(layer, MaxPool2D) else layer for layer in model.layers.layers)
-    height, width, channels = model.input_shape
-    return Net(layers, (channels, height, width))
+    return Net(layers, model.channels_first)
 
 
 def assert_near(found: Results, expected: Results) -> None:

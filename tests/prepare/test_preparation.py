@@ -29,7 +29,7 @@ def model_input(preparation, images, dtype=np.float64):
 def test_scale():
     images = made()
     preparation = Preparation.fit(images)
-    assert preparation.input_shape == (3, 3, 4)
+    assert preparation.input_shape == images.shape == (3, 4, 3)
     assert preparation.size == (3, 4)
     np.testing.assert_allclose(model_input(preparation, images), images.pixels.transpose(0, 3, 1, 2) / 255, rtol=1e-15)
     plain = Preparation.fit(images, scale=False)
@@ -85,7 +85,8 @@ def test_round_trip_through_json_is_exact(standardise, scale, greyscale, channel
     images = made(channels=channels, seed=seed)
     first = Preparation.fit(images, standardise=standardise, scale=scale, greyscale=greyscale)
     again = Preparation.from_json(json.loads(json.dumps(first.to_json())))
-    assert again.input_shape == first.input_shape
+    height, width, channels = again.input_shape
+    assert first.to_json()["input_shape"] == [channels, height, width], "channels first, on disk alone"
     assert again.standardise == first.standardise
     np.testing.assert_array_equal(again.scale, first.scale)
     np.testing.assert_array_equal(again.shift, first.shift)
@@ -95,7 +96,7 @@ def test_round_trip_through_json_is_exact(standardise, scale, greyscale, channel
 def test_greyscale_is_luma():
     images = made()
     preparation = Preparation.fit(images, greyscale=True)
-    assert preparation.input_shape == (1, 3, 4)
+    assert preparation.input_shape == (3, 4, 1)
     exact = images.pixels @ np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(preparation.apply(images).pixels[..., 0], exact, atol=0.5 + 1e-9)
     pillow = [np.asarray(Image.fromarray(image).convert("L"), int) for image in images.pixels]

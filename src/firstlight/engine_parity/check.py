@@ -170,7 +170,7 @@ def _built(name: str, shape: Shape, classes: int, options: Mapping[str, Any]) ->
 def _fitted(images: Images, shape: Shape) -> Images:
     """The images in the size and with the channels of `shape` (H, W, C)."""
     height, width, channels = shape
-    plain = Preparation((channels, height, width), "none", np.ones((channels, 1, 1)), np.zeros((channels, 1, 1)))
+    plain = Preparation((height, width, channels), "none", np.ones((channels, 1, 1)), np.zeros((channels, 1, 1)))
     return plain.apply(images)
 
 

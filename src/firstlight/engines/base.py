@@ -59,8 +59,7 @@ class Task:
 
         Raises ModelError where head, labels and loss do not fit.
         """
-        height, width, channels = self.model.input_shape
-        return self.loss.check_head(self.model.layers, (channels, height, width), self.model.classes)
+        return self.loss.check_head(self.model.layers, self.model.channels_first, self.model.classes)
 
     def order(self, train: Images, epoch: int, batch_size: int) -> Array:
         """The training images of an epoch in their order, int64 (images_per_epoch,).

@@ -197,9 +197,8 @@ def _batch_first(columns: Array) -> Array:
 
 
 def _record(task: Task, training: bool) -> Graph:
-    height, width, channels = task.model.input_shape
     class_weights = () if task.class_weights is None else task.class_weights.tolist()
-    graph = Graph((channels, height, width), training, task.running_stats, class_weights)
+    graph = Graph(task.model.channels_first, training, task.running_stats, class_weights)
     y = task.trained_layers().record(graph, task.model.layout.slots, graph.input(task.preparation.per_image), "")
     if training:
         task.loss.record(graph, y)

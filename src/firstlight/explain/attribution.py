@@ -144,6 +144,6 @@ def _cover(net: Net) -> Array:
     """What a patch is covered with, in what the net sees, (C, H, W)."""
     preparation = net.task.preparation
     if preparation.standardise != "none":
-        return np.zeros(preparation.input_shape)
+        return np.zeros(net.task.model.channels_first)
     scale, shift = preparation.scale_shift(np.float64)
     return _GREY * scale + shift

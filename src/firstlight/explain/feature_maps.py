@@ -187,6 +187,5 @@ def _image_shape(net: Net, place: Place) -> tuple[int, ...] | None:
     while path and isinstance(net.places[path].layer, BatchNorm):
         path = net.places[path].source
     path = net.origin(path)
-    height, width, channels = net.task.model.input_shape
-    shape = net.places[path].shape if path else (channels, height, width)
+    shape = net.places[path].shape if path else net.task.model.channels_first
     return shape if len(shape) == 3 else None

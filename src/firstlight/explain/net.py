@@ -56,8 +56,8 @@ class Net:
 
         A final activation that the loss contains is none of them: the net ends in what the loss takes.
         """
-        height, width, channels = self.task.model.input_shape
-        return {place.path: place for place in _places(self.task.trained_layers(), "", "", (channels, height, width))}
+        places = _places(self.task.trained_layers(), "", "", self.task.model.channels_first)
+        return {place.path: place for place in places}
 
     @cached_property
     def shown(self) -> dict[str, Place]:

@@ -55,7 +55,7 @@ class Model(Shown):
         if self.classes < 2:
             raise ModelError(f"{self.name}: a classifier needs at least 2 classes; received {self.classes}.")
         try:
-            self.layers.output_shape(self._chw)
+            self.layers.output_shape(self.channels_first)
         except ModelError as error:
             size = "×".join(map(str, self.input_shape))
             raise ModelError(f"{self.name} does not fit images of {size}. {error}") from None
@@ -66,18 +66,19 @@ class Model(Shown):
             )
 
     @property
-    def _chw(self) -> Shape:
+    def channels_first(self) -> tuple[int, int, int]:
+        """The input as the layers take it, (C, H, W)."""
         height, width, channels = self.input_shape
         return channels, height, width
 
     @property
     def output_shape(self) -> Shape:
-        return self.layers.output_shape(self._chw)
+        return self.layers.output_shape(self.channels_first)
 
     @cached_property
     def layout(self) -> Layout:
         """Where each parameter lies in the flat vector of weights."""
-        return Layout.of(self.layers.parameters(self._chw), self.frozen)
+        return Layout.of(self.layers.parameters(self.channels_first), self.frozen)
 
     @property
     def parameters(self) -> int:
@@ -91,12 +92,12 @@ class Model(Shown):
     @property
     def frozen_parameters(self) -> int:
         """Those that would be trained, were they not frozen."""
-        return Layout.of(self.layers.parameters(self._chw)).trainable - self.trainable
+        return Layout.of(self.layers.parameters(self.channels_first)).trainable - self.trainable
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-accumulate operations to classify one image."""
-        return self.layers.multiply_adds(self._chw)
+        return self.layers.multiply_adds(self.channels_first)
 
     def summary(self) -> list[SummaryRow]:
         """The layers in the order of the data; a residual or concatenation follows its branches."""
@@ -104,7 +105,7 @@ class Model(Shown):
         for entry in self.layout.entries:
             if entry.parameter.trainable:
                 trainable[".".join(entry.path[:-1])] += entry.parameter.size
-        return list(_rows(self.layers, "", self._chw, trainable))
+        return list(_rows(self.layers, "", self.channels_first, trainable))
 
     def to_json(self) -> Json:
         """Plain values from which `from_json` makes an equal model."""

@@ -25,7 +25,7 @@ _CHUNK = 4096  # images at a time, so that no wide copy of a whole training spli
 class Preparation:
     """The input of a model from uint8 images: resize, grey or colour, then x · scale + shift; "image" then by itself.
 
-    input_shape  (C, H, W) of what the model takes
+    input_shape  (H, W, C) of what the model takes, as `Model.input_shape`
     standardise  what the statistics were taken over
     scale, shift float64 (C, 1, 1), or (C, H, W) where each pixel has its own
     """
@@ -60,14 +60,14 @@ class Preparation:
             if greyscale:
                 raise ExperimentError('prepare.standardise = "imagenet" is of colours: leave prepare.greyscale out.')
             mean, std = (np.reshape(values, (3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD))
-            return cls((3, height, width), standardise, 1 / (255 * std), -mean / std)
+            return cls((height, width, 3), standardise, 1 / (255 * std), -mean / std)
         unit = 1 / 255 if scale else 1.0
         factor, offset = np.full((channels, 1, 1), unit), np.zeros((channels, 1, 1))
         if standardise in ("pixel", "channel"):
             mean, std = _statistics(pixels, per_pixel=standardise == "pixel")
             factor = np.where(std > 0, 1 / np.where(std > 0, std, 1), unit)
             offset = -mean * factor
-        return cls((channels, height, width), standardise, factor, offset)
+        return cls((height, width, channels), standardise, factor, offset)
 
     @property
     def per_image(self) -> bool:
@@ -77,7 +77,7 @@ class Preparation:
     @property
     def size(self) -> tuple[int, int]:
         """The (H, W) that images are resized to."""
-        return self.input_shape[1:]
+        return self.input_shape[:2]
 
     def apply(self, images: Images) -> Images:
         """The part that stays uint8: resized to `size`; luma where the model takes grey, repeated where it takes RGB.
@@ -85,7 +85,7 @@ class Preparation:
         The affine part is left to the engine, which does it batch by batch.
         """
         pixels = images.pixels
-        channels = self.input_shape[0]
+        channels = self.input_shape[2]
         if channels == 1:
             pixels = luma(pixels)
         pixels = resize(pixels, self.size)
@@ -95,15 +95,14 @@ class Preparation:
 
     def scale_shift(self, dtype: DTypeLike) -> tuple[Array, Array]:
         """The affine map x · scale + shift as two contiguous arrays (C, H, W) of `dtype`."""
-        scale, shift = (
-            np.ascontiguousarray(np.broadcast_to(array, self.input_shape), dtype) for array in (self.scale, self.shift)
-        )
+        shape = (self.input_shape[2], *self.size)
+        scale, shift = (np.ascontiguousarray(np.broadcast_to(a, shape), dtype) for a in (self.scale, self.shift))
         return scale, shift
 
     def to_json(self) -> Json:
         """Plain values; `from_json` gives back the very same numbers."""
         return {
-            "input_shape": list(self.input_shape),
+            "input_shape": [self.input_shape[2], *self.size],  # channels first, on disk alone
             "standardise": self.standardise,
             "scale": self.scale.tolist(),
             "shift": self.shift.tolist(),
@@ -122,7 +121,7 @@ class Preparation:
                 raise ValueError(f"standardise is {value['standardise']!r}")
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"The model's preparation is malformed: {brief(str(error))}.") from error
-        return cls(shape, value["standardise"], scale, shift)
+        return cls((height, width, channels), value["standardise"], scale, shift)
 
 
 def standardized(x: Array) -> Array:
