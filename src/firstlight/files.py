@@ -106,7 +106,8 @@ def open_lock(path: str | Path, *, make: bool) -> io.BufferedReader:
 
     Raises OSError.
     """
-    flags = os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
+    # NFS locks only what was opened to be written.
+    flags = os.O_RDWR | (os.O_CREAT if make else 0) if make or os.access(path, os.W_OK) else os.O_RDONLY
     file = os.fdopen(os.open(path, flags | _CAREFULLY | getattr(os, "O_NOFOLLOW", 0), 0o666), "rb")
     try:
         _regular(path, os.fstat(file.fileno()))

@@ -18,7 +18,8 @@ from firstlight.app.index import Index
 from firstlight.app.server.errors import UnknownError
 from firstlight.errors import RunError
 from firstlight.experiments.progress import FolderProgress
-from firstlight.records.run_folder import ask_to_stop, asked_to_stop, claimed, held, progress, write_progress
+from firstlight.locks import is_locked
+from firstlight.records.run_folder import ask_to_stop, asked_to_stop, claimed, progress, write_progress
 
 
 @pytest.fixture(scope="module")
@@ -138,12 +139,12 @@ def test_who_holds_a_run_trains_it(states: Path, tmp_path: Path) -> None:
         ask_to_stop(run)
     with (run / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert held(run)
+        assert is_locked(run)
         assert index.summaries()[0].state == "training"
         ask_to_stop(run)
         assert asked_to_stop(run)
         assert index.summaries()[0].stopping
-    assert not held(run)
+    assert not is_locked(run)
     assert index.summaries()[0].state == "cut off"
 
 
@@ -154,7 +155,7 @@ def test_to_look_whether_a_run_is_held_does_not_keep_it_from_training(states: Pa
         fcntl.flock(file, fcntl.LOCK_SH)
         threading.Timer(0.02, lambda: fcntl.flock(file, fcntl.LOCK_UN)).start()
         with claimed(run):
-            assert held(run)
+            assert is_locked(run)
 
 
 def test_the_images_of_a_run_are_its_own(trained_runs: Path) -> None:
@@ -177,7 +178,7 @@ def test_a_lock_that_cannot_be_looked_at_is_of_its_own_run_alone(
     shutil.copytree(states / "good", tmp_path / "good")
     (tmp_path / "odd" / ".lock").unlink()
     (tmp_path / "odd" / ".lock").mkdir()
-    assert not held(tmp_path / "odd")
+    assert not is_locked(tmp_path / "odd")
     assert {summary.name: summary.state for summary in Index(tmp_path).summaries()} == {
         "good": "finished",
         "odd": "cut off",

@@ -19,8 +19,9 @@ from rich.console import Console
 from tests.experiments import small_runs
 from tests.experiments.small_runs import QUIET
 
-from firstlight import experiments, report
+from firstlight import experiments, locks, report
 from firstlight.errors import FolderGoneError, RunError
+from firstlight.locks import is_locked
 from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.environment import continuations
@@ -180,7 +181,7 @@ def test_without_locks_it_works_and_says_what_is_not_protected(
     told = Noted()
     assert_the_same(run, experiments.resume(copy, told))
     assert len([note for note in told.notes if "has no locks" in note]) == 1
-    assert not run_folder.held(copy)
+    assert not is_locked(copy)
 
 
 def test_where_it_went_on_is_added_to_where_it_began(
@@ -236,7 +237,7 @@ def test_a_run_on_a_read_only_disk_is_told_with_what_cannot_be_written(
     def refused(path: Path, **more: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.setattr(run_folder, "open_lock", refused)
+    monkeypatch.setattr(locks, "open_lock", refused)
     for attempt, place in (
         (lambda: experiments.resume(copy, QUIET), copy),
         (lambda: do(tmp_path / "b"), tmp_path / "b"),

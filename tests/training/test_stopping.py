@@ -13,7 +13,8 @@ from rich.console import Console
 
 import firstlight as fl
 from firstlight.experiments import train as training_run
-from firstlight.records.run_folder import STOP, RunFolder, ask_to_stop, held
+from firstlight.locks import is_locked
+from firstlight.records.run_folder import STOP, RunFolder, ask_to_stop
 
 
 def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> Non
     assert folder.result["status"] == "interrupted"
     assert folder.result["test"]["images"] == 359
     assert not (run / STOP).exists()
-    assert not held(run)
+    assert not is_locked(run)
     epochs = folder.result["epochs"]["run"]
     assert 1 <= epochs < 5000
     # It can be resumed, and a request that was left lying does not stop what goes on.

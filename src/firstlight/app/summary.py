@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from firstlight.errors import FirstlightError, RunError
+from firstlight.locks import is_locked
 from firstlight.optimizers import OPTIMIZERS
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
@@ -84,7 +85,7 @@ class RunSummary:
 def fingerprint(run: Path, all_files: bool = False) -> Hashable:
     """What changes when the row of the run does, or, where `all_files` is asked for, anything in its records."""
     times = tuple(_changed(run, name) for name in (READ + RECORDS if all_files else READ))
-    return times, bool(not times[READ.index(run_folder.RESULT)] and run_folder.held(run))
+    return times, bool(not times[READ.index(run_folder.RESULT)] and is_locked(run))
 
 
 def read_summary(entry: Entry) -> RunSummary:
@@ -120,7 +121,7 @@ def _state(folder: RunFolder) -> tuple[State, str]:
         if status not in ("finished", "stopped early", "interrupted", "diverged"):
             raise RunError(f"{folder.path / run_folder.RESULT} is damaged: its status is {status!r:.100}.")
         return status, str(folder.result.get("stopped_because", ""))
-    if run_folder.held(folder.path):
+    if is_locked(folder.path):
         return "training", ""
     return "cut off", f"Nothing trains it, and it has no result. Go on with it: firstlight resume {folder.path}"
 

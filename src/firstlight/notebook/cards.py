@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from firstlight import report
 from firstlight.errors import FirstlightError
+from firstlight.locks import is_locked
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
@@ -373,7 +374,7 @@ def _pictured(kind: str, title: str, subtitle: str, splits: Mapping[str, Images]
 
 def _unfinished(run: RunFolder) -> Document:
     """A run that trains, or was cut off: how far it got."""
-    held = run_folder.held(run.path)
+    held = is_locked(run.path)
     asked = run.experiment.get("training", {}).get("epochs")
     history = run.history if (run.path / run_folder.HISTORY).is_file() else {}
     done = len(history.get("epoch", ()))

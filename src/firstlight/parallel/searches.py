@@ -91,7 +91,7 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
         watcher.note(f"Note: {note}")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with search_folder.alone(out, watcher.note):  # of several that start at once, one makes the storage
+        with search_folder.exclusive(out, watcher.note):  # of several that start at once, one makes the storage
             storage = open_storage(job)
         write_text(out / search_folder.TUNE, search.to_toml(out))
         with storage.errors():

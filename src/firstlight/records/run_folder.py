@@ -23,16 +23,13 @@ Every file is written whole or not at all, and nothing is ever unpickled.
 from __future__ import annotations
 
 import csv
-import errno
 import hashlib
 import io
 import json
 import math
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -54,7 +51,6 @@ from firstlight.files import (
     is_there,
     json_object,
     numbers_of,
-    open_lock,
     read_bytes,
     remove_leftovers,
     sha256,
@@ -64,12 +60,10 @@ from firstlight.files import (
     write_json,
     write_text,
 )
+from firstlight.locks import LOCK, LockedError, is_locked, locked
 from firstlight.notebook_display import Shown
 from firstlight.records import schema
 from firstlight.types import Array, Images, Json, Predictions
-
-if sys.platform != "win32":
-    import fcntl
 
 FORMAT = 1
 
@@ -88,7 +82,6 @@ CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 STUDY = "study.json"
 PARITY = "parity.html"
-LOCK = ".lock"
 STOP = ".stop"
 PROGRESS = ".progress"
 PROGRESS_LIMIT = 1_000  # bytes
@@ -97,9 +90,6 @@ HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what hashes.j
 FAILURE_LIMIT = MB  # of the file that says why a run came to nothing
 MOST = 2**53  # epochs; from there on a float is not every whole number
 ONE = 1 + 1e-3  # the greatest probability, after rounding
-LOOKERS = 5  # how often a claim is tried again
-# What locking says where a file system has no locks.
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -449,74 +439,22 @@ class Claim:
 def claimed(run: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[Claim]:
     """Hold a folder for writing. Raises RunError where another process holds it, OSError where it cannot be written.
 
-    The system lets go of the lock when the process ends, however it ends. Windows has none of this kind, nor have some
-    file systems, which `note` is told. What killed processes have left goes.
+    What killed processes have left is removed. Where the file system has no locks, `note` is told.
     """
-    with _locked(run, note):
+    with ExitStack() as stack:
+        try:
+            missing = stack.enter_context(locked(run))
+        except LockedError:
+            raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
+        if missing is not None:
+            note(
+                f"Note: the file system of {run} has no locks ({missing.strerror}). Nothing keeps two processes from "
+                "training it at once, and the dashboard cannot tell that it is being trained."
+            )
         for name in WHILE_TRAINING:  # meant for, or left by, another process, which was killed
             (run / name).unlink(missing_ok=True)
         remove_leftovers(run)
         yield Claim(run, run.stat())
-
-
-@contextmanager
-def _locked(run: Path, note: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of a folder, unless there are none here."""
-    for more in range(LOOKERS, -1, -1):
-        with open_lock(run / LOCK, make=True) as file:
-            try:
-                lock(file)
-            except BlockingIOError:
-                if not more:
-                    raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
-                time.sleep(0.01)  # it may be `held`, which looks for an instant
-                continue
-            except NoLocksError as error:
-                note(
-                    f"Note: the file system of {run} has no locks ({error.strerror}). Nothing keeps two processes from "
-                    "training it at once, and the dashboard cannot tell that it is being trained."
-                )
-            if same_file(file, run / LOCK) or not more:
-                yield
-                return
-
-
-class NoLocksError(OSError):
-    """The file system has no locks."""
-
-
-def lock(file: io.BufferedReader, *, shared: bool = False, wait: bool = False) -> None:
-    """Lock a file until it is closed. Raises BlockingIOError where it is locked, NoLocksError where that cannot be."""
-    if sys.platform == "win32":
-        return
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        raise NoLocksError(error.errno, error.strerror) from None
-
-
-def has_locks(folder: Path) -> bool:
-    """Whether the file system of a folder has locks."""
-    try:
-        with open_lock(folder / LOCK, make=True) as file:
-            lock(file, shared=True)
-    except BlockingIOError:
-        return True
-    except NoLocksError:
-        return False
-    return True
-
-
-def same_file(file: io.BufferedReader, path: Path) -> bool:
-    """Whether an open file is still the one at `path`, and not one that was removed meanwhile."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def is_free(run: Path) -> bool:
@@ -528,29 +466,12 @@ def is_free(run: Path) -> bool:
     return all(name in (LOCK, *WHILE_TRAINING) or TEMPORARY.fullmatch(name) for name in names)
 
 
-def held(run: Path) -> bool:
-    """Whether a process holds the run folder for writing. On Windows, where nobody can tell, it may be so.
-
-    Where the lock cannot be looked at (it is another user's, or the file system has none), no.
-    """
-    if sys.platform == "win32":
-        return not (run / RESULT).is_file()
-    try:
-        with open_lock(run / LOCK, make=False) as file:
-            lock(file, shared=True)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def ask_to_stop(run: Path) -> None:
     """Ask the process that trains the run to stop, as Ctrl-C would: it keeps and measures what was learnt.
 
     Raises RunError where nothing trains.
     """
-    if not held(run):
+    if not is_locked(run):
         raise RunError(f"{run} is not being trained: there is nothing to stop.")
     write_text(run / STOP, "")
 

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from firstlight.errors import RunError, brief
-from firstlight.files import TEMPORARY, TOML_LIMIT, is_file, open_lock, read_text, remove_leftovers, write_text
+from firstlight.files import TEMPORARY, TOML_LIMIT, is_file, read_text, remove_leftovers, write_text
+from firstlight.locks import LOCK, locked
 from firstlight.notebook_display import Shown
 from firstlight.records import schema
-from firstlight.records.run_folder import LOCK, RESULT, NoLocksError, lock, read_record, read_toml, write_record
+from firstlight.records.run_folder import RESULT, read_record, read_toml, write_record
 from firstlight.types import Json
 
 TUNE = "tune.toml"
@@ -220,18 +221,16 @@ def is_free(folder: Path) -> bool:
 
 
 @contextmanager
-def alone(folder: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+def exclusive(folder: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Hold the folder of a search for a moment, waiting for whoever holds it now; what killed processes left goes.
 
     Where the file system has no locks, nobody waits, and `note` is told.
     """
-    with open_lock(folder / LOCK, make=True) as file:
-        try:
-            lock(file, wait=True)
-        except NoLocksError as error:
+    with locked(folder, wait=True) as missing:
+        if missing is not None:
             note(
-                f"Note: the file system of {folder} has no locks ({error.strerror}). Nothing keeps two processes from "
-                "training the same trial at once; keep the storage on another one (--storage) where it fails."
+                f"Note: the file system of {folder} has no locks ({missing.strerror}). Nothing keeps two processes "
+                "from training the same trial at once; keep the storage on another one (--storage) where it fails."
             )
         remove_leftovers(folder)
         yield

@@ -16,6 +16,7 @@ from typing import IO, Any, Literal
 from firstlight.app.server.errors import BusyError
 from firstlight.errors import RunError
 from firstlight.files import MB, open_file, write_text
+from firstlight.locks import is_locked
 from firstlight.processes import cores
 from firstlight.records import run_folder
 from firstlight.types import Json
@@ -76,9 +77,7 @@ class TrainingProcess:
     def state(self) -> State:
         """ "begun" once there is a run to look at, "failed" where the process ended without one."""
         code = self.process.poll()
-        begun = code == 0 or (
-            run_folder.held(self.run) if self.resumes else (self.run / run_folder.EXPERIMENT).is_file()
-        )
+        begun = code == 0 or (is_locked(self.run) if self.resumes else (self.run / run_folder.EXPERIMENT).is_file())
         return "begun" if begun else "starting" if code is None else "failed"
 
     @property

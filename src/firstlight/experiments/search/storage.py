@@ -31,6 +31,7 @@ from firstlight.errors import ExperimentError, FirstlightError, RunError, brief
 from firstlight.experiments.paths import differing
 from firstlight.experiments.search.config import Search
 from firstlight.experiments.search.space import Choice, Domain
+from firstlight.locks import has_locks, is_locked
 from firstlight.randomness import generator
 from firstlight.records import run_folder, schema, search_folder
 from firstlight.records.search_folder import State, TrialRecord
@@ -65,7 +66,7 @@ class Storage:
     def __init__(self, search: Search, out: Path) -> None:
         """Open the storage, or make it. Raises ExperimentError where it cannot be, or holds another search."""
         self.search, self.out = search, out
-        self.locks = run_folder.has_locks(out)
+        self.locks = has_locks(out)
         self.shared = search.tuning.storage is not None or not self.locks
         self.owner = f"{socket.gethostname()}:{out.resolve()}"
         self.domains = {key: _distribution(domain) for key, domain in search.space.items()}
@@ -157,7 +158,7 @@ class Storage:
 
         session  names the command that asks: it gives a trial up in which it was killed too often
         """
-        with search_folder.alone(self.out):
+        with search_folder.exclusive(self.out):
             attempts = self._fail_abandoned(self._attempts())
             waiting = any(trial.state == TrialState.WAITING for trials in attempts.values() for trial in trials)
             if not waiting and not self._enqueue_next(attempts, session):
@@ -246,7 +247,7 @@ class Storage:
 
     def _is_alive(self, place: int, trial: FrozenTrial) -> bool:
         if self.locks and (not self.shared or trial.user_attrs.get(OWNER) == self.owner):
-            return _is_held(self._folder(place))
+            return is_locked(self._folder(place))
         begun = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
         return time.time() - max(begun, trial.user_attrs.get(SIGN, 0.0)) < HEARTBEAT_TIMEOUT
 
@@ -445,17 +446,6 @@ def _reason(error: BaseException) -> str:
 
 def _without_password(url: str) -> str:
     return url.split("@")[-1]
-
-
-def _is_held(folder: Path) -> bool:
-    """Whether a process holds the folder of a trial."""
-    if not (folder / run_folder.LOCK).exists():
-        return False
-    try:
-        with run_folder.claimed(folder):
-            return False
-    except RunError:
-        return True
 
 
 def _ended(trial: FrozenTrial) -> bool:
