@@ -19,6 +19,7 @@ import firstlight as fl
 from firstlight.app import create_app
 from firstlight.app.index import Index
 from firstlight.app.server.processes import ExplainProcess, TrainingProcesses
+from firstlight.app.server.responses import Threads
 from firstlight.app.server.serving import in_thread
 
 TOKEN = "a-token-of-the-tests"
@@ -44,6 +45,7 @@ class Served:
     index: Index
     trainings: TrainingProcesses
     explanations: dict[str, ExplainProcess]
+    threads: Threads
 
     def id(self, name: str) -> str:
         """The id of the run with a name relative to the root."""
@@ -66,7 +68,7 @@ def dashboard(root: Path, *, locked: bool = False, data: Path | None = None) -> 
     """A dashboard over a folder of runs."""
     app = create_app(root, token=TOKEN, hosts=HOSTS, locked=locked, data=data)
     with in_thread(app) as url:
-        yield Served(root, url, app.state.index, app.state.trainings, app.state.explanations)
+        yield Served(root, url, app.state.index, app.state.trainings, app.state.explanations, app.state.threads)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from firstlight.app.index import Index
 from firstlight.app.server import static_files
 from firstlight.app.server.errors import exception_handlers
 from firstlight.app.server.processes import TrainingProcesses
-from firstlight.app.server.responses import Page
+from firstlight.app.server.responses import Page, Threads
 from firstlight.app.server.security import SecurityMiddleware
 from firstlight.app.server.serving import serve
 
@@ -43,16 +44,23 @@ def create_app(
         routes=[*(route for page in pages for route in page.routes), *images.routes, *static_files.routes],
         middleware=[Middleware(SecurityMiddleware, token=token, hosts=frozenset(hosts), locked=locked)],
         exception_handlers=exception_handlers,
+        lifespan=_lifespan,
     )
     app.state.navigation = [(page.address, page.title) for page in pages if page.title]
     app.state.index = Index(root)
     app.state.trainings = TrainingProcesses(root, at_once)
     app.state.data = data
     app.state.token = token
-    app.state.turns = {}  # limits of what is computed at once: see responses.in_turn
+    app.state.threads = Threads()
     app.state.explanations = {}  # explanations under way, by run
     app.state.closing = False  # set when the server ends, so that streams end too
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    yield
+    app.state.threads.end()
 
 
 def _pages() -> list[Page]:

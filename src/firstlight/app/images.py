@@ -193,7 +193,7 @@ def number(text: str) -> int:
 
 
 routes: list[BaseRoute] = [
-    Route("/image/{id}/{source}/{split}/{index}.png", responses.of_folder(image)),
-    Route("/api/runs/{id}/images", responses.of_folder(listed)),
-    Route("/api/runs/{id}/image", responses.of_folder(by_id)),
+    Route("/image/{id}/{source}/{split}/{index}.png", responses.endpoint(image)),
+    Route("/api/runs/{id}/images", responses.endpoint(listed)),
+    Route("/api/runs/{id}/image", responses.endpoint(by_id)),
 ]

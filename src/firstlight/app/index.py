@@ -41,9 +41,6 @@ class Index:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        # What a thread holds while it uses an opened run: sessions are not thread-safe. It is one for all runs, as
-        # not every kind of threads that Numba can have lets two callers in at once.
-        self.using = threading.RLock()
         self._entries: dict[str, Entry] = {}
         self._scanned, self._pause = -RESCAN, 0.0
         self._scanning = threading.Lock()
@@ -138,12 +135,11 @@ class Index:
         return kept[1]
 
     def opened(self, key: str) -> Run:
-        """The run with its model ready; use it while you hold `using`. Raises RunError where it has none."""
+        """The run with its model ready, for the thread of inference. Raises RunError where it has none."""
         path = self.entry(key).path
         weights = path / run_folder.WEIGHTS
         mark = weights.stat().st_mtime_ns if weights.is_file() else 0
-        with self.using:
-            return self._opened.get(key, mark, lambda: _ready(path))
+        return self._opened.get(key, mark, lambda: _ready(path))
 
     def images(self, key: str, split: str) -> Images:
         """The run's own images of a split, as the model sees them, in the order of its predictions.

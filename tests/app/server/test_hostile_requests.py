@@ -409,7 +409,7 @@ class TestCrowd:
         assert client.get(f"/run/{key}").status_code == 200
 
     def test_those_who_wait_for_a_net_keep_no_threads(self, served: Any) -> None:
-        """As many questions as there are threads wait for one lock; static files are served meanwhile."""
+        """As many questions as there are threads wait for that of inference; static files are served meanwhile."""
         asked = [f"{served.url}/api/runs/{served.id('mlp')}/look?index={n}" for n in range(45)]
         answers: list[int] = []
 
@@ -417,12 +417,14 @@ class TestCrowd:
             answers.append(httpx.get(address, trust_env=False, timeout=60).status_code)
 
         threads = [threading.Thread(target=ask, args=(address,)) for address in asked]
-        with served.index.using:
-            for thread in threads:
-                thread.start()
-            time.sleep(0.5)
-            assert httpx.get(f"{served.url}/static/base.css", trust_env=False, timeout=10).status_code == 200
-            assert not answers
+        free = threading.Event()
+        served.threads.inference.submit(free.wait)
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        assert httpx.get(f"{served.url}/static/base.css", trust_env=False, timeout=10).status_code == 200
+        assert not answers
+        free.set()
         for thread in threads:
             thread.join(60)
         assert answers == [200] * len(asked)

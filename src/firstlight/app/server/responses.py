@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -13,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,7 +27,7 @@ from firstlight.report.render.html import embedded
 
 TEMPLATES = Path(__file__).parent / "templates"
 LOG = logging.getLogger("firstlight.app")
-AT_ONCE = 8  # answers that are made of run folders at the same time; others wait, and keep no thread meanwhile
+AT_ONCE = 8  # answers that are made of run folders at the same time
 LONGEST = 300  # characters of a text that is not ours, in an error
 
 
@@ -42,6 +43,23 @@ class Page:
     title: str = ""
     address: str = ""
     position: int = 0
+
+
+class Threads:
+    """Those in which answers are made; static files are read in others, which do not wait for these.
+
+    inference  a single thread for all that nets compute: sessions are not thread-safe, and not every kind of threads
+               that Numba can have lets two callers in at once
+    """
+
+    def __init__(self) -> None:
+        self.folders = ThreadPoolExecutor(AT_ONCE, "folders")
+        self.inference = ThreadPoolExecutor(1, "inference")
+
+    def end(self) -> None:
+        """Begin nothing that still waits."""
+        for executor in (self.folders, self.inference):
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
 def page(request: Request, template: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -84,27 +102,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def of_folder(make: Callable[[Request], Response], *, alone: bool = False) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint that answers with what `make` makes of a run folder: see `in_turn`."""
+def endpoint(
+    make: Callable[[Request], Response], *, inference: bool = False
+) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint that answers with what `make` makes of a run folder: see `compute`."""
 
-    async def endpoint(request: Request) -> Response:
-        return await in_turn(request, make, request, alone=alone)
+    async def answer(request: Request) -> Response:
+        return await compute(request, make, request, inference=inference)
 
-    return endpoint
+    return answer
 
 
-async def in_turn(request: Request, make: Callable[P, T], /, *args: Any, alone: bool = False) -> T:
-    """What `make` makes of a run folder, in a thread, when it is its turn.
-
-    Few are made at once, and of those that are `alone`, such as what a net computes, one: those that wait would
-    otherwise keep the threads that static files are read in.
+async def compute(request: Request, make: Callable[P, T], /, *args: Any, inference: bool = False) -> T:
+    """What `make` makes of a run folder, in a thread of the application's; with a net, in the one for `inference`.
 
     A run folder may be anybody's. Where its records are of other types and shapes than firstlight writes, that is
     said as of damaged ones, and the log has the traceback.
     """
-    turns: dict[bool, CapacityLimiter] = request.app.state.turns
-    if alone not in turns:
-        turns[alone] = CapacityLimiter(1 if alone else AT_ONCE)
 
     def made() -> T:
         try:
@@ -116,7 +130,8 @@ async def in_turn(request: Request, make: Callable[P, T], /, *args: Any, alone: 
             text = f"The records of this run cannot be shown: {type(error).__name__}: {str(error)[:LONGEST]}"
             raise RunError(f"{text}. A file of its folder is damaged, or not as firstlight writes it.") from error
 
-    return await to_thread.run_sync(made, limiter=turns[alone])
+    threads: Threads = request.app.state.threads
+    return await get_running_loop().run_in_executor(threads.inference if inference else threads.folders, made)
 
 
 def refusal(request: Request, status: int, text: str) -> Response:

@@ -235,8 +235,8 @@ PAGE = Page(
     address="/compare",
     position=2,
     routes=[
-        Route("/compare", responses.of_folder(page)),
-        Route(PAIR, responses.of_folder(paired)),
-        Route(PAIR + "/{cell}", responses.of_folder(cell_images)),
+        Route("/compare", responses.endpoint(page)),
+        Route(PAIR, responses.endpoint(paired)),
+        Route(PAIR + "/{cell}", responses.endpoint(cell_images)),
     ],
 )

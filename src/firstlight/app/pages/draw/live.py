@@ -41,26 +41,26 @@ class DrawingRequest:
     saliency: bool = False
 
 
-def prepared(data: bytes, preparation: Preparation, wish: DrawingRequest) -> Array:
+def prepared(data: bytes, preparation: Preparation, request: DrawingRequest) -> Array:
     """The bytes of an image file as the net is given them, uint8 (H, W, C).
 
     Without `box` and `invert` they go the very way of `Run.predict`. Raises DataError where they are no image or too
     many pixels.
     """
     _must_be_small(data)
-    pixels = decode(data, preparation.size if wish.box is None else None)
-    if wish.invert:
+    pixels = decode(data, preparation.size if request.box is None else None)
+    if request.invert:
         pixels = 255 - pixels
-    if wish.box is not None:
+    if request.box is not None:
         longest = max(pixels.shape[:2])
         if longest > ENOUGH:
             height, width = (max(round(side * ENOUGH / longest), 1) for side in pixels.shape[:2])
             pixels = resize(pixels[None], (height, width))[0]
-        pixels = fitted(pixels, wish.box, preparation.size)
+        pixels = fitted(pixels, request.box, preparation.size)
     return preparation.apply(unlabelled(pixels[None])).pixels[0]
 
 
-def answer(run: Run, pixels: Array, wish: DrawingRequest) -> Json:
+def answer(run: Run, pixels: Array, request: DrawingRequest) -> Json:
     """What the net makes of prepared pixels uint8 (H, W, C), as JSON with arrays of bytes in base64.
 
     seen      {height, width, channels, pixels}
@@ -75,20 +75,20 @@ def answer(run: Run, pixels: Array, wish: DrawingRequest) -> Json:
     height, width, channels = pixels.shape
     seen = {"height": height, "width": width, "channels": channels, "pixels": _text(pixels)}
     found: Json = {"probabilities": row.astype(float).tolist(), "seen": seen, "layers": [], "values": ""}
-    if not (wish.maps or wish.saliency):
+    if not (request.maps or request.saliency):
         return found
     net = Net(run.session, run.task)
-    shown = _shown(net) if wish.maps else []
+    shown = _shown(net) if request.maps else []
     paths = [place.path for place in shown]
     x = net.prepared(pixels[None])
-    if wish.saliency:
+    if request.saliency:
         trace = net.gradients(x, np.array([row.argmax()]), paths)
         assert trace.dx is not None, "gradients were asked for"
         slopes = np.abs(net.by_pixels(trace.dx, np.moveaxis(pixels[None], -1, 1))[0]).max(axis=0)
         found["saliency"] = _text(_bytes(slopes, float(slopes.max()), signed=False))
     else:
         trace = run.session.trace(x, None, paths)
-    if wish.maps:
+    if request.maps:
         found |= _packed(shown, trace.values)
     return found
 

@@ -3,7 +3,7 @@
 import { api, el, embedded, tell } from "/static/common.js";
 import { Bars, share } from "./probabilities.js";
 import { Layers, picture } from "./feature_maps.js";
-import { Sheet } from "./strokes.js";
+import { Strokes } from "./strokes.js";
 
 const TIMES = 200; // answers that the pace is taken over
 
@@ -13,7 +13,7 @@ if (find("data")) begin(embedded());
 
 function begin({ facts, limit }) {
   const { classes, colour, light, plain, box } = facts;
-  const sheet = new Sheet(find("sheet"), facts.size, () => wish());
+  const sheet = new Strokes(find("sheet"), facts.size, () => request());
   const layers = new Layers(find("layers"));
   const bars = new Bars(find("bars"), classes);
   const times = [];
@@ -26,8 +26,8 @@ function begin({ facts, limit }) {
   const usual = [lightPen ? "#ffffff" : "#000000", paper];
   const swapped = colour ? usual.toReversed() : [lightPen ? "#000000" : "#ffffff", lightPen ? "#ffffff" : "#000000"];
 
-  /** The newest drawing wins: what changed while an answer was awaited is asked for after it, once. */
-  async function wish() {
+  /** Ask for what is drawn now; what changes while an answer is awaited is asked for after it, once. */
+  async function request() {
     wanted = true;
     describe();
     if (busy) return;
@@ -106,7 +106,7 @@ function begin({ facts, limit }) {
   }
 
   function recolour() {
-    if (sheet.upload) return wish();
+    if (sheet.upload) return request();
     const [pen, ground] = find("swap").checked ? swapped : usual;
     sheet.colours(pen, ground);
     if (colour) [find("pen").value, find("paper").value] = [pen, ground];
@@ -125,6 +125,7 @@ function begin({ facts, limit }) {
   }
 
   function drawAgain() {
+    find("hint").hidden = true;
     if (!sheet.upload) return;
     find("fit").checked = ready.fit;
     find("swap").checked = false;
@@ -135,10 +136,10 @@ function begin({ facts, limit }) {
   find("clear").addEventListener("click", () => (drawAgain(), sheet.clear()));
   find("brush").addEventListener("input", (event) => (sheet.brush = event.target.value / 100));
   find("swap").addEventListener("change", recolour);
-  for (const id of ["fit", "saliency"]) find(id).addEventListener("change", () => wish());
+  for (const id of ["fit", "saliency"]) find(id).addEventListener("change", () => request());
   find("maps").addEventListener("change", (event) => {
     find("layers").hidden = !event.target.checked;
-    wish();
+    request();
   });
   for (const id of colour ? ["pen", "paper"] : []) {
     find(id).addEventListener("input", () => {

@@ -80,25 +80,25 @@ def _training(index: Index, folder: RunFolder, key: str) -> Images:
 
 
 async def look(request: Request) -> Response:
-    """What a net makes of the image file in the body: see `seen.answer`."""
+    """What a net makes of the image file in the body: see `live.answer`."""
     data = await request.body()
     asked = request.query_params
     index: Index = request.app.state.index
-    return await responses.in_turn(request, _look, index, request.path_params["id"], data, dict(asked), alone=True)
+    return await responses.compute(request, _look, index, request.path_params["id"], data, dict(asked), inference=True)
 
 
 def _look(index: Index, key: str, data: bytes, asked: dict[str, str]) -> Response:
     began = time.perf_counter()
-    wish = DrawingRequest(_box(asked.get("box")), *(asked.get(name) == "1" for name in ("invert", "maps", "saliency")))
-    with index.using:
-        run = index.opened(key)
-        found = answer(run, prepared(data, run.task.preparation, wish), wish)
+    switches = (asked.get(name) == "1" for name in ("invert", "maps", "saliency"))
+    drawing = DrawingRequest(_box(asked.get("box")), *switches)
+    run = index.opened(key)
+    found = answer(run, prepared(data, run.task.preparation, drawing), drawing)
     found["milliseconds"] = 1000 * (time.perf_counter() - began)
     return responses.reply(found)
 
 
 def _box(text: str | None) -> float | None:
-    """The `box` of a wish as the address has it."""
+    """The `box` of a request as the address has it."""
     if text is None:
         return None
     try:
@@ -123,7 +123,7 @@ PAGE = Page(
     address="/draw",
     position=1,
     routes=[
-        Route("/draw", responses.of_folder(page)),
+        Route("/draw", responses.endpoint(page)),
         Route("/api/draw/{id}", look, methods=["POST"]),
     ],
 )

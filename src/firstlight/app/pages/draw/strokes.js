@@ -1,9 +1,9 @@
-// The sheet: strokes of a pen, kept so that they can be taken back, or a picture that was uploaded.
+// The canvas that is drawn on: strokes of a pen, kept so that they can be taken back, or a picture that was uploaded.
 
 const SIDE = 280; // pixels of the longer side, unless the model itself takes more
 
-export class Sheet {
-  /** On a canvas with the aspect ratio of `size` [height, width]; `changed()` is called after each change. */
+export class Strokes {
+  /** On a canvas with the aspect ratio of `size` [height, width]; `changed()` is called after each stroke and each other change. */
   constructor(canvas, [height, width], changed) {
     const scale = Math.max(SIDE / Math.max(height, width), 1);
     canvas.width = Math.round(width * scale);
@@ -50,12 +50,13 @@ export class Sheet {
     const between = event.getCoalescedEvents?.() ?? [];
     const done = stroke.points.length - 1;
     for (const each of between.length ? between : [event]) stroke.points.push(this.place(each));
-    this.ink(stroke, done);
-    this.changed();
+    this.paint(stroke, done);
   }
 
   up(event) {
-    if (event.pointerId === this.active) this.active = null;
+    if (event.pointerId !== this.active) return;
+    this.active = null;
+    this.changed();
   }
 
   /** Where an event is on the sheet, as shares of the longer side. */
@@ -111,12 +112,12 @@ export class Sheet {
       const [w, h] = [width * scale, height * scale];
       context.drawImage(upload.picture, (canvas.width - w) / 2, (canvas.height - h) / 2, w, h);
     }
-    for (const stroke of this.strokes) this.ink(stroke);
-    this.changed();
+    for (const stroke of this.strokes) this.paint(stroke);
+    if (this.active === null) this.changed();
   }
 
   /** Paint a stroke from one of its points on, piece by piece, so that it looks the same when it is painted again. */
-  ink({ pen, width, points }, from = 0) {
+  paint({ pen, width, points }, from = 0) {
     const { context, longest } = this;
     context.strokeStyle = pen;
     context.lineWidth = width * longest;

@@ -30,9 +30,8 @@ def looked(request: Request) -> Response:
     key = request.path_params["id"]
     image = _image(request)
     target = request.query_params.get("target", "")
-    with index.using:
-        run = index.opened(key)
-        look = run.attribution(image.pixels[0], images.class_number(target, run.class_names))
+    run = index.opened(key)
+    look = run.attribution(image.pixels[0], images.class_number(target, run.class_names))
     return responses.reply(_look(look, image))
 
 
@@ -41,8 +40,7 @@ def layers(request: Request) -> Response:
     index: Index = request.app.state.index
     key = request.path_params["id"]
     image = _image(request)
-    with index.using:
-        found = index.opened(key).feature_maps(image.pixels[0])
+    found = index.opened(key).feature_maps(image.pixels[0])
     return responses.reply({"layers": [_layer(layer) for layer in found]})
 
 
@@ -134,6 +132,6 @@ def _uri(pixels: Array, transparent: bool = False) -> str:
 
 
 routes: list[BaseRoute] = [
-    Route("/api/runs/{id}/look", responses.of_folder(looked, alone=True)),
-    Route("/api/runs/{id}/layers", responses.of_folder(layers, alone=True)),
+    Route("/api/runs/{id}/look", responses.endpoint(looked, inference=True)),
+    Route("/api/runs/{id}/layers", responses.endpoint(layers, inference=True)),
 ]

@@ -130,8 +130,8 @@ def explaining(request: Request) -> Response:
 
 
 routes: list[BaseRoute] = [
-    Route("/api/runs/{id}/map", responses.of_folder(maps)),
-    Route("/image/{id}/map/{n}.png", responses.of_folder(sheet)),
-    Route("/api/runs/{id}/explain", responses.of_folder(explaining)),
-    Route("/api/runs/{id}/explain", responses.of_folder(explain), methods=["POST"]),
+    Route("/api/runs/{id}/map", responses.endpoint(maps)),
+    Route("/image/{id}/map/{n}.png", responses.endpoint(sheet)),
+    Route("/api/runs/{id}/explain", responses.endpoint(explaining)),
+    Route("/api/runs/{id}/explain", responses.endpoint(explain), methods=["POST"]),
 ]

@@ -146,8 +146,8 @@ def _text(entry: Entry, name: str) -> str:
 
 PAGE = Page(
     routes=[
-        Route("/run/{id}", responses.of_folder(page)),
-        Route("/api/runs/{id}/curves", responses.of_folder(curves)),
+        Route("/run/{id}", responses.endpoint(page)),
+        Route("/api/runs/{id}/curves", responses.endpoint(curves)),
         *attribution.routes,
         *embedding.routes,
     ],

@@ -199,12 +199,12 @@ PAGE = Page(
     address="/",
     position=0,
     routes=[
-        Route("/", responses.of_folder(index)),
-        Route("/api/runs", responses.of_folder(listed)),
-        Route("/api/runs/{id}", responses.of_folder(row)),
+        Route("/", responses.endpoint(index)),
+        Route("/api/runs", responses.endpoint(listed)),
+        Route("/api/runs/{id}", responses.endpoint(row)),
         Route("/api/events", events),
         Route("/api/runs/{id}/stop", stop, methods=["POST"]),
-        Route("/report/{kind}/{id}", responses.of_folder(report)),
-        Route("/pdf/{kind}/{id}", responses.of_folder(pdf)),
+        Route("/report/{kind}/{id}", responses.endpoint(report)),
+        Route("/pdf/{kind}/{id}", responses.endpoint(pdf)),
     ],
 )

@@ -74,7 +74,7 @@ def page(request: Request) -> Response:
 
 async def check(request: Request) -> Response:
     """The file that the form makes, or what is wrong with it."""
-    return await responses.in_turn(request, _check, request, await request.body())
+    return await responses.compute(request, _check, request, await request.body())
 
 
 def _check(request: Request, body: bytes) -> Response:
@@ -85,7 +85,7 @@ def _check(request: Request, body: bytes) -> Response:
 
 async def begin(request: Request) -> Response:
     """Start the run that the form asks for."""
-    return await responses.in_turn(request, _begin, request, await request.body())
+    return await responses.compute(request, _begin, request, await request.body())
 
 
 def _begin(request: Request, body: bytes) -> Response:
@@ -208,10 +208,10 @@ PAGE = Page(
     address="/start",
     position=3,
     routes=[
-        Route("/start", responses.of_folder(page)),
+        Route("/start", responses.endpoint(page)),
         Route("/api/start/check", check, methods=["POST"]),
         Route("/api/start", begin, methods=["POST"]),
         Route("/api/start/{name}", state),
-        Route("/api/runs/{id}/resume", responses.of_folder(resume), methods=["POST"]),
+        Route("/api/runs/{id}/resume", responses.endpoint(resume), methods=["POST"]),
     ],
 )
