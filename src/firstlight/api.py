@@ -246,7 +246,7 @@ class Run(Shown):
         seed: int = 0,
         data: Dataset | str | Path | None = None,
         tensorboard: str | Path | None = None,
-        watch: inside.Watch | None = None,
+        watch: inside.Progress | None = None,
     ) -> Explanation:
         """Examine the run, write explanation.npz into its folder, renew the report, and return what was found.
 
@@ -260,7 +260,7 @@ class Run(Shown):
         Raises RunError for a run without a result or predictions, or whose images are no longer the same; ModelError
         for an unknown layer, DataError for an unknown image or class, ExperimentError for a missing extra.
         """
-        from firstlight.explain import examine
+        from firstlight.explain.explanation import explain
 
         if tensorboard is not None:
             from firstlight.explain.tensorboard import require
@@ -270,7 +270,9 @@ class Run(Shown):
         request = None if image is None else self._request(image, target)
         if target is not None and request is None:
             raise DataError("A class is asked for of one image: give that image too.")
-        found = examine.explain(explained, request=request, layer=layer, method=method, points=points, watch=watch)
+        found = explain(
+            explained, request=request, layer=layer, method=method, points=points, progress=watch or inside.unwatched
+        )
         if tensorboard is not None:
             self._to_tensorboard(explained, found.embeddings[-1], Path(tensorboard))
         found.write(self.folder)
@@ -287,7 +289,7 @@ class Run(Shown):
         *,
         seed: int = 0,
         data: Dataset | str | Path | None = None,
-        watch: inside.Watch | None = None,
+        watch: inside.Progress | None = None,
     ) -> MaximizingImage:
         """The image that maximizes the activation of one unit, and what the run's test images get from it.
 
@@ -295,9 +297,7 @@ class Run(Shown):
         seed, data, watch  see `explain`
         Raises ModelError for a layer or a unit that the net does not have, and what `explain` raises of the run.
         """
-        from firstlight.explain import examine
-
-        return examine.maximize_unit(self._explained(seed, data), layer, unit, watch)
+        return inside.maximizing_image(self._explained(seed, data), layer, unit, watch or inside.unwatched)
 
     def mistakes(
         self,
@@ -308,7 +308,7 @@ class Run(Shown):
         count: int | None = None,
         seed: int = 0,
         data: Dataset | str | Path | None = None,
-        watch: inside.Watch | None = None,
+        watch: inside.Progress | None = None,
     ) -> Mistakes:
         """The mistakes on test images, the surest first, each with the training images that lie nearest.
 
@@ -318,12 +318,11 @@ class Run(Shown):
         seed, data, watch  see `explain`
         Raises DataError for an unknown class, ModelError for an unknown layer, and what `explain` raises of the run.
         """
-        from firstlight.explain import examine
+        from firstlight.explain.neighbours import mistakes_with_neighbours
 
+        run, watch = self._explained(seed, data), watch or inside.unwatched
         found = Mistakes(
-            examine.mistakes(
-                self._explained(seed, data), true=true, predicted=predicted, layer=layer, count=count, watch=watch
-            )
+            mistakes_with_neighbours(run, true=true, predicted=predicted, layer=layer, count=count, progress=watch)
         )
         found.class_names, found.layer = self.class_names, layer or "the last hidden layer"
         return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.explain.nets import images, made, net
+from tests.explain.nets import images, made, net, one_logit
 
 from firstlight.explain import activation_maximization, maximize_activations
-from firstlight.explain.activation_maximization import STEPS, answers
+from firstlight.explain.activation_maximization import STEPS, answers, unit_name
 from firstlight.layers import Chain, Conv2D, Dense, Flatten, ReLU
+from firstlight.types import Images
 
 UNITS = [("dense1", 0), ("dense1", 2), ("conv1", 1)]
 
@@ -69,3 +70,12 @@ def test_a_unit_that_nothing_reaches_stays_within_the_pixels() -> None:
     pixels, values = maximize_activations(subject, [("dense1", 0)])
     assert values.tolist() == [0.0]
     assert pixels.std() > 1
+
+
+def test_units_are_called_after_their_class_or_their_place() -> None:
+    assert unit_name(net("conv"), "dense1", 2, ("a", "b", "c")) == "c"
+    assert unit_name(net("conv"), "conv2", 2, ("a", "b", "c")) == "conv2, channel 2"
+    assert unit_name(net("dense"), "dense1", 0, ("a", "b", "c")) == "dense1, feature 0"
+    pixels = images(2).pixels
+    single = one_logit(Images(pixels, np.array([0, 1]), np.array(["x", "y"]), ("no", "yes")))
+    assert unit_name(single, "dense1", 0, ("no", "yes")) == "yes"

@@ -51,12 +51,12 @@ def test_the_engines_look_at_the_same_places(name: str, standardise: str) -> Non
 def test_saliency_is_the_derivative_by_the_pixels(standardise: str) -> None:
     subject, given = net("residual", standardise=standardise), images(2)
     z = np.moveaxis(given.pixels, -1, 1).astype(np.float64)
-    np.testing.assert_allclose(subject.seen(z), subject.prepared(given.pixels), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(subject.standardized(z), subject.prepared(given.pixels), rtol=1e-9, atol=1e-12)
     targets = np.array([2, 0])
     steps = 1e-3 * np.eye(z[0].size).reshape(-1, *z.shape[1:])
     numeric = np.zeros(z.shape)
     for image, target, slopes in zip(z, targets, numeric, strict=True):
-        above, below = (subject.outputs(subject.seen(image + sign * steps))[:, target] for sign in (1, -1))
+        above, below = (subject.outputs(subject.standardized(image + sign * steps))[:, target] for sign in (1, -1))
         slopes.flat = (above - below) / 2e-3
     found = saliency(subject, given.pixels, targets)
     np.testing.assert_allclose(found, np.abs(numeric).max(axis=1), rtol=1e-4, atol=1e-9)

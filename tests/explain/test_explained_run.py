@@ -1,14 +1,11 @@
-"""Images with their features: drawn by the seed, found again by id, and of wide maps the means."""
+"""Images of a run: drawn by the seed, found again by id."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from tests.explain.nets import images, net, one_logit
+from tests.explain.nets import images, net
 
-from firstlight.explain import ExplainedRun, extract_features
-from firstlight.explain.examine import unit_name
-from firstlight.types import Images
+from firstlight.explain import ExplainedRun
 
 
 def subject(seed: int = 0) -> ExplainedRun:
@@ -29,25 +26,3 @@ def test_images_are_found_by_split_and_id() -> None:
     assert found.ids.tolist() == ["test/3", "test/3", "test/0"]
     np.testing.assert_array_equal(found.pixels[1], images(9, seed=1).pixels[3])
     np.testing.assert_array_equal(found.pixels[2], images(5).pixels[0])
-
-
-def test_features_are_the_layers_values_and_of_wide_maps_the_means(monkeypatch: pytest.MonkeyPatch) -> None:
-    given, subject_net, told = images(5), net("conv"), []
-    values = subject_net.session.trace(subject_net.prepared(given.pixels)).values["conv1"]
-    monkeypatch.setattr("firstlight.explain.net.MOST", 2)
-    found = extract_features(subject_net, given, "conv1", "what", lambda *heard: told.append(heard))
-    np.testing.assert_allclose(found.features, values.reshape(5, -1), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
-    assert told == [("what", 2, 5), ("what", 4, 5), ("what", 5, 5)]
-    monkeypatch.setattr("firstlight.explain.explained_run.WIDEST", 100)
-    narrow = extract_features(subject_net, given, "conv1", "what", lambda *heard: None)
-    np.testing.assert_allclose(narrow.features, values.mean(axis=(2, 3)), rtol=1e-5, atol=1e-6)
-
-
-def test_units_are_called_after_their_class_or_their_place() -> None:
-    assert unit_name(net("conv"), "dense1", 2, ("a", "b", "c")) == "c"
-    assert unit_name(net("conv"), "conv2", 2, ("a", "b", "c")) == "conv2, channel 2"
-    assert unit_name(net("dense"), "dense1", 0, ("a", "b", "c")) == "dense1, feature 0"
-    pixels = images(2).pixels
-    single = one_logit(Images(pixels, np.array([0, 1]), np.array(["x", "y"]), ("no", "yes")))
-    assert unit_name(single, "dense1", 0, ("no", "yes")) == "yes"

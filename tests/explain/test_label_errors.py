@@ -1,4 +1,4 @@
-"""Mistakes by confidence and by pair; labels that were spoilt on purpose are found again."""
+"""Labels that may be wrong: labels that were spoilt on purpose are found again."""
 
 from __future__ import annotations
 
@@ -9,51 +9,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from firstlight.errors import DataError
-from firstlight.explain.label_errors import confident_mistakes, find_label_issues
+from firstlight.explain.label_errors import find_label_issues
 from firstlight.explain.neighbours import nearest_others
 from firstlight.randomness import generator
 from firstlight.types import Array, Predictions
-
-NAMES = ("cat", "dog", "fox")
 
 
 def predictions(labels: list[int], rows: list[list[float]]) -> Predictions:
     ids = np.array([f"test/{i}" for i in range(len(labels))])
     return Predictions(ids, np.array(labels, np.int64), np.array(rows, np.float32))
-
-
-@pytest.fixture
-def answered() -> Predictions:
-    return predictions(
-        [0, 0, 0, 1, 1, 2, 2],
-        [
-            [0.9, 0.1, 0.0],
-            [0.2, 0.8, 0.0],  # a cat for a dog
-            [0.0, 0.9, 0.1],  # a cat for a dog, surer
-            [0.4, 0.0, 0.6],  # a dog for a fox
-            [0.0, 1.0, 0.0],
-            [0.7, 0.0, 0.3],  # a fox for a cat
-            [0.1, 0.1, 0.8],
-        ],
-    )
-
-
-def test_mistakes_by_confidence_and_class(answered: Predictions) -> None:
-    assert confident_mistakes(answered, NAMES).tolist() == [2, 1, 5, 3]
-    assert confident_mistakes(answered, NAMES, count=2).tolist() == [2, 1]
-    assert confident_mistakes(answered, NAMES, true="dog").tolist() == [3]
-    assert confident_mistakes(answered, NAMES, predicted="dog").tolist() == [2, 1]
-    assert confident_mistakes(answered, NAMES, true="fox", predicted="cat").tolist() == [5]
-    assert confident_mistakes(answered, NAMES, true="fox", predicted="dog").tolist() == []
-
-
-def test_names_are_checked(answered: Predictions) -> None:
-    with pytest.raises(DataError, match=r"no class called 'Dog'\. Did you mean dog"):
-        confident_mistakes(answered, NAMES, true="Dog")
-    with pytest.raises(DataError, match=r"no class called 'zebra'\. Known: cat, dog, fox"):
-        confident_mistakes(answered, NAMES, predicted="zebra")
-    with pytest.raises(DataError, match="cat that is predicted as cat is no mistake"):
-        confident_mistakes(answered, NAMES, true="cat", predicted="cat")
 
 
 def test_thresholds_are_those_of_the_paper() -> None:

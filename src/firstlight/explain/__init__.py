@@ -1,15 +1,18 @@
-"""Looking inside a trained net: what its layers give, where it looked, what it takes for alike, and where it errs.
+"""Looking inside a trained net: what its layers give, which pixels an answer rests on, and where it errs.
 
 Everything goes through `Session.trace`, so that both engines answer with the same numbers. What needs scikit-learn is
-in modules that are imported by those who use them: `examine` makes a whole explanation, `embedding` puts images on a
-plane.
+in modules that are imported by those who use them: `explanation` makes a whole explanation, `embedding` puts images on
+a plane, `neighbours` and `label_errors` look for the nearest training images.
 """
 
-from firstlight.explain.activation_maximization import maximize_activations
+from firstlight.explain.activation_maximization import maximize_activations, maximizing_image
+from firstlight.explain.activation_statistics import ActivationStatistics
 from firstlight.explain.attribution import attribute, cam_layer, occlusion
-from firstlight.explain.explained_run import ExplainedRun, ImageRequest, Watch, extract_features
-from firstlight.explain.feature_maps import ActivationStatistics, activation_statistics, compute_feature_maps, filters
-from firstlight.explain.label_errors import class_number, confident_mistakes
+from firstlight.explain.explained_run import ExplainedRun, ImageRequest, Progress, unwatched
+from firstlight.explain.feature_maps import compute_feature_maps
+from firstlight.explain.features import extract_features
+from firstlight.explain.filters import first_filters
+from firstlight.explain.mistakes import class_number, confident_mistakes
 from firstlight.explain.net import Net
 
 __all__ = [
@@ -17,15 +20,16 @@ __all__ = [
     "ExplainedRun",
     "ImageRequest",
     "Net",
-    "Watch",
-    "activation_statistics",
+    "Progress",
     "attribute",
     "cam_layer",
     "class_number",
     "compute_feature_maps",
     "confident_mistakes",
     "extract_features",
-    "filters",
+    "first_filters",
     "maximize_activations",
+    "maximizing_image",
     "occlusion",
+    "unwatched",
 ]

@@ -6,12 +6,15 @@ import numpy as np
 
 from firstlight.engines import Trace
 from firstlight.errors import ModelError
+from firstlight.explain.explained_run import ExplainedRun, ImageRequest, Progress
+from firstlight.explain.mistakes import confident_mistakes
 from firstlight.explain.net import Net
 from firstlight.layers import AvgPool2D, MaxPool2D
 from firstlight.records.explanation import Attribution
 from firstlight.types import Array, Images
 
 _GREY = 127.5
+WRONG, RIGHT = 5, 3  # mistakes and right answers that are looked into, beside the image that is asked for
 _BATCH = 16  # images at a time, each of which occlusion shows a hundred times or more
 
 
@@ -30,6 +33,24 @@ def attribute(
         wanted = None if targets is None else targets[index]
         found += _attributions(net, part, split, wanted, layer or cam_layer(net))
     return found
+
+
+def attribute_examples(run: ExplainedRun, shown: ImageRequest, progress: Progress) -> tuple[Attribution, ...]:
+    """The image that was asked for, the surest right answers of a few classes, and the most confident mistakes."""
+    predictions = run.predictions["test"]
+    wrong = confident_mistakes(predictions, run.class_names, count=WRONG)
+    surest = np.argsort(-predictions.confidence, kind="stable")
+    right = surest[predictions.correct[surest]]
+    _, firsts = np.unique(predictions.labels[right], return_index=True)  # of each class its surest
+    right = right[np.sort(firsts)[:RIGHT]]
+    ids = [name for name in predictions.ids[np.concatenate((right, wrong))].tolist() if name != shown.image.ids[0]]
+    targets = None if shown.target is None else np.array([shown.target])
+    attributions = attribute(run.net, shown.image, shown.split, targets)
+    for name in ids:
+        progress("attribution", len(attributions), len(ids) + 1)
+        attributions += attribute(run.net, run.images(["test"], [name]), "test")
+    progress("attribution", len(attributions), len(attributions))
+    return tuple(attributions)
 
 
 def _attributions(net: Net, images: Images, split: str, targets: Array | None, layer: str) -> list[Attribution]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from firstlight.data.decode import resize
 from firstlight.errors import DataError
-from firstlight.explain.explained_run import ExplainedRun, ImageFeatures, Watch, extract_features
+from firstlight.explain.explained_run import ExplainedRun, Progress
+from firstlight.explain.features import ImageFeatures, extract_features
 from firstlight.explain.projection import FEWEST, project
 from firstlight.explain.separation import class_separation
 from firstlight.randomness import generator
@@ -21,11 +22,11 @@ THUMBNAIL = 32
 
 
 def embed(
-    run: ExplainedRun, train: ImageFeatures, layer: str, made: Mapping[str, str], points: int, tell: Watch
+    run: ExplainedRun, train: ImageFeatures, layer: str, made: Mapping[str, str], points: int, progress: Progress
 ) -> tuple[Embedding, ...]:
     """Training and test images on a plane, by each method."""
     test_images = run.splits["test"].take(run.drawn("test", points))
-    test = extract_features(run.net, test_images, layer, "test images", tell)
+    test = extract_features(run.net, test_images, layer, "features of test images", progress)
     parts = {"train": train.take(_drawn(run, train.images, points)), "test": test}
     features, probabilities, labels, ids, pixels = (
         np.concatenate(arrays)
@@ -39,7 +40,7 @@ def embed(
     found = []
     for method, by in made.items():
         began = time.perf_counter()
-        plane = project(features, method, run.seed, partial(tell, f"map ({method})"))
+        plane = project(features, method, run.seed, partial(progress, f"embedding ({method})"))
         found.append(
             Embedding(
                 method=method,
@@ -61,7 +62,7 @@ def embed(
     return tuple(found)
 
 
-def must_be_enough(run: ExplainedRun, candidates: Images, method: str, points: int) -> None:
+def check_enough_images(run: ExplainedRun, candidates: Images, method: str, points: int) -> None:
     """Raise DataError where the images that would be on a map are too few for it, or all of one class."""
     if points < 1:
         raise DataError(f"A map needs at least 1 image of each split; received {points}.")

@@ -1,4 +1,4 @@
-"""What is explained: a net with the images and the predictions of its run, and what the net sees in images."""
+"""What is explained: a net with the images and the predictions of its run, and an image that is asked for."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from firstlight.explain.net import Net
 from firstlight.randomness import generator
 from firstlight.types import Array, Images, Predictions
 
-WIDEST = 4096  # values of a layer: of wider maps, each channel's mean is taken
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, and of how much
+Steps = Callable[[int, int], None]  # how much is done, and of how much
 
-Watch = Callable[[str, int, int], None]  # what is done, how much of it, and of how much
+SAMPLE = 1000  # test images over which statistics are taken
+
+
+def unwatched(what: str, done: int, total: int) -> None:
+    """A `Progress` that tells nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +43,10 @@ class ExplainedRun:
         """Where up to so many images of a split are, drawn by the seed, in their order."""
         order = generator(self.seed, "explain", split).permutation(len(self.splits[split]))
         return np.sort(order[:most])
+
+    def sample(self) -> Images:
+        """The test images, up to 1000 drawn by the seed, over which the statistics of the layers are taken."""
+        return self.splits["test"].take(self.drawn("test", SAMPLE))
 
     def images(self, splits: Iterable[str], ids: Iterable[str]) -> Images:
         """Images by their splits and ids, in that order."""
@@ -70,29 +79,3 @@ class ImageRequest:
     image: Images
     split: str
     target: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ImageFeatures:
-    """Images with the layer's values for them, float32 (N, F), and what the net says of them, float32 (N, K)."""
-
-    images: Images
-    features: Array
-    probabilities: Array
-
-    def take(self, index: Array) -> ImageFeatures:
-        return ImageFeatures(self.images.take(index), self.features[index], self.probabilities[index])
-
-
-def extract_features(net: Net, images: Images, layer: str, what: str, tell: Watch) -> ImageFeatures:
-    """The layer's values for images, and the net's answers, a chunk at a time."""
-    features, outputs = [], []
-    wide = np.prod(net.places[layer].shape) > WIDEST
-    for start in range(0, len(images), net.chunk):
-        x = net.prepared(images.pixels[start : start + net.chunk])
-        values = net.session.trace(x, None, {layer, net.head}).values
-        held = values[layer].mean(axis=(2, 3)) if wide and values[layer].ndim == 4 else values[layer]
-        features.append(held.reshape(len(x), -1).astype(np.float32))
-        outputs.append(values[net.head])
-        tell(what, start + len(x), len(images))
-    return ImageFeatures(images, np.concatenate(features), net.task.loss.probabilities(np.concatenate(outputs).T))

@@ -1,18 +1,21 @@
-"""What a net got wrong, and where perhaps the label is what is wrong: read off predictions alone.
-
-All answers are indices into the predictions, so that ids, pixels and neighbours of the same images stay at hand.
-"""
+"""Labels that may be wrong: confident learning on the predictions, then the labels of the nearest training images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from firstlight.errors import DataError, nearest
-from firstlight.evaluation import most_confident_mistakes
+from firstlight.errors import DataError
+from firstlight.explain.explained_run import ExplainedRun, Progress
+from firstlight.explain.features import ImageFeatures, extract_features
+from firstlight.explain.neighbours import nearest_rows
+from firstlight.records.explanation import LabelIssue
 from firstlight.types import Array, Predictions
+
+ISSUES = 24  # that are kept
+CANDIDATES = 240  # of the largest margins, whose neighbours are asked
+WITNESSES = 10  # nearest training images of each
 
 
 @dataclass(frozen=True)
@@ -32,32 +35,6 @@ class LabelCandidate:
     margin: float
     neighbours_agree: float | None
     seconded: bool
-
-
-def confident_mistakes(
-    predictions: Predictions,
-    class_names: Sequence[str],
-    *,
-    true: str | None = None,
-    predicted: str | None = None,
-    count: int | None = None,
-) -> Array:
-    """Indices of the mistakes made with the highest confidence, the surest first, at most `count`; int64.
-
-    true, predicted  the names of the true class and of the class that it was taken for; any unless given
-
-    High confidence in a wrong answer is where a net misleads most. It is no sign that the label is wrong: most nets
-    are surer than they are right (see `label_doubts`).
-
-    Raises DataError for a name that is none of the classes, with the nearest that is.
-    """
-    of = None if true is None else class_number(true, class_names)
-    if true is not None and true == predicted:
-        raise DataError(f"An image of {true} that is predicted as {true} is no mistake: give two different classes.")
-    found = most_confident_mistakes(predictions, len(predictions), of)
-    if predicted is not None:
-        found = found[predictions.predicted[found] == class_number(predicted, class_names)]
-    return found[:count]
 
 
 def find_label_issues(predictions: Predictions, neighbour_labels: Array | None = None) -> tuple[LabelCandidate, ...]:
@@ -108,13 +85,6 @@ def find_label_issues(predictions: Predictions, neighbour_labels: Array | None =
     )
 
 
-def class_number(name: str, class_names: Sequence[str]) -> int:
-    """Which class is called `name`. Raises DataError where none is, with the nearest that exists."""
-    if name not in class_names:
-        raise DataError(f"There is no class called {name!r}. {nearest(name, class_names)}")
-    return list(class_names).index(name)
-
-
 def _witness(labels: Array | None, given: Array, suggested: Array) -> tuple[Array | None, Array]:
     """The share of each image's neighbours that are labelled as suggested, and whether that is more than as given."""
     if labels is None:
@@ -123,3 +93,36 @@ def _witness(labels: Array | None, given: Array, suggested: Array) -> tuple[Arra
         raise DataError(f"{len(given)} predictions need a row of neighbours' labels each; received {labels.shape}.")
     agree = (labels == suggested[:, None]).mean(axis=1)
     return agree, agree > (labels == given[:, None]).mean(axis=1)
+
+
+def label_issues(run: ExplainedRun, train: ImageFeatures, layer: str, progress: Progress) -> tuple[LabelIssue, ...]:
+    """Labels of validation and test images that may be wrong, the likeliest first.
+
+    Neighbours are asked about the candidates with the largest margins alone: that is where they can decide anything.
+    """
+    parts = {split: found for split, found in run.predictions.items() if len(found)}
+    splits = np.repeat([*parts], [len(found) for found in parts.values()])
+    fields = ((found.ids, found.labels, found.probabilities) for found in parts.values())
+    pooled = Predictions(*(np.concatenate(arrays) for arrays in zip(*fields, strict=True)))
+    doubted = sorted(find_label_issues(pooled), key=lambda doubt: -doubt.margin)[:CANDIDATES]
+    if not doubted:
+        return ()
+    rows = np.array([doubt.index for doubt in doubted])
+    images = run.images(splits[rows], pooled.ids[rows])
+    doubtful = extract_features(run.net, images, layer, "features of doubtful labels", progress)
+    near = nearest_rows(train.features, doubtful.features, WITNESSES)
+    labels = np.full((len(pooled), near.indices.shape[1]), -1)
+    labels[rows] = train.images.labels[near.indices]
+    place = {int(row): i for i, row in enumerate(rows)}
+    return tuple(
+        LabelIssue(
+            id=str(pooled.ids[doubt.index]),
+            split=str(splits[doubt.index]),
+            given=doubt.given,
+            suggested=doubt.suggested,
+            margin=doubt.margin,
+            neighbours_agree=doubt.neighbours_agree or 0.0,
+            pixels=images.pixels[place[doubt.index]],
+        )
+        for doubt in [doubt for doubt in find_label_issues(pooled, labels) if doubt.index in place][:ISSUES]
+    )

@@ -128,7 +128,7 @@ class Net:
         """The trace of prepared images with the gradients of their target outputs; values and slopes of `only`."""
         return self.session.trace(x, {self.head: self.towards(targets)}, only or [self.head])
 
-    def seen(self, z: Array) -> Array:
+    def standardized(self, z: Array) -> Array:
         """What the net sees of pixels z, float (N, C, H, W) from 0 to 255, which need not be whole."""
         scale, shift = self.task.preparation.scale_shift(np.float64)
         x = z * scale + shift

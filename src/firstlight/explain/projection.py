@@ -28,11 +28,11 @@ from threadpoolctl import threadpool_limits
 
 from firstlight import processes
 from firstlight.errors import DataError, ExperimentError, nearest
+from firstlight.explain.explained_run import Steps
+from firstlight.explain.features import finite_rows
 from firstlight.kernels.lock import ForkedLock, in_turn
 from firstlight.randomness import generator
 from firstlight.types import Array
-
-Progress = Callable[[int, int], None]
 
 METHODS = ("pca", "t-sne", "umap")
 COMPONENTS = 50  # what t-SNE and UMAP see of wider features
@@ -44,7 +44,7 @@ EVERY = 10  # steps of openTSNE or UMAP from one report of progress to the next
 SPREAD = 1e-4  # of the points that t-SNE starts from
 
 
-def project(features: Array, method: str, seed: int, progress: Progress | None = None) -> Array:
+def project(features: Array, method: str, seed: int, progress: Steps | None = None) -> Array:
     """Put rows of features on a plane: float32 (N, 2). The same seed gives the same points on the same machine.
 
     features  numbers (N, D); rows that are all equal lie on one point, the origin
@@ -58,7 +58,7 @@ def project(features: Array, method: str, seed: int, progress: Progress | None =
     ExperimentError for an unknown method or one whose library is not installed.
     """
     made_by(method)
-    x = rows(features)
+    x = finite_rows(features)
     if method != "pca" and len(x) < FEWEST:
         raise DataError(f"{method} needs at least {FEWEST} images; received {len(x)}. Take more, or pca.")
     x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -95,24 +95,6 @@ def made_by(method: str) -> str:
     return f"{package} {metadata.version(package)}"
 
 
-def rows(features: Array, what: str = "features") -> Array:
-    """The features as a new float32 array (N, D). Raises DataError where they are no finite numbers of that shape."""
-    found = np.asarray(features)
-    if found.ndim != 2 or 0 in found.shape or found.dtype.kind not in "fiub":
-        raise DataError(
-            f"The {what} must be numbers of shape (images, features); received {found.dtype} {found.shape}."
-        )
-    with np.errstate(over="ignore"):
-        found = found.astype(np.float32)
-    wrong = ~np.isfinite(found).all(axis=1)
-    if wrong.any():
-        raise DataError(
-            f"{int(wrong.sum())} of {len(found)} rows of the {what} are not finite, the first is row "
-            f"{int(wrong.argmax())}. Did the training of the net diverge?"
-        )
-    return found
-
-
 def _principal(x: Array, components: int, seed: int) -> Array:
     """The first principal components of centred rows, (N, components); zeros beyond the rank that N and D allow."""
     found = np.zeros((len(x), components), np.float32)
@@ -136,12 +118,12 @@ def _perplexity(n: int) -> float:
     return min(PERPLEXITY, (n - 1) / 3)
 
 
-def _t_sne(x: Array, start: Array, seed: int, tell: Progress) -> Array:
+def _t_sne(x: Array, start: Array, seed: int, tell: Steps) -> Array:
     by = _open_tsne if find_spec("openTSNE") else _scikit_tsne
     return by(x, start, seed, tell)
 
 
-def _open_tsne(x: Array, start: Array, seed: int, tell: Progress) -> Array:
+def _open_tsne(x: Array, start: Array, seed: int, tell: Steps) -> Array:
     """By openTSNE (Poličar et al. 2024), which takes the repulsion of many points from a grid (Linderman et al. 2019).
 
     On one thread: where other work keeps the cores busy, each of hundreds of short steps waits until all threads have
@@ -171,7 +153,7 @@ def _open_tsne(x: Array, start: Array, seed: int, tell: Progress) -> Array:
     return np.asarray(tsne.fit(x))
 
 
-def _scikit_tsne(x: Array, start: Array, seed: int, tell: Progress) -> Array:
+def _scikit_tsne(x: Array, start: Array, seed: int, tell: Steps) -> Array:
     """By scikit-learn, with Barnes and Hut's tree for any number of points; a few points on one thread, as above."""
     tsne = TSNE(
         perplexity=_perplexity(len(x)),
@@ -204,7 +186,7 @@ class _Listener:
 
     ITERATION = re.compile(r"\[t-SNE\] Iteration (\d+):")
 
-    def __init__(self, through: TextIO, total: int, tell: Progress) -> None:
+    def __init__(self, through: TextIO, total: int, tell: Steps) -> None:
         self.through, self.total, self.tell = through, total, tell
         self.thread = threading.get_ident()
         self.telling = False
@@ -223,7 +205,7 @@ class _Listener:
 
 
 @in_turn  # not every kind of threads that Numba can have lets two callers in at once
-def _umap(x: Array, start: Array, seed: int, tell: Progress) -> Array:
+def _umap(x: Array, start: Array, seed: int, tell: Steps) -> Array:
     """By umap-learn, on one thread: on several its result differs from call to call."""
     import numba
 
@@ -262,7 +244,7 @@ def _umap(x: Array, start: Array, seed: int, tell: Progress) -> Array:
 class _Bar:
     """The file that UMAP's progress bar is drawn on."""
 
-    def __init__(self, tell: Progress) -> None:
+    def __init__(self, tell: Steps) -> None:
         self.tell = tell
         self.ended = False
 
@@ -280,4 +262,4 @@ class _Bar:
         """Nothing waits here."""
 
 
-_NEIGHBOURLY: dict[str, Callable[[Array, Array, int, Progress], Array]] = {"t-sne": _t_sne, "umap": _umap}
+_NEIGHBOURLY: dict[str, Callable[[Array, Array, int, Steps], Array]] = {"t-sne": _t_sne, "umap": _umap}

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.metrics import silhouette_samples
 
 from firstlight.errors import DataError
+from firstlight.explain.features import finite_rows
 from firstlight.explain.neighbours import nearest_others
-from firstlight.explain.projection import rows
 from firstlight.randomness import generator
 from firstlight.records.explanation import NEIGHBOURS, Separation
 from firstlight.types import Array
@@ -32,7 +32,7 @@ def class_separation(
 
     Raises DataError where features or labels are not as said.
     """
-    x, labels = rows(features), np.asarray(labels)
+    x, labels = finite_rows(features), np.asarray(labels)
     _check(x, labels, classes, k)
     counts = np.bincount(labels, minlength=classes)
     judged = _judged(labels, counts, seed, most)

@@ -27,7 +27,7 @@ from PIL import Image
 
 from firstlight import weights
 from firstlight.errors import DataError, ExperimentError, RunError
-from firstlight.explain.projection import rows
+from firstlight.explain.features import finite_rows
 from firstlight.models import Model
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array
@@ -183,7 +183,7 @@ def _histogram(array: Array) -> Any:
 
 def _check(vectors: Vectors, classes: int) -> None:
     """Raise DataError where the vectors do not belong together."""
-    n = len(rows(vectors.features))
+    n = len(finite_rows(vectors.features))
     for name in ("labels", "pixels", "ids", "predicted", "splits"):
         array = getattr(vectors, name)
         if array is not None and len(array) != n:
@@ -200,7 +200,7 @@ def _write_projector(folder: Path, vectors: Vectors, class_names: tuple[str, ...
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
     text = io.StringIO()
-    np.savetxt(text, rows(vectors.features), fmt="%.6g", delimiter="\t")
+    np.savetxt(text, finite_rows(vectors.features), fmt="%.6g", delimiter="\t")
     (folder / VECTORS).write_text(text.getvalue(), encoding="utf-8")
     (folder / METADATA).write_text(_metadata(vectors, class_names), encoding="utf-8")
     sheet, size = sprite(vectors.pixels)
