@@ -16,7 +16,6 @@ from tests.report.run_folders import MakeRun
 
 from firstlight import report
 from firstlight.errors import FirstlightError, RunError
-from firstlight.report import charts
 from firstlight.report.document import (
     Bar,
     Beside,
@@ -37,6 +36,7 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.render.pdf import MARGIN, TALLEST, TEMPLATE, TEXT_WIDTH, lay_out
+from firstlight.report.sections import class_counts
 from firstlight.types import Array
 
 typst = pytest.importorskip("typst")
@@ -57,7 +57,7 @@ HOSTILE = (
 
 
 def chart(names: tuple[str, ...] = ("cat", "dog"), height: int = 200, width: int = 720) -> Chart:
-    spec = charts.histogram(names, range(1, len(names) + 1), "images")
+    spec = class_counts.chart(names, range(1, len(names) + 1), "images")
     return Chart({**spec, "height": height}, "Images of each class.", "A caption.", width)
 
 

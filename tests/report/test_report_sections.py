@@ -37,12 +37,6 @@ def section(document: Document, anchor: str) -> tuple[object, ...]:
     return next(s.blocks for s in document.sections if s.anchor == anchor)
 
 
-def test_confusion_caption_names_true_then_predicted() -> None:
-    said = captions.most_confused(certain({(0, 0): 7, (0, 1): 3, (1, 1): 9, (1, 0): 1}, classes=2))
-    assert said == "c0 is most often taken for c1: 3 of 10."
-    assert captions.most_confused(certain({(0, 0): 7, (1, 1): 3}, classes=2)) == "No test image was mistaken."
-
-
 def test_verdict_names_the_trivial_answer(make_run: MakeRun) -> None:
     record = read(make_run(skill=99.0))
     assert captions.verdict(record) == (
@@ -55,11 +49,6 @@ def test_verdict_does_not_call_leaked_images_unseen(make_run: MakeRun) -> None:
     record = read(make_run(data={"checks": {"duplicates_across": {"train-test": 12}}}))
     assert "never seen" not in captions.verdict(record)
     assert "12 of them are also among its training images" in captions.verdict(record)
-
-
-def test_calibration_caption_tells_boldness() -> None:
-    assert "overconfident" in captions.reliability(certain({(0, 0): 7, (0, 1): 3, (1, 1): 5}, classes=2))
-    assert "about as sure as it is right" in captions.reliability(certain({(0, 0): 7, (1, 1): 5}, classes=2))
 
 
 def test_warnings_come_first_with_their_counts(make_run: MakeRun) -> None:

@@ -17,16 +17,17 @@ from tests.report.run_folders import MakeRun
 from firstlight import report
 from firstlight.errors import ReportError, ReportWarning, told
 from firstlight.notebook import cards
-from firstlight.report import charts, render_html, render_pdf
+from firstlight.report import render_html, render_pdf
 from firstlight.report.render import vega, vega_process
 from firstlight.report.render.vega_process import ChartError, Renderer
+from firstlight.report.sections import class_counts
 
-SPEC = charts.histogram(("a", "b"), [3, 4], "images")
+SPEC = class_counts.chart(("a", "b"), [3, 4], "images")
 BROKEN = {**SPEC, "mark": "no such mark"}
 
 
 def ask(render: Renderer, spec: dict[str, Any]) -> str:
-    return render_html("vegalite_to_svg", vl_spec={**spec, "width": 200}, vl_version="v6.4")
+    return render("vegalite_to_svg", vl_spec={**spec, "width": 200}, vl_version="v6.4")
 
 
 def test_one_process_draws_chart_after_chart_and_survives_a_broken_one() -> None:
@@ -140,7 +141,7 @@ def test_a_sentence_stands_in_its_place_and_a_warning_names_it(make_run: MakeRun
 
 def test_a_report_that_fails_as_a_whole_says_why(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run()
-    monkeypatch.setattr(charts, "histogram", lambda *_: 1 / 0)
+    monkeypatch.setattr(class_counts, "chart", lambda *_: 1 / 0)
     with pytest.raises(ReportError, match=r"report\.html cannot be made: ZeroDivisionError: division by zero\."):
         report.write(run)
     assert not (run.path / "report.html").exists()

@@ -3,6 +3,7 @@
 from firstlight.evaluation.calibration import ReliabilityBin, calibration_error, reliability_bins
 from firstlight.evaluation.measures import (
     Evaluation,
+    confused_pairs,
     confusion_matrix,
     measure,
     most_confident_mistakes,
@@ -38,6 +39,7 @@ __all__ = [
     "bootstrap_interval",
     "calibration_error",
     "class_scores",
+    "confused_pairs",
     "confusion_matrix",
     "holm",
     "mcnemar",

@@ -154,6 +154,19 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
+def confused_pairs(confusion: Array) -> list[tuple[int, int, int, int]]:
+    """The pairs of true and predicted class that were confused, the most frequent first.
+
+    confusion  int64 (K, K), true by predicted
+    Each as (true, predicted, images, images of the true class).
+    """
+    off = confusion.copy()
+    np.fill_diagonal(off, 0)
+    support = confusion.sum(axis=1)
+    order = sorted(np.argwhere(off).tolist(), key=lambda pair: -off[pair[0], pair[1]])
+    return [(t, p, int(off[t, p]), int(support[t])) for t, p in order]
+
+
 def top_k_accuracy(predictions: Predictions, k: int) -> float:
     """The share of images whose true class is among the k most probable; of equals, the first class goes first."""
     p = predictions.probabilities

@@ -32,12 +32,10 @@ from firstlight.records.search_folder import TuneFolder
 from firstlight.report import (
     activation_maximization,
     attribution,
-    charts,
     embedding,
     feature_maps,
     neighbours,
 )
-from firstlight.report.classes import class_counts
 from firstlight.report.document import (
     Beside,
     Block,
@@ -57,7 +55,7 @@ from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.render.html import HERE as REPORT
 from firstlight.report.render.html import drawn_or_why, templates
 from firstlight.report.render.images import compact_uri
-from firstlight.report.sections import learning
+from firstlight.report.sections import class_counts, learning
 from firstlight.text import display_names, encodable
 from firstlight.types import Array, Dataset, Images
 
@@ -355,10 +353,7 @@ def _pictured(kind: str, title: str, subtitle: str, splits: Mapping[str, Images]
         for split, images in splits.items()
         if len(images)
     )
-    bars = tuple(
-        Chart(charts.histogram(names, numbers, f"{split} images"), f"Images per class, {split}.", width=300)
-        for split, numbers in counts.items()
-    )
+    bars = class_counts.histograms(names, counts)
     return Document(
         kind_of=kind,
         title=title,
@@ -367,7 +362,7 @@ def _pictured(kind: str, title: str, subtitle: str, splits: Mapping[str, Images]
         numbers=Numbers(tuple(numbers)),
         sections=(
             Section("A sample", "sample", grids or (Text("There is no image.", tone="note"),)),
-            Section("Images per class", "classes", (Beside(bars, caption=class_counts(names, counts)),)),
+            Section("Images per class", "classes", (Beside(bars, caption=class_counts.caption(names, counts)),)),
         ),
     )
 

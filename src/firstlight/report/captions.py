@@ -6,16 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from firstlight.evaluation import ClassScore, Evaluation
+from firstlight.evaluation import Evaluation
 from firstlight.records.run import RunRecord
 from firstlight.report import selection
-from firstlight.report.format import THIN, count, counted, interval, listed, percent
+from firstlight.report.format import count, counted, percent
 
-CLASSIFICATION = (
-    "Precision: of the images taken for this class, the share that belongs to it. Recall: of the images of this class, "
-    "the share that was recognized. F1 is their harmonic mean, support the number of test images. "
-    "The macro average counts each class the same, the weighted one by its support."
-)
 REPRODUCE = (
     "The same seed gives bit-identical weights on the same machine with the same number of threads; "
     "elsewhere the last digits may differ."
@@ -62,75 +57,6 @@ def model(record: RunRecord) -> str:
     return (
         f"{heavy.name} holds {percent(heavy.parameters / total, 0)} of the parameters{joint} does "
         f"{percent(busy.multiply_adds / work, 0)} of the work. {text}"
-    )
-
-
-def confusion(test: Evaluation) -> str:
-    """The pairs of classes that are confused most, and how to read the matrix."""
-    names = test.class_names
-    pairs = confused(test)[1:3]
-    others = [f"{names[t]} for {names[p]} ({count(n)} of {count(support)})" for t, p, n, support in pairs]
-    rest = f" Next: {listed(others)}." if others else ""
-    return (
-        f"{most_confused(test)}{rest} Rows are the true classes, columns the predicted ones; "
-        "the colour is the share of the row, with mistakes in their own hue."
-    )
-
-
-def most_confused(test: Evaluation) -> str:
-    """The pair of classes that is confused most."""
-    pairs = confused(test)
-    if not pairs:
-        return "No test image was mistaken."
-    true, predicted, n, support = pairs[0]
-    names = test.class_names
-    return f"{names[true]} is most often taken for {names[predicted]}: {count(n)} of {count(support)}."
-
-
-def confused(test: Evaluation) -> list[tuple[int, int, int, int]]:
-    """The pairs of true and predicted class that occur, the most frequent first, with their number and the support."""
-    off = test.confusion.copy()
-    np.fill_diagonal(off, 0)
-    support = test.confusion.sum(axis=1)
-    order = sorted(np.argwhere(off).tolist(), key=lambda pair: -off[pair[0], pair[1]])
-    return [(t, p, int(off[t, p]), int(support[t])) for t, p in order]
-
-
-def per_class(test: Evaluation) -> str:
-    """The easiest and the hardest class."""
-    known = [s for s in test.classes if s.accuracy is not None]
-    hardest = min(known, key=lambda s: s.accuracy or 0)
-    easiest = max(known, key=lambda s: s.accuracy or 0)
-    equal = sum(s.accuracy == easiest.accuracy for s in known)
-    if hardest.accuracy == easiest.accuracy:
-        said = f"Every class reaches {percent(hardest.accuracy)}."
-    elif equal > 1:
-        said = f"Hardest is {_scored(hardest)}; {counted(equal, 'class')} reach {percent(easiest.accuracy)}."
-    else:
-        said = f"Hardest is {_scored(hardest)}, easiest {_scored(easiest)}."
-    return (
-        f"{said} Whiskers are 95{THIN}% intervals: classes whose whiskers overlap far may well be equally hard. "
-        f"The dashed line is the accuracy over all images, {percent(test.accuracy)}."
-    )
-
-
-def _scored(score: ClassScore) -> str:
-    return f"{score.name} with {percent(score.accuracy)} ({interval(score.accuracy_interval)})"
-
-
-def reliability(test: Evaluation) -> str:
-    """Whether the model's confidence can be believed."""
-    confidence = sum(b.images * (b.confidence or 0) for b in test.bins) / test.images
-    gap = confidence - test.accuracy
-    means = f"its mean confidence is {percent(confidence)}, its accuracy {percent(test.accuracy)}"
-    if abs(gap) < 0.01:
-        said = f"The model is about as sure as it is right: {means}."
-    else:
-        said = f"The model is {'over' if gap > 0 else 'under'}confident: {means}."
-    return (
-        f"{said} Points below the diagonal are answers given too boldly, points above it too timidly; a larger point "
-        f"stands for more images. The expected calibration error over {len(test.bins)} bins is "
-        f"{percent(test.calibration_error)}."
     )
 
 

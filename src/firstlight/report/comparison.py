@@ -11,8 +11,6 @@ from firstlight.records.run import RunRecord
 from firstlight.report import (
     accuracy,
     cautions,
-    class_accuracy,
-    class_confusion,
     differing_settings,
     engines,
     every_run,
@@ -25,7 +23,7 @@ from firstlight.report import (
 )
 from firstlight.report.document import Block, Code, Document, Number, Numbers, Section
 from firstlight.report.format import THIN, count, counted, interval, plus_minus, seconds, task_name
-from firstlight.report.sections import learning
+from firstlight.report.sections import confusion, learning, per_class
 
 
 def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document:
@@ -63,8 +61,8 @@ def sections(groups: Sequence[Group], folder: Path) -> list[Section]:
         main_effects.section(groups),
         learning.section(groups),
         engines.section(groups),
-        class_accuracy.section(groups),
-        class_confusion.section(groups),
+        per_class.section(groups),
+        confusion.section(groups),
         still_wrong.section(groups),
         every_run.section(groups, folder),
     ]

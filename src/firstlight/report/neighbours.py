@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from firstlight.evaluation import confused_pairs
 from firstlight.records.explanation import Explanation, LabelIssue, Mistake
 from firstlight.records.run import RunRecord
-from firstlight.report.captions import confused
 from firstlight.report.document import Block, Heading, ImageGrid, Picture, Text
 from firstlight.report.format import count, counted, percent
 from firstlight.types import Array
@@ -94,7 +94,7 @@ def pairs(record: RunRecord, explanation: Explanation) -> list[Block]:
     predictions, names = record.predictions, record.class_names
     pixels = test_pixels(record, explanation)
     blocks: list[Block] = []
-    for true, predicted, n, support in confused(record.test)[:PAIRS]:
+    for true, predicted, n, support in confused_pairs(record.test.confusion)[:PAIRS]:
         of_pair = (predictions.labels == true) & (predictions.predicted == predicted)
         rows = [int(row) for row in np.flatnonzero(of_pair) if str(predictions.ids[row]) in pixels]
         rows.sort(key=lambda row: -float(predictions.confidence[row]))

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 
 from firstlight.records.run import RunRecord
-from firstlight.report import classes, selection
+from firstlight.report import selection
 from firstlight.report.document import Text
 from firstlight.report.format import THIN, count, counted, listed, percent, points
 
 NUMERAL = re.compile(r"\d[\d,.]*")
+WEIGHTS = 12  # classes: of more, only the ends are named one by one
 NAMED = 3  # at most so many files are named one by one
 
 
@@ -106,7 +107,7 @@ def _method(record: RunRecord) -> list[str]:
     texts = []
     if record.how_split:
         texts.append(f"The split: {record.how_split.rstrip('.')}.")
-    texts += classes.notes(record)
+    texts += _classes(record)
     if record.restore_best and record.kept_best:
         texts.append(
             f"Selection was by validation: the weights are those of epoch {record.best_epoch}, the best by "
@@ -123,6 +124,30 @@ def _method(record: RunRecord) -> list[str]:
             "validation no longer improved."
         )
     return texts
+
+
+def _classes(record: RunRecord) -> list[str]:
+    """What class weights and balanced sampling did to training, and what they did not touch."""
+    texts = []
+    if record.class_weights:
+        weights = dict(zip(record.class_names, record.class_weights, strict=True))
+        texts.append(
+            f"In training, the loss of an image was multiplied by the weight of its class: {_weights(weights)}. "
+            "Validation and test loss are not weighted, so that they compare between runs."
+        )
+    if record.drawn:
+        texts.append(
+            "Sampling was balanced: each epoch draws all classes equally often. Validation and test images are as they "
+            "came."
+        )
+    return texts
+
+
+def _weights(weights: Mapping[str, float]) -> str:
+    if len(weights) <= WEIGHTS:
+        return listed([f"{name} {weight:.3g}" for name, weight in weights.items()])
+    least, most = min(weights, key=lambda name: weights[name]), max(weights, key=lambda name: weights[name])
+    return f"from {weights[least]:.3g} ({least}) to {weights[most]:.3g} ({most})"
 
 
 def _precision(record: RunRecord) -> list[str]:

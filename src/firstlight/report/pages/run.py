@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from firstlight.records.environment import continuations
 from firstlight.records.group import of_runs
 from firstlight.records.run import Layer, RunRecord
-from firstlight.report import augmentation, captions, charts, explained, reasons
-from firstlight.report.classes import images_per_class
+from firstlight.report import augmentation, captions, explained, reasons
 from firstlight.report.document import (
     Beside,
     Block,
-    Chart,
     Code,
     Document,
     Heading,
@@ -38,7 +36,7 @@ from firstlight.report.format import (
 )
 from firstlight.report.notes import notes
 from firstlight.report.pictures import answers, missed, mistakes, panels, samples
-from firstlight.report.sections import learning, step_loss
+from firstlight.report.sections import calibration, class_counts, confusion, learning, per_class, step_loss
 from firstlight.report.settings import engine, settings
 
 
@@ -46,37 +44,43 @@ def document(record: RunRecord) -> Document:
     """The report of a run."""
     explained_sections = explained.sections(record)
     groups = of_runs([record])
+    sections = (
+        Section("Summary", "asked", _asked(record)),
+        Section("Before you trust it", "notes", notes(record)),
+        chapter(
+            "The images",
+            "images",
+            Section("The images", "images", (*samples(record), *augmentation.pictures(record))),
+            class_counts.section(groups),
+        ),
+        Section("The model", "model", (_model(record),)),
+        chapter("Learning", "learning", learning.section(groups), step_loss.section(groups)),
+        chapter("Right and wrong", "results", confusion.section(groups), per_class.section(groups)),
+        calibration.section(groups),
+        Section(
+            "Test images",
+            "answers",
+            (
+                Heading("A sample"),
+                answers(record),
+                *panels(record),
+                Heading("The most confident mistakes"),
+                mistakes(record),
+                *missed(record),
+                *(() if explained_sections else (explained.command(record),)),
+            ),
+        ),
+        *explained_sections,
+        Section("How to reproduce it", "reproduce", _reproduce(record)),
+        Section("Questions and terms", "questions", reasons.blocks(record)),
+    )
     return Document(
         kind_of="Report of a run",
         title=f"{record.model} on {record.data}",
         subtitle=" · ".join(filter(None, [f"run {record.name}", date(record.environment.get("started"))])),
         verdict=captions.verdict(record),
         numbers=_numbers(record),
-        sections=(
-            Section("Summary", "asked", _asked(record)),
-            Section("Before you trust it", "notes", notes(record)),
-            Section("The images", "images", _images(record)),
-            Section("The model", "model", (_model(record),)),
-            *filter(None, [chapter("Learning", "learning", learning.section(groups), step_loss.section(groups))]),
-            Section("Right and wrong", "results", _results(record)),
-            Section("Confidence", "confidence", (_reliability(record),)),
-            Section(
-                "Test images",
-                "answers",
-                (
-                    Heading("A sample"),
-                    answers(record),
-                    *panels(record),
-                    Heading("The most confident mistakes"),
-                    mistakes(record),
-                    *missed(record),
-                    *(() if explained_sections else (explained.command(record),)),
-                ),
-            ),
-            *explained_sections,
-            Section("How to reproduce it", "reproduce", _reproduce(record)),
-            Section("Questions and terms", "questions", reasons.blocks(record)),
-        ),
+        sections=tuple(section for section in sections if section is not None),
     )
 
 
@@ -131,10 +135,6 @@ def _asked(record: RunRecord) -> tuple[Block, ...]:
     return (Beside((asked, answered)),)
 
 
-def _images(record: RunRecord) -> tuple[Block, ...]:
-    return (*samples(record), *augmentation.pictures(record), *images_per_class(record))
-
-
 def _model(record: RunRecord) -> Table:
     total, trainable, frozen = (record.parameters(which) for which in ("total", "trainable", "frozen"))
     return layer_table(record.layers, total, trainable, frozen, record.multiply_adds, captions.model(record))
@@ -164,50 +164,6 @@ def layer_table(
 
 def _or_dash(value: int) -> str:
     return count(value) if value else DASH
-
-
-def _results(record: RunRecord) -> tuple[Block, ...]:
-    test = record.test
-    matrix = Chart(
-        spec=charts.confusion(test.confusion, test.class_names),
-        description="Confusion matrix: rows are the true classes, columns the predicted ones.",
-        caption=captions.confusion(test),
-        width=charts.confusion_width(test.class_names),
-    )
-    bars = Chart(
-        spec=charts.class_bars(test.classes, test.accuracy),
-        description="Accuracy of each class with its interval.",
-        caption=captions.per_class(test),
-        width=640,
-    )
-    return (matrix, bars, _classification_report(record))
-
-
-def _classification_report(record: RunRecord) -> Table:
-    test = record.test
-    rows: list[tuple[str, ...]] = [
-        (s.name, decimal(s.precision, 3), decimal(s.recall, 3), decimal(s.f1, 3), count(s.support))
-        for s in test.classes
-    ]
-    for name, mean in (("macro average", test.macro), ("weighted average", test.weighted)):
-        numbers = (decimal(value, 3) for value in (mean.precision, mean.recall, mean.f1))
-        rows.append((name, *numbers, count(mean.support)))
-    return Table(
-        titles=("class", "precision", "recall", "F1", "support"),
-        rows=tuple(rows),
-        right=frozenset({1, 2, 3, 4}),
-        strong=frozenset({len(rows) - 2, len(rows) - 1}),
-        caption=captions.CLASSIFICATION,
-    )
-
-
-def _reliability(record: RunRecord) -> Chart:
-    return Chart(
-        spec=charts.reliability(record.test.bins),
-        description="Reliability diagram: accuracy against mean confidence.",
-        caption=captions.reliability(record.test),
-        width=440,
-    )
 
 
 def _reproduce(record: RunRecord) -> tuple[Block, ...]:

@@ -1,4 +1,4 @@
-"""Groups of runs class by class: the accuracy of each class in each, and how far they are from the best."""
+"""The accuracy of each class: of one run with its precision, or of several with what sets them apart from the best."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import altair as alt
 import numpy as np
 
-from firstlight.evaluation import Spread
-from firstlight.records.group import Group, leader, selected
+from firstlight.evaluation import ClassScore, Evaluation, Spread, measure
+from firstlight.records.group import Group, leader, present, selected
 from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Chart, Section, Table
-from firstlight.report.format import UNDEFINED, percent, plus_minus
+from firstlight.report.format import THIN, UNDEFINED, count, counted, decimal, interval, percent, plus_minus
 from firstlight.report.render.vega import (
     SERIES,
     SHARE,
@@ -25,8 +25,10 @@ from firstlight.report.render.vega import (
     run_colour,
     run_shape,
 )
-from firstlight.types import Json
+from firstlight.types import Json, Predictions
 
+KIND = "per-class"
+TITLE = "Class by class"
 CLASSES = 20  # so many classes are told by numbers; of more, those in which the groups differ most
 DOTS_UP_TO = len(SERIES)  # groups: the marks of more of them could not be told apart
 NUMBERS_UP_TO = 6  # groups beside the leader whose differences have room for a number
@@ -194,9 +196,112 @@ def _share(value: Spread | None) -> str:
     return UNDEFINED if value is None else plus_minus(value)
 
 
-def blocks(task: Sequence[Group]) -> list[Block]:
+# --- one run
+
+
+def bars_chart(scores: Sequence[ClassScore], overall: float) -> Json:
+    """The accuracy of each class with its interval, the best first; a line marks the accuracy over all images."""
+    ranked = sorted((s for s in scores if s.accuracy is not None), key=lambda s: -(s.accuracy or 0))
+    rows = [
+        {
+            "class": s.name,
+            "accuracy": s.accuracy,
+            "low": s.accuracy_interval[0] if s.accuracy_interval else None,
+            "high": s.accuracy_interval[1] if s.accuracy_interval else None,
+            "shown": percent(s.accuracy),
+            "interval": interval(s.accuracy_interval),
+            "images": s.support,
+        }
+        for s in ranked
+    ]
+    base = alt.Chart(data(rows)).encode(
+        y=class_axis([s.name for s in ranked]),
+        tooltip=[
+            "class:N",
+            alt.Tooltip("shown:N", title="accuracy"),
+            alt.Tooltip("interval:N", title="95\u202f% interval"),
+            alt.Tooltip("images:Q", format=",d"),
+        ],
+    )
+    x = alt.X("accuracy:Q", title="accuracy (recall)", scale=alt.Scale(domain=[0, 1]), axis=SHARE)
+    bars = base.mark_bar(opacity=0.75, height={"band": 0.72}).encode(x=x)
+    stroke = 2 if named(len(ranked)) else 0.7
+    whiskers = base.mark_rule(strokeWidth=stroke, color="var(--ink)").encode(x=alt.X("low:Q"), x2="high:Q")
+    numbers = [base.mark_text(align="left", dx=8).encode(x=alt.datum(1), text="shown:N")] if named(len(ranked)) else []
+    line = (
+        alt.Chart(data([{"overall": overall}]))
+        .mark_rule(strokeDash=[3, 3])
+        .encode(x="overall:Q", tooltip=[alt.Tooltip("overall:Q", title="accuracy over all images", format=".1%")])
+    )
+    spec = finish(alt.layer(bars, line, whiskers, *numbers), height={"step": class_row(len(ranked), 22)})
+    spec["padding"] = {"left": 4, "top": 4, "bottom": 4, "right": 58}
+    return spec
+
+
+def bars_caption(test: Evaluation) -> str:
+    """The easiest and the hardest class."""
+    known = [s for s in test.classes if s.accuracy is not None]
+    hardest = min(known, key=lambda s: s.accuracy or 0)
+    easiest = max(known, key=lambda s: s.accuracy or 0)
+    equal = sum(s.accuracy == easiest.accuracy for s in known)
+    if hardest.accuracy == easiest.accuracy:
+        said = f"Every class reaches {percent(hardest.accuracy)}."
+    elif equal > 1:
+        said = f"Hardest is {_scored(hardest)}; {counted(equal, 'class')} reach {percent(easiest.accuracy)}."
+    else:
+        said = f"Hardest is {_scored(hardest)}, easiest {_scored(easiest)}."
+    return (
+        f"{said} Whiskers are 95{THIN}% intervals: classes whose whiskers overlap far may well be equally hard. "
+        f"The dashed line is the accuracy over all images, {percent(test.accuracy)}."
+    )
+
+
+def _scored(score: ClassScore) -> str:
+    return f"{score.name} with {percent(score.accuracy)} ({interval(score.accuracy_interval)})"
+
+
+def report(test: Evaluation) -> Table:
+    """Precision, recall and F1 of each class, and their means."""
+    rows: list[tuple[str, ...]] = [
+        (s.name, decimal(s.precision, 3), decimal(s.recall, 3), decimal(s.f1, 3), count(s.support))
+        for s in test.classes
+    ]
+    for name, mean in (("macro average", test.macro), ("weighted average", test.weighted)):
+        means = (decimal(value, 3) for value in (mean.precision, mean.recall, mean.f1))
+        rows.append((name, *means, count(mean.support)))
+    return Table(
+        titles=("class", "precision", "recall", "F1", "support"),
+        rows=tuple(rows),
+        right=frozenset({1, 2, 3, 4}),
+        strong=frozenset({len(rows) - 2, len(rows) - 1}),
+        caption="Precision: of the images taken for this class, the share that belongs to it. Recall: of the images of "
+        "this class, the share that was recognized. F1 is their harmonic mean, support the number of test images. "
+        "The macro average counts each class the same, the weighted one by its support.",
+    )
+
+
+def of_run(test: Evaluation) -> tuple[Block, ...]:
+    """The accuracy of each class with its interval, and the classification report."""
+    described = "Accuracy of each class with its interval."
+    bars = Chart(bars_chart(test.classes, test.accuracy), described, bars_caption(test), width=640, kind=KIND)
+    return bars, report(test)
+
+
+# --- the section
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """Class by class, for each task."""
+    there = present(groups)
+    if not there:
+        return None
+    if len(there) == 1 and len(there[0].averaged) == 1:
+        return Section(TITLE, "classes", of_run(there[0].first.test))
+    return by_task(TITLE, "classes", there, lambda task: blocks(numbers(task)))
+
+
+def blocks(found: ClassAccuracies) -> tuple[Block, ...]:
     """The differences to the leader, the accuracies as marks where these can be told apart, and as numbers."""
-    found = numbers(task)
     made: list[Block] = []
     if found.differences:
         made.append(
@@ -205,6 +310,7 @@ def blocks(task: Sequence[Group]) -> list[Block]:
                 description=f"The accuracy of each class in each run less that in {_to(found)}.",
                 caption=differences_caption(found),
                 width=max(360, 140 + 90 * len(found.differences)),
+                kind=KIND,
             )
         )
     if len(found.accuracies) <= DOTS_UP_TO:
@@ -214,11 +320,31 @@ def blocks(task: Sequence[Group]) -> list[Block]:
                 description="Accuracy of each class in each run.",
                 caption=caption(found),
                 width=640,
+                kind=KIND,
             )
         )
-    return [*made, table(found)]
+    return (*made, table(found))
 
 
-def section(groups: Sequence[Group]) -> Section:
-    """Class by class, for each task."""
-    return by_task("Class by class", "classes", groups, blocks)
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd accuracies, by what is odd."""
+
+    def odd(groups: int, classes: int) -> tuple[Block, ...]:
+        names = tuple(f"class <{k}>" for k in range(classes))
+        shares = {f"run {n}": [None, *(k / classes for k in range(1, classes))] for n in range(groups)}
+        spreads = {run: [None if v is None else Spread(2, v, 0.01) for v in values] for run, values in shares.items()}
+        less = {run: [None, *[0.001 - 0.01 * k for k in range(1, classes)]] for run in list(shares)[1:]}
+        return blocks(ClassAccuracies(names, "run 0", True, spreads, less))
+
+    labels = np.arange(6) % 3
+    certain = Predictions(labels.astype(str), labels, np.eye(3, dtype=np.float32)[labels])
+    wrong = Predictions(labels.astype(str), labels * 0, np.eye(3, dtype=np.float32)[(labels + 1) % 3])
+    names = ("cat", "<b>", "constructor")
+    return {
+        "one run without mistakes": of_run(measure(certain, names, 0.1)),
+        "one run with classes that have no images": of_run(measure(wrong, names, 9.9)),
+        "one group": odd(1, 3),
+        "several": odd(3, 5),
+        "more groups and classes than are told by numbers": odd(10, 30),
+        "more classes than have room for names": odd(2, 70),
+    }
