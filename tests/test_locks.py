@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from firstlight import locks
 from firstlight.locks import LOCK, LockedError, has_locks, is_locked, locked
 
 HOLD = """
 import sys
 from pathlib import Path
+from firstlight import locks
 from firstlight.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
@@ -65,16 +67,11 @@ def test_one_who_waits_comes_in_turn(tmp_path: Path) -> None:
     assert order == ["first", "second"]
 
 
-def test_many_who_look_do_not_take_each_other_for_the_holder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looking", [0, 1, 2])
+def test_another_who_looks_is_not_taken_for_the_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looking: int
+) -> None:
     (tmp_path / LOCK).touch()
-    seen: list[bool] = []
-
-    def look() -> None:
-        seen.extend(is_locked(tmp_path) for _ in range(50))
-
-    threads = [threading.Thread(target=look) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not any(seen)
+    answers = iter([False] * looking + [True])
+    monkeypatch.setattr(locks, "_lock", lambda file: next(answers))
+    assert not is_locked(tmp_path)
