@@ -361,7 +361,7 @@ def test_live_curves_are_drawn_a_few_times_a_second_at_most(
     now = 100.0
     monkeypatch.setattr(live.time, "perf_counter", lambda: now)
     with live.LiveCurves("a net") as watcher:
-        watcher.started(epochs=100, images=100, done=0)
+        watcher.training_started(epochs=100, images=100, done=0)
         for epoch in range(1, 101):
             now += 0.02
             watcher.batch_done(50, 1.0)
@@ -377,7 +377,7 @@ def test_what_was_worth_knowing_stays_and_an_error_is_told(displayed: list[str])
             watcher.note("Warming up ...")
             assert "Warming up" in displayed[-1]
             watcher.note("Note: two classes are rare")
-            watcher.started(epochs=5, images=100, done=0)
+            watcher.training_started(epochs=5, images=100, done=0)
             watcher.epoch_done({"epoch": 1.0, "loss": float("nan"), "accuracy": 0.5, "seconds": 0.01}, False)
             raise KeyboardInterrupt
 

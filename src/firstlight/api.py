@@ -17,6 +17,7 @@ from rich.console import Console
 from firstlight import data as data_
 from firstlight import experiments, losses, optimizers, parallel, report, schedules, weights
 from firstlight import explain as inside
+from firstlight.console import TrainingProgress
 from firstlight.engine_parity import Parity
 from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, ReportError, ReportWarning, RunError, nearest
@@ -28,7 +29,6 @@ from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
 from firstlight.parallel import Backend
 from firstlight.prepare import Preparation
-from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.run_folder import RunFolder, StudyFolder

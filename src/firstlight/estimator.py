@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from firstlight import data, experiments, losses, optimizers, schedules
+from firstlight.console import TrainingProgress
 from firstlight.data.decode import resize
 from firstlight.data.formats import numbered
 from firstlight.errors import ExperimentError, InputError, ModelError
@@ -26,7 +27,6 @@ from firstlight.experiments.paths import IN_MEMORY
 from firstlight.layers import Layer
 from firstlight.models import Model
 from firstlight.prepare import Levels
-from firstlight.progress import TrainingProgress
 from firstlight.training import Outcome
 from firstlight.types import Array, Dataset, Images, Shape, unlabelled
 

@@ -287,7 +287,7 @@ def test_a_training_tells_its_folder_how_far_it_is_now_and_then(
 
         def note(self, text: str) -> None: ...
 
-        def started(self, epochs: int, images: int, done: int) -> None: ...
+        def training_started(self, epochs: int, images: int, done: int) -> None: ...
 
         def batch_done(self, images: int, loss: float) -> None:
             self.heard.append(("batch", images))
@@ -299,7 +299,7 @@ def test_a_training_tells_its_folder_how_far_it_is_now_and_then(
     monkeypatch.setattr("firstlight.experiments.progress.time.monotonic", lambda: now)
     inner = Quiet()
     told = FolderProgress(inner, tmp_path)
-    told.started(5, 640, 2)
+    told.training_started(5, 640, 2)
     told.batch_done(32, 1.5)
     assert progress(tmp_path) == {"epoch": 3, "images": 32, "of": 640, "loss": 1.5}
     now += 0.5

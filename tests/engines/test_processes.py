@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from firstlight import experiments, processes
-from firstlight.progress import TrainingProgress
+from firstlight.console import TrainingProgress
 from firstlight.records.run_folder import CHECKPOINTS, RunFolder
 
 pytestmark = pytest.mark.slow

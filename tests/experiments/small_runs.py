@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from firstlight import experiments
+from firstlight.console import TrainingProgress
 from firstlight.experiments import Experiment
-from firstlight.progress import TrainingProgress
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset
 

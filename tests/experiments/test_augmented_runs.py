@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from firstlight import experiments, report
+from firstlight.console import TrainingProgress
 from firstlight.errors import ExperimentError
 from firstlight.experiments import Experiment
 from firstlight.prepare import Augmentation
-from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset, Images

@@ -16,9 +16,9 @@ from tests.experiments.small_runs import QUIET
 
 import firstlight as fl
 from firstlight import data, experiments
+from firstlight.console import TrainingProgress
 from firstlight.errors import DataError, ExperimentError, FirstlightError, RunError
 from firstlight.experiments import Experiment
-from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset

@@ -20,9 +20,9 @@ from tests.experiments import small_runs
 from tests.experiments.small_runs import QUIET
 
 from firstlight import experiments, locks, report
+from firstlight.console import TrainingProgress
 from firstlight.errors import FolderGoneError, RunError
 from firstlight.locks import is_locked
-from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.environment import continuations
 from firstlight.records.run_folder import RunFolder

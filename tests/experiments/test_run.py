@@ -15,10 +15,10 @@ from tests.experiments import small_runs
 from tests.experiments.small_runs import QUIET
 
 from firstlight import data, experiments, files
+from firstlight.console import TrainingProgress
 from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.evaluation import measure
 from firstlight.experiments import Experiment, Setup
-from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
@@ -117,7 +117,7 @@ def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(
             if row["epoch"] == stopped_after:
                 raise PowerCut
 
-        def started(self, epochs: int, images: int, done: int) -> None:
+        def training_started(self, epochs: int, images: int, done: int) -> None:
             if stopped_after == 0:
                 raise PowerCut
 
@@ -352,7 +352,7 @@ def test_a_resumed_run_is_in_progress_until_its_own_result_is_there(tmp_path: Pa
     seen: list[bool] = []
 
     class Look(TrainingProgress):
-        def started(self, epochs: int, images: int, done: int) -> None:
+        def training_started(self, epochs: int, images: int, done: int) -> None:
             seen.append(RunFolder.open(copy).finished)
 
     resumed = experiments.resume(copy, Look(Console(quiet=True)))

@@ -17,10 +17,10 @@ from rich.console import Console
 
 import firstlight as fl
 from firstlight import experiments, models, pretrained, weights
+from firstlight.console import TrainingProgress
 from firstlight.errors import DataError, ExperimentError, FirstlightError, ModelError, RunError
 from firstlight.experiments import Experiment
 from firstlight.prepare import IMAGENET_MEAN, Preparation
-from firstlight.progress import TrainingProgress
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset
 from firstlight.weights import from_file, to_bytes

@@ -19,11 +19,12 @@ from rich.console import Console
 from tests.holders import holder
 
 from firstlight import data, experiments
+from firstlight.console import SearchProgress
 from firstlight.data import Findings
 from firstlight.errors import ExperimentError, ModelError, RunError
 from firstlight.experiments import Search
 from firstlight.parallel.searches import tune
-from firstlight.progress import SearchProgress
+from firstlight.progress import Watcher
 from firstlight.records.search_folder import TrialRecord, TuneFolder
 from firstlight.types import Images
 
@@ -72,7 +73,7 @@ def test_the_folder_holds_everything_and_the_best_file_gives_the_recorded_value(
     assert "flattered" in folder.best_text
 
     experiment = experiments.Experiment.of(folder.best)
-    run = experiments.start(experiments.set_up(experiment), tmp_path / "run", _Silent())
+    run = experiments.start(experiments.set_up(experiment), tmp_path / "run", Watcher())
     assert run.result["validation"]["accuracy"] == pytest.approx(tuned.best.value)
     assert run.history["val_accuracy"].max() == tuned.best.value
 
@@ -141,7 +142,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from firstlight.progress import SearchProgress
+from firstlight.console import SearchProgress
 from firstlight.experiments import read_search
 from firstlight.parallel.searches import tune
 tune(read_search(Path(sys.argv[1])), Path(sys.argv[2]), workers=int(sys.argv[3]), watcher=SearchProgress(Console()))
@@ -456,12 +457,3 @@ def test_damaged_results_are_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not the folder of a search"):
         TuneFolder.open(tmp_path)
     assert TrialRecord(7, "complete", {}).folder == "0007"
-
-
-class _Silent:
-    """A watcher of a run that says nothing."""
-
-    def note(self, text: str) -> None: ...
-    def started(self, epochs: int, images: int, done: int) -> None: ...
-    def batch_done(self, images: int, loss: float) -> None: ...
-    def epoch_done(self, row: dict[str, float], best: bool) -> None: ...

@@ -21,12 +21,12 @@ from rich.console import Console
 from tests.holders import holder
 
 from firstlight import parallel
+from firstlight.console import SearchProgress
 from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments.study import plan
 from firstlight.parallel import studies
 from firstlight.parallel.pool import Pool, WorkerKilledError
 from firstlight.parallel.progress import StudyProgress
-from firstlight.progress import SearchProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TrialRecord

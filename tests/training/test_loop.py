@@ -64,7 +64,7 @@ class Recorder:
 
     def note(self, text: str) -> None: ...
 
-    def started(self, epochs: int, images: int, done: int) -> None:
+    def training_started(self, epochs: int, images: int, done: int) -> None:
         self.said.append((epochs, images, done))
 
     def batch_done(self, images: int, loss: float) -> None: ...

@@ -19,17 +19,14 @@ Found = TypeVar("Found")
 def watched(work: Callable[..., Found], json: bool, **options: Any) -> Found:
     """What `explain`, `maximizing_image` or `mistakes` of a run finds, with a bar on a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+
+    from firstlight.console import ConsoleProgress
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
-    console = Console(stderr=json)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading the images", total=None)
-
-        def watch(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        return work(**options, watch=watch)
+    with ConsoleProgress(Console(stderr=json)) as progress:
+        progress.show_bar(*columns, description="reading the images", total=None)
+        return work(**options, watch=progress.step)
 
 
 def tables(console: Console, found: Explanation, trained: Run) -> None:

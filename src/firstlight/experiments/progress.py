@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from firstlight.progress import Watcher
 from firstlight.records import run_folder
-from firstlight.training import Watcher
 
 EVERY = 1.0  # seconds, at least, between two tellings
 
@@ -23,10 +23,10 @@ class FolderProgress(Watcher):
         """See `Watcher.note`."""
         self.watcher.note(text)
 
-    def started(self, epochs: int, images: int, done: int) -> None:
-        """See `Watcher.started`."""
+    def training_started(self, epochs: int, images: int, done: int) -> None:
+        """See `Watcher.training_started`."""
         self.epoch, self.images = done + 1, images
-        self.watcher.started(epochs, images, done)
+        self.watcher.training_started(epochs, images, done)
 
     def batch_done(self, images: int, loss: float) -> None:
         """See `Watcher.batch_done`."""

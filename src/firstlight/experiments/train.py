@@ -28,10 +28,11 @@ from firstlight.experiments.setup import Setup, set_up
 from firstlight.files import write_bytes, write_text
 from firstlight.losses import Loss
 from firstlight.options import flat
+from firstlight.progress import Watcher
 from firstlight.randomness import generator
 from firstlight.records import run_folder
 from firstlight.records.environment import differences, gone_on, last_environment
-from firstlight.training import Checkpoint, Course, Outcome, Progress, Watcher
+from firstlight.training import Checkpoint, Course, Outcome, Progress
 from firstlight.types import Array, Dataset, Images, Json, Predictions, is_text
 from firstlight.weights import to_bytes
 

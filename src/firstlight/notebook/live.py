@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from firstlight.notebook.cards import curves, drawn, filled, latest
+from firstlight.progress import Watcher
 from firstlight.report.document import Document, Numbers
 from firstlight.report.format import count, counted, seconds
 
@@ -25,7 +26,7 @@ def in_notebook() -> bool:
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
-class LiveCurves:
+class LiveCurves(Watcher):
     """A watcher that draws loss and accuracy in the cell, and tells how far it is; use it as a context manager.
 
     To draw both takes a tenth of a second, so that short epochs are drawn several at a time.
@@ -78,8 +79,8 @@ class LiveCurves:
             self.line = text
         self._update()
 
-    def started(self, epochs: int, images: int, done: int) -> None:
-        """See `Watcher.started`."""
+    def training_started(self, epochs: int, images: int, done: int) -> None:
+        """See `Watcher.training_started`."""
         self.epochs, self.images, self.done = epochs, images, done
         self._began = self._epoch_began = time.perf_counter()
         self._tell(0)

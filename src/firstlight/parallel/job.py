@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 
 from firstlight import experiments, report, training
+from firstlight.console import TrainingProgress
 from firstlight.errors import FirstlightError, ReportError, told
 from firstlight.experiments import Experiment
 from firstlight.parallel.pool import limited_threads
-from firstlight.progress import TrainingProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
 

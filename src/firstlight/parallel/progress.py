@@ -10,14 +10,14 @@ from typing import Self
 
 from rich.console import Console
 
+from firstlight.console import ConsoleProgress
 from firstlight.errors import RunError
 from firstlight.parallel.job import Job
-from firstlight.progress import ConsoleProgress
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.report.format import percent
 
-POLL = 0.5  # seconds between two looks at what the runs have written
+POLL = 0.5  # seconds between two readings of what the runs have written
 
 
 class StudyProgress(ConsoleProgress):
@@ -30,13 +30,13 @@ class StudyProgress(ConsoleProgress):
         super().__init__(console)
         self.folder, self.runs = folder, runs
         self.jobs: list[Job] = []
-        self.told: set[str] = set()
+        self.announced: set[str] = set()
         self.kept = 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
-        self.show_bar(description=self.folder.name, total=None)
+        self.step(self.folder.name, 0, None)
         self.thread.start()
         return self
 
@@ -45,7 +45,7 @@ class StudyProgress(ConsoleProgress):
     ) -> None:
         self.stop.set()
         self.thread.join()
-        self._look()
+        self._poll()
         super().__exit__(kind, error, trace)
 
     def expect(self, jobs: Sequence[Job], kept: int) -> None:
@@ -57,24 +57,22 @@ class StudyProgress(ConsoleProgress):
 
     def _watch(self) -> None:
         while not self.stop.wait(POLL):
-            self._look()
+            self._poll()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         jobs, epochs, total = self.jobs, 0, 0
         for job in jobs:
             total += job.experiment.training.epochs
             run = RunFolder(job.folder)
             done = run.finished
             epochs += job.experiment.training.epochs if done else _rows(job.folder / run_folder.HISTORY)
-            if done and job.title not in self.told:
-                self._tell(job, run)
-        if self.bar is not None:
-            done_runs = self.kept + len(self.told)
-            text = f"{self.folder.name}: {done_runs} of {self.runs} runs"
-            self.bar.update(self.task, description=text, total=total or None, completed=epochs)
+            if done and job.title not in self.announced:
+                self._announce(job, run)
+        done_runs = self.kept + len(self.announced)
+        self.step(f"{self.folder.name}: {done_runs} of {self.runs} runs", epochs, total or None)
 
-    def _tell(self, job: Job, run: RunFolder) -> None:
-        self.told.add(job.title)
+    def _announce(self, job: Job, run: RunFolder) -> None:
+        self.announced.add(job.title)
         try:
             result = run.result
         except RunError:
@@ -84,7 +82,7 @@ class StudyProgress(ConsoleProgress):
             f"{result['seconds']['train']:.1f} s"
         )
         status = "" if result["status"] == "finished" else f" ({result['status']})"
-        self.line(f"{line}{status}  [{self.kept + len(self.told)} of {self.runs}]")
+        self.line(f"{line}{status}  [{self.kept + len(self.announced)} of {self.runs}]")
 
 
 def _rows(history: Path) -> int:

@@ -13,12 +13,13 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import tomli_w
 from rich.console import Console
 
 from firstlight import processes, report
+from firstlight.console import SearchProgress
 from firstlight.errors import ExperimentError, ModelError, ReportError, RunError
 from firstlight.experiments.environment import environment
 from firstlight.experiments.paths import differing, relative_to
@@ -28,28 +29,12 @@ from firstlight.experiments.setup import Setup
 from firstlight.files import write_text
 from firstlight.options import flat
 from firstlight.parallel.pool import WorkerKilledError, pool
-from firstlight.progress import SearchProgress
+from firstlight.progress import Watcher
 from firstlight.records import run_folder, search_folder
 from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
 
 if TYPE_CHECKING:
     from firstlight.experiments.search.storage import Storage
-
-
-class SearchWatcher(Protocol):
-    """Is told how a search comes along."""
-
-    def note(self, text: str) -> None:
-        """Something that the user should know now."""
-        ...
-
-    def began(self, search: Search, done: list[TrialRecord]) -> None:
-        """The search begins, or goes on where these trials were done before."""
-        ...
-
-    def trial_done(self, trial: TrialRecord) -> None:
-        """A trial has ended."""
-        ...
 
 
 def run_search(search: Search, out: Path, *, workers: int = 1, console: Console | None = None) -> TuneFolder:
@@ -72,7 +57,7 @@ def run_search(search: Search, out: Path, *, workers: int = 1, console: Console 
     return folder
 
 
-def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher) -> TuneFolder:
+def tune(search: Search, out: Path, *, workers: int = 1, watcher: Watcher) -> TuneFolder:
     """Do the trials of a search that are missing in the folder `out`, and write what came of all of them.
 
     workers  trials at a time, each in a process of its own where there are more than one; the cores are shared out
@@ -96,7 +81,7 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
         write_text(out / search_folder.TUNE, search.to_toml(out))
         with storage.errors():
             done = [trial for trial in storage.records() if trial.state in search_folder.ENDED]
-            watcher.began(search, done)
+            watcher.search_started(search.monitor, search.maximize, search.trials, done)
             # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
             job = replace(job, deadline=time.time() + (search.tuning.timeout or math.inf))
             try:
@@ -115,7 +100,7 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: SearchWatcher)
     return folder
 
 
-def _trials(job: SearchJob, workers: int, watcher: SearchWatcher) -> Iterator[TrialRecord]:
+def _trials(job: SearchJob, workers: int, watcher: Watcher) -> Iterator[TrialRecord]:
     """The trials that are missing, as they end; those of a worker that was killed are tried again."""
     storage, killed = open_storage(job), 0
     with pool("loky", None, workers, max(1, processes.cores() // workers)) as runners:

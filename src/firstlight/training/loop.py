@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from firstlight.engines import Session
 from firstlight.errors import TrainingError
 from firstlight.losses import Loss
 from firstlight.prepare import steps
+from firstlight.progress import Watcher
 from firstlight.schedules import Schedule
 from firstlight.training.checkpoints import Checkpoint, Progress
 from firstlight.types import Array, Images
@@ -53,26 +54,6 @@ class Course:
     def steps(self, images: int) -> int:
         """How many steps an epoch has, of so many training images."""
         return self.steps_per_epoch or steps(images, self.batch_size)
-
-
-class Watcher(Protocol):
-    """Is told how training comes along."""
-
-    def note(self, text: str) -> None:
-        """Something that the user should know now."""
-        ...
-
-    def started(self, epochs: int, images: int, done: int) -> None:
-        """Training begins: so many epochs of so many images, of which `done` epochs were done before."""
-        ...
-
-    def batch_done(self, images: int, loss: float) -> None:
-        """So many of this epoch's images are done, at this running mean of the loss."""
-        ...
-
-    def epoch_done(self, row: dict[str, float], best: bool) -> None:
-        """An epoch is done; its row of the history."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +109,7 @@ def train(
     now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
     session.restore(now.vector, now.optimizer)
     an_epoch = len(train_images) if course.steps_per_epoch is None else course.steps_per_epoch * course.batch_size
-    watcher.started(course.epochs, an_epoch, now.progress.epoch)
+    watcher.training_started(course.epochs, an_epoch, now.progress.epoch)
     status: Status = "finished"
     because = ""
     try:

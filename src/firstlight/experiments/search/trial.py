@@ -19,6 +19,7 @@ from firstlight.experiments.search.config import Search
 from firstlight.experiments.setup import Setup, set_up
 from firstlight.experiments.train import learn
 from firstlight.files import write_text
+from firstlight.progress import Watcher
 from firstlight.records import run_folder
 from firstlight.records.search_folder import State, TrialRecord
 from firstlight.types import Dataset
@@ -122,7 +123,7 @@ def _do(job: SearchJob, storage: Storage, running: RunningTrial) -> TrialRecord:
     )
 
 
-class _Scorer:
+class _Scorer(Watcher):
     """Reports the value of a trial to the storage after each epoch, and ends the training where the trial is pruned."""
 
     def __init__(self, storage: Storage, running: RunningTrial, experiment: Experiment) -> None:
@@ -130,12 +131,6 @@ class _Scorer:
         self.history: list[dict[str, float]] = []
         self.value: float | None = None
         self.best = 0
-
-    def note(self, text: str) -> None:
-        """See `Watcher.note`: the output of trials is not shown."""
-
-    def started(self, epochs: int, images: int, done: int) -> None:
-        """See `Watcher.started`."""
 
     def batch_done(self, images: int, loss: float) -> None:
         """See `Watcher.batch_done`."""

@@ -8,7 +8,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from firstlight.progress import TrainingProgress
+from firstlight.console import TrainingProgress
 
 ROW = {"epoch": 1.0, "loss": 0.5, "accuracy": 0.25, "val_loss": 0.75, "val_accuracy": 0.125, "seconds": 2.0}
 
@@ -17,7 +17,7 @@ def shown(terminal: bool, epochs: int = 2) -> str:
     text = io.StringIO()
     with TrainingProgress(Console(file=text, force_terminal=terminal, width=120)) as display:
         display.note("a note")
-        display.started(epochs, 100, 0)
+        display.training_started(epochs, 100, 0)
         display.refreshed = float("-inf")
         display.batch_done(60, 0.625)
         for epoch in range(epochs):
@@ -48,7 +48,7 @@ def test_on_a_terminal_a_bar_moves_along() -> None:
 def test_without_validation_there_is_less_to_say() -> None:
     text = io.StringIO()
     with TrainingProgress(Console(file=text)) as display:
-        display.started(1, 10, 0)
+        display.training_started(1, 10, 0)
         display.epoch_done({"epoch": 1.0, "loss": 1.0, "accuracy": 0.5, "seconds": 0.1}, best=False)
     assert text.getvalue().splitlines() == [
         "               loss      accuracy",
@@ -60,7 +60,7 @@ def test_without_validation_there_is_less_to_say() -> None:
 def test_nothing_of_the_bar_is_left_after_an_error(terminal: bool) -> None:
     def fail(display: TrainingProgress) -> None:
         with display:
-            display.started(1, 10, 0)
+            display.training_started(1, 10, 0)
             raise ZeroDivisionError
 
     display = TrainingProgress(Console(file=io.StringIO(), force_terminal=terminal))
@@ -75,7 +75,7 @@ def test_a_quiet_console_is_left_alone_on_a_terminal_too() -> None:
     before = threading.active_count()
     with TrainingProgress(Console(file=text, force_terminal=True, quiet=True)) as display:
         display.note("a note")
-        display.started(1, 10, 0)
+        display.training_started(1, 10, 0)
         display.batch_done(5, 0.5)
         assert (display.bar, threading.active_count()) == (None, before)
         display.epoch_done(ROW, best=True)
