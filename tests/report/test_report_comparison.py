@@ -14,9 +14,10 @@ from firstlight.evaluation import mcnemar, spread
 from firstlight.records import group as groups
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
-from firstlight.report import comparison, significance
 from firstlight.report.document import ImageGrid, Table, Text
 from firstlight.report.format import DASH, count, interval, plus_minus, signed
+from firstlight.report.pages import comparison
+from firstlight.report.sections import significance
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def test_the_page_is_sound_and_true(three: list[RunFolder], tmp_path: Path) -> N
         "classes",
         "confusion",
         "images",
+        "differences",
         "reproduce",
     ]
     for run in three:
@@ -154,7 +156,8 @@ def test_one_run_and_equal_names_and_odd_ones(make_run: MakeRun, tmp_path: Path)
 
 def test_settings_that_differ_are_listed(three: list[RunFolder]) -> None:
     document = comparison.document([read(run) for run in three], "Three", Path())
-    (table,) = [b for b in document.sections[-1].blocks if isinstance(b, Table)]
+    (table,) = next(section.blocks for section in document.sections if section.anchor == "differences")
+    assert isinstance(table, Table)
     assert table.titles == ("run", "model.name", "seed")
     assert [row[1] for row in table.rows] == ["lenet5", "mlp-128", "softmax-regression"]
 
@@ -164,7 +167,8 @@ def test_a_setting_that_a_run_lacks_is_a_dash(make_run: MakeRun) -> None:
     with (runs[0].path / "experiment.toml").open("a") as file:
         file.write("[schedule]\nwarm = false\n")
     document = comparison.document([read(run) for run in runs], "Two", Path())
-    (table,) = [b for b in document.sections[-1].blocks if isinstance(b, Table)]
+    (table,) = next(section.blocks for section in document.sections if section.anchor == "differences")
+    assert isinstance(table, Table)
     assert (table.titles, table.rows) == (("run", "schedule.warm"), (("a", "no"), ("b", DASH)))
 
 

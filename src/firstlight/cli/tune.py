@@ -89,7 +89,7 @@ def _result(folder: TuneFolder) -> dict[str, object]:
 def _print(folder: TuneFolder) -> None:
     from firstlight.records.search_folder import ENDED, shown
     from firstlight.report.format import decimal, percent
-    from firstlight.report.tuning import WORDS
+    from firstlight.report.trials import QUANTITIES
 
     tuned = folder.result
     best = tuned.best
@@ -97,7 +97,7 @@ def _print(folder: TuneFolder) -> None:
     counts = [f"{len(found)} {state}" for state in ENDED if (found := tuned.ended(state))]
     level = [trial for trial in tuned.complete if trial.value == best.value]
     value = percent(best.value, 2) if tuned.monitor == "val_accuracy" else decimal(best.value)
-    typer.echo(f"best: trial {best.number}, {WORDS[tuned.monitor]} {value} after epoch {best.best}, with {values}")
+    typer.echo(f"best: trial {best.number}, {QUANTITIES[tuned.monitor]} {value} after epoch {best.best}, with {values}")
     if len(level) > 1:
         typer.echo(f"{len(level)} trials reached that; among these, the first is called the best.")
     typer.echo(f"{', '.join(counts)}; the test images were not looked at")

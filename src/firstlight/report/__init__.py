@@ -64,16 +64,16 @@ def build_document(subject: Subject, folder: Path | None = None) -> Document:
 
             return page.document(run.read(subject))
         case StudyFolder():
-            from firstlight.report import study
+            from firstlight.report.pages import study
 
             return study.document(subject, folder)
         case TuneFolder():
-            from firstlight.report import tuning
+            from firstlight.report.pages import search
 
-            return tuning.document(subject)
+            return search.document(subject)
         case Comparison():
             from firstlight.records import run
-            from firstlight.report import comparison
+            from firstlight.report.pages import comparison
 
             return comparison.document([run.read(one) for one in subject.runs], subject.title, folder or Path())
         case Parity():
@@ -97,7 +97,8 @@ class Outcome:
 def outcome(subject: StudyFolder | Comparison) -> Outcome:
     """What came of the runs of a study or of a comparison; errors as for `build_document`."""
     from firstlight.records import group, run
-    from firstlight.report import comparison, results, significance
+    from firstlight.report.pages import comparison
+    from firstlight.report.sections import results, significance
 
     if isinstance(subject, StudyFolder):
         groups: Sequence[group.Group] = group.of_study(subject)

@@ -11,12 +11,14 @@ from firstlight.report.format import task_name
 
 def by_task(
     title: str, anchor: str, groups: Sequence[Group], blocks: Callable[[list[Group]], Iterable[Block]]
-) -> Section:
-    """A section whose blocks are made for each task, under a heading where there are several."""
+) -> Section | None:
+    """A section whose blocks are made for each task, under a heading where there are several.
+
+    A task without any block has no heading; without any at all, there is no section.
+    """
     found = tasks(groups)
     made: list[Block] = []
     for task in found:
-        if len(found) > 1:
-            made.append(Heading(task_name(*task[0].task)))
-        made += blocks(task)
-    return Section(title, anchor, tuple(made))
+        if its := list(blocks(task)):
+            made += [Heading(task_name(*task[0].task)), *its] if len(found) > 1 else its
+    return Section(title, anchor, tuple(made)) if made else None

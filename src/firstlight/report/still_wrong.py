@@ -22,6 +22,6 @@ def blocks(task: Sequence[Group]) -> list[Block]:
     ]
 
 
-def section(groups: Sequence[Group]) -> Section:
+def section(groups: Sequence[Group]) -> Section | None:
     """The images of each task."""
     return by_task("The images", "images", groups, blocks)

@@ -1,11 +1,13 @@
 """What holds for every section: whatever the runs are, each renderer draws it, and no number in it is none.
 
 A section is found here by its file alone: its `section(groups)` is tried on odd runs, its `examples()` as they are.
+One of a search has `section(tuned)` instead; its examples are tried here, and its record by the page of a search.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import pkgutil
 import re
@@ -42,7 +44,12 @@ class OneThing(Protocol):
     def examples(self) -> dict[str, tuple[Block, ...]]: ...
 
 
+def thing(name: str) -> OneThing:
+    return cast(OneThing, importlib.import_module(f"{sections.__name__}.{name}"))
+
+
 NAMES = [module.name for module in pkgutil.iter_modules(sections.__path__)]
+OF_GROUPS = [name for name in NAMES if "groups" in inspect.signature(thing(name).section).parameters]
 RUNS: dict[str, tuple[dict[str, Any], ...]] = {
     "one": ({},),
     "explained by nothing": ({"validation": False, "epochs": 1},),
@@ -55,10 +62,6 @@ RUNS: dict[str, tuple[dict[str, Any], ...]] = {
     "two with seeds": tuple({"model": model, "seed": s, "skill": 0.5 + s} for model in ("a", "b") for s in (0, 1)),
     "two, one of them without validation": ({}, {"model": "b", "validation": False}),
 }
-
-
-def thing(name: str) -> OneThing:
-    return cast(OneThing, importlib.import_module(f"{sections.__name__}.{name}"))
 
 
 def document(parts: Sequence[Section]) -> Document:
@@ -104,12 +107,12 @@ def test_the_examples_of_a_section_are_drawn(name: str) -> None:
 @pytest.mark.parametrize("odd", RUNS.values(), ids=RUNS.keys())
 def test_every_section_of_odd_runs_is_drawn(make_run: MakeRun, odd: tuple[dict[str, Any], ...]) -> None:
     groups = of_runs([read(make_run(f"run-{n}", **changes)) for n, changes in enumerate(odd)])
-    found = {name: thing(name).section(groups) for name in NAMES}
+    found = {name: thing(name).section(groups) for name in OF_GROUPS}
     assert_drawn([part for part in found.values() if part is not None])
     assert [name for name, part in found.items() if part is not None and not part.blocks] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_GROUPS)
 def test_a_section_of_nothing_is_none_and_its_file_says_what_it_is(name: str) -> None:
     assert thing(name).section([]) is None
     assert thing(name).__doc__

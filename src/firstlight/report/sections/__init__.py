@@ -6,7 +6,8 @@ A run is a group of one. Each file goes from the records to the page, top to bot
     chart(record, …) -> specification   how it is drawn, from the record alone
     caption(record, …) -> text          what to look for, computed from the numbers
     section(groups) -> Section | None   the blocks under their title; None where these groups have nothing of it
-    EXAMPLES                            blocks of odd records, by what is odd: every renderer is tested with them
+    examples() -> blocks by name        of odd records, by what is odd: every renderer is tested with them
 
-Sections do not import one another; a page lists them. To add one, copy `learning.py`, and add it to the pages.
+What is shown of a search has `section(tuned)` instead. Sections do not import one another; a page
+lists them. To add one, copy `learning.py`, and add it to the pages.
 """

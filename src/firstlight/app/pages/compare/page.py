@@ -20,9 +20,10 @@ from firstlight.app.server.responses import Page
 from firstlight.errors import RunError
 from firstlight.evaluation import LEVEL, McNemar
 from firstlight.records.run import RunRecord, read
-from firstlight.report import comparison, significance
 from firstlight.report.document import Block, Cell, Link, Table
 from firstlight.report.format import THIN, counted
+from firstlight.report.pages import comparison
+from firstlight.report.sections import significance
 from firstlight.types import Array, Json
 
 PER_PAGE = 24  # images

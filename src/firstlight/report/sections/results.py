@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firstlight.evaluation import Spread
 from firstlight.evaluation.scores import Interval
 from firstlight.records.group import Group, standing, tasks, winners
-from firstlight.report.document import Cell, Link, Table
+from firstlight.report.document import Block, Cell, Link, Section, Table
 from firstlight.report.format import (
     DASH,
     THIN,
@@ -143,6 +143,11 @@ def table(found: Sequence[Result], folder: Path = Path()) -> Table:
     )
 
 
+def section(groups: Sequence[Group], folder: Path = Path()) -> Section | None:
+    """The table, for a page that will lie in `folder`."""
+    return Section("The runs", "runs", (table(numbers(groups), folder),)) if groups else None
+
+
 def _caption(found: Sequence[Result], validated: bool, greatest: bool, judged: bool) -> str:
     sizes = {result.n > 1 for result in found if result.n}
     said = ["Means over the seeds, of the test accuracy ± its standard deviation."] if True in sizes else []
@@ -204,3 +209,32 @@ def _beside(ours: Spread | None, number: float | None) -> str:
     if number is None:
         return DASH
     return percent(number, 2) if ours is None else f"{percent(number, 2)} {MARKS[standing(ours, number)]}"
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd results, by what is odd."""
+    single = Result(
+        name="<b>",
+        best=True,
+        asked=1,
+        n=1,
+        published=0.95,
+        published_validation=None,
+        beside={"constructor": 0.9},
+        test=Spread(1, 0.9, None),
+        interval=(0.85, 0.94),
+        training=Spread(1, 1.0, None),
+        loss=Spread(1, 1e30, None),
+        parameters=61_706,
+        multiply_adds=0,
+        epochs=(0, 0),
+        kept=(0, 0),
+        report=Path("<b>/report.html"),
+    )
+    seeds = replace(single, name="seeds", best=False, asked=5, n=4, test=Spread(4, 0.9, 0.01), interval=None)
+    seeds = replace(seeds, epochs=(3, 10), kept=(2, 9), validation=Spread(4, 0.9, 0.01), gap=-0.1, report=None)
+    nothing = Result("nothing", best=False, asked=2, n=0, published=0.9, published_validation=0.91, beside={})
+    return {
+        "a single run": (table([single]),),
+        "seeds, and one that was not tried": (table([single, seeds, nothing]),),
+    }

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from firstlight.records.group import Group, present
-from firstlight.report.document import Chart, Section
+from firstlight.report.document import Block, Chart, Section
 from firstlight.report.format import percent
 from firstlight.report.render.vega import SHARE, data, even, finish, run_colour, run_shape
 from firstlight.types import Json
 
+KIND = "parameters"
 CAPTION = (
     "What the accuracy costs in parameters, on an axis of equal factors: up and to the left is better. Of several "
     "seeds, the mean."
@@ -59,12 +60,21 @@ def chart(found: Mapping[str, tuple[int, float]]) -> Json:
     return finish(marks, height=240)
 
 
+def blocks(found: Mapping[str, tuple[int, float]]) -> tuple[Block, ...]:
+    """The chart of groups that differ in their parameters."""
+    description = "Test accuracy against the number of parameters."
+    return (Chart(spec=chart(found), description=description, caption=CAPTION, width=560, kind=KIND),)
+
+
 def section(groups: Sequence[Group]) -> Section | None:
     """The chart, where the groups differ in their parameters."""
     found = numbers(groups)
-    if not found:
-        return None
-    drawn = Chart(
-        spec=chart(found), description="Test accuracy against the number of parameters.", caption=CAPTION, width=560
-    )
-    return Section("Accuracy against parameters", "parameters", (drawn,))
+    return Section("Accuracy against parameters", "parameters", blocks(found)) if found else None
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd models, by what is odd."""
+    return {
+        "none has parameters": blocks({"<b>": (1, 0.5), "constructor": (1, 0.5)}),
+        "a thousandfold": blocks({"a": (500, 0.9), "b": (5_000_000, 1.0)}),
+    }

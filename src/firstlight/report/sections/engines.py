@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import altair as alt
 import numpy as np
 
+from firstlight.evaluation import Spread
 from firstlight.options import flat
 from firstlight.records.group import Group, present
 from firstlight.report.document import Beside, Block, Chart, Heading, Section, Table
@@ -23,17 +24,27 @@ OF_THE_ENGINE = frozenset({"engine", "kernels", "device", "exact_noise"})  # set
 LEAST = 1e-17  # where no difference is drawn on a logarithmic axis
 
 
+@dataclass(frozen=True)
+class Side:
+    """What came of one of the engines: the test accuracy, and the median seconds of an epoch."""
+
+    name: str
+    engine: str
+    accuracy: Spread
+    seconds: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Engines:
     """Two groups that differ in nothing but the engine.
 
-    losses  the training loss of both by epoch, of the first seed that both have; none where they share no epoch
-    apart   |a − b| / |b| of their training losses by epoch, for each seed that both have
+    losses  the training loss of both by epoch, float64 (E,), of `seed`, the first that both have
+    apart   |a − b| / |b| of their training losses by epoch, for each seed that both have; empty where none is finite
     """
 
-    groups: tuple[Group, Group]
+    sides: tuple[Side, Side]
     seed: int | None
-    losses: Mapping[str, Array]
+    losses: tuple[Array, Array]
     apart: Mapping[int, Sequence[float]]
 
 
@@ -53,43 +64,50 @@ def _only_engine(first: Group, second: Group) -> bool:
 
 
 def _engines(first: Group, second: Group) -> Engines:
-    apart = {}
-    for seed in (seed for seed in first.averaged if seed in second.averaged):
-        a, b = (group.averaged[seed].history["loss"] for group in (first, second))
-        if n := min(len(a), len(b)):
-            scale = np.maximum(np.abs(b[:n]), np.finfo(np.float64).tiny)
-            with np.errstate(all="ignore"):  # a run that diverged ends with what is no number
-                apart[seed] = (np.abs(a[:n] - b[:n]) / scale).tolist()
-    if not np.isfinite([gap for values in apart.values() for gap in values]).any():
-        return Engines((first, second), None, {}, {})
-    seed = next(iter(apart))
-    return Engines(
-        (first, second), seed, {group.name: group.averaged[seed].history["loss"] for group in (first, second)}, apart
-    )
-
-
-def losses_chart(losses: Mapping[str, Array]) -> Json:
-    """The training loss of two engines: the second is dotted and lies on the first where they agree."""
-    (first, second) = losses
-    looks: dict[str, Json] = {
-        first: {"strokeWidth": 5, "opacity": 0.5},
-        second: {"strokeWidth": 1.5, "strokeDash": [3, 4]},
+    losses = {
+        seed: (run.history["loss"], second.averaged[seed].history["loss"])
+        for seed, run in first.averaged.items()
+        if seed in second.averaged
     }
-    rows: Values = []
-    for name, column in losses.items():
-        rows += [{"run": name, "epoch": epoch, "value": loss} for epoch, loss in enumerate(plain(column), 1)]
-    y, form = loss_axis("training loss", list(losses.values()))
-    colour = alt.Scale(domain=[first, second], range=[SERIES[0], "var(--ink)"])
+    apart = {seed: gaps for seed, (a, b) in losses.items() if (gaps := _relative(a, b))}
+    if not np.isfinite([gap for gaps in apart.values() for gap in gaps]).any():
+        apart = {}
+    seed = next(iter(apart), None)
+    both = (np.zeros(0), np.zeros(0)) if seed is None else losses[seed]
+    return Engines((_side(first), _side(second)), seed, both, apart)
+
+
+def _relative(a: Array, b: Array) -> list[float]:
+    """|a − b| / |b| of the epochs that both have."""
+    n = min(len(a), len(b))
+    with np.errstate(all="ignore"):  # a run that diverged ends with what is no number
+        return (np.abs(a[:n] - b[:n]) / np.maximum(np.abs(b[:n]), np.finfo(np.float64).tiny)).tolist()
+
+
+def _side(group: Group) -> Side:
+    return Side(group.name, str(group.first.experiment.get("engine", "")), group.accuracy, group.seconds_an_epoch)
+
+
+def losses_chart(found: Engines) -> Json:
+    """The training loss of two engines: the second is dotted and lies on the first where they agree."""
+    names = [side.name for side in found.sides]
+    looks: tuple[Json, Json] = ({"strokeWidth": 5, "opacity": 0.5}, {"strokeWidth": 1.5, "strokeDash": [3, 4]})
+    rows: list[Values] = [
+        [{"run": name, "epoch": epoch, "value": loss} for epoch, loss in enumerate(plain(losses), 1)]
+        for name, losses in zip(names, found.losses, strict=True)
+    ]
+    y, form = loss_axis("training loss", list(found.losses))
+    colour = alt.Scale(domain=names, range=[SERIES[0], "var(--ink)"])
     lines = [
-        alt.Chart(data([row for row in rows if row["run"] == name]))
-        .mark_line(point=len(losses[name]) == 1, **look)
+        alt.Chart(data(values))
+        .mark_line(point=len(values) == 1, **look)
         .encode(
-            x=epoch_axis(epoch_range(rows)),
+            x=epoch_axis(epoch_range([*rows[0], *rows[1]])),
             y=y,
             color=alt.Color("run:N", scale=colour, legend=alt.Legend(symbolType="stroke", columns=1)),
             tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", title="loss", format=form)],
         )
-        for name, look in looks.items()
+        for values, look in zip(rows, looks, strict=True)
     ]
     return finish(alt.layer(*lines), height=240)
 
@@ -130,13 +148,9 @@ def table(found: Engines) -> Table:
     """A row an engine: its accuracy, and the time of an epoch."""
     known = [value for values in found.apart.values() for value in values if np.isfinite(value)]
     worst = exponent(max(known)) if known else UNDEFINED
-    first, second = found.groups
-    slow, fast = first.seconds_an_epoch, second.seconds_an_epoch
-    ratio = f"{slow / fast:.2f}" if slow and fast else UNDEFINED
-    rows = tuple(
-        (group.name, str(group.first.experiment.get("engine", "")), plus_minus(group.accuracy), _short(seconds))
-        for group, seconds in ((first, slow), (second, fast))
-    )
+    first, second = found.sides
+    ratio = f"{first.seconds / second.seconds:.2f}" if first.seconds and second.seconds else UNDEFINED
+    rows = tuple((side.name, side.engine, plus_minus(side.accuracy), _short(side.seconds)) for side in found.sides)
     return Table(
         titles=("run", "engine", "test accuracy", "an epoch"),
         rows=rows,
@@ -153,13 +167,13 @@ def _short(value: float | None) -> str:
 
 def blocks(found: Engines) -> list[Block]:
     """The losses of both by epoch, how far apart they are, and the seconds an epoch."""
-    first, second = found.groups
+    first, second = found.sides
     title = Heading(f"{first.name} and {second.name}")
     if not found.apart:
         return [title, table(found)]
     charts = (
         Chart(
-            spec=losses_chart(found.losses),
+            spec=losses_chart(found),
             description=f"The training loss of both engines over the epochs, seed {found.seed}.",
             width=440,
         ),
@@ -180,3 +194,14 @@ def section(groups: Sequence[Group]) -> Section | None:
     """Each two groups that differ only in the engine."""
     made = [block for found in numbers(groups) for block in blocks(found)]
     return Section("Two engines side by side", "engines", tuple(made)) if made else None
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd pairs, by what is odd."""
+    sides = (Side("<b>", "numpy", Spread(2, 0.9, 0.01), 0.5), Side("constructor", "torch", Spread(2, 0.9, 0.02), 1.5))
+    loss = np.array([0.9, 0.5, 0.3])
+    return {
+        "they agree": tuple(blocks(Engines(sides, 0, (loss, loss), {0: (1e-6, 0.0, 1e-3), 1: (0.0, math.inf)}))),
+        "one epoch": tuple(blocks(Engines(sides, 3, (loss[:1], loss[:1]), {3: (0.0,)}))),
+        "no seed in common": tuple(blocks(Engines(sides, None, (loss[:0], loss[:0]), {}))),
+    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from firstlight.evaluation import LEVEL, McNemar, PairedT, SignFlip, holm, mcnemar, paired_t, same_images, sign_flip
 from firstlight.evaluation.scores import Interval
-from firstlight.records.group import Group, leader, paired, selected, tasks, winners
+from firstlight.records.group import Group, leader, paired, present, selected, tasks, winners
 from firstlight.records.run import RunRecord
 from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Section, Table, Text
@@ -31,8 +31,9 @@ SEEDS_FOR_T = 3  # two accuracies may agree by rounding alone, and a t-test of t
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """One group against the leader of its task.
+    """One group against the leader of its task, both by name.
 
+    chosen    whether the leader is the best by validation
     seeds     the seeds that both have, over which the runs are paired
     flip, t   the sign-flip test and the paired t-test over these seeds, where there are at least two
     images    McNemar's test, where each has one run and these answered the same test images
@@ -41,8 +42,9 @@ class Contrast:
     tests     how many tests the correction is for
     """
 
-    leader: Group
-    other: Group
+    leader: str
+    other: str
+    chosen: bool
     seeds: tuple[int, ...]
     flip: SignFlip | None = None
     t: PairedT | None = None
@@ -83,10 +85,10 @@ class Contrast:
             return "not paired: other test images"
         if self.p is None:
             return f"the same difference with each of {len(self.seeds)} seeds: more seeds are needed to test it"
-        return "may be chance" if self.better is None else f"{self.better.name} is better"
+        return "may be chance" if self.better is None else f"{self.better} is better"
 
     @property
-    def better(self) -> Group | None:
+    def better(self) -> str | None:
         """The one that is better by more than chance explains."""
         if self.p is None or self.p >= LEVEL or self.difference is None:
             return None
@@ -96,13 +98,17 @@ class Contrast:
 def numbers(task: Sequence[Group]) -> list[Contrast]:
     """Each other group of a task against its leader, with Holm's correction over those that could be tested."""
     ahead = leader(task)
-    found = [_contrast(ahead, other) for other in task if other is not ahead]
+    return corrected([_contrast(ahead, other, selected(task)) for other in task if other is not ahead])
+
+
+def corrected(found: Sequence[Contrast]) -> list[Contrast]:
+    """The contrasts of a task with the test that decides of each, and its p after Holm's correction."""
     tests = sum(_testable(contrast) for contrast in found)
     least = min((contrast.flip.smallest_p for contrast in found if contrast.flip is not None), default=1.0)
     found = [replace(contrast, decides=_deciding(contrast, tests * least < LEVEL), tests=tests) for contrast in found]
     tested = [c for c in found if c.decides is not None and c.decides.p is not None]
-    corrected = holm([c.decides.p for c in tested if c.decides is not None and c.decides.p is not None])
-    p = {id(contrast): value for contrast, value in zip(tested, corrected, strict=True)}
+    after = holm([c.decides.p for c in tested if c.decides is not None and c.decides.p is not None])
+    p = {id(contrast): value for contrast, value in zip(tested, after, strict=True)}
     return [replace(contrast, p=p.get(id(contrast))) for contrast in found]
 
 
@@ -119,16 +125,17 @@ def _deciding(contrast: Contrast, reachable: bool) -> SignFlip | PairedT | McNem
     return contrast.t or contrast.images
 
 
-def _contrast(ahead: Group, other: Group) -> Contrast:
+def _contrast(ahead: Group, other: Group, chosen: bool) -> Contrast:
     """The tests that the runs allow: over seeds where they share two, over images where each is a single run."""
     seeds = tuple(seed for seed in ahead.averaged if seed in other.averaged)
+    found = Contrast(ahead.name, other.name, chosen, seeds)
     pairs = paired(ahead, other)
     if len(seeds) < 2:
-        return Contrast(ahead, other, seeds, images=by_images(*pairs[0]))
+        return replace(found, images=by_images(*pairs[0]))
     if not all(same_images(first.predictions, second.predictions) for first, second in pairs):
-        return Contrast(ahead, other, seeds)
+        return found
     ours, theirs = zip(*[(first.test.accuracy, second.test.accuracy) for first, second in pairs], strict=True)
-    return Contrast(ahead, other, seeds, flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
+    return replace(found, flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
 
 
 def by_images(first: RunRecord, second: RunRecord) -> McNemar | None:
@@ -138,17 +145,18 @@ def by_images(first: RunRecord, second: RunRecord) -> McNemar | None:
     return mcnemar(first.predictions, second.predictions)
 
 
-def blocks(task: Sequence[Group]) -> tuple[Block, ...]:
+def blocks(found: Sequence[Contrast]) -> tuple[Block, ...]:
     """The tests of a task: a table, and what was tested, in plain words. A task of one group has none."""
-    found = numbers(task)
     if not found:
         return (Text("There is nothing to test: only one was measured on these images.", tone="note"),)
     return (table(found), *(Text(text, tone="note") for text in _method(found)))
 
 
-def section(groups: Sequence[Group]) -> Section:
-    """The tests of each task."""
-    return by_task("Significance of the differences", "significance", groups, blocks)
+def section(groups: Sequence[Group]) -> Section | None:
+    """The tests of each task, where there are several groups."""
+    if len(present(groups)) < 2:
+        return None
+    return by_task("Significance of the differences", "significance", groups, lambda task: blocks(numbers(task)))
 
 
 def verdict(groups: Sequence[Group]) -> str:
@@ -178,9 +186,9 @@ def _best_of(task: Sequence[Group], noun: str, alone: bool) -> str:
             f"{_right_on(ahead)}."
         )
     second = leader([group for group in task if group is not ahead])
-    [contrast] = [contrast for contrast in numbers(task) if contrast.other is second]
+    [contrast] = [contrast for contrast in numbers(task) if contrast.other == second.name]
     how = "" if contrast.p is None else f" ({contrast.test})"
-    yet = ", yet the choice is made by validation" if contrast.better is second else ""
+    yet = ", yet the choice is made by validation" if contrast.better == second.name else ""
     return (
         f"{of}, {ahead.name} is the best by validation: {_right_on(ahead)}. {second.name}, next by validation, reaches "
         f"{plus_minus(second.accuracy)}: {contrast.verdict}{how}{yet}."
@@ -199,7 +207,6 @@ def _right_on(group: Group) -> str:
 
 def table(found: Sequence[Contrast]) -> Table:
     """A row for each of at least one contrast of a task."""
-    ahead = found[0].leader
     columns = {
         "p, sign-flip": [contrast.flip.p if contrast.flip else None for contrast in found],
         "p, t-test": [contrast.t.p if contrast.t else None for contrast in found],
@@ -208,7 +215,7 @@ def table(found: Sequence[Contrast]) -> Table:
     shown = {title: values for title, values in columns.items() if any(value is not None for value in values)}
     rows = [
         (
-            contrast.other.name,
+            contrast.other,
             _paired(contrast).replace(" ", SPACE),
             signed(contrast.difference),
             between(contrast.interval),
@@ -219,12 +226,12 @@ def table(found: Sequence[Contrast]) -> Table:
         for place, contrast in enumerate(found)
     ]
     titles = ("compared with", "paired", "difference, points", f"95{THIN}% interval", *shown, "p, Holm", "conclusion")
-    how = "the best by validation" if selected([ahead, *(contrast.other for contrast in found)]) else "the first"
+    how = "the best by validation" if found[0].chosen else "the first"
     return Table(
         titles=titles,
         rows=tuple(rows),
         right=frozenset(range(2, len(titles) - 1)),
-        caption=f"The test accuracy of {ahead.name} ({how}) less that of each other one, in percentage points.",
+        caption=f"The test accuracy of {found[0].leader} ({how}) less that of each other one, in percentage points.",
     )
 
 
@@ -285,3 +292,21 @@ def probability(p: float | None) -> str:
     if p is None:
         return DASH
     return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd contrasts, by what is odd."""
+
+    def over(seeds: int, less: float, other: str = "<b>") -> Contrast:
+        ours = [0.9 + seed / 1000 for seed in range(seeds)]
+        theirs = [accuracy - less - seed % 2 / 500 for seed, accuracy in enumerate(ours)]
+        return Contrast("a", other, True, tuple(range(seeds)), flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
+
+    images = McNemar(60, 5, 1, p=0.22, difference=4 / 60, interval=(-0.02, 0.15))
+    return {
+        "over seeds": blocks(corrected([over(8, 0.1), over(8, 0.0, "constructor")])),
+        "too few seeds": blocks(corrected([over(2, 0.1)])),
+        "over images": blocks(corrected([Contrast("a", "b", False, (0,), images=images)])),
+        "not paired": blocks(corrected([Contrast("a", "b", False, ())])),
+        "one alone": blocks([]),
+    }

@@ -9,10 +9,13 @@ import altair as alt
 
 from firstlight.evaluation.scores import Interval
 from firstlight.records.group import Group, present, varied
-from firstlight.report.document import Chart, Section
+from firstlight.report.document import Block, Chart, Section
 from firstlight.report.format import THIN, interval, percent
 from firstlight.report.render.vega import NAMES, SHARE, Values, data, even, finish, run_colour
 from firstlight.types import Json
+
+KIND = "accuracy"
+PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,6 @@ def _accuracies(group: Group) -> Accuracies:
         interval=None if several else group.first.test.accuracy_interval,
         others={**published, **group.beside},
     )
-
-
-PUBLISHED = "published"
 
 
 def chart(found: Mapping[str, Accuracies], graded: bool = False) -> Json:
@@ -116,16 +116,23 @@ def caption(found: Mapping[str, Accuracies]) -> str:
     return ". ".join(said) + "."
 
 
-def section(groups: Sequence[Group]) -> Section | None:
-    """The chart of all groups."""
-    found = numbers(groups)
+def blocks(found: Mapping[str, Accuracies], graded: bool = False) -> tuple[Block, ...]:
+    """The chart of all groups; `graded` as for `chart`."""
     drawn = Chart(
-        spec=chart(found, graded=varied(groups) is not None),
+        spec=chart(found, graded),
         description=f"Test accuracy of every seed of each run{_also(found)}.",
         caption=caption(found),
         width=720,
+        kind=KIND,
     )
-    return Section("Accuracy", "accuracy", (drawn,))
+    return (drawn,)
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """The chart of all groups."""
+    if not present(groups):
+        return None
+    return Section("Accuracy", "accuracy", blocks(numbers(groups), graded=varied(groups) is not None))
 
 
 def _also(found: Mapping[str, Accuracies]) -> str:
@@ -136,3 +143,15 @@ def _also(found: Mapping[str, Accuracies]) -> str:
     }
     shown = [name for name, there in parts.items() if there]
     return f", with {' and '.join(shown)}" if shown else ""
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd accuracies, by what is odd."""
+    single = Accuracies({0: 0.9}, interval=(0.85, 0.94))
+    seeds = Accuracies({0: 0.9, 7: 0.8}, mean=0.85, others={PUBLISHED: 0.95, "constructor": 0.1})
+    return {
+        "a single run": blocks({"<b>": single}),
+        "all are right": blocks({"a": Accuracies({0: 1.0, 1: 1.0}, mean=1.0)}),
+        "single runs and seeds": blocks({"<b>": single, "toString": seeds}),
+        "steps of a setting": blocks({str(n): single for n in range(5)}, graded=True),
+    }

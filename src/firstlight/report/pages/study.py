@@ -8,7 +8,7 @@ from pathlib import Path
 from firstlight.files import TOML_LIMIT, read_text
 from firstlight.records.group import Group, of_study, present
 from firstlight.records.run_folder import PARITY, REPORT, RESULT, StudyFolder
-from firstlight.report import captions, comparison, differing_settings, results
+from firstlight.report import captions
 from firstlight.report.document import (
     Block,
     Cell,
@@ -20,6 +20,8 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.format import DASH, UNDEFINED, counted, date
+from firstlight.report.pages import comparison
+from firstlight.report.sections import results
 
 SEARCHES = "search-"
 BEST = "best.toml"
@@ -36,11 +38,16 @@ def document(folder: StudyFolder, place: Path | None = None) -> Document:
         subtitle=" · ".join([folder.name, ", ".join(dict.fromkeys(group.first.data for group in found)), _when(found)]),
         verdict=comparison.verdict(groups),
         numbers=comparison.headline(groups),
-        sections=(
-            Section("The experiments", "tried", _tried(folder, groups, place)),
-            *comparison.sections(groups, place),
-            *_further(folder, place),
-            Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
+        sections=tuple(
+            filter(
+                None,
+                (
+                    Section("The experiments", "tried", _tried(folder, groups, place)),
+                    *comparison.sections(groups, place),
+                    _further(folder, place),
+                    Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
+                ),
+            )
         ),
         source="the runs of the study",
     )
@@ -60,7 +67,7 @@ def _tried(folder: StudyFolder, groups: Sequence[Group], place: Path) -> tuple[B
     return tuple(blocks)
 
 
-def _further(folder: StudyFolder, place: Path) -> list[Section]:
+def _further(folder: StudyFolder, place: Path) -> Section | None:
     """Links from `place` to what else the study made: its searches and its check of the gradients."""
     rows: list[tuple[Cell, ...]] = []
     for search in sorted(folder.path.glob(f"{SEARCHES}*/")):
@@ -76,9 +83,9 @@ def _further(folder: StudyFolder, place: Path) -> list[Section]:
     if (folder.path / PARITY).is_file():
         rows.append(("gradients by hand and by autograd", Link.to(folder.path / PARITY, "parity", place), DASH))
     if not rows:
-        return []
+        return None
     table = Table(titles=("what", "report", "file"), rows=tuple(rows), caption="Further results of the study.")
-    return [Section("Beyond the runs", "beyond", (table,))]
+    return Section("Beyond the runs", "beyond", (table,))
 
 
 def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...]:
@@ -89,7 +96,6 @@ def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...
         blocks.append(Code(text.rstrip("\n"), title=file.name, folded=True))
     except (OSError, ValueError):
         blocks = [Text(f"The study file was not kept: {file.name} is missing or damaged.", tone="warning")]
-    blocks += differing_settings.blocks(groups)
     blocks += [Text(captions.REPRODUCE, tone="note"), Table(tuple(where(groups)), caption="Where it ran")]
     return tuple(blocks)
 

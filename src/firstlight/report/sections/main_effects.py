@@ -16,7 +16,7 @@ from firstlight.evaluation import Spread
 from firstlight.options import flat
 from firstlight.records.group import Group
 from firstlight.report.by_task import by_task
-from firstlight.report.document import Block, Chart, Heading, Section, Table
+from firstlight.report.document import Block, Chart, Section, Table
 from firstlight.report.format import counted, listed, percent, signed
 from firstlight.report.render.vega import SHARE, Values, data, even, finish, run_colour, run_shape
 from firstlight.types import Json
@@ -92,8 +92,8 @@ def curve(groups: Sequence[Group], key: str, others: Sequence[str]) -> dict[str,
     return {name: sorted(line, key=lambda point: point[0]) for name, line in found.items()}
 
 
-def _curve(groups: Sequence[Group], key: str, others: Sequence[str]) -> Chart:
-    lines = curve(groups, key, others)
+def curve_block(lines: Mapping[str, Sequence[tuple[float, Spread]]], key: str, others: Sequence[str]) -> Chart:
+    """The test accuracy over a setting; a line for each combination of `others`."""
     several = any(spread.sd for line in lines.values() for _, spread in line)
     return Chart(
         spec=chart(lines, key),
@@ -152,11 +152,25 @@ def blocks(groups: Sequence[Group]) -> list[Block]:
     varied = factors(groups)
     for key, values in varied.items():
         if len(values) >= 3 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            made.append(_curve(groups, key, [other for other in varied if other != key]))
+            others = [other for other in varied if other != key]
+            made.append(curve_block(curve(groups, key, others), key, others))
     return made
 
 
 def section(groups: Sequence[Group]) -> Section | None:
     """The effects in each task that is a full matrix."""
-    found = by_task("Effects of the settings", "effects", groups, blocks)
-    return found if any(not isinstance(block, Heading) for block in found.blocks) else None
+    return by_task("Effects of the settings", "effects", groups, blocks)
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd effects, by what is odd."""
+    effects = [Effect("model.name", "<b>", 0.9, 2), Effect("model.name", "c", 0.8, 2), Effect("constructor", 1, 0.9, 2)]
+    lines = {
+        name: [(value, Spread(3, 0.5 + value / 4, 0.02)) for value in (0.001, 0.1, 1.0)] for name in ("lr 1", "<b>")
+    }
+    alone = {"test accuracy": [(value, Spread(1, 0.9, None)) for value in (-1.0, 0.0, 1.0)]}
+    return {
+        "effects": (table(effects),),
+        "lines with bars": (curve_block(lines, "optimizer.lr", ["model.name"]),),
+        "one line": (curve_block(alone, "data.limit", []),),
+    }

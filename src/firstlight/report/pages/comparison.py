@@ -8,22 +8,22 @@ from pathlib import Path
 from firstlight.errors import RunError
 from firstlight.records.group import Group, leader, named_runs, of_runs, present, ranked, selected, tasks
 from firstlight.records.run import RunRecord
-from firstlight.report import (
-    accuracy,
-    cautions,
-    differing_settings,
-    engines,
-    every_run,
-    main_effects,
-    published,
-    results,
-    significance,
-    still_wrong,
-    trade_off,
-)
+from firstlight.report import cautions, published, still_wrong
 from firstlight.report.document import Block, Code, Document, Number, Numbers, Section
 from firstlight.report.format import THIN, count, counted, interval, plus_minus, seconds, task_name
-from firstlight.report.sections import confusion, learning, per_class
+from firstlight.report.sections import (
+    accuracy,
+    confusion,
+    engines,
+    every_run,
+    learning,
+    main_effects,
+    per_class,
+    results,
+    settings_differences,
+    significance,
+    trade_off,
+)
 
 
 def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document:
@@ -37,10 +37,15 @@ def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document
         subtitle=", ".join(dict.fromkeys(record.data for record in records)),
         verdict=verdict(groups),
         numbers=headline(groups),
-        sections=(
-            Section("The runs", "runs", (results.table(results.numbers(groups), folder),)),
-            *sections(groups, folder),
-            Section("How to reproduce it", "reproduce", (*differing_settings.blocks(groups), *_files(groups))),
+        sections=tuple(
+            filter(
+                None,
+                (
+                    results.section(groups, folder),
+                    *sections(groups, folder),
+                    Section("How to reproduce it", "reproduce", _files(groups)),
+                ),
+            )
         ),
         source="the run folders",
     )
@@ -51,9 +56,9 @@ def in_order(groups: Sequence[Group]) -> list[Group]:
     return [group for task in tasks(groups) for group in ranked(task)]
 
 
-def sections(groups: Sequence[Group], folder: Path) -> list[Section]:
+def sections(groups: Sequence[Group], folder: Path) -> tuple[Section | None, ...]:
     """What the page of a comparison and that of a study have in common."""
-    found = [
+    return (
         cautions.section(groups),
         accuracy.section(groups),
         trade_off.section(groups),
@@ -64,9 +69,9 @@ def sections(groups: Sequence[Group], folder: Path) -> list[Section]:
         per_class.section(groups),
         confusion.section(groups),
         still_wrong.section(groups),
+        settings_differences.section(groups),
         every_run.section(groups, folder),
-    ]
-    return [section for section in found if section is not None]
+    )
 
 
 def verdict(groups: Sequence[Group]) -> str:
@@ -97,10 +102,10 @@ def headline(groups: Sequence[Group]) -> Numbers:
     return Numbers(tuple(number for number in shown if number is not None))
 
 
-def _files(groups: Sequence[Group]) -> list[Block]:
+def _files(groups: Sequence[Group]) -> tuple[Block, ...]:
     """The experiment files, by which each run can be done again."""
     files = [
         Code(record.experiment_text.rstrip("\n"), title=f"{name}: experiment.toml", folded=True)
         for name, record in named_runs(groups).items()
     ]
-    return [Code("firstlight run experiment.toml", title="With any of the files below, in a shell:"), *files]
+    return (Code("firstlight run experiment.toml", title="With any of the files below, in a shell:"), *files)

@@ -1,0 +1,58 @@
+"""The settings in which several runs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from firstlight.records.group import Group, present
+from firstlight.report.document import Block, Section, Table
+from firstlight.report.format import DASH
+from firstlight.report.settings import differences
+
+
+@dataclass(frozen=True)
+class SettingsDifferences:
+    """The settings whose values differ, with the value in each group, a dash for none.
+
+    several  whether any group has several seeds
+    """
+
+    groups: Sequence[str]
+    settings: Mapping[str, Sequence[str]]
+    several: bool
+
+
+def numbers(groups: Sequence[Group]) -> SettingsDifferences:
+    """Those of the groups of which there are runs; the seed among them where each has a single run."""
+    found = present(groups)
+    several = any(len(group.runs) > 1 for group in found)
+    rows = differences({group.name: group.first for group in found})
+    settings = {key: values for key, *values in rows if not several or key != "seed"}
+    return SettingsDifferences([group.name for group in found], settings, several)
+
+
+def table(found: SettingsDifferences) -> Table:
+    """A row a group and a column a setting, or the other way about where there are more settings than groups."""
+    only = ", and in each only the seed changes" if found.several else ""
+    caption = f"The settings in which they differ; all others are the same{only}."
+    if len(found.settings) > len(found.groups):
+        rows = tuple((key, *values) for key, values in found.settings.items())
+        return Table(titles=("setting", *found.groups), rows=rows, caption=caption)
+    rows = tuple(zip(found.groups, *found.settings.values(), strict=True))
+    return Table(titles=("run", *found.settings), rows=rows, caption=caption)
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """The table, where they differ in anything."""
+    found = numbers(groups)
+    return Section("Settings that differ", "differences", (table(found),)) if found.settings else None
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd differences, by what is odd."""
+    settings = {"model.name": ("a", "<b>"), "optimizer.lr": ("0.1", DASH), "constructor": ("1", "2")}
+    return {
+        "more settings than groups": (table(SettingsDifferences(["a", "b"], settings, several=True)),),
+        "one setting": (table(SettingsDifferences(["a", "b"], {"model.name": ("a", "b")}, several=False)),),
+    }
