@@ -50,12 +50,11 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.format import count, counted, decimal, listed, percent, shape
-from firstlight.report.pages.run import layer_table
 from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.render.html import HERE as REPORT
 from firstlight.report.render.html import drawn_or_why, templates
 from firstlight.report.render.images import compact_uri
-from firstlight.report.sections import class_counts, learning
+from firstlight.report.sections import class_counts, layers, learning
 from firstlight.text import display_names, encodable
 from firstlight.types import Array, Dataset, Images
 
@@ -286,14 +285,14 @@ def _of_image(kind: str, title: str, section: Section) -> Document:
 @card.register
 def _(model: Model) -> Document:
     """The layers with what they cost."""
-    layers = [Layer(**vars(row)) for row in model.summary()]
+    found = [Layer(**vars(row)) for row in model.summary()]
     frozen = model.frozen_parameters
-    table = layer_table(layers, model.parameters, model.trainable, frozen, model.multiply_adds)
+    shown = layers.Layers(found, model.parameters, model.trainable, frozen, model.multiply_adds)
     numbers = Numbers(
         (
             Number("parameters", count(model.parameters), f"{count(model.trainable)} trainable"),
             Number("multiply-adds", count(model.multiply_adds), "an image"),
-            Number("layers", count(len(layers)), f"{count(frozen)} parameters frozen" if frozen else ""),
+            Number("layers", count(len(found)), f"{count(frozen)} parameters frozen" if frozen else ""),
             Number("classes", count(model.classes)),
         )
     )
@@ -304,7 +303,7 @@ def _(model: Model) -> Document:
         subtitle=" · ".join(filter(None, [f"images of {shape(model.input_shape)}", options])),
         verdict="",
         numbers=numbers,
-        sections=(Section("Layers", "layers", (table,)),),
+        sections=(Section("Layers", "layers", layers.blocks(shown)),),
     )
 
 

@@ -7,57 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from firstlight.evaluation import Evaluation
-from firstlight.records.run import RunRecord
-from firstlight.report import selection
 from firstlight.report.format import count, counted, percent
-
-REPRODUCE = (
-    "The same seed gives bit-identical weights on the same machine with the same number of threads; "
-    "elsewhere the last digits may differ."
-)
-
-
-def verdict(record: RunRecord) -> str:
-    """The outcome of a run in two sentences."""
-    test = record.test
-    support = test.confusion.sum(axis=1)
-    if test.correct == test.images:
-        said = f"{record.model} is right on all {count(test.images)} test images."
-    else:
-        said = f"{record.model} is right on {count(test.correct)} of {count(test.images)} test images."
-    leaked = record.checks.across.get(("train", "test"), 0)
-    new = f"{count(leaked)} of them are also among its training images" if leaked else "It had never seen them"
-    ended = "Training broke off, as its loss was no longer finite. " if record.status == "diverged" else ""
-    last = record.best_epoch is None and record.weights_epoch == record.epochs_run > 0
-    expected = record.status != "diverged" and (record.kept_best or last)
-    measured = "" if expected else f" Measured were {selection.weights(record)}."
-    return (
-        f"{ended}{said} {new}; always answering “{test.class_names[int(support.argmax())]}”, the most "
-        f"frequent class, would be right on {percent(int(support.max()) / test.images)}.{measured}"
-    )
-
-
-def epochs(record: RunRecord) -> str:
-    """How many epochs were run, of how many, which was best, and whose weights were kept."""
-    best = "" if record.best_epoch is None else f", best {record.best_epoch}"
-    kept = "" if record.best_epoch is None or record.kept_best else f", weights of {record.weights_epoch}"
-    ended = "" if record.status == "finished" else f", {record.status}"
-    return f"{record.epochs_run} of {record.epochs_asked}{best}{kept}{ended}"
-
-
-def model(record: RunRecord) -> str:
-    """Where the model's parameters and its work lie."""
-    text = "Shapes are those of one image. A multiply-add is one multiplication with its addition, for one image."
-    total, work = record.parameters(), record.multiply_adds
-    if len(record.layers) < 2 or not total or not work:
-        return text
-    heavy = max(record.layers, key=lambda layer: layer.parameters)
-    busy = max(record.layers, key=lambda layer: layer.multiply_adds)
-    joint = " and" if busy is heavy else f"; {busy.name}"
-    return (
-        f"{heavy.name} holds {percent(heavy.parameters / total, 0)} of the parameters{joint} does "
-        f"{percent(busy.multiply_adds / work, 0)} of the work. {text}"
-    )
 
 
 def answers(right: int, shown: int) -> str:

@@ -7,9 +7,13 @@ from typing import Any
 
 from firstlight.options import flat
 from firstlight.records.run import RunRecord
-from firstlight.report import augmentation
-from firstlight.report.format import DASH, count, counted, listed, shape
+from firstlight.report.format import DASH, count, counted, listed, percent, shape
 from firstlight.types import Json
+
+MINUS = "−"
+MOVES = ("zoom", "shear", "rotate", "shift")  # what looks outside an image
+DEGREES = ("rotate", "shear")
+FLIPS = {"flip_horizontal": "mirrored left to right", "flip_vertical": "mirrored upside down"}
 
 Row = tuple[str, str]
 
@@ -24,7 +28,7 @@ def settings(record: RunRecord) -> list[Row]:
         ("Classes", _classes(_table(asked, "data"), record)),
         ("Split", listed([f"{count(sum(n))} {split}" for split, n in record.counts.items()])),
         ("Preparation", ", ".join(_preparation(_table(asked, "prepare")))),
-        ("Augmentation", augmentation.in_words(_table(asked, "augment"))),
+        ("Augmentation", augmentation(_table(asked, "augment"))),
         ("Model", _named(asked, "model") or record.model),
         ("Weights", _weights(record)),
         ("Loss", _named(asked, "loss")),
@@ -157,3 +161,30 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def augmentation(table: Json) -> str:
+    """An `[augment]` table as a phrase; empty where it asks for nothing."""
+    kinds = [_kind(name, value) for name, value in table.items() if isinstance(value, dict) and value.get("p")]
+    kinds += [f"{words} (p {table[name]:g})" for name, words in FLIPS.items() if table.get(name)]
+    if not kinds:
+        return ""
+    fill, value = table.get("fill", "nearest"), table.get("fill_value", 0)
+    if any(name in table for name in MOVES):
+        kinds.append(f"outside {fill}" + (f" {value}" if fill == "constant" else ""))
+    return ", ".join(kinds)
+
+
+def _kind(name: str, value: Json) -> str:
+    low, high = value["range"]
+    p = f" (p {value['p']:g})" if value["p"] < 1 else ""
+    if low == -high and high:
+        return f"{name} ±{_amount(name, high)}{p}"
+    ends = dict.fromkeys(_amount(name, end) for end in (low, high))
+    return f"{name} {' to '.join(ends)}{p}"
+
+
+def _amount(name: str, value: float) -> str:
+    size = abs(value)
+    text = f"{size:g}°" if name in DEGREES else percent(size, 0 if round(100 * size, 6).is_integer() else 1)
+    return f"{MINUS}{text}" if value < 0 else text

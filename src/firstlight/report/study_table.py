@@ -16,9 +16,9 @@ from firstlight.records.run_folder import StudyFolder
 from firstlight.report import published
 from firstlight.report.document import Link
 from firstlight.report.format import UNDEFINED, bare_percent, count, counted, listed
-from firstlight.report.notes import merged
 from firstlight.report.published import MARKS, MARKS_EXPLAINED
 from firstlight.report.sections import results
+from firstlight.report.sections.cautions import merged
 from firstlight.types import Json
 
 FILES = "../src/firstlight/study/files"  # where the packaged study files lie, seen from docs/

@@ -8,11 +8,12 @@ from pathlib import Path
 from firstlight.errors import RunError
 from firstlight.records.group import Group, leader, named_runs, of_runs, present, ranked, selected, tasks
 from firstlight.records.run import RunRecord
-from firstlight.report import cautions, published, still_wrong
+from firstlight.report import published, still_wrong
 from firstlight.report.document import Block, Code, Document, Number, Numbers, Section
 from firstlight.report.format import THIN, count, counted, interval, plus_minus, seconds, task_name
 from firstlight.report.sections import (
     accuracy,
+    cautions,
     confusion,
     engines,
     every_run,

@@ -8,7 +8,6 @@ from pathlib import Path
 from firstlight.files import TOML_LIMIT, read_text
 from firstlight.records.group import Group, of_study, present
 from firstlight.records.run_folder import PARITY, REPORT, RESULT, StudyFolder
-from firstlight.report import captions
 from firstlight.report.document import (
     Block,
     Cell,
@@ -21,7 +20,7 @@ from firstlight.report.document import (
 )
 from firstlight.report.format import DASH, UNDEFINED, counted, date
 from firstlight.report.pages import comparison
-from firstlight.report.sections import results
+from firstlight.report.sections import reproduce, results
 
 SEARCHES = "search-"
 BEST = "best.toml"
@@ -96,7 +95,7 @@ def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...
         blocks.append(Code(text.rstrip("\n"), title=file.name, folded=True))
     except (OSError, ValueError):
         blocks = [Text(f"The study file was not kept: {file.name} is missing or damaged.", tone="warning")]
-    blocks += [Text(captions.REPRODUCE, tone="note"), Table(tuple(where(groups)), caption="Where it ran")]
+    blocks += [reproduce.NOTE, Table(tuple(where(groups)), caption="Where it ran")]
     return tuple(blocks)
 
 

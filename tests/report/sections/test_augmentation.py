@@ -10,10 +10,11 @@ from tests.report.run_folders import MakeRun
 
 from firstlight.prepare import Augmentation
 from firstlight.records import run_folder
+from firstlight.records.group import of_runs
 from firstlight.records.run import read
-from firstlight.report import augmentation
 from firstlight.report.document import ImageGrid
-from firstlight.report.settings import settings
+from firstlight.report.sections.augmentation import section
+from firstlight.report.settings import augmentation, settings
 from firstlight.types import Images
 
 
@@ -31,7 +32,7 @@ from firstlight.types import Images
     ],
 )
 def test_a_table_in_words(table: dict[str, Any], words: str) -> None:
-    said = augmentation.in_words(Augmentation.of(table).table())
+    said = augmentation(Augmentation.of(table).table())
     assert said.replace("\u202f", " ").replace("\xa0", " ") == words
 
 
@@ -46,14 +47,16 @@ def test_the_settings_name_it(make_run: MakeRun) -> None:
 
 def test_drawn_images_stand_beside_their_originals(make_run: MakeRun) -> None:
     run = make_run(augment=TABLE)
-    assert augmentation.pictures(read(run)) == [], "a run of before, or without"
+    assert section(of_runs([read(run)])) is None, "a run of before, or without"
     samples = run.samples
     train = samples["train"]
     turned = [train.take(np.array([2, 0])) for _ in range(3)]
     pixels = np.concatenate([255 - images.pixels // (1 + k) for k, images in enumerate(turned)])
     labels, ids = (np.concatenate([getattr(images, name) for images in turned]) for name in ("labels", "ids"))
     run_folder.write_samples(run.path, {**samples, "augmented": Images(pixels, labels, ids, train.class_names)})
-    _, grid = augmentation.pictures(read(run_folder.RunFolder.open(run.path)))
+    shown = section(of_runs([read(run_folder.RunFolder.open(run.path))]))
+    assert shown is not None
+    (grid,) = shown.blocks
     assert isinstance(grid, ImageGrid)
     assert grid.columns == 4
     assert len(grid.pictures) == 8

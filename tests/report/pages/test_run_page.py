@@ -8,13 +8,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.report.page_checks import Page, assert_sound
 from tests.report.run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.records.run import read
+from firstlight.report.document import Chart
 from firstlight.report.format import count, decimal, interval, percent
+from firstlight.report.pages.run import document, verdict
+from firstlight.report.sections import summary
 
 SECTIONS = {
     "asked": "Summary",
@@ -128,3 +132,68 @@ def test_a_browser_draws_every_chart(make_run: MakeRun, tmp_path: Path) -> None:
     assert len(drawings) == len(drawn.json("specs"))
     assert all("vega-embed" in a["class"].split() for a in drawings)
     assert not any(a.get("src") == "x" for a in drawn.all("img"))
+
+
+def test_verdict_names_the_trivial_answer(make_run: MakeRun) -> None:
+    record = read(make_run(skill=99.0))
+    assert verdict(record) == (
+        "lenet5 is right on all 60 test images. It had never seen them; always answering “cat”, the most frequent "
+        "class, would be right on 33.3\u202f%."
+    )
+
+
+def test_verdict_does_not_call_leaked_images_unseen(make_run: MakeRun) -> None:
+    record = read(make_run(data={"checks": {"duplicates_across": {"train-test": 12}}}))
+    assert "never seen" not in verdict(record)
+    assert "12 of them are also among its training images" in verdict(record)
+
+
+@pytest.mark.parametrize("losses", [(np.nan,) * 4, (1.0, 0.5, np.inf, np.nan), (0.9, 0.5, 2.0**101, 3.6e30)])
+@pytest.mark.parametrize("validation", [True, False])
+def test_odd_losses_are_drawn(make_run: MakeRun, losses: tuple[float, ...], validation: bool) -> None:
+    run = make_run(losses=losses, validation=validation)
+    shown = assert_sound(report.render_html(run))
+    wide = bool(np.nanmax([0, *losses]) == 3.6e30)
+    assert ("its axis is logarithmic" in shown.text) == wide
+
+
+def test_every_chart_has_a_description(make_run: MakeRun) -> None:
+    made = document(read(make_run()))
+    charts = [b for s in made.sections for b in s.blocks if isinstance(b, Chart)]
+    assert charts
+    assert all(chart.description and chart.caption for chart in charts)
+
+
+def test_without_validation_the_last_epoch_is_measured_and_none_is_best(make_run: MakeRun) -> None:
+    run = make_run(validation=False)
+    shown = Page(report.render_html(run)).text
+    shown = shown[: shown.rindex("How to reproduce it")]  # there the experiment file says what it says
+    assert "Weights kept last epoch" in shown
+    assert "weights of the last" in shown
+    for absent in ("best by", "best: ", "Early stopping", "validation loss", "Selection was"):
+        assert absent not in shown
+
+
+def test_the_last_weights_are_not_called_the_best(make_run: MakeRun) -> None:
+    run = make_run(restore_best=False)
+    record = read(run)
+    assert verdict(record).endswith(
+        "Measured were the weights of the last epoch (4); the best by validation loss was epoch 3."
+    )
+    assert summary.epochs(record) == "4 of 10, best 3, weights of 4"
+    text = report.render_html(run)
+    assert "best: epoch 3 (not kept)" in text
+    assert "best: 3, kept: 4" in Page(text).text
+
+
+def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
+    because = "The validation loss became nan after epoch 5. Try a tenth of the learning rate."
+    record = read(make_run(status="diverged", result={"stopped_because": because}))
+    assert verdict(record).startswith("Training broke off, as its loss was no longer finite. ")
+    assert verdict(record).endswith("Measured were the weights of epoch 3, the best by validation loss.")
+    assert summary.epochs(record) == "4 of 10, best 3, diverged"
+
+
+def test_a_verdict_on_a_part_of_the_first_epoch(make_run: MakeRun) -> None:
+    record = read(make_run(status="interrupted", epochs=0))
+    assert verdict(record).endswith("Measured were the weights that a part of the first epoch had made.")

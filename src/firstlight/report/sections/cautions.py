@@ -1,24 +1,140 @@
-"""What a reader must know before believing the numbers: how they came about, and what may flatter them."""
+"""What a reader must know of several runs before believing them: what is missing, and how the best was chosen."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from firstlight.evaluation import same_images
+from firstlight.records.group import Group, leader, named_runs, paired, present, selected, tasks
 from firstlight.records.run import RunRecord
 from firstlight.report import selection
-from firstlight.report.document import Text
-from firstlight.report.format import THIN, count, counted, listed, percent, points
+from firstlight.report.document import Section, Text
+from firstlight.report.format import THIN, count, counted, listed, percent, points, task_name
 
 NUMERAL = re.compile(r"\d[\d,.]*")
 WEIGHTS = 12  # classes: of more, only the ends are named one by one
 NAMED = 3  # at most so many files are named one by one
+NO_SELECTION = (
+    "Without a validation split in every run, nothing can be chosen by validation, and choosing by the test accuracy "
+    "would flatter the winner: so none is called the best. Differences are to the first."
+)
 
 
-def notes(record: RunRecord) -> tuple[Text, ...]:
+def section(groups: Sequence[Group]) -> Section | None:
+    """What is missing and what may flatter the numbers as warnings, how it was chosen and what it can tell as notes."""
+    there = present(groups)
+    if not there:
+        return None
+    single = len(groups) == 1 and len(groups[0].asked) == len(groups[0].runs) == 1
+    return Section("Before you trust it", "notes", of_run(there[0].first) if single else of_several(groups))
+
+
+def of_several(groups: Sequence[Group]) -> tuple[Text, ...]:
+    """The warnings first, then how the best was chosen and how often the test images were read."""
+    warnings = [*_missing(groups), *_other_images(groups), *merged(named_runs(groups)), *_interrupted(groups)]
+    notes = [*_selection(groups), *_tasks(groups), *_test_reads(groups), *_precision(groups)]
+    return (*(Text(text, tone="warning") for text in warnings), *(Text(text, tone="note") for text in notes))
+
+
+def _missing(groups: Sequence[Group]) -> list[str]:
+    """The runs without a result, and why."""
+    said = []
+    for group in groups:
+        if seeds := [f"seed {seed}" for seed in group.missing if seed not in group.failed]:
+            said.append(f"No result yet: {group.name}, {listed(seeds)}.")
+    for group in groups:
+        said += [f"{group.name}, seed {seed} came to no result: {why}" for seed, why in group.failed.items()]
+        said += [f"{group.name}, seed {seed}: {why}" for seed, why in group.unread.items()]
+    return said
+
+
+def _other_images(groups: Sequence[Group]) -> list[str]:
+    pairs = [pair for task in tasks(groups) for other in task for pair in paired(leader(task), other)]
+    if all(same_images(one.predictions, other.predictions) for one, other in pairs):
+        return []
+    return ["The runs were not tested on the same images: their accuracies do not compare."]
+
+
+def _interrupted(groups: Sequence[Group]) -> list[str]:
+    return [
+        f"Of {group.name}, interrupted runs are left out of the means."
+        for group in groups
+        if len(group.averaged) < len(group.runs)
+    ]
+
+
+def _selection(groups: Sequence[Group]) -> list[str]:
+    """How the best of each task was chosen."""
+    found = tasks(groups)
+    said = {task_name(*task[0].task): _how_chosen(task) if selected(task) else NO_SELECTION for task in found}
+    if len({selected(task) for task in found}) == 1:
+        return [_how_chosen(groups) if selected(found[0]) else NO_SELECTION]
+    return [f"Of {task}: {how}" for task, how in said.items()]
+
+
+def _how_chosen(groups: Sequence[Group]) -> str:
+    """How the best was chosen. Over a single seed there is no mean."""
+    sizes = {len(group.averaged) > 1 for group in present(groups)}
+    number = "highest validation accuracy" if sizes == {False} else "highest mean validation accuracy over its seeds"
+    alone = ", or the one of its seed where it has no other" if len(sizes) > 1 else ""
+    return (
+        f"Selection is by validation: the best is the one with the {number}{alone}. The test accuracies are shown for "
+        "every one, but choosing by them would flatter the winner."
+    )
+
+
+def _tasks(groups: Sequence[Group]) -> list[str]:
+    if len(tasks(groups)) == 1:
+        return []
+    return [
+        "Not all of them answer the same question: accuracies compare only where images and classes are the same, and "
+        "so does the choice of the best."
+    ]
+
+
+def _test_reads(groups: Sequence[Group]) -> list[str]:
+    """How often the test images were read, counted, with the runs of which they were read before."""
+    found = named_runs(groups)
+    before = [name for name, run in found.items() if run.measured_before]
+    if not before:
+        return [f"The test images were read once in each of the {counted(len(found), 'run')}, at its end."]
+    return [
+        f"The test images were read once in {count(len(found) - len(before))} of {counted(len(found), 'run')}. In the "
+        f"others they were read when the run was interrupted and again at its end: {listed(before)}."
+    ]
+
+
+def _precision(groups: Sequence[Group]) -> list[str]:
+    """What the standard deviation over seeds, or the interval of a single run, can tell."""
+    found = present(groups)
+    single = [group for group in found if len(group.averaged) == 1]
+    said = []
+    if len(single) < len(found):
+        said.append(
+            "The standard deviation over seeds (n − 1 in its divisor) measures how much the random draws of training "
+            "change a number. It does not cover the choice of the test images, which are the same for every seed where "
+            "the set has its own."
+        )
+    if single:
+        whose = listed([group.name for group in single]) if len(single) < len(found) else "each of them"
+        intervals = [group.first.test.accuracy_interval for group in single]
+        said.append(
+            f"Of {whose} there is one seed, and so no standard deviation: how much the random draws of training change "
+            "such a number is not known. The interval of its accuracy reaches about "
+            f"{points(max(high - low for low, high in intervals) / 2)} to either side: a difference smaller than that "
+            "may be chance, as other test images, or another seed, could reverse it."
+        )
+    return said
+
+
+# --- one run
+
+
+def of_run(record: RunRecord) -> tuple[Text, ...]:
     """The warnings first, then how the split and the selection were made."""
-    warnings = [Text(text, tone="warning") for text in [*_ending(record), *_leaks(record), *_files(record)]]
-    return (*warnings, *(Text(text, tone="note") for text in [*_method(record), *_precision(record)]))
+    warnings = [Text(text, tone="warning") for text in [*_ending(record), *_leaks(record), *_source_files(record)]]
+    return (*warnings, *(Text(text, tone="note") for text in [*_method(record), *_interval_of_run(record)]))
 
 
 def merged(records: Mapping[str, RunRecord]) -> list[str]:
@@ -28,7 +144,7 @@ def merged(records: Mapping[str, RunRecord]) -> list[str]:
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for name, record in records.items():
-        for note in notes(record):
+        for note in of_run(record):
             if note.tone == "warning":
                 found.setdefault(NUMERAL.sub("#", note.text), []).append((name, note.text))
     texts = []
@@ -80,7 +196,7 @@ def _leaks(record: RunRecord) -> list[str]:
     return texts
 
 
-def _files(record: RunRecord) -> list[str]:
+def _source_files(record: RunRecord) -> list[str]:
     texts = []
     unverified, aside = record.unverified_files, record.set_aside
     if unverified:
@@ -150,7 +266,7 @@ def _weights(weights: Mapping[str, float]) -> str:
     return f"from {weights[least]:.3g} ({least}) to {weights[most]:.3g} ({most})"
 
 
-def _precision(record: RunRecord) -> list[str]:
+def _interval_of_run(record: RunRecord) -> list[str]:
     low, high = record.test.accuracy_interval
     texts = [
         f"The 95{THIN}% interval says what {counted(record.test.images, 'test image')} can tell: "
@@ -165,3 +281,8 @@ def _precision(record: RunRecord) -> list[str]:
             "Read the per-class accuracies beside the overall one."
         )
     return texts
+
+
+def examples() -> dict[str, tuple[Text, ...]]:
+    """Odd cautions."""
+    return {"a long one": (Text("<b>" * 99, tone="warning"), Text("A note.", tone="note"))}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firstlight.records.run import Layer, RunRecord
-from firstlight.report.document import Block, Heading, Table
+from firstlight.records.group import Group
+from firstlight.records.run import Layer
+from firstlight.report.document import Block, Heading, Section, Table
 from firstlight.report.format import count, listed, percent
 
 LOSSES = {
@@ -51,13 +52,21 @@ TERMS = (
 )
 
 
-def blocks(record: RunRecord) -> tuple[Block, ...]:
+def section(groups: Sequence[Group]) -> Section | None:
+    """The answers of the run of a single group, and the terms."""
+    if len(groups) != 1 or not groups[0].runs:
+        return None
+    return Section("Questions and terms", "questions", blocks(numbers(groups[0])))
+
+
+def blocks(answers: Sequence[tuple[str, str]]) -> tuple[Block, ...]:
     """The answers, and the terms of a report in a sentence each."""
-    return _questions(record), Heading("Terms"), Table(TERMS)
+    return Table(tuple(answers)), Heading("Terms"), Table(TERMS)
 
 
-def _questions(record: RunRecord) -> Table:
+def numbers(group: Group) -> list[tuple[str, str]]:
     """Why labels, loss and metric are as they are, and what another size of images would change."""
+    record = group.first
     classes = len(record.class_names)
     outputs = record.layers[-1].output_shape[-1] if record.layers and record.layers[-1].output_shape else classes
     kind = "one sigmoid output" if outputs == 1 else f"{count(outputs)} outputs, one a class"
@@ -81,7 +90,7 @@ def _questions(record: RunRecord) -> Table:
         ("Why accuracy?", metric),
         ("Does the number of parameters depend on the images’ size?", size),
     ]
-    return Table(tuple(row for row in rows if row[1]))
+    return [row for row in rows if row[1]]
 
 
 def by_size(layers: Sequence[Layer]) -> str:
@@ -110,3 +119,9 @@ def by_size(layers: Sequence[Layer]) -> str:
 
 def _named(names: Sequence[str]) -> str:
     return listed([*names[:SHOWN], *(["others"] if len(names) > SHOWN else [])])
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd answers, by what is odd."""
+    flat, dense = Layer("flat", "Flatten", (784,), 0, 0, 0), Layer("dense <1>", "Dense", (10,), 7850, 7850, 7840)
+    return {"one question": blocks([("Does it depend on the size?", by_size([flat, dense]))])}

@@ -1,0 +1,82 @@
+"""How to do a run again: the command, the file, and where it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from firstlight.records.environment import continuations
+from firstlight.records.group import Group
+from firstlight.records.run import RunRecord
+from firstlight.report.document import Block, Code, Section, Table, Text
+from firstlight.report.format import UNDEFINED
+from firstlight.report.settings import Row, engine
+
+NOTE = Text(
+    "The same seed gives bit-identical weights on the same machine with the same number of threads; elsewhere the last "
+    "digits may differ.",
+    tone="note",
+)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The experiment file, whether its images were given as arrays in memory, and where it ran."""
+
+    experiment: str
+    in_memory: bool
+    where: Sequence[Row]
+
+
+def numbers(group: Group) -> Reproduction:
+    run = group.first
+    return Reproduction(run.experiment_text.rstrip("\n"), run.source.startswith("in memory: "), _where(run))
+
+
+def _where(record: RunRecord) -> list[Row]:
+    environment, machine = record.environment, record.machine
+    packages = environment.get("packages") or {}
+    memory = machine.get("memory_gb")
+    return [
+        ("firstlight", str(environment.get("firstlight", UNDEFINED))),
+        ("Git commit", str(environment.get("git") or UNDEFINED)),
+        ("Python", str(environment.get("python", UNDEFINED))),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items()) or UNDEFINED),
+        ("Engine", engine(record) or UNDEFINED),
+        ("Threads", str(environment.get("threads", UNDEFINED))),
+        *([("Resumed", "; ".join(resumed))] if (resumed := continuations(environment)) else []),
+        ("Machine", ", ".join(str(machine[k]) for k in ("processor", "system") if machine.get(k)) or UNDEFINED),
+        ("Cores and memory", f"{machine.get('cores', UNDEFINED)} cores, {memory:.0f} GB" if memory else UNDEFINED),
+        ("Seed", str(record.experiment.get("seed", UNDEFINED))),
+        (
+            "Data",
+            " · ".join(dict.fromkeys(filter(None, [record.data, record.source, record.homepage, record.licence]))),
+        ),
+    ]
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """How a single run is done again."""
+    if len(groups) != 1 or len(groups[0].runs) != 1:
+        return None
+    return Section("How to reproduce it", "reproduce", blocks(numbers(groups[0])))
+
+
+def blocks(found: Reproduction) -> tuple[Block, ...]:
+    how: Block = Code("firstlight run experiment.toml", title="With the file below, in a shell:")
+    if found.in_memory:
+        how = Text("The images were given as arrays: load them again in Python, and fit with the settings below.")
+    return (
+        how,
+        Code(found.experiment, title="experiment.toml"),
+        NOTE,
+        Table(tuple(found.where), caption="Where it ran"),
+    )
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd files, by what is odd."""
+    return {
+        "in memory": blocks(Reproduction("seed = 0", True, [("Machine", UNDEFINED)])),
+        "a long file": blocks(Reproduction("\n".join(f'key-{k} = "<b>"' for k in range(90)), False, [("Seed", "0")])),
+    }
