@@ -2,16 +2,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+LOWEST := .venv-lowest
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint check format bench reliability screenshots clean
+.PHONY: demo test lowest lint check format bench reliability screenshots clean
 
 demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and write a report
 	$(BIN)/firstlight demo
 
 test: $(VENV)/test.stamp  ## the whole suite
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# No PyTorch and no other extra here, and warnings of old packages are no error.
+lowest: $(LOWEST)/lowest.stamp  ## the wheel with the core alone, in the least versions that pyproject.toml allows
+	rm -rf $(LOWEST)/wheel
+	$(LOWEST)/bin/pip wheel --quiet --no-deps --wheel-dir $(LOWEST)/wheel .
+	$(LOWEST)/bin/pip install --quiet --no-deps --force-reinstall $(LOWEST)/wheel/firstlight-*.whl
+	$(LOWEST)/bin/pytest -W default -m "not slow" -k "not (other_engine or not_here or ctrl_c)" \
+	  tests/data tests/evaluation tests/records tests/layers/test_examples.py tests/app/test_index.py \
+	  tests/report/test_report_page.py tests/cli/test_commands.py
 
 lint: $(VENV)/test.stamp  ## formatting, ruff, types, import contracts, declared dependencies
 	$(BIN)/ruff format --check
@@ -36,7 +46,7 @@ reliability: $(VENV)/test.stamp  ## attack firstlight by programs of its own; wr
 bench: $(BENCH)/bench.stamp  ## firstlight beside its peers, in an environment of their own; writes docs/benchmarks.md
 	$(BENCH)/bin/python -m benchmarks
 
-$(BIN)/python $(BENCH)/bin/python:
+$(BIN)/python $(BENCH)/bin/python $(LOWEST)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "firstlight needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(@D)/..
 
@@ -51,6 +61,14 @@ $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 	  echo "PyTorch's build for CPUs cannot be had: the usual one is installed."
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@ $(VENV)/core.stamp
+
+# "name>=1.2,<3" becomes "name==1.2". What those need in turn is as new as they allow, as for whoever installs today.
+$(LOWEST)/lowest.stamp: $(LOWEST)/bin/python pyproject.toml
+	$(LOWEST)/bin/python -c 'import re, tomllib; \
+	  project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*(re.sub(">=([^,]*).*", r"==\1", one) for one in project["dependencies"]), sep="\n")' > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/pip install --quiet --only-binary :all: --requirement $(LOWEST)/lowest.txt httpx hypothesis playwright pytest
+	touch $@
 
 # The version of PyTorch first: its own choice of a build stays, whatever the peers ask for.
 $(BENCH)/bench.stamp: $(BENCH)/bin/python pyproject.toml constraints.txt benchmarks/requirements.txt

@@ -57,8 +57,11 @@ class Command(TyperCommand):
                 vars(parameter)["display_type"] = lambda ctx, shown=shown: _KINDS.get(shown(ctx), shown(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The parts of the usage line: RUN IMAGE..., not {RUN} {IMAGE}..."""
-        return [re.sub(r"^\{(.*)\}(\.\.\.)?$", r"\1\2", piece) for piece in super().collect_usage_pieces(ctx)]
+        """The parts of the usage line: RUN IMAGE..., not {RUN} {IMAGE}..., nor IMAGE alone."""
+        options, *arguments = super().collect_usage_pieces(ctx)
+        many = [parameter.nargs == -1 for parameter in self.params if isinstance(parameter, TyperArgument)]
+        names = [re.sub(r"^\{(.*)\}$", r"\1", piece.removesuffix("...")) for piece in arguments]
+        return [options, *(name + "..." * several for name, several in zip(names, many, strict=True))]
 
 
 class Commands(TyperGroup):
