@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -82,12 +82,12 @@ def measure(case: Case, rounds: int) -> list[tuple[str, ...]]:
     dy = compiled.conv2d(x, W, b, stride, padding)
     taps = _taps(case.H, dy.shape[1], case.k, case.border) ** 2
     flop = 2 * taps * case.C * case.O * case.N
-    functions = {
+    functions: dict[str, Any] = {
         "forward": [lambda k=k: k.conv2d(x, W, b, stride, padding) for k in (reference, compiled)],
         "dx": [lambda k=k: k.conv2d_dx(dy, W, stride, padding, x.shape[1:3]) for k in (reference, compiled)],
         "dW": [lambda k=k: k.conv2d_dW(x, dy, stride, padding, W.shape[2:]) for k in (reference, compiled)],
     }
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, pair in functions.items():
         (slow, slow_spread), (fast, fast_spread) = alternate(pair, rounds)
         rows.append(

@@ -13,7 +13,7 @@ Way = TypeVar("Way")
 SHORT = 0.3  # seconds that are given to a way, at least
 
 
-def seconds(repeat: Callable[[int], None]) -> float:
+def seconds(repeat: Callable[[int], object]) -> float:
     """The shortest of two repeats or more, after a warm-up."""
     repeat(1)
     took: list[float] = []

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -28,7 +29,7 @@ from firstlight.app.server.serving import in_thread
 
 IMAGES = Path(__file__).absolute().parent / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-EXPERIMENTS = {
+EXPERIMENTS: dict[str, dict[str, Any]] = {
     "lenet5-fashion": {"data": {"source": "fashion-mnist"}, "model": {"name": "lenet5"}, "training": {"epochs": 5}},
     "slim-cnn-fashion": {
         "data": {"source": "fashion-mnist"},

@@ -82,7 +82,7 @@ class Net:
         model = Model("drawn", chain, (H, W, C), outputs, frozen=self.frozen)
         # Each pixel in a way of its own, so that there are no ties.
         scale, shift = np.random.default_rng(self.seed + 1).uniform(0.5, 1.5, (2, *self.shape))
-        preparation = Preparation(model.input_shape, "image" if self.standardized else "none", scale / 100, shift - 2)
+        preparation = Preparation((H, W, C), "image" if self.standardized else "none", scale / 100, shift - 2)
         weights = np.array(self.class_weights) if self.class_weights else None
         return Task(
             model,
@@ -94,7 +94,7 @@ class Net:
             class_weights=weights,
         )
 
-    def pictures(self, images: int = IMAGES) -> Pictures:
+    def pictures(self, images: int = IMAGES) -> Any:
         rng = np.random.default_rng(self.seed + 2)
         C, H, W = self.shape
         classes = Chain(self.layers).output_shape(self.shape)[0]
@@ -121,7 +121,7 @@ class Net:
 
 def around(example: Example) -> Net:
     """The example with something to train before it, to see its dx, and after it, to see its y."""
-    shape = example.input_shape if len(example.input_shape) == 3 else (*example.input_shape, 1, 1)
+    shape: Any = example.input_shape if len(example.input_shape) == 3 else (*example.input_shape, 1, 1)
     bridge = () if shape == example.input_shape else (Reshape(example.input_shape),)
     front = Conv2D(shape[0], 1, name="front")
     return Net((front, *bridge, example.layer, Flatten(name="flat"), Dense(3, name="end")), shape)
@@ -197,7 +197,8 @@ def cut(workers: int | None = None, cache: int | None = None, threads: int | Non
     before = numba.get_num_threads()
     workers = before if workers is None else workers
     try:
-        numba.set_num_threads(min(threads or workers, numba.config.NUMBA_NUM_THREADS))
+        most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(threads or workers, most))
         with (
             mock.patch.object(runtime, "get_num_threads", return_value=workers),
             mock.patch.object(runtime, "CACHE", runtime.CACHE if cache is None else cache),

@@ -92,8 +92,9 @@ class DenseNet(nn.Module):
         parts["pool0"] = nn.MaxPool2d(3, 2, 1)
         channels = 64
         for i, depth in enumerate(depths, start=1):
-            layers = OrderedDict((f"denselayer{j + 1}", DenseLayer(channels + 32 * j)) for j in range(depth))
-            parts[f"denseblock{i}"] = nn.Sequential(layers)
+            layers = (DenseLayer(channels + 32 * j) for j in range(depth))
+            named: list[tuple[str, nn.Module]] = [(f"denselayer{j}", layer) for j, layer in enumerate(layers, start=1)]
+            parts[f"denseblock{i}"] = nn.Sequential(OrderedDict(named))
             channels += 32 * depth
             if i < len(depths):
                 transition = OrderedDict(norm=nn.BatchNorm2d(channels), relu=nn.ReLU())

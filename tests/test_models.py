@@ -184,7 +184,7 @@ def test_a_model_needs_sense() -> None:
 
 
 def test_a_model_may_be_given_layer_by_layer() -> None:
-    layers = [{"type": "Flatten"}, {"type": "Dense", "units": 4}, {"type": "Softmax"}]
+    layers: list[dict[str, Any]] = [{"type": "Flatten"}, {"type": "Dense", "units": 4}, {"type": "Softmax"}]
     model = models.custom(layers, (2, 2, 1), 4)
     assert model.layers == Chain((Flatten(), Dense(4), Softmax()))
     assert model.parameters == 20

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -318,7 +317,7 @@ class Handle:
 
 
 @pytest.fixture
-def displayed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def displayed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a notebook's cell showed, one after the other."""
     record: list[str] = []
 
@@ -359,7 +358,7 @@ def test_live_curves_are_drawn_a_few_times_a_second_at_most(
     displayed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(live.time, "perf_counter", lambda: now)
+    monkeypatch.setattr("time.perf_counter", lambda: now)
     with live.LiveCurves("a net") as watcher:
         watcher.training_started(epochs=100, images=100, done=0)
         for epoch in range(1, 101):

@@ -155,7 +155,7 @@ def test_a_classifier_that_is_fitted_again_answers_by_one_fit_or_the_other(few_d
     shared = classifier().fit(*fits[0])
     expected = [classifier().fit(*fit).predict(fit[0]) for fit in fits]
     done = threading.Event()
-    found = []
+    found: list[Array | None] = []
 
     def predict() -> None:
         while not done.is_set():

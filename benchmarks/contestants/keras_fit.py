@@ -136,7 +136,8 @@ def _predict(net: keras.Model, x: Array) -> tuple[Callable[[int], None], dict[st
 
         return predict
 
-    batch, jit = trials.fastest([(32, "auto"), (1024, "auto"), (1024, True)], made)
+    ways: list[tuple[int, bool | str]] = [(32, "auto"), (1024, "auto"), (1024, True)]
+    batch, jit = trials.fastest(ways, made)
     repeat = made((batch, jit))
     repeat(1)
     return repeat, {"batch_size": batch, "jit_compile": jit}

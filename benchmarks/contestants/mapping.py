@@ -11,7 +11,7 @@ from sklearn.manifold import TSNE
 
 from firstlight import load
 from firstlight.explain.projection import COMPONENTS, made_by, project
-from firstlight.explain.separation import separation
+from firstlight.explain.separation import class_separation
 from firstlight.types import Array, Json
 
 
@@ -29,7 +29,9 @@ def map_images(by: str, source: str, points: int, features: int) -> Json:
     placed = way(x)
     seconds = time.perf_counter() - began
     classes = len(images.class_names)
-    agreement = {name: separation(a, labels, classes, 0).agreement for name, a in (("before", x), ("after", placed))}
+    agreement = {
+        name: class_separation(a, labels, classes, 0).agreement for name, a in (("before", x), ("after", placed))
+    }
     return {"seconds": seconds, "library": library(), "agreement": agreement}
 
 

@@ -23,7 +23,7 @@ READY = 64  # batches
 SHOWN = ("threads", "precision", "channels_last")
 
 
-def prepare(case: Case, engine: str = "numpy", augment: bool = False, **options: str) -> Prepared:
+def prepare(case: Case, engine: str = "numpy", augment: bool = False, **options: Any) -> Prepared:
     """A warm session; the images stay bytes, as in every run."""
     session, images = opened(case, engine, augment, **options)
     record: dict[str, Any] = session.describe()
@@ -41,7 +41,7 @@ def prepare(case: Case, engine: str = "numpy", augment: bool = False, **options:
     return Prepared(case.build().parameters, predict if case.predict else train, chosen)
 
 
-def opened(case: Case, engine: str = "numpy", augment: bool = False, **options: str) -> tuple[Session, Images]:
+def opened(case: Case, engine: str = "numpy", augment: bool = False, **options: Any) -> tuple[Session, Images]:
     """A session for noise, warm, and the noise."""
     pixels, labels = case.noise()
     images = Images(pixels, labels, np.arange(len(pixels)).astype(str), tuple("abcdefghij"[:CLASSES]))

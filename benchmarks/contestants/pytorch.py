@@ -57,7 +57,7 @@ def _loop(
     """The loop over epochs or over calls, with the net and the images in this memory order."""
     torch.set_num_threads(threads)  # the compiler makes code for this number
     form = torch.channels_last if channels_last else torch.contiguous_format
-    module: Any = net.to(memory_format=form)
+    module: Any = net.to(memory_format=form)  # type: ignore[call-overload]
     if compiled:
         torch._dynamo.reset()
         module = torch.compile(module, dynamic=False)

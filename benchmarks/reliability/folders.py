@@ -12,7 +12,8 @@ import numpy as np
 
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.commands import Ended, run
-from firstlight.records.run_folder import COSTS, DATA, EXPERIMENT, LOCK, MODEL, PREDICTIONS, SAMPLES, WEIGHTS, RunFolder
+from firstlight.locks import LOCK
+from firstlight.records.run_folder import COSTS, DATA, EXPERIMENT, MODEL, PREDICTIONS, SAMPLES, WEIGHTS, RunFolder
 from firstlight.types import Array
 
 # Everything that a run folder may hold, in seconds: augmentation, batch norm, dropout, a schedule, costs.

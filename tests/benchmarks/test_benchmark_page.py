@@ -18,7 +18,7 @@ from benchmarks.sections import SECTIONS, Options
 from benchmarks import __main__ as command
 from benchmarks import plots, record
 
-WHERE = {
+WHERE: dict[str, Any] = {
     "machine": {"processor": "An abacus", "cores": 2, "memory_gb": 1.0, "system": "Wood"},
     "python": "3.11.7",
     "versions": {"firstlight": "0.1.0", "torch": "2.13.0"},

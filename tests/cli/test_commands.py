@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import Answer
 
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset
 
-Call = Callable[..., object]
+Call = Callable[..., Answer]
 SMALL = ("--data", "digits", "--model", "mlp-128", "--epochs", 2, "--set", "data.limit=200")
 
 

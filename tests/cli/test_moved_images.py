@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from tests.conftest import Answer
 
 from firstlight.records.run_folder import RESULT, RunFolder
 
 
 def test_resume_and_explain_are_told_where_the_images_are_now(
-    firstlight: Callable[..., object], tmp_path: Path
+    firstlight: Callable[..., Answer], tmp_path: Path
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (60, 8, 8), np.uint8)
     np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(60) % 3)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.conftest import Answer
 
-Call = Callable[..., object]
+Call = Callable[..., Answer]
 
 FILE = """
 [data]

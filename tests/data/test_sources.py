@@ -15,7 +15,7 @@ REAL = os.environ.get("FIRSTLIGHT_DATA")
 
 
 def needs(name):
-    there = REAL and (Path(REAL) / name).is_dir()
+    there = REAL and (Path(str(REAL)) / name).is_dir()
     return pytest.mark.skipif(not there, reason=f"FIRSTLIGHT_DATA holds no {name}")
 
 
@@ -63,7 +63,7 @@ def test_declarations(source):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 def test_real_idx_sets(name):
-    if not (REAL and (Path(REAL) / name).is_dir()):
+    if not (REAL and (Path(str(REAL)) / name).is_dir()):
         pytest.skip(f"FIRSTLIGHT_DATA holds no {name}")
     dataset = load(name)
     source = SOURCES[name]
@@ -77,7 +77,7 @@ def test_real_idx_sets(name):
 def test_svhn_subset_is_read_only_unverified():
     from hashlib import md5
 
-    path = Path(REAL) / "svhn" / "train_32x32.mat"
+    path = Path(str(REAL)) / "svhn" / "train_32x32.mat"
     if f"md5:{md5(path.read_bytes()).hexdigest()}" == SOURCES["svhn"].files[0].checksum:
         pytest.skip("FIRSTLIGHT_DATA holds the whole published SVHN")
     with pytest.raises(DataError, match="is not the published file of svhn"):

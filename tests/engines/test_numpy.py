@@ -226,7 +226,7 @@ def test_a_head_that_does_not_fit_is_refused_before_the_first_step(images: Image
 
 
 def test_softmax_at_the_end_is_fused_and_stays_right(images: Images) -> None:
-    layers = [{"type": "Flatten"}, {"type": "Dense", "units": 10}]
+    layers: list[dict[str, Any]] = [{"type": "Flatten"}, {"type": "Dense", "units": 10}]
     plain = models.custom(layers, (8, 8, 1), 10)
     ended = models.custom([*layers, {"type": "Softmax"}], (8, 8, 1), 10)
     vectors = []

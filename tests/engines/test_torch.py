@@ -41,6 +41,7 @@ from firstlight.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, HalfSqua
 from firstlight.models import Model
 from firstlight.optimizers import SGD, Adam, AdamW, Lagged, Optimizer, RMSprop
 from firstlight.prepare import Preparation
+from firstlight.progress import Watcher
 from firstlight.randomness import generator
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset, Images, Shape
@@ -221,7 +222,7 @@ def test_single_steps_are_those_of_an_epoch(images: Images) -> None:
         session = exact(engine, task(images), images)
         index = np.arange(BATCH)[::-1].copy()
         ends.append([session.train_step(index, 0, step, 0.1) for step in range(3)])
-    assert np.abs(np.subtract(*ends)).max() < 1e-9
+    assert np.abs(np.subtract(ends[0], ends[1])).max() < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -464,7 +465,7 @@ def test_a_compiled_net_learns_alike(images: Images) -> None:
     net = Chain((Conv2D(4, 3), BatchNorm(), ReLU(), MaxPool2D(2), Flatten(), Dense(10)))
     plain, compiled = (opened(task(images, net), images, Way(compiled=compiled)) for compiled in (False, True))
     losses = [train(session) for session in (plain, compiled)]
-    assert np.abs(np.subtract(*losses)).max() < 1e-5
+    assert np.abs(np.subtract(losses[0], losses[1])).max() < 1e-5
     assert np.abs(plain.vector() - compiled.vector()).max() < 1e-5
     assert (plain.vector() != compiled.vector()).any(), "it is another program"
 
@@ -574,7 +575,7 @@ def seen_in_steps(session: TorchSession) -> list[tuple[int, bool]]:
         seen.append((torch.get_num_threads(), flushes()))
         return step(*arguments)
 
-    session._step = watched  # type: ignore[method-assign]
+    session._step = watched  # type: ignore[assignment, method-assign]
     return seen
 
 
@@ -717,17 +718,11 @@ def tables(**changes: Any) -> experiments.Experiment:
     return experiments.Experiment.of(values)
 
 
-class Silent:
+class Silent(Watcher):
     """A watcher that cuts the power after some epochs."""
 
     def __init__(self, epochs: int = -1) -> None:
         self.epochs = epochs
-
-    def note(self, text: str) -> None: ...
-
-    def training_started(self, epochs: int, images: int, done: int) -> None: ...
-
-    def batch_done(self, images: int, loss: float) -> None: ...
 
     def epoch_done(self, row: dict[str, float], best: bool) -> None:
         if row["epoch"] == self.epochs:

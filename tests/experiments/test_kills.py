@@ -22,7 +22,7 @@ from tests.experiments.small_runs import QUIET
 from firstlight import experiments, locks, report
 from firstlight.console import TrainingProgress
 from firstlight.errors import FolderGoneError, RunError
-from firstlight.locks import is_locked
+from firstlight.locks import LOCK, is_locked
 from firstlight.records import run_folder
 from firstlight.records.environment import continuations
 from firstlight.records.run_folder import RunFolder
@@ -76,7 +76,7 @@ def test_killed_while_its_plan_was_written_it_goes_on(tmp_path: Path, run: RunFo
 
 def test_a_folder_with_nothing_but_what_a_killed_process_left_is_taken(tmp_path: Path, run: RunFolder) -> None:
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / run_folder.LOCK).touch()
+    (tmp_path / "a" / LOCK).touch()
     leftover(tmp_path / "a", run_folder.EXPERIMENT)
     assert_the_same(run, do(tmp_path / "a"))
 

@@ -106,7 +106,7 @@ def test_a_search_goes_on_from_another_folder_and_its_best_file_runs_there(
 
 
 def test_a_study_goes_on_from_another_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = {"title": "t", "seeds": 1, "defaults": {"data": {"source": "mine.npz"}, **SMALL}}
+    tables: dict[str, Any] = {"title": "t", "seeds": 1, "defaults": {"data": {"source": "mine.npz"}, **SMALL}}
     file = write(project / "s.toml", {**tables, "run": [{"name": "a"}]})
     study_of = lambda path: run_study(experiments.read_plan(path), project / "out")  # noqa: E731
     result = study_of("s.toml").path / "a" / "seed-0" / run_folder.RESULT

@@ -495,7 +495,7 @@ def test_a_published_split_can_be_pooled_and_the_run_is_recalled(digits: Dataset
         for name, part in parts.items()
         for key, values in (("images", part.pixels), ("labels", part.labels))
     }
-    np.savez(tmp_path / "mine.npz", **arrays)
+    np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
     pooled = do(tmp_path / "run", data__source=str(tmp_path / "mine.npz"), data__pool=True)
     splits = pooled.data["splits"]
     assert splits["test"]["images"] == round(0.2 * len(digits.splits["train"]))

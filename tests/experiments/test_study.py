@@ -282,7 +282,7 @@ def test_a_winner_keeps_the_split_on_which_it_was_chosen(tmp_path: Path) -> None
 def test_a_seed_of_its_own_draws_the_split() -> None:
     def test_ids(**data_keys: Any) -> list[str]:
         tables = {"data": {"source": "digits", **data_keys}, "model": {"name": "mlp-128"}, "seed": 1}
-        return set_up(Experiment.of(tables)).splits["test"].ids.tolist()  # type: ignore[no-any-return]
+        return set_up(Experiment.of(tables)).splits["test"].ids.tolist()
 
     assert test_ids(split_seed=4) != test_ids()
     assert test_ids(split_seed=1) == test_ids()

@@ -254,7 +254,7 @@ def test_published_weights_begin_a_run_that_records_them(
     path = tmp_path / "model.safetensors"
     path.write_bytes(to_bytes(published))
     monkeypatch.setattr(pretrained, "fetch", lambda name: path)
-    tables = {
+    tables: dict[str, Any] = {
         "engine": "torch",
         "data": {"source": "digits", "limit": 40, "size": 32},
         "model": {"name": "resnet18"},

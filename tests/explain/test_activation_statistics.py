@@ -43,10 +43,9 @@ def test_the_engines_see_the_same(name: str) -> None:
         assert a.saturated_units == b.saturated_units
         assert a.saturated == pytest.approx(b.saturated) if a.saturated is not None else b.saturated is None
         np.testing.assert_allclose(ours.peaks[a.layer], theirs.peaks[a.layer], rtol=1e-9, atol=1e-12)
-    for a, b in zip(
-        compute_feature_maps(net(name), given[0]), compute_feature_maps(net(name, "torch"), given[0]), strict=True
-    ):
-        np.testing.assert_allclose(a.maps, b.maps, rtol=1e-6, atol=1e-7)
+    both = (compute_feature_maps(net(name), given[0]), compute_feature_maps(net(name, "torch"), given[0]))
+    for here, there in zip(*both, strict=True):
+        np.testing.assert_allclose(here.maps, there.maps, rtol=1e-6, atol=1e-7)
 
 
 def test_chunks_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ class Case(NamedTuple):
     """What `augment` takes."""
 
     pixels: Array
-    index: Array
+    index: Array  # type: ignore[assignment]  # it hides the method of tuples
     maps: Array
     light: Array
     keys: Array
@@ -208,7 +208,7 @@ def test_the_check_against_scipy_rejects_what_is_wrong() -> None:
         """Another fill than was asked for."""
 
         def augment(self, *arguments: Any) -> Array:
-            return reference.augment(*arguments[:-2], "reflect", 0)
+            return reference.augment(*arguments[:-2], "reflect", 0)  # type: ignore[call-arg]
 
     for broken in (Swapped(), Cut(), Filled()):
         assert off_scipy(broken, one, "nearest", 77) > 0.3

@@ -237,6 +237,7 @@ def test_no_folder_appears_where_one_happens_to_work(
 def test_a_package_with_numbas_own_cache_finds_a_folder(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere))
     _cache.give_numba_a_folder(nowhere.parent / "package" / "__init__.py")
-    assert str(nowhere) == numba.config.CACHE_DIR, "beside the package it can be written"
+    config: Any = numba.config
+    assert str(nowhere) == config.CACHE_DIR, "beside the package it can be written"
     _cache.give_numba_a_folder(nowhere / "__init__.py")
-    assert str(nowhere.parent / f"firstlight-{os.getuid()}") == numba.config.CACHE_DIR
+    assert str(nowhere.parent / f"firstlight-{os.getuid()}") == config.CACHE_DIR

@@ -72,8 +72,8 @@ def whole(least: int, most: int) -> st.SearchStrategy[int]:
 def windows(draw: st.DrawFn, size: Pair, kernel: int = 5, padding: int = 3) -> tuple[Pair, Pair, Padding]:
     """A kernel (at times the whole image), its stride, and a padding: none, full, or as it comes."""
     kind = draw(st.sampled_from(["image", "none", "full", "any"]))
-    chosen = size if kind == "image" else tuple(draw(whole(1, min(kernel, n))) for n in size)
-    border: Padding = ((0, 0), (0, 0))
+    chosen: Any = size if kind == "image" else tuple(draw(whole(1, min(kernel, n))) for n in size)
+    border: Any = ((0, 0), (0, 0))
     if kind == "full":
         border = tuple((k - 1, k - 1) for k in chosen)
     elif kind == "any":
@@ -95,6 +95,7 @@ def pools(draw: st.DrawFn, shape: Shape) -> Layer:
     kind = draw(st.sampled_from([MaxPool2D, AvgPool2D]))
     if min(shape[1:]) > 1 and draw(st.booleans()):
         return kind(2, draw(st.sampled_from([1, 2, 3])))
+    kernel: Any
     kernel, stride, padding = draw(windows((shape[1], shape[2]), 4, 2))
     if any(max(side) >= k for side, k in zip(padding, kernel, strict=True)):
         padding = ((0, 0), (0, 0))
@@ -198,7 +199,7 @@ def test_convolutions(net: Net, images: int, workers: int) -> None:
 @st.composite
 def wide(draw: st.DrawFn) -> Net:
     """A 3×3 convolution of many channels, which a graph may do in another way than the others."""
-    border = tuple((draw(whole(0, 3)), draw(whole(0, 3))) for _ in range(2))
+    border: Any = tuple((draw(whole(0, 3)), draw(whole(0, 3))) for _ in range(2))
     height, width = (draw(whole(max(1, 3 - sum(side)), 9)) for side in border)
     front = Conv2D(draw(st.sampled_from([15, 16, 17, 24])), 1, name="front")
     filters = draw(st.sampled_from([1, 16, 17, 33]))

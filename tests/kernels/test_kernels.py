@@ -48,8 +48,8 @@ class Case(NamedTuple):
 @st.composite
 def cases(draw: st.DrawFn, largest_kernel: int = 7) -> Case:
     kernel = draw(st.tuples(*[st.integers(1, largest_kernel)] * 2))
-    padding = tuple(draw(st.tuples(*[st.integers(0, k - 1)] * 2)) for k in kernel)
-    size = tuple(draw(st.integers(max(1, k - sum(p)), 12)) for k, p in zip(kernel, padding, strict=True))
+    padding: Any = tuple(draw(st.tuples(*[st.integers(0, k - 1)] * 2)) for k in kernel)
+    size: Any = tuple(draw(st.integers(max(1, k - sum(p)), 12)) for k, p in zip(kernel, padding, strict=True))
     stride = draw(st.tuples(*[st.integers(1, 3)] * 2))
     C, N, O = draw(st.integers(1, 9)), draw(st.sampled_from([1, 2, 7, 16, 32, 33])), draw(st.integers(1, 17))
     return Case(C, size, N, O, kernel, stride, padding)
@@ -99,7 +99,7 @@ def pools(kernels: Any, case: Case, dtype: type) -> dict[str, Array]:
     }
 
 
-def assert_equal(found: dict[str, Array], expected: dict[str, Array], dtype: type) -> None:
+def assert_equal(found: dict[str, Array], expected: dict[str, Array], dtype: Any) -> None:
     """Equal in dtype and shape, and within the tolerance of the largest value."""
     for name, truth in expected.items():
         assert found[name].dtype == truth.dtype, name

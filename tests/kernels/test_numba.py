@@ -14,7 +14,7 @@ import re
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numba
 import pytest
@@ -86,14 +86,15 @@ def test_a_dispatcher_asks_its_cache_and_gives_to_it() -> None:
     """`_cache` of a compiled function is what Numba asks before it compiles, with these arguments."""
     asked: list[str] = []
 
-    class Watched(NullCache):  # type: ignore[misc]
+    class Watched(NullCache):
         def load_overload(self, signature: Any, target: Any) -> None:
             target.refresh()
             assert target.codegen().magic_tuple()
             asked.append(f"load {signature}")
 
         def save_overload(self, signature: Any, result: Any) -> None:
-            assert isinstance(result, CompileResult)
+            assert type(result) is CompileResult
+            result = cast("Any", result)
             assert (bool(result.lifted), result.library.has_dynamic_globals) == (False, False)
             again = CompileResult._rebuild(result.target_context, *result._reduce())
             assert again.signature == result.signature
@@ -122,7 +123,7 @@ def test_settings_of_numba_do_not_come_from_the_working_folder(tmp_path: Path, m
 
 def test_the_threads_that_were_started_have_a_name() -> None:
     threads: Any = importlib.import_module("numba.np.ufunc.parallel")
-    assert threads.threading_layer is numba.threading_layer
+    assert threads.threading_layer is vars(numba)["threading_layer"]
 
 
 def compiled() -> list[Any]:

@@ -60,7 +60,7 @@ cases = st.builds(
 
 def stepped(kernels: Any, case: Case, dtype: type, spoil: Callable[[Array], None] | None = None) -> dict[str, Array]:
     """The weights and the running means after the steps of each update; `spoil` changes the gradients of the first."""
-    found = {}
+    found: dict[str, Array] = {}
     for name, means in UPDATES.items():
         rng = np.random.default_rng(0)
         theta = rng.standard_normal(case.n).astype(dtype)
@@ -163,11 +163,11 @@ BROKEN = {
         "rmsprop", lambda part, theta, *rest: reference.rmsprop(slice(0, len(theta)), theta, *rest)
     ),
     "the last weight left": broken("adam", lambda part, *rest: reference.adam(slice(part.start, part.stop - 1), *rest)),
-    "Nesterov forgotten": broken("sgd", lambda *rest: reference.sgd(*rest[:-1], False)),
+    "Nesterov forgotten": broken("sgd", lambda *rest: reference.sgd(*rest[:-1], False)),  # type: ignore[call-arg]
     "steps counted from zero": broken(
         "adam", lambda part, theta, g, m, v, t, *rest: reference.adam(part, theta, g, m, v, t + 1, *rest)
     ),
-    "the decay forgotten": broken("adam", lambda *rest: reference.adam(*rest[:-1], 0.0)),
+    "the decay forgotten": broken("adam", lambda *rest: reference.adam(*rest[:-1], 0.0)),  # type: ignore[call-arg]
     "computed in float64": broken("rmsprop", in_double),
 }
 

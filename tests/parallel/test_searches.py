@@ -101,7 +101,7 @@ def test_random_draws_differ_by_trial_and_not_by_the_hour(tmp_path: Path) -> Non
 
 def test_a_grid_takes_each_point_once_and_more_trials_go_on(tmp_path: Path) -> None:
     space = {"lr": {"log": [0.001, 0.1], "points": 3}, "model.units": [4, [8, 4]]}
-    changes = {"space": space, "tune__sampler": "grid"}
+    changes: dict[str, Any] = {"space": space, "tune__sampler": "grid"}
     first = do(tmp_path / "a", **changes, tune__trials=2)
     assert len(first.result.trials) == 2
     whole = do(tmp_path / "a", **changes, tune__trials=100)
@@ -168,7 +168,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.slow
 def test_killed_in_the_middle_of_trials_it_gives_the_same_trials(tmp_path: Path) -> None:
-    changes = {
+    changes: dict[str, Any] = {
         "data": {"source": "digits"},
         "training__epochs": 5,
         "training__batch_size": 8,
@@ -213,7 +213,7 @@ def test_two_workers_do_each_point_of_a_grid_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux tells which process holds a lock")
 def test_a_killed_worker_does_not_end_the_search(tmp_path: Path) -> None:
-    changes = {"data": {"source": "digits"}, "training__epochs": 40, "training__batch_size": 4}
+    changes: dict[str, Any] = {"data": {"source": "digits"}, "training__epochs": 40, "training__batch_size": 4}
     file = tmp_path / "t.toml"
     file.write_text(Search.of(tables(**changes)).to_toml())
     process = start(file, tmp_path / "a", workers=2)

@@ -24,6 +24,7 @@ from firstlight import parallel
 from firstlight.console import SearchProgress
 from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments.study import plan
+from firstlight.locks import LOCK
 from firstlight.parallel import studies
 from firstlight.parallel.pool import Pool, WorkerKilledError
 from firstlight.parallel.progress import StudyProgress
@@ -185,7 +186,7 @@ def test_workers_end_with_the_process_that_asked_for_them(tmp_path: Path) -> Non
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
-    run = [
+    run: list[dict[str, Any]] = [
         {"name": "wild", "optimizer": {"name": "sgd", "lr": 1e30}, "loss": {"name": "mse"}},
         {"name": "after", "weights": {"init_from": "@wild"}},
         {"name": "tame"},
@@ -224,15 +225,15 @@ def test_a_damaged_run_is_named_and_the_others_are_done(copy: Path) -> None:
     with pytest.raises(RunError) as caught:
         carried_out(copy, {**TABLES, "seeds": 3})
     message = str(caught.value)
-    for run, file in (("mlp, seed 0", run_folder.EXPERIMENT), ("softmax, seed 0", run_folder.RESULT)):
-        assert f"{run}: " in message
-        assert f"{copy / run.replace(', ', '/').replace(' ', '-') / file} is damaged" in message
+    for named, file in (("mlp, seed 0", run_folder.EXPERIMENT), ("softmax, seed 0", run_folder.RESULT)):
+        assert f"{named}: " in message
+        assert f"{copy / named.replace(', ', '/').replace(' ', '-') / file} is damaged" in message
     assert f"softmax, seed 1: {copy / 'softmax' / 'seed-1' / run_folder.PREDICTIONS} is damaged" in message
     assert f"To train it again, remove {copy / 'softmax' / 'seed-1'}." in message
     folder = StudyFolder.open(copy)
     assert all((copy / name / "seed-2" / run_folder.RESULT).exists() for name in ("mlp", "softmax", "loaded"))
-    page = (copy / run_folder.REPORT).read_text()
-    assert all(f"{run}: " in page for run in ("mlp, seed 0", "softmax, seed 0", "softmax, seed 1"))
+    text = (copy / run_folder.REPORT).read_text()
+    assert all(f"{run}: " in text for run in ("mlp, seed 0", "softmax, seed 0", "softmax, seed 1"))
 
     for name in ("mlp/seed-0", "softmax/seed-0", "softmax/seed-1"):
         shutil.rmtree(copy / name)
@@ -298,12 +299,10 @@ def test_another_folder_is_not_overwritten(study: StudyFolder, tmp_path: Path) -
     search.mkdir()
     (search / "tune.toml").write_text("")
     for place, what in ((run, "run: experiment.toml"), (search, "search: tune.toml")):
-        before = {path.name: path.stat().st_mtime_ns for path in place.iterdir() if path.name != run_folder.LOCK}
+        before = {path.name: path.stat().st_mtime_ns for path in place.iterdir() if path.name != LOCK}
         with pytest.raises(ExperimentError, match=f"is a {what} lies in it"):
             carried_out(place)
-        assert {
-            path.name: path.stat().st_mtime_ns for path in place.iterdir() if path.name != run_folder.LOCK
-        } == before
+        assert {path.name: path.stat().st_mtime_ns for path in place.iterdir() if path.name != LOCK} == before
 
 
 def test_a_folder_beside_the_seeds_is_none_of_them(copy: Path) -> None:
@@ -336,7 +335,7 @@ def test_what_a_killed_worker_left_is_done_again(tmp_path: Path, monkeypatch: py
     def kill() -> None:
         while not begun.exists():
             time.sleep(0.02)
-        os.kill(holder(begun.parent / run_folder.LOCK), signal.SIGKILL)
+        os.kill(holder(begun.parent / LOCK), signal.SIGKILL)
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
@@ -375,8 +374,8 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> Non
     assert len(folder.finished(folder.entries[0])) == 3
     assert {name: written(folder)[name] for name in kept} == kept
     assert "complete before" in done.stdout
-    for run in folder.finished(folder.entries[0]).values():
-        assert len(RunFolder(run.path).history["epoch"]) == 60
+    for finished in folder.finished(folder.entries[0]).values():
+        assert len(RunFolder(finished.path).history["epoch"]) == 60
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def test_errors():
     with pytest.raises(DataError, match="fitted on training images; there are none"):
         Preparation.fit(made(n=0))
     with pytest.raises(ExperimentError, match=r"prepare\.standardise: there is no 'pixels'\. Did you mean pixel"):
-        Preparation.fit(made(), standardise="pixels")
+        Preparation.fit(made(), standardise="pixels")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

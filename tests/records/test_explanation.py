@@ -35,7 +35,7 @@ FLAT = np.linspace(-1, 1, 4, dtype=np.float32).reshape(2, 2)
 
 def explanation() -> Explanation:
     activity = LayerStatistics("block.relu1", "ReLU", (4, 2, 2), 0.5, 1.0, 0.0, 3.5, 4, 0.25, (1, 3), None)
-    look = Attribution("a/1", "test", 1, 0, np.float32([0.25, 0.75]), PIXELS, FLAT, None, "", FLAT * 2)
+    look = Attribution("a/1", "test", 1, 0, np.array([0.25, 0.75], np.float32), PIXELS, FLAT, None, "", FLAT * 2)
     apart = Separation(0.5, (0.25, None), 2, 0.5, 0.75, 10)
     plane = Embedding(
         "t-sne",
@@ -48,12 +48,12 @@ def explanation() -> Explanation:
         ids=np.array(["x", "ü"]),
         labels=np.array([0, 1]),
         predicted=np.array([1, 1]),
-        confidence=np.float32([0.5, 1]),
+        confidence=np.array([0.5, 1], np.float32),
         thumbnails=np.stack([PIXELS, PIXELS]),
         in_features=apart,
         in_map=replace(apart, silhouette=-0.1),
     )
-    near = Neighbours(np.array(["t/1"]), np.array([1]), np.float32([0.1]), PIXELS[None])
+    near = Neighbours(np.array(["t/1"]), np.array([1]), np.array([0.1], np.float32), PIXELS[None])
     return Explanation(
         layer="dense1",
         looked=100,

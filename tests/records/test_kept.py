@@ -105,8 +105,13 @@ def test_an_explanation() -> None:
     assert found is not None
     assert (found.layer, found.looked, found.image) == ("relu2", 107, "train/01204")
     assert [one.layer for one in found.activity][:2] == ["conv1", "batchnorm1"]
-    assert (len(found.looks), len(found.ideals), len(found.mistakes), len(found.suspects)) == (8, 6, 12, 24)
-    assert [(one.method, len(one.points), round(one.in_map.silhouette, 6)) for one in found.maps] == [
+    assert (len(found.attributions), len(found.maximizing_images), len(found.mistakes), len(found.label_issues)) == (
+        8,
+        6,
+        12,
+        24,
+    )
+    assert [(one.method, len(one.points), round(one.in_map.silhouette, 6)) for one in found.embeddings] == [
         ("pca", 430, 0.21249),
         ("t-sne", 430, 0.394954),
     ]

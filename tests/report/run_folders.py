@@ -138,7 +138,7 @@ def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int
     height, width, channels = shape
     unit = np.ones((channels, 1, 1)).tolist()
     preparation = {"input_shape": [channels, height, width], "standardise": "none", "scale": unit, "shift": unit}
-    record = {"name": model, "input_shape": list(shape), "class_names": list(names), "layers": []}
+    record: dict[str, Any] = {"name": model, "input_shape": list(shape), "class_names": list(names), "layers": []}
     record["preparation"] = preparation
     summary = [layer | {"trainable": parameters - 106, "multiply_adds": 416_136}, dense]
     run_folder.write_record(path, run_folder.MODEL, {**record, "summary": summary})

@@ -21,7 +21,7 @@ LOOK = Attribution(
     split="test",
     label=1,
     target=1,
-    probabilities=np.float32([0.2, 0.7, 0.1]),
+    probabilities=np.array([0.2, 0.7, 0.1], np.float32),
     pixels=RANDOM.integers(0, 256, (9, 6, 3), dtype=np.uint8),
     saliency=RANDOM.random((9, 6), np.float32),
     grad_cam=RANDOM.random((9, 6), np.float32),
@@ -68,6 +68,6 @@ def test_the_first_row_says_what_its_colours_are() -> None:
 @pytest.mark.parametrize("label", [-1, 0, 2])
 def test_names_stay_text_and_nets_without_maps_have_a_sheet(label: int) -> None:
     hostile = replace(LOOK, label=label, target=2, grad_cam=None, cam_layer="", id=HOSTILE[0])
-    _, size = colours(replace(hostile, probabilities=np.float32([0.2, 0.1, 0.7])))
+    _, size = colours(replace(hostile, probabilities=np.array([0.2, 0.1, 0.7], np.float32)))
     assert size == colours(LOOK)[1]
     assert colours(LOOK, MAPS[:1])[1][1] < size[1]

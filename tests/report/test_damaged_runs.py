@@ -92,7 +92,7 @@ def test_an_empty_record_is_an_error(make_run: MakeRun) -> None:
 @pytest.mark.parametrize("name", [run_folder.SAMPLES, run_folder.PREDICTIONS])
 def test_other_arrays_are_an_error(make_run: MakeRun, name: str) -> None:
     run = make_run()
-    np.savez(run.path / name, **{"test.other": np.zeros(3)})
+    np.savez(run.path / name, **{"test.other": np.zeros(3)})  # type: ignore[arg-type]
     with pytest.raises(RunError, match=rf"{name} is damaged: it has no "):
         read(run)
 
@@ -100,7 +100,7 @@ def test_other_arrays_are_an_error(make_run: MakeRun, name: str) -> None:
 def test_samples_of_other_classes_are_an_error(make_run: MakeRun) -> None:
     run = make_run()
     arrays = {"pixels": np.zeros((1, 8, 8, 1), np.uint8), "labels": np.array([9]), "ids": np.array(["a"])}
-    np.savez(run.path / run_folder.SAMPLES, **{f"test.{key}": array for key, array in arrays.items()})
+    np.savez(run.path / run_folder.SAMPLES, **{f"test.{key}": array for key, array in arrays.items()})  # type: ignore[arg-type]
     with pytest.raises(RunError, match=r"samples\.npz is damaged\. Labels must lie in 0\.\.2"):
         read(run)
 

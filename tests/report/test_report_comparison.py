@@ -14,7 +14,7 @@ from firstlight.evaluation import mcnemar, spread
 from firstlight.records import group as groups
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
-from firstlight.report.document import ImageGrid, Table, Text
+from firstlight.report.document import Document, ImageGrid, Table, Text
 from firstlight.report.format import DASH, count, interval, plus_minus, signed
 from firstlight.report.pages import comparison
 from firstlight.report.sections import significance
@@ -29,7 +29,7 @@ def three(make_run: MakeRun) -> list[RunFolder]:
     ]
 
 
-def texts(document: comparison.Document) -> str:
+def texts(document: Document) -> str:
     return " ".join(b.text for s in document.sections for b in s.blocks if isinstance(b, Text))
 
 

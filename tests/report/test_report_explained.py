@@ -394,7 +394,7 @@ def test_names_are_shortened_on_the_plane_as_in_the_legend(make_run: MakeRun) ->
 def test_where_fewer_neighbours_are_asked_it_is_said(make_run: MakeRun) -> None:
     found = explanation_of(run := make_run("few"))
     first = found.embeddings[0]
-    few = {"in_features": replace(first.in_features, k=4), "in_map": replace(first.in_map, k=4)}
+    few: dict[str, Any] = {"in_features": replace(first.in_features, k=4), "in_map": replace(first.in_map, k=4)}
     replace(found, embeddings=tuple(replace(plane, **few) for plane in found.embeddings)).write(run)
     said = texts(sections_of(RunFolder.open(run.path))["neighbourhoods"])
     assert "of 4 neighbours, of the same class" in said

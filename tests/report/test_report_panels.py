@@ -78,5 +78,5 @@ def test_the_page_marks_the_true_class_and_a_wrong_answer_by_more_than_colour(ma
 
 def test_a_run_without_images_has_no_panels(make_run: MakeRun) -> None:
     record = read(make_run())
-    record.samples.pop("test")
+    record.samples.pop("test")  # type: ignore[attr-defined]
     assert panels(record) == ()

@@ -13,6 +13,7 @@ import pytest
 from firstlight.engines import Tally
 from firstlight.errors import TrainingError
 from firstlight.losses import CrossEntropy
+from firstlight.progress import Watcher
 from firstlight.schedules import Constant, Cosine
 from firstlight.training import Checkpoint, Course, Outcome, train
 from firstlight.types import Array, Images
@@ -58,22 +59,18 @@ class Scripted:
         return stop
 
 
-class Recorder:
+class Recorder(Watcher):
     def __init__(self) -> None:
         self.said: list[Any] = []
 
-    def note(self, text: str) -> None: ...
-
     def training_started(self, epochs: int, images: int, done: int) -> None:
         self.said.append((epochs, images, done))
-
-    def batch_done(self, images: int, loss: float) -> None: ...
 
     def epoch_done(self, row: dict[str, float], best: bool) -> None:
         self.said.append(best)
 
 
-def go(session: Scripted, validation: Images | None = IMAGES, start: Checkpoint | None = None, **course: Any) -> Any:
+def go(session: Any, validation: Images | None = IMAGES, start: Checkpoint | None = None, **course: Any) -> Any:
     settings: dict[str, Any] = {"epochs": len(session.right), "batch_size": 2, "schedule": Constant(), "lr": 0.1}
     saved: list[Checkpoint] = []
     recorder = Recorder()

@@ -9,6 +9,7 @@ import random
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
@@ -76,7 +77,7 @@ def _judged(served: Dashboard, request: httpx.Request, refused: bool = False) ->
     return f"no {missing[0]} header" if missing and by_us and answer.headers.get("server") is None else None
 
 
-def _request(served: Dashboard, method: str, path: str, **more: object) -> httpx.Request:
+def _request(served: Dashboard, method: str, path: str, **more: Any) -> httpx.Request:
     return served.client.build_request(method, path, **more)
 
 

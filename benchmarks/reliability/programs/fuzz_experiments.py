@@ -79,8 +79,8 @@ def attack(a: Attack) -> None:
     for setting in SETTINGS:
         a.read(f"--set {setting[:20]!r}", partial(_set, setting))
     for place in PLACES:
-        for name, reader in _READERS.items():
-            a.read(f"{name} of {place[:20]!r}", partial(reader, place))
+        for name, opened in _READERS.items():
+            a.read(f"{name} of {place[:20]!r}", partial(opened, place))
     number = 0
     while not a.over:
         draw = a.random(number)

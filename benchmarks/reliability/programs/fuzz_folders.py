@@ -147,7 +147,8 @@ def _records(place: Path) -> None:
     """Everything that a run folder holds; what is refused keeps nothing else from being read."""
     folder, refused = RunFolder.open(place), None
     readers: list[Callable[[], Any]] = [partial(getattr, folder, name) for name in _RECORDS]
-    for read in [*readers, partial(explanation.read, folder)]:
+    readers.append(partial(explanation.read, folder))
+    for read in readers:
         try:
             read()
         except RunError as error:

@@ -17,11 +17,11 @@ import httpx
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.folders import finished_run
 from benchmarks.reliability.server import Dashboard, dashboard
+from firstlight.locks import LOCK
 from firstlight.records.run_folder import (
     DATA,
     EXPERIMENT,
     HISTORY,
-    LOCK,
     MODEL,
     PREDICTIONS,
     REPORT,

@@ -126,7 +126,7 @@ class SignFlip:
         return self.smallest_p < level
 
 
-def sign_flip(first: Sequence[float], second: Sequence[float]) -> SignFlip:
+def sign_flip(first: Sequence[float] | Array, second: Sequence[float] | Array) -> SignFlip:
     """The paired sign-flip test of two recipes, whose numbers stand in the order of their common seeds.
 
     Raises DataError where there are none, not as many of both, or one is not finite.
@@ -167,7 +167,7 @@ class PairedT:
     interval: Interval | None
 
 
-def paired_t(first: Sequence[float], second: Sequence[float]) -> PairedT:
+def paired_t(first: Sequence[float] | Array, second: Sequence[float] | Array) -> PairedT:
     """Student's paired t-test of two recipes, whose numbers stand in the order of their common seeds.
 
     Raises DataError where there are fewer than two, not as many of both, or one is not finite.
@@ -189,7 +189,7 @@ def paired_t(first: Sequence[float], second: Sequence[float]) -> PairedT:
     return PairedT(n, mean, mean / error, 2 * float(stdtr(n - 1, -abs(mean / error))), (mean - half, mean + half))
 
 
-def _differences(first: Sequence[float], second: Sequence[float], test: str) -> Array:
+def _differences(first: Sequence[float] | Array, second: Sequence[float] | Array, test: str) -> Array:
     """First less second, pair by pair."""
     if len(first) != len(second) or not len(first):
         raise DataError(f"The {test} needs pairs of numbers; received {len(first)} and {len(second)}.")

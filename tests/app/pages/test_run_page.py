@@ -69,7 +69,7 @@ def test_a_cell_shows_its_images(at_cnn: Any, runs: Path) -> None:
     matrix = np.zeros((10, 10), int)
     np.add.at(matrix, (predictions.labels, answers), 1)
     wrong = matrix - np.diag(np.diag(matrix))
-    for t, p in [np.unravel_index(wrong.argmax(), wrong.shape), (0, 0)]:
+    for t, p in [divmod(int(wrong.argmax()), 10), (0, 0)]:
         cell = at_cnn.locator(f'#matrix [data-cell="{t},{p}"]')
         assert int(cell.inner_text()) == matrix[t, p]
         cell.click()
@@ -136,8 +136,14 @@ def test_an_image_is_looked_into(at_cnn: Any, runs: Path) -> None:
     dialog.wait_for(state="hidden")
 
 
+def kept(runs: Path) -> explanation.Explanation:
+    found = explanation.read(fl.open_run(runs / "cnn").folder)
+    assert found is not None
+    return found
+
+
 def test_points_are_hovered_and_lassoed(at_cnn: Any, runs: Path) -> None:
-    plane = explanation.read(fl.open_run(runs / "cnn").folder).embeddings[-1]
+    plane = kept(runs).embeddings[-1]
     canvas = at_cnn.locator("#points")
     canvas.scroll_into_view_if_needed()
     at_cnn.locator("#legend li").nth(9).wait_for()
@@ -270,6 +276,7 @@ def test_all_that_the_report_says_is_on_the_page(at_cnn: Any, runs: Path) -> Non
     text = at_cnn.evaluate("document.body.innerText").replace("\n", " ")
     kinds = set()
     for section in document.sections:
+        block: Any
         for block in section.blocks:
             twin = isinstance(block, Chart) and (block.pictures is not None or "Confusion" in block.description)
             if not twin:
@@ -305,7 +312,7 @@ def test_hidden_kinds_are_forgotten_with_their_colouring(at_cnn: Any) -> None:
 
 
 def test_the_numbers_of_the_map_say_of_which_points_they_are(at_cnn: Any, runs: Path) -> None:
-    plane = explanation.read(fl.open_run(runs / "cnn").folder).embeddings[-1]
+    plane = kept(runs).embeddings[-1]
     said = at_cnn.locator("#plane-note").inner_text()
     assert at_cnn.locator("#splits").input_value() == "test"
     assert f"These numbers are of all {len(plane.ids)} points (train and test)." in said

@@ -93,13 +93,14 @@ class TestForm:
 
     def test_every_option_of_every_name_has_a_field(self, bench: Served) -> None:
         page = httpx.get(f"{bench.url}/start", trust_env=False).text
-        for tables in (
+        every: tuple[dict[str, dict[str, Any]], ...] = (
             *({"model": {"name": name}} for name in form.CHOICES["model.name"]),
             *({"optimizer": {"name": name}} for name in form.CHOICES["optimizer.name"]),
             *({"schedule": {"name": name}} for name in form.CHOICES["schedule.name"]),
             *({"loss": {"name": name}} for name in form.CHOICES["loss.name"]),
             {"augment": {"rotate": 5, "crop": 0.5, "cutout": 0.1, "noise": 0.1}},
-        ):
+        )
+        for tables in every:
             full = Experiment.of({"data": {"source": "mnist"}, **tables}).model_dump()
             [section] = tables
             for option in full[section]:

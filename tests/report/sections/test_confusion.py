@@ -59,7 +59,7 @@ def test_the_caption_names_true_then_predicted() -> None:
 def test_a_group_is_added_up_over_its_seeds_and_several_stand_side_by_side(make_run: MakeRun) -> None:
     records = [read(make_run(f"{model}-{s}", model=model, seed=s, skill=0.5)) for model in "ab" for s in (0, 1)]
     (first, _) = groups = of_runs(records)
-    assert confusion.numbers(first).matrix.tolist() == sum(r.test.confusion for r in records[:2]).tolist()
+    assert confusion.numbers(first).matrix.tolist() == np.sum([r.test.confusion for r in records[:2]], axis=0).tolist()
     section = confusion.section(groups)
     assert section is not None
     (beside,) = section.blocks
