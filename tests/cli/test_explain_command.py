@@ -327,7 +327,7 @@ def test_a_map_that_cannot_be_made_is_told_before_the_work(trained: Path, monkey
     def never(*_: Any) -> Any:
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("firstlight.explain.examine.activity", never)
+    monkeypatch.setattr("firstlight.explain.explanation.compute_activation_statistics", never)
     for method, points, said in (("t-sne", 1, "at least 4 images"), ("pca", 0, "at least 1 image of each")):
         with pytest.raises(DataError, match=said):
             fl.Run(trained).explain(method=method, points=points)
