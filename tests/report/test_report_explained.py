@@ -21,6 +21,7 @@ from tests.report.run_folders import HOSTILE, MakeRun
 
 from firstlight import report
 from firstlight.errors import RunError
+from firstlight.image_encoding import sprite
 from firstlight.records.explanation import (
     EXPLANATION,
     Explanation,
@@ -35,7 +36,6 @@ from firstlight.report import attribution, embedding, explained, feature_maps, n
 from firstlight.report.document import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table, Text
 from firstlight.report.format import UNDEFINED
 from firstlight.report.render import colours, html
-from firstlight.report.render.images import sprite
 from firstlight.text import text_width
 
 ANCHORS = ["layers", "looks", "neighbourhoods", "nearest"]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from firstlight import image_encoding
 from firstlight.report.format import bare_percent, count, counted, date, decimal, interval, listed, percent, seconds
-from firstlight.report.render import html, images
+from firstlight.report.render import html
 
 
 def plain(text: str) -> str:
@@ -77,10 +78,10 @@ def test_images_are_stored_small_and_shown_by_whole_factors(
     shape: tuple[int, int, int], stored: tuple[int, int], shown: tuple[int, int]
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    image = Image.open(io.BytesIO(base64.b64decode(images.data_uri(pixels).partition(",")[2])))
+    image = Image.open(io.BytesIO(base64.b64decode(image_encoding.small_uri(pixels).partition(",")[2])))
     assert image.size == stored
-    assert images.shown_size(pixels) == shown
-    if max(shape) <= images.STORED:
+    assert image_encoding.shown_size(pixels) == shown
+    if max(shape) <= image_encoding.STORED:
         np.testing.assert_array_equal(np.asarray(image).reshape(shape), pixels)
 
 

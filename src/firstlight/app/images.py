@@ -5,7 +5,6 @@ Normally they are the run's own, loaded again; where those cannot be had, the fe
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +17,7 @@ from firstlight.app.index import Index
 from firstlight.app.server import responses
 from firstlight.app.server.errors import UnknownError
 from firstlight.errors import FirstlightError
+from firstlight.image_encoding import png
 from firstlight.types import Array, Images, Json, Predictions
 
 PER_PAGE = 60
@@ -76,15 +76,6 @@ def image(request: Request) -> Response:
     asked = request.path_params
     found = one(index, asked["id"], asked["source"], asked["split"], number(asked["index"]))
     return Response(png(found.pixels[0]), media_type="image/png", headers=KEPT_BY_BROWSER)
-
-
-def png(pixels: Array) -> bytes:
-    """An image uint8 (H, W, C) as a PNG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def listed(request: Request) -> Response:

@@ -160,14 +160,14 @@ def _answer(found: Attribution, names: tuple[str, ...]) -> str:
 
 def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, json: bool) -> None:
     from firstlight.files import write_bytes
-    from firstlight.report.render.images import enlarged
+    from firstlight.image_encoding import enlarged_png
 
     layer, _, number = unit.rpartition(":")
     if not layer or not re.fullmatch(r"[0-9]{1,9}", number):
         raise ExperimentError(f"--unit takes a layer and the number of a unit, such as conv2:0; received {unit!r}.")
     found = explained.watched(trained.maximizing_image, json, layer=layer, unit=int(number), seed=seed)
     place = out or trained.path / f"ideal-{_file_name(layer)}-{found.unit}.png"
-    write_bytes(place, enlarged(found.pixels, PICTURE))
+    write_bytes(place, enlarged_png(found.pixels, PICTURE))
     if json:
         plain = {"layer": layer, "unit": found.unit, "name": found.name, "value": found.value, "typical": found.typical}
         typer.echo(json_.dumps({**plain, "picture": str(place)}, ensure_ascii=False))

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from firstlight.errors import DataError
 from firstlight.files import MB, read_bytes
+from firstlight.image_encoding import pil_image
 from firstlight.types import Array
 
 Size = tuple[int, int]
@@ -137,8 +138,8 @@ def resize(pixels: Array, size: Size) -> Array:
     n, channels = len(pixels), pixels.shape[3]
     result = np.empty((n, *size, channels), np.uint8)
     for i, image in enumerate(pixels):
-        plain = Image.fromarray(image[:, :, 0] if channels == 1 else image)
-        result[i] = np.asarray(_resize(plain, size)).reshape(*size, channels)
+        plain = _resize(pil_image(image), size)
+        result[i] = np.asarray(plain).reshape(*size, channels)
     return result
 
 

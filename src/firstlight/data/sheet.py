@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from firstlight.image_encoding import encoded, pil_image
 from firstlight.randomness import generator
 from firstlight.types import Array, Dataset, Images
 
@@ -67,9 +68,7 @@ def sheet(title: str, facts: str, images: Images, rows: Sequence[Sequence[Array]
         pictures = (picture for group in groups for picture in group)
         for picture, place in zip(pictures, row, strict=True):
             paper.paste(_scaled(picture, height, width), (place, top))
-    buffer = BytesIO()
-    paper.save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(paper)
 
 
 def _places(left: int, sizes: Sequence[int], step: int) -> list[int]:
@@ -89,7 +88,7 @@ def _cell_size(height: int, width: int) -> tuple[int, int]:
 
 
 def _scaled(pixels: Array, height: int, width: int) -> Image.Image:
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    image = pil_image(pixels).convert("RGB")
     smaller = max(height, width) < max(pixels.shape[:2])
     return image.resize((width, height), Image.Resampling.BILINEAR if smaller else Image.Resampling.NEAREST)
 

@@ -28,6 +28,7 @@ from PIL import Image
 from firstlight import weights
 from firstlight.errors import DataError, ExperimentError, RunError
 from firstlight.explain.features import finite_rows
+from firstlight.image_encoding import pil_image, tiled
 from firstlight.models import Model
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array
@@ -203,8 +204,8 @@ def _write_projector(folder: Path, vectors: Vectors, class_names: tuple[str, ...
     np.savetxt(text, finite_rows(vectors.features), fmt="%.6g", delimiter="\t")
     (folder / VECTORS).write_text(text.getvalue(), encoding="utf-8")
     (folder / METADATA).write_text(_metadata(vectors, class_names), encoding="utf-8")
-    sheet, size = sprite(vectors.pixels)
-    sheet.save(folder / SPRITE)
+    image, size = sprite(vectors.pixels)
+    image.save(folder / SPRITE)
     config = ProjectorConfig()
     shown = config.embeddings.add(tensor_name=vectors.layer, tensor_path=VECTORS, metadata_path=METADATA)
     shown.tensor_shape.extend(vectors.features.shape)
@@ -236,20 +237,16 @@ def sprite(pixels: Array) -> tuple[Image.Image, tuple[int, int]]:
 
     They are made smaller where the sheet would be wider or higher than a browser takes.
     """
-    n, height, width, channels = pixels.shape
+    n, height, width, _ = pixels.shape
     across = math.ceil(math.sqrt(n))
     shrink = min(1.0, SHEET // across / max(height, width))
     size = max(1, int(width * shrink)), max(1, int(height * shrink))
     if size != (width, height):
         pixels = np.stack([_resized(image, size) for image in pixels])
-    sheet = np.zeros((across * across, *pixels.shape[1:]), np.uint8)
-    sheet[:n] = pixels
-    sheet = sheet.reshape(across, across, *pixels.shape[1:]).swapaxes(1, 2)
-    sheet = sheet.reshape(across * pixels.shape[1], across * pixels.shape[2], channels)
-    return Image.fromarray(sheet[..., 0] if channels == 1 else sheet), size
+    return pil_image(tiled(pixels, across, across)), size
 
 
 def _resized(image: Array, size: tuple[int, int]) -> Array:
     """One image (H, W, C) as (h, w, C), `size` being (w, h)."""
-    small = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).resize(size, Image.Resampling.BOX)
+    small = pil_image(image).resize(size, Image.Resampling.BOX)
     return np.asarray(small).reshape(size[1], size[0], -1)

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from firstlight import report
 from firstlight.errors import FirstlightError
+from firstlight.image_encoding import compact_uri
 from firstlight.locks import is_locked
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath
@@ -53,7 +54,6 @@ from firstlight.report.format import count, counted, decimal, listed, percent, s
 from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.render.html import HERE as REPORT
 from firstlight.report.render.html import drawn_or_why, templates
-from firstlight.report.render.images import compact_uri
 from firstlight.report.sections import class_counts, layers, learning
 from firstlight.text import display_names, encodable
 from firstlight.types import Array, Dataset, Images

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterator, Sequence
 from html import escape
 
 import numpy as np
-from PIL import Image
 
 from firstlight.errors import ReportError
+from firstlight.image_encoding import data_uri, resized_png
 from firstlight.records.explanation import Attribution, LayerMaps
 from firstlight.report.attribution import shifts
 from firstlight.report.format import counted, percent, shape
@@ -120,11 +119,7 @@ def _fitted(pixels: Array, longest: int) -> tuple[int, int]:
 
 def _picture(x: int, y: int, width: int, height: int, pixels: Array) -> str:
     """Pixels uint8 (H, W, C) at a place, each seen as what it is."""
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
-    image = image.resize((width * _SCALE, height * _SCALE), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    source = data_uri(resized_png(pixels, width * _SCALE, height * _SCALE))
     return f'<image x="{x}" y="{y}" width="{width}" height="{height}" href="{source}"/>'
 
 

@@ -17,10 +17,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from firstlight.image_encoding import shown_size, small_uri, sprite
 from firstlight.report.document import Beside, Block, Chart, Document
 from firstlight.report.format import LOCALE
 from firstlight.report.render import vega
-from firstlight.report.render.images import data_uri, shown_size, sprite
 from firstlight.report.render.undrawn import Undrawn, sentence
 from firstlight.report.render.vega_process import ChartError
 from firstlight.text import encodable
@@ -69,7 +69,7 @@ def templates(*folders: Path, **filters: Callable[..., Any]) -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update({"data_uri": data_uri, "shown_size": shown_size, **filters})
+    environment.filters.update({"data_uri": small_uri, "shown_size": shown_size, **filters})
     return environment
 
 

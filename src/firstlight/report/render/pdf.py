@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from firstlight.errors import RunError
+from firstlight.image_encoding import shown_size, small_png
 from firstlight.report.document import (
     Beside,
     Block,
@@ -33,7 +34,6 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.render import vega
-from firstlight.report.render.images import png, shown_size
 from firstlight.report.render.undrawn import Undrawn, sentence
 from firstlight.report.render.vega_process import ChartError
 from firstlight.text import encodable
@@ -206,7 +206,7 @@ def _image(pixels: Array, room: float, alt: str, files: _Files) -> Json:
     """An image at the size of the page, reduced to the room that there is in both directions."""
     width, height = (PIXEL * side for side in shown_size(pixels))
     scale = min(1.0, room / width, max(room, 80.0) / height)
-    return {"file": files.add(png(pixels), "png"), "width": scale * width, "height": scale * height, "alt": alt}
+    return {"file": files.add(small_png(pixels), "png"), "width": scale * width, "height": scale * height, "alt": alt}
 
 
 def _panels(block: Panels, files: _Files) -> Json:

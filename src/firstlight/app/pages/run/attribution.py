@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +11,7 @@ from firstlight.app import images
 from firstlight.app.index import NO_NUMBERS, Index
 from firstlight.app.server import responses
 from firstlight.errors import RunError
+from firstlight.image_encoding import data_uri, png
 from firstlight.records.explanation import Attribution, LayerMaps
 from firstlight.report.attribution import shifts
 from firstlight.report.render import colours
@@ -128,7 +127,7 @@ def _side_by_side(maps: Array) -> Array:
 
 
 def _uri(pixels: Array, transparent: bool = False) -> str:
-    return "data:image/png;base64," + base64.b64encode(images.png(pixels)).decode()
+    return data_uri(png(pixels))
 
 
 routes: list[BaseRoute] = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 
 import numpy as np
@@ -15,9 +14,10 @@ from firstlight.app.index import Index
 from firstlight.app.server import responses
 from firstlight.app.server.errors import BusyError, UnknownError
 from firstlight.app.server.processes import ExplainProcess
+from firstlight.image_encoding import png, tiled
 from firstlight.records.explanation import EXPLANATION, Embedding
 from firstlight.records.run_folder import RunFolder
-from firstlight.types import Array, Json
+from firstlight.types import Json
 
 BEGINNING = threading.Lock()
 METHODS = {"pca": "PCA", "t-sne": "t-SNE", "umap": "UMAP"}
@@ -38,7 +38,9 @@ def sheet(request: Request) -> Response:
     n = number(request.path_params["n"])
     if n >= len(found):
         raise UnknownError(f"There are {len(found)} maps; there is no number {n}.")
-    return Response(_sheet(found[n].thumbnails), media_type="image/png", headers=KEPT_BY_BROWSER)
+    thumbnails = found[n].thumbnails
+    image = png(tiled(thumbnails, _columns(len(thumbnails))), compress_level=1)
+    return Response(image, media_type="image/png", headers=KEPT_BY_BROWSER)
 
 
 def _explanation(request: Request) -> tuple[RunFolder, tuple[Embedding, ...]]:
@@ -83,19 +85,6 @@ def _map(plane: Embedding, n: int, key: str, version: str) -> Json:
 
 def _columns(images: int) -> int:
     return max(1, int(np.ceil(np.sqrt(images))))
-
-
-def _sheet(thumbnails: Array) -> bytes:
-    from PIL import Image
-
-    n, h, w, channels = thumbnails.shape
-    columns = _columns(n)
-    pixels = np.zeros((-(-n // columns) * columns, h, w, channels), np.uint8)
-    pixels[:n] = thumbnails
-    rows = pixels.reshape(-1, columns, h, w, channels).swapaxes(1, 2).reshape(-1, columns * w, channels)
-    buffer = io.BytesIO()
-    Image.fromarray(rows[:, :, 0] if channels == 1 else rows).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
 
 
 def explain(request: Request) -> Response:
