@@ -14,7 +14,7 @@ demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and wri
 test: $(VENV)/test.stamp  ## the whole suite
 	$(BIN)/pytest -n 2 --dist worksteal
 
-# No PyTorch and no other extra here, and warnings of old packages are no error.
+# With the least Python too, 3.11. No PyTorch and no other extra here, and warnings of old packages are no error.
 lowest: $(LOWEST)/lowest.stamp  ## the wheel with the core alone, in the least versions that pyproject.toml allows
 	rm -rf $(LOWEST)/wheel
 	$(LOWEST)/bin/pip wheel --quiet --no-deps --wheel-dir $(LOWEST)/wheel .
