@@ -11,6 +11,7 @@ Everything below is loaded when it is first asked for, so that importing firstli
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from firstlight import notebook_display as _shown
@@ -52,6 +53,14 @@ _WHERE = {
     "Preparation": "firstlight.prepare",
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
+_MOVED = {  # `from firstlight import …` finds the old names for one more release, with a warning
+    "agreement": "engine_parity",
+    "explanations": "records.explanation",
+    "runs": "records.run_folder",
+    "searches": "records.search_folder",
+    "study": "experiments",
+    "workers": "parallel",
+}
 
 __all__ = [
     "Classifier",
@@ -96,6 +105,13 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"firstlight.{name}")
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
+    if name in _MOVED:
+        warnings.warn(
+            f"firstlight.{name} is now firstlight.{_MOVED[name]}. The old name works for one more release.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return importlib.import_module(f"firstlight.{_MOVED[name]}")
     if name == "__version__":
         from importlib.metadata import version
 
