@@ -22,7 +22,7 @@ from firstlight.engine_parity import check as check_
 from firstlight.engine_parity import differences, speed
 from firstlight.engine_parity.check import compare_gradients, random_images
 from firstlight.engines import Task
-from firstlight.engines import torch as torch_engine
+from firstlight.engines.torch import tuning
 from firstlight.errors import DataError, ExperimentError, ModelError
 from firstlight.layers import (
     ELU,
@@ -96,7 +96,7 @@ def hasten(patch: pytest.MonkeyPatch) -> None:
     """Measure seconds a step over as few steps as may be: no test asserts a time."""
     patch.setattr(speed, "BLOCK", 0.0)
     patch.setattr(speed, "BUDGET", 0.0)
-    patch.setattr(torch_engine, "TRIAL", 0.0)
+    patch.setattr(tuning, "TRIAL", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -136,8 +136,8 @@ def classifier(engine: str = "numpy", seed: int = 0, **options: Any) -> fl.Class
 def test_two_fits_at_once_learn_what_each_would_alone(
     engine: str, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine == "torch":  # the way that is fastest in a trial may be another each time
-        monkeypatch.setattr("firstlight.engines.torch.TorchSession._choose_way", lambda *_: None)
+    if engine == "torch":  # the mode that is fastest in a trial may be another each time
+        monkeypatch.setattr("firstlight.engines.torch.session.TorchSession._choose_mode", lambda *_: None)
     images = few_digits.splits["train"]
 
     def fitted(seed: int) -> Callable[[], Any]:

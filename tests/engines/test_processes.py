@@ -209,7 +209,7 @@ import numpy as np
 import firstlight as fl
 from firstlight import data, processes
 from firstlight.engines import Task
-from firstlight.engines.torch import TorchEngine, Way
+from firstlight.engines.torch import ComputeMode, TorchEngine
 from firstlight.layers import BatchNorm, Chain, Conv2D, Dense, Dropout, Flatten, MaxPool2D, Tanh
 from firstlight.losses import CrossEntropy
 from firstlight.models import Model
@@ -227,7 +227,7 @@ every = {"shared": {"share_norms": True}, "own": {}, "running": {"running_stats"
 for name, changes in every.items():
     for precision in ("float64", "bfloat16"):
         session = TorchEngine("cpu", precision, True).session(replace(task, **changes), images)
-        session._go(Way(channels_last=name == "running", reduced=session.way.reduced))
+        session.use(ComputeMode(channels_last=name == "running", half=session.mode.half))
         tallies = [session.train_epoch(e, 30, np.full(5, 0.1), lambda images, loss: None) for e in range(2)]
         vector = session.vector().tolist()
         step = session.train_step(np.arange(40, 69), 2, 0, 0.1)
@@ -245,7 +245,7 @@ answer["outputs"] = [session.outputs(some).tolist() for some in (images, one)]
 answer["agreed"] = [session.agree(processes.rank() == 1), session.agree(False)]
 answer["shared"] = session.share(f"from {processes.rank()}")
 session.warm_up(60, 1)
-answer["way"] = session.describe()
+answer["mode"] = session.describe()
 run = fl.fit("softmax-regression", "digits", epochs=1, settings={"engine": "torch", "device": "cpu"})
 answer["run"] = [run.accuracy, str(run.path), run.class_names]
 try:
@@ -310,8 +310,8 @@ def test_processes_agree_and_follow_the_first(answers: dict[int, list[Any]]) -> 
 
 
 def test_processes_choose_the_same_way(answers: dict[int, list[Any]]) -> None:
-    assert len({json.dumps(answer["way"]) for answer in answers[3]}) == 1
-    assert answers[3][0]["way"]["processes"] == 3
+    assert len({json.dumps(answer["mode"]) for answer in answers[3]}) == 1
+    assert answers[3][0]["mode"]["processes"] == 3
 
 
 def test_batches_too_small_for_batch_norm_are_refused_before_training(answers: dict[int, list[Any]]) -> None:

@@ -17,9 +17,9 @@ from tests import gradients as g
 
 from firstlight import api, data, engines, experiments
 from firstlight.engines import Session, Task, open_engine
-from firstlight.engines import torch as engine_module
 from firstlight.engines.numpy import NumpyEngine
-from firstlight.engines.torch import TorchEngine, TorchSession, Way, find_device
+from firstlight.engines.torch import ComputeMode, TorchEngine, TorchSession, find_device
+from firstlight.engines.torch import session as session_module
 from firstlight.errors import ExperimentError, ModelError, TrainingError
 from firstlight.kernels import load
 from firstlight.layers import (
@@ -318,12 +318,18 @@ def test_a_checkpoint_of_one_engine_goes_on_in_the_other(
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 @pytest.mark.parametrize(
-    "way",
-    [Way(), Way(channels_last=True), Way(reduced="bfloat16"), Way(reduced="float16"), Way(True, 1, "float16")],
+    "mode",
+    [
+        ComputeMode(),
+        ComputeMode(channels_last=True),
+        ComputeMode(half="bfloat16"),
+        ComputeMode(half="float16"),
+        ComputeMode(True, 1, "float16"),
+    ],
     ids=str,
 )
-def test_a_state_restored_goes_on_in_the_same_bits(images: Images, optimizer: Optimizer, way: Way) -> None:
-    one, other = (opened(task(images, optimizer=optimizer), images, way) for _ in range(2))
+def test_a_state_restored_goes_on_in_the_same_bits(images: Images, optimizer: Optimizer, mode: ComputeMode) -> None:
+    one, other = (opened(task(images, optimizer=optimizer), images, mode) for _ in range(2))
     train(one, range(2), 0.01)
     other.restore(one.vector(), one.state())
     assert same(one, other)
@@ -334,10 +340,10 @@ def test_a_state_restored_goes_on_in_the_same_bits(images: Images, optimizer: Op
 
 def test_it_matters_that_moments_lie_in_memory_as_the_weights_do(images: Images) -> None:
     """The fused steps of PyTorch on a CPU walk through the memory of weights and moments side by side."""
-    one, other = (opened(task(images, optimizer=Adam()), images, Way(channels_last=True)) for _ in range(2))
+    one, other = (opened(task(images, optimizer=Adam()), images, ComputeMode(channels_last=True)) for _ in range(2))
     train(one, range(1))
     other.restore(one.vector(), one.state())
-    for moments in other.optimizer.state.values():
+    for moments in other.trained.optimizer.state.values():
         for name in ("exp_avg", "exp_avg_sq"):
             moments[name] = moments[name].contiguous()
     assert same(one, other), "as numbers they are the same"
@@ -347,7 +353,7 @@ def test_it_matters_that_moments_lie_in_memory_as_the_weights_do(images: Images)
 
 
 def test_the_scale_of_half_precision_is_part_of_the_state(images: Images) -> None:
-    one, other = (opened(task(images, optimizer=Adam()), images, Way(reduced="float16")) for _ in range(2))
+    one, other = (opened(task(images, optimizer=Adam()), images, ComputeMode(half="float16")) for _ in range(2))
     assert one.state()["loss_scale"].tolist() == [2.0**16, 0]
     one.restore(one.vector(), one.state() | {"loss_scale": np.array([2.0**18, 1])})  # so much that steps overflow
     train(one, range(1), 0.01)
@@ -360,9 +366,9 @@ def test_the_scale_of_half_precision_is_part_of_the_state(images: Images) -> Non
     assert same(one, other)
 
 
-def opened(task: Task, images: Images, way: Way, **options: Any) -> TorchSession:
-    session = TorchEngine("cpu", way.reduced or "float32", **options).session(task, images)
-    session._go(way)
+def opened(task: Task, images: Images, mode: ComputeMode, **options: Any) -> TorchSession:
+    session = TorchEngine("cpu", mode.half or "float32", **options).session(task, images)
+    session.use(mode)
     return session
 
 
@@ -380,7 +386,7 @@ def test_the_same_seed_gives_the_same_bits(images: Images, exact_noise: bool, ch
     ends = []
     for seed in (7, 7, 8):
         start = task(images, optimizer=Adam(), seed=seed)
-        session = opened(start, images, Way(channels_last), exact_noise=exact_noise)
+        session = opened(start, images, ComputeMode(channels_last), exact_noise=exact_noise)
         torch.rand(seed)  # what the caller draws is no matter
         train(session, rate=1e-3)
         ends.append(session.vector().tobytes())
@@ -396,7 +402,7 @@ def test_masks_differ_from_epoch_to_epoch_and_from_the_hosts(images: Images) -> 
     assert max(losses) - min(losses) < 1
 
 
-# --- precision and the way of computing -------------------------------------------------------------------------------
+# --- precision and the compute mode -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
@@ -434,27 +440,27 @@ def test_warming_up_changes_nothing(images: Images) -> None:
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        ({}, Way(threads=2)),
-        ({"channels_last": 0.5}, Way(channels_last=True, threads=2)),
-        ({"threads": 0.5}, Way(threads=1)),
-        ({"reduced": 0.5}, Way(threads=2, reduced="bfloat16")),
-        ({"channels_last": 0.97, "reduced": 1.2}, Way(threads=2)),
-        ({"channels_last": 0.5, "threads": 0.9, "reduced": 0.5}, Way(True, 1, "bfloat16")),
+        ({}, ComputeMode(threads=2)),
+        ({"channels_last": 0.5}, ComputeMode(channels_last=True, threads=2)),
+        ({"threads": 0.5}, ComputeMode(threads=1)),
+        ({"half": 0.5}, ComputeMode(threads=2, half="bfloat16")),
+        ({"channels_last": 0.97, "half": 1.2}, ComputeMode(threads=2)),
+        ({"channels_last": 0.5, "threads": 0.9, "half": 0.5}, ComputeMode(True, 1, "bfloat16")),
     ],
     ids=str,
 )
-def test_the_fastest_way_is_chosen(
-    images: Images, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], expected: Way
+def test_the_fastest_mode_is_chosen(
+    images: Images, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], expected: ComputeMode
 ) -> None:
     def trial(session: TorchSession, share: int) -> float:
-        now, plain = session.way, Way(threads=2)
+        now, plain = session.mode, ComputeMode(threads=2)
         return math.prod(factor for name, factor in seconds.items() if getattr(now, name) != getattr(plain, name))
 
-    monkeypatch.setattr(engine_module, "_threads", lambda: 2)
+    monkeypatch.setattr(session_module, "default_threads", lambda: 2)
     monkeypatch.setattr(TorchSession, "_trial", trial)
     session = TorchEngine("cpu", "auto").session(task(images), images)
     session.warm_up(BATCH, 1)
-    assert session.way == expected
+    assert session.mode == expected
 
 
 @pytest.mark.slow
@@ -463,22 +469,22 @@ def test_the_fastest_way_is_chosen(
 def test_a_compiled_net_learns_alike(images: Images) -> None:
     """On a CPU it is never chosen; but what PyTorch compiles for a GPU is the same net."""
     net = Chain((Conv2D(4, 3), BatchNorm(), ReLU(), MaxPool2D(2), Flatten(), Dense(10)))
-    plain, compiled = (opened(task(images, net), images, Way(compiled=compiled)) for compiled in (False, True))
+    plain, compiled = (opened(task(images, net), images, ComputeMode(compiled=compiled)) for compiled in (False, True))
     losses = [train(session) for session in (plain, compiled)]
     assert np.abs(np.subtract(losses[0], losses[1])).max() < 1e-5
     assert np.abs(plain.vector() - compiled.vector()).max() < 1e-5
     assert (plain.vector() != compiled.vector()).any(), "it is another program"
 
 
-def test_a_way_that_cannot_be_had_is_passed_over(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mode_that_cannot_be_had_is_passed_over(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_compiler(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("no compiler found")
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    monkeypatch.setattr(TorchSession, "_changes", lambda session, seconds: [{"compiled": True}])
+    monkeypatch.setattr(TorchSession, "_candidates", lambda session, seconds: [{"compiled": True}])
     session = TorchEngine("cpu").session(task(images), images)
     session.warm_up(BATCH, 1)
-    assert not session.way.compiled
+    assert not session.mode.compiled
     assert train(session)
 
 
@@ -486,42 +492,42 @@ def test_half_precision_is_tried_only_where_it_may_be_chosen(images: Images) -> 
     tried = {
         precision: [
             name
-            for change in TorchEngine("cpu", precision).session(task(images), images)._changes(1e6)
+            for change in TorchEngine("cpu", precision).session(task(images), images)._candidates(1e6)
             for name in change
         ]
         for precision in ("float32", "float64", "bfloat16", "auto")
     }
     assert "channels_last" in tried["float32"]
-    assert [precision for precision, names in tried.items() if "reduced" in names] == ["auto"]
+    assert [precision for precision, names in tried.items() if "half" in names] == ["auto"]
 
 
 def test_a_session_that_goes_on_computes_as_the_one_before(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = TorchEngine("cpu", "auto")
     before = engine.session(task(images), images)
-    before._go(Way(channels_last=True, threads=1, reduced="bfloat16"))
+    before.use(ComputeMode(channels_last=True, threads=1, half="bfloat16"))
     record = before.describe()
 
     def choose(session: TorchSession, share: int, steps: int) -> None:
-        session._go(Way(threads=1))
+        session.use(ComputeMode(threads=1))
 
-    monkeypatch.setattr(TorchSession, "_choose_way", choose)
+    monkeypatch.setattr(TorchSession, "_choose_mode", choose)
     for changes, expected in (
-        ({}, before.way),
-        ({"engine": "numpy"}, Way(threads=1)),
-        ({"torch": "1.0"}, Way(threads=1)),
-        ({"processes": 2}, Way(threads=1)),
+        ({}, before.mode),
+        ({"engine": "numpy"}, ComputeMode(threads=1)),
+        ({"torch": "1.0"}, ComputeMode(threads=1)),
+        ({"processes": 2}, ComputeMode(threads=1)),
     ):
         after = engine.session(task(images), images)
         after.warm_up(BATCH, 1, record | changes)
-        assert after.way == expected, changes
+        assert after.mode == expected, changes
     full = TorchEngine("cpu", "float32").session(task(images), images)
     full.warm_up(BATCH, 1, record)
-    assert full.way == Way(channels_last=True, threads=1), "a precision that was asked for is kept"
+    assert full.mode == ComputeMode(channels_last=True, threads=1), "a precision that was asked for is kept"
 
 
 def test_the_record_tells_what_it_computes_with(images: Images) -> None:
     session = TorchEngine("cpu", "float64", exact_noise=True).session(task(images), images)
-    session._go(Way(channels_last=True, threads=1))
+    session.use(ComputeMode(channels_last=True, threads=1))
     assert session.describe() == {
         "engine": "torch",
         "torch": torch.__version__,
@@ -540,7 +546,7 @@ def test_the_record_tells_what_it_computes_with(images: Images) -> None:
 
 def test_the_callers_settings_are_as_before(images: Images) -> None:
     session = TorchEngine("cpu", "float32").session(task(images), images)
-    session._go(Way(threads=1))
+    session.use(ComputeMode(threads=1))
     torch.manual_seed(5)
     expected = torch.rand(3)
     inside = seen_in_steps(session)
@@ -557,7 +563,7 @@ def test_the_callers_settings_are_as_before(images: Images) -> None:
             session.warm_up(BATCH, 1)
             session.train_epoch(0, BATCH, np.full(STEPS, 0.1), look)
             session.outputs(images)
-            session._go(Way(threads=1))
+            session.use(ComputeMode(threads=1))
             assert (torch.get_num_threads(), flushes()) == (3, flush)
         finally:
             torch.set_num_threads(2)
@@ -592,7 +598,7 @@ def test_denormals_are_kept_where_double_precision_is_a_proof(images: Images) ->
 
 def test_settings_are_given_back_after_an_error(images: Images) -> None:
     session = TorchEngine("cpu").session(task(images), images)
-    session._go(Way(threads=1))
+    session.use(ComputeMode(threads=1))
 
     def stop(done: int, loss: float) -> None:
         raise KeyboardInterrupt
@@ -735,14 +741,18 @@ def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(
 ) -> None:
     experiment = tables(precision=precision)
     whole = experiments.start(experiments.set_up(experiment), tmp_path / "whole", Silent())
-    way = {key: whole.environment[key] for key in ("precision", "channels_last", "threads")}
+    recorded = {key: whole.environment[key] for key in ("precision", "channels_last", "threads")}
 
     def choose(session: TorchSession, share: int, steps: int) -> None:
-        session._go(
-            Way(way["channels_last"], way["threads"], way["precision"] if way["precision"].endswith("16") else "")
+        session.use(
+            ComputeMode(
+                recorded["channels_last"],
+                recorded["threads"],
+                recorded["precision"] if recorded["precision"].endswith("16") else "",
+            )
         )
 
-    monkeypatch.setattr(TorchSession, "_choose_way", choose)  # on a busy machine, trials may choose otherwise
+    monkeypatch.setattr(TorchSession, "_choose_mode", choose)  # on a busy machine, trials may choose otherwise
     with pytest.raises(SystemError):
         experiments.start(experiments.set_up(experiment), tmp_path / "cut", Silent(2))
     resumed = experiments.resume(tmp_path / "cut", Silent())
