@@ -10,6 +10,7 @@ Never with v = 1 alone, that is through a sum: the gradient of Σ softmax(x) is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,53 @@ TOLERANCE = 1e-6
 DIRECTIONS = 4
 
 
+@dataclass(frozen=True)
+class Check:
+    """The gradient by x: along some directions by central differences, and by hand as the pullback gives it.
+
+    what        names x in the message
+    directions  u, one by one
+    pulled      Jᵀv, for a v of each direction
+    numeric     ⟨v, f(x + εu) − f(x − εu)⟩ / 2ε
+    rounding    what these may be wrong by
+    """
+
+    what: str
+    directions: list[Array]
+    pulled: list[Array]
+    numeric: list[float]
+    rounding: float
+
+    def verify(self, tamper: Callable[[Array], Array] = lambda pulled: pulled) -> None:
+        """Raise AssertionError unless they agree; `tamper` changes what the pullback gave."""
+        by_hand = [float(np.vdot(tamper(pulled), u)) for pulled, u in zip(self.pulled, self.directions, strict=True)]
+        error = np.linalg.norm(np.subtract(self.numeric, by_hand))
+        size = max(np.linalg.norm(self.numeric), np.linalg.norm(by_hand))
+        assert error <= TOLERANCE * size + self.rounding, (
+            f"gradient by {self.what}: {by_hand} by hand, {self.numeric} by central differences"
+        )
+
+
+def differences(
+    function: Callable[[Array], Array],
+    pullback: Callable[[Array], Array],
+    x: Array,
+    generator: np.random.Generator,
+    what: str = "x",
+) -> Check:
+    """What `function` does around `x`, and what `pullback` says of it."""
+    y = np.asarray(function(x))
+    directions, pulled, numeric, rounding = [], [], [], []
+    for _ in range(DIRECTIONS):
+        u, v = generator.standard_normal(x.shape), generator.standard_normal(y.shape)
+        difference = np.asarray(function(x + STEP * u)) - np.asarray(function(x - STEP * u))
+        directions.append(u)
+        pulled.append(pullback(frozen(v)))
+        numeric.append(float(np.vdot(v, difference) / (2 * STEP)))
+        rounding.append(1e-14 * np.linalg.norm(v) * np.linalg.norm(y) / STEP)
+    return Check(what, directions, pulled, numeric, float(np.linalg.norm(rounding)))
+
+
 def check(
     function: Callable[[Array], Array],
     pullback: Callable[[Array], Array],
@@ -31,26 +79,14 @@ def check(
     generator: np.random.Generator,
     what: str = "x",
 ) -> None:
-    """Raise AssertionError unless `pullback` is that of `function` at `x`; `what` names x in the message."""
-    y = np.asarray(function(x))
-    numeric, by_hand, rounding = [], [], []
-    for _ in range(DIRECTIONS):
-        u, v = generator.standard_normal(x.shape), generator.standard_normal(y.shape)
-        difference = np.asarray(function(x + STEP * u)) - np.asarray(function(x - STEP * u))
-        numeric.append(np.vdot(v, difference) / (2 * STEP))
-        by_hand.append(np.vdot(pullback(frozen(v)), u))
-        rounding.append(1e-14 * np.linalg.norm(v) * np.linalg.norm(y) / STEP)
-    error = np.linalg.norm(np.subtract(numeric, by_hand))
-    size = max(np.linalg.norm(numeric), np.linalg.norm(by_hand))
-    assert error <= TOLERANCE * size + np.linalg.norm(rounding), (
-        f"gradient by {what}: {by_hand} by hand, {numeric} by central differences"
-    )
+    """Raise AssertionError unless `pullback` is that of `function` at `x`."""
+    differences(function, pullback, x, generator, what).verify()
 
 
-def check_layer(
+def of_layer(
     layer: Layer, p: Mapping[str, Any], x: Array, generator: np.random.Generator, *, training: bool
-) -> None:
-    """Check the gradient by x and by each parameter separately."""
+) -> Iterator[Check]:
+    """The gradient by x and then by each parameter, each on its own."""
     run = a_pass(training=training)
 
     def output(p: Mapping[str, Any], x: Array) -> Array:
@@ -65,7 +101,7 @@ def check_layer(
         assert result.shape == x.shape, f"gradient by x has shape {result.shape}, x {x.shape}"
         return result
 
-    check(lambda x: output(p, x), dx, x, generator)
+    yield differences(lambda x: output(p, x), dx, x, generator)
     for path, _ in leaves(trained(layer, x)):
 
         def with_leaf(w: Array, path: tuple[str, ...] = path) -> Array:
@@ -74,7 +110,7 @@ def check_layer(
         def leaf_gradient(dy: Array, path: tuple[str, ...] = path) -> Array:
             return leaf(backward(dy)[1], path)
 
-        check(with_leaf, leaf_gradient, leaf(p, path), generator, ".".join(path))
+        yield differences(with_leaf, leaf_gradient, leaf(p, path), generator, ".".join(path))
 
 
 def trained(layer: Layer, x: Array) -> Mapping[str, Any]:
