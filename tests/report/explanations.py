@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,12 @@ from firstlight.records.explanation import (
     Neighbours,
     Separation,
 )
+from firstlight.records.group import of_runs
+from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
+from firstlight.report.document import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table
+from firstlight.report.pages.run import explained_chapters
+from firstlight.report.render import html
 from firstlight.types import Array
 
 
@@ -112,3 +118,45 @@ def explained_run(
     run = make_run(name, **odd)
     replace(explanation_of(run, **of_run), **(changes or {})).write(run)
     return RunFolder.open(run.path)
+
+
+def chapters_of(run: RunFolder) -> dict[str, Section]:
+    """What the report of a run says of its explanation, by anchor."""
+    return {found.anchor: found for found in explained_chapters(of_runs([read(run)]))}
+
+
+def every(blocks: tuple[Block, ...]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Beside):
+            yield from every(block.blocks)
+
+
+def texts(section: Section) -> str:
+    """All that a section says."""
+    said = []
+    for block in every(section.blocks):
+        said += [getattr(block, name) for name in ("text", "caption") if getattr(block, name, "")]
+        if isinstance(block, ImageGrid):
+            said += [f"{picture.text} {picture.detail}" for picture in block.pictures]
+        if isinstance(block, Table):
+            said += [" ".join(map(str, row)) for row in block.rows]
+    return "\n".join(said)
+
+
+def grids(section: Section) -> list[ImageGrid]:
+    return [block for block in section.blocks if isinstance(block, ImageGrid)]
+
+
+def charts(section: Section) -> list[Chart]:
+    return [block for block in section.blocks if isinstance(block, Chart)]
+
+
+def points(chart: Chart) -> list[dict[str, Any]]:
+    values: list[dict[str, Any]] = chart.spec["datasets"]["points"]
+    return values
+
+
+def page_of(run: RunFolder) -> str:
+    """The chapters of an explanation alone, as a page: the whole report takes longer."""
+    return html.page(Document("Report of a run", "a run", "", "", Numbers(()), tuple(chapters_of(run).values())))

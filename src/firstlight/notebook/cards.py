@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, singledispatch
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -30,13 +29,6 @@ from firstlight.records.parity import Parity
 from firstlight.records.run import Layer
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
-from firstlight.report import (
-    activation_maximization,
-    attribution,
-    embedding,
-    feature_maps,
-    neighbours,
-)
 from firstlight.report.document import (
     Beside,
     Block,
@@ -54,7 +46,19 @@ from firstlight.report.format import count, counted, decimal, listed, percent, s
 from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.render.html import HERE as REPORT
 from firstlight.report.render.html import drawn_or_why, templates
-from firstlight.report.sections import class_counts, layers, learning
+from firstlight.report.sections import (
+    activation_maximization,
+    activation_statistics,
+    attribution,
+    class_counts,
+    feature_maps,
+    filters,
+    label_errors,
+    layers,
+    learning,
+    neighbours,
+    separation,
+)
 from firstlight.text import display_names, encodable
 from firstlight.types import Array, Dataset, Images
 
@@ -205,18 +209,16 @@ def _(found: Explanation) -> Document:
     """Where the net looks and what its layers see; a map of many points is left to the report."""
     classes = max((len(look.probabilities) for look in found.attributions), default=0)
     names = display_names(found.class_names) or tuple(f"class {k}" for k in range(classes))
+    mistakes = neighbours.NearestToMistakes(found.mistakes, found.layer)
     parts = (
-        (
-            "Where it looks",
-            (*attribution.blocks(found, names), *activation_maximization.blocks(found.maximizing_images)),
-        ),
-        ("What the layers see", (*feature_maps.maps(found, None), *feature_maps.filters(found.filters))),
-        ("Layer by layer", tuple(feature_maps.table(found))),
-        (
-            "Mistakes and their neighbours",
-            (*neighbours.mistakes(found, names), *neighbours.label_issues(found.label_issues, names)),
-        ),
-        ("How far the classes lie apart", (embedding.numbers(found.embeddings),) if found.embeddings else ()),
+        ("Attribution", attribution.blocks(found.attributions, names)),
+        ("Activation maximization", activation_maximization.blocks(found.maximizing_images)),
+        ("Feature maps of one image", feature_maps.blocks(feature_maps.of_explanation(found))),
+        ("Filters of the first layer", filters.blocks(found.filters)),
+        ("Activation statistics", activation_statistics.blocks(activation_statistics.of_explanation(found))),
+        ("The most confident mistakes and their nearest training images", neighbours.blocks(mistakes, names)),
+        ("Labels that may be wrong", label_errors.blocks(found.label_issues, names)),
+        ("Class separation", (separation.table(found.embeddings),) if found.embeddings else ()),
     )
     return Document(
         kind_of="Explanation",
@@ -236,50 +238,34 @@ def _(found: Explanation) -> Document:
 
 
 @card.register
-def _(look: Attribution) -> Document:
-    """One image and where the net looked in it."""
-    names = display_names(look.class_names) or tuple(f"class {k}" for k in range(len(look.probabilities)))
-    likeliest = look.probabilities.argsort()[::-1][:LIKELIEST]
-    rows = tuple((names[k], percent(float(look.probabilities[k]))) for k in likeliest)
-    blocks = (
-        *attribution.blocks(_explanation(attributions=(look,)), names),
-        Table(rows, caption="The likeliest classes"),
-    )
-    return _of_image("Where the net looked", look.id, Section("looks", "looks", blocks))
+def _(one: Attribution) -> Document:
+    """One image and the pixels that its answer rests on."""
+    names = display_names(one.class_names) or tuple(f"class {k}" for k in range(len(one.probabilities)))
+    likeliest = one.probabilities.argsort()[::-1][:LIKELIEST]
+    rows = tuple((names[k], percent(float(one.probabilities[k]))) for k in likeliest)
+    table = Table(rows, caption="The likeliest classes")
+    return _of_one("Attribution", one.id, *attribution.blocks([one], names), table)
 
 
 @card.register
-def _(ideal: MaximizingImage) -> Document:
-    section = Section("ideal", "ideal", tuple(activation_maximization.blocks((ideal,))))
-    return _of_image("What a unit looks for", f"{ideal.layer}, unit {ideal.unit}", section)
+def _(one: MaximizingImage) -> Document:
+    return _of_one("Activation maximization", f"{one.layer}, unit {one.unit}", *activation_maximization.blocks([one]))
 
 
 @card.register
 def _(found: FeatureMaps) -> Document:
-    section = Section("maps", "maps", tuple(feature_maps.maps(_explanation(feature_maps=tuple(found)), None)))
-    return _of_image("Feature maps", "", section)
+    return _of_one("Feature maps", "", *feature_maps.blocks(feature_maps.ImageMaps(found)))
 
 
 @card.register
 def _(found: Mistakes) -> Document:
-    names = display_names(found.class_names)
-    blocks = neighbours.mistakes(_explanation(mistakes=tuple(found), layer=found.layer), names)
-    note = Text("There are no such mistakes.", tone="note")
-    return _of_image("Mistakes", counted(len(found), "mistake"), Section("all", "all", tuple(blocks) or (note,)))
+    made = neighbours.blocks(neighbours.NearestToMistakes(found, found.layer), display_names(found.class_names))
+    none = Text("There are no such mistakes.", tone="note")
+    return _of_one("Mistakes", counted(len(found), "mistake"), *(made or (none,)))
 
 
-def _explanation(**found: Any) -> Explanation:
-    """An explanation that holds this alone."""
-    nothing: tuple[Any, ...] = ()
-    rest = dict.fromkeys(
-        ("activity", "feature_maps", "attributions", "maximizing_images", "embeddings", "mistakes", "label_issues"),
-        nothing,
-    )
-    return Explanation(**{"layer": "", "looked": 0, "image": "", "filters": None, "seconds": 0.0, **rest, **found})
-
-
-def _of_image(kind: str, title: str, section: Section) -> Document:
-    return Document(kind, title, "", "", Numbers(()), (section,))
+def _of_one(kind: str, title: str, *blocks: Block) -> Document:
+    return Document(kind, title, "", "", Numbers(()), (Section(kind, "shown", blocks),))
 
 
 @card.register

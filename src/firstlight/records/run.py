@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from firstlight.errors import DataError, RunError
 from firstlight.evaluation import Evaluation
-from firstlight.records.explanation import Explanation
+from firstlight.records.explanation import EXPLANATION, Explanation
 from firstlight.records.explanation import read as read_explanation
 from firstlight.records.run_folder import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
 from firstlight.text import display_names
@@ -177,7 +177,13 @@ class RunRecord:
     @cached_property
     def explanation(self) -> Explanation | None:
         """What `firstlight explain` found; None where it was not asked. Raises RunError where that is damaged."""
-        return read_explanation(self.run)
+        found = read_explanation(self.run)
+        if found is not None and found.class_names not in ((), self.run.class_names):
+            raise RunError(
+                f"{self.run.path / EXPLANATION} has other classes than the run. "
+                f"Make it anew: firstlight explain {self.run.path}"
+            )
+        return found
 
     # --- the data
 

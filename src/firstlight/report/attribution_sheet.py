@@ -11,10 +11,10 @@ import numpy as np
 from firstlight.errors import ReportError
 from firstlight.image_encoding import data_uri, resized_png
 from firstlight.records.explanation import Attribution, LayerMaps
-from firstlight.report.attribution import shifts
 from firstlight.report.format import counted, percent, shape
 from firstlight.report.render import vega_process
 from firstlight.report.render.colours import amounts, over, signed
+from firstlight.report.sections.attribution import shifts
 from firstlight.types import Array
 
 _WIDTH, _MARGIN, _GAP = 980, 28, 8

@@ -1,105 +1,59 @@
-"""The sections of a report that `firstlight explain` makes possible, and the line that stands there without it."""
+"""The explanation of a run that is shown by itself, and what its sections have in common."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from firstlight.errors import RunError
-from firstlight.records.explanation import EXPLANATION, Explanation
+from firstlight.records.explanation import Attribution, Embedding, Explanation
+from firstlight.records.group import Group
 from firstlight.records.run import RunRecord
-from firstlight.report import activation_maximization, attribution, embedding, feature_maps, neighbours
-from firstlight.report.document import Beside, Block, Code, Heading, Picture, Section, Text
-from firstlight.report.format import count, counted
+from firstlight.report.document import Code, Picture, Text
+from firstlight.report.format import count, counted, percent
 from firstlight.types import Array
 
 SAME = 0.01  # by which a confidence may differ between an explanation and the predictions, as sums in another order do
+_METHODS = {"pca": "PCA", "t-sne": "t-SNE", "umap": "UMAP"}  # of an embedding, as they are called
+
+T = TypeVar("T")
+
+
+def explained(groups: Sequence[Group]) -> tuple[RunRecord, Explanation] | None:
+    """The run and its explanation, where a single run is shown that has one."""
+    if len(groups) != 1 or len(groups[0].runs) != 1:
+        return None
+    record = groups[0].first
+    return None if record.explanation is None else (record, record.explanation)
+
+
+def by_layer(explanation: Explanation) -> list[list[Embedding]]:
+    """The embeddings, those of a layer together, PCA after what shows more."""
+    layers = dict.fromkeys((one.layer, one.features) for one in explanation.embeddings)
+    found = sorted(explanation.embeddings, key=lambda one: one.method == "pca")
+    return [[one for one in found if (one.layer, one.features) == layer] for layer in layers]
+
+
+def method_name(embedding: Embedding) -> str:
+    """What its method is called."""
+    return _METHODS.get(embedding.method, embedding.method)
 
 
 def command(record: RunRecord) -> Code:
-    """The command that makes the sections."""
+    """The command that makes the explanation."""
     return Code(
         f"firstlight explain {shlex.quote(record.name)}",
-        title="To add what its layers see, where it looks and what it takes for alike, in the folder around the run’s:",
+        title="To add feature maps, attribution, an embedding and neighbours, in the folder around the run’s:",
     )
 
 
-def sections(record: RunRecord) -> tuple[Section, ...]:
-    """The sections of the run's explanation; none where there is no explanation."""
+def outdated(record: RunRecord) -> list[Text]:
+    """A warning where the explanation is of other weights than the predictions, which a run that went on has."""
     explanation = record.explanation
     if explanation is None:
-        return ()
-    _check(record, explanation)
-    names = record.class_names
-    flawless = record.test.correct == record.test.images
-    found = (
-        Section(
-            "What the layers see",
-            "layers",
-            (
-                *feature_maps.maps(explanation, _shown(record, explanation)),
-                *feature_maps.filters(explanation.filters),
-                *feature_maps.table(explanation),
-            ),
-        ),
-        Section(
-            "Where it looks",
-            "looks",
-            (*attribution.blocks(explanation, names), *activation_maximization.blocks(explanation.maximizing_images)),
-        ),
-        Section("Neighbourhoods", "neighbourhoods", _neighbourhoods(record, explanation)),
-        Section(
-            "Mistakes and their neighbours",
-            "nearest",
-            (
-                *((Text("No test image was mistaken.", tone="note"),) if flawless else ()),
-                *neighbours.mistakes(explanation, names),
-                *neighbours.label_issues(explanation.label_issues, names),
-                *neighbours.pairs(record, explanation),
-            ),
-        ),
-    )
-    kept = [section for section in found if section.blocks]
-    if kept:
-        kept[0] = replace(kept[0], blocks=(*_age(record, explanation), *kept[0].blocks))
-    return tuple(kept)
-
-
-def _neighbourhoods(record: RunRecord, explanation: Explanation) -> tuple[Block, ...]:
-    """The maps, those of a layer together, and how far its classes lie apart."""
-    names = record.class_names
-    blocks: list[Block] = []
-    kept: tuple[Array, Array] | None = None  # what the last map drew: maps of the same images share their pictures
-    for layer in dict.fromkeys((plane.layer, plane.features) for plane in explanation.embeddings):
-        of_layer = [plane for plane in explanation.embeddings if (plane.layer, plane.features) == layer]
-        of_layer.sort(key=lambda plane: plane.method == "pca")  # after those that show more
-        for plane in of_layer:
-            rows = embedding.chosen(plane)
-            if not len(rows):
-                continue
-            ids = np.char.add(np.char.add(plane.splits[rows].astype(str), "/"), plane.ids[rows].astype(str))
-            if kept is None or not np.array_equal(kept[0], ids):
-                kept = ids, plane.thumbnails[rows]
-            blocks += [Heading(embedding.name(plane)), embedding.chart(plane, names, rows, kept[1])]
-        tables = (embedding.numbers(of_layer), embedding.by_class(of_layer, names))
-        blocks += [Heading(f"How far the classes lie apart in {layer[0]}"), Beside(tables)]
-    return tuple(blocks)
-
-
-def _shown(record: RunRecord, explanation: Explanation) -> Picture | None:
-    """The image whose feature maps these are, where its pixels are at hand."""
-    shown = next((one for one in explanation.attributions if one.id == explanation.image), None)
-    if shown:
-        return attribution.answered(shown, record.class_names)
-    pixels = neighbours.test_pixels(record, explanation).get(explanation.image)
-    return None if pixels is None else Picture(pixels, explanation.image)
-
-
-def _age(record: RunRecord, explanation: Explanation) -> list[Text]:
-    """A warning where the explanation is of other weights than the predictions, which a run that went on has."""
+        return []
     now = {
         str(name): (int(answer), float(sure))
         for name, answer, sure in zip(
@@ -117,7 +71,8 @@ def _age(record: RunRecord, explanation: Explanation) -> list[Text]:
     said = (
         "The explanation was made of other weights than the predictions: of "
         f"{counted(len(then), 'test image')} in both, {count(changed)} now have another answer and {count(moved)} "
-        f"another probability. The sections from here to the labels tell of the older net. {again}"
+        f"another probability. What is said of feature maps, attribution, embedding and neighbours is "
+        f"of the older net. {again}"
     )
     return [Text(said, tone="warning")]
 
@@ -134,27 +89,33 @@ def _answers(explanation: Explanation) -> Iterable[tuple[str, tuple[int, float]]
             yield look.id, (int(look.probabilities.argmax()), float(look.probabilities.max()))
 
 
-def _check(record: RunRecord, explanation: Explanation) -> None:
-    """Raises RunError where the explanation speaks of classes that the run does not have."""
-    classes = len(record.class_names)
-    known = all(
-        0 <= int(label) < classes
-        for labels in _labels(explanation)
-        for label in np.unique(np.asarray(labels, dtype=np.int64)).tolist()
-    )
-    lengths = {len(look.probabilities) for look in explanation.attributions}
-    lengths |= {len(place.by_class) for plane in explanation.embeddings for place in (plane.in_features, plane.in_map)}
-    if not known or lengths - {classes}:
-        raise RunError(
-            f"{record.run.path / EXPLANATION} has other classes than the run, which has {classes}. "
-            f"Make it anew: firstlight explain {record.run.path}"
-        )
+def pixels_of_test_images(record: RunRecord, explanation: Explanation) -> Mapping[str, Array]:
+    """The pixels of test images by their ids, from wherever they were kept; the largest there are of each."""
+    found: dict[str, Array] = {}
+    for plane in explanation.embeddings:
+        rows = np.flatnonzero(plane.splits == "test").tolist()
+        found |= {str(plane.ids[i]): plane.thumbnails[i] for i in rows}
+    found |= {one.id: one.pixels for one in explanation.attributions if one.split == "test"}
+    found |= {issue.id: issue.pixels for issue in explanation.label_issues if issue.split == "test"}
+    found |= {mistake.id: mistake.pixels for mistake in explanation.mistakes}
+    images = record.samples.get("test")
+    if images is not None:
+        found |= {str(name): images.pixels[i] for i, name in enumerate(images.ids)}
+    return found
 
 
-def _labels(explanation: Explanation) -> Iterable[Array | list[int]]:
-    """Every class number that a section looks up; -1, an unknown class of an image looked at, is none."""
-    yield from (labels for plane in explanation.embeddings for labels in (plane.labels, plane.predicted))
-    yield from (mistake.nearest.labels for mistake in explanation.mistakes)
-    yield [label for mistake in explanation.mistakes for label in (mistake.label, mistake.predicted)]
-    yield [label for suspect in explanation.label_issues for label in (suspect.given, suspect.suggested)]
-    yield [label for look in explanation.attributions for label in (look.target, max(look.label, 0))]
+def answered(one: Attribution, class_names: Sequence[str]) -> Picture:
+    """The image with the net's answer."""
+    predicted = int(one.probabilities.argmax())
+    right = None if one.label < 0 else predicted == one.label
+    detail = percent(float(one.probabilities[predicted]), 0)
+    if right is False:
+        detail += f", true: {class_names[one.label]}"
+    return Picture(one.pixels, class_names[predicted], detail, right)
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of the items, spread evenly from the first to the last."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]

@@ -118,3 +118,8 @@ def listed(words: list[str], last: str = "and") -> str:
 def accuracy(evaluation: Evaluation) -> str:
     """An accuracy with its interval: 98.3 % (96.4–99.2 %)."""
     return f"{percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)})"
+
+
+def significant(value: float) -> str:
+    """A number of any size to three digits: 0.000123, 1.5e+06."""
+    return f"{value:.3g}".replace("-", "−")

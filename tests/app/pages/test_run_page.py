@@ -24,9 +24,9 @@ from firstlight.app.server import blocks
 from firstlight.app.server.processes import ExplainProcess
 from firstlight.evaluation import Evaluation
 from firstlight.records import explanation
-from firstlight.report.attribution import shifts
 from firstlight.report.document import Chart, Numbers, Panels, Section
 from firstlight.report.format import percent
+from firstlight.report.sections.attribution import shifts
 
 LONG = ("long" * 30 + " a", "long" * 30 + " b", "Haematopus ostralegus longipes (Eurasian oystercatcher), adult")
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"quoted\" 'name' & more", "</script><b>bold")

@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 
 import altair as alt
 import pytest
+from tests.report.explanations import explained_run
 from tests.report.page_checks import assert_sound
 from tests.report.run_folders import HOSTILE, MakeRun
 
@@ -110,6 +111,14 @@ def test_every_section_of_odd_runs_is_drawn(make_run: MakeRun, odd: tuple[dict[s
     found = {name: thing(name).section(groups) for name in OF_GROUPS}
     assert_drawn([part for part in found.values() if part is not None])
     assert [name for name, part in found.items() if part is not None and not part.blocks] == []
+
+
+@pytest.mark.parametrize("odd", [{"channels": 3}, {"dense": True, "class_names": HOSTILE}, {"skill": 99.0}])
+def test_every_section_of_an_explained_run_is_drawn(make_run: MakeRun, odd: dict[str, Any]) -> None:
+    groups = of_runs([read(explained_run(make_run, **odd))])
+    found = {name: thing(name).section(groups) for name in OF_GROUPS}
+    assert_drawn([part for part in found.values() if part is not None])
+    assert {"feature_maps", "attribution", "embedding", "separation", "neighbours"} <= {n for n in found if found[n]}
 
 
 @pytest.mark.parametrize("name", OF_GROUPS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from firstlight.records.group import of_runs
+from collections.abc import Iterator, Sequence
+
+from firstlight.records.group import Group, of_runs
 from firstlight.records.run import RunRecord
-from firstlight.report import explained, selection
+from firstlight.report import explanation, selection
 from firstlight.report.document import (
     Document,
     Heading,
@@ -24,15 +26,25 @@ from firstlight.report.format import (
 )
 from firstlight.report.pictures import answers, missed, mistakes, panels, samples
 from firstlight.report.sections import (
+    activation_maximization,
+    activation_statistics,
+    attribution,
     augmentation,
     calibration,
     cautions,
     class_counts,
+    confused_images,
     confusion,
+    embedding,
+    feature_maps,
+    filters,
+    label_errors,
     layers,
     learning,
+    neighbours,
     per_class,
     reproduce,
+    separation,
     step_loss,
     summary,
     terms,
@@ -41,11 +53,12 @@ from firstlight.report.sections import (
 
 def document(record: RunRecord) -> Document:
     """The report of a run."""
-    explained_sections = explained.sections(record)
     groups = of_runs([record])
+    warnings = explanation.outdated(record)
+    outdated = Section("Before you trust it", "notes", tuple(warnings)) if warnings else None
     sections = (
         summary.section(groups),
-        cautions.section(groups),
+        chapter("Before you trust it", "notes", cautions.section(groups), outdated),
         chapter(
             "The images",
             "images",
@@ -67,10 +80,10 @@ def document(record: RunRecord) -> Document:
                 Heading("The most confident mistakes"),
                 mistakes(record),
                 *missed(record),
-                *(() if explained_sections else (explained.command(record),)),
+                *(() if record.explanation else (explanation.command(record),)),
             ),
         ),
-        *explained_sections,
+        *explained_chapters(groups),
         reproduce.section(groups),
         terms.section(groups),
     )
@@ -82,6 +95,20 @@ def document(record: RunRecord) -> Document:
         numbers=_numbers(record),
         sections=tuple(section for section in sections if section is not None),
     )
+
+
+def explained_chapters(groups: Sequence[Group]) -> Iterator[Section]:
+    """What `firstlight explain` found."""
+    chapters = (
+        ("Layers", "layers", (feature_maps, filters, activation_statistics)),
+        ("Attribution", "looks", (attribution, activation_maximization)),
+        ("Embedding", "neighbourhoods", (embedding, separation)),
+        ("Mistakes and their neighbours", "nearest", (neighbours, label_errors, confused_images)),
+    )
+    for title, anchor, things in chapters:
+        found = chapter(title, anchor, *(thing.section(groups) for thing in things))
+        if found is not None:
+            yield found
 
 
 def verdict(record: RunRecord) -> str:

@@ -1,39 +1,61 @@
-"""What single units look for: the images that maximize their activations."""
+"""Activation maximization: the images that single units give most for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from firstlight.records.explanation import MaximizingImage
-from firstlight.report.document import Block, Heading, ImageGrid, Picture, Text
-from firstlight.report.feature_maps import number
+from firstlight.records.group import Group
+from firstlight.report.document import Block, ImageGrid, Picture, Section, Text
+from firstlight.report.explanation import explained
+from firstlight.report.format import significant
 
 SHOWN = 32  # units of a layer
 
 
-def blocks(found: Sequence[MaximizingImage]) -> list[Block]:
-    """The images that units answer to most strongly."""
-    if not found:
-        return []
-    blocks: list[Block] = [Heading("What units answer to most"), Text(_READ)]
-    for layer in dict.fromkeys(image.layer for image in found):
-        of_layer = [image for image in found if image.layer == layer]
+def numbers(group: Group) -> tuple[MaximizingImage, ...]:
+    """The images of an explained run."""
+    found = explained([group])
+    return found[1].maximizing_images if found else ()
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    found = numbers(groups[0]) if len(groups) == 1 else ()
+    return Section("Activation maximization", "units", blocks(found)) if found else None
+
+
+def blocks(found: Sequence[MaximizingImage]) -> tuple[Block, ...]:
+    """A grid of images for each layer."""
+    made: list[Block] = []
+    for layer in dict.fromkeys(one.layer for one in found):
+        of_layer = [one for one in found if one.layer == layer]
         pictures = tuple(
-            Picture(image.pixels, _unit(image), f"{number(image.value)} ({number(image.typical)})")
-            for image in of_layer[:SHOWN]
+            Picture(one.pixels, _unit(one), f"{significant(one.value)} ({significant(one.typical)})")
+            for one in of_layer[:SHOWN]
         )
         left = f", the first {len(pictures)} of {len(of_layer)}" if len(pictures) < len(of_layer) else ""
-        caption = f"{layer}{left}: what a unit gives for its picture, in brackets the most for any test image."
-        blocks.append(ImageGrid(pictures, columns=8, caption=caption))
-    return blocks
+        caption = f"{layer}{left}: what a unit gives for its image, in brackets the most for any test image."
+        made.append(ImageGrid(pictures, columns=8, caption=caption))
+    return (Text(_HOW), *made) if made else ()
 
 
-def _unit(image: MaximizingImage) -> str:
-    return image.name.removeprefix(f"{image.layer}, ") or f"unit {image.unit}"
+def _unit(one: MaximizingImage) -> str:
+    return one.name.removeprefix(f"{one.layer}, ") or f"unit {one.unit}"
 
 
-_READ = (
+_HOW = (
     "Images made for single units: from grey, each pixel is moved to where the unit gives more. Where a unit gives far "
-    "more for its picture than for any real image, it can be pleased by what no one would call an image of the class. "
-    "Texture without shape says that the net never needed the shape; a picture is no proof of what a unit means."
+    "more for its image than for any test image, it responds strongly to something that no one would call an image of "
+    "the class. Texture without shape says that the net never needed the shape; an image is no proof of what a unit "
+    "means."
 )
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd units, by what is odd."""
+    one = MaximizingImage("dense1", 1, "<b>cat", np.zeros((6, 5, 3), np.uint8), 9.5, 3.0)
+    many = tuple(replace(one, layer="conv1", unit=k, name="", value=-1e-9) for k in range(40))
+    return {"a class": blocks([one]), "many units of two layers": blocks([one, *many])}

@@ -1,31 +1,43 @@
-"""Which pixels an answer rests on: an image beside its saliency, Grad-CAM and occlusion."""
+"""Attribution: which pixels an answer rests on, by saliency, Grad-CAM and occlusion, beside the image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from firstlight.records.explanation import Attribution, Explanation
-from firstlight.report.document import Block, ImageGrid, Picture, Text
-from firstlight.report.format import percent
+from firstlight.records.explanation import Attribution
+from firstlight.records.group import Group
+from firstlight.report.document import Block, ImageGrid, Picture, Section, Text
+from firstlight.report.explanation import answered, explained
 from firstlight.report.render.colours import amounts, over, signed
 
+KIND = "attribution"
 SHOWN = 12
 
 
-def blocks(explanation: Explanation, class_names: Sequence[str]) -> list[Block]:
-    """Rows of an image and where the net looked; of a net without feature maps, without Grad-CAM."""
-    shown = explanation.attributions[:SHOWN]
-    if not shown:
-        return []
-    blocks: list[Block] = [Text(_LIMITS)]
+def numbers(group: Group) -> tuple[Attribution, ...]:
+    """The attributions of an explained run."""
+    found = explained([group])
+    return found[1].attributions if found else ()
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    found = numbers(groups[0]) if len(groups) == 1 else ()
+    return Section("Attribution", "looks", blocks(found, groups[0].first.class_names)) if found else None
+
+
+def blocks(found: Sequence[Attribution], class_names: Sequence[str]) -> tuple[Block, ...]:
+    """Rows of an image and its attributions; those without feature maps, and so without Grad-CAM, by themselves."""
+    made: list[Block] = []
     for cam in (True, False):
-        seen = [one for one in shown if (one.grad_cam is not None) == cam]
-        if seen:
-            pictures = tuple(picture for one in seen for picture in _row(one, class_names))
-            blocks.append(ImageGrid(pictures, columns=2 * len(_row(seen[0], class_names)), caption=_read(seen)))
-    return blocks
+        shown = [one for one in found[:SHOWN] if (one.grad_cam is not None) == cam]
+        if shown:
+            pictures = tuple(picture for one in shown for picture in _row(one, class_names))
+            columns = 2 * len(_row(shown[0], class_names))
+            made.append(ImageGrid(pictures, columns=columns, caption=caption(shown), kind=KIND))
+    return (Text(_LIMITS), *made) if made else ()
 
 
 _LIMITS = (
@@ -35,12 +47,12 @@ _LIMITS = (
 )
 
 
-def _read(seen: Sequence[Attribution]) -> str:
+def caption(shown: Sequence[Attribution]) -> str:
     """What the columns are."""
-    layers = dict.fromkeys(one.cam_layer for one in seen if one.cam_layer)
+    layers = dict.fromkeys(one.cam_layer for one in shown if one.cam_layer)
     cam = (
         f"Grad-CAM ({', '.join(layers)}), laid over the image: the more orange, the more evidence lay there. "
-        if seen[0].grad_cam is not None
+        if shown[0].grad_cam is not None
         else "There is no Grad-CAM, as this net has no feature maps to take it from. "
     )
     return (
@@ -49,16 +61,6 @@ def _read(seen: Sequence[Attribution]) -> str:
         "when a patch is covered, blue where it rises, nearly white where it stays; the number is the greatest fall. "
         "Each picture has its own scale. Look for answers that rest on the background, on the border or on one corner."
     )
-
-
-def answered(one: Attribution, class_names: Sequence[str]) -> Picture:
-    """The image with the net's answer."""
-    predicted = int(one.probabilities.argmax())
-    right = None if one.label < 0 else predicted == one.label
-    detail = percent(float(one.probabilities[predicted]), 0)
-    if right is False:
-        detail += f", true: {class_names[one.label]}"
-    return Picture(one.pixels, class_names[predicted], detail, right)
 
 
 def _row(one: Attribution, class_names: Sequence[str]) -> list[Picture]:
@@ -82,3 +84,21 @@ def shifts(one: Attribution) -> tuple[str, str]:
     furthest = float(one.occlusion.max(initial=0)), -float(one.occlusion.min(initial=0))
     fall, rise = (f"by at most {value:.2f}" if value >= 0.005 else "by less than 0.01" for value in furthest)
     return fall, rise
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd attributions, by what is odd."""
+    draw = np.random.default_rng(0)
+    field = draw.normal(size=(6, 5)).astype(np.float32)
+    p = np.array([0.7, 0.3], np.float32)
+    pixels = draw.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    one = Attribution("test/1", "test", 0, 0, p, pixels, np.abs(field), np.abs(field), "relu1", field)
+    nothing = np.zeros_like(field)
+    odd = {
+        "right": one,
+        "wrong, of another class": replace(one, label=1, target=1),
+        "unknown": replace(one, label=-1, split=""),
+        "no maps": replace(one, grad_cam=None, cam_layer=""),
+        "nothing": replace(one, saliency=nothing, grad_cam=nothing, occlusion=nothing),
+    }
+    return {name: blocks([found], ("<b>cat", "dog")) for name, found in odd.items()}

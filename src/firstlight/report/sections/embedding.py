@@ -1,27 +1,29 @@
-"""Images as points on a plane: the chart of a map, whose points show their image, and how far apart the classes lie."""
+"""Embedding: images as points on a plane, close together where the net finds them similar."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import altair as alt
 import numpy as np
 
-from firstlight.records.explanation import NEIGHBOURS, Embedding, Separation
-from firstlight.report.document import Chart, Table
-from firstlight.report.format import UNDEFINED, count, counted, decimal, listed, percent, seconds
+from firstlight.records.explanation import Embedding, Separation
+from firstlight.records.group import Group
+from firstlight.report.document import Block, Chart, Heading, Section
+from firstlight.report.explanation import by_layer, explained, method_name
+from firstlight.report.format import count, counted, listed, seconds
 from firstlight.report.render.vega import SERIES, SHAPES, Values, data, finish
 from firstlight.text import cut
 from firstlight.types import Array, Json
 
-NAMES = {"pca": "PCA", "t-sne": "t-SNE", "umap": "UMAP"}
+KIND = "embedding"
 POINTS = 2000
 SIDE = 1000  # of the plane, in whole steps: no screen shows finer ones
 HEIGHT = 520
 WIDTH = 760
 NAMED = 20  # classes: of more, only those that are missed most have a colour
 APART = 8  # classes with a colour then
-ROWS = 12  # classes in the table by class
 OTHER = "another class"
 NAME = 150  # CSS pixels of a class name, in the legend and on the plane; what is longer is shortened
 LETTERS = 12  # CSS pixels, the size of a name on the plane
@@ -33,27 +35,43 @@ def chosen(embedding: Embedding) -> Array:
     return rows[np.linspace(0, len(rows) - 1, POINTS).round().astype(np.int64)] if len(rows) > POINTS else rows
 
 
-def chart(embedding: Embedding, class_names: Sequence[str], rows: Array, pictures: Array) -> Chart:
-    """The chosen points of a map; `pictures` uint8 (n, h, w, C) are their images, which a page shows under the pointer.
-
-    Maps that are given the same array share it in the page.
-    """
-    return Chart(
-        spec=spec(embedding, class_names, rows),
-        description=f"{name(embedding)} of {counted(len(rows), 'image')}, coloured by their true class.",
-        caption=_caption(embedding, class_names, rows),
-        width=WIDTH,
-        pictures=pictures,
-        hint="Point at an image to see it; click a class in the legend to see it alone, with shift several.",
-    )
+def numbers(group: Group) -> list[Embedding]:
+    """The embeddings of an explained run, those of a layer together."""
+    found = explained([group])
+    return [one for layer in by_layer(found[1]) for one in layer] if found else []
 
 
-def name(embedding: Embedding) -> str:
-    """What the method is called."""
-    return NAMES.get(embedding.method, embedding.method)
+def section(groups: Sequence[Group]) -> Section | None:
+    found = numbers(groups[0]) if len(groups) == 1 else []
+    made = blocks(found, groups[0].first.class_names) if found else ()
+    return Section("Embedding", "neighbourhoods", made) if made else None
 
 
-def spec(embedding: Embedding, class_names: Sequence[str], rows: Array) -> Json:
+def blocks(found: Sequence[Embedding], class_names: Sequence[str]) -> tuple[Block, ...]:
+    """A chart for each, under its method; those of the same images share their pictures, which a page keeps once."""
+    made: list[Block] = []
+    kept: tuple[Array, Array] | None = None
+    for one in found:
+        rows = chosen(one)
+        if not len(rows):
+            continue
+        ids = np.char.add(np.char.add(one.splits[rows].astype(str), "/"), one.ids[rows].astype(str))
+        if kept is None or not np.array_equal(kept[0], ids):
+            kept = ids, one.thumbnails[rows]
+        drawn = Chart(
+            spec=chart(one, class_names, rows),
+            description=f"{method_name(one)} of {counted(len(rows), 'image')}, coloured by their true class.",
+            caption=caption(one, class_names, rows),
+            width=WIDTH,
+            pictures=kept[1],
+            hint="Point at an image to see it; click a class in the legend to see it alone, with shift several.",
+            kind=KIND,
+        )
+        made += [Heading(method_name(one)), drawn]
+    return tuple(made)
+
+
+def chart(embedding: Embedding, class_names: Sequence[str], rows: Array) -> Json:
     """A class has its colour and its shape, test images are filled, and a ring is drawn around a wrong answer."""
     groups = _groups(embedding, class_names, rows)
     values = _values(embedding, class_names, rows, groups)
@@ -160,7 +178,7 @@ def _legend(groups: list[str]) -> alt.Legend:
     return alt.Legend(columns=columns, symbolOpacity=1, symbolSize=50, labelLimit=NAME)
 
 
-def _caption(embedding: Embedding, class_names: Sequence[str], rows: Array) -> str:
+def caption(embedding: Embedding, class_names: Sequence[str], rows: Array) -> str:
     """How to read this map, and how far."""
     splits, numbers = np.unique(embedding.splits[rows], return_counts=True)
     said = listed([f"{count(int(n))} {split}" for split, n in zip(splits.tolist(), numbers.tolist(), strict=True)])
@@ -173,8 +191,8 @@ def _caption(embedding: Embedding, class_names: Sequence[str], rows: Array) -> s
         else ""
     )
     return (
-        f"{name(embedding)} of what {embedding.layer} gives, {counted(embedding.features, 'feature')} for each image: "
-        f"{said} images{cut}, put there by {embedding.made_by} in {seconds(embedding.seconds)}. Filled are test "
+        f"{method_name(embedding)} of what {embedding.layer} gives, {counted(embedding.features, 'feature')} for each "
+        f"image: {said} images{cut}, put there by {embedding.made_by} in {seconds(embedding.seconds)}. Filled are test "
         f"images, hollow and smaller those of train; a ring marks {counted(wrong, 'wrong answer')}.{coloured} "
         f"{_limits(embedding)}"
     )
@@ -189,75 +207,41 @@ def _limits(embedding: Embedding) -> str:
     return (
         "Look for images among those of another class, and for classes that run into each other. Who is whose "
         "neighbour can be believed; the distance between two clusters, their sizes and their places in "
-        f"{name(embedding)} mean little."
+        f"{method_name(embedding)} mean little."
     )
 
 
-def numbers(embeddings: Sequence[Embedding]) -> Table:
-    """How far the classes lie apart in the features and on each plane; all maps are of the same layer."""
-    places = _places(embeddings)
-    first = next(iter(places.values()))
-    rows = (
-        ("silhouette", *(_signed(place.silhouette) for place in places.values())),
-        (
-            f"of {counted(first.k, 'neighbour')}, of the same class",
-            *(percent(place.agreement) for place in places.values()),
-        ),
-        ("own class found by their vote", *(percent(place.accuracy) for place in places.values())),
-    )
-    return Table(
-        titles=("", *places), rows=rows, right=_all_but_first(places), caption=_judged(places, embeddings[0].layer)
-    )
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd embeddings, by what is odd."""
 
+    def odd(n: int = 12, classes: int = 3, **changes: object) -> tuple[Block, ...]:
+        draw = np.random.default_rng(0)
+        apart = Separation(0.2, (0.2,) * classes, n, 0.8, 0.9, 3)
+        labels = np.arange(n) % classes
+        made = Embedding(
+            method="t-sne",
+            made_by="scikit-learn 1.7",
+            layer="dense1",
+            features=128,
+            seconds=1.5,
+            points=draw.normal(size=(n, 2)).astype(np.float32),
+            splits=np.array(["train", "test"])[np.arange(n) % 2],
+            ids=np.arange(n).astype(str),
+            labels=labels,
+            predicted=(labels + (np.arange(n) % 5 == 0)) % classes,
+            confidence=np.linspace(0.4, 1, n, dtype=np.float32),
+            thumbnails=draw.integers(0, 256, (n, 4, 5, 3), dtype=np.uint8),
+            in_features=apart,
+            in_map=apart,
+        )
+        names = ["<b>cat", "constructor", *(f"class {k}" for k in range(2, classes))]
+        return blocks([replace(made, **changes)], names)  # type: ignore[arg-type]
 
-def by_class(embeddings: Sequence[Embedding], class_names: Sequence[str]) -> Table:
-    """The silhouette of each class, the least apart first; of many classes, only these."""
-    places = _places(embeddings)
-    first = next(iter(places.values())).by_class
-    order = sorted(range(len(class_names)), key=lambda k: (first[k] is None, first[k]))
-    shown = order[:ROWS]
-    rows = tuple((class_names[k], *(_silhouette(place, k) for place in places.values())) for k in shown)
-    left = len(order) - len(shown)
-    more = f" {counted(left, 'class')} with higher ones are left out." if left else ""
-    return Table(
-        titles=("class", *places),
-        rows=rows,
-        right=_all_but_first(places),
-        caption=f"The silhouette by class, the lowest first.{more}",
-    )
-
-
-def _silhouette(place: Separation, k: int) -> str:
-    value = place.by_class[k]
-    return UNDEFINED if value is None else _signed(value)
-
-
-def _places(embeddings: Sequence[Embedding]) -> Mapping[str, Separation]:
-    """The numbers by where they were taken."""
-    found = {"in the features": embeddings[0].in_features}
-    return found | {f"on the plane of {name(embedding)}": embedding.in_map for embedding in embeddings}
-
-
-def _all_but_first(places: Mapping[str, Separation]) -> frozenset[int]:
-    return frozenset(range(1, len(places) + 1))
-
-
-def _judged(places: Mapping[str, Separation], layer: str) -> str:
-    first, *others = places.items()
-    lost = [
-        f"{where} ({percent(place.agreement)})"
-        for where, place in others
-        if place.agreement < first[1].agreement - 0.05
-    ]
-    worse = f" Less of it is left {listed(lost)}: do not judge {layer} by that picture." if lost else ""
-    k = first[1].k
-    few = f" No more than {k} are asked, as the smallest class has no more other images here." if k < NEIGHBOURS else ""
-    return (
-        f"In {layer}, {percent(first[1].agreement)} of an image’s nearest neighbours are of its class.{few}{worse} The "
-        "silhouette is 1 where every image is close to its own class and far from the next, 0 at a border, and below 0 "
-        f"where it lies nearer to another class; it was taken over {counted(first[1].sampled, 'image')}."
-    )
-
-
-def _signed(value: float) -> str:
-    return decimal(value, 2).replace("-", "−")
+    return {
+        "usual": odd(),
+        "many points": odd(POINTS + 500),
+        "many classes": odd(120, 30),
+        "one point": odd(1),
+        "all on one point": odd(points=np.zeros((12, 2), np.float32)),
+        "not finite": odd(points=np.where(np.eye(12, 2) > 0, np.inf, 1).astype(np.float32)),
+    }

@@ -1,60 +1,95 @@
-"""What the layers of a net see: their feature maps of one image, the first layer's filters, and how active they are."""
+"""Feature maps: what every layer gives for one image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from firstlight.records.explanation import SATURATED, Explanation, Filters, LayerMaps, LayerStatistics
-from firstlight.report.document import Block, Heading, ImageGrid, Picture, Table, Text
-from firstlight.report.format import UNDEFINED, channels_last, count, counted, listed, percent, shape
+from firstlight.records.explanation import Explanation, LayerMaps
+from firstlight.records.group import Group
+from firstlight.records.run import RunRecord
+from firstlight.report.document import Block, ImageGrid, Picture, Section, Text
+from firstlight.report.explanation import answered, evenly, explained, pixels_of_test_images
+from firstlight.report.format import counted, shape, significant
 from firstlight.report.render.colours import amounts, signed
 from firstlight.types import Array
 
+KIND = "feature-maps"
 LAYERS = 16  # whose maps are shown
 MAPS = 16  # of a layer
-ROWS = 40  # layers in the table
-FILTERS = 32
 FEATURES = 32  # cells in a row, of a layer that has no maps
-MANY = 0.02  # dead units that are worth a sentence, as a share of the layer
-STUCK = 0.5  # saturated values that are, of an activation that is flat at both ends
-ONE_SIDED = ("ReLU", "LeakyReLU", "ELU", "SELU", "GELU", "Softmax")  # flat for half of what may come: that is their use
-
-T = TypeVar("T")
 
 
-def maps(explanation: Explanation, shown: Picture | None) -> list[Block]:
-    """The feature maps layer by layer, after the image that they are of, where its pixels are at hand."""
-    if not explanation.feature_maps:
-        return []
-    blocks: list[Block] = [Heading("One image, layer by layer"), Text(_READ_MAPS)]
-    if shown:
-        blocks.append(ImageGrid((shown,), columns=5, caption=f"The image: {explanation.image}."))
+@dataclass(frozen=True, eq=False)
+class ImageMaps:
+    """What the layers give for one image.
+
+    layers   in the order of the data
+    dead     by layer, its units that give the same for every image
+    image    the id of the image, and `picture` itself, where its pixels are at hand
+    """
+
+    layers: Sequence[LayerMaps]
+    dead: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    image: str = ""
+    picture: Picture | None = None
+
+
+def numbers(group: Group) -> ImageMaps | None:
+    """The feature maps of an explained run."""
+    found = explained([group])
+    return None if found is None else of_explanation(found[1], _picture(*found))
+
+
+def of_explanation(explanation: Explanation, picture: Picture | None = None) -> ImageMaps:
     dead = {layer.layer: layer.dead for layer in explanation.activity}
+    return ImageMaps(explanation.feature_maps, dead, explanation.image, picture)
+
+
+def _picture(record: RunRecord, explanation: Explanation) -> Picture | None:
+    shown = next((one for one in explanation.attributions if one.id == explanation.image), None)
+    if shown:
+        return answered(shown, record.class_names)
+    pixels = pixels_of_test_images(record, explanation).get(explanation.image)
+    return None if pixels is None else Picture(pixels, explanation.image)
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    found = numbers(groups[0]) if len(groups) == 1 else None
+    return None if found is None or not found.layers else Section("Feature maps of one image", "maps", blocks(found))
+
+
+def blocks(found: ImageMaps) -> tuple[Block, ...]:
+    """The maps layer by layer, after the image that they are of."""
+    if not found.layers:
+        return ()
+    made: list[Block] = [Text(_HOW)]
+    if found.picture:
+        made.append(ImageGrid((found.picture,), columns=5, caption=f"The image: {found.image}."))
     flat: list[Picture] = []
-    for layer in evenly(explanation.feature_maps, LAYERS):
+    for layer in evenly(found.layers, LAYERS):
         if layer.has_maps:
-            blocks.append(_grid(layer, dead.get(layer.layer, ())))
+            made.append(_grid(layer, found.dead.get(layer.layer, ())))
         else:
             flat.append(_features(layer))
     if flat:
-        blocks.append(ImageGrid(tuple(flat), columns=5, caption=_READ_FEATURES))
-    left = len(explanation.feature_maps) - LAYERS
+        made.append(ImageGrid(tuple(flat), columns=5, caption=_HOW_FEATURES, kind=KIND))
+    left = len(found.layers) - LAYERS
     if left > 0:
-        blocks.append(Text(f"{counted(left, 'layer')} between these are left out.", tone="note"))
-    return blocks
+        made.append(Text(f"{counted(left, 'layer')} between these are left out.", tone="note"))
+    return tuple(made)
 
 
-_READ_MAPS = (
+_HOW = (
     "Each small picture is one channel of a layer, for the same image. Look for maps that keep edges, then parts, then "
     "hardly anything of the image: that is the way from pixels to a class. Maps that are all alike say the same thing "
     "twice; maps without any pattern say nothing. Each layer has one scale for all its maps, so that a quiet channel "
     "looks quiet: from dark violet, 0, to yellow, or, where values have a sign, orange above 0, blue below, and nearly "
     "white at 0. Channels are numbered from 0."
 )
-_READ_FEATURES = "Layers without maps: a cell a feature, from left to right and top to bottom."
+_HOW_FEATURES = "Layers without maps: a cell a feature, from left to right and top to bottom."
 
 
 def _grid(layer: LayerMaps, dead: Sequence[int]) -> ImageGrid:
@@ -63,13 +98,14 @@ def _grid(layer: LayerMaps, dead: Sequence[int]) -> ImageGrid:
     pictures = tuple(
         Picture(coloured[k], f"{k}", "dead" if k in dead else "") for k in range(min(MAPS, len(layer.maps)))
     )
-    low, high = (number(float(end)) for end in (layer.maps.min(), layer.maps.max()))
+    low, high = (significant(float(end)) for end in (layer.maps.min(), layer.maps.max()))
     size = shape(list(layer.maps.shape[1:]))
     which = "" if len(pictures) == layer.units else f"the first {len(pictures)} of "
     return ImageGrid(
         pictures,
         columns=MAPS,
         caption=f"{layer.layer} ({layer.type}): {which}{counted(layer.units, 'map')} of {size}, from {low} to {high}.",
+        kind=KIND,
     )
 
 
@@ -80,7 +116,7 @@ def _features(layer: LayerMaps) -> Picture:
     columns = -(-len(values) // rows)
     cells = np.zeros((rows, columns), np.float32)
     cells.flat[: len(values)] = values
-    low, high = (number(float(end)) for end in (values.min(), values.max()))
+    low, high = (significant(float(end)) for end in (values.min(), values.max()))
     detail = f"{layer.type}, {counted(len(values), 'feature')}, {low} to {high}"
     return Picture(_coloured(cells), layer.layer, detail)
 
@@ -92,105 +128,16 @@ def _coloured(values: Array) -> Array:
     return signed(values, most) if known.size and np.nanmin(values) < 0 else amounts(values, most)
 
 
-def filters(found: Filters | None) -> list[Block]:
-    """The first layer's filters: in colour where the images are, otherwise a picture a channel."""
-    if found is None or not found.weights.size:
-        return []
-    weights = found.weights
-    extent = float(np.abs(weights).max())
-    if weights.shape[1] == 3:
-        grey = 127.5 + 127.5 * weights / (extent or 1)
-        drawn = list(grey.transpose(0, 2, 3, 1).round().clip(0, 255).astype(np.uint8))
-        names = [f"{k}" for k in range(len(drawn))]
-        read = "Middle grey is a weight of 0; a colour, that the filter looks for it"
-    else:
-        drawn = list(signed(weights.reshape(-1, *weights.shape[2:]), extent))
-        names = [f"{k}" for k in range(len(weights))]
-        if weights.shape[1] > 1:
-            names = [f"{name}, channel {c}" for name in names for c in range(weights.shape[1])]
-        read = "Orange weights are above 0, blue ones below, and nearly white is 0"
-    pictures = tuple(Picture(pixels, name) for pixels, name in list(zip(drawn, names, strict=True))[:FILTERS])
-    which = "" if len(pictures) == len(drawn) else f", the first {len(pictures)}"
-    caption = (
-        f"The filters of {found.layer}{which}, all on one scale. {read}. Look for edges, bars and spots: filters that "
-        "stay noise have learnt little, or have been given little to learn."
-    )
-    return [Heading("What the first layer looks for"), ImageGrid(pictures, columns=MAPS, caption=caption)]
-
-
-def table(explanation: Explanation) -> list[Block]:
-    """How active each layer is, with what is unusual in the caption."""
-    layers = explanation.activity
-    if not layers:
-        return []
-    rows = tuple(_row(layer) for layer in evenly(layers, ROWS))
-    left = f" {counted(len(layers) - ROWS, 'layer')} between these are left out." if len(layers) > ROWS else ""
-    caption = (
-        f"{unusual(layers)} Over {counted(explanation.looked, 'test image')}. A dead unit gives the same value for all "
-        "of them, so nothing can be read off it. Saturated is the share of values where an activation is so flat that "
-        "it hardly passes a gradient on; of a ReLU, half or more is as it should be. A saturated unit is so for at "
-        f"least {percent(SATURATED, 0)} of its values; a ReLU that never answers is among them.{left}"
-    )
-    moments = ("mean", "s.d.", "least", "greatest", "zero")
-    titles = ("layer", "type", "output shape", *moments, "dead units", "saturated", "saturated units")
-    return [
-        Heading("How active the layers are"),
-        Table(titles=titles, rows=rows, right=frozenset(range(3, 11)), caption=caption),
-    ]
-
-
-def _row(layer: LayerStatistics) -> tuple[str, ...]:
-    return (
-        layer.layer,
-        layer.type,
-        shape(channels_last(layer.shape)),
-        *(number(value) for value in (layer.mean, layer.std, layer.low, layer.high)),
-        percent(layer.zero),
-        _of(layer.dead, layer),
-        UNDEFINED if layer.saturated is None else percent(layer.saturated),
-        UNDEFINED if layer.saturated_units is None else _of(layer.saturated_units, layer),
-    )
-
-
-def _of(units: Sequence[int], layer: LayerStatistics) -> str:
-    return f"{count(len(units))} of {count(layer.units)}"
-
-
-def unusual(layers: Sequence[LayerStatistics]) -> str:
-    """What is unusual in these layers, in sentences."""
-    dying = sorted((layer for layer in layers if len(layer.dead) > MANY * layer.units), key=lambda x: -_dead(x))
-    said = [
-        f"{count(len(layer.dead))} of {counted(layer.units, 'unit')} of {layer.layer} "
-        f"{'is' if len(layer.dead) == 1 else 'are'} dead."
-        for layer in dying[:3]
-    ]
-    if len(dying) > 3:
-        said.append(f"So are units of {counted(len(dying) - 3, 'other layer')}.")
-    stuck = [layer for layer in layers if layer.type not in ONE_SIDED and (layer.saturated or 0) > STUCK]
-    if stuck:
-        parts = [f"{layer.layer} ({percent(layer.saturated, 0)})" for layer in stuck[:3]]
-        said.append(f"Saturated for most of their values: {listed(parts)}. Little gradient comes through.")
-    inner = [layer for layer in layers if layer.type != "Softmax" and layer.std > 0]
-    if len(inner) > 1:
-        least, most = min(inner, key=lambda x: x.std), max(inner, key=lambda x: x.std)
-        if most.std > 100 * least.std:
-            said.append(
-                f"The values spread {most.std / least.std:,.0f} times as far in {most.layer} as in {least.layer}."
-            )
-    return " ".join(said) or "Nothing is unusual here: hardly a unit is dead, and no layer is stuck."
-
-
-def _dead(layer: LayerStatistics) -> float:
-    return len(layer.dead) / layer.units
-
-
-def number(value: float) -> str:
-    """A value of a layer, to three digits."""
-    return f"{value:.3g}".replace("-", "−")
-
-
-def evenly(items: Sequence[T], most: int) -> list[T]:
-    """At most so many of the items, spread evenly from the first to the last."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd maps, by what is odd."""
+    draw = np.random.default_rng(0)
+    maps = LayerMaps("conv1", "Conv2D", 4, draw.normal(size=(4, 6, 5)).astype(np.float32))
+    features = LayerMaps("dense1", "Dense", 40, draw.random((1, 1, 40), np.float32))
+    broken = np.full((2, 3, 3), np.nan, np.float32)
+    image = Picture(np.zeros((6, 5, 3), np.uint8), "cat", "90 %", True)
+    return {
+        "maps and features": blocks(ImageMaps((maps, features), {"conv1": (1,)}, "test/1", image)),
+        "zeros": blocks(ImageMaps((LayerMaps("relu1", "ReLU", 2, np.zeros((2, 3, 3), np.float32)),))),
+        "many layers": blocks(ImageMaps(tuple(LayerMaps(f"<b>{k}", "ReLU", 90, maps.maps) for k in range(30)))),
+        "without pattern": blocks(ImageMaps((LayerMaps("relu1", "ReLU", 2, np.nan_to_num(broken)),))),
+    }

@@ -13,8 +13,8 @@ from firstlight.app.server import responses
 from firstlight.errors import RunError
 from firstlight.image_encoding import data_uri, png
 from firstlight.records.explanation import Attribution, LayerMaps
-from firstlight.report.attribution import shifts
 from firstlight.report.render import colours
+from firstlight.report.sections.attribution import shifts
 from firstlight.types import Array, Images, Json
 
 MAPS_SHOWN = 64  # of a layer
