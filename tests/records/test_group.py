@@ -6,12 +6,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.report.run_folders import write_run
+import numpy as np
+import pytest
+from tests.report.run_folders import STRONG, WEAK, MakeStudy, entry, write_run, write_study
 
 from firstlight.records import run_folder
-from firstlight.records.group import Group, of_runs
+from firstlight.records.group import Group, of_runs, of_study, ranked, tasks, varied, winners
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> MakeStudy:
+    return lambda *entries, name="nets", **odd: write_study(tmp_path / name, *entries, **odd)
 
 
 def make(path: Path, seed: int, origin: Path | None = None, **odd: Any) -> Path:
@@ -71,3 +78,50 @@ def test_where_the_first_runs_are_gone_their_places_in_the_study_tell(tmp_path: 
     assert grouped(*tuned) == {"tuned": (0, 1)}
     shutil.rmtree(tmp_path / "study" / "lenet5")
     assert grouped(*tuned) == {"tuned": (0, 1)}
+
+
+def test_selection_ignores_the_test(make_study: MakeStudy) -> None:
+    folder = make_study((entry("lucky", 2), STRONG), (entry("good", 2), WEAK))
+    for seed in range(2):  # the validation results change places: now the better one on the test images is "lucky"
+        places = [folder.place(each, seed) / run_folder.RESULT for each in folder.entries]
+        first, second = (RunFolder(place.parent).result for place in places)
+        for place, own, other in ((places[0], first, second), (places[1], second, first)):
+            run_folder.write_record(place.parent, run_folder.RESULT, {**own, "validation": other["validation"]})
+    lucky, good = of_study(folder)
+    assert lucky.accuracy.mean > good.accuracy.mean
+    assert ranked([lucky, good]) == [good, lucky]
+    assert winners([lucky, good]) == [good]
+
+
+def test_without_a_validation_split_in_each_none_is_chosen(make_study: MakeStudy) -> None:
+    groups = of_study(make_study((entry("weak", 1), WEAK), (entry("strong", 1), STRONG | {"validation": False})))
+    assert ranked(groups) == list(groups)
+    assert winners(groups) == []
+
+
+def test_other_classes_are_another_task(make_study: MakeStudy) -> None:
+    binary = {"class_names": ("even", "odd")}
+    groups = of_study(make_study((entry("ten", 1), STRONG), (entry("frozen", 1), binary), (entry("tuned", 1), binary)))
+    assert [[group.name for group in task] for task in tasks(groups)] == [["ten"], ["frozen", "tuned"]]
+
+
+def test_summed_matrices_and_means_are_those_of_all_seeds(make_study: MakeStudy) -> None:
+    (group,) = of_study(make_study((entry("weak", 3), WEAK)))
+    tests = [record.test for record in group.runs.values()]
+    assert group.confusion.sum() == 3 * 60
+    assert (group.confusion == sum(test.confusion for test in tests)).all()
+    first = group.class_accuracies()[0]
+    assert first is not None
+    assert first.mean == pytest.approx(np.mean([test.classes[0].accuracy for test in tests]))
+
+
+def test_steps_of_one_number_are_known(make_study: MakeStudy) -> None:
+    folder = make_study(*((entry(f"alpha-{k / 10}", 1), {}) for k in range(5)))
+    for k, path in enumerate(sorted(folder.path.glob("*/seed-0/experiment.toml"))):
+        path.write_text(path.read_text().replace("lr = 0.001", f"lr = 0.001\nlag = {k / 10}"))
+    found = of_study(folder)
+    assert varied(found) == "optimizer.lag"
+    assert varied(found[:3]) is None
+    for path in folder.path.glob("alpha-0.1/seed-0/experiment.toml"):
+        path.write_text(path.read_text().replace("batch_size = 32", "batch_size = 64"))
+    assert varied(of_study(folder)) is None

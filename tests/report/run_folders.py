@@ -17,6 +17,7 @@ from firstlight.types import Array, Images, Predictions
 HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", '"it\'s" & {{ 7*7 }} \\1 $&')
 
 MakeRun = Callable[..., run_folder.RunFolder]
+MakeStudy = Callable[..., StudyFolder]
 Odd = dict[str, Any]
 
 WEAK: Odd = {"skill": 0.5, "model": "softmax-regression", "parameters": 650}

@@ -161,3 +161,10 @@ def test_overfitting_is_judged_by_loss_and_by_accuracy_and_in_numbers(make_run: 
     level = ended(make_run, loss=0.2, val_loss=0.21, accuracy=0.95, val_accuracy=0.95)
     assert "little overfitting" in level
     assert "may help" not in level
+
+
+def test_steps_of_a_setting_are_drawn_in_its_order() -> None:
+    runs = [of_history(HISTORY, name=f"alpha-{k}") for k in range(5)]
+    colours = overlay(runs, "val_loss", graded=True)["layer"][0]["encoding"]["color"]["scale"]["range"]
+    assert len(set(colours)) == 5
+    assert all(colour.startswith("color-mix(") for colour in colours)

@@ -77,3 +77,14 @@ def test_the_ticks_beside_a_single_value_are_true() -> None:
     drawn = vega.svg(per_class.chart(by_class(NAMES, {"a": [0.408, None, 0.408]})), 500)
     assert {"40\u202f%", "42\u202f%"} <= (ticks := set(re.findall(r">([^<]+)</text>", drawn)))
     assert "41\u202f%" not in ticks
+
+
+def test_of_many_classes_those_are_told_that_differ_most() -> None:
+    draw = np.random.default_rng(0)
+    names = [f"sign {k}" for k in range(43)]
+    a, b = draw.random(43), draw.random(43)
+    shown = [str(row[0]) for row in per_class.table(by_class(names, {"a": a.tolist(), "b": b.tolist()})).rows]
+    gaps = dict(zip(names, np.abs(a - b).tolist(), strict=True))
+    assert len(shown) == 20
+    assert min(gaps[name] for name in shown) >= max(gap for name, gap in gaps.items() if name not in shown)
+    assert shown == [name for name in names if name in shown]
