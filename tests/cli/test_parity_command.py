@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from firstlight.engine_parity import speed
-from firstlight.engines import torch as torch_engine
+from firstlight.engines.torch import tuning
 from firstlight.layers import Dense
 
 Call = Callable[..., Any]
@@ -21,7 +21,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure seconds a step over as few steps as may be: no test asserts a time."""
     monkeypatch.setattr(speed, "BLOCK", 0.0)
     monkeypatch.setattr(speed, "BUDGET", 0.0)
-    monkeypatch.setattr(torch_engine, "TRIAL", 0.0)
+    monkeypatch.setattr(tuning, "TRIAL", 0.0)
 
 
 def test_tables_a_verdict_and_a_page(firstlight: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
