@@ -22,6 +22,7 @@ from firstlight.experiments import Experiment, Setup
 from firstlight.records import run_folder
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
+from firstlight.report.sections import cautions
 from firstlight.report.settings import settings
 from firstlight.types import Dataset, Images
 
@@ -503,3 +504,20 @@ def test_a_published_split_can_be_pooled_and_the_run_is_recalled(digits: Dataset
     assert "put together" in pooled.data["how_split"]
     _, again = experiments.recall(pooled)
     assert [again["test"].ids.tolist(), again["train"].ids.tolist()] == [splits["test"]["ids"], splits["train"]["ids"]]
+
+
+def test_a_net_without_compiled_operations_says_so_on_the_screen_in_the_record_and_in_the_report(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    layers = [{"type": "Flatten"}, {"type": "Dense", "units": 9}, {"type": "Softmax"}, {"type": "Dense", "units": 10}]
+    tables = {"data": {"source": "digits"}, "model": {"layers": layers}, "training": {"epochs": 1}}
+    screen = Console(record=True, width=400)
+    progress = TrainingProgress(screen)
+    gated = experiments.start(experiments.set_up(Experiment.of(tables), few_digits), tmp_path / "gated", progress)
+    assert screen.export_text().count("no compiled operation for the layer softmax1 (Softmax)") == 1
+    assert gated.environment["not_compiled"] == "softmax1 (Softmax)"
+    assert any("layer softmax1 (Softmax)" in text.text for text in cautions.of_run(read(gated)) if text.tone == "note")
+    del layers[2]
+    plain = experiments.start(experiments.set_up(Experiment.of(tables), few_digits), tmp_path / "plain", QUIET)
+    assert "not_compiled" not in plain.environment
+    assert not any("compiled" in text.text for text in cautions.of_run(read(plain)))

@@ -48,8 +48,8 @@ def build_executor(task: Task, kernels: Kernels, vector: Array) -> Executor:
     if runtime is not None:
         try:
             return CompiledExecutor(task, runtime, vector)
-        except NotRecordedError:
-            pass
+        except NotRecordedError as error:
+            return EagerExecutor(task, kernels, vector, not_compiled=str(error))
     return EagerExecutor(task, kernels, vector)
 
 
@@ -59,13 +59,16 @@ def noise_of(task: Task, epoch: int, step: int) -> Noise:
 
 
 class EagerExecutor:
-    """Layer by layer: each one's `forward` and the closure that it returns."""
+    """Layer by layer: each one's `forward` and the closure that it returns.
+
+    not_compiled  the layer that no graph can hold, where that is why; empty where compiled kernels were not asked for
+    """
 
     most = 256  # every value of the net lies in memory for all of them
     blas = True
 
-    def __init__(self, task: Task, kernels: Kernels, vector: Array) -> None:
-        self.task, self.kernels = task, kernels
+    def __init__(self, task: Task, kernels: Kernels, vector: Array, not_compiled: str = "") -> None:
+        self.task, self.kernels, self.not_compiled = task, kernels, not_compiled
         self.layers, self.layout = task.trained_layers(), task.model.layout
         self.parameters = self.layout.tree(vector)
         self.gradient = np.zeros((1, self.layout.trainable), vector.dtype)

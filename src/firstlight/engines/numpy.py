@@ -142,6 +142,7 @@ class NumpySession:
             "precision": np.dtype(self.dtype).name,
             "kernels": self.engine.kernels,
             "threads": _threads(self.engine.kernels),
+            **({"not_compiled": layer} if (layer := getattr(self.executor, "not_compiled", "")) else {}),
         }
 
     @contextlib.contextmanager

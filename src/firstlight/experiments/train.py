@@ -291,6 +291,11 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
     seconds = time.perf_counter() - began
     if seconds > LONG_WARM_UP:
         watcher.note(f"Warmed up in {seconds:.1f} s.")
+    if layer := session.describe().get("not_compiled"):
+        watcher.note(
+            f"Note: there is no compiled operation for the layer {layer}, so the whole net is computed layer by layer. "
+            "The results are the same; an epoch takes longer."
+        )
     return session, seconds
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from firstlight.kernels import Padding, Pair, output_size
 from firstlight.types import Shape
@@ -21,8 +21,14 @@ from firstlight.types import Shape
 ACTIVATIONS = ("relu", "leaky", "elu", "selu", "sigmoid", "tanh", "gelu")
 
 
+class Recorded(Protocol):
+    """What can be recorded: see `Layer.record`."""
+
+    def record(self, graph: Graph, p: Mapping[str, Any], x: Value, path: str) -> Value: ...
+
+
 class NotRecordedError(Exception):
-    """A layer or a loss that no graph can hold; the engine then goes layer by layer."""
+    """A layer that no graph can hold, by its path, and why; the engine then goes layer by layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +70,25 @@ class Slot:
 
 @dataclass
 class Step:
-    """An operation; its fields are numbers and values, which stand for where they lie."""
+    """An operation; its fields are numbers and values, which stand for where they lie.
+
+    path      of the layer that it belongs to; empty for what is before and behind all layers
+    backward  whether it is part of the backward pass
+    """
 
     op: str
     fields: list[Any]
+    path: str = ""
+    backward: bool = False
+
+
+class Checkpoint(NamedTuple):
+    """Behind so many steps, `value` holds what the layer at `path` gave, or the gradient by that."""
+
+    steps: int
+    path: str
+    value: Value
+    backward: bool
 
 
 @dataclass(frozen=True)
@@ -128,11 +149,27 @@ class Graph:
     outputs: int = 0
     takes_output_gradients: bool = False
     forward_segments: int = 0  # those before the gradient comes in
-    _backward: list[tuple[Value, Backward]] = field(default_factory=list)
-    # Rectified values, what they were before, and the step that cut them.
-    _rectified: dict[Value, tuple[Value, Step]] = field(default_factory=dict)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    _path: str = ""
+    _is_backward: bool = False
+    _layers: dict[Value, str] = field(default_factory=dict)  # the paths of the layers that gave the values
+    _backward: list[tuple[Value, str, Backward]] = field(default_factory=list)
+    # Rectified values, what they were before, the step that cut them, and the checkpoints that there are without it.
+    _rectified: dict[Value, tuple[Value, Step, list[Checkpoint]]] = field(default_factory=dict)
+    # Gradients by rectified values that batch norm's own gradient cuts.
+    _uncut: set[Memory] = field(default_factory=set)
     # The steps that can cut what is below zero as they write it, by what they write.
     _writers: dict[Memory, Step] = field(default_factory=dict)
+
+    def through(self, layer: Recorded, name: str, p: Mapping[str, Any], x: Value, path: str) -> Value:
+        """Record a container's child, called `name`. `p` are the slots of the container, and `path` its own."""
+        around, self._path = self._path, f"{path}.{name}" if path else name
+        y = layer.record(self, p.get(name, {}), x, self._path)
+        if y not in self._layers:
+            self._layers[y] = self._path
+            self.checkpoints.append(Checkpoint(len(self.steps), self._path, y, False))
+        self._path = around
+        return y
 
     def input(self, standardized: bool = False) -> Value:
         """The images, gathered and prepared; each `standardized` by itself where that is asked for."""
@@ -169,7 +206,7 @@ class Graph:
             self._step("TILES", dy, dx, W.start, -1, back, 0)
             return ((x, dx),)
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def product(self, x: Value, W: Slot, b: Slot | None) -> Value:
@@ -191,7 +228,7 @@ class Graph:
             self._step("TILES", dy, dx, W.start, -1, Correlation((O, 1, 1), (K, 1, 1), (1, K)), 0)
             return ((x, dx),)
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def activation(self, x: Value, name: str, constant: float = 0.0) -> Value:
@@ -201,25 +238,28 @@ class Graph:
         kind, a = ACTIVATIONS.index(name), self._constant(constant)
         if writer:
             writer.fields[-1] = 1
-            self._rectified[y] = (x, writer)
+            hidden = [point for point in self.checkpoints if point.value.memory is y.memory]
+            self.checkpoints = [point for point in self.checkpoints if point not in hidden]
+            self._rectified[y] = (x, writer, hidden)
         else:
             self._step("ACTIVATE", x, y, x.size, kind, a)
 
         def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
-            if not (writer and writer.op in ("NORMALIZE", "NORMALIZE_RUNNING")):  # batch norm's own gradient sees to it
-                if name == "relu":
-                    self._step("RECTIFY_BACK", y, dy, x.size)
-                else:
-                    self._step("ACTIVATE_BACK", x if name == "gelu" else y, dy, x.size, kind, a)
+            if writer and writer.op in ("NORMALIZE", "NORMALIZE_RUNNING"):  # batch norm's own gradient sees to it
+                self._uncut.add(dy.memory)
+            elif name == "relu":
+                self._step("RECTIFY_BACK", y, dy, x.size)
+            else:
+                self._step("ACTIVATE_BACK", x if name == "gelu" else y, dy, x.size, kind, a)
             return ((x, dy),)
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def max_pool(self, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
         """See `Kernels.max_pool`. Of rectified values the largest is rectified instead, which are fewer."""
         if math.prod(size) > 256:
-            raise NotRecordedError("a window of more than 256 pixels")
+            raise NotRecordedError(f"{self._path} (a window of more than 256 pixels)")
         x, relu = self._unrectified(x)
         C, H, W = x.shape
         out = output_size((H, W), size, stride, padding)
@@ -233,7 +273,7 @@ class Graph:
             self._step("MAX_POOL_BACK", dx, dy, where, *geometry, int(relu), y)
             return ((x, dx),)
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def avg_pool(self, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
@@ -249,7 +289,7 @@ class Graph:
             self._step("AVERAGE_POOL_BACK", dx, dy, *geometry)
             return ((x, dx),)
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def batch_norm(self, x: Value, p: Mapping[str, Slot], momentum: float, epsilon: float, path: str) -> Value:
@@ -272,6 +312,7 @@ class Graph:
 
         def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
             relu = forward.fields[-1]
+            self._uncut.discard(dy.memory)
             if running:
                 self._step(
                     "NORMALIZE_RUNNING_BACK", x, dy, C, pixels, gamma, mean, var, epsilon_at, dgamma, dbeta, relu, y
@@ -283,7 +324,7 @@ class Graph:
                     self._step("NORMALIZE_BACK", x, dy, C, pixels, at, gamma)
             return ((x, dy),) if x.requires_grad else ()
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def dropout(self, x: Value, rate: float, path: str) -> Value:
@@ -301,19 +342,19 @@ class Graph:
             self._step("DROP", dy, dy, x.size, mask, grow)
             return ((x, dy),)
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def reshape(self, x: Value, shape: Shape) -> Value:
         """The same numbers in another shape."""
         y = replace(x, shape=shape)
-        self._backward.append((y, lambda dy: ((x, replace(dy, shape=x.shape)),)))
+        self._on_backward(y, lambda dy: ((x, replace(dy, shape=x.shape)),))
         return y
 
     def branch(self, x: Value) -> Value:
         """x for one of several layers that read it: none may take its place."""
         y = replace(x, may_overwrite=False)
-        self._backward.append((y, lambda dy: ((x, dy),)))
+        self._on_backward(y, lambda dy: ((x, dy),))
         return y
 
     def add(self, x: Value, z: Value) -> Value:
@@ -327,7 +368,7 @@ class Graph:
             self._step("COPY", dy, copy, x.size)
             return ((x, dy), (z, copy))
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def concat(self, parts: Sequence[Value], before: int = 0, after: int = 0) -> Value:
@@ -348,7 +389,7 @@ class Graph:
                 self._step("COPY", (dy, place), gradients[-1][1], part.size)
             return gradients
 
-        self._backward.append((y, backward))
+        self._on_backward(y, backward)
         return y
 
     def output(self, y: Value) -> None:
@@ -381,10 +422,14 @@ class Graph:
 
     def _record_backward(self, y: Value, dy: Value) -> None:
         gradients = {y: dy}
-        for value, backward in reversed(self._backward):
+        self._is_backward = True
+        for value, path, backward in reversed(self._backward):
+            self._path = path
             dy_value = gradients.pop(value, None)
             if dy_value is None or not value.requires_grad:
                 continue
+            if value in self._layers and dy_value.memory not in self._uncut:
+                self.checkpoints.append(Checkpoint(len(self.steps), self._layers[value], dy_value, True))
             for x, dx in backward(dy_value):
                 if not x.requires_grad:
                     continue
@@ -393,11 +438,15 @@ class Graph:
                 else:
                     gradients[x] = dx
 
+    def _on_backward(self, y: Value, backward: Backward) -> None:
+        """How the gradient by y is recorded later."""
+        self._backward.append((y, self._path, backward))
+
     def _value(self, shape: Shape, requires_grad: bool = False, may_overwrite: bool = False) -> Value:
         return Value(shape, Memory(math.prod(shape)), requires_grad and self.training, may_overwrite)
 
     def _step(self, op: str, *fields: Any) -> Step:
-        self.steps.append(Step(op, list(fields)))
+        self.steps.append(Step(op, list(fields), self._path, self._is_backward))
         return self.steps[-1]
 
     def _writes(self, y: Value, step: Step) -> None:
@@ -419,8 +468,9 @@ class Graph:
         if x not in self._rectified or self._backward[-1][0] is not x:
             return x, False
         self._backward.pop()
-        before, step = self._rectified.pop(x)
+        before, step, hidden = self._rectified.pop(x)
         step.fields[-1] = 0
+        self.checkpoints = [*(point for point in self.checkpoints if point.value is not x), *hidden]
         return before, True
 
 
@@ -428,4 +478,15 @@ def _start(slot: Slot | None) -> int:
     return -1 if slot is None else slot.start
 
 
-__all__ = ["ACTIVATIONS", "Correlation", "Graph", "Memory", "NotRecordedError", "Product", "Slot", "Step", "Value"]
+__all__ = [
+    "ACTIVATIONS",
+    "Checkpoint",
+    "Correlation",
+    "Graph",
+    "Memory",
+    "NotRecordedError",
+    "Product",
+    "Slot",
+    "Step",
+    "Value",
+]

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.container import Container, Named, by_type, shape_inside
 from firstlight.layers.conv2d import Conv2D
@@ -74,7 +74,7 @@ class Chain(Container):
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         for name, layer in self.named():
-            x = layer.record(graph, p.get(name, {}), x, join(path, name))
+            x = graph.through(layer, name, p, x, path)
         return x
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, by_type, shape_inside
@@ -63,9 +63,7 @@ class Concat(Container):
         return np.concatenate(ys), backward
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        return graph.concat(
-            [layer.record(graph, p.get(name, {}), graph.branch(x), join(path, name)) for name, layer in self.named()]
-        )
+        return graph.concat([graph.through(layer, name, p, graph.branch(x), path) for name, layer in self.named()])
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.cat([run.through(torch, layer, name, p, x) for name, layer in self.named()], dim=1)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.avgpool2d import AvgPool2D
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, join
+from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, shape_inside, unique
@@ -59,9 +59,7 @@ class Residual(Container):
         return y + z, backward
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
-        body, shortcut = (
-            layer.record(graph, p.get(name, {}), graph.branch(x), join(path, name)) for name, layer in self.named()
-        )
+        body, shortcut = (graph.through(layer, name, p, graph.branch(x), path) for name, layer in self.named())
         return graph.add(body, shortcut)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:

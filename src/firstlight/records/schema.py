@@ -114,6 +114,7 @@ class Environment(Record):
     precision: str = ""
     kernels: str = ""
     threads: Count = 1
+    not_compiled: str = ""
     torch: str = ""
     channels_last: bool = False
     compiled: bool = False

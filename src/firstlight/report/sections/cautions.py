@@ -134,7 +134,8 @@ def _precision(groups: Sequence[Group]) -> list[str]:
 def of_run(record: RunRecord) -> tuple[Text, ...]:
     """The warnings first, then how the split and the selection were made."""
     warnings = [Text(text, tone="warning") for text in [*_ending(record), *_leaks(record), *_source_files(record)]]
-    return (*warnings, *(Text(text, tone="note") for text in [*_method(record), *_interval_of_run(record)]))
+    notes = [*_method(record), *_executor(record), *_interval_of_run(record)]
+    return (*warnings, *(Text(text, tone="note") for text in notes))
 
 
 def merged(records: Mapping[str, RunRecord]) -> list[str]:
@@ -240,6 +241,17 @@ def _method(record: RunRecord) -> list[str]:
             "validation no longer improved."
         )
     return texts
+
+
+def _executor(record: RunRecord) -> list[str]:
+    """Whether the net was computed layer by layer although compiled kernels were asked for."""
+    layer = record.environment.get("not_compiled")
+    if not layer:
+        return []
+    return [
+        f"The net was computed layer by layer: there is no compiled operation for the layer {layer}. The numbers are "
+        "the same as with compiled operations; an epoch takes longer."
+    ]
 
 
 def _classes(record: RunRecord) -> list[str]:
