@@ -18,7 +18,7 @@ from firstlight.experiments.search.config import Tuning
 from firstlight.experiments.study import File, Run
 from firstlight.layers import LAYERS
 from firstlight.options import documented
-from firstlight.report.format import listed
+from firstlight.text import listed
 
 PAGE = Path(__file__).absolute().parent / "experiment.md"
 

@@ -33,6 +33,7 @@ from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
+from firstlight.text import listed
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
 
 if TYPE_CHECKING:
@@ -439,7 +440,7 @@ class Run(Shown):
         trained, chosen = int(seen.trained.sum()), int(seen.chosen.sum())
         parts = [f"{trained:,} were trained on"] if trained else []
         parts += [f"{chosen:,} are validation images, by which weights were chosen"] if chosen else []
-        what = f"Of {len(images):,} images, {' and '.join(parts)}"
+        what = f"Of {len(images):,} images, {listed(parts)}"
         if seen.any.all() and not include_seen:
             raise DataError(
                 f"{what}: none is new to the run, and its accuracy on them says nothing of new images. To measure "

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from firstlight.text import listed
+
 
 class FirstlightError(Exception):
     """The base of every error that firstlight raises on purpose; its text is written for the user."""
@@ -66,7 +68,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     spellings = {known_name.lower(): known_name for known_name in sorted(known)}
     close = difflib.get_close_matches(name.lower(), spellings, n=3, cutoff=0.5)
     if close:
-        return f"Did you mean {' or '.join(spellings[match] for match in close)}?"
+        return f"Did you mean {listed((spellings[match] for match in close), 'or')}?"
     return f"Known: {', '.join(spellings.values())}." if spellings else ""
 
 

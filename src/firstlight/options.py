@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 from firstlight.errors import ExperimentError, nearest
 
@@ -87,6 +87,31 @@ def documented(doc: str | None) -> dict[str, str]:
         else:
             names = []
     return texts
+
+
+def read_sides(text: str) -> list[int] | None:
+    """The sides in "28x28" or "32×32×3"; None where the text is not of that form."""
+    plain = text.strip().lower().replace("×", "x")
+    return [int(side) for side in plain.split("x")] if re.fullmatch(r"\d+(x\d+)*", plain) else None
+
+
+def read_size(value: Any) -> tuple[Any, Any] | None:
+    """A height and a width: of 28 or "28" (a square), of "28x32", or of [28, 32], whose sides are not checked.
+
+    None stays None. Raises ValueError.
+    """
+    if value is None:
+        return None
+    sides: Sequence[Any] | None = None
+    if isinstance(value, str):
+        sides = read_sides(value)
+    elif isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        sides = [value]
+    elif isinstance(value, list | tuple) and len(value) == 2:
+        sides = value
+    if not sides or len(sides) > 2:
+        raise ValueError("a size is a height and a width, as in 28, [28, 32] or 28x32")
+    return sides[0], sides[-1]
 
 
 def require_number(kind: str, option: str, value: object, fits: Callable[[float], bool], allowed: str) -> None:

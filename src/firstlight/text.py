@@ -22,6 +22,14 @@ WIDE = {**dict.fromkeys("m%MWw@", 86), **dict.fromkeys("&ABEKPSVXYCDHNRUGOQ", 70
 LETTER, UPPER, FULL, EMOJI = 56, 70, 100, 130
 
 
+def listed(words: Iterable[str], last: str = "and", *, most: int | None = None, separator: str = ", ") -> str:
+    """Words joined as in a sentence: "a, b and c"; of more than `most`, how many are left out: "a, b and 7 more"."""
+    *first, end = [*words] or [""]
+    if most is not None and len(first) + 1 > most:
+        first, end = [*first, end][:most], f"{len(first) + 1 - most:,} more"
+    return f" {last} ".join(filter(None, [separator.join(first), end]))
+
+
 def encodable(text: str) -> str:
     """The text as UTF-8 can hold it: a byte that is none as \\xNN, half a surrogate pair as �."""
     return NO_UTF8.sub(lambda found: _shown(found[0]), text)

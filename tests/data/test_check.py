@@ -74,7 +74,7 @@ def test_classes_without_images():
     assert findings.warnings() == [
         "1 class has no images in train and cannot be learnt: i.",
         "1 class has no images in validation and cannot be measured there: a.",
-        "8 classes have no images in test and cannot be measured there: a, b, c, d, e, 3 more.",
+        "8 classes have no images in test and cannot be measured there: a, b, c, d, e and 3 more.",
     ]
     assert findings.to_json()["missing_classes"]["validation"] == ["a"]
 

@@ -132,7 +132,7 @@ def test_a_file_of_another_kind(tmp_path):
         load(path)
 
 
-@pytest.mark.parametrize("size", [(0, 8), (8, -1), (8,), 0, 1025, (28, 99_999), 99_999, 28.0, "28"])
+@pytest.mark.parametrize("size", [(0, 8), (8, -1), (8,), 0, 1025, (28, 99_999), 99_999, 28.0, "28x", True])
 def test_size_out_of_range(size):
     says = f"data.size must be a height and a width, or one number for a square, each 1 to 1024; received {size!r}."
     with pytest.raises(DataError, match=re.escape(says)):

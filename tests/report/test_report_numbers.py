@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from firstlight import image_encoding
-from firstlight.report.format import bare_percent, count, counted, date, decimal, interval, listed, percent, seconds
+from firstlight.report.format import bare_percent, count, counted, date, decimal, interval, percent, seconds
 from firstlight.report.render import html
+from firstlight.text import listed
 
 
 def plain(text: str) -> str:

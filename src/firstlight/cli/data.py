@@ -162,13 +162,14 @@ def _load(source: str, size: str | None, unverified: bool, usual: tuple[int, int
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
     from firstlight.errors import DataError
+    from firstlight.options import read_size
 
-    if text is None:
-        return None
-    numbers = text.lower().replace("×", "x").split("x")
-    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
-        raise DataError(f"--size is HEIGHTxWIDTH, such as 28x28, or one number for a square; received {text!r}.")
-    return int(numbers[0]), int(numbers[-1])
+    try:
+        return read_size(text)
+    except ValueError:
+        raise DataError(
+            f"--size is HEIGHTxWIDTH, such as 28x28, or one number for a square; received {text!r}."
+        ) from None
 
 
 def _facts(name: str) -> Json:

@@ -13,6 +13,7 @@ from firstlight.cli import explained
 from firstlight.cli.commands import Json, Quiet, RunPath
 from firstlight.cli.run import Device, Engine, OwnData, opened
 from firstlight.errors import ExperimentError
+from firstlight.text import listed
 
 if TYPE_CHECKING:
     from firstlight.api import Run
@@ -101,7 +102,7 @@ def explain(
 def _must_be_left_out(options: dict[str, Any], when: str) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise ExperimentError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} of no use {when}.")
+        raise ExperimentError(f"{listed(given)} {'is' if len(given) == 1 else 'are'} of no use {when}.")
 
 
 def _explain_image(

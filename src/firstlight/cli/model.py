@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstlight.errors import ExperimentError
+from firstlight.options import read_sides
 
 if TYPE_CHECKING:
     from firstlight.models import Model
@@ -140,8 +140,8 @@ def _build(name: str, size: str | None, classes: int | None, settings: list[str]
 
 
 def _shape(text: str) -> tuple[int, int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text.strip().lower().replace("×", "x"))
-    if match is None:
+    sides = read_sides(text)
+    if sides is None or len(sides) != 3:
         raise ExperimentError(f"--input takes height x width x channels, as in 28x28x1; received {text!r}.")
-    height, width, channels = map(int, match.groups())
+    height, width, channels = sides
     return height, width, channels

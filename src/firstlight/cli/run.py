@@ -15,6 +15,7 @@ from firstlight.cli import explained
 from firstlight.cli.commands import Json, Open, Quiet, RunPath, console, show
 from firstlight.cli.tables import plain
 from firstlight.errors import DataError, ExperimentError, TrainingError
+from firstlight.text import listed
 
 if TYPE_CHECKING:
     from firstlight.api import Run
@@ -92,7 +93,7 @@ def run(
         ignored := [f"[{key}]" for key in experiments.read(file) if key in experiments.OF_A_SEARCH]
     ):
         console(as_json, quiet).print(
-            f"Note: {' and '.join(ignored)} in {file} are ignored here; firstlight tune {file} uses them.",
+            f"Note: {listed(ignored)} in {file} are ignored here; firstlight tune {file} uses them.",
             style="dim",
             markup=False,
             highlight=False,
@@ -255,10 +256,9 @@ def _image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
         failures += [f"{_printable(other)}: {reason}." for other, reason in wrong.items()]
         passed = [other for other in others if other not in wrong]
         if passed:
-            more = f" and {len(passed) - 5} more" if len(passed) > 5 else ""
-            listed = ", ".join(map(_printable, passed[:5]))
+            names = listed(map(_printable, passed), most=5)
             what = "file is no image and was" if len(passed) == 1 else "files are no images and were"
-            typer.echo(f"Note: {len(passed):,} {what} not read: {listed}{more}.", err=True)
+            typer.echo(f"Note: {len(passed):,} {what} not read: {names}.", err=True)
     return files, failures
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations
@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from firstlight.data.names import look_alikes, without_label
+from firstlight.text import listed
 from firstlight.types import SPLITS, Dataset, Images, Json
 
 _NAMED = 5  # classes that a warning names; the others are counted
@@ -146,7 +147,7 @@ class Findings:
         texts = []
         classes = list(next(iter(self.counts.values()), {}))
         if alike := look_alikes(classes):
-            groups = _few([" and ".join(map(repr, group)) for group in alike], "; ")
+            groups = listed((listed(map(repr, group)) for group in alike), most=_NAMED, separator="; ")
             texts.append(
                 f"{len(alike):,} {'group' if len(alike) == 1 else 'groups'} of classes with nearly the same name: "
                 f"{groups}. They count as different classes; where they are one, give them one name."
@@ -154,14 +155,15 @@ class Findings:
         if nameless := without_label(classes):
             n = sum(counts[name] for counts in self.counts.values() for name in nameless)
             texts.append(
-                f"{n:,} {'image is' if n == 1 else 'images are'} of class {_few([*map(repr, nameless)])}, which is how "
+                f"{n:,} {'image is' if n == 1 else 'images are'} of class "
+                f"{listed(map(repr, nameless), most=_NAMED)}, which is how "
                 "tables write that a label is missing: leave them out, or name the class otherwise."
             )
         for split, names in self.missing.items():
             if names:
                 harm = "cannot be learnt" if split == "train" else "cannot be measured there"
                 what = "class has" if len(names) == 1 else "classes have"
-                texts.append(f"{len(names):,} {what} no images in {split} and {harm}: {_few(names)}.")
+                texts.append(f"{len(names):,} {what} no images in {split} and {harm}: {listed(names, most=_NAMED)}.")
         if len(classes) == 1:
             texts.append(f"All images are of a single class, {classes[0]}: a classifier needs two.")
         return texts
@@ -182,11 +184,6 @@ class Findings:
             ],
             "counts": {split: dict(counts) for split, counts in self.counts.items()},
         }
-
-
-def _few(names: Sequence[str], separator: str = ", ") -> str:
-    more = [f"{len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
-    return separator.join([*names[:_NAMED], *more])
 
 
 def check(data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | None = None) -> Findings:

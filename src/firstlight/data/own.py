@@ -29,6 +29,7 @@ from firstlight.data.decode import (
 from firstlight.data.names import SPLITS_SAID, merged, natural_order, nearly, one_form, split_of
 from firstlight.errors import DataError, SizesDifferError
 from firstlight.files import read_bytes, sha256
+from firstlight.text import listed
 from firstlight.types import Array, Dataset, Images, SourceFile
 
 # Beside hidden files: what systems and programs leave in folders, in small letters.
@@ -269,10 +270,9 @@ def _check_one_size(name: str, samples: Sequence[Sample]) -> None:
 
 def _must_be_one_size(name: str, sizes: Counter[Size]) -> None:
     if len(sizes) > 1:
-        common = [f"{height}×{width} ({n})" for (height, width), n in sizes.most_common(5)]
-        more = f" and {len(sizes) - 5} more sizes" if len(sizes) > 5 else ""
+        common = [f"{height}×{width} ({n})" for (height, width), n in sizes.most_common()]
         raise SizesDifferError(
-            f"{name}: the images differ in size (height × width): {', '.join(common)}{more}. "
+            f"{name}: the images differ in size (height × width): {listed(common, most=5)}. "
             "Say what all are resized to: --set data.size=64 for a run (data.size in its file), --size 64 for "
             "firstlight data, size=64 in Python."
         )

@@ -19,6 +19,7 @@ from firstlight.data.fetch import PublishedFile, find, obtain
 from firstlight.data.own import load_folder, load_table
 from firstlight.errors import DataError, nearest
 from firstlight.files import sha256
+from firstlight.options import read_size
 from firstlight.types import Dataset, Images, Shape, SourceFile
 
 LARGEST_SIDE = 1024  # of an image that `load` resizes to; larger ones would fill the memory
@@ -250,11 +251,14 @@ def load(
 
 
 def _sides(size: Any) -> Size | None:
-    """The height and width to resize to; one number means a square."""
+    """The height and width to resize to."""
     if size is None:
         return None
-    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and 1 <= side <= LARGEST_SIDE for side in sides):
+    try:
+        sides = read_size(size)
+    except ValueError:
+        sides = None
+    if sides is None or not all(isinstance(side, int | np.integer) and 1 <= side <= LARGEST_SIDE for side in sides):
         raise DataError(
             f"data.size must be a height and a width, or one number for a square, each 1 to {LARGEST_SIDE}; "
             f"received {size!r}."

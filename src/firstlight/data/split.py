@@ -9,6 +9,7 @@ import numpy as np
 
 from firstlight.errors import DataError
 from firstlight.randomness import generator
+from firstlight.text import listed
 from firstlight.types import SPLITS, Array, Dataset, Images
 
 
@@ -129,9 +130,9 @@ def _check_left(dataset: Dataset, left: Array, drawn: Mapping[str, float], wante
     none = np.flatnonzero(wanted & (left < 1))
     if len(none):
         train = dataset.splits["train"]
-        taken = " and ".join(f"data.{name} = {fraction:g}" for name, fraction in drawn.items())
+        taken = listed(f"data.{name} = {fraction:g}" for name, fraction in drawn.items())
         raise DataError(
             f"{dataset.name}: class {train.class_names[none[0]]!r} has {train.counts[none[0]]} images, too few: with "
             f"{taken}, none of them goes into train. Add images of it, leave the class out, or lower "
-            f"{' or '.join(f'data.{name}' for name in drawn)}."
+            f"{listed((f'data.{name}' for name in drawn), 'or')}."
         )

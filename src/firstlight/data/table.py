@@ -13,6 +13,7 @@ from pathlib import Path
 from firstlight.data.names import SPLITS_SAID, split_of
 from firstlight.errors import DataError
 from firstlight.files import MB, read_bytes, text_of
+from firstlight.text import listed
 
 LIMIT = 1_000 * MB
 
@@ -150,7 +151,7 @@ def _column(path: Path, names: Sequence[str], wanted: str, others: Collection[st
     found = [i for i, key in enumerate(keys) if key in others]
     if len(found) > 1:
         raise DataError(
-            f"{path}: {' and '.join(names[i] for i in found)} may both be the {wanted}. Call the right one {wanted}."
+            f"{path}: {listed(names[i] for i in found)} may both be the {wanted}. Call the right one {wanted}."
         )
     return found[0]
 
@@ -172,7 +173,7 @@ def _split_column(
         usable = [i for i in meant if known[i] and all(split for _, split in known[i])]
         if len(usable) > 1:
             raise DataError(
-                f"{path}: {' and '.join(names[i] for i in usable)} may both be the split. Call the right one split."
+                f"{path}: {listed(names[i] for i in usable)} may both be the split. Call the right one split."
             )
         if usable:
             [chosen] = usable
@@ -197,8 +198,7 @@ def _split_column(
     unused = [names[i] for i in left if i != chosen and (chosen is not None or _key(names[i]) not in _FOLDS)]
     unused = [name for name in unused if name]
     if unused:
-        more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
-        notes.append(f"Columns that are not used: {', '.join(unused[:5])}{more}.")
+        notes.append(f"Columns that are not used: {listed(unused, most=5)}.")
     return chosen, notes
 
 

@@ -28,21 +28,9 @@ from firstlight import losses, models, optimizers, schedules
 from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, brief, nearest
 from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, toml_of
-from firstlight.options import documented, wanted
+from firstlight.options import documented, read_size, wanted
 from firstlight.prepare import Augmentation
 from firstlight.types import Images
-
-
-def _pair(value: Any) -> Any:
-    """28 means a square, and "28x32" is a height and a width."""
-    if isinstance(value, str) and re.fullmatch(r"\d+([x×]\d+)?", value.strip()):
-        value = [int(side) for side in re.split("[x×]", value.strip())]
-        return value * 2 if len(value) == 1 else value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value, value)
-    if value is not None and (not isinstance(value, list | tuple) or len(value) != 2):
-        raise ValueError("a size is a height and a width, as in 28, [28, 32] or 28x32")
-    return value
 
 
 def spelt(value: Any) -> Any:
@@ -75,7 +63,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Spelt = Annotated[str, BeforeValidator(spelt)]
 ClassName = Annotated[str, BeforeValidator(_class_name)]
 Side = Annotated[int, Field(ge=1, le=1024)]
-Size = Annotated[tuple[Side, Side] | None, BeforeValidator(_pair)]
+Size = Annotated[tuple[Side, Side] | None, BeforeValidator(read_size)]
 
 
 def _described(schema: dict[str, Any], section: type[BaseModel]) -> None:

@@ -16,6 +16,7 @@ from firstlight.errors import ExperimentError, RunError, nearest
 from firstlight.experiments.config import IMAGENET, only_experiment, read
 from firstlight.options import flat
 from firstlight.records.run_folder import DATA, EXPERIMENT, MODEL, STUDY, RunFolder
+from firstlight.text import listed
 from firstlight.types import Json
 
 # Begins the source of images that were given as arrays, which no later process can load again.
@@ -37,7 +38,7 @@ def read_located(path: Path, given: Collection[str] = ()) -> dict[str, Any]:
             looked = dict.fromkeys(str(Path(place).absolute()) for place in _candidates(path, (table, key), name))
             hint = f" {nearest(name, SOURCES)}" if table == "data" else ""
             raise ExperimentError(
-                f"{path}: {table}.{key}: there is nothing called {name!r}: looked for {' and '.join(looked)}.{hint}"
+                f"{path}: {table}.{key}: there is nothing called {name!r}: looked for {listed(looked)}.{hint}"
             )
     return tables
 

@@ -17,6 +17,7 @@ from firstlight.experiments.paths import IN_MEMORY, differing
 from firstlight.experiments.setup import Setup
 from firstlight.files import expanded
 from firstlight.records.run_folder import DATA, EXPERIMENT, RunFolder
+from firstlight.text import listed
 from firstlight.types import Dataset, Images
 
 
@@ -82,7 +83,7 @@ def recall(folder: RunFolder, images: Dataset | str | Path | None = None) -> tup
         if len(held) > 1:
             raise RunError(
                 f"The images of {folder.path} are no longer split as they were: its {name} images now lie in "
-                f"{' and '.join(sorted(held))} of {record['source']}."
+                f"{listed(sorted(held))} of {record['source']}."
             )
         if missing:
             raise RunError(

@@ -22,6 +22,7 @@ from firstlight.experiments.lineage import packed
 from firstlight.experiments.transfer import Start
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
+from firstlight.text import listed
 from firstlight.types import Dataset, Images, Json, is_text
 
 WRITTEN = ("kmnist",)  # beside those whose classes are single letters or digits
@@ -128,7 +129,7 @@ class Setup:
         section, given = self.experiment.data, self.dataset.splits
         published = [name for name in ("validation", "test") if name in given]
         drawn = {"validation": section.validation, "test": section.test}
-        parts = [f"The {' and '.join(published)} images are those that came with the data."] if published else []
+        parts = [f"The {listed(published)} images are those that came with the data."] if published else []
         if section.pool:
             parts.append("The splits that came with the data were put together (data.pool).")
         these = "the other images" if published else "the images"

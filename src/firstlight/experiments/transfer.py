@@ -16,6 +16,7 @@ from firstlight.models import Model
 from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
 from firstlight.records.origin import run_of
 from firstlight.records.run_folder import EXPERIMENT, RunFolder
+from firstlight.text import listed
 from firstlight.types import Array, Images, Json, SourceFile
 from firstlight.weights import bytes_of_run, chosen, fits, from_bytes
 
@@ -126,7 +127,9 @@ def start(
         "arrays": len(taken),
         "fresh": fresh,
     }
-    return Start(vector, record, (f"Weights from {origin}{f'; new: {_listed(fresh)}' if fresh else ''}.", *notes))
+    return Start(
+        vector, record, (f"Weights from {origin}{f'; new: {listed(fresh, most=6)}' if fresh else ''}.", *notes)
+    )
 
 
 def _taken(model: Model, experiment: Experiment) -> set[str]:
@@ -213,7 +216,3 @@ def _normalized_otherwise(origin: str, experiment: Experiment) -> list[str]:
         f"The weights of {origin} expect images normalized as ImageNet's were; this run has "
         f"prepare.standardise = {experiment.prepare.standardise!r}. Set it to {IMAGENET!r}."
     ]
-
-
-def _listed(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -42,7 +42,7 @@ from firstlight.report.document import (
     Table,
     Text,
 )
-from firstlight.report.format import count, counted, decimal, listed, percent, shape
+from firstlight.report.format import count, counted, decimal, percent, shape
 from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.render.html import HERE as REPORT
 from firstlight.report.render.html import drawn_or_why, templates
@@ -59,7 +59,7 @@ from firstlight.report.sections import (
     neighbours,
     separation,
 )
-from firstlight.text import display_names, encodable
+from firstlight.text import display_names, encodable, listed
 from firstlight.types import Array, Dataset, Images
 
 HERE = Path(__file__).parent

@@ -63,6 +63,7 @@ from firstlight.files import (
 from firstlight.locks import LOCK, LockedError, is_locked, locked
 from firstlight.notebook_display import Shown
 from firstlight.records import schema
+from firstlight.text import listed
 from firstlight.types import Array, Images, Json, Predictions
 
 FORMAT = 1
@@ -233,7 +234,7 @@ class RunFolder(Shown):
         except ValueError as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
         if not needed <= columns.keys():
-            raise RunError(f"{self.path / name} is damaged: it lacks a column of {' and '.join(sorted(needed))}.")
+            raise RunError(f"{self.path / name} is damaged: it lacks a column of {listed(sorted(needed))}.")
         return columns
 
     def _arrays(self, name: str, needed: Mapping[str, str]) -> dict[str, dict[str, Array]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from firstlight.evaluation import Evaluation, Spread
+from firstlight.text import listed
 
 THIN = "\u202f"  # a narrow space that does not break the line
 DASH = "–\u2060"  # a dash after which the line does not break
@@ -108,11 +109,6 @@ def shape(sizes: object) -> str:
 def channels_last(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """A shape (C, H, W) of the engine as people and files write it, (H, W, C); others stay as they are."""
     return (*sizes[1:], sizes[0]) if len(sizes) == 3 else tuple(sizes)
-
-
-def listed(words: list[str], last: str = "and") -> str:
-    """Words joined as in a sentence: "a, b and c"."""
-    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def accuracy(evaluation: Evaluation) -> str:

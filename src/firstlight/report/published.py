@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from firstlight.evaluation import Spread
 from firstlight.records.group import Group
 from firstlight.report.document import Number
-from firstlight.report.format import count, counted, listed, percent, plus_minus
+from firstlight.report.format import count, counted, percent, plus_minus
+from firstlight.text import listed
 
 MARKS = {"above": "▲", "within": "≈", "below": "▼", "higher": "△", "lower": "▽", "equal": "="}
 MARKS_EXPLAINED = (

@@ -7,7 +7,8 @@ from typing import Any
 
 from firstlight.options import flat
 from firstlight.records.run import RunRecord
-from firstlight.report.format import DASH, count, counted, listed, percent, shape
+from firstlight.report.format import DASH, count, counted, percent, shape
+from firstlight.text import listed
 from firstlight.types import Json
 
 MINUS = "−"

@@ -15,10 +15,11 @@ from firstlight.records.group import Group, named_runs, present, read_study, sta
 from firstlight.records.run_folder import StudyFolder
 from firstlight.report import published
 from firstlight.report.document import Link
-from firstlight.report.format import UNDEFINED, bare_percent, count, counted, listed
+from firstlight.report.format import UNDEFINED, bare_percent, count, counted
 from firstlight.report.published import MARKS, MARKS_EXPLAINED
 from firstlight.report.sections import results
 from firstlight.report.sections.cautions import merged
+from firstlight.text import listed
 from firstlight.types import Json
 
 FILES = "../src/firstlight/study/files"  # where the packaged study files lie, seen from docs/

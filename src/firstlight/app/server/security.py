@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstlight.app.server import responses
+from firstlight.text import listed
 
 READING = ("GET", "HEAD")
 UNLINKED = ("/api/", "/image/", "/static/")  # what is no page
@@ -74,7 +75,7 @@ class SecurityMiddleware:
         """The refusal of a request that must not even read; None for all others."""
         host = request.headers.get("host", "")
         if "*" not in self.hosts and _hostname(host) not in self.hosts:
-            return _plain(403, f"This page answers to {' and '.join(sorted(self.hosts))} only, not to {host!r}.")
+            return _plain(403, f"This page answers to {listed(sorted(self.hosts))} only, not to {host!r}.")
         if _from_elsewhere(request):
             return _plain(403, "This was asked for by a page of another site. Open the dashboard itself.")
         if not self.locked:

@@ -26,6 +26,7 @@ from pydantic import BaseModel
 
 from firstlight.errors import ExperimentError, nearest
 from firstlight.experiments.config import Experiment
+from firstlight.text import listed
 
 KINDS = {"uniform": (False, False), "log": (True, False), "int": (False, True), "log_int": (True, True)}
 CHOICES = 1000  # of a key
@@ -199,7 +200,7 @@ def _same(one: Any, other: Any) -> bool:
 def _range(key: str, table: Mapping[str, Any]) -> Range:
     kinds = [kind for kind in KINDS if kind in table]
     if len(kinds) > 1:
-        raise ExperimentError(f"space.{key}: give one of {', '.join(KINDS)}; received {' and '.join(kinds)}.")
+        raise ExperimentError(f"space.{key}: give one of {listed(KINDS, 'or')}; received {listed(kinds)}.")
     for option in table:
         if option not in (*KINDS, "step", "points"):
             raise ExperimentError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from firstlight.records.search_folder import Tuned, TuneFolder, shown
 from firstlight.report.document import Block, Code, Document, Number, Numbers, Section, Table, Text
-from firstlight.report.format import UNDEFINED, count, counted, date, listed, percent, points, seconds
+from firstlight.report.format import UNDEFINED, count, counted, date, percent, points, seconds
 from firstlight.report.sections import best_trials, search_history, setting_importance, setting_values
 from firstlight.report.trials import QUANTITIES, ended, value_text
+from firstlight.text import listed
 
 REASONS = 5  # reasons of failing that are told one by one
 

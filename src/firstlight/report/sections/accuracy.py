@@ -12,6 +12,7 @@ from firstlight.records.group import Group, present, varied
 from firstlight.report.document import Block, Chart, Section
 from firstlight.report.format import THIN, interval, percent
 from firstlight.report.render.vega import NAMES, SHARE, Values, data, even, finish, run_colour
+from firstlight.text import listed
 from firstlight.types import Json
 
 KIND = "accuracy"
@@ -112,7 +113,7 @@ def caption(found: Mapping[str, Accuracies]) -> str:
     if any(a.others for a in found.values()):
         said.append("◇ is the published number, and a triangle another one to stand beside ours")
     if len(found) > 1:
-        said.append(f"Look first whether {' and '.join(apart)} overlap")
+        said.append(f"Look first whether {listed(apart)} overlap")
     return ". ".join(said) + "."
 
 
@@ -142,7 +143,7 @@ def _also(found: Mapping[str, Accuracies]) -> str:
         "the published and other numbers": any(a.others for a in found.values()),
     }
     shown = [name for name, there in parts.items() if there]
-    return f", with {' and '.join(shown)}" if shown else ""
+    return f", with {listed(shown)}" if shown else ""
 
 
 def examples() -> dict[str, tuple[Block, ...]]:

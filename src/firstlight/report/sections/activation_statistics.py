@@ -9,7 +9,8 @@ from firstlight.records.explanation import SATURATED, Explanation, LayerStatisti
 from firstlight.records.group import Group
 from firstlight.report.document import Block, Section, Table
 from firstlight.report.explanation import evenly, explained
-from firstlight.report.format import UNDEFINED, channels_last, count, counted, listed, percent, shape, significant
+from firstlight.report.format import UNDEFINED, channels_last, count, counted, percent, shape, significant
+from firstlight.text import listed
 
 ROWS = 40  # layers in the table
 MANY = 0.02  # dead units that are worth a sentence, as a share of the layer

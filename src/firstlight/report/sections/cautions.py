@@ -10,7 +10,8 @@ from firstlight.records.group import Group, leader, named_runs, paired, present,
 from firstlight.records.run import RunRecord
 from firstlight.report import selection
 from firstlight.report.document import Section, Text
-from firstlight.report.format import THIN, count, counted, listed, percent, points, task_name
+from firstlight.report.format import THIN, count, counted, percent, points, task_name
+from firstlight.text import listed
 
 NUMERAL = re.compile(r"\d[\d,.]*")
 WEIGHTS = 12  # classes: of more, only the ends are named one by one

@@ -12,8 +12,9 @@ from firstlight.evaluation import confused_pairs
 from firstlight.records.group import Group, present
 from firstlight.report.by_task import by_task
 from firstlight.report.document import Beside, Block, Chart, Section
-from firstlight.report.format import count, counted, listed
+from firstlight.report.format import count, counted
 from firstlight.report.render.vega import data, finish
+from firstlight.text import listed
 from firstlight.types import Array, Json
 
 KIND = "confusion"

@@ -12,9 +12,9 @@ from firstlight.records.explanation import Embedding, Separation
 from firstlight.records.group import Group
 from firstlight.report.document import Block, Chart, Heading, Section
 from firstlight.report.explanation import by_layer, explained, method_name
-from firstlight.report.format import count, counted, listed, seconds
+from firstlight.report.format import count, counted, seconds
 from firstlight.report.render.vega import SERIES, SHAPES, Values, data, finish
-from firstlight.text import cut
+from firstlight.text import cut, listed
 from firstlight.types import Array, Json
 
 KIND = "embedding"

@@ -15,7 +15,7 @@ from firstlight.records.run import RunRecord
 from firstlight.report import selection
 from firstlight.report.by_task import by_task
 from firstlight.report.document import Beside, Block, Chart, Section, Table, Text
-from firstlight.report.format import UNDEFINED, counted, decimal, listed, percent, points
+from firstlight.report.format import UNDEFINED, counted, decimal, percent, points
 from firstlight.report.render.vega import (
     SERIES,
     Values,
@@ -30,6 +30,7 @@ from firstlight.report.render.vega import (
     share_axis,
     spread_wide,
 )
+from firstlight.text import listed
 from firstlight.types import Array, Json
 
 KIND = "learning"

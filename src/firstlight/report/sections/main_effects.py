@@ -17,8 +17,9 @@ from firstlight.options import flat
 from firstlight.records.group import Group
 from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Chart, Section, Table
-from firstlight.report.format import counted, listed, percent, signed
+from firstlight.report.format import counted, percent, signed
 from firstlight.report.render.vega import SHARE, Values, data, even, finish, run_colour, run_shape
+from firstlight.text import listed
 from firstlight.types import Json
 
 WIDE = 10  # the ratio of the greatest to the least value from which an axis is logarithmic

@@ -11,7 +11,8 @@ from firstlight.records.explanation import NEIGHBOURS, Embedding, Separation
 from firstlight.records.group import Group
 from firstlight.report.document import Beside, Block, Heading, Section, Table
 from firstlight.report.explanation import by_layer, explained, method_name
-from firstlight.report.format import UNDEFINED, counted, decimal, listed, percent
+from firstlight.report.format import UNDEFINED, counted, decimal, percent
+from firstlight.text import listed
 
 ROWS = 12  # classes in the table by class
 

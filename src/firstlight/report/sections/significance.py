@@ -11,18 +11,8 @@ from firstlight.records.group import Group, leader, paired, present, selected, t
 from firstlight.records.run import RunRecord
 from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Section, Table, Text
-from firstlight.report.format import (
-    DASH,
-    THIN,
-    UNDEFINED,
-    count,
-    counted,
-    interval,
-    listed,
-    plus_minus,
-    signed,
-    task_name,
-)
+from firstlight.report.format import DASH, THIN, UNDEFINED, count, counted, interval, plus_minus, signed, task_name
+from firstlight.text import listed
 
 SPACE = "\u00a0"  # at which the line does not break
 SEEDS_FOR_LEVEL = 6  # the fewest seeds whose 2/2ⁿ is below LEVEL

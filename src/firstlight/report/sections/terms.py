@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from firstlight.records.group import Group
 from firstlight.records.run import Layer
 from firstlight.report.document import Block, Heading, Section, Table
-from firstlight.report.format import count, listed, percent
+from firstlight.report.format import count, percent
+from firstlight.text import listed
 
 LOSSES = {
     "cross-entropy": (
