@@ -13,6 +13,7 @@ from benchmarks.rounds import Summary, fastest, ratio, summary
 from benchmarks.sections import Options
 from firstlight.experiments.environment import environment
 from firstlight.files import write_json
+from firstlight.records.codec import encode
 from firstlight.types import Json
 
 FORMAT = 1
@@ -42,7 +43,7 @@ def put(path: Path, section: str, found: Json, options: Options, seconds: float)
     """Put what was measured in place of what the section was before."""
     record = read(path)
     record["sections"][section] = {
-        **environment(),
+        **encode(environment()),
         "versions": versions(),
         "rounds": options.rounds,
         "quick": options.quick,

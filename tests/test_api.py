@@ -51,7 +51,7 @@ def test_fit_learns_and_measures(run: fl.Run, digits: Dataset) -> None:
     assert run.experiment.data.source == "digits"
     measured, predictions = run.evaluate()
     assert measured.accuracy == run.accuracy
-    assert measured.loss == pytest.approx(run.result["test"]["loss"])
+    assert measured.loss == pytest.approx(run.folder.result.test.loss)
     assert (predictions.ids == run.predictions["test"].ids).all()
     assert (predictions.probabilities == run.predictions["test"].probabilities).all()
 
@@ -61,8 +61,8 @@ def test_a_runs_own_images_are_split_as_they_were(run: fl.Run, digits: Dataset) 
     for data in ("digits", digits, None):
         measured, predictions = run.evaluate(data)
         assert measured.accuracy == run.accuracy
-        assert predictions.ids.tolist() == run.folder.data["splits"]["test"]["ids"]
-    assert run.evaluate(split="train")[0].images == run.folder.data["splits"]["train"]["images"]
+        assert predictions.ids.tolist() == list(run.folder.data.splits["test"].ids)
+    assert run.evaluate(split="train")[0].images == run.folder.data.splits["train"].images
 
 
 def test_images_added_since_do_not_change_the_split_and_changed_ones_are_refused(tmp_path: Path) -> None:

@@ -242,7 +242,21 @@ def test_a_search_shows_its_course_and_its_best_file(tmp_path: Path) -> None:
     (tmp_path / "tune.toml").write_text("")
     (tmp_path / "best.toml").write_text("seed = 7\n")
     space = {"optimizer.lr": {"log": [1e-4, 1e-1]}}
-    tuned = Tuned("complete", "val_accuracy", True, 3, "tpe", "none", 0, 3, "digits", "mlp-128", space, trials, {})
+    tuned = Tuned(
+        status="complete",
+        monitor="val_accuracy",
+        maximise=True,
+        asked=3,
+        sampler="tpe",
+        pruner="none",
+        seed=0,
+        epochs=3,
+        data="digits",
+        model="mlp-128",
+        space=space,
+        trials=tuple(trials),
+        importance={},
+    )
     TuneFolder(tmp_path).write_result(tuned)
     seen = look(TuneFolder.open(tmp_path))
     assert "Trial 3 of 3 was the best" in seen.text

@@ -53,4 +53,4 @@ def test_a_short_run_on_a_published_set(
 ) -> None:
     run = fl.fit(model, source, epochs=1, out=tmp_path / "run", settings=settings, console=QUIET)
     assert run.accuracy >= least
-    assert run.folder.data["verified"] is not settings.get("data.unverified", False)
+    assert run.folder.data.verified is not settings.get("data.unverified", False)

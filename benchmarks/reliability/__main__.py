@@ -20,6 +20,7 @@ from benchmarks.reliability.page import page
 from benchmarks.reliability.programs import PROGRAMS
 from firstlight.experiments.environment import environment
 from firstlight.files import write_json, write_text
+from firstlight.records.codec import encode
 from firstlight.types import Json
 
 
@@ -43,7 +44,7 @@ def main() -> int:
             console.print(f"  {fault.count} × {fault.kind}; the first: {fault.first}", markup=False, soft_wrap=True)
             all_survived = False
         found[name] = {
-            **environment(),
+            **encode(environment()),
             "date": date.today().isoformat(),
             "seed": asked.seed,
             "seconds": round(seconds, 1),

@@ -145,7 +145,7 @@ def _differences(one: Path, other: Path) -> list[str]:
         mine, theirs = _arrays(one / name), _arrays(other / name)
         if mine.keys() != theirs.keys() or any(not np.array_equal(mine[key], theirs[key]) for key in mine):
             found.append(name)
-    mine, theirs = (RunFolder.open(path).result for path in (one, other))
+    mine, theirs = (RunFolder.open(path).result_json for path in (one, other))
     return found + [
         f"result.json: {key}"
         for key in sorted((mine.keys() | theirs.keys()) - PASSING)

@@ -21,6 +21,7 @@ from benchmarks.processes import Finished, firstlight, timed
 from benchmarks.sections import Options
 from benchmarks.workers import Worker, WorkerError
 from firstlight.experiments import Experiment, read_plan
+from firstlight.records.codec import encode
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Json
 
@@ -66,7 +67,7 @@ def epoch(options: Options) -> Json:
                 asked = ("--data", SOURCE, "--model", RUN.model, "--epochs", "3", "--set", "data.validation=0")
                 _run(out, *asked)
                 run = RunFolder.open(out)
-                images = run.data["splits"]["train"]["images"]
+                images = run.data.splits["train"].images
                 steps = math.ceil(images / RUN.batch)
                 parts = worker.ask("job", name="parts", source=SOURCE, model=RUN.model, batch=RUN.batch)
                 found["epoch"].append(statistics.mean(run.history["seconds"][1:].tolist()) / steps)
@@ -114,7 +115,7 @@ def startup(options: Options) -> Json:
                 out = Path(folder, f"{number}-{name}".replace(" ", "-"))
                 asked = ("--data", SOURCE, "--model", "lenet5", "--epochs", "1", "--set", "data.limit=640")
                 _run(out, *asked, environment=cache)
-                compiled[name].append(RunFolder.open(out).result["seconds"]["compile"])
+                compiled[name].append(RunFolder.open(out).result.seconds.compile or 0.0)
     return {"turns": turns, "compile": compiled}
 
 
@@ -148,10 +149,10 @@ def _of_run(out: Path, done: Finished) -> Json:
     return {
         "seconds": done.seconds,
         "memory": done.memory,
-        "accuracy": run.result["test"]["accuracy"],
-        "parts": run.result["seconds"],
+        "accuracy": run.result.test.accuracy,
+        "parts": encode(run.result.seconds),
         "epochs": run.history["seconds"].tolist(),
-        "set": run.data["splits"]["train"]["images"] * math.prod(run.data["shape"]),
+        "set": run.data.splits["train"].images * math.prod(run.model.input_shape),
     }
 
 

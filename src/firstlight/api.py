@@ -106,7 +106,7 @@ class Run(Shown):
     @property
     def result(self) -> Json:
         """The numbers of result.json, such as result["test"]["accuracy"]."""
-        return self.folder.result
+        return self.folder.result_json
 
     @property
     def history(self) -> dict[str, Array]:
@@ -116,7 +116,7 @@ class Run(Shown):
     @property
     def accuracy(self) -> float:
         """The accuracy on the test split, a fraction."""
-        return float(self.result["test"]["accuracy"])
+        return self.folder.result.test.accuracy
 
     @property
     def predictions(self) -> dict[str, Predictions]:
@@ -129,13 +129,13 @@ class Run(Shown):
 
     @_made_once
     def experiment(self) -> Experiment:
-        return Experiment.of(self.folder.experiment, str(self.path / run_folder.EXPERIMENT))
+        return Experiment.of(self.folder.experiment.tables, str(self.path / run_folder.EXPERIMENT))
 
     @_made_once
     def task(self) -> Task:
         """Model, loss and preparation, as they were trained."""
-        preparation = Preparation.from_json(self.folder.model["preparation"])
-        model = Model.from_json(self.folder.model)
+        preparation = Preparation.from_json(self.folder.model.preparation.settings)
+        model = Model.from_json(self.folder.model.architecture)
         return Task(model, self.experiment.build_loss(), preparation, self.experiment.build_optimizer())
 
     @_made_once
@@ -191,7 +191,7 @@ class Run(Shown):
                 return Measured(*self._evaluate_own(self._given, split or "test"))
         if not isinstance(data, Dataset):
             data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
-        if set(self.folder.data["splits"]["test"]["ids"]) <= {i for part in data.splits.values() for i in part.ids}:
+        if set(self.folder.data.splits["test"].ids) <= {i for part in data.splits.values() for i in part.ids}:
             with suppress(RunError):
                 note = f"{data.name} holds the run's own images: its {split or 'test'} images are measured."
                 return Measured(*self._evaluate_own(data, split or "test"), () if named else (note,))
@@ -378,13 +378,13 @@ class Run(Shown):
         if isinstance(image, np.ndarray):
             return inside.ImageRequest(self._unlabelled(image, "given"), "", wanted)
         name = str(image)
-        split = next((split for split, record in self.folder.data["splits"].items() if name in record["ids"]), None)
+        split = next((split for split, record in self.folder.data.splits.items() if name in record.ids), None)
         if split is not None:
             kept = self.folder.samples.get(split)
             images = kept if kept is not None and name in kept.ids else self._own[split]
             return inside.ImageRequest(images.take(np.flatnonzero(images.ids == name)[:1]), split, wanted)
         if not Path(name).is_file():
-            ids = [known for record in self.folder.data["splits"].values() for known in record["ids"]]
+            ids = [known for record in self.folder.data.splits.values() for known in record.ids]
             close = difflib.get_close_matches(name, ids, n=3, cutoff=0.5) or ids[-1:]
             raise DataError(
                 f"{name} is neither an image file nor the id of an image of {self.path}, such as {', '.join(close)}."
@@ -421,8 +421,8 @@ class Run(Shown):
         return self.task.loss.probabilities(self.session.outputs(self.task.preparation.apply(unlabelled(pixels))).T)
 
     def _evaluate_own(self, data: Dataset | str | Path | None, split: str) -> tuple[Evaluation, Predictions]:
-        if split not in self.folder.data["splits"]:
-            raise DataError(f"The run has no split called {split!r}. {nearest(split, self.folder.data['splits'])}")
+        if split not in self.folder.data.splits:
+            raise DataError(f"The run has no split called {split!r}. {nearest(split, self.folder.data.splits)}")
         _, splits = experiments.recall(self.folder, data)
         images = self.task.preparation.apply(splits[split])
         experiments.must_be_the_same(self.folder, {split: images})

@@ -43,6 +43,25 @@ class RunError(FirstlightError):
     """A run folder is missing, damaged, in the way, or of a format that this version does not read."""
 
 
+class DamagedFileError(RunError):
+    """A file does not hold what was written to it.
+
+    path  of the file; `key` is the place in it that is wrong, or ""
+    """
+
+    def __init__(self, text: str, *, path: Path | None = None, key: str = "") -> None:
+        super().__init__(text)
+        self.path, self.key = path, key
+
+
+class NewerFormatError(RunError):
+    """A file has a format that only a later version reads."""
+
+    def __init__(self, text: str, *, path: Path | None = None, version: int = 0) -> None:
+        super().__init__(text)
+        self.path, self.version = path, version
+
+
 class FolderGoneError(RunError):
     """A folder was deleted, moved or replaced while it was written."""
 

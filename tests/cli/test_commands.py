@@ -96,9 +96,9 @@ def test_predict_names_classes(firstlight: Call, run: Path, digits: Dataset, tmp
 def test_predict_takes_folders_and_names_what_it_does_not_read(
     firstlight: Call, run: Path, digits: Dataset, tmp_path: Path
 ) -> None:
-    images, record = digits.splits["train"], RunFolder.open(run).data["splits"]
+    images, record = digits.splits["train"], RunFolder.open(run).data.splits
     for k, split in enumerate(("train", "test")):
-        place = images.ids.tolist().index(record[split]["ids"][0])
+        place = images.ids.tolist().index(record[split].ids[0])
         path = tmp_path / "new" / split / ["a.gif", "b.png"][k]
         path.parent.mkdir(parents=True)
         Image.fromarray(images.pixels[place, :, :, 0]).save(path)

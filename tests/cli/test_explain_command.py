@@ -84,7 +84,7 @@ def test_a_map_says_of_each_image_what_the_run_says(trained: Path, found: explan
     assert len(of_test) == 80
     assert all(plane.predicted[i] == predictions.predicted[row] for i, row in of_test)
     assert all(plane.confidence[i] == pytest.approx(predictions.confidence[row], rel=1e-4) for i, row in of_test)
-    assert set(plane.ids[plane.splits == "train"].tolist()) <= set(run.folder.data["splits"]["train"]["ids"])
+    assert set(plane.ids[plane.splits == "train"].tolist()) <= set(run.folder.data.splits["train"].ids)
 
 
 def test_neighbours_are_the_nearest_in_the_layer(trained: Path, found: explanation.Explanation) -> None:
@@ -170,7 +170,7 @@ def test_looks_by_python(trained: Path) -> None:
     grey = run.attribution(np.zeros((20, 30), np.uint8))  # resized as the net's images were
     assert grey.pixels.shape == (8, 8, 1)
     assert [maps.layer for maps in run.feature_maps(name)][-1] == "head"
-    of_training = run.folder.data["splits"]["train"]["ids"][5]
+    of_training = run.folder.data.splits["train"].ids[5]
     assert run.attribution(of_training).split == "train"
     with pytest.deprecated_call(match="Run.attribution"):
         assert run.look(name).id == name

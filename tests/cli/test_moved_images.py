@@ -27,5 +27,5 @@ def test_resume_and_explain_are_told_where_the_images_are_now(
         assert refused.code == 2
         assert "--data PATH with resume, explain and evaluate" in refused.err
         assert firstlight(*command, "--data", there).code == 0
-    assert RunFolder(run).data["location"] == str(there)
+    assert RunFolder(run).data.location == str(there)
     assert firstlight("evaluate", run).code == 0

@@ -97,4 +97,4 @@ def test_ctrl_c_during_the_report_says_that_the_run_is_complete(
     answer = firstlight("run", *SMALL, "--out", tmp_path / "a")
     assert answer.code == 130
     assert f"The run is complete in {tmp_path / 'a'}, without its report. Write it: firstlight report" in answer.err
-    assert RunFolder.open(tmp_path / "a").result["status"] == "finished"
+    assert RunFolder.open(tmp_path / "a").result.status == "finished"

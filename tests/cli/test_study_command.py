@@ -100,7 +100,7 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(firstlight, interr
     answer = firstlight(*asked)
     assert answer.code == 0, answer.err
     runs = [RunFolder.open(place) for place in sorted(out.glob("*/seed-*"))]
-    assert [run.result["status"] for run in runs] == ["finished"] * 8
+    assert [run.result.status for run in runs] == ["finished"] * 8
     assert (out / "report.html").exists()
 
 

@@ -135,7 +135,7 @@ def test_two_processes_have_the_loss_curve_of_one(file: Path, alone: Path, tmp_p
     assert printed.count("test accuracy") == len(re.findall("epoch +3/15", printed)) == printed.count("Report:") == 1
     assert "firstlight" not in err
     assert "Warning" not in err
-    assert RunFolder.open(out).environment["processes"] == 2
+    assert RunFolder.open(out).environment.processes == 2
     names = [{path.name for path in folder.iterdir()} for folder in (alone, out)]
     assert names[0] | {"report.html"} == names[1]
 
@@ -170,7 +170,7 @@ def test_processes_asked_to_stop_do_so_together_and_go_on_together(file: Path, a
     started.terminate()
     _, printed, err = finished(started)
     assert f"firstlight resume {out}" in printed, err
-    assert RunFolder.open(out).result["status"] == "interrupted"
+    assert RunFolder.open(out).result.status == "interrupted"
     assert "src/firstlight" not in err
     code, printed, err = finished(torchrun("-m", "firstlight", "resume", out))
     assert code == 0, err

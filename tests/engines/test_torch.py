@@ -741,7 +741,7 @@ def test_a_run_cut_off_goes_on_as_if_it_had_never_stopped(
 ) -> None:
     experiment = tables(precision=precision)
     whole = experiments.start(experiments.set_up(experiment), tmp_path / "whole", Silent())
-    recorded = {key: whole.environment[key] for key in ("precision", "channels_last", "threads")}
+    recorded = {key: getattr(whole.environment, key) for key in ("precision", "channels_last", "threads")}
 
     def choose(session: TorchSession, share: int, steps: int) -> None:
         session.use(

@@ -51,22 +51,24 @@ def some(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def test_a_run_on_some_classes_keeps_the_splits_of_one_on_all(some: RunFolder, digits: Dataset) -> None:
     assert some.class_names == ("7", "1", "4")
-    assert some.data["class_names"] == ["7", "1", "4"]
+    assert some.data.class_names == ("7", "1", "4")
+    before = some.data.before
+    assert before is not None
     for name, images in data.split(digits).items():
-        assert some.data["splits"][name]["ids"] == images.ids[np.isin(images.labels, (7, 1, 4))].tolist()
-        assert some.data["before"]["counts"][name] == images.counts.tolist()
-    assert some.data["before"]["class_names"] == [str(k) for k in range(10)]
-    assert "left out after the split (data.classes)" in some.data["how_split"]
-    assert some.result["test"]["accuracy"] > 0.7
+        assert list(some.data.splits[name].ids) == images.ids[np.isin(images.labels, (7, 1, 4))].tolist()
+        assert list(before.counts[name]) == images.counts.tolist()
+    assert before.class_names == tuple(str(k) for k in range(10))
+    assert "left out after the split (data.classes)" in some.data.how_split
+    assert some.result.test.accuracy > 0.7
 
 
 def test_its_images_are_found_again_and_others_are_measured_by_their_class(some: RunFolder, digits: Dataset) -> None:
     run = fl.open_run(some.path)
-    assert run.evaluate()[0].accuracy == some.result["test"]["accuracy"]
+    assert run.evaluate()[0].accuracy == some.result.test.accuracy
     other = Dataset("other", {"train": data.split(digits)["test"]})  # ten classes, in another order
     found, predictions = run.evaluate(other)
-    assert found.accuracy == some.result["test"]["accuracy"]
-    assert set(predictions.ids) == set(some.data["splits"]["test"]["ids"])
+    assert found.accuracy == some.result.test.accuracy
+    assert set(predictions.ids) == set(some.data.splits["test"].ids)
     train = data.subset(digits.splits, ["1", "4", "9"])["train"]
     with pytest.raises(DataError, match=r"data\.classes: there is no class '7'"):
         run.evaluate(Dataset("without sevens", {"train": train}))
@@ -75,7 +77,7 @@ def test_its_images_are_found_again_and_others_are_measured_by_their_class(some:
 def test_a_run_on_some_classes_goes_on(tmp_path: Path) -> None:
     whole = do(tmp_path / "whole", data__classes=["7", "1"], training__epochs=3)
     cut = stopped(tmp_path / "cut", data__classes=["7", "1"], training__epochs=3)
-    assert cut.data["before"] == whole.data["before"]
+    assert cut.data.before == whole.data.before
     resumed = experiments.resume(cut.path, QUIET)
     assert (resumed.path / run_folder.WEIGHTS).read_bytes() == (whole.path / run_folder.WEIGHTS).read_bytes()
 
@@ -132,7 +134,7 @@ def recall_of_eight(path: Path, dataset: Dataset, **settings: Any) -> float:
         "mlp-128", dataset, epochs=6, lr=3e-3, out=path, settings=RECIPE | settings, console=Console(quiet=True)
     )
     assert run.accuracy > 0.8
-    return float(run.result["test"]["classes"][8]["recall"])
+    return float(run.folder.result.test.classes[8]["recall"])
 
 
 def test_a_rare_class_is_recognized_once_it_counts_as_much_as_the_others(tmp_path: Path, rare: Dataset) -> None:
@@ -151,9 +153,9 @@ def test_validation_and_test_loss_are_not_weighted(tmp_path: Path) -> None:
     double = do(tmp_path / "double", **settings, optimizer__lr=0.05, loss__class_weights=twice)
     assert double.history["loss"][0] == pytest.approx(2 * plain.history["loss"][0], rel=1e-4)
     for split in ("validation", "test"):
-        assert double.result[split]["loss"] == pytest.approx(plain.result[split]["loss"], rel=1e-4)
-    assert double.data["class_weights"] == [2.0] * 10
-    assert "class_weights" not in plain.data
+        assert getattr(double.result, split).loss == pytest.approx(getattr(plain.result, split).loss, rel=1e-4)
+    assert double.data.class_weights == (2.0,) * 10
+    assert plain.data.class_weights is None
 
 
 class PowerCutError(Exception):
@@ -203,7 +205,8 @@ def test_balanced_sampling_says_how_often_it_repeats(tmp_path: Path, rare: Datas
     (said,) = [line for line in setup.warnings() if "Balanced" in line]
     n = len(setup.train)
     assert f"each of the 6 training images of 8, the rarest class, {n / 10 / 6:.1f} times" in said
-    drawn = setup.data_record()["drawn"]
+    drawn = setup.data_record().drawn
+    assert drawn is not None
     assert sum(drawn) == n
     assert max(drawn) - min(drawn) <= 1
     assert not [line for line in experiments.set_up(experiment(), rare).warnings() if "Balanced" in line]

@@ -36,21 +36,21 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_commit_is_that_of_git(repository: Path) -> None:
     commit = git(repository, "rev-parse", "HEAD")[:12]
-    assert environment()["git"] == commit
+    assert environment().git == commit
     git(repository, "pack-refs", "--all")
     assert not (repository / ".git" / "refs" / "heads" / "trunk").exists()
-    assert environment()["git"] == commit
+    assert environment().git == commit
     git(repository, "checkout", "-q", "--detach")
-    assert environment()["git"] == commit
+    assert environment().git == commit
 
 
 def test_a_worktree_has_its_own_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(repository, "worktree", "add", "-q", "-b", "other", "../other")
     git(repository, "commit", "-q", "--allow-empty", "-m", "y")
     monkeypatch.chdir(repository.parent / "other")
-    assert environment()["git"] == git(repository, "rev-parse", "other")[:12]
+    assert environment().git == git(repository, "rev-parse", "other")[:12]
     git(repository, "pack-refs", "--all")
-    assert environment()["git"] == git(repository, "rev-parse", "other")[:12]
+    assert environment().git == git(repository, "rev-parse", "other")[:12]
 
 
 def test_nothing_that_a_configuration_names_is_carried_out(repository: Path, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_nothing_that_a_configuration_names_is_carried_out(repository: Path, tmp
     with (repository / ".git" / "config").open("a") as file:
         file.write(f'[core]\n\tfsmonitor = "touch {mark}; false"\n[filter "x"]\n\tclean = "touch {mark}; cat"\n')
     (repository / ".gitattributes").write_text("* filter=x\n")
-    assert environment()["git"]
+    assert environment().git
     assert not mark.exists()
 
 
@@ -68,19 +68,19 @@ def test_nothing_that_a_configuration_names_is_carried_out(repository: Path, tmp
 def test_what_is_no_commit_is_none(repository: Path, head: str) -> None:
     (repository / "secret").write_text(COMMIT)
     (repository / ".git" / "HEAD").write_text(head)
-    assert environment()["git"] is None
+    assert environment().git is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes of this kind")
 def test_a_pipe_is_not_waited_for(repository: Path) -> None:
     (repository / ".git" / "HEAD").unlink()
     os.mkfifo(repository / ".git" / "HEAD")
-    assert environment()["git"] is None
+    assert environment().git is None
 
 
 def test_outside_git_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert environment()["git"] is None
+    assert environment().git is None
 
 
 def test_workers_import_nothing_from_the_working_folder(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from firstlight.console import TrainingProgress
 from firstlight.errors import FolderGoneError, RunError
 from firstlight.locks import LOCK, is_locked
 from firstlight.records import run_folder
-from firstlight.records.environment import continuations
 from firstlight.records.run_folder import RunFolder
 
 TABLES: dict[str, Any] = {
@@ -63,7 +62,7 @@ def cut(run: RunFolder, copy: Path, *kept: str) -> Path:
 def assert_the_same(one: RunFolder, other: RunFolder) -> None:
     for name in (run_folder.EXPERIMENT, run_folder.DATA, run_folder.MODEL, run_folder.WEIGHTS, run_folder.COSTS):
         assert (one.path / name).read_bytes() == (other.path / name).read_bytes(), name
-    assert one.result["test"] == other.result["test"]
+    assert one.result.test == other.result.test
     assert not list(other.path.rglob(".*.tmp"))
 
 
@@ -193,16 +192,16 @@ def test_where_it_went_on_is_added_to_where_it_began(
     (copy / run_folder.ENVIRONMENT).write_text(json.dumps(record | {"threads": record["threads"] + 7}))
     told = Noted()
     found = experiments.resume(copy, told).environment
-    assert found["threads"] == record["threads"] + 7
-    assert [(one["after_epoch"], one["threads"]) for one in found["resumed"]] == [(2, record["threads"])]
+    assert found.threads == record["threads"] + 7
+    assert [(one.after_epoch, one.threads) for one in found.resumed] == [(2, record["threads"])]
     [note] = [note for note in told.notes if "last digits" in note]
     assert f"threads {record['threads']} instead of {record['threads'] + 7}" in note
-    [told_later] = continuations(found)
+    [told_later] = found.continuations()
     assert told_later == f"after epoch 2, with threads {record['threads']} instead of {record['threads'] + 7}"
     assert told_later in report.write(RunFolder(copy)).read_text()
     (copy / run_folder.RESULT).unlink()
     again = Noted()
-    assert continuations(experiments.resume(copy, again).environment) == [told_later, "after epoch 3"]
+    assert experiments.resume(copy, again).environment.continuations() == [told_later, "after epoch 3"]
     assert not [note for note in again.notes if "last digits" in note], "it went on as it was last"
 
 

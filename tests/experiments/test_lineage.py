@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,8 @@ from rich.console import Console
 import firstlight as fl
 from firstlight.errors import DataError, FirstlightError
 from firstlight.experiments.lineage import lineage, seen_by
-from firstlight.files import write_json
-from firstlight.records.run_folder import RunFolder
-from firstlight.types import Array, Dataset, Images, Json
+from firstlight.records.run_folder import DATA, RunFolder, write_record
+from firstlight.types import Array, Dataset, Images
 
 QUIET = Console(quiet=True)
 N = 60
@@ -52,12 +52,8 @@ def without_pixels(tmp_path_factory: pytest.TempPathFactory, run: fl.Run) -> fl.
     """The same run as it was written before fingerprints were kept."""
     place = tmp_path_factory.mktemp("old") / "run"
     shutil.copytree(run.path, place)
-    record: Json = dict(run.folder.data)
-    record["splits"] = {
-        name: {key: value for key, value in split.items() if key != "pixels"}
-        for name, split in record["splits"].items()
-    }
-    write_json(place / "data.json", record)
+    splits = {name: replace(split, pixels=None) for name, split in run.folder.data.splits.items()}
+    write_record(place, DATA, replace(run.folder.data, splits=splits))
     return fl.open_run(place)
 
 
@@ -68,7 +64,7 @@ def given(noise: Array, name: str = "given") -> Dataset:
 
 
 def counted(run: fl.Run) -> dict[str, int]:
-    return {name: split["images"] for name, split in run.folder.data["splits"].items()}
+    return {name: split.images for name, split in run.folder.data.splits.items()}
 
 
 def test_moved_images_are_split_as_they_were(run: fl.Run, photos: Path, tmp_path: Path) -> None:
@@ -76,7 +72,7 @@ def test_moved_images_are_split_as_they_were(run: fl.Run, photos: Path, tmp_path
     measured = run.measure(tmp_path / "moved")
     assert measured.evaluation.accuracy == run.accuracy
     assert measured.evaluation.images == counted(run)["test"]
-    assert measured.predictions.ids.tolist() == run.folder.data["splits"]["test"]["ids"]
+    assert measured.predictions.ids.tolist() == list(run.folder.data.splits["test"].ids)
     assert len(measured.notes) == 1
     assert run.measure(tmp_path / "moved", "train").evaluation.images == counted(run)["train"]
 
@@ -116,7 +112,7 @@ def test_images_that_were_learnt_are_left_out_whatever_they_come_as(
 
 
 def test_none_but_learnt_images_are_refused(run: fl.Run, noise: Array) -> None:
-    train = run.folder.data["splits"]["train"]["ids"]
+    train = run.folder.data.splits["train"].ids
     rows = [int(Path(name).stem) for name in train]
     pair = (noise[rows], np.array([name[0] for name in train]))
     with pytest.raises(
@@ -145,7 +141,7 @@ def test_images_that_changed_in_their_place_are_other_images(run: fl.Run, photos
     place = tmp_path / "photos"
     shutil.copytree(photos, place)
     again = fl.fit("softmax-regression", place, epochs=1, out=tmp_path / "run", console=QUIET)
-    victim = again.folder.data["splits"]["test"]["ids"][0]
+    victim = again.folder.data.splits["test"].ids[0]
     Image.fromarray(np.zeros((6, 6), np.uint8)).save(place / victim)
     measured = again.measure(place)
     assert measured.evaluation.images == counted(again)["test"]
@@ -160,7 +156,7 @@ def test_runs_from_before_know_files_by_their_hashes(
     for name in "ab":
         shutil.copytree(photos / name, tmp_path / "other" / name)
     Image.fromarray(np.zeros((6, 6), np.uint8)).save(tmp_path / "other/a/new.png")
-    (tmp_path / "other" / run.folder.data["splits"]["test"]["ids"][0]).unlink()
+    (tmp_path / "other" / run.folder.data.splits["test"].ids[0]).unlink()
     measured = run.measure(tmp_path / "other")
     assert (measured.seen, measured.evaluation.images) == (learnt, N - learnt)
 
@@ -170,9 +166,9 @@ def test_weights_that_saw_the_test_images_elsewhere(run: fl.Run, noise: Array, t
     options: dict[str, Any] = {"epochs": 1, "console": QUIET, "seed": 5}
     set_up = {"weights.init_from": str(run.path)}
     second = fl.fit("mlp-500-250-100", given(noise), out=tmp_path / "second", settings=set_up, **options)
-    told = [text for text in second.folder.data["warnings"] if "test images are among those" in text]
-    ids = {int(name.split("/")[1]) for name in second.folder.data["splits"]["test"]["ids"]}
-    learnt = {int(Path(name).stem) for name in run.folder.data["splits"]["train"]["ids"]}
+    told = [text for text in second.folder.data.warnings if "test images are among those" in text]
+    ids = {int(name.split("/")[1]) for name in second.folder.data.splits["test"].ids}
+    learnt = {int(Path(name).stem) for name in run.folder.data.splits["train"].ids}
     assert [int(text.split()[0]) for text in told] == [len(ids & learnt)]
     new = np.random.default_rng(2).integers(0, 256, (20, 6, 6), dtype=np.uint8)
     third_data = Dataset(
@@ -181,8 +177,8 @@ def test_weights_that_saw_the_test_images_elsewhere(run: fl.Run, noise: Array, t
     set_up = {"weights.init_from": str(second.path / "weights.safetensors")}
     third = fl.fit("mlp-500-250-100", third_data, out=tmp_path / "third", settings=set_up, **options)
     assert [run.path for run in lineage(third.folder)] == [third.path, second.path, run.path]
-    told = [text for text in third.folder.data["warnings"] if "test images are among those" in text]
-    both = learnt | {int(name.split("/")[1]) for name in second.folder.data["splits"]["train"]["ids"]}
+    told = [text for text in third.folder.data.warnings if "test images are among those" in text]
+    both = learnt | {int(name.split("/")[1]) for name in second.folder.data.splits["train"].ids}
     assert [int(text.split()[0]) for text in told] == [len(both)]
     seen = seen_by(third.folder, given(noise).splits["train"])
     assert set(np.flatnonzero(seen.trained).tolist()) == both
@@ -193,7 +189,7 @@ def test_fingerprints_are_kept_and_tell_pixels_apart(run: fl.Run, noise: Array) 
     prints = images.fingerprints
     assert prints.dtype == np.dtype("<u8")
     assert len(set(prints.tolist())) == N
-    assert RunFolder(run.path).data["splits"]["train"]["pixels"]
+    assert RunFolder(run.path).data.splits["train"].pixels
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only names in UTF-8")

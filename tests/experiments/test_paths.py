@@ -138,7 +138,7 @@ def test_moved_images_are_told_to_resume_and_to_explain(project: Path) -> None:
     with pytest.raises(RunError, match="no longer the same"):
         fl.resume("r", data="other.npz")
     assert fl.resume("r", data="there.npz").accuracy == run.accuracy
-    assert RunFolder(run.path).data["location"] == str(project / "there.npz")
+    assert RunFolder(run.path).data.location == str(project / "there.npz")
     fl.Run("r").mistakes()  # from then on they are known to be there
 
 

@@ -20,6 +20,7 @@ from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.evaluation import measure
 from firstlight.experiments import Experiment, Setup
 from firstlight.records import run_folder
+from firstlight.records.codec import encode
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
 from firstlight.report.sections import cautions
@@ -44,38 +45,39 @@ def test_the_folder_holds_everything(run: RunFolder) -> None:
         *("experiment.toml", "environment.json", "data.json", "model.json", "weights.safetensors", "history.csv"),
         *("predictions.npz", "samples.npz", "hashes.json", "result.json", "checkpoints", ".lock"),
     }
-    assert Experiment.of(run.experiment) == experiment(penalty__l2=1e-3)
-    assert run.environment["threads"] >= 1
-    assert run.data["splits"]["train"]["images"] == 200
-    assert sum(run.data["splits"]["train"]["counts"]) == 200
+    assert Experiment.of(run.experiment.tables) == experiment(penalty__l2=1e-3)
+    assert (run.environment.threads or 0) >= 1
+    assert run.data.splits["train"].images == 200
+    assert sum(run.data.splits["train"].counts) == 200
     assert run.finished
 
 
 def test_the_numbers_follow_from_the_predictions(run: RunFolder) -> None:
     for split in ("validation", "test"):
         found = run.predictions[split]
-        result = run.result[split]
-        assert found.ids.tolist() == run.data["splits"][split]["ids"]
-        assert result["accuracy"] == pytest.approx(float((found.predicted == found.labels).mean()))
-        again = measure(found, run.class_names, result["loss"])
-        assert again.to_json() == result
+        result = getattr(run.result, split)
+        assert found.ids.tolist() == list(run.data.splits[split].ids)
+        assert result.accuracy == pytest.approx(float((found.predicted == found.labels).mean()))
+        again = measure(found, run.class_names, result.loss)
+        assert again.to_json() == encode(result)
         chosen = np.maximum(found.probabilities[np.arange(len(found)), found.labels], 1e-30)
-        assert result["loss"] == pytest.approx(float(-np.log(chosen).mean()), rel=1e-4)
+        assert result.loss == pytest.approx(float(-np.log(chosen).mean()), rel=1e-4)
 
 
 def test_the_history_is_of_the_best_epoch_kept(run: RunFolder) -> None:
     assert list(run.history) == [
         *("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
     ]
-    best = run.result["epochs"]["best"]
-    assert run.result["validation"]["accuracy"] == pytest.approx(run.history["val_accuracy"][best - 1])
-    assert run.result["validation"]["loss"] == pytest.approx(run.history["val_loss"][best - 1], rel=1e-5)
+    best = run.result.epochs.best
+    assert run.result.validation is not None
+    assert run.result.validation.accuracy == pytest.approx(run.history["val_accuracy"][best - 1])
+    assert run.result.validation.loss == pytest.approx(run.history["val_loss"][best - 1], rel=1e-5)
     assert (run.history["penalty"] > 0).all()
 
 
 def test_samples_are_of_their_split_and_hold_the_worst_mistakes(run: RunFolder) -> None:
     for split, images in run.samples.items():
-        assert set(images.ids) <= set(run.data["splits"][split]["ids"])
+        assert set(images.ids) <= set(run.data.splits[split].ids)
         assert set(images.labels) == set(range(10)), "every class is shown"
     found = run.predictions["test"]
     wrong = np.flatnonzero(~found.correct)
@@ -158,7 +160,7 @@ def test_images_that_are_gone_are_named_with_what_to_do(tmp_path: Path, few_digi
     with pytest.raises(RunError, match=r"were in .*mine\.npz, which is gone\. Put them back.*--data PATH with resume"):
         experiments.recall(folder)
     moved = data.load(tmp_path / "elsewhere.npz")
-    assert experiments.recall(folder, moved)[1].keys() == folder.data["splits"].keys()
+    assert experiments.recall(folder, moved)[1].keys() == folder.data.splits.keys()
 
 
 def test_a_folder_in_the_way_is_left_alone(run: RunFolder) -> None:
@@ -210,10 +212,10 @@ def test_a_loss_that_explodes_at_once_leaves_no_folder(tmp_path: Path) -> None:
 def test_what_was_learnt_before_a_loss_exploded_is_measured_and_kept(tmp_path: Path) -> None:
     settings = {"optimizer__name": "sgd", "optimizer__lr": 10.0, "loss__name": "half-mse", "schedule__warmup": 5}
     folder = do(tmp_path / "a", training__epochs=6, **settings)
-    assert folder.result["status"] == "diverged"
-    assert "learning rate" in folder.result["stopped_because"]
-    assert 1 <= folder.result["epochs"]["run"] < 6
-    assert folder.result["test"]["images"] == 359
+    assert folder.result.status == "diverged"
+    assert "learning rate" in folder.result.stopped_because
+    assert 1 <= folder.result.epochs.run < 6
+    assert folder.result.test.images == 359
     assert np.isfinite(folder.history["val_loss"]).all()
     with pytest.raises(RunError, match=r"complete \(diverged\)"):
         experiments.resume(folder.path, QUIET)
@@ -223,9 +225,10 @@ def test_the_epoch_of_the_weights_is_recorded(tmp_path: Path) -> None:
     settings = {"training__epochs": 6, "optimizer__lr": 0.05}
     best = do(tmp_path / "a", **settings)
     last = do(tmp_path / "b", training__restore_best=False, **settings)
-    assert best.result["epochs"]["weights"] == best.result["epochs"]["best"] == last.result["epochs"]["best"]
-    assert last.result["epochs"]["weights"] == 6
-    assert last.result["validation"]["accuracy"] == pytest.approx(last.history["val_accuracy"][-1])
+    assert best.result.epochs.weights == best.result.epochs.best == last.result.epochs.best
+    assert last.result.epochs.weights == 6
+    assert last.result.validation is not None
+    assert last.result.validation.accuracy == pytest.approx(last.history["val_accuracy"][-1])
 
 
 def test_two_processes_do_not_write_one_run(tmp_path: Path, run: RunFolder) -> None:
@@ -292,7 +295,7 @@ def edited(run: RunFolder, copy: Path, **changes: Any) -> Path:
     """A copy of the run, cut off, whose experiment was changed afterwards."""
     shutil.copytree(run.path, copy)
     (copy / run_folder.RESULT).unlink()
-    changed = small_runs.experiment(run.experiment, **changes)
+    changed = small_runs.experiment(run.experiment.tables, **changes)
     (copy / run_folder.EXPERIMENT).write_text(changed.to_toml())
     return copy
 
@@ -323,7 +326,7 @@ def test_more_epochs_are_the_longer_run_where_the_learning_rates_stay(tmp_path: 
     longer = experiments.resume(edited(run, tmp_path / "a", training__epochs=5), QUIET)
     whole = do(tmp_path / "whole", penalty__l2=1e-3, training__epochs=5)
     assert (longer.path / run_folder.WEIGHTS).read_bytes() == (whole.path / run_folder.WEIGHTS).read_bytes()
-    assert longer.result["epochs"] == whole.result["epochs"]
+    assert longer.result.epochs == whole.result.epochs
     falling = do(tmp_path / "falling", schedule__name="cosine")
     with pytest.raises(RunError, match=r"training\.epochs was 3, is 5"):
         experiments.resume(edited(falling, tmp_path / "b", training__epochs=5), QUIET)
@@ -358,9 +361,9 @@ def test_a_resumed_run_is_in_progress_until_its_own_result_is_there(tmp_path: Pa
 
     resumed = experiments.resume(copy, Look(Console(quiet=True)))
     assert seen == [False]
-    assert resumed.result["epochs"]["run"] == 4
-    assert resumed.result["measured_before"] is True, "the test images were measured when it was interrupted"
-    assert "measured_before" not in run.result
+    assert resumed.result.epochs.run == 4
+    assert resumed.result.measured_before is True, "the test images were measured when it was interrupted"
+    assert not run.result.measured_before
 
 
 def test_early_stopping_needs_something_to_judge_by() -> None:
@@ -382,8 +385,8 @@ def test_steps_per_epoch_reach_rates_costs_and_records(tmp_path: Path, engine: s
     assert run.costs["step"].tolist() == [3, 6, 9, 12, 15, 18, 21, 24]
     rate = run.history["learning_rate"]
     np.testing.assert_allclose(rate, rate[0] * 0.5 ** np.arange(6), rtol=1e-12)  # of the fourth step of each epoch
-    seconds = run.result["seconds"]["train"]
-    assert run.result["images_per_second"] == pytest.approx(6 * 80 / seconds)
+    seconds = run.result.seconds.train
+    assert run.result.images_per_second == pytest.approx(6 * 80 / seconds)
     asked = dict(settings(read(run)))
     assert asked["Epochs"].startswith("6, each of 4 steps: 80 images, where there are 200 to train on")
 
@@ -415,7 +418,7 @@ def test_no_validation_split_means_no_validation_columns(tmp_path: Path) -> None
     folder = do(tmp_path / "a", data__validation=0.0)
     assert "val_loss" not in folder.history
     assert set(folder.predictions) == {"test"}
-    assert folder.result["epochs"]["best"] == 3
+    assert folder.result.epochs.best == 3
 
 
 def test_leaks_are_warned_of(few_digits: Dataset) -> None:
@@ -467,8 +470,8 @@ def test_no_epoch_at_all_measures_the_weights_it_starts_from(run: RunFolder, tmp
     loaded = do(tmp_path / "loaded", weights__init_from=str(run.path), training__epochs=0)
     for split, predictions in run.predictions.items():
         np.testing.assert_array_equal(loaded.predictions[split].probabilities, predictions.probabilities)
-    assert loaded.result["epochs"]["run"] == 0
-    assert loaded.result["status"] == "finished"
+    assert loaded.result.epochs.run == 0
+    assert loaded.result.status == "finished"
 
 
 def test_costs_within_the_epochs_are_kept_and_go_on_after_a_stop(tmp_path: Path) -> None:
@@ -498,12 +501,13 @@ def test_a_published_split_can_be_pooled_and_the_run_is_recalled(digits: Dataset
     }
     np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
     pooled = do(tmp_path / "run", data__source=str(tmp_path / "mine.npz"), data__pool=True)
-    splits = pooled.data["splits"]
-    assert splits["test"]["images"] == round(0.2 * len(digits.splits["train"]))
-    assert {sample.split("/")[0] for sample in splits["test"]["ids"]} == {"train", "test"}
-    assert "put together" in pooled.data["how_split"]
+    splits = pooled.data.splits
+    assert splits["test"].images == round(0.2 * len(digits.splits["train"]))
+    assert {sample.split("/")[0] for sample in splits["test"].ids} == {"train", "test"}
+    assert "put together" in pooled.data.how_split
     _, again = experiments.recall(pooled)
-    assert [again["test"].ids.tolist(), again["train"].ids.tolist()] == [splits["test"]["ids"], splits["train"]["ids"]]
+    for name in ("test", "train"):
+        assert again[name].ids.tolist() == list(splits[name].ids)
 
 
 def test_a_net_without_compiled_operations_says_so_on_the_screen_in_the_record_and_in_the_report(
@@ -515,9 +519,9 @@ def test_a_net_without_compiled_operations_says_so_on_the_screen_in_the_record_a
     progress = TrainingProgress(screen)
     gated = experiments.start(experiments.set_up(Experiment.of(tables), few_digits), tmp_path / "gated", progress)
     assert screen.export_text().count("no compiled operation for the layer softmax1 (Softmax)") == 1
-    assert gated.environment["not_compiled"] == "softmax1 (Softmax)"
+    assert gated.environment.not_compiled == "softmax1 (Softmax)"
     assert any("layer softmax1 (Softmax)" in text.text for text in cautions.of_run(read(gated)) if text.tone == "note")
     del layers[2]
     plain = experiments.start(experiments.set_up(Experiment.of(tables), few_digits), tmp_path / "plain", QUIET)
-    assert "not_compiled" not in plain.environment
+    assert plain.environment.not_compiled == ""
     assert not any("compiled" in text.text for text in cautions.of_run(read(plain)))

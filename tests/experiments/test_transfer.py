@@ -21,6 +21,7 @@ from firstlight.console import TrainingProgress
 from firstlight.errors import DataError, ExperimentError, FirstlightError, ModelError, RunError
 from firstlight.experiments import Experiment
 from firstlight.prepare import IMAGENET_MEAN, Preparation
+from firstlight.records.result import ParameterCounts
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset
 from firstlight.weights import from_file, to_bytes
@@ -88,18 +89,16 @@ def test_all_but_a_new_head_is_frozen(tmp_path: Path, base: RunFolder, two: dict
         array.size for name, array in before.items() if name in ("conv.W", "conv.b", "norm.gamma", "norm.beta")
     )
     head = 4 * 36 + 1
-    assert run.result["parameters"] == {
-        "total": frozen + 8 + head,
-        "trainable": head,
-        "frozen": frozen,
-        "non_trainable": frozen + 8,
-    }
-    assert run.result["test"]["accuracy"] > 0.7
-    assert run.model["start"]["from"] == str(base.path)
-    assert run.model["start"]["fresh"] == ["head.W", "head.b"]
+    assert run.result.parameters == ParameterCounts(
+        total=frozen + 8 + head, trainable=head, frozen=frozen, non_trainable=frozen + 8
+    )
+    assert run.result.test.accuracy > 0.7
+    assert run.model.start is not None
+    assert run.model.start.origin == str(base.path)
+    assert run.model.start.fresh == ("head.W", "head.b")
     trained = fl.open_run(run.path)
     assert trained.task.model.trainable == head
-    assert trained.evaluate()[0].accuracy == run.result["test"]["accuracy"]
+    assert trained.evaluate()[0].accuracy == run.result.test.accuracy
     assert trained.predict(np.zeros((2, 8, 8, 1), np.uint8)).shape == (2, 2)
 
 
@@ -271,14 +270,15 @@ def test_published_weights_begin_a_run_that_records_them(
     setup = experiments.set_up(Experiment.of(tables), grey if given == "imagenet" else colour)
     run = experiments.start(setup, tmp_path / "run", TrainingProgress(Console(quiet=True)))
     assert (arrays(run)["layer3_1.body.conv2.W"] == published["layer3.1.conv2.weight"]).all()
-    assert run.result["parameters"]["trainable"] == 512 * 10 + 10
-    start = run.model["start"]
-    assert start["normalization"]["mean"] == list(IMAGENET_MEAN)
+    assert run.result.parameters.trainable == 512 * 10 + 10
+    start = run.model.start
+    assert start is not None
+    assert start.others["normalization"]["mean"] == list(IMAGENET_MEAN)
     if given == "imagenet":
-        assert start["licence"] == "bsd-3-clause"
-        assert start["revision"] == pretrained.PRETRAINED["resnet18"].revision
-        assert run.experiment["prepare"]["standardise"] == "imagenet"
-        assert run.model["preparation"]["input_shape"] == [3, 32, 32], "grey images become three channels"
+        assert start.licence == "bsd-3-clause"
+        assert start.revision == pretrained.PRETRAINED["resnet18"].revision
+        assert run.experiment.prepare.standardise == "imagenet"
+        assert run.model.preparation.input_shape == (3, 32, 32), "grey images become three channels"
     else:
         assert [note for note in setup.warnings() if "normalized as ImageNet's were" in note]
     with pytest.raises(ModelError, match=r"fc\.weight of shape \(1000, 512\); .*head\.W of shape \(10, 512\)"):

@@ -63,7 +63,7 @@ def test_histograms_are_of_the_weights(run: RunFolder, tmp_path: Path) -> None:
     for name, array in arrays.items():
         (event,) = events.Histograms("/".join(name.rsplit(".", 1)))
         found = event.histogram_value
-        assert event.step == run.result["epochs"]["weights"]
+        assert event.step == run.result.epochs.weights
         assert found.num == sum(found.bucket) == array.size
         assert (found.min, found.max) == pytest.approx((array.min(), array.max()))
         assert found.sum_squares == pytest.approx(float(np.square(array, dtype=np.float64).sum()))

@@ -72,9 +72,10 @@ def test_the_folder_holds_everything_and_the_best_file_gives_the_recorded_value(
     assert [float(row["val_accuracy"]) for row in rows] == [trial.value for trial in tuned.trials]
     assert "flattered" in folder.best_text
 
-    experiment = experiments.Experiment.of(folder.best)
+    experiment = experiments.Experiment.of(folder.best.tables)
     run = experiments.start(experiments.set_up(experiment), tmp_path / "run", Watcher())
-    assert run.result["validation"]["accuracy"] == pytest.approx(tuned.best.value)
+    assert run.result.validation is not None
+    assert run.result.validation.accuracy == pytest.approx(tuned.best.value)
     assert run.history["val_accuracy"].max() == tuned.best.value
 
 

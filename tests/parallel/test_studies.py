@@ -107,7 +107,7 @@ def test_workers_in_processes_give_the_same_runs(study: StudyFolder, tmp_path: P
     for entry in study.entries:
         for seed, run in study.finished(entry).items():
             other = side_by_side.finished(entry)[seed]
-            assert other.environment["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+            assert other.environment.threads == max(1, len(os.sched_getaffinity(0)) // 2)
             ours, theirs = (r.predictions["test"].probabilities for r in (run, other))
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -178,7 +178,7 @@ def test_workers_end_with_the_process_that_asked_for_them(tmp_path: Path) -> Non
     process.wait()
     while not all((place / run_folder.RESULT).exists() for place in places) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert [RunFolder(place).result["status"] for place in places] == ["interrupted"] * 2
+    assert [RunFolder(place).result.status for place in places] == ["interrupted"] * 2
     assert len(children) >= 2
     while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -262,8 +262,8 @@ def test_the_winner_of_a_search_is_trained_with_the_studys_seeds(tmp_path: Path)
     tables["defaults"] = {**TABLES["defaults"], "model": {"name": "softmax-regression"}}
     folder = carried_out(tmp_path / "two", tables)
     found = folder.finished(folder.entries[0])
-    assert {seed: run.experiment["seed"] for seed, run in found.items()} == {0: 0, 1: 1}
-    assert {run.experiment["optimizer"]["lr"] for run in found.values()} == {1e-2}
+    assert {seed: run.experiment.seed for seed, run in found.items()} == {0: 0, 1: 1}
+    assert {run.experiment.optimizer.options["lr"] for run in found.values()} == {1e-2}
     before = written(folder)
     assert written(carried_out(tmp_path / "two", tables)) == before
 

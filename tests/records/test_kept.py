@@ -75,9 +75,9 @@ def test_what_a_run_held_beside() -> None:
         "augmented": 24,
     }
     assert len(found.run.hashes) == 6
-    assert found.experiment["seed"] == 3
+    assert found.experiment.seed == 3
     assert found.checks.within == {"train": 0, "validation": 0, "test": 0}
-    assert found.machine["cores"] == 2
+    assert found.machine.cores == 2
 
 
 def test_why_a_run_stopped() -> None:
@@ -139,4 +139,4 @@ def test_a_search() -> None:
     assert [trial.number for trial in found.complete] == [2, 1, 3, 4]
     assert found.best.value == 0.9626168224299065
     assert found.best.values == {"optimizer.lr": 0.09184899062039402, "optimizer.name": "adam"}
-    assert folder.best["optimizer"]["lr"] == 0.09184899062039402
+    assert folder.best.optimizer.options["lr"] == 0.09184899062039402

@@ -40,7 +40,7 @@ def explanation_of(
 ) -> Explanation:
     """An explanation as of this run's net: the answers on its maps are those of its predictions."""
     draw = np.random.default_rng(0)
-    names, shape = run.class_names, tuple(run.data["shape"])
+    names, shape = run.class_names, run.model.input_shape
     height, width, channels = shape
     predictions = run.predictions["test"]
     wrong = np.flatnonzero(~predictions.correct)

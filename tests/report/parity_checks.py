@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from firstlight.records.environment import Environment
 from firstlight.records.parity import Comparison, LayerRow, LossRow, ParameterRow, Parity, Seconds, SideBySide, Speed
 
 FINE = Comparison(2e-15, 3e-12, 4e-12, 5e-12)
@@ -43,7 +44,7 @@ def parity(**odd: Any) -> Parity:
             "numpy": {"engine": "numpy", "kernels": "compiled", "threads": 2},
             "torch": {"engine": "torch", "torch": "2.13.0", "channels_last": True, "compiled": False, "threads": 1},
         },
-        environment={"firstlight": "0.1.0", "python": "3.11.7", "started": "2026-01-02T03:04:05+00:00"},
+        environment=Environment(firstlight="0.1.0", python="3.11.7", started="2026-01-02T03:04:05+00:00"),
         seconds=12.0,
     )
     return replace(sound, **odd)

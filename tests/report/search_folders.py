@@ -7,6 +7,7 @@ from typing import Any
 
 from firstlight.files import write_text
 from firstlight.records import search_folder
+from firstlight.records.environment import Environment, Machine
 from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
 
 
@@ -26,8 +27,8 @@ TUNED = Tuned(
     epochs=9,
     data="digits",
     model="mlp-128",
-    space={"optimizer.lr": {"log": [1e-4, 1.0]}, "model.units": [[1, 8], [3, 8], [5, 8], [7, 8], 16]},
-    trials=[
+    space={"optimizer.lr": {"log": [1e-4, 1.0]}, "model.units": ([1, 8], [3, 8], [5, 8], [7, 8], 16)},
+    trials=(
         trial(1, 0.5),
         trial(2, 0.875),
         trial(3, 0.25, "pruned"),
@@ -36,9 +37,9 @@ TUNED = Tuned(
         trial(6, 0.95, "failed", reason="The loss became inf."),
         trial(7, 0.89),
         trial(8, 0.1, "pruned"),
-    ],
+    ),
     importance={"optimizer.lr": 0.75, "model.units": 0.25},
-    environment={"started": "2026-11-21T10:00:00", "firstlight": "0.1.0", "machine": {"processor": "a slow one"}},
+    environment=Environment(started="2026-11-21T10:00:00", firstlight="0.1.0", machine=Machine(processor="a slow one")),
 )
 
 

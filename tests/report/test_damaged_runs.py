@@ -115,4 +115,4 @@ def test_a_history_without_validation_of_a_validated_run_is_an_error(make_run: M
 def test_files_of_different_runs_are_an_error(make_run: MakeRun) -> None:
     other = make_run("other", test=30)
     with pytest.raises(RunError, match="belong to different runs"):
-        read(make_run(result={"test": other.result["test"]}))
+        read(make_run(result={"test": other.result.test}))

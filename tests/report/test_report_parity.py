@@ -13,6 +13,7 @@ from tests.report.parity_checks import parity, run
 from tests.report.run_folders import HOSTILE
 
 from firstlight import report
+from firstlight.records.environment import Environment
 from firstlight.records.parity import Comparison, LossRow, Parity
 from firstlight.report import parity_tables
 
@@ -32,7 +33,7 @@ ODD = {
     "no difference": parity(runs=(run("float64", loss=0.0), run("float32", loss=0.0))),
     "lost gradient": parity(loss=LossRow("mse", 0.0, Comparison(math.inf, math.inf, 1e-12, 1e-12))),
     "hostile names": parity(model=HOSTILE[0], images=HOSTILE[1], options={"activation": HOSTILE[2]}),
-    "nothing known": parity(engines={}, environment={}, options={}),
+    "nothing known": parity(engines={}, environment=Environment(), options={}),
 }
 
 

@@ -32,11 +32,11 @@ def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> Non
     assert process.returncode == 0
     assert f"firstlight resume {run}" in out
     folder = RunFolder.open(run)
-    assert folder.result["status"] == "interrupted"
-    assert folder.result["test"]["images"] == 359
+    assert folder.result.status == "interrupted"
+    assert folder.result.test.images == 359
     assert not (run / STOP).exists()
     assert not is_locked(run)
-    epochs = folder.result["epochs"]["run"]
+    epochs = folder.result.epochs.run
     assert 1 <= epochs < 5000
     # It can be resumed, and a request that was left lying does not stop what goes on.
     (run / STOP).touch()
@@ -54,8 +54,8 @@ def test_a_request_before_the_first_step_is_kept(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(training_run, "_write_plan", asked_right_after)
     run = fl.fit("mlp-128", "digits", epochs=50, out=tmp_path / "run", console=Console(quiet=True))
-    assert run.result["status"] == "interrupted"
-    assert run.result["epochs"]["run"] < 50
+    assert run.folder.result.status == "interrupted"
+    assert run.folder.result.epochs.run < 50
 
 
 def test_there_is_nothing_to_stop_where_nothing_trains(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def shown(index: Index, key: str, split: str) -> Shown:
     """The images of a split of a run. Raises UnknownError where there is no such split."""
     folder = index.run(key)
     try:
-        version = str(folder.data["splits"].get(split, {}).get("sha256", ""))[:12]
+        record = folder.data.splits.get(split)
+        version = "" if record is None else record.sha256[:12]
         return Shown("own", index.images(key, split), version)
     except UnknownError:
         raise

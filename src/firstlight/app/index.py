@@ -147,14 +147,14 @@ class Index:
         Raises RunError where they cannot be had any more, UnknownError where there is no such split.
         """
         folder = self.run(key)
-        if split not in folder.data["splits"]:
+        if split not in folder.data.splits:
             raise UnknownError(f"{folder.name} has no split called {split!r}.")
         with self._recalling:
             failed = self._failed.get(key)
             if failed and time.monotonic() - failed[0] < RETRY:
                 raise RunError(str(failed[1]))
             try:
-                mark = [record.get("sha256") for record in folder.data["splits"].values()]
+                mark = [record.sha256 for record in folder.data.splits.values()]
                 return self._images.get(key, mark, lambda: _recalled(folder))[split]
             except FirstlightError as error:
                 self._failed[key] = (time.monotonic(), error)
@@ -233,8 +233,8 @@ def _changed(folder: Path) -> int:
 
 
 def _ready(path: Path) -> Run:
-    shape = RunFolder(path).model["input_shape"]
-    if not all(type(side) is int and side > 0 for side in shape) or math.prod(shape) > MOST_VALUES:
+    shape = RunFolder(path).model.input_shape
+    if math.prod(shape) > MOST_VALUES:
         raise RunError(f"{path / run_folder.MODEL} is damaged: its input_shape is {shape!s:.80}.")
     run = Run(path)
     _ = run.session
@@ -242,14 +242,14 @@ def _ready(path: Path) -> Run:
 
 
 def _recalled(folder: RunFolder) -> dict[str, Images]:
-    source = data.SOURCES.get(str(folder.data.get("source")))
-    if source and not source.at_hand and not folder.data.get("location"):  # to look at a page is no wish to download
+    source = data.SOURCES.get(folder.data.source)
+    if source and not source.at_hand and not folder.data.location:  # to look at a page is no wish to download
         raise RunError(
             f"{source.title}, which {folder.name} learnt, is not on this machine. "
             f"Get it: firstlight data check {source.name}"
         )
     _, splits = experiments.recall(folder)
-    preparation = Preparation.from_json(folder.model["preparation"])
+    preparation = Preparation.from_json(folder.model.preparation.settings)
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
     experiments.must_be_the_same(folder, prepared)
     return prepared

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from firstlight.errors import FirstlightError, RunError
+from firstlight.errors import FirstlightError, NewerFormatError, RunError
 from firstlight.locks import is_locked
 from firstlight.optimizers import OPTIMIZERS
 from firstlight.records import run_folder
+from firstlight.records.experiment import Named
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Json
 
@@ -98,7 +99,7 @@ def read_summary(entry: Entry) -> RunSummary:
         facts = _facts(folder)
     except Exception as error:  # whatever is in the folder: it spoils this row, and no other
         text = str(error) if isinstance(error, FirstlightError) else f"{entry.path} is damaged: {error!r:.300}."
-        state, why, facts = ("newer" if "has format" in text else "damaged"), text, {}
+        state, why, facts = ("newer" if isinstance(error, NewerFormatError) else "damaged"), text, {}
     if state == "training":
         facts["within"] = run_folder.progress(entry.path)
     return RunSummary(
@@ -117,10 +118,7 @@ def read_summary(entry: Entry) -> RunSummary:
 
 def _state(folder: RunFolder) -> tuple[State, str]:
     if folder.finished:
-        status = folder.result["status"]
-        if status not in ("finished", "stopped early", "interrupted", "diverged"):
-            raise RunError(f"{folder.path / run_folder.RESULT} is damaged: its status is {status!r:.100}.")
-        return status, str(folder.result.get("stopped_because", ""))
+        return folder.result.status.value, folder.result.stopped_because
     if is_locked(folder.path):
         return "training", ""
     return "cut off", f"Nothing trains it, and it has no result. Go on with it: firstlight resume {folder.path}"
@@ -128,15 +126,14 @@ def _state(folder: RunFolder) -> tuple[State, str]:
 
 def _facts(folder: RunFolder) -> dict[str, Any]:
     experiment, model = folder.experiment, folder.model
-    training = experiment["training"]
     facts: dict[str, Any] = {
-        "data": Path(str(experiment["data"]["source"])).name,
-        "engine": str(experiment.get("engine", "")),
-        "seed": _whole(experiment.get("seed"), run_folder.EXPERIMENT, "seed"),
-        "asked": _whole(training["epochs"], run_folder.EXPERIMENT, "training.epochs"),
-        "batch_size": _whole(training.get("batch_size"), run_folder.EXPERIMENT, "training.batch_size"),
-        "lr": _learning_rate(experiment.get("optimizer", {})),
-        "model": str(model["name"]),
+        "data": Path(experiment.data.source).name,
+        "engine": experiment.engine,
+        "seed": experiment.seed,
+        "asked": experiment.training.epochs,
+        "batch_size": experiment.training.batch_size,
+        "lr": _learning_rate(experiment.optimizer),
+        "model": model.name,
     }
     columns = history(folder)
     facts["epochs"] = len(columns.get("epoch", ()))
@@ -147,20 +144,20 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     if folder.finished:
         result = folder.result
         facts |= {
-            "accuracy": _number(result["test"]["accuracy"], run_folder.RESULT, "test.accuracy"),
-            "loss": _number(result["test"]["loss"], run_folder.RESULT, "test.loss"),
-            "parameters": _whole(result["parameters"]["total"], run_folder.RESULT, "parameters.total"),
-            "seconds": _number(result["seconds"]["train"], run_folder.RESULT, "seconds.train"),
+            "accuracy": result.test.accuracy,
+            "loss": result.test.loss,
+            "parameters": result.parameters.total,
+            "seconds": result.seconds.train,
         }
     elif "seconds" in columns:
         facts["seconds"] = sum(value or 0.0 for value in columns["seconds"])
     return facts
 
 
-def _learning_rate(optimizer: Json) -> float | None:
+def _learning_rate(optimizer: Named) -> float | None:
     """The learning rate that was asked for, or else that of the optimizer by its name."""
-    lr = optimizer.get("lr")
-    if lr is None and (kind := OPTIMIZERS.get(optimizer.get("name", "adam"))):
+    lr = optimizer.options.get("lr")
+    if lr is None and (kind := OPTIMIZERS.get(optimizer.name or "adam")):
         lr = vars(kind()).get("lr")
     return _number(lr, run_folder.EXPERIMENT, "optimizer.lr")
 

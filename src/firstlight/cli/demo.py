@@ -11,6 +11,7 @@ import typer
 from firstlight.cli import commands, tables
 from firstlight.cli.commands import Open, Quiet, show
 from firstlight.errors import RunError
+from firstlight.records.result import Status
 
 # The embedded digits are 8×8; LeNet-5's three convolutions need 28×28.
 EXPERIMENTS: dict[str, dict[str, Any]] = {
@@ -69,7 +70,7 @@ def demo(
     for name, experiment in EXPERIMENTS.items():
         console.print(f"\n[bold]{name}[/bold]")
         done.append(api.run(experiment, out=out / name, console=console))
-        if done[-1].result["status"] == "interrupted":
+        if done[-1].folder.result.status == Status.INTERRUPTED:
             console.print("Interrupted: a net that was cut off is not compared with the others.")
             raise typer.Exit(130)
     compared = report.Comparison([one.folder for one in done], "First light: handwritten digits")

@@ -15,6 +15,7 @@ from firstlight.cli import explained
 from firstlight.cli.commands import Json, Open, Quiet, RunPath, console, show
 from firstlight.cli.tables import plain
 from firstlight.errors import DataError, ExperimentError, TrainingError
+from firstlight.records.result import Result, Status
 from firstlight.text import listed
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def run(
     experiment = experiments.Experiment.of(tables, str(file) if file else "options")
     done = api.run(experiment, out=out, console=console(as_json, quiet), reuse=reuse)
     _finish(done, as_json, quiet)
-    if explain and processes.is_main() and done.result["status"] != "interrupted":
+    if explain and processes.is_main() and done.folder.result.status != Status.INTERRUPTED:
         found = explained.watched(done.explain, as_json or quiet, seed=experiment.seed)
         if not as_json and not quiet:
             typer.echo(f"Looked inside, {found.seconds:.1f} s: the report shows it.")
@@ -201,7 +202,6 @@ def predict(
     import numpy as np
 
     from firstlight import data
-    from firstlight.experiments.lineage import kept
     from firstlight.report.format import percent
     from firstlight.types import unlabelled
 
@@ -224,7 +224,7 @@ def predict(
             typer.echo(f"{_printable(image)}: " + ", ".join(f"{names[k]} {percent(row[k])}" for k in best))
     if as_json:
         typer.echo(json.dumps(answers, ensure_ascii=False))
-    known = int(np.isin(prints, kept(trained.folder.data["splits"]["train"])).sum()) if prints else 0
+    known = int(np.isin(prints, trained.folder.data.splits["train"].fingerprints).sum()) if prints else 0
     if known:
         typer.echo(
             f"Note: the run was trained on {known:,} of these {len(prints):,} images: its answers to them say nothing "
@@ -310,18 +310,18 @@ def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
 
     if not processes.is_main():
         return
-    result = done.result
+    result = done.folder.result
     if as_json:
-        typer.echo(json.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **result}))
+        typer.echo(json.dumps({"path": str(done.path), "report": str(done.path / "report.html"), **done.result}))
     elif not quiet:
         _print_result(result)
     with report.of_complete("run", done.path):
         page = done.report()
     if not as_json:
         typer.echo(page if quiet else f"Report: {page}")
-    if result["status"] == "diverged":
-        raise TrainingError(f"{result['stopped_because']} What was learnt before is in {done.path}.")
-    if result["status"] == "interrupted":
+    if result.status == Status.DIVERGED:
+        raise TrainingError(f"{result.stopped_because} What was learnt before is in {done.path}.")
+    if result.status == Status.INTERRUPTED:
         typer.echo(f"Interrupted. To continue: firstlight resume {done.path}", err=as_json)
     elif not as_json and not quiet:
         typer.echo(
@@ -330,28 +330,26 @@ def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
         )
 
 
-def _print_result(result: dict[str, Any]) -> None:
+def _print_result(result: Result) -> None:
     from firstlight.report.format import THIN, interval, percent
 
-    test, epochs, validated = result["test"], result["epochs"], "validation" in result
-    between = plain(interval(test["accuracy_interval"]))
+    test, epochs, parameters = result.test.evaluation, result.epochs, result.parameters
+    between = plain(interval(test.accuracy_interval))
     typer.echo(
-        f"test accuracy {percent(test['accuracy'], 2)} (95{THIN}% interval {between}, "
-        f"{test['images']:,} images), loss {test['loss']:.4f}"
+        f"test accuracy {percent(test.accuracy, 2)} (95{THIN}% interval {between}, "
+        f"{test.images:,} images), loss {test.loss:.4f}"
     )
-    weights = f"weights of epoch {epochs['weights']} of {epochs['run']}"
-    if validated and epochs["weights"] == epochs["best"]:
+    weights = f"weights of epoch {epochs.weights} of {epochs.run}"
+    if result.validation and epochs.weights == epochs.best:
         weights += ", the best by validation"
-    elif validated and epochs["best"]:
-        weights += f" (the best by validation was {epochs['best']})"
-    parameters = result["parameters"]
-    frozen = f" ({parameters['trainable']:,} trained, {parameters['frozen']:,} frozen)" if parameters["frozen"] else ""
+    elif result.validation and epochs.best:
+        weights += f" (the best by validation was {epochs.best})"
+    frozen = f" ({parameters.trainable:,} trained, {parameters.frozen:,} frozen)" if parameters.frozen else ""
     typer.echo(
-        f"{result['model']}, {parameters['total']:,} parameters{frozen}, {weights}, "
-        f"{result['seconds']['train']:.1f} s of training"
+        f"{result.model}, {parameters.total:,} parameters{frozen}, {weights}, {result.seconds.train:.1f} s of training"
     )
-    if result["status"] == "stopped early":
-        typer.echo(f"Stopped early: nothing better since epoch {epochs['best']}.")
+    if result.status == Status.STOPPED_EARLY:
+        typer.echo(f"Stopped early: nothing better since epoch {epochs.best}.")
 
 
 def _print_evaluation(measured: Evaluation, title: str, notes: Sequence[str]) -> None:

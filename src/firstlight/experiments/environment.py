@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from firstlight.files import open_file, read_text
 from firstlight.processes import cores
-from firstlight.types import Json
+from firstlight.records.codec import decode
+from firstlight.records.environment import Environment
 
 PACKAGES = ("numpy", "numba", "scikit-learn", "pillow", "safetensors", "pydantic")
 SHOWN = 12  # digits of a commit
 LARGEST_LINE, LARGEST_LIST = 4_096, 64_000_000  # bytes of git's files of one line, and of its list of branches
 
 
-def environment() -> Json:
-    """What environment.json says, less what the engine says of itself."""
-    return {
+def environment(engine: Mapping[str, Any] | None = None) -> Environment:
+    """The versions and the machine here and now, with what an engine says of itself (`Session.describe`)."""
+    here = {
         "firstlight": metadata.version("firstlight"),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
@@ -33,6 +36,7 @@ def environment() -> Json:
         "git": _revision(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    return decode(Environment, {**here, **(engine or {})})
 
 
 def _processor() -> str:

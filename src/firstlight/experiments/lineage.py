@@ -15,9 +15,10 @@ import numpy as np
 
 from firstlight.errors import FirstlightError
 from firstlight.prepare import Preparation
+from firstlight.records.images import ImagesRecord, SplitRecord
 from firstlight.records.origin import started_from
 from firstlight.records.run_folder import RunFolder
-from firstlight.types import Array, Images, Json, SourceFile
+from firstlight.types import Array, Images, SourceFile
 
 ANCESTORS = 20  # runs that a run goes back to, one from the weights of the other
 
@@ -48,8 +49,8 @@ def seen_by(folder: RunFolder, images: Images, files: Sequence[SourceFile] = (),
     trained, chosen = np.zeros(len(images), bool), np.zeros(len(images), bool)
     for run in lineage(folder):
         try:
-            prepared = Preparation.from_json(run.model["preparation"]).apply(images)
-            splits = run.data["splits"]
+            prepared = Preparation.from_json(run.model.preparation.settings).apply(images)
+            splits = run.data.splits
             trained |= _known(run.data, splits.get("train"), images, prepared, files, source)
             chosen |= _known(run.data, splits.get("validation"), images, prepared, files, source)
         except FirstlightError:
@@ -57,11 +58,6 @@ def seen_by(folder: RunFolder, images: Images, files: Sequence[SourceFile] = (),
                 raise
             break  # an ancestor whose records are damaged tells nothing
     return Seen(trained, chosen & ~trained)
-
-
-def kept(split: Json) -> Array:
-    """The fingerprints of a split's images as data.json has them; none of a run from before they were kept."""
-    return np.frombuffer(base64.b64decode(split.get("pixels", "")), "<u8")
 
 
 def lineage(folder: RunFolder) -> Iterator[RunFolder]:
@@ -78,19 +74,24 @@ def lineage(folder: RunFolder) -> Iterator[RunFolder]:
 
 
 def _known(
-    record: Json, split: Json | None, images: Images, prepared: Images, files: Sequence[SourceFile], source: str
+    record: ImagesRecord,
+    split: SplitRecord | None,
+    images: Images,
+    prepared: Images,
+    files: Sequence[SourceFile],
+    source: str,
 ) -> Array:
     """Which of the images were in a split, as data.json has it: boolean (N,)."""
     if split is None:
         return np.zeros(len(images), bool)
-    if "pixels" in split:
-        return np.isin(prepared.fingerprints, kept(split))
-    ids = set(split["ids"])
-    hashes = {file["sha256"] for file in record.get("files", []) if file["name"] in ids}
+    if split.pixels is not None:
+        return np.isin(prepared.fingerprints, split.fingerprints)
+    ids = set(split.ids)
+    hashes = {file.sha256 for file in record.files if file.name in ids}
     if hashes:
         known = {file.name for file in files if file.sha256 in hashes}
         return np.array([sample in known for sample in images.ids.tolist()])
-    same = {file["sha256"] for file in record.get("files", [])} & {file.sha256 for file in files}
-    if same or (source and source == record["source"]):
+    same = {file.sha256 for file in record.files} & {file.sha256 for file in files}
+    if same or (source and source == record.source):
         return np.array([sample in ids for sample in images.ids.tolist()])
     return np.zeros(len(images), bool)

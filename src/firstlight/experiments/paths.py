@@ -135,16 +135,11 @@ def _recorded(run: Path, where: tuple[str, str], name: str) -> Iterator[str]:
     folder = RunFolder(run)
     try:
         if where == SOURCE:
-            given, record = "source", folder.data if (folder.path / DATA).exists() else {}
+            called, location = (folder.data.source, folder.location) if (run / DATA).exists() else ("", "")
         else:
-            given, record = "from", _start(folder.model) if (folder.path / MODEL).exists() else {}
+            start = folder.model.start if (run / MODEL).exists() else None
+            called, location = (start.origin, start.location) if start else ("", "")
     except RunError:  # damaged, which whoever needs it tells
         return
-    location, called = record.get("location"), record.get(given)
-    if isinstance(location, str) and location and isinstance(called, str) and _ends_alike(called, name):
+    if location and called and _ends_alike(called, name):
         yield location
-
-
-def _start(model: Json) -> Json:
-    start = model.get("start")
-    return start if isinstance(start, dict) else {}

@@ -16,14 +16,15 @@ from firstlight.experiments.config import Experiment
 from firstlight.experiments.paths import IN_MEMORY, differing
 from firstlight.experiments.setup import Setup
 from firstlight.files import expanded
-from firstlight.records.run_folder import DATA, EXPERIMENT, RunFolder
+from firstlight.records.result import Status
+from firstlight.records.run_folder import EXPERIMENT, RunFolder
 from firstlight.text import listed
 from firstlight.types import Dataset, Images
 
 
 def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
     """Whether `data` names, or is, what the run was trained on."""
-    source, location = folder.data["source"], folder.data.get("location", "")
+    source, location = folder.data.source, folder.data.location
     if isinstance(data, Dataset):
         if not data.origin:
             return source == IN_MEMORY + data.name
@@ -35,7 +36,7 @@ def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
 
 def load_again(folder: RunFolder, where: str | Path | None = None) -> Dataset:
     """The images that a run was given, from where they were, or from `where` they are now. Raises RunError."""
-    section = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).data
+    section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
     if where is not None:
         return data_.load(where, size=section.size, unverified=section.unverified)
     if section.source.startswith(IN_MEMORY):
@@ -43,7 +44,7 @@ def load_again(folder: RunFolder, where: str | Path | None = None) -> Dataset:
             f"The images of {folder.path} were given as arrays ({section.source}): give them again as data, from "
             f"Python: fl.Run({str(folder.path)!r}, data=…), or fl.resume(…, data=…)."
         )
-    location = folder.data.get("location", "") if (folder.path / DATA).exists() else ""
+    location = folder.location
     source = location if location and Path(location).exists() else section.source
     if location and not expanded(source).exists():
         raise RunError(
@@ -62,32 +63,32 @@ def recall(folder: RunFolder, images: Dataset | str | Path | None = None) -> tup
     Raises RunError where an image is missing; whether the others are unchanged, `must_be_the_same` tells.
     """
     record = folder.data
-    section = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).data
+    section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
     dataset = images if isinstance(images, Dataset) else load_again(folder, images)
     if section.pool:
         dataset = data_.pooled(dataset)
-    expected = section.used or record["class_names"]
+    expected = section.used or list(record.class_names)
     if (set(expected) - set(dataset.class_names)) if section.used else list(dataset.class_names) != expected:
         raise RunError(
-            f"The images of {folder.path} are no longer the same: {record['source']} has the classes "
+            f"The images of {folder.path} are no longer the same: {record.source} has the classes "
             f"{', '.join(dataset.class_names)}; the run has {', '.join(expected)}."
         )
     places = {
         sample: (split, i) for split, images in dataset.splits.items() for i, sample in enumerate(images.ids.tolist())
     }
     splits = {}
-    for name, split_record in record["splits"].items():
-        found = [places.get(sample) for sample in split_record["ids"]]
-        missing = [sample for sample, place in zip(split_record["ids"], found, strict=True) if place is None]
+    for name, split_record in record.splits.items():
+        found = [places.get(sample) for sample in split_record.ids]
+        missing = [sample for sample, place in zip(split_record.ids, found, strict=True) if place is None]
         held = {place[0] for place in found if place is not None}
         if len(held) > 1:
             raise RunError(
                 f"The images of {folder.path} are no longer split as they were: its {name} images now lie in "
-                f"{listed(sorted(held))} of {record['source']}."
+                f"{listed(sorted(held))} of {record.source}."
             )
         if missing:
             raise RunError(
-                f"The images of {folder.path} are no longer the same: {record['source']} lacks "
+                f"The images of {folder.path} are no longer the same: {record.source} lacks "
                 f"{len(missing):,} of its {name} images, such as {', '.join(missing[:3])}."
             )
         index = np.array([place[1] for place in found if place is not None])
@@ -98,7 +99,7 @@ def recall(folder: RunFolder, images: Dataset | str | Path | None = None) -> tup
 def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:
     """Raise RunError where prepared images are not, pixel for pixel, those that the run recorded."""
     for name, images in prepared.items():
-        if images.digest != folder.data["splits"][name].get("sha256"):
+        if images.digest != folder.data.splits[name].sha256:
             raise RunError(
                 f"The {name} images of {folder.path} are no longer the same as when it was trained, or they are "
                 "prepared otherwise. Measure it on them as other images with --data, or train anew."
@@ -110,15 +111,15 @@ def holds(folder: RunFolder, setup: Setup) -> bool:
 
     Raises RunError where it is of another experiment or of other images than `setup`.
     """
-    held = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT)).model_dump()
-    location = folder.data.get("location", "") if (folder.path / DATA).exists() else ""
+    held = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).model_dump()
+    location = folder.location
     changed = differing(held, setup.experiment.model_dump(), location)
     if changed:
         raise RunError(
             f"{folder.path} holds a run of another experiment: it differs in {', '.join(changed)}. "
             "Choose another folder for this one, or remove that one to train anew."
         )
-    if not folder.finished or folder.result["status"] == "interrupted":
+    if not folder.finished or folder.result.status == Status.INTERRUPTED:
         return False  # what goes on with it looks at its images
     must_be_the_same(folder, setup.splits)
     return True

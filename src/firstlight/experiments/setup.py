@@ -22,8 +22,11 @@ from firstlight.experiments.lineage import packed
 from firstlight.experiments.transfer import Start
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
+from firstlight.records.codec import decode
+from firstlight.records.images import Checks, ClassesBefore, FileRecord, ImagesRecord, SplitRecord
+from firstlight.records.model import ModelRecord
 from firstlight.text import listed
-from firstlight.types import Dataset, Images, Json, is_text
+from firstlight.types import Dataset, Images, is_text
 
 WRITTEN = ("kmnist",)  # beside those whose classes are single letters or digits
 UPRIGHT = 45  # degrees
@@ -73,36 +76,35 @@ class Setup:
         lines += self.dataset.notes
         return lines + self.findings.warnings() + self._repeats() + self._misleading()
 
-    def data_record(self) -> Json:
+    def data_record(self) -> ImagesRecord:
         """What data.json says."""
-        section = self.experiment.data
-        return {
-            "name": self.dataset.name,
-            "source": section.source,
-            "licence": self.dataset.licence,
-            "homepage": self.dataset.homepage,
-            "location": self.location,
-            "shape": list(self.train.shape),
-            "class_names": list(self.train.class_names),
-            "files": [vars(file) for file in self.dataset.files],
-            "verified": self.dataset.verified,
-            "set_aside": dict(self.dataset.set_aside),
-            "notes": list(self.dataset.notes),
-            "splits": {
-                name: {
-                    "images": len(images),
-                    "counts": images.counts.tolist(),
-                    "sha256": images.digest,
-                    "pixels": packed(images),
-                    "ids": images.ids.tolist(),
-                }
-                for name, images in self.splits.items()
-            },
-            **self._balance(),
-            "how_split": self._how_split(),
-            "checks": self.findings.to_json(),
-            "warnings": self.warnings(),
-        }
+        section, labels = self.experiment.data, self.train.labels
+        balanced = self.task.sampling == "balanced"
+        if balanced:
+            labels = labels[self.task.order(self.train, 0, self.experiment.training.batch_size)]
+        height, width, channels = self.train.shape
+        counts = {split: tuple(numbers) for split, numbers in self.before.items()}
+        weights = self.task.class_weights
+        return ImagesRecord(
+            name=self.dataset.name,
+            source=section.source,
+            licence=self.dataset.licence,
+            homepage=self.dataset.homepage,
+            location=self.location,
+            shape=(height, width, channels),
+            class_names=self.train.class_names,
+            files=tuple(FileRecord(**vars(file)) for file in self.dataset.files),
+            verified=self.dataset.verified,
+            set_aside=self.dataset.set_aside,
+            notes=tuple(self.dataset.notes),
+            splits={name: split_record(images) for name, images in self.splits.items()},
+            before=ClassesBefore(class_names=self.dataset.class_names, counts=counts) if counts else None,
+            class_weights=None if weights is None else tuple(weights.tolist()),
+            drawn=tuple(np.bincount(labels, minlength=len(self.train.class_names)).tolist()) if balanced else None,
+            how_split=self._how_split(),
+            checks=decode(Checks, self.findings.to_json()),
+            warnings=tuple(self.warnings()),
+        )
 
     @property
     def location(self) -> str:
@@ -114,16 +116,16 @@ class Setup:
         """Whether the images are a user's own, read from a path."""
         return bool(self.dataset.origin) and self.dataset.origin not in data_.SOURCES
 
-    def model_record(self) -> Json:
-        """What model.json says: all that predict needs beside the weights."""
-        return {
+    def model_record(self) -> ModelRecord:
+        """What model.json says."""
+        record = {
             **self.model.to_json(),
-            "class_names": list(self.train.class_names),
+            "class_names": self.train.class_names,
             "preparation": self.task.preparation.to_json(),
             "loss": self.experiment.loss.model_dump(),
-            **({"start": self.start.record} if self.start is not None else {}),
-            "summary": [row.to_json() for row in self.model.summary()],
+            "summary": [vars(row) for row in self.model.summary()],
         }
+        return replace(decode(ModelRecord, record), start=None if self.start is None else self.start.record)
 
     def _how_split(self) -> str:
         section, given = self.experiment.data, self.dataset.splits
@@ -145,18 +147,6 @@ class Setup:
         if section.regroup:
             parts.append("The classes were put together anew after the split (data.regroup).")
         return " ".join(parts)
-
-    def _balance(self) -> Json:
-        """What data.json says of how often classes came, and come, and of what they count."""
-        record: Json = {}
-        if self.before:
-            record["before"] = {"class_names": list(self.dataset.class_names), "counts": dict(self.before)}
-        if self.task.class_weights is not None:
-            record["class_weights"] = self.task.class_weights.tolist()
-        if self.task.sampling == "balanced":
-            labels = self.train.labels[self.task.order(self.train, 0, self.experiment.training.batch_size)]
-            record["drawn"] = np.bincount(labels, minlength=len(self.train.class_names)).tolist()
-        return record
 
     def _misleading(self) -> list[str]:
         """What augmentation makes of written characters, which mean something else when they are mirrored or turned."""
@@ -191,6 +181,17 @@ class Setup:
             f"rarest class, {share / counts[rarest]:.1f} times, and {min(1.0, share / counts[commonest]):.0%} of those "
             f"of {names[commonest]}, the most frequent."
         ]
+
+
+def split_record(images: Images) -> SplitRecord:
+    """What data.json says of a split of prepared images."""
+    return SplitRecord(
+        images=len(images),
+        counts=tuple(images.counts.tolist()),
+        sha256=images.digest,
+        pixels=packed(images),
+        ids=tuple(images.ids.tolist()),
+    )
 
 
 def set_up(

@@ -34,7 +34,7 @@ import tomllib
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -49,8 +49,7 @@ from firstlight.experiments.paths import located
 from firstlight.experiments.search.config import Search
 from firstlight.experiments.tables import merged
 from firstlight.files import is_file
-from firstlight.records.run_folder import StudyEntry, StudyFolder
-from firstlight.types import Json
+from firstlight.records.run_folder import StudyEntry, StudyFolder, StudyRecord
 
 SUFFIX = ".toml"
 RESERVED = (".toml", ".json", ".html", ".lock")
@@ -194,10 +193,9 @@ class Plan:
     parity: str
 
     @property
-    def record(self) -> Json:
+    def record(self) -> StudyRecord:
         """What study.json says of it."""
-        entries = [asdict(run.entry) for run in self.runs]
-        return {"name": self.name, "title": self.title, "about": self.about, "runs": entries}
+        return StudyRecord(self.name, self.title, self.about, tuple(run.entry for run in self.runs))
 
     def only(self, names: Sequence[str]) -> Plan:
         """The study's runs called `names`, with those that they start from. Raises ExperimentError for another name."""

@@ -31,9 +31,11 @@ from firstlight.options import flat
 from firstlight.progress import Watcher
 from firstlight.randomness import generator
 from firstlight.records import run_folder
-from firstlight.records.environment import differences, gone_on, last_environment
+from firstlight.records.codec import encode
+from firstlight.records.environment import differences
+from firstlight.records.result import Epochs, EvaluationRecord, ParameterCounts, Result, Seconds, Status
 from firstlight.training import Checkpoint, Course, Outcome, Progress
-from firstlight.types import Array, Dataset, Images, Json, Predictions, is_text
+from firstlight.types import Array, Dataset, Images, Predictions, is_text
 from firstlight.weights import to_bytes
 
 SAMPLES_SHOWN = 30
@@ -99,7 +101,7 @@ def _go_on(
     folder = run_folder.RunFolder.open(out)
     _must_not_be_complete(folder)
     measured_before = folder.finished
-    experiment = Experiment.of(folder.experiment, str(out / run_folder.EXPERIMENT))
+    experiment = Experiment.of(folder.experiment.tables, str(out / run_folder.EXPERIMENT))
     checkpoint, damaged = training.newest(out / run_folder.CHECKPOINTS)
     _must_be_sound(out, watcher, checkpoint, damaged)
     if checkpoint is not None:
@@ -117,31 +119,31 @@ def _go_on(
     if checkpoint is not None:
         _must_go_on(out, setup, checkpoint)
         before = folder.environment
-    as_before = None if before is None else last_environment(before)
+    as_before = None if before is None else encode(before.last)
     if claim is None:
         return _follow(setup, watcher, checkpoint, as_before)
     session, compile_seconds = _warm_session(setup, watcher, as_before)
-    now = environment() | session.describe()
+    now = environment(session.describe())
     (out / run_folder.RESULT).unlink(missing_ok=True)  # the run is in progress again
     if images is not None and (out / run_folder.DATA).exists() and (place := setup.location):
         run_folder.write_record(
-            out, run_folder.DATA, folder.data | {"location": place}
-        )  # they are the same, and there from now on
+            out, run_folder.DATA, replace(folder.data, location=place)
+        )  # the same, there from now on
     if checkpoint is None or before is None:
         _write_plan(setup, session, out)
     else:
-        if changes := differences(last_environment(before), now):
+        if changes := differences(before.last, now):
             watcher.note(
                 f"Note: it goes on with {changes}. The weights may differ in their last digits from those of a run "
                 "that was never interrupted."
             )
-        run_folder.write_record(out, run_folder.ENVIRONMENT, gone_on(before, checkpoint.progress.epoch, now))
+        run_folder.write_record(out, run_folder.ENVIRONMENT, before.resumed_in(now, checkpoint.progress.epoch))
     return _train_and_measure(setup, session, claim, watcher, compile_seconds, checkpoint, measured_before)
 
 
 def _must_not_be_complete(folder: run_folder.RunFolder) -> None:
-    if folder.finished and folder.result["status"] != "interrupted":
-        raise RunError(f"{folder.path} is complete ({folder.result['status']}): there is nothing to resume.")
+    if folder.finished and folder.result.status != Status.INTERRUPTED:
+        raise RunError(f"{folder.path} is complete ({folder.result.status}): there is nothing to resume.")
 
 
 def learn(setup: Setup, watcher: Watcher) -> Outcome:
@@ -252,7 +254,7 @@ def _are_more_epochs(before: Experiment, now: Experiment, done: int) -> bool:
 def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
     """Raise RunError where the checkpoint is of another experiment than the folder's file names now."""
     state = setup.task.optimizer.state(setup.model.trainable)
-    same_model = run_folder.RunFolder.open(out).model["layers"] == setup.model.to_json()["layers"]
+    same_model = list(run_folder.RunFolder.open(out).model.layers) == setup.model.to_json()["layers"]
     found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
     if not same_model or state.keys() != found or not _fits(setup, checkpoint, state):
         raise RunError(
@@ -302,7 +304,7 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
 def _write_plan(setup: Setup, session: Session, out: Path) -> None:
     """Write what is known before training."""
     write_text(out / run_folder.EXPERIMENT, setup.experiment.to_toml())
-    run_folder.write_record(out, run_folder.ENVIRONMENT, environment() | session.describe())
+    run_folder.write_record(out, run_folder.ENVIRONMENT, environment(session.describe()))
     if not (out / run_folder.DATA).exists():  # of a run that goes on, it tells of all images, also of those left out
         run_folder.write_record(out, run_folder.DATA, setup.data_record())
     run_folder.write_record(out, run_folder.MODEL, setup.model_record())
@@ -351,13 +353,13 @@ def _train_and_measure(
     write_bytes(out / run_folder.WEIGHTS, to_bytes(setup.model.layout.named(outcome.vector)))
     run_folder.write_predictions(out, predictions)
     run_folder.write_samples(out, _samples(setup, predictions["test"]))
-    seconds = {
+    parts = {
         "data": setup.seconds,
         "compile": compile_seconds,
         "train": outcome.seconds,
         "evaluate": evaluate_seconds,
     }
-    seconds["total"] = sum(seconds.values())
+    seconds = Seconds(**parts, total=sum(parts.values()))
     run_folder.write_result(out, _result(setup, outcome, measured, seconds, measured_before))
     session.share("complete")
     return run_folder.RunFolder.open(out)
@@ -464,30 +466,31 @@ def _result(
     setup: Setup,
     outcome: Outcome,
     measured: Mapping[str, evaluation.Evaluation],
-    seconds: dict[str, float],
+    seconds: Seconds,
     measured_before: bool,
-) -> Json:
+) -> Result:
     model = setup.model
     images = setup.task.images_per_epoch(len(setup.train), setup.experiment.training.batch_size) * len(outcome.history)
-    return {
-        "status": outcome.status,
-        **({"measured_before": True} if measured_before else {}),
-        **({"stopped_because": outcome.because} if outcome.because else {}),
-        "model": model.name,
-        "epochs": {
-            "asked": setup.experiment.training.epochs,
-            "run": len(outcome.history),
-            "best": outcome.best,
-            "weights": outcome.weights,
-        },
-        "parameters": {
-            "total": model.parameters,
-            "trainable": model.trainable,
-            "frozen": model.frozen_parameters,
-            "non_trainable": model.parameters - model.trainable,
-        },
-        "multiply_adds": model.multiply_adds,
-        "images_per_second": images / outcome.seconds if outcome.seconds else 0.0,
-        "seconds": seconds,
-        **{name: result.to_json() for name, result in measured.items()},
-    }
+    return Result(
+        status=outcome.status,
+        measured_before=measured_before,
+        stopped_because=outcome.because,
+        model=model.name,
+        epochs=Epochs(
+            asked=setup.experiment.training.epochs,
+            run=len(outcome.history),
+            best=outcome.best,
+            weights=outcome.weights,
+        ),
+        parameters=ParameterCounts(
+            total=model.parameters,
+            trainable=model.trainable,
+            frozen=model.frozen_parameters,
+            non_trainable=model.parameters - model.trainable,
+        ),
+        multiply_adds=model.multiply_adds,
+        images_per_second=images / outcome.seconds if outcome.seconds else 0.0,
+        seconds=seconds,
+        validation=EvaluationRecord.of(measured["validation"]) if "validation" in measured else None,
+        test=EvaluationRecord.of(measured["test"]),
+    )

@@ -14,6 +14,8 @@ from firstlight.experiments.lineage import seen_by
 from firstlight.files import WEIGHTS_LIMIT, expanded, is_folder, read_bytes
 from firstlight.models import Model
 from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
+from firstlight.records.codec import decode
+from firstlight.records.model import StartRecord
 from firstlight.records.origin import run_of
 from firstlight.records.run_folder import EXPERIMENT, RunFolder
 from firstlight.text import listed
@@ -34,7 +36,7 @@ class Start:
     """
 
     vector: Array
-    record: Json
+    record: StartRecord
     notes: tuple[str, ...] = ()
 
 
@@ -120,13 +122,8 @@ def start(
     fresh = [entry.name for entry in model.layout.entries if entry.name not in taken]
     if section.init_from != IMAGENET:
         about["location"] = str(expanded(section.init_from).resolve())
-    record = {
-        "from": section.init_from,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        **about,
-        "arrays": len(taken),
-        "fresh": fresh,
-    }
+    named = {"from": section.init_from, "sha256": hashlib.sha256(data).hexdigest()}
+    record = decode(StartRecord, {**named, **about, "arrays": len(taken), "fresh": fresh})
     return Start(
         vector, record, (f"Weights from {origin}{f'; new: {listed(fresh, most=6)}' if fresh else ''}.", *notes)
     )
@@ -187,7 +184,7 @@ def _of_the_run(
     folder = run_of(path)
     if folder is None:
         return []
-    before = Experiment.of(folder.experiment, str(folder.path / EXPERIMENT))
+    before = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT))
     notes = []
     for key, now in experiment.prepare.model_dump().items():
         then = getattr(before.prepare, key)

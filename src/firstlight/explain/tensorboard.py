@@ -74,13 +74,13 @@ def write(run: RunFolder, out: Path, vectors: Vectors | None = None) -> None:
     """
     require()
     _check_free(out)
-    epochs, classes = run.result["epochs"], run.class_names
-    model = Model.from_json(run.model)
+    epochs, classes = run.result.epochs, run.class_names
+    model = Model.from_json(run.model.architecture)
     final = model.layout.named(weights.of_run(run, model.layout))
     if vectors is not None:
         _check(vectors, len(classes))
     with _replaced(out) as folder:
-        _write_events(folder, run, final, int(epochs["weights"]))
+        _write_events(folder, run, final, epochs.run if epochs.weights is None else epochs.weights)
         if vectors is not None:
             _write_projector(folder, vectors, classes)
 
@@ -156,8 +156,8 @@ def _add(writer: EventFileWriter, summary: Any, step: int, wall_time: float) -> 
 
 def _started(run: RunFolder) -> float:
     """When the run began, in seconds since 1970, from its record; now, where that does not say."""
-    started = run.environment.get("started")
-    return datetime.fromisoformat(started).timestamp() if isinstance(started, str) else time.time()
+    started = run.environment.started
+    return datetime.fromisoformat(started).timestamp() if started else time.time()
 
 
 def _tag(name: str) -> str:

@@ -25,8 +25,8 @@ from firstlight.models import Model
 from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Explanation, FeatureMaps, MaximizingImage, Mistakes
+from firstlight.records.model import LayerRecord
 from firstlight.records.parity import Parity
-from firstlight.records.run import Layer
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.report.document import (
@@ -271,7 +271,7 @@ def _of_one(kind: str, title: str, *blocks: Block) -> Document:
 @card.register
 def _(model: Model) -> Document:
     """The layers with what they cost."""
-    found = [Layer(**vars(row)) for row in model.summary()]
+    found = [LayerRecord(**vars(row)) for row in model.summary()]
     frozen = model.frozen_parameters
     shown = layers.Layers(found, model.parameters, model.trainable, frozen, model.multiply_adds)
     numbers = Numbers(
@@ -355,7 +355,7 @@ def _pictured(kind: str, title: str, subtitle: str, splits: Mapping[str, Images]
 def _unfinished(run: RunFolder) -> Document:
     """A run that trains, or was cut off: how far it got."""
     held = is_locked(run.path)
-    asked = run.experiment.get("training", {}).get("epochs")
+    asked = run.experiment.training.epochs
     history = run.history if (run.path / run_folder.HISTORY).is_file() else {}
     done = len(history.get("epoch", ()))
     said = "It is training." if held else f"It was cut off. Go on with it: firstlight resume {run.path}"

@@ -16,6 +16,7 @@ from firstlight.errors import FirstlightError, ReportError, told
 from firstlight.experiments import Experiment
 from firstlight.parallel.pool import limited_threads
 from firstlight.records import run_folder
+from firstlight.records.result import Status
 from firstlight.records.run_folder import RunFolder
 
 INTERRUPTED = "interrupted"
@@ -53,7 +54,7 @@ def train(job: Job) -> str:
             return f"{error.filename or job.folder}: {error.strerror}."
         with told(lambda text: print(f"{job.title}: {text}", file=sys.stderr)), suppress(ReportError, OSError):
             report.write(folder)  # the run is complete without: the study tries again at its end, and tells
-    return INTERRUPTED if folder.result["status"] == INTERRUPTED else ""
+    return INTERRUPTED if folder.result.status == Status.INTERRUPTED else ""
 
 
 def _resumed(job: Job, watcher: TrainingProgress) -> RunFolder | None:

@@ -14,6 +14,7 @@ from firstlight.console import ConsoleProgress
 from firstlight.errors import RunError
 from firstlight.parallel.job import Job
 from firstlight.records import run_folder
+from firstlight.records.result import Status
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.report.format import percent
 
@@ -78,10 +79,10 @@ class StudyProgress(ConsoleProgress):
         except RunError:
             return  # it goes on with what was interrupted, and has just removed its result
         line = (
-            f"{job.title}: test accuracy {percent(result['test']['accuracy'], 2)}, {result['epochs']['run']} epochs, "
-            f"{result['seconds']['train']:.1f} s"
+            f"{job.title}: test accuracy {percent(result.test.accuracy, 2)}, {result.epochs.run} epochs, "
+            f"{result.seconds.train:.1f} s"
         )
-        status = "" if result["status"] == "finished" else f" ({result['status']})"
+        status = "" if result.status == Status.FINISHED else f" ({result.status})"
         self.line(f"{line}{status}  [{self.kept + len(self.announced)} of {self.runs}]")
 
 

@@ -202,7 +202,7 @@ def _write_result(search: Search, out: Path, storage: Storage) -> TuneFolder | N
         data=search.first.data.source,
         model=search.first.model.name,
         space={key: domain.written() for key, domain in search.space.items()},
-        trials=records,
+        trials=tuple(records),
         importance=storage.importance(),
         environment=environment(),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +23,7 @@ from firstlight.parallel.pool import Backend, Pool, WorkerKilledError, pool
 from firstlight.parallel.progress import StudyProgress
 from firstlight.parallel.searches import run_search
 from firstlight.records import run_folder, search_folder
+from firstlight.records.result import Status
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.types import Json
 
@@ -97,14 +98,14 @@ def _check_same_study(plan: Plan, out: Path) -> None:
 
 
 def _write_record(plan: Plan, out: Path) -> StudyFolder:
-    """experiments.json and the study's file; seeds that are there already stay recorded when fewer are asked for."""
+    """study.json and the study's file; seeds that are there already stay recorded when fewer are asked for."""
     entries = []
     for run in plan.runs:
         names = (place.name.removeprefix("seed-") for place in (out / run.name).glob("seed-*"))
         there = {int(name) for name in names if name.isascii() and name.isdecimal()}
         seeds = (*run.entry.seeds, *sorted(there - set(run.entry.seeds)))
-        entries.append(asdict(replace(run.entry, seeds=seeds)))
-    run_folder.write_record(out, run_folder.STUDY, {**plan.record, "runs": entries})
+        entries.append(replace(run.entry, seeds=seeds))
+    run_folder.write_record(out, run_folder.STUDY, replace(plan.record, runs=tuple(entries)))
     folder = StudyFolder.open(out)
     write_text(folder.file, plan.text)
     return folder
@@ -114,7 +115,7 @@ def _run_search_of_study(name: str, plan: Plan, folder: StudyFolder, workers: in
     """The experiment that a search of the study finds best; what is missing of the search is done now."""
     search = experiments.Search.of(plan.searches[name], f"{plan.name}, search {name!r}")
     found = run_search(search, folder.path / f"search-{name}", workers=workers, console=console)
-    return located(found.best, found.path / search_folder.BEST)
+    return located(found.best.tables, found.path / search_folder.BEST)
 
 
 def _jobs(
@@ -208,18 +209,18 @@ def _is_done(job: Job, needs: str) -> bool:
             raise RunError(f"{job.folder} holds {strange[0]} and is no run: move it, or choose another folder.")
         return False
     folder = RunFolder.open(job.folder)
-    held = Experiment.of(folder.experiment, str(job.folder / run_folder.EXPERIMENT)).model_dump()
+    held = Experiment.of(folder.experiment.tables, str(job.folder / run_folder.EXPERIMENT)).model_dump()
     asked = job.experiment.model_dump()
     if needs and held["weights"]["init_from"]:
         for tables in (held, asked):
             tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-2:]
-    location = folder.data.get("location", "") if (job.folder / run_folder.DATA).exists() else ""
+    location = folder.location
     if changed := differing(held, asked, location):
         raise RunError(
             f"{job.folder} is of another experiment: it differs in {', '.join(changed)}. "
             "Remove it to train it again, or choose another folder with --out."
         )
-    return folder.finished and folder.result["status"] != INTERRUPTED
+    return folder.finished and folder.result.status != Status.INTERRUPTED
 
 
 def _check_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[str, str]:

@@ -267,11 +267,11 @@ def recipe(record: RunRecord) -> Hashable:
 
 
 def seed_of(run: RunFolder) -> int:
-    return int(run.experiment.get("seed", 0))
+    return run.experiment.seed
 
 
 def _asked(run: RunFolder, ancestors: int) -> Hashable:
-    asked: dict[str, Hashable] = {key: str(value) for key, value in flat(run.experiment) if key != "seed"}
+    asked: dict[str, Hashable] = {key: str(value) for key, value in flat(run.experiment.tables) if key != "seed"}
     if INIT_FROM in asked and ancestors:
         asked[INIT_FROM] = _start(run, str(asked[INIT_FROM]), ancestors)
     return tuple(sorted(asked.items()))
@@ -372,7 +372,7 @@ def varied(groups: Sequence[Group]) -> str | None:
     """The one setting by which the groups differ, where it is a number and another one in each of four or more."""
     if len(groups) < 4:
         return None
-    asked = [dict(flat(group.first.experiment)) for group in groups]
+    asked = [dict(flat(group.first.experiment.tables)) for group in groups]
     keys = {key for table in asked for key in table} - {"seed"}
     differing = [key for key in sorted(keys) if len({str(table.get(key)) for table in asked}) > 1]
     if len(differing) != 1:

@@ -24,6 +24,6 @@ def started_from(run: RunFolder) -> RunFolder | None:
 
     Raises RunError where the model.json of `run` is missing or damaged.
     """
-    start = run.model.get("start", {})
-    places = [Path(str(start[key])) for key in ("location", "from") if start.get(key)]
+    start = run.model.start
+    places = [] if start is None else [Path(place) for place in (start.location, start.origin) if place]
     return next((found for place in places if (found := run_of(place)) is not None), None)

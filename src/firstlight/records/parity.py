@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from firstlight.notebook_display import Shown
+from firstlight.records.codec import encode
+from firstlight.records.environment import Environment
 from firstlight.types import Json, Shape
 
 # Each is a relative difference, as `differences.apart` has it.
@@ -192,7 +194,7 @@ class Parity(Shown):
     runs: tuple[SideBySide, ...]
     speed: Speed
     engines: Mapping[str, Json]
-    environment: Json
+    environment: Environment
     seconds: float
 
     @property
@@ -273,7 +275,7 @@ class Parity(Shown):
 
     def to_json(self) -> Json:
         """Plain values, with null for a number that is not finite."""
-        record = _plain(self)
+        record = _plain(encode(self))
         assert isinstance(record, dict)
         summary = {
             "hand_autograd": _plain(self.hand_autograd),
@@ -301,6 +303,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    if hasattr(value, "__dataclass_fields__"):
-        return _plain(vars(value))
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""One run as the report reads it: the only place that knows the keys of the run folder's files."""
+"""A finished run as reports, notebooks and the dashboard read it: its records, checked against one another."""
 
 from __future__ import annotations
 
@@ -6,44 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Literal
 
-from firstlight.errors import DataError, RunError
+from firstlight.errors import DamagedFileError, RunError
 from firstlight.evaluation import Evaluation
+from firstlight.records.environment import Environment, Machine
+from firstlight.records.experiment import Chance, ExperimentRecord
 from firstlight.records.explanation import EXPLANATION, Explanation
 from firstlight.records.explanation import read as read_explanation
+from firstlight.records.images import Checks
+from firstlight.records.model import LayerRecord
+from firstlight.records.result import Result, Status
 from firstlight.records.run_folder import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
 from firstlight.text import display_names
-from firstlight.types import SPLITS, Array, Images, Json, Predictions
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A row of the model's table."""
-
-    name: str
-    type: str
-    output_shape: tuple[int, ...]
-    parameters: int
-    trainable: int
-    multiply_adds: int
-
-
-@dataclass(frozen=True)
-class Checks:
-    """What the checks of the data found: numbers of images, by split and by pair of splits, and classes without any."""
-
-    within: Mapping[str, int]
-    across: Mapping[tuple[str, str], int]
-    conflicting: int
-    missing: Mapping[str, list[str]]
+from firstlight.types import SPLITS, Array, Images, Predictions
 
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """A finished run. Mandatory records are read at once; optional keys have a default.
+    """A finished run. Mandatory records are read at once.
 
     Names of classes are as they are shown: printable and not too long.
     """
@@ -63,11 +44,11 @@ class RunRecord:
 
     @property
     def model(self) -> str:
-        return str(self.run.result.get("model") or self.run.model.get("name", "model"))
+        return self.result.model or self.run.model.name
 
     @property
     def data(self) -> str:
-        return str(self.run.data.get("name", "images"))
+        return self.run.data.name
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -79,54 +60,54 @@ class RunRecord:
         path = self.run.path / REPORT
         return path if path.is_file() else None
 
-    @cached_property
-    def experiment(self) -> Json:
+    @property
+    def experiment(self) -> ExperimentRecord:
         return self.run.experiment
 
     @cached_property
     def experiment_text(self) -> str:
         return self.run.experiment_text
 
-    def option(self, table: str, key: str, default: Any = None) -> Any:
-        """The value of [table] key in the experiment."""
-        value = self.experiment.get(table)
-        return value.get(key, default) if isinstance(value, dict) else default
-
     # --- what came out
 
     @property
-    def status(self) -> str:
-        """One of "finished", "stopped early", "interrupted" and "diverged"."""
-        return str(self.run.result.get("status", "finished"))
+    def result(self) -> Result:
+        return self.run.result
+
+    @property
+    def status(self) -> Status:
+        return self.result.status
 
     @property
     def stopped_because(self) -> str:
         """Why training stopped before its end, in sentences, where that was recorded."""
-        return str(self.run.result.get("stopped_because") or "")
+        return self.result.stopped_because
 
     @property
     def measured_before(self) -> bool:
         """Whether the test images were read before its end too, when it was interrupted."""
-        return bool(self.run.result.get("measured_before"))
+        return self.result.measured_before
 
     @property
     def epochs_run(self) -> int:
-        return int(_in(self.run.result, "epochs", "run", len(self.history.get("epoch", ()))))
+        return self.result.epochs.run
 
     @property
     def epochs_asked(self) -> int:
-        return int(_in(self.run.result, "epochs", "asked", self.option("training", "epochs", self.epochs_run)))
+        """As the result has it, or the experiment, where an earlier version did not record it."""
+        asked, wanted = self.result.epochs.asked, self.experiment.training.epochs
+        return asked if asked is not None else self.epochs_run if wanted is None else wanted
 
     @property
     def best_epoch(self) -> int | None:
         """The best epoch by validation; None without validation, or where no epoch was completed."""
-        best = _in(self.run.result, "epochs", "best")
-        return int(best) if best and self.validation is not None else None
+        return self.result.epochs.best or None if self.validation is not None else None
 
     @property
     def weights_epoch(self) -> int:
         """The epoch whose weights were kept and measured; 0 where training ended within the first one."""
-        return int(_in(self.run.result, "epochs", "weights", self.epochs_run))
+        kept = self.result.epochs.weights
+        return self.epochs_run if kept is None else kept
 
     @property
     def training_accuracy(self) -> float | None:
@@ -137,7 +118,7 @@ class RunRecord:
     @property
     def restore_best(self) -> bool:
         """Whether the best weights by validation were asked for, not the last."""
-        return bool(self.option("training", "restore_best", True))
+        return self.experiment.training.restore_best
 
     @property
     def kept_best(self) -> bool:
@@ -147,32 +128,27 @@ class RunRecord:
     @property
     def augmented(self) -> bool:
         """Whether training images were changed at random."""
-        table = self.experiment.get("augment") or {}
+        table = self.experiment.augment
         flips = any(table.get(name) for name in ("flip_horizontal", "flip_vertical"))
-        return flips or any(isinstance(value, dict) and bool(value.get("p")) for value in table.values())
+        return flips or any(isinstance(value, Chance) and value.p > 0 for value in table.values())
 
     @property
     def monitor(self) -> str:
         """What told good weights from bad, in words."""
-        return str(self.option("training", "monitor", "validation")).replace("val_", "validation ")
+        return self.experiment.training.monitor.replace("val_", "validation ")
 
-    def parameters(self, which: str = "total") -> int:
-        """The number of parameters: "total", "trainable" or "non_trainable"."""
-        return int(_in(self.run.result, "parameters", which, 0))
+    def parameters(self, which: Literal["total", "trainable", "non_trainable"] = "total") -> int:
+        counts = self.result.parameters
+        return {"total": counts.total, "trainable": counts.trainable, "non_trainable": counts.non_trainable}[which]
+
+    def seconds(self, part: Literal["data", "compile", "train", "evaluate", "total"]) -> float | None:
+        """The time of one part; None where it was not recorded."""
+        found: float | None = getattr(self.result.seconds, part)
+        return found
 
     @property
     def multiply_adds(self) -> int:
-        return int(self.run.result.get("multiply_adds") or sum(layer.multiply_adds for layer in self.layers))
-
-    def seconds(self, part: str) -> float | None:
-        """The time of one part: data, compile, train, evaluate, total."""
-        value = _in(self.run.result, "seconds", part)
-        return None if value is None else float(value)
-
-    @property
-    def images_per_second(self) -> float | None:
-        value = self.run.result.get("images_per_second")
-        return None if value is None else float(value)
+        return self.result.multiply_adds or sum(layer.multiply_adds for layer in self.layers)
 
     @cached_property
     def explanation(self) -> Explanation | None:
@@ -188,101 +164,83 @@ class RunRecord:
     # --- the data
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, int, int]:
         """The shape (H, W, C) of a prepared image."""
-        return tuple(self.run.data.get("shape") or self.run.model.get("input_shape") or ())
+        return self.run.data.shape or self.run.model.input_shape
 
     @property
     def counts(self) -> dict[str, list[int]]:
         """Images per class, by split."""
-        splits = self.run.data.get("splits", {})
-        return {name: list(splits[name]["counts"]) for name in SPLITS if splits.get(name, {}).get("counts")}
+        splits = self.run.data.splits
+        return {name: list(splits[name].counts) for name in SPLITS if name in splits}
 
     @property
     def before(self) -> tuple[tuple[str, ...], dict[str, list[int]]] | None:
         """The classes of the source and their images by split, where some were then left out or regrouped."""
-        found = self.run.data.get("before")
-        if not found:
+        found = self.run.data.before
+        if found is None:
             return None
-        counts = found["counts"]
-        return display_names(found["class_names"]), {name: list(counts[name]) for name in SPLITS if name in counts}
+        counts = {name: list(found.counts[name]) for name in SPLITS if name in found.counts}
+        return display_names(found.class_names), counts
 
     @property
     def drawn(self) -> list[int]:
         """Images per class that an epoch draws of the training images, where sampling was balanced."""
-        return list(self.run.data.get("drawn") or ())
+        return list(self.run.data.drawn or ())
 
     @property
     def class_weights(self) -> list[float]:
         """What the loss of a training image was multiplied by, for each class; none where nothing was."""
-        return list(self.run.data.get("class_weights") or ())
+        return list(self.run.data.class_weights or ())
 
     @property
     def how_split(self) -> str:
-        return str(self.run.data.get("how_split", ""))
+        return self.run.data.how_split
 
     @property
     def licence(self) -> str:
-        return str(self.run.data.get("licence") or "")
+        return self.run.data.licence or ""
 
     @property
     def source(self) -> str:
-        return str(self.run.data.get("source") or self.data)
+        return self.run.data.source
 
     @property
     def homepage(self) -> str:
-        return str(self.run.data.get("homepage") or "")
+        return self.run.data.homepage or ""
 
     @property
     def unverified_files(self) -> list[str]:
         """Files that did not match their published checksum; empty where all did or none is published."""
-        if self.run.data.get("verified", True):
+        if self.run.data.verified:
             return []
-        files = [str(f.get("name")) for f in self.run.data.get("files", []) if not f.get("verified", True)]
-        return files or ["the source"]
+        return [file.name for file in self.run.data.files if not file.verified] or ["the source"]
 
     @property
-    def set_aside(self) -> dict[str, str]:
+    def set_aside(self) -> Mapping[str, str]:
         """Files that could not be read: path -> reason."""
-        return dict(self.run.data.get("set_aside") or {})
+        return self.run.data.set_aside
 
     @property
     def checks(self) -> Checks:
-        found = self.run.data.get("checks") or {}
-        across, missing = {}, found.get("missing_classes") or {}
-        for pair, n in (found.get("duplicates_across") or {}).items():
-            first, _, second = str(pair).partition("-")
-            across[first, second] = int(n)
-        return Checks(
-            within={str(split): int(n) for split, n in (found.get("duplicates_within") or {}).items()},
-            across=across,
-            conflicting=int(found.get("conflicting_labels") or 0),
-            missing={str(split): list(display_names(names)) for split, names in missing.items()},
-        )
+        """What the checks of the data found; names of classes are as they are shown."""
+        found = self.run.data.checks
+        missing = {split: display_names(names) for split, names in found.missing.items()}
+        return replace(found, missing=missing)
 
     # --- the model and the machine
 
-    @cached_property
-    def layers(self) -> list[Layer]:
-        return [
-            Layer(
-                name=str(row.get("name", "")),
-                type=str(row.get("type", "")),
-                output_shape=tuple(row.get("output_shape") or ()),
-                parameters=int(row.get("parameters") or 0),
-                trainable=int(row.get("trainable", row.get("parameters")) or 0),
-                multiply_adds=int(row.get("multiply_adds") or 0),
-            )
-            for row in self.run.model.get("summary", [])
-        ]
+    @property
+    def layers(self) -> tuple[LayerRecord, ...]:
+        return self.run.model.summary
 
     @property
-    def environment(self) -> Json:
+    def environment(self) -> Environment:
         return self.run.environment
 
     @property
-    def machine(self) -> Json:
-        return dict(self.environment.get("machine") or {})
+    def machine(self) -> Machine:
+        return self.environment.machine
 
 
 def read(run: RunFolder) -> RunRecord:
@@ -291,8 +249,12 @@ def read(run: RunFolder) -> RunRecord:
     predictions = run.predictions.get("test")
     if predictions is None:
         raise RunError(f"{run.path} has no evaluation of test images, so there is nothing to report.")
-    test = _evaluation(run, result["test"])
-    _check_classes(run, test.class_names)
+    test = result.test.evaluation
+    for name, class_names in ((DATA, run.data.class_names), (MODEL, run.model.class_names)):
+        if class_names != test.class_names:
+            raise RunError(
+                f"{run.path}: the class_names of {name} are not those of {RESULT}. The files belong to different runs."
+            )
     _ = run.environment  # a damaged one is told now, not in the middle of a page
     _ = run.experiment
     if len(predictions) != test.images:
@@ -300,10 +262,10 @@ def read(run: RunFolder) -> RunRecord:
             f"{run.path}: {RESULT} counts {test.images} test images and the predictions are of {len(predictions)}. "
             "The files belong to different runs."
         )
-    validation = _evaluation(run, result["validation"]) if result.get("validation") else None
+    validation = result.validation.evaluation if result.validation else None
     for column in ("epoch", "loss", "accuracy", *(("val_loss", "val_accuracy") if validation else ())):
         if column not in run.history:
-            raise RunError(f"{run.path / HISTORY} is damaged: it has no column {column!r}.")
+            raise DamagedFileError(f"{run.path / HISTORY} is damaged: it has no column {column!r}.")
     shown = display_names(test.class_names)
     return RunRecord(
         run=run,
@@ -313,23 +275,3 @@ def read(run: RunFolder) -> RunRecord:
         samples=run.samples,
         history=run.history,
     )
-
-
-def _check_classes(run: RunFolder, class_names: tuple[str, ...]) -> None:
-    for name, record in ((DATA, run.data), (MODEL, run.model)):
-        if tuple(record["class_names"]) != class_names:
-            raise RunError(
-                f"{run.path}: the class_names of {name} are not those of {RESULT}. The files belong to different runs."
-            )
-
-
-def _evaluation(run: RunFolder, value: Json) -> Evaluation:
-    try:
-        return Evaluation.from_json(value)
-    except DataError as error:
-        raise RunError(f"{run.path / RESULT} is damaged. {error}") from None
-
-
-def _in(record: Json, table: str, key: str, default: Any = None) -> Any:
-    value = record.get(table)
-    return value.get(key, default) if isinstance(value, dict) else default

@@ -30,14 +30,14 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 
-from firstlight.errors import DataError, FolderGoneError, RunError, brief
+from firstlight.errors import DamagedFileError, DataError, FolderGoneError, NewerFormatError, RunError, brief
 from firstlight.files import (
     ARRAYS_LIMIT,
     MB,
@@ -62,9 +62,17 @@ from firstlight.files import (
 )
 from firstlight.locks import LOCK, LockedError, is_locked, locked
 from firstlight.notebook_display import Shown
-from firstlight.records import schema
+from firstlight.records.codec import MismatchError, Must, decode, encode
+from firstlight.records.environment import Environment
+from firstlight.records.experiment import ExperimentRecord
+from firstlight.records.images import ImagesRecord
+from firstlight.records.model import ModelRecord
+from firstlight.records.result import Hashes, Result
+from firstlight.records.values import Count, FileName, Share
 from firstlight.text import listed
 from firstlight.types import Array, Images, Json, Predictions
+
+T = TypeVar("T")
 
 FORMAT = 1
 
@@ -125,8 +133,8 @@ class RunFolder(Shown):
         return is_file(self.path / RESULT)
 
     @cached_property
-    def experiment(self) -> Json:
-        return read_toml(self.path, EXPERIMENT, schema.Experiment)
+    def experiment(self) -> ExperimentRecord:
+        return read_experiment(self.path, EXPERIMENT)
 
     @property
     def experiment_text(self) -> str:
@@ -137,36 +145,45 @@ class RunFolder(Shown):
             raise RunError(f"{self.path / EXPERIMENT} is damaged: {error}.") from None
 
     @cached_property
-    def environment(self) -> Json:
-        return read_record(self.path, ENVIRONMENT, schema.Environment)
+    def environment(self) -> Environment:
+        return read_record(self.path, ENVIRONMENT, Environment)
 
     @cached_property
-    def data(self) -> Json:
-        return read_record(self.path, DATA, schema.Data)
+    def data(self) -> ImagesRecord:
+        return read_record(self.path, DATA, ImagesRecord)
+
+    @property
+    def location(self) -> str:
+        """Where a user's own images were; "" for a named set, and before the run has recorded it."""
+        return self.data.location if (self.path / DATA).exists() else ""
 
     @cached_property
-    def model(self) -> Json:
-        record = read_record(self.path, MODEL, schema.Model)
+    def model(self) -> ModelRecord:
+        record = read_record(self.path, MODEL, ModelRecord)
         self.read(MODEL, RECORD_LIMIT)  # after its format, for that of a newer one is told first
         return record
 
     @cached_property
-    def result(self) -> Json:
-        """The numbers, such as result["test"]["accuracy"]. Raises RunError while there are none."""
+    def result(self) -> Result:
+        """The numbers, such as result.test.accuracy. Raises RunError while there are none."""
         if not self.finished:
             raise RunError(
                 f"{self.path} has no result yet: the run is still training, or it was cut off. "
                 f"Go on with it: firstlight resume {self.path}"
             )
-        return read_record(self.path, RESULT, schema.Result)
+        return read_record(self.path, RESULT, Result)
 
     @property
-    def hashes(self) -> dict[str, str]:
+    def result_json(self) -> Json:
+        """result.json as it stands, for other programs."""
+        return {"format": FORMAT, **read_json(self.path, RESULT)}
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
         """The SHA-256 of files as the run wrote them, by name; none before it has a result, or by an older version."""
-        if not self.finished or not self.result.get("hashed"):
+        if not self.finished or not self.result.hashed:
             return {}
-        found: dict[str, str] = read_record(self.path, HASHES, schema.Hashes)["sha256"]
-        return found
+        return read_record(self.path, HASHES, Hashes).sha256
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of one of its files, at most `limit`. Raises RunError, also where the result has another hash."""
@@ -211,7 +228,7 @@ class RunFolder(Shown):
 
         "augmented" are training images, each as often as there are epochs of which the draws are shown.
         """
-        shape = tuple(self.model["input_shape"])
+        shape = self.model.input_shape
         found = {}
         for split, arrays in self._arrays(SAMPLES, {"pixels": "u", "labels": "iu", "ids": "U"}).items():
             with self._told(SAMPLES):
@@ -225,7 +242,7 @@ class RunFolder(Shown):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return tuple(self.model["class_names"])
+        return self.model.class_names
 
     def _table(self, name: str, needed: set[str]) -> dict[str, Array]:
         """The columns of a file of numbers, float64."""
@@ -286,12 +303,25 @@ class StudyEntry:
     note       why it differs from what is published, or what to look at
     """
 
-    name: str
-    seeds: tuple[int, ...]
-    published: float | None = None
-    published_validation: float | None = None
+    name: FileName
+    seeds: Annotated[tuple[Count, ...], Must("a list of seeds", bool)]
+    published: Share | None = None
+    published_validation: Share | None = None
     beside: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """study.json: title, what the study shows in a few sentences, and its runs."""
+
+    name: FileName
+    title: str
+    about: str
+    runs: Annotated[
+        tuple[StudyEntry, ...],
+        Must("a list of runs, each of another name", lambda runs: 0 < len(runs) == len({run.name for run in runs})),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,7 +336,7 @@ class StudyFolder(Shown):
     """
 
     path: Path
-    record: Json
+    record: StudyRecord
 
     @classmethod
     def open(cls, path: str | Path) -> StudyFolder:
@@ -316,11 +346,11 @@ class StudyFolder(Shown):
             raise RunError(f"{brief(path)}: there is no such study folder.")
         if not is_file(place / STUDY):
             raise RunError(f"{brief(path)} is not a study folder: it has no {STUDY}.")
-        return cls(place, read_record(place, STUDY, schema.Study))
+        return cls(place, read_record(place, STUDY, StudyRecord))
 
     @property
     def name(self) -> str:
-        return str(self.record["name"])
+        return self.record.name
 
     @property
     def file(self) -> Path:
@@ -329,19 +359,17 @@ class StudyFolder(Shown):
 
     @property
     def title(self) -> str:
-        return str(self.record["title"])
+        return self.record.title
 
     @property
     def about(self) -> str:
         """What the study shows, in a few sentences."""
-        return str(self.record["about"])
+        return self.record.about
 
-    @cached_property
+    @property
     def entries(self) -> tuple[StudyEntry, ...]:
         """What it compares, in the order of its file."""
-        known = {field.name for field in fields(StudyEntry)}
-        given = [{key: value for key, value in entry.items() if key in known} for entry in self.record["runs"]]
-        return tuple(StudyEntry(**{**entry, "seeds": tuple(entry["seeds"])}) for entry in given)
+        return self.record.runs
 
     def place(self, entry: StudyEntry, seed: int) -> Path:
         """Where the run of `entry` with `seed` is, or will be."""
@@ -378,33 +406,60 @@ def _why(file: Path, study: Path) -> str:
         return f"{file} cannot be read: {error.strerror}."
 
 
-def read_record(folder: Path, name: str, kind: type[schema.Record]) -> Json:
-    """One of a folder's JSON files. Raises RunError where it is missing, damaged, too new, or no such record."""
+def read_json(folder: Path, name: str) -> Json:
+    """One of a folder's JSON files as it stands. Raises RunError where it is missing, damaged, or of a newer format."""
+    path = folder / name
     try:
         value = json_object(_read(folder, name, RECORD_LIMIT))
     except ValueError as error:
-        raise RunError(f"{folder / name} is damaged: {error}.") from None
-    version = value.get("format")
+        raise damaged(path, error) from None
+    version = value.pop("format", None)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise RunError(f"{folder / name} is damaged: it does not say its format.")
+        raise DamagedFileError(f"{path} is damaged: it does not say its format.", path=path, key="format")
     if version > FORMAT:
-        raise RunError(
-            f"{folder / name} has format {version}; this version of firstlight reads up to {FORMAT}. "
-            "Update it: pip install --upgrade firstlight"
+        raise NewerFormatError(
+            f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
+            "Update it: pip install --upgrade firstlight",
+            path=path,
+            version=version,
         )
-    schema.check(kind, value, folder / name)
     return value
 
 
-def read_toml(folder: Path, name: str, kind: type[schema.Record] | None = None) -> Json:
-    """One of a folder's TOML files. Raises RunError where it is missing, damaged, or not of that kind."""
+def read_record(folder: Path, name: str, kind: type[T]) -> T:
+    """One of a folder's JSON files as a record of that kind. Raises RunError as `read_json`, or where it is none."""
+    return record_of(kind, read_json(folder, name), folder / name)
+
+
+def record_of(kind: type[T], value: Json, path: Path) -> T:
+    """The record that was read from `path`. Raises DamagedFileError where it is none."""
     try:
-        value = toml_of(_read(folder, name, TOML_LIMIT))
+        return decode(kind, value)
     except ValueError as error:
-        raise RunError(f"{folder / name} is damaged: {error}.") from None
-    if kind is not None:
-        schema.check(kind, value, folder / name)
-    return value
+        raise damaged(path, error) from None
+
+
+def read_toml(folder: Path, name: str) -> Json:
+    """One of a folder's TOML files. Raises RunError where it is missing or damaged."""
+    try:
+        return toml_of(_read(folder, name, TOML_LIMIT))
+    except ValueError as error:
+        raise damaged(folder / name, error) from None
+
+
+def read_experiment(folder: Path, name: str) -> ExperimentRecord:
+    """An experiment of a folder. Raises RunError where it is missing, damaged, or none."""
+    tables = read_toml(folder, name)
+    try:
+        return ExperimentRecord.of(tables)
+    except ValueError as error:
+        raise damaged(folder / name, error) from None
+
+
+def damaged(path: Path, error: ValueError) -> DamagedFileError:
+    """What to raise where reading a file failed so."""
+    key = error.place if isinstance(error, MismatchError) else ""
+    return DamagedFileError(f"{path} is damaged: {error}.", path=path, key=key)
 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:
@@ -502,12 +557,12 @@ def progress(run: Path) -> Json | None:
     return told if whole and isinstance(told.get("loss"), float | None) else None
 
 
-def write_record(run: Path, name: str, value: Mapping[str, Any]) -> None:
-    """Write one of the run's JSON files, with the format's version."""
-    write_json(run / name, {"format": FORMAT, **value})
+def write_record(folder: Path, name: str, record: Any) -> None:
+    """Write one of a folder's JSON files, with the format's version; `record` is a dataclass."""
+    write_json(folder / name, {"format": FORMAT, **encode(record)})
 
 
-def write_result(run: Path, value: Mapping[str, Any]) -> None:
+def write_result(run: Path, result: Result) -> None:
     """Write hashes.json, of what has been written before it, and result.json, which is the last file of a run.
 
     So a run with a result has files that fit it, whenever it is killed: one that goes on with an interrupted run takes
@@ -515,8 +570,8 @@ def write_result(run: Path, value: Mapping[str, Any]) -> None:
     the results of two runs of one experiment stay the same but for theirs.
     """
     found = {name: sha256(run / name) for name in HASHED if (run / name).exists()}
-    write_record(run, HASHES, {"sha256": found})
-    write_record(run, RESULT, {**value, "hashed": True})
+    write_record(run, HASHES, Hashes(sha256=found))
+    write_record(run, RESULT, replace(result, hashed=True))
 
 
 def write_history(run: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:

@@ -17,9 +17,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +28,16 @@ from firstlight.errors import RunError, brief
 from firstlight.files import TEMPORARY, TOML_LIMIT, is_file, read_text, remove_leftovers, write_text
 from firstlight.locks import LOCK, locked
 from firstlight.notebook_display import Shown
-from firstlight.records import schema
-from firstlight.records.run_folder import RESULT, read_record, read_toml, write_record
+from firstlight.records.environment import Environment
+from firstlight.records.experiment import ExperimentRecord
+from firstlight.records.run_folder import (
+    RESULT,
+    read_experiment,
+    read_record,
+    read_toml,
+    write_record,
+)
+from firstlight.records.values import AtLeastOne, Count, Positive, Table
 from firstlight.types import Json
 
 TUNE = "tune.toml"
@@ -57,15 +65,15 @@ class TrialRecord:
     attempts  how often it was begun
     """
 
-    number: int
+    number: AtLeastOne
     state: State
-    values: Mapping[str, Any]
+    values: Table
     value: float | None = None
-    epochs: int = 0
-    best: int = 0
-    seconds: float = 0.0
+    epochs: Count = 0
+    best: Count = 0
+    seconds: Positive = 0.0
     reason: str = ""
-    attempts: int = 1
+    attempts: Count = 1
 
     @property
     def folder(self) -> str:
@@ -73,7 +81,7 @@ class TrialRecord:
         return f"{self.number:04d}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tuned:
     """What result.json says.
 
@@ -83,19 +91,29 @@ class Tuned:
     """
 
     status: Literal["complete", "unfinished"]
-    monitor: str
+    monitor: Literal["val_accuracy", "val_loss"]
     maximise: bool
-    asked: int
+    asked: Count
     sampler: str
     pruner: str
-    seed: int
-    epochs: int
+    seed: Count
+    epochs: Count
     data: str
     model: str
-    space: Mapping[str, Any]
-    trials: Sequence[TrialRecord]
-    importance: Mapping[str, float]
-    environment: Json = field(default_factory=dict)
+    space: Mapping[str, tuple[Any, ...] | Table]
+    trials: tuple[TrialRecord, ...]
+    importance: Mapping[str, Positive]
+    environment: Environment = Environment()
+
+    def __post_init__(self) -> None:
+        for key, domain in self.space.items():
+            if isinstance(domain, Mapping) and not _is_range(domain):
+                raise ValueError(f"space.{key} is neither a list nor a range")
+            for trial in self.trials:
+                value = trial.values.get(key, domain)
+                among = type(value) in (int, float) if isinstance(domain, Mapping) else value in domain
+                if value is not domain and not among:
+                    raise ValueError(f"trials: the {key} of trial {trial.number} is none that is searched")
 
     @property
     def complete(self) -> list[TrialRecord]:
@@ -155,9 +173,9 @@ class TuneFolder(Shown):
         return read_toml(self.path, TUNE)
 
     @cached_property
-    def best(self) -> Json:
-        """The tables of the best trial's experiment."""
-        return read_toml(self.path, BEST, schema.Experiment)
+    def best(self) -> ExperimentRecord:
+        """The best trial's experiment."""
+        return read_experiment(self.path, BEST)
 
     @property
     def best_text(self) -> str:
@@ -171,15 +189,12 @@ class TuneFolder(Shown):
     @cached_property
     def result(self) -> Tuned:
         """The trials. Raises RunError where there are none yet, or the file is damaged or too new."""
-        value = read_record(self.path, RESULT, schema.Search)
-        trials = [_known(TrialRecord, trial) for trial in value["trials"]]
-        tuned: Tuned = _known(Tuned, {**value, "trials": trials})
-        return tuned
+        return read_record(self.path, RESULT, Tuned)
 
     def write_result(self, tuned: Tuned) -> None:
         """Write trials.csv and, last, result.json."""
         write_text(self.path / TABLE, _table(tuned))
-        write_record(self.path, RESULT, asdict(tuned))
+        write_record(self.path, RESULT, tuned)
 
     def _text(self, name: str) -> str:
         try:
@@ -192,9 +207,12 @@ class TuneFolder(Shown):
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
 
 
-def _known(kind: Any, record: Json) -> Any:
-    """The record as a dataclass; keys that this version does not know are left out."""
-    return kind(**{field.name: record[field.name] for field in fields(kind) if field.name in record})
+def _is_range(domain: Table) -> bool:
+    kinds = [kind for kind in ("uniform", "log", "int", "log_int") if kind in domain]
+    ends = domain[kinds[0]] if len(kinds) == 1 else None
+    if not isinstance(ends, list) or len(ends) != 2 or any(type(end) not in (int, float) for end in ends):
+        return False
+    return bool(ends[0] < ends[1] and (ends[0] > 0 or kinds[0] in ("uniform", "int")))
 
 
 def _table(tuned: Tuned) -> str:

@@ -42,7 +42,7 @@ def document(parity: Parity) -> Document:
     return Document(
         kind_of="Parity of two engines",
         title=f"{parity.model}: by hand and by PyTorch",
-        subtitle=" · ".join([parity.images, date(parity.environment.get("started"))]),
+        subtitle=" · ".join([parity.images, date(parity.environment.started)]),
         verdict=parity.verdict,
         numbers=_numbers(parity),
         sections=(
@@ -152,8 +152,6 @@ def _step_axis(steps: int) -> alt.X:
 
 def _measured(parity: Parity) -> tuple[Block, ...]:
     environment = parity.environment
-    packages = environment.get("packages") or {}
-    machine = environment.get("machine") or {}
     rows = [
         ("Model", ", ".join([parity.model, *(f"{key} {value}" for key, value in parity.options.items())])),
         ("Input", f"{shape(parity.input_shape)}, {counted(parity.classes, 'class')}"),
@@ -161,10 +159,10 @@ def _measured(parity: Parity) -> tuple[Block, ...]:
         ("Images", f"{parity.images}; gradients on {counted(parity.gradient_images, 'image')}"),
         ("Training", f"{parity.optimizer}, {counted(parity.steps, 'step')}, batches of {parity.batch_size}"),
         ("Seed", str(parity.seed)),
-        ("firstlight", str(environment.get("firstlight", UNDEFINED))),
-        ("Python", str(environment.get("python", UNDEFINED))),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items()) or UNDEFINED),
-        ("Machine", ", ".join(str(machine[key]) for key in ("processor", "system") if machine.get(key)) or UNDEFINED),
+        ("firstlight", environment.firstlight or UNDEFINED),
+        ("Python", environment.python or UNDEFINED),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in environment.packages.items()) or UNDEFINED),
+        ("Machine", environment.machine.name or UNDEFINED),
         ("The check took", f"{parity.seconds:.0f} s"),
     ]
     return (

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from firstlight.options import flat
+from firstlight.records.experiment import Chance, Named, PrepareTable
+from firstlight.records.model import StartRecord
 from firstlight.records.run import RunRecord
+from firstlight.records.values import Table
 from firstlight.report.format import DASH, count, counted, percent, shape
 from firstlight.text import listed
-from firstlight.types import Json
 
 MINUS = "−"
 MOVES = ("zoom", "shear", "rotate", "shift")  # what looks outside an image
@@ -22,26 +24,26 @@ Row = tuple[str, str]
 def settings(record: RunRecord) -> list[Row]:
     """The rows of what was asked; what the experiment does not set is left out."""
     asked = record.experiment
-    training = _table(asked, "training")
+    training = asked.training
     judged = record.validation is not None  # without validation nothing tells better epochs from worse
     rows = [
         ("Images", _images(record)),
-        ("Classes", _classes(_table(asked, "data"), record)),
+        ("Classes", _classes(record)),
         ("Split", listed([f"{count(sum(n))} {split}" for split, n in record.counts.items()])),
-        ("Preparation", ", ".join(_preparation(_table(asked, "prepare")))),
-        ("Augmentation", augmentation(_table(asked, "augment"))),
-        ("Model", _named(asked, "model") or record.model),
+        ("Preparation", ", ".join(_preparation(asked.prepare))),
+        ("Augmentation", augmentation(asked.augment)),
+        ("Model", _named(asked.model) or record.model),
         ("Weights", _weights(record)),
-        ("Loss", _named(asked, "loss")),
-        ("Optimizer", _named(asked, "optimizer")),
-        ("Schedule", _named(asked, "schedule")),
-        ("Penalty", ", ".join(_phrases(_table(asked, "penalty")))),
+        ("Loss", _named(asked.loss)),
+        ("Optimizer", _named(asked.optimizer)),
+        ("Schedule", _named(asked.schedule)),
+        ("Penalty", ", ".join(_phrases(asked.penalty))),
         ("Sampling", "balanced" if record.drawn else ""),
-        ("Epochs", f"{training.get('epochs', record.epochs_asked)}{_of_steps(training, record)}"),
-        ("Batch size", str(training.get("batch_size", ""))),
-        ("Early stopping", _patience(training.get("early_stopping")) if judged else ""),
+        ("Epochs", f"{record.epochs_asked if training.epochs is None else training.epochs}{_of_steps(record)}"),
+        ("Batch size", "" if training.batch_size is None else str(training.batch_size)),
+        ("Early stopping", _patience(training.early_stopping) if judged else ""),
         ("Weights kept", f"best by {record.monitor}" if judged and record.restore_best else "last epoch"),
-        ("Seed", str(asked.get("seed", ""))),
+        ("Seed", str(asked.seed)),
         ("Engine", engine(record)),
     ]
     return [(name, value) for name, value in rows if value]
@@ -49,7 +51,7 @@ def settings(record: RunRecord) -> list[Row]:
 
 def differences(records: Mapping[str, RunRecord]) -> list[tuple[str, ...]]:
     """The experiment's keys whose values differ between runs: the key, then its value in each run, a dash for none."""
-    tables = [dict(flat(record.experiment)) for record in records.values()]
+    tables = [dict(flat(record.experiment.tables)) for record in records.values()]
     keys = sorted({key for values in tables for key in values})
     rows = [(key, *(_value(values[key]) if key in values else DASH for values in tables)) for key in keys]
     return [row for row in rows if len(set(row[1:])) > 1]
@@ -58,88 +60,76 @@ def differences(records: Mapping[str, RunRecord]) -> list[tuple[str, ...]]:
 def engine(record: RunRecord) -> str:
     """The engine, and what it computed with."""
     environment = record.environment
-    processes = environment.get("processes", 1)
-    version = f" {environment['torch']}" if "torch" in environment else ""
-    device = environment.get("device", "")
     parts = (
-        f"{environment.get('engine', record.experiment.get('engine', ''))}{version}",
-        f"{environment['kernels']} kernels" if "kernels" in environment else "",
-        f"on {device}" if device and device != "cpu" else "",
-        str(environment.get("precision", "")),
-        counted(processes, "process") if processes > 1 else "",
+        f"{environment.engine or record.experiment.engine}{f' {environment.torch}' if environment.torch else ''}",
+        f"{environment.kernels} kernels" if environment.kernels else "",
+        f"on {environment.device}" if environment.device not in ("", "cpu") else "",
+        environment.precision,
+        counted(environment.processes, "process") if environment.processes and environment.processes > 1 else "",
     )
     return ", ".join(filter(None, parts))
 
 
 def _weights(record: RunRecord) -> str:
     """Where the weights began, and what of them was trained."""
-    asked, start = _table(record.experiment, "weights"), _table(record.run.model, "start")
-    fresh, freeze = asked.get("fresh") or [], asked.get("freeze") or []
-    if not start and not freeze:
+    asked, start = record.experiment.weights, record.run.model.start or StartRecord()
+    if record.run.model.start is None and not asked.freeze:
         return ""
-    origin = start.get("repository") or start.get("from")
+    origin = start.repository or start.origin
     parts = (
         f"from {origin}" if origin else "",
-        f"revision {start['revision'][:12]}" if "revision" in start else "",
-        f"licence {start['licence']}" if "licence" in start else "",
-        f"{', '.join(fresh)} new" if fresh else "",
-        f"frozen: {' '.join(freeze)}" if freeze else "",
-        f"batch norm: {asked.get('batchnorm')}" if any(layer.type == "BatchNorm" for layer in record.layers) else "",
+        f"revision {start.revision[:12]}" if start.revision else "",
+        f"licence {start.licence}" if start.licence else "",
+        f"{', '.join(asked.fresh)} new" if asked.fresh else "",
+        f"frozen: {' '.join(asked.freeze)}" if asked.freeze else "",
+        f"batch norm: {asked.batchnorm}" if any(layer.type == "BatchNorm" for layer in record.layers) else "",
     )
     return ", ".join(filter(None, parts))
 
 
-def _preparation(table: Json) -> list[str]:
+def _preparation(asked: PrepareTable) -> list[str]:
     """What is done to every image, in the order in which it is done."""
-    standardise = table.get("standardise", "none")
     steps = (
-        ("to grey by luma", table.get("greyscale")),
-        ("scaled to [0, 1]", table.get("scale")),
-        ("normalized as ImageNet was", standardise == "imagenet"),
-        (f"standardized per {standardise}", standardise not in ("none", "imagenet")),
+        ("to grey by luma", asked.greyscale),
+        ("scaled to [0, 1]", asked.scale),
+        ("normalized as ImageNet was", asked.standardise == "imagenet"),
+        (f"standardized per {asked.standardise}", asked.standardise not in ("none", "imagenet")),
     )
     return [step for step, done in steps if done]
 
 
-def _of_steps(training: Json, record: RunRecord) -> str:
+def _of_steps(record: RunRecord) -> str:
     """How long an epoch is, where that is not once through the training images."""
-    steps, batch_size = training.get("steps_per_epoch"), training.get("batch_size")
-    if not (isinstance(steps, int) and isinstance(batch_size, int)):
+    steps, batch_size = record.experiment.training.steps_per_epoch, record.experiment.training.batch_size
+    if steps is None or batch_size is None:
         return ""
     images, share = sum(record.counts["train"]), steps * batch_size
     return f", each of {counted(steps, 'step')}: {count(share)} images, where there are {count(images)} to train on"
 
 
-def _patience(epochs: object) -> str:
-    return f"after {counted(epochs, 'epoch')} without better" if isinstance(epochs, int) and epochs else ""
+def _patience(epochs: int | None) -> str:
+    return f"after {counted(epochs, 'epoch')} without better" if epochs else ""
 
 
 def _images(record: RunRecord) -> str:
     return f"{record.data}, {shape(record.shape)}" if record.shape else record.data
 
 
-def _classes(table: Json, record: RunRecord) -> str:
+def _classes(record: RunRecord) -> str:
     """Which classes were used, or how they were put together."""
-    if table.get("classes"):
+    asked = record.experiment.data
+    if asked.classes:
         among = f" of {len(record.before[0])}" if record.before else ""
-        return f"{', '.join(map(str, table['classes']))}{among}"
-    groups = _table(table, "regroup")
-    return "; ".join(f"{name}: {', '.join(map(str, members))}" for name, members in groups.items())
+        return f"{', '.join(asked.classes)}{among}"
+    return "; ".join(f"{name}: {', '.join(members)}" for name, members in asked.regroup.items())
 
 
-def _table(value: Json, key: str) -> Json:
-    inner = value.get(key)
-    return inner if isinstance(inner, dict) else {}
+def _named(asked: Named) -> str:
+    """What is chosen by its name, such as an optimizer: the name, then its options."""
+    return ", ".join(filter(None, [asked.name, *_phrases(asked.options)]))
 
 
-def _named(asked: Json, key: str) -> str:
-    """A table with a name, such as an optimizer: the name, then its options."""
-    table = dict(_table(asked, key))
-    name = table.pop("name", table.pop("type", None)) or (asked[key] if isinstance(asked.get(key), str) else None)
-    return ", ".join(filter(None, [str(name) if name else "", *_phrases(table)]))
-
-
-def _phrases(table: Json) -> list[str]:
+def _phrases(table: Table) -> list[str]:
     """Options in words: a switch by its name, another by name and value; what is off or zero is left out."""
     return [
         _spaced(key) if value is True else f"{_spaced(key)} {_value(value)}"
@@ -164,9 +154,9 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def augmentation(table: Json) -> str:
+def augmentation(table: Mapping[str, object]) -> str:
     """An `[augment]` table as a phrase; empty where it asks for nothing."""
-    kinds = [_kind(name, value) for name, value in table.items() if isinstance(value, dict) and value.get("p")]
+    kinds = [_kind(name, value) for name, value in table.items() if isinstance(value, Chance) and value.p]
     kinds += [f"{words} (p {table[name]:g})" for name, words in FLIPS.items() if table.get(name)]
     if not kinds:
         return ""
@@ -176,9 +166,9 @@ def augmentation(table: Json) -> str:
     return ", ".join(kinds)
 
 
-def _kind(name: str, value: Json) -> str:
-    low, high = value["range"]
-    p = f" (p {value['p']:g})" if value["p"] < 1 else ""
+def _kind(name: str, value: Chance) -> str:
+    low, high = value.range
+    p = f" (p {value.p:g})" if value.p < 1 else ""
     if low == -high and high:
         return f"{name} ±{_amount(name, high)}{p}"
     ends = dict.fromkeys(_amount(name, end) for end in (low, high))

@@ -11,6 +11,7 @@ from pathlib import Path
 from firstlight.errors import RunError
 from firstlight.evaluation import Spread
 from firstlight.files import TOML_LIMIT, read_bytes
+from firstlight.records.environment import Environment
 from firstlight.records.group import Group, named_runs, present, read_study, standing
 from firstlight.records.run_folder import StudyFolder
 from firstlight.report import published
@@ -20,7 +21,6 @@ from firstlight.report.published import MARKS, MARKS_EXPLAINED
 from firstlight.report.sections import results
 from firstlight.report.sections.cautions import merged
 from firstlight.text import listed
-from firstlight.types import Json
 
 FILES = "../src/firstlight/study/files"  # where the packaged study files lie, seen from docs/
 
@@ -144,25 +144,23 @@ def _machines(known: Sequence[Sequence[Group]]) -> list[str]:
     """Where the runs took place: versions and machines, each once."""
     places = [r.environment for groups in known for group in groups for r in group.runs.values()]
     found = dict.fromkeys(_machine(place) for place in places)
-    torch = dict.fromkeys(f"torch {place['torch']}" for place in places if "torch" in place)
+    torch = dict.fromkeys(f"torch {place.torch}" for place in places if place.torch)
     also = f" ({', '.join(torch)} where that is the engine)" if torch else ""
     return [f"Measured on {_plain('; '.join(found) + also)}."]
 
 
-def _machine(place: Json) -> str:
-    machine = place.get("machine") or {}
-    packages = [f"{name} {v}" for name, v in (place.get("packages") or {}).items() if name in ("numpy", "numba")]
-    memory = machine.get("memory_gb")
+def _machine(place: Environment) -> str:
+    machine = place.machine
     parts = (
-        machine.get("processor"),
-        f"{machine['cores']} cores" if machine.get("cores") else "",
-        f"{memory:.1f} GB" if memory else "",
-        machine.get("system"),
-        f"Python {place['python']}" if "python" in place else "",
-        f"firstlight {place['firstlight']}" if "firstlight" in place else "",
-        *packages,
+        machine.processor,
+        f"{machine.cores} cores" if machine.cores else "",
+        f"{machine.memory_gb:.1f} GB" if machine.memory_gb else "",
+        machine.system,
+        f"Python {place.python}" if place.python else "",
+        f"firstlight {place.firstlight}" if place.firstlight else "",
+        *(f"{name} {version}" for name, version in place.packages.items() if name in ("numpy", "numba")),
     )
-    return ", ".join(str(part) for part in parts if part)
+    return ", ".join(filter(None, parts))
 
 
 def _summary(known: Sequence[Sequence[Group]]) -> list[str]:

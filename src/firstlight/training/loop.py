@@ -19,12 +19,12 @@ from firstlight.errors import TrainingError
 from firstlight.losses import Loss
 from firstlight.prepare import steps
 from firstlight.progress import Watcher
+from firstlight.records.result import Status
 from firstlight.schedules import Schedule
 from firstlight.training.checkpoints import Checkpoint, Progress
 from firstlight.types import Array, Images
 
 Monitor = Literal["val_accuracy", "val_loss"]
-Status = Literal["finished", "stopped early", "interrupted", "diverged"]
 PROBE = 256  # training images
 LOOK_EVERY = 0.2  # seconds, for a request to stop
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
@@ -110,7 +110,7 @@ def train(
     session.restore(now.vector, now.optimizer)
     an_epoch = len(train_images) if course.steps_per_epoch is None else course.steps_per_epoch * course.batch_size
     watcher.training_started(course.epochs, an_epoch, now.progress.epoch)
-    status: Status = "finished"
+    status = Status.FINISHED
     because = ""
     try:
         with _interruptible(session.agree, asked_to_stop) as check:
@@ -123,7 +123,7 @@ def train(
 
             for epoch in range(now.progress.epoch, course.epochs):
                 if course.patience is not None and now.progress.waited >= course.patience:
-                    status = "stopped early"
+                    status = Status.STOPPED_EARLY
                     break
                 costs = _Costs(course, now.progress.costs, epoch, course.steps(len(train_images)))
                 row = _epoch(session, loss, course, epoch, train_images, validation, penalty, progress)
@@ -133,11 +133,11 @@ def train(
                 watcher.epoch_done(row, validation is not None and now.progress.best == now.progress.epoch)
                 check()
     except InterruptedTrainingError:
-        status = "interrupted"
+        status = Status.INTERRUPTED
     except TrainingError as error:
         if not now.progress.history:
             raise
-        status, because = "diverged", str(error)
+        status, because = Status.DIVERGED, str(error)
     done = now.progress
     if not done.history:
         vector, weights = session.vector(), 0  # not one whole epoch, but all that was learnt

@@ -22,7 +22,6 @@ import firstlight as fl
 from firstlight import report
 from firstlight.app.server import blocks
 from firstlight.app.server.processes import ExplainProcess
-from firstlight.evaluation import Evaluation
 from firstlight.records import explanation
 from firstlight.report.document import Chart, Numbers, Panels, Section
 from firstlight.report.format import percent
@@ -363,7 +362,7 @@ def test_very_many_classes_leave_a_matrix_that_can_be_read(tmp_path: Path, page:
         assert page.locator("#matrix tbody td").count() == shown**2
         assert f"Of {classes} classes, the matrix shows the {shown}" in page.locator("#matrix-note").inner_text()
         result = fl.open_run(root / "many").folder.result
-        confusion = Evaluation.from_json(result["test"]).confusion
+        confusion = result.test.evaluation.confusion
         off = confusion - np.diag(np.diag(confusion))
         t, p = np.unravel_index(off.argmax(), off.shape)
         assert page.locator(f'#matrix [data-cell="{t},{p}"]').inner_text() == str(off[t, p])

@@ -75,7 +75,7 @@ def test_a_training_elsewhere_is_followed_and_stopped(training: Path, page: Any,
         row.get_by_role("button", name="Stop live").click()
         page.get_by_text("Stopping live after this step").wait_for()
         page.locator(f"#run-{key}", has_text="interrupted").wait_for(timeout=20_000)
-        assert RunFolder.open(training).result["status"] == "interrupted"
+        assert RunFolder.open(training).result.status == "interrupted"
         assert page.locator(f"#run-{key} .accuracy").inner_text().endswith("%")
         page.goto("about:blank")  # its stream would miss the server, which ends now
 

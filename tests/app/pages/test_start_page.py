@@ -310,8 +310,8 @@ class TestPage:
         page.wait_for_url(re.compile(r"/run/[0-9a-f]{12}$"), timeout=1000 * PATIENCE)
         [training] = trainings(bench)
         run = finished(training)
-        assert (training.name, run.result["epochs"]["run"]) == ("mlp-128-digits", 1)
-        assert Experiment.of(run.experiment) == Experiment.of(tomllib.loads(shown))
+        assert (training.name, run.result.epochs.run) == ("mlp-128-digits", 1)
+        assert Experiment.of(run.experiment.tables) == Experiment.of(tomllib.loads(shown))
         assert bench.id("mlp-128-digits") == page.url.rpartition("/")[2]
 
     def test_an_own_set_with_a_hostile_class_is_trained(self, bench: Served, page: Page) -> None:
@@ -372,7 +372,7 @@ class TestPage:
     def test_a_run_is_taken_as_the_beginning(self, served: Served, page: Page) -> None:
         page.goto(f"{served.url}/start?run={served.id('cnn')}")
         page.locator("#toml", has_text="slim-cnn").wait_for()
-        experiment = Experiment.of(RunFolder.open(served.root / "cnn").experiment)
+        experiment = Experiment.of(RunFolder.open(served.root / "cnn").experiment.tables)
         assert Experiment.of(tomllib.loads(page.locator("#toml").inner_text())) == experiment
 
     def test_it_fits_a_phone(self, browser: Browser, bench: Served) -> None:
@@ -392,7 +392,7 @@ def test_a_run_goes_on_when_its_server_ends(tmp_path: Path) -> None:
         assert answer.json() == {"name": "mlp-128-digits"}
     [training] = trainings(running)
     assert training.state in ("starting", "begun")
-    assert finished(training).result["status"] == "finished"
+    assert finished(training).result.status == "finished"
 
 
 def test_an_unknown_id_is_told_in_the_words_of_the_form() -> None:

@@ -461,7 +461,7 @@ class TestStarts:
         started = served.trainings.get(answer.json()["name"])
         assert started.process.wait(120) == 0, started.output
         again = RunFolder.open(tmp_path / "run").result
-        assert again["test"]["accuracy"] == result["test"]["accuracy"]
+        assert again.test.accuracy == result["test"]["accuracy"]
 
 
 def test_many_runs_are_listed_without_waiting_for_all(two: Path, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from tests.report.page_checks import Page, assert_sound
 from tests.report.run_folders import HOSTILE, MakeRun
 
 from firstlight import report
+from firstlight.records.codec import encode
 from firstlight.records.run import read
 from firstlight.report.document import Chart
 from firstlight.report.format import count, decimal, interval, percent
@@ -69,22 +70,23 @@ def test_every_page_is_sound_and_complete(make_run: MakeRun, odd: dict[str, Any]
 def test_numbers_are_those_of_the_result(make_run: MakeRun) -> None:
     run = make_run()
     page = Page(report.render_html(run))
-    test = run.result["test"]
+    test = run.result.test
     record = read(run)
+    assert record.validation is not None
     shown = page.text
-    assert record.test.to_json() == test
-    assert f"right on {round(test['accuracy'] * 60)} of 60 test images" in shown
+    assert record.test.to_json() == encode(test)
+    assert f"right on {round(test.accuracy * 60)} of 60 test images" in shown
     for number in (
-        percent(test["accuracy"]),
-        interval(tuple(test["accuracy_interval"])),
-        decimal(test["loss"]),
-        percent(run.result["validation"]["accuracy"]),
+        percent(test.accuracy),
+        interval(record.test.accuracy_interval),
+        decimal(test.loss),
+        percent(record.validation.accuracy),
         count(61_706),
         count(61_700),
         count(416_520),
-        percent(test["calibration"]["error"]),
-        *(decimal(score["precision"], 3) for score in test["classes"]),
-        *(decimal(test["macro"][key], 3) for key in ("precision", "recall", "f1")),
+        percent(test.calibration.error),
+        *(decimal(score["precision"], 3) for score in test.classes),
+        *(decimal(test.macro[key], 3) for key in ("precision", "recall", "f1")),
     ):
         assert " ".join(number.split()) in shown
     assert "1 min 23 s" in shown
@@ -177,6 +179,7 @@ def test_without_validation_the_last_epoch_is_measured_and_none_is_best(make_run
 def test_the_last_weights_are_not_called_the_best(make_run: MakeRun) -> None:
     run = make_run(restore_best=False)
     record = read(run)
+    assert record.validation is not None
     assert verdict(record).endswith(
         "Measured were the weights of the last epoch (4); the best by validation loss was epoch 3."
     )

@@ -94,7 +94,13 @@ def test_a_loss_goes_down_and_a_part_of_a_search_says_so(tmp_path: Path) -> None
         put(
             tmp_path / "a",
             replace(
-                TUNED, monitor="val_loss", maximise=False, trials=losses, asked=20, importance={}, status="unfinished"
+                TUNED,
+                monitor="val_loss",
+                maximise=False,
+                trials=tuple(losses),
+                asked=20,
+                importance={},
+                status="unfinished",
             ),
         )
     )
@@ -117,6 +123,6 @@ def test_the_page_is_written_whole_escaped_and_with_the_best_file(tmp_path: Path
 
 
 def test_a_search_without_a_complete_trial_has_no_report(tmp_path: Path) -> None:
-    folder = put(tmp_path / "a", replace(TUNED, trials=[trial(1, 0.3, "pruned")]))
+    folder = put(tmp_path / "a", replace(TUNED, trials=(trial(1, 0.3, "pruned"),)))
     with pytest.raises(RunError, match="No trial of this search is complete"):
         report.render_html(folder)

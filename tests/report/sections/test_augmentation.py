@@ -10,6 +10,7 @@ from tests.report.run_folders import MakeRun
 
 from firstlight.prepare import Augmentation
 from firstlight.records import run_folder
+from firstlight.records.experiment import ExperimentRecord
 from firstlight.records.group import of_runs
 from firstlight.records.run import read
 from firstlight.report.document import ImageGrid
@@ -32,7 +33,8 @@ from firstlight.types import Images
     ],
 )
 def test_a_table_in_words(table: dict[str, Any], words: str) -> None:
-    said = augmentation(Augmentation.of(table).table())
+    tables = {"data": {"source": "digits"}, "augment": Augmentation.of(table).table()}
+    said = augmentation(ExperimentRecord.of(tables).augment)
     assert said.replace("\u202f", " ").replace("\xa0", " ") == words
 
 

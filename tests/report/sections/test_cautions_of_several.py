@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.report.page_parts import said, table
 from tests.report.run_folders import STRONG, WEAK, MakeRun, MakeStudy, Odd, entry
 
 from firstlight.records import run_folder
 from firstlight.records.group import of_runs, of_study
+from firstlight.records.result import Status
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.report.sections.cautions import section
@@ -44,7 +47,7 @@ def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
 def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolder) -> None:
     for seed, status in ((0, "interrupted"), (1, "diverged")):
         place = two.place(two.entries[1], seed)
-        run_folder.write_record(place, run_folder.RESULT, {**RunFolder(place).result, "status": status})
+        run_folder.write_record(place, run_folder.RESULT, replace(RunFolder(place).result, status=Status(status)))
     groups = of_study(two)
     assert tuple(groups[1].averaged) == (1, 2, 3, 4)
     notes = said(section(groups))
@@ -57,7 +60,7 @@ def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolde
 def test_runs_that_read_the_test_images_twice_are_named(two: StudyFolder) -> None:
     assert "once in each of the 10 runs" in said(section(of_study(two)))
     place = two.place(two.entries[0], 4)
-    run_folder.write_record(place, run_folder.RESULT, {**RunFolder(place).result, "measured_before": True})
+    run_folder.write_record(place, run_folder.RESULT, replace(RunFolder(place).result, measured_before=True))
     assert "once in 9 of 10 runs" in said(section(of_study(two)))
     assert "again at its end: weak, seed 4." in said(section(of_study(two)))
 

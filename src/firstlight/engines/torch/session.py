@@ -287,7 +287,7 @@ class TorchSession:
         gpu = self.device.type == "cuda"
         return {
             "engine": "torch",
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "device": torch.cuda.get_device_name(self.device) if gpu else self.device.type,
             "precision": self.mode.half or str(self.dtype).removeprefix("torch."),
             "channels_last": self.mode.channels_last,

@@ -133,8 +133,8 @@ class Search:
         return replace(self, tuning=tuning)
 
     @cached_property
-    def monitor(self) -> str:
-        """What trials are judged by: val_accuracy or val_loss."""
+    def monitor(self) -> Literal["val_accuracy", "val_loss"]:
+        """What trials are judged by."""
         return self.first.training.monitor
 
     @property

@@ -33,7 +33,7 @@ from firstlight.experiments.search.config import Search
 from firstlight.experiments.search.space import Choice, Domain
 from firstlight.locks import has_locks, is_locked
 from firstlight.randomness import generator
-from firstlight.records import run_folder, schema, search_folder
+from firstlight.records import run_folder, search_folder
 from firstlight.records.search_folder import State, TrialRecord
 
 DRAWS = 20  # so often values are drawn again that were tried before
@@ -309,8 +309,7 @@ class Storage:
         if _ended(trial):
             kept = trial.user_attrs.get(RECORD, {})
             whole = {**kept, "number": place + 1, "values": ordered, "attempts": len(trials)}
-            schema.check(schema.Trial, whole, self.out / search_folder.STORAGE)
-            return TrialRecord(**whole)
+            return run_folder.record_of(TrialRecord, whole, self.out / search_folder.STORAGE)
         state: State = "running" if trial.state == TrialState.RUNNING else "waiting"
         return TrialRecord(place + 1, state, ordered, attempts=len(trials))
 

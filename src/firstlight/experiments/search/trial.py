@@ -21,6 +21,7 @@ from firstlight.experiments.train import learn
 from firstlight.files import write_text
 from firstlight.progress import Watcher
 from firstlight.records import run_folder
+from firstlight.records.result import Status
 from firstlight.records.search_folder import State, TrialRecord
 from firstlight.types import Dataset
 
@@ -99,9 +100,9 @@ def _do(job: SearchJob, storage: Storage, running: RunningTrial) -> TrialRecord:
     reason = ""
     try:
         outcome = learn(prepare(experiment, job), scorer)
-        if outcome.status == "interrupted":
+        if outcome.status == Status.INTERRUPTED:
             raise KeyboardInterrupt
-        if outcome.status == "diverged":
+        if outcome.status == Status.DIVERGED:
             state, reason = "failed", outcome.because
     except _PrunedError:
         state = "pruned"

@@ -90,7 +90,7 @@ def document(record: RunRecord) -> Document:
     return Document(
         kind_of="Report of a run",
         title=f"{record.model} on {record.data}",
-        subtitle=" · ".join(filter(None, [f"run {record.name}", date(record.environment.get("started"))])),
+        subtitle=" · ".join(filter(None, [f"run {record.name}", date(record.environment.started)])),
         verdict=verdict(record),
         numbers=_numbers(record),
         sections=tuple(section for section in sections if section is not None),
@@ -156,5 +156,5 @@ def _best(record: RunRecord) -> str:
 
 
 def _speed(record: RunRecord) -> str:
-    speed = record.images_per_second
+    speed = record.result.images_per_second
     return "" if speed is None else f"{count(round(speed))} images/s"

@@ -19,7 +19,7 @@ def document(search: TuneFolder) -> Document:
     return Document(
         kind_of="Report of a search",
         title=f"{tuned.model} on {tuned.data}: {counted(len(tuned.space), 'setting')} searched",
-        subtitle=" · ".join(filter(None, [f"search {search.name}", date(tuned.environment.get("started"))])),
+        subtitle=" · ".join(filter(None, [f"search {search.name}", date(tuned.environment.started)])),
         verdict=_verdict(tuned),
         numbers=_numbers(tuned),
         sections=(
@@ -126,8 +126,6 @@ def _file(search: TuneFolder) -> tuple[Block, ...]:
 def _reproduce(search: TuneFolder) -> tuple[Block, ...]:
     tuned = search.result
     environment = tuned.environment
-    packages = environment.get("packages") or {}
-    machine = environment.get("machine") or {}
     rows = (
         ("Sampler", {"tpe": "TPE", "random": "random", "grid": "grid"}[tuned.sampler]),
         (
@@ -135,10 +133,10 @@ def _reproduce(search: TuneFolder) -> tuple[Block, ...]:
             {"none": "nothing", "halving": "successive halving", "hyperband": "Hyperband"}[tuned.pruner],
         ),
         ("Seed of the search", str(tuned.seed)),
-        ("firstlight", str(environment.get("firstlight", UNDEFINED))),
-        ("Python", str(environment.get("python", UNDEFINED))),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items()) or UNDEFINED),
-        ("Machine", ", ".join(str(machine[key]) for key in ("processor", "system") if machine.get(key)) or UNDEFINED),
+        ("firstlight", environment.firstlight or UNDEFINED),
+        ("Python", environment.python or UNDEFINED),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in environment.packages.items()) or UNDEFINED),
+        ("Machine", environment.machine.name or UNDEFINED),
     )
     return (
         Code("firstlight tune tune.toml", title="With the file below, in a shell:"),

@@ -53,8 +53,8 @@ def document(folder: StudyFolder, place: Path | None = None) -> Document:
 
 
 def _when(groups: Sequence[Group]) -> str:
-    began = [record.environment.get("started") for group in groups for record in group.runs.values()]
-    return date(max((str(moment) for moment in began if moment), default=None))
+    began = [record.environment.started for group in groups for record in group.runs.values()]
+    return date(max(filter(None, began), default=None))
 
 
 def _tried(folder: StudyFolder, groups: Sequence[Group], place: Path) -> tuple[Block, ...]:
@@ -102,24 +102,20 @@ def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...
 def where(groups: Sequence[Group]) -> list[tuple[str, str]]:
     """The versions and machines of all runs, each once."""
     places = [record.environment for group in groups for record in group.runs.values()]
-    machines = [dict(place.get("machine") or {}) for place in places]
+    machines = [place.machine for place in places]
 
     def each(values: Sequence[object]) -> str:
         return ", ".join(dict.fromkeys(str(value) for value in values if value)) or UNDEFINED
 
-    packages = [f"{name} {version}" for place in places for name, version in (place.get("packages") or {}).items()]
-    memory = [f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB" for machine in machines if _sized(machine)]
+    packages = [f"{name} {version}" for place in places for name, version in place.packages.items()]
+    memory = [f"{m.cores} cores, {m.memory_gb:.0f} GB" for m in machines if m.cores and m.memory_gb]
     return [
-        ("firstlight", each([place.get("firstlight") for place in places])),
-        ("Git commit", each([place.get("git") for place in places])),
-        ("Python", each([place.get("python") for place in places])),
-        ("Packages", each([*packages, *[f"torch {place['torch']}" for place in places if "torch" in place]])),
-        ("Engine", each([place.get("engine") for place in places])),
-        ("Threads of a run", each([place.get("threads") for place in places])),
-        ("Machine", each([", ".join(str(m[k]) for k in ("processor", "system") if m.get(k)) for m in machines])),
+        ("firstlight", each([place.firstlight for place in places])),
+        ("Git commit", each([place.git for place in places])),
+        ("Python", each([place.python for place in places])),
+        ("Packages", each([*packages, *[f"torch {place.torch}" for place in places if place.torch]])),
+        ("Engine", each([place.engine for place in places])),
+        ("Threads of a run", each([place.threads for place in places])),
+        ("Machine", each([m.name for m in machines])),
         ("Cores and memory", each(memory)),
     ]
-
-
-def _sized(machine: dict[str, object]) -> bool:
-    return bool(machine.get("cores") and machine.get("memory_gb"))

@@ -212,13 +212,13 @@ def _source_files(record: RunRecord) -> list[str]:
     return texts
 
 
-def _named(names: list[str]) -> str:
+def _named(names: Sequence[str]) -> str:
     more = len(names) - NAMED
-    return listed([*names[:NAMED], f"{counted(more, 'other')}"] if more > 0 else names)
+    return listed([*names[:NAMED], f"{counted(more, 'other')}"] if more > 0 else list(names))
 
 
 def _times(record: RunRecord) -> str:
-    return "when the run was interrupted and again at its end" if record.run.result.get("measured_before") else "once"
+    return "when the run was interrupted and again at its end" if record.measured_before else "once"
 
 
 def _method(record: RunRecord) -> list[str]:
@@ -246,7 +246,7 @@ def _method(record: RunRecord) -> list[str]:
 
 def _executor(record: RunRecord) -> list[str]:
     """Whether the net was computed layer by layer although compiled kernels were asked for."""
-    layer = record.environment.get("not_compiled")
+    layer = record.environment.not_compiled
     if not layer:
         return []
     return [

@@ -58,7 +58,7 @@ def numbers(groups: Sequence[Group]) -> list[Engines]:
 
 
 def _only_engine(first: Group, second: Group) -> bool:
-    asked = [dict(flat(group.first.experiment)) for group in (first, second)]
+    asked = [dict(flat(group.first.experiment.tables)) for group in (first, second)]
     apart = {key for key in asked[0].keys() | asked[1].keys() if asked[0].get(key) != asked[1].get(key)} - {"seed"}
     return "engine" in apart and apart <= OF_THE_ENGINE
 
@@ -85,7 +85,7 @@ def _relative(a: Array, b: Array) -> list[float]:
 
 
 def _side(group: Group) -> Side:
-    return Side(group.name, str(group.first.experiment.get("engine", "")), group.accuracy, group.seconds_an_epoch)
+    return Side(group.name, group.first.experiment.engine, group.accuracy, group.seconds_an_epoch)
 
 
 def losses_chart(found: Engines) -> Json:

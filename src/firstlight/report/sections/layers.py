@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firstlight.records.group import Group
-from firstlight.records.run import Layer
+from firstlight.records.model import LayerRecord
 from firstlight.report.document import Block, Section, Table
 from firstlight.report.format import DASH, count, percent, shape
 
@@ -15,7 +15,7 @@ from firstlight.report.format import DASH, count, percent, shape
 class Layers:
     """The layers, and over all of them the parameters and the multiply-adds for one image."""
 
-    layers: Sequence[Layer]
+    layers: Sequence[LayerRecord]
     parameters: int
     trainable: int
     frozen: int
@@ -24,8 +24,8 @@ class Layers:
 
 def numbers(group: Group) -> Layers:
     run = group.first
-    total, trainable, frozen = (run.parameters(which) for which in ("total", "trainable", "frozen"))
-    return Layers(run.layers, total, trainable, frozen, run.multiply_adds)
+    counts = run.result.parameters
+    return Layers(run.layers, counts.total, counts.trainable, counts.frozen, run.multiply_adds)
 
 
 def caption(found: Layers) -> str:
@@ -77,7 +77,10 @@ def _or_dash(value: int) -> str:
 
 def examples() -> dict[str, tuple[Block, ...]]:
     """Blocks of odd models, by what is odd."""
-    conv, dense = Layer("conv <1>", "Conv2D", (28, 28, 6), 156, 156, 117_600), Layer("dense", "Dense", (10,), 0, 0, 0)
+    conv, dense = (
+        LayerRecord("conv <1>", "Conv2D", (28, 28, 6), 156, 156, 117_600),
+        LayerRecord("dense", "Dense", (10,), 0, 0, 0),
+    )
     return {
         "no layers": blocks(Layers((), 0, 0, 0, 0)),
         "one layer": blocks(Layers((dense,), 0, 0, 0, 0)),

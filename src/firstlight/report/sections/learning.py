@@ -131,13 +131,12 @@ def of_history(
 
 def _remedies(record: RunRecord) -> tuple[str, ...]:
     types = {layer.type for layer in record.layers}
-    penalty = record.experiment.get("penalty")
     done_without = {
         "augmented images": not record.augmented,
         "dropout": "Dropout" not in types,
         "batch norm": "BatchNorm" not in types,
-        "a penalty on the weights": not (isinstance(penalty, dict) and any(penalty.values())),
-        "early stopping": not record.option("training", "early_stopping"),
+        "a penalty on the weights": not any(record.experiment.penalty.values()),
+        "early stopping": not record.experiment.training.early_stopping,
     }
     return ("more images", *(name for name, missing in done_without.items() if missing), "fewer parameters")
 

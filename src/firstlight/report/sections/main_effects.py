@@ -142,7 +142,7 @@ def chart(lines: Mapping[str, Sequence[tuple[float, Spread]]], key: str) -> Json
 
 
 def _settings(group: Group) -> Mapping[str, object]:
-    return {key: value for key, value in flat(group.first.experiment) if key != "seed"}
+    return {key: value for key, value in flat(group.first.experiment.tables) if key != "seed"}
 
 
 def blocks(groups: Sequence[Group]) -> list[Block]:

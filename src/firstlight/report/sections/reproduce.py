@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firstlight.records.environment import continuations
 from firstlight.records.group import Group
 from firstlight.records.run import RunRecord
 from firstlight.report.document import Block, Code, Section, Table, Text
@@ -35,19 +34,18 @@ def numbers(group: Group) -> Reproduction:
 
 def _where(record: RunRecord) -> list[Row]:
     environment, machine = record.environment, record.machine
-    packages = environment.get("packages") or {}
-    memory = machine.get("memory_gb")
+    cores = UNDEFINED if machine.cores is None else machine.cores
     return [
-        ("firstlight", str(environment.get("firstlight", UNDEFINED))),
-        ("Git commit", str(environment.get("git") or UNDEFINED)),
-        ("Python", str(environment.get("python", UNDEFINED))),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items()) or UNDEFINED),
+        ("firstlight", environment.firstlight or UNDEFINED),
+        ("Git commit", environment.git or UNDEFINED),
+        ("Python", environment.python or UNDEFINED),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in environment.packages.items()) or UNDEFINED),
         ("Engine", engine(record) or UNDEFINED),
-        ("Threads", str(environment.get("threads", UNDEFINED))),
-        *([("Resumed", "; ".join(resumed))] if (resumed := continuations(environment)) else []),
-        ("Machine", ", ".join(str(machine[k]) for k in ("processor", "system") if machine.get(k)) or UNDEFINED),
-        ("Cores and memory", f"{machine.get('cores', UNDEFINED)} cores, {memory:.0f} GB" if memory else UNDEFINED),
-        ("Seed", str(record.experiment.get("seed", UNDEFINED))),
+        ("Threads", UNDEFINED if environment.threads is None else str(environment.threads)),
+        *([("Resumed", "; ".join(resumed))] if (resumed := environment.continuations()) else []),
+        ("Machine", machine.name or UNDEFINED),
+        ("Cores and memory", f"{cores} cores, {machine.memory_gb:.0f} GB" if machine.memory_gb else UNDEFINED),
+        ("Seed", str(record.experiment.seed)),
         (
             "Data",
             " · ".join(dict.fromkeys(filter(None, [record.data, record.source, record.homepage, record.licence]))),

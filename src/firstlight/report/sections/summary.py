@@ -53,7 +53,7 @@ def epochs(run: RunRecord) -> str:
 
 def speed(run: RunRecord) -> str:
     """How many images a second were trained on; empty where that is not known."""
-    known = run.images_per_second
+    known = run.result.images_per_second
     return "" if known is None else f"{count(round(known))} images/s"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from firstlight.records.group import Group
-from firstlight.records.run import Layer
+from firstlight.records.model import LayerRecord
 from firstlight.report.document import Block, Heading, Section, Table
 from firstlight.report.format import count, percent
 from firstlight.text import listed
@@ -76,8 +76,7 @@ def numbers(group: Group) -> list[tuple[str, str]]:
         f"{kind}; cross-entropy looks at the output of the true class alone, which makes one-hot columns needless: "
         "they would give the same numbers."
     )
-    loss = record.experiment.get("loss")
-    name = str(loss.get("name", "")) if isinstance(loss, dict) else ""
+    name = record.experiment.loss.name
     most = max((n for n in record.test.confusion.sum(axis=1).tolist()), default=0)
     metric = (
         "Accuracy is what is wanted, and has no gradient to follow, so the loss is what training makes small. It is "
@@ -94,7 +93,7 @@ def numbers(group: Group) -> list[tuple[str, str]]:
     return [row for row in rows if row[1]]
 
 
-def by_size(layers: Sequence[Layer]) -> str:
+def by_size(layers: Sequence[LayerRecord]) -> str:
     """Which layers would have more parameters for larger images: dense ones that see maps or pixels."""
     growing, sees_places = [], False
     for layer in layers:
@@ -124,5 +123,8 @@ def _named(names: Sequence[str]) -> str:
 
 def examples() -> dict[str, tuple[Block, ...]]:
     """Blocks of odd answers, by what is odd."""
-    flat, dense = Layer("flat", "Flatten", (784,), 0, 0, 0), Layer("dense <1>", "Dense", (10,), 7850, 7850, 7840)
+    flat, dense = (
+        LayerRecord("flat", "Flatten", (784,), 0, 0, 0),
+        LayerRecord("dense <1>", "Dense", (10,), 7850, 7850, 7840),
+    )
     return {"one question": blocks([("Does it depend on the size?", by_size([flat, dense]))])}

@@ -50,7 +50,7 @@ def page(request: Request) -> Response:
 def facts(index: Index, key: str) -> Json:
     """What the page must know of a run before the first stroke. Raises RunError where its records are damaged."""
     folder = index.run(key)
-    preparation = Preparation.from_json(folder.model["preparation"])
+    preparation = Preparation.from_json(folder.model.preparation.settings)
     height, width, channels = preparation.input_shape
     ink = StrokeStyle.of(_training(index, folder, key))
     return {

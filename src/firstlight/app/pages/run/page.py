@@ -14,7 +14,6 @@ from firstlight.app.server import blocks, responses
 from firstlight.app.server.responses import Page
 from firstlight.app.summary import Entry, RunSummary
 from firstlight.errors import FirstlightError, RunError
-from firstlight.evaluation import Evaluation
 from firstlight.files import RECORD_LIMIT, read_bytes
 from firstlight.records import run_folder as folders
 from firstlight.records.explanation import EXPLANATION
@@ -83,7 +82,7 @@ def _data(entry: Entry, folder: RunFolder, summary: RunSummary, document: Docume
         return data
     try:
         data["classes"] = list(folder.class_names)
-        data["confusion"] = Evaluation.from_json(folder.result["test"]).confusion.tolist()
+        data["confusion"] = folder.result.test.confusion.counts
     except (FirstlightError, LookupError):  # the page has said what is wrong
         return data
     data["predictions"] = (entry.path / folders.PREDICTIONS).is_file() and document is not None
@@ -130,10 +129,12 @@ def curves(request: Request) -> Response:
 def _best(folder: RunFolder) -> tuple[int | None, bool]:
     """The best epoch by validation, where there is a result that says so, and whether its weights were kept."""
     try:
-        epochs = folder.result["epochs"] if "val_loss" in folder.history else {}
+        if "val_loss" not in folder.history:
+            return None, True
+        epochs = folder.result.epochs
     except RunError:
         return None, True
-    return epochs.get("best") or None, epochs.get("weights") == epochs.get("best")
+    return epochs.best or None, epochs.weights == epochs.best
 
 
 def _text(entry: Entry, name: str) -> str:

@@ -49,7 +49,7 @@ def page(request: Request) -> Response:
     like, lacking = request.query_params.get("run"), ""
     if like is not None:
         folder = index.run(like)
-        experiment = Experiment.of(folder.experiment, str(folder.path))
+        experiment = Experiment.of(folder.experiment.tables, str(folder.path))
         texts = form.texts_of(experiment.unusual())
         for key, found in items.items():
             texts[key] = next((item.id for item in found if item.source == texts.get(key)), "")

@@ -1,0 +1,150 @@
+"""data.json: the images of a run, their source, hashes and splits, and what the checks found."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+
+from firstlight.records.codec import Must, kept_as, omitted, others
+from firstlight.records.values import AtLeastOne, Count, Names, Positive, Shape, Table, one_a_class
+from firstlight.types import SPLITS, Array
+
+SplitName = Annotated[str, Must("train, validation or test", lambda name: name in SPLITS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """A file that images were read from; `verified` unless its checksum is known and another."""
+
+    name: str
+    sha256: str = omitted("")
+    verified: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRecord:
+    """The images of one split.
+
+    counts  of each class
+    sha256  of all prepared images; "" of a run from before it was kept
+    pixels  the fingerprints of the prepared images in base 64; None of a run from before they were kept
+    """
+
+    images: AtLeastOne
+    counts: tuple[Count, ...]
+    sha256: str = omitted("")
+    pixels: str | None = omitted(None)
+    ids: Names
+
+    def __post_init__(self) -> None:
+        if not self.images == len(self.ids) == sum(self.counts):
+            raise ValueError(f"{self.images} images with {len(self.ids)} ids, and counts of {sum(self.counts)}")
+        try:
+            whole = not self.pixels or len(base64.b64decode(self.pixels, validate=True)) == 8 * self.images
+        except binascii.Error:
+            whole = False
+        if not whole:
+            raise ValueError(f"its pixels are no hashes of {self.images} images")
+
+    @cached_property
+    def fingerprints(self) -> Array:
+        """Those of the prepared images, uint64; none of a run from before they were kept."""
+        return np.frombuffer(base64.b64decode(self.pixels or ""), "<u8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassesBefore:
+    """The classes of the source and their images by split, before some were left out or put together."""
+
+    class_names: Names
+    counts: Mapping[str, tuple[Count, ...]]
+
+    def __post_init__(self) -> None:
+        for split, counts in self.counts.items():
+            one_a_class(f"counts.{split}", counts, self.class_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """One of several images that are the same, pixel for pixel."""
+
+    split: str
+    id: str
+    class_name: str = kept_as("class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checks:
+    """What the checks of the data found.
+
+    within       images that are there more than once, by split, and `between` by pair of splits: "train-test"
+    conflicting  images that are there with different labels
+    missing      classes without images, by split
+    """
+
+    warnings: tuple[str, ...] = ()
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+    within: Mapping[str, Count] = kept_as("duplicates_within", make=dict)
+    between: Mapping[str, Count] = kept_as("duplicates_across", make=dict)
+    conflicting: Count = kept_as("conflicting_labels", 0)
+    nearly_black: Count = 0
+    missing: Mapping[str, tuple[str, ...]] = kept_as("missing_classes", make=dict)
+    copies: tuple[tuple[Copy, ...], ...] = ()
+    counts: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
+
+    @property
+    def across(self) -> dict[tuple[str, str], int]:
+        """Images that are in both of two splits, by the pair."""
+        found = {}
+        for pair, n in self.between.items():
+            first, _, second = pair.partition("-")
+            found[first, second] = n
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesRecord:
+    """The images of a run.
+
+    name, source   of the set; `location` is the folder or file of a user's own images, or ""
+    shape          (H, W, C) of a prepared image
+    files          that were read; not `verified` where a published checksum did not match
+    set_aside      files that could not be read: path -> reason
+    before         the classes before some were left out or put together
+    class_weights  by which the loss of an image of each class was multiplied, where there are any
+    drawn          images of each class in an epoch, where sampling was balanced
+    """
+
+    name: str
+    source: str
+    licence: str | None = ""
+    homepage: str | None = ""
+    location: str = ""
+    shape: Shape | None = omitted(None)
+    class_names: Names
+    files: tuple[FileRecord, ...] = ()
+    verified: bool = True
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    splits: Mapping[SplitName, SplitRecord]
+    before: ClassesBefore | None = omitted(None)
+    class_weights: tuple[Positive, ...] | None = omitted(None)
+    drawn: tuple[Count, ...] | None = omitted(None)
+    how_split: str = ""
+    checks: Checks = Checks()
+    warnings: tuple[str, ...] = ()
+    others: Table = others()
+
+    def __post_init__(self) -> None:
+        if "train" not in self.splits:
+            raise ValueError("splits has no train")
+        for split, record in self.splits.items():
+            one_a_class(f"splits.{split}.counts", record.counts, self.class_names)
+        one_a_class("class_weights", self.class_weights, self.class_names)
+        one_a_class("drawn", self.drawn, self.class_names)

@@ -1,0 +1,159 @@
+"""result.json: how a run ended, and its numbers; hashes.json: the SHA-256 of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import numpy as np
+
+from firstlight.evaluation import Evaluation, ReliabilityBin
+from firstlight.records.codec import Must, decode, omitted
+from firstlight.records.values import TOLERANCE, AtLeastOne, Count, Names, Positive, Share, Table
+
+
+class Status(StrEnum):
+    """How a training ended."""
+
+    FINISHED = "finished"
+    STOPPED_EARLY = "stopped early"
+    INTERRUPTED = "interrupted"
+    DIVERGED = "diverged"
+
+
+Confidence = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1 + TOLERANCE)]
+Rank = Annotated[str, Must("a whole number from 1 on", lambda text: text.isdecimal() and 0 < int(text) < 10_000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinRecord:
+    low: Share
+    high: Share
+    images: Count
+    confidence: Confidence | None
+    accuracy: Share | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationRecord:
+    error: Share = 0.0
+    bins: tuple[BinRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfusionRecord:
+    """counts  a row for each true class, a column for each predicted one"""
+
+    rows: Literal["true"]
+    columns: Literal["predicted"]
+    class_names: Names
+    counts: tuple[tuple[Count, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """What `Evaluation.to_json` gives; what follows from these numbers is kept beside them for other programs."""
+
+    images: AtLeastOne
+    accuracy: Share
+    accuracy_interval: tuple[Share, Share] | None = omitted(None)
+    loss: float
+    top_k: Mapping[Rank, Share]
+    calibration: CalibrationRecord
+    confusion: ConfusionRecord
+    classes: tuple[Table, ...] = omitted(())
+    macro: Table = omitted(make=dict)
+    weighted: Table = omitted(make=dict)
+
+    def __post_init__(self) -> None:
+        names, counts = self.confusion.class_names, self.confusion.counts
+        if any(len(row) != len(names) for row in counts) or len(counts) != len(names):
+            raise ValueError(f"confusion.counts is not of {len(names)} rows and as many columns")
+        binned = sum(each.images for each in self.calibration.bins)
+        if not self.images == sum(map(sum, counts)) == binned:
+            raise ValueError(f"{self.images} images, {sum(map(sum, counts))} in confusion, {binned} in calibration")
+        correct = sum(row[place] for place, row in enumerate(counts))
+        if abs(self.accuracy - correct / self.images) > TOLERANCE:
+            raise ValueError(f"an accuracy of {self.accuracy}, and {correct} of {self.images} on confusion's diagonal")
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> EvaluationRecord:
+        return decode(cls, evaluation.to_json())
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """All that follows from the counts."""
+        bins = (ReliabilityBin(b.low, b.high, b.images, b.confidence, b.accuracy) for b in self.calibration.bins)
+        return Evaluation(
+            class_names=self.confusion.class_names,
+            confusion=np.array(self.confusion.counts, np.int64),
+            loss=self.loss,
+            top_k={int(k): share for k, share in self.top_k.items()},
+            bins=tuple(bins),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epochs:
+    """Numbers of epochs; `best` by validation, and `weights` those that were kept and measured (0: within the first).
+
+    None where an earlier version did not record it.
+    """
+
+    asked: Count | None = omitted(None)
+    run: Count
+    best: Count = 0
+    weights: Count | None = omitted(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterCounts:
+    """frozen are those that were not trained though they could be; non_trainable also the running statistics"""
+
+    total: Count
+    trainable: Count = 0
+    frozen: Count = 0
+    non_trainable: Count = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """None where an earlier version did not record it."""
+
+    data: Positive | None = omitted(None)
+    compile: Positive | None = omitted(None)
+    train: Positive
+    evaluate: Positive | None = omitted(None)
+    total: Positive | None = omitted(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The numbers of a run.
+
+    measured_before  whether the test images had been measured when the run was interrupted
+    stopped_because  why training stopped before its end, in sentences
+    hashed           whether hashes.json has the hashes of its files
+    """
+
+    status: Status
+    measured_before: bool = omitted(False)
+    stopped_because: str = omitted("")
+    model: str = omitted("")
+    epochs: Epochs
+    parameters: ParameterCounts
+    multiply_adds: Count = 0
+    images_per_second: Positive | None = omitted(None)
+    seconds: Seconds
+    validation: EvaluationRecord | None = omitted(None)
+    test: EvaluationRecord
+    hashed: bool = omitted(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hashes:
+    """The SHA-256 of files by their names."""
+
+    sha256: Mapping[str, str]
