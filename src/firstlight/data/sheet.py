@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from firstlight.design_tokens import SHEET, SHEET_FONT
 from firstlight.image_encoding import encoded, pil_image
 from firstlight.randomness import generator
 from firstlight.types import Array, Dataset, Images
@@ -54,12 +55,14 @@ def sheet(title: str, facts: str, images: Images, rows: Sequence[Sequence[Array]
     tops = [_MARGIN + _HEAD + (_HEADS if heads else 0) + k * step for k in range(len(names))]
     places = [_places(left, [len(group) for group in groups], width + _GAP) for groups in rows]
 
-    texts = [_text(_MARGIN + 20, 22, title), _text(_MARGIN + 44, 13, facts, "#6e6e73")]
+    texts = [_text(_MARGIN + 20, 22, title), _text(_MARGIN + 44, 13, facts, SHEET["muted"])]
     for name, count, top in zip(names, images.counts, tops, strict=True):
         middle = top + step // 2
-        texts += [_text(middle - 4, 16, name), _text(middle + 14, 13, f"n = {count:,}", "#6e6e73")]
+        texts += [_text(middle - 4, 16, name), _text(middle + 14, 13, f"n = {count:,}", SHEET["muted"])]
     longest = places[int(np.argmax([len(row) for row in places]))]
-    texts += [_text(tops[0] - _GAP, 12, head, "#6e6e73", place) for head, place in zip(heads, longest, strict=False)]
+    texts += [
+        _text(tops[0] - _GAP, 12, head, SHEET["muted"], place) for head, place in zip(heads, longest, strict=False)
+    ]
     least = left + _COLUMNS * (width + _GAP)
     right = max([least, *(place + width + _GAP for row in places for place in row)]) - _GAP
     paper = _draw(texts, right + _MARGIN, tops[-1] + step - _GAP + _MARGIN)
@@ -98,8 +101,8 @@ def shortened(name: str) -> str:
     return name if len(name) <= 28 else f"{name[:27]}…"
 
 
-def _text(baseline: int, size: int, text: str, colour: str = "#1c1c1e", left: int = _MARGIN) -> str:
-    style = f'font-family="Helvetica, Arial, sans-serif" font-size="{size}" fill="{colour}"'
+def _text(baseline: int, size: int, text: str, colour: str = SHEET["ink"], left: int = _MARGIN) -> str:
+    style = f'font-family="{SHEET_FONT}" font-size="{size}" fill="{colour}"'
     return f'<text x="{left}" y="{baseline}" {style}>{escape(text)}</text>'
 
 
@@ -107,7 +110,7 @@ def _draw(texts: list[str], width: int, height: int) -> Image.Image:
     """White paper with SVG texts: unlike Pillow, vl-convert brings fonts beyond ASCII and uses the machine's."""
     import vl_convert
 
-    paper = f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+    paper = f'<rect width="{width}" height="{height}" fill="{SHEET["paper"]}"/>'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
     png = vl_convert.svg_to_png(head + paper + "".join(texts) + "</svg>", scale=1)
     return Image.open(BytesIO(png)).convert("RGB")

@@ -17,7 +17,7 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from firstlight import report
+from firstlight import design_tokens, report
 from firstlight.errors import FirstlightError
 from firstlight.image_encoding import compact_uri
 from firstlight.locks import is_locked
@@ -82,7 +82,6 @@ LIGHT = (
     'html[theme="light"]',
     'html[data-theme="light"]',
 )
-COLOURS = re.compile(r":root \{([^}]*)\}")  # of the report's palette: in light, then in dark
 
 
 def html(thing: object) -> str:
@@ -141,9 +140,9 @@ def style() -> str:
 
     Of the two classes that say the same, one more outweighs a notebook's own rules for tables and pictures.
     """
-    sheets = (REPORT / "palette.css", REPORT / "style.css", HERE / "card.css")
-    palette, theirs, ours = (path.read_text(encoding="utf-8") for path in sheets)
-    light, dark = (f"{{{colours}}}" for colours in COLOURS.findall(palette))
+    theirs, ours = (path.read_text(encoding="utf-8") for path in (REPORT / "style.css", HERE / "card.css"))
+    light = f"{{{design_tokens.declarations(design_tokens.LIGHT | design_tokens.FONTS)}}}"
+    dark = f"{{{design_tokens.declarations(design_tokens.DARK)}}}"
     here = ".firstlight"
     text = (
         f"{here}{light}@media (prefers-color-scheme: dark){{{here}{dark}}}"

@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from firstlight.design_tokens import SHEET, SHEET_FONT
 from firstlight.errors import ReportError
 from firstlight.image_encoding import data_uri, resized_png
 from firstlight.records.explanation import Attribution, LayerMaps
@@ -21,7 +22,6 @@ _WIDTH, _MARGIN, _GAP = 980, 28, 8
 _PANEL = 168  # the longer side of a picture of the first row
 _COLUMNS, _MOST = 16, 32  # maps beside each other, and of a layer
 _BARS = 5
-_TRUE, _WRONG, _OTHER = "#0072b2", "#b3261e", "#8e8e93"
 _LINE = 16  # from one line of a caption to the next
 _SCALE = 2  # pixels of the sheet for one of its units
 
@@ -38,7 +38,7 @@ def attribution_sheet(one: Attribution, maps: Sequence[LayerMaps], class_names: 
         parts += drawn
         top += height
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{top + _MARGIN}">'
-    paper = f'<rect width="{_WIDTH}" height="{top + _MARGIN}" fill="#ffffff"/>'
+    paper = f'<rect width="{_WIDTH}" height="{top + _MARGIN}" fill="{SHEET["paper"]}"/>'
     try:
         sheet = vega_process.render("svg_to_png", svg=f"{head}{paper}{''.join(parts)}</svg>", scale=_SCALE)
     except vega_process.ChartError as error:
@@ -49,9 +49,9 @@ def attribution_sheet(one: Attribution, maps: Sequence[LayerMaps], class_names: 
 def _head(one: Attribution, class_names: Sequence[str]) -> list[str]:
     predicted = int(one.probabilities.argmax())
     title = f"{_short(class_names[predicted])}, {percent(float(one.probabilities[predicted]), 0)}"
-    colour = "#1c1c1e"
+    colour = SHEET["ink"]
     if one.label >= 0:
-        colour = _TRUE if one.label == predicted else _WRONG
+        colour = SHEET["true"] if one.label == predicted else SHEET["wrong"]
         title += "" if one.label == predicted else f"; true: {_short(class_names[one.label])}"
     asked = "" if one.target == predicted else f", asked for {_short(class_names[one.target])}"
     return [
@@ -81,7 +81,7 @@ def _panels(one: Attribution, class_names: Sequence[str]) -> Iterator[str]:
     for place, k in enumerate(np.argsort(-one.probabilities, kind="stable")[:_BARS]):
         y, share = top + place * 34, float(one.probabilities[k])
         wrong = k == one.probabilities.argmax() and one.label >= 0
-        colour = _TRUE if k == one.label else _WRONG if wrong else _OTHER
+        colour = SHEET["true"] if k == one.label else SHEET["wrong"] if wrong else SHEET["other"]
         yield _text(left + _GAP, y + 12, f"{_short(class_names[k], 24)} {percent(share)}")
         bar = max(1.0, share * (_WIDTH - _MARGIN - left - _GAP))
         yield f'<rect x="{left + _GAP}" y="{y + 17}" width="{bar:.1f}" height="8" fill="{colour}"/>'
@@ -123,8 +123,8 @@ def _picture(x: int, y: int, width: int, height: int, pixels: Array) -> str:
     return f'<image x="{x}" y="{y}" width="{width}" height="{height}" href="{source}"/>'
 
 
-def _text(x: int, baseline: int, text: str, size: int = 13, colour: str = "#3a3a3c") -> str:
-    style = f'font-family="Helvetica, Arial, sans-serif" font-size="{size}" fill="{colour}"'
+def _text(x: int, baseline: int, text: str, size: int = 13, colour: str = SHEET["text"]) -> str:
+    style = f'font-family="{SHEET_FONT}" font-size="{size}" fill="{colour}"'
     return f'<text x="{x}" y="{baseline}" {style}>{escape(text)}</text>'
 
 

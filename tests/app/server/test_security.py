@@ -22,9 +22,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from firstlight import app as dashboard
+from firstlight import design_tokens
 from firstlight.app import create_app
 from firstlight.app.server import security
-from firstlight.report.render import html
 
 TOKEN = "a-token-of-the-tests"
 
@@ -223,7 +223,7 @@ def test_the_colours_are_those_of_the_report(stranger: httpx.Client) -> None:
     assert 'href="/static/palette.css"' in stranger.get("/").text
     palette = stranger.get("/static/palette.css")
     assert palette.headers["content-type"].startswith("text/css")
-    assert palette.text == (html.HERE / "palette.css").read_text("utf-8")
+    assert palette.text == design_tokens.css()
     # Every colour that a page of the dashboard names is one of them; its scripts set a bar's share.
     sheets = [path.read_text("utf-8") for path in Path(dashboard.__file__).parent.rglob("*.css")]
     named = {name for sheet in sheets for name in re.findall(r"var\(--([\w-]+)", sheet)}

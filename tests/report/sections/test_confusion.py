@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.report.run_folders import MakeRun
 
+from firstlight import design_tokens
 from firstlight.records.group import of_runs
 from firstlight.records.run import read
 from firstlight.report.document import Beside, Chart
-from firstlight.report.render import vega
 from firstlight.report.sections import confusion
 from firstlight.report.sections.confusion import Confusion, chart
 
@@ -81,10 +79,9 @@ def _contrast(first: np.ndarray, second: np.ndarray) -> float:
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_counts_on_the_diagonal_are_read_against_their_cells(dark: bool) -> None:
     """At least 4.5 to 1 where a class is recognized well or badly; 4 between, where neither ink does better."""
-    palette = (Path(vega.__file__).parent / "palette.css").read_text("utf-8")
-    named = [dict(re.findall(r"--([\w-]+): #([0-9a-f]{6})", part)) for part in palette.split("@media")]
+    tokens = design_tokens.LIGHT | (design_tokens.DARK if dark else {})
     colours = {
-        name: np.array([int(c[i : i + 2], 16) / 255 for i in (0, 2, 4)]) for name, c in (named[0] | named[dark]).items()
+        name: np.array(list(bytes.fromhex(value[1:]))) / 255 for name, value in tokens.items() if value.startswith("#")
     }
     for share in np.linspace(0, 1, 41):
         opacity = 0.04 + 0.96 * np.sqrt(share)

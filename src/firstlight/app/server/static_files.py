@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from firstlight import design_tokens
 from firstlight.report.format import LOCALE
 from firstlight.report.render import vega
 from firstlight.report.render.html import HERE as REPORT
@@ -63,7 +64,7 @@ def _report_style(name: str) -> str:
 
 def palette(request: Request) -> Response:
     """The report's colours and typefaces, which are the dashboard's too."""
-    return Response(_report_style("palette.css"), media_type="text/css", headers=CHECKED)
+    return Response(design_tokens.css(), media_type="text/css", headers=CHECKED)
 
 
 def report_style(request: Request) -> Response:

@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from firstlight import design_tokens
 from firstlight.image_encoding import shown_size, small_uri, sprite
 from firstlight.report.document import Beside, Block, Chart, Document
 from firstlight.report.format import LOCALE
@@ -45,7 +46,7 @@ def page(document: Document) -> str:
         specs=embedded(vega.cleaned([chart.spec for chart in drawn], encodable)),
         sprites=embedded(sprites(drawn)),
         locale=embedded(LOCALE),
-        style=Markup(_asset("palette.css") + _asset("style.css")),
+        style=Markup(design_tokens.css() + _asset("style.css")),
         library=_library() if drawn else None,
         script=Markup(script(_asset("page.js"))),
     )

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from firstlight import design_tokens
 from firstlight.errors import RunError
 from firstlight.image_encoding import shown_size, small_png
 from firstlight.report.document import (
@@ -187,8 +188,7 @@ def coloured(svg: str) -> str:
 @cache
 def _colours() -> dict[str, str]:
     """The light colours of the pages, by name."""
-    light = (HERE / "palette.css").read_text(encoding="utf-8").partition("{")[2].partition("}")[0]
-    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", light))
+    return {name: value for name, value in design_tokens.LIGHT.items() if value.startswith("#")}
 
 
 def _tile(picture: Picture, room: float, files: _Files) -> Json:

@@ -16,6 +16,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from firstlight import design_tokens
 from firstlight.files import write_text
 from firstlight.report.format import LOCALE
 from firstlight.report.render import vega_process
@@ -29,7 +30,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 THEME: Json = {
     "aria": False,
     "background": "transparent",
-    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif",
+    "font": design_tokens.CHART_FONT,
     "axis": {
         "labelColor": "var(--ink)",
         "labelFontSize": 11,
