@@ -43,7 +43,6 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.format import count, counted, decimal, percent, shape
-from firstlight.report.pictures import LIKELIEST, spread
 from firstlight.report.render.html import HERE as REPORT
 from firstlight.report.render.html import drawn_or_why, templates
 from firstlight.report.sections import (
@@ -59,6 +58,8 @@ from firstlight.report.sections import (
     neighbours,
     separation,
 )
+from firstlight.report.sections.answers import LIKELIEST
+from firstlight.report.sections.samples import spread
 from firstlight.text import display_names, encodable, listed
 from firstlight.types import Array, Dataset, Images
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firstlight.errors import RunError
-from firstlight.records.group import Group, leader, named_runs, of_runs, present, ranked, selected, tasks
+from firstlight.records.group import Group, leader, of_runs, present, ranked, selected, tasks
 from firstlight.records.run import RunRecord
-from firstlight.report import published, still_wrong
-from firstlight.report.document import Block, Code, Document, Number, Numbers, Section
+from firstlight.report import published
+from firstlight.report.document import Document, Number, Numbers, Section, chapter
 from firstlight.report.format import THIN, count, counted, interval, plus_minus, seconds, task_name
 from firstlight.report.sections import (
     accuracy,
@@ -19,8 +19,11 @@ from firstlight.report.sections import (
     every_run,
     learning,
     main_effects,
+    mistakes,
     per_class,
+    reproduce,
     results,
+    samples,
     settings_differences,
     significance,
     trade_off,
@@ -44,7 +47,7 @@ def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document
                 (
                     results.section(groups, folder),
                     *sections(groups, folder),
-                    Section("How to reproduce it", "reproduce", _files(groups)),
+                    reproduce.section(groups),
                 ),
             )
         ),
@@ -69,7 +72,7 @@ def sections(groups: Sequence[Group], folder: Path) -> tuple[Section | None, ...
         engines.section(groups),
         per_class.section(groups),
         confusion.section(groups),
-        still_wrong.section(groups),
+        chapter("The images", "images", samples.section(groups), mistakes.section(groups)),
         settings_differences.section(groups),
         every_run.section(groups, folder),
     )
@@ -101,12 +104,3 @@ def headline(groups: Sequence[Group]) -> Numbers:
         Number("training time", seconds(sum(times)), "all runs together"),
     ]
     return Numbers(tuple(number for number in shown if number is not None))
-
-
-def _files(groups: Sequence[Group]) -> tuple[Block, ...]:
-    """The experiment files, by which each run can be done again."""
-    files = [
-        Code(record.experiment_text.rstrip("\n"), title=f"{name}: experiment.toml", folded=True)
-        for name, record in named_runs(groups).items()
-    ]
-    return (Code("firstlight run experiment.toml", title="With any of the files below, in a shell:"), *files)

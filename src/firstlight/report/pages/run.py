@@ -9,7 +9,6 @@ from firstlight.records.run import RunRecord
 from firstlight.report import explanation, selection
 from firstlight.report.document import (
     Document,
-    Heading,
     Number,
     Numbers,
     Section,
@@ -24,10 +23,10 @@ from firstlight.report.format import (
     percent,
     seconds,
 )
-from firstlight.report.pictures import answers, missed, mistakes, panels, samples
 from firstlight.report.sections import (
     activation_maximization,
     activation_statistics,
+    answers,
     attribution,
     augmentation,
     calibration,
@@ -41,9 +40,11 @@ from firstlight.report.sections import (
     label_errors,
     layers,
     learning,
+    mistakes,
     neighbours,
     per_class,
     reproduce,
+    samples,
     separation,
     step_loss,
     summary,
@@ -62,7 +63,7 @@ def document(record: RunRecord) -> Document:
         chapter(
             "The images",
             "images",
-            Section("The images", "images", tuple(samples(record))),
+            samples.section(groups),
             augmentation.section(groups),
             class_counts.section(groups),
         ),
@@ -70,18 +71,12 @@ def document(record: RunRecord) -> Document:
         chapter("Learning", "learning", learning.section(groups), step_loss.section(groups)),
         chapter("Right and wrong", "results", confusion.section(groups), per_class.section(groups)),
         calibration.section(groups),
-        Section(
+        chapter(
             "Test images",
             "answers",
-            (
-                Heading("A sample"),
-                answers(record),
-                *panels(record),
-                Heading("The most confident mistakes"),
-                mistakes(record),
-                *missed(record),
-                *(() if record.explanation else (explanation.command(record),)),
-            ),
+            answers.section(groups),
+            mistakes.section(groups),
+            None if record.explanation else Section("Test images", "explain", (explanation.command(record),)),
         ),
         *explained_chapters(groups),
         reproduce.section(groups),

@@ -95,27 +95,4 @@ def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...
         blocks.append(Code(text.rstrip("\n"), title=file.name, folded=True))
     except (OSError, ValueError):
         blocks = [Text(f"The study file was not kept: {file.name} is missing or damaged.", tone="warning")]
-    blocks += [reproduce.NOTE, Table(tuple(where(groups)), caption="Where it ran")]
-    return tuple(blocks)
-
-
-def where(groups: Sequence[Group]) -> list[tuple[str, str]]:
-    """The versions and machines of all runs, each once."""
-    places = [record.environment for group in groups for record in group.runs.values()]
-    machines = [place.machine for place in places]
-
-    def each(values: Sequence[object]) -> str:
-        return ", ".join(dict.fromkeys(str(value) for value in values if value)) or UNDEFINED
-
-    packages = [f"{name} {version}" for place in places for name, version in place.packages.items()]
-    memory = [f"{m.cores} cores, {m.memory_gb:.0f} GB" for m in machines if m.cores and m.memory_gb]
-    return [
-        ("firstlight", each([place.firstlight for place in places])),
-        ("Git commit", each([place.git for place in places])),
-        ("Python", each([place.python for place in places])),
-        ("Packages", each([*packages, *[f"torch {place.torch}" for place in places if place.torch]])),
-        ("Engine", each([place.engine for place in places])),
-        ("Threads of a run", each([place.threads for place in places])),
-        ("Machine", each([m.name for m in machines])),
-        ("Cores and memory", each(memory)),
-    ]
+    return (*blocks, *reproduce.where(groups))

@@ -1,15 +1,15 @@
-"""How to do a run again: the command, the file, and where it ran."""
+"""How to do runs again: the command, the files, and where they ran."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from firstlight.records.group import Group
-from firstlight.records.run import RunRecord
+from firstlight.records.environment import Machine
+from firstlight.records.group import Group, named_runs, present
 from firstlight.report.document import Block, Code, Section, Table, Text
 from firstlight.report.format import UNDEFINED
-from firstlight.report.settings import Row, engine
+from firstlight.report.settings import engine
 
 NOTE = Text(
     "The same seed gives bit-identical weights on the same machine with the same number of threads; elsewhere the last "
@@ -20,61 +20,75 @@ NOTE = Text(
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The experiment file, whether its images were given as arrays in memory, and where it ran."""
+    """The experiment file of each run, and of which the images were given as arrays in memory."""
 
-    experiment: str
-    in_memory: bool
-    where: Sequence[Row]
-
-
-def numbers(group: Group) -> Reproduction:
-    run = group.first
-    return Reproduction(run.experiment_text.rstrip("\n"), run.source.startswith("in memory: "), _where(run))
+    experiments: Mapping[str, str]
+    in_memory: Sequence[str] = ()
 
 
-def _where(record: RunRecord) -> list[Row]:
-    environment, machine = record.environment, record.machine
-    cores = UNDEFINED if machine.cores is None else machine.cores
-    return [
-        ("firstlight", environment.firstlight or UNDEFINED),
-        ("Git commit", environment.git or UNDEFINED),
-        ("Python", environment.python or UNDEFINED),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in environment.packages.items()) or UNDEFINED),
-        ("Engine", engine(record) or UNDEFINED),
-        ("Threads", UNDEFINED if environment.threads is None else str(environment.threads)),
-        *([("Resumed", "; ".join(resumed))] if (resumed := environment.continuations()) else []),
-        ("Machine", machine.name or UNDEFINED),
-        ("Cores and memory", f"{cores} cores, {machine.memory_gb:.0f} GB" if machine.memory_gb else UNDEFINED),
-        ("Seed", str(record.experiment.seed)),
-        (
-            "Data",
-            " · ".join(dict.fromkeys(filter(None, [record.data, record.source, record.homepage, record.licence]))),
-        ),
-    ]
+def numbers(groups: Sequence[Group]) -> Reproduction:
+    runs = named_runs(groups)
+    return Reproduction(
+        {name: run.experiment_text.rstrip("\n") for name, run in runs.items()},
+        [name for name, run in runs.items() if run.source.startswith("in memory: ")],
+    )
 
 
 def section(groups: Sequence[Group]) -> Section | None:
-    """How a single run is done again."""
-    if len(groups) != 1 or len(groups[0].runs) != 1:
+    """The files of each run, which are folded where there are several."""
+    if not present(groups):
         return None
-    return Section("How to reproduce it", "reproduce", blocks(numbers(groups[0])))
+    return Section("How to reproduce it", "reproduce", (*blocks(numbers(groups)), *where(groups)))
 
 
 def blocks(found: Reproduction) -> tuple[Block, ...]:
-    how: Block = Code("firstlight run experiment.toml", title="With the file below, in a shell:")
-    if found.in_memory:
-        how = Text("The images were given as arrays: load them again in Python, and fit with the settings below.")
+    if len(found.experiments) == 1:
+        (text,) = found.experiments.values()
+        how: Block = Code("firstlight run experiment.toml", title="With the file below, in a shell:")
+        if found.in_memory:
+            how = Text("The images were given as arrays: load them again in Python, and fit with the settings below.")
+        return how, Code(text, title="experiment.toml")
     return (
-        how,
-        Code(found.experiment, title="experiment.toml"),
-        NOTE,
-        Table(tuple(found.where), caption="Where it ran"),
+        Code("firstlight run experiment.toml", title="With any of the files below, in a shell:"),
+        *(Code(text, title=f"{name}: experiment.toml", folded=True) for name, text in found.experiments.items()),
     )
+
+
+def where(groups: Sequence[Group]) -> tuple[Block, ...]:
+    """The versions, machines, seeds and data of all runs, each once."""
+    runs = [run for group in groups for run in group.runs.values()]
+    places = [run.environment for run in runs]
+    resumed = ["; ".join(place.continuations()) for place in places]
+    rows = [
+        ("firstlight", _each(place.firstlight for place in places)),
+        ("Git commit", _each(place.git for place in places)),
+        ("Python", _each(place.python for place in places)),
+        ("Packages", _each(f"{name} {version}" for place in places for name, version in place.packages.items())),
+        ("Engine", _each(engine(run) for run in runs)),
+        ("Threads", _each(place.threads for place in places)),
+        *([("Resumed", _each(resumed))] if any(resumed) else []),
+        ("Machine", _each(place.machine.name for place in places)),
+        ("Cores and memory", _each(_size(place.machine) for place in places)),
+        ("Seed", _each(map(str, sorted({run.experiment.seed for run in runs})))),
+        ("Data", _each((part for run in runs for part in (run.data, run.source, run.homepage, run.licence)), " · ")),
+    ]
+    return NOTE, Table(tuple(rows), caption="Where it ran")
+
+
+def _each(values: Iterable[object], between: str = ", ") -> str:
+    return between.join(dict.fromkeys(str(value) for value in values if value)) or UNDEFINED
+
+
+def _size(machine: Machine) -> str:
+    cores = UNDEFINED if machine.cores is None else machine.cores
+    return f"{cores} cores, {machine.memory_gb:.0f} GB" if machine.memory_gb else ""
 
 
 def examples() -> dict[str, tuple[Block, ...]]:
     """Blocks of odd files, by what is odd."""
+    long = "\n".join(f'key-{k} = "<b>"' for k in range(90))
     return {
-        "in memory": blocks(Reproduction("seed = 0", True, [("Machine", UNDEFINED)])),
-        "a long file": blocks(Reproduction("\n".join(f'key-{k} = "<b>"' for k in range(90)), False, [("Seed", "0")])),
+        "in memory": blocks(Reproduction({"a": "seed = 0"}, ["a"])),
+        "a long file": blocks(Reproduction({"a": long})),
+        "several": blocks(Reproduction({"a": "seed = 0", "<b>": "seed = 1"})),
     }
