@@ -267,7 +267,7 @@ def test_an_explanation_shows_where_the_net_looks(run: fl.Run, tmp_path: Path) -
     own = fl.open_run(shutil.copytree(run.path, tmp_path / "explained"))
     found = own.explain(method="pca", points=60)
     seen = look(found)
-    assert "What the layers see" in seen.text
+    assert "Feature maps of one image" in seen.text
     assert found.layer in seen.text
     assert len(repr(found)) < 200  # a notebook keeps it beside the card
     assert sum(tag == "img" for tag, _ in seen.found) > 10
