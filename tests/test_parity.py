@@ -392,7 +392,7 @@ def test_the_same_in_python_with_a_page(tmp_path: Path) -> None:
 
 
 def test_a_report_can_read_the_record_where_no_engine_is_loaded() -> None:
-    code = "import sys, firstlight.report.parity; print(*sys.modules)"
+    code = "import sys, firstlight.report.pages.parity; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numba", "torch", "firstlight.engines"} & set(loaded)
 

@@ -98,8 +98,14 @@ def _print(found: Parity) -> None:
     from rich.console import Console
 
     from firstlight.cli.tables import rich_table
-    from firstlight.report import parity_tables as tables
     from firstlight.report.format import shape
+    from firstlight.report.sections import (
+        parity_layers,
+        parity_measurement,
+        parity_parameters,
+        parity_speed,
+        parity_training,
+    )
 
     console = Console()
     options = "".join(f", {key} {value}" for key, value in found.options.items())
@@ -109,15 +115,20 @@ def _print(found: Parity) -> None:
         markup=False,
         soft_wrap=True,
     )
-    for title, table in (
-        ("Layer by layer, relative differences from autograd, and from central differences", tables.layers(found)),
-        ("Each parameter's gradient through the whole net, relative differences", tables.parameters(found)),
-        (f"Two runs of {found.steps} steps, largest relative differences", tables.runs(found)),
-        ("Milliseconds a step, in float32", tables.speed(found)),
-    ):
+    tables = {
+        "Layer by layer, relative differences from autograd, and from central differences": parity_layers.table(
+            found.layers, found.loss
+        ),
+        "Each parameter's gradient through the whole net, relative differences": parity_parameters.table(
+            found.parameters
+        ),
+        f"Two runs of {found.steps} steps, largest relative differences": parity_training.table(found.runs),
+        "Milliseconds a step, in float32": parity_speed.table(found.speed, found.engines, found.batch_size),
+    }
+    for title, table in tables.items():
         console.print(f"\n{title}", style="bold", highlight=False, markup=False, soft_wrap=True)
         console.print(rich_table(table, console.width, ("type", "shape"), WIDE, strong="red", wraps=0))
-    console.print(f"\n{tables.DEFINITION}", style="dim", highlight=False, markup=False)
+    console.print(f"\n{parity_measurement.DEFINITION}", style="dim", highlight=False, markup=False)
     for failure in found.failures:
         console.print(f"✗ {failure}", style="red", highlight=False, markup=False, soft_wrap=True)
     if found.passed:

@@ -77,7 +77,7 @@ def build_document(subject: Subject, folder: Path | None = None) -> Document:
 
             return comparison.document([run.read(one) for one in subject.runs], subject.title, folder or Path())
         case Parity():
-            from firstlight.report import parity
+            from firstlight.report.pages import parity
 
             return parity.document(subject)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -119,3 +120,22 @@ def accuracy(evaluation: Evaluation) -> str:
 def significant(value: float) -> str:
     """A number of any size to three digits: 0.000123, 1.5e+06."""
     return f"{value:.3g}".replace("-", "−")
+
+
+def exponent(value: float | None) -> str:
+    """A difference in two digits: 3.1e-16; 0 only where there is none."""
+    if value is None:
+        return DASH
+    if math.isinf(value):
+        return "∞"
+    return f"{value:.1e}" if value else "0"
+
+
+def power(value: float) -> str:
+    """A round number such as a tolerance: 1e-9."""
+    return f"{value:.0e}".replace("e-0", "e-")
+
+
+def milliseconds(seconds: float) -> str:
+    """A short time in three digits."""
+    return f"{1000 * seconds:.3g}"

@@ -14,9 +14,8 @@ from firstlight.evaluation import Spread
 from firstlight.options import flat
 from firstlight.records.group import Group, present
 from firstlight.report.document import Beside, Block, Chart, Heading, Section, Table
-from firstlight.report.format import THIN, UNDEFINED, counted, plus_minus
+from firstlight.report.format import THIN, UNDEFINED, counted, exponent, plus_minus
 from firstlight.report.format import seconds as duration
-from firstlight.report.parity_tables import exponent
 from firstlight.report.render.vega import SERIES, Values, data, epoch_axis, epoch_range, finish, loss_axis, plain
 from firstlight.types import Array, Json
 

@@ -1,89 +1,47 @@
-"""The page of a parity check: its record in, a document out."""
+"""Parity in training: two runs from the same start on the same batches, side by side on both engines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import altair as alt
 import numpy as np
 
-from firstlight.records.parity import GRADIENT, Parity, SideBySide
-from firstlight.report import parity_tables as tables
-from firstlight.report.document import (
-    Beside,
-    Block,
-    Chart,
-    Document,
-    Number,
-    Numbers,
-    Section,
-    Table,
-    Text,
-)
-from firstlight.report.format import UNDEFINED, count, counted, date, shape
-from firstlight.report.parity_tables import exponent, milliseconds, power
+from firstlight.records.parity import Parity, SideBySide
+from firstlight.report.document import Beside, Block, Chart, Section, Table
+from firstlight.report.format import counted, exponent, power
 from firstlight.report.render.vega import NUMBER, SERIES, Values, data, even, finish, plain
 from firstlight.types import Json
 
 ZERO = 1e-17  # where a difference of zero is drawn on a logarithmic axis
 HEIGHT = 240
-
-POINT = (
-    "Gradients are taken in float64 at the initial weights, each moved by a tenth of their size, so that none is zero, "
-    "and at inputs moved likewise, off the zeros of a ReLU and the ties of a max pooling, where there is no derivative."
+HOW = (
+    "In float32 the learning rate is a hundredth: rounding tips a ReLU or max pooling now and then, and what training "
+    "makes of that grows with the rate, between any two programs. Weights are not judged: where a gradient is zero but "
+    "for its rounding, as by a bias before a batch norm, Adam takes whole steps along that."
 )
 
 
-def document(parity: Parity) -> Document:
-    """The page of a parity check."""
-    failures = parity.failures
-    wrong = (Section("What is wrong", "wrong", tuple(Text(text, tone="warning") for text in failures)),)
-    return Document(
-        kind_of="Parity of two engines",
-        title=f"{parity.model}: by hand and by PyTorch",
-        subtitle=" · ".join([parity.images, date(parity.environment.started)]),
-        verdict=parity.verdict,
-        numbers=_numbers(parity),
-        sections=(
-            *(wrong if failures else ()),
-            Section("Layer by layer", "layers", (tables.layers(parity),)),
-            Section("Through the whole net", "parameters", (tables.parameters(parity),)),
-            Section("Two runs side by side", "runs", _runs(parity)),
-            Section("Seconds a step", "seconds", (tables.speed(parity),)),
-            Section("How it was measured", "measured", _measured(parity)),
-        ),
-        source="one measurement",
-    )
+def section(parity: Parity) -> Section:
+    return Section("Two runs side by side", "runs", blocks(parity.runs))
 
 
-def _numbers(parity: Parity) -> Numbers:
-    double, single = parity.runs
-    ours, theirs = parity.speed.numpy.median, parity.speed.torch.median
-    return Numbers(
-        (
-            Number("gradients, autograd", exponent(parity.hand_autograd), f"tolerated: {power(GRADIENT)}"),
-            Number("gradients, central", exponent(parity.hand_central), f"tolerated: {power(GRADIENT)}"),
-            Number(f"loss, {double.precision}", exponent(double.worst), f"tolerated: {power(double.tolerance)}"),
-            Number(f"loss, {single.precision}", exponent(single.worst), f"tolerated: {power(single.tolerance)}"),
-            Number("milliseconds a step", milliseconds(ours), f"PyTorch: {milliseconds(theirs)}"),
-        )
-    )
-
-
-def _runs(parity: Parity) -> tuple[Block, ...]:
+def blocks(runs: Sequence[SideBySide]) -> tuple[Block, ...]:
+    """The losses, their differences, and the largest of these."""
     losses = tuple(
         Chart(
-            spec=_losses(run),
+            spec=chart(run),
             description=f"The loss on both engines over the steps, in {run.precision}.",
             caption=f"The loss of each step’s batch in {run.precision}.",
             width=440,
         )
-        for run in parity.runs
+        for run in runs
     )
     differences = tuple(
         Chart(
-            spec=_differences(parity.runs, column, title, tolerances=column == "loss"),
+            spec=_differences(runs, column, title, tolerances=column == "loss"),
             description=f"The relative difference of the {column} over the steps, logarithmic.",
             width=440,
         )
@@ -93,10 +51,10 @@ def _runs(parity: Parity) -> tuple[Block, ...]:
         f"The differences of each step, on a logarithmic axis; none at all is drawn at {power(ZERO)}. Dashed is what "
         "is tolerated. The difference of the weights is the largest, over the largest weight."
     )
-    return (Beside(losses), Beside(differences, caption=caption), tables.runs(parity))
+    return (Beside(losses), Beside(differences, caption=caption), table(runs))
 
 
-def _losses(run: SideBySide) -> Json:
+def chart(run: SideBySide) -> Json:
     """The loss of each step on both engines: the second is dotted and lies on the first where they agree."""
     columns = {"numpy": plain(np.array(run.numpy)), "torch": plain(np.array(run.torch))}
     looks: dict[str, Json] = {
@@ -150,23 +108,33 @@ def _step_axis(steps: int) -> alt.X:
     return alt.X("step:Q", title="step", scale=alt.Scale(domain=domain, nice=False), axis=axis)
 
 
-def _measured(parity: Parity) -> tuple[Block, ...]:
-    environment = parity.environment
-    rows = [
-        ("Model", ", ".join([parity.model, *(f"{key} {value}" for key, value in parity.options.items())])),
-        ("Input", f"{shape(parity.input_shape)}, {counted(parity.classes, 'class')}"),
-        ("Parameters", count(parity.parameter_count)),
-        ("Images", f"{parity.images}; gradients on {counted(parity.gradient_images, 'image')}"),
-        ("Training", f"{parity.optimizer}, {counted(parity.steps, 'step')}, batches of {parity.batch_size}"),
-        ("Seed", str(parity.seed)),
-        ("firstlight", environment.firstlight or UNDEFINED),
-        ("Python", environment.python or UNDEFINED),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in environment.packages.items()) or UNDEFINED),
-        ("Machine", environment.machine.name or UNDEFINED),
-        ("The check took", f"{parity.seconds:.0f} s"),
-    ]
-    return (
-        Text(tables.DEFINITION),
-        Text(POINT),
-        Table(tuple(rows), caption="What was measured, and where"),
+def table(runs: Sequence[SideBySide]) -> Table:
+    """How far two runs are apart."""
+    return Table(
+        titles=("precision", "learning rate", "loss", "tolerated", "weights", "most in"),
+        rows=tuple(
+            (
+                run.precision,
+                f"{run.rate:g}",
+                exponent(run.worst),
+                power(run.tolerance),
+                exponent(max(run.weights)),
+                run.where,
+            )
+            for run in runs
+        ),
+        right=frozenset({1, 2, 3, 4}),
+        strong=frozenset(n for n, run in enumerate(runs) if not run.passed),
+        caption=f"The largest relative differences over {counted(len(runs[0].loss), 'step')}. {HOW}",
     )
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd checks, by what is odd."""
+
+    def odd(steps: int = 4, loss: float = 2e-16, **more: float) -> tuple[Block, ...]:
+        losses = tuple(2.3 - 0.1 * n for n in range(steps))
+        one = SideBySide("float64", 1e-3, losses, losses, (loss,) * steps, (4e-13,) * steps, "<b>conv1.b")
+        return blocks([one, replace(one, precision="float32", rate=1e-5)])
+
+    return {"sound": odd(), "one step": odd(1), "no difference": odd(loss=0.0), "lost": odd(loss=math.inf)}

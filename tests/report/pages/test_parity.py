@@ -15,7 +15,8 @@ from tests.report.run_folders import HOSTILE
 from firstlight import report
 from firstlight.records.environment import Environment
 from firstlight.records.parity import Comparison, LossRow, Parity
-from firstlight.report import parity_tables
+from firstlight.report.format import exponent, power
+from firstlight.report.sections import parity_layers
 
 SECTIONS = ["layers", "parameters", "runs", "seconds", "measured"]
 
@@ -79,14 +80,15 @@ def test_a_page_of_what_differs_begins_with_it() -> None:
     ]
     assert "The engines do not agree on lenet5." in shown
     assert shown.count(record.failures[0]) == 2  # in the verdict, and as the first section
-    rows = parity_tables.layers(record)
+    rows = parity_layers.table(record.layers, record.loss)
     assert [row[0] for place, row in enumerate(rows.rows) if place in rows.strong] == ["block.conv1", "block"]
 
 
 def test_layers_made_of_layers_have_a_line_only_where_they_differ() -> None:
-    assert [row[0] for row in parity_tables.layers(parity()).rows] == ["block.conv1", "all layers", "cross-entropy"]
-    differing = parity_tables.layers(faulty(parity(), "block")).rows
-    assert [row[0] for row in differing] == ["block.conv1", "block", "all layers", "cross-entropy"]
+    sound, record = parity(), faulty(parity(), "block")
+    rows = [parity_layers.table(one.layers, one.loss).rows for one in (sound, record)]
+    assert [row[0] for row in rows[0]] == ["block.conv1", "all layers", "cross-entropy"]
+    assert [row[0] for row in rows[1]] == ["block.conv1", "block", "all layers", "cross-entropy"]
 
 
 def values(layer: Any, spec: Any) -> Any:
@@ -118,9 +120,9 @@ def test_the_page_is_written_whole_over_an_older_one(tmp_path: Path) -> None:
     ("value", "shown"), [(0.0, "0"), (3.14e-16, "3.1e-16"), (math.inf, "∞"), (2.0, "2.0e+00"), (None, "–\u2060")]
 )
 def test_differences_are_written_in_two_digits(value: float | None, shown: str) -> None:
-    assert parity_tables.exponent(value) == shown
+    assert exponent(value) == shown
 
 
 @pytest.mark.parametrize(("value", "shown"), [(1e-9, "1e-9"), (1e-3, "1e-3"), (1e-17, "1e-17")])
 def test_tolerances_are_written_as_powers(value: float, shown: str) -> None:
-    assert parity_tables.power(value) == shown
+    assert power(value) == shown
