@@ -10,7 +10,7 @@ from firstlight.records.group import Group, leader, of_runs, present, ranked, se
 from firstlight.records.run import RunRecord
 from firstlight.report import published
 from firstlight.report.document import Document, Number, Numbers, Section, chapter
-from firstlight.report.format import THIN, count, counted, interval, plus_minus, seconds, task_name
+from firstlight.report.format import THIN, count, counted, interval, percent, seconds, task_name
 from firstlight.report.sections import (
     accuracy,
     cautions,
@@ -92,11 +92,12 @@ def headline(groups: Sequence[Group]) -> Numbers:
     ahead = leader(first)
     label = "test accuracy of the best" if selected(first) else f"test accuracy, {ahead.name}"
     on = "" if not others else f" on {task_name(*first[0].task)}"
-    test = ahead.first.test
-    seeds = len(ahead.averaged)
-    how = counted(seeds, "seed") if seeds > 1 else f"95{THIN}% interval {interval(test.accuracy_interval)}"
+    test, accuracy = ahead.first.test, ahead.accuracy
+    how = f"95{THIN}% interval {interval(test.accuracy_interval)}"
+    if accuracy.sd is not None:
+        how = f"± {100 * accuracy.sd:.2f}, {counted(accuracy.n, 'seed')}"
     shown = [
-        Number(f"{label}{on}", plus_minus(ahead.accuracy), how),
+        Number(f"{label}{on}", percent(accuracy.mean, 2), how),
         published.headline(groups),
         Number("runs", count(runs), "all that were asked for" if runs == asked else f"of {count(asked)} asked for"),
         Number("test images", count(test.images), counted(len(ahead.first.class_names), "class")),

@@ -169,7 +169,8 @@ def run_shape(runs: list[str], legend: bool = True) -> alt.Shape:
 
 def _legend(runs: list[str]) -> alt.Legend:
     """A legend with as many columns as fit on a phone."""
-    return alt.Legend(symbolOpacity=1, columns=max(1, min(len(runs), 300 // (7 * max(map(len, runs)) + 30))))
+    columns = max(1, min(len(runs), 300 // (7 * max(map(len, runs)) + 30)))
+    return alt.Legend(title=None, symbolOpacity=1, columns=columns)
 
 
 def finish(chart: Any, height: int | Json, datasets: Mapping[str, Values] | None = None) -> Json:
