@@ -1,0 +1,280 @@
+"""CONTRIBUTING.md is true: the files that it names are there, and its rows, followed in a copy of the package, work."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import firstlight
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MAP = dict(re.findall(r"^\| (an? [^|]+?) \| ([^\n]+) \|$", TEXT, re.MULTILINE))
+
+
+class Package:
+    """A copy of the package that the rows are followed in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "firstlight"
+        shutil.copytree(Path(firstlight.__file__).parent, self.root, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def copy(self, file: str, to: str, **words: str) -> None:
+        """Copy a file, with other words for some of its own."""
+        text = (self.root / file).read_text(encoding="utf-8")
+        for word, other in words.items():
+            assert word in text
+            text = text.replace(word, other)
+        (self.root / to).write_text(text, encoding="utf-8")
+
+    def put(self, file: str, before: str, text: str) -> None:
+        """Write a line before the only one that starts with `before`."""
+        lines = (self.root / file).read_text(encoding="utf-8").split("\n")
+        [place] = [n for n, line in enumerate(lines) if line.startswith(before)]
+        (self.root / file).write_text("\n".join([*lines[:place], text, *lines[place:]]), encoding="utf-8")
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Write something else in the only place where `old` stands."""
+        text = (self.root / file).read_text(encoding="utf-8")
+        assert text.count(old) == 1, (file, old)
+        (self.root / file).write_text(text.replace(old, new), encoding="utf-8")
+
+    def twice(self, file: str, name: str, other: str, **words: str) -> None:
+        """Copy a class or function of a file below itself, under another name."""
+        source = (self.root / file).read_text(encoding="utf-8")
+        lines = source.split("\n")
+        [node] = [n for n in ast.parse(source).body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name]
+        start = min(each.lineno for each in [node, *node.decorator_list]) - 1
+        text = "\n".join(lines[start : node.end_lineno])
+        for word, replacement in ({name: other} | words).items():
+            text = text.replace(word, replacement)
+        (self.root / file).write_text("\n".join([*lines[: node.end_lineno], "", "", text, *lines[node.end_lineno :]]))
+
+
+def activation(package: Package) -> str:
+    package.copy("layers/gelu.py", "layers/swish.py", GELU="Swish")
+    package.put(
+        "layers/__init__.py", "from firstlight.layers.tanh", "from firstlight.layers.swish import Swish as Swish"
+    )
+    package.replace("models/registry.py", '    "tanh": Tanh,', '    "tanh": Tanh,\n    "swish": LAYERS["Swish"],')
+    package.replace(
+        "models/registry.py", "from firstlight.layers import ELU,", "from firstlight.layers import LAYERS, ELU,"
+    )
+    return """
+assert model(name="mlp-128", activation="swish").layers.layers[2] == layers.LAYERS["Swish"]()
+assert "swish" in form.OPTION_CHOICES["activation"]
+"""
+
+
+def window(package: Package) -> str:
+    package.copy("layers/avgpool2d.py", "layers/meanpool.py", AvgPool2D="MeanPool")
+    package.put(
+        "layers/__init__.py", "from firstlight.layers.maxpool2d", "from firstlight.layers.meanpool import MeanPool"
+    )
+    return """
+assert layers.from_json({"type": "MeanPool", "size": 3}).output_shape((2, 9, 9)) == (2, 3, 3)
+assert layers.LAYERS["MeanPool"].examples
+"""
+
+
+def optimizer(package: Package) -> str:
+    package.twice("optimizers.py", "RMSprop", "Other")
+    package.replace("optimizers.py", '"rmsprop": RMSprop}', '"rmsprop": RMSprop, "other": Other}')
+    return named("optimizer")
+
+
+def loss(package: Package) -> str:
+    package.twice("losses.py", "MeanSquaredError", "Other", mse="other")
+    package.replace(
+        "losses.py", "MeanSquaredError, HalfSquaredError)\n", "MeanSquaredError, HalfSquaredError, Other)\n"
+    )
+    return named("loss")
+
+
+def schedule(package: Package) -> str:
+    package.twice("schedules.py", "Exponential", "Other")
+    package.replace(
+        "schedules.py", '    "exponential": Exponential,\n', '    "exponential": Exponential, "other": Other,\n'
+    )
+    return named("schedule")
+
+
+def named(table: str) -> str:
+    return f"""
+assert Experiment.of({{"data": {{"source": "digits"}}, "{table}": {{"name": "other"}}}}).{table}.name == "other"
+assert "other" in form.CHOICES["{table}.name"]
+"""
+
+
+def augmentation(package: Package) -> str:
+    package.replace(
+        "prepare/augment.py",
+        '    "cutout": Kind(',
+        '    "blur": Kind((0, 1), "a share", _exactly),\n    "cutout": Kind(',
+    )
+    package.replace(
+        "prepare/augment.py",
+        "    cutout: Chance | None = None",
+        "    blur: Chance | None = None\n    cutout: Chance | None = None",
+    )
+    return """
+made = Experiment.of({"data": {"source": "digits"}, "augment": {"blur": 0.5}})
+assert made.model_dump()["augment"]["blur"] == {"range": [0.5, 0.5], "p": 1.0}
+assert "augment.blur" in form.all_fields()
+"""
+
+
+def architecture(package: Package) -> str:
+    package.twice("models/convolutional.py", "lenet5_dropout", "lenet6", **{"lenet5-dropout": "lenet6"})
+    package.replace("models/__init__.py", "    lenet5_dropout,\n", "    lenet5_dropout,\n    lenet6,\n")
+    return """
+assert model(name="lenet6", dropout=0.1).name == fl.models.lenet6().name == "lenet6"
+assert "lenet6" in form.CHOICES["model.name"]
+"""
+
+
+def source(package: Package) -> str:
+    text = (package.root / "data" / "sources.py").read_text(encoding="utf-8")
+    entry = text[text.index('    Source(\n        name="digits"') : text.index('    Source(\n        name="mnist"')]
+    package.replace("data/sources.py", "_ALL = (\n", "_ALL = (\n" + entry.replace('name="digits"', 'name="numerals"'))
+    return """
+assert len(fl.load("numerals").splits["train"]) == 1797
+assert Experiment.of({"data": {"source": "numerals"}})
+"""
+
+
+def chart(package: Package) -> str:
+    package.copy("report/sections/calibration.py", "report/sections/believed.py", **{'"Confidence"': '"Believed"'})
+    for page in ("run", "comparison"):
+        package.replace(f"report/pages/{page}.py", "    confusion,\n", "    believed,\n    confusion,\n")
+    package.replace(
+        "report/pages/run.py",
+        "        calibration.section(groups),\n",
+        "        calibration.section(groups),\n        believed.section(groups),\n",
+    )
+    package.replace(
+        "report/pages/comparison.py",
+        "        engines.section(groups),\n",
+        "        engines.section(groups),\n        believed.section(groups),\n",
+    )
+    return """
+document = report.build_document(RunFolder.open(KEPT / "run"))
+assert [section.title for section in document.sections].count("Believed") == 1
+assert "Believed" in report.render.html.page(document)
+"""
+
+
+def number(package: Package) -> str:
+    package.replace(
+        "records/result.py",
+        "    hashed: bool = omitted(False)\n",
+        "    hashed: bool = omitted(False)\n    kilowatt_hours: float | None = omitted(None)\n",
+    )
+    package.put(
+        "report/sections/summary.py", '        ("Training time",', '        ("Energy", str(run.result.kilowatt_hours)),'
+    )
+    return """
+assert RunFolder.open(KEPT / "run").result.kilowatt_hours is None, "those of yesterday have none"
+assert "Energy" in report.render.html.page(report.build_document(RunFolder.open(KEPT / "run")))
+"""
+
+
+def command(package: Package) -> str:
+    package.copy("cli/model.py", "cli/again.py", **{"def summary(": "def again("})
+    package.replace(
+        "cli/__init__.py", "from firstlight.cli import compare,", "from firstlight.cli import again, compare,"
+    )
+    package.replace("cli/__init__.py", "    parity.parity,\n", "    parity.parity,\n    again.again,\n")
+    return """
+from firstlight.cli import main
+sys.argv = ["firstlight", "again", "--help"]
+try:
+    main()
+except SystemExit as done:
+    assert not done.code
+"""
+
+
+def page(package: Package) -> str:
+    pages = package.root / "app" / "pages"
+    shutil.copytree(pages / "compare", pages / "again")
+    package.copy(
+        "app/pages/again/page.py",
+        "app/pages/again/page.py",
+        **{'"Compare"': '"Again"', '"/compare': '"/again', '"/api/compare': '"/api/again'},
+    )
+    return """
+from firstlight import app
+assert [one.title for one in app._pages()].count("Again") == 1
+"""
+
+
+ROWS: dict[str, Callable[[Package], str]] = {
+    "an activation": activation,
+    "a layer with a window": window,
+    "an optimizer": optimizer,
+    "a loss": loss,
+    "a schedule": schedule,
+    "an augmentation": augmentation,
+    "an architecture": architecture,
+    "a data source": source,
+    "a chart": chart,
+    "a recorded number": number,
+    "a command": command,
+    "a page of the dashboard": page,
+}
+PROGRAM = f"""
+import sys
+from pathlib import Path
+import firstlight as fl
+from firstlight import layers, models, report
+from firstlight.app.pages.start import form
+from firstlight.experiments import Experiment
+from firstlight.records.run_folder import RunFolder
+from firstlight.report.render import html
+KEPT = Path({str(ROOT / "tests" / "records" / "kept")!r})
+def model(name, **options):
+    return models.build(name, (28, 28, 1), 10, options)
+"""
+
+
+def test_each_row_of_the_map_is_followed_here() -> None:
+    assert set(MAP) == set(ROWS)
+
+
+def test_the_files_that_it_names_are_there() -> None:
+    named = re.findall(r"`([\w./*-]+(?:\.(?:py|md|toml|txt)|/))`", TEXT.partition("## Map")[2])
+    assert len(named) > 20
+    missing = [name for name in named if not any([*ROOT.glob(name), *(ROOT / "src" / "firstlight").glob(name)])]
+    assert missing == []
+
+
+def test_whoever_follows_it_gets_what_it_says(tmp_path: Path) -> None:
+    package = Package(tmp_path)
+    checks = {what: follow(package) for what, follow in ROWS.items()}
+    code = PROGRAM + "\n".join(f"# {what}\n{check}" for what, check in checks.items())
+    (tmp_path / "program.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "program.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "again" in done.stdout
+
+
+def test_a_row_that_is_not_followed_to_its_end_is_noticed(tmp_path: Path) -> None:
+    """What the test above would see without the last line of a row."""
+    package = Package(tmp_path)
+    package.copy("layers/gelu.py", "layers/swish.py", GELU="Swish")
+    code = PROGRAM + 'assert "Swish" in layers.LAYERS'
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False)
+    assert done.returncode != 0
