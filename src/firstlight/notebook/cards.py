@@ -7,21 +7,16 @@ is where the notebook lies.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache, singledispatch
+from functools import singledispatch
 from pathlib import Path
 
-from jinja2 import Environment
-from markupsafe import Markup
-
-from firstlight import design_tokens, report
+from firstlight import report
 from firstlight.errors import FirstlightError
-from firstlight.image_encoding import compact_uri
 from firstlight.locks import is_locked
 from firstlight.models import Model
+from firstlight.notebook.html import render
 from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Explanation, FeatureMaps, MaximizingImage, Mistakes
@@ -32,7 +27,6 @@ from firstlight.records.search_folder import TuneFolder
 from firstlight.report.document import (
     Beside,
     Block,
-    Chart,
     Document,
     ImageGrid,
     Number,
@@ -43,8 +37,6 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.format import count, counted, decimal, percent, shape
-from firstlight.report.render.html import HERE as REPORT
-from firstlight.report.render.html import drawn_or_why, templates
 from firstlight.report.sections import (
     activation_maximization,
     activation_statistics,
@@ -60,29 +52,11 @@ from firstlight.report.sections import (
 )
 from firstlight.report.sections.answers import LIKELIEST
 from firstlight.report.sections.samples import spread
-from firstlight.text import display_names, encodable, listed
+from firstlight.text import display_names, listed
 from firstlight.types import Array, Dataset, Images
 
-HERE = Path(__file__).parent
-LIMIT = 200_000  # characters of a card beside its style; what comes after is named and left out
 SAMPLES = 10  # images of a split
 TITLES = {"loss": "loss", "accuracy": "accuracy", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
-
-# How notebooks say which theme is on: JupyterLab, VS Code, Colab, documentation made of notebooks.
-DARK = (
-    'body[data-jp-theme-light="false"]',
-    "body.vscode-dark",
-    "body.vscode-high-contrast",
-    'html[theme="dark"]',
-    'html[data-theme="dark"]',
-)
-LIGHT = (
-    'body[data-jp-theme-light="true"]',
-    "body.vscode-light",
-    "body.vscode-high-contrast-light",
-    'html[theme="light"]',
-    'html[data-theme="light"]',
-)
 
 
 def html(thing: object) -> str:
@@ -97,66 +71,6 @@ def html(thing: object) -> str:
         why = f"This cannot be shown: {type(error).__name__}: {error}."
     kind = type(thing).__name__.removesuffix("Folder").lower()
     return render(Document(kind, str(getattr(thing, "name", kind)), "", why, Numbers(()), ()))
-
-
-def render(document: Document) -> str:
-    """The document as a piece of somebody else's page."""
-    shown: list[tuple[str, Markup]] = []
-    room = LIMIT
-    for section in document.sections:
-        content = drawn(section.blocks)
-        room -= len(content)
-        if room < 0:
-            break
-        shown.append((section.title, content))
-    left_out = [section.title for section in document.sections[len(shown) :]]
-    return filled(document, shown, note=f"Too much to show here: {listed(left_out)}." if left_out else "")
-
-
-def drawn(blocks: Sequence[Block]) -> Markup:
-    """Blocks as HTML, their charts as static drawings."""
-    draw = _templates().from_string(
-        '{% import "blocks.html.j2" as kinds %}{% for block in blocks %}{{ kinds.draw(block) }}{% endfor %}'
-    )
-    return Markup(draw.render(blocks=blocks))
-
-
-def filled(
-    document: Document, contents: Sequence[tuple[str, Markup]], *, note: str = "", progress: float | None = None
-) -> str:
-    """The card with these contents under their titles; `progress` is a share, shown as a bar."""
-    card = _templates().get_template("card.html.j2")
-    shown = card.render(document=document, contents=contents, note=note, progress=progress, style=Markup(style()))
-    return encodable(shown)
-
-
-@cache
-def _templates() -> Environment:
-    return templates(HERE, number=lambda chart: 0, drawing=_drawing, data_uri=compact_uri)
-
-
-@cache
-def style() -> str:
-    """The style of cards: the report's, for what lies inside a card alone, with colours as the notebook's theme asks.
-
-    Of the two classes that say the same, one more outweighs a notebook's own rules for tables and pictures.
-    """
-    theirs, ours = (path.read_text(encoding="utf-8") for path in (REPORT / "style.css", HERE / "card.css"))
-    light = f"{{{design_tokens.declarations(design_tokens.LIGHT | design_tokens.FONTS)}}}"
-    dark = f"{{{design_tokens.declarations(design_tokens.DARK)}}}"
-    here = ".firstlight"
-    text = (
-        f"{here}{light}@media (prefers-color-scheme: dark){{{here}{dark}}}"
-        f"{','.join(f'{theme} {here}' for theme in DARK)}{dark}{','.join(f'{theme} {here}' for theme in LIGHT)}{light}"
-        f"{here}.firstlight-card{{{theirs}{ours}}}"
-    )
-    return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
-
-
-def _drawing(chart: Chart) -> Markup:
-    """The static drawing, whose inner names no other card in the notebook has, unless its drawing is the same."""
-    prefix = f"c{hashlib.sha256(repr(chart.spec).encode(errors='replace')).hexdigest()[:10]}-"
-    return drawn_or_why(chart, prefix)
 
 
 def _some(document: Document, anchors: Sequence[str]) -> Document:

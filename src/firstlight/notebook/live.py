@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from firstlight.notebook.cards import curves, drawn, filled, latest
+from firstlight.notebook.cards import curves, latest
+from firstlight.notebook.html import drawn, filled
 from firstlight.progress import Watcher
 from firstlight.report.document import Document, Numbers
 from firstlight.report.format import count, counted, seconds

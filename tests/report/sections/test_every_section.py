@@ -22,7 +22,7 @@ from tests.report.page_checks import assert_sound
 from tests.report.run_folders import HOSTILE, MakeRun
 
 from firstlight.app.server import blocks as dashboard
-from firstlight.notebook import cards
+from firstlight.notebook import html as notebook_html
 from firstlight.records.group import Group, of_runs
 from firstlight.records.run import read
 from firstlight.report import sections
@@ -82,7 +82,7 @@ def assert_drawn(parts: Sequence[Section]) -> None:
     made = document(parts)
     shown = assert_sound(page(made))
     assert not NONE.search(shown.text), NONE.search(shown.text)
-    assert 'class="undrawn"' not in (card := cards.drawn([b for part in parts for b in part.blocks]))
+    assert 'class="undrawn"' not in (card := notebook_html.drawn([b for part in parts for b in part.blocks]))
     assert not NONE.search(re.sub(r'="[^"]*"', "", card))
     assert pdf(made).startswith(b"%PDF")
     _, drawn, specs = dashboard.drawn(made.numbers, parts)

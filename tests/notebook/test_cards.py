@@ -1,26 +1,24 @@
-"""What is shown in a notebook: cards of everything, and curves that grow. Nothing here needs Jupyter."""
+"""What is shown in a notebook: cards of everything. Nothing here needs Jupyter."""
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 import subprocess
 import sys
-import types
 from dataclasses import replace
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.notebook.elements import Elements
 
 import firstlight as fl
 from firstlight import notebook_display
-from firstlight.notebook import cards, live
+from firstlight.notebook import cards
 from firstlight.records import explanation
 from firstlight.records.run_folder import RunFolder, StudyFolder, write_record
 from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
@@ -31,28 +29,6 @@ from firstlight.types import SPLITS, Dataset, Images, SourceFile
 QUIET = Console(quiet=True)
 HOSTILE = ("<script>alert(1)</script>", "</style><img src=x onerror=alert(1)>", '"it\'s" & {{ 7*7 }}')
 ENOUGH = 240_000  # characters: what a card holds at most, with its style
-
-
-class Elements(HTMLParser):
-    """The elements of some HTML, and its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.style = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attributes)))
-        self.style = tag == "style"
-
-    def handle_endtag(self, tag: str) -> None:
-        self.style = False
-
-    def handle_data(self, data: str) -> None:
-        if not self.style:
-            self.text += data
 
 
 def look(thing: Any) -> Elements:
@@ -112,7 +88,7 @@ def test_nothing_prints_a_wall_of_numbers(run: fl.Run, digits: Dataset) -> None:
         assert "\n" not in repr(thing)
 
 
-def test_a_look_is_kept_without_the_names_of_the_classes(run: fl.Run, tmp_path: Path) -> None:
+def test_an_attribution_is_kept_without_the_names_of_the_classes(run: fl.Run, tmp_path: Path) -> None:
     shutil.copytree(run.path, tmp_path / "copy")
     folder = RunFolder.open(tmp_path / "copy")
     asked = run.attribution(str(run.predictions["test"].ids[0]))
@@ -126,14 +102,6 @@ def test_a_look_is_kept_without_the_names_of_the_classes(run: fl.Run, tmp_path: 
     assert kept is not None
     assert kept.attributions[0].class_names == ()
     assert kept.attributions[0].target == asked.target
-
-
-def test_in_a_notebook_numbers_do_not_float_beside_their_labels() -> None:
-    """JupyterLab and nbconvert lay out `dl` as a glossary: `dt` and `dd` float, 20 and 80 % wide."""
-    rule = re.search(r"dl, dt, dd \{([^}]*)\}", cards.style())
-    assert rule is not None
-    assert "float: none" in rule[1]
-    assert "width: auto" in rule[1]
 
 
 def test_a_model_shows_its_layers() -> None:
@@ -288,25 +256,6 @@ def test_importing_a_record_imports_no_report() -> None:
     assert not {"firstlight.report", "firstlight.notebook", "altair", "jinja2", "IPython"} & set(loaded)
 
 
-def test_the_style_is_of_the_card_alone_and_knows_the_themes() -> None:
-    style = cards.style()
-    assert "<" not in style
-    depth, rules, rule = 0, [], ""
-    for letter in style:
-        if depth == 0:
-            rule += letter
-        depth += (letter == "{") - (letter == "}")
-        if depth == 0 and letter == "}":
-            rules.append(rule.strip().removesuffix("}").removesuffix("{").strip())
-            rule = ""
-    assert depth == 0
-    assert rules
-    assert all(".firstlight" in rule or rule.startswith("@media (prefers-color-scheme: dark)") for rule in rules)
-    for theme in ('data-jp-theme-light="false"', "vscode-dark"):
-        assert theme in style
-    assert style.count("--paper: #14171b") == 2  # by the system, by the notebook
-
-
 def test_nothing_to_draw_with_is_no_error(monkeypatch: pytest.MonkeyPatch, digits: Dataset) -> None:
     monkeypatch.setattr(notebook_display, "_draw", None)
     assert digits._repr_html_() is None
@@ -315,105 +264,3 @@ def test_nothing_to_draw_with_is_no_error(monkeypatch: pytest.MonkeyPatch, digit
 def test_a_thing_without_a_card_is_a_mistake_of_ours() -> None:
     with pytest.raises(TypeError, match="no card of a int"):
         cards.html(3)
-
-
-# --- curves that grow
-
-
-class Handle:
-    """Stands for what IPython's `display` returns; keeps what was shown."""
-
-    def __init__(self, record: list[str]) -> None:
-        self.record = record
-
-    def update(self, thing: Any) -> None:
-        self.record.append(thing._repr_html_())
-
-
-@pytest.fixture
-def displayed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a notebook's cell showed, one after the other."""
-    record: list[str] = []
-
-    def display(thing: Any, display_id: bool) -> Handle:
-        assert display_id
-        record.append(thing._repr_html_())
-        return Handle(record)
-
-    ipython, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
-    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())  # type: ignore[attr-defined]
-    module.display = display  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "IPython", ipython)
-    monkeypatch.setitem(sys.modules, "IPython.display", module)
-    return record
-
-
-def test_live_curves_grow_in_the_cell(
-    displayed: list[str], digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    monkeypatch.setattr(live, "REFRESH", 0.0)
-    monkeypatch.setattr(live, "SHARE", 1e9)  # draw every epoch
-    run = fl.fit("mlp-128", digits, epochs=4, lr=3e-3, out=tmp_path / "run", live=True)
-    assert capsys.readouterr().out == "", "the console is silent: the cell shows it"
-    seen = [Elements(html) for html in displayed]
-    assert "preparing" in seen[0].text
-    assert not any(tag == "svg" for tag, _ in seen[0].found)
-    losses = [f"{value:.4f}" for value in run.history["loss"]]
-    turns = [next(n for n, one in enumerate(seen) if loss in one.text) for loss in losses]
-    assert turns == sorted(turns)
-    assert len(set(turns)) == len(turns), "each epoch was shown when it was done"
-    assert sum(tag == "svg" for tag, _ in seen[-1].found) == 2
-    assert re.search(r"4 epochs in [\d.]+", seen[-1].text)
-    assert ("div", {"style": "width: 100.0%"}) in seen[-1].found
-    assert not any(tag == "script" for one in seen for tag, _ in one.found)
-
-
-def test_live_curves_are_drawn_a_few_times_a_second_at_most(
-    displayed: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 100.0
-    monkeypatch.setattr("time.perf_counter", lambda: now)
-    with live.LiveCurves("a net") as watcher:
-        watcher.training_started(epochs=100, images=100, done=0)
-        for epoch in range(1, 101):
-            now += 0.02
-            watcher.batch_done(50, 1.0)
-            watcher.epoch_done({"epoch": float(epoch), "loss": 1 / epoch, "accuracy": 0.5, "seconds": 0.01}, False)
-    assert 5 < len(displayed) <= 2 / live.REFRESH + 5  # in two seconds
-    assert "100 epochs" in Elements(displayed[-1]).text
-    assert "0.0100" in Elements(displayed[-1]).text  # the last loss, also where the last epochs were not drawn
-
-
-def test_what_was_worth_knowing_stays_and_an_error_is_told(displayed: list[str]) -> None:
-    def interrupted() -> None:
-        with live.LiveCurves("a net") as watcher:
-            watcher.note("Warming up ...")
-            assert "Warming up" in displayed[-1]
-            watcher.note("Note: two classes are rare")
-            watcher.training_started(epochs=5, images=100, done=0)
-            watcher.epoch_done({"epoch": 1.0, "loss": float("nan"), "accuracy": 0.5, "seconds": 0.01}, False)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    text = Elements(displayed[-1]).text
-    assert "two classes are rare" in text
-    assert "Warming up" not in text
-    assert "stopped after 1 of 5 epochs: KeyboardInterrupt" in text
-
-
-@pytest.mark.parametrize("shell", [None, "terminal"])
-def test_outside_a_notebook_the_console_tells_as_ever(
-    shell: str | None, monkeypatch: pytest.MonkeyPatch, digits: Dataset, tmp_path: Path
-) -> None:
-    if shell is None:
-        monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    else:
-        ipython = types.ModuleType("IPython")
-        ipython.get_ipython = lambda: types.SimpleNamespace()  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "IPython", ipython)
-    assert not live.in_notebook()
-    said = io.StringIO()
-    fl.fit("softmax-regression", digits, epochs=1, out=tmp_path / "run", console=Console(file=said), live=True)
-    assert "live=True draws curves in a Jupyter notebook only" in said.getvalue()
-    assert "epoch 1/1" in said.getvalue()
