@@ -100,6 +100,7 @@ def _print(found: Parity) -> None:
     from firstlight.cli.tables import rich_table
     from firstlight.report.format import shape
     from firstlight.report.sections import (
+        parity_graph,
         parity_layers,
         parity_measurement,
         parity_parameters,
@@ -128,6 +129,9 @@ def _print(found: Parity) -> None:
     for title, table in tables.items():
         console.print(f"\n{title}", style="bold", highlight=False, markup=False, soft_wrap=True)
         console.print(rich_table(table, console.width, ("type", "shape"), WIDE, strong="red", wraps=0))
+    if found.graph:
+        console.print("\nThe compiled graph", style="bold", highlight=False, markup=False, soft_wrap=True)
+        console.print(parity_graph.caption(found.graph), highlight=False, markup=False, soft_wrap=True)
     console.print(f"\n{parity_measurement.DEFINITION}", style="dim", highlight=False, markup=False)
     for failure in found.failures:
         console.print(f"✗ {failure}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ import numpy as np
 from firstlight import data as datasets
 from firstlight import kernels as kernel_sets
 from firstlight import losses, models, optimizers
+from firstlight.engine_parity.graph import compare_graph
 from firstlight.engine_parity.layers import compare_layers, compare_loss, perturbed
 from firstlight.engine_parity.parameters import compare_parameters
 from firstlight.engine_parity.side_by_side import compare_runs
@@ -66,6 +67,8 @@ def check(
     preparation = Preparation.fit(images, standardise="channel")
     task = Task(model, chosen_loss, preparation, chosen_optimizer, seed=seed)
     layers, loss_row, parameters = compare_gradients(task, images, kernels, note)
+    note("the compiled graph")
+    graph = compare_graph(task, images, _perturbed_weights(model.layout, seed), kernel_sets.load(kernels))
     # In float32, rounding tips a ReLU or a max pool now and then, and what training makes of that grows with its rate.
     rates = {"float64": rate, "float32": SLOWER * rate}
     common: dict[str, Any] = {"batch_size": batch_size, "kernels": kernels, "note": note}
@@ -90,6 +93,7 @@ def check(
         engines=engines,
         environment=environment(),
         seconds=time.perf_counter() - began,
+        graph=graph,
     )
 
 

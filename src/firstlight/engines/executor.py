@@ -153,7 +153,7 @@ class CompiledExecutor:
         for path, pixels in runtime.graph.norms:
             must_vary(pixels * len(index), path)
         program = runtime.program(len(index))
-        self._draw(program.masks, noise_of(self.task, epoch, step))
+        self.draw(program.masks, noise_of(self.task, epoch, step))
         pixels = _flat(images)
         if not runtime.graph.takes_output_gradients:
             runtime.run(program, pixels, index, labels)
@@ -173,8 +173,8 @@ class CompiledExecutor:
         outputs: Array = program.outputs
         return outputs
 
-    def _draw(self, masks: Array, noise: Noise) -> None:
-        """The step's masks, in the order of the graph."""
+    def draw(self, masks: Array, noise: Noise) -> None:
+        """Draw the step's masks, in the order of the graph."""
         at = 0
         for path, shape, rate in self.training.graph.masks:
             size = math.prod(shape)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +109,28 @@ class Runtime:
 
         Raises IndexError for an index outside them, ValueError for images of another size.
         """
+        self._take(program, pixels, index, labels)
+        for first, end in self._segments[part]:
+            run(program.ops, first, end, program.frames)
+
+    def step_by_step(self, program: Program, pixels: Array, index: Array, labels: Array) -> Iterator[int]:
+        """Do the same a step at a time, for images that a single thread takes at once; yield how many are done."""
+        self._take(program, pixels, index, labels)
+        for step in range(len(self.graph.steps)):
+            run(program.ops, step, step + 1, program.frames)
+            yield step + 1
+
+    def value(self, program: Program, value: Value) -> Array:
+        """What lies at a value between two steps, (·, n): a view into the memory of the first thread."""
+        start, size = self.places[value.memory] * program.size, value.size * program.size
+        return program.arrays[Frame.ARENA][0, start : start + size].reshape(*value.shape, program.size)
+
+    @property
+    def lanes(self) -> int:
+        """How many numbers a vector has."""
+        return VECTOR_BYTES // int(self.theta.itemsize)
+
+    def _take(self, program: Program, pixels: Array, index: Array, labels: Array) -> None:
         if pixels.shape[1] != self._fixed[Frame.SCALE].size:
             raise ValueError(f"run: images of {pixels.shape[1]} bytes; {self._fixed[Frame.SCALE].size} are read.")
         if not 0 <= index.min() <= index.max() < len(pixels):
@@ -115,11 +138,9 @@ class Runtime:
         program.arrays[Frame.INDEX][:] = index
         program.arrays[Frame.LABELS][:] = labels
         program.frames[:, Frame.PIXELS] = pixels.ctypes.data
-        for first, end in self._segments[part]:
-            run(program.ops, first, end, program.frames)
 
     def _ready(self, images: int, workers: int) -> Program:
-        kind, lanes = self.theta.dtype, VECTOR_BYTES // self.theta.itemsize
+        kind, lanes = self.theta.dtype, self.lanes
         size = -(-images // workers)
         if size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from firstlight.notebook_display import Shown
@@ -109,6 +109,51 @@ class ParameterRow:
 
 
 @dataclass(frozen=True)
+class GraphFault:
+    """The first result of the compiled graph that differs from the layers' own.
+
+    operations  one of these is wrong: no earlier result shows them to be right
+    layers      what each of these belongs to, the path of a layer
+    result      what differs, in words
+    difference  the relative difference; infinite where the result is missing or not finite
+    """
+
+    operations: tuple[str, ...]
+    layers: tuple[str, ...]
+    result: str
+    difference: float
+
+    @property
+    def sentence(self) -> str:
+        """Which operation is wrong, and how that shows."""
+        named = [f"{operation} of {layer}" for operation, layer in zip(self.operations, self.layers, strict=True)]
+        how = f"differs from the layer's own by {self.difference:.1e}"
+        if math.isinf(self.difference):
+            how = "is missing or not finite"
+        return f"The compiled operation {' or '.join(named)} is wrong: {self.result} {how}."
+
+
+@dataclass(frozen=True)
+class CompiledGraph:
+    """The compiled graph, which trains, beside the layers' own gradients, in float64.
+
+    operations    how many it has
+    images        on how many it was compared
+    worst         the largest relative difference of an output, a gradient or a running statistic
+    gradients     that of the gradient by each trained parameter
+    fault         what was wrong first, if anything was
+    not_compiled  the layer that no graph can hold: then there is none, and training goes layer by layer
+    """
+
+    operations: int = 0
+    images: int = 0
+    worst: float = 0.0
+    gradients: Mapping[str, float] = field(default_factory=dict)
+    fault: GraphFault | None = None
+    not_compiled: str = ""
+
+
+@dataclass(frozen=True)
 class SideBySide:
     """Two training runs from the same start: a number a step for each.
 
@@ -176,6 +221,7 @@ class Parity(Shown):
     runs             in float64 and in float32
     engines          what each says of itself, as it was timed
     seconds          that the whole check took
+    graph            the compiled graph; None with the reference kernels, and in records of before it was compared
     """
 
     model: str
@@ -196,6 +242,7 @@ class Parity(Shown):
     engines: Mapping[str, Json]
     environment: Environment
     seconds: float
+    graph: CompiledGraph | None = None
 
     @property
     def steps(self) -> int:
@@ -241,7 +288,8 @@ class Parity(Shown):
     @property
     def failures(self) -> list[str]:
         """What is wrong, a sentence each: the layers, then what they do not explain."""
-        found = self._layer_failures() or self._parameter_failures()
+        fault = [self.graph.fault.sentence] if self.graph and self.graph.fault else []
+        found = self._layer_failures() or fault or self._parameter_failures()
         for run in self.runs:
             if not run.passed:
                 step = next(n for n, loss in enumerate(run.loss, 1) if loss > run.tolerance)

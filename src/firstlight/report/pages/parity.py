@@ -1,4 +1,4 @@
-"""The page of a parity check: what is wrong, if anything, then layers, parameters, training, speed and method."""
+"""The page of a parity check: what is wrong, if anything, then layers, parameters, the graph, training, speed and method."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from firstlight.records.parity import GRADIENT, Parity
 from firstlight.report.document import Document, Number, Numbers, Section, Text
 from firstlight.report.format import date, exponent, milliseconds, power
 from firstlight.report.sections import (
+    parity_graph,
     parity_layers,
     parity_measurement,
     parity_parameters,
@@ -13,7 +14,7 @@ from firstlight.report.sections import (
     parity_training,
 )
 
-SECTIONS = (parity_layers, parity_parameters, parity_training, parity_speed, parity_measurement)
+SECTIONS = (parity_layers, parity_parameters, parity_graph, parity_training, parity_speed, parity_measurement)
 
 
 def document(parity: Parity) -> Document:
@@ -26,7 +27,7 @@ def document(parity: Parity) -> Document:
         subtitle=" · ".join([parity.images, date(parity.environment.started)]),
         verdict=parity.verdict,
         numbers=_numbers(parity),
-        sections=(*(wrong if failures else ()), *(thing.section(parity) for thing in SECTIONS)),
+        sections=(*(wrong if failures else ()), *(found for thing in SECTIONS if (found := thing.section(parity)))),
         source="one measurement",
     )
 
