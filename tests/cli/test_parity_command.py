@@ -32,7 +32,13 @@ def test_tables_a_verdict_and_a_page(firstlight: Call, tmp_path: Path, monkeypat
     assert lines[0].startswith(
         "mlp-128-64, input 28\u00a0×\u00a028\u00a0×\u00a01, units (6,), activation relu; 64 images of"
     )
-    for title in ("Layer by layer", "through the whole net", "Two runs of 2 steps", "Milliseconds a step"):
+    for title in (
+        "Layer by layer",
+        "through the whole net",
+        "Two runs of 2 steps",
+        "Milliseconds a step",
+        "compiled graph",
+    ):
         assert title in answer.out
     for name in ("flatten1", "dense1", "relu1", "head", "cross-entropy", "head.W", "float64", "float32", "torch over"):
         assert name in answer.out

@@ -13,7 +13,7 @@ from tests.graphs import Net
 from tests.kernels.test_spoilt_graphs import BROAD, SPOILT
 from tests.test_parity import ALL_LAYERS, check, hasten
 
-from firstlight import kernels
+from firstlight import kernels, losses
 from firstlight.engine_parity.check import random_images
 from firstlight.engine_parity.graph import compare_graph
 from firstlight.engines import Task, executor
@@ -66,6 +66,12 @@ def test_a_sound_graph_gives_what_the_closures_give(net: Net) -> None:
     assert max(found.gradients.values()) <= found.worst
 
 
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_every_loss_gives_the_gradient_that_it_gives_the_closures(name: str) -> None:
+    found = compared(Net((Flatten(), Dense(4), ReLU(), Dense(3)), (1, 4, 4), losses.loss(name)))
+    assert found.fault is None
+
+
 @pytest.mark.parametrize(
     ("name", "operation", "layer"),
     [
@@ -105,7 +111,7 @@ def half_a_gradient() -> Iterator[None]:
     with (
         mock.patch.dict(_interpreter._operations, RECTIFY_BACK=rectify_back),
         mock.patch.dict(_interpreter._compiled, clear=False),
-        mock.patch.object(_jit, "Cache", lambda *_: NullCache()),
+        mock.patch.object(_jit, "Cache", return_value=NullCache()),
         pytest.MonkeyPatch.context() as patch,
     ):
         hasten(patch)

@@ -1,4 +1,4 @@
-"""The page of a parity check: what is wrong, if anything, then layers, parameters, the graph, training, speed and method."""
+"""The page of a parity check: what is wrong, if anything, then layers, parameters, graph, training, speed, method."""
 
 from __future__ import annotations
 

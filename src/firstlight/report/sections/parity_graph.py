@@ -12,8 +12,7 @@ def section(parity: Parity) -> Section | None:
 
 
 def blocks(graph: CompiledGraph) -> tuple[Block, ...]:
-    tone = "warning" if graph.fault else "note" if graph.not_compiled else ""
-    return (Text(caption(graph), tone=tone),)
+    return (Text(caption(graph), tone="warning" if graph.fault else "note" if graph.not_compiled else "plain"),)
 
 
 def caption(graph: CompiledGraph) -> str:
