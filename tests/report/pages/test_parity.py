@@ -74,14 +74,14 @@ def test_a_page_of_what_agrees_says_so_with_its_numbers() -> None:
 def test_the_page_tells_of_the_compiled_graph() -> None:
     sound = CompiledGraph(44, 8, 1.6e-15, {"conv1.W": 1e-15})
     fault = GraphFault(("tiles", "clear"), ("conv1", "block"), "the gradient by the output of relu2", 0.5)
-    assert "44 operations on 8 images" in assert_sound(report.render_html(parity(graph=sound))).text
+    assert "44 operations, was run on 8 images" in assert_sound(report.render_html(parity(graph=sound))).text
     assert (
         "layer softmax1 (Softmax)"
         in assert_sound(report.render_html(parity(graph=CompiledGraph(not_compiled="softmax1 (Softmax)")))).text
     )
     wrong = parity(graph=replace(sound, fault=fault))
     shown = assert_sound(report.render_html(wrong)).text
-    assert "tiles of conv1 or clear of block" in wrong.failures[0]
+    assert "tiles of conv1 or clear of block is wrong" in wrong.failures[0]
     assert wrong.failures[0] in shown
 
 
