@@ -104,6 +104,11 @@ class Group:
         return self.first.data, self.first.class_names
 
     @property
+    def settings(self) -> dict[str, object]:
+        """What it was asked but for the seed, by whole keys: {"optimizer.lr": 0.001}."""
+        return {key: value for key, value in flat(self.first.experiment.tables) if key != "seed"}
+
+    @property
     def accuracies(self) -> dict[int, float]:
         """The test accuracy by seed."""
         return {seed: record.test.accuracy for seed, record in self.averaged.items()}
@@ -372,11 +377,16 @@ def varied(groups: Sequence[Group]) -> str | None:
     """The one setting by which the groups differ, where it is a number and another one in each of four or more."""
     if len(groups) < 4:
         return None
-    asked = [dict(flat(group.first.experiment.tables)) for group in groups]
-    keys = {key for table in asked for key in table} - {"seed"}
-    differing = [key for key in sorted(keys) if len({str(table.get(key)) for table in asked}) > 1]
+    differing = differences([group.settings for group in groups])
     if len(differing) != 1:
         return None
-    values = [table.get(differing[0]) for table in asked]
+    ((key, values),) = differing.items()
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return differing[0] if numeric and len(set(values)) == len(values) else None
+    return key if numeric and len(set(values)) == len(values) else None
+
+
+def differences(settings: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """The keys whose values are not the same in all, in order, with the value of each; None where one has none."""
+    keys = sorted({key for each in settings for key in each})
+    found = {key: [each.get(key) for each in settings] for key in keys}
+    return {key: values for key, values in found.items() if len(set(map(str, values))) > 1}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firstlight.options import flat
 from firstlight.records.experiment import Chance, Named, PrepareTable
 from firstlight.records.model import StartRecord
 from firstlight.records.run import RunRecord
 from firstlight.records.values import Table
-from firstlight.report.format import DASH, count, counted, percent, shape
+from firstlight.report.format import count, counted, percent, shape
 from firstlight.text import listed
 
 MINUS = "−"
@@ -47,14 +46,6 @@ def settings(record: RunRecord) -> list[Row]:
         ("Engine", engine(record)),
     ]
     return [(name, value) for name, value in rows if value]
-
-
-def differences(records: Mapping[str, RunRecord]) -> list[tuple[str, ...]]:
-    """The experiment's keys whose values differ between runs: the key, then its value in each run, a dash for none."""
-    tables = [dict(flat(record.experiment.tables)) for record in records.values()]
-    keys = sorted({key for values in tables for key in values})
-    rows = [(key, *(_value(values[key]) if key in values else DASH for values in tables)) for key in keys]
-    return [row for row in rows if len(set(row[1:])) > 1]
 
 
 def engine(record: RunRecord) -> str:
@@ -132,7 +123,7 @@ def _named(asked: Named) -> str:
 def _phrases(table: Table) -> list[str]:
     """Options in words: a switch by its name, another by name and value; what is off or zero is left out."""
     return [
-        _spaced(key) if value is True else f"{_spaced(key)} {_value(value)}"
+        _spaced(key) if value is True else f"{_spaced(key)} {value_text(value)}"
         for key, value in table.items()
         if value not in (False, None, 0, "", "none") and not (isinstance(value, dict | list) and not value)
     ]
@@ -142,13 +133,14 @@ def _spaced(key: str) -> str:
     return key.replace("_", " ")
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """The value of a setting, for people."""
     if isinstance(value, dict):
         return ", ".join(_phrases(value))
     if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         return f"{len(value)} of your own"
     if isinstance(value, list):
-        return ", ".join(_value(inner) for inner in value)
+        return ", ".join(value_text(inner) for inner in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,6 +9,7 @@ from firstlight.records.search_folder import TrialRecord, Tuned, shown
 from firstlight.report.document import Block, Section, Table
 from firstlight.report.format import DASH, counted, seconds
 from firstlight.report.trials import QUANTITIES, ended, value_text
+from firstlight.text import listed
 
 MOST = 10
 
@@ -59,6 +60,17 @@ def table(found: BestTrials) -> Table:
 def section(tuned: Tuned) -> Section:
     """The table."""
     return Section("The best trials", "best", (table(numbers(tuned)),))
+
+
+def verdict(tuned: Tuned) -> str:
+    """The best trial with its settings, and how far the others are behind."""
+    best, complete, quantity = tuned.best, tuned.complete, QUANTITIES[tuned.monitor]
+    values = listed([f"{key} {shown(number)}" for key, number in best.values.items()])
+    reached = [value_text(tuned.monitor, trial.value) for trial in complete]
+    text = f"Trial {best.number} of {len(ended(tuned))} was the best: {quantity} {reached[0]}, with {values}."
+    if len(complete) > 1:
+        text += f" The median of the complete trials reached {reached[len(complete) // 2]}, the worst {reached[-1]}."
+    return text
 
 
 def examples() -> dict[str, tuple[Block, ...]]:

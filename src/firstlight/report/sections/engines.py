@@ -11,8 +11,7 @@ import altair as alt
 import numpy as np
 
 from firstlight.evaluation import Spread
-from firstlight.options import flat
-from firstlight.records.group import Group, present
+from firstlight.records.group import Group, differences, present
 from firstlight.report.document import Beside, Block, Chart, Heading, Section, Table
 from firstlight.report.format import THIN, UNDEFINED, counted, exponent, plus_minus
 from firstlight.report.format import seconds as duration
@@ -57,8 +56,7 @@ def numbers(groups: Sequence[Group]) -> list[Engines]:
 
 
 def _only_engine(first: Group, second: Group) -> bool:
-    asked = [dict(flat(group.first.experiment.tables)) for group in (first, second)]
-    apart = {key for key in asked[0].keys() | asked[1].keys() if asked[0].get(key) != asked[1].get(key)} - {"seed"}
+    apart = differences([first.settings, second.settings]).keys()
     return "engine" in apart and apart <= OF_THE_ENGINE
 
 

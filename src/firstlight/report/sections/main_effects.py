@@ -13,8 +13,7 @@ import altair as alt
 import numpy as np
 
 from firstlight.evaluation import Spread
-from firstlight.options import flat
-from firstlight.records.group import Group
+from firstlight.records.group import Group, differences
 from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Chart, Section, Table
 from firstlight.report.format import counted, percent, signed
@@ -37,10 +36,8 @@ class Effect:
 
 def factors(groups: Sequence[Group]) -> dict[str, list[object]]:
     """The settings in which groups differ, with their values, where the groups are every combination of these once."""
-    asked = [_settings(group) for group in groups]
-    keys = sorted({key for table in asked for key in table})
-    found = {key: list({str(table.get(key)): table.get(key) for table in asked}.values()) for key in keys}
-    found = {key: values for key, values in found.items() if len(values) > 1}
+    asked = [group.settings for group in groups]
+    found = {key: list({str(v): v for v in values}.values()) for key, values in differences(asked).items()}
     combinations = {tuple(str(table.get(key)) for key in found) for table in asked}
     whole = len(groups) == len(combinations) == np.prod([len(values) for values in found.values()])
     return found if found and whole else {}
@@ -54,7 +51,7 @@ def numbers(groups: Sequence[Group]) -> list[Effect]:
     found = []
     for key, values in varied.items():
         for value in values:
-            means = [g.accuracy.mean for g in groups if str(_settings(g).get(key)) == str(value)]
+            means = [g.accuracy.mean for g in groups if str(g.settings.get(key)) == str(value)]
             found.append(Effect(key, value, float(np.mean(means)), len(means)))
     return found
 
@@ -87,7 +84,7 @@ def curve(groups: Sequence[Group], key: str, others: Sequence[str]) -> dict[str,
     """The test accuracies by the values of `key`, in order, a line for each combination of the other settings."""
     found: dict[str, list[tuple[float, Spread]]] = {}
     for group in groups:
-        asked = _settings(group)
+        asked = group.settings
         name = ", ".join(f"{other.rpartition('.')[2]} {asked.get(other)}" for other in others) or "test accuracy"
         found.setdefault(name, []).append((float(asked[key]), group.accuracy))  # type: ignore[arg-type]
     return {name: sorted(line, key=lambda point: point[0]) for name, line in found.items()}
@@ -139,10 +136,6 @@ def chart(lines: Mapping[str, Sequence[tuple[float, Spread]]], key: str) -> Json
         low.shorthand = "low:Q"
         layers.insert(0, base.mark_rule(opacity=0.6).encode(y=low, y2="high:Q"))
     return finish(alt.layer(*layers), height=260)
-
-
-def _settings(group: Group) -> Mapping[str, object]:
-    return {key: value for key, value in flat(group.first.experiment.tables) if key != "seed"}
 
 
 def blocks(groups: Sequence[Group]) -> list[Block]:

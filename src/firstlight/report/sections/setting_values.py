@@ -10,9 +10,10 @@ from typing import Any
 import altair as alt
 
 from firstlight.records.search_folder import Tuned, shown
-from firstlight.report.document import Beside, Block, Chart, Section
+from firstlight.report.document import Beside, Block, Chart, Section, Text
 from firstlight.report.render.vega import SERIES, data, finish
 from firstlight.report.trials import QUANTITIES, Mark, judged, layer, outcome_axis
+from firstlight.text import listed
 from firstlight.types import Json
 
 HEIGHT = 200
@@ -43,6 +44,16 @@ class SettingValues:
     marks: list[Mark]
     best: int
     maximise: bool
+
+    @property
+    def at_an_end(self) -> bool:
+        """Whether the best value lies within a twentieth of an end of the range."""
+        best = next((mark.place for mark in self.marks if mark.trial == self.best), None)
+        if not isinstance(self.domain, Range) or not isinstance(best, int | float):
+            return False
+        scale = math.log if self.domain.logarithmic else float
+        low, high = scale(self.domain.low), scale(self.domain.high)
+        return not 0.05 < (scale(best) - low) / (high - low) < 0.95
 
 
 def range_of(domain: Any) -> Range | None:
@@ -114,7 +125,7 @@ def caption(found: Sequence[SettingValues]) -> str:
 
 
 def blocks(found: Sequence[SettingValues]) -> tuple[Block, ...]:
-    """The charts side by side."""
+    """The charts side by side, and which ranges may be too narrow."""
     charts = tuple(
         Chart(
             spec=chart(one),
@@ -123,26 +134,18 @@ def blocks(found: Sequence[SettingValues]) -> tuple[Block, ...]:
         )
         for one in found
     )
-    return (Beside(charts, caption=caption(found)),)
+    ends = [one.key for one in found if one.at_an_end]
+    note = Text(
+        f"The best value of {listed(ends)} lies at an end of its range: better ones may lie beyond. Widen the range "
+        "and search again.",
+        tone="note",
+    )
+    return (Beside(charts, caption=caption(found)), note) if ends else (Beside(charts, caption=caption(found)),)
 
 
 def section(tuned: Tuned) -> Section:
     """The settings of a search of which a trial is complete."""
     return Section("Setting by setting", "settings", blocks(numbers(tuned)))
-
-
-def at_an_end(tuned: Tuned) -> list[str]:
-    """Keys whose best value lies within a twentieth of an end of their range."""
-    found = []
-    for key, domain in tuned.space.items():
-        bounds, best = range_of(domain), tuned.best.values[key]
-        if bounds is None or not isinstance(best, int | float):
-            continue
-        scale = math.log if bounds.logarithmic else float
-        at = (scale(best) - scale(bounds.low)) / (scale(bounds.high) - scale(bounds.low))
-        if not 0.05 < at < 0.95:
-            found.append(key)
-    return found
 
 
 def examples() -> dict[str, tuple[Block, ...]]:

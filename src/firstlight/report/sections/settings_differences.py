@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from firstlight.records.group import Group, present
+from firstlight.records.group import Group, differences, present, seed_of
 from firstlight.report.document import Block, Section, Table
 from firstlight.report.format import DASH
-from firstlight.report.settings import differences
+from firstlight.report.settings import value_text
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ def numbers(groups: Sequence[Group]) -> SettingsDifferences:
     """Those of the groups of which there are runs; the seed among them where each has a single run."""
     found = present(groups)
     several = any(len(group.runs) > 1 for group in found)
-    rows = differences({group.name: group.first for group in found})
-    settings = {key: values for key, *values in rows if not several or key != "seed"}
-    return SettingsDifferences([group.name for group in found], settings, several)
+    seeds = [{} if several else {"seed": seed_of(group.first.run)} for group in found]
+    settings = differences([group.settings | seed for group, seed in zip(found, seeds, strict=True)])
+    shown = {key: [DASH if v is None else value_text(v) for v in values] for key, values in settings.items()}
+    differing = {key: values for key, values in shown.items() if len(set(values)) > 1}
+    return SettingsDifferences([group.name for group in found], differing, several)
 
 
 def table(found: SettingsDifferences) -> Table:
