@@ -622,7 +622,7 @@ def tune(
     storage  the URL of an Optuna storage that machines share; a file in the folder where none is given
     console  where progress goes; standard output where none is given
     Raises ExperimentError for a mistake in the search, RunError where no trial came to a result, and KeyboardInterrupt
-    after Ctrl-C: what is done is kept, and the same call goes on.
+    after Ctrl-C: what is done is kept, and the same call continues.
     """
     if isinstance(search, str | Path):
         place = tune_folder(search) if out is None else Path(out)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from firstlight.errors import RunError
 
-KILLED = 6  # so often workers may be killed with nothing that ends in between
+KILLED = 6  # so often workers may be killed in a row
 SAFE_PATH = "PYTHONSAFEPATH"  # what Python reads as it begins
 
 
@@ -82,6 +82,6 @@ def raise_if_killed_often(killed: int, what: str) -> None:
     """Raise RunError where workers were killed too often in turn, and no `what` came to an end in between."""
     if killed > KILLED:
         raise RunError(
-            f"Workers were killed {killed} times in turn and no {what} came to an end: by the system for want of "
-            "memory, perhaps. Give fewer --workers; the same command goes on."
+            f"Workers were killed {killed} times in a row before any {what} was finished, perhaps by the system for "
+            "lack of memory. Use fewer --workers; the same command then continues."
         ) from None

@@ -194,4 +194,4 @@ def test_check_says_what_values_the_pixels_have(tmp_path):
     pixels[3, 2, 1], pixels[5, 0, 0] = 231, 2
     np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(20) % 2)
     answer = call("check", tmp_path / "mine.npz")
-    assert f"values from 2 to 231, {pixels.mean():.1f} on the mean" in " ".join(answer.output.split())
+    assert f"values from 2 to 231, {pixels.mean():.1f} on average" in " ".join(answer.output.split())

@@ -342,5 +342,5 @@ def test_run_explains_at_once_where_asked(firstlight: Call, tmp_path: Path) -> N
     small = ("--data", "digits", "--model", "mlp-128", "--epochs", 1, "--set", "data.limit=150")
     answer = firstlight("run", *small, "--out", tmp_path / "a", "--explain")
     assert answer.code == 0, answer.err
-    assert answer.out.splitlines()[-1].startswith("Looked inside, ")
+    assert answer.out.splitlines()[-1].startswith("Explained in ")
     assert explanation.read(RunFolder.open(tmp_path / "a")) is not None

@@ -94,7 +94,7 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(firstlight, interr
     asked = ["study", file, "--out", out, "--workers", 2, "--seeds", 4]  # more runs than two workers take at once
     answer = interrupted(*asked, at=out / "softmax" / "seed-1" / "history.csv")
     assert answer.code == 130
-    assert answer.err == "Stopped. What is complete is kept; the same command goes on.\n"
+    assert answer.err == "Stopped. What is complete is kept; the same command continues.\n"
     assert not (out / "report.html").exists()
 
     answer = firstlight(*asked)

@@ -42,7 +42,7 @@ def test_tune_says_what_is_best_and_the_best_file_runs(
     answer = firstlight("tune", file)
     assert answer.code == 0, answer.err
     assert [line.split("  ")[0] for line in answer.out.splitlines()[:3]] == ["trial 1/3", "trial 2/3", "trial 3/3"]
-    assert "3 complete; the test images were not looked at" in answer.out
+    assert "3 complete; the test images were not used" in answer.out
     place = Path("runs") / "small-tune"
     assert answer.out.splitlines()[-2] == f"Report: {place / 'report.html'}"
     assert firstlight("tune", file, "-q").out.splitlines() == [str(place / "report.html")]
@@ -71,7 +71,7 @@ def test_more_trials_go_on_and_json_alone_goes_to_standard_output(firstlight: Ca
         (("lr =", "lrr ="), ["space.lrr", "no such key"]),
         (("[8, [16, 8]]", "['many']"), ["model.units", "'many'"]),
         (('"digits"', '"didgits"'), ["didgits", "digits"]),
-        (("[space]", "[spaces]"), ["says nothing to search"]),
+        (("[space]", "[spaces]"), ["has no [space] to search"]),
     ],
 )
 def test_mistakes_are_one_message_and_exit_code_2(
@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_the_trials_and_the_same_command_goes_on(
     options = ["--out", out, "--workers", workers, "--trials", many]
     answer = interrupted("tune", file, *options, at=out / "trials" / "0002" / "experiment.toml")
     assert answer.code == 130, answer.err
-    assert "The same command goes on." in answer.err
+    assert "The same command continues." in answer.err
 
     kept = len(list((out / "trials").glob("*/history.csv")))
     asked = kept + 2  # the trials that were cut off are among them

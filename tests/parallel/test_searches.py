@@ -294,8 +294,8 @@ def test_trials_that_fail_are_told_and_the_search_goes_on(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("kind", "message", "changes"),
     [
-        (ExperimentError, "judges by validation", {"data": {"source": "digits", "validation": 0.0}}),
-        (ModelError, "No model that this search may draw fits", {"model__name": "lenet5", "space": {"lr": [0.1]}}),
+        (ExperimentError, "compares trials on validation", {"data": {"source": "digits", "validation": 0.0}}),
+        (ModelError, "No model of this search fits", {"model__name": "lenet5", "space": {"lr": [0.1]}}),
         (ExperimentError, "cannot be opened", {"tune__storage": "nonsense"}),
         (ExperimentError, "driver", {"tune__storage": "postgresql+nodriver://me:secret@nowhere/base"}),
     ],
@@ -316,11 +316,11 @@ def test_a_changed_file_does_not_go_on_in_the_same_folder(tmp_path: Path) -> Non
     do(tmp_path / "a", tune__trials=1)
     with pytest.raises(ExperimentError, match=r"training\.epochs was 2, is 3.*another folder"):
         do(tmp_path / "a", training__epochs=3)
-    with pytest.raises(ExperimentError, match="leave the storage out"):
+    with pytest.raises(ExperimentError, match="leave --storage out"):
         do(tmp_path / "a", tune__storage=f"sqlite:///{tmp_path / 'b.db'}")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "letter.txt").touch()
-    with pytest.raises(RunError, match="is no search"):
+    with pytest.raises(RunError, match="is not a search"):
         do(tmp_path / "b")
 
 

@@ -298,9 +298,9 @@ def test_another_folder_is_not_overwritten(study: StudyFolder, tmp_path: Path) -
     search = tmp_path / "search"
     search.mkdir()
     (search / "tune.toml").write_text("")
-    for place, what in ((run, "run: experiment.toml"), (search, "search: tune.toml")):
+    for place, what, name in ((run, "run", "experiment.toml"), (search, "search", "tune.toml")):
         before = {path.name: path.stat().st_mtime_ns for path in place.iterdir() if path.name != LOCK}
-        with pytest.raises(ExperimentError, match=f"is a {what} lies in it"):
+        with pytest.raises(ExperimentError, match=f"is a {what}: it contains {name}"):
             carried_out(place)
         assert {path.name: path.stat().st_mtime_ns for path in place.iterdir() if path.name != LOCK} == before
 
@@ -319,7 +319,7 @@ def test_workers_that_are_killed_again_and_again_end_the_study(tmp_path: Path, m
             raise WorkerKilledError
 
     monkeypatch.setattr(studies, "pool", lambda *options: nullcontext(KilledPool()))
-    with pytest.raises(RunError, match=r"killed 7 times in turn and no run came to an end.*fewer --workers"):
+    with pytest.raises(RunError, match=r"killed 7 times in a row before any run was finished.*fewer --workers"):
         carried_out(tmp_path / "two", workers=2)
     assert asked == [4] * 7
 

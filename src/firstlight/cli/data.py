@@ -22,7 +22,7 @@ app = typer.Typer(name="data", help="List and check image sets, named ones and y
 
 SourceArgument = Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A named source, or your own images.")]
 SizeOption = Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH, or one number for a square.")]
-UnverifiedOption = Annotated[bool, typer.Option("--unverified", help="Read files whose checksum is not the published.")]
+UnverifiedOption = Annotated[bool, typer.Option("--unverified", help="Read files with other checksums.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 CHECKED_AT = 64
@@ -49,7 +49,7 @@ def list_sources(as_json: JsonOption = False) -> None:
 def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A named source.")], as_json: JsonOption = False
 ) -> None:
-    """Say what is known of a named source: its classes, licence, addresses and checksums."""
+    """Show the classes, licence, addresses and checksums of a named source."""
     facts = _facts(name)
     if as_json:
         _print_json(facts)
@@ -70,7 +70,7 @@ def info(
 def check(
     source: SourceArgument, size: SizeOption = None, unverified: UnverifiedOption = False, as_json: JsonOption = False
 ) -> None:
-    """Look for unreadable files, exact duplicates, leaks between splits, conflicting labels and odd names of classes.
+    """Look for unreadable files, exact duplicates, leaks between splits, conflicting labels and unusual class names.
 
     Exit code: 0 nothing found, 1 problems found, 2 the images cannot be read at all.
     """
@@ -104,7 +104,7 @@ def preview(
     unverified: UnverifiedOption = False,
     augment: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.toml", help="Beside each image what the [augment] table of a file makes of it."),
+        typer.Option(metavar="FILE.toml", help="Show each image beside what [augment] of a file makes of it."),
     ] = None,
 ) -> None:
     """Write a contact sheet of training images, a row for each class, and print its path."""
@@ -252,7 +252,7 @@ def _pixels(dataset: Dataset) -> str:
         return "no pixels"
     low, high = min(int(p.min()) for p in held), max(int(p.max()) for p in held)
     mean = sum(float(p.sum(dtype="int64")) for p in held) / sum(p.size for p in held)
-    return f"values from {low} to {high}, {mean:.1f} on the mean"
+    return f"values from {low} to {high}, {mean:.1f} on average"
 
 
 def _times(shape: tuple[int, ...] | list[int]) -> str:

@@ -71,7 +71,7 @@ def demo(
         console.print(f"\n[bold]{name}[/bold]")
         done.append(api.run(experiment, out=out / name, console=console))
         if done[-1].folder.result.status == Status.INTERRUPTED:
-            console.print("Interrupted: a net that was cut off is not compared with the others.")
+            console.print("Interrupted: an unfinished run is not compared with the others.")
             raise typer.Exit(130)
     compared = report.Comparison([one.folder for one in done], "First light: handwritten digits")
     if not quiet:

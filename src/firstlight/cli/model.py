@@ -50,7 +50,7 @@ def summary(
     if (Path(name) / EXPERIMENT).is_file():
         for option, given in (("--input", size), ("--classes", classes), ("--set", settings), ("--freeze", freeze)):
             if given:
-                raise ExperimentError(f"{option} is of no use with a run: {name} has its model.")
+                raise ExperimentError(f"{option} cannot be used with a run: {name} has its own model.")
         run = api.open_run(name)
         model, batch_norm = run.task.model, run.experiment.weights.batchnorm
     else:

@@ -71,7 +71,7 @@ def run(
         bool, typer.Option("--unverified", help="Read files of a named set whose checksum is not the published one.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Look inside the trained net too: see firstlight explain.")
+        bool, typer.Option("--explain", help="Explain the trained net too: see firstlight explain.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; a new one in runs/ otherwise.")
@@ -134,7 +134,7 @@ def run(
     if explain and processes.is_main() and done.folder.result.status != Status.INTERRUPTED:
         found = explained.watched(done.explain, as_json or quiet, seed=experiment.seed)
         if not as_json and not quiet:
-            typer.echo(f"Looked inside, {found.seconds:.1f} s: the report shows it.")
+            typer.echo(f"Explained in {found.seconds:.1f} s: the report shows it.")
     if open_ and processes.is_main():
         show(done.path / REPORT)
 
@@ -349,7 +349,7 @@ def _print_result(result: Result) -> None:
         f"{result.model}, {parameters.total:,} parameters{frozen}, {weights}, {result.seconds.train:.1f} s of training"
     )
     if result.status == Status.STOPPED_EARLY:
-        typer.echo(f"Stopped early: nothing better since epoch {epochs.best}.")
+        typer.echo(f"Stopped early: no improvement since epoch {epochs.best}.")
 
 
 def _print_evaluation(measured: Evaluation, title: str, notes: Sequence[str]) -> None:

@@ -45,7 +45,7 @@ def study(
     open_: Open = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run what is missing of a study, and write its report. A stopped study goes on."""
+    """Train the missing runs of a study and write its report. A stopped study continues."""
     from firstlight import api, report
 
     if listed:
@@ -58,7 +58,7 @@ def study(
         return
     if study is None:
         raise ExperimentError(
-            "Which study? Give a file or a name; firstlight study --list has those that come with it."
+            "Give the file or the name of a study; firstlight study --list lists those that come with it."
         )
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # its workers must end with it
     try:
@@ -74,7 +74,7 @@ def study(
             console=console(quiet=quiet),
         )
     except KeyboardInterrupt:
-        typer.echo("Stopped. What is complete is kept; the same command goes on.", err=True)
+        typer.echo("Stopped. What is complete is kept; the same command continues.", err=True)
         raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -37,7 +37,7 @@ def tune(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Search for good settings, judged by validation images alone. A stopped search goes on."""
+    """Search for good settings, compared on validation images alone. A stopped search continues."""
     from firstlight import api
     from firstlight.records.search_folder import TuneFolder
 
@@ -66,7 +66,7 @@ def _print_how_to_continue(folder: TuneFolder) -> None:
         done = f" {sum(map(len, map(folder.result.ended, ENDED)))} trials are kept in {folder.path}."
     except RunError:
         done = ""
-    typer.echo(f"\nInterrupted.{done} The same command goes on.", err=True)
+    typer.echo(f"\nInterrupted.{done} The same command continues.", err=True)
 
 
 def _result(folder: TuneFolder) -> dict[str, object]:
@@ -99,11 +99,11 @@ def _print(folder: TuneFolder) -> None:
     value = percent(best.value, 2) if tuned.monitor == "val_accuracy" else decimal(best.value)
     typer.echo(f"best: trial {best.number}, {QUANTITIES[tuned.monitor]} {value} after epoch {best.best}, with {values}")
     if len(level) > 1:
-        typer.echo(f"{len(level)} trials reached that; among these, the first is called the best.")
-    typer.echo(f"{', '.join(counts)}; the test images were not looked at")
+        typer.echo(f"{len(level)} trials reached this value; the first of them is called the best.")
+    typer.echo(f"{', '.join(counts)}; the test images were not used")
     if tuned.status == "unfinished":
         missing = tuned.asked - sum(map(len, map(tuned.ended, ENDED)))
-        typer.echo(f"{missing} of {tuned.asked} trials are missing: the same command goes on.")
+        typer.echo(f"{missing} of {tuned.asked} trials are missing: the same command continues.")
     typer.echo(f"Report: {folder.path / 'report.html'}")
     typer.echo(
         f"Next: firstlight run {folder.path / 'best.toml'} measures the best on the test images; again with --seed 1, "

@@ -20,7 +20,7 @@ def view(
     token: Annotated[
         str | None,
         typer.Option(
-            help="What every request must then bring. Other users of the machine can read a command line: "
+            help="The token that every request then needs. Other users of the machine can read a command line: "
             "--token-file, or the variable FIRSTLIGHT_TOKEN, keeps it from them.",
             show_default=False,
         ),

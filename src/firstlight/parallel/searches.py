@@ -62,7 +62,7 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: Watcher) -> Tu
 
     workers  trials at a time, each in a process of its own where there are more than one; the cores are shared out
     Raises ExperimentError where the folder holds another search or every trial would fail, RunError where no trial came
-    to a result, and KeyboardInterrupt after Ctrl-C: what is done is kept, and the same call goes on.
+    to a result, and KeyboardInterrupt after Ctrl-C: what is done is kept, and the same call continues.
     """
     if workers < 1:
         raise ExperimentError(f"workers must be at least 1; received {workers}.")
@@ -96,7 +96,7 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: Watcher) -> Tu
             f"{out} cannot be written: {error.strerror or error}. Correct that; the same command then continues."
         ) from None
     if folder is None:
-        raise RunError(f"No trial of {out} came to a result. {_reasons(storage.records())}")
+        raise RunError(f"No trial of {out} has a result. {_reasons(storage.records())}")
     return folder
 
 
@@ -135,10 +135,10 @@ def _check_setup(job: SearchJob) -> Setup:
             continue
         if setup.validation is None:
             raise ExperimentError(
-                "A search judges by validation images, and data.validation is 0. Set it, to 0.1 for one tenth."
+                "A search compares trials on validation images, but data.validation is 0. Set it, for example to 0.1."
             )
         return setup
-    raise ModelError(f"No model that this search may draw fits. The first: {refused}")
+    raise ModelError(f"No model of this search fits. The first: {refused}")
 
 
 def _warnings(search: Search) -> list[str]:
@@ -152,20 +152,20 @@ def _warnings(search: Search) -> list[str]:
         )
     if drawn := [key for key in search.space if key.startswith("data.")]:
         warnings.append(
-            f"{', '.join(drawn)} decides on the validation images or on how they look: trials that differ in it are "
-            "not judged on the same."
+            f"{', '.join(drawn)} changes the validation images or how they are prepared: trials that differ in it are "
+            "not compared on the same images."
         )
     losses = [key for key in search.space if key.partition(".")[0] == "loss"]
     if losses and search.monitor == "val_loss":
-        warnings.append(f"{', '.join(losses)} changes what val_loss measures: judge by val_accuracy.")
+        warnings.append(f"{', '.join(losses)} changes what val_loss measures: compare by val_accuracy instead.")
     return warnings
 
 
 def _must_be_the_same(search: Search, out: Path) -> None:
     """Raise ExperimentError where the folder holds another search, RunError where it holds something else."""
     if not (out / search_folder.TUNE).is_file():
-        if not (search_folder.is_free(out)):
-            raise RunError(f"{out} exists already, and is no search. Choose another folder with --out, or remove it.")
+        if not search_folder.is_free(out):
+            raise RunError(f"{out} exists already, and is not a search. Choose another with --out, or remove it.")
         return
     held = read_search(out / search_folder.TUNE)
     was, now = dict(flat(held.to_json())), dict(flat(search.to_json()))
@@ -174,16 +174,16 @@ def _must_be_the_same(search: Search, out: Path) -> None:
             f"{key} was {was.get(key, 'not there')!r}, is {now.get(key, 'not there')!r}" for key in changed
         )
         raise ExperimentError(
-            f"{out} holds another search: {changes}. Give the changed one another folder with --out, or take the "
-            "change back to go on with it (trials and timeout may change)."
+            f"{out} holds another search: {changes}. Choose another folder for the changed one with --out, or "
+            "undo the change to continue this search (trials and timeout may differ)."
         )
     if search.tuning.storage is None and not (out / search_folder.STORAGE).exists():
         raise ExperimentError(
             f"{out} has no {search_folder.STORAGE}: the search is kept in another storage, whose URL --storage takes, "
-            "or the file was removed. Bring it back, or begin anew in another folder with --out."
+            "or the file was removed. Restore it, or start again in another folder with --out."
         )
     if search.tuning.storage is not None and (out / search_folder.STORAGE).exists():
-        raise ExperimentError(f"{out} is kept in its own {search_folder.STORAGE}: leave the storage out.")
+        raise ExperimentError(f"The search in {out} has its own {search_folder.STORAGE}: leave --storage out.")
 
 
 def _write_result(search: Search, out: Path, storage: Storage) -> TuneFolder | None:
@@ -221,7 +221,7 @@ def _best(search: Search, out: Path, tuned: Tuned) -> str:
     return (
         f"# Trial {best.number} of the search {out.resolve().name}, the best of {len(tuned.trials)}: "
         f"{tuned.monitor} {best.value:.4f} after epoch {best.best}. Drawn were\n{drawn}"
-        "# That value is flattered by the choice. Measure it on several seeds: firstlight run best.toml --seed 1\n\n"
+        "# It was selected for this value, which is optimistic. On several seeds: firstlight run best.toml --seed 1\n\n"
         f"{tomli_w.dumps(relative_to(search.experiment(best.values).tables(), out))}"
     )
 

@@ -85,7 +85,7 @@ def _check_same_study(plan: Plan, out: Path) -> None:
     if not (out / run_folder.STUDY).is_file():
         for name, what in ((run_folder.EXPERIMENT, "run"), (search_folder.TUNE, "search")):
             if (out / name).exists():
-                raise ExperimentError(f"{out} is a {what}: {name} lies in it. Choose another folder with --out.")
+                raise ExperimentError(f"{out} is a {what}: it contains {name}. Choose another folder with --out.")
         return
     if (held := StudyFolder.open(out).name) != plan.name:
         raise ExperimentError(f"{out} holds the study {held}, not {plan.name}. Choose another folder with --out.")
@@ -172,7 +172,7 @@ def _outcomes(
             killed = 1 if len(jobs) < before else killed + 1
             processes.raise_if_killed_often(killed, "run")
             progress.note(
-                "A worker was killed, by the system for want of memory, perhaps; its run goes on from its last epoch."
+                "A worker was killed, perhaps by the system for lack of memory; its run continues from its last epoch."
             )
 
 
@@ -272,12 +272,12 @@ def _raise_failures(plan: Plan, requested: Plan, out: Path, failures: dict[str, 
     asked = {"parity", *(f"{run.name}, seed {seed}" for run in requested.runs for seed in run.entry.seeds)}
     for title, failure in list(failures.items()):
         if title not in asked or title.rpartition(", seed ")[0] in optional:
-            said = "Left out" if title in asked else "Not asked for now"
+            said = "Left out" if title in asked else "Not part of this command"
             console.print(f"{said}: {title}: {failure}", style="dim", markup=False, highlight=False)
             del failures[title]
     if failures:
         listed = "\n".join(f"{title}: {failure}" for title, failure in failures.items())
         raise RunError(
-            f"{len(failures)} of the runs of {plan.name} came to no result; the others are complete in {out}. "
+            f"{len(failures)} of the runs of {plan.name} have no result; the others are complete in {out}. "
             f"The same command tries them again.\n{listed}"
         )

@@ -14,7 +14,7 @@
     lr = { log = [1e-4, 1e-1] }
     model.name = ["lenet5", "fashion-cnn"]
 
-What `[space]` may say is told in `study.space`.
+What `[space]` may contain is described in `experiments.search.space`.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ def read_search(path: Path) -> Search:
     must_be_no_study(tables, str(path))
     if "space" not in tables:
         raise ExperimentError(
-            f"{path} says nothing to search. Give a [space], such as lr = {EXAMPLES}; to train it as it is: "
+            f"{path} has no [space] to search. Add one, such as lr = {EXAMPLES}; to train the file without a search: "
             f"firstlight run {path}"
         )
     return Search.of(tables, str(path))

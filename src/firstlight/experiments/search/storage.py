@@ -267,7 +267,7 @@ class Storage:
         return False
 
     def _give_up(self, place: int, trial: FrozenTrial) -> None:
-        reason = f"Its process was killed {ATTEMPTS} times: by the system for want of memory, perhaps."
+        reason = f"Its process was killed {ATTEMPTS} times, perhaps by the system for lack of memory."
         attributes = {PLACE: place, RECORD: {"state": "failed", "reason": reason}}
         self.optuna.add_trial(
             optuna.trial.create_trial(
