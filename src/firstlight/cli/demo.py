@@ -11,7 +11,6 @@ import typer
 from firstlight.cli import commands, tables
 from firstlight.cli.commands import Open, Quiet, show
 from firstlight.errors import RunError
-from firstlight.records.result import Status
 
 # The embedded digits are 8×8; LeNet-5's three convolutions need 28×28.
 EXPERIMENTS: dict[str, dict[str, Any]] = {
@@ -57,6 +56,7 @@ def demo(
 ) -> None:
     """Train three nets on handwritten digits and compare them. Takes about a minute."""
     from firstlight import api, report
+    from firstlight.records.result import Status
 
     console = commands.console(quiet=quiet)
     if out.exists():

@@ -15,12 +15,12 @@ from firstlight.cli import explained
 from firstlight.cli.commands import Json, Open, Quiet, RunPath, console, show
 from firstlight.cli.tables import plain
 from firstlight.errors import DataError, ExperimentError, TrainingError
-from firstlight.records.result import Result, Status
 from firstlight.text import listed
 
 if TYPE_CHECKING:
     from firstlight.api import Run
     from firstlight.evaluation import Evaluation
+    from firstlight.records.result import Result
 
 Engine = Annotated[str | None, typer.Option(help="numpy or torch; the one it was trained on otherwise.")]
 Device = Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")]
@@ -88,6 +88,7 @@ def run(
 ) -> None:
     """Run an experiment: read images, train, measure, report. Options override the file."""
     from firstlight import api, experiments
+    from firstlight.records.result import Status
     from firstlight.records.run_folder import REPORT
 
     if file is not None and (
@@ -307,6 +308,7 @@ def report(
 def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
     """Print what came out, then write the report: a report that fails must not hide the numbers."""
     from firstlight import report
+    from firstlight.records.result import Status
 
     if not processes.is_main():
         return
@@ -331,6 +333,7 @@ def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
 
 
 def _print_result(result: Result) -> None:
+    from firstlight.records.result import Status
     from firstlight.report.format import THIN, interval, percent
 
     test, epochs, parameters = result.test.evaluation, result.epochs, result.parameters
