@@ -21,7 +21,7 @@ from firstlight import data, experiments, losses, optimizers, schedules
 from firstlight.console import TrainingProgress
 from firstlight.data.decode import resize
 from firstlight.data.formats import numbered
-from firstlight.errors import ExperimentError, InputError, ModelError
+from firstlight.errors import ExperimentError, InputError, ModelError, ShapeError
 from firstlight.experiments import Experiment
 from firstlight.experiments.paths import IN_MEMORY
 from firstlight.layers import Layer
@@ -245,7 +245,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         except ModelError as error:
             if table:
                 raise ModelError(f"{error}\nX is 2-D; {_shape_of_rows(self.n_features_in_)}") from None
-            if "data.size" in str(error):
+            if isinstance(error, ShapeError):
                 raise ModelError(f'{error} Here: settings={{"data.size": 28}}.') from None
             raise
         return replace(setup, task=replace(setup.task, preparation=self.levels_.as_given(setup.task.preparation)))

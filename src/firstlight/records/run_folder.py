@@ -417,12 +417,7 @@ def read_json(folder: Path, name: str) -> Json:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise DamagedFileError(f"{path} is damaged: it does not say its format.", path=path, key="format")
     if version > FORMAT:
-        raise NewerFormatError(
-            f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
-            "Update it: pip install --upgrade firstlight",
-            path=path,
-            version=version,
-        )
+        raise newer(path, version)
     return value
 
 
@@ -454,6 +449,16 @@ def read_experiment(folder: Path, name: str) -> ExperimentRecord:
         return ExperimentRecord.of(tables)
     except ValueError as error:
         raise damaged(folder / name, error) from None
+
+
+def newer(path: Path, version: int) -> NewerFormatError:
+    """What to raise where a file is of a later format."""
+    return NewerFormatError(
+        f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
+        "Update it: pip install --upgrade firstlight",
+        path=path,
+        version=version,
+    )
 
 
 def damaged(path: Path, error: ValueError) -> DamagedFileError:
@@ -537,24 +542,29 @@ def asked_to_stop(run: Path) -> bool:
     return (run / STOP).exists()
 
 
+@dataclass(frozen=True)
+class EpochProgress:
+    """How far the epoch under way is: `images` of its `of` are done, at a mean loss of `loss`."""
+
+    epoch: int
+    images: int
+    of: int
+    loss: float | None
+
+
 def write_progress(run: Path, epoch: int, images: int, of: int, loss: float | None) -> None:
-    """Tell those who watch how far an epoch is: `images` of its `of` are done, at a mean loss of `loss`.
-
-    A failing counts for nothing: no training ends because nobody can watch it.
-    """
-    told = {"epoch": epoch, "images": images, "of": of, "loss": loss if loss and math.isfinite(loss) else None}
+    """Write .progress for those who watch. A failure counts for nothing: no training ends because nobody can watch."""
+    progress = EpochProgress(epoch, images, of, loss if loss and math.isfinite(loss) else None)
     with suppress(OSError):
-        write_bytes(run / PROGRESS, json.dumps(told).encode(), lasting=False)
+        write_bytes(run / PROGRESS, json.dumps(encode(progress)).encode(), lasting=False)
 
 
-def progress(run: Path) -> Json | None:
-    """How far the epoch under way is, as `write_progress` has it; None where that is not known."""
+def progress(run: Path) -> EpochProgress | None:
+    """How far the epoch under way is; None where that is not known."""
     try:
-        told = json_object(read_bytes(run / PROGRESS, limit=PROGRESS_LIMIT, inside=run))
+        return decode(EpochProgress, json_object(read_bytes(run / PROGRESS, limit=PROGRESS_LIMIT, inside=run)))
     except (OSError, ValueError):
         return None
-    whole = all(type(told.get(name)) is int for name in ("epoch", "images", "of"))
-    return told if whole and isinstance(told.get("loss"), float | None) else None
 
 
 def write_record(folder: Path, name: str, record: Any) -> None:

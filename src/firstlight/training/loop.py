@@ -106,7 +106,7 @@ def train(
     counts as Ctrl-C does. Where the loss is no longer finite, what the epochs before have learnt is returned; raises
     TrainingError where there is none.
     """
-    now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
+    now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress((), 0, 0, 0.0))
     session.restore(now.vector, now.optimizer)
     an_epoch = len(train_images) if course.steps_per_epoch is None else course.steps_per_epoch * course.batch_size
     watcher.training_started(course.epochs, an_epoch, now.progress.epoch)
@@ -125,7 +125,7 @@ def train(
                 if course.patience is not None and now.progress.waited >= course.patience:
                     status = Status.STOPPED_EARLY
                     break
-                costs = _Costs(course, now.progress.costs, epoch, course.steps(len(train_images)))
+                costs = _Costs(course, [*now.progress.costs], epoch, course.steps(len(train_images)))
                 row = _epoch(session, loss, course, epoch, train_images, validation, penalty, progress)
                 vector = session.vector()
                 now = _advance(now, row, costs.found, vector, session.state(), course.monitor)
@@ -145,7 +145,7 @@ def train(
         vector, weights = now.best, done.best
     else:
         vector, weights = now.vector, done.epoch
-    return Outcome(vector, done.history, done.best, weights, status, done.seconds, because, done.costs)
+    return Outcome(vector, [*done.history], done.best, weights, status, done.seconds, because, done.costs)
 
 
 def _epoch(
@@ -203,7 +203,7 @@ def _advance(
     """The checkpoint after one more epoch; without validation the newest weights count as the best."""
     progress = before.progress
     better = not progress.best or "val_loss" not in row or _better(row, progress.history[progress.best - 1], monitor)
-    history = [*progress.history, row]
+    history = (*progress.history, row)
     return Checkpoint(
         vector,
         vector if better else before.best,
@@ -213,7 +213,7 @@ def _advance(
             best=len(history) if better else progress.best,
             waited=0 if better else progress.waited + 1,
             seconds=progress.seconds + row["seconds"],
-            costs=costs,
+            costs=tuple(costs),
         ),
     )
 
