@@ -175,7 +175,8 @@ class RunFolder(Shown):
 
     @property
     def result_json(self) -> Json:
-        """result.json as it stands, for other programs."""
+        """result.json as it stands, for other programs. Raises RunError while there is none."""
+        _ = self.result  # which says what an unfinished run lacks
         return {"format": FORMAT, **read_json(self.path, RESULT)}
 
     @property
