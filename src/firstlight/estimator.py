@@ -27,7 +27,7 @@ from firstlight.experiments.paths import IN_MEMORY
 from firstlight.layers import Layer
 from firstlight.models import Model
 from firstlight.prepare import Levels
-from firstlight.training import Outcome
+from firstlight.training import TrainingResult
 from firstlight.types import Array, Dataset, Images, Shape, unlabelled
 
 NAME = "X"  # of the images, as messages call them
@@ -250,7 +250,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             raise
         return replace(setup, task=replace(setup.task, preparation=self.levels_.as_given(setup.task.preparation)))
 
-    def _learn(self, setup: experiments.Setup) -> Outcome:
+    def _learn(self, setup: experiments.Setup) -> TrainingResult:
         """Train, and say what went wrong on the way."""
         with TrainingProgress(Console(quiet=not self.verbose)) as watcher:
             for warning in setup.warnings():
@@ -266,7 +266,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             )
         return outcome
 
-    def _keep(self, setup: experiments.Setup, outcome: Outcome) -> None:
+    def _keep(self, setup: experiments.Setup, outcome: TrainingResult) -> None:
         """What `predict` needs, in arrays and plain values: no session, so that it can be pickled and shared."""
         self._experiment, self._task, self._vector = setup.experiment, setup.task, outcome.vector
         self.n_iter_ = len(outcome.history)

@@ -20,7 +20,14 @@ from firstlight.errors import RunError
 from firstlight.experiments.progress import FolderProgress
 from firstlight.locks import is_locked
 from firstlight.progress import Watcher
-from firstlight.records.run_folder import EpochProgress, ask_to_stop, asked_to_stop, claimed, progress, write_progress
+from firstlight.records.run_folder import (
+    EpochProgress,
+    ask_to_stop,
+    asked_to_stop,
+    locked_folder,
+    progress,
+    write_progress,
+)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +162,7 @@ def test_to_look_whether_a_run_is_held_does_not_keep_it_from_training(states: Pa
     with (run / ".lock").open("r") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         threading.Timer(0.02, lambda: fcntl.flock(file, fcntl.LOCK_UN)).start()
-        with claimed(run):
+        with locked_folder(run):
             assert is_locked(run)
 
 
@@ -264,7 +271,7 @@ def test_how_far_an_epoch_is_stands_in_the_row_while_it_trains(states: Path, tmp
     run = tmp_path / "run"
     shutil.copytree(states / "cut-off", run)
     index = Index(tmp_path)
-    with claimed(run):
+    with locked_folder(run):
         [before] = index.summaries()
         assert (before.state, before.within) == ("training", None)
         write_progress(run, 4, 96, 1_000, 0.5)

@@ -478,7 +478,7 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Claim:
+class LockedFolder:
     """A folder that this process holds for writing, and what told it from others as it was taken."""
 
     folder: Path
@@ -498,7 +498,7 @@ class Claim:
 
 
 @contextmanager
-def claimed(run: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[Claim]:
+def locked_folder(run: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[LockedFolder]:
     """Hold a folder for writing. Raises RunError where another process holds it, OSError where it cannot be written.
 
     What killed processes have left is removed. Where the file system has no locks, `note` is told.
@@ -516,7 +516,7 @@ def claimed(run: Path, note: Callable[[str], None] = lambda text: None) -> Itera
         for name in WHILE_TRAINING:  # meant for, or left by, another process, which was killed
             (run / name).unlink(missing_ok=True)
         remove_leftovers(run)
-        yield Claim(run, run.stat())
+        yield LockedFolder(run, run.stat())
 
 
 def is_free(run: Path) -> bool:
