@@ -114,12 +114,12 @@ assert "other" in form.CHOICES["{table}.name"]
 
 def augmentation(package: Package) -> str:
     package.replace(
-        "prepare/augment.py",
+        "prepare/augmentation.py",
         '    "cutout": Kind(',
         '    "blur": Kind((0, 1), "a share", _exactly),\n    "cutout": Kind(',
     )
     package.replace(
-        "prepare/augment.py",
+        "prepare/augmentation.py",
         "    cutout: Chance | None = None",
         "    blur: Chance | None = None\n    cutout: Chance | None = None",
     )

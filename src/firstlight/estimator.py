@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from firstlight import data, experiments, losses, optimizers, schedules
 from firstlight.console import TrainingProgress
-from firstlight.data.decode import resize
+from firstlight.data.decoding import resize
 from firstlight.data.formats import numbered
 from firstlight.errors import ExperimentError, InputError, ModelError, ShapeError
 from firstlight.experiments import Experiment

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from firstlight.data.fetch import PublishedFile
+from firstlight.data.download import PublishedFile
 from firstlight.types import Images
 
 

@@ -108,7 +108,7 @@ def preview(
     ] = None,
 ) -> None:
     """Write a contact sheet of training images, a row for each class, and print its path."""
-    from firstlight.data.sheet import contact_sheet
+    from firstlight.data.contact_sheet import contact_sheet
     from firstlight.errors import DataError
     from firstlight.files import write_bytes
 
@@ -116,7 +116,7 @@ def preview(
         dataset = _load(source, size, unverified)
         path, page = Path(f"{dataset.name}.png"), contact_sheet(dataset, seed or 0)
     else:
-        from firstlight.prepare.sheet import augmented_sheet
+        from firstlight.prepare.augmentation_sheet import augmented_sheet
 
         augmentation, seed_there, size_there = _augmentation(augment)  # its errors come before the images are read
         dataset = _load(source, size, unverified, usual=size_there)

@@ -139,7 +139,7 @@ def _explain_image(
 
 
 def _without_ending(name: str) -> str:
-    from firstlight.data.decode import SUFFIXES
+    from firstlight.data.decoding import SUFFIXES
 
     path = Path(name)
     return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else name

@@ -241,7 +241,7 @@ def _image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
     Files that are no images by their names are told of here. Raises DataError for a folder without images.
     """
-    from firstlight.data.own import images_below
+    from firstlight.data.image_files import images_below
 
     files: list[Path] = []
     failures: list[str] = []

@@ -1,9 +1,9 @@
 """Images from named sources or a user's own files, split, and checked."""
 
-from firstlight.data.check import Copies, Findings, check
-from firstlight.data.decode import load_image
+from firstlight.data.audit import Copies, Findings, check
+from firstlight.data.class_groups import regroup, subset
+from firstlight.data.decoding import load_image
 from firstlight.data.names import one_form
-from firstlight.data.regroup import regroup, subset
 from firstlight.data.sources import SOURCES, Source, load
 from firstlight.data.split import pooled, split
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.data.decode import Size, resize
-from firstlight.data.formats import FILE_LIMIT, numbered, read_any_idx, read_mat, room
+from firstlight.data.decoding import Size, resize
+from firstlight.data.formats import FILE_LIMIT, numbered, read_any_idx, read_mat, unpacked_limit
 from firstlight.data.names import SPLIT_NAMES, merged, natural_order, one_form
 from firstlight.errors import DataError
 from firstlight.files import arrays_of, open_file, sha256
@@ -34,7 +34,7 @@ def load_arrays(path: Path, size: Size | None) -> Dataset:
     """
     try:
         with open_file(path, limit=FILE_LIMIT) as file:
-            arrays = arrays_of(file, limit=room(path.stat().st_size))
+            arrays = arrays_of(file, limit=unpacked_limit(path.stat().st_size))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:

@@ -64,7 +64,7 @@ def read_any_idx(path: Path, begins: bytes = bytes(2)) -> Array:
             dtype = np.dtype(_IDX_TYPES[start[2]])
             shape: Shape = tuple(int(n) for n in np.frombuffer(head, ">u4"))
             size = math.prod(shape) * dtype.itemsize
-            if size > room(len(packed)):
+            if size > unpacked_limit(len(packed)):
                 raise DataError(f"{path}: its head promises {size:,} bytes {shape}, far more than it can hold.")
             data = file.read(size + 1000)
             if len(data) != size:
@@ -149,7 +149,7 @@ def _check_labels(labels: Array, class_names: Sequence[str], path: Path) -> None
         )
 
 
-def room(size: int) -> int:
+def unpacked_limit(size: int) -> int:
     """How many bytes a file of `size` bytes may unpack to: more is no set of images, or more than there is memory."""
     return min(max(_UNPACKED, _RATIO * size), _memory())
 
@@ -183,7 +183,7 @@ def _load_mat(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: a MATLAB 7.3 file, which is not read. Save it with -v7, or as an .npz.")
     try:
         size = sum(math.prod(shape) for name, shape, _ in whosmat(BytesIO(data)) if name in ("X", "y"))
-        if size > room(len(data)):
+        if size > unpacked_limit(len(data)):
             raise ValueError(f"it promises {size:,} numbers")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -14,9 +14,9 @@ import numpy as np
 
 from firstlight.data import formats
 from firstlight.data.arrays import from_arrays, load_arrays, load_published, published_files
-from firstlight.data.decode import Size, resize
-from firstlight.data.fetch import PublishedFile, find, obtain
-from firstlight.data.own import load_folder, load_table
+from firstlight.data.decoding import Size, resize
+from firstlight.data.download import PublishedFile, find, obtain
+from firstlight.data.image_files import load_folder, load_table
 from firstlight.errors import DataError, nearest
 from firstlight.files import sha256
 from firstlight.options import read_size

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from firstlight.data.decode import resize
+from firstlight.data.decoding import resize
 from firstlight.errors import DataError
 from firstlight.explain.explained_run import ExplainedRun, Progress
 from firstlight.explain.features import ImageFeatures, extract_features

@@ -1,7 +1,7 @@
 """From images to what a model takes: the preparation fitted on the training images, and the order of batches."""
 
-from firstlight.prepare.augment import Augmentation
-from firstlight.prepare.augmented import Augmented
+from firstlight.prepare.augmentation import Augmentation
+from firstlight.prepare.augmented_images import Augmented
 from firstlight.prepare.batches import balanced_order, batches, epoch_order, steps
 from firstlight.prepare.class_weights import class_weights
 from firstlight.prepare.levels import Levels

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike
 
-from firstlight.data.decode import resize
+from firstlight.data.decoding import resize
 from firstlight.errors import DataError, ExperimentError, ModelError, brief, nearest
 from firstlight.types import Array, Images, Json
 

@@ -13,7 +13,7 @@ from PIL import Image
 from firstlight.api import Run
 from firstlight.app.index import NO_NUMBERS
 from firstlight.app.pages.draw.strokes import fitted
-from firstlight.data.decode import decode, formats, resize
+from firstlight.data.decoding import decode, formats, resize
 from firstlight.errors import DataError, RunError
 from firstlight.explain.net import Net, Place
 from firstlight.prepare import Preparation

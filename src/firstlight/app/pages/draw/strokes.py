@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firstlight.data.decode import resize
+from firstlight.data.decoding import resize
 from firstlight.types import Array, Images
 
 FAINT = 38  # levels off the paper that are no ink yet

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from firstlight.app.index import Index
 from firstlight.data import SOURCES
-from firstlight.data.decode import SUFFIXES
+from firstlight.data.decoding import SUFFIXES
 from firstlight.errors import ExperimentError
 from firstlight.experiments.config import IMAGENET
 from firstlight.records import run_folder

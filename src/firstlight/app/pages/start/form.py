@@ -22,7 +22,7 @@ from firstlight.layers.initializers import INITIALIZERS
 from firstlight.models import ACTIVATIONS, ARCHITECTURES, defaults
 from firstlight.options import documented
 from firstlight.prepare import Augmentation
-from firstlight.prepare.augment import FLIPS, KINDS
+from firstlight.prepare.augmentation import FLIPS, KINDS
 
 Kind = Literal["string", "value", "flag", "choice", "strings", "table"]
 Choices = tuple[tuple[str, str], ...]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from firstlight import kernels
-from firstlight.data.sheet import drawn, sheet, shortened
-from firstlight.prepare.augment import Augmentation
-from firstlight.prepare.augmented import Augmented
+from firstlight.data.contact_sheet import drawn, sheet, shortened
+from firstlight.prepare.augmentation import Augmentation
+from firstlight.prepare.augmented_images import Augmented
 from firstlight.types import Array, Dataset
 
 IMAGES, DRAWS = 2, 5

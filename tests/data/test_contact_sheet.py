@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from tests.data.making import pixels
 
-from firstlight.data.sheet import contact_sheet
+from firstlight.data.contact_sheet import contact_sheet
 from firstlight.types import Dataset, Images
 
 

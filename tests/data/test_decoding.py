@@ -8,7 +8,7 @@ from PIL import Image
 from tests.data.making import pixels, random_image, write_image
 
 from firstlight.data import load_image
-from firstlight.data.decode import decode, formats, resize, strict_about_size, upright_size
+from firstlight.data.decoding import decode, formats, resize, strict_about_size, upright_size
 from firstlight.errors import DataError
 
 

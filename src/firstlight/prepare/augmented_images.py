@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from firstlight.kernels import Kernels
-from firstlight.prepare.augment import Augmentation, Draws
+from firstlight.prepare.augmentation import Augmentation, Draws
 from firstlight.types import Array, Images
 
 AHEAD = 1 << 19  # bytes of images that are made at once: they are still in the cache when a batch needs them

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from firstlight.data import table
-from firstlight.data.decode import (
+from firstlight.data.decoding import (
     FILE_LIMIT,
     SUFFIXES,
     Size,

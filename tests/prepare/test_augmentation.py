@@ -13,8 +13,8 @@ from scipy import stats
 from firstlight import kernels
 from firstlight.errors import ExperimentError
 from firstlight.prepare import Augmentation, Augmented, balanced_order, batches, epoch_order
-from firstlight.prepare.augment import DRAWN, FLIPS, KINDS, Chance
-from firstlight.prepare.augmented import AHEAD, sample_keys
+from firstlight.prepare.augmentation import DRAWN, FLIPS, KINDS, Chance
+from firstlight.prepare.augmented_images import AHEAD, sample_keys
 from firstlight.types import Array, Images
 
 SIZE = (28, 20)
@@ -190,7 +190,7 @@ def test_keys_are_of_the_ids_alone() -> None:
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 90])
 def test_an_epoch_is_the_same_in_batches_of_any_size(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images = some_images()
-    monkeypatch.setattr("firstlight.prepare.augmented.AHEAD", 20 * 120)  # 20 images
+    monkeypatch.setattr("firstlight.prepare.augmented_images.AHEAD", 20 * 120)  # 20 images
     whole = augmented(images)
     order = epoch_order(0, 3, len(images))
     truth = whole.batch(np.arange(len(images)), 3)

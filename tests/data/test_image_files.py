@@ -9,8 +9,8 @@ from PIL import Image
 from tests.data.making import class_folders, random_image, write_image
 
 from firstlight.data import check, load
-from firstlight.data.decode import formats
-from firstlight.data.own import images_below
+from firstlight.data.decoding import formats
+from firstlight.data.image_files import images_below
 from firstlight.errors import DataError, SizesDifferError
 from firstlight.files import sha256
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.data.making import published
 
-from firstlight.data.fetch import PublishedFile, find, obtain
+from firstlight.data.download import PublishedFile, find, obtain
 from firstlight.errors import DataError
 
 DATA = b"the published bytes"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from firstlight import kernels
 from firstlight.prepare import Augmentation, Augmented
-from firstlight.prepare.sheet import DRAWS, IMAGES, augmented_sheet
+from firstlight.prepare.augmentation_sheet import DRAWS, IMAGES, augmented_sheet
 from firstlight.types import Array, Dataset, Images
 
 
