@@ -109,10 +109,12 @@ def photograph_dashboard(page: Page, root: Path, address: str) -> None:
     page.wait_for_timeout(500)
     keep(page, "view-runs")
 
-    page.goto(f"{address}/run/{lenet5}#results")
-    page.wait_for_selector("#matrix td")
-    page.locator("#matrix tr").nth(7).locator("td").nth(0).click()  # shirts that were taken for T-shirts
+    page.goto(f"{address}/run/{lenet5}#report-results")
     page.wait_for_selector("#tiles img")
+    page.select_option("#true", label="Shirt")
+    page.select_option("#predicted", label="T-shirt/top")
+    page.select_option("#answer", "")
+    page.wait_for_timeout(500)
     page.locator("#tiles img").first.click()
     page.wait_for_timeout(3000)
     keep(page, "view-run")

@@ -226,7 +226,7 @@ def test_one_unit_is_the_one_of_the_explanation(
     answer = firstlight("explain", trained, "--unit", f"conv1:{kept.unit}", "--seed", 1, "--out", picture)
     assert answer.code == 0, answer.err
     assert answer.out == (
-        f"conv1, channel {kept.unit}: gives {ideal.value:.3g} for its image, "
+        f"conv1, channel {kept.unit}: gives {ideal.value:.3g} for its picture, "
         f"and at most {ideal.typical:.3g} for a test image\nPicture: {picture}\n"
     )
     with Image.open(picture) as drawn:

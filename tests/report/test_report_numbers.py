@@ -12,6 +12,7 @@ from PIL import Image
 from firstlight import image_encoding
 from firstlight.report.format import bare_percent, count, counted, date, decimal, interval, percent, seconds
 from firstlight.report.render import html
+from firstlight.text import listed
 
 
 def plain(text: str) -> str:
@@ -37,6 +38,7 @@ def test_shares_and_counts() -> None:
         "2 images",
         "2 classes",
     ]
+    assert [listed(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,9 @@ SPECIAL: dict[str, list[bytes]] = {
 PAGES = [
     "/", "/api/runs", "/run/{id}", "/api/runs/{id}/curves", "/api/runs/{id}/images?split=test",
     "/api/runs/{id}/images?true=1&predicted=2", "/image/{id}/own/test/0.png", "/image/{id}/kept/test/0.png",
-    "/api/runs/{id}/look?index=0", "/api/runs/{id}/layers?index=0", "/api/runs/{id}/map", "/image/{id}/map/0.png",
-    "/draw?run={id}", "/compare?run={id}&run={other}", "/api/compare/{id}/{other}", "/api/compare/{other}/{id}/both",
+    "/api/runs/{id}/look?index=0", "/api/runs/{id}/layers?index=0", "/api/runs/{id}/embeddings/0",
+    "/image/{id}/map/0.png", "/draw?run={id}",
+    "/compare?run={id}&run={other}", "/api/compare/{id}/{other}", "/api/compare/{other}/{id}/both",
     "/start?run={id}", "/report/run/{id}", "/api/runs/{id}/explain",
 ]  # fmt: skip
 

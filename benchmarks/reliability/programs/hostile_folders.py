@@ -35,7 +35,7 @@ FILES = (EXPERIMENT, DATA, MODEL, RESULT, HISTORY, PREDICTIONS, SAMPLES, WEIGHTS
 MOST_MEMORY = 1 << 30
 PAGES = [
     "/run/{id}", "/api/runs/{id}/curves", "/api/runs/{id}/images?split=test", "/api/runs/{id}/look?index=0",
-    "/api/runs/{id}/map", "/image/{id}/kept/test/0.png", "/draw?run={id}", "/compare?run={id}&run={good}",
+    "/api/runs/{id}/embeddings/0", "/image/{id}/kept/test/0.png", "/draw?run={id}", "/compare?run={id}&run={good}",
     "/start?run={id}", "/report/run/{id}", "/pdf/run/{id}",
 ]  # fmt: skip
 

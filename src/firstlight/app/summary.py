@@ -13,7 +13,8 @@ from firstlight.locks import is_locked
 from firstlight.optimizers import OPTIMIZERS
 from firstlight.records import run_folder
 from firstlight.records.experiment import Named
-from firstlight.records.run_folder import EpochProgress, RunFolder
+from firstlight.records.run_folder import RunFolder
+from firstlight.types import Json
 
 PDF = "report.pdf"
 
@@ -50,7 +51,7 @@ class RunSummary:
     stopping  whether it was asked to stop, and has not yet
     changed   when one of its records last changed, in seconds since 1970
     report    whether it has a report, and likewise `pdf`
-    within    how far the epoch under way is
+    within    how far the epoch under way is: {"epoch", "images", "of", "loss"}
     curve     its losses over the epochs, at most CURVE of them: the epochs (from 0 on), "loss" and "val_loss"
     last      the last value of each column of its history
     """
@@ -64,7 +65,7 @@ class RunSummary:
     changed: float = 0.0
     report: bool = False
     pdf: bool = False
-    within: EpochProgress | None = None
+    within: Json | None = None
     model: str = ""
     data: str = ""
     engine: str = ""

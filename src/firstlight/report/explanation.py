@@ -46,6 +46,7 @@ def command(record: RunRecord) -> Code:
     return Code(
         f"firstlight explain {shlex.quote(record.name)}",
         title="To add feature maps, attribution, an embedding and neighbours, in the folder around the run’s:",
+        kind="explain-command",
     )
 
 

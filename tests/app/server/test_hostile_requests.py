@@ -78,7 +78,7 @@ def routes(key: str, other: str) -> list[str]:
         f"/image/{key}/kept/test/0.png",
         f"/api/runs/{key}/look?index=0",
         f"/api/runs/{key}/layers?index=0",
-        f"/api/runs/{key}/map",
+        f"/api/runs/{key}/embeddings/0",
         f"/image/{key}/map/0.png",
         f"/api/runs/{key}/explain",
         f"/draw?run={key}",

@@ -57,8 +57,13 @@ def vega_script(request: Request) -> Response:
     return Response(_vega_script(), media_type="text/javascript", headers=IMMUTABLE)
 
 
+def tooltip(request: Request) -> Response:
+    """What shows the image of a point beside it."""
+    return Response(_report_file("tooltip.js"), media_type="text/javascript", headers=CHECKED)
+
+
 @cache
-def _report_style(name: str) -> str:
+def _report_file(name: str) -> str:
     return (REPORT / name).read_text(encoding="utf-8")
 
 
@@ -69,11 +74,12 @@ def palette(request: Request) -> Response:
 
 def report_style(request: Request) -> Response:
     """The report's style for what lies in an element of the class "report"."""
-    return Response(f".report {{ {_report_style('style.css')} }}", media_type="text/css", headers=CHECKED)
+    return Response(f".report {{ {_report_file('style.css')} }}", media_type="text/css", headers=CHECKED)
 
 
 routes: list[BaseRoute] = [
     Route("/static/vega.js", vega_script),
+    Route("/static/tooltip.js", tooltip),
     Route("/static/palette.css", palette),
     Route("/static/report.css", report_style),
     Mount("/static", _Static()),

@@ -1,10 +1,12 @@
-// The confusion matrix, and the images behind its cells.
+// A click on a cell of the report's confusion matrix, or a choice of classes, shows the images behind it.
 import { api, el, percent } from "/static/common.js";
 
 const byId = (id) => document.getElementById(id);
+const FILTERS = ["true", "predicted", "answer", "order"];
+const BESIDE = 14; // classes of a matrix that leaves room for the images beside it
 
 /** A small image with its answer; `open()` when it is chosen. */
-export function tile(image, classes, open) {
+function tile(image, classes, open) {
   const right = image.label === image.predicted;
   const answer = `${classes[image.predicted]} (${percent(image.confidence, 0)})`;
   return el(
@@ -20,86 +22,45 @@ export function tile(image, classes, open) {
   );
 }
 
-const DEEPEST = 60; // per cent of a cell's colour at most, on which the ink can still be read in light and dark
-const BESIDE = 14; // classes of a matrix that leaves room for the images beside it
-const MOST = 40; // classes that a matrix shows; more would be cells that nobody can hit
-
-/** The classes that the matrix shows: all, or of very many those that are confused most. */
-function confused(confusion) {
-  const all = confusion.map((_, k) => k);
-  if (all.length <= MOST) return all;
-  const wrong = confusion.flatMap((row, t) => row.map((n, p) => [n, t, p]).filter(([n, t, p]) => n && t !== p));
-  const chosen = new Set();
-  for (const [, t, p] of wrong.sort((a, b) => b[0] - a[0])) {
-    if (new Set([...chosen, t, p]).size > MOST) break;
-    chosen.add(t).add(p);
-  }
-  return chosen.size ? [...chosen].sort((a, b) => a - b) : all.slice(0, MOST);
-}
-
-export class Matrix {
-  constructor(run, classes, confusion, predictions, open) {
-    Object.assign(this, { run, classes, confusion, open, page: 0, asked: 0 });
-    this.table = byId("matrix");
-    this.draw(predictions);
-    if (!predictions) return;
+export class Confusion {
+  /** `figure` has the matrix, `view` is that of its chart; `open(image, step)` shows an image. */
+  constructor(figure, view, run, classes, open) {
+    Object.assign(this, { run, classes, open, page: 0, asked: 0 });
+    const beside = el("div", { class: classes.length <= BESIDE ? "answers halved" : "answers" });
+    figure.replaceWith(beside);
+    beside.append(figure, byId("images"));
     for (const name of ["true", "predicted"]) {
       byId(name).append(el("option", { value: "" }, "any"), ...classes.map((text, k) => el("option", { value: k }, text)));
     }
-    for (const name of ["true", "predicted", "answer", "order"]) byId(name).addEventListener("change", () => this.show(0));
+    for (const name of FILTERS) byId(name).addEventListener("change", () => this.show(0));
     byId("back").addEventListener("click", () => this.show(this.page - 1));
     byId("on").addEventListener("click", () => this.show(this.page + 1));
     byId("images").hidden = false;
-    byId("answer").value = confusion.some((row, t) => row.some((n, p) => n && p !== t)) ? "wrong" : "";
-    this.show(0);
+    byId("answer").value = "wrong";
+    view.addEventListener("click", (_, item) => item?.datum?.images && this.choose(item.datum));
+    this.show(0).then((total) => {
+      if (total) return;
+      byId("answer").value = ""; // no image was mistaken
+      this.show(0);
+    });
   }
 
-  draw(answers) {
-    const { classes, confusion } = this;
-    const shown = confused(confusion);
-    if (shown.length < classes.length) {
-      byId("matrix-note").textContent = `Of ${classes.length} classes, the matrix shows the ${shown.length} that are confused most often; the lists of classes have them all.`;
-      byId("matrix-note").hidden = false;
-    }
-    const cell = (t, p) => {
-      const images = confusion[t][p];
-      const share = images / Math.max(1, confusion[t].reduce((a, b) => a + b));
-      const label = `${images} of ${classes[t]} taken for ${classes[p]}`;
-      const inside = answers && images
-        ? el("button", { type: "button", "data-cell": `${t},${p}`, "aria-label": label, title: label, onclick: () => this.choose(t, p) }, images)
-        : el("span", { title: label }, images || "·");
-      const td = el("td", { class: `${t === p ? "hit" : "miss"}${images ? "" : " none"}` }, inside);
-      td.style.setProperty("--share", `${images ? DEEPEST * (0.06 + 0.94 * Math.sqrt(share)) : 0}%`);
-      return td;
-    };
-    const name = (k, kind) =>
-      answers
-        ? el("button", { type: "button", class: "quiet", title: classes[k], onclick: () => (kind === "row" ? this.choose(k, "") : this.choose("", k)) }, classes[k])
-        : classes[k];
-    byId("images").parentElement.classList.toggle("halved", shown.length <= BESIDE);
-    this.table.classList.toggle("large", shown.length > 12);
-    this.table.classList.toggle("long", classes.some((text) => text.length > 4));
-    this.table.append(
-      el("thead", {}, el("tr", {}, el("td", {}), shown.map((k) => el("th", { scope: "col" }, el("span", {}, name(k, "column")))))),
-      el("tbody", {}, shown.map((t) => el("tr", {}, el("th", { scope: "row" }, name(t, "row")), shown.map((p) => cell(t, p))))),
-    );
-  }
-
-  choose(t, p) {
-    byId("true").value = t;
-    byId("predicted").value = p;
+  /** Show the images of a cell { true, predicted }, by the names of the classes. */
+  choose(cell) {
+    for (const name of ["true", "predicted"]) byId(name).value = this.classes.indexOf(cell[name]);
     byId("answer").value = "";
     this.show(0);
     const box = byId("images").getBoundingClientRect();
     if (box.top > innerHeight / 2 || box.top < 0) byId("images").scrollIntoView({ block: "start" });
   }
 
+  /** Show a page of the images that are asked for; how many there are. */
   async show(page) {
     const turn = ++this.asked;
     const asked = new URLSearchParams({ split: "test", page });
-    for (const name of ["true", "predicted", "answer", "order"]) asked.set(name, byId(name).value);
+    for (const name of FILTERS) asked.set(name, byId(name).value);
     const found = await api(`/api/runs/${this.run}/images?${asked}`);
-    if (turn !== this.asked) return; // another question was asked meanwhile
+    if (turn !== this.asked) return found.total; // another question was asked meanwhile
     this.page = page;
     const part = found.shown < found.total ? `, of which ${found.shown} can be shown` : "";
     byId("found").textContent = `${found.total} test ${found.total === 1 ? "image" : "images"}${part}`;
@@ -121,9 +82,6 @@ export class Matrix {
     byId("page").textContent = `${page + 1} of ${found.pages}`;
     byId("back").disabled = page === 0;
     byId("on").disabled = page + 1 >= found.pages;
-    for (const button of this.table.querySelectorAll("[data-cell]")) {
-      const here = button.dataset.cell === `${byId("true").value},${byId("predicted").value}`;
-      here ? button.setAttribute("aria-current", "true") : button.removeAttribute("aria-current");
-    }
+    return found.total;
   }
 }

@@ -17,70 +17,61 @@ from firstlight.app.server.processes import ExplainProcess
 from firstlight.image_encoding import png, tiled
 from firstlight.records.explanation import EXPLANATION, Embedding
 from firstlight.records.run_folder import RunFolder
-from firstlight.types import Json
+from firstlight.report.explanation import method_name
+from firstlight.report.sections.embedding import WIDTH, caption, chart
 
 BEGINNING = threading.Lock()
-METHODS = {"pca": "PCA", "t-sne": "t-SNE", "umap": "UMAP"}
 
 
-def maps(request: Request) -> Response:
-    """The points of every map of a run, and the images that stand for them as one sheet each."""
-    folder, found = _explanation(request)
-    version = _version(folder)
-    return responses.reply(
-        {"maps": [_map(plane, n, request.path_params["id"], version) for n, plane in enumerate(found)]}
-    )
+def embeddings(request: Request) -> Response:
+    """The maps of a run by their methods, the last one first, and the splits of their images."""
+    _, found = _explanation(request)
+    splits = dict.fromkeys(split for one in found for split in one.splits.tolist())
+    return responses.reply({"methods": [method_name(one) for one in found], "splits": [*splits]})
+
+
+def points(request: Request) -> Response:
+    """The report's chart of a map with all its points, or those of a split, and the images of all as one sheet."""
+    folder, one = _embedding(request)
+    split = request.query_params.get("split", "")
+    shown = np.isfinite(one.points).all(axis=1) & (not split or one.splits == split)
+    rows = np.flatnonzero(shown)
+    if not len(rows):
+        raise UnknownError(f"No image of {split!r} is on this map.")
+    spec = chart(one, folder.class_names, rows)
+    for value in spec["datasets"]["points"]:
+        value["picture"] = int(rows[value["picture"]])
+    count, height, width = one.thumbnails.shape[:3]
+    version = f"{(folder.path / EXPLANATION).stat().st_mtime_ns:x}"
+    asked = request.path_params
+    source = f"/image/{asked['id']}/map/{asked['n']}.png?v={version}"
+    sheet = {"source": source, "columns": _columns(count), "width": width, "height": height}
+    note = caption(one, folder.class_names, rows)
+    return responses.reply({"spec": spec, "width": WIDTH, "note": note, "sheet": sheet})
 
 
 def sheet(request: Request) -> Response:
     """The small images of a map in rows, from left to right and top to bottom, as a PNG."""
-    _, found = _explanation(request)
-    n = number(request.path_params["n"])
-    if n >= len(found):
-        raise UnknownError(f"There are {len(found)} maps; there is no number {n}.")
-    thumbnails = found[n].thumbnails
-    image = png(tiled(thumbnails, _columns(len(thumbnails))), compress_level=1)
+    _, one = _embedding(request)
+    image = png(tiled(one.thumbnails, _columns(len(one.thumbnails))), compress_level=1)
     return Response(image, media_type="image/png", headers=KEPT_BY_BROWSER)
 
 
-def _explanation(request: Request) -> tuple[RunFolder, tuple[Embedding, ...]]:
+def _explanation(request: Request) -> tuple[RunFolder, list[Embedding]]:
     index: Index = request.app.state.index
     folder = index.run(request.path_params["id"])
     found = index.explanation(request.path_params["id"])
     if found is None:
         raise UnknownError(f"{folder.path} has no explanation yet. Make it: firstlight explain {folder.path}")
-    return folder, found.embeddings
+    return folder, [*reversed(found.embeddings)]
 
 
-def _version(folder: RunFolder) -> str:
-    return f"{(folder.path / EXPLANATION).stat().st_mtime_ns:x}"
-
-
-def _map(plane: Embedding, n: int, key: str, version: str) -> Json:
-    count, height, width = plane.thumbnails.shape[:3]
-    return {
-        "name": METHODS.get(plane.method, plane.method),
-        "made_by": plane.made_by,
-        "layer": plane.layer,
-        "features": plane.features,
-        "seconds": plane.seconds,
-        "x": np.round(plane.points[:, 0].astype(np.float64), 4).tolist(),
-        "y": np.round(plane.points[:, 1].astype(np.float64), 4).tolist(),
-        "splits": plane.splits.tolist(),
-        "ids": plane.ids.tolist(),
-        "labels": plane.labels.tolist(),
-        "predicted": plane.predicted.tolist(),
-        "confidence": np.round(plane.confidence.astype(np.float64), 4).tolist(),
-        "sheet": {
-            "src": f"/image/{key}/map/{n}.png?v={version}",
-            "columns": _columns(count),
-            "width": width,
-            "height": height,
-        },
-        "silhouette": [plane.in_features.silhouette, plane.in_map.silhouette],
-        "agreement": [plane.in_features.agreement, plane.in_map.agreement],
-        "k": plane.in_map.k,
-    }
+def _embedding(request: Request) -> tuple[RunFolder, Embedding]:
+    folder, found = _explanation(request)
+    n = number(request.path_params["n"])
+    if n >= len(found):
+        raise UnknownError(f"There are {len(found)} maps; there is no number {n}.")
+    return folder, found[n]
 
 
 def _columns(images: int) -> int:
@@ -119,7 +110,8 @@ def explaining(request: Request) -> Response:
 
 
 routes: list[BaseRoute] = [
-    Route("/api/runs/{id}/map", responses.endpoint(maps)),
+    Route("/api/runs/{id}/embeddings", responses.endpoint(embeddings)),
+    Route("/api/runs/{id}/embeddings/{n}", responses.endpoint(points)),
     Route("/image/{id}/map/{n}.png", responses.endpoint(sheet)),
     Route("/api/runs/{id}/explain", responses.endpoint(explaining)),
     Route("/api/runs/{id}/explain", responses.endpoint(explain), methods=["POST"]),

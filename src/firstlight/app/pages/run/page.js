@@ -1,14 +1,21 @@
 // The page of a run: its curves as they grow, and what answers when it is asked.
 import { enliven } from "/static/blocks.js";
 import { api, chart, duration, el, embedded, listen, percent, tell } from "/static/common.js";
+import { Confusion } from "./confusion.js";
+import { Embedding } from "./embedding.js";
 import { Details } from "./image.js";
-import { Matrix } from "./confusion.js";
-import { Plane } from "./embedding.js";
 
+const byId = (id) => document.getElementById(id);
 const data = embedded();
 const { run, classes } = data;
 
-enliven();
+const details = new Details(run.id, classes);
+const open = (image, step) => details.open(image, step);
+enliven((figure, view) => {
+  if (figure.dataset.kind === "confusion" && data.predictions) new Confusion(figure, view, run.id, classes, open);
+});
+if (byId("map")) new Embedding(run.id, classes, data.explained, open);
+answerable();
 
 let drawn = -1; // epochs that the curves show
 async function curves() {
@@ -48,7 +55,6 @@ async function redraw() {
 }
 redraw();
 
-const byId = (id) => document.getElementById(id);
 const [stop, resume, live] = ["stop", "resume", "live"].map(byId);
 const ENDS = "Stopping after this step; what was learnt is then measured on the test images.";
 
@@ -140,16 +146,8 @@ listen(
   },
 );
 
-if (data.confusion) {
-  const details = new Details(run.id, classes);
-  const open = (image, step) => details.open(image, step);
-  new Matrix(run.id, classes, data.confusion, data.predictions, open);
-  new Plane(run.id, classes, data.explained, open);
-  answerable(open);
-}
-
-/** The report's pictures that say which image they show open it, as those of the matrix do. */
-function answerable(open) {
+/** The report's pictures that say which image they show open it. */
+function answerable() {
   const tiles = [...document.querySelectorAll(".report .tile[data-id]")];
   const show = async (n) => {
     const { split, id } = tiles[n].dataset;

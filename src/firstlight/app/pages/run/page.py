@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -13,15 +15,15 @@ from firstlight.app.pages.run import attribution, embedding
 from firstlight.app.server import blocks, responses
 from firstlight.app.server.responses import Page
 from firstlight.app.summary import Entry, RunSummary
-from firstlight.errors import FirstlightError, RunError
+from firstlight.errors import RunError
 from firstlight.files import RECORD_LIMIT, read_bytes
 from firstlight.records import run_folder as folders
 from firstlight.records.explanation import EXPLANATION
 from firstlight.records.run_folder import RunFolder
-from firstlight.report.document import Chart, Code, Document, Heading, Numbers, Section, Text
+from firstlight.report.document import Beside, Block, Document, Heading, Section
 from firstlight.types import Json
 
-FIRST = ("learning", "results", "neighbourhoods")  # sections that the page shows before all others
+FIRST = ("learning", "confusion", "embedding")  # kinds of what the page shows before all else
 
 STATES = {
     "training": "It is training. This page is updated while it does.",
@@ -45,8 +47,7 @@ def page(request: Request) -> Response:
     summary = index.summary(entry)
     folder = index.run(entry.id)
     document, trouble = _document(index, summary)
-    told = [] if document is None else [_without_twins(section) for section in document.sections]
-    numbers, sections, specs = blocks.drawn(document.numbers if document else Numbers(()), told)
+    numbers, sections, specs = blocks.drawn(document.numbers, _arranged(document)) if document else ("", [], [])
     return responses.page(
         request,
         "run/page.html.j2",
@@ -55,8 +56,10 @@ def page(request: Request) -> Response:
         summary=summary,
         document=document,
         numbers=numbers,
-        first={section.anchor: section.html for section in sections if section.anchor in FIRST},
-        sections=[section for section in sections if section.anchor not in FIRST],
+        sections=sections,
+        map_before=sum(_place(section) < FIRST.index("embedding") for section in document.sections)
+        if document
+        else None,
         specs=specs,
         says=STATES.get(summary.state, ""),
         trouble=trouble,
@@ -77,36 +80,39 @@ def _document(index: Index, summary: RunSummary) -> tuple[Document | None, str]:
 
 def _data(entry: Entry, folder: RunFolder, summary: RunSummary, document: Document | None) -> Json:
     """What the page's scripts must know."""
-    data: Json = {"run": asdict(summary), "confusion": None, "classes": []}
-    if summary.state in ("damaged", "newer", "training", "cut off"):
-        return data
-    try:
-        data["classes"] = list(folder.class_names)
-        data["confusion"] = folder.result.test.confusion.counts
-    except (FirstlightError, LookupError):  # the page has said what is wrong
-        return data
-    data["predictions"] = (entry.path / folders.PREDICTIONS).is_file() and document is not None
-    data["explained"] = (entry.path / EXPLANATION).is_file()
-    return data
+    return {
+        "run": asdict(summary),
+        "classes": [] if document is None else list(folder.class_names),
+        "predictions": document is not None and (entry.path / folders.PREDICTIONS).is_file(),
+        "explained": (entry.path / EXPLANATION).is_file(),
+    }
 
 
-def _without_twins(section: Section) -> Section:
-    """The section without the blocks that this page shows in a way of its own, which answers to clicks."""
-    found = list(section.blocks)
-    if section.anchor == "results":  # the matrix, of which the numbers below it remain
-        found = [
-            Text(block.caption, tone="note")
-            if isinstance(block, Chart) and block.description.startswith("Confusion matrix")
-            else block
-            for block in found
-        ]
-    elif section.anchor == "neighbourhoods":
-        maps = [n for n, block in enumerate(found) if isinstance(block, Chart) and block.pictures is not None]
-        titles = [n - 1 for n in maps if isinstance(found[n - 1], Heading)]
-        found = [block for n, block in enumerate(found) if n not in (*maps, *titles)]
-    elif section.anchor == "answers":  # the command that explains the run: the page has a button
-        found = [block for block in found if not isinstance(block, Code)]
-    return replace(section, blocks=tuple(found))
+def _arranged(document: Document) -> list[Section]:
+    """The sections, those with the kinds of FIRST before the others, without the blocks that this page replaces."""
+    kept = [replace(s, blocks=tuple(_without_replaced(s.blocks))) for s in sorted(document.sections, key=_place)]
+    return [section for section in kept if section.blocks]
+
+
+def _place(section: Section) -> int:
+    """Where a section stands: the lower, the further up."""
+    kinds = {kind for block in section.blocks for kind in _kinds(block)}
+    return next((n for n, kind in enumerate(FIRST) if kind in kinds), len(FIRST))
+
+
+def _kinds(block: Block | None) -> set[str]:
+    """What a block shows, or those beside each other."""
+    if isinstance(block, Beside):
+        return {kind for inner in block.blocks for kind in _kinds(inner)}
+    return {getattr(block, "kind", "")}
+
+
+def _without_replaced(found: Sequence[Block]) -> Iterator[Block]:
+    """All but the maps and their titles, as one with all points is drawn, and the command that a button stands for."""
+    for block, following in pairwise((*found, None)):
+        is_title = isinstance(block, Heading) and "embedding" in _kinds(following)
+        if block is not None and not is_title and not {"embedding", "explain-command"} & _kinds(block):
+            yield block
 
 
 def curves(request: Request) -> Response:

@@ -83,8 +83,15 @@ function unnamed(element) {
   }
 }
 
+/** The same on a canvas, which is faster where points are many, and knows no variables of the style sheet. */
+export function canvasChart(element, spec, options) {
+  const style = getComputedStyle(document.documentElement);
+  const coloured = (object) => JSON.parse(JSON.stringify(object).replaceAll(/var\((--[\w-]+)\)/g, (_, name) => style.getPropertyValue(name).trim()));
+  return chart(element, coloured(spec), { ...options, renderer: "canvas", patch: (vega) => coloured(options.patch(vega)) });
+}
+
 /** Draw a Vega-Lite specification into an element; returns vega-embed's result. */
-export async function chart(element, spec) {
+export async function chart(element, spec, options = {}) {
   await library();
   const label = element.getAttribute("aria-label");
   const drawn = await window.vegaEmbed(element, spec, {
@@ -96,6 +103,7 @@ export async function chart(element, spec) {
     defaultStyle: false,
     formatLocale: window.firstlightLocale,
     tooltip: { theme: "custom", disableDefaultStyle: true },
+    ...options,
   });
   if (label) element.setAttribute("aria-label", label); // Vega has put its own name there
   unnamed(element);
