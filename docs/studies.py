@@ -1,14 +1,16 @@
 """Writes docs/studies.md anew from the run folders of the packaged studies.
 
-.venv/bin/python docs/studies.py [RUNS]     # the folder of the studies' folders; runs otherwise
+.venv/bin/python docs/studies.py [RUNS] [--shared]     # the folder of the studies' folders; runs otherwise
 
-The section of a study that has no folder there stays as it is, so that one study can be run anew at a time.
+The section of a study that has no folder there stays as it is, and so does a row for which its folder has no result, so
+that a study, or some runs of it, can be run anew at a time. With --shared the seconds are left out: the machine had
+other work.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from pathlib import Path
 
 from firstlight import report
@@ -39,43 +41,103 @@ standard deviation, {equal} where it is the same to the last digit. {above}, {wi
 reached.
 - **Validation**, where a study has such columns: what the notebook gives is the greatest validation accuracy over its \
 epochs. It stands beside the same of ours, which is flattered alike: neither is a test.
-- **Seconds** are those of training one run, on the mean: without reading the images, compiling and the report. Runs \
-of a study may have shared the machine with others; a speed is measured in [benchmarks.md](benchmarks.md).
+- **Seconds** are those of training one run, on the mean: without reading the images, compiling and the report. A \
+dash stands where the machine had other work; a speed is measured in [benchmarks.md](benchmarks.md).
 """
 
 
 MEASURED = re.compile(r"^Measured on (.*)\.$", re.MULTILINE)
 COUNTED = re.compile(r"^\d+ of \d+ published numbers.*\.$", re.MULTILINE)
+DASH = "—"  # in a cell of which there is no number
+NO_RESULT = re.compile(r"- \*\*(.+)\*\*: no result of ")
 REACHED = [MARKS[mark] for mark in ("above", "within", "higher", "equal")]
 
 
 def main() -> None:
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
-    folders = [root / name for name in packaged() if (root / name / run_folder.STUDY).is_file()]
+    parser = argparse.ArgumentParser(description="Write docs/studies.md anew.")
+    parser.add_argument("runs", nargs="?", default="runs", type=Path, help="the folder of the studies' folders")
+    parser.add_argument("--shared", action="store_true", help="the machine had other work: leave the seconds out")
+    given = parser.parse_args()
+    folders = [given.runs / name for name in packaged() if (given.runs / name / run_folder.STUDY).is_file()]
     studies = [run_folder.StudyFolder.open(folder) for folder in folders]
     kept = PAGE.read_text(encoding="utf-8")
     report.write_study_table(studies, PAGE, PREFACE.format(**MARKS))
-    write_text(PAGE, merged(kept, PAGE.read_text(encoding="utf-8")))
+    written = PAGE.read_text(encoding="utf-8")
+    write_text(PAGE, merged(kept, without_seconds(written) if given.shared else written))
     print(PAGE)
+
+
+def without_seconds(page: str) -> str:
+    """The page with a dash for every number of seconds."""
+    lines: list[str] = []
+    column = -1
+    for line in page.splitlines():
+        cells = _cells(line)
+        if cells[0] == "run":
+            column = cells.index("seconds") if "seconds" in cells else -1
+        elif line.startswith("| ") and column > 0 and cells[0] != "---":
+            cells[column] = DASH
+            line = _row(cells)
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def merged(before: str, after: str) -> str:
     """The page `after` with the sections of `before` that it lacks, both places, and the published numbers counted."""
     head, new = _parts(after)
     old_head, old = _parts(before)
-    sections = [
-        (new | {title: text for title, text in old.items() if title not in new})[title] for title in {**old, **new}
-    ]
+    sections = [_with_rows(new[title], old.get(title, "")) if title in new else old[title] for title in {**old, **new}]
     places = [place for text in (old_head, head) for found in MEASURED.findall(text) for place in found.split("; ")]
     head = MEASURED.sub(lambda _: f"Measured on {'; '.join(dict.fromkeys(places))}.", head)
     return "\n\n".join([COUNTED.sub("", head).strip(), published(sections), *sections]) + "\n"
+
+
+def _with_rows(section: str, before: str) -> str:
+    """The section with the cells of `before` in the rows of runs of which it has no result itself.
+
+    A section without any result is as it was before. Where rows are kept, no run is marked as the best: runs that were
+    measured at different times do not tell which.
+    """
+    rows, old = _rows(section), _rows(before)
+    if not rows:
+        return before or section
+    lines, keeps = [], False
+    for line in section.splitlines():
+        run = _run(line)
+        if line.startswith("| ") and run in old and rows[run]["n"] == "0":
+            cells = [old[run].get(title, DASH) for title in list(rows[run])[1:]]
+            line = _row([run, *cells])
+            keeps = keeps or old[run]["n"] != "0"
+        elif (noted := NO_RESULT.match(line)) and old.get(noted[1], {"n": "0"})["n"] != "0":
+            continue
+        lines.append(line)
+    text = "\n".join(lines)
+    return text.replace(" ★ |", " |") if keeps else text
+
+
+def _rows(section: str) -> dict[str, dict[str, str]]:
+    """The cells of a section's table by the run and the title of the column."""
+    titles, *rows = [_cells(line) for line in section.splitlines() if line.startswith("| ")] or [[]]
+    return {_run(_row(row)): dict(zip(titles, row, strict=True)) for row in rows[1:]}
+
+
+def _run(row: str) -> str:
+    return _cells(row)[0].removesuffix(" ★")
+
+
+def _cells(line: str) -> list[str]:
+    return line.removeprefix("| ").removesuffix(" |").split(" | ")
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def published(sections: list[str]) -> str:
     """How many of the published numbers in the tables of sections are reached."""
     marks: list[str] = []
     for text in sections:
-        rows = [[cell.strip() for cell in line.split(" | ")] for line in text.splitlines() if line.startswith("| ")]
+        rows = [_cells(line) for line in text.splitlines() if line.startswith("| ")]
         places = [n for n, title in enumerate(rows[0]) if title.startswith("published")] if rows else []
         marks += [row[n][-1] for row in rows[2:] for n in places if row[n]]
     tried = [mark for mark in marks if mark in MARKS.values()]

@@ -11,10 +11,11 @@ from tests.report.run_folders import STRONG, WEAK, MakeStudy, entry
 from firstlight import report
 from firstlight.errors import RunError
 from firstlight.evaluation import spread
+from firstlight.experiments import packaged
 from firstlight.records import run_folder
 from firstlight.records.group import of_study
 from firstlight.records.run_folder import StudyFolder
-from firstlight.report.study_table import mean, study_table
+from firstlight.report.study_table import FILES, mean, study_table
 
 
 def test_the_table_of_all_studies(make_study: MakeStudy, two: StudyFolder, tmp_path: Path) -> None:
@@ -90,18 +91,23 @@ def test_the_table_links_the_file_that_was_run(make_study: MakeStudy, tmp_path: 
     one = (entry("a", 1), {})
     same, changed = make_study(one, name="same"), make_study(one, name="changed")
     own, lost = make_study(one, name="own one"), make_study(one, name="lost")
-    packaged = tmp_path / "src" / "firstlight" / "study" / "files"
+    packaged = tmp_path / "src" / "firstlight" / "experiments" / "files"
     packaged.mkdir(parents=True)
     (packaged / "same.toml").write_bytes(same.file.read_bytes())
     (packaged / "changed.toml").write_text("# other seeds\n" + changed.file.read_text())
     lost.file.unlink()
     text = report.write_study_table([same, changed, own, lost], tmp_path / "docs" / "studies.md").read_text()
-    assert "[same.toml](../src/firstlight/study/files/same.toml)" in text
+    assert "[same.toml](../src/firstlight/experiments/files/same.toml)" in text
     assert "[changed.toml](../changed/changed.toml)" in text
     assert "[own one.toml](../own%20one/own%20one.toml)" in text
     assert "\nlost.toml\n" in text
     elsewhere = report.write_study_table([same], tmp_path / "table.md").read_text()
     assert "[same.toml](same/same.toml)" in elsewhere
+
+
+def test_the_packaged_files_lie_where_the_page_links_to() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    assert all((docs / FILES / f"{name}.toml").is_file() for name in packaged())
 
 
 def test_the_table_names_runs_that_failed_or_cannot_be_read(make_study: MakeStudy, tmp_path: Path) -> None:
