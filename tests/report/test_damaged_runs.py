@@ -51,7 +51,7 @@ def break_json(run: run_folder.RunFolder, name: str, changes: dict[str, Any]) ->
     ("name", "changes", "says"),
     [
         (run_folder.DATA, {"name": None}, r"data\.json is damaged: it has no 'name'"),
-        (run_folder.DATA, {"splits": 5}, r"data\.json is damaged: splits: .*dictionary; received 5"),
+        (run_folder.DATA, {"splits": 5}, r"data\.json is damaged: splits: must be a table; received 5"),
         (run_folder.DATA, {"splits": {"train": {}}}, r"data\.json is damaged: it has no 'splits\.train\.images'"),
         (
             run_folder.DATA,
