@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -200,3 +201,22 @@ def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
 def test_a_verdict_on_a_part_of_the_first_epoch(make_run: MakeRun) -> None:
     record = read(make_run(status="interrupted", epochs=0))
     assert verdict(record).endswith("Measured were the weights that a part of the first epoch had made.")
+
+
+def test_a_report_of_odd_names_is_whole_and_small(make_run: MakeRun) -> None:
+    run, plain = (
+        make_run(class_names=("happy customer 😀with a smile", "constructor", "__proto__", "long" * 2500)),
+        make_run("plain"),
+    )
+    page = report.render_html(run)
+    assert "could not be drawn" not in page
+    assert "long" * 30 not in page
+    assert len(page) < 1.1 * len(report.render_html(plain))
+    assert report.render_pdf(run).startswith(b"%PDF")
+
+
+def test_the_title_of_a_report_tells_bytes_that_are_no_text(make_run: MakeRun) -> None:
+    page = report.render_html(make_run("caf\udce9"))
+    page.encode()
+    assert re.search(r"run caf\\(xe9|udce9)", page)
+    assert report.build_document(make_run("b")).title == "lenet5 on animals"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from firstlight.report.document import Beside, Block, Chart, Document
 from firstlight.report.render import vega
+from firstlight.report.render.failed_charts import FailedCharts
 from firstlight.report.render.pdf import coloured
-from firstlight.report.render.undrawn import Undrawn
 from firstlight.report.render.vega_process import ChartError
 
 
@@ -16,14 +16,14 @@ def figures(document: Document) -> dict[str, str]:
 
     One that cannot be drawn is left out, and a `ReportWarning` names it.
     """
-    found, undrawn = {}, Undrawn(document)
+    found, failed = {}, FailedCharts(document)
     for section in document.sections:
         for number, chart in enumerate(_charts(section.blocks), 1):
             try:
                 found[f"{section.anchor}-{number}.svg"] = coloured(vega.svg(chart.spec, chart.width))
             except ChartError as error:
-                undrawn.note(chart, error)
-    undrawn.warn()
+                failed.note(chart, error)
+    failed.warn()
     return found
 
 

@@ -22,7 +22,7 @@ from firstlight.image_encoding import shown_size, small_uri, sprite
 from firstlight.report.document import Beside, Block, Chart, Document
 from firstlight.report.format import LOCALE
 from firstlight.report.render import vega
-from firstlight.report.render.undrawn import Undrawn, sentence
+from firstlight.report.render.failed_charts import FailedCharts, sentence
 from firstlight.report.render.vega_process import ChartError
 from firstlight.text import encodable
 from firstlight.types import Json
@@ -35,10 +35,10 @@ def page(document: Document) -> str:
     blocks = [block for section in document.sections for block in section.blocks]
     drawn = [chart for block in blocks for chart in _charts(block)]
     place = {id(chart): n for n, chart in enumerate(drawn)}
-    undrawn = Undrawn(document)
+    failed = FailedCharts(document)
     environment = templates(
         number=lambda chart: place[id(chart)],
-        drawing=lambda chart: drawn_or_why(chart, f"chart-{place[id(chart)]}-", undrawn),
+        drawing=lambda chart: drawn_or_why(chart, f"chart-{place[id(chart)]}-", failed),
     )
     made = environment.get_template("page.html.j2").render(
         document=document,
@@ -50,7 +50,7 @@ def page(document: Document) -> str:
         library=_library() if drawn else None,
         script=Markup(script(_asset("tooltip.js") + _asset("page.js"))),
     )
-    undrawn.warn()
+    failed.warn()
     return encodable(made)
 
 
@@ -102,13 +102,13 @@ def _charts(block: Block) -> list[Chart]:
     return [block] if isinstance(block, Chart) else []
 
 
-def drawn_or_why(chart: Chart, prefix: str, undrawn: Undrawn | None = None) -> Markup:
-    """The static drawing of a chart, or the sentence that stands in its place, kept in `undrawn` too."""
+def drawn_or_why(chart: Chart, prefix: str, failed: FailedCharts | None = None) -> Markup:
+    """The static drawing of a chart, or the sentence that stands in its place, kept in `failed` too."""
     try:
         return static_drawing(chart, prefix)
     except ChartError as error:
-        if undrawn is not None:
-            undrawn.note(chart, error)
+        if failed is not None:
+            failed.note(chart, error)
         return Markup('<p class="undrawn">{}</p>').format(sentence(error))
 
 

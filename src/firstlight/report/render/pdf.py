@@ -35,7 +35,7 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.render import vega
-from firstlight.report.render.undrawn import Undrawn, sentence
+from firstlight.report.render.failed_charts import FailedCharts, sentence
 from firstlight.report.render.vega_process import ChartError
 from firstlight.text import encodable
 from firstlight.types import Array, Json
@@ -75,7 +75,7 @@ def pdf(document: Document) -> bytes:
 
 def lay_out(document: Document, folder: Path) -> Path:
     """Write all that typst needs into an empty folder, and return the file to compile there."""
-    files = _Files(folder, Undrawn(document))
+    files = _Files(folder, FailedCharts(document))
     content = {
         "title": document.title,
         "kind": document.kind_of,
@@ -92,7 +92,7 @@ def lay_out(document: Document, folder: Path) -> Path:
     }
     text = json.dumps(vega.cleaned(content, encodable), allow_nan=False)
     (folder / "content.json").write_text(text, encoding="utf-8")
-    files.undrawn.warn()
+    files.failed.warn()
     main = folder / TEMPLATE
     main.write_bytes((HERE / TEMPLATE).read_bytes())
     return main
@@ -101,9 +101,9 @@ def lay_out(document: Document, folder: Path) -> Path:
 class _Files:
     """The drawings and pictures of a document in its folder, which the template knows by their names."""
 
-    def __init__(self, folder: Path, undrawn: Undrawn) -> None:
+    def __init__(self, folder: Path, failed: FailedCharts) -> None:
         self.folder = folder
-        self.undrawn = undrawn
+        self.failed = failed
         self.written = 0
 
     def add(self, data: bytes, ending: str) -> str:
@@ -166,7 +166,7 @@ def _chart(chart: Chart, room: float, files: _Files) -> Json:
         if not width or not height:
             raise ChartError("its drawing has no size")
     except ChartError as error:
-        files.undrawn.note(chart, error)
+        files.failed.note(chart, error)
         return {"undrawn": sentence(error), "caption": chart.caption}
     scale = min(PIXEL, room / width, TALLEST / height)
     return {

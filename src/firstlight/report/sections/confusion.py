@@ -10,10 +10,10 @@ import numpy as np
 
 from firstlight.evaluation import confused_pairs
 from firstlight.records.group import Group, present
-from firstlight.report.by_task import by_task
 from firstlight.report.document import Beside, Block, Chart, Section
 from firstlight.report.format import count, counted
 from firstlight.report.render.vega import data, finish
+from firstlight.report.tasks import by_task
 from firstlight.text import listed
 from firstlight.types import Array, Json
 

@@ -13,7 +13,6 @@ import numpy as np
 from firstlight.records.group import Group, present, varied
 from firstlight.records.run import RunRecord
 from firstlight.report import selection
-from firstlight.report.by_task import by_task
 from firstlight.report.document import Beside, Block, Chart, Section, Table, Text
 from firstlight.report.format import UNDEFINED, counted, decimal, percent, points
 from firstlight.report.render.vega import (
@@ -30,6 +29,7 @@ from firstlight.report.render.vega import (
     share_axis,
     spread_wide,
 )
+from firstlight.report.tasks import by_task
 from firstlight.text import listed
 from firstlight.types import Array, Json
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from firstlight.evaluation import Spread
 from firstlight.records.group import Group, differences
-from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Chart, Section, Table
 from firstlight.report.format import counted, percent, signed
 from firstlight.report.render.vega import SHARE, Values, data, even, finish, run_colour, run_shape
+from firstlight.report.tasks import by_task
 from firstlight.text import listed
 from firstlight.types import Json
 

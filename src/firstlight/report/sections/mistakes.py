@@ -9,10 +9,10 @@ import numpy as np
 
 from firstlight.evaluation import most_confident_mistakes, most_missed_class
 from firstlight.records.group import Group, leader, present, selected, tasks
-from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Heading, ImageGrid, Picture, Section, Text
 from firstlight.report.format import count, counted, percent
 from firstlight.report.pictures import answered, kept
+from firstlight.report.tasks import by_task
 
 MISTAKES = 15
 

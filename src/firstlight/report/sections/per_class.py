@@ -10,7 +10,6 @@ import numpy as np
 
 from firstlight.evaluation import ClassScore, Evaluation, Spread, measure
 from firstlight.records.group import Group, leader, present, selected
-from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Chart, Section, Table
 from firstlight.report.format import THIN, UNDEFINED, count, counted, decimal, interval, percent, plus_minus
 from firstlight.report.render.vega import (
@@ -25,6 +24,7 @@ from firstlight.report.render.vega import (
     run_colour,
     run_shape,
 )
+from firstlight.report.tasks import by_task
 from firstlight.types import Json, Predictions
 
 KIND = "per-class"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from firstlight.records.group import Group, leader, present
-from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, ImageGrid, Picture, Section
 from firstlight.report.format import counted
+from firstlight.report.tasks import by_task
 from firstlight.types import SPLITS, Array, Images
 
 SAMPLES = 10  # of a split

@@ -9,9 +9,9 @@ from firstlight.evaluation import LEVEL, McNemar, PairedT, SignFlip, holm, mcnem
 from firstlight.evaluation.scores import Interval
 from firstlight.records.group import Group, leader, paired, present, selected, tasks, winners
 from firstlight.records.run import RunRecord
-from firstlight.report.by_task import by_task
 from firstlight.report.document import Block, Section, Table, Text
 from firstlight.report.format import DASH, THIN, UNDEFINED, count, counted, interval, plus_minus, signed, task_name
+from firstlight.report.tasks import by_task
 from firstlight.text import listed
 
 SPACE = "\u00a0"  # at which the line does not break

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
-import numpy as np
 import pytest
-from PIL import Image
 
-from firstlight import image_encoding
 from firstlight.report.format import bare_percent, count, counted, date, decimal, interval, percent, seconds
-from firstlight.report.render import html
 from firstlight.text import listed
 
 
@@ -64,28 +57,3 @@ def test_dates() -> None:
     assert date("2026-11-21T01:13:36+00:00") == "21 November 2026, 01:13"
     assert date(None) == ""
     assert date("yesterday") == "yesterday"
-
-
-@pytest.mark.parametrize(
-    ("shape", "stored", "shown"),
-    [
-        ((8, 8, 1), (8, 8), (112, 112)),
-        ((28, 28, 1), (28, 28), (112, 112)),
-        ((32, 32, 3), (32, 32), (96, 96)),
-        ((200, 100, 3), (40, 80), (56, 112)),
-    ],
-)
-def test_images_are_stored_small_and_shown_by_whole_factors(
-    shape: tuple[int, int, int], stored: tuple[int, int], shown: tuple[int, int]
-) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    image = Image.open(io.BytesIO(base64.b64decode(image_encoding.small_uri(pixels).partition(",")[2])))
-    assert image.size == stored
-    assert image_encoding.shown_size(pixels) == shown
-    if max(shape) <= image_encoding.STORED:
-        np.testing.assert_array_equal(np.asarray(image).reshape(shape), pixels)
-
-
-def test_json_and_code_cannot_close_their_script() -> None:
-    assert html.embedded({"a": "</script><!--&"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u0026"}'
-    assert html.script("a('</SCRIPT>')") == "a('\\x3c/SCRIPT>')"

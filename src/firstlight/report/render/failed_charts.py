@@ -12,7 +12,7 @@ from firstlight.report.render.vega_process import ChartError
 NAMED = 3  # charts that are named, of those that one reason has
 
 
-class Undrawn:
+class FailedCharts:
     """The charts of a document that could not be drawn, by the reason."""
 
     def __init__(self, document: Document) -> None:

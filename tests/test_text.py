@@ -1,0 +1,41 @@
+"""Names that people gave as texts: printable, of bounded length, still distinct, and cut between letters alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from firstlight.text import LONGEST, cut, display_names, encodable, printable, text_width
+
+EMOJI = "happy customer 😀with a smile"
+FAMILY = "👩‍👩‍👧‍👦"
+
+
+@pytest.mark.parametrize("letter", ["a", "😀", "́", FAMILY, "界", "👍🏽"])
+def test_a_cut_name_has_room_and_ends_between_letters(letter: str) -> None:
+    text = letter * 40
+    for pixels in range(30, 200, 7):
+        short = cut(text, pixels, 11)
+        if short != text:
+            assert short.endswith("…")
+            assert (short[:-1].count(letter) * len(letter)) == len(short) - 1
+        assert text_width(short, 11) <= pixels
+    assert cut("short", 110, 11) == "short"
+
+
+def test_long_names_stay_apart_and_short_ones_as_they_are() -> None:
+    names = ("cat", "x" * 10_000 + "a", "x" * 10_000 + "b", "y" * 10_000, "y" * 9_999, FAMILY * 30)
+    shown = display_names(names)
+    assert shown[0] == "cat"
+    assert len(set(shown)) == len(names)
+    assert max(map(len, shown)) <= LONGEST + len(" (2)")
+    assert shown[1].endswith("a")
+    assert shown[4] == f"{shown[3]} (2)"
+    assert shown[5].replace("…", "").replace(FAMILY, "") == ""
+    assert display_names(("a",) * 3) == ("a", "a (2)", "a (3)")
+
+
+def test_what_no_file_may_hold_is_shown_all_the_same() -> None:
+    assert printable("caf\udce9") == "caf\\xe9"
+    assert printable("\ud83d\x00\ufffe") == "\ufffd" * 3
+    assert encodable("caf\udce9\ud83d\x00") == "caf\\xe9\ufffd\x00"
+    assert printable(f"{EMOJI} é界") == f"{EMOJI} é界"
