@@ -505,7 +505,7 @@ def test_a_run_on_the_other_engine_says_what_it_ran_on(firstlight: Any, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--engine", "torch", "--device", "cuda"), "device: cuda is not here"),
+        (("--engine", "torch", "--device", "cuda"), "device: cuda is not available"),
         (("--engine", "torch", "--device", "gpu"), "device: there is none called 'gpu'"),
         (("--engine", "torch", "--device", "cpu:1"), "device: there is none called 'cpu:1'"),
         (("--device", "cuda"), "the engine numpy runs on the CPU"),

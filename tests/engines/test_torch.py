@@ -657,8 +657,8 @@ def test_a_defect_stays_a_defect(images: Images, monkeypatch: pytest.MonkeyPatch
         ("cpu:1", "none called 'cpu:1'"),
         ("cuda:x", "none called 'cuda:x'"),
         ("cuda:²", "none called 'cuda:²'"),
-        ("cuda", "cuda is not here.*--device cpu"),
-        ("cuda:1", "cuda:1 is not here.*--device cpu"),
+        ("cuda", "cuda is not available.*--device cpu"),
+        ("cuda:1", "cuda:1 is not available.*--device cpu"),
         ("mps", "GPU of a Mac.*--device cpu"),
     ],
 )
@@ -675,7 +675,7 @@ def test_gpus_are_found_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert find_device("auto") == find_device("cuda") == torch.device("cuda", 0)
     assert find_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(ExperimentError, match=r"cuda:2 is not here.*Known: cuda:0, cuda:1\."):
+    with pytest.raises(ExperimentError, match=r"cuda:2 is not available.*Known: cuda:0, cuda:1\."):
         find_device("cuda:2")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")

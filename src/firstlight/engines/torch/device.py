@@ -24,16 +24,17 @@ def find_device(name: str) -> torch.device:
         raise ExperimentError(f"device: there is none called {name!r}. Known: auto, cpu, cuda, cuda:1, mps.")
     if kind == "cuda" and not gpus:
         built = "was built without CUDA" if torch.version.cuda is None else "finds no GPU of NVIDIA"
-        raise ExperimentError(f"device: {name} is not here: PyTorch {torch.__version__} {built}. Use --device cpu.")
+        which = f"PyTorch {torch.__version__} {built}"
+        raise ExperimentError(f"device: {name} is not available: {which}. Use --device cpu.")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise ExperimentError("device: mps is not here: it is the GPU of a Mac. Use --device cpu.")
+        raise ExperimentError("device: mps is not available: it is the GPU of a Mac. Use --device cpu.")
     if kind == "cuda":
         if number and processes.local_world_size() > 1:
             raise ExperimentError(f"device: {name} is one GPU, and each process needs its own. Use --device cuda.")
         place = int(number or processes.local_rank())
         if place >= gpus:
             known = ", ".join(f"cuda:{gpu}" for gpu in range(gpus))
-            raise ExperimentError(f"device: cuda:{place} is not here; received {name!r}. Known: {known}.")
+            raise ExperimentError(f"device: cuda:{place} is not available; received {name!r}. Known: {known}.")
         return torch.device("cuda", place)
     return torch.device(kind)
 

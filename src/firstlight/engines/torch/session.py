@@ -251,8 +251,8 @@ class TorchSession:
             gradients: list[Array] = []
             if cotangents:
                 parts = [(values[path] * self._tensor(dy, self.dtype)).sum() for path, dy in cotangents.items()]
-                wanted = [start, *kept.values()]
-                found = torch.autograd.grad(torch.stack(parts).sum(), wanted, allow_unused=True, materialize_grads=True)
+                inputs = [start, *kept.values()]
+                found = torch.autograd.grad(torch.stack(parts).sum(), inputs, allow_unused=True, materialize_grads=True)
                 gradients = [gradient.cpu().numpy() for gradient in found]
             kept_values = {path: y.detach().cpu().numpy() for path, y in kept.items()}
         return Trace(kept_values, dict(zip(kept, gradients[1:], strict=False)), gradients[0] if gradients else None)
