@@ -192,7 +192,7 @@ def test_a_run_whose_file_is_damaged_is_left_out(comparing: Any, tmp_path: Path,
         answer = httpx.get(_address(served, "dense", "spoilt"), trust_env=False)
     assert answer.status_code == 200
     assert "spoilt is left out." in unescape(answer.text)
-    assert "seed: Input should be a valid integer; received 'x'" in unescape(answer.text)
+    assert "seed: must be a whole number; received 'x'" in unescape(answer.text)
 
 
 def test_without_any_run_the_page_says_where_to_begin(tmp_path: Path, dashboards: Any) -> None:

@@ -35,22 +35,14 @@ def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document
     if not records:
         raise RunError("There is no run to compare.")
     groups = in_order(of_runs(records))
+    parts = (results.section(groups, folder), *sections(groups, folder), reproduce.section(groups))
     return Document(
         kind_of=f"Comparison of {counted(len(records), 'run')}",
         title=title,
         subtitle=", ".join(dict.fromkeys(record.data for record in records)),
         verdict=verdict(groups),
         numbers=headline(groups),
-        sections=tuple(
-            filter(
-                None,
-                (
-                    results.section(groups, folder),
-                    *sections(groups, folder),
-                    reproduce.section(groups),
-                ),
-            )
-        ),
+        sections=tuple(part for part in parts if part is not None),
         source="the run folders",
     )
 

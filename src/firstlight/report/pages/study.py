@@ -31,23 +31,19 @@ def document(folder: StudyFolder, place: Path | None = None) -> Document:
     place = place or folder.path
     groups = of_study(folder)
     found = present(groups)
+    parts = (
+        Section("The experiments", "tried", _tried(folder, groups, place)),
+        *comparison.sections(groups, place),
+        _further(folder, place),
+        Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
+    )
     return Document(
         kind_of=f"Study of {counted(len(groups), 'experiment')}",
         title=folder.title,
         subtitle=" · ".join([folder.name, ", ".join(dict.fromkeys(group.first.data for group in found)), _when(found)]),
         verdict=comparison.verdict(groups),
         numbers=comparison.headline(groups),
-        sections=tuple(
-            filter(
-                None,
-                (
-                    Section("The experiments", "tried", _tried(folder, groups, place)),
-                    *comparison.sections(groups, place),
-                    _further(folder, place),
-                    Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
-                ),
-            )
-        ),
+        sections=tuple(part for part in parts if part is not None),
         source="the runs of the study",
     )
 
