@@ -1,4 +1,4 @@
-"""Images in pages, and sheets of images."""
+"""Images as files, and many of them on one sheet."""
 
 from __future__ import annotations
 
@@ -9,19 +9,51 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firstlight.image_encoding import STORED, shown_size, small_uri, sprite
+from firstlight.image_encoding import (
+    STORED,
+    compact_uri,
+    data_uri,
+    enlarged_png,
+    png,
+    resized_png,
+    shown_size,
+    small_png,
+    small_uri,
+    tiled,
+)
 
 
-def test_a_sprite_holds_every_image() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (501, 8, 8, 1), dtype=np.uint8)
-    sheet = sprite(pixels)
-    assert sheet["columns"] == 200
-    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet["source"].split(",")[1]))))
-    for n in (0, 199, 200, 500):
-        top, left = 8 * (n // 200), 8 * (n % 200)
-        np.testing.assert_array_equal(image[top : top + 8, left : left + 8], pixels[n, :, :, 0])
-    noise = np.random.default_rng(0).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
-    assert sprite(noise)["source"].startswith("data:image/jpeg;base64,")
+def _decoded(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_png_holds_the_pixels(channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
+    assert np.array_equal(_decoded(png(pixels)).reshape(pixels.shape), pixels)
+    assert np.array_equal(_decoded(small_png(pixels)).reshape(pixels.shape), pixels)
+    assert np.array_equal(_decoded(enlarged_png(pixels, 15)).reshape(10, 14, channels)[::2, ::2], pixels)
+    assert _decoded(resized_png(pixels, 9, 4)).shape[:2] == (4, 9)
+    head, _, text = data_uri(png(pixels)).partition(",")
+    assert (head, base64.b64decode(text)) == ("data:image/png;base64", png(pixels))
+
+
+def test_large_images_are_stored_small() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 100, 3), np.uint8)
+    assert _decoded(small_png(pixels)).shape == (80, 40, 3)
+    assert compact_uri(pixels).startswith("data:image/jpeg;base64,")
+    assert compact_uri(pixels[:, :, :1]).startswith("data:image/png;base64,")
+
+
+def test_a_sheet_has_its_images_row_by_row() -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, (5, 2, 3, 1), np.uint8)
+    sheet = tiled(pixels, 2)
+    assert sheet.shape == (6, 6, 1)
+    for i in range(5):
+        top, left = i // 2 * 2, i % 2 * 3
+        assert np.array_equal(sheet[top : top + 2, left : left + 3], pixels[i])
+    assert not sheet[4:, 3:].any()
+    assert tiled(pixels, 2, 4).shape == (8, 6, 1)
 
 
 @pytest.mark.parametrize(

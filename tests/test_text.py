@@ -1,13 +1,32 @@
-"""Names that people gave as texts: printable, of bounded length, still distinct, and cut between letters alone."""
+"""Lists in sentences; names that people gave: printable, of bounded length, distinct, and cut between letters alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
-from firstlight.text import LONGEST, cut, display_names, encodable, printable, text_width
+from firstlight.text import LONGEST, cut, display_names, encodable, listed, printable, text_width
 
 EMOJI = "happy customer 😀with a smile"
 FAMILY = "👩‍👩‍👧‍👦"
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "text"),
+    [
+        ([], {}, ""),
+        (["a"], {}, "a"),
+        (["a", "b"], {}, "a and b"),
+        (["a", "b", "c"], {"last": "or"}, "a, b or c"),
+        ("abcd", {"most": 4}, "a, b, c and d"),
+        ("abcd", {"most": 2}, "a, b and 2 more"),
+        ("abcd", {"separator": "; "}, "a; b; c and d"),
+    ],
+)
+def test_words_are_listed_as_in_a_sentence(words: Sequence[str], options: dict[str, Any], text: str) -> None:
+    assert listed(words, **options) == text
 
 
 @pytest.mark.parametrize("letter", ["a", "😀", "́", FAMILY, "界", "👍🏽"])

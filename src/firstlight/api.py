@@ -365,7 +365,7 @@ class Run(Shown):
         return inside.ExplainedRun(self.net, own, predictions, seed)
 
     def _recalled(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
-        _, splits = experiments.recall(self.folder, data)
+        _, splits = experiments.reload_splits(self.folder, data)
         prepared = {name: self.task.preparation.apply(images) for name, images in splits.items()}
         experiments.must_be_the_same(self.folder, prepared)
         return prepared
@@ -423,7 +423,7 @@ class Run(Shown):
     def _evaluate_own(self, data: Dataset | str | Path | None, split: str) -> tuple[Evaluation, Predictions]:
         if split not in self.folder.data.splits:
             raise DataError(f"The run has no split called {split!r}. {nearest(split, self.folder.data.splits)}")
-        _, splits = experiments.recall(self.folder, data)
+        _, splits = experiments.reload_splits(self.folder, data)
         images = self.task.preparation.apply(splits[split])
         experiments.must_be_the_same(self.folder, {split: images})
         return experiments.measure(self.session, self.task.loss, images)

@@ -35,6 +35,17 @@ class ModelError(FirstlightError):
     """A model is unknown, malformed, or does not fit the images, the labels or the loss."""
 
 
+class ShapeError(ModelError):
+    """A model does not fit images of some shape.
+
+    shape  (height, width, channels) of the images
+    """
+
+    def __init__(self, text: str, *, shape: tuple[int, ...] = ()) -> None:
+        super().__init__(text)
+        self.shape = shape
+
+
 class ExperimentError(FirstlightError):
     """An experiment file or option is malformed, unknown or out of range."""
 

@@ -21,13 +21,13 @@ from firstlight import data, experiments, losses, optimizers, schedules
 from firstlight.console import TrainingProgress
 from firstlight.data.decoding import resize
 from firstlight.data.formats import numbered
-from firstlight.errors import ExperimentError, InputError, ModelError
+from firstlight.errors import ExperimentError, InputError, ModelError, ShapeError
 from firstlight.experiments import Experiment
 from firstlight.experiments.paths import IN_MEMORY
 from firstlight.layers import Layer
 from firstlight.models import Model
 from firstlight.prepare import Levels
-from firstlight.training import Outcome
+from firstlight.training import TrainingResult
 from firstlight.types import Array, Dataset, Images, Shape, unlabelled
 
 NAME = "X"  # of the images, as messages call them
@@ -245,12 +245,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         except ModelError as error:
             if table:
                 raise ModelError(f"{error}\nX is 2-D; {_shape_of_rows(self.n_features_in_)}") from None
-            if "data.size" in str(error):
+            if isinstance(error, ShapeError):
                 raise ModelError(f'{error} Here: settings={{"data.size": 28}}.') from None
             raise
         return replace(setup, task=replace(setup.task, preparation=self.levels_.as_given(setup.task.preparation)))
 
-    def _learn(self, setup: experiments.Setup) -> Outcome:
+    def _learn(self, setup: experiments.Setup) -> TrainingResult:
         """Train, and say what went wrong on the way."""
         with TrainingProgress(Console(quiet=not self.verbose)) as watcher:
             for warning in setup.warnings():
@@ -266,7 +266,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             )
         return outcome
 
-    def _keep(self, setup: experiments.Setup, outcome: Outcome) -> None:
+    def _keep(self, setup: experiments.Setup, outcome: TrainingResult) -> None:
         """What `predict` needs, in arrays and plain values: no session, so that it can be pickled and shared."""
         self._experiment, self._task, self._vector = setup.experiment, setup.task, outcome.vector
         self.n_iter_ = len(outcome.history)

@@ -191,10 +191,11 @@ def from_file(path: Path) -> dict[str, Array]:
 def of_run(folder: RunFolder, layout: Layout) -> Array:
     """The weights of a run as its model lays them out. Raises RunError or ModelError where they are not its own."""
     path = folder.path / WEIGHTS
+    arrays = from_bytes(bytes_of_run(folder), str(path))
     try:
-        return layout.vector(from_bytes(bytes_of_run(folder), str(path)))
+        return layout.vector(arrays)
     except ModelError as error:
-        raise ModelError(f"{path}: {str(error).removeprefix(f'{path} ')}") from None
+        raise ModelError(f"{path}: {error}") from None
 
 
 def bytes_of_run(folder: RunFolder) -> bytes:

@@ -20,7 +20,14 @@ from firstlight.errors import RunError
 from firstlight.experiments.progress import FolderProgress
 from firstlight.locks import is_locked
 from firstlight.progress import Watcher
-from firstlight.records.run_folder import ask_to_stop, asked_to_stop, claimed, progress, write_progress
+from firstlight.records.run_folder import (
+    EpochProgress,
+    ask_to_stop,
+    asked_to_stop,
+    locked_folder,
+    progress,
+    write_progress,
+)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +162,7 @@ def test_to_look_whether_a_run_is_held_does_not_keep_it_from_training(states: Pa
     with (run / ".lock").open("r") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         threading.Timer(0.02, lambda: fcntl.flock(file, fcntl.LOCK_UN)).start()
-        with claimed(run):
+        with locked_folder(run):
             assert is_locked(run)
 
 
@@ -264,14 +271,14 @@ def test_how_far_an_epoch_is_stands_in_the_row_while_it_trains(states: Path, tmp
     run = tmp_path / "run"
     shutil.copytree(states / "cut-off", run)
     index = Index(tmp_path)
-    with claimed(run):
+    with locked_folder(run):
         [before] = index.summaries()
         assert (before.state, before.within) == ("training", None)
         write_progress(run, 4, 96, 1_000, 0.5)
         [summary] = index.summaries()
-        assert summary.within == {"epoch": 4, "images": 96, "of": 1_000, "loss": 0.5}
+        assert summary.within == EpochProgress(epoch=4, images=96, of=1_000, loss=0.5)
         write_progress(run, 4, 128, 1_000, float("nan"))
-        assert progress(run) == {"epoch": 4, "images": 128, "of": 1_000, "loss": None}
+        assert progress(run) == EpochProgress(epoch=4, images=128, of=1_000, loss=None)
         (run / ".progress").write_text('{"epoch": 4, "ima')
         assert index.summaries()[0].within is None
     assert index.summaries()[0].state == "cut off"
@@ -298,12 +305,12 @@ def test_a_training_tells_its_folder_how_far_it_is_now_and_then(
     told = FolderProgress(inner, tmp_path)
     told.training_started(5, 640, 2)
     told.batch_done(32, 1.5)
-    assert progress(tmp_path) == {"epoch": 3, "images": 32, "of": 640, "loss": 1.5}
+    assert progress(tmp_path) == EpochProgress(epoch=3, images=32, of=640, loss=1.5)
     now += 0.5
     told.batch_done(64, 1.4)
-    assert (progress(tmp_path) or {})["images"] == 32  # not yet
+    assert progress(tmp_path) == EpochProgress(epoch=3, images=32, of=640, loss=1.5)  # not yet
     now += 0.6
     told.epoch_done({"epoch": 3.0}, True)
     told.batch_done(32, 1.2)
-    assert progress(tmp_path) == {"epoch": 4, "images": 32, "of": 640, "loss": 1.2}
+    assert progress(tmp_path) == EpochProgress(epoch=4, images=32, of=640, loss=1.2)
     assert inner.heard == [("batch", 32), ("batch", 64), ("epoch", 3), ("batch", 32)]

@@ -42,7 +42,9 @@ def trained(session: Session, images: Images, batch_size: int = BATCH) -> Array:
     """The loss and the accuracy of each epoch, then the weights."""
     steps = -(-len(images) // batch_size)
     tallies = [session.train_epoch(e, batch_size, np.full(steps, 0.1), lambda n, loss: None) for e in range(EPOCHS)]
-    return np.array([value for tally in tallies for value in (tally.loss, tally.accuracy)] + session.vector().tolist())
+    return np.array(
+        [value for metrics in tallies for value in (metrics.loss, metrics.accuracy)] + session.vector().tolist()
+    )
 
 
 @pytest.mark.parametrize("changes", [{}, {"sampling": "balanced"}], ids=["shuffled", "balanced"])

@@ -237,8 +237,8 @@ plain = Chain((Conv2D(4, 3), MaxPool2D(2), Tanh(), Dropout(0.2), Flatten(), Dens
 plain = replace(task, model=Model("plain", plain, (8, 8, 1), 10), optimizer=SGD(momentum=0.9))
 session = TorchEngine("cpu", "float64", True).session(plain, images)
 session.warm_up(125, 1)
-tally = session.train_epoch(0, 125, np.full(2, 0.1), lambda images, loss: None)  # the last batch has 2 images
-answer["few"] = [tally.loss, tally.accuracy, *session.vector()]
+metrics = session.train_epoch(0, 125, np.full(2, 0.1), lambda images, loss: None)  # the last batch has 2 images
+answer["few"] = [metrics.loss, metrics.accuracy, *session.vector()]
 session = TorchEngine("cpu", "bfloat16", True).session(task, images)
 one = images.take(np.arange(1))
 answer["outputs"] = [session.outputs(some).tolist() for some in (images, one)]

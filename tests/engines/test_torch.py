@@ -88,7 +88,7 @@ def exact(engine: str, task: Task, images: Images) -> Session:
 def train(session: Session, epochs: range = range(2), rate: float = 0.05) -> list[float]:
     rates = np.geomspace(rate, rate / 3, STEPS)
     tallies = [session.train_epoch(epoch, BATCH, rates, lambda images, loss: None) for epoch in epochs]
-    return [number for tally in tallies for number in (tally.loss, tally.accuracy)]
+    return [number for metrics in tallies for number in (metrics.loss, metrics.accuracy)]
 
 
 def both(task: Task, images: Images, rate: float = 0.05) -> tuple[Array, Array, float]:

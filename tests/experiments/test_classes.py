@@ -85,7 +85,7 @@ def test_a_run_on_some_classes_goes_on(tmp_path: Path) -> None:
 def test_a_class_that_is_no_longer_there_is_told(some: RunFolder, digits: Dataset) -> None:
     without = Dataset("digits", data.subset(digits.splits, [str(k) for k in range(9) if k != 4]))
     with pytest.raises(RunError, match=r"the run has 7, 1, 4"):
-        experiments.recall(some, without)
+        experiments.reload_splits(some, without)
 
 
 def test_a_limit_is_of_the_images_that_are_used(tmp_path: Path) -> None:

@@ -142,10 +142,10 @@ def test_a_run_that_ends_before_its_folder_is_held_is_complete(
 ) -> None:
     """Of two that go on with a run, the second finds it complete, not as it was when it first looked."""
     copy = cut(run, tmp_path / "a", *(path.name for path in run.path.iterdir() if path.name != run_folder.RESULT))
-    held = run_folder.claimed
+    held = run_folder.locked_folder
 
     @contextmanager
-    def late(*arguments: Any) -> Iterator[run_folder.Claim]:
+    def late(*arguments: Any) -> Iterator[run_folder.LockedFolder]:
         shutil.copy(run.path / run_folder.RESULT, copy / run_folder.RESULT)
         with held(*arguments) as claim:
             yield claim
@@ -211,7 +211,7 @@ def test_a_thread_of_ours_that_writes_is_no_leftover(tmp_path: Path) -> None:
     gone = [leftover(tmp_path / "a", "y"), tmp_path / "a" / f".x.{os.getpid()}.1.tmp"]
     for path in (mine, *gone):
         path.touch()
-    with run_folder.claimed(tmp_path / "a"):
+    with run_folder.locked_folder(tmp_path / "a"):
         assert mine.exists()
         assert not any(path.exists() for path in gone)
 

@@ -158,9 +158,9 @@ def test_images_that_are_gone_are_named_with_what_to_do(tmp_path: Path, few_digi
     folder = do(tmp_path / "a", data__source=str(place))
     place.rename(tmp_path / "elsewhere.npz")
     with pytest.raises(RunError, match=r"were in .*mine\.npz, which is gone\. Put them back.*--data PATH with resume"):
-        experiments.recall(folder)
+        experiments.reload_splits(folder)
     moved = data.load(tmp_path / "elsewhere.npz")
-    assert experiments.recall(folder, moved)[1].keys() == folder.data.splits.keys()
+    assert experiments.reload_splits(folder, moved)[1].keys() == folder.data.splits.keys()
 
 
 def test_a_folder_in_the_way_is_left_alone(run: RunFolder) -> None:
@@ -236,7 +236,7 @@ def test_two_processes_do_not_write_one_run(tmp_path: Path, run: RunFolder) -> N
     shutil.copytree(run.path, cut)
     (cut / run_folder.RESULT).unlink()
     before = {path.name for path in cut.iterdir()}
-    with run_folder.claimed(cut), pytest.raises(RunError, match="another process"):
+    with run_folder.locked_folder(cut), pytest.raises(RunError, match="another process"):
         experiments.resume(cut, QUIET)
     assert {path.name for path in cut.iterdir()} == before, "the loser leaves it alone"
     experiments.resume(cut, QUIET)
@@ -505,7 +505,7 @@ def test_a_published_split_can_be_pooled_and_the_run_is_recalled(digits: Dataset
     assert splits["test"].images == round(0.2 * len(digits.splits["train"]))
     assert {sample.split("/")[0] for sample in splits["test"].ids} == {"train", "test"}
     assert "put together" in pooled.data.how_split
-    _, again = experiments.recall(pooled)
+    _, again = experiments.reload_splits(pooled)
     for name in ("test", "train"):
         assert again[name].ids.tolist() == list(splits[name].ids)
 

@@ -251,7 +251,7 @@ def test_an_optional_run_may_be_left_out(tmp_path: Path) -> None:
 
 
 def test_a_second_command_on_the_same_folder_is_told(copy: Path) -> None:
-    with run_folder.claimed(copy), pytest.raises(RunError, match=r"another process"):
+    with run_folder.locked_folder(copy), pytest.raises(RunError, match=r"another process"):
         carried_out(copy)
 
 

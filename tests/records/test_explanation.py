@@ -129,5 +129,5 @@ def test_a_damaged_or_newer_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="format 99"):
         read(run)
     np.savez(path, record=np.frombuffer(b'{"format": 1, "layer": "x", "another": 2}', np.uint8))
-    with pytest.raises(RunError, match="damaged: its record has no whole Explanation"):
+    with pytest.raises(RunError, match="damaged: it has no 'looked'"):
         read(run)

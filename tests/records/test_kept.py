@@ -96,7 +96,7 @@ def test_a_checkpoint() -> None:
     assert found.vector.shape == (1236,)
     assert [step for step, _ in found.progress.costs] == [5, 10, 15, 20, 25, 30]
     assert found.progress.asked["training"]["epochs"] == 3
-    assert (early.progress.epoch, early.progress.costs, early.progress.asked) == (2, [], {})
+    assert (early.progress.epoch, early.progress.costs, early.progress.asked) == (2, (), {})
 
 
 def test_an_explanation() -> None:

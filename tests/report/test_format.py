@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from firstlight.report.format import bare_percent, count, counted, date, decimal, interval, percent, seconds
-from firstlight.text import listed
 
 
 def plain(text: str) -> str:
@@ -31,7 +30,6 @@ def test_shares_and_counts() -> None:
         "2 images",
         "2 classes",
     ]
-    assert [listed(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
 
 
 @pytest.mark.parametrize(

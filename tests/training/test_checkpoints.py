@@ -11,7 +11,7 @@ from firstlight.training import Checkpoint, Progress, newest, save
 
 
 def checkpoint(epoch: int) -> Checkpoint:
-    history = [{"epoch": float(e + 1), "loss": 1 / (e + 1)} for e in range(epoch)]
+    history = tuple({"epoch": float(e + 1), "loss": 1 / (e + 1)} for e in range(epoch))
     arrays = {"m": np.full(3, epoch, np.float32), "t": np.array(epoch)}
     return Checkpoint(
         np.full(3, epoch, np.float32), np.ones(3, np.float32), arrays, Progress(history, best=1, waited=2, seconds=3.5)

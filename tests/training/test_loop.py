@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firstlight.engines import Tally
+from firstlight.engines import EpochMetrics
 from firstlight.errors import TrainingError
 from firstlight.losses import CrossEntropy
 from firstlight.progress import Watcher
 from firstlight.schedules import Constant, Cosine
-from firstlight.training import Checkpoint, Course, Outcome, train
+from firstlight.training import Checkpoint, TrainingConfig, TrainingResult, train
 from firstlight.types import Array, Images
 
 IMAGES = Images(
@@ -33,12 +33,14 @@ class Scripted:
 
     def warm_up(self, batch_size: int) -> None: ...
 
-    def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
+    def train_epoch(
+        self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]
+    ) -> EpochMetrics:
         self.weight += 1
         self.rates += list(rates)
         self.after(epoch)
         progress(4, 0.5)
-        return Tally(1.0 / (epoch + 1), 0.5)
+        return EpochMetrics(1.0 / (epoch + 1), 0.5)
 
     def outputs(self, images: Images) -> Array:
         """Logits that get the first `right` images right."""
@@ -77,7 +79,7 @@ def go(session: Any, validation: Images | None = IMAGES, start: Checkpoint | Non
     outcome = train(
         session,
         CrossEntropy(),
-        Course(**(settings | course)),
+        TrainingConfig(**(settings | course)),
         IMAGES,
         validation,
         penalty=lambda vector: 0.25,
@@ -145,7 +147,7 @@ def test_going_on_from_any_checkpoint_ends_the_same() -> None:
         assert recorder.said[0] == (6, 4, checkpoint.progress.epoch)
 
 
-def _without_seconds(outcome: Outcome) -> Any:
+def _without_seconds(outcome: TrainingResult) -> Any:
     history = [{name: value for name, value in row.items() if name != "seconds"} for row in outcome.history]
     return history, outcome.best, outcome.vector.tolist(), outcome.status
 

@@ -248,7 +248,7 @@ def _recalled(folder: RunFolder) -> dict[str, Images]:
             f"{source.title}, which {folder.name} learnt, is not on this machine. "
             f"Get it: firstlight data check {source.name}"
         )
-    _, splits = experiments.recall(folder)
+    _, splits = experiments.reload_splits(folder)
     preparation = Preparation.from_json(folder.model.preparation.settings)
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
     experiments.must_be_the_same(folder, prepared)

@@ -13,8 +13,7 @@ from firstlight.locks import is_locked
 from firstlight.optimizers import OPTIMIZERS
 from firstlight.records import run_folder
 from firstlight.records.experiment import Named
-from firstlight.records.run_folder import RunFolder
-from firstlight.types import Json
+from firstlight.records.run_folder import EpochProgress, RunFolder
 
 PDF = "report.pdf"
 
@@ -51,7 +50,7 @@ class RunSummary:
     stopping  whether it was asked to stop, and has not yet
     changed   when one of its records last changed, in seconds since 1970
     report    whether it has a report, and likewise `pdf`
-    within    how far the epoch under way is: {"epoch", "images", "of", "loss"}
+    within    how far the epoch under way is
     curve     its losses over the epochs, at most CURVE of them: the epochs (from 0 on), "loss" and "val_loss"
     last      the last value of each column of its history
     """
@@ -65,7 +64,7 @@ class RunSummary:
     changed: float = 0.0
     report: bool = False
     pdf: bool = False
-    within: Json | None = None
+    within: EpochProgress | None = None
     model: str = ""
     data: str = ""
     engine: str = ""

@@ -1,15 +1,15 @@
-"""`firstlight explain`: what a trained net does inside, where it looks, and where it errs."""
+"""`firstlight explain`: what a trained net does inside, which pixels its answers rest on, and where it errs."""
 
 from __future__ import annotations
 
-import json as json_
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstlight.cli import explained
+from firstlight.cli import explanation_tables as tables
 from firstlight.cli.commands import Json, Quiet, RunPath
 from firstlight.cli.run import Device, Engine, OwnData, opened
 from firstlight.errors import ExperimentError
@@ -20,25 +20,32 @@ if TYPE_CHECKING:
     from firstlight.records.explanation import Attribution, Explanation
 
 POINTS = 1000
-PICTURE = 480  # pixels, about, of the longer side of what a unit looks for
+PICTURE = 480  # pixels, about, of the longer side of the image of a unit
 
 
 def explain(
     path: RunPath,
     image: Annotated[
-        str | None, typer.Option(metavar="ID|FILE", help="Look into one image of the run, or into a file, alone.")
+        str | None,
+        typer.Option(metavar="ID|FILE", help="Explain one image alone: the id of one of the run, or a file."),
     ] = None,
     of_class: Annotated[
-        str | None, typer.Option("--class", metavar="NAME", help="With --image: where it looked for this class.")
+        str | None,
+        typer.Option("--class", metavar="NAME", help="With --image: for this class, not the predicted one."),
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="The layer whose values say what is alike; with --image: that of Grad-CAM."),
+        typer.Option(
+            metavar="PATH", help="The layer by whose values images are compared; with --image: that of Grad-CAM."
+        ),
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(metavar="LAYER:K", help="Draw what one unit looks for, such as conv2:0.")
+        str | None,
+        typer.Option(metavar="LAYER:K", help="Draw the image that one unit gives most for, such as conv2:0."),
     ] = None,
-    map: Annotated[str | None, typer.Option(help="pca, t-sne (otherwise) or umap.")] = None,  # noqa: A002
+    method: Annotated[
+        str | None, typer.Option("--map", help="How images are put on a plane: pca, t-sne (otherwise) or umap.")
+    ] = None,
     points: Annotated[
         int | None, typer.Option(min=1, help=f"Training images, and test images, on a map; {POINTS:,} otherwise.")
     ] = None,
@@ -55,40 +62,40 @@ def explain(
     engine: Engine = None,
     device: Device = None,
     data: OwnData = None,
-    seed: Annotated[int, typer.Option(min=0, help="Draws images and where maps and pictures start.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes every random draw.")] = 0,
     quiet: Quiet = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Look inside a trained net; its report then shows what was found.
 
-    With --image: into one image, on a sheet of its own. With --unit: into one unit. With --true or --predicted: a list
-    of mistakes with their nearest training images, nothing else.
+    With --image: one image alone, on a sheet of its own. With --unit: one unit alone. With --true or --predicted: only
+    a list of mistakes with their nearest training images.
     """
     from firstlight.records.run_folder import REPORT
 
     if out is not None and out.suffix.lower() != ".png":
         raise ExperimentError(f"--out {out}: the picture is a PNG, so the name must end in .png.")
-    whole = {"--map": map, "--points": points, "--tensorboard": tensorboard}
+    whole = {"--map": method, "--points": points, "--tensorboard": tensorboard}
     pair = {"--true": true, "--predicted": predicted}
     trained = opened(path, engine, device, data)
     _ = trained.result  # an unfinished run says so
     if image is not None:
         _must_be_left_out(whole | pair | {"--unit": unit}, "with --image")
-        _explain_image(trained, image, of_class, layer, out, json)
+        _explain_image(trained, image, of_class, layer, out, as_json)
     elif unit is not None:
         _must_be_left_out(whole | pair | {"--class": of_class, "--layer": layer}, "with --unit")
-        _explain_unit(trained, unit, seed, out, json)
+        _explain_unit(trained, unit, seed, out, as_json)
     elif true is not None or predicted is not None:
         _must_be_left_out(whole | {"--class": of_class, "--out": out}, "with a list of mistakes")
-        _list_mistakes(trained, true, predicted, layer, seed, json)
+        _list_mistakes(trained, true, predicted, layer, seed, as_json)
     else:
         _must_be_left_out({"--class": of_class}, "without --image")
         _must_be_left_out({"--out": out}, "without --image or --unit")
-        found = explained.watched(
+        found = tables.watched(
             trained.explain,
-            json or quiet,
+            as_json or quiet,
             layer=layer,
-            method=map or "t-sne",
+            method=method or "t-sne",
             points=points or POINTS,
             seed=seed,
             tensorboard=tensorboard,
@@ -96,7 +103,7 @@ def explain(
         if quiet:
             typer.echo(trained.path / REPORT)
         else:
-            _tell(trained, found, tensorboard, json)
+            _tell(trained, found, tensorboard, as_json)
 
 
 def _must_be_left_out(options: dict[str, Any], when: str) -> None:
@@ -106,7 +113,7 @@ def _must_be_left_out(options: dict[str, Any], when: str) -> None:
 
 
 def _explain_image(
-    trained: Run, image: str, of_class: str | None, layer: str | None, out: Path | None, json: bool
+    trained: Run, image: str, of_class: str | None, layer: str | None, out: Path | None, as_json: bool
 ) -> None:
     from firstlight.files import write_bytes
     from firstlight.report.attribution_sheet import attribution_sheet
@@ -117,11 +124,11 @@ def _explain_image(
     place = out or _place_for(sheet, trained.path, f"look-{_file_name(name)}")
     write_bytes(place, sheet)
     names = trained.class_names
-    if json:
+    if as_json:
         probabilities = dict(zip(names, map(float, found.probabilities), strict=True))
         known = {} if found.label < 0 else {"true": names[found.label]}
         plain = {"image": found.id, "split": found.split, **known, "class": names[found.target]}
-        typer.echo(json_.dumps({**plain, "probabilities": probabilities, "sheet": str(place)}, ensure_ascii=False))
+        typer.echo(json.dumps({**plain, "probabilities": probabilities, "sheet": str(place)}, ensure_ascii=False))
         return
     from firstlight.report.format import percent
 
@@ -155,39 +162,40 @@ def _answer(found: Attribution, names: tuple[str, ...]) -> str:
     from firstlight.report.format import percent
 
     predicted = int(found.probabilities.argmax())
-    true = "" if found.label < 0 else " (right)" if found.label == predicted else f" (it is {names[found.label]})"
+    wrong = f" (true class: {names[found.label]})"
+    true = "" if found.label < 0 else " (correct)" if found.label == predicted else wrong
     return f"{found.id}: {names[predicted]} {percent(found.probabilities[predicted])}{true}"
 
 
-def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, json: bool) -> None:
+def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, as_json: bool) -> None:
     from firstlight.files import write_bytes
     from firstlight.image_encoding import enlarged_png
 
     layer, _, number = unit.rpartition(":")
     if not layer or not re.fullmatch(r"[0-9]{1,9}", number):
         raise ExperimentError(f"--unit takes a layer and the number of a unit, such as conv2:0; received {unit!r}.")
-    found = explained.watched(trained.maximizing_image, json, layer=layer, unit=int(number), seed=seed)
+    found = tables.watched(trained.maximizing_image, as_json, layer=layer, unit=int(number), seed=seed)
     place = out or trained.path / f"ideal-{_file_name(layer)}-{found.unit}.png"
     write_bytes(place, enlarged_png(found.pixels, PICTURE))
-    if json:
+    if as_json:
         plain = {"layer": layer, "unit": found.unit, "name": found.name, "value": found.value, "typical": found.typical}
-        typer.echo(json_.dumps({**plain, "picture": str(place)}, ensure_ascii=False))
+        typer.echo(json.dumps({**plain, "picture": str(place)}, ensure_ascii=False))
         return
     name = found.name if found.name.startswith(layer) else f"{layer}, unit {found.unit} ({found.name})"
-    typer.echo(f"{name}: gives {found.value:.3g} for its picture, and at most {found.typical:.3g} for a test image")
+    typer.echo(f"{name}: gives {found.value:.3g} for its image, and at most {found.typical:.3g} for a test image")
     typer.echo(f"Picture: {place}")
 
 
 def _list_mistakes(
-    trained: Run, true: str | None, predicted: str | None, layer: str | None, seed: int, json: bool
+    trained: Run, true: str | None, predicted: str | None, layer: str | None, seed: int, as_json: bool
 ) -> None:
     """The mistakes of a class, or of a pair, the most confident first, with the training images nearest to each."""
     from firstlight.report.format import percent
 
     names = trained.class_names
-    found = explained.watched(trained.mistakes, json, true=true, predicted=predicted, layer=layer, seed=seed)
-    if json:
-        typer.echo(json_.dumps([explained.mistake(one, names) for one in found], ensure_ascii=False))
+    found = tables.watched(trained.mistakes, as_json, true=true, predicted=predicted, layer=layer, seed=seed)
+    if as_json:
+        typer.echo(json.dumps([tables.mistake(one, names) for one in found], ensure_ascii=False))
         return
     of, taken = f"of {true}" if true else "of any class", predicted or "another"
     typer.echo(
@@ -198,21 +206,21 @@ def _list_mistakes(
         near = zip(one.nearest.labels.tolist(), one.nearest.ids.tolist(), strict=True)
         typer.echo(f"        {', '.join(f'{names[k]} {name}' for k, name in near)}")
     if found:
-        typer.echo(f"Look into one: firstlight explain {trained.path} --image {found[0].id}")
+        typer.echo(f"To explain one of them: firstlight explain {trained.path} --image {found[0].id}")
 
 
-def _tell(trained: Run, found: Explanation, tensorboard: Path | None, json: bool) -> None:
+def _tell(trained: Run, found: Explanation, tensorboard: Path | None, as_json: bool) -> None:
     from rich.console import Console
 
     from firstlight.records.explanation import EXPLANATION
     from firstlight.records.run_folder import REPORT
 
     written, report = trained.path / EXPLANATION, trained.path / REPORT
-    if json:
-        summary = explained.summary(found, trained.class_names)
-        typer.echo(json_.dumps({"path": str(written), "report": str(report), **summary}, ensure_ascii=False))
+    if as_json:
+        summary = tables.summary(found, trained.class_names)
+        typer.echo(json.dumps({"path": str(written), "report": str(report), **summary}, ensure_ascii=False))
         return
-    explained.tables(Console(), found, trained)
+    tables.write(Console(), found, trained)
     typer.echo(f"\n{found.seconds:.1f} s. Written: {written}")
     if tensorboard is not None:
         typer.echo(f"TensorBoard: tensorboard --logdir {tensorboard}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +40,7 @@ def parity(
     ] = None,
     open_: Open = False,
     quiet: Quiet = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check gradients by hand against autograd, and training on both engines. Exit code 1 where they differ."""
     from rich.console import Console
@@ -71,12 +71,12 @@ def parity(
         **asked, steps=steps, batch_size=batch_size, seed=seed, console=Console(stderr=True, quiet=quiet)
     )
     page = out or api.RUNS / f"parity-{Path(model).stem if Path(model).suffix == '.toml' else model}.html"
-    if json:
-        typer.echo(json_.dumps({"report": str(page), **found.to_json()}))
+    if as_json:
+        typer.echo(json.dumps({"report": str(page), **found.to_json()}))
     elif not quiet:
         _print(found)
     report.write(found, page)
-    if not json:
+    if not as_json:
         typer.echo(page if quiet else f"Report: {page}")
     if open_:
         show(page)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstlight import processes
-from firstlight.cli import explained
+from firstlight.cli import explanation_tables
 from firstlight.cli.commands import Json, Open, Quiet, RunPath, console, show
 from firstlight.cli.tables import plain
 from firstlight.errors import DataError, ExperimentError, TrainingError
@@ -133,7 +133,7 @@ def run(
     done = api.run(experiment, out=out, console=console(as_json, quiet), reuse=reuse)
     _finish(done, as_json, quiet)
     if explain and processes.is_main() and done.folder.result.status != Status.INTERRUPTED:
-        found = explained.watched(done.explain, as_json or quiet, seed=experiment.seed)
+        found = explanation_tables.watched(done.explain, as_json or quiet, seed=experiment.seed)
         if not as_json and not quiet:
             typer.echo(f"Explained in {found.seconds:.1f} s: the report shows it.")
     if open_ and processes.is_main():

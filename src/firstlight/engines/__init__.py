@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from firstlight import processes
-from firstlight.engines.base import Engine, Sampling, Session, Tally, Task, Trace
+from firstlight.engines.base import Engine, EpochMetrics, Sampling, Session, Task, Trace
 from firstlight.errors import ExperimentError, nearest
 
 NAMES = ("numpy", "torch")
@@ -59,4 +59,4 @@ def open_engine(
     return TorchEngine(device, precision, exact_noise)
 
 
-__all__ = ["NAMES", "PRECISIONS", "Engine", "Sampling", "Session", "Tally", "Task", "Trace", "open_engine"]
+__all__ = ["NAMES", "PRECISIONS", "Engine", "EpochMetrics", "Sampling", "Session", "Task", "Trace", "open_engine"]

@@ -120,7 +120,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Tally:
+class EpochMetrics:
     """What an epoch of training added up to, as a running mean over its batches (penalty left out)."""
 
     loss: float
@@ -156,7 +156,9 @@ class Session(Protocol):
         """Take one step on the images at `index`; return their mean loss before it, and how many were correct."""
         ...
 
-    def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
+    def train_epoch(
+        self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]
+    ) -> EpochMetrics:
         """Train over the training images of `Task.order`, at a learning rate for each step.
 
         `progress(images done, running mean of the loss)` is called now and then.

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from firstlight import kernels
-from firstlight.engines.base import Tally, Task, Trace, not_finite
+from firstlight.engines.base import EpochMetrics, Task, Trace, not_finite
 from firstlight.engines.executor import EagerExecutor, build_executor
 from firstlight.errors import ModelError
 from firstlight.kernels.lock import LOCK, in_turn
@@ -71,7 +71,9 @@ class NumpySession:
         with self._quietly():
             return self._step(*self._batch(index, epoch), epoch, step, rate)
 
-    def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
+    def train_epoch(
+        self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]
+    ) -> EpochMetrics:
         """See `Session.train_epoch`."""
         total, correct, done = 0.0, 0, 0
         with self._quietly():
@@ -79,7 +81,7 @@ class NumpySession:
                 loss, hits = self._step(images, index, epoch, step, float(rate))
                 total, correct, done = total + loss * len(index), correct + hits, done + len(index)
                 progress(done, total / done)
-        return Tally(total / done, correct / done)
+        return EpochMetrics(total / done, correct / done)
 
     def outputs(self, images: Images) -> Array:
         """See `Session.outputs`."""

@@ -3,7 +3,7 @@
 from firstlight.experiments.config import OF_A_SEARCH, Experiment, only_experiment, parse_setting, put, read
 from firstlight.experiments.lineage import seen_by
 from firstlight.experiments.paths import located, read_located
-from firstlight.experiments.reload_images import holds, is_own, load_again, must_be_the_same, recall
+from firstlight.experiments.reload_images import holds, is_own, must_be_the_same, reload_dataset, reload_splits
 from firstlight.experiments.search.config import Search, read_search
 from firstlight.experiments.setup import Setup, model_tables, must_fit, set_up
 from firstlight.experiments.study import Plan, PlannedRun, packaged, plan, read_plan
@@ -21,7 +21,6 @@ __all__ = [
     "holds",
     "is_own",
     "learn",
-    "load_again",
     "located",
     "measure",
     "merged",
@@ -39,7 +38,8 @@ __all__ = [
     "read_located",
     "read_plan",
     "read_search",
-    "recall",
+    "reload_dataset",
+    "reload_splits",
     "resume",
     "seen_by",
     "set_up",

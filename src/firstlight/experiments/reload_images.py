@@ -34,7 +34,7 @@ def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
     return str(data) == source
 
 
-def load_again(folder: RunFolder, where: str | Path | None = None) -> Dataset:
+def reload_dataset(folder: RunFolder, where: str | Path | None = None) -> Dataset:
     """The images that a run was given, from where they were, or from `where` they are now. Raises RunError."""
     section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
     if where is not None:
@@ -55,7 +55,7 @@ def load_again(folder: RunFolder, where: str | Path | None = None) -> Dataset:
     return data_.load(source, size=section.size, unverified=section.unverified)
 
 
-def recall(folder: RunFolder, images: Dataset | str | Path | None = None) -> tuple[Dataset, dict[str, Images]]:
+def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None) -> tuple[Dataset, dict[str, Images]]:
     """The images of a run, split as they were then, by the ids that it recorded.
 
     images  as they are, or where they are now; they are loaded from where they were otherwise
@@ -64,7 +64,7 @@ def recall(folder: RunFolder, images: Dataset | str | Path | None = None) -> tup
     """
     record = folder.data
     section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
-    dataset = images if isinstance(images, Dataset) else load_again(folder, images)
+    dataset = images if isinstance(images, Dataset) else reload_dataset(folder, images)
     if section.pool:
         dataset = data_.pooled(dataset)
     expected = section.used or list(record.class_names)

@@ -15,7 +15,7 @@ import numpy as np
 from firstlight import data as data_
 from firstlight.data import Findings
 from firstlight.engines import Engine, Task
-from firstlight.errors import DataError, ExperimentError, ModelError
+from firstlight.errors import DataError, ExperimentError, ModelError, ShapeError
 from firstlight.experiments import transfer
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.lineage import packed
@@ -297,10 +297,9 @@ def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:
 def _build_model(experiment: Experiment, images: Images) -> Model:
     try:
         return experiment.build_model(images.shape, len(images.class_names))
-    except ModelError as error:
-        if "does not fit images" not in str(error):
-            raise
-        raise ModelError(f"{error}\nImages are resized with --set data.size=28, or size = 28 under [data].") from None
+    except ShapeError as error:
+        text = f"{error}\nImages are resized with --set data.size=28, or size = 28 under [data]."
+        raise ShapeError(text, shape=error.shape) from None
 
 
 def model_tables(model: Model) -> dict[str, Any]:

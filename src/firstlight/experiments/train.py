@@ -23,7 +23,7 @@ from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.environment import environment
 from firstlight.experiments.progress import FolderProgress
-from firstlight.experiments.reload_images import load_again, must_be_the_same, recall
+from firstlight.experiments.reload_images import must_be_the_same, reload_dataset, reload_splits
 from firstlight.experiments.setup import Setup, set_up
 from firstlight.files import write_bytes, write_text
 from firstlight.losses import Loss
@@ -34,7 +34,7 @@ from firstlight.records import run_folder
 from firstlight.records.codec import encode
 from firstlight.records.environment import differences
 from firstlight.records.result import Epochs, EvaluationRecord, ParameterCounts, Result, Seconds, Status
-from firstlight.training import Checkpoint, Course, Outcome, Progress
+from firstlight.training import Checkpoint, Progress, TrainingConfig, TrainingResult
 from firstlight.types import Array, Dataset, Images, Predictions, is_text
 from firstlight.weights import to_bytes
 
@@ -56,16 +56,16 @@ def start(setup: Setup, out: Path, watcher: Watcher) -> run_folder.RunFolder:
         try:
             if not out.exists():
                 out.mkdir(parents=True)
-            claim = stack.enter_context(run_folder.claimed(out, watcher.note))
+            held = stack.enter_context(run_folder.locked_folder(out, watcher.note))
         except OSError as error:
             must_be_free(out)
             raise RunError(f"{out} cannot be made: {error.strerror}.") from None
         must_be_free(out)  # another process may have been quicker
         try:
             _write_plan(setup, session, out)
-            return _train_and_measure(setup, session, claim, watcher, compile_seconds)
+            return _train_and_measure(setup, session, held, watcher, compile_seconds)
         except (OSError, MemoryError, FirstlightError) as error:
-            claim.check()
+            held.check()
             if training.newest(out / run_folder.CHECKPOINTS)[0] is not None:
                 raise _stopped(out, error) from None
             shutil.rmtree(out, ignore_errors=True)  # nothing was learnt, and the folder would be in the way
@@ -82,22 +82,22 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None 
     Raises RunError where there is nothing to go on with, or where the images or the experiment are no longer the same.
     """
     _must_not_be_complete(run_folder.RunFolder.open(out))
-    claim = None
+    held = None
     with ExitStack() as stack:
         try:
             if processes.is_main():  # and what is decided is decided while no other process can change the folder
-                claim = stack.enter_context(run_folder.claimed(out, watcher.note))
-            return _go_on(out, claim, watcher, dataset)
+                held = stack.enter_context(run_folder.locked_folder(out, watcher.note))
+            return _go_on(out, held, watcher, dataset)
         except (OSError, ProcessLostError) as error:
-            if claim is not None:
-                claim.check()
+            if held is not None:
+                held.check()
             raise _stopped(out, error) from None
 
 
 def _go_on(
-    out: Path, claim: run_folder.Claim | None, watcher: Watcher, images: Dataset | str | Path | None
+    out: Path, held: run_folder.LockedFolder | None, watcher: Watcher, images: Dataset | str | Path | None
 ) -> run_folder.RunFolder:
-    """Go on with a run whose folder this process holds, or without `claim` another that leads."""
+    """Go on with a run whose folder this process holds, or without `held` another that leads."""
     folder = run_folder.RunFolder.open(out)
     _must_not_be_complete(folder)
     measured_before = folder.finished
@@ -106,12 +106,12 @@ def _go_on(
     _must_be_sound(out, watcher, checkpoint, damaged)
     if checkpoint is not None:
         _must_be_as_asked(out, experiment, checkpoint.progress)
-    dataset = images if isinstance(images, Dataset) else load_again(folder, images)
+    dataset = images if isinstance(images, Dataset) else reload_dataset(folder, images)
     # Where nothing was learnt yet, the process may have been killed as it wrote what is known before training.
     if checkpoint is None and not (out / run_folder.DATA).exists():
         setup = set_up(experiment, dataset)
     else:
-        setup = set_up(experiment, *recall(folder, dataset), begun=checkpoint is not None)
+        setup = set_up(experiment, *reload_splits(folder, dataset), begun=checkpoint is not None)
         must_be_the_same(folder, setup.splits)
     for warning in setup.warnings():
         watcher.note(f"Note: {warning}")
@@ -120,7 +120,7 @@ def _go_on(
         _must_go_on(out, setup, checkpoint)
         before = folder.environment
     as_before = None if before is None else encode(before.last)
-    if claim is None:
+    if held is None:
         return _follow(setup, watcher, checkpoint, as_before)
     session, compile_seconds = _warm_session(setup, watcher, as_before)
     now = environment(session.describe())
@@ -138,7 +138,7 @@ def _go_on(
                 "that was never interrupted."
             )
         run_folder.write_record(out, run_folder.ENVIRONMENT, before.resumed_in(now, checkpoint.progress.epoch))
-    return _train_and_measure(setup, session, claim, watcher, compile_seconds, checkpoint, measured_before)
+    return _train_and_measure(setup, session, held, watcher, compile_seconds, checkpoint, measured_before)
 
 
 def _must_not_be_complete(folder: run_folder.RunFolder) -> None:
@@ -146,7 +146,7 @@ def _must_not_be_complete(folder: run_folder.RunFolder) -> None:
         raise RunError(f"{folder.path} is complete ({folder.result.status}): there is nothing to resume.")
 
 
-def learn(setup: Setup, watcher: Watcher) -> Outcome:
+def learn(setup: Setup, watcher: Watcher) -> TrainingResult:
     """Train in memory: nothing is measured beyond what training asks for, and nothing is written."""
     session, _ = _warm_session(setup, watcher)
     return _train(setup, session, watcher, lambda checkpoint: None, None)
@@ -313,21 +313,21 @@ def _write_plan(setup: Setup, session: Session, out: Path) -> None:
 def _train_and_measure(
     setup: Setup,
     session: Session,
-    claim: run_folder.Claim,
+    held: run_folder.LockedFolder,
     watcher: Watcher,
     compile_seconds: float,
     start: Checkpoint | None = None,
     measured_before: bool = False,
 ) -> run_folder.RunFolder:
     """Train, measure the chosen weights on validation and test, and write what came of it; the result last."""
-    out = claim.folder
+    out = held.folder
     session.share(str(out))  # the processes that follow do not know it
     columns = _columns(setup)
 
     asked = setup.experiment.model_dump(mode="json")
 
     def save(checkpoint: Checkpoint) -> None:
-        claim.check()
+        held.check()
         training.save(
             out / run_folder.CHECKPOINTS, replace(checkpoint, progress=replace(checkpoint.progress, asked=asked))
         )
@@ -346,7 +346,7 @@ def _train_and_measure(
     measured, predictions = _measure(setup, session)
     evaluate_seconds = time.perf_counter() - began
 
-    claim.check()
+    held.check()
     run_folder.write_history(out, columns, outcome.history)
     if setup.experiment.training.cost_every is not None:
         run_folder.write_costs(out, outcome.costs)
@@ -372,11 +372,11 @@ def _train(
     save: Callable[[Checkpoint], None],
     start: Checkpoint | None,
     asked_to_stop: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> TrainingResult:
     return training.train(
         session,
         setup.task.loss,
-        _course(setup.experiment),
+        _training_config(setup.experiment),
         setup.train,
         setup.validation,
         penalty=setup.task.penalty,
@@ -387,11 +387,11 @@ def _train(
     )
 
 
-def _course(experiment: Experiment) -> Course:
+def _training_config(experiment: Experiment) -> TrainingConfig:
     section = experiment.training
     lr = experiment.optimizer.lr
     assert lr is not None, "a resolved experiment has a learning rate"
-    return Course(
+    return TrainingConfig(
         epochs=section.epochs,
         batch_size=section.batch_size,
         schedule=experiment.build_schedule(),
@@ -464,7 +464,7 @@ def _spread(images: Images, seed: int) -> Array:
 
 def _result(
     setup: Setup,
-    outcome: Outcome,
+    outcome: TrainingResult,
     measured: Mapping[str, evaluation.Evaluation],
     seconds: Seconds,
     measured_before: bool,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from firstlight.errors import ModelError
+from firstlight.errors import ModelError, ShapeError
 from firstlight.layers import Chain, Concat, Layer, Residual, from_json, join
 from firstlight.notebook_display import Shown
 from firstlight.types import Json, Shape
@@ -58,7 +58,8 @@ class Model(Shown):
             self.layers.output_shape(self.channels_first)
         except ModelError as error:
             size = "×".join(map(str, self.input_shape))
-            raise ModelError(f"{self.name} does not fit images of {size}. {error}") from None
+            text = f"{self.name} does not fit images of {size}. {error}"
+            raise ShapeError(text, shape=self.input_shape) from None
         if self.parameters > LARGEST:
             raise ModelError(
                 f"{self.name} has {self.parameters:,} parameters for these images; at most {LARGEST:,} are computed "

@@ -61,7 +61,7 @@ def _resumed(job: Job, watcher: TrainingProgress) -> RunFolder | None:
     """The run gone on with, or None where it left nothing to go on with; what it left is then removed."""
     if not job.folder.exists():
         return None
-    with run_folder.claimed(job.folder):  # so that nobody trains it between the look and the removal
+    with run_folder.locked_folder(job.folder):  # so that nobody trains it between the look and the removal
         begun = (job.folder / run_folder.EXPERIMENT).is_file() and training.newest(job.folder / run_folder.CHECKPOINTS)[
             0
         ] is not None

@@ -57,7 +57,7 @@ def run_study(
     if backend == "loky" and count > 1 and threads is None:
         threads = max(1, processes.cores() // count)
     out.mkdir(parents=True, exist_ok=True)
-    with run_folder.claimed(out):
+    with run_folder.locked_folder(out):
         _check_same_study(plan, out)
         folder = _write_record(plan, out)
         best = {name: _run_search_of_study(name, requested, folder, count, console) for name in requested.searches}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -144,6 +144,8 @@ def _reader(kind: Any) -> Reader:
         return _named({name: name for name in inner})
     if origin is tuple:
         return _list(inner)
+    if origin in (Sequence, list):
+        return _list((*inner, ...))
     if origin in (Mapping, dict) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         return _table(*inner)
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -8,48 +8,21 @@ from __future__ import annotations
 
 import io
 import json
-import types
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 
-from firstlight.errors import RunError, brief
+from firstlight.errors import DamagedFileError, RunError
 from firstlight.files import ARRAYS_LIMIT, arrays_of, is_there, json_object, read_bytes, write_bytes
 from firstlight.notebook_display import Brief, Shown
-from firstlight.records.run_folder import FORMAT, WEIGHTS, RunFolder
+from firstlight.records.codec import Axes, decode, encode, not_kept
+from firstlight.records.run_folder import FORMAT, WEIGHTS, RunFolder, newer
 from firstlight.types import SPLITS, Array
 
 EXPLANATION = "explanation.npz"
 NEIGHBOURS = 10  # of a point that are asked for their class, where its class has as many others
-# The kinds of the arrays of each record, and their axes: a digit is a size, a letter the same size within the record.
-ARRAYS = {
-    "LayerMaps": {"maps": ("f", "nhw")},
-    "Attribution": {
-        "probabilities": ("f", "k"),
-        "pixels": ("u", "hwc"),
-        "saliency": ("f", "hw"),
-        "grad_cam": ("f", "hw"),
-        "occlusion": ("f", "hw"),
-    },
-    "Filters": {"weights": ("f", "ochw")},
-    "MaximizingImage": {"pixels": ("u", "hwc")},
-    "Embedding": {
-        "points": ("f", "n2"),
-        "splits": ("U", "n"),
-        "ids": ("U", "n"),
-        "labels": ("iu", "n"),
-        "predicted": ("iu", "n"),
-        "confidence": ("f", "n"),
-        "thumbnails": ("u", "nhwc"),
-    },
-    "Neighbours": {"ids": ("U", "k"), "labels": ("iu", "k"), "distances": ("f", "k"), "pixels": ("u", "khwc")},
-    "Mistake": {"pixels": ("u", "hwc")},
-    "LabelIssue": {"pixels": ("u", "hwc")},
-}
 FEW = 3  # mistakes that are named where they are printed
-NOT_KEPT = {"kept": False}  # of a field that is not written
 SATURATED = 0.95  # of a unit's values: from there on the unit counts as saturated
 
 
@@ -94,7 +67,7 @@ class LayerMaps(Brief):
     layer: str
     type: str
     units: int
-    maps: Array
+    maps: Annotated[Array, Axes("f", "nhw")]
 
     @property
     def has_maps(self) -> bool:
@@ -121,13 +94,13 @@ class Attribution(Shown, Brief):
     split: str
     label: int
     target: int
-    probabilities: Array
-    pixels: Array
-    saliency: Array
-    grad_cam: Array | None
+    probabilities: Annotated[Array, Axes("f", "k")]
+    pixels: Annotated[Array, Axes("u", "hwc")]
+    saliency: Annotated[Array, Axes("f", "hw")]
+    grad_cam: Annotated[Array, Axes("f", "hw")] | None
     cam_layer: str
-    occlusion: Array
-    class_names: tuple[str, ...] = field(default=(), metadata=NOT_KEPT)
+    occlusion: Annotated[Array, Axes("f", "hw")]
+    class_names: tuple[str, ...] = not_kept(())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,7 +111,7 @@ class Filters(Brief):
     """
 
     layer: str
-    weights: Array
+    weights: Annotated[Array, Axes("f", "ochw")]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -153,7 +126,7 @@ class MaximizingImage(Shown, Brief):
     layer: str
     unit: int
     name: str
-    pixels: Array
+    pixels: Annotated[Array, Axes("u", "hwc")]
     value: float
     typical: float
 
@@ -195,13 +168,13 @@ class Embedding(Brief):
     layer: str
     features: int
     seconds: float
-    points: Array
-    splits: Array
-    ids: Array
-    labels: Array
-    predicted: Array
-    confidence: Array
-    thumbnails: Array
+    points: Annotated[Array, Axes("f", "n2")]
+    splits: Annotated[Array, Axes("U", "n")]
+    ids: Annotated[Array, Axes("U", "n")]
+    labels: Annotated[Array, Axes("iu", "n")]
+    predicted: Annotated[Array, Axes("iu", "n")]
+    confidence: Annotated[Array, Axes("f", "n")]
+    thumbnails: Annotated[Array, Axes("u", "nhwc")]
     in_features: Separation
     in_map: Separation
 
@@ -213,10 +186,10 @@ class Neighbours(Brief):
     ids str (k,), labels int64 (k,), distances float32 (k,), pixels uint8 (k, H, W, C)
     """
 
-    ids: Array
-    labels: Array
-    distances: Array
-    pixels: Array
+    ids: Annotated[Array, Axes("U", "k")]
+    labels: Annotated[Array, Axes("iu", "k")]
+    distances: Annotated[Array, Axes("f", "k")]
+    pixels: Annotated[Array, Axes("u", "khwc")]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -227,7 +200,7 @@ class Mistake(Brief):
     label: int
     predicted: int
     confidence: float
-    pixels: Array
+    pixels: Annotated[Array, Axes("u", "hwc")]
     nearest: Neighbours
 
 
@@ -246,7 +219,7 @@ class LabelIssue(Brief):
     suggested: int
     margin: float
     neighbours_agree: float
-    pixels: Array
+    pixels: Annotated[Array, Axes("u", "hwc")]
 
 
 class FeatureMaps(tuple[LayerMaps, ...], Shown):
@@ -304,7 +277,7 @@ class Explanation(Shown):
         """Put it into the run's folder, in the place of an older one, with the hash of the weights it is of."""
         arrays: dict[str, Array] = {}
         about = {"format": FORMAT, "weights": run.hashes.get(WEIGHTS, "")}
-        record = json.dumps({**about, **_plain(self, arrays)}, allow_nan=False).encode()
+        record = json.dumps({**about, **encode(self, arrays)}, allow_nan=False).encode()
         buffer = io.BytesIO()
         np.savez_compressed(buffer, record=np.frombuffer(record, np.uint8), **arrays)  # type: ignore[arg-type]
         write_bytes(run.path / EXPLANATION, buffer.getvalue())
@@ -328,84 +301,16 @@ def read(run: RunFolder) -> Explanation | None:
         if not isinstance(version, int) or isinstance(version, bool):
             raise ValueError("it does not say its format")
         if version > FORMAT:
-            raise RunError(
-                f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
-                "Update it: pip install --upgrade firstlight"
-            )
-        found = cast(Explanation, _typed(Explanation, record, arrays))
+            raise newer(path, version)
+        found = decode(Explanation, record, arrays, closed=True)
         _check_classes(found, len(found.class_names or run.class_names))
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}. {again}") from None
     except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}. {again}") from None
+        raise DamagedFileError(f"{path} is damaged: {error}. {again}", path=path) from None
     if weights and weights != run.hashes.get(WEIGHTS, weights):
         raise RunError(f"{path} explains other weights: the run went on, or was trained anew, after it. {again}")
     return found
-
-
-def _plain(value: Any, arrays: dict[str, Array]) -> Any:
-    """The value as JSON, with its arrays put aside."""
-    if isinstance(value, np.ndarray):
-        key = f"a{len(arrays)}"
-        arrays[key] = value
-        return key
-    if is_dataclass(value):
-        return {
-            _key(one): _plain(getattr(value, one.name), arrays)
-            for one in fields(value)
-            if one.metadata.get("kept", True)
-        }
-    return [_plain(item, arrays) for item in value] if isinstance(value, tuple) else value
-
-
-def _key(one: Field[Any]) -> str:
-    """The key under which a field is kept: its name, unless the files of earlier versions have another."""
-    return str(one.metadata.get("key", one.name))
-
-
-def _typed(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
-    """What `_plain` wrote, as the kind that it was. Raises ValueError where it is none."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return None if value is None else _typed(next(k for k in inner if k is not type(None)), value, arrays)
-    if kind is Array or origin is np.ndarray:
-        if not isinstance(value, str) or value not in arrays:
-            raise ValueError("it lacks one of its arrays")
-        return arrays[value]
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"it has {brief(repr(value), 80)} where a list should be")
-        return tuple(_typed(inner[0], item, arrays) for item in value)
-    if is_dataclass(kind):
-        return _record(kind, value, arrays)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ValueError(f"it has {brief(repr(value), 80)} where {kind.__name__} should be")
-    return value
-
-
-def _record(kind: Any, value: Any, arrays: Mapping[str, Array]) -> Any:
-    """The dataclass that `_plain` wrote, with arrays of the kinds and shapes that it has."""
-    hints, keys = get_type_hints(kind), {_key(one): one for one in fields(kind)}
-    needed = {key for key, one in keys.items() if one.default is MISSING}
-    if not isinstance(value, dict) or not needed <= value.keys() <= keys.keys():
-        raise ValueError(f"its record has no whole {kind.__name__}")
-    made = kind(**{keys[key].name: _typed(hints[keys[key].name], item, arrays) for key, item in value.items()})
-    sizes: dict[str, int] = {}
-    for name, (kinds, axes) in ARRAYS.get(kind.__name__, {}).items():
-        array = getattr(made, name)
-        if array is None:
-            continue
-        fits = array.dtype.kind in kinds and array.ndim == len(axes)
-        for axis, size in zip(axes, array.shape, strict=False):
-            # A letter is the same in all arrays of the record.
-            fits = fits and size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
-        if not fits or (kinds == "u" and (array.dtype != np.uint8 or array.shape[-1] not in (1, 3))):
-            raise ValueError(f"the {name} of a {kind.__name__} are {array.dtype} {array.shape}")
-        if kinds == "f" and not np.isfinite(array).all():
-            raise ValueError(f"the {name} of a {kind.__name__} are not all finite")
-    return made
 
 
 def _check_classes(explanation: Explanation, classes: int) -> None:

@@ -175,7 +175,8 @@ class RunFolder(Shown):
 
     @property
     def result_json(self) -> Json:
-        """result.json as it stands, for other programs."""
+        """result.json as it stands, for other programs. Raises RunError while there is none."""
+        _ = self.result  # which says what an unfinished run lacks
         return {"format": FORMAT, **read_json(self.path, RESULT)}
 
     @property
@@ -417,12 +418,7 @@ def read_json(folder: Path, name: str) -> Json:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise DamagedFileError(f"{path} is damaged: it does not say its format.", path=path, key="format")
     if version > FORMAT:
-        raise NewerFormatError(
-            f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
-            "Update it: pip install --upgrade firstlight",
-            path=path,
-            version=version,
-        )
+        raise newer(path, version)
     return value
 
 
@@ -456,6 +452,16 @@ def read_experiment(folder: Path, name: str) -> ExperimentRecord:
         raise damaged(folder / name, error) from None
 
 
+def newer(path: Path, version: int) -> NewerFormatError:
+    """What to raise where a file is of a later format."""
+    return NewerFormatError(
+        f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
+        "Update it: pip install --upgrade firstlight",
+        path=path,
+        version=version,
+    )
+
+
 def damaged(path: Path, error: ValueError) -> DamagedFileError:
     """What to raise where reading a file failed so."""
     key = error.place if isinstance(error, MismatchError) else ""
@@ -472,7 +478,7 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Claim:
+class LockedFolder:
     """A folder that this process holds for writing, and what told it from others as it was taken."""
 
     folder: Path
@@ -492,7 +498,7 @@ class Claim:
 
 
 @contextmanager
-def claimed(run: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[Claim]:
+def locked_folder(run: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[LockedFolder]:
     """Hold a folder for writing. Raises RunError where another process holds it, OSError where it cannot be written.
 
     What killed processes have left is removed. Where the file system has no locks, `note` is told.
@@ -510,7 +516,7 @@ def claimed(run: Path, note: Callable[[str], None] = lambda text: None) -> Itera
         for name in WHILE_TRAINING:  # meant for, or left by, another process, which was killed
             (run / name).unlink(missing_ok=True)
         remove_leftovers(run)
-        yield Claim(run, run.stat())
+        yield LockedFolder(run, run.stat())
 
 
 def is_free(run: Path) -> bool:
@@ -537,24 +543,29 @@ def asked_to_stop(run: Path) -> bool:
     return (run / STOP).exists()
 
 
+@dataclass(frozen=True)
+class EpochProgress:
+    """How far the epoch under way is: `images` of its `of` are done, at a mean loss of `loss`."""
+
+    epoch: int
+    images: int
+    of: int
+    loss: float | None
+
+
 def write_progress(run: Path, epoch: int, images: int, of: int, loss: float | None) -> None:
-    """Tell those who watch how far an epoch is: `images` of its `of` are done, at a mean loss of `loss`.
-
-    A failing counts for nothing: no training ends because nobody can watch it.
-    """
-    told = {"epoch": epoch, "images": images, "of": of, "loss": loss if loss and math.isfinite(loss) else None}
+    """Write .progress for those who watch. A failure counts for nothing: no training ends because nobody can watch."""
+    progress = EpochProgress(epoch, images, of, loss if loss and math.isfinite(loss) else None)
     with suppress(OSError):
-        write_bytes(run / PROGRESS, json.dumps(told).encode(), lasting=False)
+        write_bytes(run / PROGRESS, json.dumps(encode(progress)).encode(), lasting=False)
 
 
-def progress(run: Path) -> Json | None:
-    """How far the epoch under way is, as `write_progress` has it; None where that is not known."""
+def progress(run: Path) -> EpochProgress | None:
+    """How far the epoch under way is; None where that is not known."""
     try:
-        told = json_object(read_bytes(run / PROGRESS, limit=PROGRESS_LIMIT, inside=run))
+        return decode(EpochProgress, json_object(read_bytes(run / PROGRESS, limit=PROGRESS_LIMIT, inside=run)))
     except (OSError, ValueError):
         return None
-    whole = all(type(told.get(name)) is int for name in ("epoch", "images", "of"))
-    return told if whole and isinstance(told.get("loss"), float | None) else None
 
 
 def write_record(folder: Path, name: str, record: Any) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from firstlight.errors import FirstlightError
 from firstlight.files import (
@@ -23,7 +24,8 @@ from firstlight.files import (
     write_bytes,
     write_json,
 )
-from firstlight.options import is_number
+from firstlight.records.codec import Must, decode, encode
+from firstlight.records.values import Count, Table
 from firstlight.types import Array, Json
 from firstlight.weights import from_bytes, to_bytes
 
@@ -31,6 +33,9 @@ KEPT = 2
 ARRAYS_LIMIT = 4 * WEIGHTS_LIMIT  # the weights, the best of them, and what an optimizer knows of each
 NEEDED = {"epoch", "loss"}  # of a row of the history; a run asks for all of its columns
 ARRAYS, PROGRESS, MANIFEST = "arrays.safetensors", "progress.json", "manifest.json"
+
+
+Row = Annotated[dict[str, float], Must("a row with its epoch and loss", lambda row: row.keys() >= NEEDED)]
 
 
 @dataclass(frozen=True)
@@ -45,20 +50,21 @@ class Progress:
     asked    the experiment's tables
     """
 
-    history: list[dict[str, float]]
-    best: int
-    waited: int
+    history: tuple[Row, ...]
+    best: Count
+    waited: Count
     seconds: float
-    costs: list[tuple[int, float]] = field(default_factory=list)
-    asked: Json = field(default_factory=dict)
+    costs: tuple[tuple[int, float], ...] = ()
+    asked: Table = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.best > len(self.history):
+            raise ValueError("its epochs are not those of its history")
 
     @property
     def epoch(self) -> int:
         """Epochs done."""
         return len(self.history)
-
-
-NAMES = {field.name for field in fields(Progress)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +89,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     arrays = {"vector": checkpoint.vector, "best": checkpoint.best}
     arrays |= {f"optimizer.{name}": array for name, array in checkpoint.optimizer.items()}
     write_bytes(target / ARRAYS, to_bytes(arrays))
-    write_json(target / PROGRESS, asdict(checkpoint.progress))
+    write_json(target / PROGRESS, encode(checkpoint.progress))
     write_json(target / MANIFEST, {name: sha256(target / name) for name in (ARRAYS, PROGRESS)})
     for old in _by_epoch(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
@@ -112,7 +118,7 @@ def _read(folder: Path) -> Checkpoint | None:
     try:
         manifest = json_object(read_bytes(folder / MANIFEST, limit=MB, inside=folder))
         arrays = from_bytes(_as_written(folder, ARRAYS, ARRAYS_LIMIT, manifest), str(folder / ARRAYS))
-        progress = _progress(json_object(_as_written(folder, PROGRESS, RECORD_LIMIT, manifest)))
+        progress = decode(Progress, json_object(_as_written(folder, PROGRESS, RECORD_LIMIT, manifest)), closed=True)
         vector, best = arrays.pop("vector"), arrays.pop("best")
     except (OSError, ValueError, KeyError, FirstlightError):
         return None
@@ -129,22 +135,3 @@ def _as_written(folder: Path, name: str, limit: int, manifest: Json) -> bytes:
     if hashlib.sha256(data).hexdigest() != manifest.get(name):
         raise ValueError(f"it has another hash than {MANIFEST} says")
     return data
-
-
-def _progress(value: Json) -> Progress:
-    """What progress.json says. Raises ValueError where it is no such record."""
-    if not NAMES - {"costs", "asked"} <= value.keys() <= NAMES:
-        raise ValueError("its keys are not those of a progress")
-    rows, costs = value["history"], value.get("costs", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows):
-        raise ValueError("its history is no list of whole rows")
-    if not all(map(is_number, (value["seconds"], *(number for row in rows for number in row.values())))):
-        raise ValueError("its history is not of numbers")
-    if not all(isinstance(value[n], int) and value[n] >= 0 for n in ("best", "waited")) or value["best"] > len(rows):
-        raise ValueError("its epochs are not those of its history")
-    pairs = isinstance(costs, list) and all(isinstance(cost, list) and len(cost) == 2 for cost in costs)
-    if not pairs or not all(is_number(number) for cost in costs for number in cost):
-        raise ValueError("its costs are no pairs of numbers")
-    if not isinstance(value.get("asked", {}), dict):
-        raise ValueError("it has no tables where the experiment's should be")
-    return Progress(**{**value, "costs": [(int(step), float(cost)) for step, cost in costs]})

@@ -31,7 +31,7 @@ COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingConfig:
     """How training goes.
 
     monitor       what tells good weights from bad: "val_accuracy" (ties go to the lower val_loss) or "val_loss"
@@ -57,7 +57,7 @@ class Course:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class TrainingResult:
     """What training ends with.
 
     vector   the chosen weights, those after epoch `weights` (0: after a part of the first)
@@ -90,7 +90,7 @@ def evaluate(session: Session, loss: Loss, images: Images) -> tuple[float, Array
 def train(
     session: Session,
     loss: Loss,
-    course: Course,
+    config: TrainingConfig,
     train_images: Images,
     validation: Images | None,
     *,
@@ -99,17 +99,17 @@ def train(
     save: Callable[[Checkpoint], None],
     start: Checkpoint | None = None,
     asked_to_stop: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> TrainingResult:
     """Train until the last epoch, until nothing gets better, or until Ctrl-C or SIGTERM; return what was learnt.
 
     `save` is called after every epoch; `start` is where to go on. `asked_to_stop` is asked now and then, and its yes
     counts as Ctrl-C does. Where the loss is no longer finite, what the epochs before have learnt is returned; raises
     TrainingError where there is none.
     """
-    now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress([], 0, 0, 0.0))
+    now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress((), 0, 0, 0.0))
     session.restore(now.vector, now.optimizer)
-    an_epoch = len(train_images) if course.steps_per_epoch is None else course.steps_per_epoch * course.batch_size
-    watcher.training_started(course.epochs, an_epoch, now.progress.epoch)
+    an_epoch = len(train_images) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
+    watcher.training_started(config.epochs, an_epoch, now.progress.epoch)
     status = Status.FINISHED
     because = ""
     try:
@@ -121,14 +121,14 @@ def train(
                     watcher.note("step {:,}: loss {:.4f}".format(*costs.found[-1]))
                 watcher.batch_done(images, mean)
 
-            for epoch in range(now.progress.epoch, course.epochs):
-                if course.patience is not None and now.progress.waited >= course.patience:
+            for epoch in range(now.progress.epoch, config.epochs):
+                if config.patience is not None and now.progress.waited >= config.patience:
                     status = Status.STOPPED_EARLY
                     break
-                costs = _Costs(course, now.progress.costs, epoch, course.steps(len(train_images)))
-                row = _epoch(session, loss, course, epoch, train_images, validation, penalty, progress)
+                costs = _Costs(config, [*now.progress.costs], epoch, config.steps(len(train_images)))
+                row = _epoch(session, loss, config, epoch, train_images, validation, penalty, progress)
                 vector = session.vector()
-                now = _advance(now, row, costs.found, vector, session.state(), course.monitor)
+                now = _advance(now, row, costs.found, vector, session.state(), config.monitor)
                 save(now)
                 watcher.epoch_done(row, validation is not None and now.progress.best == now.progress.epoch)
                 check()
@@ -141,17 +141,17 @@ def train(
     done = now.progress
     if not done.history:
         vector, weights = session.vector(), 0  # not one whole epoch, but all that was learnt
-    elif course.restore_best:
+    elif config.restore_best:
         vector, weights = now.best, done.best
     else:
         vector, weights = now.vector, done.epoch
-    return Outcome(vector, done.history, done.best, weights, status, done.seconds, because, done.costs)
+    return TrainingResult(vector, [*done.history], done.best, weights, status, done.seconds, because, done.costs)
 
 
 def _epoch(
     session: Session,
     loss: Loss,
-    course: Course,
+    config: TrainingConfig,
     epoch: int,
     train_images: Images,
     validation: Images | None,
@@ -160,10 +160,10 @@ def _epoch(
 ) -> dict[str, float]:
     """Train for one epoch and judge the weights; return its row of the history."""
     began = time.perf_counter()
-    rates = course.schedule.rates(epoch, course.steps(len(train_images)), course.epochs, course.lr)
+    rates = config.schedule.rates(epoch, config.steps(len(train_images)), config.epochs, config.lr)
     rate = float(rates[-1])
-    tally = session.train_epoch(epoch, course.batch_size, rates, progress)
-    row = {"epoch": float(epoch + 1), "loss": tally.loss, "accuracy": tally.accuracy}
+    metrics = session.train_epoch(epoch, config.batch_size, rates, progress)
+    row = {"epoch": float(epoch + 1), "loss": metrics.loss, "accuracy": metrics.accuracy}
     _must_be_finite(session.vector(), epoch, rate)
     if validation is not None:
         row |= _judge(session, loss, validation, epoch, rate)
@@ -176,15 +176,17 @@ def _epoch(
 class _Costs:
     """The mean loss of every so many steps, from the running mean over an epoch."""
 
-    def __init__(self, course: Course, before: list[tuple[int, float]], epoch: int, steps_per_epoch: int) -> None:
-        self.course, self.found, self.steps_per_epoch = course, [*before], steps_per_epoch
+    def __init__(
+        self, config: TrainingConfig, before: list[tuple[int, float]], epoch: int, steps_per_epoch: int
+    ) -> None:
+        self.config, self.found, self.steps_per_epoch = config, [*before], steps_per_epoch
         self.images, self.total, self.steps = 0, 0.0, epoch * steps_per_epoch
         self.first = self.steps
 
     def after(self, images: int, mean: float) -> bool:
         """So many images of the epoch are done, at this mean of their losses: whether that makes one more cost."""
-        every = self.course.cost_every
-        steps_done = self.first + min(-(-images // self.course.batch_size), self.steps_per_epoch)
+        every = self.config.cost_every
+        steps_done = self.first + min(-(-images // self.config.batch_size), self.steps_per_epoch)
         if every is None or steps_done // every == self.steps // every:
             return False
         self.found.append((steps_done, (mean * images - self.total) / (images - self.images)))
@@ -203,7 +205,7 @@ def _advance(
     """The checkpoint after one more epoch; without validation the newest weights count as the best."""
     progress = before.progress
     better = not progress.best or "val_loss" not in row or _better(row, progress.history[progress.best - 1], monitor)
-    history = [*progress.history, row]
+    history = (*progress.history, row)
     return Checkpoint(
         vector,
         vector if better else before.best,
@@ -213,7 +215,7 @@ def _advance(
             best=len(history) if better else progress.best,
             waited=0 if better else progress.waited + 1,
             seconds=progress.seconds + row["seconds"],
-            costs=costs,
+            costs=tuple(costs),
         ),
     )
 

@@ -25,5 +25,5 @@ def test_several_seeds_have_a_mean_and_a_single_one_its_interval(make_study: Mak
         *("seed 0", "seed 1", "seed 2", "seed 0")
     ]
     assert [row["accuracy"] for row in found if row.get("what") == "Keras"] == [0.5]
-    assert "the upright line the mean of several" in chart.caption
-    assert "the whiskers of a single one" in chart.caption
+    assert "the mean of several seeds" in chart.caption
+    assert "interval of a single run" in chart.caption

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from firstlight import kernels
-from firstlight.engines.base import Tally, Task, Trace, not_finite
+from firstlight.engines.base import EpochMetrics, Task, Trace, not_finite
 from firstlight.engines.torch import tuning
 from firstlight.engines.torch.device import default_threads, find_device, seeded_generators, thread_settings
 from firstlight.engines.torch.distributed import ProcessGroup, shared_batch_norm
@@ -114,7 +114,9 @@ class TorchSession:
             raise not_finite(loss / len(index), epoch, step, rate)
         return loss / len(index), int(correct)
 
-    def train_epoch(self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]) -> Tally:
+    def train_epoch(
+        self, epoch: int, batch_size: int, rates: Array, progress: Callable[[int, float], None]
+    ) -> EpochMetrics:
         """See `Session.train_epoch`. On a GPU the host does not wait for it before the end of the epoch."""
         n = self.task.images_per_epoch(len(self._train_images()), batch_size)
         self._replicate()
@@ -149,7 +151,7 @@ class TorchSession:
                 "The steps were too large: try a tenth of the learning rate (--lr), or a warm-up "
                 "(--set schedule.warmup=1)."
             )
-        return Tally(loss / n, hits / n)
+        return EpochMetrics(loss / n, hits / n)
 
     def _share(self, index: Array, epoch: int) -> tuple[Resident, torch.Tensor]:
         """Images on the device, and which of them are this process's part of the batch at `index`."""

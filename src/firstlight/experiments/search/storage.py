@@ -287,7 +287,7 @@ class Storage:
         folder = self._folder(place)
         folder.mkdir(parents=True, exist_ok=True)
         lock = ExitStack()
-        lock.enter_context(run_folder.claimed(folder))
+        lock.enter_context(run_folder.locked_folder(folder))
         trial.set_user_attr(SESSION, session)
         trial.set_user_attr(SIGN, time.time())
         trial.set_user_attr(OWNER, self.owner)

@@ -102,19 +102,18 @@ def _row(run: str, what: str, accuracy: float) -> Json:
 
 def caption(found: Mapping[str, Accuracies]) -> str:
     """What the marks are, and what to look for."""
-    said = ["A dot is a seed"]
-    apart = []
-    if any(a.mean is not None for a in found.values()):
-        said[0] += ", the upright line the mean of several"
-        apart.append("the clouds of dots")
-    if any(a.interval is not None for a in found.values()):
-        said[0] += f", the whiskers of a single one its 95{THIN}% interval"
-        apart.append("the intervals")
-    if any(a.others for a in found.values()):
-        said.append("◇ is the published number, and a triangle another one to stand beside ours")
-    if len(found) > 1:
-        said.append(f"Look first whether {listed(apart)} overlap")
-    return ". ".join(said) + "."
+    several, single = any(a.mean is not None for a in found.values()), any(a.interval for a in found.values())
+    overlap = " and ".join(["the dots"] * several + ["the intervals"] * single)
+    said = {
+        "Each dot is one seed.": True,
+        "An upright line is the mean of several seeds.": several,
+        f"Whiskers are the 95{THIN}% interval of a single run.": single,
+        "◇ is the published number, and a triangle another one to stand beside ours.": any(
+            a.others for a in found.values()
+        ),
+        f"Look first whether {overlap} overlap.": len(found) > 1,
+    }
+    return " ".join(text for text, there in said.items() if there)
 
 
 def blocks(found: Mapping[str, Accuracies], graded: bool = False) -> tuple[Block, ...]:

@@ -27,7 +27,7 @@ from firstlight.report.published import MARKS, MARKS_EXPLAINED
 GAP = (
     "The training accuracy is that of the epoch whose weights were kept, measured while it trained, with dropout and "
     "augmentation where there are any; the gap is that less the validation accuracy, and a large one tells of "
-    "overfitting. "
+    "overfitting."
 )
 
 
@@ -149,27 +149,21 @@ def section(groups: Sequence[Group], folder: Path = Path()) -> Section | None:
 
 
 def _caption(found: Sequence[Result], validated: bool, greatest: bool, judged: bool) -> str:
-    sizes = {result.n > 1 for result in found if result.n}
-    said = ["Means over the seeds, of the test accuracy ± its standard deviation."] if True in sizes else []
-    if False in sizes:
-        whose = "of a single seed, its own numbers" if True in sizes else "One seed each"
-        said.append(f"{whose[0].upper()}{whose[1:]}; in brackets, the 95{THIN}% interval of the test accuracy.")
-    if any(result.best for result in found):
-        said.append(f"★ The best by {'mean ' * (True in sizes)}validation accuracy.")
-    if greatest:
-        said.append("The greatest validation accuracy is that over the epochs, whichever weights were kept.")
-    if judged:
-        said.append(MARKS_EXPLAINED)
-    if any(result.n < result.asked for result in found):
-        said.append("“4 of 5” seeds: the others have no result, or were interrupted.")
-    said.append(
-        "Beside the epochs that were trained, in brackets, the epoch whose weights were kept and measured"
-        f"{'; where seeds differ, from the least to the greatest' * (True in sizes)}."
-    )
-    if True in sizes:
-        said.append("The training time is the mean of one run.")
-    said += [GAP.strip()] * validated
-    return " ".join([*said, "Losses compare only where the loss function is the same."])
+    several, single = any(result.n > 1 for result in found), any(result.n == 1 for result in found)
+    said = {
+        "Numbers are means over the seeds, the test accuracy with its standard deviation (±).": several,
+        f"A run with one seed has its own numbers, and its test accuracy the 95{THIN}% interval in brackets.": single,
+        f"★ The best by {'mean ' * several}validation accuracy.": any(result.best for result in found),
+        "The greatest validation accuracy is that over the epochs, whichever weights were kept.": greatest,
+        MARKS_EXPLAINED: judged,
+        "“4 of 5” seeds: the others have no result, or were interrupted.": any(r.n < r.asked for r in found),
+        "Of the epochs, the number in brackets is that whose weights were kept and measured"
+        f"{'; where seeds differ, from the least to the greatest' * several}.": True,
+        "The training time is the mean of one run.": several,
+        GAP: validated,
+        "Losses compare only where the loss function is the same.": True,
+    }
+    return " ".join(text for text, there in said.items() if there)
 
 
 def _name(result: Result, folder: Path) -> Cell:

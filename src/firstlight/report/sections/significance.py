@@ -221,7 +221,8 @@ def table(found: Sequence[Contrast]) -> Table:
         titles=titles,
         rows=tuple(rows),
         right=frozenset(range(2, len(titles) - 1)),
-        caption=f"The test accuracy of {found[0].leader} ({how}) less that of each other one, in percentage points.",
+        caption=f"The difference is the test accuracy of {found[0].leader} ({how}) minus that of the other one, in "
+        "percentage points.",
     )
 
 

@@ -16,7 +16,7 @@ from firstlight.app.server import responses
 from firstlight.app.server.errors import UnknownError
 from firstlight.app.server.processes import TrainingProcess, TrainingProcesses
 from firstlight.app.server.responses import Page
-from firstlight.errors import ExperimentError, FirstlightError, ModelError, RunError
+from firstlight.errors import ExperimentError, FirstlightError, ModelError, RunError, ShapeError
 from firstlight.experiments import Experiment
 from firstlight.experiments.config import IMAGENET
 from firstlight.files import json_object
@@ -153,7 +153,7 @@ def _checked(texts: Mapping[str, str], items: Mapping[str, list[Item]]) -> Check
     try:
         return Checked(experiment, {}, _notes(experiment, picked[IMAGES]))
     except ModelError as error:
-        key, hint = ("model.name", f" {RESIZE}") if "does not fit images" in str(error) else ("", "")
+        key, hint = ("model.name", f" {RESIZE}") if isinstance(error, ShapeError) else ("", "")
         return Checked(experiment, {key: [f"{error}{hint}"]})
 
 

@@ -16,7 +16,7 @@ SHOWN = 12  # rows of the tables of images
 Found = TypeVar("Found")
 
 
-def watched(work: Callable[..., Found], json: bool, **options: Any) -> Found:
+def watched(work: Callable[..., Found], as_json: bool, **options: Any) -> Found:
     """What `explain`, `maximizing_image` or `mistakes` of a run finds, with a bar on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
@@ -24,12 +24,12 @@ def watched(work: Callable[..., Found], json: bool, **options: Any) -> Found:
     from firstlight.console import ConsoleProgress
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
-    with ConsoleProgress(Console(stderr=json)) as progress:
+    with ConsoleProgress(Console(stderr=as_json)) as progress:
         progress.show_bar(*columns, description="reading the images", total=None)
         return work(**options, watch=progress.step)
 
 
-def tables(console: Console, found: Explanation, trained: Run) -> None:
+def write(console: Console, found: Explanation, trained: Run) -> None:
     """The layers, how far the classes lie apart, the most confident mistakes and the labels that may be wrong."""
     _print_layers(console, found)
     _print_separation(console, found)
@@ -54,13 +54,13 @@ def _print_layers(console: Console, found: Explanation) -> None:
         table.add_row(
             one.layer, one.type, shape, f"{one.mean:.3g}", f"{one.std:.3g}", percent(one.zero, 0), dead, flat, stuck
         )
-    _heading(console, f"What the layers give for {found.looked:,} test images")
+    _heading(console, f"Activations of the layers over {found.looked:,} test images")
     console.print(table)
     _note(
         console,
-        "dead: gives the same for every image. saturated: values where the activation passes on less than a hundredth "
-        "of its steepest slope (of a ReLU, all below zero); units: those saturated for at least 95 % "
-        "of their values.",
+        "dead: gives the same for every image. saturated: values where the gradient of the activation is less than a "
+        "hundredth of its largest (of a ReLU, all below zero); units: those saturated for at least 95 % of their "
+        "values.",
     )
 
 
@@ -76,7 +76,7 @@ def _print_separation(console: Console, found: Explanation) -> None:
     table.add_row(f"{first.layer}, {first.features:,} features", *_numbers(first.in_features), "")
     for embedding in found.embeddings:
         table.add_row(embedding.method, *_numbers(embedding.in_map), embedding.made_by)
-    _heading(console, f"How far the classes lie apart, {len(first.points):,} training and test images")
+    _heading(console, f"Class separation, {len(first.points):,} training and test images")
     console.print(table)
     _note(
         console,
@@ -124,19 +124,19 @@ def _print_label_issues(console: Console, found: Explanation, names: tuple[str, 
 
     from firstlight.report.format import percent
 
-    _heading(console, "Labels that may be wrong: look at them before you trust this")
+    _heading(console, "Labels that may be wrong: look at the images before you change one")
     table = Table(box=None, header_style="bold")
     table.add_column(
         "image", overflow="fold", min_width=_widest(console, [one.id for one in found.label_issues[:SHOWN]])
     )
-    for heading in ("split", "labelled", "seems to be"):
+    for heading in ("split", "labelled", "suggested"):
         table.add_column(heading)
     for heading in ("margin", "neighbours agree"):
         table.add_column(heading, justify="right")
     for one in found.label_issues[:SHOWN]:
         row = (one.id, one.split, names[one.given], names[one.suggested])
         table.add_row(*map(escape, row), f"{one.margin:.2f}", percent(one.neighbours_agree, 0))
-    console.print(table if found.label_issues else "None stands out.")
+    console.print(table if found.label_issues else "None.")
     _more(console, len(found.label_issues))
 
 
