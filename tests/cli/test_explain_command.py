@@ -252,7 +252,7 @@ def test_tensorboard_gets_the_vectors(firstlight: Call, trained: Path, tmp_path:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--layer", "conv7"), "no layer to look at called 'conv7'. Did you mean conv1?"),
+        (("--layer", "conv7"), "no layer to explain called 'conv7'. Did you mean conv1?"),
         (("--map", "tsne"), "Did you mean t-sne?"),
         (("--image", "test/999999"), "neither an image file nor the id of an image"),
         (("--image", "nothing.png"), "neither an image file nor the id of an image"),
@@ -264,7 +264,7 @@ def test_tensorboard_gets_the_vectors(firstlight: Call, trained: Path, tmp_path:
         (("--true", "3", "--out", "x.png"), "--out is of no use with a list of mistakes"),
         (("--unit", "conv1:0", "--out", "x.jpg"), "--out x.jpg: the picture is a PNG, so the name must end in .png."),
         (("--image", "test/999999", "--out", "x"), "--out x: the picture is a PNG"),
-        (("--unit", "conv7:0"), "no layer to look at called 'conv7'. Did you mean conv1?"),
+        (("--unit", "conv7:0"), "no layer to explain called 'conv7'. Did you mean conv1?"),
         (("--unit", "conv1:6"), "The units of conv1 are 0 to 5; received 6."),
         (("--unit", "conv1"), "--unit takes a layer and the number of a unit, such as conv2:0; received 'conv1'"),
         (("--unit", "conv1:-1"), "received 'conv1:-1'"),

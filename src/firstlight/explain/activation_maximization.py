@@ -1,4 +1,4 @@
-"""What a unit looks for: the image that it answers to most strongly, found by climbing its gradient."""
+"""Activation maximization: the image that a unit gives most for, found by gradient ascent (Erhan et al. 2009)."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _blurred(z: Array) -> Array:
 
 
 def maximizing_image(run: ExplainedRun, layer: str, unit: int, progress: Progress = unwatched) -> MaximizingImage:
-    """What one unit looks for: a channel or feature of a layer, numbered from 0.
+    """The image that one unit gives most for: a channel or feature of a layer, numbered from 0.
 
     Raises ModelError for a layer, or a unit of it, that the net does not have.
     """

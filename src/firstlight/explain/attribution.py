@@ -1,4 +1,7 @@
-"""Where a net looked: saliency, Grad-CAM and occlusion, each for a target class. Images are prepared pixels uint8."""
+"""Which pixels an answer rests on: saliency, Grad-CAM and occlusion, each for a target class.
+
+Images are prepared pixels uint8 (N, H, W, C).
+"""
 
 from __future__ import annotations
 
@@ -106,12 +109,12 @@ def _must_have_maps(net: Net, layer: str) -> None:
 
 
 def grad_cam(trace: Trace, layer: str, height: int, width: int) -> Array:
-    """max(Σₖ αₖ Aₖ, 0) with αₖ the mean slope of the target's output by map Aₖ of a layer, (N, height, width).
+    """max(Σₖ αₖ Aₖ, 0) with αₖ the mean gradient of the target's output by map Aₖ of a layer, (N, height, width).
 
     Selvaraju et al. 2017; from the trace of the target outputs, enlarged to the image bilinearly.
     """
-    maps, slopes = (np.asarray(found[layer], np.float64) for found in (trace.values, trace.gradients))
-    weighted = np.einsum("nc,nchw->nhw", slopes.mean(axis=(2, 3)), maps)
+    maps, gradients = (np.asarray(found[layer], np.float64) for found in (trace.values, trace.gradients))
+    weighted = np.einsum("nc,nchw->nhw", gradients.mean(axis=(2, 3)), maps)
     return enlarged(np.maximum(weighted, 0), height, width)
 
 

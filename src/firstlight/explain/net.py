@@ -97,7 +97,7 @@ class Net:
         found = self.origin(path) if path in self.places else path
         if found not in self.shown:
             raise ModelError(
-                f"{self.task.model.name} has no layer to look at called {path!r}. {nearest(path, self.shown)}"
+                f"{self.task.model.name} has no layer to explain called {path!r}. {nearest(path, self.shown)}"
             )
         return self.shown[found]
 
@@ -125,7 +125,7 @@ class Net:
         return np.eye(units)[targets]
 
     def gradients(self, x: Array, targets: Array, only: Collection[str] = ()) -> Trace:
-        """The trace of prepared images with the gradients of their target outputs; values and slopes of `only`."""
+        """The trace of prepared images with the gradients of their target outputs; values and gradients of `only`."""
         return self.session.trace(x, {self.head: self.towards(targets)}, only or [self.head])
 
     def standardized(self, z: Array) -> Array:

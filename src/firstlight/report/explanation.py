@@ -80,22 +80,22 @@ def outdated(record: RunRecord) -> list[Text]:
 
 def _answers(explanation: Explanation) -> Iterable[tuple[str, tuple[int, float]]]:
     """The answers to test images that the explanation holds."""
-    for plane in explanation.embeddings:
-        for i in np.flatnonzero(plane.splits == "test").tolist():
-            yield str(plane.ids[i]), (int(plane.predicted[i]), float(plane.confidence[i]))
+    for embedding in explanation.embeddings:
+        for i in np.flatnonzero(embedding.splits == "test").tolist():
+            yield str(embedding.ids[i]), (int(embedding.predicted[i]), float(embedding.confidence[i]))
     for mistake in explanation.mistakes:
         yield mistake.id, (mistake.predicted, mistake.confidence)
-    for look in explanation.attributions:
-        if look.split == "test":
-            yield look.id, (int(look.probabilities.argmax()), float(look.probabilities.max()))
+    for one in explanation.attributions:
+        if one.split == "test":
+            yield one.id, (int(one.probabilities.argmax()), float(one.probabilities.max()))
 
 
 def pixels_of_test_images(record: RunRecord, explanation: Explanation) -> Mapping[str, Array]:
     """The pixels of test images by their ids, from wherever they were kept; the largest there are of each."""
     found: dict[str, Array] = {}
-    for plane in explanation.embeddings:
-        rows = np.flatnonzero(plane.splits == "test").tolist()
-        found |= {str(plane.ids[i]): plane.thumbnails[i] for i in rows}
+    for embedding in explanation.embeddings:
+        rows = np.flatnonzero(embedding.splits == "test").tolist()
+        found |= {str(embedding.ids[i]): embedding.thumbnails[i] for i in rows}
     found |= {one.id: one.pixels for one in explanation.attributions if one.split == "test"}
     found |= {issue.id: issue.pixels for issue in explanation.label_issues if issue.split == "test"}
     found |= {mistake.id: mistake.pixels for mistake in explanation.mistakes}
