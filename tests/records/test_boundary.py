@@ -13,7 +13,7 @@ SOURCE = Path(firstlight.__file__).parent
 # What a run, a study or a search holds, by the names that code has for it.
 RECORDS = {"result", "environment", "data", "model", "experiment", "run", "record", "test", "validation", "tuned"}
 # Words of other libraries and of the system, which say what went wrong in no other way.
-FOREIGN = {"engines/torch", "files.py", "data/fetch.py", "parallel/", "experiments/search/storage.py", "locks.py"}
+FOREIGN = {"engines/torch", "files.py", "data/download.py", "parallel/", "experiments/search/storage.py", "locks.py"}
 
 
 def keys_of_a_run(tree: ast.AST) -> list[str]:
