@@ -70,7 +70,7 @@ def test_the_folder_holds_everything_and_the_best_file_gives_the_recorded_value(
     with (folder.path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["val_accuracy"]) for row in rows] == [trial.value for trial in tuned.trials]
-    assert "flattered" in folder.best_text
+    assert "--seed 1" in folder.best_text
 
     experiment = experiments.Experiment.of(folder.best.tables)
     run = experiments.start(experiments.set_up(experiment), tmp_path / "run", Watcher())

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from firstlight import data as data_
-from firstlight import training
+from firstlight import data, training
 from firstlight.errors import ModelError, TrainingError
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.paths import relative_to
@@ -70,7 +69,7 @@ def prepare(experiment: Experiment, job: SearchJob) -> Setup:
 
 @lru_cache(maxsize=1)
 def _load(session: str, source: str, size: tuple[int, int] | None, unverified: bool) -> Dataset:
-    return data_.load(source, size=size, unverified=unverified)
+    return data.load(source, size=size, unverified=unverified)
 
 
 _OPEN: dict[str, Storage] = {}
