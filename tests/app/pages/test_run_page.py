@@ -208,6 +208,17 @@ def test_points_are_hovered_and_lassoed(at_cnn: Any, runs: Path) -> None:
     assert at_cnn.locator("#vg-tooltip-element img").count() == 1
 
 
+def test_points_are_coloured_by_the_class_that_is_asked_for(dashboard: Any) -> None:
+    with httpx.Client(base_url=dashboard.url, trust_env=False, timeout=30) as asking:
+        for query, field in (("", "class"), ("?predicted=1&split=train", "predicted")):
+            found = asking.get(f"/api/runs/{dashboard.id('cnn')}/embeddings/0{query}").json()
+            layers = found["spec"]["layer"]
+            assert {layer["encoding"]["color"]["field"] for layer in layers if "color" in layer["encoding"]} == {
+                f"{field}_key"
+            }
+        assert {point["split"] for point in found["spec"]["datasets"]["points"]} == {"train"}
+
+
 def test_hostile_class_names_stay_text(dashboard: Any, page: Any, open_dashboard: Any) -> None:
     said: list[str] = []
     page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import altair as alt
 import numpy as np
@@ -71,11 +72,16 @@ def blocks(found: Sequence[Embedding], class_names: Sequence[str]) -> tuple[Bloc
     return tuple(made)
 
 
-def chart(embedding: Embedding, class_names: Sequence[str], rows: Array) -> Json:
-    """A class has its colour and its shape, test images are filled, and a ring is drawn around a wrong answer."""
+def chart(
+    embedding: Embedding, class_names: Sequence[str], rows: Array, colour: Literal["class", "predicted"] = "class"
+) -> Json:
+    """A class has its colour and its shape, test images are filled, and a ring is drawn around a wrong answer.
+
+    colour  by which class of an image, the true one or the predicted one
+    """
     groups = _groups(embedding, class_names, rows)
-    values = _values(embedding, class_names, rows, groups)
-    field = "group" if OTHER in groups else "class"
+    values = _values(embedding, class_names, rows, groups, colour)
+    field = "group" if OTHER in groups else colour
     steps = alt.Scale(domain=[-20, SIDE + 20], nice=False)
     x, y = alt.X("x:Q", axis=None, scale=steps), alt.Y("y:Q", axis=None, scale=steps)
     picked = alt.selection_point(name="picked", fields=[field], bind="legend")
@@ -120,7 +126,9 @@ def _groups(embedding: Embedding, class_names: Sequence[str], rows: Array) -> li
     return [*(class_names[k] for k in sorted(np.argsort(-missed, kind="stable")[:APART].tolist())), OTHER]
 
 
-def _values(embedding: Embedding, class_names: Sequence[str], rows: Array, groups: Sequence[str]) -> Values:
+def _values(
+    embedding: Embedding, class_names: Sequence[str], rows: Array, groups: Sequence[str], colour: str
+) -> Values:
     """A row a point; both directions have one scale, so that distances are as they are."""
     points = embedding.points[rows]
     low, high = points.min(axis=0), points.max(axis=0)
@@ -141,7 +149,7 @@ def _values(embedding: Embedding, class_names: Sequence[str], rows: Array, group
     ]
     if OTHER in groups:
         for value in values:
-            value["group"] = value["class"] if value["class"] in groups else OTHER
+            value["group"] = value[colour] if value[colour] in groups else OTHER
         values.sort(key=lambda value: value["group"] != OTHER)  # what has a colour lies above what has none
     return values
 

@@ -40,7 +40,7 @@ export class Embedding {
   constructor(run, classes, explained, open) {
     Object.assign(this, { run, classes, open, chosen: [] });
     byId("explain").addEventListener("click", () => this.explain());
-    for (const name of ["method", "split"]) byId(name).addEventListener("change", () => this.draw());
+    for (const name of ["method", "split", "colour"]) byId(name).addEventListener("change", () => this.draw());
     byId("clear").addEventListener("click", () => this.draw());
     byId("more").addEventListener("click", () => this.tiles());
     if (explained) this.load();
@@ -100,7 +100,7 @@ export class Embedding {
 
   /** Draw the points that are asked for, none of them chosen. */
   async draw() {
-    const query = new URLSearchParams({ split: byId("split").value });
+    const query = new URLSearchParams({ split: byId("split").value, ...(byId("colour").value && { predicted: 1 }) });
     const { spec, width, note, sheet } = await api(`/api/runs/${this.run}/embeddings/${byId("method").value}?${query}`);
     byId("points").style.maxWidth = `${width}px`;
     const tooltip = { theme: "custom", disableDefaultStyle: true, formatTooltip: window.pictured(sheet) };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Literal
 
 import numpy as np
 from starlette.requests import Request
@@ -38,7 +39,8 @@ def points(request: Request) -> Response:
     rows = np.flatnonzero(shown)
     if not len(rows):
         raise UnknownError(f"No image of {split!r} is on this map.")
-    spec = chart(one, folder.class_names, rows)
+    colour: Literal["class", "predicted"] = "predicted" if "predicted" in request.query_params else "class"
+    spec = chart(one, folder.class_names, rows, colour)
     for value in spec["datasets"]["points"]:
         value["picture"] = int(rows[value["picture"]])
     count, height, width = one.thumbnails.shape[:3]
