@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from firstlight.records.run_folder import RunFolder
 from firstlight.report.explanation import method_name
 from firstlight.report.sections.embedding import WIDTH, caption, chart
 
+OF_POINTS = ("points", "splits", "ids", "labels", "predicted", "confidence", "thumbnails")
 BEGINNING = threading.Lock()
 
 
@@ -39,8 +41,9 @@ def points(request: Request) -> Response:
     rows = np.flatnonzero(shown)
     if not len(rows):
         raise UnknownError(f"No image of {split!r} is on this map.")
+    part = replace(one, **{name: getattr(one, name)[rows] for name in OF_POINTS})
     colour: Literal["class", "predicted"] = "predicted" if "predicted" in request.query_params else "class"
-    spec = chart(one, folder.class_names, rows, colour)
+    spec = chart(part, folder.class_names, np.arange(len(rows)), colour)
     for value in spec["datasets"]["points"]:
         value["picture"] = int(rows[value["picture"]])
     count, height, width = one.thumbnails.shape[:3]
@@ -48,7 +51,7 @@ def points(request: Request) -> Response:
     asked = request.path_params
     source = f"/image/{asked['id']}/map/{asked['n']}.png?v={version}"
     sheet = {"source": source, "columns": _columns(count), "width": width, "height": height}
-    note = caption(one, folder.class_names, rows)
+    note = caption(part, folder.class_names, np.arange(len(rows)))
     return responses.reply({"spec": spec, "width": WIDTH, "note": note, "sheet": sheet})
 
 
