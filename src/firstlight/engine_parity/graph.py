@@ -115,8 +115,10 @@ class _Comparison:
         for done in self.runtime.step_by_step(program, self.pixels, self.index, self.labels):
             step = self.graph.steps[done - 1]
             suspects.append(step)
-            fault = fault or self._prepared(program, step, suspects) or self._weights(written, step, suspects)
+            fault = self._prepared(program, step, suspects) or self._weights(written, step, suspects)
             fault = fault or self._checkpoints(program, done, suspects)
+            if fault:  # whatever comes behind it is wrong because of it
+                break
             if self.graph.takes_output_gradients and done == self.graph.barriers[self.graph.forward_segments - 1]:
                 program.output_gradients[...] = self.task.loss.value_and_gradient(program.outputs, self.labels)[1]
         fault = fault or self._unwritten()
@@ -135,9 +137,11 @@ class _Comparison:
     def _weights(self, written: Array, step: Step, suspects: list[Step]) -> GraphFault | None:
         """Compare the gradients by weights that this step wrote, and the running statistics after it."""
         for entry in self.task.model.layout.entries:
+            if ".".join(entry.path[:-1]) != step.path:
+                continue
             part = slice(entry.start, entry.stop)
             if entry.name in self.held:
-                if step.op == "NORMALIZE" and entry.name.startswith(f"{step.path}."):
+                if step.op == "NORMALIZE":
                     difference = relative_difference(self.runtime.theta[part], self.held[entry.name])
                     if fault := self._judged(difference, [step], entry.name):
                         return fault

@@ -35,8 +35,8 @@ class NotRecordedError(Exception):
 class Value:
     """An array (·, n) of a net, for n images.
 
-    shape   for one image
-    memory  what it lies in; the same for two values, where the second takes the first one's place
+    shape          for one image
+    memory         what it lies in; the same for two values, where the second takes the first one's place
     requires_grad  whether anything that it depends on is trained, so that its gradient is needed
     may_overwrite  whether nobody but the next layer needs it, which may then take its place
     """
@@ -53,7 +53,7 @@ class Value:
 
 @dataclass(eq=False)
 class Memory:
-    """Room for `size` numbers an image; `small` ones are bytes: the winners of pooling."""
+    """Space for `size` numbers an image; `small` ones are bytes: the winners of pooling."""
 
     size: int
     small: bool = False
