@@ -446,7 +446,7 @@ def test_compare_puts_runs_on_one_page(firstlight: Any, tmp_path: Path) -> None:
     answer = firstlight(*both)
     page = tmp_path / "seed0-vs-seed1.html"
     assert (answer.code, answer.out.splitlines()[-1]) == (0, f"Report: {page}")
-    assert re.search(r"seed0 … seed1 +2 +\d\d\.\d\d ± ", answer.out.replace("\u00a0", " "))
+    assert re.search(r"seed0 … seed1 +2 +\d\d\.\d\d\s% +\d\d\.\d\d ± ", answer.out.replace("\u00a0", " "))
     assert firstlight(*both).out.splitlines()[-1] == f"Report: {page} (an earlier one was replaced)"
     assert firstlight(*both, "--quiet").out.splitlines() == [str(page)]
     alone = firstlight("compare", tmp_path / "seed0")
