@@ -214,7 +214,7 @@ def test_two_workers_do_each_point_of_a_grid_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux tells which process holds a lock")
 def test_a_killed_worker_does_not_end_the_search(tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"data": {"source": "digits"}, "training__epochs": 40, "training__batch_size": 4}
+    changes: dict[str, Any] = {"data": {"source": "digits"}, "training__epochs": 15, "training__batch_size": 4}
     file = tmp_path / "t.toml"
     file.write_text(Search.of(tables(**changes)).to_toml())
     process = start(file, tmp_path / "a", workers=2)

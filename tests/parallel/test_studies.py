@@ -329,7 +329,7 @@ def test_what_a_killed_worker_left_is_done_again(tmp_path: Path, monkeypatch: py
     told: list[str] = []
     monkeypatch.setattr(StudyProgress, "note", lambda progress, text: told.append(text))
     tables = {**TABLES, "run": TABLES["run"][1:]}
-    tables["defaults"] = {**TABLES["defaults"], "training": {"epochs": 200}}
+    tables["defaults"] = {**TABLES["defaults"], "training": {"epochs": 100}}
     begun = tmp_path / "two" / "softmax" / "seed-0" / run_folder.HISTORY
 
     def kill() -> None:
