@@ -21,7 +21,7 @@ lowest: $(LOWEST)/lowest.stamp  ## the wheel with the core alone, in the least v
 	$(LOWEST)/bin/pip install --quiet --no-deps --force-reinstall $(LOWEST)/wheel/firstlight-*.whl
 	$(LOWEST)/bin/pytest -W default -m "not slow" -k "not (other_engine or not_here or ctrl_c)" \
 	  tests/data tests/evaluation tests/records tests/layers/test_examples.py tests/app/test_index.py \
-	  tests/report/test_report_page.py tests/cli/test_commands.py
+	  tests/report/pages/test_run_page.py tests/cli/test_commands.py
 
 lint: $(VENV)/test.stamp  ## formatting, ruff, types, import contracts, declared dependencies
 	$(BIN)/ruff format --check
