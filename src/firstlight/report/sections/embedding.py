@@ -183,7 +183,7 @@ def _shapes(groups: list[str]) -> alt.Scale:
 def _legend(groups: list[str]) -> alt.Legend:
     """A legend with as many columns as fit on a phone."""
     columns = max(1, min(5, 300 // (7 * min(22, max(map(len, groups))) + 30)))
-    return alt.Legend(columns=columns, symbolOpacity=1, symbolSize=50, labelLimit=NAME)
+    return alt.Legend(title=None, columns=columns, symbolOpacity=1, symbolSize=50, labelLimit=NAME)
 
 
 def caption(embedding: Embedding, class_names: Sequence[str], rows: Array) -> str:
