@@ -31,7 +31,19 @@ class SizesDifferError(DataError):
     """Images of one set have different sizes, and no common one was asked for."""
 
 
-class ModelError(FirstlightError):
+class KeyedError(FirstlightError):
+    """Something that was asked for, which an experiment has under a key.
+
+    keys  each key that is wrong, such as "training.epochs", and the sentence about it, without the name of the file;
+          "" is the key of what is about none, or of one that is not told
+    """
+
+    def __init__(self, text: str, *, key: str = "", keys: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(text)
+        self.keys = tuple(keys) or ((key, text),)
+
+
+class ModelError(KeyedError):
     """A model is unknown, malformed, or does not fit the images, the labels or the loss."""
 
 
@@ -46,7 +58,7 @@ class ShapeError(ModelError):
         self.shape = shape
 
 
-class ExperimentError(FirstlightError):
+class ExperimentError(KeyedError):
     """An experiment file or option is malformed, unknown or out of range."""
 
 

@@ -90,7 +90,8 @@ class SGD(Optimizer):
         if not isinstance(self.nesterov, bool) or (self.nesterov and self.momentum == 0):
             raise ExperimentError(
                 f"optimizer.nesterov must be true or false, and true only with momentum; received {self.nesterov!r} "
-                f"with momentum {self.momentum}."
+                f"with momentum {self.momentum}.",
+                key="optimizer.nesterov",
             )
 
     @property

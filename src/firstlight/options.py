@@ -20,11 +20,13 @@ def choose(kind: str, registry: Mapping[str, type[Chosen]], name: str, options: 
     Raises ExperimentError for an unknown name or option, with the nearest that exists.
     """
     if name not in registry:
-        raise ExperimentError(f"{kind}: there is none called {name!r}. {nearest(str(name), registry)}")
+        text = f"{kind}: there is none called {name!r}. {nearest(str(name), registry)}"
+        raise ExperimentError(text, key=f"{kind}.name")
     known = [field.name for field in fields(registry[name])]  # type: ignore[arg-type]
     for option in options:
         if option not in known:
-            raise ExperimentError(f"{kind}.{option}: {name} has no such option. {nearest(option, known)}".rstrip())
+            text = f"{kind}.{option}: {name} has no such option. {nearest(option, known)}".rstrip()
+            raise ExperimentError(text, key=f"{kind}.{option}")
     return registry[name](**options)
 
 
@@ -117,7 +119,8 @@ def read_size(value: Any) -> tuple[Any, Any] | None:
 def require_number(kind: str, option: str, value: object, fits: Callable[[float], bool], allowed: str) -> None:
     """Raise ExperimentError unless `value` is a finite number that fits; `allowed` says in words what does."""
     if not is_number(value) or not fits(value):  # type: ignore[arg-type]
-        raise ExperimentError(f"{kind}.{option} must be {allowed}; received {value!r}.")
+        key = f"{kind}.{option}"
+        raise ExperimentError(f"{key} must be {allowed}; received {value!r}.", key=key)
 
 
 def is_number(value: object) -> bool:

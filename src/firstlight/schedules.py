@@ -36,7 +36,8 @@ class Schedule:
         """
         if self.warmup and self.warmup >= epochs:
             raise ExperimentError(
-                f"schedule.warmup must be less than the {epochs} epochs of training; received {self.warmup!r}."
+                f"schedule.warmup must be less than the {epochs} epochs of training; received {self.warmup!r}.",
+                key="schedule.warmup",
             )
         warmup, total = round(self.warmup * steps_per_epoch), epochs * steps_per_epoch
         step = np.arange(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch, dtype=np.float64)

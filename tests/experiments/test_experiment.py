@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import re
 import tomllib
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight import models
-from firstlight.errors import FirstlightError
+from firstlight.errors import FirstlightError, KeyedError
 from firstlight.experiments import Experiment, merged, only_experiment, parse_setting, put, read, read_plan, read_search
 from firstlight.optimizers import SGD, Adam, Lagged
 from firstlight.schedules import Cosine
@@ -131,6 +132,29 @@ def test_every_mistake_names_its_key_and_what_was_received(tables: dict[str, Any
     with pytest.raises(FirstlightError) as caught:
         Experiment.of(tables, "my.toml")
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize(
+    ("tables", "keys"),
+    [
+        (
+            {"seed": -1, "training": {"epoch": 3}, "data": {"size": [0, 8]}},
+            ["seed", "data.source", "data.size.0", "training.epoch"],
+        ),
+        ({"optimizer": {"name": "addam"}}, ["optimizer.name"]),
+        ({"optimizer": {"name": "sgd", "nesterov": True}}, ["optimizer.nesterov"]),
+        ({"schedule": {"name": "cosine", "warmup": -1}}, ["schedule.warmup"]),
+        ({"augment": {"rotate": {"range": 5, "p": 2}}}, ["augment.rotate.p"]),
+        ({"model": {"name": "lenet5", "filters": 3}}, ["model.filters"]),
+        ({"loss": {"class_weights": "balanced"}, "training": {"sampling": "balanced"}}, ["loss.class_weights"]),
+    ],
+)
+def test_an_error_carries_the_keys_that_are_wrong(tables: dict[str, Any], keys: list[str]) -> None:
+    with pytest.raises(KeyedError) as caught:
+        Experiment.of({"data": {"source": "digits"}, **tables}, "a.toml")
+    assert [key for key, _ in caught.value.keys] == keys
+    assert str(caught.value).removeprefix("a.toml: ") == "\n".join(said for _, said in caught.value.keys)
+    assert pickle.loads(pickle.dumps(caught.value)).keys == caught.value.keys
 
 
 def test_an_unknown_option_of_the_model_is_found_before_the_data_are_read() -> None:

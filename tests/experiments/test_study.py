@@ -189,6 +189,10 @@ def test_tables_do_not_go_over_what_is_no_table() -> None:
     bad = {**TWO, "defaults": {**DEFAULTS, "optimizer": "sgd"}, "run": TWO["run"][1:]}
     with pytest.raises(ExperimentError, match=r"two\.toml, run 'adam': optimizer is 'sgd', not a table"):
         plan(bad, "two", origin="two.toml")
+    bad = {**TWO, "defaults": {**DEFAULTS, "seed_": 1, "training": {"epochs": -1}}}
+    with pytest.raises(ExperimentError, match=r"two\.toml, run ") as caught:
+        plan(bad, "two", origin="two.toml")
+    assert {key for key, _ in caught.value.keys} == {"seed_", "training.epochs"}
 
 
 @pytest.mark.parametrize(

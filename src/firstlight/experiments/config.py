@@ -329,9 +329,9 @@ class Experiment(Section):
             check_values(tables)
             experiment = cls.model_validate(dict(tables))
         except ValidationError as error:
-            raise ExperimentError(explain(error, origin)) from None
+            raise as_experiment_error(error, origin) from None
         except ValueError as error:
-            raise ExperimentError(f"{origin}: {error}.") from None
+            raise ExperimentError(f"{origin}: {error}.", keys=[("", f"{error}.")]) from None
         return experiment.resolved()
 
     def resolved(self) -> Experiment:
@@ -339,7 +339,8 @@ class Experiment(Section):
         if self.loss.class_weights == self.training.sampling == "balanced":
             raise ExperimentError(
                 "loss.class_weights and training.sampling are both balanced: rare classes would be made up for twice. "
-                "Choose one of them."
+                "Choose one of them.",
+                key="loss.class_weights",
             )
         loss = losses.loss(self.loss.name, **self.loss.options)
         optimizer = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
@@ -466,7 +467,7 @@ def put(tables: dict[str, Any], key: str, value: Any) -> None:
     for name in parents:
         branch = tables.setdefault(name, {})
         if not isinstance(branch, dict):
-            raise ExperimentError(f"{brief(key)}: {brief(name)} is {brief(branch)}, not a table.")
+            raise ExperimentError(f"{brief(key)}: {brief(name)} is {brief(branch)}, not a table.", key=key)
         tables = branch
     tables[last] = value
 
@@ -482,25 +483,26 @@ def parse_setting(text: str) -> tuple[str, Any]:
     except NotTomlError:
         return key, value.strip()
     except ValueError as error:
-        raise ExperimentError(f"--set {key}: {str(error).removeprefix('value ')}.") from None
+        said = f"{key}: {str(error).removeprefix('value ')}."
+        raise ExperimentError(f"--set {said}", keys=[(key, said)]) from None
 
 
-def explain(error: ValidationError, origin: str, schema: type[BaseModel] = Experiment) -> str:
-    """One line for each problem of a file with that schema: where, what was received, what to do."""
-    lines, problems = [], error.errors()
+def as_experiment_error(error: ValidationError, origin: str, schema: type[BaseModel] = Experiment) -> ExperimentError:
+    """Of a file with that schema, one line for each problem: where, what was received, what to do."""
+    keys, problems = list[tuple[str, str]](), error.errors()
     for problem in problems[:PROBLEMS]:
-        where = brief(".".join(str(part) for part in problem["loc"]))
+        key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             known = _known_keys(schema, problem["loc"][:-1])
-            lines.append(f"{where}: there is no such key. {nearest(str(problem['loc'][-1]), known)}")
+            said = f"there is no such key. {nearest(str(problem['loc'][-1]), known)}"
         elif problem["type"] == "missing":
-            lines.append(f"{where}: this is needed, and missing.")
+            said = "this is needed, and missing."
         else:
-            close = _nearest_of(problem)
-            lines.append(f"{where}: {wanted(problem)}; received {brief(repr(problem['input']))}.{close}")
+            said = f"{wanted(problem)}; received {brief(repr(problem['input']))}.{_nearest_of(problem)}"
+        keys.append((key, f"{brief(key)}: {said}"))
     if len(problems) > PROBLEMS:
-        lines.append(f"and {len(problems) - PROBLEMS:,} more.")
-    return f"{origin}: " + "\n".join(lines)
+        keys.append(("", f"and {len(problems) - PROBLEMS:,} more."))
+    return ExperimentError(f"{origin}: " + "\n".join(said for _, said in keys), keys=keys)
 
 
 def _nearest_of(problem: Mapping[str, Any]) -> str:

@@ -42,8 +42,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from firstlight.errors import ExperimentError, FirstlightError, brief, nearest
-from firstlight.experiments.config import Experiment, Section, explain, parse, put, text_of
+from firstlight.errors import ExperimentError, FirstlightError, KeyedError, brief, nearest
+from firstlight.experiments.config import Experiment, Section, as_experiment_error, parse, put, text_of
 from firstlight.experiments.matrix import Matrix, combinations
 from firstlight.experiments.paths import located
 from firstlight.experiments.search.config import Search
@@ -240,7 +240,7 @@ def plan(
     try:
         asked = File.model_validate({**tables, **({} if seeds is None else {"seeds": seeds})})
     except ValidationError as error:
-        raise ExperimentError(explain(error, origin, File)) from None
+        raise as_experiment_error(error, origin, File) from None
     if not asked.run and not asked.matrix and not asked.search:
         raise ExperimentError(
             f"{origin}: it has nothing to compare: give a [[run]] for each experiment, or a [matrix]."
@@ -300,11 +300,12 @@ def _given(keys: Mapping[str, Any], number: int, origin: str) -> Run:
     try:
         run = Run.model_validate(keys)
     except ValidationError as error:
-        raise ExperimentError(explain(error, where, Run)) from None
+        raise as_experiment_error(error, where, Run) from None
     unknown = [key for key in run.__pydantic_extra__ or {} if key not in Experiment.model_fields]
     if unknown:
         known = (Run.model_fields.keys() | Experiment.model_fields.keys()) - {"seed"}
-        raise ExperimentError(f"{where}: {unknown[0]}: there is no such key. {nearest(unknown[0], known)}")
+        said = f"{unknown[0]}: there is no such key. {nearest(unknown[0], known)}"
+        raise ExperimentError(f"{where}: {said}", keys=[(unknown[0], said)])
     return run
 
 
@@ -351,7 +352,8 @@ def _told_of(where: str) -> Iterator[None]:
         yield
     except FirstlightError as error:
         text = str(error)
-        raise ExperimentError(text if text.startswith(where) else f"{where}: {text}") from None
+        keys = error.keys if isinstance(error, KeyedError) else ()
+        raise ExperimentError(text if text.startswith(where) else f"{where}: {text}", keys=keys) from None
 
 
 def _seeds(given: int | list[int]) -> tuple[int, ...]:

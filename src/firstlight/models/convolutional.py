@@ -34,7 +34,7 @@ def lenet5(
     batch_norm  between each convolution and its activation
     """
     if pooling not in ("max", "average"):
-        raise ModelError(f"model.pooling must be max or average; received {pooling!r}.")
+        raise ModelError(f"model.pooling must be max or average; received {pooling!r}.", key="model.pooling")
     pool = MaxPool2D(2) if pooling == "max" else AvgPool2D(2)
     norm = (BatchNorm(),) if batch_norm else ()
     drop = (Dropout(dropout),) if dropout else ()
@@ -141,7 +141,9 @@ def vgg_small(
 ) -> Chain:
     """A VGG-like net: pairs of 3×3 convolutions, each followed by its activation and batch norm."""
     if len(dropout) != len(filters):
-        raise ModelError(f"model.dropout needs one rate a block: {len(filters)} blocks, {len(dropout)} rates.")
+        raise ModelError(
+            f"model.dropout needs one rate a block: {len(filters)} blocks, {len(dropout)} rates.", key="model.dropout"
+        )
     act, start = activation_layer(activation), initializer_for(activation)
     layers: list[Layer] = []
     for width, rate in zip(filters, dropout, strict=True):

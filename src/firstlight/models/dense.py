@@ -98,7 +98,9 @@ def pyramid_regularised(
     """The pyramid with batch norm after each activation, and dropout after the second and third."""
     widths = _widths(units)
     if len(dropout) != len(widths):
-        raise ModelError(f"model.dropout needs one rate a layer: {len(widths)} units, {len(dropout)} rates.")
+        raise ModelError(
+            f"model.dropout needs one rate a layer: {len(widths)} units, {len(dropout)} rates.", key="model.dropout"
+        )
     layers: list[Layer] = [Flatten()]
     for width, rate in zip(widths, dropout, strict=True):
         layers += [Dense(width, initializer=initializer_for(activation)), activation_layer(activation), BatchNorm()]

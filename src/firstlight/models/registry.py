@@ -81,14 +81,16 @@ def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     chosen = defaults(name)
     for option, value in options.items():
         if option not in (*chosen, OUTPUTS):
-            raise ModelError(f"model.{option}: {name} has no such option. {nearest(option, chosen)}".rstrip())
+            text = f"model.{option}: {name} has no such option. {nearest(option, chosen)}".rstrip()
+            raise ModelError(text, key=f"model.{option}")
         kind = PositiveInt if option == OUTPUTS else parameters[option].annotation
         try:
             chosen[option] = TypeAdapter(kind).validate_python(as_tuple(value))
         except ValidationError as error:
             problem = wanted(error.errors()[0])
             usual = chosen.get(option, "one a class")
-            raise ModelError(f"model.{option}: {problem}; received {value!r}. The default is {usual!r}.") from None
+            text = f"model.{option}: {problem}; received {value!r}. The default is {usual!r}."
+            raise ModelError(text, key=f"model.{option}") from None
     return chosen
 
 
@@ -111,7 +113,9 @@ def custom(layers: Sequence[Mapping[str, Any]], input_shape: Shape, classes: int
 
 def _known(name: str) -> str:
     if name not in ARCHITECTURES:
-        raise ModelError(f"model.name: there is no model called {name!r}. {nearest(name, ARCHITECTURES)}")
+        raise ModelError(
+            f"model.name: there is no model called {name!r}. {nearest(name, ARCHITECTURES)}", key="model.name"
+        )
     return name
 
 
@@ -121,7 +125,8 @@ def head(classes: int) -> Dense:
 
 def activation_layer(name: str) -> Layer:
     if name not in ACTIVATIONS:
-        raise ModelError(f"model.activation: there is none called {name!r}. {nearest(str(name), ACTIVATIONS)}")
+        text = f"model.activation: there is none called {name!r}. {nearest(str(name), ACTIVATIONS)}"
+        raise ModelError(text, key="model.activation")
     return ACTIVATIONS[name]()
 
 

@@ -112,16 +112,19 @@ class Augmentation:
             if not (is_number(low) and is_number(high) and allowed[0] <= low <= high <= allowed[1]):
                 raise ExperimentError(
                     f"augment.{name} must be a range within {allowed[0]:g} to {allowed[1]:g} ({unit}), the lower "
-                    f"number first; received {low!r} to {high!r}."
+                    f"number first; received {low!r} to {high!r}.",
+                    key=f"augment.{name}",
                 )
             _must_be_probability(f"{name}.p", chance.p)
         for name in FLIPS:
             _must_be_probability(name, getattr(self, name))
         if self.fill not in get_args(Fill):
-            raise ExperimentError(f"augment.fill: there is no {self.fill!r}. {nearest(str(self.fill), get_args(Fill))}")
+            text = f"augment.fill: there is no {self.fill!r}. {nearest(str(self.fill), get_args(Fill))}"
+            raise ExperimentError(text, key="augment.fill")
         if isinstance(self.fill_value, bool) or self.fill_value not in range(256):
             raise ExperimentError(
-                f"augment.fill_value must be a whole number from 0 to 255; received {self.fill_value!r}."
+                f"augment.fill_value must be a whole number from 0 to 255; received {self.fill_value!r}.",
+                key="augment.fill_value",
             )
 
     @classmethod
@@ -134,7 +137,9 @@ class Augmentation:
         given: dict[str, Any] = {}
         for name, value in table.items():
             if name not in known:
-                raise ExperimentError(f"augment.{name}: there is no such key. {nearest(name, known)}")
+                raise ExperimentError(
+                    f"augment.{name}: there is no such key. {nearest(name, known)}", key=f"augment.{name}"
+                )
             if name in KINDS:
                 given[name] = _chance(name, value)
             elif name in FLIPS and isinstance(value, Mapping):
@@ -271,7 +276,8 @@ def _range(key: str, value: Any) -> Numbers:
     if isinstance(value, list | tuple) and len(value) == 2:
         return value[0], value[1]
     raise ExperimentError(
-        f"augment.{key} is a number from 0, or a range of two, [low, high] ({unit}); received {value!r}."
+        f"augment.{key} is a number from 0, or a range of two, [low, high] ({unit}); received {value!r}.",
+        key=f"augment.{key}",
     )
 
 
@@ -282,13 +288,17 @@ def _options(
     known = [*needed, *(usual or {})]
     for key in value:
         if key not in known:
-            raise ExperimentError(f"augment.{name}.{key}: there is no such key. {nearest(str(key), known)}")
+            text = f"augment.{name}.{key}: there is no such key. {nearest(str(key), known)}"
+            raise ExperimentError(text, key=f"augment.{name}.{key}")
     for key in needed:
         if key not in value:
-            raise ExperimentError(f"augment.{name}.{key}: this is needed, and missing.")
+            text = f"augment.{name}.{key}: this is needed, and missing."
+            raise ExperimentError(text, key=f"augment.{name}.{key}")
     return {**(usual or {}), **value}
 
 
 def _must_be_probability(key: str, value: Any) -> None:
     if not (is_number(value) and 0 <= value <= 1):
-        raise ExperimentError(f"augment.{key} must be a probability, from 0 to 1; received {value!r}.")
+        raise ExperimentError(
+            f"augment.{key} must be a probability, from 0 to 1; received {value!r}.", key=f"augment.{key}"
+        )

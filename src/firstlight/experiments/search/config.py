@@ -34,7 +34,7 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from firstlight.errors import ExperimentError, FirstlightError
-from firstlight.experiments.config import Experiment, Section, explain, must_be_no_study, put, read
+from firstlight.experiments.config import Experiment, Section, as_experiment_error, must_be_no_study, put, read
 from firstlight.experiments.paths import located, relative_to
 from firstlight.experiments.search.pruner import Pruner
 from firstlight.experiments.search.space import EXAMPLES, KINDS, Domain, parse
@@ -113,14 +113,14 @@ class Search:
         try:
             file = _File.model_validate(own)
         except ValidationError as error:
-            raise ExperimentError(explain(error, origin, _File)) from None
+            raise as_experiment_error(error, origin, _File) from None
         experiment = {key: value for key, value in tables.items() if key not in own}
         try:
             search = cls(experiment, parse(file.space), file.tune, origin)
             search._check()
         except ExperimentError as error:
             text = str(error)
-            raise ExperimentError(text if text.startswith(origin) else f"{origin}: {text}") from None
+            raise ExperimentError(text if text.startswith(origin) else f"{origin}: {text}", keys=error.keys) from None
         return search
 
     def with_(self, *, trials: int | None = None, storage: str | None = None) -> Search:
@@ -129,7 +129,7 @@ class Search:
         try:
             tuning = Tuning.model_validate({**self.tuning.model_dump(), **changes})
         except ValidationError as error:
-            raise ExperimentError(explain(error, "options", Tuning)) from None
+            raise as_experiment_error(error, "options", Tuning) from None
         return replace(self, tuning=tuning)
 
     @cached_property

@@ -70,10 +70,10 @@ def weights(index: Index) -> list[Item]:
 
 
 def chosen(catalogue: list[Item], wanted: str, key: str) -> Item:
-    """The item with an id. Raises ExperimentError in the words of a bad value of `key`."""
+    """The item with an id. Raises ExperimentError for a bad value of `key`."""
     found = next((item for item in catalogue if item.id == wanted), None)
     if found is None:
-        raise ExperimentError(f"{key}: choose one of those that are listed; received {wanted!r}.")
+        raise ExperimentError(f"{key}: choose one of those that are listed; received {wanted!r}.", key=key)
     return found
 
 

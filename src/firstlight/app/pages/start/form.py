@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
 
 from firstlight import losses, optimizers, schedules
-from firstlight.errors import ExperimentError
+from firstlight.errors import ExperimentError, KeyedError
 from firstlight.experiments import Experiment, parse_setting, put
 from firstlight.experiments.config import Augment
 from firstlight.kernels import Fill
@@ -124,10 +124,7 @@ class Field:
             return text
         if self.kind == "strings" and not text.startswith("["):
             return [part.strip() for part in text.split(",") if part.strip()]
-        try:
-            return parse_setting(f"{self.key}={text}")[1]
-        except ExperimentError as error:
-            raise ExperimentError(str(error).removeprefix("--set ")) from None  # which nobody has typed here
+        return parse_setting(f"{self.key}={text}")[1]
 
 
 @dataclass(frozen=True)
@@ -205,24 +202,20 @@ def as_text(value: Any, kind: Kind = "value") -> str:
     return _toml(value)
 
 
-def errors_of(error: ExperimentError, origin: str) -> dict[str, list[str]]:
-    """The lines of an error by the keys that they are about; "" for what is about none."""
-    keys = sorted({field.key for field in all_fields().values()}, key=len, reverse=True)
+def errors_of(error: KeyedError) -> dict[str, list[str]]:
+    """The sentences of an error by the keys of the fields that they are about; "" for what is about none."""
     found: dict[str, list[str]] = {}
-    for line in str(error).removeprefix(f"{origin}: ").splitlines():
-        key = next((key for key in keys if line.startswith(key) and not _goes_on(line[len(key) :])), "")
-        found.setdefault(key or _of_choice(line), []).append(line)
+    for key, said in error.keys:
+        found.setdefault(_nearest_field(key), []).append(said)
     return found
 
 
-def _goes_on(rest: str) -> bool:
-    return rest[:1].isalnum() or rest[:1] == "_"
-
-
-def _of_choice(line: str) -> str:
-    """The choice by name whose error begins with the section alone: "optimizer: there is none called"."""
-    section = line.partition(":")[0]
-    return f"{section}.name" if f"{section}.name" in CHOICES else ""
+def _nearest_field(key: str) -> str:
+    """The key of the field that holds a key: data.size for data.size.0, optimizer.name for optimizer; "" for none."""
+    known = {field.key for field in all_fields().values()}
+    while key and key not in known and f"{key}.name" not in CHOICES:
+        key = key.rpartition(".")[0]
+    return f"{key}.name" if f"{key}.name" in CHOICES else key
 
 
 def _field(key: str, schema: Mapping[str, Any]) -> Field:

@@ -16,7 +16,7 @@ from firstlight.app.server import responses
 from firstlight.app.server.errors import UnknownError
 from firstlight.app.server.processes import TrainingProcess, TrainingProcesses
 from firstlight.app.server.responses import Page
-from firstlight.errors import ExperimentError, FirstlightError, ModelError, RunError, ShapeError
+from firstlight.errors import ExperimentError, FirstlightError, KeyedError, ModelError, RunError, ShapeError
 from firstlight.experiments import Experiment
 from firstlight.experiments.config import IMAGENET
 from firstlight.files import json_object
@@ -146,15 +146,15 @@ def _checked(texts: Mapping[str, str], items: Mapping[str, list[Item]]) -> Check
                 tables[section][name] = picked[key].source
         experiment = Experiment.of(tables, ORIGIN)
         experiment.build_schedule().rates(0, 1, experiment.training.epochs, 1.0)  # as the run itself does first
-    except ExperimentError as error:
-        return Checked(None, form.errors_of(error, ORIGIN))
-    except FirstlightError as error:  # a model's options
-        return Checked(None, form.errors_of(ExperimentError(str(error)), ORIGIN))
+    except KeyedError as error:
+        return Checked(None, form.errors_of(error))
+    except FirstlightError as error:
+        return Checked(None, {"": [str(error)]})
     try:
         return Checked(experiment, {}, _notes(experiment, picked[IMAGES]))
     except ModelError as error:
-        key, hint = ("model.name", f" {RESIZE}") if isinstance(error, ShapeError) else ("", "")
-        return Checked(experiment, {key: [f"{error}{hint}"]})
+        lines = {"model.name": [f"{error} {RESIZE}"]} if isinstance(error, ShapeError) else form.errors_of(error)
+        return Checked(experiment, lines)
 
 
 def _notes(experiment: Experiment, images: Item) -> tuple[str, ...]:
