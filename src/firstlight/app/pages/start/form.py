@@ -213,9 +213,9 @@ def errors_of(error: KeyedError) -> dict[str, list[str]]:
 def _nearest_field(key: str) -> str:
     """The key of the field that holds a key: data.size for data.size.0, optimizer.name for optimizer; "" for none."""
     known = {field.key for field in all_fields().values()}
-    while key and key not in known and f"{key}.name" not in CHOICES:
-        key = key.rpartition(".")[0]
-    return f"{key}.name" if f"{key}.name" in CHOICES else key
+    section, *rest = key.split(".", 2)
+    named = f"{section}.name" if f"{section}.name" in CHOICES else section
+    return next((place for place in (".".join((section, *rest[:1])), named) if place in known), "")
 
 
 def _field(key: str, schema: Mapping[str, Any]) -> Field:
