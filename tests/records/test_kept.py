@@ -5,16 +5,20 @@ run        interrupted after epoch 2 and resumed, with costs, augmentation, an e
 diverged   without validation; its loss became nan in epoch 3
 study      two entries with two seeds, of which one run failed
 search     four trials
+parity     what `firstlight parity --json` printed, before the compiled graph was compared
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from firstlight import training
 from firstlight.records import group
+from firstlight.records.codec import decode
+from firstlight.records.parity import Parity
 from firstlight.records.run import RunRecord, read
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
@@ -140,3 +144,21 @@ def test_a_search() -> None:
     assert found.best.value == 0.9626168224299065
     assert found.best.values == {"optimizer.lr": 0.09184899062039402, "optimizer.name": "adam"}
     assert folder.best.optimizer.options["lr"] == 0.09184899062039402
+
+
+def test_a_parity() -> None:
+    kept = json.loads((KEPT / "parity.json").read_text())
+    found = decode(Parity, kept)
+
+    assert (found.model, found.steps, found.parameter_count, found.passed, found.graph) == (
+        "softmax-regression",
+        3,
+        650,
+        True,
+        None,
+    )
+    assert (found.hand_autograd, found.hand_central) == (3.0812853722660877e-16, 1.1679161096066372e-12)
+    assert [run.worst for run in found.runs] == [1.306047215000655e-16, 1.0630452884532229e-07]
+    assert found.parameters[0].shape == (10, 64)
+    assert found.speed.ratio.median == 0.6554449170939655
+    assert found.to_json() == {**kept, "graph": None}
