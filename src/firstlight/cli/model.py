@@ -41,6 +41,7 @@ def summary(
     from rich.table import Table
 
     from firstlight import api
+    from firstlight.records.codec import encode
     from firstlight.records.run_folder import EXPERIMENT
 
     if name is None:
@@ -63,7 +64,7 @@ def summary(
         "multiply_adds": model.multiply_adds,
     }
     if as_json:
-        rows = [row.to_json() for row in model.summary()]
+        rows = encode(model.summary())
         typer.echo(json.dumps({"name": model.name, "input_shape": model.input_shape, **counts, "layers": rows}))
         return
     table = Table("layer", "type", "output shape", box=None, header_style="bold")

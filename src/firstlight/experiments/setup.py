@@ -22,7 +22,7 @@ from firstlight.experiments.lineage import packed
 from firstlight.experiments.transfer import Start
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
-from firstlight.records.codec import decode
+from firstlight.records.codec import decode, encode
 from firstlight.records.images import Checks, ClassesBefore, FileRecord, ImagesRecord, SplitRecord
 from firstlight.records.model import ModelRecord
 from firstlight.text import listed
@@ -123,7 +123,7 @@ class Setup:
             "class_names": self.train.class_names,
             "preparation": self.task.preparation.to_json(),
             "loss": self.experiment.loss.model_dump(),
-            "summary": [vars(row) for row in self.model.summary()],
+            "summary": encode(self.model.summary()),
         }
         return replace(decode(ModelRecord, record), start=None if self.start is None else self.start.record)
 

@@ -21,7 +21,7 @@ from firstlight.models.dense import (
     two_layer,
 )
 from firstlight.models.densenet import densenet121, densenet169, densenet201
-from firstlight.models.model import Model, SummaryRow
+from firstlight.models.model import Model
 from firstlight.models.registry import (
     ACTIVATIONS,
     ARCHITECTURES,
@@ -38,7 +38,6 @@ __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
     "Model",
-    "SummaryRow",
     "architecture",
     "build",
     "complete",

@@ -11,25 +11,11 @@ from typing import Any
 from firstlight.errors import ModelError, ShapeError
 from firstlight.layers import Chain, Concat, Layer, Residual, from_json, join
 from firstlight.notebook_display import Shown
+from firstlight.records.model import LayerRecord
 from firstlight.types import Json, Shape
 from firstlight.weights import Layout
 
 LARGEST = 2**30  # parameters: 4 GiB in float32, and training takes four times that
-
-
-@dataclass(frozen=True)
-class SummaryRow:
-    """One layer of a model: its name, type, output shape as a person writes it, and what it costs."""
-
-    name: str
-    type: str
-    output_shape: Shape
-    parameters: int
-    trainable: int
-    multiply_adds: int
-
-    def to_json(self) -> Json:
-        return {**vars(self), "output_shape": list(self.output_shape)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +86,7 @@ class Model(Shown):
         """Multiply-accumulate operations to classify one image."""
         return self.layers.multiply_adds(self.channels_first)
 
-    def summary(self) -> list[SummaryRow]:
+    def summary(self) -> list[LayerRecord]:
         """The layers in the order of the data; a residual or concatenation follows its branches."""
         trainable: Counter[str] = Counter()
         for entry in self.layout.entries:
@@ -135,7 +121,7 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _rows(layer: Layer, name: str, shape: Shape, trainable: Counter[str]) -> Iterator[SummaryRow]:
+def _rows(layer: Layer, name: str, shape: Shape, trainable: Counter[str]) -> Iterator[LayerRecord]:
     """The rows of a layer; a container's children stand before it, and a chain has no row of its own."""
     if isinstance(layer, Chain):
         for child_name, child in layer.named():
@@ -150,4 +136,4 @@ def _rows(layer: Layer, name: str, shape: Shape, trainable: Counter[str]) -> Ite
         size, operations = Layout.of(layer.parameters(shape)).size, layer.multiply_adds(shape)
     output = layer.output_shape(shape)
     shown = (*output[1:], output[0])
-    yield SummaryRow(name, type(layer).__name__, shown, size, trainable[name], operations)
+    yield LayerRecord(name, type(layer).__name__, shown, size, trainable[name], operations)

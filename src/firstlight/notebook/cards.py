@@ -20,7 +20,6 @@ from firstlight.notebook.html import render
 from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Explanation, FeatureMaps, MaximizingImage, Mistakes
-from firstlight.records.model import LayerRecord
 from firstlight.records.parity import Parity
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
@@ -185,7 +184,7 @@ def _of_one(kind: str, title: str, *blocks: Block) -> Document:
 @card.register
 def _(model: Model) -> Document:
     """The layers with what they cost."""
-    found = [LayerRecord(**vars(row)) for row in model.summary()]
+    found = model.summary()
     frozen = model.frozen_parameters
     shown = layers.Layers(found, model.parameters, model.trainable, frozen, model.multiply_adds)
     numbers = Numbers(

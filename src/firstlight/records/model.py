@@ -12,7 +12,11 @@ from firstlight.types import Json
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """A layer as the model's table shows it."""
+    """A row of a model's summary.
+
+    output_shape  (H, W, C) or (features,), as a person writes it
+    trainable     how many of the parameters are trained; None where a record does not tell
+    """
 
     name: str
     type: str

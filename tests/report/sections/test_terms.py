@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import firstlight as fl
 from firstlight.models import Model
-from firstlight.records.model import LayerRecord
 from firstlight.report.sections.terms import by_size
 
 
 def test_the_questions_are_answered_for_the_net_of_the_run() -> None:
     def said(model: Model) -> str:
-        return by_size([LayerRecord(**vars(row)) for row in model.summary()])
+        return by_size(model.summary())
 
     lenet = said(fl.models.lenet5((28, 28, 1), 10))
     assert lenet.startswith("Yes: dense1, with ")
@@ -23,6 +22,6 @@ def test_what_changes_with_the_size_is_what_is_named() -> None:
     for build in (fl.models.lenet5, fl.models.mlp_128, fl.models.softmax_regression):
         small, large = (build((side, side, 1), 10).summary() for side in (28, 36))
         changed = [a.name for a, b in zip(small, large, strict=True) if a.parameters != b.parameters]
-        said = by_size([LayerRecord(**vars(row)) for row in small])
+        said = by_size(small)
         assert changed
         assert all(name in said.partition(", with")[0] for name in changed)
