@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
+from firstlight.errors import brief
 from firstlight.records import run_folder
-from firstlight.records.codec import Axes, MismatchError, decode, encode, not_kept, omitted, others
+from firstlight.records.codec import LONGEST, Axes, MismatchError, decode, encode, not_kept, omitted, others
 from firstlight.records.result import Hashes
 from firstlight.records.run_folder import HASHES, RESULT, STUDY, RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
@@ -96,6 +97,7 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
         ({"pair": [1]}, "pair", "must be a list of 2 values; received 1"),
         ({"pair": [1, True]}, "pair.1", "must be a number; received True"),
         ({"pair": [1, float("nan")]}, "pair.1", "must be a number; received nan"),
+        ({"pair": [1, 10**309]}, "pair.1", f"must be a number; received {brief(str(10**309), LONGEST)}"),
         ({"either": 1.5}, "either", "must be a whole number or true or false or a list; received 1.5"),
         ({"inner": {}}, "inner", "must be a list; received a table"),
         ({"inner": [{"share": 2}]}, "inner.0.share", "must be a number from 0 to 1; received 2"),
@@ -107,6 +109,12 @@ def test_what_is_no_such_record_is_named_with_its_place(change: dict[str, Any], 
         decode(Outer, {"name": "x"} | change)
     assert told.value.place == place
     assert str(told.value) == (f"{place}: {said}" if place else said)
+
+
+def test_a_whole_number_is_written_again_as_one() -> None:
+    """So that a record that is read and written again has the same bytes."""
+    value = encode(decode(Outer, {"name": "x", "pair": [0, 0.0]}))
+    assert json.dumps(value["pair"]) == "[0, 0.0]"
 
 
 def test_a_key_that_is_missing_or_not_known() -> None:

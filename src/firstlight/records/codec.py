@@ -8,6 +8,7 @@ record does not name is let through, so that a later version may add one.
 from __future__ import annotations
 
 import math
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
@@ -159,8 +160,9 @@ def _plain(kind: type) -> Reader:
     def read(value: Any, place: str, given: _Given) -> Any:
         if type(value) is kind and (not isinstance(value, float) or math.isfinite(value)):
             return value
-        if kind is float and type(value) is int:
-            return float(value)
+        if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
+            # A whole number stays one, so that what is written again has the same bytes.
+            return value if abs(value) < 2**53 else float(value)
         raise _mismatch(place, NAMES[kind], value)
 
     return read

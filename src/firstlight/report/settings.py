@@ -169,5 +169,5 @@ def _kind(name: str, value: Chance) -> str:
 
 def _amount(name: str, value: float) -> str:
     size = abs(value)
-    text = f"{size:g}°" if name in DEGREES else percent(size, 0 if round(100 * size, 6).is_integer() else 1)
+    text = f"{size:g}°" if name in DEGREES else percent(size, 0 if round(100.0 * size, 6).is_integer() else 1)
     return f"{MINUS}{text}" if value < 0 else text

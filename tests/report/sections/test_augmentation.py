@@ -38,6 +38,11 @@ def test_a_table_in_words(table: dict[str, Any], words: str) -> None:
     assert said.replace("\u202f", " ").replace("\xa0", " ") == words
 
 
+def test_ends_that_are_whole_numbers() -> None:
+    tables = {"data": {"source": "digits"}, "augment": {"shift": {"range": [0, 1], "p": 1}}}
+    assert augmentation(ExperimentRecord.of(tables).augment).startswith("shift 0 % to 100 %".replace(" %", "\u202f%"))
+
+
 TABLE = "flip_horizontal = 0.5\n[augment.rotate]\nrange = [-10.0, 10.0]\np = 1.0"
 
 
