@@ -179,6 +179,12 @@ def test_a_kind_more_does_not_change_what_is_drawn_for_another() -> None:
     assert len(set(DRAWN)) == len(KINDS) + len(FLIPS)
 
 
+def test_the_draws_of_a_seed_are_those_of_earlier_versions() -> None:
+    """Keys go by place: a kind that came before another would change what every experiment draws for that one."""
+    earlier = ["crop", "zoom", "shear", "rotate", "shift", "contrast", "brightness", "noise", "cutout"]
+    assert list(DRAWN)[:11] == [*earlier, "flip_horizontal", "flip_vertical"]
+
+
 def test_keys_are_of_the_ids_alone() -> None:
     assert sample_keys(np.array(["b", "a"])).tolist() == sample_keys(np.array(["a", "b", "long"]))[[1, 0]].tolist()
     assert len(np.unique(SAMPLES)) == len(SAMPLES)

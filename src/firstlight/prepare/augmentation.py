@@ -66,8 +66,10 @@ KINDS = {
     "cutout": Kind((0, 1), "a share of each side", _exactly),
 }
 FLIPS = ("flip_horizontal", "flip_vertical")
-# Each kind has four keys an epoch, by its place here: turning one on does not change what is drawn for another.
-DRAWN = (*KINDS, *FLIPS)
+# Each kind has four keys an epoch, by its place here: turning one on does not change what is drawn for another. Places
+# never change, so that an experiment draws the same in every version: a kind that is new comes after all of these.
+PLACES = ("crop", "zoom", "shear", "rotate", "shift", "contrast", "brightness", "noise", "cutout", *FLIPS)
+DRAWN = (*PLACES, *(kind for kind in KINDS if kind not in PLACES))
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,3 @@ def _best(record: RunRecord) -> str:
         return "weights of the last" if record.weights_epoch else record.status
     kept = "" if record.kept_best else f", kept: {record.weights_epoch}"
     return f"best: {record.best_epoch}{kept}"
-
-
-def _speed(record: RunRecord) -> str:
-    speed = record.result.images_per_second
-    return "" if speed is None else f"{count(round(speed))} images/s"

@@ -9,5 +9,5 @@ A run is a group of one. Each file goes from the records to the page, top to bot
     examples() -> blocks by name        of odd records, by what is odd: every renderer is tested with them
 
 What is shown of a search has `section(tuned)` instead. Sections do not import one another; a page
-lists them. To add one, copy `learning.py`, and add it to the pages.
+lists them. To add one, copy `calibration.py` (`learning.py` shows one run and many), and add it to the pages.
 """
