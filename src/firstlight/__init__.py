@@ -11,9 +11,9 @@ Everything below is loaded when it is first asked for, so that importing firstli
 from __future__ import annotations
 
 import importlib
-import warnings
 from typing import TYPE_CHECKING, Any
 
+from firstlight import moved_modules
 from firstlight import notebook_display as _shown
 
 if TYPE_CHECKING:
@@ -53,14 +53,6 @@ _WHERE = {
     "Preparation": "firstlight.prepare",
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
-_MOVED = {  # `from firstlight import …` finds the old names for one more release, with a warning
-    "agreement": "engine_parity",
-    "explanations": "records.explanation",
-    "runs": "records.run_folder",
-    "searches": "records.search_folder",
-    "study": "experiments",
-    "workers": "parallel",
-}
 
 __all__ = [
     "Classifier",
@@ -97,6 +89,7 @@ __all__ = [
 ]
 
 
+moved_modules.install()
 _shown.drawn_by(lambda thing: importlib.import_module("firstlight.notebook.cards").html(thing))
 
 
@@ -105,13 +98,6 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"firstlight.{name}")
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
-    if name in _MOVED:
-        warnings.warn(
-            f"firstlight.{name} is now firstlight.{_MOVED[name]}. The old name works for one more release.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        return importlib.import_module(f"firstlight.{_MOVED[name]}")
     if name == "__version__":
         from importlib.metadata import version
 

@@ -150,7 +150,7 @@ def test_a_run_that_ends_before_its_folder_is_held_is_complete(
         with held(*arguments) as claim:
             yield claim
 
-    monkeypatch.setattr(run_folder, "claimed", late)
+    monkeypatch.setattr(run_folder, "locked_folder", late)
     with pytest.raises(RunError, match="nothing to resume"):
         experiments.resume(copy, QUIET)
     assert (copy / run_folder.RESULT).read_bytes() == (run.path / run_folder.RESULT).read_bytes()
