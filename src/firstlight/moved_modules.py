@@ -1,4 +1,7 @@
-"""Modules that have moved: their old names are found for one more release, with a DeprecationWarning."""
+"""Modules that have moved: their old names are found for one more release, with a DeprecationWarning.
+
+It comes with every import of firstlight, so it does without importlib.abc, which takes as long as all the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 # Old and new, below firstlight. What lay in a package that moved is found under the same name in the new one.
 MOVED = {
@@ -48,14 +54,17 @@ def present_name(name: str) -> str | None:
     return f"{MOVED[parent]}.{rest}" if parent in MOVED else None
 
 
-class MovedModules(MetaPathFinder, Loader):
-    """Finds the modules that have moved, as the very modules that they are now."""
+class MovedModules:
+    """Finds and loads the modules that have moved, as the very modules that they are now."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         package, _, name = fullname.partition(".")
-        return ModuleSpec(fullname, self) if package == "firstlight" and present_name(name) else None
+        return ModuleSpec(fullname, cast("Loader", self)) if package == "firstlight" and present_name(name) else None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Let Python make one, which `exec_module` replaces."""
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__
