@@ -55,13 +55,16 @@ def sheet(title: str, facts: str, images: Images, rows: Sequence[Sequence[Array]
     tops = [_MARGIN + _HEAD + (_HEADS if heads else 0) + k * step for k in range(len(names))]
     places = [_places(left, [len(group) for group in groups], width + _GAP) for groups in rows]
 
-    texts = [_text(_MARGIN + 20, 22, title), _text(_MARGIN + 44, 13, facts, SHEET["muted"])]
+    texts = [svg_text(_MARGIN, _MARGIN + 20, title, 22), svg_text(_MARGIN, _MARGIN + 44, facts, 13, SHEET["muted"])]
     for name, count, top in zip(names, images.counts, tops, strict=True):
         middle = top + step // 2
-        texts += [_text(middle - 4, 16, name), _text(middle + 14, 13, f"n = {count:,}", SHEET["muted"])]
+        texts += [
+            svg_text(_MARGIN, middle - 4, name, 16),
+            svg_text(_MARGIN, middle + 14, f"n = {count:,}", 13, SHEET["muted"]),
+        ]
     longest = places[int(np.argmax([len(row) for row in places]))]
     texts += [
-        _text(tops[0] - _GAP, 12, head, SHEET["muted"], place) for head, place in zip(heads, longest, strict=False)
+        svg_text(place, tops[0] - _GAP, head, 12, SHEET["muted"]) for head, place in zip(heads, longest, strict=False)
     ]
     least = left + _COLUMNS * (width + _GAP)
     right = max([least, *(place + width + _GAP for row in places for place in row)]) - _GAP
@@ -96,14 +99,15 @@ def _scaled(pixels: Array, height: int, width: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR if smaller else Image.Resampling.NEAREST)
 
 
-def shortened(name: str) -> str:
-    name = "".join(letter if letter.isprintable() else "?" for letter in name)  # SVG refuses control characters
-    return name if len(name) <= 28 else f"{name[:27]}…"
+def shortened(name: str, most: int = 28) -> str:
+    """A name of at most so many letters, without the control characters that SVG refuses."""
+    name = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _text(baseline: int, size: int, text: str, colour: str = SHEET["ink"], left: int = _MARGIN) -> str:
+def svg_text(x: int, baseline: int, text: str, size: int, colour: str = SHEET["ink"]) -> str:
     style = f'font-family="{SHEET_FONT}" font-size="{size}" fill="{colour}"'
-    return f'<text x="{left}" y="{baseline}" {style}>{escape(text)}</text>'
+    return f'<text x="{x}" y="{baseline}" {style}>{escape(text)}</text>'
 
 
 def _draw(texts: list[str], width: int, height: int) -> Image.Image:

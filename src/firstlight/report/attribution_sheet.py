@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from html import escape
+from functools import partial
 
 import numpy as np
 
-from firstlight.design_tokens import SHEET, SHEET_FONT
+from firstlight.data.contact_sheet import shortened, svg_text
+from firstlight.design_tokens import SHEET
 from firstlight.errors import ReportError
 from firstlight.image_encoding import data_uri, resized_png
 from firstlight.records.explanation import Attribution, LayerMaps
@@ -24,6 +25,9 @@ _COLUMNS, _MOST = 16, 32  # maps beside each other, and of a layer
 _BARS = 5
 _LINE = 16  # from one line of a caption to the next
 _SCALE = 2  # pixels of the sheet for one of its units
+
+_text = partial(svg_text, size=13, colour=SHEET["text"])
+_short = partial(shortened, most=60)
 
 
 def attribution_sheet(one: Attribution, maps: Sequence[LayerMaps], class_names: Sequence[str]) -> bytes:
@@ -55,7 +59,7 @@ def _head(one: Attribution, class_names: Sequence[str]) -> list[str]:
         title += "" if one.label == predicted else f"; true: {_short(class_names[one.label])}"
     asked = "" if one.target == predicted else f", asked for {_short(class_names[one.target])}"
     return [
-        _text(_MARGIN, _MARGIN + 16, title, 20, colour),
+        svg_text(_MARGIN, _MARGIN + 16, title, 20, colour),
         _text(_MARGIN, _MARGIN + 36, f"{_short(one.id)}{asked}"),
     ]
 
@@ -69,7 +73,7 @@ def _panels(one: Attribution, class_names: Sequence[str]) -> Iterator[str]:
     pictures: list[tuple[Array, list[str]]] = [(one.pixels, ["the image"]), (saliency, ["saliency"])]
     if one.grad_cam is not None:
         nothing = [] if one.grad_cam.any() else ["no evidence for this class"]
-        pictures.append((over(one.pixels, one.grad_cam), ["Grad-CAM", _short(one.cam_layer, 26), *nothing]))
+        pictures.append((over(one.pixels, one.grad_cam), ["Grad-CAM", shortened(one.cam_layer, 26), *nothing]))
     occlusion = ["occlusion: the probability", f"orange: falls {fall}", f"blue: rises {rise}"]
     pictures.append((signed(one.occlusion, extent), occlusion))
     for pixels, caption in pictures:
@@ -82,7 +86,7 @@ def _panels(one: Attribution, class_names: Sequence[str]) -> Iterator[str]:
         y, share = top + place * 34, float(one.probabilities[k])
         wrong = k == one.probabilities.argmax() and one.label >= 0
         colour = SHEET["true"] if k == one.label else SHEET["wrong"] if wrong else SHEET["other"]
-        yield _text(left + _GAP, y + 12, f"{_short(class_names[k], 24)} {percent(share)}")
+        yield _text(left + _GAP, y + 12, f"{shortened(class_names[k], 24)} {percent(share)}")
         bar = max(1.0, share * (_WIDTH - _MARGIN - left - _GAP))
         yield f'<rect x="{left + _GAP}" y="{y + 17}" width="{bar:.1f}" height="8" fill="{colour}"/>'
 
@@ -121,14 +125,3 @@ def _picture(x: int, y: int, width: int, height: int, pixels: Array) -> str:
     """Pixels uint8 (H, W, C) at a place, each seen as what it is."""
     source = data_uri(resized_png(pixels, width * _SCALE, height * _SCALE))
     return f'<image x="{x}" y="{y}" width="{width}" height="{height}" href="{source}"/>'
-
-
-def _text(x: int, baseline: int, text: str, size: int = 13, colour: str = SHEET["text"]) -> str:
-    style = f'font-family="{SHEET_FONT}" font-size="{size}" fill="{colour}"'
-    return f'<text x="{x}" y="{baseline}" {style}>{escape(text)}</text>'
-
-
-def _short(name: str, most: int = 60) -> str:
-    """A name that fits, without the control characters that SVG refuses."""
-    name = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return name if len(name) <= most else f"{name[: most - 1]}…"
