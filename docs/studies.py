@@ -102,14 +102,17 @@ def _with_rows(section: str, before: str) -> str:
     if not rows:
         return before or section
     lines, keeps = [], False
+    notes = {noted[1]: line for line in before.splitlines() if (noted := NO_RESULT.match(line))}
     for line in section.splitlines():
         run = _run(line)
         if line.startswith("| ") and run in old and rows[run]["n"] == "0":
             cells = [old[run].get(title, DASH) for title in list(rows[run])[1:]]
             line = _row([run, *cells])
             keeps = keeps or old[run]["n"] != "0"
-        elif (noted := NO_RESULT.match(line)) and old.get(noted[1], {"n": "0"})["n"] != "0":
-            continue
+        elif (noted := NO_RESULT.match(line)) and rows[noted[1]]["n"] == "0" and noted[1] in old:
+            if noted[1] not in notes:
+                continue
+            line = notes[noted[1]]
         lines.append(line)
     text = "\n".join(lines)
     return text.replace(" ★ |", " |") if keeps else text
