@@ -2,506 +2,49 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 
-from firstlight import data as data_
-from firstlight import experiments, losses, optimizers, parallel, report, schedules, weights
-from firstlight import explain as inside
+from firstlight import experiments, losses, optimizers, parallel, report, schedules
 from firstlight.console import TrainingProgress
+from firstlight.data import load as load_images
 from firstlight.engine_parity import Parity
-from firstlight.engines import Session, Task
-from firstlight.errors import DataError, ExperimentError, ReportError, ReportWarning, RunError, nearest
-from firstlight.evaluation import Evaluation
+from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments import Experiment
 from firstlight.experiments.paths import IN_MEMORY
-from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
-from firstlight.notebook_display import ReportPath, Shown
 from firstlight.parallel import Backend
-from firstlight.prepare import Preparation
 from firstlight.records import run_folder
-from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TuneFolder
-from firstlight.text import listed
-from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
+from firstlight.trained_run import Measured, Run
+from firstlight.types import Dataset
 
 if TYPE_CHECKING:
     from firstlight.notebook.live import LiveCurves
 
+__all__ = [
+    "Measured",
+    "Run",
+    "fit",
+    "load",
+    "open_run",
+    "parity",
+    "resume",
+    "run",
+    "run_study",
+    "studies",
+    "study_table",
+    "tune",
+    "tune_folder",
+]
+
 RUNS = Path("runs")
 LONGEST_NAME = 120  # bytes of a run folder that is named by itself; file systems take 255
-
-R = TypeVar("R")
-
-
-class _made_once(Generic[R]):  # noqa: N801  (used as cached_property is, which lets two threads make two)
-    """What a `Run` makes when it is first asked for, and keeps: whoever asks meanwhile waits for it."""
-
-    def __init__(self, make: Callable[[Any], R]) -> None:
-        self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__
-
-    def __get__(self, run: Any, owner: Any = None) -> R:
-        if run is None:
-            return self  # type: ignore[return-value]
-        with run._making:
-            if self.name not in run.__dict__:
-                run.__dict__[self.name] = self.make(run)
-            made: R = run.__dict__[self.name]
-            return made
-
-
-class Run(Shown):
-    """A run: its records on disk, and its model ready to use.
-
-    Threads may share it: they take turns in the model, and each gets the answers that it would get alone. A copy, or
-    what was pickled, opens the model for itself when it is first used. A process that is forked from one that has used
-    a model computes on one core, with the same answers; one that is started by spawn, as joblib's workers are, on all.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        engine: str | None = None,
-        device: str | None = None,
-        data: Dataset | str | Path | None = None,
-    ) -> None:
-        """The run at `path`; its model is used on the engine and device that it was trained on, or on those given.
-
-        data  its own images, where they were given as arrays; or where they are now, if they were moved
-        """
-        self.folder = RunFolder.open(path)
-        self._given = data
-        self._on = {key: value for key, value in (("engine", engine), ("device", device)) if value is not None}
-        self._making = ForkedLock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": RunFolder(self.path), "_given": self._given, "_on": self._on}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        self._making = ForkedLock()
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
-
-    def _repr_html_(self) -> str | None:
-        return self.folder._repr_html_()
-
-    @property
-    def path(self) -> Path:
-        return self.folder.path
-
-    @property
-    def result(self) -> Json:
-        """The numbers of result.json, such as result["test"]["accuracy"]."""
-        return self.folder.result_json
-
-    @property
-    def history(self) -> dict[str, Array]:
-        """A column of numbers for each of loss, accuracy, val_loss, …, one row an epoch."""
-        return self.folder.history
-
-    @property
-    def accuracy(self) -> float:
-        """The accuracy on the test split, a fraction."""
-        return self.folder.result.test.accuracy
-
-    @property
-    def predictions(self) -> dict[str, Predictions]:
-        """Ids, labels and probabilities of the "validation" and "test" splits."""
-        return self.folder.predictions
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.folder.class_names
-
-    @_made_once
-    def experiment(self) -> Experiment:
-        return Experiment.of(self.folder.experiment.tables, str(self.path / run_folder.EXPERIMENT))
-
-    @_made_once
-    def task(self) -> Task:
-        """Model, loss and preparation, as they were trained."""
-        preparation = Preparation.from_json(self.folder.model.preparation.settings)
-        model = Model.from_json(self.folder.model.architecture)
-        return Task(model, self.experiment.build_loss(), preparation, self.experiment.build_optimizer())
-
-    @_made_once
-    def session(self) -> Session:
-        """The trained model on its engine."""
-        vector = weights.of_run(self.folder, self.task.model.layout)
-        # Whatever reduced the precision in training, a model is used in full.
-        full = "float64" if self.experiment.precision == "float64" else "float32"
-        moved = {"device": "auto"} if self._on.get("engine", self.experiment.engine) != self.experiment.engine else {}
-        engine = self.experiment.model_copy(update={"precision": full, **moved, **self._on}).open_engine()
-        return engine.session(self.task, vector=vector)
-
-    def evaluate(
-        self,
-        data: Any = None,
-        split: str | None = None,
-        *,
-        unverified: bool = False,
-        include_seen: bool = False,
-    ) -> tuple[Evaluation, Predictions]:
-        """Measure the trained model anew: on a split of its own images, or on other images with the same classes.
-
-        See `measure` for what it takes and raises; what that notes is warned of here.
-        """
-        measured = self.measure(data, split, unverified=unverified, include_seen=include_seen)
-        for note in measured.notes:
-            warnings.warn(note, stacklevel=2)
-        return measured.evaluation, measured.predictions
-
-    def measure(
-        self,
-        data: Any = None,
-        split: str | None = None,
-        *,
-        unverified: bool = False,
-        include_seen: bool = False,
-    ) -> Measured:
-        """Measure the trained model anew: on a split of its own images, or on other images with the same classes.
-
-        data          other images: a Dataset or whatever `load` takes. The run's own where this is its own source, or
-                      holds its images in another place: these are split as they were for training
-        split         "test" unless another is asked for; of other images that come in no splits, all are taken
-        include_seen  measure other images also where the run, or one that its weights come from, has learnt from them;
-                      they are left out otherwise
-        Raises DataError where the classes differ or no image is new, RunError where the run's own images are no longer
-        the same.
-        """
-        if data is None:
-            return Measured(*self._evaluate_own(self._given, split or "test"))
-        named = isinstance(data, str | Path | Dataset) and experiments.is_own(self.folder, data)
-        if named and not isinstance(data, Dataset):
-            with suppress(RunError):  # they are no longer what they were: other images, some of which it may have seen
-                return Measured(*self._evaluate_own(self._given, split or "test"))
-        if not isinstance(data, Dataset):
-            data = data_.load(data, size=self.task.preparation.size, unverified=unverified)
-        if set(self.folder.data.splits["test"].ids) <= {i for part in data.splits.values() for i in part.ids}:
-            with suppress(RunError):
-                note = f"{data.name} holds the run's own images: its {split or 'test'} images are measured."
-                return Measured(*self._evaluate_own(data, split or "test"), () if named else (note,))
-        return self._evaluate_others(data, split, include_seen)
-
-    def predict(self, images: str | Path | Array | Images | Sequence[str | Path]) -> Array:
-        """The probabilities (N, K) for image files, Images, or pixels uint8 (N, H, W, C), in the order given."""
-        if isinstance(images, Images):
-            return self._probabilities(images.pixels)
-        if isinstance(images, np.ndarray):
-            if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3) or not len(images):
-                raise DataError(
-                    f"predict takes pixels uint8 (N, H, W, 1 or 3); received {images.dtype} {images.shape}."
-                )
-            return self._probabilities(images)
-        paths = [images] if isinstance(images, str | Path) else list(images)
-        if not paths:
-            raise DataError("predict needs at least one image.")
-        size = self.task.preparation.size
-        return np.concatenate([self._probabilities(data_.load_image(path, size)[np.newaxis]) for path in paths])
-
-    def attribution(
-        self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None
-    ) -> Attribution:
-        """Where the net looked in one image: saliency, Grad-CAM and occlusion, with its probabilities.
-
-        image   the id of one of the run's own images, an image file, or pixels uint8 (H, W, 1 or 3)
-        target  the class that is asked for, by name or number; the predicted one otherwise
-        layer   what Grad-CAM is taken from; the last layer with maps otherwise
-        """
-        request = self._request(image, target)
-        targets = None if request.target is None else np.array([request.target])
-        [found] = inside.attribute(self.net, request.image, request.split, targets, layer or "")
-        return replace(found, class_names=self.class_names)
-
-    def feature_maps(self, image: str | Path | Array, most: int | None = 64) -> FeatureMaps:
-        """What every layer gives for one image, in the order of the data; see `attribution` for what an image may be.
-
-        most  maps of a layer; all of them with None
-        """
-        if most is not None and most < 1:
-            raise ExperimentError(f"most is how many maps of a layer, from 1, or None for all; received {most!r}.")
-        return FeatureMaps(inside.compute_feature_maps(self.net, self._request(image).image.pixels[0], most))
-
-    def explain(
-        self,
-        *,
-        image: str | Path | Array | None = None,
-        target: str | int | None = None,
-        layer: str | None = None,
-        method: str = "t-sne",
-        points: int = 1000,
-        seed: int = 0,
-        data: Dataset | str | Path | None = None,
-        tensorboard: str | Path | None = None,
-        watch: inside.Progress | None = None,
-    ) -> Explanation:
-        """Examine the run, write explanation.npz into its folder, renew the report, and return what was found.
-
-        image, target  looked into beside the others; the surest right answer otherwise. See `attribution`
-        layer          whose values say which images are alike; the last hidden one otherwise
-        method         "t-sne", "umap" or "pca" (which is made in any case)
-        points         training images, and test images, on a map
-        data           the run's own images, where they were given as arrays, or where they are now
-        tensorboard    a folder for TensorBoard: the run's scalars and histograms, and the same vectors
-        watch          called with (what is done, how much of it, of how much)
-        Raises RunError for a run without a result or predictions, or whose images are no longer the same; ModelError
-        for an unknown layer, DataError for an unknown image or class, ExperimentError for a missing extra.
-        """
-        from firstlight.explain.explanation import explain
-
-        if tensorboard is not None:
-            from firstlight.explain.tensorboard import require
-
-            require()
-        explained = self._explained(seed, data)
-        request = None if image is None else self._request(image, target)
-        if target is not None and request is None:
-            raise DataError("A class is asked for of one image: give that image too.")
-        found = explain(
-            explained, request=request, layer=layer, method=method, points=points, progress=watch or inside.unwatched
-        )
-        if tensorboard is not None:
-            self._to_tensorboard(explained, found.embeddings[-1], Path(tensorboard))
-        found.write(self.folder)
-        try:
-            self.report()
-        except ReportError as error:  # what was found is kept, and returned
-            warnings.warn(str(error), ReportWarning, stacklevel=2)
-        return found
-
-    def maximizing_image(
-        self,
-        layer: str,
-        unit: int,
-        *,
-        seed: int = 0,
-        data: Dataset | str | Path | None = None,
-        watch: inside.Progress | None = None,
-    ) -> MaximizingImage:
-        """The image that maximizes the activation of one unit, and what the run's test images get from it.
-
-        layer, unit        such as "conv2" and 5: a channel or a feature, numbered from 0
-        seed, data, watch  see `explain`
-        Raises ModelError for a layer or a unit that the net does not have, and what `explain` raises of the run.
-        """
-        return inside.maximizing_image(self._explained(seed, data), layer, unit, watch or inside.unwatched)
-
-    def mistakes(
-        self,
-        true: str | None = None,
-        predicted: str | None = None,
-        *,
-        layer: str | None = None,
-        count: int | None = None,
-        seed: int = 0,
-        data: Dataset | str | Path | None = None,
-        watch: inside.Progress | None = None,
-    ) -> Mistakes:
-        """The mistakes on test images, the surest first, each with the training images that lie nearest.
-
-        true, predicted    the names of the true class and of the class that it was taken for; any unless given
-        layer              in whose values they are near; the last hidden one otherwise
-        count              at most so many; all otherwise
-        seed, data, watch  see `explain`
-        Raises DataError for an unknown class, ModelError for an unknown layer, and what `explain` raises of the run.
-        """
-        from firstlight.explain.neighbours import mistakes_with_neighbours
-
-        run, watch = self._explained(seed, data), watch or inside.unwatched
-        found = Mistakes(
-            mistakes_with_neighbours(run, true=true, predicted=predicted, layer=layer, count=count, progress=watch)
-        )
-        found.class_names, found.layer = self.class_names, layer or "the last hidden layer"
-        return found
-
-    def look(self, *arguments: Any, **options: Any) -> Attribution:
-        """Deprecated: the older name of `attribution`."""
-        warnings.warn("Run.look is now called Run.attribution.", DeprecationWarning, stacklevel=2)
-        return self.attribution(*arguments, **options)
-
-    def ideal(self, *arguments: Any, **options: Any) -> MaximizingImage:
-        """Deprecated: the older name of `maximizing_image`."""
-        warnings.warn("Run.ideal is now called Run.maximizing_image.", DeprecationWarning, stacklevel=2)
-        return self.maximizing_image(*arguments, **options)
-
-    def report(self, out: str | Path | None = None, *, pdf: bool | None = None) -> ReportPath:
-        """Write the report again and return its path, which shows the report in a notebook.
-
-        out  the file; report.html or report.pdf in the run's folder where none is given
-        pdf  as a PDF (needs the extra `pdf`); where this is not said, only if the file's name ends so
-        """
-        return ReportPath.of(report.write(self.folder, None if out is None else Path(out), pdf=pdf), self.folder)
-
-    @_made_once
-    def net(self) -> inside.Net:
-        """The trained model, to look into."""
-        return inside.Net(self.session, self.task)
-
-    @_made_once
-    def _own(self) -> Mapping[str, Images]:
-        """The run's own images, prepared."""
-        return self._recalled(self._given)
-
-    def _explained(self, seed: int, data: Dataset | str | Path | None) -> inside.ExplainedRun:
-        """The run to look into, with its own images."""
-        _ = self.result  # an unfinished run says so
-        predictions = self.predictions
-        own = self._own if data is None else self._recalled(data)
-        self._own = own
-        return inside.ExplainedRun(self.net, own, predictions, seed)
-
-    def _recalled(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
-        _, splits = experiments.reload_splits(self.folder, data)
-        prepared = {name: self.task.preparation.apply(images) for name, images in splits.items()}
-        experiments.must_be_the_same(self.folder, prepared)
-        return prepared
-
-    def _request(self, image: str | Path | Array, target: str | int | None = None) -> inside.ImageRequest:
-        """One prepared image: of the run by its id, or of the user. Raises DataError where there is none."""
-        wanted = inside.class_number(target, self.class_names) if isinstance(target, str) else target
-        if wanted is not None and not 0 <= wanted < len(self.class_names):
-            raise DataError(f"The classes are 0 to {len(self.class_names) - 1}; received {wanted}.")
-        if isinstance(image, np.ndarray):
-            return inside.ImageRequest(self._unlabelled(image, "given"), "", wanted)
-        name = str(image)
-        split = next((split for split, record in self.folder.data.splits.items() if name in record.ids), None)
-        if split is not None:
-            kept = self.folder.samples.get(split)
-            images = kept if kept is not None and name in kept.ids else self._own[split]
-            return inside.ImageRequest(images.take(np.flatnonzero(images.ids == name)[:1]), split, wanted)
-        if not Path(name).is_file():
-            ids = [known for record in self.folder.data.splits.values() for known in record.ids]
-            close = difflib.get_close_matches(name, ids, n=3, cutoff=0.5) or ids[-1:]
-            raise DataError(
-                f"{name} is neither an image file nor the id of an image of {self.path}, such as {', '.join(close)}."
-            )
-        return inside.ImageRequest(
-            self._unlabelled(data_.load_image(name, self.task.preparation.size), name), "", wanted
-        )
-
-    def _unlabelled(self, pixels: Array, name: str) -> Images:
-        """One image of the user's own, prepared."""
-        if (
-            pixels.dtype != np.uint8
-            or pixels.ndim not in (2, 3)
-            or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3))
-        ):
-            raise DataError(f"An image is uint8 pixels (H, W, 1 or 3); received {pixels.dtype} {pixels.shape}.")
-        shaped = pixels.reshape(1, *pixels.shape[:2], -1)
-        return self.task.preparation.apply(unlabelled(shaped, self.class_names, np.array([name])))
-
-    def _to_tensorboard(self, explained: inside.ExplainedRun, plane: Embedding, out: Path) -> None:
-        """Write the run, and the vectors of the images on a map, for TensorBoard."""
-        from firstlight.explain import tensorboard
-
-        images = explained.images(plane.splits, plane.ids)
-        vectors = inside.extract_features(
-            self.net, images, plane.layer, "vectors", lambda what, done, total: None
-        ).features
-        shown = tensorboard.Vectors(
-            plane.layer, vectors, plane.labels, plane.thumbnails, plane.ids, plane.predicted, plane.splits
-        )
-        tensorboard.write(self.folder, out, shown)
-
-    def _probabilities(self, pixels: Array) -> Array:
-        return self.task.loss.probabilities(self.session.outputs(self.task.preparation.apply(unlabelled(pixels))).T)
-
-    def _evaluate_own(self, data: Dataset | str | Path | None, split: str) -> tuple[Evaluation, Predictions]:
-        if split not in self.folder.data.splits:
-            raise DataError(f"The run has no split called {split!r}. {nearest(split, self.folder.data.splits)}")
-        _, splits = experiments.reload_splits(self.folder, data)
-        images = self.task.preparation.apply(splits[split])
-        experiments.must_be_the_same(self.folder, {split: images})
-        return experiments.measure(self.session, self.task.loss, images)
-
-    def _evaluate_others(self, data: Dataset, split: str | None, include_seen: bool) -> Measured:
-        splits = self._in_our_classes(data)
-        images = splits["train"] if split is None and set(splits) == {"train"} else _pick(data.name, splits, split)
-        seen = experiments.seen_by(self.folder, images, data.files, data.origin)
-        prepared = self.task.preparation.apply(images)
-        left_out = [f"{name} ({reason})" for name, reason in data.set_aside.items()]
-        unread = (f"Not read: {len(left_out):,}, such as {left_out[0]}.",) if left_out else ()
-        if not seen.any.any():
-            return Measured(*experiments.measure(self.session, self.task.loss, prepared), unread)
-        trained, chosen = int(seen.trained.sum()), int(seen.chosen.sum())
-        parts = [f"{trained:,} were trained on"] if trained else []
-        parts += [f"{chosen:,} are validation images, by which weights were chosen"] if chosen else []
-        what = f"Of {len(images):,} images, {listed(parts)}"
-        if seen.any.all() and not include_seen:
-            raise DataError(
-                f"{what}: none is new to the run, and its accuracy on them says nothing of new images. To measure "
-                "it all the same: --include-seen (include_seen=True)."
-            )
-        whole = experiments.measure(self.session, self.task.loss, prepared)
-        if include_seen:
-            return Measured(*whole, (f"{what}: the accuracy is flattered.", *unread), seen=trained + chosen)
-        new = experiments.measure(self.session, self.task.loss, prepared.take(~seen.any))
-        note = (
-            f"{what}: they are left out. With them, the accuracy would be {100 * whole[0].accuracy:.2f} % "
-            "(--include-seen, include_seen=True)."
-        )
-        return Measured(*new, (note, *unread), seen=trained + chosen, with_seen=whole[0])
-
-    def _in_our_classes(self, data: Dataset) -> Mapping[str, Images]:
-        """Images whose classes are those of the run, or some of them, in the run's order. Raises DataError."""
-        if data.class_names == self.class_names:
-            return data.splits
-        places = {name: i for i, name in enumerate(self.class_names)}
-        if set(data.class_names) <= set(places):
-            into = np.array([places[name] for name in data.class_names])
-            return {
-                name: replace(images, labels=into[images.labels], class_names=self.class_names)
-                for name, images in data.splits.items()
-            }
-        splits = self.experiment.data.relabelled(data.splits)
-        if splits["train"].class_names != self.class_names:
-            raise DataError(
-                f"The run's classes are {', '.join(self.class_names)}; those of {data.name} are "
-                f"{', '.join(data.class_names)}. They must be the same: name them so in folders or labels, or give an "
-                ".npz whose labels are numbers an array class_names."
-            )
-        return splits
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What `Run.measure` found.
-
-    notes      what to know of which images were measured
-    seen       how many of the images the run has learnt from, or was chosen by
-    with_seen  the evaluation on all images, where those were left out
-    """
-
-    evaluation: Evaluation
-    predictions: Predictions
-    notes: tuple[str, ...] = ()
-    seen: int = 0
-    with_seen: Evaluation | None = None
-
-    def to_json(self) -> Json:
-        """The numbers of the evaluation, and what to know of them."""
-        value = self.evaluation.to_json()
-        if self.notes:
-            value["notes"] = list(self.notes)
-        if self.seen:
-            value["seen"] = self.seen
-        if self.with_seen is not None:
-            value["with_seen"] = self.with_seen.to_json()
-        return value
 
 
 def load(source: Any, *, size: int | tuple[int, int] | None = None, unverified: bool = False) -> Dataset:
@@ -513,7 +56,7 @@ def load(source: Any, *, size: int | tuple[int, int] | None = None, unverified: 
     unverified  read files of a named set whose checksum is not the published one
     Raises DataError.
     """
-    return data_.load(source, size=size, unverified=unverified)
+    return load_images(source, size=size, unverified=unverified)
 
 
 def fit(
@@ -546,7 +89,7 @@ def fit(
     Raises a FirstlightError before anything is written where something does not fit.
     """
     if not isinstance(data, Dataset | str | Path):
-        data = data_.load(data)
+        data = load_images(data)
     tables = experiments.tables(
         _data_table(data),
         model,
@@ -806,10 +349,3 @@ def _data_table(data: Dataset | str | Path) -> dict[str, Any]:
         source = data.origin or IN_MEMORY + data.name
         return {"source": source, "size": data.shape[:2], "unverified": not data.verified}
     return {"source": str(data)}
-
-
-def _pick(name: str, splits: Mapping[str, Images], split: str | None) -> Images:
-    wanted = split or "test"
-    if wanted not in splits:
-        raise DataError(f"{name} has no split called {wanted!r}. {nearest(wanted, splits)}")
-    return splits[wanted]

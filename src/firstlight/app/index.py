@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from firstlight import data, experiments, report
-from firstlight.api import Run
 from firstlight.app.server.errors import EXHAUSTED, UnknownError
 from firstlight.app.summary import Entry, Kind, RunSummary, fingerprint, read_summary
 from firstlight.errors import FirstlightError, RunError
@@ -24,6 +23,7 @@ from firstlight.records.explanation import EXPLANATION, Explanation, read
 from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.records.search_folder import TUNE, TuneFolder
 from firstlight.report.document import Document
+from firstlight.trained_run import Run
 from firstlight.types import Images
 
 DEPTH = 5  # how far below the root a run can lie

@@ -16,8 +16,8 @@ from firstlight.errors import ExperimentError
 from firstlight.text import listed
 
 if TYPE_CHECKING:
-    from firstlight.api import Run
     from firstlight.records.explanation import Attribution, Explanation
+    from firstlight.trained_run import Run
 
 POINTS = 1000
 PICTURE = 480  # pixels, about, of the longer side of the image of a unit

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from firstlight.api import Run
     from firstlight.records.explanation import Explanation, Mistake, Separation
+    from firstlight.trained_run import Run
 
 SHOWN = 12  # rows of the tables of images
 

@@ -18,9 +18,9 @@ from firstlight.errors import DataError, ExperimentError, TrainingError
 from firstlight.text import listed
 
 if TYPE_CHECKING:
-    from firstlight.api import Run
     from firstlight.evaluation import Evaluation
     from firstlight.records.result import Result
+    from firstlight.trained_run import Run
 
 Engine = Annotated[str | None, typer.Option(help="numpy or torch; the one it was trained on otherwise.")]
 Device = Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")]

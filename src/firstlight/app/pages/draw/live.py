@@ -10,13 +10,13 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from firstlight.api import Run
 from firstlight.app.index import NO_NUMBERS
 from firstlight.app.pages.draw.strokes import fitted
 from firstlight.data.decoding import decode, formats, resize
 from firstlight.errors import DataError, RunError
 from firstlight.explain.net import Net, Place
 from firstlight.prepare import Preparation
+from firstlight.trained_run import Run
 from firstlight.types import Array, Json, unlabelled
 
 SIDE_LIMIT = 10_000  # of an upload: some decoders need much memory for a long side alone
