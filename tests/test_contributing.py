@@ -150,23 +150,25 @@ assert Experiment.of({"data": {"source": "numerals"}})
 
 
 def chart(package: Package) -> str:
-    package.copy("report/sections/calibration.py", "report/sections/believed.py", **{'"Confidence"': '"Believed"'})
-    for page in ("run", "comparison"):
-        package.replace(f"report/pages/{page}.py", "    confusion,\n", "    believed,\n    confusion,\n")
+    words = {'"Confusion matrix", "confusion"': '"Confounded", "confounded"'}
+    package.copy("report/sections/confusion.py", "report/sections/confounded.py", **words)
     package.replace(
-        "report/pages/run.py",
-        "        calibration.section(groups),\n",
-        "        calibration.section(groups),\n        believed.section(groups),\n",
+        "report/pages/contents.py", '("confusion", "per_class")', '("confusion", "confounded", "per_class")'
     )
-    package.replace(
-        "report/pages/comparison.py",
-        "        engines.section(groups),\n",
-        "        engines.section(groups),\n        believed.section(groups),\n",
-    )
+    package.replace("report/pages/contents.py", '    "confusion",\n', '    "confusion",\n    "confounded",\n')
     return """
-document = report.build_document(RunFolder.open(KEPT / "run"))
-assert [section.title for section in document.sections].count("Believed") == 1
-assert "Believed" in report.render.html.page(document)
+run = RunFolder.open(KEPT / "run")
+shown = {
+    "run": report.build_document(run),
+    "comparison": report.build_document(report.Comparison([run, run])),
+    "study": report.build_document(StudyFolder.open(KEPT / "study")),
+    "card": card(run),
+}
+for where, document in shown.items():
+    assert report.render.html.page(document).count("Confounded") > 0, where
+index = Index(KEPT)
+[entry] = [entry for entry in index.entries() if entry.path == run.path]
+assert "Confounded" in str(run_page._arranged(run_page._document(index, index.summary(entry))[0])), "the dashboard"
 """
 
 
@@ -234,9 +236,12 @@ import sys
 from pathlib import Path
 import firstlight as fl
 from firstlight import layers, models, report
+from firstlight.app.index import Index
+from firstlight.app.pages.run import page as run_page
 from firstlight.app.pages.start import form
 from firstlight.experiments import Experiment
-from firstlight.records.run_folder import RunFolder
+from firstlight.notebook.cards import card
+from firstlight.records.run_folder import RunFolder, StudyFolder
 from firstlight.report.render import html
 KEPT = Path({str(ROOT / "tests" / "records" / "kept")!r})
 def model(name, **options):

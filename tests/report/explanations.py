@@ -26,7 +26,7 @@ from firstlight.records.group import of_runs
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
 from firstlight.report.document import Beside, Block, Chart, Document, ImageGrid, Numbers, Section, Table
-from firstlight.report.pages.run import explained_chapters
+from firstlight.report.pages import contents
 from firstlight.report.render import html
 from firstlight.types import Array
 
@@ -122,7 +122,7 @@ def explained_run(
 
 def chapters_of(run: RunFolder) -> dict[str, Section]:
     """What the report of a run says of its explanation, by anchor."""
-    return {found.anchor: found for found in explained_chapters(of_runs([read(run)]))}
+    return {found.anchor: found for found in contents.sections(contents.EXPLAINED, of_runs([read(run)]))}
 
 
 def every(blocks: tuple[Block, ...]) -> Iterator[Block]:

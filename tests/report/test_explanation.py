@@ -15,9 +15,7 @@ from tests.report.run_folders import HOSTILE, MakeRun
 from firstlight import report
 from firstlight.errors import RunError
 from firstlight.records.explanation import EXPLANATION
-from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
-from firstlight.report.explanation import outdated
 
 ANCHORS = ["layers", "looks", "neighbourhoods", "nearest"]
 
@@ -102,24 +100,6 @@ def test_a_whole_page_is_small_and_quick(make_run: MakeRun) -> None:
     text = report.render_html(run)
     assert time.process_time() - began < 10
     assert len(text.encode()) < 5_000_000
-
-
-def test_an_explanation_of_older_weights_is_told(make_run: MakeRun) -> None:
-    run = explained_run(make_run)
-    assert outdated(read(run)) == []
-    found = explanation_of(run)
-    turned = tuple(
-        replace(plane, predicted=(plane.predicted + 1) % 3, confidence=plane.confidence / 2)
-        for plane in found.embeddings
-    )
-    replace(found, embeddings=turned, attributions=(), mistakes=()).write(run)
-    [warning] = outdated(read(RunFolder.open(run.path)))
-    assert warning.tone == "warning"
-    assert "30 test images in both, 30 now have another answer" in warning.text
-    assert warning.text in Page(report.render_html(RunFolder.open(run.path))).text
-    strange = tuple(replace(plane, ids=np.char.add("other/", plane.ids)) for plane in found.embeddings)
-    replace(found, embeddings=strange, attributions=(), mistakes=()).write(run)
-    assert "of other test images" in outdated(read(RunFolder.open(run.path)))[0].text
 
 
 def test_an_explanation_of_other_classes_is_refused(make_run: MakeRun) -> None:

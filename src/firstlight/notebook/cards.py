@@ -36,18 +36,15 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.format import count, counted, decimal, percent, shape
+from firstlight.report.pages import contents
 from firstlight.report.sections import (
     activation_maximization,
-    activation_statistics,
     attribution,
     class_counts,
     feature_maps,
-    filters,
-    label_errors,
     layers,
     learning,
     neighbours,
-    separation,
 )
 from firstlight.report.sections.answers import LIKELIEST
 from firstlight.report.sections.samples import spread
@@ -99,22 +96,22 @@ def _(path: ReportPath) -> Document:
 def _(run: RunFolder) -> Document:
     if not run.finished:
         return _unfinished(run)
-    return _some(report.build_document(run, Path()), ("learning", "results", "answers", "asked", "notes"))
+    return _some(report.build_document(run, Path()), contents.RUN_CARD)
 
 
 @card.register
 def _(folder: StudyFolder) -> Document:
-    return _some(report.build_document(folder, Path()), ("tried", "significance", "learning", "notes"))
+    return _some(report.build_document(folder, Path()), contents.STUDY_CARD)
 
 
 @card.register
 def _(folder: TuneFolder) -> Document:
-    return _some(report.build_document(folder, Path()), ("history", "settings", "best", "file", "notes"))
+    return _some(report.build_document(folder, Path()), contents.SEARCH_CARD)
 
 
 @card.register
 def _(check: Parity) -> Document:
-    return _some(report.build_document(check, Path()), ("wrong", "layers", "runs", "parameters", "seconds"))
+    return _some(report.build_document(check, Path()), contents.PARITY_CARD)
 
 
 @card.register
@@ -122,17 +119,6 @@ def _(found: Explanation) -> Document:
     """Where the net looks and what its layers see; a map of many points is left to the report."""
     classes = max((len(look.probabilities) for look in found.attributions), default=0)
     names = display_names(found.class_names) or tuple(f"class {k}" for k in range(classes))
-    mistakes = neighbours.NearestToMistakes(found.mistakes, found.layer)
-    parts = (
-        ("Attribution", attribution.blocks(found.attributions, names)),
-        ("Activation maximization", activation_maximization.blocks(found.maximizing_images)),
-        ("Feature maps of one image", feature_maps.blocks(feature_maps.of_explanation(found))),
-        ("Filters of the first layer", filters.blocks(found.filters)),
-        ("Activation statistics", activation_statistics.blocks(activation_statistics.of_explanation(found))),
-        ("The most confident mistakes and their nearest training images", neighbours.blocks(mistakes, names)),
-        ("Labels that may be wrong", label_errors.blocks(found.label_issues, names)),
-        ("Class separation", (separation.table(found.embeddings),) if found.embeddings else ()),
-    )
     return Document(
         kind_of="Explanation",
         title="What the net sees",
@@ -146,7 +132,7 @@ def _(found: Explanation) -> Document:
                 Number("suspected labels", count(len(found.label_issues))),
             )
         ),
-        sections=tuple(Section(title, title, blocks) for title, blocks in parts if blocks),
+        sections=contents.explanation_card(found, names),
     )
 
 

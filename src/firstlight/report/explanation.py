@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -11,11 +10,10 @@ import numpy as np
 from firstlight.records.explanation import Attribution, Embedding, Explanation
 from firstlight.records.group import Group
 from firstlight.records.run import RunRecord
-from firstlight.report.document import Code, Picture, Text
-from firstlight.report.format import count, counted, percent
+from firstlight.report.document import Picture
+from firstlight.report.format import percent
 from firstlight.types import Array
 
-SAME = 0.01  # by which a confidence may differ between an explanation and the predictions, as sums in another order do
 _METHODS = {"pca": "PCA", "t-sne": "t-SNE", "umap": "UMAP"}  # of an embedding, as they are called
 
 T = TypeVar("T")
@@ -39,55 +37,6 @@ def by_layer(explanation: Explanation) -> list[list[Embedding]]:
 def method_name(embedding: Embedding) -> str:
     """What its method is called."""
     return _METHODS.get(embedding.method, embedding.method)
-
-
-def command(record: RunRecord) -> Code:
-    """The command that makes the explanation."""
-    return Code(
-        f"firstlight explain {shlex.quote(record.name)}",
-        title="To add feature maps, attribution, an embedding and neighbours, in the folder around the run’s:",
-        kind="explain-command",
-    )
-
-
-def outdated(record: RunRecord) -> list[Text]:
-    """A warning where the explanation is of other weights than the predictions, which a run that went on has."""
-    explanation = record.explanation
-    if explanation is None:
-        return []
-    now = {
-        str(name): (int(answer), float(sure))
-        for name, answer, sure in zip(
-            record.predictions.ids, record.predictions.predicted, record.predictions.confidence, strict=True
-        )
-    }
-    then = {name: answer for name, answer in _answers(explanation) if name in now}
-    changed = sum(then[name][0] != now[name][0] for name in then)
-    moved = sum(abs(then[name][1] - now[name][1]) > SAME for name in then)
-    again = f"Make it anew: firstlight explain {shlex.quote(record.name)}"
-    if not then and next(iter(_answers(explanation)), None):
-        return [Text(f"The explanation is of other test images than the predictions. {again}", tone="warning")]
-    if moved <= 0.01 * len(then):
-        return []
-    said = (
-        "The explanation was made of other weights than the predictions: of "
-        f"{counted(len(then), 'test image')} in both, {count(changed)} now have another answer and {count(moved)} "
-        f"another probability. What is said of feature maps, attribution, embedding and neighbours is "
-        f"of the older net. {again}"
-    )
-    return [Text(said, tone="warning")]
-
-
-def _answers(explanation: Explanation) -> Iterable[tuple[str, tuple[int, float]]]:
-    """The answers to test images that the explanation holds."""
-    for embedding in explanation.embeddings:
-        for i in np.flatnonzero(embedding.splits == "test").tolist():
-            yield str(embedding.ids[i]), (int(embedding.predicted[i]), float(embedding.confidence[i]))
-    for mistake in explanation.mistakes:
-        yield mistake.id, (mistake.predicted, mistake.confidence)
-    for one in explanation.attributions:
-        if one.split == "test":
-            yield one.id, (int(one.probabilities.argmax()), float(one.probabilities.max()))
 
 
 def pixels_of_test_images(record: RunRecord, explanation: Explanation) -> Mapping[str, Array]:

@@ -9,25 +9,10 @@ from firstlight.errors import RunError
 from firstlight.records.group import Group, leader, of_runs, present, ranked, selected, tasks
 from firstlight.records.run import RunRecord
 from firstlight.report import published
-from firstlight.report.document import Document, Number, Numbers, Section, chapter
+from firstlight.report.document import Document, Number, Numbers
 from firstlight.report.format import THIN, count, counted, interval, percent, seconds, task_name
-from firstlight.report.sections import (
-    accuracy,
-    cautions,
-    confusion,
-    engines,
-    every_run,
-    learning,
-    main_effects,
-    mistakes,
-    per_class,
-    reproduce,
-    results,
-    samples,
-    settings_differences,
-    significance,
-    trade_off,
-)
+from firstlight.report.pages import contents
+from firstlight.report.sections import every_run, significance
 
 
 def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document:
@@ -35,14 +20,13 @@ def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document
     if not records:
         raise RunError("There is no run to compare.")
     groups = in_order(of_runs(records))
-    parts = (results.section(groups, folder), *sections(groups, folder), reproduce.section(groups))
     return Document(
         kind_of=f"Comparison of {counted(len(records), 'run')}",
         title=title,
         subtitle=", ".join(dict.fromkeys(record.data for record in records)),
         verdict=verdict(groups),
         numbers=headline(groups),
-        sections=tuple(part for part in parts if part is not None),
+        sections=contents.sections(contents.COMPARISON, groups, folder),
         source="the run folders",
     )
 
@@ -50,24 +34,6 @@ def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document
 def in_order(groups: Sequence[Group]) -> list[Group]:
     """The groups of a comparison by their task, the best of each by validation first."""
     return [group for task in tasks(groups) for group in ranked(task)]
-
-
-def sections(groups: Sequence[Group], folder: Path) -> tuple[Section | None, ...]:
-    """What the page of a comparison and that of a study have in common."""
-    return (
-        cautions.section(groups),
-        accuracy.section(groups),
-        trade_off.section(groups),
-        significance.section(groups),
-        main_effects.section(groups),
-        learning.section(groups),
-        engines.section(groups),
-        per_class.section(groups),
-        confusion.section(groups),
-        chapter("The images", "images", samples.section(groups), mistakes.section(groups)),
-        settings_differences.section(groups),
-        every_run.section(groups, folder),
-    )
 
 
 def verdict(groups: Sequence[Group]) -> str:

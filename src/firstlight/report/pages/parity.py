@@ -5,16 +5,7 @@ from __future__ import annotations
 from firstlight.records.parity import GRADIENT, Parity
 from firstlight.report.document import Document, Number, Numbers, Section, Text
 from firstlight.report.format import date, exponent, milliseconds, power
-from firstlight.report.sections import (
-    parity_graph,
-    parity_layers,
-    parity_measurement,
-    parity_parameters,
-    parity_speed,
-    parity_training,
-)
-
-SECTIONS = (parity_layers, parity_parameters, parity_graph, parity_training, parity_speed, parity_measurement)
+from firstlight.report.pages import contents
 
 
 def document(parity: Parity) -> Document:
@@ -27,7 +18,7 @@ def document(parity: Parity) -> Document:
         subtitle=" · ".join([parity.images, date(parity.environment.started)]),
         verdict=parity.verdict,
         numbers=_numbers(parity),
-        sections=(*(wrong if failures else ()), *(found for thing in SECTIONS if (found := thing.section(parity)))),
+        sections=(*(wrong if failures else ()), *contents.sections(contents.PARITY, parity)),
         source="one measurement",
     )
 

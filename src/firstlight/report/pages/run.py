@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-from firstlight.records.group import Group, of_runs
+from firstlight.records.group import of_runs
 from firstlight.records.run import RunRecord
-from firstlight.report import explanation, selection
+from firstlight.report import selection
 from firstlight.report.document import (
     Document,
     Number,
     Numbers,
-    Section,
-    chapter,
 )
 from firstlight.report.format import (
     THIN,
@@ -23,87 +19,20 @@ from firstlight.report.format import (
     percent,
     seconds,
 )
-from firstlight.report.sections import (
-    activation_maximization,
-    activation_statistics,
-    answers,
-    attribution,
-    augmentation,
-    calibration,
-    cautions,
-    class_counts,
-    confused_images,
-    confusion,
-    embedding,
-    feature_maps,
-    filters,
-    label_errors,
-    layers,
-    learning,
-    mistakes,
-    neighbours,
-    per_class,
-    reproduce,
-    samples,
-    separation,
-    step_loss,
-    summary,
-    terms,
-)
+from firstlight.report.pages import contents
+from firstlight.report.sections import summary
 
 
 def document(record: RunRecord) -> Document:
     """The report of a run."""
-    groups = of_runs([record])
-    warnings = explanation.outdated(record)
-    outdated = Section("Before you trust it", "notes", tuple(warnings)) if warnings else None
-    sections = (
-        summary.section(groups),
-        chapter("Before you trust it", "notes", cautions.section(groups), outdated),
-        chapter(
-            "The images",
-            "images",
-            samples.section(groups),
-            augmentation.section(groups),
-            class_counts.section(groups),
-        ),
-        layers.section(groups),
-        chapter("Learning", "learning", learning.section(groups), step_loss.section(groups)),
-        chapter("Right and wrong", "results", confusion.section(groups), per_class.section(groups)),
-        calibration.section(groups),
-        chapter(
-            "Test images",
-            "answers",
-            answers.section(groups),
-            mistakes.section(groups),
-            None if record.explanation else Section("Test images", "explain", (explanation.command(record),)),
-        ),
-        *explained_chapters(groups),
-        reproduce.section(groups),
-        terms.section(groups),
-    )
     return Document(
         kind_of="Report of a run",
         title=f"{record.model} on {record.data}",
         subtitle=" · ".join(filter(None, [f"run {record.name}", date(record.environment.started)])),
         verdict=verdict(record),
         numbers=_numbers(record),
-        sections=tuple(section for section in sections if section is not None),
+        sections=contents.sections(contents.RUN, of_runs([record])),
     )
-
-
-def explained_chapters(groups: Sequence[Group]) -> Iterator[Section]:
-    """What `firstlight explain` found."""
-    chapters = (
-        ("Layers", "layers", (feature_maps, filters, activation_statistics)),
-        ("Attribution", "looks", (attribution, activation_maximization)),
-        ("Embedding", "neighbourhoods", (embedding, separation)),
-        ("Mistakes and their neighbours", "nearest", (neighbours, label_errors, confused_images)),
-    )
-    for title, anchor, things in chapters:
-        found = chapter(title, anchor, *(thing.section(groups) for thing in things))
-        if found is not None:
-            yield found
 
 
 def verdict(record: RunRecord) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from firstlight.records.search_folder import Tuned, TuneFolder
 from firstlight.report.document import Block, Code, Document, Number, Numbers, Section, Table, Text
 from firstlight.report.format import UNDEFINED, count, counted, date, percent, seconds
-from firstlight.report.sections import best_trials, search_cautions, search_history, setting_importance, setting_values
+from firstlight.report.pages import contents
+from firstlight.report.sections import best_trials
 from firstlight.report.trials import QUANTITIES, ended, value_text
 
 
@@ -20,11 +21,7 @@ def document(search: TuneFolder) -> Document:
         verdict=best_trials.verdict(tuned),
         numbers=_numbers(tuned),
         sections=(
-            search_cautions.section(tuned),
-            search_history.section(tuned),
-            setting_importance.section(tuned),
-            setting_values.section(tuned),
-            best_trials.section(tuned),
+            *contents.sections(contents.SEARCH, tuned),
             Section("The best file", "file", _file(search)),
             Section("How to reproduce it", "reproduce", _reproduce(search)),
         ),

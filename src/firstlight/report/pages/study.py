@@ -19,7 +19,7 @@ from firstlight.report.document import (
     Text,
 )
 from firstlight.report.format import DASH, UNDEFINED, counted, date
-from firstlight.report.pages import comparison
+from firstlight.report.pages import comparison, contents
 from firstlight.report.sections import reproduce, results
 
 SEARCHES = "search-"
@@ -33,7 +33,7 @@ def document(folder: StudyFolder, place: Path | None = None) -> Document:
     found = present(groups)
     parts = (
         Section("The experiments", "tried", _tried(folder, groups, place)),
-        *comparison.sections(groups, place),
+        *contents.sections(contents.COMPARED, groups, place),
         _further(folder, place),
         Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
     )

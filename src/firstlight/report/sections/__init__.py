@@ -8,6 +8,7 @@ A run is a group of one. Each file goes from the records to the page, top to bot
     section(groups) -> Section | None   the blocks under their title; None where these groups have nothing of it
     examples() -> blocks by name        of odd records, by what is odd: every renderer is tested with them
 
-What is shown of a search has `section(tuned)` instead. Sections do not import one another; a page
-lists them. To add one, copy `calibration.py` (`learning.py` shows one run and many), and add it to the pages.
+What is shown of a search has `section(tuned)` instead, and what is shown of an explanation without its run has
+`card(explanation, class_names)` besides. Sections do not import one another. To add one, copy `calibration.py` (of one
+run) or `confusion.py` (of one or many), and name it in `pages/contents.py`, once for each page that shows it.
 """

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstlight.records.explanation import MaximizingImage
+from firstlight.records.explanation import Explanation, MaximizingImage
 from firstlight.records.group import Group
 from firstlight.report.document import Block, ImageGrid, Picture, Section, Text
 from firstlight.report.explanation import explained
@@ -25,6 +25,11 @@ def numbers(group: Group) -> tuple[MaximizingImage, ...]:
 def section(groups: Sequence[Group]) -> Section | None:
     found = numbers(groups[0]) if len(groups) == 1 else ()
     return Section("Activation maximization", "units", blocks(found)) if found else None
+
+
+def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
+    """What a card shows of an explanation without its run."""
+    return blocks(explanation.maximizing_images)
 
 
 def blocks(found: Sequence[MaximizingImage]) -> tuple[Block, ...]:

@@ -29,16 +29,21 @@ class Statistics:
 def numbers(group: Group) -> Statistics | None:
     """The statistics of an explained run."""
     found = explained([group])
-    return of_explanation(found[1]) if found else None
+    return _statistics(found[1]) if found else None
 
 
-def of_explanation(explanation: Explanation) -> Statistics:
+def _statistics(explanation: Explanation) -> Statistics:
     return Statistics(explanation.activity, explanation.looked)
 
 
 def section(groups: Sequence[Group]) -> Section | None:
     found = numbers(groups[0]) if len(groups) == 1 else None
     return Section("Activation statistics", "activations", blocks(found)) if found and found.layers else None
+
+
+def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
+    """What a card shows of an explanation without its run."""
+    return blocks(_statistics(explanation))
 
 
 def blocks(found: Statistics) -> tuple[Block, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstlight.records.explanation import Attribution
+from firstlight.records.explanation import Attribution, Explanation
 from firstlight.records.group import Group
 from firstlight.report.document import Block, ImageGrid, Picture, Section, Text
 from firstlight.report.explanation import answered, explained
@@ -26,6 +26,11 @@ def numbers(group: Group) -> tuple[Attribution, ...]:
 def section(groups: Sequence[Group]) -> Section | None:
     found = numbers(groups[0]) if len(groups) == 1 else ()
     return Section("Attribution", "looks", blocks(found, groups[0].first.class_names)) if found else None
+
+
+def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
+    """What a card shows of an explanation without its run."""
+    return blocks(explanation.attributions, class_names)
 
 
 def blocks(found: Sequence[Attribution], class_names: Sequence[str]) -> tuple[Block, ...]:

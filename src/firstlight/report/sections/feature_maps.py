@@ -61,6 +61,11 @@ def section(groups: Sequence[Group]) -> Section | None:
     return None if found is None or not found.layers else Section("Feature maps of one image", "maps", blocks(found))
 
 
+def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
+    """What a card shows of an explanation without its run."""
+    return blocks(of_explanation(explanation))
+
+
 def blocks(found: ImageMaps) -> tuple[Block, ...]:
     """The maps layer by layer, after the image that they are of."""
     if not found.layers:

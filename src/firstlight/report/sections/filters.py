@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from firstlight.records.explanation import Filters
+from firstlight.records.explanation import Explanation, Filters
 from firstlight.records.group import Group
 from firstlight.report.document import Block, ImageGrid, Picture, Section
 from firstlight.report.explanation import explained
@@ -26,6 +26,11 @@ def section(groups: Sequence[Group]) -> Section | None:
     found = numbers(groups[0]) if len(groups) == 1 else None
     made = blocks(found)
     return Section("Filters of the first layer", "filters", made) if made else None
+
+
+def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
+    """What a card shows of an explanation without its run."""
+    return blocks(explanation.filters)
 
 
 def blocks(found: Filters | None) -> tuple[Block, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from firstlight.records.explanation import LabelIssue
+from firstlight.records.explanation import Explanation, LabelIssue
 from firstlight.records.group import Group
 from firstlight.report.document import Block, ImageGrid, Picture, Section
 from firstlight.report.explanation import explained
@@ -25,6 +25,11 @@ def numbers(group: Group) -> tuple[LabelIssue, ...]:
 def section(groups: Sequence[Group]) -> Section | None:
     found = numbers(groups[0]) if len(groups) == 1 else ()
     return Section("Labels that may be wrong", "labels", blocks(found, groups[0].first.class_names)) if found else None
+
+
+def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
+    """What a card shows of an explanation without its run."""
+    return blocks(explanation.label_issues, class_names)
 
 
 def blocks(found: Sequence[LabelIssue], class_names: Sequence[str]) -> tuple[Block, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from firstlight.records.explanation import Mistake, Neighbours
+from firstlight.records.explanation import Explanation, Mistake, Neighbours
 from firstlight.records.group import Group
 from firstlight.report.document import Block, ImageGrid, Picture, Section, Text
 from firstlight.report.explanation import explained
@@ -44,6 +44,11 @@ def section(groups: Sequence[Group]) -> Section | None:
     found = numbers(groups[0]) if len(groups) == 1 else None
     made = blocks(found, groups[0].first.class_names) if found else ()
     return Section("The most confident mistakes and their nearest training images", "nearest", made) if made else None
+
+
+def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
+    """What a card shows of an explanation without its run."""
+    return blocks(NearestToMistakes(explanation.mistakes, explanation.layer), class_names)
 
 
 def blocks(found: NearestToMistakes, class_names: Sequence[str]) -> tuple[Block, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstlight.records.explanation import NEIGHBOURS, Embedding, Separation
+from firstlight.records.explanation import NEIGHBOURS, Embedding, Explanation, Separation
 from firstlight.records.group import Group
 from firstlight.report.document import Beside, Block, Heading, Section, Table
 from firstlight.report.explanation import by_layer, explained, method_name
@@ -33,6 +33,11 @@ def section(groups: Sequence[Group]) -> Section | None:
             made.append(Heading(f"In {embeddings[0].layer}"))
         made += blocks(embeddings, groups[0].first.class_names)
     return Section(f"Class separation in {listed([one[0].layer for one in found])}", "separation", tuple(made))
+
+
+def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
+    """What a card shows of an explanation without its run."""
+    return (table(explanation.embeddings),) if explanation.embeddings else ()
 
 
 def blocks(embeddings: Sequence[Embedding], class_names: Sequence[str]) -> tuple[Block, ...]:

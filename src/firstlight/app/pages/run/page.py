@@ -21,9 +21,8 @@ from firstlight.records import run_folder as folders
 from firstlight.records.explanation import EXPLANATION
 from firstlight.records.run_folder import RunFolder
 from firstlight.report.document import Beside, Block, Document, Heading, Section
+from firstlight.report.pages.contents import DASHBOARD_FIRST as FIRST
 from firstlight.types import Json
-
-FIRST = ("learning", "confusion", "embedding")  # kinds of what the page shows before all else
 
 STATES = {
     "training": "It is training. This page is updated while it does.",
