@@ -17,6 +17,7 @@ from firstlight import report
 from firstlight.experiments import packaged
 from firstlight.files import write_text
 from firstlight.records import run_folder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.published import MARKS
 
 PAGE = Path(__file__).absolute().parent / "studies.md"
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--shared", action="store_true", help="the machine had other work: leave the seconds out")
     given = parser.parse_args()
     folders = [given.runs / name for name in packaged() if (given.runs / name / run_folder.STUDY).is_file()]
-    studies = [run_folder.StudyFolder.open(folder) for folder in folders]
+    studies = [StudyFolder.open(folder) for folder in folders]
     kept = PAGE.read_text(encoding="utf-8")
     report.write_study_table(studies, PAGE, PREFACE.format(**MARKS))
     written = PAGE.read_text(encoding="utf-8")

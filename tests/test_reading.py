@@ -19,8 +19,9 @@ from firstlight.cli.run import opened
 from firstlight.errors import FirstlightError, ModelError, RunError
 from firstlight.experiments import Experiment
 from firstlight.records import explanation, run_folder
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.types import Array
 from firstlight.weights import from_bytes, to_bytes
 

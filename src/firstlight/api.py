@@ -19,8 +19,9 @@ from firstlight.experiments.paths import IN_MEMORY
 from firstlight.models import Model
 from firstlight.parallel import Backend
 from firstlight.records import run_folder
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.trained_run import Measured, Run
 from firstlight.types import Dataset
 

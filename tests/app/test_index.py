@@ -20,7 +20,7 @@ from firstlight.errors import RunError
 from firstlight.experiments.progress import FolderProgress
 from firstlight.locks import is_locked
 from firstlight.progress import Watcher
-from firstlight.records.run_folder import (
+from firstlight.records.locked_folder import (
     EpochProgress,
     ask_to_stop,
     asked_to_stop,

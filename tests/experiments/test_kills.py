@@ -22,8 +22,10 @@ from tests.experiments.small_runs import QUIET
 from firstlight import experiments, locks, report
 from firstlight.console import TrainingProgress
 from firstlight.errors import FolderGoneError, RunError
+from firstlight.experiments import train
 from firstlight.locks import LOCK, is_locked
 from firstlight.records import run_folder
+from firstlight.records.locked_folder import LockedFolder, locked_folder
 from firstlight.records.run_folder import RunFolder
 
 TABLES: dict[str, Any] = {
@@ -142,15 +144,15 @@ def test_a_run_that_ends_before_its_folder_is_held_is_complete(
 ) -> None:
     """Of two that go on with a run, the second finds it complete, not as it was when it first looked."""
     copy = cut(run, tmp_path / "a", *(path.name for path in run.path.iterdir() if path.name != run_folder.RESULT))
-    held = run_folder.locked_folder
+    held = locked_folder
 
     @contextmanager
-    def late(*arguments: Any) -> Iterator[run_folder.LockedFolder]:
+    def late(*arguments: Any) -> Iterator[LockedFolder]:
         shutil.copy(run.path / run_folder.RESULT, copy / run_folder.RESULT)
         with held(*arguments) as claim:
             yield claim
 
-    monkeypatch.setattr(run_folder, "locked_folder", late)
+    monkeypatch.setattr(train, "locked_folder", late)
     with pytest.raises(RunError, match="nothing to resume"):
         experiments.resume(copy, QUIET)
     assert (copy / run_folder.RESULT).read_bytes() == (run.path / run_folder.RESULT).read_bytes()
@@ -211,7 +213,7 @@ def test_a_thread_of_ours_that_writes_is_no_leftover(tmp_path: Path) -> None:
     gone = [leftover(tmp_path / "a", "y"), tmp_path / "a" / f".x.{os.getpid()}.1.tmp"]
     for path in (mine, *gone):
         path.touch()
-    with run_folder.locked_folder(tmp_path / "a"):
+    with locked_folder(tmp_path / "a"):
         assert mine.exists()
         assert not any(path.exists() for path in gone)
 

@@ -17,7 +17,8 @@ from rich.console import Console
 import firstlight as fl
 from firstlight.errors import DataError, FirstlightError
 from firstlight.experiments.lineage import lineage, seen_by
-from firstlight.records.run_folder import DATA, RunFolder, write_record
+from firstlight.records.record_files import write_record
+from firstlight.records.run_folder import DATA, RunFolder
 from firstlight.types import Array, Dataset, Images
 
 QUIET = Console(quiet=True)

@@ -19,8 +19,9 @@ from firstlight.console import TrainingProgress
 from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.evaluation import measure
 from firstlight.experiments import Experiment, Setup
-from firstlight.records import run_folder
+from firstlight.records import record_files, run_folder
 from firstlight.records.codec import encode
+from firstlight.records.locked_folder import locked_folder
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
 from firstlight.report.sections import cautions
@@ -174,7 +175,7 @@ def test_nothing_is_left_of_a_run_that_could_not_begin(tmp_path: Path, monkeypat
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_folder, "write_json", full)
+    monkeypatch.setattr(record_files, "write_json", full)
     with pytest.raises(RunError, match="No space left on device"):
         do(tmp_path / "a")
     assert not (tmp_path / "a").exists()
@@ -236,7 +237,7 @@ def test_two_processes_do_not_write_one_run(tmp_path: Path, run: RunFolder) -> N
     shutil.copytree(run.path, cut)
     (cut / run_folder.RESULT).unlink()
     before = {path.name for path in cut.iterdir()}
-    with run_folder.locked_folder(cut), pytest.raises(RunError, match="another process"):
+    with locked_folder(cut), pytest.raises(RunError, match="another process"):
         experiments.resume(cut, QUIET)
     assert {path.name for path in cut.iterdir()} == before, "the loser leaves it alone"
     experiments.resume(cut, QUIET)

@@ -11,7 +11,8 @@ import pytest
 from firstlight.errors import ExperimentError
 from firstlight.experiments import Experiment, Search, merged, packaged, plan, read_plan, set_up
 from firstlight.records import run_folder
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.record_files import write_record
+from firstlight.records.study_folder import StudyFolder
 
 DEFAULTS: dict[str, Any] = {"data": {"source": "digits"}, "training": {"epochs": 2}}
 TWO: dict[str, Any] = {
@@ -27,7 +28,7 @@ TWO: dict[str, Any] = {
 def written(tables: dict[str, Any], path: Path) -> StudyFolder:
     """The record of the study in a folder, as carrying it out begins."""
     entries = [{"name": run.name, "seeds": list(run.entry.seeds)} for run in plan(tables, "study").runs]
-    run_folder.write_record(path, run_folder.STUDY, {"name": "study", "title": "", "about": "", "runs": entries})
+    write_record(path, run_folder.STUDY, {"name": "study", "title": "", "about": "", "runs": entries})
     return StudyFolder.open(path)
 
 

@@ -20,8 +20,10 @@ import firstlight as fl
 from firstlight import notebook_display
 from firstlight.notebook import cards
 from firstlight.records import explanation
-from firstlight.records.run_folder import RunFolder, StudyFolder, write_record
+from firstlight.records.record_files import write_record
+from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report import build_document
 from firstlight.report.document import Section, Text
 from firstlight.types import SPLITS, Dataset, Images, SourceFile

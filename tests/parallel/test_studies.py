@@ -29,8 +29,10 @@ from firstlight.parallel import studies
 from firstlight.parallel.pool import Pool, WorkerKilledError
 from firstlight.parallel.progress import StudyProgress
 from firstlight.records import run_folder
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.locked_folder import locked_folder
+from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TrialRecord
+from firstlight.records.study_folder import StudyFolder
 
 QUIET = Console(quiet=True)
 TABLES: dict[str, Any] = {
@@ -251,7 +253,7 @@ def test_an_optional_run_may_be_left_out(tmp_path: Path) -> None:
 
 
 def test_a_second_command_on_the_same_folder_is_told(copy: Path) -> None:
-    with run_folder.locked_folder(copy), pytest.raises(RunError, match=r"another process"):
+    with locked_folder(copy), pytest.raises(RunError, match=r"another process"):
         carried_out(copy)
 
 

@@ -15,9 +15,11 @@ import pytest
 from firstlight.errors import brief
 from firstlight.records import run_folder
 from firstlight.records.codec import LONGEST, Axes, MismatchError, decode, encode, not_kept, omitted, others
+from firstlight.records.record_files import read_record
 from firstlight.records.result import Hashes
-from firstlight.records.run_folder import HASHES, RESULT, STUDY, RunFolder, StudyFolder
+from firstlight.records.run_folder import HASHES, RESULT, STUDY, RunFolder
 from firstlight.records.search_folder import TuneFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.records.values import Count, Names, Share
 from firstlight.types import Array
 
@@ -169,6 +171,6 @@ def test_other_records_of_earlier_versions_are_written_as_they_were() -> None:
     for path, record in (
         (KEPT / "study" / STUDY, StudyFolder.open(KEPT / "study").record),
         (KEPT / "search" / RESULT, TuneFolder.open(KEPT / "search").result),
-        (KEPT / "run" / HASHES, run_folder.read_record(KEPT / "run", HASHES, Hashes)),
+        (KEPT / "run" / HASHES, read_record(KEPT / "run", HASHES, Hashes)),
     ):
         assert json.dumps({"format": 1, **encode(record)}) == json.dumps(json.loads(path.read_text()))

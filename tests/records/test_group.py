@@ -14,6 +14,7 @@ from tests.report.run_folders import STRONG, WEAK, MakeStudy, entry, write_run, 
 from firstlight.records import run_folder
 from firstlight.records.group import Group, of_runs, of_study, ranked, tasks, varied, winners
 from firstlight.records.model import StartRecord
+from firstlight.records.record_files import write_record
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
 
@@ -32,7 +33,7 @@ def make(path: Path, seed: int, origin: Path | None = None, **odd: Any) -> Path:
             file.write(f'[weights]\ninit_from = "{origin}"\n')
         model = RunFolder(path).model
         start = StartRecord(origin=str(origin), location=str(origin.resolve()))
-        run_folder.write_record(path, run_folder.MODEL, replace(model, start=start))
+        write_record(path, run_folder.MODEL, replace(model, start=start))
     return path
 
 
@@ -88,7 +89,7 @@ def test_selection_ignores_the_test(make_study: MakeStudy) -> None:
         places = [folder.place(each, seed) / run_folder.RESULT for each in folder.entries]
         first, second = (RunFolder(place.parent).result for place in places)
         for place, own, other in ((places[0], first, second), (places[1], second, first)):
-            run_folder.write_record(place.parent, run_folder.RESULT, replace(own, validation=other.validation))
+            write_record(place.parent, run_folder.RESULT, replace(own, validation=other.validation))
     lucky, good = of_study(folder)
     assert lucky.accuracy.mean > good.accuracy.mean
     assert ranked([lucky, good]) == [good, lucky]

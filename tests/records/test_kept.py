@@ -20,8 +20,9 @@ from firstlight.records import group
 from firstlight.records.codec import decode
 from firstlight.records.parity import Parity
 from firstlight.records.run import RunRecord, read
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
+from firstlight.records.study_folder import StudyFolder
 
 KEPT = Path(__file__).parent / "kept"
 RUNS = ("early", "run", "diverged", "study/softmax/seed-0", "study/softmax/seed-1", "study/slim/seed-0")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.report.run_folders import STRONG, WEAK, MakeRun, MakeStudy, entry, write_run, write_study
 
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
+from firstlight.records.study_folder import StudyFolder
 
 
 @pytest.fixture

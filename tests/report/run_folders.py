@@ -11,7 +11,8 @@ import numpy as np
 
 from firstlight.evaluation import measure, most_confident_mistakes
 from firstlight.records import run_folder
-from firstlight.records.run_folder import StudyEntry, StudyFolder
+from firstlight.records.record_files import write_record
+from firstlight.records.study_folder import StudyEntry, StudyFolder
 from firstlight.types import Array, Images, Predictions
 
 HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", '"it\'s" & {{ 7*7 }} \\1 $&')
@@ -83,7 +84,7 @@ def write_run(
         },
         "how_split": "20% of the images were held out for the test, by class and seed.",
     }
-    run_folder.write_record(path, run_folder.DATA, record | (data or {}))
+    write_record(path, run_folder.DATA, record | (data or {}))
     best = min(epochs, max(1, epochs - 1)) if validation else epochs
     record = {
         "status": status,
@@ -95,7 +96,7 @@ def write_run(
         "seconds": {"train": 83.2, "total": 90.1},
         **evaluations,
     }
-    run_folder.write_record(path, run_folder.RESULT, record | (result or {}))
+    write_record(path, run_folder.RESULT, record | (result or {}))
 
 
 def _images(split: str, n: int, names: tuple[str, ...], shape: tuple[int, int, int]) -> Images:
@@ -128,9 +129,7 @@ def _write_history(path: Path, epochs: int, validation: bool, losses: Sequence[f
 def _write_environment(path: Path) -> None:
     machine = {"system": "Linux", "processor": "A processor", "cores": 2, "memory_gb": 8.1}
     packages = {"numpy": "2.4.6"}
-    run_folder.write_record(
-        path, run_folder.ENVIRONMENT, {"firstlight": "0.1.0", "packages": packages, "machine": machine}
-    )
+    write_record(path, run_folder.ENVIRONMENT, {"firstlight": "0.1.0", "packages": packages, "machine": machine})
 
 
 def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int, shape: tuple[int, int, int]) -> None:
@@ -142,7 +141,7 @@ def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int
     record: dict[str, Any] = {"name": model, "input_shape": list(shape), "class_names": list(names), "layers": []}
     record["preparation"] = preparation
     summary = [layer | {"trainable": parameters - 106, "multiply_adds": 416_136}, dense]
-    run_folder.write_record(path, run_folder.MODEL, {**record, "summary": summary})
+    write_record(path, run_folder.MODEL, {**record, "summary": summary})
 
 
 def entry(name: str, seeds: int = 5, **numbers: Any) -> StudyEntry:
@@ -165,7 +164,7 @@ def write_study(
                 place.mkdir(parents=True)
                 write_run(place, **{"seed": seed, **odd})
     record = {"name": path.name, "title": title, "about": "What it shows.", "runs": [asdict(e) for e, _ in entries]}
-    run_folder.write_record(path, run_folder.STUDY, record)
+    write_record(path, run_folder.STUDY, record)
     folder = StudyFolder.open(path)
     folder.file.write_text(f'title = "{path.name}"\nseeds = 5\n')
     return folder

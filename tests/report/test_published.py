@@ -7,7 +7,7 @@ from tests.report.run_folders import STRONG, MakeStudy, entry
 
 from firstlight.evaluation import Spread, spread
 from firstlight.records.group import of_study, reached, standing
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.format import percent, plus_minus
 from firstlight.report.published import headline, verdict
 

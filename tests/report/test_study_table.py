@@ -14,7 +14,7 @@ from firstlight.evaluation import spread
 from firstlight.experiments import packaged
 from firstlight.records import run_folder
 from firstlight.records.group import of_study
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.study_folder import StudyFolder, failure
 from firstlight.report.study_table import FILES, mean, study_table
 
 
@@ -113,7 +113,7 @@ def test_the_packaged_files_lie_where_the_page_links_to() -> None:
 def test_the_table_names_runs_that_failed_or_cannot_be_read(make_study: MakeStudy, tmp_path: Path) -> None:
     folder = make_study((entry("weak", 4), WEAK), (entry("strong", 4), STRONG), missing=frozenset({("weak", 3)}))
     weak = folder.entries[0]
-    run_folder.failure(folder.place(weak, 3)).write_text("The loss is not finite.\n")
+    failure(folder.place(weak, 3)).write_text("The loss is not finite.\n")
     (folder.place(weak, 2) / run_folder.ENVIRONMENT).write_text("{")
     text = study_table([folder], tmp_path)
     assert "- **weak**: failed: seed 3." in text

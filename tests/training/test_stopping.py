@@ -14,7 +14,8 @@ from rich.console import Console
 import firstlight as fl
 from firstlight.experiments import train as training_run
 from firstlight.locks import is_locked
-from firstlight.records.run_folder import STOP, RunFolder, ask_to_stop
+from firstlight.records.locked_folder import STOP, ask_to_stop
+from firstlight.records.run_folder import RunFolder
 
 
 def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> None:

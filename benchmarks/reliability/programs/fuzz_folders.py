@@ -29,8 +29,9 @@ from firstlight.app import create_app
 from firstlight.app.server.serving import in_thread
 from firstlight.errors import RunError
 from firstlight.records import explanation
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
+from firstlight.records.study_folder import StudyFolder
 
 TOKEN = "a-token-of-the-attack"
 CELLS = [

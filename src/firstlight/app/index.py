@@ -20,8 +20,9 @@ from firstlight.errors import FirstlightError, RunError
 from firstlight.prepare import Preparation
 from firstlight.records import run_folder
 from firstlight.records.explanation import EXPLANATION, Explanation, read
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TUNE, TuneFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.document import Document
 from firstlight.trained_run import Run
 from firstlight.types import Images

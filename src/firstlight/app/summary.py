@@ -13,13 +13,14 @@ from firstlight.locks import is_locked
 from firstlight.optimizers import OPTIMIZERS
 from firstlight.records import run_folder
 from firstlight.records.experiment import Named
-from firstlight.records.run_folder import EpochProgress, RunFolder
+from firstlight.records.locked_folder import PROGRESS, STOP, EpochProgress, progress
+from firstlight.records.run_folder import RunFolder
 
 PDF = "report.pdf"
 
 RECORDS = (run_folder.DATA, run_folder.ENVIRONMENT, run_folder.PREDICTIONS, run_folder.SAMPLES, run_folder.COSTS)
 RECORD = (run_folder.EXPERIMENT, run_folder.MODEL, run_folder.HISTORY, run_folder.RESULT)
-READ = (*RECORD, run_folder.STOP, run_folder.PROGRESS, run_folder.REPORT, PDF)
+READ = (*RECORD, STOP, PROGRESS, run_folder.REPORT, PDF)
 HUGE = 1e18  # no number of a run is beyond it
 CURVE = 60  # points of a row's small curve, which is 120 pixels wide
 
@@ -91,7 +92,7 @@ def fingerprint(run: Path, all_files: bool = False) -> Hashable:
 def read_summary(entry: Entry) -> RunSummary:
     """The row of a run; one that cannot be read says why."""
     folder = RunFolder(entry.path)
-    stopping = bool(_changed(entry.path, run_folder.STOP))
+    stopping = bool(_changed(entry.path, STOP))
     changed = max(_changed(entry.path, name) for name in RECORD) / 1e9
     try:
         state, why = _state(folder)
@@ -100,7 +101,7 @@ def read_summary(entry: Entry) -> RunSummary:
         text = str(error) if isinstance(error, FirstlightError) else f"{entry.path} is damaged: {error!r:.300}."
         state, why, facts = ("newer" if isinstance(error, NewerFormatError) else "damaged"), text, {}
     if state == "training":
-        facts["within"] = run_folder.progress(entry.path)
+        facts["within"] = progress(entry.path)
     return RunSummary(
         entry.id,
         entry.name,

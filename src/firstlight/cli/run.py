@@ -287,16 +287,17 @@ def report(
     """Write the report of a run, of a study or of a search again."""
     from firstlight import report
     from firstlight.records import run_folder, search_folder
+    from firstlight.records.study_folder import StudyFolder
 
     subject: report.Subject
     if (path / run_folder.STUDY).is_file():
-        subject = run_folder.StudyFolder.open(path)
+        subject = StudyFolder.open(path)
     elif (path / search_folder.TUNE).is_file():
         subject = search_folder.TuneFolder.open(path)
     else:
         subject = run_folder.RunFolder.open(path)
     page = report.write(subject, out, pdf=pdf)
-    for run, why in report.lost(subject).items() if isinstance(subject, run_folder.StudyFolder) else ():
+    for run, why in report.lost(subject).items() if isinstance(subject, StudyFolder) else ():
         typer.echo(f"{run}: {why}", err=True)
     typer.echo(page)
     for drawn in report.write_figures(subject, figures) if figures is not None else ():

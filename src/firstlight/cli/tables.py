@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from firstlight import report
-    from firstlight.records.run_folder import StudyFolder
+    from firstlight.records.study_folder import StudyFolder
     from firstlight.report import document
 
 HIDDEN_WHEN_NARROW = (

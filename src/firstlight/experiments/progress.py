@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from firstlight.progress import Watcher
-from firstlight.records import run_folder
+from firstlight.records.locked_folder import write_progress
 
 EVERY = 1.0  # seconds, at least, between two tellings
 
@@ -33,7 +33,7 @@ class FolderProgress(Watcher):
         self.watcher.batch_done(images, loss)
         if time.monotonic() - self.told >= EVERY:
             self.told = time.monotonic()
-            run_folder.write_progress(self.out, self.epoch, images, self.images, loss)
+            write_progress(self.out, self.epoch, images, self.images, loss)
 
     def epoch_done(self, row: dict[str, float], best: bool) -> None:
         """See `Watcher.epoch_done`."""

@@ -49,7 +49,7 @@ from firstlight.experiments.paths import located
 from firstlight.experiments.search.config import Search
 from firstlight.experiments.tables import merged
 from firstlight.files import is_file
-from firstlight.records.run_folder import StudyEntry, StudyFolder, StudyRecord
+from firstlight.records.study_folder import StudyEntry, StudyFolder, StudyRecord
 
 SUFFIX = ".toml"
 RESERVED = (".toml", ".json", ".html", ".lock")

@@ -33,6 +33,8 @@ from firstlight.randomness import generator
 from firstlight.records import run_folder
 from firstlight.records.codec import encode
 from firstlight.records.environment import differences
+from firstlight.records.locked_folder import PROGRESS, STOP, LockedFolder, asked_to_stop, is_free, locked_folder
+from firstlight.records.record_files import write_record
 from firstlight.records.result import Epochs, EvaluationRecord, ParameterCounts, Result, Seconds, Status
 from firstlight.training import Checkpoint, Progress, TrainingConfig, TrainingResult
 from firstlight.types import Array, Dataset, Images, Predictions, is_text
@@ -56,7 +58,7 @@ def start(setup: Setup, out: Path, watcher: Watcher) -> run_folder.RunFolder:
         try:
             if not out.exists():
                 out.mkdir(parents=True)
-            held = stack.enter_context(run_folder.locked_folder(out, watcher.note))
+            held = stack.enter_context(locked_folder(out, watcher.note))
         except OSError as error:
             must_be_free(out)
             raise RunError(f"{out} cannot be made: {error.strerror}.") from None
@@ -86,7 +88,7 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None 
     with ExitStack() as stack:
         try:
             if processes.is_main():  # and what is decided is decided while no other process can change the folder
-                held = stack.enter_context(run_folder.locked_folder(out, watcher.note))
+                held = stack.enter_context(locked_folder(out, watcher.note))
             return _go_on(out, held, watcher, dataset)
         except (OSError, ProcessLostError) as error:
             if held is not None:
@@ -95,7 +97,7 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None 
 
 
 def _go_on(
-    out: Path, held: run_folder.LockedFolder | None, watcher: Watcher, images: Dataset | str | Path | None
+    out: Path, held: LockedFolder | None, watcher: Watcher, images: Dataset | str | Path | None
 ) -> run_folder.RunFolder:
     """Go on with a run whose folder this process holds, or without `held` another that leads."""
     folder = run_folder.RunFolder.open(out)
@@ -126,9 +128,7 @@ def _go_on(
     now = environment(session.describe())
     (out / run_folder.RESULT).unlink(missing_ok=True)  # the run is in progress again
     if images is not None and (out / run_folder.DATA).exists() and (place := setup.location):
-        run_folder.write_record(
-            out, run_folder.DATA, replace(folder.data, location=place)
-        )  # the same, there from now on
+        write_record(out, run_folder.DATA, replace(folder.data, location=place))  # the same, there from now on
     if checkpoint is None or before is None:
         _write_plan(setup, session, out)
     else:
@@ -137,7 +137,7 @@ def _go_on(
                 f"Note: it goes on with {changes}. The weights may differ in their last digits from those of a run "
                 "that was never interrupted."
             )
-        run_folder.write_record(out, run_folder.ENVIRONMENT, before.resumed_in(now, checkpoint.progress.epoch))
+        write_record(out, run_folder.ENVIRONMENT, before.resumed_in(now, checkpoint.progress.epoch))
     return _train_and_measure(setup, session, held, watcher, compile_seconds, checkpoint, measured_before)
 
 
@@ -178,7 +178,7 @@ def must_be_free(out: str | Path | None) -> None:
     if out is not None and not is_text(str(out)):
         name = os.fsencode(out).decode(errors="backslashreplace")
         raise RunError(f"{name}: the name of the folder is not in UTF-8. Choose another with --out.")
-    if out is None or not processes.is_main() or run_folder.is_free(Path(out)):
+    if out is None or not processes.is_main() or is_free(Path(out)):
         return
     unfinished = (Path(out) / run_folder.EXPERIMENT).is_file() and not (Path(out) / run_folder.RESULT).exists()
     go_on = f", or go on with it: firstlight resume {out}" if unfinished else "."
@@ -304,16 +304,16 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
 def _write_plan(setup: Setup, session: Session, out: Path) -> None:
     """Write what is known before training."""
     write_text(out / run_folder.EXPERIMENT, setup.experiment.to_toml())
-    run_folder.write_record(out, run_folder.ENVIRONMENT, environment(session.describe()))
+    write_record(out, run_folder.ENVIRONMENT, environment(session.describe()))
     if not (out / run_folder.DATA).exists():  # of a run that goes on, it tells of all images, also of those left out
-        run_folder.write_record(out, run_folder.DATA, setup.data_record())
-    run_folder.write_record(out, run_folder.MODEL, setup.model_record())
+        write_record(out, run_folder.DATA, setup.data_record())
+    write_record(out, run_folder.MODEL, setup.model_record())
 
 
 def _train_and_measure(
     setup: Setup,
     session: Session,
-    held: run_folder.LockedFolder,
+    held: LockedFolder,
     watcher: Watcher,
     compile_seconds: float,
     start: Checkpoint | None = None,
@@ -337,9 +337,9 @@ def _train_and_measure(
 
     try:
         told = FolderProgress(watcher, out)
-        outcome = _train(setup, session, told, save, start, lambda: run_folder.asked_to_stop(out))
+        outcome = _train(setup, session, told, save, start, lambda: asked_to_stop(out))
     finally:
-        for name in (run_folder.STOP, run_folder.PROGRESS):
+        for name in (STOP, PROGRESS):
             (out / name).unlink(missing_ok=True)
     began = time.perf_counter()
     session.restore(outcome.vector)
@@ -371,7 +371,7 @@ def _train(
     watcher: Watcher,
     save: Callable[[Checkpoint], None],
     start: Checkpoint | None,
-    asked_to_stop: Callable[[], bool] = lambda: False,
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> TrainingResult:
     return training.train(
         session,
@@ -383,7 +383,7 @@ def _train(
         watcher=watcher,
         save=save,
         start=start,
-        asked_to_stop=asked_to_stop,
+        asked_to_stop=stop_asked,
     )
 
 

@@ -21,8 +21,9 @@ from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.parity import Parity
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.document import (
     Beside,
     Block,

@@ -16,6 +16,7 @@ from firstlight.errors import FirstlightError, ReportError, told
 from firstlight.experiments import Experiment
 from firstlight.parallel.pool import limited_threads
 from firstlight.records import run_folder
+from firstlight.records.locked_folder import locked_folder
 from firstlight.records.result import Status
 from firstlight.records.run_folder import RunFolder
 
@@ -61,7 +62,7 @@ def _resumed(job: Job, watcher: TrainingProgress) -> RunFolder | None:
     """The run gone on with, or None where it left nothing to go on with; what it left is then removed."""
     if not job.folder.exists():
         return None
-    with run_folder.locked_folder(job.folder):  # so that nobody trains it between the look and the removal
+    with locked_folder(job.folder):  # so that nobody trains it between the look and the removal
         begun = (job.folder / run_folder.EXPERIMENT).is_file() and training.newest(job.folder / run_folder.CHECKPOINTS)[
             0
         ] is not None

@@ -15,7 +15,8 @@ from firstlight.errors import RunError
 from firstlight.parallel.job import Job
 from firstlight.records import run_folder
 from firstlight.records.result import Status
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.format import percent
 
 POLL = 0.5  # seconds between two readings of what the runs have written

@@ -22,9 +22,12 @@ from firstlight.parallel.job import INTERRUPTED, Job, train
 from firstlight.parallel.pool import Backend, Pool, WorkerKilledError, pool
 from firstlight.parallel.progress import StudyProgress
 from firstlight.parallel.searches import run_search
-from firstlight.records import run_folder, search_folder
+from firstlight.records import run_folder, search_folder, study_folder
+from firstlight.records.locked_folder import locked_folder
+from firstlight.records.record_files import write_record
 from firstlight.records.result import Status
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.types import Json
 
 
@@ -57,7 +60,7 @@ def run_study(
     if backend == "loky" and count > 1 and threads is None:
         threads = max(1, processes.cores() // count)
     out.mkdir(parents=True, exist_ok=True)
-    with run_folder.locked_folder(out):
+    with locked_folder(out):
         _check_same_study(plan, out)
         folder = _write_record(plan, out)
         best = {name: _run_search_of_study(name, requested, folder, count, console) for name in requested.searches}
@@ -105,7 +108,7 @@ def _write_record(plan: Plan, out: Path) -> StudyFolder:
         there = {int(name) for name in names if name.isascii() and name.isdecimal()}
         seeds = (*run.entry.seeds, *sorted(there - set(run.entry.seeds)))
         entries.append(replace(run.entry, seeds=seeds))
-    run_folder.write_record(out, run_folder.STUDY, replace(plan.record, runs=tuple(entries)))
+    write_record(out, run_folder.STUDY, replace(plan.record, runs=tuple(entries)))
     folder = StudyFolder.open(out)
     write_text(folder.file, plan.text)
     return folder
@@ -145,9 +148,9 @@ def _train_stages(
             if failure:
                 failures[job.title] = failure
                 job.folder.parent.mkdir(parents=True, exist_ok=True)
-                write_text(run_folder.failure(job.folder), f"{failure}\n")
+                write_text(study_folder.failure(job.folder), f"{failure}\n")
             else:
-                run_folder.failure(job.folder).unlink(missing_ok=True)
+                study_folder.failure(job.folder).unlink(missing_ok=True)
     return failures
 
 
@@ -227,7 +230,7 @@ def _check_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[
     """Hold the gradients of the run that the study names against autograd's, unless they were found equal."""
     from firstlight.engine_parity.check import check
 
-    page = folder.path / run_folder.PARITY
+    page = folder.path / study_folder.PARITY
     if page.exists():
         return {}
     run = next(run for run in plan.runs if run.name == plan.parity)

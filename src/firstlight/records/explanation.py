@@ -17,7 +17,8 @@ from firstlight.errors import DamagedFileError, RunError
 from firstlight.files import ARRAYS_LIMIT, arrays_of, is_there, json_object, read_bytes, write_bytes
 from firstlight.notebook_display import Brief, Shown
 from firstlight.records.codec import Axes, decode, encode, not_kept
-from firstlight.records.run_folder import FORMAT, WEIGHTS, RunFolder, newer
+from firstlight.records.record_files import FORMAT, newer
+from firstlight.records.run_folder import WEIGHTS, RunFolder
 from firstlight.types import SPLITS, Array
 
 EXPLANATION = "explanation.npz"

@@ -15,7 +15,8 @@ from firstlight.evaluation import Evaluation, Spread, spread
 from firstlight.options import flat
 from firstlight.records.origin import started_from
 from firstlight.records.run import RunRecord, read
-from firstlight.records.run_folder import RunFolder, StudyFolder, seed_folder
+from firstlight.records.run_folder import RunFolder
+from firstlight.records.study_folder import StudyFolder, seed_folder
 from firstlight.types import Array, Json
 
 INIT_FROM = "weights.init_from"

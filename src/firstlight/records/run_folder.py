@@ -25,56 +25,46 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
-import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
 
 import numpy as np
 
-from firstlight.errors import DamagedFileError, DataError, FolderGoneError, NewerFormatError, RunError, brief
+from firstlight.errors import DataError, RunError, brief
 from firstlight.files import (
     ARRAYS_LIMIT,
-    MB,
     RECORD_LIMIT,
     TABLE_LIMIT,
-    TEMPORARY,
     TOML_LIMIT,
     arrays_of,
     is_file,
     is_folder,
     is_there,
-    json_object,
     numbers_of,
-    read_bytes,
-    remove_leftovers,
     sha256,
     text_of,
-    toml_of,
-    write_bytes,
-    write_json,
     write_text,
 )
-from firstlight.locks import LOCK, LockedError, is_locked, locked
 from firstlight.notebook_display import Shown
-from firstlight.records.codec import MismatchError, Must, decode, encode
 from firstlight.records.environment import Environment
 from firstlight.records.experiment import ExperimentRecord
 from firstlight.records.images import ImagesRecord
 from firstlight.records.model import ModelRecord
+from firstlight.records.record_files import (
+    FORMAT,
+    read_experiment,
+    read_file,
+    read_json,
+    read_record,
+    write_arrays,
+    write_record,
+)
 from firstlight.records.result import Hashes, Result
-from firstlight.records.values import Count, FileName, Share
 from firstlight.text import listed
 from firstlight.types import Array, Images, Json, Predictions
-
-T = TypeVar("T")
-
-FORMAT = 1
 
 EXPERIMENT = "experiment.toml"
 ENVIRONMENT = "environment.json"
@@ -90,13 +80,7 @@ HASHES = "hashes.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 STUDY = "study.json"
-PARITY = "parity.html"
-STOP = ".stop"
-PROGRESS = ".progress"
-PROGRESS_LIMIT = 1_000  # bytes
-WHILE_TRAINING = (STOP, PROGRESS)  # what there is only while a process trains
 HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what hashes.json has
-FAILURE_LIMIT = MB  # of the file that says why a run came to nothing
 MOST = 2**53  # epochs; from there on a float is not every whole number
 ONE = 1 + 1e-3  # the greatest probability, after rounding
 
@@ -140,7 +124,7 @@ class RunFolder(Shown):
     def experiment_text(self) -> str:
         """experiment.toml as it stands."""
         try:
-            return text_of(_read(self.path, EXPERIMENT, TOML_LIMIT))
+            return text_of(read_file(self.path, EXPERIMENT, TOML_LIMIT))
         except ValueError as error:
             raise RunError(f"{self.path / EXPERIMENT} is damaged: {error}.") from None
 
@@ -188,7 +172,7 @@ class RunFolder(Shown):
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of one of its files, at most `limit`. Raises RunError, also where the result has another hash."""
-        data = _read(self.path, name, limit)
+        data = read_file(self.path, name, limit)
         recorded = self.hashes.get(name)
         if recorded is not None and hashlib.sha256(data).hexdigest() != recorded:
             if RunFolder(self.path).hashes.get(name) != recorded:
@@ -294,285 +278,6 @@ class RunFolder(Shown):
         raise RunError(f"{self.path / PREDICTIONS} is damaged: {split} {trouble}.")
 
 
-@dataclass(frozen=True)
-class StudyEntry:
-    """One of the runs that a study compares, over its seeds.
-
-    published  the test accuracy that is published for it, if any
-    published_validation  the greatest validation accuracy over its epochs that is published, if any
-    beside     other numbers to stand beside ours: {"Keras, the same images": 0.880}
-    note       why it differs from what is published, or what to look at
-    """
-
-    name: FileName
-    seeds: Annotated[tuple[Count, ...], Must("a list of seeds", bool)]
-    published: Share | None = None
-    published_validation: Share | None = None
-    beside: Mapping[str, float] = field(default_factory=dict)
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class StudyRecord:
-    """study.json: title, what the study shows in a few sentences, and its runs."""
-
-    name: FileName
-    title: str
-    about: str
-    runs: Annotated[
-        tuple[StudyEntry, ...],
-        Must("a list of runs, each of another name", lambda runs: 0 < len(runs) == len({run.name for run in runs})),
-    ]
-
-
-@dataclass(frozen=True, eq=False)
-class StudyFolder(Shown):
-    """A study on disk: study.json says what belongs to it, and <name>/seed-<n> below it are its runs.
-
-    <name>.toml            the study file as it was given
-    study.json             title, what it shows, and its runs with their seeds and published numbers
-    <name>/seed-<n>.failed why that run came to no result, until it does
-    parity.html            how far the gradients agree, where the study asked for that
-    report.html            and report.pdf where it was asked for
-    """
-
-    path: Path
-    record: StudyRecord
-
-    @classmethod
-    def open(cls, path: str | Path) -> StudyFolder:
-        """The study at `path`. Raises RunError where there is none or its format is newer than this program."""
-        place = Path(path)
-        if not is_folder(place):
-            raise RunError(f"{brief(path)}: there is no such study folder.")
-        if not is_file(place / STUDY):
-            raise RunError(f"{brief(path)} is not a study folder: it has no {STUDY}.")
-        return cls(place, read_record(place, STUDY, StudyRecord))
-
-    @property
-    def name(self) -> str:
-        return self.record.name
-
-    @property
-    def file(self) -> Path:
-        """The study file, which has the study's name, so that it goes on from here too."""
-        return self.path / f"{self.name}.toml"
-
-    @property
-    def title(self) -> str:
-        return self.record.title
-
-    @property
-    def about(self) -> str:
-        """What the study shows, in a few sentences."""
-        return self.record.about
-
-    @property
-    def entries(self) -> tuple[StudyEntry, ...]:
-        """What it compares, in the order of its file."""
-        return self.record.runs
-
-    def place(self, entry: StudyEntry, seed: int) -> Path:
-        """Where the run of `entry` with `seed` is, or will be."""
-        return self.path / entry.name / seed_folder(seed)
-
-    def finished(self, entry: StudyEntry) -> dict[int, RunFolder]:
-        """Its runs that have a result, by seed."""
-        places = {seed: self.place(entry, seed) for seed in entry.seeds}
-        return {seed: RunFolder(place) for seed, place in places.items() if RunFolder(place).finished}
-
-    def failed(self, entry: StudyEntry) -> dict[int, str]:
-        """Why its runs that have no result came to none when they were last tried, by seed."""
-        places = {seed: self.place(entry, seed) for seed in entry.seeds}
-        left = {seed: failure(place) for seed, place in places.items() if not RunFolder(place).finished}
-        return {seed: why for seed, file in left.items() if (why := _why(file, self.path))}
-
-
-def seed_folder(seed: int) -> str:
-    """The name of the folder that a study gives to a run of that seed."""
-    return f"seed-{seed}"
-
-
-def failure(place: Path) -> Path:
-    """The file that says why the run of a study at `place` came to no result."""
-    return place.with_name(f"{place.name}.failed")
-
-
-def _why(file: Path, study: Path) -> str:
-    try:
-        return read_bytes(file, limit=FAILURE_LIMIT, inside=study).decode("utf-8", "replace").strip()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return f"{file} cannot be read: {error.strerror}."
-
-
-def read_json(folder: Path, name: str) -> Json:
-    """One of a folder's JSON files as it stands. Raises RunError where it is missing, damaged, or of a newer format."""
-    path = folder / name
-    try:
-        value = json_object(_read(folder, name, RECORD_LIMIT))
-    except ValueError as error:
-        raise damaged(path, error) from None
-    version = value.pop("format", None)
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise DamagedFileError(f"{path} is damaged: it does not say its format.", path=path, key="format")
-    if version > FORMAT:
-        raise newer(path, version)
-    return value
-
-
-def read_record(folder: Path, name: str, kind: type[T]) -> T:
-    """One of a folder's JSON files as a record of that kind. Raises RunError as `read_json`, or where it is none."""
-    return record_of(kind, read_json(folder, name), folder / name)
-
-
-def record_of(kind: type[T], value: Json, path: Path) -> T:
-    """The record that was read from `path`. Raises DamagedFileError where it is none."""
-    try:
-        return decode(kind, value)
-    except ValueError as error:
-        raise damaged(path, error) from None
-
-
-def read_toml(folder: Path, name: str) -> Json:
-    """One of a folder's TOML files. Raises RunError where it is missing or damaged."""
-    try:
-        return toml_of(_read(folder, name, TOML_LIMIT))
-    except ValueError as error:
-        raise damaged(folder / name, error) from None
-
-
-def read_experiment(folder: Path, name: str) -> ExperimentRecord:
-    """An experiment of a folder. Raises RunError where it is missing, damaged, or none."""
-    tables = read_toml(folder, name)
-    try:
-        return ExperimentRecord.of(tables)
-    except ValueError as error:
-        raise damaged(folder / name, error) from None
-
-
-def newer(path: Path, version: int) -> NewerFormatError:
-    """What to raise where a file is of a later format."""
-    return NewerFormatError(
-        f"{path} has format {version}; this version of firstlight reads up to {FORMAT}. "
-        "Update it: pip install --upgrade firstlight",
-        path=path,
-        version=version,
-    )
-
-
-def damaged(path: Path, error: ValueError) -> DamagedFileError:
-    """What to raise where reading a file failed so."""
-    key = error.place if isinstance(error, MismatchError) else ""
-    return DamagedFileError(f"{path} is damaged: {error}.", path=path, key=key)
-
-
-def _read(folder: Path, name: str, limit: int) -> bytes:
-    try:
-        return read_bytes(folder / name, limit=limit, inside=folder)
-    except FileNotFoundError:
-        raise RunError(f"{folder} has no {name}: the run did not get that far, or the file was removed.") from None
-    except OSError as error:
-        raise RunError(f"{folder / name} cannot be read: {error.strerror}.") from None
-
-
-@dataclass(frozen=True)
-class LockedFolder:
-    """A folder that this process holds for writing, and what told it from others as it was taken."""
-
-    folder: Path
-    identity: os.stat_result
-
-    def check(self) -> None:
-        """Raise FolderGoneError where the folder is not there any more, or is another one."""
-        try:
-            there = os.path.samestat(self.folder.stat(), self.identity)
-        except (FileNotFoundError, NotADirectoryError):
-            there = False
-        if not there:
-            raise FolderGoneError(
-                f"{self.folder} is gone: it was deleted, moved or replaced while the run trained. If it was moved, go "
-                "on with it there: firstlight resume NEW_PLACE"
-            )
-
-
-@contextmanager
-def locked_folder(run: Path, note: Callable[[str], None] = lambda text: None) -> Iterator[LockedFolder]:
-    """Hold a folder for writing. Raises RunError where another process holds it, OSError where it cannot be written.
-
-    What killed processes have left is removed. Where the file system has no locks, `note` is told.
-    """
-    with ExitStack() as stack:
-        try:
-            missing = stack.enter_context(locked(run))
-        except LockedError:
-            raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
-        if missing is not None:
-            note(
-                f"Note: the file system of {run} has no locks ({missing.strerror}). Nothing keeps two processes from "
-                "training it at once, and the dashboard cannot tell that it is being trained."
-            )
-        for name in WHILE_TRAINING:  # meant for, or left by, another process, which was killed
-            (run / name).unlink(missing_ok=True)
-        remove_leftovers(run)
-        yield LockedFolder(run, run.stat())
-
-
-def is_free(run: Path) -> bool:
-    """Whether nothing is there, or no more than a process leaves that was killed as it began."""
-    try:
-        names = [path.name for path in run.iterdir()] if run.exists() else []
-    except OSError:
-        return False
-    return all(name in (LOCK, *WHILE_TRAINING) or TEMPORARY.fullmatch(name) for name in names)
-
-
-def ask_to_stop(run: Path) -> None:
-    """Ask the process that trains the run to stop, as Ctrl-C would: it keeps and measures what was learnt.
-
-    Raises RunError where nothing trains.
-    """
-    if not is_locked(run):
-        raise RunError(f"{run} is not being trained: there is nothing to stop.")
-    write_text(run / STOP, "")
-
-
-def asked_to_stop(run: Path) -> bool:
-    """Whether somebody has asked the process that trains the run to stop, and it has not stopped yet."""
-    return (run / STOP).exists()
-
-
-@dataclass(frozen=True)
-class EpochProgress:
-    """How far the epoch under way is: `images` of its `of` are done, at a mean loss of `loss`."""
-
-    epoch: int
-    images: int
-    of: int
-    loss: float | None
-
-
-def write_progress(run: Path, epoch: int, images: int, of: int, loss: float | None) -> None:
-    """Write .progress for those who watch. A failure counts for nothing: no training ends because nobody can watch."""
-    progress = EpochProgress(epoch, images, of, loss if loss and math.isfinite(loss) else None)
-    with suppress(OSError):
-        write_bytes(run / PROGRESS, json.dumps(encode(progress)).encode(), lasting=False)
-
-
-def progress(run: Path) -> EpochProgress | None:
-    """How far the epoch under way is; None where that is not known."""
-    try:
-        return decode(EpochProgress, json_object(read_bytes(run / PROGRESS, limit=PROGRESS_LIMIT, inside=run)))
-    except (OSError, ValueError):
-        return None
-
-
-def write_record(folder: Path, name: str, record: Any) -> None:
-    """Write one of a folder's JSON files, with the format's version; `record` is a dataclass."""
-    write_json(folder / name, {"format": FORMAT, **encode(record)})
-
-
 def write_result(run: Path, result: Result) -> None:
     """Write hashes.json, of what has been written before it, and result.json, which is the last file of a run.
 
@@ -603,16 +308,10 @@ def write_costs(run: Path, costs: Sequence[tuple[int, float]]) -> None:
 def write_predictions(run: Path, predictions: Mapping[str, Predictions]) -> None:
     """Write predictions.npz."""
     fields = ("ids", "labels", "probabilities")
-    _write_arrays(run / PREDICTIONS, {f"{s}.{f}": getattr(p, f) for s, p in predictions.items() for f in fields})
+    write_arrays(run / PREDICTIONS, {f"{s}.{f}": getattr(p, f) for s, p in predictions.items() for f in fields})
 
 
 def write_samples(run: Path, samples: Mapping[str, Images]) -> None:
     """Write samples.npz."""
     fields = ("pixels", "labels", "ids")
-    _write_arrays(run / SAMPLES, {f"{s}.{f}": getattr(i, f) for s, i in samples.items() for f in fields})
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_bytes(path, buffer.getvalue())
+    write_arrays(run / SAMPLES, {f"{s}.{f}": getattr(i, f) for s, i in samples.items() for f in fields})

@@ -30,13 +30,8 @@ from firstlight.locks import LOCK, locked
 from firstlight.notebook_display import Shown
 from firstlight.records.environment import Environment
 from firstlight.records.experiment import ExperimentRecord
-from firstlight.records.run_folder import (
-    RESULT,
-    read_experiment,
-    read_record,
-    read_toml,
-    write_record,
-)
+from firstlight.records.record_files import read_experiment, read_record, read_toml, write_record
+from firstlight.records.run_folder import RESULT
 from firstlight.records.values import AtLeastOne, Count, Positive, Table
 from firstlight.types import Json
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
 from firstlight.records.parity import Parity
-from firstlight.records.run_folder import REPORT, RunFolder, StudyFolder
+from firstlight.records.run_folder import REPORT, RunFolder
 from firstlight.records.search_folder import TuneFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.render import vega_process
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from firstlight.evaluation import Spread
 from firstlight.files import TOML_LIMIT, read_bytes
 from firstlight.records.environment import Environment
 from firstlight.records.group import Group, named_runs, present, read_study, standing
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report import published
 from firstlight.report.document import Link
 from firstlight.report.format import UNDEFINED, bare_percent, count, counted

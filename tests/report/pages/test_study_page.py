@@ -16,7 +16,7 @@ from firstlight.cli import app
 from firstlight.errors import RunError
 from firstlight.records import group as groups
 from firstlight.records import run_folder
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.study_folder import StudyFolder, failure
 from firstlight.report.document import Code, Link
 from firstlight.report.format import plus_minus
 from firstlight.report.pages import study
@@ -93,14 +93,14 @@ def test_a_study_whose_runs_all_failed_says_why(make_study: MakeStudy) -> None:
     folder = make_study((entry("wild", 1), {}), missing=frozenset({("wild", 0)}))
     place = folder.place(folder.entries[0], 0)
     place.parent.mkdir()
-    run_folder.failure(place).write_text("The loss is not finite.\n")
+    failure(place).write_text("The loss is not finite.\n")
     with pytest.raises(RunError, match=r"no run of the study has a result yet.*\nwild, seed 0: The loss"):
         report.write(folder)
 
 
 def test_a_run_that_failed_is_told_on_the_screen(make_study: MakeStudy) -> None:
     folder = make_study((entry("wild", 2), {}), missing=frozenset({("wild", 0)}))
-    run_folder.failure(folder.place(folder.entries[0], 0)).write_text("The loss is not finite.\n")
+    failure(folder.place(folder.entries[0], 0)).write_text("The loss is not finite.\n")
     assert report.lost(folder) == {"wild, seed 0": "The loss is not finite."}
     answer = CliRunner().invoke(app, ["report", str(folder.path)])
     assert "wild, seed 0: The loss is not finite." in answer.stderr

@@ -9,9 +9,11 @@ from tests.report.run_folders import STRONG, WEAK, MakeRun, MakeStudy, Odd, entr
 
 from firstlight.records import run_folder
 from firstlight.records.group import of_runs, of_study
+from firstlight.records.record_files import write_record
 from firstlight.records.result import Status
 from firstlight.records.run import read
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.run_folder import RunFolder
+from firstlight.records.study_folder import StudyFolder, failure
 from firstlight.report.sections.cautions import section
 from firstlight.report.sections.every_run import section as every_run
 from firstlight.report.sections.every_run import verdict
@@ -24,7 +26,7 @@ def test_what_is_missing_and_what_failed_is_named(make_study: MakeStudy) -> None
     cut_off.mkdir(parents=True)
     (cut_off / run_folder.EXPERIMENT).write_text("seed = 2\n")
     for name, seed in (("weak", 0), ("wild", 0)):  # weak was tried again since
-        run_folder.failure(folder.path / name / f"seed-{seed}").write_text("The loss is not finite.\n")
+        failure(folder.path / name / f"seed-{seed}").write_text("The loss is not finite.\n")
     groups = of_study(folder)
     notes = said(section(groups))
     assert "No result yet: strong, seed 3." in notes
@@ -47,7 +49,7 @@ def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
 def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolder) -> None:
     for seed, status in ((0, "interrupted"), (1, "diverged")):
         place = two.place(two.entries[1], seed)
-        run_folder.write_record(place, run_folder.RESULT, replace(RunFolder(place).result, status=Status(status)))
+        write_record(place, run_folder.RESULT, replace(RunFolder(place).result, status=Status(status)))
     groups = of_study(two)
     assert tuple(groups[1].averaged) == (1, 2, 3, 4)
     notes = said(section(groups))
@@ -60,7 +62,7 @@ def test_interrupted_runs_are_not_averaged_and_diverged_ones_are(two: StudyFolde
 def test_runs_that_read_the_test_images_twice_are_named(two: StudyFolder) -> None:
     assert "once in each of the 10 runs" in said(section(of_study(two)))
     place = two.place(two.entries[0], 4)
-    run_folder.write_record(place, run_folder.RESULT, replace(RunFolder(place).result, measured_before=True))
+    write_record(place, run_folder.RESULT, replace(RunFolder(place).result, measured_before=True))
     assert "once in 9 of 10 runs" in said(section(of_study(two)))
     assert "again at its end: weak, seed 4." in said(section(of_study(two)))
 

@@ -10,7 +10,7 @@ from tests.report.run_folders import MakeStudy, entry
 
 from firstlight.records import run_folder
 from firstlight.records.group import Group, of_study
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.document import Chart, Table
 from firstlight.report.sections.main_effects import blocks, factors, numbers, section
 

@@ -6,7 +6,7 @@ from tests.report.run_folders import STRONG, WEAK, MakeRun, MakeStudy, entry
 
 from firstlight.records.group import of_runs, of_study
 from firstlight.records.run import read
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.format import DASH, interval, percent, plus_minus, signed
 from firstlight.report.sections.results import numbers, table
 

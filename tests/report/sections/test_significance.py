@@ -12,7 +12,7 @@ from tests.report.run_folders import STRONG, WEAK, MakeRun, MakeStudy, entry
 from firstlight.evaluation import mcnemar
 from firstlight.records.group import Group, of_runs, of_study
 from firstlight.records.run import read
-from firstlight.records.run_folder import StudyFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.format import signed
 from firstlight.report.sections.significance import probability, section, verdict
 

@@ -34,6 +34,8 @@ from firstlight.experiments.search.space import Choice, Domain
 from firstlight.locks import has_locks, is_locked
 from firstlight.randomness import generator
 from firstlight.records import run_folder, search_folder
+from firstlight.records.locked_folder import locked_folder
+from firstlight.records.record_files import record_of
 from firstlight.records.search_folder import State, TrialRecord
 
 DRAWS = 20  # so often values are drawn again that were tried before
@@ -287,7 +289,7 @@ class Storage:
         folder = self._folder(place)
         folder.mkdir(parents=True, exist_ok=True)
         lock = ExitStack()
-        lock.enter_context(run_folder.locked_folder(folder))
+        lock.enter_context(locked_folder(folder))
         trial.set_user_attr(SESSION, session)
         trial.set_user_attr(SIGN, time.time())
         trial.set_user_attr(OWNER, self.owner)
@@ -309,7 +311,7 @@ class Storage:
         if _ended(trial):
             kept = trial.user_attrs.get(RECORD, {})
             whole = {**kept, "number": place + 1, "values": ordered, "attempts": len(trials)}
-            return run_folder.record_of(TrialRecord, whole, self.out / search_folder.STORAGE)
+            return record_of(TrialRecord, whole, self.out / search_folder.STORAGE)
         state: State = "running" if trial.state == TrialState.RUNNING else "waiting"
         return TrialRecord(place + 1, state, ordered, attempts=len(trials))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from firstlight.files import TOML_LIMIT, read_text
 from firstlight.records.group import Group, of_study, present
-from firstlight.records.run_folder import PARITY, REPORT, RESULT, StudyFolder
+from firstlight.records.run_folder import REPORT, RESULT
+from firstlight.records.study_folder import PARITY, StudyFolder
 from firstlight.report.document import (
     Block,
     Cell,

@@ -21,6 +21,7 @@ from firstlight.app.summary import PDF, Entry, Kind, RunSummary, fingerprint
 from firstlight.errors import RunError
 from firstlight.files import PAGE_LIMIT, read_bytes
 from firstlight.records import run_folder as folders
+from firstlight.records.locked_folder import ask_to_stop
 from firstlight.types import Json
 
 LOOK = 0.25  # seconds between two looks at runs that train
@@ -154,7 +155,7 @@ class _Watch:
 def stop(request: Request) -> Response:
     """Ask the process that trains a run to stop, wherever it is."""
     index: Index = request.app.state.index
-    folders.ask_to_stop(index.entry(request.path_params["id"]).path)
+    ask_to_stop(index.entry(request.path_params["id"]).path)
     return responses.reply({"stopping": True})
 
 

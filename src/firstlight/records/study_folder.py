@@ -1,0 +1,132 @@
+"""The folder of a study: what belongs to it, and where its runs are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from firstlight.errors import RunError, brief
+from firstlight.files import MB, is_file, is_folder, read_bytes
+from firstlight.notebook_display import Shown
+from firstlight.records.codec import Must
+from firstlight.records.record_files import read_record
+from firstlight.records.run_folder import STUDY, RunFolder
+from firstlight.records.values import Count, FileName, Share
+
+PARITY = "parity.html"
+FAILURE_LIMIT = MB  # of the file that says why a run came to nothing
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """One of the runs that a study compares, over its seeds.
+
+    published  the test accuracy that is published for it, if any
+    published_validation  the greatest validation accuracy over its epochs that is published, if any
+    beside     other numbers to stand beside ours: {"Keras, the same images": 0.880}
+    note       why it differs from what is published, or what to look at
+    """
+
+    name: FileName
+    seeds: Annotated[tuple[Count, ...], Must("a list of seeds", bool)]
+    published: Share | None = None
+    published_validation: Share | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """study.json: title, what the study shows in a few sentences, and its runs."""
+
+    name: FileName
+    title: str
+    about: str
+    runs: Annotated[
+        tuple[StudyEntry, ...],
+        Must("a list of runs, each of another name", lambda runs: 0 < len(runs) == len({run.name for run in runs})),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyFolder(Shown):
+    """A study on disk: study.json says what belongs to it, and <name>/seed-<n> below it are its runs.
+
+    <name>.toml            the study file as it was given
+    study.json             title, what it shows, and its runs with their seeds and published numbers
+    <name>/seed-<n>.failed why that run came to no result, until it does
+    parity.html            how far the gradients agree, where the study asked for that
+    report.html            and report.pdf where it was asked for
+    """
+
+    path: Path
+    record: StudyRecord
+
+    @classmethod
+    def open(cls, path: str | Path) -> StudyFolder:
+        """The study at `path`. Raises RunError where there is none or its format is newer than this program."""
+        place = Path(path)
+        if not is_folder(place):
+            raise RunError(f"{brief(path)}: there is no such study folder.")
+        if not is_file(place / STUDY):
+            raise RunError(f"{brief(path)} is not a study folder: it has no {STUDY}.")
+        return cls(place, read_record(place, STUDY, StudyRecord))
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def file(self) -> Path:
+        """The study file, which has the study's name, so that it goes on from here too."""
+        return self.path / f"{self.name}.toml"
+
+    @property
+    def title(self) -> str:
+        return self.record.title
+
+    @property
+    def about(self) -> str:
+        """What the study shows, in a few sentences."""
+        return self.record.about
+
+    @property
+    def entries(self) -> tuple[StudyEntry, ...]:
+        """What it compares, in the order of its file."""
+        return self.record.runs
+
+    def place(self, entry: StudyEntry, seed: int) -> Path:
+        """Where the run of `entry` with `seed` is, or will be."""
+        return self.path / entry.name / seed_folder(seed)
+
+    def finished(self, entry: StudyEntry) -> dict[int, RunFolder]:
+        """Its runs that have a result, by seed."""
+        places = {seed: self.place(entry, seed) for seed in entry.seeds}
+        return {seed: RunFolder(place) for seed, place in places.items() if RunFolder(place).finished}
+
+    def failed(self, entry: StudyEntry) -> dict[int, str]:
+        """Why its runs that have no result came to none when they were last tried, by seed."""
+        places = {seed: self.place(entry, seed) for seed in entry.seeds}
+        left = {seed: failure(place) for seed, place in places.items() if not RunFolder(place).finished}
+        return {seed: why for seed, file in left.items() if (why := _why(file, self.path))}
+
+
+def seed_folder(seed: int) -> str:
+    """The name of the folder that a study gives to a run of that seed."""
+    return f"seed-{seed}"
+
+
+def failure(place: Path) -> Path:
+    """The file that says why the run of a study at `place` came to no result."""
+    return place.with_name(f"{place.name}.failed")
+
+
+def _why(file: Path, study: Path) -> str:
+    try:
+        return read_bytes(file, limit=FAILURE_LIMIT, inside=study).decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{file} cannot be read: {error.strerror}."
