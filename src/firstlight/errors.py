@@ -23,6 +23,17 @@ class DataError(FirstlightError):
     """Images, labels or their files are missing, unreadable, altered or contradictory."""
 
 
+class UnreadableImageError(DataError):
+    """An image file cannot be read or decoded.
+
+    reason  why, as it goes on after the file's name
+    """
+
+    def __init__(self, name: str | Path, reason: str) -> None:
+        super().__init__(f"{name}: {reason}.")
+        self.reason = reason
+
+
 class InputError(DataError, ValueError):
     """Arrays that an estimator was given do not fit; scikit-learn expects a ValueError."""
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from firstlight import experiments, report, weights
 from firstlight.data import load as load_images
-from firstlight.data import load_image
 from firstlight.engines import Session, Task
 from firstlight.errors import DataError, ExperimentError, ReportError, ReportWarning, RunError, nearest
 from firstlight.evaluation import Evaluation
@@ -34,7 +33,7 @@ from firstlight.explain import (
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
-from firstlight.prepare import Preparation
+from firstlight.prepare import Preparation, outside_image
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.run_folder import RunFolder
@@ -209,8 +208,8 @@ class Run(Shown):
         paths = [images] if isinstance(images, str | Path) else list(images)
         if not paths:
             raise DataError("predict needs at least one image.")
-        size = self.task.preparation.size
-        return np.concatenate([self._probabilities(load_image(path, size)[np.newaxis]) for path in paths])
+        prepared = (outside_image(path, self.task.preparation) for path in paths)
+        return np.concatenate([self._probabilities(image[np.newaxis]) for image in prepared])
 
     def attribution(
         self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None
@@ -388,7 +387,7 @@ class Run(Shown):
             raise DataError(
                 f"{name} is neither an image file nor the id of an image of {self.path}, such as {', '.join(close)}."
             )
-        return ImageRequest(self._unlabelled(load_image(name, self.task.preparation.size), name), "", wanted)
+        return ImageRequest(self._unlabelled(outside_image(name, self.task.preparation), name), "", wanted)
 
     def _unlabelled(self, pixels: Array, name: str) -> Images:
         """One image of the user's own, prepared."""

@@ -202,7 +202,7 @@ def predict(
     """Classify images: class names and probabilities."""
     import numpy as np
 
-    from firstlight import data
+    from firstlight.prepare import outside_image
     from firstlight.report.format import percent
     from firstlight.types import unlabelled
 
@@ -212,7 +212,7 @@ def predict(
     answers, prints = [], []
     for image in files:
         try:
-            prepared = preparation.apply(unlabelled(data.load_image(image, preparation.size)[None]))
+            prepared = unlabelled(outside_image(image, preparation)[None])
         except DataError as error:
             failures.append(str(error))
             continue

@@ -9,6 +9,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from firstlight.errors import DataError
+from firstlight.errors import DataError, UnreadableImageError
 from firstlight.files import MB, read_bytes
 from firstlight.image_encoding import pil_image
 from firstlight.types import Array
@@ -33,8 +34,21 @@ SUFFIXES = (
 READ = "PNG, JPEG, BMP or WebP image (nor GIF, TIFF, PPM, AVIF or JPEG 2000)"  # as messages say it
 
 FILE_LIMIT = 1_000 * MB
-LARGEST_FILE_SIDE = 65_535  # Pillow needs memory for each row, however narrow
-MOST_PIXELS = 89_478_485  # Pillow's own limit
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """The most that an image may have, told by its head before it is decoded.
+
+    pixels  Pillow's own limit, or less
+    side    Pillow needs memory for each row, however narrow
+    """
+
+    pixels: int = 89_478_485
+    side: int = 65_535
+
+
+ANY_FILE = ImageLimits()
 _MANY_PIXELS = 16_000_000  # of which one image at a time is decoded
 
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 lay the picture on its side
@@ -58,7 +72,7 @@ _SPARE = 8  # bytes that a decoder of JPEG may look ahead at the end
 _one_large_image = threading.Lock()
 
 
-def load_image(path: str | Path, size: Size | None = None) -> Array:
+def load_image(path: str | Path, size: Size | None = None, limits: ImageLimits = ANY_FILE) -> Array:
     """Return one image file as uint8 pixels (H, W, C), resized to `size` (H, W) where it is given.
 
     C is 1 for a grey image and 3 for a colour one, as the file stores it; a palette is grey where all its used colours
@@ -66,32 +80,32 @@ def load_image(path: str | Path, size: Size | None = None) -> Array:
     viewer shows it; of several pictures in a file the first counts. Resizing is bilinear with antialiasing and does not
     keep the aspect ratio.
 
-    Raises DataError when the file is missing or does not decode.
+    Raises UnreadableImageError when the file is missing, does not decode, or has more than `limits` allow.
     """
     try:
         data = read_bytes(path, limit=FILE_LIMIT)
     except OSError as error:
-        raise DataError(f"{path}: the image cannot be read: {error.strerror}.") from error
+        raise UnreadableImageError(path, f"the image cannot be read: {error.strerror}") from error
     try:
         with strict_about_size():
-            return decode(data, size)
+            return decode(data, size, limits)
     except DataError as error:
-        raise DataError(f"{path}: {error}.") from error
+        raise UnreadableImageError(path, str(error)) from error
 
 
-def decode(data: bytes, size: Size | None) -> Array:
+def decode(data: bytes, size: Size | None, limits: ImageLimits = ANY_FILE) -> Array:
     """As `load_image`, for the bytes of a file. Raises DataError with the bare reason."""
     if not data:
         raise DataError("the file is empty")
     try:
-        image = _picture(data)
+        image = _picture(data, limits)
         if size is not None:
             image = _resize(image, size)
         pixels = np.array(image)
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        raise DataError(_reason(error, data)) from error
+        raise DataError(_reason(error, data, limits)) from error
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
@@ -148,26 +162,26 @@ def _resize(image: Image.Image, size: Size) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _picture(data: bytes) -> Image.Image:
+def _picture(data: bytes, limits: ImageLimits) -> Image.Image:
     """The first picture of a file, upright, in Pillow's mode L or RGB. What is wrong beside the pixels is no matter."""
     data = _open_ended(data)
     try:
-        return _loaded(data)
+        return _loaded(data, limits)
     except Exception as error:
         plain, orientation = _pixels_alone(data)
         if plain is not None:
             with suppress(Exception):  # the first error says more
-                return _turned(_loaded(plain), orientation)
+                return _turned(_loaded(plain, limits), orientation)
         raise error
 
 
-def _loaded(data: bytes) -> Image.Image:
+def _loaded(data: bytes, limits: ImageLimits) -> Image.Image:
     with Image.open(BytesIO(data), formats=formats()) as file:
         width, height = file.size
-        if max(width, height) > LARGEST_FILE_SIDE:
-            raise DataError(f"{width:,} × {height:,} pixels, a side above {LARGEST_FILE_SIDE:,}; scale it down first")
-        if width * height > MOST_PIXELS:
-            raise DataError(f"more than {MOST_PIXELS:,} pixels; scale it down first")
+        if width * height > limits.pixels:
+            raise DataError(_too_many(limits))
+        if max(width, height) > limits.side:
+            raise DataError(f"{width:,} × {height:,} pixels, a side above {limits.side:,}; scale it down first")
         if data.startswith(_PNG):
             _must_be_whole(data)
         with _one_large_image if width * height > _MANY_PIXELS else nullcontext():
@@ -300,11 +314,15 @@ def _orientation_in(exif: bytes) -> int:
         return 1
 
 
-def _reason(error: Exception, data: bytes) -> str:
+def _too_many(limits: ImageLimits) -> str:
+    return f"more than {limits.pixels:,} pixels; scale it down first"
+
+
+def _reason(error: Exception, data: bytes, limits: ImageLimits) -> str:
     if isinstance(error, UnidentifiedImageError):
         if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"hevc"):
             return "a HEIC image, which is read with: pip install pillow-heif"
         return f"not a {READ}, or its head is damaged"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return f"more than {MOST_PIXELS:,} pixels; scale it down first"
+        return _too_many(limits)
     return f"truncated or damaged ({error})"

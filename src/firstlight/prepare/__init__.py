@@ -5,6 +5,7 @@ from firstlight.prepare.augmented_images import Augmented
 from firstlight.prepare.batches import balanced_order, batches, epoch_order, steps
 from firstlight.prepare.class_weights import class_weights
 from firstlight.prepare.levels import Levels
+from firstlight.prepare.outside_images import outside_image
 from firstlight.prepare.preparation import IMAGENET_MEAN, IMAGENET_STD, Preparation, standardized
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "batches",
     "class_weights",
     "epoch_order",
+    "outside_image",
     "standardized",
     "steps",
 ]

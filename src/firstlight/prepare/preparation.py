@@ -80,18 +80,21 @@ class Preparation:
         return self.input_shape[:2]
 
     def apply(self, images: Images) -> Images:
-        """The part that stays uint8: resized to `size`; luma where the model takes grey, repeated where it takes RGB.
+        """As `apply_to_pixels`; the images themselves where they fit already."""
+        pixels = self.apply_to_pixels(images.pixels)
+        return images if pixels is images.pixels else replace(images, pixels=pixels)
 
-        The affine part is left to the engine, which does it batch by batch.
+    def apply_to_pixels(self, pixels: Array) -> Array:
+        """The part that stays uint8, from (N, H, W, 1 or 3) to (N, *input_shape).
+
+        Resized to `size`, as image files are while they are read, then luma where the model takes grey, or repeated
+        where it takes RGB. The affine part is left to the engine, which does it batch by batch.
         """
-        pixels = images.pixels
+        pixels = resize(pixels, self.size)
         channels = self.input_shape[2]
         if channels == 1:
-            pixels = luma(pixels)
-        pixels = resize(pixels, self.size)
-        if pixels.shape[3] < channels:
-            pixels = np.repeat(pixels, channels, axis=3)
-        return images if pixels is images.pixels else replace(images, pixels=pixels)
+            return luma(pixels)
+        return np.repeat(pixels, channels, axis=3) if pixels.shape[3] < channels else pixels
 
     def scale_shift(self, dtype: DTypeLike) -> tuple[Array, Array]:
         """The affine map x · scale + shift as two contiguous arrays (C, H, W) of `dtype`."""

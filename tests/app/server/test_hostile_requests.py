@@ -30,10 +30,9 @@ from starlette.routing import Route
 from tests.app.conftest import TOKEN
 
 from firstlight.app.index import Index
-from firstlight.app.pages.draw import live
 from firstlight.app.server import processes, responses, serving
 from firstlight.app.server.errors import BusyError
-from firstlight.errors import DataError, RunError
+from firstlight.errors import RunError
 from firstlight.records.run_folder import RunFolder
 
 FILES = ("experiment.toml", "model.json", "data.json", "result.json", "history.csv", "environment.json")
@@ -511,10 +510,3 @@ def test_a_folder_that_there_is_not_is_told(firstlight: Callable[..., Any], tmp_
     answer = firstlight("view", tmp_path / "typo", "--no-browser")
     assert answer.code == 2
     assert "there is no such folder" in answer.err
-
-
-def test_a_drawing_with_a_very_long_side_is_refused_by_its_head() -> None:
-    buffer = io.BytesIO()
-    Image.new("L", (1, live.SIDE_LIMIT + 1)).save(buffer, "PNG")
-    with pytest.raises(DataError, match="has a side of 10,001 pixels"):
-        live._must_be_small(buffer.getvalue())

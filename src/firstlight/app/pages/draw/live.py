@@ -1,27 +1,22 @@
-"""One picture as a run's net sees it: prepared as its images were, and what the net makes of it, layer by layer."""
+"""One picture as a run's net sees it: what the net makes of it, layer by layer."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
-from PIL import Image
 
 from firstlight.app.index import NO_NUMBERS
-from firstlight.app.pages.draw.strokes import fitted
-from firstlight.data.decoding import decode, formats, resize
-from firstlight.errors import DataError, RunError
+from firstlight.data.decoding import ImageLimits
+from firstlight.errors import RunError
 from firstlight.explain.net import Net, Place
-from firstlight.prepare import Preparation
+from firstlight.prepare import Preparation, outside_image
 from firstlight.trained_run import Run
-from firstlight.types import Array, Json, unlabelled
+from firstlight.types import Array, Json
 
-SIDE_LIMIT = 10_000  # of an upload: some decoders need much memory for a long side alone
-PIXEL_LIMIT = 25_000_000  # of an upload, known before it is decoded
-ENOUGH = 1024  # pixels of the longer side, from which a drawing is fitted
+UPLOADS = ImageLimits(pixels=25_000_000, side=10_000)
 LAYERS_SHOWN, MAPS_SHOWN, FEATURES_SHOWN, MAP_SIDE = 24, 64, 512, 32
 
 
@@ -44,20 +39,10 @@ class DrawingRequest:
 def prepared(data: bytes, preparation: Preparation, request: DrawingRequest) -> Array:
     """The bytes of an image file as the net is given them, uint8 (H, W, C).
 
-    Without `box` and `invert` they go the very way of `Run.predict`. Raises DataError where they are no image or too
-    many pixels.
+    Without `box` and `invert` they go the very way of `Run.predict`. Raises UnreadableImageError where they are no
+    image or too large.
     """
-    _must_be_small(data)
-    pixels = decode(data, preparation.size if request.box is None else None)
-    if request.invert:
-        pixels = 255 - pixels
-    if request.box is not None:
-        longest = max(pixels.shape[:2])
-        if longest > ENOUGH:
-            height, width = (max(round(side * ENOUGH / longest), 1) for side in pixels.shape[:2])
-            pixels = resize(pixels[None], (height, width))[0]
-        pixels = fitted(pixels, request.box, preparation.size)
-    return preparation.apply(unlabelled(pixels[None])).pixels[0]
+    return outside_image(data, preparation, box=request.box, invert=request.invert, limits=UPLOADS)
 
 
 def answer(run: Run, pixels: Array, request: DrawingRequest) -> Json:
@@ -91,21 +76,6 @@ def answer(run: Run, pixels: Array, request: DrawingRequest) -> Json:
     if request.maps:
         found |= _packed(shown, trace.values)
     return found
-
-
-def _must_be_small(data: bytes) -> None:
-    """Refuse an image of too many pixels by its head alone; what does not decode is left to the decoder to say."""
-    try:
-        with Image.open(BytesIO(data), formats=formats()) as file:
-            pixels, longest = file.width * file.height, max(file.size)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        pixels = longest = PIXEL_LIMIT + 1
-    except Exception:  # Pillow raises nearly anything on damaged bytes
-        return
-    if pixels > PIXEL_LIMIT:
-        raise DataError(f"The image has more than {PIXEL_LIMIT // 1_000_000} million pixels. Scale it down first.")
-    if longest > SIDE_LIMIT:
-        raise DataError(f"The image has a side of {longest:,} pixels; at most {SIDE_LIMIT:,} are taken here.")
 
 
 def _shown(net: Net) -> list[Place]:

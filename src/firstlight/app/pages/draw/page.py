@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from firstlight.app.index import Index
 from firstlight.app.pages.draw.live import DrawingRequest, answer, prepared
-from firstlight.app.pages.draw.strokes import StrokeStyle
 from firstlight.app.server import responses
 from firstlight.app.server.responses import Page
 from firstlight.app.server.security import BODY_LIMIT
@@ -19,6 +18,7 @@ from firstlight.app.summary import RunSummary
 from firstlight.data.sources import LARGEST_SIDE
 from firstlight.errors import DataError, FirstlightError, RunError
 from firstlight.prepare import Preparation
+from firstlight.prepare.strokes import StrokeStyle
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Images, Json
 

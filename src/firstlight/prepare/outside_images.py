@@ -1,0 +1,63 @@
+"""An image from outside as a model takes it: the one way for files, uploads and drawings, whoever asks.
+
+`predict`, the page Draw, a server and what exported models are compared with all come here, so that one image has one
+answer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from firstlight.data.decoding import ANY_FILE, ImageLimits, decode, load_image, resize
+from firstlight.errors import DataError, UnreadableImageError
+from firstlight.prepare.preparation import Preparation
+from firstlight.prepare.strokes import fitted
+from firstlight.types import Array
+
+ENOUGH = 1024  # pixels of the longer side, from which a drawing is fitted
+
+
+def outside_image(
+    source: bytes | str | Path,
+    preparation: Preparation,
+    *,
+    box: float | None = None,
+    invert: bool = False,
+    limits: ImageLimits = ANY_FILE,
+) -> Array:
+    """One image file as uint8 pixels (H, W, C) of `preparation.input_shape`: all but the affine part.
+
+    It is decoded upright, with 8 bits a channel and on white (see `load_image`), resized in the channels that it has,
+    and then made grey or colour as the model takes it. Of a drawing:
+
+    source  the path of a file, or the bytes of one
+    box     scale and move what is drawn so that its longer side has so many pixels; None leaves the image as it is
+    invert  turn light and dark round first
+    limits  the most that it may have
+
+    Raises UnreadableImageError where it cannot be read, does not decode, or has more.
+    """
+    size = preparation.size if box is None else None
+    if isinstance(source, bytes):
+        try:
+            pixels = decode(source, size, limits)
+        except DataError as error:
+            raise UnreadableImageError("The image", str(error)) from error
+    else:
+        pixels = load_image(source, size, limits)
+    if invert:
+        pixels = 255 - pixels
+    if box is not None:
+        pixels = fitted(_at_most(pixels, ENOUGH), box, preparation.size)
+    return preparation.apply_to_pixels(pixels[np.newaxis])[0]
+
+
+def _at_most(pixels: Array, side: int) -> Array:
+    """Pixels (H, W, C), scaled down where the longer side has more than `side`."""
+    longest = max(pixels.shape[:2])
+    if longest <= side:
+        return pixels
+    height, width = (max(round(length * side / longest), 1) for length in pixels.shape[:2])
+    return resize(pixels[np.newaxis], (height, width))[0]
