@@ -26,8 +26,8 @@ from rich.console import Console
 import firstlight as fl
 from firstlight.app import create_app
 from firstlight.app.index import Index
-from firstlight.app.server.serving import in_thread
 from firstlight.types import Dataset, Images
+from firstlight.web.server import in_thread
 
 NETS = ("lenet5", "mnist-cnn", "vgg-small")
 SHEET = 448  # pixels a side of the page's canvas

@@ -25,7 +25,7 @@ import firstlight as fl
 from firstlight import report
 from firstlight.app import create_app
 from firstlight.app.index import Index
-from firstlight.app.server.serving import in_thread
+from firstlight.web.server import in_thread
 
 IMAGES = Path(__file__).absolute().parent / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

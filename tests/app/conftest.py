@@ -20,7 +20,7 @@ from firstlight.app import create_app
 from firstlight.app.index import Index
 from firstlight.app.server.processes import ExplainProcess, TrainingProcesses
 from firstlight.app.server.responses import Threads
-from firstlight.app.server.serving import in_thread
+from firstlight.web.server import in_thread
 
 TOKEN = "a-token-of-the-tests"
 HOSTS = ("127.0.0.1", "localhost")

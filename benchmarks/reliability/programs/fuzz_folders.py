@@ -26,12 +26,12 @@ from benchmarks.reliability.mutations import spoil_bytes, spoil_value
 from firstlight import report
 from firstlight.api import Run
 from firstlight.app import create_app
-from firstlight.app.server.serving import in_thread
 from firstlight.errors import RunError
 from firstlight.records import explanation
 from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
+from firstlight.web.server import in_thread
 
 TOKEN = "a-token-of-the-attack"
 CELLS = [

@@ -25,6 +25,7 @@ from firstlight import app as dashboard
 from firstlight import design_tokens
 from firstlight.app import create_app
 from firstlight.app.server import security
+from firstlight.web.access import HEADERS
 
 TOKEN = "a-token-of-the-tests"
 
@@ -202,7 +203,7 @@ def test_an_error_is_a_page_without_a_traceback(trained_runs: Path, serving_app:
             assert "secret" not in answer.text
             assert "Traceback" not in answer.text
             assert "error in firstlight itself" in answer.text
-            for name, value in security.HEADERS.items():
+            for name, value in HEADERS.items():
                 assert answer.headers[name] == value
 
 

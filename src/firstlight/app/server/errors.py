@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from firstlight.app.server.responses import LONGEST, refusal
-from firstlight.app.server.security import HEADERS
 from firstlight.errors import FirstlightError, RunError
+from firstlight.web.access import HEADERS
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the system lacks something, whatever was asked for
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,26 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstlight.app.server import responses
 from firstlight.text import listed
+from firstlight.web.access import HEADERS, READING, from_elsewhere, hostname, same
 
-READING = ("GET", "HEAD")
 UNLINKED = ("/api/", "/image/", "/static/")  # what is no page
 BODY_LIMIT = 5_000_000  # bytes
 BODY_SECONDS = 20.0
 TOKEN_HEADER = "X-Firstlight-Token"
-# Vega sets styles through the CSSOM, which the policy allows, and evaluates expressions with its interpreter.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 
 class SecurityMiddleware:
@@ -74,14 +59,14 @@ class SecurityMiddleware:
     def _entrance(self, request: Request) -> Response | None:
         """The refusal of a request that must not even read; None for all others."""
         host = request.headers.get("host", "")
-        if "*" not in self.hosts and _hostname(host) not in self.hosts:
+        if "*" not in self.hosts and hostname(host) not in self.hosts:
             return _plain(403, f"This page answers to {listed(sorted(self.hosts))} only, not to {host!r}.")
-        if _from_elsewhere(request):
+        if from_elsewhere(request, UNLINKED):
             return _plain(403, "This was asked for by a page of another site. Open the dashboard itself.")
         if not self.locked:
             return None
         cookie = f"firstlight-{_port(host)}"
-        if _same(request.cookies.get(cookie), self.session) or self._is_token(request.headers.get(TOKEN_HEADER)):
+        if same(request.cookies.get(cookie), self.session) or self._is_token(request.headers.get(TOKEN_HEADER)):
             return None
         if request.url.path == "/" and self._is_token(request.query_params.get("token")):
             # A redirect would not do: after a link from elsewhere, a strict cookie does not go with it.
@@ -116,26 +101,7 @@ class SecurityMiddleware:
         return None, _again(bytes(body), request.receive)
 
     def _is_token(self, text: str | None) -> bool:
-        return _same(text, self.token)
-
-
-def _same(text: str | None, secret: str) -> bool:
-    return text is not None and hmac.compare_digest(text.encode(), secret.encode())
-
-
-def _from_elsewhere(request: Request) -> bool:
-    """Whether another site's page asks for more than a link to a page of ours, by what a browser says of itself.
-
-    Its answer would be unreadable to that page, but the work would be done. Another port is another site here.
-    """
-    if request.headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
-        return False
-    follows_a_link = (
-        request.method in READING
-        and request.headers.get("sec-fetch-mode") == "navigate"
-        and request.headers.get("sec-fetch-dest", "document") == "document"
-    )
-    return not follows_a_link or request.url.path.startswith(UNLINKED)
+        return same(text, self.token)
 
 
 def _form_token(request: Request, body: bytes) -> str | None:
@@ -157,14 +123,6 @@ def _again(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return received
-
-
-def _hostname(host: str) -> str:
-    """The name in a Host header, without the port."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _port(host: str) -> int:

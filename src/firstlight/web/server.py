@@ -1,0 +1,158 @@
+"""The server below the dashboard and the service: its connections, what they may take, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from firstlight.web.listening import QUEUE, bound
+
+if sys.platform != "win32":
+    import resource
+
+LOG = logging.getLogger("firstlight.web")
+HEAD_SECONDS = 10.0  # in which the head of a request must come
+MOST_CONNECTIONS = 1000
+KEPT_FREE = 100  # file descriptors that no connection takes
+SAID_AGAIN = 60.0  # seconds after which the log says once more that the system has no room
+FULL_TEXT = b'{"error":"There are too many connections at once. Try again in a moment."}'
+FULL = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nContent-Length: %d\r\nRetry-After: 5\r\n"
+    b"Connection: close\r\n\r\n%s" % (len(FULL_TEXT), FULL_TEXT)
+)
+GRACE = 1  # second that answers under way get when the server ends
+ENDING = 10  # seconds in which a server in a thread must have ended
+
+
+@contextmanager
+def in_thread(app: Starlette) -> Iterator[str]:
+    """An application on a free port of this machine, in a thread; the address that this yields ends without a slash.
+
+    Raises RuntimeError where the server does not start, or does not end.
+    """
+    server = Server(app)
+    with bound("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            if not thread.is_alive():
+                raise RuntimeError("The server did not start.")
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(ENDING)
+            if thread.is_alive():
+                raise RuntimeError("The server did not end.")
+
+
+class Server(uvicorn.Server):
+    """A server that lets go of the streams of an application when it ends, and endures a lack of descriptors."""
+
+    def __init__(self, app: Starlette, grace: int = GRACE) -> None:
+        """grace: seconds that answers under way get when the server ends."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                loop="asyncio",
+                # So many connections asyncio takes at a time, and so often it tries, and tells, when it cannot.
+                backlog=1,
+                log_level="error",
+                access_log=False,
+                ws="none",
+                server_header=False,
+                timeout_graceful_shutdown=grace,
+            )
+        )
+        self.app = app
+        self.said = -SAID_AGAIN
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        asyncio.get_running_loop().set_exception_handler(self._told)
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(QUEUE)
+
+    def _told(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Say what no caller is there to hear; that the system has no descriptor left, now and then only."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS)):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self.said > SAID_AGAIN:
+            self.said = time.monotonic()
+            LOG.warning("No new connection can be taken: %s. They wait. More: ulimit -n", error.strerror)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End soon: an answer that is not ready after the grace is cut off, of which uvicorn would log a traceback."""
+        self.app.state.closing = True
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # in which they are closed
+
+
+class Connection(H11Protocol):
+    """A connection that is closed where a request's head does not come in time, or where there are too many."""
+
+    _waits: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > _most_connections():
+            transport.write(FULL)
+            transport.close()
+        else:
+            self._look()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget()
+
+    def _look(self) -> None:
+        """Let the time run while a head is awaited, however much of it has come."""
+        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+            self._forget()
+        elif self._waits is None:
+            self._waits = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _forget(self) -> None:
+        if self._waits is not None:
+            self._waits.cancel()
+            self._waits = None
+
+
+def _most_connections() -> int:
+    """How many connections there may be at once, so that files can still be opened."""
+    if sys.platform == "win32":
+        return MOST_CONNECTIONS
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(MOST_CONNECTIONS, max(limit - KEPT_FREE, limit // 4))
