@@ -108,6 +108,14 @@ class ReportWarning(UserWarning):
     """A report was made, and lacks something."""
 
 
+class ExportError(FirstlightError):
+    """A model cannot be written in a format, or what was written does not agree with it."""
+
+
+class NoRuntimeError(ExportError):
+    """What runs an export is not at hand, so that it cannot be proved; the text says what is missing."""
+
+
 class ProcessLostError(RunError):
     """Another of the processes that train together has ended."""
 

@@ -7,8 +7,9 @@ to one. Losses and gradients are means over the batch; with weights, of each sam
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -17,6 +18,16 @@ from firstlight.kernels.graph import Graph, Value
 from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape, Sigmoid, Softmax
 from firstlight.options import choose, require_number
 from firstlight.types import Array, Shape
+
+
+class ClassGraph(Protocol):
+    """What `Loss.record_probabilities` writes on: `export.inference_graph.InferenceGraph`."""
+
+    def softmax(self, x: Value) -> Value: ...
+
+    def concat(self, parts: Sequence[Value], before: int = 0, after: int = 0) -> Value: ...
+
+    def estimates(self, x: Value) -> Value: ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,10 @@ class Loss:
     def probabilities(self, y: Array) -> Array:
         """float32 (N, K): what the outputs say of the classes; rows sum to one."""
         raise NotImplementedError
+
+    def record_probabilities(self, graph: ClassGraph, y: Value) -> Value:
+        """Write `probabilities` on a graph of the net in use."""
+        return graph.softmax(y)
 
     def value_and_gradient(self, y: Array, targets: Array, weights: Array | None = None) -> tuple[float, Array]:
         """The mean loss of the batch, Σ wᵢ lossᵢ / N, and its gradient by y.
@@ -171,6 +186,10 @@ class BinaryCrossEntropy(Loss):
         # Given that exactly one of the classes is true: P(k) ∝ σₖ Πⱼ≠ₖ (1 − σⱼ) ∝ σₖ / (1 − σₖ) = exp yₖ.
         return _rows(_softmax(y))
 
+    def record_probabilities(self, graph: ClassGraph, y: Value) -> Value:
+        # σ(−y) and σ(y) are the softmax of 0 and y.
+        return graph.softmax(graph.concat([y], before=1) if y.shape == (1,) else y)
+
     def predicted(self, y: Array) -> Array:
         return 1 * (y[0] > 0) if len(y) == 1 else super().predicted(y)
 
@@ -240,6 +259,9 @@ class MeanSquaredError(Loss):
     def probabilities(self, y: Array) -> Array:
         return _estimates(y)
 
+    def record_probabilities(self, graph: ClassGraph, y: Value) -> Value:
+        return graph.estimates(y)
+
 
 @dataclass(frozen=True)
 class HalfSquaredError(Loss):
@@ -265,6 +287,9 @@ class HalfSquaredError(Loss):
 
     def probabilities(self, y: Array) -> Array:
         return _estimates(y)
+
+    def record_probabilities(self, graph: ClassGraph, y: Value) -> Value:
+        return graph.estimates(y)
 
 
 LOSSES: dict[str, type[Loss]] = {

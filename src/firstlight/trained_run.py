@@ -30,12 +30,14 @@ from firstlight.explain import (
     maximizing_image,
     unwatched,
 )
+from firstlight.export import Expected, export, exportable, open_format
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
 from firstlight.prepare import Preparation, outside_image
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
+from firstlight.records.exports import ExportRecord
 from firstlight.records.run_folder import RunFolder
 from firstlight.text import listed
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
@@ -343,6 +345,40 @@ class Run(Shown):
         pdf  as a PDF (needs the extra `pdf`); where this is not said, only if the file's name ends so
         """
         return ReportPath.of(report.write(self.folder, None if out is None else Path(out), pdf=pdf), self.folder)
+
+    def export(
+        self,
+        to: str,
+        out: str | Path | None = None,
+        *,
+        data: Dataset | str | Path | None = None,
+        **options: Any,
+    ) -> ExportRecord:
+        """Write the model in another format, proved on all test images of the run; return what was found.
+
+        to    "onnx", "html", "c" or "torch"; `options` are those of the format, such as int8=True of "c"
+        out   the file, or the folder for formats of several files; in the folder `export` of the run otherwise
+        data  the run's own images, where they were given as arrays, or where they are now
+        Raises ExperimentError for an unknown format or option, ExportError where the export does not agree with the
+        model, ModelError for a layer that no format can hold, RunError for a run without a result.
+        """
+        form = open_format(to, **options)
+        _ = self.result  # an unfinished run says so
+        vector = weights.of_run(self.folder, self.task.model.layout)
+        images: Callable[[], Mapping[str, Images]] = lambda: self._own if data is None else self._recalled(data)  # noqa: E731
+        model = exportable(self.folder, self.task, vector, lambda: images()["train"])
+        try:
+            test = images()["test"]
+        except (DataError, RunError) as error:
+            expected: Expected | str = f"the test images of the run are not at hand. {error}"
+        else:
+            expected = Expected(test, self._probabilities(test.pixels))
+        record = export(self.folder, model, form, None if out is None else Path(out), expected)
+        try:
+            self.report()
+        except ReportError as error:  # the export is kept
+            warnings.warn(str(error), ReportWarning, stacklevel=2)
+        return record
 
     @_made_once
     def net(self) -> Net:

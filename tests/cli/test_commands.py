@@ -374,7 +374,7 @@ def test_version_and_help(firstlight: Call) -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("train", "firstlight run"), ("export", "weights.safetensors"), ("sumary", "Did you mean summary"), ("-x", "-x")],
+    [("train", "firstlight run"), ("convert", "firstlight export"), ("sumary", "Did you mean summary"), ("-x", "-x")],
 )
 def test_a_command_that_does_not_exist_is_answered_with_what_is_meant(firstlight: Any, name: str, meant: str) -> None:
     answer = firstlight(name, "a", "b")

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstlight import processes
-from firstlight.cli import compare, data, demo, explain, model, parity, run, study, tune, view
+from firstlight.cli import compare, data, demo, explain, export, model, parity, run, study, tune, view
 from firstlight.cli.commands import Command, Commands
 from firstlight.errors import ExperimentError, FirstlightError, ProcessLostError, nearest, told
 
@@ -33,6 +33,7 @@ for command in (
     run.evaluate,
     run.predict,
     explain.explain,
+    export.export,
     run.report,
     compare.compare,
     study.study,

@@ -22,10 +22,8 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a ru
 # Names that users of other tools try, and what does the work here.
 SYNONYMS = {
     "classify": "firstlight predict RUN IMAGE names what an image shows",
-    "convert": "a model cannot be converted to another format yet; its weights are RUN/weights.safetensors",
+    "convert": "firstlight export RUN --to FORMAT writes a model in another format",
     "dashboard": "firstlight view opens the dashboard",
-    "export": "a model cannot be exported to another format yet; its weights are RUN/weights.safetensors, and "
-    "firstlight predict RUN IMAGE uses it",
     "fit": "firstlight run trains a model",
     "infer": "firstlight predict RUN IMAGE names what an image shows",
     "init": "firstlight run FILE.toml takes an experiment file; docs/experiment.md lists its keys",

@@ -392,6 +392,10 @@ class Graph:
         self._on_backward(y, backward)
         return y
 
+    def softmax(self, x: Value) -> Value:
+        """exp xₖ / Σⱼ exp xⱼ over the first axis; no operation is compiled for it."""
+        raise NotRecordedError(f"{self._path} (Softmax)")
+
     def output(self, y: Value) -> None:
         """What the net gives; in training its gradient is then asked for."""
         self.outputs = y.size

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
@@ -22,6 +23,9 @@ class Softmax(Activation):
         np.exp(y, out=y)
         y /= y.sum(axis=0)
         return y, lambda dy: (y * (dy - (dy * y).sum(axis=0)), {})
+
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.softmax(x)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.softmax(x, dim=1)

@@ -21,6 +21,13 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def file_size(size: int) -> str:
+    """A number of bytes: 247 KB, 3.4 MB (of 1,000 and of a million)."""
+    if size < 1_000_000:
+        return f"{max(size // 1000, 1) if size else 0:,} KB"
+    return f"{size / 1e6:.1f} MB"
+
+
 def counted(value: int, noun: str) -> str:
     """A number of things: "1 image", "2 images"."""
     plural = noun if value == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"

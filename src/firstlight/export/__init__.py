@@ -1,0 +1,19 @@
+"""A trained model leaves: one format a file, each proved to give what firstlight gives before it is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firstlight.export.exportable import Exportable, exportable
+from firstlight.export.gate import Expected, Findings, Format, export
+from firstlight.options import choose
+
+FORMATS: dict[str, type[Format]] = {}
+
+
+def open_format(name: str, **options: Any) -> Format:
+    """The format called `name` with its options. Raises ExperimentError for an unknown name or option."""
+    return choose("export format", FORMATS, name, options)
+
+
+__all__ = ["FORMATS", "Expected", "Exportable", "Findings", "Format", "export", "exportable", "open_format"]

@@ -1,0 +1,74 @@
+"""What leaves with a model: its operations and weights, its preparation, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from firstlight.engines import Task
+from firstlight.export.inference_graph import Operation, operations_of
+from firstlight.records.run_folder import WEIGHTS, RunFolder
+from firstlight.types import Array, Images, Shape
+
+Calibration = Callable[[], Images]
+
+
+@dataclass(frozen=True, eq=False)
+class Exportable:
+    """A trained model as the formats take it.
+
+    name         of the run, and so of the files
+    task         model (its layers, its summary), loss and preparation
+    arrays       the weights by name, such as "conv1.W", float32
+    operations   the same as a list of operations from image to probabilities; see `inference_graph`
+    class_names  the K classes
+    facts        what is kept in the file: pairs of a short name and a text, such as ("test accuracy", "0.9871")
+    training     the prepared training images, for a calibration; loaded when they are asked for, and RunError where
+                 they are not there
+    """
+
+    name: str
+    task: Task
+    arrays: Mapping[str, Array]
+    operations: tuple[Operation, ...]
+    class_names: tuple[str, ...]
+    facts: Mapping[str, str]
+    training: Calibration
+
+    @property
+    def input_shape(self) -> Shape:
+        """(H, W, C) of the uint8 image."""
+        return self.task.model.input_shape
+
+
+def exportable(folder: RunFolder, task: Task, vector: Array, training: Calibration) -> Exportable:
+    """The model of a run; `vector` has its weights. Raises ModelError where a layer cannot leave."""
+    return Exportable(
+        name=folder.name,
+        task=task,
+        arrays={name: array.astype("float32") for name, array in task.model.layout.named(vector).items()},
+        operations=operations_of(task, vector),
+        class_names=folder.class_names,
+        facts=_facts(folder),
+        training=training,
+    )
+
+
+def _facts(folder: RunFolder) -> dict[str, str]:
+    test, data = folder.result.test.evaluation, folder.data
+    low, high = test.accuracy_interval
+    facts = {
+        "run": folder.name,
+        "model": folder.model.name,
+        "data": data.name,
+        "licence of the data": data.licence or "",
+        "homepage of the data": data.homepage or "",
+        "test accuracy": f"{test.accuracy:.4f}",
+        "95 % interval": f"{low:.4f} to {high:.4f}",
+        "test images": str(test.images),
+        "weights, SHA-256": folder.hashes.get(WEIGHTS, ""),
+        "trained": folder.environment.started,
+        "written by": f"firstlight {version('firstlight')}",
+    }
+    return {name: text for name, text in facts.items() if text}

@@ -1,0 +1,186 @@
+"""The gate: an export is run on all test images by its own runtime before it is written, and must agree.
+
+Every class is the engine's and every probability within `TOLERANCE` of it, or nothing is written.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from firstlight.errors import ExportError, NoRuntimeError
+from firstlight.export.exportable import Exportable
+from firstlight.files import write_bytes
+from firstlight.records import exports
+from firstlight.records.exports import ExportRecord
+from firstlight.records.run_folder import WEIGHTS, RunFolder
+from firstlight.types import Array, Images
+
+TOLERANCE = 1e-4
+
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What the engine says of the prepared test images: probabilities float32 (N, K)."""
+
+    images: Images
+    probabilities: Array
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What running an export showed; the fields are those of `ExportRecord`."""
+
+    largest_difference: float | None = None
+    accuracy: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Format(ABC):
+    """The base of all formats. A subclass is a frozen dataclass whose fields are its options.
+
+    name    what the command line calls it; `title` as it is written, and `about` in half a sentence
+    suffix  of its one file; "" where it writes a folder of several
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    about: ClassVar[str]
+    suffix: ClassVar[str] = ""
+
+    @abstractmethod
+    def write(self, model: Exportable, claim: str) -> Files:
+        """The files by name, one where there is a suffix. `claim` is a sentence on what was proved, to be kept inside.
+
+        Raises ExportError where the format cannot hold the model.
+        """
+
+    @abstractmethod
+    def runtime(self) -> str:
+        """What runs the export, with its version. Raises NoRuntimeError where it is not at hand."""
+
+    @abstractmethod
+    def run(self, model: Exportable, folder: Path, pixels: Array) -> Array:
+        """The probabilities float32 (N, K) that the files in `folder` give for prepared images uint8 (N, H, W, C)."""
+
+    def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
+        """The files that were run on the test images and agree. Raises ExportError where they do not."""
+        files = self.write(model, claim(runtime, expected))
+        found = self.answers(model, files, expected.images.pixels)
+        return files, Findings(largest_difference=largest_difference(self.title, expected, found))
+
+    def answers(self, model: Exportable, files: Files, pixels: Array) -> Array:
+        """`run`, on files that are nowhere yet."""
+        with tempfile.TemporaryDirectory(prefix="firstlight-export-") as folder:
+            for name, data in files.items():
+                (Path(folder) / name).write_bytes(data)
+            return self.run(model, Path(folder), pixels)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those that differ from what is usual."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
+
+
+def claim(runtime: str, expected: Expected) -> str:
+    """What is kept inside an export that passes."""
+    n = len(expected.images)
+    return (
+        f"Proved: {runtime} ran this on all {n:,} test images of the run. Every class is the one that firstlight "
+        f"gives, and every probability is within {TOLERANCE:g} of it."
+    )
+
+
+def unproved(why: str) -> str:
+    """What is kept inside an export that could not be run."""
+    return f"Not proved: {why}"
+
+
+def largest_difference(title: str, expected: Expected, found: Array) -> float:
+    """That of any probability. Raises ExportError where a class differs, or a probability by more than `TOLERANCE`."""
+    wanted = expected.probabilities
+    if found.shape != wanted.shape:
+        raise ExportError(f"The {title} export gives {found.shape} probabilities where {wanted.shape} are expected.")
+    apart = np.abs(found.astype(np.float64) - wanted).max(axis=1)
+    apart[~np.isfinite(apart)] = np.inf
+    classes = found.argmax(axis=1) != wanted.argmax(axis=1)
+    wrong = classes | (apart > TOLERANCE)
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise ExportError(
+            f"The {title} export does not agree with the model, so nothing was written: of {len(wrong):,} test "
+            f"images {int(wrong.sum()):,} differ, {int(classes.sum()):,} of them in their class; probabilities differ "
+            f"by up to {apart.max():.2g}, and {TOLERANCE:g} is allowed. The first is {expected.images.ids[first]}, by "
+            f"{apart[first]:.2g}."
+        )
+    return float(apart.max(initial=0.0))
+
+
+def export(
+    folder: RunFolder, model: Exportable, form: Format, out: Path | None, expected: Expected | str
+) -> ExportRecord:
+    """Prove and write an export of a run, record it in the run's folder, and return the record.
+
+    out       the file, or the folder for a format of several; in the run's folder otherwise
+    expected  what the engine says of the test images, or why they are not there, in a sentence
+    Raises ExportError where it does not agree with the engine, or where `out` is in use for something else.
+    """
+    path = _place(folder, form, model.name, out)
+    proof: dict[str, Any]
+    try:
+        if isinstance(expected, str):
+            raise NoRuntimeError(expected)
+        runtime = form.runtime()
+    except NoRuntimeError as error:
+        why = str(error)
+        files, findings, proof = form.write(model, unproved(why)), Findings(), {"not_proved": why}
+    else:
+        files, findings = form.prove(model, expected, runtime)
+        proof = {"runtime": runtime, "images": len(expected.images)}
+    home = path.parent if form.suffix else path
+    home.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        write_bytes(path if form.suffix else home / name, data)
+    record = ExportRecord(
+        format=form.name,
+        title=form.title,
+        path=exports.place(folder, path),
+        sha256={name: sha256(data).hexdigest() for name, data in files.items()},
+        bytes=sum(map(len, files.values())),
+        weights=folder.hashes.get(WEIGHTS, ""),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        firstlight=version("firstlight"),
+        options=form.options,
+        **proof,
+        **vars(findings),
+    )
+    exports.add(folder, record)
+    return record
+
+
+def _place(folder: RunFolder, form: Format, name: str, out: Path | None) -> Path:
+    """Where the export goes: a file, or a folder that is new, empty, or of an earlier export. Raises ExportError."""
+    usual = f"{name}{form.suffix}" if form.suffix else form.name
+    path = folder.path / exports.FOLDER / usual if out is None else out
+    if form.suffix:
+        return path / usual if path.is_dir() else path
+    if path.exists() and not path.is_dir():
+        raise ExportError(
+            f"{path} is a file; the {form.title} export is a folder of several files. Name another place."
+        )
+    known = exports.place(folder, path) in {one.path for one in exports.read(folder)}
+    if path.is_dir() and not known and any(path.iterdir()):
+        raise ExportError(f"{path} holds other files. Name a new folder for the {form.title} export, or an empty one.")
+    return path

@@ -1,0 +1,276 @@
+"""The net in use as a list of operations, from which every format is written.
+
+A layer records itself here as it does for the compiled kernels, by `Layer.record`: what can train compiled can leave.
+Arrays are one image's, channels first: (C, H, W) or (features,); a format that wants a batch puts it first.
+"""
+
+# ruff: noqa: E741  (O is the number of filters)
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from firstlight.engines import Task
+from firstlight.errors import ModelError
+from firstlight.kernels import Padding, Pair, output_size
+from firstlight.kernels.graph import Graph, Memory, NotRecordedError, Recorded, Slot, Value
+from firstlight.types import Array, Shape
+
+# Names of values; no path of a layer begins with a full stop.
+INPUT = ".image"
+PROBABILITIES = ".probabilities"
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One operation of the net; a subclass adds what it computes with.
+
+    path    of the layer that it belongs to, such as "block1.conv1"; "" for preparation and probabilities
+    inputs  the names of the values it takes; INPUT is the image, uint8 (H, W, C)
+    output  the name of the value it gives: the path of the layer whose result that is, else "." and a number
+    shape   of that for one image
+    """
+
+    path: str
+    inputs: tuple[str, ...]
+    output: str
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Prepare(Operation):
+    """x (C, H, W) = image · scale + shift, float32 (C, H, W) each; then each image by itself where `per_image`.
+
+    That is (x − mean) / std over all values of the image, 1 in the place of a std of 0; see `prepare.standardized`.
+    """
+
+    scale: Array
+    shift: Array
+    per_image: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Operation):
+    """y[o, i, j] = b[o] + Σ W[o, c, k, l] x[c, i·stride + k − top, j·stride + l − left], zeros outside the image.
+
+    W        float32 (O, C, kh, kw); b float32 (O,)
+    padding  ((top, bottom), (left, right))
+    """
+
+    W: Array
+    b: Array
+    stride: Pair
+    padding: Padding
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Operation):
+    """y = W x + b: W float32 (O, K), b float32 (O,), x (K,)."""
+
+    W: Array
+    b: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Activate(Operation):
+    """y = f(x) value by value: one of `kernels.graph.ACTIVATIONS`, whose layers have the formulas, and its constant."""
+
+    function: str
+    constant: float
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Operation):
+    """The largest value of each window; padding, as in `Convolution`, never wins."""
+
+    size: Pair
+    stride: Pair
+    padding: Padding
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePool(Operation):
+    """The mean of each window over the pixels that lie inside the image."""
+
+    size: Pair
+    stride: Pair
+    padding: Padding
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(Operation):
+    """y[c] = scale[c] x[c] + shift[c], float32 (C,) each: γ / √(var + ε), and β − mean · scale."""
+
+    scale: Array
+    shift: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Operation):
+    """The same numbers in another shape, in the order of (C, H, W)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Operation):
+    """The sum of two values."""
+
+
+@dataclass(frozen=True, eq=False)
+class Concatenate(Operation):
+    """The inputs one after another along the first axis, with so many channels of zeros before and after."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(Operation):
+    """exp xₖ / Σⱼ exp xⱼ over the first axis, with the largest x taken off first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates(Operation):
+    """max(x, 0) / Σ max(x, 0); 1 for the largest x and 0 for the others where none is positive.
+
+    What `losses.MeanSquaredError` takes for probabilities.
+    """
+
+
+class InferenceGraph(Graph):
+    """Records the operations of a net in evaluation. `vector` has all weights, as `weights.Layout` puts them."""
+
+    def __init__(self, input_shape: Shape, vector: Array) -> None:
+        super().__init__(input_shape, training=False)
+        self.vector = vector
+        self.operations: list[Operation] = []
+        self._names: dict[Value, str] = {}
+
+    def through(self, layer: Recorded, name: str, p: Mapping[str, Any], x: Value, path: str) -> Value:
+        """See `Graph.through`; the result of a layer is called by its path."""
+        y = super().through(layer, name, p, x, path)
+        whole, last = f"{path}.{name}" if path else name, self.operations[-1]
+        if self._names[y] == last.output and last.path == whole and last.output != whole:
+            self.operations[-1] = replace(last, output=whole)
+            self._names[y] = whole
+        return y
+
+    def prepare(self, scale: Array, shift: Array, per_image: bool) -> Value:
+        """The net's input from the image."""
+        image = Value(self.input_shape, Memory(0))
+        self._names[image] = INPUT
+        return self._note(Prepare, [image], self.input_shape, scale=scale, shift=shift, per_image=per_image)
+
+    def conv2d(self, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
+        O, _, kh, kw = W.shape
+        out = output_size((x.shape[1], x.shape[2]), (kh, kw), stride, padding)
+        weights, bias = self._array(W), self._bias(b, O)
+        return self._note(Convolution, [x], (O, *out), W=weights, b=bias, stride=stride, padding=padding)
+
+    def product(self, x: Value, W: Slot, b: Slot | None) -> Value:
+        O = W.shape[0]
+        return self._note(Product, [x], (O,), W=self._array(W), b=self._bias(b, O))
+
+    def activation(self, x: Value, name: str, constant: float = 0.0) -> Value:
+        return self._note(Activate, [x], x.shape, function=name, constant=constant)
+
+    def max_pool(self, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
+        return self._pool(MaxPool, x, size, stride, padding)
+
+    def avg_pool(self, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
+        return self._pool(AveragePool, x, size, stride, padding)
+
+    def batch_norm(self, x: Value, p: Mapping[str, Slot], momentum: float, epsilon: float, path: str) -> Value:
+        gamma, beta, mean, var = (self._array(p[name]).astype(np.float64) for name in ("gamma", "beta", "mean", "var"))
+        scale = gamma / np.sqrt(var + epsilon)
+        shift = beta - mean * scale
+        return self._note(BatchNorm, [x], x.shape, scale=scale.astype(np.float32), shift=shift.astype(np.float32))
+
+    def dropout(self, x: Value, rate: float, path: str) -> Value:
+        return x
+
+    def reshape(self, x: Value, shape: Shape) -> Value:
+        return x if x.shape == shape else self._note(Reshape, [x], shape)
+
+    def branch(self, x: Value) -> Value:
+        return x
+
+    def add(self, x: Value, z: Value) -> Value:
+        return self._note(Add, [x, z], x.shape)
+
+    def concat(self, parts: Sequence[Value], before: int = 0, after: int = 0) -> Value:
+        channels = before + sum(part.shape[0] for part in parts) + after
+        shape = (channels, *parts[0].shape[1:])
+        return self._note(Concatenate, parts, shape, before=before, after=after)
+
+    def softmax(self, x: Value) -> Value:
+        return self._note(Softmax, [x], x.shape)
+
+    def estimates(self, x: Value) -> Value:
+        """See `Estimates`."""
+        return self._note(Estimates, [x], x.shape)
+
+    def finish(self, y: Value) -> None:
+        """y, which the last operation gives, are the probabilities."""
+        self.operations[-1] = replace(self.operations[-1], output=PROBABILITIES)
+
+    def _note(self, kind: Callable[..., Operation], inputs: Sequence[Value], shape: Shape, **rest: Any) -> Value:
+        value = Value(shape, Memory(math.prod(shape)))
+        name = self._names[value] = f".{len(self.operations)}"
+        names = tuple(self._names[x] for x in inputs)
+        self.operations.append(kind(path=self._path, inputs=names, output=name, shape=shape, **rest))
+        return value
+
+    def _pool(self, kind: Callable[..., Operation], x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
+        out = output_size((x.shape[1], x.shape[2]), size, stride, padding)
+        return self._note(kind, [x], (x.shape[0], *out), size=size, stride=stride, padding=padding)
+
+    def _array(self, slot: Slot) -> Array:
+        return self.vector[slot.start : slot.start + math.prod(slot.shape)].reshape(slot.shape).astype(np.float32)
+
+    def _bias(self, slot: Slot | None, outputs: int) -> Array:
+        return np.zeros(outputs, np.float32) if slot is None else self._array(slot)
+
+
+def operations_of(task: Task, vector: Array) -> tuple[Operation, ...]:
+    """The operations of a trained net, from the uint8 image to the probabilities of the classes.
+
+    vector  all weights, as `task.model.layout` puts them
+    Raises ModelError where a layer of the net cannot be written down, which one says.
+    """
+    model = task.model
+    graph = InferenceGraph(model.channels_first, vector)
+    scale, shift = task.preparation.scale_shift(np.float32)
+    x = graph.prepare(scale, shift, task.preparation.per_image)
+    try:
+        y = task.trained_layers().record(graph, model.layout.slots, x, "")
+    except NotRecordedError as error:
+        raise ModelError(
+            f"{model.name} cannot be exported: the layer {error} does not say which operations it is made of. "
+            "Give it a method `record`, as the layers of firstlight have."
+        ) from None
+    graph.finish(task.loss.record_probabilities(graph, y))
+    return tuple(graph.operations)
+
+
+def folded(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The operations with each batch norm that alone reads a convolution or a product made a part of it."""
+    readers: dict[str, int] = {}
+    for one in operations:
+        for name in one.inputs:
+            readers[name] = readers.get(name, 0) + 1
+    found: dict[str, Operation] = {}
+    for one in operations:
+        before = found.get(one.inputs[0]) if isinstance(one, BatchNorm) else None
+        if isinstance(one, BatchNorm) and isinstance(before, Convolution | Product) and readers[before.output] == 1:
+            scale = one.scale.reshape(-1, *[1] * (before.W.ndim - 1))
+            W, b = (before.W * scale).astype(np.float32), (before.b * one.scale + one.shift).astype(np.float32)
+            del found[before.output]
+            found[one.output] = replace(before, W=W, b=b, output=one.output)
+        else:
+            found[one.output] = one
+    return tuple(found.values())

@@ -1,0 +1,83 @@
+"""exports.json: the files that a run's model was exported to, and what was proved of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstlight.files import is_there
+from firstlight.records.codec import omitted
+from firstlight.records.run_folder import WEIGHTS, RunFolder, read_record, write_record
+from firstlight.records.values import Count, Positive, Share, Table
+
+EXPORTS = "exports.json"
+FOLDER = "export"  # of the run, where no other place is named
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRecord:
+    """One export.
+
+    format, title       such as "onnx" and "ONNX"
+    path                of the file or folder: below the run folder where it lies there, absolute elsewhere
+    sha256              of its files, by name, and `bytes` of all of them
+    weights             the SHA-256 of the run's weights as it was written
+    written             when, in ISO 8601, and by which version of `firstlight`
+    options             of the format that differ from what is usual
+    runtime             what ran it on the test images, with its version; "" where it was not proved
+    images              how many test images it was run on
+    largest_difference  between its probabilities and the engine's
+    accuracy            its own, where it does not give the engine's classes (quantized weights)
+    not_proved          why it was not proved, in a sentence
+    facts               what else is worth knowing: "memory" -> "12,345 bytes"
+    """
+
+    format: str
+    title: str
+    path: str
+    sha256: Mapping[str, str]
+    bytes: Count
+    weights: str = omitted("")
+    written: str
+    firstlight: str
+    options: Table = omitted(make=dict)
+    runtime: str = omitted("")
+    images: Count = omitted(0)
+    largest_difference: Positive | None = omitted(None)
+    accuracy: Share | None = omitted(None)
+    not_proved: str = omitted("")
+    facts: Mapping[str, str] = omitted(make=dict)
+
+    @property
+    def proved(self) -> bool:
+        return not self.not_proved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exports:
+    exports: tuple[ExportRecord, ...] = ()
+
+
+def read(run: RunFolder) -> tuple[ExportRecord, ...]:
+    """The exports of the run as it is now, in the order in which they were written; without those of other weights.
+
+    Raises RunError where the record is damaged or too new.
+    """
+    if not is_there(run.path / EXPORTS):
+        return ()
+    now = run.hashes.get(WEIGHTS, "")
+    return tuple(one for one in read_record(run.path, EXPORTS, Exports).exports if one.weights == now)
+
+
+def add(run: RunFolder, export: ExportRecord) -> None:
+    """Record an export, in the place of one at the same path."""
+    others = [one for one in read(run) if one.path != export.path]
+    write_record(run.path, EXPORTS, Exports(exports=(*others, export)))
+
+
+def place(run: RunFolder, path: Path) -> str:
+    """A path as the record has it."""
+    whole = path.resolve()
+    home = run.path.resolve()
+    return whole.relative_to(home).as_posix() if whole.is_relative_to(home) else str(whole)

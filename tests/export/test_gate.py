@@ -1,0 +1,129 @@
+"""The gate: what does not agree with the engine is not written, and what cannot be run says so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from tests.export.exporting import engine_probabilities, exportable_of, images, task_of, weights_of
+
+from firstlight.errors import ExportError, NoRuntimeError
+from firstlight.export import Expected, Exportable, Format, export
+from firstlight.export.gate import largest_difference
+from firstlight.layers import Chain, Dense, Flatten
+from firstlight.models import Model
+from firstlight.records import exports
+from firstlight.records.run_folder import RunFolder
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class Table(Format):
+    """Probabilities as a table: a format that is easy to spoil.
+
+    wrong  what is added to the first probability of image 2, and taken from the second
+    """
+
+    wrong: float = 0.0
+    at_hand: bool = True
+
+    name: ClassVar[str] = "table"
+    title: ClassVar[str] = "table"
+    about: ClassVar[str] = "a table"
+    suffix: ClassVar[str] = ".json"
+
+    def write(self, model: Exportable, claim: str) -> dict[str, bytes]:
+        return {"net.json": json.dumps({"claim": claim, "wrong": self.wrong}).encode()}
+
+    def runtime(self) -> str:
+        if not self.at_hand:
+            raise NoRuntimeError("nothing reads tables here. Install a reader.")
+        return "Reader 1.0"
+
+    def run(self, model: Exportable, folder: Path, pixels: Array) -> Array:
+        found = engine_probabilities(model.task, weights_of(model.task.model), pixels)
+        found[2] += np.array([1, -1, 0]) * json.loads((folder / "net.json").read_bytes())["wrong"]
+        return found
+
+
+@dataclass(frozen=True)
+class Folder(Table):
+    name: ClassVar[str] = "folder"
+    suffix: ClassVar[str] = ""
+
+
+@pytest.fixture
+def leaving() -> tuple[Exportable, Expected]:
+    model = Model("net", Chain((Flatten(), Dense(3))), (2, 2, 1), 3)
+    task, vector = task_of(model), weights_of(model)
+    test = images(model.input_shape, 5, seed=7)
+    return exportable_of(task, vector), Expected(test, engine_probabilities(task, vector, test.pixels))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    (tmp_path / "run").mkdir()
+    return RunFolder(tmp_path / "run")
+
+
+def test_what_agrees_is_written_and_recorded(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    model, expected = leaving
+    record = export(folder, model, Table(wrong=5e-5), None, expected)
+    written = json.loads((folder.path / "export" / "net.json").read_bytes())
+    assert "5 test images" in written["claim"]
+    assert written["claim"].startswith("Proved: Reader 1.0")
+    assert record.proved
+    assert record.largest_difference == pytest.approx(5e-5, rel=0.01)
+    assert (record.path, record.images, record.options) == ("export/net.json", 5, {"wrong": 5e-5})
+    assert exports.read(folder) == (record,)
+    again = export(folder, model, Table(), None, expected)
+    assert exports.read(folder) == (again,)
+
+
+@pytest.mark.parametrize("wrong", [2e-4, 0.9, float("nan")])
+def test_what_differs_is_not_written(wrong: float, folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    model, expected = leaving
+    with pytest.raises(ExportError, match=r"of 5 test images 1 differ.*The first is 2, by"):
+        export(folder, model, Table(wrong=wrong), None, expected)
+    assert not (folder.path / "export").exists()
+    assert exports.read(folder) == ()
+
+
+def test_another_class_is_refused_however_near(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    _, expected = leaving
+    equal = expected.probabilities.copy()
+    equal[2] = [0.4 + 4e-6, 0.4 - 4e-6, 0.2]
+    found = equal.copy()
+    found[2] = equal[2, [1, 0, 2]]
+    with pytest.raises(ExportError, match="1 differ, 1 of them in their class"):
+        largest_difference("table", Expected(expected.images, equal), found)
+
+
+def test_what_cannot_be_run_says_so(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    model, expected = leaving
+    record = export(folder, model, Table(at_hand=False), None, expected)
+    assert not record.proved
+    assert "Install a reader" in record.not_proved
+    written = json.loads((folder.path / "export" / "net.json").read_bytes())
+    assert written["claim"] == f"Not proved: {record.not_proved}"
+    record = export(folder, model, Table(), folder.path / "other.json", "the images are gone.")
+    assert (record.proved, record.path) == (False, "other.json")
+
+
+def test_a_folder_of_others_is_not_touched(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    model, expected = leaving
+    mine = folder.path.parent / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("keep")
+    with pytest.raises(ExportError, match="holds other files"):
+        export(folder, model, Folder(), mine, expected)
+    with pytest.raises(ExportError, match="is a file"):
+        export(folder, model, Folder(), mine / "letter.txt", expected)
+    record = export(folder, model, Folder(), folder.path.parent / "new", expected)
+    assert record.path == str(folder.path.parent / "new")
+    export(folder, model, Folder(), folder.path.parent / "new", expected)
+    assert [path.name for path in mine.iterdir()] == ["letter.txt"]
