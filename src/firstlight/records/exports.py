@@ -8,7 +8,8 @@ from pathlib import Path
 
 from firstlight.files import is_there
 from firstlight.records.codec import omitted
-from firstlight.records.run_folder import WEIGHTS, RunFolder, read_record, write_record
+from firstlight.records.record_files import read_record, write_record
+from firstlight.records.run_folder import WEIGHTS, RunFolder
 from firstlight.records.values import Count, Positive, Share, Table
 
 EXPORTS = "exports.json"
