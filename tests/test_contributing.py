@@ -176,14 +176,30 @@ def number(package: Package) -> str:
     package.replace(
         "records/result.py",
         "    hashed: bool = omitted(False)\n",
-        "    hashed: bool = omitted(False)\n    kilowatt_hours: float | None = omitted(None)\n",
-    )
-    package.put(
-        "report/sections/summary.py", '        ("Training time",', '        ("Energy", str(run.result.kilowatt_hours)),'
+        """    hashed: bool = omitted(False)
+    energy: Annotated[Positive | None, Shown("Energy", "decimal", " kWh", "energy")] = omitted(None)
+""",
     )
     return """
-assert RunFolder.open(KEPT / "run").result.kilowatt_hours is None, "those of yesterday have none"
-assert "Energy" in report.render.html.page(report.build_document(RunFolder.open(KEPT / "run")))
+yesterday = RunFolder.open(KEPT / "run")
+assert yesterday.result.energy is None, "those of yesterday have none"
+assert "energy" not in encode(yesterday.result)
+runs.mkdir()
+shutil.copytree(KEPT / "run", runs / "today")
+record = json.loads((runs / "today" / "result.json").read_text())
+(runs / "today" / "result.json").write_text(json.dumps(record | {"energy": 0.25}))
+today = RunFolder.open(runs / "today")
+compared = report.Comparison([yesterday, today])
+[tables, *_] = report.outcome(compared).tables
+page = report.render.html.page
+for where, title, value, text in (
+    ("summary", "Energy", "0.2500 kWh", page(report.build_document(today))),
+    ("comparison", "energy", "0.2500 kWh", page(report.build_document(compared))),
+    ("terminal", "energy", "0.2500 kWh", str(tables)),
+    ("--json", "energy", "0.25", json.dumps(encode(today.result))),
+    ("dashboard", "energy", "0.25", json.dumps(runs_page._rows(Index(runs)))),
+):
+    assert title in text and value in text, where
 """
 
 
@@ -232,18 +248,24 @@ ROWS: dict[str, Callable[[Package], str]] = {
     "a page of the dashboard": page,
 }
 PROGRAM = f"""
+import json
+import shutil
 import sys
 from pathlib import Path
 import firstlight as fl
 from firstlight import layers, models, report
 from firstlight.app.index import Index
 from firstlight.app.pages.run import page as run_page
+from firstlight.app.pages.runs import page as runs_page
 from firstlight.app.pages.start import form
 from firstlight.experiments import Experiment
 from firstlight.notebook.cards import card
-from firstlight.records.run_folder import RunFolder, StudyFolder
+from firstlight.records.codec import encode
+from firstlight.records.run_folder import RunFolder
+from firstlight.records.study_folder import StudyFolder
 from firstlight.report.render import html
 KEPT = Path({str(ROOT / "tests" / "records" / "kept")!r})
+runs = Path("runs")
 def model(name, **options):
     return models.build(name, (28, 28, 1), 10, options)
 """

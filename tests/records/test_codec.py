@@ -14,7 +14,7 @@ import pytest
 
 from firstlight.errors import brief
 from firstlight.records import run_folder
-from firstlight.records.codec import LONGEST, Axes, MismatchError, decode, encode, not_kept, omitted, others
+from firstlight.records.codec import LONGEST, Axes, MismatchError, decode, encode, not_kept, omitted, others, said
 from firstlight.records.record_files import read_record
 from firstlight.records.result import Hashes
 from firstlight.records.run_folder import HASHES, RESULT, STUDY, RunFolder
@@ -174,3 +174,17 @@ def test_other_records_of_earlier_versions_are_written_as_they_were() -> None:
         (KEPT / "run" / HASHES, read_record(KEPT / "run", HASHES, Hashes)),
     ):
         assert json.dumps({"format": 1, **encode(record)}) == json.dumps(json.loads(path.read_text()))
+
+
+@dataclass(frozen=True)
+class Named:
+    inner: Inner
+    pictures: Pictures
+    count: Annotated[Count | None, "a count", 7] = None
+
+
+def test_what_is_said_of_fields_is_found_by_their_places() -> None:
+    assert said(Named, str) == {"count": "a count"}
+    assert said(Named, int) == {"count": 7}
+    assert list(said(Named, Axes)) == ["pictures.pixels", "pictures.weights"]
+    assert said(Inner, Axes) == {}

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import get_args, get_type_hints
+
 import pytest
 
-from firstlight.report.format import bare_percent, count, counted, date, decimal, interval, percent, seconds
+import firstlight
+from firstlight.records.result import Shown, shown
+from firstlight.report.format import (
+    WRITTEN,
+    bare_percent,
+    count,
+    counted,
+    date,
+    decimal,
+    interval,
+    percent,
+    recorded,
+    seconds,
+)
 
 
 def plain(text: str) -> str:
@@ -55,3 +72,19 @@ def test_dates() -> None:
     assert date("2026-11-21T01:13:36+00:00") == "21 November 2026, 01:13"
     assert date(None) == ""
     assert date("yesterday") == "yesterday"
+
+
+def test_each_way_to_write_a_recorded_number_is_known_to_the_report_and_to_the_dashboard() -> None:
+    ways = get_args(get_type_hints(Shown)["text"])
+    assert set(ways) == set(WRITTEN)
+    script = (Path(firstlight.__file__).parent / "app" / "pages" / "runs" / "page.js").read_text("utf-8")
+    table = script.partition("const WRITTEN = {")[2].partition("};")[0]
+    assert set(re.findall(r"^  (\w+)[:,]", table, re.MULTILINE)) == set(ways)
+
+
+def test_recorded_numbers_are_written_as_their_record_says() -> None:
+    assert recorded(shown()["images_per_second"], 12_345.6) == "12,346 images/s"
+    assert recorded(shown()["parameters.total"], 61_706) == "61,706"
+    assert plain(recorded(shown()["seconds.train"], 12.34)) == "12.3 s"
+    assert recorded(shown()["seconds.train"], None) == "—"
+    assert recorded(Shown("Energy", "significant", " kWh"), 0.000123) == "0.000123 kWh"

@@ -53,6 +53,7 @@ class RunSummary:
     report    whether it has a report, and likewise `pdf`
     within    how far the epoch under way is
     curve     its losses over the epochs, at most CURVE of them: the epochs (from 0 on), "loss" and "val_loss"
+    numbers   the recorded numbers that are shown, by their places in the result
     last      the last value of each column of its history
     """
 
@@ -77,8 +78,7 @@ class RunSummary:
     accuracy: float | None = None
     loss: float | None = None
     val_accuracy: float | None = None
-    parameters: int | None = None
-    seconds: float | None = None
+    numbers: dict[str, float | None] = field(default_factory=dict)
     curve: dict[str, list[float | None]] = field(default_factory=dict)
     last: dict[str, float | None] = field(default_factory=dict)
 
@@ -146,11 +146,10 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
         facts |= {
             "accuracy": result.test.accuracy,
             "loss": result.test.loss,
-            "parameters": result.parameters.total,
-            "seconds": result.seconds.train,
+            "numbers": result.numbers,
         }
     elif "seconds" in columns:
-        facts["seconds"] = sum(value or 0.0 for value in columns["seconds"])
+        facts["numbers"] = {"seconds.train": sum(value or 0.0 for value in columns["seconds"])}
     return facts
 
 

@@ -13,17 +13,8 @@ if TYPE_CHECKING:
     from firstlight.records.study_folder import StudyFolder
     from firstlight.report import document
 
-HIDDEN_WHEN_NARROW = (
-    "training accuracy",
-    "gap, points",
-    "test loss",
-    "parameters",
-    "multiply-adds",
-    "epochs (kept)",
-    "training time",
-    "paired",
-    "p, sign-flip",
-)
+# Beside what is recorded of runs
+HIDDEN_WHEN_NARROW = ("training accuracy", "gap, points", "test loss", "epochs (kept)", "paired", "p, sign-flip")
 
 
 def rich_table(
@@ -60,11 +51,13 @@ def rich_table(
 def print_outcome(console: Console, subject: StudyFolder | report.Comparison) -> None:
     """The accuracies of runs side by side, which differences are more than chance, and the outcome in a sentence."""
     from firstlight import report
+    from firstlight.records import result
 
     found = report.outcome(subject)
+    hidden = {*HIDDEN_WHEN_NARROW, *(shown.column for shown in result.shown().values())}
     for table in found.tables:
         console.print()
-        console.print(rich_table(table, console.width))
+        console.print(rich_table(table, console.width, hidden))
     console.print(f"\n{plain(found.verdict)}", highlight=False, markup=False)
 
 

@@ -260,6 +260,18 @@ def _fields(kind: Any) -> list[tuple[Field[Any], Reader, tuple[Any, ...]]]:
     ]
 
 
+def said(kind: type, of: type[T]) -> dict[str, T]:
+    """What `Annotated` says with an `of` of the fields of a record, and of the records in it, by their places."""
+    found: dict[str, T] = {}
+    for one, hint in ((one, get_type_hints(kind, include_extras=True)[one.name]) for one in fields(kind)):
+        if is_dataclass(hint):
+            found |= {f"{one.name}.{place}": each for place, each in said(cast(type, hint), of).items()}
+        for each in _said_of(hint):
+            if isinstance(each, of):
+                found[one.name] = each
+    return found
+
+
 def _said_of(hint: Any) -> tuple[Any, ...]:
     """What `Annotated` says of a field, also where it may be missing."""
     if get_origin(hint) is Annotated:

@@ -164,11 +164,15 @@ class Group:
         return float(np.mean(found))
 
     @property
-    def seconds(self) -> float | None:
-        """The mean time of training."""
-        found = [record.seconds("train") for record in self.averaged.values()]
-        known = [t for t in found if t is not None]
-        return float(np.mean(known)) if known else None
+    def numbers(self) -> dict[str, float]:
+        """The recorded numbers that are shown, by their places in the result: means over the runs that have them."""
+        of_runs = [record.numbers for record in self.averaged.values()]
+        found = {place: [value for each in of_runs if (value := each[place]) is not None] for place in of_runs[0]}
+        return {
+            place: values[0] if len(set(values)) == 1 else float(np.mean(values))
+            for place, values in found.items()
+            if values
+        }
 
     @property
     def seconds_an_epoch(self) -> float | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from operator import attrgetter
 from typing import Annotated, Literal
 
 import numpy as np
 
 from firstlight.evaluation import Evaluation, ReliabilityBin
-from firstlight.records.codec import Must, decode, omitted
+from firstlight.records.codec import Must, decode, omitted, said
 from firstlight.records.values import TOLERANCE, AtLeastOne, Count, Names, Positive, Share, Table
 
 
@@ -21,6 +23,22 @@ class Status(StrEnum):
     STOPPED_EARLY = "stopped early"
     INTERRUPTED = "interrupted"
     DIVERGED = "diverged"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a number of the record is shown, wherever numbers of runs are: a page's summary, tables, the dashboard.
+
+    title   what it is called in the summary of a run
+    text    how it is written, as one of `report.format.WRITTEN`
+    unit    what stands behind it
+    column  what it is called in tables of several runs; "" where these have no column of it
+    """
+
+    title: str
+    text: Literal["count", "decimal", "percent", "seconds", "significant"]
+    unit: str = ""
+    column: str = ""
 
 
 Confidence = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1 + TOLERANCE)]
@@ -112,7 +130,7 @@ class Epochs:
 class ParameterCounts:
     """frozen are those that were not trained though they could be; non_trainable also the running statistics"""
 
-    total: Count
+    total: Annotated[Count, Shown("Parameters", "count", column="parameters")]
     trainable: Count = 0
     frozen: Count = 0
     non_trainable: Count = 0
@@ -124,14 +142,14 @@ class Seconds:
 
     data: Positive | None = omitted(None)
     compile: Positive | None = omitted(None)
-    train: Positive
+    train: Annotated[Positive, Shown("Training time", "seconds", column="training time")]
     evaluate: Positive | None = omitted(None)
     total: Positive | None = omitted(None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The numbers of a run.
+    """The numbers of a run. One that says how it is `Shown` stands in the summary, tables and dashboard by itself.
 
     measured_before  whether the test images had been measured when the run was interrupted
     stopped_because  why training stopped before its end, in sentences
@@ -144,12 +162,23 @@ class Result:
     model: str = omitted("")
     epochs: Epochs
     parameters: ParameterCounts
-    multiply_adds: Count = 0
-    images_per_second: Positive | None = omitted(None)
+    multiply_adds: Annotated[Count, Shown("Multiply-adds an image", "count", column="multiply-adds")] = 0
+    images_per_second: Annotated[Positive | None, Shown("Speed", "count", unit=" images/s")] = omitted(None)
     seconds: Seconds
     validation: EvaluationRecord | None = omitted(None)
     test: EvaluationRecord
     hashed: bool = omitted(False)
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """The numbers that are shown, by their places; None for what was not recorded."""
+        return {place: attrgetter(place)(self) for place in shown()}
+
+
+@cache
+def shown() -> Mapping[str, Shown]:
+    """How the numbers of a result are shown, by their places in it: "seconds.train"."""
+    return said(Result, Shown)
 
 
 @dataclass(frozen=True, kw_only=True)

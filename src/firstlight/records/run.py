@@ -137,6 +137,11 @@ class RunRecord:
         """What told good weights from bad, in words."""
         return self.experiment.training.monitor.replace("val_", "validation ")
 
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """The recorded numbers that are shown, by their places in the result; None for what was not recorded."""
+        return self.result.numbers | {"multiply_adds": self.multiply_adds}
+
     def parameters(self, which: Literal["total", "trainable", "non_trainable"] = "total") -> int:
         counts = self.result.parameters
         return {"total": counts.total, "trainable": counts.trainable, "non_trainable": counts.non_trainable}[which]

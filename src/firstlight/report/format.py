@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from firstlight.evaluation import Evaluation, Spread
+from firstlight.records.result import Shown
 from firstlight.text import listed
 
 THIN = "\u202f"  # a narrow space that does not break the line
@@ -100,6 +101,25 @@ def seconds(value: float | None) -> str:
     return f"{minutes // 60}{THIN}h {minutes % 60:02d}{THIN}min"
 
 
+def significant(value: float) -> str:
+    """A number of any size to three digits: 0.000123, 1.5e+06."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+WRITTEN: Mapping[str, Callable[[float], str]] = {
+    "count": lambda value: count(round(value)),
+    "decimal": decimal,
+    "percent": percent,
+    "seconds": seconds,
+    "significant": significant,
+}
+
+
+def recorded(shown: Shown, value: float | None) -> str:
+    """A number of a record, as that says it is shown."""
+    return UNDEFINED if value is None else f"{WRITTEN[shown.text](value)}{shown.unit}"
+
+
 def date(iso: str | None) -> str:
     """A moment in ISO format as a day and a time."""
     try:
@@ -122,11 +142,6 @@ def channels_last(sizes: tuple[int, ...]) -> tuple[int, ...]:
 def accuracy(evaluation: Evaluation) -> str:
     """An accuracy with its interval: 98.3 % (96.4–99.2 %)."""
     return f"{percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)})"
-
-
-def significant(value: float) -> str:
-    """A number of any size to three digits: 0.000123, 1.5e+06."""
-    return f"{value:.3g}".replace("-", "−")
 
 
 def exponent(value: float | None) -> str:

@@ -132,7 +132,8 @@ def _csv(read: Read, folder: Path, preface: str) -> str:
             spreads = (result.test, result.validation, result.greatest_validation, result.training, result.loss)
             parts = [part for each in spreads for part in ((each.mean, each.sd) if each else (None, None))]
             beside = [result.published, result.published_validation, *(result.beside.get(name) for name in others)]
-            row = [study.name, result.name, int(result.best), result.n, *parts, result.parameters, result.seconds]
+            row = [study.name, result.name, int(result.best), result.n, *parts]
+            row += [result.recorded.get(place) for place in ("parameters.total", "seconds.train")]
             writer.writerow([*row, *beside])
     return file.getvalue()
 
@@ -233,7 +234,7 @@ def _cells(groups: Sequence[Group]) -> tuple[list[str], list[list[str]]]:
     if any(result.validation for result in found):
         columns["validation, %"] = [mean(result.validation) for result in found]
     columns["training, %"] = [mean(result.training) for result in found]
-    columns["seconds"] = [_seconds(result.seconds) for result in found]
+    columns["seconds"] = [_seconds(result.recorded.get("seconds.train")) for result in found]
     columns |= {name: [_beside(result.test, result.beside.get(name)) for result in found] for name in others}
     return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 

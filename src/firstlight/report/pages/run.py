@@ -20,7 +20,6 @@ from firstlight.report.format import (
     seconds,
 )
 from firstlight.report.pages import contents
-from firstlight.report.sections import summary
 
 
 def document(record: RunRecord) -> Document:
@@ -57,6 +56,8 @@ def verdict(record: RunRecord) -> str:
 
 def _numbers(record: RunRecord) -> Numbers:
     trainable = record.parameters("trainable")
+    known = record.result.images_per_second
+    speed = "" if known is None else f"{count(round(known))} images/s"
     return Numbers(
         (
             Number(
@@ -67,7 +68,7 @@ def _numbers(record: RunRecord) -> Numbers:
             Number("test images", count(record.test.images), counted(len(record.class_names), "class")),
             Number("parameters", count(record.parameters()), f"{count(trainable)} trainable"),
             Number("epochs", count(record.epochs_run), _best(record)),
-            Number("training time", seconds(record.seconds("train")), summary.speed(record)),
+            Number("training time", seconds(record.seconds("train")), speed),
         )
     )
 

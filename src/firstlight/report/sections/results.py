@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from firstlight.evaluation import Spread
 from firstlight.evaluation.scores import Interval
+from firstlight.records import result as record
 from firstlight.records.group import Group, standing, tasks, winners
 from firstlight.report.document import Block, Cell, Link, Section, Table
 from firstlight.report.format import (
@@ -19,9 +20,9 @@ from firstlight.report.format import (
     interval,
     percent,
     plus_minus,
+    recorded,
     signed,
 )
-from firstlight.report.format import seconds as duration
 from firstlight.report.published import MARKS, MARKS_EXPLAINED
 
 GAP = (
@@ -40,6 +41,7 @@ class Result:
     interval  the 95 % interval of the test accuracy of a single run
     beside    other numbers to stand beside the test accuracy
     epochs    from the fewest to the most that were trained; kept are those whose weights were kept
+    recorded  numbers of the runs' records that are shown, by their places there
     report    that of a single run, where there is one
     """
 
@@ -57,11 +59,9 @@ class Result:
     training: Spread | None = None
     gap: float | None = None
     loss: Spread | None = None
-    parameters: int | None = None
-    multiply_adds: int | None = None
     epochs: tuple[int, int] | None = None
     kept: tuple[int, int] | None = None
-    seconds: float | None = None
+    recorded: Mapping[str, float] = field(default_factory=dict)
     report: Path | None = None
 
 
@@ -90,11 +90,9 @@ def _result(group: Group, best: bool) -> Result:
         training=group.training,
         gap=group.gap,
         loss=group.loss,
-        parameters=group.first.parameters(),
-        multiply_adds=group.first.multiply_adds,
         epochs=_range([run.epochs_run for run in runs]),
         kept=_range([run.weights_epoch for run in runs]),
-        seconds=group.seconds,
+        recorded=group.numbers,
         report=alone.report if alone else None,
     )
 
@@ -111,6 +109,7 @@ def table(found: Sequence[Result], folder: Path = Path()) -> Table:
     several = any(result.asked != 1 or result.n != 1 for result in found)
     published = any(result.published is not None for result in found)
     greatest = any(result.published_validation is not None for result in found)
+    in_tables = {place: shown for place, shown in record.shown().items() if shown.column}
     columns: dict[str, list[Cell]] = {
         "run": [_name(result, folder) for result in found],
         **({"seeds": [_seeds(result) for result in found]} if several else {}),
@@ -129,10 +128,12 @@ def table(found: Sequence[Result], folder: Path = Path()) -> Table:
         columns["gap, points"] = [signed(result.gap) for result in found]
     columns |= {
         "test loss": [decimal(result.loss.mean if result.loss else None) for result in found],
-        "parameters": [_count(result.parameters) for result in found],
-        "multiply-adds": [_count(result.multiply_adds) for result in found],
         "epochs (kept)": [_epochs(result) for result in found],
-        "training time": [duration(result.seconds) for result in found],
+        **{
+            shown.column: [recorded(shown, result.recorded.get(place)) for result in found]
+            for place, shown in in_tables.items()
+            if any(place in result.recorded for result in found)
+        },
     }
     return Table(
         titles=tuple(columns),
@@ -187,10 +188,6 @@ def _share(found: Spread | None) -> str:
     return percent(found.mean if found else None, 2)
 
 
-def _count(value: int | None) -> str:
-    return UNDEFINED if value is None else count(value)
-
-
 def _epochs(result: Result) -> str:
     if result.epochs is None or result.kept is None:
         return UNDEFINED
@@ -219,8 +216,7 @@ def examples() -> dict[str, tuple[Block, ...]]:
         interval=(0.85, 0.94),
         training=Spread(1, 1.0, None),
         loss=Spread(1, 1e30, None),
-        parameters=61_706,
-        multiply_adds=0,
+        recorded={"parameters.total": 61_706, "multiply_adds": 0},
         epochs=(0, 0),
         kept=(0, 0),
         report=Path("<b>/report.html"),

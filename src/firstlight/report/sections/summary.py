@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from firstlight.records import result
 from firstlight.records.group import Group
 from firstlight.records.run import RunRecord
 from firstlight.report.document import Beside, Block, Section, Table
-from firstlight.report.format import THIN, UNDEFINED, count, decimal, interval, percent, seconds
+from firstlight.report.format import THIN, UNDEFINED, decimal, interval, percent, recorded
 from firstlight.report.settings import Row, settings
 
 
@@ -36,10 +37,7 @@ def _results(run: RunRecord) -> list[Row]:
         ("Calibration error", percent(test.calibration_error)),
         ("Macro F1", decimal(test.macro.f1, 3)),
         ("Epochs", epochs(run)),
-        ("Parameters", count(run.parameters())),
-        ("Multiply-adds an image", count(run.multiply_adds)),
-        ("Training time", seconds(run.seconds("train"))),
-        ("Speed", speed(run) or UNDEFINED),
+        *((shown.title, recorded(shown, run.numbers[place])) for place, shown in result.shown().items()),
     ]
 
 
@@ -49,12 +47,6 @@ def epochs(run: RunRecord) -> str:
     kept = "" if run.best_epoch is None or run.kept_best else f", weights of {run.weights_epoch}"
     ended = "" if run.status == "finished" else f", {run.status}"
     return f"{run.epochs_run} of {run.epochs_asked}{best}{kept}{ended}"
-
-
-def speed(run: RunRecord) -> str:
-    """How many images a second were trained on; empty where that is not known."""
-    known = run.result.images_per_second
-    return "" if known is None else f"{count(round(known))} images/s"
 
 
 def section(groups: Sequence[Group]) -> Section | None:

@@ -9,6 +9,16 @@ const ago = (seconds) => {
   return new Date(1000 * seconds).toLocaleDateString();
 };
 const count = (value) => (value === null ? "–" : value.toLocaleString("en"));
+// As report/format.py writes the numbers of records.
+const WRITTEN = {
+  count: (value) => count(Math.round(value)),
+  decimal: (value) => value.toFixed(4),
+  percent,
+  seconds: duration,
+  significant: (value) => String(Number(value.toPrecision(3))),
+};
+const written = (shown, value) => (value === undefined || value === null ? "–" : WRITTEN[shown.text](value) + shown.unit);
+const found = embedded();
 
 // A column: its key, its title, what it is sorted by, what it shows; numbers stand to the right.
 const COLUMNS = [
@@ -23,10 +33,11 @@ const COLUMNS = [
   { key: "curve", title: "loss", value: (run) => run.loss, show: curve },
   { key: "val_accuracy", title: "validation", value: (run) => run.val_accuracy, show: (run) => percent(run.val_accuracy), right: true },
   { key: "accuracy", title: "test", value: (run) => run.accuracy, show: (run) => percent(run.accuracy), right: true },
-  { key: "parameters", title: "parameters", value: (run) => run.parameters, show: (run) => count(run.parameters), right: true },
-  { key: "seconds", title: "time", value: (run) => run.seconds, show: (run) => duration(run.seconds), right: true },
+  ...Object.entries(found.numbers).map(([key, shown]) => ({ key, recorded: true, title: shown.column, value: (run) => run.numbers[key], show: (run) => written(shown, run.numbers[key]), right: true })),
   { key: "changed", title: "changed", value: (run) => run.changed, show: (run) => ago(run.changed), right: true },
 ];
+
+const classes = (column) => `${column.key.replaceAll(".", "-")}${column.recorded ? " recorded" : ""}${column.right ? " right" : ""}`;
 
 const MOST = 200; // rows that are shown before more are asked for
 const runs = new Map();
@@ -112,7 +123,7 @@ function head() {
       "th",
       {
         scope: "col",
-        class: `${column.key}${column.right ? " right" : ""}`,
+        class: classes(column),
         "aria-sort": order.key !== column.key ? "none" : order.falling ? "descending" : "ascending",
       },
       el("button", { type: "button", "data-key": column.key, onclick: () => sort(column.key) }, column.title),
@@ -140,7 +151,7 @@ function row(run) {
     },
   });
   const cells = COLUMNS.map((column) =>
-    el(column.key === "name" ? "th" : "td", { class: `${column.key}${column.right ? " right" : ""}`, ...(column.key === "name" ? { scope: "row" } : {}) }, column.show(run)),
+    el(column.key === "name" ? "th" : "td", { class: classes(column), ...(column.key === "name" ? { scope: "row" } : {}) }, column.show(run)),
   );
   return el("tr", { id: `run-${run.id}` }, el("td", {}, box), cells);
 }
@@ -252,7 +263,7 @@ function heard(change) {
 }
 
 head();
-take(embedded());
+take(found);
 document.querySelector("#more button").addEventListener("click", () => {
   all = true;
   draw();

@@ -20,6 +20,7 @@ from firstlight.app.server.responses import Page
 from firstlight.app.summary import PDF, Entry, Kind, RunSummary, fingerprint
 from firstlight.errors import RunError
 from firstlight.files import PAGE_LIMIT, read_bytes
+from firstlight.records import result
 from firstlight.records import run_folder as folders
 from firstlight.records.locked_folder import ask_to_stop
 from firstlight.types import Json
@@ -63,7 +64,9 @@ def row(request: Request) -> Response:
 def _rows(index: Index) -> Json:
     """The rows that there was time to read, and how many are left; the stream of events brings these."""
     summaries, left = index.summaries_within()
-    return {"runs": [asdict(summary) for summary in summaries], "left": left, "studies": _studies(index)}
+    numbers = {place: asdict(shown) for place, shown in result.shown().items() if shown.column}
+    runs = [asdict(summary) for summary in summaries]
+    return {"runs": runs, "left": left, "studies": _studies(index), "numbers": numbers}
 
 
 def _studies(index: Index) -> dict[str, Json]:
