@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,10 +105,29 @@ class AveragePool(Operation):
 
 @dataclass(frozen=True, eq=False)
 class BatchNorm(Operation):
-    """y[c] = scale[c] x[c] + shift[c], float32 (C,) each: γ / √(var + ε), and β − mean · scale."""
+    """y[c] = γ[c] (x[c] − mean[c]) / √(var[c] + ε) + β[c] = scale[c] x[c] + shift[c], float32 (C,) each."""
 
-    scale: Array
-    shift: Array
+    gamma: Array
+    beta: Array
+    mean: Array
+    var: Array
+    epsilon: float
+
+    @cached_property
+    def scale(self) -> Array:
+        """γ / √(var + ε)."""
+        return self._whole[0].astype(np.float32)
+
+    @cached_property
+    def shift(self) -> Array:
+        """β − mean · scale."""
+        return self._whole[1].astype(np.float32)
+
+    @property
+    def _whole(self) -> tuple[Array, Array]:
+        gamma, beta, mean, var = (a.astype(np.float64) for a in (self.gamma, self.beta, self.mean, self.var))
+        scale = gamma / np.sqrt(var + self.epsilon)
+        return scale, beta - mean * scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,10 +205,8 @@ class InferenceGraph(Graph):
         return self._pool(AveragePool, x, size, stride, padding)
 
     def batch_norm(self, x: Value, p: Mapping[str, Slot], momentum: float, epsilon: float, path: str) -> Value:
-        gamma, beta, mean, var = (self._array(p[name]).astype(np.float64) for name in ("gamma", "beta", "mean", "var"))
-        scale = gamma / np.sqrt(var + epsilon)
-        shift = beta - mean * scale
-        return self._note(BatchNorm, [x], x.shape, scale=scale.astype(np.float32), shift=shift.astype(np.float32))
+        arrays = {name: self._array(p[name]) for name in ("gamma", "beta", "mean", "var")}
+        return self._note(BatchNorm, [x], x.shape, epsilon=epsilon, **arrays)
 
     def dropout(self, x: Value, rate: float, path: str) -> Value:
         return x
