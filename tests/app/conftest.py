@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 from rich.console import Console
 from starlette.applications import Starlette
 
@@ -24,16 +22,6 @@ from firstlight.web.server import in_thread
 
 TOKEN = "a-token-of-the-tests"
 HOSTS = ("127.0.0.1", "localhost")
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @dataclass(frozen=True)
@@ -90,21 +78,6 @@ def client(served: Served) -> Iterator[httpx.Client]:
     headers = {"X-Firstlight-Token": TOKEN}
     with httpx.Client(base_url=served.url, headers=headers, timeout=30, trust_env=False) as asking:
         yield asking
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window; skipped with a plain reason where there is none, unless one is required."""
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if found is None:
-        reason = f"no browser on this machine (looked for {', '.join(CHROMIUM)})"
-        if os.environ.get("FIRSTLIGHT_REQUIRE_BROWSER"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
-        yield running
-        running.close()
 
 
 class Complaints:

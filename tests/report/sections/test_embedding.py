@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 from tests.report.explanations import chapters_of, charts, explained_run, explanation_of, page_of, points
 from tests.report.page_checks import Page
 from tests.report.run_folders import HOSTILE, MakeRun
@@ -74,34 +72,33 @@ def test_names_are_shortened_on_the_plane_as_in_the_legend(make_run: MakeRun) ->
     assert {row["name"] for row in rows if "name" in row} == set(labels)
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser chromium")
-def test_hovering_a_point_shows_its_image_and_a_click_a_class_alone(make_run: MakeRun, tmp_path: Path) -> None:
+def test_hovering_a_point_shows_its_image_and_a_click_a_class_alone(
+    make_run: MakeRun, tmp_path: Path, browser: Browser
+) -> None:
     run = explained_run(make_run, class_names=HOSTILE, points=12)
     [chart, _] = charts(chapters_of(run)["neighbourhoods"])
     path = tmp_path / "page.html"
     path.write_text(page_of(run), encoding="utf-8")
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(path.as_uri())
-        page.wait_for_selector("#neighbourhoods .vega-embed path")
-        point = page.query_selector_all('#neighbourhoods .vega-embed path[opacity="0.9"]')[-1]
-        point.scroll_into_view_if_needed()
-        point.hover(force=True)
-        page.wait_for_selector("#vg-tooltip-element.visible img")
-        shown = page.get_attribute("#vg-tooltip-element img", "src")
-        said = page.inner_text("#vg-tooltip-element")
-        rows = [row for row in points(chart) if row["id"] in said]
-        name = page.locator("#neighbourhoods .role-legend text").first
-        name.scroll_into_view_if_needed()
-        place = name.bounding_box()
-        assert place is not None
-        page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
-        page.wait_for_selector('#neighbourhoods .vega-embed path[opacity="0.06"]')
-        alone = len(page.query_selector_all('#neighbourhoods .vega-embed path[opacity="0.9"]'))
-        browser.close()
+    page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector("#neighbourhoods .vega-embed path")
+    point = page.query_selector_all('#neighbourhoods .vega-embed path[opacity="0.9"]')[-1]
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    page.wait_for_selector("#vg-tooltip-element.visible img")
+    shown = page.get_attribute("#vg-tooltip-element img", "src")
+    said = page.inner_text("#vg-tooltip-element")
+    rows = [row for row in points(chart) if row["id"] in said]
+    name = page.locator("#neighbourhoods .role-legend text").first
+    name.scroll_into_view_if_needed()
+    place = name.bounding_box()
+    assert place is not None
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.wait_for_selector('#neighbourhoods .vega-embed path[opacity="0.06"]')
+    alone = len(page.query_selector_all('#neighbourhoods .vega-embed path[opacity="0.9"]'))
+    page.close()
     assert errors == []
     assert alone == 12 + sum(row["class"] == HOSTILE[0] for row in points(chart)), "the other map has all of its 12"
     [row] = rows
