@@ -17,7 +17,6 @@ import pytest
 
 from firstlight import training
 from firstlight.records import group
-from firstlight.records.codec import decode
 from firstlight.records.parity import Parity
 from firstlight.records.run import RunRecord, read
 from firstlight.records.run_folder import RunFolder
@@ -149,7 +148,7 @@ def test_a_search() -> None:
 
 def test_a_parity() -> None:
     kept = json.loads((KEPT / "parity.json").read_text())
-    found = decode(Parity, kept)
+    found = Parity.of(kept)
 
     assert (found.model, found.steps, found.parameter_count, found.passed, found.graph) == (
         "softmax-regression",

@@ -35,6 +35,13 @@ class Must:
 
 
 @dataclass(frozen=True)
+class NullIs:
+    """What null stands for in the place of a number, since JSON has none that is not finite."""
+
+    value: float
+
+
+@dataclass(frozen=True)
 class Axes:
     """The kinds of an array's numbers, as NumPy's letters, and its axes.
 
@@ -170,8 +177,11 @@ def _plain(kind: type) -> Reader:
 
 def _limited(read: Reader, limits: tuple[Any, ...]) -> Reader:
     musts = [limit for limit in limits if isinstance(limit, Must)]
+    null = next((limit for limit in limits if isinstance(limit, NullIs)), None)
 
     def check(value: Any, place: str, given: _Given) -> Any:
+        if value is None and null is not None:
+            return null.value
         found = read(value, place, given)
         for must in musts:
             if not must.holds(found):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 from firstlight.notebook_display import Shown
-from firstlight.records.codec import encode
+from firstlight.records.codec import NullIs, decode, encode
 from firstlight.records.environment import Environment
 from firstlight.types import Json, Shape
 
@@ -17,6 +17,9 @@ GRADIENT = 1e-9  # by hand, by autograd, and by central differences of one layer
 WHOLE_NET = 1e-5  # central differences of the whole net, which kinks and rounding limit
 LOSS = {"float64": 1e-9, "float32": 1e-3}
 FLOOR = 1e-3  # beside the largest number among those compared with it, what is smaller counts as this
+
+Difference = Annotated[float, NullIs(math.inf)]  # relative; infinite where a number is lost
+Number = Annotated[float, NullIs(math.nan)]
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Comparison:
     these say of themselves.
     """
 
-    hand_autograd: float
+    hand_autograd: Difference
     hand_central: float | None = None
     autograd_central: float | None = None
     uncertainty: float | None = None
@@ -36,6 +39,10 @@ class Comparison:
         """The larger of each of the differences of two comparisons."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return Comparison(*(max((x for x in pair if x is not None), default=None) for pair in pairs))  # type: ignore[arg-type]
+
+    def with_central(self) -> Comparison:
+        """The same, of a record that has central differences: one that is null there was not finite."""
+        return Comparison(*(math.inf if difference is None else difference for difference in vars(self).values()))
 
     def fault(self, central: float = GRADIENT) -> str:
         """What is wrong, in words, or nothing; `central` is what is tolerated of central differences."""
@@ -67,8 +74,8 @@ class LayerRow:
     path: str
     type: str
     container: bool
-    y: float
-    statistics: float
+    y: Difference
+    statistics: Difference
     dx: Comparison
     parameters: Mapping[str, Comparison]
 
@@ -86,7 +93,7 @@ class LossRow:
     """The loss beside its twin: its value, and its gradient by the net's outputs."""
 
     name: str
-    value: float
+    value: Difference
     dy: Comparison
 
     def faults(self) -> list[str]:
@@ -104,7 +111,7 @@ class ParameterRow:
 
     name: str
     shape: Shape
-    largest: float
+    largest: Number
     gradient: Comparison
 
 
@@ -121,7 +128,7 @@ class GraphFault:
     operations: tuple[str, ...]
     layers: tuple[str, ...]
     result: str
-    difference: float
+    difference: Difference
 
     @property
     def sentence(self) -> str:
@@ -147,8 +154,8 @@ class CompiledGraph:
 
     operations: int = 0
     images: int = 0
-    worst: float = 0.0
-    gradients: Mapping[str, float] = field(default_factory=dict)
+    worst: Difference = 0.0
+    gradients: Mapping[str, Difference] = field(default_factory=dict)
     fault: GraphFault | None = None
     not_compiled: str = ""
 
@@ -166,10 +173,10 @@ class SideBySide:
 
     precision: str
     rate: float
-    numpy: Sequence[float]
-    torch: Sequence[float]
-    loss: Sequence[float]
-    weights: Sequence[float]
+    numpy: Sequence[Number]
+    torch: Sequence[Number]
+    loss: Sequence[Difference]
+    weights: Sequence[Difference]
     where: str
 
     @property
@@ -243,6 +250,24 @@ class Parity(Shown):
     environment: Environment
     seconds: float
     graph: CompiledGraph | None = None
+
+    @classmethod
+    def of(cls, record: Json) -> Parity:
+        """The check that `to_json` wrote. Raises MismatchError, a ValueError, where it is none."""
+        found = decode(cls, record)
+
+        def whole(row: LayerRow) -> LayerRow:
+            if row.container:  # what it is made of is differenced by itself
+                return row
+            parameters = {name: gradient.with_central() for name, gradient in row.parameters.items()}
+            return replace(row, dx=row.dx.with_central(), parameters=parameters)
+
+        return replace(
+            found,
+            layers=tuple(whole(row) for row in found.layers),
+            loss=replace(found.loss, dy=found.loss.dy.with_central()),
+            parameters=tuple(replace(row, gradient=row.gradient.with_central()) for row in found.parameters),
+        )
 
     @property
     def steps(self) -> int:
