@@ -47,11 +47,13 @@ class KeyedError(FirstlightError):
 
     keys  each key that is wrong, such as "training.epochs", and the sentence about it, without the name of the file;
           "" is the key of what is about none, or of one that is not told
+    origin  the file, or the run in it, which the text names first; "" where it names none
     """
 
-    def __init__(self, text: str, *, key: str = "", keys: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, text: str, *, key: str = "", keys: Iterable[tuple[str, str]] = (), origin: str = "") -> None:
         super().__init__(text)
         self.keys = tuple(keys) or ((key, text),)
+        self.origin = origin
 
 
 class ModelError(KeyedError):
@@ -71,6 +73,12 @@ class ShapeError(ModelError):
 
 class ExperimentError(KeyedError):
     """An experiment file or option is malformed, unknown or out of range."""
+
+    @classmethod
+    def of(cls, error: FirstlightError, origin: str) -> ExperimentError:
+        """The same as a mistake in `origin`, which the text then names first, unless it names its place already."""
+        keys, named = (error.keys, error.origin) if isinstance(error, KeyedError) else ((), "")
+        return cls(str(error) if named else f"{origin}: {error}", keys=keys, origin=named or origin)
 
 
 class RunError(FirstlightError):

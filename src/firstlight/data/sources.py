@@ -50,6 +50,7 @@ class Source:
     read      turns their paths and the class names into Images by split
     archive   the published file that holds `files`, where they are not published one by one
     embedded  the path of the only file inside the installed scikit-learn, instead of `files`
+    written   whether they show written characters, also where the names of the classes do not tell
     """
 
     name: str
@@ -64,6 +65,7 @@ class Source:
     files: tuple[PublishedFile, ...] = ()
     archive: PublishedFile | None = None
     embedded: str = ""
+    written: bool = False
 
     @property
     def at_hand(self) -> bool:
@@ -148,6 +150,7 @@ _ALL = (
         licence="CC BY-SA 4.0",
         homepage="http://codh.rois.ac.jp/kmnist/",
         class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        written=True,
         shape=(28, 28, 1),
         counts={"train": 60_000, "test": 10_000},
         read=formats.read_idx_pairs,

@@ -23,8 +23,8 @@ import numpy as np
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from firstlight import data as data_
 from firstlight import losses, models, optimizers, schedules
+from firstlight.data import one_form, regroup, subset
 from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, brief, nearest
 from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, toml_of
@@ -42,7 +42,7 @@ def _class_name(value: Any) -> Any:
     """A label 3 is class "3"; names are in the form of Unicode that those of the images have."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(value)
-    return data_.one_form(value) if isinstance(value, str) else value
+    return one_form(value) if isinstance(value, str) else value
 
 
 def _weights_of_classes(value: Any) -> Any:
@@ -131,8 +131,8 @@ class Data(Section):
     def relabelled(self, splits: Mapping[str, Images]) -> dict[str, Images]:
         """The images in the classes that are asked for. Raises DataError where that cannot be."""
         if self.classes:
-            return data_.subset(splits, self.classes)
-        return data_.regroup(splits, self.regroup) if self.regroup else dict(splits)
+            return subset(splits, self.classes)
+        return regroup(splits, self.regroup) if self.regroup else dict(splits)
 
 
 class Prepare(Section):
@@ -331,7 +331,7 @@ class Experiment(Section):
         except ValidationError as error:
             raise as_experiment_error(error, origin) from None
         except ValueError as error:
-            raise ExperimentError(f"{origin}: {error}.", keys=[("", f"{error}.")]) from None
+            raise ExperimentError(f"{origin}: {error}.", keys=[("", f"{error}.")], origin=origin) from None
         return experiment.resolved()
 
     def resolved(self) -> Experiment:
@@ -502,7 +502,7 @@ def as_experiment_error(error: ValidationError, origin: str, schema: type[BaseMo
         keys.append((key, f"{brief(key)}: {said}"))
     if len(problems) > PROBLEMS:
         keys.append(("", f"and {len(problems) - PROBLEMS:,} more."))
-    return ExperimentError(f"{origin}: " + "\n".join(said for _, said in keys), keys=keys)
+    return ExperimentError(f"{origin}: " + "\n".join(said for _, said in keys), keys=keys, origin=origin)
 
 
 def _nearest_of(problem: Mapping[str, Any]) -> str:

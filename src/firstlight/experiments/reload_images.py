@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from firstlight import data as data_
+from firstlight.data import load as load_images
+from firstlight.data import pooled
 from firstlight.errors import RunError
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.paths import IN_MEMORY, differing
@@ -38,7 +39,7 @@ def reload_dataset(folder: RunFolder, where: str | Path | None = None) -> Datase
     """The images that a run was given, from where they were, or from `where` they are now. Raises RunError."""
     section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
     if where is not None:
-        return data_.load(where, size=section.size, unverified=section.unverified)
+        return load_images(where, size=section.size, unverified=section.unverified)
     if section.source.startswith(IN_MEMORY):
         raise RunError(
             f"The images of {folder.path} were given as arrays ({section.source}): give them again as data, from "
@@ -52,7 +53,7 @@ def reload_dataset(folder: RunFolder, where: str | Path | None = None) -> Datase
             "are now: --data PATH with resume, explain and evaluate; from Python, "
             f"fl.Run({str(folder.path)!r}, data=PATH)."
         )
-    return data_.load(source, size=section.size, unverified=section.unverified)
+    return load_images(source, size=section.size, unverified=section.unverified)
 
 
 def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None) -> tuple[Dataset, dict[str, Images]]:
@@ -66,7 +67,7 @@ def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None)
     section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
     dataset = images if isinstance(images, Dataset) else reload_dataset(folder, images)
     if section.pool:
-        dataset = data_.pooled(dataset)
+        dataset = pooled(dataset)
     expected = section.used or list(record.class_names)
     if (set(expected) - set(dataset.class_names)) if section.used else list(dataset.class_names) != expected:
         raise RunError(

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from firstlight import data as data_
-from firstlight.data import Findings
+from firstlight.data import SOURCES, Findings, pooled
+from firstlight.data import check as check_images
+from firstlight.data import load as load_images
+from firstlight.data import split as split_images
 from firstlight.engines import Engine, Task
 from firstlight.errors import DataError, ExperimentError, ModelError, ShapeError
 from firstlight.experiments import transfer
@@ -28,7 +30,6 @@ from firstlight.records.model import ModelRecord
 from firstlight.text import listed
 from firstlight.types import Dataset, Images, is_text
 
-WRITTEN = ("kmnist",)  # beside those whose classes are single letters or digits
 UPRIGHT = 45  # degrees
 
 
@@ -114,7 +115,7 @@ class Setup:
     @property
     def _own_files(self) -> bool:
         """Whether the images are a user's own, read from a path."""
-        return bool(self.dataset.origin) and self.dataset.origin not in data_.SOURCES
+        return bool(self.dataset.origin) and self.dataset.origin not in SOURCES
 
     def model_record(self) -> ModelRecord:
         """What model.json says."""
@@ -151,7 +152,8 @@ class Setup:
     def _misleading(self) -> list[str]:
         """What augmentation makes of written characters, which mean something else when they are mirrored or turned."""
         augmentation = self.task.augmentation
-        written = self.dataset.name in WRITTEN or all(len(name) == 1 for name in self.dataset.class_names)
+        source = SOURCES.get(self.dataset.name)
+        written = (source and source.written) or all(len(name) == 1 for name in self.dataset.class_names)
         if not augmentation or not written:
             return []
         lines = []
@@ -214,18 +216,18 @@ def set_up(
     engine = experiment.open_engine()
     experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
     if dataset is None:
-        dataset = data_.load(section.source, size=section.size, unverified=section.unverified)
-    own = dataset.origin and dataset.origin not in data_.SOURCES
+        dataset = load_images(section.source, size=section.size, unverified=section.unverified)
+    own = dataset.origin and dataset.origin not in SOURCES
     if own and not is_text(str(Path(dataset.origin).expanduser().resolve())):
         raise DataError(
             f"{dataset.name}: the images lie in a folder whose name is not in UTF-8, which the records of a run cannot "
             "hold. Rename it."
         )
     if section.pool:
-        dataset = data_.pooled(dataset)
+        dataset = pooled(dataset)
     before: dict[str, list[int]] = {}
     if splits is None:
-        splits = data_.split(
+        splits = split_images(
             dataset,
             validation=section.validation,
             test=section.test,
@@ -247,7 +249,7 @@ def set_up(
             f"training.steps_per_epoch takes full batches, and there are {len(splits['train'])} training images for "
             f"batches of {course.batch_size}. Choose a smaller training.batch_size, or leave steps_per_epoch out."
         )
-    findings = data_.check(splits, dataset.set_aside)
+    findings = check_images(splits, dataset.set_aside)
     preparation = Preparation.fit(splits["train"], **experiment.prepare.model_dump())
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
     model = _build_model(experiment, prepared["train"])

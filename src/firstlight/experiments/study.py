@@ -42,7 +42,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from firstlight.errors import ExperimentError, FirstlightError, KeyedError, brief, nearest
+from firstlight.errors import ExperimentError, FirstlightError, brief, nearest
 from firstlight.experiments.config import Experiment, Section, as_experiment_error, parse, put, text_of
 from firstlight.experiments.matrix import Matrix, combinations
 from firstlight.experiments.paths import located
@@ -351,9 +351,7 @@ def _told_of(where: str) -> Iterator[None]:
     try:
         yield
     except FirstlightError as error:
-        text = str(error)
-        keys = error.keys if isinstance(error, KeyedError) else ()
-        raise ExperimentError(text if text.startswith(where) else f"{where}: {text}", keys=keys) from None
+        raise ExperimentError.of(error, where) from None
 
 
 def _seeds(given: int | list[int]) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import Field, ValidationError
 
-from firstlight.errors import ExperimentError, FirstlightError
+from firstlight.errors import ExperimentError, FirstlightError, KeyedError
 from firstlight.experiments.config import Experiment, Section, as_experiment_error, must_be_no_study, put, read
 from firstlight.experiments.paths import located, relative_to
 from firstlight.experiments.search.pruner import Pruner
@@ -119,8 +119,7 @@ class Search:
             search = cls(experiment, parse(file.space), file.tune, origin)
             search._check()
         except ExperimentError as error:
-            text = str(error)
-            raise ExperimentError(text if text.startswith(origin) else f"{origin}: {text}", keys=error.keys) from None
+            raise ExperimentError.of(error, origin) from None
         return search
 
     def with_(self, *, trials: int | None = None, storage: str | None = None) -> Search:
@@ -247,7 +246,8 @@ class Search:
             try:
                 tables = self.experiment(values).model_dump()
             except FirstlightError as error:
-                raise ExperimentError(f"{error}{self._hint()}") from None
+                named = error.origin if isinstance(error, KeyedError) else ""
+                raise ExperimentError(f"{error}{self._hint()}", origin=named) from None
             for fixed, why in FIXED.items():
                 value = reduce(getitem, fixed.split("."), tables)
                 if held.setdefault(fixed, value) != value:
