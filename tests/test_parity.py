@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,20 +54,31 @@ from firstlight.prepare import Preparation
 from firstlight.records.parity import GRADIENT, WHOLE_NET
 from firstlight.types import Array, Dataset
 
-ALL_LAYERS = Model(
-    "all-layers",
-    Chain(
-        (
-            *(Conv2D(4, padding="same"), BatchNorm(), ReLU()),
-            Residual(Chain((Conv2D(4, padding="same", bias=False), LeakyReLU())), name="block"),
-            *(MaxPool2D(2), Concat((Chain(()), Chain((Conv2D(2, 1), ELU())))), PadChannels(1, 1)),
-            *(AvgPool2D(2), Dropout(0.3), Flatten(), Dense(24), SELU(), Reshape((6, 2, 2)), GELU(), GlobalAvgPool2D()),
-            *(Dense(5), Sigmoid(), Dense(5), Softmax(), Dense(6), Tanh(), Dense(4, name="head")),
-        )
-    ),
-    (8, 8, 3),
-    4,
+SEVERAL = (
+    *(Conv2D(4, padding="same"), BatchNorm(), ReLU()),
+    Residual(Chain((Conv2D(4, padding="same", bias=False), LeakyReLU())), name="block"),
+    *(MaxPool2D(2), Concat((Chain(()), Chain((Conv2D(2, 1), ELU())))), PadChannels(1, 1)),
+    *(AvgPool2D(2), Dropout(0.3), Flatten(), Dense(24), SELU(), Reshape((6, 2, 2)), GELU(), GlobalAvgPool2D()),
+    *(Dense(5), Sigmoid(), Dense(5), Softmax(), Dense(6), Tanh()),
 )
+
+
+def others(kinds: Iterable[str]) -> Iterator[Layer]:
+    """Layers of these kinds, each in one of its examples, which a dense layer feeds."""
+    for kind in kinds:
+        example = LAYERS[kind].examples[0]
+        shape = example.input_shape
+        yield from (Flatten(), Dense(math.prod(shape)), Reshape(shape), replace(example.layer, name=""), Flatten())
+
+
+def all_layers() -> Model:
+    """A net of every layer that there is: those of `SEVERAL`, and any other."""
+    several = {row.type for row in Model("", Chain(SEVERAL), (8, 8, 3), 6).summary()} | {"Chain"}
+    layers = (*SEVERAL, *others(kind for kind in LAYERS if kind not in several), Dense(4, name="head"))
+    return Model("all-layers", Chain(layers), (8, 8, 3), 4)
+
+
+ALL_LAYERS = all_layers()
 PARAMETERS = {"Conv2D": ("W", "b"), "Dense": ("W", "b"), "BatchNorm": ("gamma", "beta")}
 NAMED = ("two-layer", "mlp-128-64", "lenet5", "lenet5-batchnorm", "lenet5-dropout", "vgg-small", "resnet20")
 Forward = Callable[..., Any]

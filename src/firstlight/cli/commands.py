@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from firstlight.errors import ExperimentError, nearest
+from firstlight.text import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,9 @@ SYNONYMS = {
 _KINDS = {"<int>": "N", "<int range>": "N", "<float>": "X", "<str>": "TEXT", "<path>": "PATH"}
 
 
+OPTIMIZERS = "{optimizers}"  # in the help of an option, the names that there are
+
+
 class Command(TyperCommand):
     """A command whose help says RUN and N, where Typer's says {RUN}, <list[Path]> and <int range>."""
 
@@ -53,6 +57,16 @@ class Command(TyperCommand):
                 vars(parameter)["display_type"] = lambda ctx: None  # its name says what it is
             elif shown is not None:
                 vars(parameter)["display_type"] = lambda ctx, shown=shown: _KINDS.get(shown(ctx), shown(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help; names that only a registry knows are looked up now, for that takes its import."""
+        for parameter in self.params:
+            text = getattr(parameter, "help", None) or ""
+            if OPTIMIZERS in text:
+                from firstlight import optimizers
+
+                vars(parameter)["help"] = text.replace(OPTIMIZERS, listed(optimizers.OPTIMIZERS, "or"))
+        super().format_help(ctx, formatter)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line: RUN IMAGE..., not {RUN} {IMAGE}..., nor IMAGE alone."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstlight.cli.commands import Json, Open, Quiet, show
+from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, show
 
 if TYPE_CHECKING:
     from firstlight.experiments import Experiment
@@ -26,9 +26,7 @@ def parity(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training, side by side.")] = 50,
     batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 32,
-    optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw or rmsprop; adam, or the file's, otherwise.")
-    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help=f"{OPTIMIZERS}; adam, or the file's, otherwise.")] = None,
     lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="The learning rate.", show_default=False)] = None,
     loss: Annotated[str | None, typer.Option(help="The loss; cross-entropy, or the file's, otherwise.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes every random draw.")] = 0,

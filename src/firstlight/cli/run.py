@@ -12,7 +12,7 @@ import typer
 
 from firstlight import processes
 from firstlight.cli import explanation_tables
-from firstlight.cli.commands import Json, Open, Quiet, RunPath, console, show
+from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, RunPath, console, show
 from firstlight.cli.tables import plain
 from firstlight.errors import DataError, ExperimentError, TrainingError
 from firstlight.text import listed
@@ -48,7 +48,7 @@ def run(
     ] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over the training images.")] = None,
     batch_size: Annotated[str | None, typer.Option(metavar="N", help="Images a step.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help=f"{OPTIMIZERS}.")] = None,
     lr: Annotated[str | None, typer.Option(metavar="X", help="The learning rate.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="N", help="Fixes every random draw.")] = None,
     init_from: Annotated[

@@ -12,7 +12,7 @@ from firstlight.errors import ModelError
 from firstlight.explain.explained_run import ExplainedRun, ImageRequest, Progress
 from firstlight.explain.mistakes import confident_mistakes
 from firstlight.explain.net import Net
-from firstlight.layers import AvgPool2D, MaxPool2D
+from firstlight.layers.window import Pool2D
 from firstlight.records.explanation import Attribution
 from firstlight.types import Array, Images
 
@@ -96,7 +96,7 @@ def saliency(net: Net, trace: Trace, pixels: Array) -> Array:
 def cam_layer(net: Net) -> str:
     """The last layer that gives maps larger than 1 × 1, poolings aside, which only coarsen them; "" without any."""
     places = [place for place in net.shown.values() if place.has_maps]
-    sharp = [place for place in places if not isinstance(place.layer, MaxPool2D | AvgPool2D)]
+    sharp = [place for place in places if not isinstance(place.layer, Pool2D)]
     return next((place.path for place in reversed(sharp or places)), "")
 
 
