@@ -127,3 +127,23 @@ def test_a_folder_of_others_is_not_touched(folder: RunFolder, leaving: tuple[Exp
     assert record.path == str(folder.path.parent / "new")
     export(folder, model, Folder(), folder.path.parent / "new", expected)
     assert [path.name for path in mine.iterdir()] == ["letter.txt"]
+
+
+def test_an_export_may_carry_samples_of_every_class(
+    folder: RunFolder, leaving: tuple[Exportable, Expected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, expected = leaving
+    given: list[Exportable] = []
+    monkeypatch.setattr(Table, "write", lambda self, model, claim: given.append(model) or {"net.json": b'{"wrong": 0}'})
+    export(folder, model, Table(), None, expected)
+    samples = given[0].samples
+    assert samples is not None
+    assert len(samples.images) == 5
+    assert set(samples.probabilities.argmax(axis=1)) == set(expected.probabilities.argmax(axis=1))
+
+
+def test_samples_take_turns_among_the_classes() -> None:
+    classes = np.array([1, 1, 1, 0, 2, 1, 0, 1])
+    some = Expected(images((2, 2, 1), 8), np.eye(3, dtype=np.float32)[classes]).samples(6)
+    assert some.images.ids.tolist() == ["3", "0", "4", "6", "1", "2"]
+    assert some.probabilities.argmax(axis=1).tolist() == [0, 1, 2, 0, 1, 1]

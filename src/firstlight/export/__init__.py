@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from firstlight.export.exportable import Exportable, exportable
-from firstlight.export.gate import Expected, Findings, Format, export
+from firstlight.export.exportable import Expected, Exportable, exportable
+from firstlight.export.gate import Findings, Format, export
 from firstlight.options import choose
 
 FORMATS: dict[str, type[Format]] = {}

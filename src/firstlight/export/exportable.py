@@ -6,12 +6,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import numpy as np
+
 from firstlight.engines import Task
 from firstlight.export.inference_graph import Operation, operations_of
 from firstlight.records.run_folder import WEIGHTS, RunFolder
 from firstlight.types import Array, Images, Shape
 
 Calibration = Callable[[], Images]
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What the engine says of prepared test images: probabilities float32 (N, K)."""
+
+    images: Images
+    probabilities: Array
+
+    def samples(self, count: int) -> Expected:
+        """So many of them, of as many classes as the engine tells apart: the first of each, then the second."""
+        classes = self.probabilities.argmax(axis=1)
+        order = np.argsort(classes, kind="stable")
+        first = np.searchsorted(classes[order], classes[order])
+        turn = np.empty(len(order), np.int64)
+        turn[order] = np.arange(len(order)) - first
+        chosen = np.lexsort((classes, turn))[:count]
+        return Expected(self.images.take(chosen), self.probabilities[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +46,8 @@ class Exportable:
     facts        what is kept in the file: pairs of a short name and a text, such as ("test accuracy", "0.9871")
     training     the prepared training images, for a calibration; loaded when they are asked for, and RunError where
                  they are not there
+    samples      some test images with what the engine says of them, for an export that checks itself; None where they
+                 are not at hand
     """
 
     name: str
@@ -35,6 +57,7 @@ class Exportable:
     class_names: tuple[str, ...]
     facts: Mapping[str, str]
     training: Calibration
+    samples: Expected | None = None
 
     @property
     def input_shape(self) -> Shape:
