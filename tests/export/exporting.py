@@ -14,6 +14,7 @@ from firstlight.export.inference_graph import operations_of
 from firstlight.layers import Chain, Conv2D, Dense, Flatten, Layer, Reshape
 from firstlight.models import Model
 from firstlight.prepare import Preparation
+from firstlight.prepare.strokes import StrokeStyle
 from firstlight.types import Array, Images, Shape, unlabelled
 
 CLASSES = 3
@@ -72,6 +73,7 @@ def exportable_of(task: Task, vector: Array) -> Exportable:
         class_names=tuple(f"class {k}" for k in range(task.model.classes)),
         facts={"run": "net", "test accuracy": "0.5000"},
         training=lambda: images(shape, 32, seed=1),
+        strokes=lambda: StrokeStyle.of(images(shape, 32, seed=1)),
     )
 
 

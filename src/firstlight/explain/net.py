@@ -38,6 +38,11 @@ class Place:
         return type(self.layer).__name__
 
     @property
+    def gives_values(self) -> bool:
+        """Whether it does more than hand on what another layer gave."""
+        return not isinstance(self.layer, PASSING)
+
+    @property
     def has_maps(self) -> bool:
         """Whether it gives maps larger than one value."""
         return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
@@ -56,13 +61,12 @@ class Net:
 
         A final activation that the loss contains is none of them: the net ends in what the loss takes.
         """
-        places = _places(self.task.trained_layers(), "", "", self.task.model.channels_first)
-        return {place.path: place for place in places}
+        return places_of(self.task)
 
     @cached_property
     def shown(self) -> dict[str, Place]:
         """Those whose values are worth looking at: layers, residuals and concatenations that do not only hand on."""
-        return {path: place for path, place in self.places.items() if not isinstance(place.layer, PASSING)}
+        return {path: place for path, place in self.places.items() if place.gives_values}
 
     @cached_property
     def head(self) -> str:
@@ -157,6 +161,22 @@ def _standardized(u: Array) -> tuple[Array, Array]:
 
 def _mean(u: Array) -> Array:
     return u.mean(axis=(1, 2, 3), keepdims=True)
+
+
+def places_of(task: Task) -> dict[str, Place]:
+    """See `Net.places`; for a task alone."""
+    places = _places(task.trained_layers(), "", "", task.model.channels_first)
+    return {place.path: place for place in places}
+
+
+def fewer(places: Collection[Place], most: int) -> list[Place]:
+    """All places of a small net; of a deep one its blocks, at most so many, evenly, and always the last."""
+    chosen = list(places)
+    if len(chosen) > most:
+        chosen = [place for place in chosen if "." not in place.path]
+    if len(chosen) > most:
+        chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, most).round().astype(int)]
+    return chosen
 
 
 def _places(layer: Layer, path: str, source: str, shape: Shape) -> Iterator[Place]:

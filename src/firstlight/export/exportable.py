@@ -10,6 +10,7 @@ import numpy as np
 
 from firstlight.engines import Task
 from firstlight.export.inference_graph import Operation, operations_of
+from firstlight.prepare.strokes import StrokeStyle, style_of_run
 from firstlight.records.run_folder import WEIGHTS, RunFolder
 from firstlight.types import Array, Images, Shape
 
@@ -46,6 +47,7 @@ class Exportable:
     facts        what is kept in the file: pairs of a short name and a text, such as ("test accuracy", "0.9871")
     training     the prepared training images, for a calibration; loaded when they are asked for, and RunError where
                  they are not there
+    strokes      what the training images are like as drawings; loaded, and raises, as `training` does
     samples      some test images with what the engine says of them, for an export that checks itself; None where they
                  are not at hand
     """
@@ -57,6 +59,7 @@ class Exportable:
     class_names: tuple[str, ...]
     facts: Mapping[str, str]
     training: Calibration
+    strokes: Callable[[], StrokeStyle]
     samples: Expected | None = None
 
     @property
@@ -75,6 +78,7 @@ def exportable(folder: RunFolder, task: Task, vector: Array, training: Calibrati
         class_names=folder.class_names,
         facts=_facts(folder),
         training=training,
+        strokes=lambda: style_of_run(folder, training),
     )
 
 

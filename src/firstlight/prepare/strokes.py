@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from firstlight.data.decoding import resize
+from firstlight.errors import FirstlightError, RunError
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Images
 
 FAINT = 38  # levels off the paper that are no ink yet
 EVEN = 10.0  # levels that the papers of images may differ by and be called the same
 LARGEST_GAIN = 3.0  # what a small drawing is enlarged by at most, beyond what the whole sheet is: a dot stays small
 SWAY = 0.05  # pixels, so that what is symmetrical does not jump to and fro between two pixels
+SAMPLED = 200  # training images are enough to measure ink and paper
 COVERED = 0.75  # the share of the sheet's longer side that a person usually draws on
 
 
@@ -50,6 +54,23 @@ class StrokeStyle:
             box=box,
             brush=float(np.clip(COVERED * _stroke(ink) / box, 0.03, 0.2)),
         )
+
+
+def style_of_run(folder: RunFolder, otherwise: Callable[[], Images]) -> StrokeStyle:
+    """That of the training images that a run's folder keeps, or of those that `otherwise` gives: the run's own.
+
+    Raises RunError where neither can be had.
+    """
+    try:
+        images = folder.samples["train"]
+    except (FirstlightError, LookupError) as error:
+        try:
+            images = otherwise()
+        except FirstlightError as other:
+            kept = error if isinstance(error, FirstlightError) else f"{folder.path} keeps no training images."
+            raise RunError(f"{kept} {other}") from None
+        images = images.take(np.arange(min(len(images), SAMPLED)))
+    return StrokeStyle.of(images)
 
 
 def fitted(pixels: Array, box: float, size: tuple[int, int]) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from firstlight.app.index import NO_NUMBERS
 from firstlight.data.decoding import ImageLimits
 from firstlight.errors import RunError
-from firstlight.explain.net import Net, Place
+from firstlight.explain.net import Net, Place, fewer
 from firstlight.prepare import Preparation, outside_image
 from firstlight.trained_run import Run
 from firstlight.types import Array, Json
@@ -63,7 +63,7 @@ def answer(run: Run, pixels: Array, request: DrawingRequest) -> Json:
     if not (request.maps or request.saliency):
         return found
     net = Net(run.session, run.task)
-    shown = _shown(net) if request.maps else []
+    shown = fewer(net.shown.values(), LAYERS_SHOWN) if request.maps else []
     paths = [place.path for place in shown]
     x = net.prepared(pixels[None])
     if request.saliency:
@@ -76,16 +76,6 @@ def answer(run: Run, pixels: Array, request: DrawingRequest) -> Json:
     if request.maps:
         found |= _packed(shown, trace.values)
     return found
-
-
-def _shown(net: Net) -> list[Place]:
-    """The layers that are shown: all of a small net; of a deep one its blocks, evenly, and always the last."""
-    places = list(net.shown.values())
-    if len(places) > LAYERS_SHOWN:
-        places = [place for place in places if "." not in place.path]
-    if len(places) > LAYERS_SHOWN:
-        places = [places[i] for i in np.linspace(0, len(places) - 1, LAYERS_SHOWN).round().astype(int)]
-    return places
 
 
 def _packed(places: list[Place], values: Mapping[str, Array]) -> Json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,13 +15,11 @@ from firstlight.app.server.responses import Page
 from firstlight.app.server.security import BODY_LIMIT
 from firstlight.app.summary import RunSummary
 from firstlight.data.sources import LARGEST_SIDE
-from firstlight.errors import DataError, FirstlightError, RunError
+from firstlight.errors import DataError, FirstlightError
 from firstlight.prepare import Preparation
-from firstlight.prepare.strokes import StrokeStyle
-from firstlight.records.run_folder import RunFolder
-from firstlight.types import Images, Json
+from firstlight.prepare.strokes import style_of_run
+from firstlight.types import Json
 
-SAMPLED = 200  # training images are enough to measure ink and paper
 READY = ("finished", "stopped early", "interrupted", "diverged")  # states of a run that has its weights
 
 
@@ -52,7 +49,7 @@ def facts(index: Index, key: str) -> Json:
     folder = index.run(key)
     preparation = Preparation.from_json(folder.model.preparation.settings)
     height, width, channels = preparation.input_shape
-    ink = StrokeStyle.of(_training(index, folder, key))
+    ink = style_of_run(folder, lambda: index.images(key, "train"))
     return {
         "run": key,
         "classes": list(folder.class_names),
@@ -64,19 +61,6 @@ def facts(index: Index, key: str) -> Json:
         "box": ink.box,
         "brush": ink.brush,
     }
-
-
-def _training(index: Index, folder: RunFolder, key: str) -> Images:
-    """Some training images: those that the run folder keeps, or else the run's own, where they can be had."""
-    try:
-        return folder.samples["train"]
-    except (FirstlightError, LookupError) as error:
-        try:
-            images = index.images(key, "train")
-        except FirstlightError as other:
-            kept = error if isinstance(error, FirstlightError) else f"{folder.path} keeps no training images."
-            raise RunError(f"{kept} {other}") from None
-    return images.take(np.arange(min(len(images), SAMPLED)))
 
 
 async def look(request: Request) -> Response:
