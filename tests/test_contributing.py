@@ -220,16 +220,27 @@ except SystemExit as done:
 
 
 def page(package: Package) -> str:
-    pages = package.root / "app" / "pages"
-    shutil.copytree(pages / "compare", pages / "again")
+    (package.root / "app" / "pages" / "again").mkdir()
     package.copy(
-        "app/pages/again/page.py",
-        "app/pages/again/page.py",
-        **{'"Compare"': '"Again"', '"/compare': '"/again', '"/api/compare': '"/api/again'},
+        "app/pages/compare/__init__.py",
+        "app/pages/again/__init__.py",
+        **{
+            '"Compare"': '"Again"',
+            '"/compare': '"/again',
+            '"/api/compare': '"/api/again',
+            '"compare/page': '"again/page',
+        },
+    )
+    package.copy(
+        "app/pages/compare/page.html.j2", "app/pages/again/page.html.j2", **{'action="/compare"': 'action="/again"'}
     )
     return """
-from firstlight import app
-assert [one.title for one in app._pages()].count("Again") == 1
+async def ask(address):
+    served = httpx.ASGITransport(app.create_app(KEPT, token="t", hosts=["here"]))
+    async with httpx.AsyncClient(transport=served, base_url="http://here") as client:
+        return (await client.get(address)).text
+assert '<form action="/again" method="get">' in asyncio.run(ask("/again"))
+assert '<a href="/again"' in asyncio.run(ask("/")), "the navigation"
 """
 
 
@@ -248,15 +259,16 @@ ROWS: dict[str, Callable[[Package], str]] = {
     "a page of the dashboard": page,
 }
 PROGRAM = f"""
+import asyncio
 import json
 import shutil
 import sys
 from pathlib import Path
+import httpx
 import firstlight as fl
-from firstlight import layers, models, report
+from firstlight import app, layers, models, report
 from firstlight.app.index import Index
-from firstlight.app.pages.run import page as run_page
-from firstlight.app.pages.runs import page as runs_page
+from firstlight.app.pages import run as run_page, runs as runs_page
 from firstlight.app.pages.start import form
 from firstlight.experiments import Experiment
 from firstlight.notebook.cards import card

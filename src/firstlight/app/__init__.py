@@ -65,6 +65,6 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 def _pages() -> list[Page]:
     """The `PAGE` of each folder in pages/, in the order of the navigation."""
-    names = sorted(path.parent.name for path in static_files.PAGES.glob("*/page.py"))
-    found: list[Page] = [import_module(f"{__name__}.pages.{name}.page").PAGE for name in names]
+    names = sorted(path.parent.name for path in static_files.PAGES.glob("*/__init__.py"))
+    found: list[Page] = [import_module(f"{__name__}.pages.{name}").PAGE for name in names]
     return sorted(found, key=lambda page: page.position)

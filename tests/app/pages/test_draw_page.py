@@ -22,7 +22,7 @@ from tests.app.conftest import TOKEN, Served, dashboard, looking
 
 import firstlight as fl
 from firstlight.app.index import Index
-from firstlight.app.pages.draw.page import facts
+from firstlight.app.pages.draw import facts
 from firstlight.errors import RunError
 from firstlight.types import Array, Dataset, Images
 

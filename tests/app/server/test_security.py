@@ -94,7 +94,7 @@ def test_no_path_leads_out(served: Any) -> None:
         "/static/../responses.py",
         "/static/%2e%2e/responses.py",
         "/static/..%2fresponses.py",
-        "/static/draw/page.py",
+        "/static/draw/__init__.py",
         "/static/draw/page.html.j2",
         "/static//etc/passwd",
         "/run/..%2f..%2fetc",

@@ -1,1 +1,1 @@
-"""The pages, a folder each: page.py with its `PAGE`, page.html.j2, page.css and page.js."""
+"""The pages, a package each with its `PAGE`, its template page.html.j2, and page.css and page.js where it has some."""

@@ -33,7 +33,7 @@ LONGEST = 300  # characters of a text that is not ours, in an error
 
 @dataclass(frozen=True)
 class Page:
-    """What page.py of a page's folder has as `PAGE`.
+    """What the package of a page has as `PAGE`.
 
     title     in the navigation, where it leads to `address`; "" for a page that is reached from others
     position  in the navigation, from the left
