@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from firstlight.export.c import C
 from firstlight.export.exportable import Expected, Exportable, exportable
 from firstlight.export.gate import Findings, Format, export
 from firstlight.options import choose
 
-FORMATS: dict[str, type[Format]] = {}
+FORMATS: dict[str, type[Format]] = {"c": C}
 
 
 def open_format(name: str, **options: Any) -> Format:

@@ -1,0 +1,137 @@
+"""A compiler of C: found, tried, and used to run what was exported on images."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from firstlight.errors import ExportError, NoRuntimeError, brief
+from firstlight.processes import cores
+from firstlight.types import Array
+
+NAMES = ("cc", "gcc", "clang")
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+# In the order of the file: -O3 makes vectors of its loops, and changes no result.
+FAST = ("-std=c99", "-O3")
+PATIENCE = 600.0  # seconds for one compilation
+
+TRIAL = "#include <math.h>\n#include <stdint.h>\n#include <stdio.h>\nint main(void) { return 0; }\n"
+
+DRIVER = """\
+#include <stdint.h>
+#include <stdio.h>
+
+int firstlight_predict(const uint8_t *image, float *probabilities);
+
+static uint8_t image[{pixels}];
+static float probabilities[{classes}];
+
+int main(void)
+{{
+    while (fread(image, sizeof image, 1, stdin) == 1) {{
+        firstlight_predict(image, probabilities);
+        if (fwrite(probabilities, sizeof probabilities, 1, stdout) != 1)
+            return 1;
+    }}
+    return 0;
+}}
+"""
+
+
+@cache
+def compiler() -> tuple[str, str]:
+    """The path of a compiler of C that makes programs, and its name with version. Raises NoRuntimeError."""
+    told = []
+    for path in filter(None, map(shutil.which, NAMES)):
+        with tempfile.TemporaryDirectory(prefix="firstlight-c-") as folder:
+            (Path(folder) / "trial.c").write_text(TRIAL)
+            done = _run([path, "-std=c99", "trial.c", "-o", "trial", "-lm"], Path(folder))
+        if done.returncode == 0:
+            return path, _run([path, "--version"], Path(path).parent).stdout.decode(errors="replace").split("\n")[0]
+        told.append(f"{path} does not make a program: {brief(done.stderr.decode(errors='replace'))}")
+    if told:
+        raise NoRuntimeError(" ".join(told))
+    raise NoRuntimeError("no C compiler (cc, gcc or clang) is at hand. Install one, and export again.")
+
+
+def compiled(folder: Path, files: list[Path], options: tuple[str, ...], output: str) -> Path:
+    """What a compiler makes of `files`, in `folder`. Raises ExportError with what it says, NoRuntimeError."""
+    path, _ = compiler()
+    try:
+        done = _run([path, *options, *map(str, files), "-o", output, "-lm"], folder)
+    except subprocess.TimeoutExpired:
+        raise ExportError(f"{path} needs more than {PATIENCE:g} s for the C export, so nothing was written.") from None
+    if done.returncode:
+        raise ExportError(f"{path} does not compile the C export: {brief(done.stderr.decode(errors='replace'))}")
+    return folder / output
+
+
+def probabilities(source: Path, pixels: Array, classes: int, seconds: float) -> Array:
+    """The probabilities float32 (N, K) that a C file gives for images uint8 (N, H, W, C), one process a core.
+
+    seconds  after which it is stopped
+    Raises ExportError where it does not compile, fails or is stopped.
+    """
+    with tempfile.TemporaryDirectory(prefix="firstlight-c-") as temporary:
+        folder = Path(temporary)
+        driver = folder / "driver.c"
+        driver.write_text(DRIVER.format(pixels=math.prod(pixels.shape[1:]), classes=classes))
+        program = compiled(folder, [source.resolve(), driver], FAST, "predict")
+        parts = np.array_split(pixels, max(1, min(cores(), len(pixels) // 100)))
+        for number, part in enumerate(parts):
+            (folder / f"{number}.in").write_bytes(np.ascontiguousarray(part).tobytes())
+        _run_all(program, folder, len(parts), seconds)
+        found = b"".join((folder / f"{number}.out").read_bytes() for number in range(len(parts)))
+    if len(found) != 4 * classes * len(pixels):
+        raise ExportError(f"The C export gave {len(found):,} bytes of probabilities for {len(pixels):,} images.")
+    return np.frombuffer(found, np.float32).reshape(len(pixels), classes)
+
+
+def _run_all(program: Path, folder: Path, count: int, seconds: float) -> None:
+    started = []
+    try:
+        for number in range(count):
+            with (folder / f"{number}.in").open("rb") as given, (folder / f"{number}.out").open("wb") as taken:
+                started.append(subprocess.Popen([str(program)], stdin=given, stdout=taken, stderr=subprocess.DEVNULL))
+        for one in started:
+            if code := one.wait(timeout=seconds):
+                raise ExportError(f"The compiled C export ended with the code {code}, so nothing was written.")
+    except subprocess.TimeoutExpired:
+        raise ExportError(f"The compiled C export ran for more than {seconds:,.0f} s and was stopped.") from None
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+
+
+def code_and_stack(source: str) -> tuple[int, int] | None:
+    """The bytes of code, and of the stack of the deepest call, at -Os; None where the tools do not tell."""
+    tool = shutil.which("size")
+    with tempfile.TemporaryDirectory(prefix="firstlight-c-") as temporary:
+        folder = Path(temporary)
+        (folder / "net.c").write_text(source, encoding="ascii")
+        try:
+            compiled(folder, [folder / "net.c"], ("-std=c99", "-Os", "-c", "-fstack-usage"), "net.o")
+        except ExportError:
+            return None
+        if tool is None or not (folder / "net.su").is_file():
+            return None
+        told = _run([tool, "-A", "net.o"], folder).stdout.decode()
+        code = sum(int(found[1]) for found in re.finditer(r"^\.text\S*\s+(\d+)", told, re.MULTILINE))
+        used = {line.split("\t")[0].rsplit(":", 1)[-1]: int(line.split("\t")[1])
+                for line in (folder / "net.su").read_text().splitlines()}  # fmt: skip
+    if not code:
+        return None
+    deepest = max((size for name, size in used.items() if name != "firstlight_predict"), default=0)
+    return code, used.get("firstlight_predict", 0) + deepest
+
+
+def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
