@@ -55,7 +55,7 @@ def work(operations: Sequence[Operation]) -> int:
 def _source(model: Exportable, operations: Sequence[Operation], claim: str) -> bytes:
     source = Source(model, operations, claim)
     try:
-        found = compiler.code_and_stack(source.text(defined=False))
+        found = compiler.code_and_stack(source.code())
     except NoRuntimeError:
         found = None
     if found is not None:

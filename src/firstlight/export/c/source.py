@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -15,6 +15,7 @@ from firstlight.export.c.text import array, comment, declaration, string
 from firstlight.export.exportable import Expected, Exportable
 from firstlight.export.inference_graph import Operation
 from firstlight.export.reference import values
+from firstlight.types import Array, unlabelled
 
 HEADERS = {  # by what is called from them
     "<float.h>": r"FLT_MAX",
@@ -52,16 +53,23 @@ class Source:
         """Memory that is written while a class is predicted."""
         return self.calls.float_plan.size * 4
 
-    def text(self, defined: bool = True) -> str:
-        """The whole file; with its constants declared alone where `defined` is false, to see what the code needs."""
-        functions = [*_needed(" ".join([*self.calls.statements, "largest("]))]
-        body = "\n".join([self._constants(defined), *functions, self._predict()])
+    def text(self) -> str:
+        """The whole file."""
+        code = self._code(array)
+        head = self._head("<math.h>" in code)
+        return "\n".join([head, code, self._self_test()])
+
+    def code(self) -> str:
+        """Its code alone, without the numbers of its constants, as a compiler measures it."""
+        return self._code(declaration)
+
+    def _code(self, constant: Callable[[str, Array], str]) -> str:
+        functions = _needed(" ".join([*self.calls.statements, "largest("]))
+        constants = (constant(name, values) for name, values in self.calls.constants.items())
+        body = "\n".join([*constants, *functions, self._predict()])
         headers = ["<stdint.h>", *(name for name, called in HEADERS.items() if re.search(rf"\b({called})\b", body))]
         includes = "".join(f"#include {name}\n" for name in sorted(headers))
-        return "\n".join([self._head("<math.h>" in headers), includes, self._offers(), body, self._self_test()])
-
-    def bytes(self) -> bytes:
-        return self.text().encode("ascii")
+        return "\n".join([includes, self._offers(), body])
 
     def _head(self, math_library: bool) -> str:
         height, width, channels = self.model.input_shape
@@ -135,10 +143,6 @@ const char firstlight_claim[] =
     {string(self.claim, "claim")};
 """
 
-    def _constants(self, defined: bool) -> str:
-        write = array if defined else declaration
-        return "\n".join(write(name, values) for name, values in self.calls.constants.items())
-
     def _predict(self) -> str:
         scratch = f"static float values[{max(self.calls.float_plan.size, 1)}];\n"
         steps = "\n".join(self.calls.statements)
@@ -156,8 +160,6 @@ int firstlight_predict(const uint8_t *image, float *probabilities)
     def _samples(self) -> Expected:
         if self.model.samples is not None:
             return self.model.samples
-        from firstlight.types import unlabelled
-
         noise = np.random.default_rng(0).integers(0, 256, (10, *self.model.input_shape), np.uint8)
         *_, (_, y) = values(self.operations, noise)
         return Expected(unlabelled(noise), y.T)
