@@ -72,6 +72,13 @@ class NotTomlError(ValueError):
     """A text that is not written as TOML is."""
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made or fetched again, which need not exist."""
+    from platformdirs import user_cache_dir  # as pooch has it, whose own import takes ten times as long
+
+    return Path(user_cache_dir("firstlight"))
+
+
 def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None) -> io.BufferedReader:
     """Open a regular file of at most `limit` bytes for reading; nothing else is ever waited for.
 

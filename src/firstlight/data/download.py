@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firstlight.errors import DataError
-from firstlight.files import sha256, write_bytes
+from firstlight.files import sha256, user_cache, write_bytes
 from firstlight.types import SourceFile
 
 
@@ -148,12 +148,10 @@ def unpack(archive: Path, files: Sequence[PublishedFile], folder: Path) -> None:
 
 def _places(cache: Path | None) -> list[Path]:
     """The folders that may hold sources."""
-    import pooch  # slow to import
-
     if cache:
         return [cache]
     own = os.environ.get("FIRSTLIGHT_DATA")
-    return [*([Path(own).expanduser()] if own else []), Path(pooch.os_cache("firstlight"))]
+    return [*([Path(own).expanduser()] if own else []), user_cache()]
 
 
 def _writable(source: str, cache: Path | None) -> Path:

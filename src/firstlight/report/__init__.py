@@ -11,17 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
-from firstlight.records.parity import Parity
 from firstlight.records.run_folder import REPORT, RunFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
 from firstlight.report.render import vega_process
 
 if TYPE_CHECKING:
+    from firstlight.records.parity import Parity
     from firstlight.report.document import Document, Table
 
 __all__ = [
@@ -48,7 +48,7 @@ class Comparison:
     title: str = "Runs compared"
 
 
-Subject = RunFolder | StudyFolder | TuneFolder | Comparison | Parity
+Subject: TypeAlias = "RunFolder | StudyFolder | TuneFolder | Comparison | Parity"
 
 
 def build_document(subject: Subject, folder: Path | None = None) -> Document:
@@ -77,7 +77,7 @@ def build_document(subject: Subject, folder: Path | None = None) -> Document:
             from firstlight.report.pages import comparison
 
             return comparison.document([run.read(one) for one in subject.runs], subject.title, folder or Path())
-        case Parity():
+        case _:  # a check of parity, whose records nothing else needs
             from firstlight.report.pages import parity
 
             return parity.document(subject)
@@ -140,7 +140,7 @@ def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None)
             f"{out} would be no {'page of HTML' if pdf else 'PDF'}: ask for the other format, or name it so."
         )
     if out is None:
-        if isinstance(subject, Comparison | Parity):
+        if not isinstance(subject, RunFolder | StudyFolder | TuneFolder):
             raise RunError("A comparison and a parity check have no folder of their own: say where the report goes.")
         out = (subject.path / REPORT).with_suffix(".pdf" if pdf else ".html")
     vega_process.render.start()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import altair as alt
 import numpy as np
-import pooch
 import pytest
 
 from firstlight.report.render import vega
@@ -24,7 +23,7 @@ def test_the_schema_rejects_what_altair_does_not_know() -> None:
 
 
 def test_the_bundle_defines_what_the_page_calls_and_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
+    monkeypatch.setattr(vega, "user_cache", lambda: tmp_path / "firstlight")
     vega.javascript.cache_clear()
     code = vega.javascript()
     assert "window.vegaEmbed" in code

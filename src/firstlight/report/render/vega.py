@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import altair as alt
 import numpy as np
 
 from firstlight import design_tokens
-from firstlight.files import write_text
+from firstlight.files import user_cache, write_text
 from firstlight.report.format import LOCALE
 from firstlight.report.render import vega_process
 from firstlight.report.render.vega_keys import keyed
@@ -201,10 +200,8 @@ def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
 @cache
 def javascript() -> str:
     """The libraries that draw the charts, as one script that defines `vegaEmbed`. Raises ChartError."""
-    import pooch
-
     # To bundle them takes a second and 100 MB: once for each version, then it lies in the user's cache folder.
-    kept = Path(pooch.os_cache("firstlight")) / f"charts-{version('vl-convert-python')}-{_version()}.js"
+    kept = user_cache() / f"charts-{version('vl-convert-python')}-{_version()}.js"
     try:
         return kept.read_text("utf-8")
     except (OSError, ValueError):
