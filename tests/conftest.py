@@ -37,6 +37,10 @@ ARGUMENTS = (
     "--disable-sync",
 )
 
+# Many tests start processes, and a shell that keeps Python from writing bytecode lets each of them compile all sources.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A loaded machine is no reason to fail: no test asserts a time.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")

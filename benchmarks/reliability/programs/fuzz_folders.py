@@ -65,18 +65,18 @@ def attack(a: Attack) -> None:
     victim, whole = root / "victim", finished_run(a, explain=True)
     shutil.copytree(whole, victim)
     shutil.copytree(whole, root / "other")
-    others = {"study": finished_study(a), "search": finished_search(a)}
     with in_thread(create_app(root, token=TOKEN, hosts={"127.0.0.1"})) as url, httpx.Client(base_url=url) as client:
-        _attack(a, _Dashboard(client), victim, whole, others)
+        _attack(a, _Dashboard(client), victim, whole)
 
 
-def _attack(a: Attack, dashboard: _Dashboard, victim: Path, whole: Path, others: dict[str, Path]) -> None:
+def _attack(a: Attack, dashboard: _Dashboard, victim: Path, whole: Path) -> None:
     names = sorted(path.name for path in whole.iterdir() if path.suffix in SPECIAL)
     kinds = ("a folder", "gone", "a link to nowhere", "a link to itself")
     for name, kind in a.in_turn([(name, kind) for name in names for kind in kinds]):
         trial = partial(_feed, a, dashboard, victim, f"{name} is {kind}", a.random(name, kind))
         _replaced(victim / name, kind, trial)
         shutil.copy(whole / name, victim / name)
+    others = {} if a.over else {"study": finished_study(a), "search": finished_search(a)}
     number = 0
     while not a.over:
         for name in names:

@@ -27,7 +27,7 @@ class Victim:
         """The command that begins, and goes on."""
         if self.file is None:
             return [self.name, place]
-        if self.name == "run" and (place / EXPERIMENT).exists() and (place / "data.json").exists():
+        if self.name == "run" and (place / EXPERIMENT).exists():
             return ["resume", place]
         return [self.name, work / f"{self.name}.toml", "--out", place]
 
