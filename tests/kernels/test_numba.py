@@ -37,6 +37,7 @@ PRIVATE = {
     "numba.core.cgutils": set(),
     "numba.core.compiler": {"CompileResult"},
     "numba.core.config": set(),
+    "numba.core.runtime": {"rtsys"},
     "numba.core.serialize": {"dumps"},
     "numba.misc.appdirs": {"AppDirs"},
     "numba.np.ufunc.parallel": set(),

@@ -32,6 +32,7 @@ import llvmlite.binding
 import numba
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
@@ -57,7 +58,7 @@ class Cache(NullCache):
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The function compiled for a signature; None where it is not at hand, or not whole."""
-        target.refresh()
+        rtsys.initialize(target)  # the memory that arrays are made in; all of Numba's types only a compilation needs
         name = self._file(signature, target.codegen())
         for folder in _folders(self.home):
             kept = _read(folder / name, self.stamp)
