@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstlight import processes
-from firstlight.cli import compare, data, demo, explain, export, model, parity, run, study, tune, view
+from firstlight.cli import compare, data, demo, explain, export, model, parity, run, serve, study, tune, view
 from firstlight.cli.commands import Command, Commands
 from firstlight.errors import ExperimentError, FirstlightError, ProcessLostError, nearest, told
 
@@ -39,6 +39,7 @@ for command in (
     study.study,
     tune.tune,
     view.view,
+    serve.serve,
     model.summary,
     parity.parity,
 ):

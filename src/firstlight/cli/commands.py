@@ -32,7 +32,6 @@ SYNONYMS = {
     "models": "firstlight summary lists the models",
     "plot": "firstlight report RUN writes a page with the charts",
     "search": "firstlight tune FILE.toml searches for good settings",
-    "serve": "firstlight view opens the dashboard; a model cannot be served to other programs yet",
     "sweep": "firstlight tune FILE.toml searches for good settings",
     "test": "firstlight evaluate RUN measures a trained model",
     "train": "firstlight run trains a model",

@@ -58,7 +58,7 @@ class Model(Shown):
         height, width, channels = self.input_shape
         return channels, height, width
 
-    @property
+    @cached_property
     def output_shape(self) -> Shape:
         return self.layers.output_shape(self.channels_first)
 

@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 import uvicorn
-from starlette.applications import Starlette
+from starlette.datastructures import State
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from firstlight.web.listening import QUEUE, bound
@@ -37,8 +38,17 @@ GRACE = 1  # second that answers under way get when the server ends
 ENDING = 10  # seconds in which a server in a thread must have ended
 
 
+class Application(Protocol):
+    """What is served: an ASGI application. Its `state.closing` is set when the server ends."""
+
+    state: State
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+
 @contextmanager
-def in_thread(app: Starlette) -> Iterator[str]:
+def in_thread(app: Application) -> Iterator[str]:
     """An application on a free port of this machine, in a thread; the address that this yields ends without a slash.
 
     Raises RuntimeError where the server does not start, or does not end.
@@ -63,7 +73,7 @@ def in_thread(app: Starlette) -> Iterator[str]:
 class Server(uvicorn.Server):
     """A server that lets go of the streams of an application when it ends, and endures a lack of descriptors."""
 
-    def __init__(self, app: Starlette, grace: int = GRACE) -> None:
+    def __init__(self, app: Application, grace: int = GRACE) -> None:
         """grace: seconds that answers under way get when the server ends."""
         super().__init__(
             uvicorn.Config(

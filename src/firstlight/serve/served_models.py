@@ -1,0 +1,118 @@
+"""The models that are served: trained runs, each under a name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from firstlight.errors import RunError
+from firstlight.prepare import Preparation
+from firstlight.trained_run import Run
+from firstlight.types import Array, Json, unlabelled
+
+SWIFT = 1e-3  # seconds for one image on one core, up to which the waking of others costs more than they bring
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A trained run under a name.
+
+    swift  whether an image takes so little that it is computed on one core: see `warmed`
+    """
+
+    name: str
+    run: Run
+    swift: bool = False
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """How images become its input."""
+        return self.run.task.preparation
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        return self.run.class_names
+
+    def probabilities(self, images: Sequence[Array]) -> Array:
+        """The probabilities (N, K) of prepared images, each uint8 (H, W, C).
+
+        The net is made ready anew for another number of images, which takes longer than the images do: it is asked for
+        1, 2, 4, 8, … images, the last of them empty.
+        """
+        n = len(images)
+        pixels = np.zeros((1 << (n - 1).bit_length(), *self.preparation.input_shape), np.uint8)
+        for i, image in enumerate(images):
+            pixels[i] = image
+        task = self.run.task
+        with _one_thread() if self.swift else nullcontext():
+            return task.loss.probabilities(self.run.session.outputs(unlabelled(pixels)).T)[:n]
+
+    def about(self) -> Json:
+        """What one who asks must know of it, and how good it is."""
+        height, width, channels = self.preparation.input_shape
+        record = self.run.folder
+        return {
+            "name": self.name,
+            "architecture": self.run.task.model.name,
+            "classes": list(self.class_names),
+            "input": {"height": height, "width": width, "channels": channels},
+            "parameters": self.run.task.model.parameters,
+            "data": record.data.name,
+            "test_accuracy": record.result.test.accuracy if record.finished else None,
+        }
+
+    def warmed(self) -> ServedModel:
+        """The same model, ready for its first request, and measured. To be called in the thread that will compute it.
+
+        Raises RunError where it gives no numbers.
+        """
+        image = np.zeros(self.preparation.input_shape, np.uint8)
+        if not np.isfinite(self.probabilities([image])).all():
+            text = "gives no finite numbers: its weights are damaged, or it diverged in training"
+            raise RunError(f"{self.run.path}: the model {text}.")
+        alone = replace(self, swift=True)
+        return alone if min(_seconds(alone, image) for _ in range(3)) < SWIFT else self
+
+
+def named_runs(texts: Sequence[str], engine: str | None = None, device: str | None = None) -> list[ServedModel]:
+    """The runs that are asked for, each as RUN, which is named as its folder is, or as NAME=RUN.
+
+    Raises RunError where there is no such run, or two have one name.
+    """
+    models: dict[str, ServedModel] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            name, path = Path(text).resolve().name, text
+        if not name or "/" in name:
+            raise RunError(f"{text!r}: the model needs a name without a slash, such as digits={path}")
+        if name in models:
+            other = models[name].run.path
+            raise RunError(f"{other} and {path} would both be called {name!r}. Name one: {name}-2={path}")
+        models[name] = ServedModel(name, Run(path, engine=engine, device=device))
+    return list(models.values())
+
+
+def _seconds(model: ServedModel, image: Array) -> float:
+    began = time.perf_counter()
+    model.probabilities([image])
+    return time.perf_counter() - began
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one of Numba's threads, where this thread asks for it."""
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
