@@ -50,7 +50,7 @@ def serve(
         pixels=max_pixels,
         seconds=max_seconds,
         images=max_images,
-        waiting=max(max_waiting, max_images),
+        waiting=max_waiting,
         batch=max_batch,
     )
     service.serve(

@@ -49,8 +49,8 @@ class Batches:
 
     async def probabilities(self, name: str, images: Sequence[Array]) -> Array:
         """The probabilities (N, K) of prepared images by a model. Raises RefusedError where too many wait."""
-        if self.waiting + len(images) > self.may_wait:
-            raise busy(f"{self.waiting:,} images wait for an answer already, of at most {self.may_wait:,}.")
+        if self.waiting and self.waiting + len(images) > self.may_wait:
+            raise busy(f"So many images wait for an answer already: {self.waiting:,}, of {self.may_wait:,} that may.")
         loop = asyncio.get_running_loop()
         asked = _Waiting(next(self._numbers), images, loop.create_future())
         self._queues[name].append(asked)

@@ -19,7 +19,7 @@ class Limits:
     pixels   of an image, told by its head before it is decoded
     seconds  in which the body must come
     images   of a request
-    waiting  images of all requests that wait for the model; one more is told to come again (429)
+    waiting  images of all requests that wait for a model; beyond them, a request is told to come again (429)
     batch    images that the model is given at once
     """
 

@@ -35,12 +35,13 @@ def parts(content_type: str, body: bytes, most: int) -> list[Part]:
     boundary = (found[1] or found[2]) if found else ""
     if not 0 < len(boundary) <= LONGEST_BOUNDARY or not boundary.isascii():
         raise RefusedError(400, "The Content-Type multipart/form-data names no boundary of 1 to 70 characters.")
-    before, *pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode(), most + 2)
+    delimiter = b"\r\n--" + boundary.encode()
+    before, *pieces = (b"\r\n" + body).split(delimiter, most + 1)
     if before or not pieces:
         raise RefusedError(400, f"The multipart body does not begin with its boundary {brief(boundary)}.")
     *pieces, end = pieces
     if not end.startswith(b"--"):
-        if len(pieces) > most:
+        if delimiter in end:
             raise RefusedError(413, f"The multipart body has more than {most:,} parts.")
         raise RefusedError(400, "The multipart body does not end with its boundary: it was cut off.")
     return [_part(piece, number) for number, piece in enumerate(pieces, 1)]

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -38,7 +39,7 @@ OPEN = ("/health", "/openapi.json")  # which need no token, as the page does
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # What is decoded at once, in a fraction of a millisecond: to hand it to a thread would take as long.
 SMALL_BODY = 16_384  # bytes
-SMALL_IMAGE = ImageLimits(128 * 128, 1024)
+SMALL_IMAGE = 16_384  # pixels
 
 Headers = Mapping[bytes, bytes]
 
@@ -67,6 +68,7 @@ class Service:
         """
         self.limits = limits or Limits()
         self.models = {model.name: model for model in models}
+        self.small = replace(self.limits.image, pixels=min(SMALL_IMAGE, self.limits.pixels))
         self.token, self.hosts = token, hosts
         self.state = State()  # as other applications have, for the server
         self.metrics = metrics.Metrics()
@@ -175,7 +177,7 @@ class Service:
 
         if len(body) <= SMALL_BODY:
             try:
-                return found(SMALL_IMAGE)
+                return found(self.small)
             except RefusedError as refusal:
                 if refusal.status != 422:
                     raise

@@ -1,0 +1,99 @@
+"""Images that wait are computed together, in turn, and each asker gets its own rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firstlight.serve.answers import RefusedError
+from firstlight.serve.batches import Batches
+from firstlight.serve.served_models import ServedModel
+from firstlight.types import Array
+
+
+@dataclass
+class Model:
+    """Stands for a `ServedModel`: the "probabilities" of an image are the image."""
+
+    name: str
+    swift: bool
+    asked: list[int] = field(default_factory=list)
+
+    def warmed(self) -> Model:
+        return self
+
+    def probabilities(self, images: Sequence[Array]) -> Array:
+        self.asked.append(len(images))
+        if any((image < 0).any() for image in images):
+            raise ValueError("negative")
+        return np.stack(images)
+
+
+def ask(models: list[Model], requests: list[tuple[str, list[int]]], **options: Any) -> tuple[list[Any], list[Any]]:
+    """What all requests get, which come in one turn of the loop; and the batches."""
+    noted: list[tuple[str, int]] = []
+    given: list[ServedModel] = models  # type: ignore[assignment]
+    batches = Batches(given, **{"most": 4, "may_wait": 100, "note": lambda *one: noted.append(one), **options})
+
+    async def all_of_them() -> list[Any]:
+        asked = (batches.probabilities(name, [np.array([n]) for n in numbers]) for name, numbers in requests)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(all_of_them())
+    batches.end()
+    assert batches.waiting == 0
+    return found, noted
+
+
+@pytest.mark.parametrize("swift", [True, False])
+def test_what_comes_at_once_is_computed_at_once(swift: bool) -> None:
+    requests = [("a", [1]), ("a", [2, 3]), ("a", [4]), ("a", [5]), ("a", [6, 7, 8, 9, 10, 11]), ("a", [12])]
+    found, noted = ask([Model("a", swift)], requests)
+    assert [rows.ravel().tolist() for rows in found] == [numbers for _, numbers in requests]
+    assert noted == [("a", 4), ("a", 1), ("a", 6), ("a", 1)]  # whole requests, in the order in which they came
+
+
+@pytest.mark.parametrize("swift", [True, False])
+def test_models_take_turns(swift: bool) -> None:
+    models = [Model("a", swift), Model("b", not swift)]
+    found, noted = ask(models, [("a", [1, 2, 3]), ("b", [4]), ("a", [5, 6]), ("b", [7])])
+    assert [rows.ravel().tolist() for rows in found] == [[1, 2, 3], [4], [5, 6], [7]]
+    assert noted == [("a", 3), ("b", 2), ("a", 2)]
+
+
+@pytest.mark.parametrize("swift", [True, False])
+def test_what_goes_wrong_is_told_to_that_batch_alone(swift: bool) -> None:
+    found, _ = ask([Model("a", swift)], [("a", [1]), ("a", [-1]), ("a", [2, 3, 4])])
+    assert isinstance(found[0], ValueError)
+    assert isinstance(found[1], ValueError)
+    assert found[2].ravel().tolist() == [2, 3, 4]
+
+
+def test_beyond_what_may_wait_a_request_is_refused() -> None:
+    found, noted = ask([Model("a", True)], [("a", [1, 2]), ("a", [3, 4]), ("a", [5])], may_wait=3)
+    assert isinstance(found[1], RefusedError)
+    assert found[1].status == 429
+    assert found[2].ravel().tolist() == [5]
+    assert noted == [("a", 3)]
+    alone, _ = ask([Model("a", True)], [("a", [1, 2, 3, 4, 5])], may_wait=3)
+    assert len(alone[0]) == 5, "one request by itself is always taken"
+
+
+def test_one_who_gives_up_does_not_keep_the_others_from_their_answer() -> None:
+    batches = Batches([Model("a", False)], most=4, may_wait=9, note=lambda *_: None)  # type: ignore[list-item]
+
+    async def some() -> list[int]:
+        first = asyncio.ensure_future(batches.probabilities("a", [np.array([1])]))
+        second = asyncio.ensure_future(batches.probabilities("a", [np.array([2])]))
+        await asyncio.sleep(0)
+        first.cancel()
+        return (await second).ravel().tolist()
+
+    assert asyncio.run(some()) == [2]
+    batches.end()
+    assert batches.waiting == 0

@@ -1,0 +1,49 @@
+"""Runs under names, and their probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import firstlight as fl
+from firstlight.errors import RunError
+from firstlight.serve import named_runs, served_models
+from firstlight.serve.served_models import ServedModel
+
+
+def test_a_run_is_named_as_its_folder_or_as_it_is_said(served_runs: dict[str, fl.Run]) -> None:
+    path = served_runs["digits"].path
+    named = named_runs([str(path), f"other={path}", f"{path}/../colour"])
+    assert [model.name for model in named] == ["digits", "other", "colour"]
+    assert named[1].run.path == path
+
+
+def test_names_that_will_not_do_are_told(served_runs: dict[str, fl.Run], tmp_path: Path) -> None:
+    path = str(served_runs["digits"].path)
+    with pytest.raises(RunError, match=r"would both be called 'digits'\. Name one: digits-2="):
+        named_runs([path, path])
+    with pytest.raises(RunError, match="without a slash"):
+        named_runs([f"a/b={path}"])
+    with pytest.raises(RunError, match="none"):
+        named_runs([str(tmp_path / "none")])
+
+
+@pytest.mark.parametrize("swift", [True, False])
+def test_any_number_of_images_has_the_probabilities_of_the_run(served_runs: dict[str, fl.Run], swift: bool) -> None:
+    run, threads = served_runs["digits"], numba.get_num_threads()
+    pixels = np.random.default_rng(1).integers(0, 256, (9, 8, 8, 1), dtype=np.uint8)
+    model = ServedModel("digits", run, swift)
+    for n in (1, 2, 3, 4, 5, 9):
+        np.testing.assert_allclose(model.probabilities([*pixels[:n]]), run.predict(pixels[:n]), atol=1e-6)
+    assert numba.get_num_threads() == threads
+
+
+def test_a_model_is_swift_by_what_it_takes(served_runs: dict[str, fl.Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ServedModel("digits", served_runs["digits"])
+    monkeypatch.setattr(served_models, "SWIFT", 60.0)
+    assert model.warmed().swift
+    monkeypatch.setattr(served_models, "SWIFT", 0.0)
+    assert not model.warmed().swift
