@@ -66,6 +66,12 @@ def test_what_was_begun_is_finished(served_runs: dict[str, fl.Run], by: int) -> 
     """A body that is half here when the signal comes is answered; then the program ends with 0, and says nothing."""
     with program(served_runs["digits"].path) as (process, said, port):
         assert "test accuracy" in said
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as malformed:
+            malformed.sendall(request(b"zz\r\n", head="Transfer-Encoding: chunked\r\n"))
+            answer = b"".join(iter(lambda: malformed.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1") == 1
+        assert b'{"error":' in answer
         with socket.create_connection(("127.0.0.1", port), timeout=30) as begun, httpx.Client(trust_env=False) as idle:
             assert idle.get(f"http://127.0.0.1:{port}/health").status_code == 200
             whole = request()
@@ -150,8 +156,8 @@ def test_the_attack_finds_a_defect(
 def test_a_minute_of_attacks(served_runs: dict[str, fl.Run]) -> None:
     """Good and hostile requests at once: no 5xx, and the memory that it has after a warm-up does not grow."""
     options = ("--max-seconds", "0.5", "--max-mb", "2", "--max-images", "8")
-    with program(served_runs["digits"].path, served_runs["colour"].path, *options) as (process, _, port):
-        address = f"http://127.0.0.1:{port}/v1/models/digits/predict"
+    with program(served_runs["digits"].path, *options) as (process, _, port):
+        address = f"http://127.0.0.1:{port}/v1/predict"
         large = encoded(scene(3000, 2000))
         httpx.post(address, content=large, trust_env=False)
         attack(port, 12, seed=2)

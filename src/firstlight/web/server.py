@@ -34,6 +34,7 @@ FULL = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nContent-Length: %d\r\nRetry-After: 5\r\n"
     b"Connection: close\r\n\r\n%s" % (len(FULL_TEXT), FULL_TEXT)
 )
+MALFORMED = b'{"error":"This is no request as HTTP/1.1 has it: its head, its length or its chunks are malformed."}'
 GRACE = 1  # second that answers under way get when the server ends
 ENDING = 10  # seconds in which a server in a thread must have ended
 
@@ -141,13 +142,27 @@ class Connection(H11Protocol):
         super().on_response_complete()
         self._look()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and close. An answer that is under way is given up: it could not be told apart."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            length = str(len(MALFORMED)).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]
+            response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            for event in (response, h11.Data(data=MALFORMED), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._forget()
 
     def _look(self) -> None:
-        """Let the time run while a head is awaited, however much of it has come."""
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+        """Let the time run while a head is awaited, or the rest of a body that is answered already."""
+        answered = self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
+        if not (self.conn.their_state is h11.IDLE or answered) or self.transport.is_closing():
             self._forget()
         elif self._waits is None:
             self._waits = self.loop.call_later(HEAD_SECONDS, self.transport.close)
