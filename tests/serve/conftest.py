@@ -1,4 +1,4 @@
-"""A service over small trained runs, in a thread; and the browser of the dashboard's tests."""
+"""A service over small trained runs, in a thread; and the pages of the dashboard's tests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import httpx
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.app.conftest import browser, page_at
+from tests.app.conftest import page_at
 
 import firstlight as fl
 from firstlight.serve import Service, named_runs
 from firstlight.types import Dataset, Images
 from firstlight.web.server import in_thread
 
-__all__ = ["browser", "page_at"]
+__all__ = ["page_at"]
 
 HOSTILE = 'a<b>"c"\\&\u202e'  # a class name that would be something else, were it not text
 
