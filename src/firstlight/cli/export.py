@@ -24,6 +24,17 @@ def export(
             "--out", "-o", metavar="PATH", help="The file, or the folder of several; in the run's folder otherwise."
         ),
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="c: weights and activations as int8, calibrated on training images.")
+    ] = False,
+    most_loss: Annotated[
+        float | None,
+        typer.Option(
+            "--most-loss",
+            metavar="POINTS",
+            help="c: the most accuracy that --int8 may lose, in percentage points (usually 1).",
+        ),
+    ] = None,
     data: OwnData = None,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +45,9 @@ def export(
     """
     from firstlight.records.codec import encode
 
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"int8": True} if int8 else {}
+    if most_loss is not None:
+        options["most_loss"] = most_loss
     run = opened(path, None, None)
     record = run.export(to, out, data=data, **options)
     if as_json:
@@ -46,7 +59,9 @@ def export(
 def _print(place: Path, record: ExportRecord) -> None:
     from firstlight.report.format import file_size
 
-    if record.proved:
+    if record.accuracy is not None:  # of its own, which the facts say
+        typer.echo(f"Run by {record.runtime} on all {record.images:,} test images.")
+    elif record.proved:
         differ = "" if record.largest_difference is None else f" (largest difference {record.largest_difference:.1e})"
         typer.echo(f"Proved by {record.runtime} on all {record.images:,} test images{differ}.")
     else:

@@ -24,25 +24,30 @@ def compiled(folder: Path, files: Sequence[Path], *options: str) -> Path:
     return folder / "program"
 
 
-def answers(folder: Path, sources: Mapping[str, bytes], pixels: Mapping[str, Array], classes: int) -> dict[str, Array]:
-    """The probabilities (N, K) of each net, all in one program; `memory` of each lies in the folder afterwards."""
+def answers(
+    folder: Path, sources: Mapping[str, bytes], pixels: Mapping[str, Array], classes: int, logits: Mapping[str, str]
+) -> dict[str, tuple[Array, Array]]:
+    """The probabilities (N, K) and the logits of each net, all in one program; `logits` are where in C they lie."""
     files, declared, called = [], "", ""
     for number, (name, source) in enumerate(sources.items()):
         renamed = "".join(f"#define {one} {one}_{number}\n" for one in NAMES)
         file = folder / f"net{number}.c"
-        file.write_bytes(renamed.encode() + source)
+        declaration = f"const float *logits_{number}(void)"
+        shown = f"{declaration};\n{declaration} {{ return {logits[name]}; }}\n"
+        file.write_bytes(renamed.encode() + source + shown.encode())
         files.append(file)
-        declared += f"int firstlight_predict_{number}(const uint8_t *image, float *probabilities);\n"
-        called += f"    run(firstlight_predict_{number}, {number}, {pixels[name][0].size}, {classes});\n"
+        declared += f"{declaration};\nint firstlight_predict_{number}(const uint8_t *image, float *probabilities);\n"
+        called += (
+            f"    run(firstlight_predict_{number}, logits_{number}(), {number}, {pixels[name][0].size}, {classes});\n"
+        )
         (folder / f"{number}.in").write_bytes(pixels[name].tobytes())
     (folder / "driver.c").write_text(DRIVER.format(declared=declared, called=called))
     program = compiled(folder, [*files, folder / "driver.c"], *SANITIZED)
     done = subprocess.run([str(program)], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
-    return {
-        name: np.frombuffer((folder / f"{number}.out").read_bytes(), np.float32).reshape(-1, classes)
-        for number, name in enumerate(sources)
-    }
+    files = [folder / f"{number}.out" for number in range(len(sources))]
+    found = [np.frombuffer(file.read_bytes(), np.float32).reshape(-1, 2, classes) for file in files]
+    return {name: (both[:, 0], both[:, 1]) for name, both in zip(sources, found, strict=True)}
 
 
 DRIVER = """\
@@ -50,7 +55,7 @@ DRIVER = """\
 #include <stdio.h>
 
 {declared}
-static void run(int predict(const uint8_t *, float *), int number, size_t pixels, size_t classes)
+static void run(int predict(const uint8_t *, float *), const float *logits, int number, size_t pixels, size_t classes)
 {{
     static uint8_t image[100000];
     static float probabilities[1000];
@@ -62,6 +67,7 @@ static void run(int predict(const uint8_t *, float *), int number, size_t pixels
     while (fread(image, pixels, 1, in) == 1) {{
         predict(image, probabilities);
         fwrite(probabilities, sizeof(float), classes, out);
+        fwrite(logits, sizeof(float), classes, out);
     }}
     fclose(in);
     fclose(out);

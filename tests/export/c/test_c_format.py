@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.export.c.compiling import SANITIZED, compiled
 from tests.export.exporting import engine_probabilities, exportable_of, images, task_of, weights_of
 
-from firstlight.errors import ExportError, NoRuntimeError
-from firstlight.export import Expected, Exportable, export
+from firstlight.errors import ExperimentError, ExportError, NoRuntimeError
+from firstlight.export import Expected, Exportable, export, open_format
 from firstlight.export.c import C, compiler
+from firstlight.export.c.integer_operations import FloatProduct, Int8Prepare, Int8Product
 from firstlight.export.gate import Files
 from firstlight.export.inference_graph import Convolution, Operation, Prepare, Product
 from firstlight.layers import BatchNorm, Chain, Conv2D, Dense, Flatten, MaxPool2D, ReLU
@@ -60,9 +62,8 @@ def test_what_agrees_is_written_and_checks_itself(
     assert told.stdout.startswith("firstlight: 10 of 10 test images as expected")
     head = source.decode("ascii").split("*/", 1)[0]
     assert re.search(r"code [\d,]+ bytes, stack [\d,]+ bytes", head)
-    constants = int(re.search(r"flash ([\d,]+)", head)[1].replace(",", ""))  # type: ignore[index]
     weights = [one.W.size + one.b.size for one in leaving[0].operations if isinstance(one, Convolution | Product)]
-    assert constants == 4 * (sum(weights) + 2)  # and the preparation's scale and shift
+    assert constants(source) == 4 * (sum(weights) + 2)  # and the preparation's scale and shift
 
 
 def test_a_file_with_another_weight_fails_its_own_test(
@@ -77,11 +78,18 @@ def test_a_file_with_another_weight_fails_its_own_test(
     assert not told.stdout.startswith("firstlight: 10 of 10")
 
 
+def constants(source: bytes) -> int:
+    """The bytes of constants that a file says it has."""
+    found = re.search(rb"flash ([\d,]+)", source)
+    assert found is not None
+    return int(found[1].replace(b",", b""))
+
+
 Spoil = Callable[[Operation], Operation]
 
 
 def _flipped(one: Operation) -> Operation:
-    if not isinstance(one, Product) or one.path != "dense2":
+    if not isinstance(one, Product | FloatProduct) or one.path != "dense2":
         return one
     W = one.W.copy()
     W[1, 1] *= -1
@@ -89,13 +97,17 @@ def _flipped(one: Operation) -> Operation:
 
 
 def _unprepared(one: Operation) -> Operation:
+    if isinstance(one, Int8Prepare):
+        return replace(one, table=np.roll(one.table, 40, axis=1))
     if not isinstance(one, Prepare):
         return one
     return replace(one, scale=np.full_like(one.scale, 1 / 255), shift=np.zeros_like(one.shift))
 
 
 def _transposed(one: Operation) -> Operation:
-    return replace(one, W=one.W.T.reshape(one.W.shape)) if isinstance(one, Product) else one
+    if not isinstance(one, Product | Int8Product | FloatProduct):
+        return one
+    return replace(one, W=one.W.T.reshape(one.W.shape))
 
 
 @pytest.mark.parametrize("spoil", [_flipped, _unprepared, _transposed])
@@ -211,3 +223,52 @@ def test_the_file_has_no_more_functions_than_it_calls(leaving: tuple[Exportable,
     assert "gelu" not in functions
     assert all(len(re.findall(rf"\b{name}\(", text)) > 1 for name in functions)
     assert math.prod(MODEL.input_shape) * 10 < len(text)
+
+
+def test_int8_is_measured_and_says_so_beside_float32(
+    c_compiler: str, folder: RunFolder, leaving: tuple[Exportable, Expected]
+) -> None:
+    model, expected = leaving
+    record = export(folder, model, C(int8=True, most_loss=100), None, expected)
+    assert record.accuracy == pytest.approx((expected.probabilities.argmax(1) == 0).mean(), abs=0.1)
+    assert re.fullmatch(
+        r"int8 0\.\d{4}, float32 0\.\d{4}; the same class for \d+ of 40 test images", record.facts["accuracy"]
+    )
+    assert record.facts["calibration"] == "32 training images"
+    source = (folder.path / record.path).read_bytes()
+    assert record.facts["accuracy"].encode() in source.replace(b"\n  ", b"")
+    told = self_test(folder.path, source)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("firstlight: 10 of 10 test images as expected")
+    assert constants(source) < constants(C().write(model, "Proved.")["net.c"])
+
+
+def test_int8_that_loses_too_much_is_not_written(
+    c_compiler: str, folder: RunFolder, leaving: tuple[Exportable, Expected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, expected = leaving
+    correct = replace(expected.images, labels=expected.probabilities.argmax(1), class_names=("a", "b", "c"))
+    narrow = lambda operations, pixels: dict.fromkeys((one.output for one in operations), (-0.01, 0.01))  # noqa: E731
+    monkeypatch.setattr("firstlight.export.c.c_format.calibrated", narrow)
+    with pytest.raises(ExportError, match=r"float32 1\.0000: a loss of [\d.]+ points, where 1 is allowed"):
+        export(folder, model, C(int8=True), None, replace(expected, images=correct))
+    assert not (folder.path / "export").exists()
+
+
+@pytest.mark.parametrize("spoil", [_flipped, _unprepared, _transposed])
+def test_a_spoilt_export_in_int8_is_not_written(
+    c_compiler: str, spoil: Spoil, folder: RunFolder, leaving: tuple[Exportable, Expected]
+) -> None:
+    class Spoilt(C):
+        def _files(self, model: Exportable, operations: Sequence[Operation], *rest: Any) -> Files:
+            return super()._files(model, tuple(map(spoil, operations)), *rest)
+
+    with pytest.raises(ExportError, match="int8 does not compute what it should, so nothing was written"):
+        export(folder, leaving[0], Spoilt(int8=True, most_loss=100), None, leaving[1])
+    assert not (folder.path / "export").exists()
+
+
+@pytest.mark.parametrize("most_loss", [-1, 101, math.nan, "much"])
+def test_a_loss_that_is_none_is_refused(most_loss: Any) -> None:
+    with pytest.raises(ExperimentError, match=r"most_loss must be from 0 to 100"):
+        open_format("c", int8=True, most_loss=most_loss)

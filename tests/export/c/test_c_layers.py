@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
 import pytest
 from tests.export.c.compiling import answers
 from tests.export.exporting import CLASSES, exportable_of, images, nets, task_of, weights_of
 
 from firstlight import losses
 from firstlight.export.c import C
+from firstlight.export.c.calls import Calls
+from firstlight.export.c.source import Source
+from firstlight.export.inference_graph import Operation
 from firstlight.export.reference import values
-from firstlight.layers import Chain, Dense, Flatten
+from firstlight.layers import (
+    BatchNorm,
+    Chain,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAvgPool2D,
+    MaxPool2D,
+    ReLU,
+    Reshape,
+    Residual,
+)
 from firstlight.models import Model
 from firstlight.types import Array
 
@@ -21,23 +39,75 @@ NETS |= {
     f"standardise-{kind}": (COLOUR, task_of(COLOUR, standardise=kind))
     for kind in ("none", "pixel", "channel", "image", "imagenet")
 }
+ENDS = {  # nets whose last operations are of vectors, and so in float32
+    "pooled": (Conv2D(CLASSES, 3), ReLU(), GlobalAvgPool2D()),
+    "normed": (Flatten(), Dense(CLASSES), ReLU(), BatchNorm()),
+    "added": (Flatten(), Dense(CLASSES), ReLU(), Residual(Dense(CLASSES))),
+    "read twice": (
+        Conv2D(2, 3),
+        Residual(Chain((ReLU(), Conv2D(2, 3, padding=1, stride=2))), Chain((MaxPool2D(2), Reshape((2, 1, 1))))),
+        *(Flatten(), Dense(CLASSES)),
+    ),
+}
+for name, end in ENDS.items():
+    model = Model(name, Chain(end), (4, 4, 1), CLASSES)
+    NETS[name] = (model, task_of(model))
 NETS["estimates"] = (COLOUR, task_of(COLOUR, losses.MeanSquaredError()))
+LEAVING = {name: exportable_of(task, weights_of(model)) for name, (model, task) in NETS.items()}
+PIXELS = {name: images(model.input_shape, 6, seed=2).pixels for name, (model, _) in NETS.items()}
+PIXELS["standardise-image"] = np.concatenate([PIXELS["standardise-image"], np.full((1, 5, 4, 3), 7, np.uint8)])
+
+Said = dict[str, tuple[Array, Array]]
+
+
+def said_by_c(folder: Path, nets: dict[str, Sequence[Operation]]) -> Said:
+    """Probabilities and logits."""
+    sources = {
+        name: Source(LEAVING[name], operations, "Proved.", {"numbers": ""}).text().encode()
+        for name, operations in nets.items()
+    }
+    logits = {name: Calls(operations).place(operations[-1].inputs[0]) for name, operations in nets.items()}
+    return answers(folder, sources, PIXELS, CLASSES, logits)
+
+
+def by_numpy(operations: Sequence[Operation], pixels: Array) -> tuple[Array, Array]:
+    found = {one.output: y.T for one, y in values(operations, pixels)}
+    return found[operations[-1].output], found[operations[-1].inputs[0]]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Array, Array]]:
-    """What C says, and what the reference says."""
-    leaving = {name: exportable_of(task, weights_of(model)) for name, (model, task) in NETS.items()}
-    pixels = {name: images(model.input_shape, 6, seed=2).pixels for name, (model, _) in NETS.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("firstlight.export.c.compiler.code_and_stack", lambda source: None)  # it takes a compilation each
-        sources = {name: C().write(model, "Proved.")["net.c"] for name, model in leaving.items()}
-    said = answers(tmp_path_factory.mktemp("c"), sources, pixels, CLASSES)
-    expected = {name: [*values(model.operations, pixels[name])][-1][1].T for name, model in leaving.items()}
-    return {name: (said[name], expected[name]) for name in NETS}
+def float32(tmp_path_factory: pytest.TempPathFactory) -> Said:
+    return said_by_c(tmp_path_factory.mktemp("c"), {name: C().operations(model) for name, model in LEAVING.items()})
+
+
+@pytest.fixture(scope="module")
+def quantized() -> dict[str, Sequence[Operation]]:
+    return {name: C(int8=True).quantized(model)[0] for name, model in LEAVING.items()}
+
+
+@pytest.fixture(scope="module")
+def int8(tmp_path_factory: pytest.TempPathFactory, quantized: dict[str, Sequence[Operation]]) -> Said:
+    return said_by_c(tmp_path_factory.mktemp("c"), quantized)
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_layer_in_c_gives_what_the_reference_gives(name: str, found: dict[str, tuple[Array, Array]]) -> None:
-    said, expected = found[name]
-    assert said == pytest.approx(expected, abs=1e-5)
+def test_a_layer_in_c_gives_what_the_reference_gives(name: str, float32: Said) -> None:
+    expected, _ = by_numpy(LEAVING[name].operations, PIXELS[name])
+    assert float32[name][0] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_layer_in_int8_is_bit_by_bit_its_arithmetic_in_numpy(
+    name: str, int8: Said, quantized: dict[str, Sequence[Operation]]
+) -> None:
+    probabilities, logits = by_numpy(quantized[name], PIXELS[name])
+    assert (int8[name][1] == logits).all()
+    assert int8[name][0] == pytest.approx(probabilities, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_layer_in_int8_is_near_what_it_is_in_float32(name: str, quantized: dict[str, Sequence[Operation]]) -> None:
+    pixels = LEAVING[name].training().pixels
+    _, wanted = by_numpy(LEAVING[name].operations, pixels)
+    _, found = by_numpy(quantized[name], pixels)
+    assert np.abs(found - wanted).max() < 0.05 * np.ptp(wanted)

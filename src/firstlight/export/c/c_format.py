@@ -4,39 +4,69 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from firstlight.errors import ExportError, NoRuntimeError
 from firstlight.export.c import compiler
+from firstlight.export.c.quantization import calibrated, chosen, quantized
 from firstlight.export.c.source import Source
-from firstlight.export.exportable import Exportable
-from firstlight.export.gate import Files, Format
+from firstlight.export.exportable import Expected, Exportable
+from firstlight.export.gate import TOLERANCE, Files, Findings, Format
 from firstlight.export.inference_graph import Convolution, Operation, Product, Reshape, folded
+from firstlight.export.reference import values
+from firstlight.options import require_number
 from firstlight.types import Array
 
-MOST_WEIGHTS = 4_000_000
+MOST_WEIGHTS = 4_000_000  # a compiler takes some 300 bytes and 4 µs for each
+CHECKED = 100  # test images on which int8 is compared with its own arithmetic in NumPy
 
 
 @dataclass(frozen=True)
 class C(Format):
-    """One C99 file without dependencies or allocation."""
+    """One C99 file without dependencies or allocation.
+
+    int8       weights and activations as int8, calibrated on training images
+    most_loss  of accuracy by int8, in percentage points: above it, nothing is written
+    """
+
+    int8: bool = False
+    most_loss: float = 1.0
 
     name: ClassVar[str] = "c"
     title: ClassVar[str] = "C"
     about: ClassVar[str] = "one C99 file without dependencies or allocation"
     suffix: ClassVar[str] = ".c"
 
+    def __post_init__(self) -> None:
+        require_number("export format", "most_loss", self.most_loss, lambda value: 0 <= value <= 100, "from 0 to 100")
+
     def write(self, model: Exportable, claim: str) -> Files:
+        if self.int8:
+            operations, calibration = self.quantized(model)
+            return self._files(model, operations, claim, {"numbers": INT8, "calibration": calibration})
+        return self._files(model, self.operations(model), claim, {"numbers": "float32"})
+
+    def operations(self, model: Exportable) -> tuple[Operation, ...]:
+        """What is written. Raises ExportError where it is too much."""
         weights = sum(one.W.size for one in model.operations if isinstance(one, Convolution | Product))
         if weights > MOST_WEIGHTS:
             raise ExportError(
                 f"{model.task.model.name} has {weights:,} weights; a C file of more than {MOST_WEIGHTS:,} is too "
                 "large for compilers. Export it to onnx."
             )
-        operations = products(folded(model.operations))
-        return {f"{model.name}.c": _source(model, operations, claim)}
+        return products(folded(model.operations))
+
+    def quantized(self, model: Exportable) -> tuple[tuple[Operation, ...], str]:
+        """The same in int8, and what it was calibrated on. Raises RunError where the training images are not there."""
+        operations, train = self.operations(model), model.training()
+        some = chosen(len(train), operations)
+        ranges = calibrated(operations, train.pixels[some])
+        return quantized(operations, ranges), f"{len(some)} training images"
 
     def runtime(self) -> str:
         return compiler.compiler()[1]
@@ -46,24 +76,63 @@ class C(Format):
         seconds = 120 + 1e-8 * work(model.operations) * len(pixels)
         return compiler.probabilities(source, pixels, math.prod(model.operations[-1].shape), seconds)
 
+    def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
+        """As the base; int8 is proved to compute what its arithmetic says, and to lose no more than `most_loss`."""
+        if not self.int8:
+            return super().prove(model, expected, runtime)
+        operations, calibration = self.quantized(model)
+        write = partial(self._files, model, operations)
+        found = self.answers(model, write("", {}), expected.images.pixels)
+        self._as_computed(operations, expected, found)
+        accuracy, before = (_accuracy(expected, given) for given in (found, expected.probabilities))
+        n, alike = len(expected.images), int((found.argmax(1) == expected.probabilities.argmax(1)).sum())
+        if (before - accuracy) * 100 > self.most_loss:
+            raise ExportError(
+                f"int8 has an accuracy of {accuracy:.4f} on the {n:,} test images, and float32 {before:.4f}: a loss of "
+                f"{(before - accuracy) * 100:.2f} points, where {self.most_loss:g} is allowed, so nothing was written. "
+                "Allow more by --most-loss, or leave --int8 out."
+            )
+        text = f"int8 {accuracy:.4f}, float32 {before:.4f}; the same class for {alike:,} of {n:,} test images"
+        claim = f"Measured: {runtime} ran this on all {n:,} test images of the run. Accuracy: {text}."
+        facts = {"numbers": INT8, "calibration": calibration, "accuracy": text}
+        apart = float(np.abs(found - expected.probabilities).max())
+        return write(claim, facts), Findings(largest_difference=apart, accuracy=accuracy, facts=facts)
+
+    def _as_computed(self, operations: Sequence[Operation], expected: Expected, found: Array) -> None:
+        """Raises ExportError where what ran differs from the same arithmetic in NumPy, on the first images."""
+        wanted = _computed(operations, expected.images.pixels[:CHECKED])
+        apart = np.abs(found[:CHECKED] - wanted).max()
+        if not apart <= TOLERANCE:
+            raise ExportError(
+                f"The C export in int8 does not compute what it should, so nothing was written: probabilities differ "
+                f"by up to {apart:.2g} from those of the same arithmetic in NumPy, and {TOLERANCE:g} is allowed."
+            )
+
+    def _files(self, model: Exportable, operations: Sequence[Operation], claim: str, facts: dict[str, str]) -> Files:
+        if self.int8 and model.samples is not None:  # of itself, which is what it can be held to
+            pixels = model.samples.images.pixels
+            model = replace(model, samples=replace(model.samples, probabilities=_computed(operations, pixels)))
+        source = Source(model, operations, claim, facts)
+        try:
+            found = compiler.code_and_stack(source.code())
+        except NoRuntimeError:
+            found = None
+        if found is not None:
+            code, stack = found
+            measured = (
+                f"as {compiler.compiler()[1]} -Os makes it: code {code:,} bytes, stack {stack:,} bytes, and what the "
+                "mathematics library needs"
+            )
+            source = replace(source, measured=measured)
+        return {f"{model.name}.c": source.text().encode("ascii")}
+
+
+INT8 = "int8 weights by output channel, int8 activations, int32 sums"
+
 
 def work(operations: Sequence[Operation]) -> int:
     """Multiplications of one image."""
     return sum(one.W.size * math.prod(one.shape[1:]) for one in operations if isinstance(one, Convolution | Product))
-
-
-def _source(model: Exportable, operations: Sequence[Operation], claim: str) -> bytes:
-    source = Source(model, operations, claim)
-    try:
-        found = compiler.code_and_stack(source.code())
-    except NoRuntimeError:
-        found = None
-    if found is not None:
-        code, stack = found
-        measured = (f"as {compiler.compiler()[1]} -Os makes it: code {code:,} bytes, stack {stack:,} bytes, and "
-                    "what the mathematics library needs",)  # fmt: skip
-        source = Source(model, operations, claim, measured)
-    return source.text().encode("ascii")
 
 
 def products(operations: Sequence[Operation]) -> tuple[Operation, ...]:
@@ -82,3 +151,13 @@ def products(operations: Sequence[Operation]) -> tuple[Operation, ...]:
         else:
             found.append(one)
     return tuple(found)
+
+
+def _computed(operations: Sequence[Operation], pixels: Array) -> Array:
+    """The probabilities (N, K) by NumPy."""
+    *_, (_, y) = values(operations, pixels)
+    return y.T
+
+
+def _accuracy(expected: Expected, probabilities: Array) -> float:
+    return float((probabilities.argmax(axis=1) == expected.images.labels).mean())

@@ -10,10 +10,11 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from firstlight.export.c.integer_operations import Int8Add, Int8BatchNorm, Int8Table, Rectified
 from firstlight.export.inference_graph import PROBABILITIES, Activate, Add, BatchNorm, Operation, Reshape
 
-RENAMES = (Reshape,)  # the result is what was read, under another name
-IN_PLACE = (Activate, Add, BatchNorm)  # may write the result over what they read
+RENAMES = (Reshape, Rectified)  # the result is what was read, under another name
+IN_PLACE = (Activate, Add, BatchNorm, Int8Table, Int8Add, Int8BatchNorm)  # may write the result over what they read
 
 
 @dataclass

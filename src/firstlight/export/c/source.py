@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -11,7 +11,7 @@ from importlib import resources
 import numpy as np
 
 from firstlight.export.c.calls import Calls
-from firstlight.export.c.text import array, comment, declaration, string
+from firstlight.export.c.text import TYPES, array, comment, declaration, string
 from firstlight.export.exportable import Expected, Exportable
 from firstlight.export.inference_graph import Operation
 from firstlight.export.reference import values
@@ -29,15 +29,15 @@ class Source:
 
     operations  what it computes
     claim       a sentence on what was proved
-    measured    further lines on the memory it needs, as a compiler has found
     facts       in addition to those of the model
+    measured    a further line on the memory it needs, as a compiler has found
     """
 
     model: Exportable
     operations: Sequence[Operation]
     claim: str
-    measured: Sequence[str] = ()
-    facts: Sequence[tuple[str, str]] = ()
+    facts: Mapping[str, str]
+    measured: str = ""
 
     @cached_property
     def calls(self) -> Calls:
@@ -51,7 +51,7 @@ class Source:
     @property
     def scratch_bytes(self) -> int:
         """Memory that is written while a class is predicted."""
-        return self.calls.float_plan.size * 4
+        return sum(size * np.dtype(kind).itemsize for kind, size in self.calls.scratch.values())
 
     def text(self) -> str:
         """The whole file."""
@@ -93,7 +93,7 @@ class Source:
                 f"flash {self.constant_bytes:,} bytes of constants, and the code",
                 f"RAM {self.scratch_bytes:,} bytes of static scratch memory, and the stack; the caller's image "
                 f"({height * width * channels:,} bytes) and probabilities ({4 * classes:,}) besides",
-                *self.measured,
+                *filter(None, [self.measured]),
             ],
             [self.claim],
             [
@@ -111,7 +111,7 @@ class Source:
 
     @cached_property
     def _facts(self) -> list[tuple[str, str]]:
-        return [*self.model.facts.items(), ("numbers", "float32"), *self.facts]
+        return [*self.model.facts.items(), *self.facts.items()]
 
     def _offers(self) -> str:
         height, width, channels = self.model.input_shape
@@ -144,7 +144,9 @@ const char firstlight_claim[] =
 """
 
     def _predict(self) -> str:
-        scratch = f"static float values[{max(self.calls.float_plan.size, 1)}];\n"
+        scratch = "".join(
+            f"static {TYPES[kind]} {name}[{size}];\n" for name, (kind, size) in self.calls.scratch.items()
+        )
         steps = "\n".join(self.calls.statements)
         return f"""\
 /* What the operations give, each where nothing lies that is still needed. */
@@ -214,9 +216,10 @@ def _functions() -> dict[str, str]:
 def _needed(text: str) -> Iterable[str]:
     """The functions that `text` calls, and those that they call."""
     known = _functions()
-    wanted: set[str] = set()
-    reached = {name for name in known if re.search(rf"\b{name}\b", text)}
-    while reached - wanted:
-        wanted |= reached
-        reached = {name for name in known for one in wanted if re.search(rf"\b{name}\b", known[one])}
-    return (known[name] for name in known if name in wanted)
+    wanted, found = [text], set[str]()
+    while wanted:
+        calls = wanted.pop()
+        reached = {name for name in known if re.search(rf"\b{name}\(|\bstruct {name}\b", calls)} - found
+        found |= reached
+        wanted += [known[name] for name in reached]
+    return (known[name] for name in known if name in found)
