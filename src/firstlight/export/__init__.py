@@ -7,9 +7,11 @@ from typing import Any
 from firstlight.export.c import C
 from firstlight.export.exportable import Expected, Exportable, exportable
 from firstlight.export.gate import Findings, Format, export
+from firstlight.export.pytorch import Torch
 from firstlight.options import choose
 
-FORMATS: dict[str, type[Format]] = {"c": C}
+# A new format needs its import above, and its name here.
+FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (C, Torch)}
 
 
 def open_format(name: str, **options: Any) -> Format:
