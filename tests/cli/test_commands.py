@@ -457,13 +457,14 @@ def test_compare_puts_runs_on_one_page(firstlight: Any, tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
     for seed in (0, 1):
         (tmp_path / f"seed{seed}").rename(tmp_path / "study" / f"seed-{seed}")
-    shutil.copytree(tmp_path / "study" / "seed-1", tmp_path / "study" / "seed-2")
+    (tmp_path / "study" / "seed-1").rename(tmp_path / "study" / "another")  # whatever it is called
+    shutil.copytree(tmp_path / "study" / "seed-0", tmp_path / "study" / "seed-2")
     (tmp_path / "study" / "seed-2" / "result.json").unlink()
     whole = firstlight("compare", tmp_path / "study")
     page = tmp_path / "study.html"
     assert (whole.code, whole.out.splitlines()[-1]) == (0, f"Report: {page}")
     assert "Comparison of 2 runs" in page.read_text()
-    assert "study is right on" in page.read_text()
+    assert "seed-0 … another is right on" in page.read_text()
     assert f"{tmp_path / 'study' / 'seed-2'} has no result yet and is left out." in whole.err
 
     missing = firstlight("compare", tmp_path / "study", tmp_path / "seed9", "--out", tmp_path / "other.html")

@@ -25,7 +25,7 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="RUN",
-            help="The folders of runs, or of several with different seeds: one that holds seed-0, seed-1, …",
+            help="The folders of runs, or folders that hold several, such as those of one net with different seeds.",
             show_default=False,
         ),
     ],
@@ -73,15 +73,14 @@ def _name(paths: Sequence[Path]) -> str:
 
 
 def _runs_at(path: Path) -> list[RunFolder]:
-    """The run at `path`, or those of its seeds where it is the folder of an entry of a study."""
+    """The run at `path`, or those right below it, whatever they are called, by the seeds that their records have."""
     from firstlight.records import run_folder
 
-    seeds = [place for place in path.glob("seed-*") if (place / run_folder.EXPERIMENT).is_file()]
-    if (path / run_folder.EXPERIMENT).is_file() or not seeds:
+    places = [file.parent for file in path.glob(f"*/{run_folder.EXPERIMENT}")]
+    if (path / run_folder.EXPERIMENT).is_file() or not places:
         return [run_folder.RunFolder.open(path)]
-    found = [
-        run_folder.RunFolder.open(place) for place in sorted(seeds, key=lambda place: (len(place.name), place.name))
-    ]
+    runs = [run_folder.RunFolder.open(place) for place in places]
+    found = sorted(runs, key=lambda run: (run.experiment.seed, run.name))
     for run in found:
         if not run.finished:
             typer.echo(f"{run.path} has no result yet and is left out.", err=True)

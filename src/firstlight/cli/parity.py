@@ -126,7 +126,7 @@ def _print(found: Parity) -> None:
     }
     for title, table in tables.items():
         console.print(f"\n{title}", style="bold", highlight=False, markup=False, soft_wrap=True)
-        console.print(rich_table(table, console.width, ("type", "shape"), WIDE, strong="red", wraps=0))
+        console.print(rich_table(table, console.width, ("type", "shape"), WIDE, strong="red"))
     if found.graph:
         console.print("\nThe compiled graph", style="bold", highlight=False, markup=False, soft_wrap=True)
         console.print(parity_graph.caption(found.graph), highlight=False, markup=False, soft_wrap=True)

@@ -74,6 +74,22 @@ def _shown(served: Any, src: str) -> Array:
     return np.asarray(Image.open(BytesIO(httpx.get(served.url + src, trust_env=False).content)))
 
 
+def test_tables_fit_or_say_that_they_go_on(comparing: Any, page_at: Any) -> None:
+    widths = "[...document.querySelectorAll('.report .scroll')].map(box => box.scrollWidth - box.clientWidth)"
+    said = "[...document.querySelectorAll('.report .scroll.cut')].length"
+    page = page_at(width=1280)
+    page.goto(_address(comparing, "dense", "conv", "hostile-a"))
+    page.wait_for_function(f"{widths}.length > 3")
+    assert page.evaluate(widths) == [0] * len(page.evaluate(widths))
+    assert page.evaluate(said) == 0
+    page.set_viewport_size({"width": 500, "height": 900})
+    page.wait_for_function(f"{said} > 0")
+    assert page.evaluate(said) == sum(width > 1 for width in page.evaluate(widths))
+    hint = "getComputedStyle(document.querySelector('.scroll.cut + figcaption'), '::before').content"
+    assert "goes on to the right" in page.evaluate(hint)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_the_page_says_what_the_report_of_the_comparison_says(comparing: Any) -> None:
     text = httpx.get(_address(comparing, "dense", "conv"), trust_env=False).text
     document = report.build_document(Comparison([RunFolder.open(comparing.root / name) for name in ("dense", "conv")]))

@@ -57,9 +57,10 @@ def vega_script(request: Request) -> Response:
     return Response(_vega_script(), media_type="text/javascript", headers=IMMUTABLE)
 
 
-def tooltip(request: Request) -> Response:
-    """What shows the image of a point beside it."""
-    return Response(_report_file("tooltip.js"), media_type="text/javascript", headers=CHECKED)
+def report_script(request: Request) -> Response:
+    """A script of the report that its blocks need here too."""
+    name = request.url.path.rpartition("/")[2]
+    return Response(_report_file(name), media_type="text/javascript", headers=CHECKED)
 
 
 @cache
@@ -79,7 +80,8 @@ def report_style(request: Request) -> Response:
 
 routes: list[BaseRoute] = [
     Route("/static/vega.js", vega_script),
-    Route("/static/tooltip.js", tooltip),
+    Route("/static/tables.js", report_script),  # says of a table that it goes on beyond its box
+    Route("/static/tooltip.js", report_script),  # shows the image of a point beside it
     Route("/static/palette.css", palette),
     Route("/static/report.css", report_style),
     Mount("/static", _Static()),

@@ -48,7 +48,7 @@ def page(document: Document) -> str:
         locale=embedded(LOCALE),
         style=Markup(design_tokens.css() + _asset("style.css")),
         library=_library() if drawn else None,
-        script=Markup(script(_asset("tooltip.js") + _asset("page.js"))),
+        script=Markup(script(_asset("tables.js") + _asset("tooltip.js") + _asset("page.js"))),
     )
     failed.warn()
     return encodable(made)
