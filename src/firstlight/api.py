@@ -16,13 +16,14 @@ from firstlight.engine_parity import Parity
 from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments import Experiment
 from firstlight.experiments.paths import IN_MEMORY
+from firstlight.inference import Measured
 from firstlight.models import Model
 from firstlight.parallel import Backend
 from firstlight.records import run_folder
 from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
-from firstlight.trained_run import Measured, Run
+from firstlight.trained_run import Run
 from firstlight.types import Dataset
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import date, time
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -318,6 +318,32 @@ def sha256(path: Path, *, limit: int = WEIGHTS_LIMIT, inside: Path | None = None
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written little by little, which is at `path` when it is whole: readers see the old one till then.
+
+    Where what writes it raises, nothing is left of it. Raises OSError that names `path`.
+    """
+    remove_leftovers(path.parent, path.name)
+    temporary = _temporary(path)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)
+        raise
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+
+
 def write_bytes(path: Path, data: bytes, *, lasting: bool = True) -> None:
     """Put `data` at `path` in one step: readers see the old file or the whole new one, also after a power cut.
 
@@ -326,7 +352,7 @@ def write_bytes(path: Path, data: bytes, *, lasting: bool = True) -> None:
     lasting  wait until it is on the disk; what nobody needs after a power cut can do without
     """
     remove_leftovers(path.parent, path.name)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary = _temporary(path)
     for more in range(TRIES - 1, -1, -1):
         try:
             temporary.unlink(missing_ok=True)  # of a process that had our number and was killed

@@ -6,9 +6,11 @@ them, and the same in the page, in its static drawings and in the PDF.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from os import PathLike
 
 LONGEST = 120  # characters of a name that is shown
 TAIL = 30  # of them, those at its end
@@ -33,6 +35,11 @@ def listed(words: Iterable[str], last: str = "and", *, most: int | None = None, 
 def encodable(text: str) -> str:
     """The text as UTF-8 can hold it: a byte that is none as \\xNN, half a surrogate pair as �."""
     return NO_UTF8.sub(lambda found: _shown(found[0]), text)
+
+
+def printable_name(path: str | PathLike[str]) -> str:
+    """The name of a file as text that can be printed: bytes that are no UTF-8 are shown as \\xNN."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def printable(text: str) -> str:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 
 from firstlight import experiments, report, weights
 from firstlight.data import load as load_images
+from firstlight.data.file_listing import ListedFile, listed_files
+from firstlight.data.names import one_form
 from firstlight.engines import Session, Task
-from firstlight.errors import DataError, ExperimentError, ReportError, ReportWarning, RunError, nearest
+from firstlight.errors import (
+    DataError,
+    ExperimentError,
+    ReportError,
+    ReportWarning,
+    RunError,
+    UnreadableImageError,
+    nearest,
+)
 from firstlight.evaluation import Evaluation
 from firstlight.experiments import Experiment
 from firstlight.explain import (
@@ -31,15 +41,15 @@ from firstlight.explain import (
     unwatched,
 )
 from firstlight.export import Expected, export, exportable, open_format
+from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, without_seen
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
-from firstlight.prepare import Preparation, outside_image
+from firstlight.prepare import Preparation, outside_image, outside_images
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.exports import ExportRecord
 from firstlight.records.run_folder import RunFolder
-from firstlight.text import listed
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
 
 R = TypeVar("R")
@@ -210,8 +220,58 @@ class Run(Shown):
         paths = [images] if isinstance(images, str | Path) else list(images)
         if not paths:
             raise DataError("predict needs at least one image.")
-        prepared = (outside_image(path, self.task.preparation) for path in paths)
-        return np.concatenate([self._probabilities(image[np.newaxis]) for image in prepared])
+        return np.concatenate(
+            [
+                self._probabilities(np.stack(self._read(paths[start : start + BATCH])))
+                for start in range(0, len(paths), BATCH)
+            ]
+        )
+
+    def predict_files(
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        top: int | None = 3,
+        standard_input: BinaryIO | None = None,
+    ) -> Iterator[Prediction]:
+        """What the model says of each of many image files, in their order; in memory are only a few at a time.
+
+            for prediction in run.predict_files(["new/", "more/*.png", "list.csv"]):
+                print(prediction.path, prediction.class_name, prediction.probability, prediction.reason)
+
+        paths           image files; folders, with all that are below; patterns; .csv or .tsv with a column of paths
+        top             so many classes of each image; all of them with None
+        standard_input  a list of paths, for which "-" stands
+
+        An image that cannot be read is told with the reason. Raises DataError, not before the first prediction is
+        asked for, where a folder or a pattern has no image, or a table cannot be read.
+        """
+        return self._file_classifier.predict(_listed(paths, standard_input), _at_least_one(top))
+
+    def measure_files(
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        include_seen: bool = False,
+        top: int | None = 3,
+        standard_input: BinaryIO | None = None,
+        each: Callable[[Prediction], object] = lambda prediction: None,
+    ) -> Measured:
+        """Measure the trained model on image files whose classes are the names of the folders that they lie in.
+
+        paths         as `predict_files` takes them; a table has a column of labels, which count instead
+        include_seen  see `measure`
+        each          is given the prediction of every file, in their order, with its true class
+
+        Raises DataError where no image can be measured, and what `predict_files` raises.
+        """
+        return self._file_classifier.measure(
+            _listed(paths, standard_input, labelled=True),
+            self._class_numbers(),
+            include_seen=include_seen,
+            top=_at_least_one(top),
+            each=each,
+        )
 
     def attribution(
         self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None
@@ -386,6 +446,10 @@ class Run(Shown):
         return Net(self.session, self.task)
 
     @_made_once
+    def _file_classifier(self) -> FileClassifier:
+        return FileClassifier(self.task, self.session, self.class_names, experiments.SeenImages(self.folder))
+
+    @_made_once
     def _own(self) -> Mapping[str, Images]:
         """The run's own images, prepared."""
         return self._recalled(self._given)
@@ -447,6 +511,24 @@ class Run(Shown):
         )
         tensorboard.write(self.folder, out, shown)
 
+    def _read(self, paths: Sequence[str | Path]) -> list[Array]:
+        """Image files, prepared. Raises the error of the first one that cannot be read."""
+        images = []
+        for image in outside_images(paths, self.task.preparation):
+            if isinstance(image, UnreadableImageError):
+                raise image
+            images.append(image)
+        return images
+
+    def _class_numbers(self) -> dict[str, int | None]:
+        """The number of each class by its name, also by the names before classes were put together; None: left out."""
+        before = self.folder.data.before
+        numbers: dict[str, int | None] = dict.fromkeys(before.class_names if before else ())
+        for number, members in enumerate(self.experiment.data.regroup.values()):
+            numbers |= dict.fromkeys(members, number)
+        numbers |= {name: number for number, name in enumerate(self.class_names)}
+        return {one_form(name): number for name, number in numbers.items()}
+
     def _probabilities(self, pixels: Array) -> Array:
         return self.task.loss.probabilities(self.session.outputs(self.task.preparation.apply(unlabelled(pixels))).T)
 
@@ -465,26 +547,11 @@ class Run(Shown):
         prepared = self.task.preparation.apply(images)
         left_out = [f"{name} ({reason})" for name, reason in data.set_aside.items()]
         unread = (f"Not read: {len(left_out):,}, such as {left_out[0]}.",) if left_out else ()
-        if not seen.any.any():
-            return Measured(*experiments.measure(self.session, self.task.loss, prepared), unread)
-        trained, chosen = int(seen.trained.sum()), int(seen.chosen.sum())
-        parts = [f"{trained:,} were trained on"] if trained else []
-        parts += [f"{chosen:,} are validation images, by which weights were chosen"] if chosen else []
-        what = f"Of {len(images):,} images, {listed(parts)}"
-        if seen.any.all() and not include_seen:
-            raise DataError(
-                f"{what}: none is new to the run, and its accuracy on them says nothing of new images. To measure "
-                "it all the same: --include-seen (include_seen=True)."
-            )
-        whole = experiments.measure(self.session, self.task.loss, prepared)
-        if include_seen:
-            return Measured(*whole, (f"{what}: the accuracy is flattered.", *unread), seen=trained + chosen)
-        new = experiments.measure(self.session, self.task.loss, prepared.take(~seen.any))
-        note = (
-            f"{what}: they are left out. With them, the accuracy would be {100 * whole[0].accuracy:.2f} % "
-            "(--include-seen, include_seen=True)."
-        )
-        return Measured(*new, (note, *unread), seen=trained + chosen, with_seen=whole[0])
+
+        def measure(which: Array) -> tuple[Evaluation, Predictions]:
+            return experiments.measure(self.session, self.task.loss, prepared if which.all() else prepared.take(which))
+
+        return without_seen(seen, include_seen, measure, unread)
 
     def _in_our_classes(self, data: Dataset) -> Mapping[str, Images]:
         """Images whose classes are those of the run, or some of them, in the run's order. Raises DataError."""
@@ -507,31 +574,17 @@ class Run(Shown):
         return splits
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What `Run.measure` found.
+def _listed(
+    paths: str | Path | Iterable[str | Path], standard_input: BinaryIO | None, *, labelled: bool = False
+) -> Iterator[ListedFile]:
+    named = [paths] if isinstance(paths, str | Path) else paths
+    return listed_files(named, labelled=labelled, standard_input=standard_input)
 
-    notes      what to know of which images were measured
-    seen       how many of the images the run has learnt from, or was chosen by
-    with_seen  the evaluation on all images, where those were left out
-    """
 
-    evaluation: Evaluation
-    predictions: Predictions
-    notes: tuple[str, ...] = ()
-    seen: int = 0
-    with_seen: Evaluation | None = None
-
-    def to_json(self) -> Json:
-        """The numbers of the evaluation, and what to know of them."""
-        value = self.evaluation.to_json()
-        if self.notes:
-            value["notes"] = list(self.notes)
-        if self.seen:
-            value["seen"] = self.seen
-        if self.with_seen is not None:
-            value["with_seen"] = self.with_seen.to_json()
-        return value
+def _at_least_one(top: int | None) -> int | None:
+    if top is not None and top < 1:
+        raise ExperimentError(f"top is how many classes of an image, from 1, or None for all; received {top!r}.")
+    return top
 
 
 def _pick(name: str, splits: Mapping[str, Images], split: str | None) -> Images:

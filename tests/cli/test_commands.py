@@ -18,9 +18,6 @@ import pytest
 from PIL import Image
 from tests.conftest import Answer
 
-from firstlight.records.run_folder import RunFolder
-from firstlight.types import Dataset
-
 Call = Callable[..., Answer]
 SMALL = ("--data", "digits", "--model", "mlp-128", "--epochs", 2, "--set", "data.limit=200")
 
@@ -79,44 +76,6 @@ def test_evaluate_gives_the_recorded_numbers(firstlight: Call, run: Path) -> Non
     assert "200 images" in answer.out
     assert "precision" in answer.out
     assert "calibration error" in answer.out
-
-
-def test_predict_names_classes(firstlight: Call, run: Path, digits: Dataset, tmp_path: Path) -> None:
-    image = tmp_path / "seven.png"
-    Image.fromarray(digits.splits["train"].pixels[7, :, :, 0]).save(image)
-    answer = firstlight("predict", run, image, image)
-    assert answer.code == 0
-    assert answer.out.count("seven.png: ") == 2
-    assert answer.out.count("%") == 6
-    [only] = firstlight("predict", run, image, "--json").json()
-    assert set(only["probabilities"]) == set("0123456789")
-    assert sum(only["probabilities"].values()) == pytest.approx(1)
-
-
-def test_predict_takes_folders_and_names_what_it_does_not_read(
-    firstlight: Call, run: Path, digits: Dataset, tmp_path: Path
-) -> None:
-    images, record = digits.splits["train"], RunFolder.open(run).data.splits
-    for k, split in enumerate(("train", "test")):
-        place = images.ids.tolist().index(record[split].ids[0])
-        path = tmp_path / "new" / split / ["a.gif", "b.png"][k]
-        path.parent.mkdir(parents=True)
-        Image.fromarray(images.pixels[place, :, :, 0]).save(path)
-    (tmp_path / "new/notes.txt").write_text("no image")
-    answer = firstlight("predict", run, tmp_path / "new", "--json", "--top", 2)
-    assert answer.code == 0
-    assert [Path(one["image"]).name for one in answer.json()] == ["b.png", "a.gif"]
-    assert [len(one["probabilities"]) for one in answer.json()] == [2, 2]
-    assert "notes.txt" in answer.err
-    assert "trained on 1 of these 2 images" in answer.err
-    (tmp_path / "new/cut.png").write_bytes(b"\x89PNG")
-    (tmp_path / "new/gone.png").symlink_to(tmp_path / "nowhere")
-    answer = firstlight("predict", run, tmp_path / "new")
-    assert answer.code == 2
-    assert [name in answer.out for name in ("a.gif: ", "b.png: ")] == [True, True]
-    assert [name in answer.err for name in ("cut.png", "gone.png: a link that leads nowhere")] == [True, True]
-    (tmp_path / "none").mkdir()
-    assert "holds no image" in firstlight("predict", run, tmp_path / "none").err
 
 
 def test_report_prints_its_path(firstlight: Call, run: Path) -> None:
@@ -340,16 +299,6 @@ def test_a_report_that_cannot_be_written_does_not_hide_the_numbers(
     assert f"No space left on device. Mend that, then: firstlight report {tmp_path / 'a'}" in answer.err
 
 
-def test_good_images_are_named_beside_a_bad_one(firstlight: Call, run: Path, digits: Dataset, tmp_path: Path) -> None:
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    Image.fromarray(digits.splits["train"].pixels[3, :, :, 0]).save(good)
-    bad.write_text("no image")
-    answer = firstlight("predict", run, bad, good)
-    assert answer.code == 2
-    assert "good.png: " in answer.out
-    assert "bad.png" in answer.err
-
-
 def test_a_run_that_diverges_says_so_and_keeps_what_it_had(firstlight: Call, tmp_path: Path) -> None:
     settings = ("training.epochs=6", "schedule.warmup=5", "loss.name=half-mse", "model.units=[16]")
     arguments = ["--optimizer", "sgd", "--lr", "10", *(f"--set={setting}" for setting in settings)]
@@ -368,7 +317,7 @@ def test_version_and_help(firstlight: Call) -> None:
         told = [firstlight(command, option).out for option in ("--help", "-h")] + [firstlight("help", command).out]
         assert len(set(told)) == 1
         assert not re.search(r"\{|\[\[|<", told[0].partition("Options:")[0])
-    assert "Usage: firstlight predict [OPTIONS] RUN IMAGE..." in firstlight("predict", "-h").out
+    assert "Usage: firstlight predict [OPTIONS] RUN PATH..." in firstlight("predict", "-h").out
     assert "--install-completion" in text
 
 

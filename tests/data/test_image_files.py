@@ -10,7 +10,6 @@ from tests.data.making import class_folders, random_image, write_image
 
 from firstlight.data import check, load
 from firstlight.data.decoding import formats
-from firstlight.data.image_files import images_below
 from firstlight.errors import DataError, SizesDifferError
 from firstlight.files import sha256
 
@@ -268,17 +267,6 @@ def test_images_whose_heads_do_not_tell_that_they_lie_on_their_side(tmp_path):
     (tmp_path / "a/0.png").write_bytes(data[:at] + chunk + data[at:])
     with pytest.raises(SizesDifferError, match=r"6×9 \(1\) and 9×6 \(1\)|9×6 \(1\) and 6×9 \(1\)"):
         load(tmp_path)
-
-
-def test_images_below_a_folder(tmp_path):
-    class_folders(tmp_path / "deep/er", ["a"])
-    write_image(tmp_path / "b.jpg", random_image(0))
-    (tmp_path / "notes.txt").touch()
-    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    images, others = images_below(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in images] == ["b.jpg", "deep/er/a/0.png", "deep/er/a/1.png"]
-    assert {path.name for path in others} == {"notes.txt", "gone.png", "loop"}
 
 
 def table(folder, text):

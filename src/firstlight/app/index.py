@@ -34,7 +34,6 @@ SOON = 0.7  # seconds for reading runs before a page that lists them is shown wi
 RETRY = 60.0  # seconds after which images that could not be had, perhaps for want of a network, are asked for again
 MOST_VALUES = 100_000_000  # of an image, by its shape in the record of a model
 RUNS_READY, DATA_READY = 4, 2  # how many opened runs and how many runs' images are kept
-NO_NUMBERS = "The model’s answer is not a number: its weights are damaged, or it diverged in training."
 
 
 class Index:

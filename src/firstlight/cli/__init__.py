@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstlight import processes
-from firstlight.cli import compare, data, demo, explain, export, model, parity, run, serve, study, tune, view
+from firstlight.cli import compare, data, demo, explain, export, model, parity, predict, run, serve, study, tune, view
 from firstlight.cli.commands import Command, Commands
 from firstlight.errors import ExperimentError, FirstlightError, ProcessLostError, nearest, told
 
@@ -30,8 +30,8 @@ for command in (
     demo.demo,
     run.run,
     run.resume,
-    run.evaluate,
-    run.predict,
+    predict.evaluate,
+    predict.predict,
     explain.explain,
     export.export,
     run.report,

@@ -1,10 +1,8 @@
-"""`firstlight run`, `resume`, `evaluate`, `predict` and `report`."""
+"""`firstlight run`, `resume` and `report`."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +12,10 @@ from firstlight import processes
 from firstlight.cli import explanation_tables
 from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, RunPath, console, show
 from firstlight.cli.tables import plain
-from firstlight.errors import DataError, ExperimentError, TrainingError
+from firstlight.errors import ExperimentError, TrainingError
 from firstlight.text import listed
 
 if TYPE_CHECKING:
-    from firstlight.evaluation import Evaluation
     from firstlight.records.result import Result
     from firstlight.trained_run import Run
 
@@ -147,32 +144,6 @@ def resume(path: RunPath, data: OwnData = None, quiet: Quiet = False, as_json: J
     _finish(api.resume(path, data=data, console=console(as_json, quiet)), as_json, quiet)
 
 
-def evaluate(
-    path: RunPath,
-    data: Annotated[
-        str | None, typer.Option(help="Other images with the same classes, or its own in another place.")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="train, validation or test; test, or all of images that come in no splits.")
-    ] = None,
-    include_seen: Annotated[
-        bool, typer.Option("--include-seen", help="Measure images that it has learnt from too; left out otherwise.")
-    ] = False,
-    unverified: Annotated[bool, typer.Option("--unverified", help="As for run.")] = False,
-    engine: Engine = None,
-    device: Device = None,
-    as_json: Json = False,
-) -> None:
-    """Measure a trained model again, on its own images or on others."""
-    trained = opened(path, engine, device)
-    measured = trained.measure(data, split, unverified=unverified, include_seen=include_seen)
-    if as_json:
-        typer.echo(json.dumps(measured.to_json()))
-    else:
-        which = f"its own {split or 'test'} images" if data is None else f"{data}{f', {split}' if split else ''}"
-        _print_evaluation(measured.evaluation, f"{path} on {which}", measured.notes)
-
-
 def opened(path: Path, engine: str | None, device: str | None, data: str | Path | None = None) -> Run:
     """The run at `path`, to be used; a note tells where nothing can tell whether its files are as they were written."""
     from firstlight import api
@@ -185,87 +156,6 @@ def opened(path: Path, engine: str | None, device: str | None, data: str | Path 
             err=True,
         )
     return trained
-
-
-def predict(
-    path: RunPath,
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE", help="Image files, or folders of them.", show_default=False)
-    ],
-    top: Annotated[
-        int | None, typer.Option(min=1, help="How many classes to name; 3, or with --json all.", show_default=False)
-    ] = None,
-    engine: Engine = None,
-    device: Device = None,
-    as_json: Json = False,
-) -> None:
-    """Classify images: class names and probabilities."""
-    import numpy as np
-
-    from firstlight.prepare import outside_image
-    from firstlight.report.format import percent
-    from firstlight.types import unlabelled
-
-    trained = opened(path, engine, device)
-    preparation, names = trained.task.preparation, trained.class_names
-    files, failures = _image_files(images)
-    answers, prints = [], []
-    for image in files:
-        try:
-            prepared = unlabelled(outside_image(image, preparation)[None])
-        except DataError as error:
-            failures.append(str(error))
-            continue
-        [row] = trained.predict(prepared)
-        prints.append(prepared.fingerprints[0])
-        best = row.argsort()[::-1][: (len(row) if as_json else 3) if top is None else top].tolist()
-        named = best if top is not None else range(len(row))
-        answers.append({"image": _printable(image), "probabilities": {names[k]: float(row[k]) for k in named}})
-        if not as_json:
-            typer.echo(f"{_printable(image)}: " + ", ".join(f"{names[k]} {percent(row[k])}" for k in best))
-    if as_json:
-        typer.echo(json.dumps(answers, ensure_ascii=False))
-    known = int(np.isin(prints, trained.folder.data.splits["train"].fingerprints).sum()) if prints else 0
-    if known:
-        typer.echo(
-            f"Note: the run was trained on {known:,} of these {len(prints):,} images: its answers to them say nothing "
-            "of new ones.",
-            err=True,
-        )
-    if failures:
-        raise DataError("\n".join(failures))
-
-
-def _image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The image files that are named or lie in folders that are, and why others there cannot be read.
-
-    Files that are no images by their names are told of here. Raises DataError for a folder without images.
-    """
-    from firstlight.data.image_files import images_below
-
-    files: list[Path] = []
-    failures: list[str] = []
-    for path in paths:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        found, others = images_below(path)
-        if not found:
-            raise DataError(f"{path}: the folder holds no image.")
-        files += found
-        wrong = {other: reason for other, reason in others.items() if "its ending" not in reason}
-        failures += [f"{_printable(other)}: {reason}." for other, reason in wrong.items()]
-        passed = [other for other in others if other not in wrong]
-        if passed:
-            names = listed(map(_printable, passed), most=5)
-            what = "file is no image and was" if len(passed) == 1 else "files are no images and were"
-            typer.echo(f"Note: {len(passed):,} {what} not read: {names}.", err=True)
-    return files, failures
-
-
-def _printable(path: Path) -> str:
-    """A path as text that can be printed: bytes that are no UTF-8 are shown as \\xNN."""
-    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def report(
@@ -354,25 +244,3 @@ def _print_result(result: Result) -> None:
     )
     if result.status == Status.STOPPED_EARLY:
         typer.echo(f"Stopped early: no improvement since epoch {epochs.best}.")
-
-
-def _print_evaluation(measured: Evaluation, title: str, notes: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from firstlight.report.format import THIN, interval, percent
-
-    typer.echo(
-        f"{title}: accuracy {percent(measured.accuracy, 2)} (95{THIN}% interval "
-        f"{plain(interval(measured.accuracy_interval))}, {measured.images:,} images), loss {measured.loss:.4f}"
-    )
-    for note in notes:
-        typer.echo(f"Note: {note}")
-    top = ", ".join(f"top-{k} {percent(share, 2)}" for k, share in measured.top_k.items() if k > 1)
-    typer.echo(f"{top}{', ' if top else ''}calibration error {measured.calibration_error:.4f}")
-    table = Table("class", "precision", "recall", "F1", "images", box=None, header_style="bold")
-    for score in measured.classes:
-        numbers = (score.precision, score.recall, score.f1)
-        table.add_row(escape(score.name), *("–" if n is None else f"{n:.3f}" for n in numbers), f"{score.support:,}")
-    Console().print(table)

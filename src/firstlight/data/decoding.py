@@ -82,13 +82,18 @@ def load_image(path: str | Path, size: Size | None = None, limits: ImageLimits =
 
     Raises UnreadableImageError when the file is missing, does not decode, or has more than `limits` allow.
     """
+    with strict_about_size():
+        return decode_file(path, size, limits)
+
+
+def decode_file(path: str | Path, size: Size | None, limits: ImageLimits = ANY_FILE) -> Array:
+    """As `load_image`, for threads: whoever starts them is `strict_about_size` meanwhile."""
     try:
         data = read_bytes(path, limit=FILE_LIMIT)
     except OSError as error:
         raise UnreadableImageError(path, f"the image cannot be read: {error.strerror}") from error
     try:
-        with strict_about_size():
-            return decode(data, size, limits)
+        return decode(data, size, limits)
     except DataError as error:
         raise UnreadableImageError(path, str(error)) from error
 
@@ -138,7 +143,10 @@ def formats() -> tuple[str, ...]:
 
 @contextmanager
 def strict_about_size() -> Iterator[None]:
-    """Refuse images of more than Pillow's limit of pixels (decompression bombs); its other warnings stay quiet."""
+    """Refuse images of more than Pillow's limit of pixels (decompression bombs); its other warnings stay quiet.
+
+    Not for several threads at once: filters of warnings are the process's.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -215,6 +223,8 @@ def _eight_bits(image: Image.Image, grey: bool) -> Image.Image:
         bytes_ = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
         transparent = image.info.get("transparency")
         return Image.fromarray(bytes_ if transparent is None else np.where(values == transparent, 255, bytes_))
+    if stored in ("L", "RGB") and "transparency" not in image.info:
+        return image
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

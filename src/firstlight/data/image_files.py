@@ -29,7 +29,7 @@ from firstlight.data.decoding import (
 from firstlight.data.names import SPLITS_SAID, merged, natural_order, nearly, one_form, split_of
 from firstlight.errors import DataError, SizesDifferError
 from firstlight.files import read_bytes, sha256
-from firstlight.text import listed
+from firstlight.text import listed, printable_name
 from firstlight.types import Array, Dataset, Images, SourceFile
 
 # Beside hidden files: what systems and programs leave in folders, in small letters.
@@ -102,22 +102,6 @@ def load_table(path: Path, size: Size | None, progress: bool) -> Dataset:
     return replace(dataset, files=(table_file, *dataset.files), notes=(*notes, *dataset.notes))
 
 
-def images_below(folder: Path) -> tuple[list[Path], dict[Path, str]]:
-    """The image files of a folder and of those in it, sorted, and why the others are none. Raises DataError."""
-    images: list[Path] = []
-    others: dict[Path, str] = {}
-    for path in _visible(folder):
-        if _is(Path.is_dir, path):
-            deeper, more = images_below(path) if not path.is_symlink() else ([], {path: "a link to a folder"})
-            images += deeper
-            others |= more
-        elif reason := _why_not(path):
-            others[path] = reason
-        else:
-            images.append(path)
-    return images, others
-
-
 def _file(listed_in: Path, row: table.Row) -> Path:
     """The file that a row of a table names. Raises DataError where there is none."""
     asked = listed_in.parent / row.path
@@ -153,7 +137,12 @@ def _visible(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be read: {error.strerror}.") from error
-    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.casefold() not in _LEFT_BEHIND]
+    return [entry for entry in entries if is_visible(entry.name)]
+
+
+def is_visible(name: str) -> bool:
+    """Whether a file or folder of that name is a user's, neither hidden nor left behind by a system."""
+    return not name.startswith(".") and name.casefold() not in _LEFT_BEHIND
 
 
 def _list_classes(root: Path, folder: Path, set_aside: dict[str, str], *, needed: bool) -> list[Sample]:
@@ -172,44 +161,46 @@ def _list_classes(root: Path, folder: Path, set_aside: dict[str, str], *, needed
                 f"{class_folder}: images must lie directly in their class folder; it holds the folder "
                 f"{next(iter(deeper))!r}. For splits, {root} may hold only {SPLITS_SAID}."
             )
-        reasons = {path: _why_not(path) for path in _visible(class_folder)}
+        reasons = {path: why_not(path) for path in _visible(class_folder)}
         images = [path for path, reason in reasons.items() if not reason]
         others = {_id(path, root): reason for path, reason in reasons.items() if reason}
         if not images and needed:
             first = f": {next(iter(others))}: {next(iter(others.values()))}" if others else ""
             raise DataError(f"{class_folder}: the class folder holds no image{first}.")
         set_aside |= others
-        samples += [Sample(path, _id(path, root), _text(name)) for path in images]
+        samples += [Sample(path, _id(path, root), printable_name(name)) for path in images]
     set_aside |= _strays(root, folder)
     return samples
 
 
-def _why_not(path: Path) -> str:
+def why_not(path: Path) -> str:
     """Why a file is not read as an image; nothing where it is tried. One without an ending is, whatever it holds."""
     if path.is_symlink() and not _is(Path.exists, path):
         return "a link that leads nowhere"
     if not _is(Path.is_file, path):
         return "not a regular file"
-    suffix = path.suffix.lower()
-    if suffix and suffix not in SUFFIXES:
-        return f"its ending, {_text(suffix)}, is of no image format that is read here"
-    return ""
+    return "" if is_named_as_image(path.name) else _other_ending(path)
+
+
+def is_named_as_image(name: str) -> bool:
+    """Whether the ending of a file's name is of an image, or it has none."""
+    suffix = Path(name).suffix.lower()
+    return not suffix or suffix in SUFFIXES
+
+
+def _other_ending(path: Path) -> str:
+    return f"its ending, {printable_name(path.suffix.lower())}, is of no image format that is read here"
 
 
 def _strays(root: Path, folder: Path) -> dict[str, str]:
     """Images that lie beside the class folders."""
     files = [path for path in _visible(folder) if not _is(Path.is_dir, path)]
-    images = [path for path in files if not _why_not(path) and (path.suffix or looks_like_an_image(path))]
+    images = [path for path in files if not why_not(path) and (path.suffix or looks_like_an_image(path))]
     return {_id(path, root): "it lies in no class folder" for path in images}
 
 
 def _id(path: Path, root: Path) -> str:
-    return _text(path.relative_to(root).as_posix())
-
-
-def _text(name: str) -> str:
-    """A file name that can be printed: bytes that are no UTF-8 are shown as \\xNN."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+    return printable_name(path.relative_to(root).as_posix())
 
 
 def _read(name: str, listing: Listing, set_aside: dict[str, str], size: Size | None, progress: bool) -> Dataset:

@@ -8,14 +8,16 @@ import difflib
 import io
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from firstlight.data.names import SPLITS_SAID, split_of
 from firstlight.errors import DataError
-from firstlight.files import MB, read_bytes, text_of
+from firstlight.files import MB, open_file, read_bytes, text_of
 from firstlight.text import listed
 
 LIMIT = 1_000 * MB
+HEAD = 1 * MB  # of characters, in which the first line of a long table is looked for
 
 # Names of columns without what is neither letter nor digit, in small letters.
 _PATHS = (
@@ -55,11 +57,9 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
         raise DataError(f"{path}, line {line}: it holds a NUL character, as no text does. Save the table as UTF-8.")
     first, _, rest = text.partition("\n")
     skipped = 0
-    if first.strip().casefold().startswith("sep=") and len(first.strip()) == 5:  # so Excel says how cells are separated
-        separators, text, skipped = first.strip()[4], rest, 1
-    else:
-        separators = ",;\t"
-    names, separator = _head(path, text, separators)
+    if separators := _separator(first):
+        text, skipped = rest, 1
+    names, separator = _head(path, text, separators or ",;\t")
     cells = list(_cells(path, text, separator, skipped))[1:]
     for line, row in cells:
         if any(cell.strip() for cell in row[len(names) :]):
@@ -84,6 +84,47 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
     if split_column is not None and without:
         notes.append(f"{without:,} of {len(rows):,} rows name no split: their images are training images.")
     return rows, notes
+
+
+def rows(path: Path, *, labelled: bool) -> Iterator[Row]:
+    """The rows of a CSV one by one, so that it may be longer than memory; in other respects as `read` takes it.
+
+    labelled  whether there must be a column of labels; otherwise labels are empty where there is none
+
+    An empty cell is an empty path or label here. Splits are no matter. Raises DataError for a missing or ambiguous
+    column before the first row, and where the text ends to be a CSV.
+    """
+    try:
+        with open_file(path, limit=LIMIT) as file:
+            mark = file.peek(2)[:2]
+            utf16 = mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            text = io.TextIOWrapper(file, encoding="utf-16" if utf16 else "utf-8-sig", newline="")
+            head = text.read(HEAD)
+            first, _, rest = head.partition("\n")
+            says = _separator(first)
+            names, separator = _head(path, rest if says else head, says or ",;\t", labelled)
+            path_column = _column(path, names, "path", _PATHS)
+            keys = {_key(name) for name in names}
+            label_column = _column(path, names, "label", _LABELS) if keys & {"label", *_LABELS} else None
+            text.seek(0)
+            table = csv.reader(text, delimiter=separator, strict=True)
+            for row in islice(table, 2 if says else 1, None):
+                cells = [
+                    "" if column is None or column >= len(row) else row[column].strip()
+                    for column in (path_column, label_column)
+                ]
+                if any(cell.strip() for cell in row):
+                    yield Row(table.line_num, *cells)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}). Save it as UTF-8.") from None
+
+
+def _separator(first_line: str) -> str:
+    """What separates cells where the first line says so, as Excel writes it."""
+    said = first_line.strip()
+    return said[4] if said.casefold().startswith("sep=") and len(said) == 5 else ""
 
 
 def _text(path: Path) -> str:
@@ -114,8 +155,11 @@ def _cells(path: Path, text: str, separator: str, skipped: int = 0) -> Iterator[
         raise DataError(f"{path}, line {begins}: not a CSV file in UTF-8 ({why}).") from None
 
 
-def _head(path: Path, text: str, separators: str) -> tuple[list[str], str]:
-    """The names of the columns, and what separates them."""
+def _head(path: Path, text: str, separators: str, labelled: bool = True) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them.
+
+    labelled  whether a label must be among them
+    """
     found: list[str] = []
     for separator in separators:
         try:
@@ -126,14 +170,12 @@ def _head(path: Path, text: str, separators: str) -> tuple[list[str], str]:
             continue
         names = [name.strip() for name in names]
         keys = {_key(name) for name in names}
-        if keys & {"path", *_PATHS} and keys & {"label", *_LABELS}:
+        if keys & {"path", *_PATHS} and (not labelled or keys & {"label", *_LABELS}):
             return names, separator
         found = found or names
     received = ",".join(found)[:200]
-    raise DataError(
-        f"{path}: the first line must name the columns path and label (and split, if wanted); "
-        f"received {received or 'nothing'}."
-    )
+    wanted = "columns path and label (and split, if wanted)" if labelled else "column path"
+    raise DataError(f"{path}: the first line must name the {wanted}; received {received or 'nothing'}.")
 
 
 def _key(name: str) -> str:

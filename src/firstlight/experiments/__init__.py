@@ -1,7 +1,7 @@
 """Experiments: the file, its setting up, the run, and studies of several."""
 
 from firstlight.experiments.config import OF_A_SEARCH, Experiment, only_experiment, parse_setting, put, read
-from firstlight.experiments.lineage import seen_by
+from firstlight.experiments.lineage import SeenImages, seen_by
 from firstlight.experiments.paths import located, read_located
 from firstlight.experiments.reload_images import holds, is_own, must_be_the_same, reload_dataset, reload_splits
 from firstlight.experiments.search.config import Search, read_search
@@ -17,6 +17,7 @@ __all__ = [
     "Plan",
     "PlannedRun",
     "Search",
+    "SeenImages",
     "Setup",
     "holds",
     "is_own",

@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from firstlight.errors import FirstlightError
+from firstlight.files import sha256
 from firstlight.prepare import Preparation
 from firstlight.records.images import ImagesRecord, SplitRecord
 from firstlight.records.origin import started_from
@@ -46,18 +48,37 @@ def packed(images: Images) -> str:
 
 def seen_by(folder: RunFolder, images: Images, files: Sequence[SourceFile] = (), source: str = "") -> Seen:
     """What a run has seen of images that were not prepared yet; `files` and `source` are where they come from."""
-    trained, chosen = np.zeros(len(images), bool), np.zeros(len(images), bool)
-    for run in lineage(folder):
-        try:
-            prepared = Preparation.from_json(run.model.preparation.settings).apply(images)
-            splits = run.data.splits
-            trained |= _known(run.data, splits.get("train"), images, prepared, files, source)
-            chosen |= _known(run.data, splits.get("validation"), images, prepared, files, source)
-        except FirstlightError:
-            if run is folder:
-                raise
-            break  # an ancestor whose records are damaged tells nothing
-    return Seen(trained, chosen & ~trained)
+    return SeenImages(folder).of(images, files, source)
+
+
+class SeenImages:
+    """The images that a run, and those that its weights come from, have learnt from; to be asked again and again."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.runs: list[tuple[Preparation, ImagesRecord]] = []
+        for run in lineage(folder):
+            try:
+                self.runs.append((Preparation.from_json(run.model.preparation.settings), run.data))
+            except FirstlightError:
+                if run is folder:
+                    raise
+                break  # an ancestor whose records are damaged tells nothing
+
+    def of(self, images: Images, files: Sequence[SourceFile] = (), source: str = "") -> Seen:
+        """See `seen_by`."""
+        trained, chosen = np.zeros(len(images), bool), np.zeros(len(images), bool)
+        for preparation, record in self.runs:
+            prepared, splits = preparation.apply(images), record.splits
+            trained |= _known(record, splits.get("train"), images, prepared, files, source)
+            chosen |= _known(record, splits.get("validation"), images, prepared, files, source)
+        return Seen(trained, chosen & ~trained)
+
+    def among(self, images: Images, paths: Sequence[str]) -> Seen:
+        """What was seen of images that lie in files of their own."""
+        hashed = all(split.pixels is not None for _, record in self.runs for split in record.splits.values())
+        names = images.ids.tolist()
+        files = () if hashed else [SourceFile(n, sha256(Path(p)), False) for n, p in zip(names, paths, strict=True)]
+        return self.of(images, files)
 
 
 def lineage(folder: RunFolder) -> Iterator[RunFolder]:
@@ -85,7 +106,7 @@ def _known(
     if split is None:
         return np.zeros(len(images), bool)
     if split.pixels is not None:
-        return np.isin(prepared.fingerprints, split.fingerprints)
+        return _in_sorted(prepared.fingerprints, split.sorted_fingerprints)
     ids = set(split.ids)
     hashes = {file.sha256 for file in record.files if file.name in ids}
     if hashes:
@@ -95,3 +116,9 @@ def _known(
     if same or (source and source == record.source):
         return np.array([sample in ids for sample in images.ids.tolist()])
     return np.zeros(len(images), bool)
+
+
+def _in_sorted(values: Array, known: Array) -> Array:
+    """As np.isin, without sorting a split's hashes for every few images."""
+    places = np.searchsorted(known, values)
+    return (places < len(known)) & (known[np.minimum(places, len(known) - 1)] == values) if len(known) else places < 0

@@ -57,6 +57,11 @@ class SplitRecord:
         """Those of the prepared images, uint64; none of a run from before they were kept."""
         return np.frombuffer(base64.b64decode(self.pixels or ""), "<u8")
 
+    @cached_property
+    def sorted_fingerprints(self) -> Array:
+        """The same in ascending order, to look others up in."""
+        return np.sort(self.fingerprints)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassesBefore:

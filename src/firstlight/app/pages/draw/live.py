@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firstlight.app.index import NO_NUMBERS
 from firstlight.data.decoding import ImageLimits
 from firstlight.errors import RunError
 from firstlight.explain.net import Net, Place, fewer
+from firstlight.inference import NO_NUMBERS
 from firstlight.prepare import Preparation, outside_image
 from firstlight.trained_run import Run
 from firstlight.types import Array, Json
