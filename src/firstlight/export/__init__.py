@@ -7,12 +7,13 @@ from typing import Any
 from firstlight.export.c import C
 from firstlight.export.exportable import Expected, Exportable, exportable
 from firstlight.export.gate import Findings, Format, export
+from firstlight.export.html import Html
 from firstlight.export.onnx import Onnx
 from firstlight.export.pytorch import Torch
 from firstlight.options import choose
 
 # A new format needs its import above, and its name here.
-FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (Onnx, C, Torch)}
+FORMATS: dict[str, type[Format]] = {kind.name: kind for kind in (Onnx, Html, C, Torch)}
 
 
 def open_format(name: str, **options: Any) -> Format:

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from firstlight import design_tokens
+from firstlight.export.html import DRAWING
 from firstlight.report.format import LOCALE
 from firstlight.report.render import vega
 from firstlight.report.render.html import HERE as REPORT
@@ -27,11 +28,11 @@ IMMUTABLE = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
 class _Static(StaticFiles):
-    """/static/base.css is SHARED/base.css, and /static/draw/page.js is PAGES/draw/page.js."""
+    """Files of some folders: of SHARED and PAGES, base.css is SHARED/base.css and draw/page.js PAGES/draw/page.js."""
 
-    def __init__(self) -> None:
-        super().__init__(directory=SHARED)
-        self.all_directories = [SHARED, PAGES]
+    def __init__(self, *folders: Path) -> None:
+        super().__init__(directory=folders[0])
+        self.all_directories = [*folders]
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         if not path.endswith(SERVED):
@@ -84,5 +85,6 @@ routes: list[BaseRoute] = [
     Route("/static/tooltip.js", report_script),  # shows the image of a point beside it
     Route("/static/palette.css", palette),
     Route("/static/report.css", report_style),
-    Mount("/static", _Static()),
+    Mount("/static/drawing", _Static(DRAWING)),
+    Mount("/static", _Static(SHARED, PAGES)),
 ]

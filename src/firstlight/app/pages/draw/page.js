@@ -1,9 +1,9 @@
 // The page Draw: a sheet on the left, what the net sees and says of it beside it, its layers below.
 
 import { api, el, embedded, tell } from "/static/common.js";
-import { Bars, share } from "./probabilities.js";
-import { Layers, picture } from "./feature_maps.js";
-import { Strokes } from "./strokes.js";
+import { Bars, share } from "/static/drawing/probabilities.js";
+import { Layers, picture } from "/static/drawing/feature_maps.js";
+import { Strokes } from "/static/drawing/strokes.js";
 
 const TIMES = 200; // answers that the pace is taken over
 

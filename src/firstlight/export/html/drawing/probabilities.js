@@ -1,6 +1,6 @@
 // Bars of probabilities that move.
 
-import { el } from "/static/common.js";
+import { el } from "./elements.js";
 
 const BARS = 12; // classes that are all shown, in their order; of more, the most probable
 

@@ -1,14 +1,15 @@
 // Pixels and feature maps on canvases, each value a square.
 
-import { el } from "/static/common.js";
+import { el } from "./elements.js";
 
 const MAP = 56; // CSS pixels that a feature map is enlarged to, about
 const FEATURE = 13; // of a single value
 const GAP = 3;
 
-/** Bytes from base64. */
-export function bytes(text) {
-  return Uint8ClampedArray.from(atob(text), (character) => character.charCodeAt(0));
+/** Bytes, which a server sends in base64. */
+function bytes(values) {
+  if (typeof values !== "string") return values;
+  return Uint8ClampedArray.from(atob(values), (character) => character.charCodeAt(0));
 }
 
 /** Put pixels { height, width, channels, pixels } on a canvas of that size, with a share of orange for each pixel. */
@@ -68,7 +69,7 @@ export class Layers {
   show(layers, values) {
     this.last = { layers, values };
     if (layers.length !== this.figures.size || layers.some(({ path }) => !this.figures.has(path))) this.build(layers);
-    const all = typeof values === "string" ? bytes(values) : values;
+    const all = bytes(values);
     this.last.values = all;
     let at = 0;
     for (const layer of layers) {

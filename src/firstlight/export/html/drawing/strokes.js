@@ -87,7 +87,11 @@ export class Strokes {
 
   /** Take an image file in the place of a drawing. One that the browser cannot show is still sent. */
   async put(file) {
-    const picture = await createImageBitmap(file).catch(() => null);
+    this.show(file, await pictureOf(file));
+  }
+
+  /** Show the picture of a file in the place of a drawing. */
+  show(file, picture) {
     this.reset();
     this.cleared = null;
     this.upload = { file, picture };
@@ -136,6 +140,14 @@ export class Strokes {
     if (this.upload) return this.upload.file;
     return bitmap(this.context.getImageData(0, 0, this.canvas.width, this.canvas.height));
   }
+}
+
+/** The picture in a file, upright and with the colours as they are stored; null where the browser cannot show it. */
+function pictureOf(file) {
+  const asStored = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
+  return createImageBitmap(file, asStored)
+    .catch(() => createImageBitmap(file)) // a browser that knows no such options
+    .catch(() => null);
 }
 
 /** A BMP file of 24 bits a pixel, the upper row first. The browser's own PNG encoder waits until nothing else is to do. */

@@ -1,0 +1,56 @@
+"""HTML: one page that holds the net and everything that is needed to use it, on any machine with a browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
+
+from firstlight.errors import ExperimentError, ExportError, nearest
+from firstlight.export.exportable import Expected, Exportable
+from firstlight.export.gate import Files, Findings, Format
+from firstlight.export.html import page, runtime
+from firstlight.types import Array
+
+DRAWING = Path(__file__).parent / "drawing"  # what the dashboard's page Draw and this page share
+Weights = Literal["auto", "float16", "float32"]
+
+
+@dataclass(frozen=True)
+class Html(Format):
+    """A page to draw, drop, paste, choose or photograph an image, offline.
+
+    weights  "float16" halves the file; "auto" tries it first, and takes "float32" where it does not pass the gate
+    """
+
+    weights: Weights = "auto"
+
+    name: ClassVar[str] = "html"
+    title: ClassVar[str] = "HTML"
+    about: ClassVar[str] = "a page that works offline and alone"
+    suffix: ClassVar[str] = ".html"
+
+    def __post_init__(self) -> None:
+        if self.weights not in get_args(Weights):
+            known = nearest(str(self.weights), get_args(Weights))
+            raise ExperimentError(f"html.weights: there is no {self.weights!r}. {known}", key="html.weights")
+
+    def write(self, model: Exportable, claim: str) -> Files:
+        text = page.page(model, claim, half=self.weights == "float16")
+        return {f"{model.name}{self.suffix}": text.encode()}
+
+    def runtime(self) -> str:
+        return runtime.at_hand().title
+
+    def run(self, model: Exportable, folder: Path, pixels: Array) -> Array:
+        [path] = folder.glob(f"*{self.suffix}")
+        return runtime.at_hand().run(path, pixels, len(model.class_names))
+
+    def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
+        if self.weights == "auto":
+            try:
+                return replace(self, weights="float16").prove(model, expected, runtime)
+            except ExportError:
+                return replace(self, weights="float32").prove(model, expected, runtime)
+        files, findings = super().prove(model, expected, runtime)
+        return files, replace(findings, facts={"weights": self.weights})
