@@ -90,7 +90,7 @@ class _Text(HTMLParser):
         if tag in ("script", "style", "svg") and not self.hidden:
             self.hidden = tag
         for shown in ("aria-label", "alt"):
-            if found.get(shown) and tag in ("div", "img") and found.get("class") != "scroll":
+            if found.get(shown) and tag in ("div", "img") and "scroll" not in (found.get("class") or "").split():
                 self.lines.append([f"[{found[shown]}]"])
 
     def handle_endtag(self, tag: str) -> None:
