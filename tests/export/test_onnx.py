@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import PIL.Image
 import pytest
+from tests.experiments.small_runs import do
 from tests.export.exporting import (
     architectures,
     build,
@@ -46,7 +49,8 @@ from firstlight.layers import (
 )
 from firstlight.models import Model
 from firstlight.records.run_folder import RunFolder
-from firstlight.types import Array, unlabelled
+from firstlight.trained_run import Run
+from firstlight.types import Array, Dataset, unlabelled
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -402,6 +406,41 @@ def test_a_spoilt_export_is_not_written(
     with pytest.raises(ExportError, match=message):
         export(folder, leaving[0], Spoilt(spoil), None, leaving[1])
     assert list(folder.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_a_trained_run_leaves_and_is_used_as_the_documentation_says(
+    engine: str,
+    few_digits: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if engine == "torch":
+        pytest.importorskip("torch")
+    layers = [{"type": "Conv2D", "filters": 4}, {"type": "Flatten"}, {"type": "Dense", "units": 10}]
+    tables = {
+        "data": {"source": "few-digits", "test": 0.2},
+        "prepare": {"standardise": "image"},
+        "model": {"layers": layers},
+        "training": {"epochs": 1},
+        "engine": engine,
+    }
+    monkeypatch.setattr(Run, "report", lambda self: None)  # which takes longer than all else
+    run = Run(do(tables, tmp_path / "run", few_digits).path, data=few_digits)
+    record = run.export("onnx", tmp_path / "lenet5.onnx")
+    assert record.images == len(run.predictions["test"].ids)
+    assert record.largest_difference is not None
+    assert record.largest_difference < 1e-5
+
+    PIL.Image.fromarray(few_digits.splits["train"].pixels[0, :, :, 0]).save(tmp_path / "seven.png")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    [script] = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "onnxruntime" in code]
+    exec(script, {})
+    said, sure = capsys.readouterr().out.split()
+    [wanted] = run.predict("seven.png")
+    assert (said, float(sure)) == (run.class_names[wanted.argmax()], pytest.approx(wanted.max(), abs=1e-6))
 
 
 def test_without_onnx_runtime_it_is_written_as_not_proved(
