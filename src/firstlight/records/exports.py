@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from firstlight.files import is_there
+from firstlight.files import is_folder, is_there, sha256
 from firstlight.records.codec import omitted
 from firstlight.records.record_files import read_record, write_record
 from firstlight.records.run_folder import WEIGHTS, RunFolder
 from firstlight.records.values import Count, Positive, Share, Table
+
+State = Literal["", "changed", "missing"]
 
 EXPORTS = "exports.json"
 FOLDER = "export"  # of the run, where no other place is named
@@ -75,6 +78,19 @@ def add(run: RunFolder, export: ExportRecord) -> None:
     """Record an export, in the place of one at the same path."""
     others = [one for one in read(run) if one.path != export.path]
     write_record(run.path, EXPORTS, Exports(exports=(*others, export)))
+
+
+def state(run: RunFolder, export: ExportRecord) -> State:
+    """What became of the files since they were written: nothing, or they are "changed" or "missing"."""
+    path = run.path / export.path  # which is absolute where the files lie elsewhere
+    for name, recorded in export.sha256.items():
+        file = path / name if is_folder(path) else path
+        try:
+            if sha256(file) != recorded:
+                return "changed"
+        except OSError:
+            return "missing"
+    return ""
 
 
 def place(run: RunFolder, path: Path) -> str:

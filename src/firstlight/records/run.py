@@ -10,10 +10,12 @@ from typing import Literal
 
 from firstlight.errors import DamagedFileError, RunError
 from firstlight.evaluation import Evaluation
+from firstlight.records import exports
 from firstlight.records.environment import Environment, Machine
 from firstlight.records.experiment import Chance, ExperimentRecord
 from firstlight.records.explanation import EXPLANATION, Explanation
 from firstlight.records.explanation import read as read_explanation
+from firstlight.records.exports import ExportRecord, State
 from firstlight.records.images import Checks
 from firstlight.records.model import LayerRecord
 from firstlight.records.result import Result, Status
@@ -165,6 +167,11 @@ class RunRecord:
                 f"Make it anew: firstlight explain {self.run.path}"
             )
         return found
+
+    @cached_property
+    def exports(self) -> tuple[tuple[ExportRecord, State], ...]:
+        """The files that the model was exported to, and what became of them since. Raises RunError where damaged."""
+        return tuple((one, exports.state(self.run, one)) for one in exports.read(self.run))
 
     # --- the data
 

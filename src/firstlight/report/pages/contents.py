@@ -43,6 +43,7 @@ RUN: Contents = (
     "calibration",
     Chapter("Test images", "answers", ("answers", "mistakes", "explain_command")),
     *EXPLAINED,
+    "exports",
     "reproduce",
     "terms",
 )
