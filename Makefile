@@ -73,7 +73,7 @@ $(LOWEST)/lowest.stamp: $(LOWEST)/bin/python pyproject.toml
 # The version of PyTorch first: its own choice of a build stays, whatever the peers ask for.
 $(BENCH)/bench.stamp: $(BENCH)/bin/python pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(BENCH)/bin/pip install --quiet torch==2.13.0
-	$(BENCH)/bin/pip install --quiet --constraint constraints.txt --editable '.[embed,torch]' -r benchmarks/requirements.txt
+	$(BENCH)/bin/pip install --quiet --constraint constraints.txt --editable '.[embed,export,torch]' -r benchmarks/requirements.txt
 	touch $@
 
 clean:

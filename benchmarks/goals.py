@@ -37,6 +37,7 @@ def goals(sections: Json) -> Iterator[Goal]:
     yield _embed(sections.get("embed"))
     yield from _startup(sections.get("startup"))
     yield _recipe(sections.get("recipes"))
+    yield from _serve(sections.get("serve"))
 
 
 def _side_by_side(sections: Json) -> Iterator[Goal]:
@@ -136,3 +137,22 @@ def _recipe(section: Json | None) -> Goal:
     took = summary([run["seconds"] for run in section["firstlight"]]).median
     shown = f"{mean:.4f} in {figures(took)} s (least of {len(accuracies)}: {least:.4f})"
     return Goal(what, goal, shown, mean >= ACCURACY)
+
+
+def _serve(section: Json | None) -> Iterator[Goal]:
+    whom = "a bare server with ONNX Runtime"
+    what = f"`firstlight serve`, lenet5: images a second, in those of {whom}"
+    if section is None:
+        yield Goal(what, "1", "not measured", None)
+        return
+    times = ratio(section["turns"]["bare-server"], section["turns"]["firstlight-serve"])
+    shown = f"{figures(times.of_medians)} ({figures(times.of_rounds)} by rounds)"
+    yield Goal(what, "1", shown, times.of_medians >= 1)
+    rounds = section["latencies"]["half of the bare server's"]
+    for key in ("p50", "p99"):
+        theirs, ours = ([each[key] for each in rounds[name]] for name in ("bare-server", "firstlight-serve"))
+        share = ratio(ours, theirs)
+        shown = f"{figures(share.of_medians)} ({figures(share.of_rounds)} by rounds)"
+        yield Goal(
+            f"its {key} at half of the saturation of that, in that one's", "at most 1", shown, share.of_medians <= 1
+        )

@@ -286,6 +286,27 @@ def _embed(section: Json) -> Lines:
     ]
 
 
+def _serve(section: Json) -> Lines:
+    rows = []
+    for name, turns in section["turns"].items():
+        found = summary([1 / each for each in turns])
+        rows.append((label(name), "saturation", f"**{found.median:,.0f} ± {found.spread:,.0f}**", "", ""))
+    for load, latencies in section["latencies"].items():
+        for name, rounds in latencies.items():
+            rate = f"{statistics.median(each['rate'] for each in rounds):,.0f}"
+            p50, p99 = (ms([each[key] for each in rounds]) for key in ("p50", "p99"))
+            rows.append((label(name), load, rate, p50, p99))
+    libraries = ", ".join(f"{name} {number}" for name, number in section["libraries"].items())
+    return [
+        "`firstlight serve` of lenet5, beside the same net in ONNX Runtime behind starlette, which has no limits, no "
+        f"checks and no batches ([its lines](../benchmarks/contestants/bare_server.py)); both on {libraries}. A PNG of "
+        f"28×28 a request, {section['connections']} connections kept open, asked by wrk on the same cores, in turns of "
+        f"{section['of_each_turn']:g} s. At half of a saturation requests come at random (exponential pauses).",
+        "",
+        *table(("", "load", "images a second", "p50, ms", "p99, ms"), rows, left=2),
+    ]
+
+
 def _engines(section: Json) -> Lines:
     return [*_side_by_side(section, "ms a step"), "", *_chosen(section)]
 
@@ -311,5 +332,6 @@ PASSAGES = {
     "workers": Passage("A study with two workers", _workers),
     "augment": Passage("Augmentation", _augment),
     "embed": Passage("A map by t-SNE", _embed),
+    "serve": Passage("A model behind HTTP", _serve),
     "engines": Passage("firstlight's two engines", _engines),
 }

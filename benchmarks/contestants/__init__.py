@@ -49,6 +49,11 @@ CONTESTANTS = {
         ("torch",),
     ),
     "firstlight-augmented": Contestant("firstlight, augmented", HERE + "ours", {"augment": True}),
+    # behind HTTP
+    "firstlight-serve": Contestant("`firstlight serve`", HERE + "ours"),
+    "bare-server": Contestant(
+        "ONNX Runtime behind starlette", HERE + "bare_server", requires=("onnx", "onnxruntime", "starlette")
+    ),
     # augmentation alone
     "firstlight-images": Contestant("firstlight", HERE + "augmenting", {"pipeline": "ours"}),
     "opencv": Contestant("OpenCV, `warpAffine` image by image", HERE + "augmenting", {"pipeline": "opencv"}, ("cv2",)),

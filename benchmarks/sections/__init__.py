@@ -53,6 +53,7 @@ SECTIONS = {
     "sizes": Section("curves", "sizes"),
     "augment": Section("augmentation", "augment"),
     "embed": Section("embedding", "embed"),
+    "serve": Section("serving", "serve"),
     "engines": Section("training", "engines", usual=False),
     "recipes": Section("commands", "recipes", usual=False),
 }

@@ -184,3 +184,24 @@ def test_a_command_that_fails_is_told_with_what_it_said() -> None:
         timed([sys.executable, "-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(2)"])
     with pytest.raises(CommandError, match="could not be started"):
         timed(["/there/is/no/such/program"])
+
+
+def test_a_service_is_measured_beside_a_bare_one(measured: dict[str, Any]) -> None:
+    def loads(p50: float) -> list[dict[str, float]]:
+        return [{"rate": 500.0, "p50": p50, "p99": 0.02}] * 7
+
+    names = ("firstlight-serve", "bare-server")
+    serve = {**WHERE, "connections": 64, "of_each_turn": 3.0, "libraries": {"uvicorn": "1.0"}, "left_out": {}}
+    serve |= {"turns": dict(zip(names, ([0.0004] * 7, [0.0005] * 7), strict=True))}
+    own = "half of its own saturation"
+    both = dict(zip(names, (loads(0.003), loads(0.002)), strict=True))
+    measured["sections"]["serve"] = serve | {"latencies": {own: both, "half of the bare server's": both}}
+    found = [
+        goal[2:]
+        for goal in goals(measured["sections"])
+        if "serv" in goal.what or goal.what.startswith(("its p50", "its p99"))
+    ]
+    assert found == [("1.25 (1.25 by rounds)", True), ("1.50 (1.50 by rounds)", False), ("1.00 (1.00 by rounds)", True)]
+    text = page(measured)
+    assert "| `firstlight serve` | saturation | **2,500 ± 0** |  |  |" in text
+    assert f"| ONNX Runtime behind starlette | {own} | 500 | 2.00 ± 0.00 | 20.0 ± 0.0 |" in text
