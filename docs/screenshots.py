@@ -25,6 +25,7 @@ import firstlight as fl
 from firstlight import report
 from firstlight.app import create_app
 from firstlight.app.index import Index
+from firstlight.serve import Service, named_runs
 from firstlight.web.server import in_thread
 
 IMAGES = Path(__file__).absolute().parent / "images"
@@ -98,6 +99,7 @@ def photograph(browser: Browser, root: Path, address: str) -> None:
     page.wait_for_timeout(1500)
     keep(page, "report-comparison")
     photograph_dashboard(page, root, address)
+    photograph_service(page, root / "lenet5-fashion")
 
 
 def photograph_dashboard(page: Page, root: Path, address: str) -> None:
@@ -133,6 +135,24 @@ def photograph_dashboard(page: Page, root: Path, address: str) -> None:
     page.goto(f"{address}/start?run={slim}")
     page.wait_for_timeout(2500)
     keep(page, "view-start")
+
+
+def photograph_service(page: Page, path: Path) -> None:
+    """The page of `firstlight serve`, with the answer to one of the run's test images."""
+    kept = fl.open_run(path).folder.samples["test"]
+    boot = kept.pixels[kept.labels == kept.class_names.index("Ankle boot")][0, :, :, 0]
+    service = Service(named_runs([str(path)]))
+    with tempfile.TemporaryDirectory() as folder, in_thread(service) as address:
+        Image.fromarray(boot).save(Path(folder) / "image.png")
+        page.goto(address)
+        page.set_input_files("#file", Path(folder) / "image.png")
+        page.wait_for_selector("#bars li")
+        page.wait_for_timeout(500)
+        example = page.locator("#example")
+        usual = example.inner_text().replace(address, "http://127.0.0.1:8000")
+        example.evaluate("(example, text) => { example.textContent = text; }", usual)
+        keep(page, "serve")
+    service.end()
 
 
 def keep(page: Page, name: str) -> None:
