@@ -81,6 +81,10 @@ class Format(ABC):
                 (Path(folder) / name).write_bytes(data)
             return self.run(model, Path(folder), pixels)
 
+    def file_name(self, run: str) -> str:
+        """What its file is called in the folder of a run, where it is one file."""
+        return f"{run}{self.suffix}"
+
     @property
     def options(self) -> dict[str, Any]:
         """Those that differ from what is usual."""
@@ -167,7 +171,7 @@ def export(
 
 def _place(folder: RunFolder, form: Format, name: str, out: Path | None) -> Path:
     """Where the export goes: a file, or a folder that is new, empty, or of an earlier export. Raises ExportError."""
-    usual = f"{name}{form.suffix}" if form.suffix else form.name
+    usual = form.file_name(name) if form.suffix else form.name
     path = folder.path / exports.FOLDER / usual if out is None else out
     if form.suffix:
         return path / usual if path.is_dir() else path

@@ -63,6 +63,7 @@ def test_what_agrees_is_written_and_checks_itself(
     head = source.decode("ascii").split("*/", 1)[0]
     assert re.search(r"code [\d,]+ bytes, stack [\d,]+ bytes", head)
     weights = [one.W.size + one.b.size for one in leaving[0].operations if isinstance(one, Convolution | Product)]
+    assert record.facts["memory"].startswith(f"{constants(source):,} bytes of constants, ")
     assert constants(source) == 4 * (sum(weights) + 2)  # and the preparation's scale and shift
 
 

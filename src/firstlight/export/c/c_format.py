@@ -68,6 +68,9 @@ class C(Format):
         ranges = calibrated(operations, train.pixels[some])
         return quantized(operations, ranges), f"{len(some)} training images"
 
+    def file_name(self, run: str) -> str:
+        return f"{run}{'-int8' if self.int8 else ''}{self.suffix}"
+
     def runtime(self) -> str:
         return compiler.compiler()[1]
 
@@ -79,7 +82,8 @@ class C(Format):
     def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
         """As the base; int8 is proved to compute what its arithmetic says, and to lose no more than `most_loss`."""
         if not self.int8:
-            return super().prove(model, expected, runtime)
+            files, findings = super().prove(model, expected, runtime)
+            return files, replace(findings, facts={"memory": Source(model, self.operations(model), "", {}).memory})
         operations, calibration = self.quantized(model)
         write = partial(self._files, model, operations)
         found = self.answers(model, write("", {}), expected.images.pixels)
@@ -96,7 +100,8 @@ class C(Format):
         claim = f"Measured: {runtime} ran this on all {n:,} test images of the run. Accuracy: {text}."
         facts = {"numbers": INT8, "calibration": calibration, "accuracy": text}
         apart = float(np.abs(found - expected.probabilities).max())
-        return write(claim, facts), Findings(largest_difference=apart, accuracy=accuracy, facts=facts)
+        told = {**facts, "memory": Source(model, operations, "", facts).memory}
+        return write(claim, facts), Findings(largest_difference=apart, accuracy=accuracy, facts=told)
 
     def _as_computed(self, operations: Sequence[Operation], expected: Expected, found: Array) -> None:
         """Raises ExportError where what ran differs from the same arithmetic in NumPy, on the first images."""

@@ -33,14 +33,17 @@ int firstlight_predict(const uint8_t *image, float *probabilities);
 static uint8_t image[{pixels}];
 static float probabilities[{classes}];
 
-int main(void)
+int main(int count, char **names)
 {{
-    while (fread(image, sizeof image, 1, stdin) == 1) {{
+    FILE *in = count == 3 ? fopen(names[1], "rb") : NULL, *out = in ? fopen(names[2], "wb") : NULL;
+    if (!out)
+        return 1;
+    while (fread(image, sizeof image, 1, in) == 1) {{
         firstlight_predict(image, probabilities);
-        if (fwrite(probabilities, sizeof probabilities, 1, stdout) != 1)
+        if (fwrite(probabilities, sizeof probabilities, 1, out) != 1)
             return 1;
     }}
-    return 0;
+    return fclose(out);
 }}
 """
 
@@ -98,8 +101,8 @@ def _run_all(program: Path, folder: Path, count: int, seconds: float) -> None:
     started = []
     try:
         for number in range(count):
-            with (folder / f"{number}.in").open("rb") as given, (folder / f"{number}.out").open("wb") as taken:
-                started.append(subprocess.Popen([str(program)], stdin=given, stdout=taken, stderr=subprocess.DEVNULL))
+            command = [str(program), f"{number}.in", f"{number}.out"]
+            started.append(subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         for one in started:
             if code := one.wait(timeout=seconds):
                 raise ExportError(f"The compiled C export ended with the code {code}, so nothing was written.")

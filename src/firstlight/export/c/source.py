@@ -53,6 +53,11 @@ class Source:
         """Memory that is written while a class is predicted."""
         return sum(size * np.dtype(kind).itemsize for kind, size in self.calls.scratch.values())
 
+    @property
+    def memory(self) -> str:
+        """What it needs, in a few words."""
+        return f"{self.constant_bytes:,} bytes of constants, {self.scratch_bytes:,} bytes of RAM"
+
     def text(self) -> str:
         """The whole file."""
         code = self._code(array)
