@@ -275,10 +275,10 @@ def test_a_terminal_without_unicode_is_no_obstacle() -> None:
 
 
 def test_ctrl_c_in_the_first_epoch_keeps_the_weights_so_far(interrupted: Call, tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (30_000, 28, 28), dtype=np.uint8)
-    np.savez(tmp_path / "many.npz", images=pixels, labels=np.arange(30_000) % 2)
+    pixels = np.random.default_rng(0).integers(0, 256, (6_000, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "many.npz", images=pixels, labels=np.arange(6_000) % 2)
     options = ["--data", tmp_path / "many.npz", "--model", "vgg-small", "--out", tmp_path / "a"]
-    answer = interrupted("run", *options, at=tmp_path / "a" / "model.json", after=2.0)  # training has begun then
+    answer = interrupted("run", *options, at=tmp_path / "a" / ".progress")  # training has begun then
     assert answer.code == 0, answer.err
     assert "weights of epoch 0 of 0" in answer.out
     assert (tmp_path / "a" / "report.html").exists()
