@@ -274,8 +274,14 @@ def test_the_report_has_no_way_to_the_dashboard(dashboard: Any, page: Any) -> No
     page.complaints.clear()
 
 
-def test_a_run_is_explained_from_the_page(trained_runs: Path, page: Any, tmp_path: Path, open_dashboard: Any) -> None:
-    shutil.copytree(trained_runs / "mlp", tmp_path / "mlp")
+def unexplained(runs: Path, folder: Path) -> None:
+    """A copy of a run of few images, without its explanation."""
+    shutil.copytree(runs / "long", folder)
+    (folder / "explanation.npz").unlink()
+
+
+def test_a_run_is_explained_from_the_page(runs: Path, page: Any, tmp_path: Path, open_dashboard: Any) -> None:
+    unexplained(runs, tmp_path / "mlp")
     with open_dashboard(tmp_path) as served:
         page.goto(f"{served.url}/run/{served.id('mlp')}")
         page.get_by_role("button", name="Explain this run").click()
@@ -353,10 +359,10 @@ def test_an_explanation_that_was_made_and_removed_is_not_there(runs: Path, tmp_p
 
 
 def test_a_run_is_explained_wherever_the_server_stands(
-    trained_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder whose name looks like an option, beside a file that looks like a module."""
-    shutil.copytree(trained_runs / "mlp", tmp_path / "--help")
+    unexplained(runs, tmp_path / "--help")
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong module')")
     monkeypatch.chdir(tmp_path)
     making = ExplainProcess.begin(Path("--help"))
