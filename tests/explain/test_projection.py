@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from typing import Any
 
 import numba
 import numpy as np
+import openTSNE
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +72,8 @@ def test_neighbours_stay_neighbours(method: str, features: Array) -> None:
 
 @pytest.mark.slow
 def test_many_points_keep_their_neighbours_too(features: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = functools.partial(openTSNE.TSNE, early_exaggeration_iter=50, n_iter=150)  # steps on a grid are long
+    monkeypatch.setattr(openTSNE, "TSNE", few)
     by_tree = project(features, "t-sne", seed=0)
     monkeypatch.setattr(projection, "MANY", len(features))
     points = project(features, "t-sne", seed=0)
