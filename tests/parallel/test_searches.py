@@ -87,7 +87,7 @@ def test_no_trial_has_the_test_images(tmp_path: Path, monkeypatch: pytest.Monkey
         seen.append(set(splits))
         return before(splits, aside)
 
-    monkeypatch.setattr(data, "check", check)
+    monkeypatch.setattr("firstlight.experiments.setup.check_images", check)
     do(tmp_path / "a", tune__trials=2)
     assert seen == [{"train", "validation"}] * 3  # the rehearsal and two trials
 
