@@ -68,10 +68,8 @@ def serve(options: Options) -> Json:
 @contextmanager
 def _servers(folder: Path) -> Iterator[dict[str, str]]:
     """Both servers over one net, which answer alike: their addresses."""
-    from benchmarks.contestants.bare_server import write_lenet5
-
     run = fl.fit("lenet5", fl.load("digits", size=28), epochs=1, out=folder / "lenet5", console=Console(quiet=True))
-    write_lenet5(run, folder / "lenet5.onnx")
+    run.export("onnx", folder / "lenet5.onnx")
     digit = run.folder.samples["test"].pixels[0, :, :, 0]
     buffer = BytesIO()
     Image.fromarray(digit).save(buffer, "PNG")

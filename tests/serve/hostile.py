@@ -117,22 +117,22 @@ class Found:
 
 
 def attack(port: int, seconds: float, *, seed: int, threads: int = 4) -> Found:
-    """All kinds of requests over and over, with connections that are given up, slow or shut between them."""
+    """All kinds of requests, each as often, for so long at least; with connections that are slow or given up."""
     found, lock = Found(), threading.Lock()
     until = time.monotonic() + seconds
 
     def work(number: int) -> None:
         draws = random.Random(f"{seed}/{number}")
-        while time.monotonic() < until:
+        ended = False
+        while not ended:
             kinds = list(attacks(draws))
             draws.shuffle(kinds)
             for name, data in kinds:
-                if time.monotonic() > until:
-                    break
-                status = _status(port, data)
+                status, aborted = _status(port, data), _aborted(port, data, draws)
                 with lock:
                     found.add(name, status)
-                    found.aborted += _aborted(port, data, draws)
+                    found.aborted += aborted
+            ended = time.monotonic() > until
 
     _at_once([lambda n=n: work(n) for n in range(threads)] + [lambda: _slowly(port, until)])
     return found

@@ -29,8 +29,8 @@ class Batches:
     While a batch is computed, requests gather, so that batches grow with the load by themselves. Everything but the
     computing happens in the event loop, and needs no lock.
 
-    Swift models are computed in the event loop itself: to hand a small net to a thread and back takes longer than the
-    net, and a batch of it holds up the loop no longer than the heads of its requests do.
+    Swift models are computed in the event loop itself: to hand a small net to a thread and back takes about as long as
+    the net, and a batch of it holds up the loop less than the requests that it answers do.
     """
 
     def __init__(
@@ -40,8 +40,7 @@ class Batches:
         self.most, self.may_wait, self.note = most, may_wait, note
         self.waiting = 0
         self._thread = ThreadPoolExecutor(1, "model")
-        warmed = [self._thread.submit(model.warmed) for model in models]  # where they are computed
-        self._models = {model.name: model for model in (each.result() for each in warmed)}
+        self._models = {model.name: model.warmed() for model in models}
         self._in_loop = all(model.swift for model in self._models.values())
         self._queues: dict[str, deque[_Waiting]] = {model.name: deque() for model in models}
         self._numbers = count()

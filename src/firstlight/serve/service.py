@@ -40,6 +40,7 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # What is decoded at once, in a fraction of a millisecond: to hand it to a thread would take as long.
 SMALL_BODY = 16_384  # bytes
 SMALL_IMAGE = 16_384  # pixels
+DECODERS = 4  # threads: a large image needs hundreds of megabytes while it is decoded
 
 Headers = Mapping[bytes, bytes]
 
@@ -74,7 +75,7 @@ class Service:
         self.metrics = metrics.Metrics()
         self.bodies = Bodies(self.limits)
         self.batches = Batches(models, most=self.limits.batch, may_wait=self.limits.waiting, note=self.metrics.batch)
-        self.decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decoder")
+        self.decoders = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1), "decoder")
         self.fixed = self._fixed()
 
     def end(self) -> None:

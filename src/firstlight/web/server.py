@@ -165,7 +165,17 @@ class Connection(H11Protocol):
         if not (self.conn.their_state is h11.IDLE or answered) or self.transport.is_closing():
             self._forget()
         elif self._waits is None:
-            self._waits = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._waits = self.loop.call_later(HEAD_SECONDS, self._close, 0)
+
+    def _close(self, unread: int) -> None:
+        """Close, at once where nothing was read of an answer since `unread` bytes of it were left."""
+        left = self.transport.get_write_buffer_size()
+        if left == 0:
+            self.transport.close()
+        elif left == unread:
+            self.transport.abort()
+        else:
+            self._waits = self.loop.call_later(HEAD_SECONDS, self._close, left)
 
     def _forget(self) -> None:
         if self._waits is not None:
