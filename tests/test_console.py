@@ -8,7 +8,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from firstlight.console import TrainingProgress
+from firstlight.console import ConsoleProgress, TrainingProgress
 
 ROW = {"epoch": 1.0, "loss": 0.5, "accuracy": 0.25, "val_loss": 0.75, "val_accuracy": 0.125, "seconds": 2.0}
 
@@ -80,3 +80,12 @@ def test_a_quiet_console_is_left_alone_on_a_terminal_too() -> None:
         assert (display.bar, threading.active_count()) == (None, before)
         display.epoch_done(ROW, best=True)
     assert text.getvalue() == ""
+
+
+def test_a_bar_forgets_a_total_that_is_no_longer_known() -> None:
+    with ConsoleProgress(Console(file=io.StringIO(), force_terminal=True)) as progress:
+        progress.step("counted", 3, 10)
+        assert progress.bar is not None
+        assert progress.bar.tasks[0].total == 10
+        progress.step("not counted", 0, None)
+        assert (progress.bar.tasks[0].total, progress.bar.tasks[0].description) == (None, "not counted")

@@ -46,6 +46,8 @@ class ConsoleProgress(Watcher):
             self.show_bar(description=what, completed=done, total=total)
         else:
             self.bar.update(self.task, description=what, completed=done, total=total)
+            if total is None:
+                self.bar.tasks[0].total = None  # for `update`, that means the total it had
 
     def line(self, text: str, style: str | None = None) -> None:
         """A line as it stands, however long."""

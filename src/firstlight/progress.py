@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from firstlight.records.search_folder import TrialRecord
+
+Step = Callable[[str, int, int | None], object]  # `Watcher.step`, for works that tell nothing else
+
+
+def unwatched(what: str, done: int, total: int | None) -> None:
+    """A `Step` that tells nobody."""
 
 
 class Watcher:

@@ -38,7 +38,6 @@ from firstlight.explain import (
     compute_feature_maps,
     extract_features,
     maximizing_image,
-    unwatched,
 )
 from firstlight.export import Expected, export, exportable, open_format
 from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, without_seen
@@ -46,6 +45,7 @@ from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
 from firstlight.prepare import Preparation, outside_image, outside_images
+from firstlight.progress import Step, unwatched
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.exports import ExportRecord
@@ -412,18 +412,21 @@ class Run(Shown):
         out: str | Path | None = None,
         *,
         data: Dataset | str | Path | None = None,
+        watch: Step | None = None,
         **options: Any,
     ) -> ExportRecord:
         """Write the model in another format, proved on all test images of the run; return what was found.
 
-        to    "onnx", "html", "c" or "torch"; `options` are those of the format, such as int8=True of "c"
-        out   the file, or the folder for formats of several files; in the folder `export` of the run otherwise
-        data  the run's own images, where they were given as arrays, or where they are now
+        to     "onnx", "html", "c" or "torch"; `options` are those of the format, such as int8=True of "c"
+        out    the file, or the folder for formats of several files; in the folder `export` of the run otherwise
+        data   the run's own images, where they were given as arrays, or where they are now
+        watch  called with (what is done, how much of it, of how much or None)
         Raises ExperimentError for an unknown format or option, ExportError where the export does not agree with the
         model, ModelError for a layer that no format can hold, RunError for a run without a result.
         """
-        form = open_format(to, **options)
+        form, step = open_format(to, **options), watch or unwatched
         _ = self.result  # an unfinished run says so
+        step("reading the images", 0, None)
         vector = weights.of_run(self.folder, self.task.model.layout)
         images: Callable[[], Mapping[str, Images]] = lambda: self._own if data is None else self._recalled(data)  # noqa: E731
         model = exportable(self.folder, self.task, vector, lambda: images()["train"])
@@ -432,13 +435,22 @@ class Run(Shown):
         except (DataError, RunError) as error:
             expected: Expected | str = f"the test images of the run are not at hand. {error}"
         else:
-            expected = Expected(test, self._probabilities(test.pixels))
-        record = export(self.folder, model, form, None if out is None else Path(out), expected)
+            expected = Expected(test, self._stepwise(test.pixels, step))
+        record = export(self.folder, model, form, None if out is None else Path(out), expected, step)
+        step("the report", 0, None)
         try:
             self.report()
         except ReportError as error:  # the export is kept
             warnings.warn(str(error), ReportWarning, stacklevel=2)
         return record
+
+    def _stepwise(self, pixels: Array, step: Step) -> Array:
+        """The probabilities for prepared images, some hundreds at a time, so that it can be told how far it is."""
+        found = []
+        for start in range(0, len(pixels), BATCH):
+            step(f"the model on {len(pixels):,} test images", start, len(pixels))
+            found.append(self._probabilities(pixels[start : start + BATCH]))
+        return np.concatenate(found)
 
     @_made_once
     def net(self) -> Net:

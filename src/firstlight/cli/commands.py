@@ -42,7 +42,9 @@ SYNONYMS = {
 _KINDS = {"<int>": "N", "<int range>": "N", "<float>": "X", "<str>": "TEXT", "<path>": "PATH"}
 
 
-OPTIMIZERS = "{optimizers}"  # in the help of an option, the names that there are
+# In the help of an option: the names that there are.
+OPTIMIZERS = "{optimizers}"
+FORMATS = "{formats}"
 
 
 class Command(TyperCommand):
@@ -64,7 +66,14 @@ class Command(TyperCommand):
             if OPTIMIZERS in text:
                 from firstlight import optimizers
 
-                vars(parameter)["help"] = text.replace(OPTIMIZERS, listed(optimizers.OPTIMIZERS, "or"))
+                text = text.replace(OPTIMIZERS, listed(optimizers.OPTIMIZERS, "or"))
+            if FORMATS in text:
+                from firstlight import export
+
+                about = (f"{name} ({form.about})" for name, form in export.FORMATS.items())
+                text = text.replace(FORMATS, listed(about, "or", separator="; "))
+            if text:
+                vars(parameter)["help"] = text
         super().format_help(ctx, formatter)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

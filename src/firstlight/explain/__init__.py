@@ -8,7 +8,7 @@ a plane, `neighbours` and `label_errors` look for the nearest training images.
 from firstlight.explain.activation_maximization import maximize_activations, maximizing_image
 from firstlight.explain.activation_statistics import ActivationStatistics
 from firstlight.explain.attribution import attribute, cam_layer, occlusion
-from firstlight.explain.explained_run import ExplainedRun, ImageRequest, Progress, unwatched
+from firstlight.explain.explained_run import ExplainedRun, ImageRequest, Progress
 from firstlight.explain.feature_maps import compute_feature_maps
 from firstlight.explain.features import extract_features
 from firstlight.explain.filters import first_filters
@@ -31,5 +31,4 @@ __all__ = [
     "maximize_activations",
     "maximizing_image",
     "occlusion",
-    "unwatched",
 ]

@@ -10,9 +10,10 @@ import numpy as np
 
 from firstlight.errors import ModelError
 from firstlight.explain.activation_statistics import ActivationStatistics, compute_activation_statistics
-from firstlight.explain.explained_run import ExplainedRun, Progress, Steps, unwatched
+from firstlight.explain.explained_run import ExplainedRun, Progress, Steps
 from firstlight.explain.net import Net
 from firstlight.layers import Activation, BatchNorm, Conv2D
+from firstlight.progress import unwatched
 from firstlight.randomness import generator
 from firstlight.records.explanation import MaximizingImage
 from firstlight.types import Array

@@ -18,10 +18,6 @@ Steps = Callable[[int, int], None]  # how much is done, and of how much
 SAMPLE = 1000  # test images over which statistics are taken
 
 
-def unwatched(what: str, done: int, total: int) -> None:
-    """A `Progress` that tells nobody."""
-
-
 @dataclass(frozen=True, eq=False)
 class ExplainedRun:
     """A run in memory.

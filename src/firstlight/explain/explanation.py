@@ -11,7 +11,7 @@ from firstlight.explain.activation_maximization import maximizing_images, shown_
 from firstlight.explain.activation_statistics import compute_activation_statistics
 from firstlight.explain.attribution import attribute_examples
 from firstlight.explain.embedding import check_enough_images, embed
-from firstlight.explain.explained_run import ExplainedRun, ImageRequest, Progress, unwatched
+from firstlight.explain.explained_run import ExplainedRun, ImageRequest, Progress
 from firstlight.explain.feature_maps import compute_feature_maps
 from firstlight.explain.features import extract_features
 from firstlight.explain.filters import first_filters
@@ -19,6 +19,7 @@ from firstlight.explain.label_errors import label_issues
 from firstlight.explain.mistakes import confident_mistakes
 from firstlight.explain.neighbours import candidates, nearest_to_mistakes
 from firstlight.explain.projection import made_by
+from firstlight.progress import unwatched
 from firstlight.records.explanation import Explanation
 
 POINTS = 1000  # of the training and of the test images each, on a map

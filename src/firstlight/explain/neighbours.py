@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from firstlight.errors import DataError
-from firstlight.explain.explained_run import ExplainedRun, Progress, Steps, unwatched
+from firstlight.explain.explained_run import ExplainedRun, Progress, Steps
 from firstlight.explain.features import ImageFeatures, extract_features, finite_rows
 from firstlight.explain.mistakes import confident_mistakes
+from firstlight.progress import unwatched
 from firstlight.records.explanation import Mistake, Neighbours
 from firstlight.types import Array, Images
 

@@ -20,6 +20,7 @@ import numpy as np
 from firstlight.errors import ExportError, NoRuntimeError
 from firstlight.export.exportable import Expected, Exportable
 from firstlight.files import write_bytes
+from firstlight.progress import Step, unwatched
 from firstlight.records import exports
 from firstlight.records.exports import ExportRecord
 from firstlight.records.run_folder import WEIGHTS, RunFolder
@@ -126,12 +127,18 @@ def largest_difference(title: str, expected: Expected, found: Array) -> float:
 
 
 def export(
-    folder: RunFolder, model: Exportable, form: Format, out: Path | None, expected: Expected | str
+    folder: RunFolder,
+    model: Exportable,
+    form: Format,
+    out: Path | None,
+    expected: Expected | str,
+    step: Step = unwatched,
 ) -> ExportRecord:
     """Prove and write an export of a run, record it in the run's folder, and return the record.
 
     out       the file, or the folder for a format of several; in the run's folder otherwise
     expected  what the engine says of the test images, or why they are not there, in a sentence
+    step      is told of the proof, which may take minutes
     Raises ExportError where it does not agree with the engine, or where `out` is in use for something else.
     """
     path = _place(folder, form, model.name, out)
@@ -143,9 +150,11 @@ def export(
             raise NoRuntimeError(expected)
         runtime = form.runtime()
     except NoRuntimeError as error:
+        step(f"{form.title}, not proved", 0, None)
         why = str(error)
         files, findings, proof = form.write(model, unproved(why)), Findings(), {"not_proved": why}
     else:
+        step(f"{form.title}: {runtime} on {len(expected.images):,} test images", 0, None)
         files, findings = form.prove(model, expected, runtime)
         proof = {"runtime": runtime, "images": len(expected.images)}
     home = path.parent if form.suffix else path

@@ -16,7 +16,8 @@ from firstlight import processes
 from firstlight.errors import ExportError, NoRuntimeError
 from firstlight.export.exportable import Exportable
 from firstlight.export.gate import Files, Format
-from firstlight.export.onnx_nodes import ANSWERS, CLASS, IMAGES, Nodes, text
+from firstlight.export.onnx_nodes import ANSWERS, CLASS, IMAGES, Nodes
+from firstlight.text import encodable
 from firstlight.types import Array
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Onnx(Format):
 
     name: ClassVar[str] = "onnx"
     title: ClassVar[str] = "ONNX"
-    about: ClassVar[str] = "one file for ONNX Runtime, in any language, and for whatever else reads ONNX"
+    about: ClassVar[str] = "one file for ONNX Runtime and whatever else reads ONNX"
     suffix: ClassVar[str] = ".onnx"
 
     def write(self, model: Exportable, claim: str) -> Files:
@@ -96,7 +97,7 @@ def model_proto(model: Exportable, claim: str) -> ModelProto:
     written = helper.make_model(
         helper.make_graph(
             nodes.nodes,
-            text(model.task.model.name),
+            encodable(model.task.model.name),
             [info(IMAGES, TensorProto.UINT8, ["N", *shape], "height, width and channels last")],
             [
                 info(ANSWERS, TensorProto.FLOAT, ["N", classes], "of the classes, in the order of class_names"),
@@ -109,9 +110,11 @@ def model_proto(model: Exportable, claim: str) -> ModelProto:
         ir_version=IR_VERSION,
         producer_name="firstlight",
         producer_version=version("firstlight"),
-        doc_string=text(f"{title}, from the run {model.name}. {claim}"),
+        doc_string=encodable(f"{title}, from the run {model.name}. {claim}"),
     )
-    helper.set_model_props(written, {text(key): text(value) for key, value in _metadata(model, claim).items()})
+    helper.set_model_props(
+        written, {encodable(key): encodable(value) for key, value in _metadata(model, claim).items()}
+    )
     return written
 
 

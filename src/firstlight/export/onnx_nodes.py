@@ -33,6 +33,7 @@ from firstlight.export.inference_graph import (
 from firstlight.kernels import Padding
 from firstlight.layers.selu import ALPHA, SCALE
 from firstlight.records.model import LayerRecord
+from firstlight.text import encodable
 from firstlight.types import Array
 
 # The names of the graph's input and of its outputs.
@@ -98,23 +99,18 @@ class Nodes:
 
     def _node(self, kind: str, inputs: Sequence[str], output: str, name: str, **attributes: Any) -> None:
         row = self._rows.get(name)
-        while text(name) in self._node_names:
+        while encodable(name) in self._node_names:
             name = f"{name}.{kind.lower()}"
-        self._node_names.add(text(name))
+        self._node_names.add(encodable(name))
         about = _about(row) if row else None
-        self.nodes.append(self.helper.make_node(kind, inputs, [output], text(name), about, **attributes))
+        self.nodes.append(self.helper.make_node(kind, inputs, [output], encodable(name), about, **attributes))
 
     def _unique(self, name: str) -> str:
-        name = text(name)
+        name = encodable(name)
         while name in self._taken:
             name += "_"
         self._taken.add(name)
         return name
-
-
-def text(value: str) -> str:
-    """A text that a protobuf takes: names of files may have what UTF-8 cannot write."""
-    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def _about(row: LayerRecord) -> str:
