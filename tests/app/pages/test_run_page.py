@@ -80,6 +80,32 @@ def test_a_cell_shows_its_images(at_cnn: Any, runs: Path) -> None:
         assert shown == set(predictions.ids[(predictions.labels == t) & (answers == p)].tolist())
 
 
+def test_the_name_of_a_row_or_column_shows_its_images(at_cnn: Any, runs: Path) -> None:
+    predictions = fl.open_run(runs / "cnn").folder.predictions["test"]
+    for side, values in (("#true", predictions.labels), ("#predicted", predictions.predicted)):
+        names = at_cnn.locator(f"{MATRIX} .role-axis-label text", has_text="3")
+        names.nth(0 if side == "#predicted" else 1).click()
+        at_cnn.wait_for_function(
+            "n => document.getElementById('found').textContent.startsWith(n)", arg=f"{int((values == 3).sum())} "
+        )
+        other = "#predicted" if side == "#true" else "#true"
+        assert (at_cnn.locator(side).input_value(), at_cnn.locator(other).input_value()) == ("3", "")
+
+
+def test_the_matrix_is_shown_where_the_report_cannot_be_made(
+    trained_runs: Path, page: Any, tmp_path: Path, open_dashboard: Any
+) -> None:
+    shutil.copytree(trained_runs / "cnn", tmp_path / "cnn")
+    (tmp_path / "cnn" / "environment.json").write_text("{")
+    predictions = fl.open_run(trained_runs / "cnn").folder.predictions["test"]
+    with open_dashboard(tmp_path) as served:
+        page.goto(f"{served.url}/run/{served.id('cnn')}")
+        page.locator("#trouble", has_text="environment.json").wait_for()
+        page.locator(f"{MATRIX} .role-axis-label text", has_text="3").last.click()
+        page.get_by_text(f"{int((predictions.labels == 3).sum())} test images").wait_for()
+        page.goto("about:blank")
+
+
 def test_the_images_are_those_of_their_ids(dashboard: Any, runs: Path) -> None:
     run = fl.open_run(runs / "cnn")
     images = fl.load("digits").splits["train"]
@@ -208,9 +234,41 @@ def test_points_are_hovered_and_lassoed(at_cnn: Any, runs: Path) -> None:
     assert at_cnn.locator("#vg-tooltip-element img").count() == 1
 
 
-def test_points_are_coloured_by_the_class_that_is_asked_for(dashboard: Any) -> None:
+def test_keys_go_from_point_to_point(at_cnn: Any, runs: Path) -> None:
+    found = explanation.read(fl.open_run(runs / "cnn").folder)
+    assert found is not None
+    plane = found.embeddings[-1]
+    at_cnn.locator("#points canvas").wait_for()
+    at_cnn.locator("#points").focus()
+    said = at_cnn.locator("#at")
+    places = []
+    for _ in range(3):
+        at_cnn.keyboard.press("ArrowRight")
+        name = said.inner_text().rpartition(" ")[2]
+        places.append(plane.points[plane.ids == name, 0].item())
+    assert places == sorted(places)
+    assert places[0] < places[-1]
+    [place] = np.flatnonzero(plane.ids == name)
+    sign = "✓" if plane.predicted[place] == plane.labels[place] else "✗"
+    assert said.inner_text().startswith(
+        f"{sign} {plane.predicted[place]} ({percent(float(plane.confidence[place]), 0)})"
+    )
+    at_cnn.keyboard.press("Enter")
+    at_cnn.locator("#views img").first.wait_for()
+    assert at_cnn.locator("#details-id").inner_text() == f"image {name} (test)"
+    at_cnn.keyboard.press("Escape")
+    at_cnn.keyboard.press("Escape")
+    assert said.inner_text() == ""
+
+
+def test_points_are_coloured_by_what_is_asked_for(dashboard: Any) -> None:
     with httpx.Client(base_url=dashboard.url, trust_env=False, timeout=30) as asking:
-        for query, field in (("", "class"), ("?predicted=1&split=train", "predicted")):
+        for query, field in (
+            ("", "class"),
+            ("?colour=nothing", "class"),
+            ("?colour=answer", "answer"),
+            ("?colour=predicted&split=train", "predicted"),
+        ):
             found = asking.get(f"/api/runs/{dashboard.id('cnn')}/embeddings/0{query}").json()
             layers = found["spec"]["layer"]
             assert {layer["encoding"]["color"]["field"] for layer in layers if "color" in layer["encoding"]} == {

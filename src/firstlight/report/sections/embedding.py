@@ -19,6 +19,8 @@ from firstlight.text import cut, listed
 from firstlight.types import Array, Json
 
 KIND = "embedding"
+ANSWERS = ("right answer", "wrong answer")
+Colour = Literal["class", "predicted", "answer"]
 POINTS = 2000
 SIDE = 1000  # of the plane, in whole steps: no screen shows finer ones
 HEIGHT = 520
@@ -72,14 +74,12 @@ def blocks(found: Sequence[Embedding], class_names: Sequence[str]) -> tuple[Bloc
     return tuple(made)
 
 
-def chart(
-    embedding: Embedding, class_names: Sequence[str], rows: Array, colour: Literal["class", "predicted"] = "class"
-) -> Json:
+def chart(embedding: Embedding, class_names: Sequence[str], rows: Array, colour: Colour = "class") -> Json:
     """A class has its colour and its shape, test images are filled, and a ring is drawn around a wrong answer.
 
-    colour  by which class of an image, the true one or the predicted one
+    colour  by which class of an image, the true one or the predicted one, or by whether its answer is right
     """
-    groups = _groups(embedding, class_names, rows)
+    groups = list(ANSWERS) if colour == "answer" else _groups(embedding, class_names, rows)
     values = _values(embedding, class_names, rows, groups, colour)
     field = "group" if OTHER in groups else colour
     steps = alt.Scale(domain=[-20, SIDE + 20], nice=False)
@@ -112,7 +112,9 @@ def chart(
     bold: Json = {"fontSize": LETTERS, "fontWeight": "bold"}
     halo = names.mark_text(**bold, stroke="var(--paper)", strokeWidth=4, strokeJoin="round")
     # the legend that several layers share takes clicks for a selection of the first of them alone
-    layers = (rings, train.add_params(picked), test, halo, names.mark_text(**bold))
+    layers = [rings, train.add_params(picked), test]
+    if colour != "answer":  # which lie anywhere
+        layers += [halo, names.mark_text(**bold)]
     # as a dataset of that name: Altair would copy and check each of them several times
     return {**finish(alt.layer(*layers), HEIGHT, {"points": values}), "view": {"stroke": "var(--rule)"}}
 
@@ -147,6 +149,10 @@ def _values(
         }
         for n, i in enumerate(rows.tolist())
     ]
+    if colour == "answer":
+        for value in values:
+            value["answer"] = ANSWERS[value["class"] != value["predicted"]]
+        values.sort(key=lambda value: value["answer"] == ANSWERS[1])  # the wrong ones lie above
     if OTHER in groups:
         for value in values:
             value["group"] = value[colour] if value[colour] in groups else OTHER
@@ -168,6 +174,8 @@ def _medians(values: Values, field: str) -> Values:
 
 
 def _colours(groups: list[str]) -> alt.Scale:
+    if groups == [*ANSWERS]:
+        return alt.Scale(domain=groups, range=["var(--hit)", "var(--warn)"])
     colours = [SERIES[k % len(SERIES)] if group != OTHER else "var(--muted)" for k, group in enumerate(groups)]
     return alt.Scale(domain=groups, range=colours)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -15,13 +16,14 @@ from firstlight.app.pages.run import attribution, embedding
 from firstlight.app.server import blocks, responses
 from firstlight.app.server.responses import Page
 from firstlight.app.summary import Entry, RunSummary
-from firstlight.errors import RunError
+from firstlight.errors import FirstlightError, RunError
 from firstlight.files import RECORD_LIMIT, read_bytes
 from firstlight.records import run_folder as folders
 from firstlight.records.explanation import EXPLANATION
 from firstlight.records.run_folder import RunFolder
-from firstlight.report.document import Beside, Block, Document, Heading, Section
+from firstlight.report.document import Beside, Block, Document, Heading, Numbers, Section
 from firstlight.report.pages.contents import DASHBOARD_FIRST as FIRST
+from firstlight.text import display_names
 from firstlight.types import Json
 
 STATES = {
@@ -46,7 +48,9 @@ def page(request: Request) -> Response:
     summary = index.summary(entry)
     folder = index.run(entry.id)
     document, trouble = _document(index, summary)
-    numbers, sections, specs = blocks.drawn(document.numbers, _arranged(document)) if document else ("", [], [])
+    shown = _arranged(document) if document else _matrix(folder)
+    data = _data(entry, folder, summary, bool(shown))
+    numbers, sections, specs = blocks.drawn(document.numbers if document else Numbers(()), shown)
     return responses.page(
         request,
         "run/page.html.j2",
@@ -63,7 +67,7 @@ def page(request: Request) -> Response:
         says=STATES.get(summary.state, ""),
         trouble=trouble,
         experiment=_text(entry, folders.EXPERIMENT),
-        data=_data(entry, folder, summary, document),
+        data=data,
     )
 
 
@@ -77,12 +81,27 @@ def _document(index: Index, summary: RunSummary) -> tuple[Document | None, str]:
         return None, str(error)
 
 
-def _data(entry: Entry, folder: RunFolder, summary: RunSummary, document: Document | None) -> Json:
+def _matrix(folder: RunFolder) -> list[Section]:
+    """The confusion matrix by the predictions alone, where the report cannot be made; nothing where there are none."""
+    from firstlight.report.sections import confusion
+
+    if not folder.finished:
+        return []
+    try:
+        predictions, names = folder.predictions["test"], display_names(folder.class_names)
+    except (FirstlightError, LookupError):
+        return []
+    matrix = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(matrix, (predictions.labels, predictions.predicted), 1)
+    return [Section("Right and wrong", "results", confusion.blocks([confusion.Confusion(folder.name, names, matrix)]))]
+
+
+def _data(entry: Entry, folder: RunFolder, summary: RunSummary, shown: bool) -> Json:
     """What the page's scripts must know."""
     return {
         "run": asdict(summary),
-        "classes": [] if document is None else list(folder.class_names),
-        "predictions": document is not None and (entry.path / folders.PREDICTIONS).is_file(),
+        "classes": list(folder.class_names) if shown else [],
+        "predictions": shown and (entry.path / folders.PREDICTIONS).is_file(),
         "explained": (entry.path / EXPLANATION).is_file(),
     }
 

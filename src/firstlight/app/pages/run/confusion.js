@@ -1,4 +1,4 @@
-// A click on a cell of the report's confusion matrix, or a choice of classes, shows the images behind it.
+// A click on a cell or a name of the report's confusion matrix, or a choice of classes, shows the images behind it.
 import { api, el, percent } from "/static/common.js";
 
 const byId = (id) => document.getElementById(id);
@@ -22,6 +22,14 @@ function tile(image, classes, open) {
   );
 }
 
+/** To the matrix compiled to Vega: the names of its rows and columns hear of clicks. */
+export function named(vega) {
+  for (const axis of vega.axes ?? []) {
+    if (axis.labels !== false) axis.encode = { ...axis.encode, labels: { ...axis.encode?.labels, interactive: true } };
+  }
+  return vega;
+}
+
 export class Confusion {
   /** `figure` has the matrix, `view` is that of its chart; `open(image, step)` shows an image. */
   constructor(figure, view, run, classes, open) {
@@ -37,7 +45,13 @@ export class Confusion {
     byId("on").addEventListener("click", () => this.show(this.page + 1));
     byId("images").hidden = false;
     byId("answer").value = "wrong";
-    view.addEventListener("click", (_, item) => item?.datum?.images && this.choose(item.datum));
+    view.addEventListener("click", (_, item) => {
+      if (item?.datum?.images) this.choose(item.datum);
+      else if (item?.mark.role === "axis-label") {
+        const side = item.mark.group.orient === "left" ? "true" : "predicted";
+        this.choose({ [side]: this.classes[item.datum.value] });
+      }
+    });
     this.show(0).then((total) => {
       if (total) return;
       byId("answer").value = ""; // no image was mistaken
@@ -45,9 +59,9 @@ export class Confusion {
     });
   }
 
-  /** Show the images of a cell { true, predicted }, by the names of the classes. */
+  /** Show the images of a cell { true, predicted }, by the names of the classes; of a whole row or column with one. */
   choose(cell) {
-    for (const name of ["true", "predicted"]) byId(name).value = this.classes.indexOf(cell[name]);
+    for (const name of ["true", "predicted"]) byId(name).value = name in cell ? this.classes.indexOf(cell[name]) : "";
     byId("answer").value = "";
     this.show(0);
     const box = byId("images").getBoundingClientRect();

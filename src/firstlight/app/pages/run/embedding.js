@@ -5,8 +5,8 @@ const byId = (id) => document.getElementById(id);
 const MORE = 60; // images at a time
 const FAINT = 0.1; // opacity of points whose class is not picked in the legend
 
-/** To a chart compiled to Vega: a dashed line after the pointer while it is down. */
-function lasso(vega) {
+/** To a chart compiled to Vega: a dashed line after the pointer while it is down, and a ring where the keys are. */
+function furnished(vega) {
   const on = [
     { events: "pointerdown", update: "[[x(), y()]]" },
     { events: "[pointerdown, window:pointerup] > window:pointermove", update: "lassoAppend(lasso, x(), y())" },
@@ -15,14 +15,36 @@ function lasso(vega) {
   vega.signals.push({ name: "lasso", value: [], on }, { name: "drawing", value: false, on: drawing });
   const line = { path: { signal: "lassoPath(lasso)" }, stroke: { value: "var(--ink)" }, strokeWidth: { value: 1.5 }, strokeDash: { value: [5, 4] } };
   vega.marks.push({ type: "path", interactive: false, encode: { update: line } });
+  vega.signals.push({ name: "at", value: null });
+  const place = { x: { signal: "at ? at.x : 0" }, y: { signal: "at ? at.y : 0" }, opacity: { signal: "at ? 1 : 0" } };
+  const ring = { ...place, size: { value: 260 }, stroke: { value: "var(--ink)" }, strokeWidth: { value: 3 }, fill: { value: "transparent" } };
+  vega.marks.push({ type: "symbol", interactive: false, encode: { update: ring } });
   return vega;
 }
 
-/** The points of a drawn chart that lie inside its lasso; those of classes that are not picked in the legend do not. */
+/** The points of a drawn chart but for those of classes that are not picked in the legend. */
+function points(view) {
+  const shown = view.scenegraph().root.items[0].items.flatMap((mark) => mark.items);
+  return shown.filter((item) => item.datum?.id && item.tooltip && item.opacity > FAINT);
+}
+
+/** The points that lie inside its lasso. */
 function lassoed(view) {
   const line = view.signal("lasso");
-  const shown = view.scenegraph().root.items[0].items.flatMap((mark) => mark.items);
-  return shown.filter((item) => item.datum?.id && item.tooltip && item.opacity > FAINT && within([item.x, item.y], line)).map((item) => item.datum);
+  return points(view).filter((item) => within([item.x, item.y], line)).map((item) => item.datum);
+}
+
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** The nearest point from a place on in a direction, where what lies aside counts twice; of none, the place itself. */
+function beyond(view, from, [right, down]) {
+  let [next, least] = [from, Infinity];
+  for (const item of points(view)) {
+    const [dx, dy] = [item.x - from.x, item.y - from.y];
+    const [on, aside] = [dx * right + dy * down, Math.abs(dx * down) + Math.abs(dy * right)];
+    if (on > 0 && aside <= 2 * on && on + 2 * aside < least) [next, least] = [item, on + 2 * aside];
+  }
+  return next;
 }
 
 /** Whether a point lies inside a closed line. */
@@ -41,6 +63,7 @@ export class Embedding {
     Object.assign(this, { run, classes, open, chosen: [] });
     byId("explain").addEventListener("click", () => this.explain());
     for (const name of ["method", "split", "colour"]) byId(name).addEventListener("change", () => this.draw());
+    byId("points").addEventListener("keydown", (event) => this.key(event));
     byId("clear").addEventListener("click", () => this.draw());
     byId("more").addEventListener("click", () => this.tiles());
     if (explained) this.load();
@@ -100,17 +123,46 @@ export class Embedding {
 
   /** Draw the points that are asked for, none of them chosen. */
   async draw() {
-    const query = new URLSearchParams({ split: byId("split").value, ...(byId("colour").value && { predicted: 1 }) });
+    const query = new URLSearchParams({ split: byId("split").value, colour: byId("colour").value });
     const { spec, width, note, sheet } = await api(`/api/runs/${this.run}/embeddings/${byId("method").value}?${query}`);
     byId("points").style.maxWidth = `${width}px`;
     const tooltip = { theme: "custom", disableDefaultStyle: true, formatTooltip: window.pictured(sheet) };
-    const { view } = await canvasChart(byId("points"), spec, { tooltip, patch: lasso });
+    const { view } = await canvasChart(byId("points"), spec, { tooltip, patch: furnished });
     byId("embedding-note").textContent = note;
     this.sheet = Object.assign(new Image(), { src: sheet.source });
     this.shape = sheet;
     this.choose([]);
+    this.view = view;
+    this.at = null;
+    this.say();
     view.addSignalListener("drawing", (_, drawing) => drawing || view.signal("lasso").length < 3 || this.choose(lassoed(view)));
     view.addEventListener("click", (_, item) => view.signal("lasso").length < 3 && this.choose(item?.datum?.id ? [item.datum] : []));
+  }
+
+  /** The arrow keys go from point to point, from the middle of the map; Enter opens the image, Escape lets go of it. */
+  key(event) {
+    const step = STEPS[event.key];
+    if (!this.view || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (step) {
+      const { view } = this;
+      const middle = { x: view.signal("width") / 2, y: view.signal("height") / 2 };
+      this.at = beyond(view, this.at ?? middle, step);
+      if (!this.at.datum) this.at = null;
+    } else if (event.key === "Enter" && this.at) {
+      this.choose([this.at.datum]);
+      this.show(this.at.datum);
+    } else if (event.key === "Escape") this.at = null;
+    else return;
+    event.preventDefault();
+    this.say();
+  }
+
+  /** Draw a ring round the point where the keys are, and say what it is. */
+  say() {
+    const { at, view } = this;
+    view.signal("at", at && { x: at.x, y: at.y }).run();
+    const { class: name, predicted, confidence, split, id } = at?.datum ?? {};
+    byId("at").textContent = at ? `${name === predicted ? "✓" : "✗"} ${predicted} (${percent(confidence, 0)})${name === predicted ? "" : `, true class: ${name}`}, ${split} image ${id}` : "";
   }
 
   choose(points) {

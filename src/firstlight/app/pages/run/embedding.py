@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from starlette.requests import Request
@@ -20,7 +20,7 @@ from firstlight.image_encoding import png, tiled
 from firstlight.records.explanation import EXPLANATION, Embedding
 from firstlight.records.run_folder import RunFolder
 from firstlight.report.explanation import method_name
-from firstlight.report.sections.embedding import WIDTH, caption, chart
+from firstlight.report.sections.embedding import WIDTH, Colour, caption, chart
 
 OF_POINTS = ("points", "splits", "ids", "labels", "predicted", "confidence", "thumbnails")
 BEGINNING = threading.Lock()
@@ -42,14 +42,16 @@ def points(request: Request) -> Response:
     if not len(rows):
         raise UnknownError(f"No image of {split!r} is on this map.")
     part = replace(one, **{name: getattr(one, name)[rows] for name in OF_POINTS})
-    colour: Literal["class", "predicted"] = "predicted" if "predicted" in request.query_params else "class"
+    asked = request.query_params.get("colour")
+    colours: tuple[Colour, ...] = get_args(Colour)
+    colour = next((one for one in colours if one == asked), colours[0])
     spec = chart(part, folder.class_names, np.arange(len(rows)), colour)
     for value in spec["datasets"]["points"]:
         value["picture"] = int(rows[value["picture"]])
     count, height, width = one.thumbnails.shape[:3]
     version = f"{(folder.path / EXPLANATION).stat().st_mtime_ns:x}"
-    asked = request.path_params
-    source = f"/image/{asked['id']}/map/{asked['n']}.png?v={version}"
+    path = request.path_params
+    source = f"/image/{path['id']}/map/{path['n']}.png?v={version}"
     sheet = {"source": source, "columns": _columns(count), "width": width, "height": height}
     note = caption(part, folder.class_names, np.arange(len(rows)))
     return responses.reply({"spec": spec, "width": WIDTH, "note": note, "sheet": sheet})

@@ -1,5 +1,6 @@
 // One image: its probabilities, where the net looked, and its feature maps layer by layer.
-import { api, el, percent, svg } from "/static/common.js";
+import { api, el, percent } from "/static/common.js";
+import { Bars } from "/static/drawing/probabilities.js";
 
 const byId = (id) => document.getElementById(id);
 const BARS = 10;
@@ -8,6 +9,7 @@ export class Details {
   constructor(run, classes) {
     Object.assign(this, { run, classes, asked: 0 });
     this.dialog = byId("details");
+    this.bars = new Bars(byId("bars"), classes, { most: BARS, sorted: true, said: percent });
     byId("target").append(...classes.map((text, k) => el("option", { value: k }, text)));
     byId("target").addEventListener("change", () => this.look(byId("target").value));
     this.dialog.addEventListener("click", (event) => {
@@ -40,7 +42,7 @@ export class Details {
     byId("details-image").alt = `${this.classes[image.label] ?? "unknown class"}, image ${image.id}`;
     byId("details-id").textContent = `image ${image.id} (${image.split})`;
     byId("details-title").textContent = "";
-    byId("bars").replaceChildren();
+    byId("bars").hidden = true;
     byId("views").replaceChildren(el("li", { class: "note" }, "Computing …"));
     byId("layers").replaceChildren();
     if (!this.dialog.open) this.dialog.showModal();
@@ -77,16 +79,8 @@ export class Details {
     const said = `${this.classes[best]} (${percent(probabilities[best], 0)})`;
     const title = byId("details-title");
     title.replaceChildren(el("span", { class: right ? "right-answer" : "wrong-answer" }, right ? "✓ " : "✗ "), `Answer: ${said}`, right ? "" : `. True class: ${this.classes[label]}`);
-    const order = probabilities.map((_, k) => k).sort((a, b) => probabilities[b] - probabilities[a]).slice(0, BARS);
-    if (!order.includes(label)) order[order.length - 1] = label;
-    byId("bars").replaceChildren(
-      ...order.map((k) => {
-        const kind = k === label ? "true" : k === best ? "wrong" : "other";
-        const bar = svg("svg", { class: "bar", "aria-hidden": "true" }, svg("rect", { width: `${100 * probabilities[k]}%`, height: "100%" }));
-        const sign = { true: "✓ ", wrong: "✗ ", other: "" }[kind];
-        return el("li", { class: kind }, el("span", { class: "name", title: this.classes[k] }, sign, this.classes[k]), bar, el("span", { class: "share" }, percent(probabilities[k])));
-      }),
-    );
+    this.bars.show(probabilities, false, label);
+    byId("bars").hidden = false;
   }
 
   async layers() {

@@ -1,7 +1,7 @@
 // The page of a run: its curves as they grow, and what answers when it is asked.
 import { enliven } from "/static/blocks.js";
 import { api, chart, duration, el, embedded, listen, percent, tell } from "/static/common.js";
-import { Confusion } from "./confusion.js";
+import { Confusion, named } from "./confusion.js";
 import { Embedding } from "./embedding.js";
 import { Details } from "./image.js";
 
@@ -11,9 +11,11 @@ const { run, classes } = data;
 
 const details = new Details(run.id, classes);
 const open = (image, step) => details.open(image, step);
-enliven((figure, view) => {
-  if (figure.dataset.kind === "confusion" && data.predictions) new Confusion(figure, view, run.id, classes, open);
-});
+const answers = (figure) => figure.dataset.kind === "confusion" && data.predictions;
+enliven(
+  (figure, view) => answers(figure) && new Confusion(figure, view, run.id, classes, open),
+  (figure) => (answers(figure) ? { patch: named } : {}),
+);
 if (byId("map")) new Embedding(run.id, classes, data.explained, open);
 answerable();
 

@@ -2,13 +2,16 @@
 
 import { el } from "./elements.js";
 
-const BARS = 12; // classes that are all shown, in their order; of more, the most probable
+const SIGNS = { true: "✓ ", wrong: "✗ " };
 
-/** A bar for each class; of many classes, for the most probable. */
 export class Bars {
-  constructor(list, classes) {
-    this.classes = classes;
-    this.rows = Array.from({ length: Math.min(classes.length, BARS) }, () => {
+  /**
+   * A bar for each class, in their order; of more than `most` classes, or where `sorted` is asked for, the most
+   * probable first. `said(probability)` stands behind a bar.
+   */
+  constructor(list, classes, { most = 12, sorted = classes.length > most, said = brief } = {}) {
+    Object.assign(this, { classes, sorted, said });
+    this.rows = Array.from({ length: Math.min(classes.length, most) }, () => {
       const [name, bar, number] = ["name", "bar", "number"].map((kind) => el("span", { class: kind }));
       return { row: el("li", {}, name, bar, number), name, bar, number };
     });
@@ -16,19 +19,25 @@ export class Bars {
     this.show(classes.map(() => 0), true);
   }
 
-  show(probabilities, nothing) {
+  /** `label` is the true class where that is known: it has a bar, and a sign tells it from a wrong answer. */
+  show(probabilities, nothing, label = -1) {
     let order = this.classes.map((_, k) => k);
     const best = nothing ? -1 : probabilities.indexOf(Math.max(...probabilities));
-    if (this.classes.length > BARS) order = order.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, BARS);
+    if (this.sorted) order = order.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, this.rows.length);
+    if (label >= 0 && !order.includes(label)) order[order.length - 1] = label;
     order.forEach((k, i) => {
       const { row, name, bar, number } = this.rows[i];
-      name.textContent = this.classes[k];
+      const kind = k === label ? "true" : k !== best ? "" : label < 0 ? "best" : "wrong";
+      name.textContent = `${SIGNS[kind] ?? ""}${this.classes[k]}`;
+      name.title = this.classes[k];
       bar.style.setProperty("--share", nothing ? 0 : probabilities[k]);
-      number.textContent = nothing || probabilities[k] < 0.005 ? "" : share(probabilities[k]);
-      row.classList.toggle("best", k === best);
+      number.textContent = nothing ? "" : this.said(probabilities[k]);
+      row.className = kind;
     });
   }
 }
+
+const brief = (probability) => (probability < 0.005 ? "" : share(probability));
 
 /** A probability as a reader says it. */
 export function share(probability) {
