@@ -66,7 +66,8 @@ class C(Format):
         operations, train = self.operations(model), model.training()
         some = chosen(len(train), operations)
         ranges = calibrated(operations, train.pixels[some])
-        return quantized(operations, ranges), f"{len(some)} training images"
+        calibration = f"{len(some):,} of {len(train):,} training images; each range of the least squared error"
+        return quantized(operations, ranges), calibration
 
     def file_name(self, run: str) -> str:
         return f"{run}{'-int8' if self.int8 else ''}{self.suffix}"

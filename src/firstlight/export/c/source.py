@@ -56,7 +56,7 @@ class Source:
     @property
     def memory(self) -> str:
         """What it needs, in a few words."""
-        return f"{self.constant_bytes:,} bytes of constants, {self.scratch_bytes:,} bytes of RAM"
+        return f"{self.constant_bytes:,} bytes of weights and tables, {self.scratch_bytes:,} bytes of RAM"
 
     def text(self) -> str:
         """The whole file."""
@@ -95,7 +95,7 @@ class Source:
             ],
             [
                 "Memory:",
-                f"flash {self.constant_bytes:,} bytes of constants, and the code",
+                f"flash {self.constant_bytes:,} bytes of weights and tables, and the code",
                 f"RAM {self.scratch_bytes:,} bytes of static scratch memory, and the stack; the caller's image "
                 f"({height * width * channels:,} bytes) and probabilities ({4 * classes:,}) besides",
                 *filter(None, [self.measured]),
@@ -108,7 +108,7 @@ class Source:
                 "-Dfirstlight_predict=first_predict -Dfirstlight_classes=first_classes, and so for "
                 "firstlight_facts and firstlight_claim.",
             ],
-            ["Where it comes from:", *(f"{name}: {text}" for name, text in self._facts)],
+            ["The functions are firstlight's, under the Apache License 2.0. Where the model comes from:", *(f"{name}: {text}" for name, text in self._facts)],
             ["Classes:", *(f"{k} {name}" for k, name in enumerate(self.model.class_names))],
         ]
         text = "\n\n".join("\n".join(comment(line) for line in lines) for lines in paragraphs)
