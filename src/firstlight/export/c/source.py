@@ -108,7 +108,10 @@ class Source:
                 "-Dfirstlight_predict=first_predict -Dfirstlight_classes=first_classes, and so for "
                 "firstlight_facts and firstlight_claim.",
             ],
-            ["The functions are firstlight's, under the Apache License 2.0. Where the model comes from:", *(f"{name}: {text}" for name, text in self._facts)],
+            [
+                "The functions are firstlight's, under the Apache License 2.0. Where the model comes from:",
+                *(f"{name}: {text}" for name, text in self._facts),
+            ],
             ["Classes:", *(f"{k} {name}" for k, name in enumerate(self.model.class_names))],
         ]
         text = "\n\n".join("\n".join(comment(line) for line in lines) for lines in paragraphs)
