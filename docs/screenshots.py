@@ -100,6 +100,7 @@ def photograph(browser: Browser, root: Path, address: str) -> None:
     keep(page, "report-comparison")
     photograph_dashboard(page, root, address)
     photograph_service(page, root / "lenet5-fashion")
+    photograph_export(page, root / "cnn-mnist")
 
 
 def photograph_dashboard(page: Page, root: Path, address: str) -> None:
@@ -153,6 +154,16 @@ def photograph_service(page: Page, path: Path) -> None:
         example.evaluate("(example, text) => { example.textContent = text; }", usual)
         keep(page, "serve")
     service.end()
+
+
+def photograph_export(page: Page, path: Path) -> None:
+    """The page that a run's model is exported to, with a drawing."""
+    record = fl.open_run(path).export("html")
+    page.set_viewport_size({"width": WIDE, "height": 1300})
+    page.goto((path / record.path).as_uri())
+    draw_three(page)
+    page.wait_for_timeout(1500)
+    keep(page, "export-html")
 
 
 def keep(page: Page, name: str) -> None:

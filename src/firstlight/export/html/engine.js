@@ -74,17 +74,13 @@ const OPERATIONS = {
     };
   },
 
-  /** y[o, i, j] = b[o] + Σ W[o, c, k, l] x[c, i·stride + k − top, j·stride + l − left], zeros outside the image.
-   *
-   * Four filters and two pixels at a time, so that each number that is read is used more than once. A window is a list
-   * of places in x from its corner, and the weights of four filters lie side by side in the same order.
-   */
+  /** y[o, i, j] = b[o] + Σ W[o, c, k, l] x[c, i·stride + k − top, j·stride + l − left], zeros outside the image. */
   Convolution({ W, b, size: [kh, kw], stride: [down, right], padding }, y, x) {
     const [, height, width] = x.shape;
     const [filters, rows, columns] = y.shape;
     const { data: input, width: wide, height: high, fill } = padded(x, padding);
-    const [terms, pixels, quarters] = [W.length / filters, rows * columns, Math.ceil(filters / 4)];
-    const whole = new Float32Array(4 * quarters * pixels);
+    const [terms, pixels] = [W.length / filters, rows * columns];
+    const whole = new Float32Array(4 * Math.ceil(filters / 4) * pixels);
     y.data = whole.subarray(0, filters * pixels);
     const corners = Int32Array.from({ length: pixels }, (_, p) => {
       return Math.floor(p / columns) * down * wide + (p % columns) * right;
@@ -96,43 +92,7 @@ const OPERATIONS = {
     const [weights, bias] = [inFours(W, filters, terms), inFours(b, filters, 1)];
     return () => {
       fill();
-      for (let quarter = 0; quarter < quarters; quarter++) {
-        const [first, to] = [4 * quarter * terms, 4 * quarter * pixels];
-        for (let p = 0; p < pixels; p += 2) {
-          const q = p + 1 < pixels ? p + 1 : p;
-          const from = corners[p];
-          const next = corners[q];
-          let p0 = bias[4 * quarter];
-          let p1 = bias[4 * quarter + 1];
-          let p2 = bias[4 * quarter + 2];
-          let p3 = bias[4 * quarter + 3];
-          let q0 = p0;
-          let q1 = p1;
-          let q2 = p2;
-          let q3 = p3;
-          for (let t = 0, w = first; t < terms; t++, w += 4) {
-            const at = window[t];
-            const v = input[from + at];
-            const u = input[next + at];
-            p0 += weights[w] * v;
-            p1 += weights[w + 1] * v;
-            p2 += weights[w + 2] * v;
-            p3 += weights[w + 3] * v;
-            q0 += weights[w] * u;
-            q1 += weights[w + 1] * u;
-            q2 += weights[w + 2] * u;
-            q3 += weights[w + 3] * u;
-          }
-          whole[to + p] = p0;
-          whole[to + q] = q0;
-          whole[to + pixels + p] = p1;
-          whole[to + pixels + q] = q1;
-          whole[to + 2 * pixels + p] = p2;
-          whole[to + 2 * pixels + q] = q2;
-          whole[to + 3 * pixels + p] = p3;
-          whole[to + 3 * pixels + q] = q3;
-        }
-      }
+      correlate(input, weights, bias, window, corners, whole);
     };
   },
 
@@ -271,6 +231,57 @@ function byColumns(y, x, f) {
       f(column).forEach((value, k) => (data[k * size + p] = value));
     }
   };
+}
+
+/** A convolution: four filters and two pixels at a time, so that each number that is read is used more than once.
+ *
+ * window   places in the input from the corner of a window, one for each term of the sum
+ * corners  places in the input of the corner of each pixel's window
+ * weights, bias  see `inFours`; `whole` is the result (filters in fours, pixels)
+ */
+function correlate(input, weights, bias, window, corners, whole) {
+  const [terms, pixels] = [window.length, corners.length];
+  for (let filter = 0; filter < bias.length; filter += 4) {
+    const to = filter * pixels;
+    for (let p = 0; p < pixels; p += 2) {
+      const q = p + 1 < pixels ? p + 1 : p;
+      const from = corners[p];
+      const next = corners[q];
+      let p0 = bias[filter];
+      let p1 = bias[filter + 1];
+      let p2 = bias[filter + 2];
+      let p3 = bias[filter + 3];
+      let q0 = p0;
+      let q1 = p1;
+      let q2 = p2;
+      let q3 = p3;
+      for (let t = 0, w = filter * terms; t < terms; t++, w += 4) {
+        const at = window[t];
+        const v = input[from + at];
+        const u = input[next + at];
+        const w0 = weights[w];
+        const w1 = weights[w + 1];
+        const w2 = weights[w + 2];
+        const w3 = weights[w + 3];
+        p0 += w0 * v;
+        p1 += w1 * v;
+        p2 += w2 * v;
+        p3 += w3 * v;
+        q0 += w0 * u;
+        q1 += w1 * u;
+        q2 += w2 * u;
+        q3 += w3 * u;
+      }
+      whole[to + p] = p0;
+      whole[to + q] = q0;
+      whole[to + pixels + p] = p1;
+      whole[to + pixels + q] = q1;
+      whole[to + 2 * pixels + p] = p2;
+      whole[to + 2 * pixels + q] = q2;
+      whole[to + 3 * pixels + p] = p3;
+      whole[to + 3 * pixels + q] = q3;
+    }
+  }
 }
 
 /** The weights (outputs, terms) in fours of outputs: for each term its four weights side by side; zeros fill up. */
