@@ -198,6 +198,9 @@ class TestRefusals:
             assert ask("/v1/predict", content=encoded(scene(30, 30))).status_code == 200
             refused(ask("/v1/predict", content=encoded(scene(31, 30))), 422, "more than 900 pixels")
             refused(ask("/v1/predict", content=bytes(20_001)), 413, "20,000 bytes")
+            closing = {"Connection": "close"}  # which would cut off who still sends
+            refused(ask("/v1/predict", content=bytes(9_000_000), headers=closing), 413, "20,000 bytes")
+            refused(ask("/v1/nothing", content=bytes(9_000_000), headers=closing), 404)
             refused(ask("/v1/predict", content=iter([bytes(20_000), b"x"])), 413, "20,000 bytes")
             refused(ask("/v1/predict", json={"images": [text64(PNG)] * 3}), 413, "2 images", "3")
             refused(ask("/v1/predict", files=[("a", ("a.png", PNG))] * 3), 413, "more than 2 parts")

@@ -7,10 +7,11 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from firstlight.data.decoding import ImageLimits
 from firstlight.errors import UnreadableImageError, brief
@@ -23,6 +24,7 @@ from firstlight.types import Array
 
 # A body that is one image. The last is what curl --data-binary says unless it is told otherwise.
 RAW = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+DROP_SECONDS = 5.0  # in which a body that is refused may still come
 WAYS = (
     "Send the bytes of an image (Content-Type: image/png, image/jpeg, …), multipart/form-data with several, or "
     'application/json such as {"image": "its bytes in base64"}'
@@ -39,6 +41,26 @@ class NamedImage:
 
 class DisconnectedError(Exception):
     """The one who asked has gone."""
+
+
+class Incoming:
+    """A request's `receive`, which knows whether the body has ended."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.ended = False
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.ended = not message.get("more_body", False)
+        return message
+
+    async def drop(self) -> None:
+        """Let the rest come for a while: who is refused and still sends would be cut off before he can read why."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DROP_SECONDS):
+                while not self.ended:
+                    await self()
 
 
 class Bodies:

@@ -24,7 +24,7 @@ from firstlight.errors import brief, nearest
 from firstlight.serve import bodies, metrics, openapi
 from firstlight.serve.answers import PLAIN_HEADERS, Answer, Header, RefusedError, dumped
 from firstlight.serve.batches import Batches
-from firstlight.serve.bodies import Bodies, DisconnectedError, NamedImage
+from firstlight.serve.bodies import Bodies, DisconnectedError, Incoming, NamedImage
 from firstlight.serve.limits import Limits
 from firstlight.serve.served_models import ServedModel
 from firstlight.text import listed
@@ -89,10 +89,13 @@ class Service:
             return
         began = time.perf_counter()
         path: str = scope["path"]
+        headers, incoming = dict(scope["headers"]), Incoming(receive)
         try:
-            answer = await self._answer(scope, dict(scope["headers"]), path, receive)
+            answer = await self._answer(scope, headers, path, incoming)
         except RefusedError as refusal:
             answer = refusal.answer()
+            if refusal.status != 408 and b"expect" not in headers:
+                await incoming.drop()
         except DisconnectedError:
             return
         except Exception:
