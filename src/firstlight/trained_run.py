@@ -40,6 +40,7 @@ from firstlight.explain import (
     maximizing_image,
 )
 from firstlight.export import Expected, export, exportable, open_format
+from firstlight.files import write_text
 from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, without_seen
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
@@ -405,6 +406,17 @@ class Run(Shown):
         pdf  as a PDF (needs the extra `pdf`); where this is not said, only if the file's name ends so
         """
         return ReportPath.of(report.write(self.folder, None if out is None else Path(out), pdf=pdf), self.folder)
+
+    def card(self, out: str | Path | None = None, *, licence: str = "") -> str:
+        """A model card in Markdown, made from the record, with the metadata that model hubs read; see `report.card`.
+
+        out      a file to write it to as well
+        licence  of the model, as hubs call it, such as "apache-2.0"; said to be unknown otherwise
+        """
+        text = report.card(self.folder, licence)
+        if out is not None:
+            write_text(Path(out), text)
+        return text
 
     def export(
         self,

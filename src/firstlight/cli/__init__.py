@@ -13,7 +13,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstlight import processes
-from firstlight.cli import compare, data, demo, explain, export, model, parity, predict, run, serve, study, tune, view
+from firstlight.cli import (
+    card,
+    compare,
+    data,
+    demo,
+    explain,
+    export,
+    model,
+    parity,
+    predict,
+    run,
+    serve,
+    study,
+    tune,
+    view,
+)
 from firstlight.cli.commands import Command, Commands
 from firstlight.errors import ExperimentError, FirstlightError, ProcessLostError, nearest, told
 
@@ -34,6 +49,7 @@ for command in (
     predict.predict,
     explain.explain,
     export.export,
+    card.card,
     run.report,
     compare.compare,
     study.study,

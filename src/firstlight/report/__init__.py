@@ -28,6 +28,7 @@ __all__ = [
     "Comparison",
     "Outcome",
     "build_document",
+    "card",
     "lost",
     "must_be_a_table",
     "of_complete",
@@ -114,6 +115,18 @@ def render_html(subject: Subject, folder: Path | None = None) -> str:
     from firstlight.report.render.html import page
 
     return page(build_document(subject, folder))
+
+
+def card(run: RunFolder, licence: str = "") -> str:
+    """The card of a run's model in Markdown, with the metadata of model hubs at its top.
+
+    licence  of the model, as hubs call it, such as "apache-2.0"; said to be unknown otherwise
+    Raises RunError where there is no result yet.
+    """
+    from firstlight.records.run import read
+    from firstlight.report.pages import card as page
+
+    return page.card(read(run), licence)
 
 
 def render_pdf(subject: Subject, folder: Path | None = None) -> bytes:

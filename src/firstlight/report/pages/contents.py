@@ -47,6 +47,8 @@ RUN: Contents = (
     "reproduce",
     "terms",
 )
+# The card of a model, in Markdown: what a table or a text says.
+CARD = ("cautions", "layers", "per_class", "confusion", "exports", "reproduce")
 COMPARED: Contents = (  # what the pages of a comparison and of a study have in common
     "cautions",
     "accuracy",
