@@ -13,6 +13,7 @@ export class Bars {
     Object.assign(this, { classes, sorted, said });
     this.rows = Array.from({ length: Math.min(classes.length, most) }, () => {
       const [name, bar, number] = ["name", "bar", "number"].map((kind) => el("span", { class: kind }));
+      name.dir = "auto";
       return { row: el("li", {}, name, bar, number), name, bar, number };
     });
     list.replaceChildren(...this.rows.map(({ row }) => row));
