@@ -7,7 +7,7 @@ import os
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight import prediction_table as tables
@@ -102,6 +102,7 @@ predictions = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(predictions, max_size=5))
 def test_any_names_and_numbers_come_back(tmp_path_factory, given_):
     folder = tmp_path_factory.mktemp("tables")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from firstlight.estimator import Classifier
     from firstlight.evaluation import Evaluation
     from firstlight.experiments import Experiment
+    from firstlight.inference import Prediction
     from firstlight.models import Model
     from firstlight.prepare import Preparation
     from firstlight.types import Dataset, Images, Predictions
@@ -50,6 +51,7 @@ _WHERE = {
     "Experiment": "firstlight.experiments",
     "Model": "firstlight.models",
     "Parity": "firstlight.engine_parity",
+    "Prediction": "firstlight.inference",
     "Preparation": "firstlight.prepare",
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
@@ -66,6 +68,7 @@ __all__ = [
     "Model",
     "ModelError",
     "Parity",
+    "Prediction",
     "Predictions",
     "Preparation",
     "Run",

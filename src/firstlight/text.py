@@ -17,6 +17,7 @@ TAIL = 30  # of them, those at its end
 JOINER = "\u200d"  # joins two emoji to one
 
 NO_UTF8 = re.compile("[\ud800-\udfff]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # The widths of Helvetica, in hundredths of its size; other letters by their kind.
 NARROW = {**dict.fromkeys(" !,./:;I[\\]ft", 28), **dict.fromkeys("'ijl|", 22), **dict.fromkeys("()-`r{}", 33)}
@@ -40,6 +41,11 @@ def encodable(text: str) -> str:
 def printable_name(path: str | PathLike[str]) -> str:
     """The name of a file as text that can be printed: bytes that are no UTF-8 are shown as \\xNN."""
     return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def one_line(text: str) -> str:
+    """The text without control characters, which would break a line or command the terminal: they stand as codes."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def printable(text: str) -> str:

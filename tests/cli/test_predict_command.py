@@ -134,6 +134,17 @@ def test_names_that_are_no_utf8_and_many_that_are_unreadable(firstlight, run, ne
     assert firstlight("predict", run, "new").err.count("the file is empty") == NAMED + 3
 
 
+def test_a_name_is_no_second_line_and_no_command_to_the_terminal(firstlight, run, new):
+    name = "new/\x1b[2Ja\nb.png"
+    sorted(new.rglob("*.png"))[0].rename(name)
+    Path(f"{name}.gif").write_bytes(b"")
+    answer = firstlight("predict", run, *new.glob("*b.png*"))
+    assert answer.out.startswith("new/\\x1b[2Ja\\nb.png: ")
+    assert answer.out.count("\n") == answer.err.count("\n") == 1
+    firstlight("predict", run, name, "--out", "t.csv")
+    assert rows_of("t.csv")[0]["path"] == name
+
+
 def test_a_table_of_another_ending_is_refused_first(firstlight, run, new):
     answer = firstlight("predict", run, "new", "--out", "t.xlsx")
     assert answer.code == 2
@@ -174,6 +185,12 @@ class TestEvaluate:
         rows = rows_of(run.parent / "t.csv")
         assert [row["path"] for row in rows] == recorded.ids.tolist()
         assert [row["label"] for row in rows] == [str(label) for label in recorded.labels]
+
+    def test_a_set_of_images_is_no_path(self, firstlight, run):
+        for name in ("digits", "some.npz"):
+            answer = firstlight("evaluate", run, name)
+            assert answer.code == 2
+            assert f"--data {name}" in answer.err
 
     @pytest.mark.parametrize("option", [("--data", "digits"), ("--split", "test")])
     def test_paths_say_what_is_measured(self, firstlight, run, new, option):

@@ -22,11 +22,11 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a ru
 
 # Names that users of other tools try, and what does the work here.
 SYNONYMS = {
-    "classify": "firstlight predict RUN IMAGE names what an image shows",
+    "classify": "firstlight predict RUN PATH names what images show",
     "convert": "firstlight export RUN --to FORMAT writes a model in another format",
     "dashboard": "firstlight view opens the dashboard",
     "fit": "firstlight run trains a model",
-    "infer": "firstlight predict RUN IMAGE names what an image shows",
+    "infer": "firstlight predict RUN PATH names what images show",
     "init": "firstlight run FILE.toml takes an experiment file; docs/experiment.md lists its keys",
     "list": "firstlight view lists runs, firstlight data list image sets, firstlight summary models",
     "models": "firstlight summary lists the models",

@@ -15,7 +15,7 @@ from firstlight.cli.commands import Json, RunPath
 from firstlight.cli.run import Device, Engine, opened
 from firstlight.cli.tables import plain
 from firstlight.errors import ExperimentError
-from firstlight.text import listed, printable_name
+from firstlight.text import listed, one_line, printable_name
 
 if TYPE_CHECKING:
     from firstlight.evaluation import Evaluation
@@ -97,7 +97,7 @@ def evaluate(
     unread = 0
     if images:
         measured, unread = _measured_files(trained, images, out, include_seen)
-        which = listed(map(printable_name, images), most=3)
+        which = listed(map(_shown, images), most=3)
     else:
         measured = _measured_set(trained, data, split, out, unverified=unverified, include_seen=include_seen)
         which = f"its own {split or 'test'} images" if data is None else f"{data}{f', {split}' if split else ''}"
@@ -144,7 +144,7 @@ class _Progress:
         else:
             self.failed += 1
             if self.most is None or self.failed <= self.most:
-                self.lines.line(f"{printable_name(prediction.path)}: {prediction.reason}.")
+                self.lines.line(f"{_shown(prediction.path)}: {prediction.reason}.")
         done = self.read + self.failed
         if self.bar and done % REFRESH == 0:
             self.lines.step(f"{done:,} images", done, self.total)
@@ -157,9 +157,23 @@ def _survey(paths: Sequence[str], *, labelled: bool = False) -> int | None:
     found = survey(paths, labelled=labelled)
     if found.others:
         what = "file is no image and was" if found.others == 1 else "files are no images and were"
-        names = [*map(printable_name, found.such_as), *[""] * (found.others - len(found.such_as))]
+        names = [*map(_shown, found.such_as), *[""] * (found.others - len(found.such_as))]
         typer.echo(f"Note: {found.others:,} {what} not read: {listed(names, most=len(found.such_as))}.", err=True)
     return found.files
+
+
+def _shown(path: str) -> str:
+    return one_line(printable_name(path))
+
+
+def _must_be_files(paths: Sequence[str]) -> None:
+    """Refuse sets of images where files of images are asked for."""
+    from firstlight.data import SOURCES
+    from firstlight.files import is_there
+
+    for path in paths:
+        if path.endswith(".npz") or (path in SOURCES and not is_there(Path(path))):
+            raise ExperimentError(f"{path} is a set of images: measure it by --data {path}.")
 
 
 @contextmanager
@@ -185,7 +199,7 @@ def _printed(trained: Run, as_json: bool, in_order: bool) -> Iterator[Write]:
     def line(prediction: Prediction) -> None:
         if prediction.class_name:
             answers = ", ".join(f"{name} {percent(p)}" for name, p in prediction.top)
-            typer.echo(f"{printable_name(prediction.path)}: {answers}")
+            typer.echo(f"{_shown(prediction.path)}: {answers}")
 
     def item(prediction: Prediction) -> None:
         nonlocal written
@@ -211,6 +225,7 @@ def _tell_table(out: Path, progress: _Progress, as_json: bool) -> None:
 
 def _measured_files(trained: Run, paths: Sequence[str], out: Path | None, include_seen: bool) -> tuple[Measured, int]:
     """What was measured on files, and how many could not be read."""
+    _must_be_files(paths)
     total = _survey(paths, labelled=True)
     with (
         _Progress(total, bar=True, most=NAMED) as progress,

@@ -30,7 +30,7 @@ from firstlight.types import Array
 
 Source = bytes | str | Path
 
-CHUNK = 8  # images that a thread takes at a time: to hand over a small one takes as long as to decode it
+CHUNK = 16  # images that a thread takes at a time: to hand over a small one takes as long as to decode it
 ENOUGH = 1024  # pixels of the longer side, from which a drawing is fitted
 
 
