@@ -16,7 +16,8 @@ function furnished(vega) {
   const line = { path: { signal: "lassoPath(lasso)" }, stroke: { value: "var(--ink)" }, strokeWidth: { value: 1.5 }, strokeDash: { value: [5, 4] } };
   vega.marks.push({ type: "path", interactive: false, encode: { update: line } });
   vega.signals.push({ name: "at", value: null });
-  const place = { x: { signal: "at ? at.x : 0" }, y: { signal: "at ? at.y : 0" }, opacity: { signal: "at ? 1 : 0" } };
+  const [x, y] = ["x", "y"].map((scale) => ({ scale, signal: `at ? at.${scale} : 0` })); // of the data: a map may be resized
+  const place = { x, y, opacity: { signal: "at ? 1 : 0" } };
   const ring = { ...place, size: { value: 260 }, stroke: { value: "var(--ink)" }, strokeWidth: { value: 3 }, fill: { value: "transparent" } };
   vega.marks.push({ type: "symbol", interactive: false, encode: { update: ring } });
   return vega;
@@ -160,8 +161,8 @@ export class Embedding {
   /** Draw a ring round the point where the keys are, and say what it is. */
   say() {
     const { at, view } = this;
-    view.signal("at", at && { x: at.x, y: at.y }).run();
-    const { class: name, predicted, confidence, split, id } = at?.datum ?? {};
+    const { x, y, class: name, predicted, confidence, split, id } = at?.datum ?? {};
+    view.signal("at", at && { x, y }).run();
     byId("at").textContent = at ? `${name === predicted ? "✓" : "✗"} ${predicted} (${percent(confidence, 0)})${name === predicted ? "" : `, true class: ${name}`}, ${split} image ${id}` : "";
   }
 
