@@ -205,9 +205,7 @@ for where, title, value, text in (
 
 def command(package: Package) -> str:
     package.copy("cli/model.py", "cli/again.py", **{"def summary(": "def again("})
-    package.replace(
-        "cli/__init__.py", "from firstlight.cli import compare,", "from firstlight.cli import again, compare,"
-    )
+    package.put("cli/__init__.py", "    card,", "    again,")
     package.replace("cli/__init__.py", "    parity.parity,\n", "    parity.parity,\n    again.again,\n")
     return """
 from firstlight.cli import main
@@ -216,6 +214,16 @@ try:
     main()
 except SystemExit as done:
     assert not done.code
+"""
+
+
+def export_format(package: Package) -> str:
+    package.copy("export/onnx.py", "export/other.py", **{"class Onnx(": "class Other(", '"onnx"': '"other"'})
+    package.put("export/__init__.py", "from firstlight.export.pytorch", "from firstlight.export.other import Other")
+    package.replace("export/__init__.py", "(Onnx, Html, C, Torch)", "(Onnx, Html, C, Torch, Other)")
+    return """
+from firstlight.export import open_format
+assert open_format("other").name == "other"
 """
 
 
@@ -256,6 +264,7 @@ ROWS: dict[str, Callable[[Package], str]] = {
     "a chart": chart,
     "a recorded number": number,
     "a command": command,
+    "an export format": export_format,
     "a page of the dashboard": page,
 }
 PROGRAM = f"""

@@ -1,16 +1,24 @@
-"""One image has one answer, whoever is asked: Python, the command line, the page Draw, and what explains."""
+"""One image has one answer, whoever is asked: Python, the command line, the page Draw, a service, and what leaves.
+
+The page of an HTML export prepares images by itself, in a browser: tests/export/html/test_page.py feeds it these files.
+"""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from rich.console import Console
 from tests.odd_images import broken_images, encoded, odd_images, scene
+from tests.serve.conftest import running
 
 import firstlight as fl
+from firstlight import weights
 from firstlight.app.pages.draw.live import DrawingRequest, answer, prepared
 from firstlight.data.decoding import ImageLimits, decode
-from firstlight.errors import DataError, UnreadableImageError
+from firstlight.errors import DataError, NoRuntimeError, UnreadableImageError
+from firstlight.export import FORMATS, exportable
 from firstlight.prepare import Preparation, outside_image
 from firstlight.prepare.preparation import luma
 from firstlight.types import Dataset, Images, unlabelled
@@ -55,6 +63,43 @@ def test_every_way_finds_one_answer(run, folder, firstlight):
         np.testing.assert_allclose(run.attribution(path).probabilities, row, atol=1e-6, err_msg=name)
     every = [folder / name for name in found]
     np.testing.assert_allclose(run.predict(every), [*expected.values()], atol=1e-6)
+
+
+def test_a_service_finds_it_too(run, folder):
+    names = [*odd_images()]
+    with running([run.path]) as served:
+        parts = [("image", (name, (folder / name).read_bytes())) for name in names]
+        told = served.client.post("/v1/predict", files=parts).json()["predictions"]
+    assert [one["image"] for one in told] == names
+    found = [[*one["probabilities"].values()] for one in told]
+    np.testing.assert_allclose(found, run.predict([folder / name for name in names]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_leaves_finds_it_too(name, run, folder, tmp_path):
+    """By its own runtime, on the pixels that `outside_image` makes; model.py reads the files itself."""
+    form = FORMATS[name]()
+    try:
+        form.runtime()
+    except NoRuntimeError as error:
+        pytest.skip(str(error))
+    vector = weights.of_run(run.folder, run.task.model.layout)
+    model = exportable(run.folder, run.task, vector, lambda: run._own["train"])
+    files = form.write(model, "Not proved: a test.")
+    paths = [folder / name for name in odd_images()]
+    expected = run.predict(paths)
+    if name != "torch":
+        pixels = np.stack([outside_image(path, run.task.preparation) for path in paths])
+        np.testing.assert_allclose(form.answers(model, files, pixels), expected, atol=1e-5)
+        return
+    for file, data in files.items():
+        (tmp_path / file).write_bytes(data)
+    command = [sys.executable, "-I", tmp_path / "model.py", *paths]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    for path, row, line in zip(paths, expected, told, strict=True):
+        answer, _, share = line.removeprefix(f"{path}: ").rpartition(" ")
+        assert answer == run.class_names[row.argmax()]
+        assert float(share.strip("(%)")) == pytest.approx(100 * row.max(), abs=0.051)
 
 
 def test_the_pixels_of_an_image_have_the_answer_of_its_file(run):
