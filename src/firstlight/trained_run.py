@@ -39,7 +39,6 @@ from firstlight.explain import (
     extract_features,
     maximizing_image,
 )
-from firstlight.export import Expected, export, exportable, open_format
 from firstlight.files import write_text
 from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, without_seen
 from firstlight.kernels.lock import ForkedLock
@@ -436,6 +435,8 @@ class Run(Shown):
         Raises ExperimentError for an unknown format or option, ExportError where the export does not agree with the
         model, ModelError for a layer that no format can hold, RunError for a run without a result.
         """
+        from firstlight.export import Expected, export, exportable, open_format  # some draw, which takes altair
+
         form, step = open_format(to, **options), watch or unwatched
         _ = self.result  # an unfinished run says so
         step("reading the images", 0, None)
