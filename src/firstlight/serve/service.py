@@ -30,13 +30,16 @@ from firstlight.serve.served_models import ServedModel
 from firstlight.text import listed
 from firstlight.types import Array, Json
 from firstlight.web.access import HEADERS, from_elsewhere, hostname, same
+from firstlight.web.listening import hosts_of
 
 LOG = logging.getLogger("firstlight.serve")
 PAGE = Path(__file__).parent / "page"
 PREDICT = "/v1/predict"
+METRICS = "/metrics"
+OTHER = "other"  # what there is not
 OF_A_MODEL = ("/v1/models/", "/predict")  # what stands before and behind its name
 OPEN = ("/health", "/openapi.json")  # which need no token, as the page does
-LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+LOCAL = frozenset(hosts_of("127.0.0.1"))
 # What is decoded at once, in a fraction of a millisecond: to hand it to a thread would take as long.
 SMALL_BODY = 16_384  # bytes
 SMALL_IMAGE = 16_384  # pixels
@@ -109,18 +112,17 @@ class Service:
 
     async def _answer(self, scope: Scope, headers: Headers, path: str, receive: Receive) -> Answer:
         self._must_be_let_in(scope, headers, path)
-        predicts = path == PREDICT or (path.startswith(OF_A_MODEL[0]) and path.endswith(OF_A_MODEL[1]))
-        allowed = ("POST",) if predicts else ("GET", "HEAD")
-        if not predicts and path not in self.fixed and path not in ("/metrics", "/health"):
-            raise RefusedError(
-                404, f"There is nothing at {brief(path)!r}. / is a page to try it at, /openapi.json the rest."
-            )
+        route = self._route(path)
+        if route == OTHER:
+            text = f"There is nothing at {brief(path)!r}. / is a page to try it at; /openapi.json tells the rest."
+            raise RefusedError(404, text)
+        allowed = ("POST",) if route == PREDICT else ("GET", "HEAD")
         if scope["method"] not in allowed:
             allow = [(b"allow", ", ".join(allowed).encode())]
             raise RefusedError(405, f"{brief(path)} takes {allowed[0]}, not {scope['method']}.", allow)
-        if predicts:
+        if route == PREDICT:
             return await self._predict(self._model(path, scope["query_string"]), headers, receive)
-        if path == "/metrics":
+        if route == METRICS:
             return Answer(200, self.metrics.text(self._gauges()), metrics.MEDIA)
         return self.fixed[path]
 
@@ -206,10 +208,10 @@ class Service:
         }
 
     def _route(self, path: str) -> str:
-        """A route, under which requests are counted: few, whatever is asked for."""
-        if path in self.fixed or path in (PREDICT, "/metrics"):
+        """The route of a path, under which its requests are counted: few, whatever is asked for."""
+        if path in self.fixed or path in (PREDICT, METRICS):
             return path
-        return PREDICT if path.startswith(OF_A_MODEL[0]) and path.endswith(OF_A_MODEL[1]) else "other"
+        return PREDICT if path.startswith(OF_A_MODEL[0]) and path.endswith(OF_A_MODEL[1]) else OTHER
 
     def _fixed(self) -> dict[str, Answer]:
         """The answers that are always the same."""
