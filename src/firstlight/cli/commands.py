@@ -25,6 +25,7 @@ SYNONYMS = {
     "classify": "firstlight predict RUN PATH names what images show",
     "convert": "firstlight export RUN --to FORMAT writes a model in another format",
     "dashboard": "firstlight view opens the dashboard",
+    "deploy": "firstlight serve RUN answers other programs over HTTP",
     "fit": "firstlight run trains a model",
     "infer": "firstlight predict RUN PATH names what images show",
     "init": "firstlight run FILE.toml takes an experiment file; docs/experiment.md lists its keys",
