@@ -170,7 +170,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.slow
 def test_killed_in_the_middle_of_trials_it_gives_the_same_trials(tmp_path: Path) -> None:
     changes: dict[str, Any] = {
-        "data": {"source": "digits"},
+        "data": {"source": "digits", "limit": 800},
         "training__epochs": 5,
         "training__batch_size": 8,
         "tune__sampler": "tpe",
