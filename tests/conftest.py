@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from rich.console import Console
 
 import firstlight as fl
 from firstlight.cli import main
@@ -60,6 +61,13 @@ def few_digits(digits: Dataset) -> Dataset:
     """The first 300 of them."""
     train = digits.splits["train"]
     return Dataset("few-digits", {"train": train.take(np.arange(300))})
+
+
+@pytest.fixture(scope="session")
+def digits_run(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> fl.Run:
+    """A dense net that has learnt the digits; whoever changes its folder makes a copy."""
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    return fl.fit("mlp-128", digits, epochs=8, lr=3e-3, out=out, console=Console(quiet=True))
 
 
 @pytest.fixture(scope="session")
