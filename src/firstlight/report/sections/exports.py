@@ -30,13 +30,17 @@ def numbers(group: Group) -> Exports:
 
 
 def caption(found: Exports) -> str:
-    """What was compared, and how far it went."""
-    text = (
-        "Proved means that the runtime named ran the export on all test images of the run before it was written, and "
-        "found the classes of firstlight."
-    )
-    differences = [one.largest_difference for one, _ in found.exports if one.largest_difference is not None]
-    return f"{text} No probability differs by more than {exponent(max(differences))}." if differences else text
+    """What was compared, and how far it went; what has an accuracy of its own is another model."""
+    same = [one for one, _ in found.exports if one.proved and one.accuracy is None]
+    differences = [one.largest_difference for one in same if one.largest_difference is not None]
+    text = "Proved means that the runtime named ran the export on all test images of the run before it was written"
+    if not differences:
+        return f"{text}."
+    return f"{text}, and found the classes of firstlight, with probabilities that differ by {_most(max(differences))}."
+
+
+def _most(difference: float) -> str:
+    return f"at most {exponent(difference)}" if difference else "nothing"
 
 
 def section(groups: Sequence[Group]) -> Section | None:
@@ -87,8 +91,8 @@ def _remarks(found: Exports) -> Iterator[Text]:
                 tone="note",
             )
         if one.facts:
-            facts = "; ".join(f"{printable(key)} {printable(value)}" for key, value in one.facts.items())
-            yield Text(f"{name}: {facts}.", tone="note")
+            facts = " · ".join(f"{printable(key)}: {printable(value)}" for key, value in one.facts.items())
+            yield Text(f"{name} · {facts}", tone="note")
 
 
 def _title(one: ExportRecord) -> str:
