@@ -97,7 +97,7 @@ def test_a_locked_service_asks_for_its_token(
         expect(page.locator("#token")).to_be_focused()
         page.keyboard.type("wrong-token")
         page.keyboard.press("Enter")
-        expect(page.locator("#about")).to_contain_text("another token")
+        expect(page.locator("#about")).to_have_text("That is not its token.")
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         page.set_input_files("#file", image)

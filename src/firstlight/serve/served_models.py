@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from firstlight.errors import RunError
+from firstlight.inference import NO_NUMBERS
 from firstlight.prepare import Preparation
 from firstlight.trained_run import Run
 from firstlight.types import Array, Json, unlabelled
@@ -78,8 +79,7 @@ class ServedModel:
         """
         image = np.zeros(self.preparation.input_shape, np.uint8)
         if not np.isfinite(self.probabilities([image])).all():
-            text = "gives no finite numbers: its weights are damaged, or it diverged in training"
-            raise RunError(f"{self.run.path}: the model {text}.")
+            raise RunError(f"{self.run.path}: {NO_NUMBERS}")
         alone = replace(self, swift=True)
         return alone if min(_seconds(alone, [image] * VECTOR) for _ in range(3)) < VECTOR * SWIFT else self
 

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from firstlight import design_tokens
 from firstlight.data.decoding import ImageLimits
 from firstlight.errors import brief, nearest
+from firstlight.inference import NO_NUMBERS
 from firstlight.serve import bodies, metrics, openapi
 from firstlight.serve.answers import PLAIN_HEADERS, Answer, Header, RefusedError, dumped
 from firstlight.serve.batches import Batches
@@ -169,7 +170,7 @@ class Service:
             self.bodies.done(len(body))
         rows = await self.batches.probabilities(model.name, images)
         if not np.isfinite(rows).all():
-            raise RefusedError(422, "For an image of the request the model gives no finite numbers.")
+            raise RefusedError(422, NO_NUMBERS)
         return Answer(200, dumped({"model": model.name, "predictions": self._predictions(model, named, rows)}))
 
     async def _prepared(

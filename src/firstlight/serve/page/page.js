@@ -29,13 +29,14 @@ async function begin() {
   try {
     ({ models } = await ask("/v1/models"));
   } catch (error) {
-    at("entrance").hidden = error.status !== 401;
-    at("about").textContent = error.status === 401 && !sessionStorage.getItem(KEPT) ? "" : error.message;
-    at("token").focus();
+    const locked = error.status === 401;
+    at("entrance").hidden = !locked;
+    at("about").textContent = !locked ? error.message : sessionStorage.getItem(KEPT) ? "That is not its token." : "";
+    at("token").select();
     return;
   }
   at("entrance").hidden = true;
-  at("main").hidden = false;
+  at("main").hidden = at("programs").hidden = false;
   at("choice").hidden = models.length < 2;
   at("model").replaceChildren(...models.map(({ name }) => new Option(name, name)));
   describe();
