@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight.serve.answers import RefusedError
@@ -26,6 +26,7 @@ def test_what_a_client_sends_comes_out_whole(contents: list[bytes]) -> None:
     assert found == [Part("image", f"{n} é;.png", content) for n, content in enumerate(contents)]
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=300), st.text(max_size=80))
 def test_whatever_comes_is_parts_or_a_refusal(content: bytes, boundary: str) -> None:
     for kind in (FORM, f"multipart/form-data; boundary={boundary}", boundary):
