@@ -79,6 +79,13 @@ def test_so_many_classes_as_are_asked_for(run, folder):
         run.predict_files(folder, top=0)
 
 
+def test_a_batch_of_large_images_is_small():
+    def size(*shape):
+        return inference.batch_size(fl.Preparation(shape, "none", np.ones((1, 1, 1)), np.zeros((1, 1, 1))))
+
+    assert [size(28, 28, 1), size(512, 512, 3), size(8192, 8192, 3)] == [BATCH, 40, 1]
+
+
 def test_files_are_asked_for_as_they_are_needed(run, folder):
     """No more than a batch ahead: the list has no end."""
     asked = 0

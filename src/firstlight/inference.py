@@ -5,6 +5,7 @@ A batch of images is in memory at a time, however many files there are.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +22,12 @@ from firstlight.engines import Session, Task
 from firstlight.errors import DataError, RunError, UnreadableImageError
 from firstlight.evaluation import Evaluation
 from firstlight.experiments.lineage import Seen, SeenImages
-from firstlight.prepare import outside_images
+from firstlight.prepare import Preparation, outside_images
 from firstlight.text import listed, printable_name
 from firstlight.types import Array, Json, Predictions, unlabelled
 
 BATCH = 128  # images in memory at a time; a small net answers more of them hardly faster
+BYTES = 32_000_000  # of these images, for nets that take large ones
 LEARNT_FROM = "not measured: the run has learnt from it"
 NO_NUMBERS = "The model’s answer is not a number: its weights are damaged, or it diverged in training."
 
@@ -203,8 +205,8 @@ class FileClassifier:
 
     def _answers(self, files: Iterable[ListedFile]) -> Iterator[_Answer]:
         """Of each file, in order."""
-        images = (file for file in files if not file.is_other)
-        while batch := list(islice(images, BATCH)):
+        images, size = (file for file in files if not file.is_other), batch_size(self.task.preparation)
+        while batch := list(islice(images, size)):
             answers = [_Answer(file, file.reason) for file in batch]
             named = [place for place, file in enumerate(batch) if not file.reason]
             read: dict[int, Array] = {}
@@ -236,10 +238,15 @@ class FileClassifier:
         """The answer in names."""
         if answer.probabilities is None:
             return Prediction(answer.file.path, reason=answer.reason)
-        return told(answer.file.path, answer.probabilities, self.class_names, top, trained_on=answer.trained)
+        return prediction_of(answer.file.path, answer.probabilities, self.class_names, top, trained_on=answer.trained)
 
 
-def told(path: str, probabilities: Array, names: Sequence[str], top: int | None, **more: Any) -> Prediction:
+def batch_size(preparation: Preparation) -> int:
+    """How many images for a net are in memory at a time."""
+    return max(1, min(BATCH, BYTES // math.prod(preparation.input_shape)))
+
+
+def prediction_of(path: str, probabilities: Array, names: Sequence[str], top: int | None, **more: Any) -> Prediction:
     """One row of probabilities (K,) in the names of the classes; of equal ones the first comes first, as argmax has it.
 
     more  other fields of the prediction

@@ -54,7 +54,7 @@ def format_of(path: Path) -> Callable[[BinaryIO, int, bool], Any]:
 @contextmanager
 def _csv(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
     """As RFC 4180 has it, in UTF-8, and safe in a spreadsheet: no cell is a formula."""
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     table = csv.writer(text)
     table.writerow(_columns(top, labelled))
 
@@ -64,6 +64,7 @@ def _csv(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
         table.writerow([_cell(value) for value in row.values()])
 
     yield write
+    text.flush()
     text.detach()
 
 
@@ -74,7 +75,7 @@ def _json_lines(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
         reason = row.pop("reason")
         ranked = [{"class": name, "probability": _digits(p)} for name, p in prediction.top[:top]]
         line = json.dumps({**row, "top": ranked, "reason": reason}, ensure_ascii=False, allow_nan=False)
-        file.write(line.encode() + b"\n")
+        file.write(line.encode(errors="backslashreplace") + b"\n")
 
     yield write
 

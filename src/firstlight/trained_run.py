@@ -40,7 +40,7 @@ from firstlight.explain import (
     maximizing_image,
 )
 from firstlight.files import write_text
-from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, without_seen
+from firstlight.inference import FileClassifier, Measured, Prediction, batch_size, without_seen
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
@@ -220,12 +220,9 @@ class Run(Shown):
         paths = [images] if isinstance(images, str | Path) else list(images)
         if not paths:
             raise DataError("predict needs at least one image.")
-        return np.concatenate(
-            [
-                self._probabilities(np.stack(self._read(paths[start : start + BATCH])))
-                for start in range(0, len(paths), BATCH)
-            ]
-        )
+        size = batch_size(self.task.preparation)
+        batches = (paths[start : start + size] for start in range(0, len(paths), size))
+        return np.concatenate([self._probabilities(np.stack(self._read(batch))) for batch in batches])
 
     def predict_files(
         self,

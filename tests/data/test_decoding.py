@@ -1,5 +1,6 @@
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -289,6 +290,17 @@ def test_whole_jpegs_of_one_colour_are_whole(height, width):
                 buffer, "JPEG", quality=quality, progressive=progressive
             )
             assert decode(buffer.getvalue(), None).shape == (height, width, 3)
+
+
+def test_several_threads_give_the_filters_of_warnings_back():
+    before = list(warnings.filters)
+    first, second = strict_about_size(), strict_about_size()
+    for guard in (first, second):
+        guard.__enter__()
+    first.__exit__(None, None, None)
+    assert warnings.filters != before
+    second.__exit__(None, None, None)
+    assert warnings.filters == before
 
 
 def test_missing_and_empty(tmp_path):

@@ -121,6 +121,8 @@ class TestTables:
 
     def test_a_label_is_wanted_only_where_classes_are_compared(self, folder):
         assert self.listed(folder, "path\na.png\n")[0][1] == ""
+        [row] = self.listed(folder, "path,label\na.png,\n", labelled=True)
+        assert row[2] == "the label is empty"
         with pytest.raises(DataError, match="columns path and label"):
             self.listed(folder, "path\na.png\n", labelled=True)
 

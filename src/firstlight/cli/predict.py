@@ -245,14 +245,14 @@ def _measured_files(trained: Run, paths: Sequence[str], out: Path | None, includ
 
 def _measured_set(trained: Run, data: str | None, split: str | None, out: Path | None, **how: bool) -> Measured:
     """What was measured on the run's own images or on another set; in the table, they are named by their ids."""
-    from firstlight.inference import told
+    from firstlight.inference import prediction_of
 
     with nullcontext() if out is None else _table(out, trained, TOP, labelled=True) as write:
         measured = trained.measure(data, split, **how)
         found, names = measured.predictions, trained.class_names
         if write is not None:
             for name, label, row in zip(found.ids.tolist(), found.labels.tolist(), found.probabilities, strict=True):
-                write(told(name, row, names, TOP, true_class=names[label]))
+                write(prediction_of(name, row, names, TOP, true_class=names[label]))
     return measured
 
 

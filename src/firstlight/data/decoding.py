@@ -8,7 +8,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -70,6 +70,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 _SPARE = 8  # bytes that a decoder of JPEG may look ahead at the end
 
 _one_large_image = threading.Lock()
+_filters, _as_found, _strict = threading.Lock(), ExitStack(), 0  # of warnings; see `strict_about_size`
 
 
 def load_image(path: str | Path, size: Size | None = None, limits: ImageLimits = ANY_FILE) -> Array:
@@ -87,7 +88,7 @@ def load_image(path: str | Path, size: Size | None = None, limits: ImageLimits =
 
 
 def decode_file(path: str | Path, size: Size | None, limits: ImageLimits = ANY_FILE) -> Array:
-    """As `load_image`, for threads: whoever starts them is `strict_about_size` meanwhile."""
+    """As `load_image`, where whoever calls it for many files is `strict_about_size` meanwhile."""
     try:
         data = read_bytes(path, limit=FILE_LIMIT)
     except OSError as error:
@@ -145,12 +146,22 @@ def formats() -> tuple[str, ...]:
 def strict_about_size() -> Iterator[None]:
     """Refuse images of more than Pillow's limit of pixels (decompression bombs); its other warnings stay quiet.
 
-    Not for several threads at once: filters of warnings are the process's.
+    Filters of warnings are the process's: of several threads the last one gives back what the first one found.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    global _strict
+    with _filters:
+        if not _strict:
+            _as_found.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        _strict += 1
+    try:
         yield
+    finally:
+        with _filters:
+            _strict -= 1
+            if not _strict:
+                _as_found.close()
 
 
 def resize(pixels: Array, size: Size) -> Array:

@@ -147,8 +147,9 @@ def _met(path: str) -> ListedFile:
 
 def _of_table(path: Path, labelled: bool) -> Iterator[ListedFile]:
     for row in table.rows(path, labelled=labelled):
-        if not row.path:
-            yield ListedFile(f"{path}, line {row.line}", reason="the path is empty")
+        if not row.path or (labelled and not row.label):
+            missing = "label" if row.path else "path"
+            yield ListedFile(f"{path}, line {row.line}", reason=f"the {missing} is empty")
             continue
         file = path.parent / row.path
         if "\\" in row.path and not is_file(file):
