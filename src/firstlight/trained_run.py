@@ -456,10 +456,10 @@ class Run(Shown):
 
     def _stepwise(self, pixels: Array, step: Step) -> Array:
         """The probabilities for prepared images, some hundreds at a time, so that it can be told how far it is."""
-        found = []
-        for start in range(0, len(pixels), BATCH):
+        found, size = [], batch_size(self.task.preparation)
+        for start in range(0, len(pixels), size):
             step(f"the model on {len(pixels):,} test images", start, len(pixels))
-            found.append(self._probabilities(pixels[start : start + BATCH]))
+            found.append(self._probabilities(pixels[start : start + size]))
         return np.concatenate(found)
 
     @_made_once
