@@ -122,6 +122,18 @@ def test_without_a_runtime_the_page_says_that_nothing_is_proved(
         runtime.at_hand()
 
 
+def test_a_program_that_does_not_start_or_is_too_old_is_not_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, version, code in (("node", "v12.22.1", 0), ("chromium", "Chromium 99.0", 1)):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo {version}; else exit {code}; fi\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoRuntimeError, match="neither Node"):
+        runtime.at_hand()
+
+
 def test_a_browser_runs_the_page_where_there_is_no_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: object
 ) -> None:

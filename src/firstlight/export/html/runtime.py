@@ -21,6 +21,7 @@ from firstlight.types import Array
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge", "msedge")
 OLDEST_NODE = 16
+READY = "ready to run"
 BATCH = 16_000_000  # bytes of images that a browser is given at once
 SAID = 300  # characters of a reason
 
@@ -64,13 +65,17 @@ class Browser(Runtime):
 
     def _some(self, parts: str, pixels: Array) -> Array:
         images = base64.b64encode(pixels.tobytes()).decode()
-        with tempfile.TemporaryDirectory(prefix="firstlight-browser-") as folder:
-            path = Path(folder) / "run.html"
-            path.write_text(HARNESS.format(parts=parts, images=images), encoding="utf-8")
-            told = _output([self.path, *ARGUMENTS, *_unboxed(), f"--user-data-dir={folder}/profile", path.as_uri()])
+        told = self.shown(HARNESS.format(parts=parts, images=images))
         if (result := re.search(r"<body>result:([A-Za-z0-9+/=]*)\s*</body>", told)) is None:
             raise ExportError(f"{self.title} ran the page and gave no result.")
         return np.frombuffer(base64.b64decode(result[1]), "<f4")
+
+    def shown(self, page: str) -> str:
+        """What a page has become once its scripts have run. Raises ExportError where the browser does not start."""
+        with tempfile.TemporaryDirectory(prefix="firstlight-browser-") as folder:
+            path = Path(folder) / "run.html"
+            path.write_text(page, encoding="utf-8")
+            return _output([self.path, *ARGUMENTS, *_unboxed(), f"--user-data-dir={folder}/profile", path.as_uri()])
 
 
 ARGUMENTS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--dump-dom")
@@ -99,32 +104,31 @@ def at_hand() -> Runtime:
     found = _found(Node) or _found(Browser)
     if found is None:
         raise NoRuntimeError(
-            f"neither Node {OLDEST_NODE} or later (node) nor a browser ({', '.join(BROWSERS)}) was found to run the "
-            "page. Install one of them and export again."
+            f"neither Node {OLDEST_NODE} or later (node) nor a browser (chromium, google-chrome or msedge) was found "
+            "that runs the page. Install one of them and export again."
         )
     return found
 
 
 def _found(kind: type[Runtime]) -> Runtime | None:
-    for name in kind.names:
-        path = shutil.which(name)
-        title = path and _title(path, kind is Node)
-        if path and title:
-            return kind(path, title)
-    return None
+    paths = filter(None, map(shutil.which, kind.names))
+    return next((found for path in paths if (found := _opened(kind, path)) is not None), None)
 
 
 @cache
-def _title(path: str, node: bool) -> str:
-    """The program's name and version, as it tells them itself; "" where it does not answer or is too old."""
+def _opened(kind: type[Runtime], path: str) -> Runtime | None:
+    """The program, with the version that it tells; None where it does not start or is too old."""
     try:
         told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    version = re.search(r"\d+(\.\d+)*", told)
-    if version is None or (node and int(version[0].split(".")[0]) < OLDEST_NODE):
-        return ""
-    return f"Node {version[0]}" if node else told[: version.end()].strip()
+        version = re.search(r"\d+(\.\d+)*", told)
+        if version is None:
+            return None
+        if kind is Node:
+            return Node(path, f"Node {version[0]}") if int(version[0].split(".")[0]) >= OLDEST_NODE else None
+        browser = Browser(path, told[: version.end()].strip())
+        return browser if READY in browser.shown(f"<p>{READY}</p>") else None
+    except (OSError, subprocess.SubprocessError, ExportError):
+        return None
 
 
 def _output(command: list[str]) -> str:
