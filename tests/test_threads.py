@@ -261,6 +261,12 @@ assert numba.threading_layer() == os.environ.get("NUMBA_THREADING_LAYER", numba.
 print("right")
 """
 FORKS = """
+def first(k):
+    return fit().predict_proba(X[:50])
+with multiprocessing.get_context("fork").Pool(1) as pool:  # before this process has used anything
+    [found] = pool.map_async(first, range(1)).get(90)
+same(found, first(0))
+
 net = fit()
 p = net.predict_proba(X[:50])
 stop = threading.Event()
@@ -283,14 +289,6 @@ import joblib
 joblib.Parallel(n_jobs=2, backend="multiprocessing", timeout=90)(joblib.delayed(child)(k) for k in range(2))
 print("right")
 """
-FIRST = """
-def child(k):
-    return fit().predict_proba(X[:50])
-with multiprocessing.get_context("fork").Pool(1) as pool:
-    [found] = pool.map_async(child, range(1)).get(90)
-same(found, child(0))
-print("right")
-"""
 
 
 @pytest.mark.parametrize(
@@ -300,10 +298,8 @@ print("right")
         (FORKS, "numpy", "workqueue"),
         (FORKS, "numpy", ""),
         (FORKS, "torch", ""),
-        (FIRST, "numpy", ""),
-        (FIRST, "torch", ""),
     ],
-    ids=["threads-workqueue", "forks-workqueue", "forks", "forks-torch", "first-use", "first-use-torch"],
+    ids=["threads-workqueue", "forks-workqueue", "forks", "forks-torch"],
 )
 def test_threads_and_forks_get_right_answers(program: str, engine: str, layer: str) -> None:
     if program is not THREADS and "fork" not in multiprocessing.get_all_start_methods():
