@@ -91,6 +91,14 @@ def test_what_names_nothing_is_an_error(folder, named, told):
             survey([named])
 
 
+def test_why_a_folder_has_no_image_is_told(folder):
+    (folder.parent / "links").mkdir()
+    (folder.parent / "links/notes.txt").touch()
+    (folder.parent / "links/a.png").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"holds no image\. links/a\.png: a link that leads nowhere\."):
+        survey(["links"])
+
+
 def test_the_survey_counts_what_is_listed(folder):
     found = survey(["new", "new/b.png"])
     assert (found.files, found.others, found.such_as) == (9, 1, ("new/notes.txt",))

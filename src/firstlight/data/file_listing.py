@@ -94,13 +94,14 @@ def survey(named: Iterable[str | Path], *, labelled: bool = False) -> Survey:
 
 
 def _some(files: Iterator[ListedFile], otherwise: str) -> Iterator[ListedFile]:
-    """The files; an error where none of them is an image."""
-    found = False
+    """The files; an error where none of them is an image, with the first reason that is not an ending."""
+    found, why = False, ""
     for file in files:
         found |= not file.reason
+        why = why or ("" if file.is_other or found else f" {printable_name(file.path)}: {file.reason}.")
         yield file
     if not found:
-        raise DataError(otherwise)
+        raise DataError(f"{otherwise}{why}")
 
 
 def _below(folder: str) -> Iterator[ListedFile]:
