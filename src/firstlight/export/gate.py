@@ -154,7 +154,7 @@ def export(
         why = str(error)
         files, findings, proof = form.write(model, unproved(why)), Findings(), {"not_proved": why}
     else:
-        step(f"{form.title}: {runtime} on {len(expected.images):,} test images", 0, None)
+        step(f"{runtime} on {len(expected.images):,} test images", 0, None)
         files, findings = form.prove(model, expected, runtime)
         proof = {"runtime": runtime, "images": len(expected.images)}
     home = path.parent if form.suffix else path
