@@ -13,7 +13,9 @@ from firstlight.explain.activation_statistics import compute_activation_statisti
 from firstlight.layers import (
     ELU,
     GELU,
+    LAYERS,
     SELU,
+    Activation,
     Chain,
     Conv2D,
     Dense,
@@ -155,3 +157,13 @@ def test_values_that_are_not_finite_are_told() -> None:
     subject.session.restore(np.full_like(subject.session.vector(), np.inf))  # as no file of weights may be
     with pytest.raises(RunError, match="dense1 gives values that are not finite"):
         statistics(subject, given.pixels)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LAYERS.values() if issubclass(kind, Activation) and kind != Softmax])
+def test_an_activation_says_whether_it_is_flat_at_both_ends(kind: type[Activation]) -> None:
+    assert ActivationGradient(kind()).saturated(np.array([[-50.0, 50.0]])).all() == kind.flat_at_both_ends
+    example = Chain((Conv2D(2), kind(), Flatten(), Dense(3)))
+    given = images(2)
+    found = {layer.type: layer for layer in statistics(made(example, given), given.pixels).layers}
+    assert found[kind.__name__].may_be_stuck == kind.flat_at_both_ends
+    assert not found["Conv2D"].may_be_stuck

@@ -101,6 +101,7 @@ class _Gathered:
         same = self.high - self.low <= SAME * np.maximum(np.abs(self.low), np.abs(self.high))
         dead = np.flatnonzero(same) if self.images > 1 else ()  # one image cannot tell
         stuck = self.saturated >= SATURATED * (self.count / len(self.saturated))
+        layer = self.place.layer
         return LayerStatistics(
             layer=self.place.path,
             type=self.place.type,
@@ -114,6 +115,7 @@ class _Gathered:
             dead=tuple(map(int, dead)),
             saturated=float(self.saturated.sum()) / self.count if activation else None,
             saturated_units=tuple(map(int, np.flatnonzero(stuck))) if activation else None,
+            flat_at_both_ends=layer.flat_at_both_ends if isinstance(layer, Activation) else None,
         )
 
 

@@ -207,7 +207,13 @@ class Layer:
 
 
 class Activation(Layer):
-    """A layer without parameters that changes values and keeps their shape; a loss on logits must not follow one."""
+    """A layer without parameters that changes values and keeps their shape; a loss on logits must not follow one.
+
+    flat_at_both_ends  whether it hardly passes a gradient on for large values of either sign: one that is flat for half
+                       of what may come, as a ReLU is, has that for its use
+    """
+
+    flat_at_both_ends: ClassVar[bool] = False
 
 
 def join(path: str, name: str) -> str:

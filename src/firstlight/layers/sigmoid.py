@@ -17,6 +17,7 @@ class Sigmoid(Activation):
     """y = 1 / (1 + e⁻ˣ);  dx = dy y (1 − y)"""
 
     examples: ClassVar[tuple[Example, ...]]
+    flat_at_both_ends = True
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         y = np.negative(x)

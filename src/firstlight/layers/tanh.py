@@ -17,6 +17,7 @@ class Tanh(Activation):
     """y = tanh x;  dx = dy (1 − y²)"""
 
     examples: ClassVar[tuple[Example, ...]]
+    flat_at_both_ends = True
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         y = np.tanh(x)

@@ -42,6 +42,7 @@ class LayerStatistics:
                steepest slope; None where the layer is no activation
     saturated_units  units of which at least 95 % of the values are saturated; None where the layer is no activation,
                      or the file is of a time when they were not counted
+    flat_at_both_ends  whether the activation is; None where the layer is none, or the file is of an earlier version
     """
 
     layer: str
@@ -56,6 +57,14 @@ class LayerStatistics:
     dead: tuple[int, ...]
     saturated: float | None
     saturated_units: tuple[int, ...] | None = None
+    flat_at_both_ends: bool | None = None
+
+    @property
+    def may_be_stuck(self) -> bool:
+        """Whether values where the activation is flat are a fault, and not its use."""
+        if self.flat_at_both_ends is None:
+            return self.type in ("Sigmoid", "Tanh")  # of the activations that earlier versions had
+        return self.flat_at_both_ends
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,7 +15,6 @@ from firstlight.text import listed
 ROWS = 40  # layers in the table
 MANY = 0.02  # dead units that are worth a sentence, as a share of the layer
 STUCK = 0.5  # saturated values that are, of an activation that is flat at both ends
-ONE_SIDED = ("ReLU", "LeakyReLU", "ELU", "SELU", "GELU", "Softmax")  # flat for half of what may come: that is their use
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def unusual(layers: Sequence[LayerStatistics]) -> str:
     ]
     if len(dying) > 3:
         said.append(f"So are units of {counted(len(dying) - 3, 'other layer')}.")
-    stuck = [layer for layer in layers if layer.type not in ONE_SIDED and (layer.saturated or 0) > STUCK]
+    stuck = [layer for layer in layers if layer.may_be_stuck and (layer.saturated or 0) > STUCK]
     if stuck:
         parts = [f"{layer.layer} ({percent(layer.saturated, 0)})" for layer in stuck[:3]]
         said.append(f"Saturated for most of their values: {listed(parts)}. Little gradient comes through.")
