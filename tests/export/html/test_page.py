@@ -175,6 +175,27 @@ JS = """async ([files, size]) => {
 }"""
 
 
+def test_it_answers_while_a_stroke_is_drawn_and_says_so_after_it(browser: Browser, path: Path) -> None:
+    with opened(browser, path) as page:
+        draw(page, DIGITS["1"])
+        page.evaluate("performance.now = () => 0")  # however busy this machine is
+        page.click("#clear")
+        settled(page)
+        box, sure = page.locator("#sheet").bounding_box(), []
+        assert box is not None
+        for i in range(4):
+            page.mouse.move(box["x"] + box["width"] * (0.3 + 0.1 * i), box["y"] + box["height"] * (0.3 + 0.15 * i))
+            if i == 0:
+                page.mouse.down()
+            settled(page)
+            sure.append(tuple(shown(page)))
+            assert page.text_content("#said") == ""
+        assert len(set(sure[1:])) == 3
+        page.mouse.up()
+        settled(page)
+        assert page.text_content("#said")
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 1), (12, 9, 3)])
 def test_odd_files_are_what_python_makes_of_them(shape: tuple[int, int, int], browser: Browser, path: Path) -> None:
     files = odd_images()

@@ -6,6 +6,7 @@ const WIDEST = 16_384; // pixels of a canvas, in every browser
 const [MAPS_SHOWN, FEATURES_SHOWN, MAP_SIDE] = [64, 512, 32];
 const TIMES = 50; // answers that the pace is taken over
 const SLOW = 100; // milliseconds of a net that is not run without need
+const SWIFT = 30; // milliseconds of an answer, with all that is painted, that is given while a stroke is drawn
 
 const find = (id) => document.getElementById(id);
 begin(embedded("model"));
@@ -18,7 +19,7 @@ function begin({ classes, size, operations, layers: places, strokes }) {
   const bars = new Bars(find("bars"), classes);
   const times = [];
   const ready = { fit: plain }; // how a drawing is taken while an image is shown
-  let waiting = false;
+  let [waiting, swift] = [false, false];
 
   // What fits the training images: their paper, and a pen of the other end.
   const paper = `#${[0, 1, 2].map((c) => hex(strokes.paper[c % strokes.paper.length])).join("")}`;
@@ -37,13 +38,15 @@ function begin({ classes, size, operations, layers: places, strokes }) {
   }
 
   function answer() {
-    const seen = prepared();
     const began = performance.now();
+    const seen = prepared();
+    const between = performance.now();
     const found = net.probabilities(seen.data);
-    note(performance.now() - began);
+    note(performance.now() - between);
     picture(find("seen"), { ...seen, pixels: seen.data });
     if (find("maps").checked) show();
     say(found);
+    swift = performance.now() - began < SWIFT;
   }
 
   /** The first answer is to an empty sheet: from then on, what the browser has compiled is timed. */
@@ -92,7 +95,7 @@ function begin({ classes, size, operations, layers: places, strokes }) {
     const [name, sure] = nothing ? ["…", plain ? "nothing drawn yet" : "no image yet"] : [classes[best], share(probabilities[best])];
     find("verdict").replaceChildren(el("span", { class: "value", dir: "auto" }, name), " ", el("span", { class: "detail" }, sure));
     find("verdict").dataset.answer = nothing ? "" : classes[best];
-    find("said").textContent = nothing ? "" : `${classes[best]}, ${sure}`;
+    if (sheet.active === null) find("said").textContent = nothing ? "" : `${classes[best]}, ${sure}`;
   }
 
   /** Say on the page what is done to the image. */
@@ -144,6 +147,7 @@ function begin({ classes, size, operations, layers: places, strokes }) {
 
   if (plain) {
     find("sheet").addEventListener("pointerdown", drawAgain, { capture: true });
+    find("sheet").addEventListener("pointermove", () => swift && sheet.active !== null && soon());
     find("brush").addEventListener("input", (event) => (sheet.brush = event.target.value / 100));
     find("brush").value = 100 * strokes.brush;
     sheet.brush = strokes.brush;
