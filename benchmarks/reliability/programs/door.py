@@ -52,7 +52,8 @@ def attack(a: Attack) -> None:
             a.count(label, _judged(served, request, refused=True))
         for label, request in a.in_turn(_answered(served, run), "answered"):
             a.count(label, _judged(served, request))
-        a.count("a head that does not end", _slow(served))
+        if not a.over:  # which takes as long as a head may
+            a.count("a head that does not end", _slow(served))
         number = 0
         while not a.over:
             for label, request in _drawn(served, run, a.random(number)):
