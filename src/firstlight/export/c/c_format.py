@@ -66,7 +66,7 @@ class C(Format):
         operations, train = self.operations(model), model.training()
         some = chosen(len(train), operations)
         ranges = calibrated(operations, train.pixels[some])
-        calibration = f"{len(some):,} of {len(train):,} training images; each range of the least squared error"
+        calibration = f"{len(some):,} of {len(train):,} training images, 99.99 % of the values at either end"
         return quantized(operations, ranges), calibration
 
     def file_name(self, run: str) -> str:
