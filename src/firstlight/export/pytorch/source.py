@@ -23,7 +23,7 @@ set_submodule share_memory state_dict to to_empty train training type xpu zero_g
 MODULE = frozenset(_MODULE.split())
 # What the file has beside the net.
 FILE = {"CHANNELS", "CLASSES", "F", "HEIGHT", "Image", "ImageOps", "MEAN", "Path", "STATISTICS", "STD", "Tensor"}
-FILE |= {"WEIGHTS", "WIDTH"}
+FILE |= {"UNREADABLE", "WEIGHTS", "WIDTH"}
 
 
 def identifier(name: str, taken: Collection[str]) -> str:
