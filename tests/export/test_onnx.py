@@ -285,9 +285,11 @@ def test_names_that_the_file_needs_may_be_those_of_layers() -> None:
 def test_what_is_known_of_the_model_is_inside_and_the_same_model_gives_the_same_bytes() -> None:
     model = NETS["Conv2D-0"]
     hostile = ('<script>"\\', "ünïcødé 数字", "\ud800")
-    leaving = replace(exportable_of(task_of(model), weights_of(model)), class_names=hostile)
+    leaving = replace(exportable_of(task_of(model), weights_of(model)), class_names=hostile, name="caf\udce9 [1]")
     [data] = Onnx().write(leaving, "The claim.").values()
     assert [data] == list(Onnx().write(leaving, "The claim.").values())
+    pixels = images(model.input_shape).pixels
+    assert Onnx().answers(leaving, {f"{leaving.name}.onnx": data}, pixels).shape == (6, 3)
     read = onnx.load_from_string(data)
     known = {one.key: one.value for one in read.metadata_props}
     assert tuple(json.loads(known.pop("class_names"))) == hostile

@@ -66,7 +66,8 @@ class Onnx(Format):
         answers = np.empty((len(pixels), len(model.class_names)), np.float32)
         classes = np.empty(len(pixels), np.int64)
         try:
-            session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            # By its bytes: the name of a run need not be one that UTF-8 can write.
+            session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
             for start in range(0, len(pixels), batch):
                 part = slice(start, start + batch)
                 answers[part], classes[part] = session.run([ANSWERS, CLASS], {IMAGES: pixels[part]})
