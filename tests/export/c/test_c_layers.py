@@ -39,17 +39,19 @@ NETS |= {
     f"standardise-{kind}": (COLOUR, task_of(COLOUR, standardise=kind))
     for kind in ("none", "pixel", "channel", "image", "imagenet")
 }
-ENDS = {  # nets whose last operations are of vectors, and so in float32
+OTHERS = {  # the first three end in operations of vectors, which stay in float32
     "pooled": (Conv2D(CLASSES, 3), ReLU(), GlobalAvgPool2D()),
     "normed": (Flatten(), Dense(CLASSES), ReLU(), BatchNorm()),
     "added": (Flatten(), Dense(CLASSES), ReLU(), Residual(Dense(CLASSES))),
+    "whole": (Conv2D(2, 4), Flatten(), Dense(CLASSES)),
+    "whole, but moved": (Conv2D(2, 4, stride=4, padding=1), Flatten(), Dense(CLASSES)),
     "read twice": (
         Conv2D(2, 3),
         Residual(Chain((ReLU(), Conv2D(2, 3, padding=1, stride=2))), Chain((MaxPool2D(2), Reshape((2, 1, 1))))),
         *(Flatten(), Dense(CLASSES)),
     ),
 }
-for name, end in ENDS.items():
+for name, end in OTHERS.items():
     model = Model(name, Chain(end), (4, 4, 1), CLASSES)
     NETS[name] = (model, task_of(model))
 NETS["estimates"] = (COLOUR, task_of(COLOUR, losses.MeanSquaredError()))

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from firstlight.errors import ExportError, NoRuntimeError
+from firstlight.errors import ExportError
 from firstlight.export.c import compiler
 from firstlight.export.c.quantization import calibrated, chosen, quantized
 from firstlight.export.c.source import Source
@@ -91,10 +91,11 @@ class C(Format):
         self._as_computed(operations, expected, found)
         accuracy, before = (_accuracy(expected, given) for given in (found, expected.probabilities))
         n, alike = len(expected.images), int((found.argmax(1) == expected.probabilities.argmax(1)).sum())
-        if (before - accuracy) * 100 > self.most_loss:
+        loss = round((before - accuracy) * 100, 9)
+        if loss > self.most_loss:
             raise ExportError(
                 f"int8 has an accuracy of {accuracy:.4f} on the {n:,} test images, and float32 {before:.4f}: a loss of "
-                f"{(before - accuracy) * 100:.2f} points, where {self.most_loss:g} is allowed, so nothing was written. "
+                f"{loss:.2f} points, where {self.most_loss:g} is allowed, so nothing was written. "
                 "Allow more by --most-loss, or leave --int8 out."
             )
         text = f"int8 {accuracy:.4f}, float32 {before:.4f}; the same class for {alike:,} of {n:,} test images"
@@ -119,11 +120,7 @@ class C(Format):
             pixels = model.samples.images.pixels
             model = replace(model, samples=replace(model.samples, probabilities=_computed(operations, pixels)))
         source = Source(model, operations, claim, facts)
-        try:
-            found = compiler.code_and_stack(source.code())
-        except NoRuntimeError:
-            found = None
-        if found is not None:
+        if found := compiler.code_and_stack(source.code()):
             code, stack = found
             measured = (
                 f"as {compiler.compiler()[1]} -Os makes it: code {code:,} bytes, stack {stack:,} bytes, and what the "
@@ -146,7 +143,7 @@ def products(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     shapes = {one.output: one.shape for one in operations}
     found: list[Operation] = []
     for one in operations:
-        if isinstance(one, Convolution) and one.W.shape[1:] == shapes[one.inputs[0]] and one.shape[1:] == (1, 1):
+        if isinstance(one, Convolution) and one.W.shape[1:] == shapes[one.inputs[0]] and not np.any(one.padding):
             W = one.W.reshape(len(one.W), -1)
             flat, sums = f"{one.output}.x", f"{one.output}.y"
             found += [

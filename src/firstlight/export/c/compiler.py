@@ -115,7 +115,7 @@ def _run_all(program: Path, folder: Path, count: int, seconds: float) -> None:
 
 
 def code_and_stack(source: str) -> tuple[int, int] | None:
-    """The bytes of code, and of the stack of the deepest call, at -Os; None where the tools do not tell."""
+    """The bytes of code, and of the stack of the deepest call, at -Os; None where there are no tools that tell."""
     tool = shutil.which("size")
     with tempfile.TemporaryDirectory(prefix="firstlight-c-") as temporary:
         folder = Path(temporary)
@@ -128,8 +128,8 @@ def code_and_stack(source: str) -> tuple[int, int] | None:
             return None
         told = _run([tool, "-A", "net.o"], folder).stdout.decode()
         code = sum(int(found[1]) for found in re.finditer(r"^\.text\S*\s+(\d+)", told, re.MULTILINE))
-        used = {line.split("\t")[0].rsplit(":", 1)[-1]: int(line.split("\t")[1])
-                for line in (folder / "net.su").read_text().splitlines()}  # fmt: skip
+        usage = (line.split("\t") for line in (folder / "net.su").read_text().splitlines())
+        used = {place.rsplit(":", 1)[-1]: int(size) for place, size, *_ in usage}
     if not code:
         return None
     deepest = max((size for name, size in used.items() if name != "firstlight_predict"), default=0)
