@@ -101,12 +101,12 @@ def test_deeper_nets_of_the_same_blocks(name: str, tmp_path: Path) -> None:
     """What `__init__` makes has the names and shapes of the weights; nothing is computed, which would take long."""
     model = small(name)
     chain = model.layers
-    made = net_source(chain, model.channels_first, name, "", Recorded(()))
+    made = net_source(chain, model.channels_first, "Net", "", Recorded((), set()), {"Net"})
     shapes = {entry.name: entry.parameter.shape for entry in model.layout.entries}
     space: dict[str, Any] = {"nn": torch.nn, "F": torch.nn.functional, "torch": torch, "Tensor": torch.Tensor}
     exec(made.text, space)
     with torch.device("meta"):
-        net = space[made.name]()
+        net = space["Net"]()
     found = {name: tuple(value.shape) for name, value in net.state_dict().items() if "num_batches" not in name}
     assert found == {theirs: shapes[ours] for theirs, ours in made.weights.items() if isinstance(ours, str)}
     assert len(found) == len(shapes)
@@ -216,7 +216,7 @@ class Doubled(Layer):
 
 
 def test_a_layer_of_a_users_own_leaves_by_what_it_records(tmp_path: Path) -> None:
-    model = Model("net", Chain((Doubled(), Doubled(), Flatten(), Dense(3))), (4, 5, 1), 3)
+    model = Model("doubled", Chain((Doubled(), Doubled(), Flatten(), Dense(3))), (4, 5, 1), 3)
     task, vector = task_of(model), weights_of(model)
     exportable = exportable_of(task, vector)
     folder = written(tmp_path, exportable)
@@ -251,7 +251,7 @@ def test_it_goes_on_training_as_the_engine_does(tmp_path: Path) -> None:
     optimizer.step()
     assert ours.item() == pytest.approx(loss, rel=1e-5)
 
-    after = net_source(task.trained_layers(), model.channels_first, "net", "", Recorded(exportable.operations)).weights
+    after = net_source(task.trained_layers(), model.channels_first, "Net", "", Recorded((), set()), {"Net"}).weights
     found = {name: value.numpy() for name, value in net.state_dict().items() if "num_batches" not in name}
     expected = model.layout.named(session.vector())
     assert set(found) == set(after)

@@ -23,7 +23,7 @@ from firstlight.export.gate import Format
 from firstlight.export.inference_graph import Concatenate, Softmax
 from firstlight.export.pytorch.classes import net_source
 from firstlight.export.pytorch.recorded import Recorded
-from firstlight.export.pytorch.source import listed, paragraph, text
+from firstlight.export.pytorch.source import class_name, listed, paragraph, text
 from firstlight.types import Array, Shape
 
 MODEL, WEIGHTS, PREPARATION = "model.py", "model.safetensors", "preparation.safetensors"
@@ -52,15 +52,17 @@ class Torch(Format):
     def write(self, model: Exportable, claim: str) -> dict[str, bytes]:
         """See `Format.write`."""
         chain, shape = model.task.trained_layers(), model.task.model.channels_first
-        own, takes, gives = Recorded(model.operations), _listed(shape), _listed(chain.output_shape(shape))
+        name = class_name(model.task.model.name)
+        taken = {name}
+        own, takes, gives = Recorded(model.operations, taken), _listed(shape), _listed(chain.output_shape(shape))
         about = f"From prepared images (N, {takes}) to outputs (N, {gives})."
-        net = net_source(chain, shape, model.task.model.name, about, own)
+        net = net_source(chain, shape, name, about, own, taken)
         source = "\n\n\n".join([*own.classes.values(), net.text])
         last = _last(model)
         preparation, statistics = _preparation(model)
-        facts = [f"{name}: {value}" for name, value in model.facts.items()]
+        facts = [f"{what}: {value}" for what, value in model.facts.items()]
         page = _template().render(
-            title=paragraph(_title(model, net.name)),
+            title=paragraph(_title(model, name)),
             training=paragraph(_training(model)),
             claim=paragraph(claim),
             facts=[*map(paragraph, facts)],
@@ -71,7 +73,7 @@ class Torch(Format):
             preparation=preparation,
             functional=last == "estimates" or re.search(r"\bF\.|\baverage_inside\b", source),
             source=source,
-            name=net.name,
+            name=name,
             last=last,
         )
         arrays = {theirs: model.arrays[ours] if isinstance(ours, str) else ours for theirs, ours in net.weights.items()}

@@ -89,25 +89,25 @@ class Block:
 
 @dataclass(frozen=True)
 class NetSource:
-    """The text of the classes, the name of the net's own, and what its arrays are: see `Body.weights`."""
+    """The text of the classes, and what the arrays of the net are: see `Body.weights`."""
 
     text: str
-    name: str
     weights: dict[str, str | Array]
 
 
-def net_source(chain: Chain, shape: Shape, name: str, about: str, own: Own) -> NetSource:
+def net_source(chain: Chain, shape: Shape, name: str, about: str, own: Own, taken: set[str]) -> NetSource:
     """The classes of a net.
 
     shape  of the prepared image, (C, H, W)
+    name   of the net's own class
     about  its docstring
     own    how layers are written that PyTorch does not have
+    taken  names of classes, to which those of blocks are added
     """
-    name = class_name(name)
     net, flow = Body(own), Flow(INPUT, INPUT, shape)
     kinds: dict[object, Kind] = {}
     weights: dict[str, str | Array] = {}
-    for blocks in _stages([*_items(chain, shape, own, kinds, name)]):
+    for blocks in _stages([*_items(chain, shape, own, kinds, taken)]):
         if isinstance(blocks, tuple):
             net.through(blocks[1], blocks[0], flow)
             continue
@@ -120,13 +120,13 @@ def net_source(chain: Chain, shape: Shape, name: str, about: str, own: Own) -> N
     lines = [line for kind in kinds.values() for line in (*kind.source(), "", "")]
     lines += [f"class {name}(nn.Module):", f'    """{about}"""', ""]
     lines += _methods(net, [str(number.value) for number in net.numbers], [], shapes=True)
-    return NetSource("\n".join(lines), name, weights | net.weights)
+    return NetSource("\n".join(lines), weights | net.weights)
 
 
 Item = Block | tuple[str, Layer]
 
 
-def _items(chain: Chain, shape: Shape, own: Own, kinds: dict[object, Kind], net: str) -> Iterator[Item]:
+def _items(chain: Chain, shape: Shape, own: Own, kinds: dict[object, Kind], taken: set[str]) -> Iterator[Item]:
     """The layers of the net, with containers as blocks; what is new among these goes into `kinds`."""
     layers, skip = [*chain.named()], False
     for (name, layer), (_, then) in zip(layers, [*layers[1:], ("", None)], strict=True):
@@ -145,8 +145,8 @@ def _items(chain: Chain, shape: Shape, own: Own, kinds: dict[object, Kind], net:
             texts = [(line.target, line.expression) for line in body.lines]
             key = repr((type(layer), body.attributes, texts, [number.kind for number in body.numbers]))
             if key not in kinds:
-                called = _kind_name(name, layer)
-                kinds[key] = Kind(class_name(called, {net, *(kind.name for kind in kinds.values())}), _about(layer))
+                kinds[key] = Kind(class_name(_kind_name(name, layer), taken), _about(layer))
+                taken.add(kinds[key].name)
             kinds[key].bodies.append(body)
             yield Block(name, kinds[key], len(kinds[key].bodies) - 1, flow.shape)
         shape = layer.output_shape(shape)

@@ -39,10 +39,11 @@ class Recorded:
     """Writes layers by what they record, and keeps the classes that this takes, text by name.
 
     operations  of the whole net
+    taken       names of classes, to which the new ones are added
     """
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        self.operations = operations
+    def __init__(self, operations: Sequence[Operation], taken: set[str]) -> None:
+        self.operations, self.taken = operations, taken
         self.classes: dict[str, str] = {}
 
     def __call__(self, path: str, layer: Layer, shape: Shape) -> Leaf:
@@ -68,7 +69,8 @@ class Recorded:
             for called, array in arrays.items()
             for line in statement(8, f"self.{called} = ", f"nn.Parameter(torch.zeros({array.shape}))")
         ]
-        name = class_name(type(layer).__name__, self.classes)
+        name = class_name(type(layer).__name__, self.taken)
+        self.taken.add(name)
         self.classes[name] = "\n".join(
             [
                 *(f"class {name}(nn.Module):", f'    """What {type(layer).__name__} does in use."""', ""),
