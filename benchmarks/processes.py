@@ -14,10 +14,11 @@ from benchmarks import launch
 
 
 class Finished(NamedTuple):
-    """A process that ended well: wall seconds from start to end, and the most memory it held, in bytes."""
+    """A process that ended well: wall seconds, the most memory it held, in bytes, and seconds of the processor."""
 
     seconds: float
     memory: int
+    processor: float
 
 
 class CommandError(Exception):
@@ -36,7 +37,7 @@ def timed(command: Sequence[str], environment: Mapping[str, str] | None = None) 
     found = json.loads(done.stdout)
     if found["code"]:
         raise CommandError(f"{' '.join(command)} ended with exit code {found['code']}: {told}")
-    return Finished(found["seconds"], found["memory"])
+    return Finished(found["seconds"], found["memory"], found["processor"])
 
 
 def firstlight(*arguments: str) -> list[str]:
