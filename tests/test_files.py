@@ -31,6 +31,7 @@ from firstlight.files import (
     write_bytes,
     write_json,
     write_text,
+    writing,
 )
 from firstlight.types import Array
 
@@ -325,3 +326,15 @@ def test_nothing_is_made_where_the_folder_is_gone(tmp_path: Path) -> None:
         write_bytes(tmp_path / "gone" / "x", b"new")
     assert told.value.filename == str(tmp_path / "gone" / "x")
     assert not (tmp_path / "gone").exists()
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(os.devnull)
+    for name in ("pipe", "link"):
+        with pytest.raises(UnreadableError, match="not a file"):
+            write_bytes(tmp_path / name, b"new")
+        with pytest.raises(UnreadableError, match="not a file"), writing(tmp_path / name) as file:
+            file.write(b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+    assert not any(path.is_file() for path in tmp_path.iterdir())

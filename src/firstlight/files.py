@@ -322,8 +322,9 @@ def sha256(path: Path, *, limit: int = WEIGHTS_LIMIT, inside: Path | None = None
 def writing(path: Path) -> Iterator[BinaryIO]:
     """A file to be written little by little, which is at `path` when it is whole: readers see the old one till then.
 
-    Where what writes it raises, nothing is left of it. Raises OSError that names `path`.
+    Where what writes it raises, nothing is left of it. Raises OSError that names `path`, also where a device is there.
     """
+    _check_place(path)
     remove_leftovers(path.parent, path.name)
     temporary = _temporary(path)
     try:
@@ -351,6 +352,7 @@ def write_bytes(path: Path, data: bytes, *, lasting: bool = True) -> None:
 
     lasting  wait until it is on the disk; what nobody needs after a power cut can do without
     """
+    _check_place(path)
     remove_leftovers(path.parent, path.name)
     temporary = _temporary(path)
     for more in range(TRIES - 1, -1, -1):
@@ -415,6 +417,14 @@ def _is_writing(process: int, thread: int) -> bool:
     except OSError:
         pass  # somebody else's
     return True
+
+
+def _check_place(path: Path) -> None:
+    """A device or a named pipe is not to be replaced by a file. Raises UnreadableError."""
+    with suppress(FileNotFoundError):
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode):  # which the system refuses by itself
+            _regular(path, found)
 
 
 def _regular(path: str | Path, found: os.stat_result) -> None:

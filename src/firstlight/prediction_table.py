@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from firstlight.errors import ExperimentError
 from firstlight.files import writing
 from firstlight.inference import Prediction
+from firstlight.records.run_folder import require_other
 from firstlight.text import printable_name
 
 ROWS = 8_192  # of a row group in Parquet, which are in memory together
@@ -37,6 +38,7 @@ def prediction_table(path: Path, *, top: int, labelled: bool = False) -> Iterato
     Raises ExperimentError for another ending, or where pyarrow is missing; OSError where it cannot be written.
     """
     open_table = format_of(path)
+    require_other(path)
     with writing(path) as file, open_table(file, top, labelled) as write:
         yield write
 

@@ -49,7 +49,7 @@ from firstlight.progress import Step, unwatched
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.exports import ExportRecord
-from firstlight.records.run_folder import RunFolder
+from firstlight.records.run_folder import RunFolder, require_other
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
 
 R = TypeVar("R")
@@ -411,6 +411,7 @@ class Run(Shown):
         """
         text = report.card(self.folder, licence)
         if out is not None:
+            require_other(Path(out))
             write_text(Path(out), text)
         return text
 
@@ -450,8 +451,8 @@ class Run(Shown):
         step("the report", 0, None)
         try:
             self.report()
-        except ReportError as error:  # the export is kept
-            warnings.warn(str(error), ReportWarning, stacklevel=2)
+        except (ReportError, OSError) as error:  # the export is kept
+            warnings.warn(f"The report is as it was: {error}", ReportWarning, stacklevel=2)
         return record
 
     def _stepwise(self, pixels: Array, step: Step) -> Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,12 +13,13 @@ import numpy as np
 import pytest
 from tests.export.exporting import engine_probabilities, exportable_of, images, task_of, weights_of
 
-from firstlight.errors import ExportError, NoRuntimeError
+from firstlight.errors import ExportError, NoRuntimeError, ReportWarning, RunError
 from firstlight.export import Expected, Exportable, Format, export
 from firstlight.export.gate import largest_difference
 from firstlight.layers import Chain, Dense, Flatten
 from firstlight.models import Model
 from firstlight.records import exports
+from firstlight.records.record_files import write_record
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array
 
@@ -147,3 +150,60 @@ def test_samples_take_turns_among_the_classes() -> None:
     some = Expected(images((2, 2, 1), 8), np.eye(3, dtype=np.float32)[classes]).samples(6)
     assert some.images.ids.tolist() == ["3", "0", "4", "6", "1", "2"]
     assert some.probabilities.argmax(axis=1).tolist() == [0, 1, 2, 0, 1, 1]
+
+
+def test_the_record_of_a_run_is_not_replaced(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    model, expected = leaving
+    (folder.path / "experiment.toml").write_text("")
+    for name in ("experiment.toml", "result.json", "weights.safetensors"):
+        with pytest.raises(RunError, match="part of the record of a run"):
+            export(folder, model, Table(), folder.path / name, expected)
+    with pytest.raises(ExportError, match="is not a folder"):
+        export(folder, model, Table(), folder.path / "experiment.toml" / "net.json", expected)
+    assert [path.name for path in folder.path.iterdir()] == ["experiment.toml"]
+
+
+def test_a_damaged_record_is_told_before_anything_is_written(
+    folder: RunFolder, leaving: tuple[Exportable, Expected]
+) -> None:
+    (folder.path / exports.EXPORTS).write_text("{")
+    with pytest.raises(RunError, match="damaged"):
+        export(folder, leaving[0], Table(), None, leaving[1])
+    assert not (folder.path / exports.FOLDER).exists()
+
+
+def test_an_export_of_a_run_that_cannot_be_written_is_kept(
+    folder: RunFolder, leaving: tuple[Exportable, Expected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(exports, "write_record", refuse)
+    out = folder.path.parent / "mine.json"
+    with pytest.warns(ReportWarning, match="but not recorded, since .* Read-only file system"):
+        assert export(folder, leaving[0], Table(), out, leaving[1]).proved
+    assert out.is_file()
+
+
+def test_exports_at_once_are_all_recorded(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    model, expected = leaving
+    names = [f"{number}.json" for number in range(8)]
+    with ThreadPoolExecutor(4) as threads:
+        [*threads.map(lambda name: export(folder, model, Table(), folder.path / name, expected), names)]
+    assert sorted(one.path for one in exports.read(folder)) == names
+
+
+def test_an_export_of_earlier_weights_is_replaced(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    model, expected = leaving
+    export(folder, model, Folder(), None, expected)
+    [first] = exports.read(folder)
+    write_record(folder.path, exports.EXPORTS, exports.Exports(exports=(replace(first, weights="1" * 64),)))
+    assert exports.read(folder) == ()
+    export(folder, model, Folder(), None, expected)
+    assert [one.path for one in exports.read(folder)] == [first.path]
+
+
+def test_what_nothing_ran_is_not_proved(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+    record = export(folder, leaving[0], Table(), None, leaving[1])
+    assert record.proved
+    assert not replace(record, runtime="").proved

@@ -6,6 +6,7 @@ Every class is the engine's and every probability within `TOLERANCE` of it, or n
 from __future__ import annotations
 
 import tempfile
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -17,13 +18,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from firstlight.errors import ExportError, NoRuntimeError
+from firstlight.errors import ExportError, NoRuntimeError, ReportWarning
 from firstlight.export.exportable import Expected, Exportable
 from firstlight.files import write_bytes
 from firstlight.progress import Step, unwatched
 from firstlight.records import exports
 from firstlight.records.exports import ExportRecord
-from firstlight.records.run_folder import WEIGHTS, RunFolder
+from firstlight.records.run_folder import WEIGHTS, RunFolder, require_other
 from firstlight.types import Array
 
 TOLERANCE = 1e-4
@@ -139,7 +140,8 @@ def export(
     out       the file, or the folder for a format of several; in the run's folder otherwise
     expected  what the engine says of the test images, or why they are not there, in a sentence
     step      is told of the proof, which may take minutes
-    Raises ExportError where it does not agree with the engine, or where `out` is in use for something else.
+    Raises ExportError where it does not agree with the engine, or where `out` is in use for something else. Where the
+    run's folder cannot be written, the export is kept all the same, and a ReportWarning says that it is not recorded.
     """
     path = _place(folder, form, model.name, out)
     proof: dict[str, Any]
@@ -174,7 +176,14 @@ def export(
         **proof,
         **vars(findings),
     )
-    exports.add(folder, record)
+    try:
+        exports.add(folder, record)
+    except OSError as error:
+        warnings.warn(
+            f"{path} is written, but not recorded, since {folder.path} cannot be written: {error.strerror or error}.",
+            ReportWarning,
+            stacklevel=2,
+        )
     return record
 
 
@@ -182,13 +191,19 @@ def _place(folder: RunFolder, form: Format, name: str, out: Path | None) -> Path
     """Where the export goes: a file, or a folder that is new, empty, or of an earlier export. Raises ExportError."""
     usual = form.file_name(name) if form.suffix else form.name
     path = folder.path / exports.FOLDER / usual if out is None else out
+    known = {one.path for one in exports.recorded(folder)}  # a record that is damaged is told before anything is done
+    if form.suffix and path.is_dir():
+        path /= usual
+    require_other(path)
+    home = next(one for one in path.parents if one.exists())
+    if not home.is_dir():
+        raise ExportError(f"{path} cannot be written, since {home} is not a folder. Name another place.")
     if form.suffix:
-        return path / usual if path.is_dir() else path
+        return path
     if path.exists() and not path.is_dir():
         raise ExportError(
             f"{path} is a file; the {form.title} export is a folder of several files. Name another place."
         )
-    known = exports.place(folder, path) in {one.path for one in exports.read(folder)}
-    if path.is_dir() and not known and any(path.iterdir()):
+    if path.is_dir() and exports.place(folder, path) not in known and any(path.iterdir()):
         raise ExportError(f"{path} holds other files. Name a new folder for the {form.title} export, or an empty one.")
     return path

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from firstlight.files import is_folder, is_there, sha256
+from firstlight.locks import locked
 from firstlight.records.codec import omitted
 from firstlight.records.record_files import read_record, write_record
 from firstlight.records.run_folder import WEIGHTS, RunFolder
@@ -55,7 +56,7 @@ class ExportRecord:
 
     @property
     def proved(self) -> bool:
-        return not self.not_proved
+        return bool(self.runtime) and not self.not_proved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +69,20 @@ def read(run: RunFolder) -> tuple[ExportRecord, ...]:
 
     Raises RunError where the record is damaged or too new.
     """
-    if not is_there(run.path / EXPORTS):
-        return ()
     now = run.hashes.get(WEIGHTS, "")
-    return tuple(one for one in read_record(run.path, EXPORTS, Exports).exports if one.weights == now)
+    return tuple(one for one in recorded(run) if one.weights == now)
+
+
+def recorded(run: RunFolder) -> tuple[ExportRecord, ...]:
+    """As `read`, with those of other weights."""
+    return read_record(run.path, EXPORTS, Exports).exports if is_there(run.path / EXPORTS) else ()
 
 
 def add(run: RunFolder, export: ExportRecord) -> None:
-    """Record an export, in the place of one at the same path."""
-    others = [one for one in read(run) if one.path != export.path]
-    write_record(run.path, EXPORTS, Exports(exports=(*others, export)))
+    """Record an export, in the place of one at the same path. Raises OSError where the folder cannot be written."""
+    with locked(run.path, wait=True):  # another process may be adding its own
+        others = [one for one in read(run) if one.path != export.path]
+        write_record(run.path, EXPORTS, Exports(exports=(*others, export)))
 
 
 def state(run: RunFolder, export: ExportRecord) -> State:

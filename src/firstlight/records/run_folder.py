@@ -82,7 +82,14 @@ REPORT = "report.html"
 STUDY = "study.json"
 HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what hashes.json has
 MOST = 2**53  # epochs; from there on a float is not every whole number
+RECORDS = (EXPERIMENT, ENVIRONMENT, DATA, *HASHED, HASHES, RESULT)  # what nothing else may replace
 ONE = 1 + 1e-3  # the greatest probability, after rounding
+
+
+def require_other(path: Path) -> None:
+    """Raise RunError where writing a file would replace one that is the record of a run."""
+    if path.name in RECORDS and is_file(path.resolve().parent / EXPERIMENT):
+        raise RunError(f"{path} is part of the record of a run, and would be lost. Name another place.")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
-from firstlight.records.run_folder import REPORT, RunFolder
+from firstlight.records.run_folder import REPORT, RunFolder, require_other
 from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
 from firstlight.report.render import vega_process
@@ -156,6 +156,7 @@ def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None)
         if not isinstance(subject, RunFolder | StudyFolder | TuneFolder):
             raise RunError("A comparison and a parity check have no folder of their own: say where the report goes.")
         out = (subject.path / REPORT).with_suffix(".pdf" if pdf else ".html")
+    require_other(out)
     vega_process.render.start()
     try:
         data = render_pdf(subject, out.parent) if pdf else render_html(subject, out.parent).encode()

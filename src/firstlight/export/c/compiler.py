@@ -21,6 +21,7 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
 # In the order of the file: -O3 makes vectors of its loops, and changes no result.
 FAST = ("-std=c99", "-O3")
 PATIENCE = 600.0  # seconds for one compilation
+TRIAL_SECONDS = 60.0  # for a compiler to show that it is one
 
 TRIAL = "#include <math.h>\n#include <stdint.h>\n#include <stdio.h>\nint main(void) { return 0; }\n"
 
@@ -55,10 +56,15 @@ def compiler() -> tuple[str, str]:
     for path in filter(None, map(shutil.which, NAMES)):
         with tempfile.TemporaryDirectory(prefix="firstlight-c-") as folder:
             (Path(folder) / "trial.c").write_text(TRIAL)
-            done = _run([path, "-std=c99", "trial.c", "-o", "trial", "-lm"], Path(folder))
-        if done.returncode == 0:
-            return path, _run([path, "--version"], Path(path).parent).stdout.decode(errors="replace").split("\n")[0]
-        told.append(f"{path} does not make a program: {brief(done.stderr.decode(errors='replace'))}")
+            try:
+                done = _run([path, "-std=c99", "trial.c", "-o", "trial", "-lm"], Path(folder), TRIAL_SECONDS)
+                about = _run([path, "--version"], Path(folder), TRIAL_SECONDS).stdout.decode(errors="replace")
+            except (OSError, subprocess.TimeoutExpired) as error:
+                told.append(f"{path} does not make a program: {brief(str(error))}.")
+                continue
+            if done.returncode == 0 and (Path(folder) / "trial").is_file():
+                return path, about.split("\n")[0].strip() or path
+        told.append(f"{path} does not make a program: {brief(done.stderr.decode(errors='replace').strip())}")
     if told:
         raise NoRuntimeError(" ".join(told))
     raise NoRuntimeError("no C compiler (cc, gcc or clang) is at hand. Install one, and export again.")
@@ -136,5 +142,5 @@ def code_and_stack(source: str) -> tuple[int, int] | None:
     return code, used.get("firstlight_predict", 0) + deepest
 
 
-def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
+def _run(command: list[str], folder: Path, seconds: float = PATIENCE) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds)

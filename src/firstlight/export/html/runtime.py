@@ -50,6 +50,8 @@ class Node(Runtime):
             images, result = Path(folder) / "images", Path(folder) / "result"
             images.write_bytes(pixels.tobytes())
             _output([self.path, str(RUN), str(page), str(images), str(result)])
+            if not result.is_file() or result.stat().st_size != 4 * classes * len(pixels):
+                raise ExportError(f"{self.title} ran the page and gave no result.")
             return np.fromfile(result, "<f4").reshape(-1, classes)
 
 
@@ -123,8 +125,10 @@ def _opened(kind: type[Runtime], path: str) -> Runtime | None:
         version = re.search(r"\d+(\.\d+)*", told)
         if version is None:
             return None
-        if kind is Node:
-            return Node(path, f"Node {version[0]}") if int(version[0].split(".")[0]) >= OLDEST_NODE else None
+        if kind is Node:  # other programs are called node too
+            said = subprocess.run([path, "-p", "6 * 7"], capture_output=True, text=True, timeout=60, check=True).stdout
+            is_node = said.strip() == "42" and int(version[0].split(".")[0]) >= OLDEST_NODE
+            return Node(path, f"Node {version[0]}") if is_node else None
         browser = Browser(path, told[: version.end()].strip())
         return browser if READY in browser.shown(f"<p>{READY}</p>") else None
     except (OSError, subprocess.SubprocessError, ExportError):

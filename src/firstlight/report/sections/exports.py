@@ -70,7 +70,7 @@ def _row(one: ExportRecord, accuracy: float) -> tuple[str, ...]:
         _title(one),
         printable(one.path),
         file_size(one.bytes),
-        one.runtime or "not proved",
+        printable(one.runtime) if one.proved else "not proved",
         count(one.images) if one.proved else DASH,
         exponent(one.largest_difference),
         DASH if own is None else percent(own, 2),
