@@ -201,7 +201,11 @@ def test_no_compiler_and_a_broken_one_are_told(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "cc").chmod(0o755)
     with pytest.raises(NoRuntimeError, match="does not make a program: no headers"):
         compiler.compiler()
-    for spoilt, why in {"#!/bin/sh\nexec /bin/sleep 9\n": "timed out", "": "Exec format error", "#!/bin/sh\n": ""}.items():
+    for spoilt, why in {
+        "#!/bin/sh\nexec /bin/sleep 9\n": "timed out",
+        "": "Exec format error",
+        "#!/bin/sh\n": "",
+    }.items():
         (tmp_path / "cc").write_text(spoilt)
         monkeypatch.setattr(compiler, "TRIAL_SECONDS", 0.2 if why == "timed out" else 10)
         with pytest.raises(NoRuntimeError, match=f"does not make a program: .*{why}"):
