@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from firstlight.serve.answers import RefusedError
 from firstlight.serve.batches import Batches
 from firstlight.serve.served_models import ServedModel
 from firstlight.types import Array
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -34,6 +37,12 @@ class Model:
         return np.stack(images)
 
 
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What it gives, as by asyncio.run, in a thread of its own: in this one, playwright's loop may be under way."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
 def ask(models: list[Model], requests: list[tuple[str, list[int]]], **options: Any) -> tuple[list[Any], list[Any]]:
     """What all requests get, which come in one turn of the loop; and the batches."""
     noted: list[tuple[str, int]] = []
@@ -44,7 +53,7 @@ def ask(models: list[Model], requests: list[tuple[str, list[int]]], **options: A
         asked = (batches.probabilities(name, [np.array([n]) for n in numbers]) for name, numbers in requests)
         return await asyncio.gather(*asked, return_exceptions=True)
 
-    found = asyncio.run(all_of_them())
+    found = run(all_of_them())
     batches.end()
     assert batches.waiting == 0
     return found, noted
@@ -94,6 +103,6 @@ def test_one_who_gives_up_does_not_keep_the_others_from_their_answer() -> None:
         first.cancel()
         return (await second).ravel().tolist()
 
-    assert asyncio.run(some()) == [2]
+    assert run(some()) == [2]
     batches.end()
     assert batches.waiting == 0
