@@ -66,7 +66,9 @@ class C(Format):
         operations, train = self.operations(model), model.training()
         some = chosen(len(train), operations)
         ranges = calibrated(operations, train.pixels[some])
-        calibration = f"{len(some):,} of {len(train):,} training images, 99.99 % of the values at either end"
+        calibration = (
+            f"{len(some):,} of {len(train):,} training images; ranges without the outermost 0.01 % at either end"
+        )
         return quantized(operations, ranges), calibration
 
     def file_name(self, run: str) -> str:
