@@ -57,3 +57,8 @@ def test_a_wide_one_has_all_on_a_line_each() -> None:
     assert len(lines) == 2 + len(TABLE.rows)
     assert f"{NAME} is better" in lines[2]
     assert "60 images" in lines[2]
+
+
+def test_short_texts_take_no_room_from_numbers() -> None:
+    table = Table(titles=("run", "a", "b"), rows=(("x", "123456", "1234567"),), right=frozenset({1, 2}))
+    assert drawn(table, 22)[1].split() == ["x", "123456", "1234567"]

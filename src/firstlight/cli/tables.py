@@ -37,7 +37,7 @@ def rich_table(
     texts = [place for place in shown if place not in table.right]
     numbers = [place for place in shown if place in table.right]
     left = _left(width, natural, texts, numbers)
-    while left < LEAST * len(texts) and len(numbers) > 1:
+    while left < sum(min(LEAST, natural[place]) for place in texts) and len(numbers) > 1:
         numbers = numbers[1:]
         left = _left(width, natural, texts, numbers)
     widths = _shared(left, {place: natural[place] for place in texts})
