@@ -39,7 +39,6 @@ from firstlight.explain import (
     extract_features,
     maximizing_image,
 )
-from firstlight.files import write_text
 from firstlight.inference import FileClassifier, Measured, Prediction, batch_size, without_seen
 from firstlight.kernels.lock import ForkedLock
 from firstlight.models import Model
@@ -49,7 +48,7 @@ from firstlight.progress import Step, unwatched
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.exports import ExportRecord
-from firstlight.records.run_folder import RunFolder, require_other
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
 
 R = TypeVar("R")
@@ -409,11 +408,7 @@ class Run(Shown):
         out      a file to write it to as well
         licence  of the model, as hubs call it, such as "apache-2.0"; said to be unknown otherwise
         """
-        text = report.card(self.folder, licence)
-        if out is not None:
-            require_other(Path(out))
-            write_text(Path(out), text)
-        return text
+        return report.card(self.folder, licence, None if out is None else Path(out))
 
     def export(
         self,

@@ -200,3 +200,25 @@ class TestEvaluate:
         answer = firstlight("evaluate", run, "new", *option)
         assert answer.code == 2
         assert f"{option[0]} is of no use with paths" in answer.err
+
+
+def test_a_list_is_not_replaced_by_the_table(firstlight, run, new):
+    image = sorted(new.rglob("*.png"))[0]
+    listing = Path("list.csv")
+    listing.write_text(f"path,label\n{image},{image.parent.name}\n")
+    before = listing.read_text()
+    for command in (("predict", run, "list.csv"), ("evaluate", run, "list.csv"), ("evaluate", run, "--data", listing)):
+        answer = firstlight(*command, "--out", Path().resolve() / "list.csv")
+        assert answer.code == 2
+        assert "is what is read" in answer.err
+        assert listing.read_text() == before
+    assert firstlight("predict", run, image, "--out", listing).code == 0
+
+
+def test_the_record_of_the_run_is_not_replaced(firstlight, run, new):
+    before = (run / "history.csv").read_bytes()
+    answer = firstlight("predict", run, new, "--out", run / "history.csv")
+    assert (answer.code, answer.out) == (2, "")
+    assert firstlight("card", run, "--out", run / "result.json").code == 2
+    assert firstlight("report", run, "--out", run / "data.json").code == 2
+    assert (run / "history.csv").read_bytes() == before

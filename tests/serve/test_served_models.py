@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 import firstlight as fl
 from firstlight.errors import RunError
-from firstlight.serve import named_runs, served_models
+from firstlight.serve import named_runs, served_models, serving
 from firstlight.serve.served_models import ServedModel
 
 
@@ -29,6 +31,20 @@ def test_names_that_will_not_do_are_told(served_runs: dict[str, fl.Run], tmp_pat
         named_runs([f"a/b={path}"])
     with pytest.raises(RunError, match="none"):
         named_runs([str(tmp_path / "none")])
+
+
+def test_a_name_is_one_that_can_be_asked_for(served_runs: dict[str, fl.Run]) -> None:
+    path = served_runs["digits"].path
+    [model] = named_runs([f"\udcff\nb c={path}"])
+    assert model.name == r"\xff\nb c"
+    assert serving._named([model, model]) == "?model=%5Cxff%5Cnb%20c"
+
+
+def test_no_limit_is_endless(firstlight: Callable[..., Any], served_runs: dict[str, fl.Run]) -> None:
+    for option in ("--max-mb", "--max-seconds"):
+        answer = firstlight("serve", served_runs["digits"].path, option, "inf")
+        assert answer.code == 2
+        assert option in answer.err
 
 
 @pytest.mark.parametrize("swift", [True, False])

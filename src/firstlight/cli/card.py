@@ -25,12 +25,10 @@ def card(
     and how to reproduce it.
     """
     from firstlight import report
-    from firstlight.files import write_text
     from firstlight.records.run_folder import RunFolder
 
-    text = report.card(RunFolder.open(path), licence)
+    text = report.card(RunFolder.open(path), licence, out)
     if out is None:
         typer.echo(text, nl=False)
-        return
-    write_text(out, text)
-    typer.echo(out)
+    else:
+        typer.echo(out)

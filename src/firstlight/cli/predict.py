@@ -46,6 +46,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Classify images: class names and probabilities. Exit code 1 where an image could not be read."""
+    _must_not_be_read(out, images)
     trained = opened(path, engine, device)
     total = _survey(images)
     named = TOP if top is None and not (as_json and out is None) else top
@@ -93,6 +94,7 @@ def evaluate(
     for option, given in (("--data", data), ("--split", split)):
         if images and given:
             raise ExperimentError(f"{option} is of no use with paths, which say what is measured.")
+    _must_not_be_read(out, [*(images or []), *([data] if data else [])])
     trained = opened(path, engine, device)
     unread = 0
     if images:
@@ -164,6 +166,16 @@ def _survey(paths: Sequence[str], *, labelled: bool = False) -> int | None:
 
 def _shown(path: str) -> str:
     return one_line(printable_name(path))
+
+
+def _must_not_be_read(out: Path | None, paths: Sequence[str]) -> None:
+    """Refuse to replace a list of images by the table of what was found."""
+    from firstlight.files import is_file
+
+    if out is not None and is_file(out):
+        for path in paths:
+            if is_file(path) and out.samefile(path):
+                raise ExperimentError(f"--out {out} is what is read, and would be lost. Name another file.")
 
 
 def _must_be_files(paths: Sequence[str]) -> None:

@@ -30,11 +30,11 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file whose one line is the token.", show_default=False)
     ] = None,
-    max_mb: Annotated[float, typer.Option(min=0.001, metavar="X", help="Megabytes of a request.")] = 10.0,
+    max_mb: Annotated[float, typer.Option(min=0.001, max=1000, metavar="X", help="Megabytes of a request.")] = 10.0,
     max_pixels: Annotated[int, typer.Option(min=1, max=89_478_485, help="Pixels of an image.")] = 25_000_000,
     max_images: Annotated[int, typer.Option(min=1, max=4096, help="Images of a request.")] = 64,
     max_seconds: Annotated[
-        float, typer.Option(min=0.1, metavar="X", help="Seconds in which a request must come.")
+        float, typer.Option(min=0.1, max=3600, metavar="X", help="Seconds in which a request must come.")
     ] = 20.0,
     max_waiting: Annotated[int, typer.Option(min=1, help="Images that may wait for the model.")] = 512,
     max_batch: Annotated[int, typer.Option(min=1, max=4096, help="Images that are computed at once.")] = 64,

@@ -117,16 +117,21 @@ def render_html(subject: Subject, folder: Path | None = None) -> str:
     return page(build_document(subject, folder))
 
 
-def card(run: RunFolder, licence: str = "") -> str:
+def card(run: RunFolder, licence: str = "", out: Path | None = None) -> str:
     """The card of a run's model in Markdown, with the metadata of model hubs at its top.
 
     licence  of the model, as hubs call it, such as "apache-2.0"; said to be unknown otherwise
-    Raises RunError where there is no result yet.
+    out      a file to write it to as well
+    Raises RunError where there is no result yet, or where `out` is of the record of a run.
     """
     from firstlight.records.run import read
     from firstlight.report.pages import card as page
 
-    return page.card(read(run), licence)
+    text = page.card(read(run), licence)
+    if out is not None:
+        require_other(out)
+        write_text(out, text)
+    return text
 
 
 def render_pdf(subject: Subject, folder: Path | None = None) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 from firstlight.errors import RunError
 from firstlight.inference import NO_NUMBERS
 from firstlight.prepare import Preparation
+from firstlight.text import one_line, printable_name
 from firstlight.trained_run import Run
 from firstlight.types import Array, Json, unlabelled
 
@@ -94,6 +95,7 @@ def named_runs(texts: Sequence[str], engine: str | None = None, device: str | No
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
             name, path = Path(text).resolve().name, text
+        name = one_line(printable_name(name))  # so that it can be asked for
         if not name or "/" in name:
             raise RunError(f"{text!r}: the model needs a name without a slash, such as digits={path}")
         if name in models:

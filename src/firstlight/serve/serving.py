@@ -8,12 +8,14 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from firstlight.errors import RunError
 from firstlight.report.format import percent
 from firstlight.serve.limits import Limits
 from firstlight.serve.served_models import ServedModel
 from firstlight.serve.service import Service
+from firstlight.text import one_line
 from firstlight.web.listening import (
     PLAIN,
     SHORTEST_TOKEN,
@@ -96,8 +98,9 @@ def _about(model: ServedModel) -> str:
     about = model.about()
     accuracy = about["test_accuracy"]
     tested = f", test accuracy {percent(accuracy, 2)}" if accuracy is not None else ""
-    return f"{model.name}: {about['architecture']} of {about['data']}, {len(about['classes']):,} classes{tested}"
+    what = f"{about['architecture']} of {about['data']}, {len(about['classes']):,} classes{tested}"
+    return one_line(f"{model.name}: {what}")
 
 
 def _named(models: Sequence[ServedModel]) -> str:
-    return f"?model={models[0].name}" if len(models) > 1 else ""
+    return f"?model={quote(models[0].name)}" if len(models) > 1 else ""
