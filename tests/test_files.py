@@ -338,3 +338,10 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
             file.write(b"new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
     assert not any(path.is_file() for path in tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_is_told_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, writing(tmp_path / "table.csv"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "table.csv")
+    assert not any(tmp_path.iterdir())

@@ -336,7 +336,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename == str(temporary):
+        if isinstance(error, OSError) and (error.filename == str(temporary) or _is_full(error)):
             error.filename = str(path)
         raise
 
@@ -417,6 +417,11 @@ def _is_writing(process: int, thread: int) -> bool:
     except OSError:
         pass  # somebody else's
     return True
+
+
+def _is_full(error: OSError) -> bool:
+    """Whether a disk took no more of a file, which the system does not name."""
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _check_place(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -55,6 +57,22 @@ def test_one_run(firstlight, run, images):
     assert (record.format, record.path) == ("onnx", "export/small.onnx")
     assert record.bytes == place.stat().st_size
     assert firstlight("export", run, "--to", "onnx", "--quiet", *images).out == f"{place}\n"
+
+
+def test_sigterm_ends_it_without_leftovers(firstlight, run, images, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+    def ended(*_):
+        assert any((tmp_path / "temporary").iterdir())
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(FORMATS["onnx"], "run", ended)
+    before = signal.getsignal(signal.SIGTERM)
+    assert firstlight("export", run, "--to", "onnx", *images).code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not any((tmp_path / "temporary").iterdir())
+    assert not (run / "export").exists()
 
 
 def test_json_says_where_the_file_is(firstlight, run, images, tmp_path):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,9 +148,19 @@ def _exported(
     from firstlight.console import ConsoleProgress
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
-    with ConsoleProgress(Console(stderr=True, quiet=quiet)) as progress:
+    with _ended_in_order(), ConsoleProgress(Console(stderr=True, quiet=quiet)) as progress:
         progress.show_bar(*columns, description="opening the run", total=None)
         return opened(path, None, None).export(to, place, data=data, watch=progress.step, **options)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM end what is run to prove an export, and remove its temporary files, as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print(path: Path, record: ExportRecord, quiet: bool, as_json: bool) -> None:

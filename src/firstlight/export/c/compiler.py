@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -143,4 +144,7 @@ def code_and_stack(source: str) -> tuple[int, int] | None:
 
 
 def _run(command: list[str], folder: Path, seconds: float = PATIENCE) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds)
+    own = os.environ | {"TMPDIR": str(folder)}  # a compiler that is stopped leaves files, which go with the folder
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds, env=own, check=False
+    )
