@@ -81,7 +81,7 @@ def test_a_table_that_is_not_finished_is_not_there(tmp_path, ending):
 
 def test_what_cannot_be_written_is_told_before_there_is_a_file(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    for name, told in (("t.xlsx", "a table ends in .csv, .jsonl, .parquet"), ("t.parquet", r"firstlight\[parquet\]")):
+    for name, told in (("t.xlsx", "a table ends in .csv, .jsonl or .parquet"), ("t.parquet", r"firstlight\[parquet\]")):
         with pytest.raises(ExperimentError, match=told), prediction_table(tmp_path / name, top=1):
             raise AssertionError("there must be no table")
     assert not [*tmp_path.iterdir()]

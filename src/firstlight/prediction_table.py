@@ -20,7 +20,7 @@ from firstlight.errors import ExperimentError
 from firstlight.files import writing
 from firstlight.inference import Prediction
 from firstlight.records.run_folder import require_other
-from firstlight.text import printable_name
+from firstlight.text import listed, printable_name
 
 ROWS = 8_192  # of a row group in Parquet, which are in memory together
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet computes
@@ -47,7 +47,7 @@ def format_of(path: Path) -> Callable[[BinaryIO, int, bool], Any]:
     """What writes a table with the ending of `path`. Raises ExperimentError where nothing can."""
     found = FORMATS.get(path.suffix.lower())
     if found is None:
-        raise ExperimentError(f"--out {path}: a table ends in {', '.join(FORMATS)}.")
+        raise ExperimentError(f"--out {path}: a table ends in {listed(FORMATS, 'or')}; Excel opens .csv.")
     if found is _parquet:
         _pyarrow()
     return found

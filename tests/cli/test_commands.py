@@ -156,6 +156,9 @@ def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on(firstlight: Call, inter
 MISTAKES: list[tuple[list[object], list[str]]] = [
     (["run"], ["--data", "--model"]),
     (["run", "absent.toml"], ["absent.toml", "no such"]),
+    (["run", "lenet5"], ["firstlight run --data mnist --model lenet5"]),
+    (["run", "digits"], ["firstlight run --data digits --model"]),
+    (["run", "fashion-fast"], ["firstlight study fashion-fast"]),
     (["run", "--data", "digitz"], ["digitz", "digits"]),
     (["run", "--data", "./nowhere"], ["nowhere"]),
     (["run", "--data", "digits", "--model", "lenet"], ["lenet", "lenet5"]),

@@ -88,6 +88,8 @@ def run(
     from firstlight.records.result import Status
     from firstlight.records.run_folder import REPORT
 
+    if file is not None and not file.is_file():
+        _must_be_no_name(str(file))
     if file is not None and (
         ignored := [f"[{key}]" for key in experiments.read(file) if key in experiments.OF_A_SEARCH]
     ):
@@ -135,6 +137,20 @@ def run(
             typer.echo(f"Explained in {found.seconds:.1f} s: the report shows it.")
     if open_ and processes.is_main():
         show(done.path / REPORT)
+
+
+def _must_be_no_name(name: str) -> None:
+    """Raise ExperimentError, with the command, where this is a model, a set of images or a study and not a file."""
+    from firstlight import data, experiments, models
+
+    if name in models.ARCHITECTURES:
+        raise ExperimentError(f"{name} is a model, not an experiment file: firstlight run --data mnist --model {name}")
+    if name in data.SOURCES:
+        raise ExperimentError(
+            f"{name} is a set of images, not an experiment file: firstlight run --data {name} --model mlp-128"
+        )
+    if name in experiments.packaged():
+        raise ExperimentError(f"{name} is a study, not an experiment file: firstlight study {name}")
 
 
 def resume(path: RunPath, data: OwnData = None, quiet: Quiet = False, as_json: Json = False) -> None:
@@ -218,8 +234,8 @@ def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
         typer.echo(f"Interrupted. To continue: firstlight resume {done.path}", err=as_json)
     elif not as_json and not quiet:
         typer.echo(
-            f"Next: firstlight explain {done.path}, firstlight predict {done.path} IMAGE, or firstlight view "
-            f"{done.path.parent} to see it in the browser."
+            f"Next: firstlight explain {done.path}, firstlight predict {done.path} IMAGE, firstlight export "
+            f"{done.path} --to html to pass it on, or firstlight view {done.path.parent} to see it in the browser."
         )
 
 

@@ -40,6 +40,8 @@ __all__ = [
     "write_study_table",
 ]
 
+_OF_A_CARD = b"\nlibrary_name: firstlight\n"  # a line at its top
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -122,16 +124,28 @@ def card(run: RunFolder, licence: str = "", out: Path | None = None) -> str:
 
     licence  of the model, as hubs call it, such as "apache-2.0"; said to be unknown otherwise
     out      a file to write it to as well
-    Raises RunError where there is no result yet, or where `out` is of the record of a run.
+    Raises RunError where there is no result yet, or where `out` is a file that is no card.
     """
     from firstlight.records.run import read
     from firstlight.report.pages import card as page
 
     text = page.card(read(run), licence)
     if out is not None:
-        require_other(out)
+        _must_be_no_other(out)
         write_text(out, text)
     return text
+
+
+def _must_be_no_other(out: Path) -> None:
+    """Raise RunError where a card would replace what is none.
+
+    Hubs want it to be called README.md, and so is the first page of every project.
+    """
+    require_other(out)
+    if out.is_file():
+        with out.open("rb") as file:
+            if _OF_A_CARD not in file.read(1000):
+                raise RunError(f"{out} is there already, and is no card that firstlight wrote. Name another place.")
 
 
 def render_pdf(subject: Subject, folder: Path | None = None) -> bytes:

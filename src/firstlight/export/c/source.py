@@ -97,7 +97,7 @@ class Source:
                 "Memory:",
                 f"flash {self.constant_bytes:,} bytes of weights and tables, and the code",
                 f"RAM {self.scratch_bytes:,} bytes of static scratch memory, and the stack; the caller's image "
-                f"({height * width * channels:,} bytes) and probabilities ({4 * classes:,}) besides",
+                f"({height * width * channels:,} bytes) and probabilities ({4 * classes:,} bytes) besides",
                 *filter(None, [self.measured]),
             ],
             [self.claim],

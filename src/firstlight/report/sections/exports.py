@@ -54,7 +54,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 def blocks(found: Exports) -> tuple[Block, ...]:
     """A row an export, and what a row has no room for."""
     table = Table(
-        titles=("format", "file", "size", "proved by", "test images", "largest difference", "accuracy"),
+        titles=("format", "file", "size", "run by", "test images", "largest difference", "accuracy"),
         rows=tuple(_row(one, found.accuracy) for one, _ in found.exports),
         right=frozenset({2, 4, 5, 6}),
         caption=caption(found),
