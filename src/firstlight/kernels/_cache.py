@@ -36,7 +36,7 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-from firstlight.files import write_bytes
+from firstlight.files import user_cache, write_bytes
 
 HASH = 32  # bytes
 _told = False
@@ -139,9 +139,7 @@ def _folders(home: Path, make: bool = False) -> Iterator[Path]:
 
 def _users() -> Path | None:
     """The user's folder for caches; None where the user has no home."""
-    import pooch
-
-    folder = Path(pooch.os_cache("firstlight"))
+    folder = user_cache()
     return folder if folder.is_absolute() else None
 
 
