@@ -222,3 +222,9 @@ def test_the_record_of_the_run_is_not_replaced(firstlight, run, new):
     assert firstlight("card", run, "--out", run / "result.json").code == 2
     assert firstlight("report", run, "--out", run / "data.json").code == 2
     assert (run / "history.csv").read_bytes() == before
+
+
+def test_nobody_needs_to_listen(firstlight, run, new, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert firstlight("predict", run, sorted(new.rglob("*.png"))[0]).code == 0
+    sys.stdout.close()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -94,6 +95,9 @@ def help_(ctx: typer.Context, names: Annotated[list[str] | None, typer.Argument(
 
 def main() -> None:
     """Run the command line. A user's mistake is one message and exit code 2; Typer makes Ctrl-C exit code 130."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the program
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks × or – is no reason to fail

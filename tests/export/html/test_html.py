@@ -134,6 +134,20 @@ def test_a_program_that_does_not_start_or_is_too_old_is_not_at_hand(
         runtime.at_hand()
 
 
+def test_a_program_that_is_called_node_and_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "node"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for text in ("#!/bin/sh\necho v20.0.0\n", ""):
+        program.write_text(text)
+        program.chmod(0o755)
+        runtime._opened.cache_clear()
+        with pytest.raises(NoRuntimeError, match="neither Node"):
+            runtime.at_hand()
+    program.write_text("#!/bin/sh\n")
+    with pytest.raises(ExportError, match="gave no result"):
+        runtime.Node(str(program), "Node 20").run(tmp_path / "net.html", np.zeros((2, 2, 2, 1), np.uint8), 3)
+
+
 def test_a_browser_runs_the_page_where_there_is_no_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: object
 ) -> None:
