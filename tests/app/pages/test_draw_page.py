@@ -330,10 +330,16 @@ class TestPage:
         reads(page, str(expected.argmax()))
         assert seen(page) == pixels.ravel().tolist()
         assert not page.locator("#fit").is_checked()
-        assert "five.png is given to the model as it is" in page.locator("#polarity").inner_text()
+        kind = "The training images are light on dark."
+        assert page.locator("#polarity").inner_text() == f"five.png is given to the model as it is. {kind}"
         stroke(page, ONE)  # a new drawing takes its place, fitted again
         reads(page, "1")
         assert page.locator("#fit").is_checked()
+        page.set_input_files("#file", file)
+        page.locator("#polarity", has_text="as it is.").wait_for()
+        page.check("#swap")
+        page.check("#fit")
+        page.locator("#polarity", has_text="with light and dark inverted, scaled and centred.").wait_for()
 
     @pytest.mark.parametrize("event", ["drop", "paste"])
     def test_a_file_is_dropped_or_pasted(self, page: Page, drawn_for: Served, digits: Dataset, event: str) -> None:

@@ -238,8 +238,10 @@ def test_images_that_are_chosen_pasted_and_dropped(browser: Browser, path: Path,
         page.check("#fit")
         page.set_input_files("#file", tmp_path / "scene.png")
         page.wait_for_selector("#message", state="hidden")
+        assert "scene.png is given to the model as it is." in str(page.text_content("#polarity"))
         page.check("#swap")
         settled(page)
+        assert "scene.png is given to the model with light and dark inverted." in str(page.text_content("#polarity"))
         inverted = prepared(data, run.task.preparation, DrawingRequest(invert=True))
         np.testing.assert_allclose(shown(page), run.predict(inverted[np.newaxis])[0], atol=0.02)
 

@@ -112,7 +112,7 @@ class Source:
                 "The functions are firstlight's, under the Apache License 2.0. Where the model comes from:",
                 *(f"{name}: {text}" for name, text in self._facts),
             ],
-            ["Classes:", *(f"{k} {name}" for k, name in enumerate(self.model.class_names))],
+            ["Classes, number and name:", *(f"{k} {name}" for k, name in enumerate(self.model.class_names))],
         ]
         text = "\n\n".join("\n".join(comment(line) for line in lines) for lines in paragraphs)
         return f"/*\n{text}\n */\n"

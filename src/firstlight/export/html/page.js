@@ -111,7 +111,8 @@ function begin({ classes, size, operations, layers: places, strokes }) {
     find("clear").disabled = sheet.empty;
     const pens = light ? ["white", "black"] : ["black", "white"];
     if (sheet.upload) {
-      const given = find("swap").checked ? "with light and dark inverted" : "as it is";
+      const changes = [find("swap").checked && "with light and dark inverted", find("fit").checked && "scaled and centred"];
+      const given = changes.filter(Boolean).join(", ") || "as it is";
       const background = plain ? ` The training images are ${light ? "light on dark" : "dark on light"}.` : "";
       find("polarity").textContent = `${sheet.upload.file.name || "The image"} is given to the model ${given}.${background}`;
       find("swap-text").textContent = "Invert light and dark first";

@@ -94,7 +94,8 @@ function begin({ facts, limit }) {
     const pens = lightPen ? ["white", "black"] : ["black", "white"];
     const kind = light ? "light on dark" : "dark on light";
     if (sheet.upload) {
-      const given = find("swap").checked ? "with light and dark inverted" : "as it is";
+      const changes = [find("swap").checked && "with light and dark inverted", fit && "scaled and centred"];
+      const given = changes.filter(Boolean).join(", ") || "as it is";
       const background = plain ? ` The training images are ${kind}.` : "";
       find("polarity").textContent = `${sheet.upload.file.name || "The picture"} is given to the model ${given}.${background}`;
       find("swap-text").textContent = "Invert light and dark first";
