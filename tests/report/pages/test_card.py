@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -56,6 +57,8 @@ def test_no_text_breaks_the_metadata(text: str) -> None:
 def test_a_card_says_what_the_record_does(make_run: MakeRun) -> None:
     run = make_run(data={"licence": "CC0", "homepage": "https://animals.example"})
     exports.add(run, exported(run.path / "export"))
+    elsewhere = run.path.parent / "private" / "net.c"
+    exports.add(run, replace(exported(elsewhere.parent, elsewhere.name), path=str(elsewhere)))
     record = read(run)
     found, body = parts(report.card(run, "apache-2.0"))
     assert found == metadata(record, "apache-2.0")
@@ -64,6 +67,8 @@ def test_a_card_says_what_the_record_does(make_run: MakeRun) -> None:
     assert one["metrics"][0]["value"] == pytest.approx(record.test.accuracy, abs=1e-6)
     assert found["license"] == "apache-2.0"
     assert parts(report.card(run))[0]["license"] == "unknown"
+    assert "| net.c |" in body
+    assert "private" not in body
 
     tree = markdown_it.MarkdownIt("commonmark").enable("table").parse(body)
     headings = [text.content for head, text in pairwise(tree) if head.type == "heading_open"]

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from firstlight.evaluation import confused_pairs
-from firstlight.records.group import of_runs
+from firstlight.records.group import Group, of_runs
 from firstlight.records.run import RunRecord
 from firstlight.report.document import Section, Table, Text
 from firstlight.report.format import count, counted, percent, shape
 from firstlight.report.pages import contents
 from firstlight.report.pages.run import document, verdict
 from firstlight.report.render.markdown import escaped, markdown
+from firstlight.report.sections import exports
 from firstlight.text import listed
 from firstlight.types import Json
 
 PAIRS = 5  # of confused classes
 MANY = 30  # classes, of which a sentence names no more
+EXPORTS = "exports"
 CONFUSED = "confusion"  # in a card, a table in the place of the chart
 PLAIN = re.compile(r"[a-z][a-z0-9-]+")
 NOT_TEXTS = {"true", "false", "yes", "no", "on", "off", "null"}  # that YAML would read as something else
@@ -61,7 +65,23 @@ def _sections(record: RunRecord, licence: str) -> Iterator[Section]:
     yield _what(record)
     yield _data(record, licence)
     for name in contents.CARD:
-        yield from _confused(record) if name == CONFUSED else contents.sections([name], groups)
+        if name == CONFUSED:
+            yield from _confused(record)
+        elif name == EXPORTS:
+            yield from _exports(groups[0])
+        else:
+            yield from contents.sections([name], groups)
+
+
+def _exports(group: Group) -> Iterator[Section]:
+    """The exports; of one that lies outside the run, its name alone: a card is published, and folders are private."""
+    found = exports.numbers(group)
+    shown = [
+        (replace(one, path=Path(one.path).name) if Path(one.path).is_absolute() else one, state)
+        for one, state in found.exports
+    ]
+    if shown:
+        yield Section("Exports", EXPORTS, exports.blocks(replace(found, exports=shown)))
 
 
 def _what(record: RunRecord) -> Section:
