@@ -76,7 +76,7 @@ def served(trained_runs: Path) -> Iterator[Served]:
 def client(served: Served) -> Iterator[httpx.Client]:
     """Asks the dashboard as its own pages do, with the token."""
     headers = {"X-Firstlight-Token": TOKEN}
-    with httpx.Client(base_url=served.url, headers=headers, timeout=30, trust_env=False) as asking:
+    with httpx.Client(base_url=served.url, headers=headers, timeout=120, trust_env=False) as asking:
         yield asking
 
 

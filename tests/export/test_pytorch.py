@@ -223,6 +223,7 @@ def test_a_layer_of_a_users_own_leaves_by_what_it_records(tmp_path: Path) -> Non
     test = images(model.input_shape, 4)
     expected = Expected(test, engine_of_operations(exportable, test.pixels))
     assert largest_difference("torch", expected, opened(folder).predict(test.pixels)) < 1e-6
+    assert opened(folder).predict(test.pixels[:0]).shape == (0, 3)
     must_be_well_formed(folder)
 
 

@@ -64,7 +64,7 @@ def ask(drawn_for: Served) -> Iterator[Callable[..., httpx.Response]]:
     with httpx.Client(base_url=drawn_for.url, headers={"X-Firstlight-Token": TOKEN}, trust_env=False) as client:
 
         def send(name: str, data: bytes, **options: Any) -> httpx.Response:
-            return client.post(f"/api/draw/{drawn_for.id(name)}", params=options, content=data, timeout=30)
+            return client.post(f"/api/draw/{drawn_for.id(name)}", params=options, content=data, timeout=120)
 
         yield send
 

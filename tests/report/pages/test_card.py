@@ -55,7 +55,8 @@ def test_no_text_breaks_the_metadata(text: str) -> None:
 
 
 def test_a_card_says_what_the_record_does(make_run: MakeRun) -> None:
-    run = make_run(data={"licence": "CC0", "homepage": "https://animals.example"})
+    own = {"source": "/home/anna/private_photos/animals", "location": "/home/anna/private_photos/animals"}
+    run = make_run(data={"licence": "CC0", "homepage": "https://animals.example", **own})
     exports.add(run, exported(run.path / "export"))
     elsewhere = run.path.parent / "private" / "net.c"
     exports.add(run, replace(exported(elsewhere.parent, elsewhere.name), path=str(elsewhere)))

@@ -37,7 +37,17 @@ def card(record: RunRecord, licence: str = "") -> str:
     licence  of the model, in the words of the hub, such as "apache-2.0"; unknown otherwise
     """
     head = f"---\n{yaml(metadata(record, licence))}---\n\n# {escaped(_title(record))}\n\n"
-    return head + markdown(_sections(record, licence))
+    return _without_folders(head + markdown(_sections(record, licence)), record)
+
+
+def _without_folders(card: str, record: RunRecord) -> str:
+    """A card is published, and folders are private: files of the user's own are called by their name alone."""
+    start = record.run.model.start
+    for place in (record.source, record.run.location, record.experiment.weights.init_from, start and start.location):
+        if place and Path(place).is_absolute():
+            for written in (place, escaped(place), place.replace("\\", "\\\\")):
+                card = card.replace(written, Path(place).name)
+    return card
 
 
 def metadata(record: RunRecord, licence: str = "") -> Json:
