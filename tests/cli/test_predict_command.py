@@ -151,7 +151,7 @@ def test_a_name_is_no_second_line_and_no_command_to_the_terminal(firstlight, run
 def test_a_table_of_another_ending_is_refused_first(firstlight, run, new):
     answer = firstlight("predict", run, "new", "--out", "t.xlsx")
     assert answer.code == 2
-    assert ".csv, .jsonl, .parquet" in answer.err
+    assert ".csv, .jsonl or .parquet" in answer.err
 
 
 class TestEvaluate:
