@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firstlight.errors import DataError
-from firstlight.types import Dataset, Images, Predictions
+from firstlight.types import Dataset, Images, Predictions, joined
 
 
 def images(**changes: Any) -> Images:
@@ -31,6 +31,8 @@ def images(**changes: Any) -> Images:
         ({"labels": np.array([0, 1, 2])}, r"0\.\.1; received 0\.\.2"),
         ({"ids": np.array(["a"])}, "3 ids"),
         ({"class_names": ("same", "same")}, "same"),
+        ({"groups": np.array(["a"])}, "names of 3 groups"),
+        ({"groups": np.arange(3)}, "names of 3 groups; received int64"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(changes: dict[str, Any], words: str) -> None:
@@ -77,3 +79,20 @@ def test_an_id_names_one_sample() -> None:
 def test_predictions_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="Predictions for 2 ids"):
         Predictions(np.array(["a", "b"]), np.array([0]), np.ones((2, 2)))
+
+
+def test_groups_go_wherever_images_go() -> None:
+    some = images(groups=np.array(["x", "y", "x"]))
+    assert some.groups is not None
+    assert not some.groups.flags.writeable
+    assert some.digest == images().digest
+    few = some.take(np.array([2, 1]))
+    assert few.groups is not None
+    assert few.groups.tolist() == ["x", "y"]
+    both = joined([some, few])
+    assert both.groups is not None
+    assert both.groups.tolist() == ["x", "y", "x", "x", "y"]
+    assert both.ids.tolist() == ["a", "b", "c", "c", "b"]
+    assert joined([images(), images()]).groups is None
+    with pytest.raises(DataError, match="1 of 2 parts"):
+        joined([some, images()])

@@ -32,6 +32,8 @@ class Images(Shown, Brief):
     labels       int64 (N,), an index into `class_names`
     ids          str (N,), stable and unique names of the samples, such as "train/00042" or "cats/tom.png"
     class_names  the K classes, at least one, each with a name of its own
+    groups       str (N,), what each image is one of, such as a patient or a video, which no split may divide; None
+                 where none were asked for
 
     Raises DataError when the arrays do not belong together.
     """
@@ -40,6 +42,7 @@ class Images(Shown, Brief):
     labels: Array
     ids: Array
     class_names: tuple[str, ...]
+    groups: Array | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
@@ -68,10 +71,15 @@ class Images(Shown, Brief):
                 f"Labels must lie in 0..{len(self.class_names) - 1}; "
                 f"received {int(self.labels.min())}..{int(self.labels.max())}."
             )
-        for name in ("pixels", "labels", "ids"):
-            view = getattr(self, name).view()  # the caller's own array stays writable
-            view.flags.writeable = False
-            object.__setattr__(self, name, view)
+        if self.groups is not None and (self.groups.shape != (n,) or self.groups.dtype.kind != "U"):
+            raise DataError(
+                f"{n} images need the names of {n} groups; received {self.groups.dtype} {self.groups.shape}."
+            )
+        for name in ("pixels", "labels", "ids", "groups"):
+            if (array := getattr(self, name)) is not None:
+                view = array.view()  # the caller's own array stays writable
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -103,7 +111,22 @@ class Images(Shown, Brief):
 
     def take(self, index: Array) -> Images:
         """The images at `index`, an integer or boolean array, in that order."""
-        return Images(self.pixels[index], self.labels[index], self.ids[index], self.class_names)
+        groups = None if self.groups is None else self.groups[index]
+        return Images(self.pixels[index], self.labels[index], self.ids[index], self.class_names, groups)
+
+
+def joined(parts: Sequence[Images]) -> Images:
+    """The images of several parts in one, in that order; the parts have the same classes, and all have groups or none.
+
+    Raises DataError where only some have groups.
+    """
+    grouped = [part.groups for part in parts if part.groups is not None]
+    if grouped and len(grouped) < len(parts):
+        raise DataError(f"Images are joined where all have groups, or none; {len(grouped)} of {len(parts)} parts have.")
+    pixels, labels, ids = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("pixels", "labels", "ids")
+    )
+    return Images(pixels, labels, ids, parts[0].class_names, np.concatenate(grouped) if grouped else None)
 
 
 def is_text(text: str) -> bool:

@@ -60,6 +60,5 @@ def subset(splits: Mapping[str, Images], classes: Sequence[str]) -> dict[str, Im
 def _in_classes(images: Images, into: Array, class_names: tuple[str, ...]) -> Images:
     labels = into[images.labels]
     kept = labels >= 0
-    if kept.all():
-        return replace(images, labels=labels, class_names=class_names)
-    return Images(images.pixels[kept], labels[kept], images.ids[kept], class_names)
+    left = images if kept.all() else images.take(kept)
+    return replace(left, labels=labels[kept], class_names=class_names)

@@ -10,7 +10,7 @@ import numpy as np
 from firstlight.errors import DataError
 from firstlight.randomness import generator
 from firstlight.text import listed
-from firstlight.types import SPLITS, Array, Dataset, Images
+from firstlight.types import SPLITS, Array, Dataset, Images, joined
 
 
 def split(
@@ -67,10 +67,7 @@ def pooled(dataset: Dataset) -> Dataset:
     if set(dataset.splits) == {"train"}:
         return dataset
     parts = [dataset.splits[name] for name in SPLITS if name in dataset.splits]
-    pixels, labels, ids = (
-        np.concatenate([getattr(part, key) for part in parts]) for key in ("pixels", "labels", "ids")
-    )
-    return replace(dataset, splits={"train": Images(pixels, labels, ids, dataset.class_names)})
+    return replace(dataset, splits={"train": joined(parts)})
 
 
 def _take(images: Images, by_class: Sequence[Array]) -> Images:

@@ -37,7 +37,7 @@ from firstlight.records.locked_folder import PROGRESS, STOP, LockedFolder, asked
 from firstlight.records.record_files import write_record
 from firstlight.records.result import Epochs, EvaluationRecord, ParameterCounts, Result, Seconds, Status
 from firstlight.training import Checkpoint, Progress, TrainingConfig, TrainingResult
-from firstlight.types import Array, Dataset, Images, Predictions, is_text
+from firstlight.types import Array, Dataset, Images, Predictions, is_text, joined
 from firstlight.weights import to_bytes
 
 SAMPLES_SHOWN = 30
@@ -447,9 +447,7 @@ def _augmented(setup: Setup, images: Images) -> Images:
     few = images.take(np.arange(min(AUGMENTED_SHOWN, len(images))))
     augmented = setup.task.augmented(few, kernels.load(setup.experiment.kernels))
     assert augmented is not None, "asked for only where there is augmentation"
-    drawn = [augmented.batch(np.arange(len(few)), epoch) for epoch in range(EPOCHS_SHOWN)]
-    pixels, labels, ids = (np.concatenate([getattr(d, name) for d in drawn]) for name in ("pixels", "labels", "ids"))
-    return Images(pixels, labels, ids, few.class_names)
+    return joined([augmented.batch(np.arange(len(few)), epoch) for epoch in range(EPOCHS_SHOWN)])
 
 
 def _spread(images: Images, seed: int) -> Array:

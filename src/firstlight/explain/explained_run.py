@@ -10,7 +10,7 @@ import numpy as np
 
 from firstlight.explain.net import Net
 from firstlight.randomness import generator
-from firstlight.types import Array, Images, Predictions
+from firstlight.types import Array, Images, Predictions, joined
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, and of how much
 Steps = Callable[[int, int], None]  # how much is done, and of how much
@@ -46,13 +46,9 @@ class ExplainedRun:
 
     def images(self, splits: Iterable[str], ids: Iterable[str]) -> Images:
         """Images by their splits and ids, in that order."""
-        every = [
-            self.splits[split].take(self._places[split][str(name)]) for split, name in zip(splits, ids, strict=True)
-        ]
-        pixels, labels, names = (
-            np.concatenate([getattr(one, field) for one in every]) for field in ("pixels", "labels", "ids")
+        return joined(
+            [self.splits[split].take(self._places[split][str(name)]) for split, name in zip(splits, ids, strict=True)]
         )
-        return Images(pixels, labels, names, self.class_names)
 
     @cached_property
     def _places(self) -> dict[str, dict[str, Array]]:

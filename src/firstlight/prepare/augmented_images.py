@@ -47,7 +47,8 @@ class Augmented:
         pixels = self.kernels.augment(
             self.images.pixels, index, draws.maps, draws.light, draws.keys, draws.patches, how.fill, how.fill_value
         )
-        return Images(pixels, self.images.labels[index], self.images.ids[index], self.images.class_names)
+        groups = None if self.images.groups is None else self.images.groups[index]
+        return Images(pixels, self.images.labels[index], self.images.ids[index], self.images.class_names, groups)
 
 
 def sample_keys(ids: Array) -> Array:
