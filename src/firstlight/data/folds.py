@@ -45,8 +45,8 @@ def _check_enough(images: Images, folds: int) -> None:
             held, what = len(np.unique(images.groups[of_class])), "group"
         if held == 1:
             raise DataError(
-                f"Class {name!r} has one {what} only, and each of {folds} folds needs one to be measured on. Add images "
-                "of it, or leave the class out."
+                f"Class {name!r} has one {what} only, and each of {folds} folds needs one to be measured on. "
+                "Add images of it, or leave the class out."
             )
         if 1 < held < folds:
             raise DataError(
