@@ -51,16 +51,16 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
     Raises DataError, with the line, for a missing or ambiguous column, more cells than columns, an empty path or label,
     an unknown split, or a column that looks like a split and cannot be used as one.
     """
-    text = _text(path)
+    text = csv_text(path)
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(f"{path}, line {line}: it holds a NUL character, as no text does. Save the table as UTF-8.")
     first, _, rest = text.partition("\n")
     skipped = 0
-    if separators := _separator(first):
+    if separators := said_separator(first):
         text, skipped = rest, 1
     names, separator = _head(path, text, separators or ",;\t")
-    cells = list(_cells(path, text, separator, skipped))[1:]
+    cells = list(csv_cells(path, text, separator, skipped))[1:]
     for line, row in cells:
         if any(cell.strip() for cell in row[len(names) :]):
             raise DataError(
@@ -101,7 +101,7 @@ def rows(path: Path, *, labelled: bool) -> Iterator[Row]:
             text = io.TextIOWrapper(file, encoding="utf-16" if utf16 else "utf-8-sig", newline="")
             head = text.read(HEAD)
             first, _, rest = head.partition("\n")
-            says = _separator(first)
+            says = said_separator(first)
             names, separator = _head(path, rest if says else head, says or ",;\t", labelled)
             path_column = _column(path, names, "path", _PATHS)
             keys = {_key(name) for name in names}
@@ -121,13 +121,14 @@ def rows(path: Path, *, labelled: bool) -> Iterator[Row]:
         raise DataError(f"{path}: not a CSV file in UTF-8 ({error}). Save it as UTF-8.") from None
 
 
-def _separator(first_line: str) -> str:
+def said_separator(first_line: str) -> str:
     """What separates cells where the first line says so, as Excel writes it."""
-    said = first_line.strip()
+    said = first_line.strip(" \r")
     return said[4] if said.casefold().startswith("sep=") and len(said) == 5 else ""
 
 
-def _text(path: Path) -> str:
+def csv_text(path: Path) -> str:
+    """The text of a table in UTF-8, or in UTF-16 that says so. Raises DataError."""
     try:
         data = read_bytes(path, limit=LIMIT)
     except OSError as error:
@@ -138,8 +139,8 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: not a CSV file in UTF-8 ({error}). Save it as UTF-8.") from None
 
 
-def _cells(path: Path, text: str, separator: str, skipped: int = 0) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with its line."""
+def csv_cells(path: Path, text: str, separator: str, skipped: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with its line. Raises DataError where the text ends to be a CSV."""
     table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 0
     try:
@@ -163,7 +164,7 @@ def _head(path: Path, text: str, separators: str, labelled: bool = True) -> tupl
     found: list[str] = []
     for separator in separators:
         try:
-            _, names = next(_cells(path, text, separator), (0, []))
+            _, names = next(csv_cells(path, text, separator), (0, []))
         except DataError:
             if separator == separators[-1] and not found:
                 raise
