@@ -1,4 +1,4 @@
-"""Image files through a trained net: read in threads, answered batch by batch, told in their order.
+"""Image files through trained nets: read in threads, answered batch by batch, told in their order.
 
 A batch of images is in memory at a time, however many files there are.
 """
@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from firstlight import evaluation
+from firstlight import evaluation, members
 from firstlight.data.file_listing import ListedFile
 from firstlight.data.names import one_form
-from firstlight.engines import Session, Task
-from firstlight.errors import DataError, RunError, UnreadableImageError
+from firstlight.errors import DataError, UnreadableImageError
 from firstlight.evaluation import Evaluation
 from firstlight.experiments.lineage import Seen, SeenImages
+from firstlight.members import Answers, Member
 from firstlight.prepare import Preparation, outside_images
 from firstlight.text import listed, printable_name
 from firstlight.types import Array, Json, Predictions, unlabelled
@@ -29,7 +29,6 @@ from firstlight.types import Array, Json, Predictions, unlabelled
 BATCH = 128  # images in memory at a time; a small net answers more of them hardly faster
 BYTES = 32_000_000  # of these images, for nets that take large ones
 LEARNT_FROM = "not measured: the run has learnt from it"
-NO_NUMBERS = "The model’s answer is not a number: its weights are damaged, or it diverged in training."
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +119,14 @@ class _Answer:
     """What became of one file.
 
     reason           why there is no answer, or ""
-    outputs          raw, (units,)
+    outputs          raw, (units,) of each net
     probabilities    float32 (K,)
     trained, chosen  see `Seen`
     """
 
     file: ListedFile
     reason: str = ""
-    outputs: Array | None = None
+    outputs: tuple[Array, ...] = ()
     probabilities: Array | None = None
     trained: bool = False
     chosen: bool = False
@@ -135,12 +134,16 @@ class _Answer:
 
 @dataclass(frozen=True, eq=False)
 class FileClassifier:
-    """A trained net that is asked of files: what it computes, what its answers mean, and what it has learnt from."""
+    """Trained nets that are asked of files: what they compute, what their answers mean, what they have learnt from."""
 
-    task: Task
-    session: Session
+    members: Sequence[Member]
     class_names: tuple[str, ...]
     seen: SeenImages
+
+    @property
+    def preparation(self) -> Preparation:
+        """How images become what all of them take; each has statistics of its own, which its engine applies."""
+        return self.members[0].task.preparation
 
     def predict(self, files: Iterable[ListedFile], top: int | None = 3) -> Iterator[Prediction]:
         """What the net says of each file, in their order; those that are other than images are passed over.
@@ -191,26 +194,28 @@ class FileClassifier:
         answers = [answer for answer, _ in counted]
         ids = np.array([printable_name(answer.file.path) for answer in answers])
         labels = np.array([number for _, number in counted], np.int64)
-        outputs, probabilities = (
-            np.stack([getattr(answer, name) for answer in answers]) for name in ("outputs", "probabilities")
+        found = Answers(
+            tuple(np.stack(rows) for rows in zip(*(answer.outputs for answer in answers), strict=True)),
+            np.stack([answer.probabilities for answer in answers if answer.probabilities is not None]),
         )
         seen = Seen(*(np.array([getattr(answer, name) for answer in answers]) for name in ("trained", "chosen")))
 
         def measure(which: Array) -> tuple[Evaluation, Predictions]:
-            predictions = Predictions(ids[which], labels[which], probabilities[which])
-            loss = self.task.loss.values(outputs[which].T, labels[which]).mean(dtype=np.float64)
-            return evaluation.measure(predictions, self.class_names, float(loss)), predictions
+            these = Answers(tuple(rows[which] for rows in found.outputs), found.probabilities[which])
+            predictions = Predictions(ids[which], labels[which], these.probabilities)
+            loss = members.mean_loss(self.members, these, predictions.labels)
+            return evaluation.measure(predictions, self.class_names, loss), predictions
 
         return without_seen(seen, include_seen, measure, notes)
 
     def _answers(self, files: Iterable[ListedFile]) -> Iterator[_Answer]:
         """Of each file, in order."""
-        images, size = (file for file in files if not file.is_other), batch_size(self.task.preparation)
+        images, size = (file for file in files if not file.is_other), batch_size(self.preparation)
         while batch := list(islice(images, size)):
             answers = [_Answer(file, file.reason) for file in batch]
             named = [place for place, file in enumerate(batch) if not file.reason]
             read: dict[int, Array] = {}
-            decoded = outside_images([batch[place].path for place in named], self.task.preparation)
+            decoded = outside_images([batch[place].path for place in named], self.preparation)
             for place, image in zip(named, decoded, strict=True):
                 if isinstance(image, UnreadableImageError):
                     answers[place] = _Answer(batch[place], image.reason)
@@ -226,12 +231,11 @@ class FileClassifier:
         if not files:
             return []
         images = unlabelled(np.stack(pixels))
-        outputs = self.session.outputs(images)
-        probabilities = self.task.loss.probabilities(outputs.T)
-        if not np.isfinite(probabilities).all():
-            raise RunError(NO_NUMBERS)
+        found = members.answers(self.members, images)
+        members.require_numbers(self.members, found)
         seen = self.seen.among(images, [file.path for file in files])
-        columns = (files, [""] * len(files), outputs, probabilities, seen.trained.tolist(), seen.chosen.tolist())
+        outputs = zip(*found.outputs, strict=True)
+        columns = (files, [""] * len(files), outputs, found.probabilities, seen.trained.tolist(), seen.chosen.tolist())
         return [_Answer(*row) for row in zip(*columns, strict=True)]
 
     def _told(self, answer: _Answer, top: int | None) -> Prediction:

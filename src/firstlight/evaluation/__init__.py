@@ -1,6 +1,7 @@
 """From labels and probabilities to honest numbers. Needs NumPy alone: no engine, no model, no images."""
 
 from firstlight.evaluation.calibration import ReliabilityBin, calibration_error, reliability_bins
+from firstlight.evaluation.ensembles import averaged, mean_probabilities, negative_log_likelihood
 from firstlight.evaluation.measures import (
     Evaluation,
     confused_pairs,
@@ -36,6 +37,7 @@ __all__ = [
     "ReliabilityBin",
     "SignFlip",
     "Spread",
+    "averaged",
     "bootstrap_interval",
     "calibration_error",
     "class_scores",
@@ -43,9 +45,11 @@ __all__ = [
     "confusion_matrix",
     "holm",
     "mcnemar",
+    "mean_probabilities",
     "measure",
     "most_confident_mistakes",
     "most_missed_class",
+    "negative_log_likelihood",
     "paired_t",
     "reliability_bins",
     "same_images",

@@ -52,17 +52,21 @@ def seen_by(folder: RunFolder, images: Images, files: Sequence[SourceFile] = (),
 
 
 class SeenImages:
-    """The images that a run, and those that its weights come from, have learnt from; to be asked again and again."""
+    """The images that runs, and those that their weights come from, have learnt from; to be asked again and again.
 
-    def __init__(self, folder: RunFolder) -> None:
+    Of several runs that answer together, an image counts as seen by all where any of them has.
+    """
+
+    def __init__(self, *folders: RunFolder) -> None:
         self.runs: list[tuple[Preparation, ImagesRecord]] = []
-        for run in lineage(folder):
-            try:
-                self.runs.append((Preparation.from_json(run.model.preparation.settings), run.data))
-            except FirstlightError:
-                if run is folder:
-                    raise
-                break  # an ancestor whose records are damaged tells nothing
+        for folder in folders:
+            for run in lineage(folder):
+                try:
+                    self.runs.append((Preparation.from_json(run.model.preparation.settings), run.data))
+                except FirstlightError:
+                    if run is folder:
+                        raise
+                    break  # an ancestor whose records are damaged tells nothing
 
     def of(self, images: Images, files: Sequence[SourceFile] = (), source: str = "") -> Seen:
         """See `seen_by`."""

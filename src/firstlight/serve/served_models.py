@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from firstlight.errors import RunError
-from firstlight.inference import NO_NUMBERS
+from firstlight.members import NO_NUMBERS
 from firstlight.prepare import Preparation
 from firstlight.text import one_line, printable_name
 from firstlight.trained_run import Run

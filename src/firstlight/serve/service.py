@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from firstlight import design_tokens
 from firstlight.data.decoding import ImageLimits
 from firstlight.errors import brief, nearest
-from firstlight.inference import NO_NUMBERS
+from firstlight.members import NO_NUMBERS
 from firstlight.serve import bodies, metrics, openapi
 from firstlight.serve.answers import PLAIN_HEADERS, Answer, Header, RefusedError, dumped
 from firstlight.serve.batches import Batches

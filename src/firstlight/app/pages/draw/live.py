@@ -11,7 +11,7 @@ import numpy as np
 from firstlight.data.decoding import ImageLimits
 from firstlight.errors import RunError
 from firstlight.explain.net import Net, Place, fewer
-from firstlight.inference import NO_NUMBERS
+from firstlight.members import NO_NUMBERS
 from firstlight.prepare import Preparation, outside_image
 from firstlight.trained_run import Run
 from firstlight.types import Array, Json

@@ -12,7 +12,7 @@ from firstlight.app.index import Index
 from firstlight.app.server import responses
 from firstlight.errors import RunError
 from firstlight.image_encoding import data_uri, png
-from firstlight.inference import NO_NUMBERS
+from firstlight.members import NO_NUMBERS
 from firstlight.records.explanation import Attribution, LayerMaps
 from firstlight.report.render import colours
 from firstlight.report.sections.attribution import shifts
