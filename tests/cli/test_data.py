@@ -10,7 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from firstlight.cli.data import app
-from firstlight.data import SOURCES
+from firstlight.data import SOURCES, load
+from firstlight.data.corrections import Correction, pixels_sha256, write_corrections
 from firstlight.errors import DataError, ExperimentError
 
 
@@ -85,6 +86,20 @@ def test_check_of_images_with_problems(pets):
     result = call("check", pets, "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["set_aside"] == {"dog/empty.png": "the file is empty"}
+
+
+def test_check_of_corrected_images(pets, tmp_path):
+    (pets / "dog" / "copy.png").write_bytes((pets / "cat [indoor]" / "0.png").read_bytes())
+    image = next(images for images in load(pets).splits.values())
+    place = image.ids.tolist().index("dog/copy.png")
+    row = Correction("dog/copy.png", pixels_sha256(image.pixels[place]), "dog", "")
+    table = tmp_path / "corrections.csv"
+    write_corrections(table, [row])
+    result = call("check", pets, "--corrections", table)
+    assert result.exit_code == 0
+    assert "Corrections that fit: 1 (0 relabelled, 1 dropped and 0 kept)." in result.stdout
+    (pets / "dog" / "copy.png").unlink()
+    assert isinstance(call("check", pets, "--corrections", table).exception, DataError)
 
 
 def test_check_cuts_long_lists_short(pets):

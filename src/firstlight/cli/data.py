@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,21 +70,36 @@ def info(
 
 @app.command(cls=Command)
 def check(
-    source: SourceArgument, size: SizeOption = None, unverified: UnverifiedOption = False, as_json: JsonOption = False
+    source: SourceArgument,
+    size: SizeOption = None,
+    unverified: UnverifiedOption = False,
+    corrections: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Check the images as these corrections make them.")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Look for unreadable files, exact duplicates, leaks between splits, conflicting labels and unusual class names.
 
-    Exit code: 0 nothing found, 1 problems found, 2 the images cannot be read at all.
+    With --corrections: first whether each fits its image. Exit code: 0 nothing found, 1 problems found, 2 the images
+    cannot be read at all, or corrections do not fit.
     """
     from firstlight import data
+    from firstlight.data.corrections import Kind, apply, read_corrections
     from firstlight.errors import SizesDifferError
+    from firstlight.text import listed
 
+    rows = () if corrections is None else read_corrections(corrections)
     try:
         dataset = _load(source, size, unverified)
     except SizesDifferError:
         # To look for files that do not decode and for copies, any common size will do.
         dataset = _load(source, str(CHECKED_AT), unverified)
         print(f"The images differ in size; compared at {CHECKED_AT}×{CHECKED_AT}.", file=sys.stderr)
+    if corrections is not None:
+        dataset = apply(dataset, rows, str(corrections))
+        kinds = Counter(one.kind for one in rows)
+        said = listed(f"{kinds[kind]:,} {kind.value}" for kind in Kind)
+        dataset = replace(dataset, notes=(*dataset.notes, f"Corrections that fit: {len(rows):,} ({said})."))
     findings = data.check(dataset)
     if as_json:
         about = {"name": dataset.name, "shape": list(dataset.shape), "notes": list(dataset.notes)}

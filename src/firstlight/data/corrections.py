@@ -211,6 +211,10 @@ class Applied:
     splits: Mapping[str, Images]
     places: Mapping[str, str]
 
+    def split_of(self, correction: Correction) -> str:
+        """The split that its image was in, or ""."""
+        return self.places.get(correction.id, "")
+
     def counts(self, corrections: Iterable[Correction]) -> dict[str, dict[Kind, int]]:
         """How many corrections of each kind were applied to each split."""
         found = {split: dict.fromkeys(Kind, 0) for split in dict.fromkeys(self.places.values())}

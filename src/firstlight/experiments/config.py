@@ -103,6 +103,7 @@ class Data(Section):
     classes     the classes to use, in that order; images of the others are left out
     regroup     new classes, each of the old classes that make it up; images of the others are left out
     limit       train on so many images only, for a quick look
+    corrections  a CSV of labels to correct and images to drop, by id; the user's own images and labels stay as they are
     unverified  read files of a named set whose checksum is not the published one
     """
 
@@ -115,6 +116,7 @@ class Data(Section):
     classes: list[ClassName] = []
     regroup: dict[ClassName, list[ClassName]] = {}
     limit: Annotated[int, Field(ge=1)] | None = None
+    corrections: Annotated[str, Field(min_length=1)] | None = None
     unverified: bool = False
 
     @model_validator(mode="after")

@@ -21,7 +21,8 @@ from firstlight.types import Json
 
 # Begins the source of images that were given as arrays, which no later process can load again.
 IN_MEMORY = "in memory: "
-SOURCE, START = ("data", "source"), ("weights", "init_from")
+SOURCE, START, CORRECTIONS = ("data", "source"), ("weights", "init_from"), ("data", "corrections")
+PATHS = (SOURCE, START, CORRECTIONS)
 
 
 def read_located(path: Path, given: Collection[str] = ()) -> dict[str, Any]:
@@ -32,11 +33,11 @@ def read_located(path: Path, given: Collection[str] = ()) -> dict[str, Any]:
     Raises ExperimentError where it is no experiment file, or a path of it leads nowhere.
     """
     tables = located(only_experiment(read(path), str(path)), path)
-    for table, key in (SOURCE, START):
+    for table, key in PATHS:
         name = _path_in(tables, table, key)
         if name is not None and f"{table}.{key}" not in given and not _exists(name):
             looked = dict.fromkeys(str(Path(place).absolute()) for place in _candidates(path, (table, key), name))
-            hint = f" {nearest(name, SOURCES)}" if table == "data" else ""
+            hint = f" {nearest(name, SOURCES)}" if (table, key) == SOURCE else ""
             raise ExperimentError(
                 f"{path}: {table}.{key}: there is nothing called {name!r}: looked for {listed(looked)}.{hint}"
             )
@@ -50,7 +51,7 @@ def located(tables: Mapping[str, Any], file: Path) -> dict[str, Any]:
     from the working folder. Where there is none, it stays as it is.
     """
     found = copy.deepcopy(dict(tables))
-    for table, key in (SOURCE, START):
+    for table, key in PATHS:
         name = _path_in(found, table, key)
         if name is not None:
             places = _candidates(file, (table, key), name)
@@ -61,7 +62,7 @@ def located(tables: Mapping[str, Any], file: Path) -> dict[str, Any]:
 def relative_to(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The tables for a file in `folder`: with paths from there, so that what lies beside may move with it."""
     found = copy.deepcopy(dict(tables))
-    for table, key in (SOURCE, START):
+    for table, key in PATHS:
         name = _path_in(found, table, key)
         if name is not None and _exists(name):
             try:
@@ -79,7 +80,7 @@ def differing(was: Json, now: Json, location: str = "", *, elsewhere: bool = Fal
     elsewhere  the first one may have been written down in another working folder: of a relative path, the end counts
     """
     one, other = dict(flat(was)), dict(flat(now))
-    paths = {".".join(where): location if where == SOURCE else "" for where in (SOURCE, START)}
+    paths = {".".join(where): location if where == SOURCE else "" for where in PATHS}
     changed = []
     for key in {**one, **other}:
         then, here = one.get(key), other.get(key)
@@ -136,6 +137,9 @@ def _recorded(run: Path, where: tuple[str, str], name: str) -> Iterator[str]:
     try:
         if where == SOURCE:
             called, location = (folder.data.source, folder.location) if (run / DATA).exists() else ("", "")
+        elif where == CORRECTIONS:
+            corrections = folder.data.corrections if (run / DATA).exists() else None
+            called = location = corrections.location if corrections else ""
         else:
             start = folder.model.start if (run / MODEL).exists() else None
             called, location = (start.origin, start.location) if start else ("", "")

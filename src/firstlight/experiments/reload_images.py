@@ -13,6 +13,7 @@ import numpy as np
 from firstlight.data import load as load_images
 from firstlight.data import pooled
 from firstlight.errors import RunError
+from firstlight.experiments import corrections
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.paths import IN_MEMORY, differing
 from firstlight.experiments.setup import Setup
@@ -94,7 +95,7 @@ def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None)
             )
         index = np.array([place[1] for place in found if place is not None])
         splits[name] = dataset.splits[held.pop()].take(index)
-    return dataset, section.relabelled(splits)
+    return dataset, section.relabelled(corrections.recorded(folder, splits))
 
 
 def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:
@@ -118,6 +119,11 @@ def holds(folder: RunFolder, setup: Setup) -> bool:
     if changed:
         raise RunError(
             f"{folder.path} holds a run of another experiment: it differs in {', '.join(changed)}. "
+            "Choose another folder for this one, or remove that one to train anew."
+        )
+    if corrections.have_changed(folder, setup.experiment):
+        raise RunError(
+            f"{folder.path} holds a run with other corrections than {setup.experiment.data.corrections} has now. "
             "Choose another folder for this one, or remove that one to train anew."
         )
     if not folder.finished or folder.result.status == Status.INTERRUPTED:

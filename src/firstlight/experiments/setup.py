@@ -16,16 +16,18 @@ from firstlight.data import SOURCES, Findings, pooled
 from firstlight.data import check as check_images
 from firstlight.data import load as load_images
 from firstlight.data import split as split_images
+from firstlight.data.corrections import must_fit as must_fit_images
 from firstlight.engines import Engine, Task
 from firstlight.errors import DataError, ExperimentError, ModelError, ShapeError
-from firstlight.experiments import transfer
+from firstlight.experiments import corrections, transfer
 from firstlight.experiments.config import Experiment
+from firstlight.experiments.corrections import Corrections
 from firstlight.experiments.lineage import packed
 from firstlight.experiments.transfer import Start
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
 from firstlight.records.codec import decode, encode
-from firstlight.records.images import Checks, ClassesBefore, FileRecord, ImagesRecord, SplitRecord
+from firstlight.records.images import Checks, ClassesBefore, CorrectionsRecord, FileRecord, ImagesRecord, SplitRecord
 from firstlight.records.model import ModelRecord
 from firstlight.text import listed
 from firstlight.types import Dataset, Images, is_text
@@ -41,6 +43,7 @@ class Setup:
     findings  what the checks of the data found
     start     the weights to start from, where they are not drawn
     before    images per class in each split before some were left out or regrouped; empty where none were
+    corrections  of labels, as the run's record has them, where they were applied here
     seconds   that loading, splitting, checking and preparing took
     """
 
@@ -53,6 +56,7 @@ class Setup:
     seconds: float
     start: Start | None = None
     before: Mapping[str, list[int]] = field(default_factory=dict)
+    corrections: CorrectionsRecord | None = None
 
     @property
     def model(self) -> Model:
@@ -75,7 +79,7 @@ class Setup:
         if self.start is not None:
             lines += self.start.notes
         lines += self.dataset.notes
-        return lines + self.findings.warnings() + self._repeats() + self._misleading()
+        return lines + self.findings.warnings() + self._corrected() + self._repeats() + self._misleading()
 
     def data_record(self) -> ImagesRecord:
         """What data.json says."""
@@ -100,6 +104,7 @@ class Setup:
             notes=tuple(self.dataset.notes),
             splits={name: split_record(images) for name, images in self.splits.items()},
             before=ClassesBefore(class_names=self.dataset.class_names, counts=counts) if counts else None,
+            corrections=self.corrections,
             class_weights=None if weights is None else tuple(weights.tolist()),
             drawn=tuple(np.bincount(labels, minlength=len(self.train.class_names)).tolist()) if balanced else None,
             how_split=self._how_split(),
@@ -143,11 +148,24 @@ class Setup:
         ]
         if section.limit is not None:
             parts.append(f"Only {len(self.train)} of the training images were used (data.limit).")
+        if self.corrections is not None:
+            parts.append(corrections.summary(self.corrections))
         if section.classes:
             parts.append("Images of other classes were left out after the split (data.classes).")
         if section.regroup:
             parts.append("The classes were put together anew after the split (data.regroup).")
-        return " ".join(parts)
+        return " ".join(filter(None, parts))
+
+    def _corrected(self) -> list[str]:
+        """What corrections make of the test images, and of numbers that were measured on them before."""
+        if self.corrections is None or not (said := corrections.summary(self.corrections)):
+            return []
+        changed = self.corrections.changed("test")
+        others = (
+            " An accuracy on the test images as they were labelled before does not compare with this one; firstlight "
+            "compare tells both."
+        )
+        return [f"{said}{others if changed else ''}"]
 
     def _misleading(self) -> list[str]:
         """What augmentation makes of written characters, which mean something else when they are mirrored or turned."""
@@ -215,6 +233,7 @@ def set_up(
     section, course = experiment.data, experiment.training
     engine = experiment.open_engine()
     experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
+    table = Corrections.read(section.corrections) if section.corrections and splits is None else None
     if dataset is None:
         dataset = load_images(section.source, size=section.size, unverified=section.unverified)
     own = dataset.origin and dataset.origin not in SOURCES
@@ -225,7 +244,10 @@ def set_up(
         )
     if section.pool:
         dataset = pooled(dataset)
+    if table is not None:
+        must_fit_images(dataset, table.rows, str(table.path))
     before: dict[str, list[int]] = {}
+    record = None
     if splits is None:
         splits = split_images(
             dataset,
@@ -235,6 +257,8 @@ def set_up(
             limit=section.limit,
             classes=section.used,
         )
+        if table is not None:
+            splits, record = table.applied(splits)
         if section.used:
             before = {name: images.counts.tolist() for name, images in splits.items()}
         splits = section.relabelled(splits)
@@ -272,7 +296,8 @@ def set_up(
     task.trained_layers()  # head, labels and loss must fit before the first step
     _must_fit_memory(experiment, model, len(splits["train"]))
     start = None if begun else transfer.start(model, experiment, splits, dataset.files)
-    return Setup(experiment, dataset, prepared, findings, task, engine, time.perf_counter() - began, start, before)
+    seconds = time.perf_counter() - began
+    return Setup(experiment, dataset, prepared, findings, task, engine, seconds, start, before, record)
 
 
 def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from firstlight import evaluation, kernels, processes, training
 from firstlight.engines import Session
 from firstlight.errors import FirstlightError, ProcessLostError, RunError
+from firstlight.experiments import corrections
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.environment import environment
 from firstlight.experiments.progress import FolderProgress
@@ -117,6 +118,8 @@ def _go_on(
         must_be_the_same(folder, setup.splits)
     for warning in setup.warnings():
         watcher.note(f"Note: {warning}")
+    if (out / run_folder.DATA).exists() and corrections.have_changed(folder, experiment):
+        watcher.note("Note: the table of corrections has changed since; the run goes on with those that it recorded.")
     before = None
     if checkpoint is not None:
         _must_go_on(out, setup, checkpoint)

@@ -16,6 +16,7 @@ from rich.console import Console
 from firstlight import experiments, processes, report
 from firstlight.errors import ExperimentError, ReportError, ReportWarning, RunError
 from firstlight.experiments import Experiment, Plan, PlannedRun
+from firstlight.experiments.corrections import have_changed
 from firstlight.experiments.paths import differing, located
 from firstlight.files import write_text
 from firstlight.parallel.job import INTERRUPTED, Job, train
@@ -217,8 +218,10 @@ def _is_done(job: Job, needs: str) -> bool:
     if needs and held["weights"]["init_from"]:
         for tables in (held, asked):
             tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-2:]
-    location = folder.location
-    if changed := differing(held, asked, location):
+    changed = differing(held, asked, folder.location)
+    if not changed and folder.finished and have_changed(folder, job.experiment):
+        changed = ["what data.corrections holds"]
+    if changed:
         raise RunError(
             f"{job.folder} is of another experiment: it differs in {', '.join(changed)}. "
             "Remove it to train it again, or choose another folder with --out."

@@ -273,7 +273,9 @@ def of_runs(records: Sequence[RunRecord]) -> tuple[Group, ...]:
 
 def recipe(record: RunRecord) -> Hashable:
     """What a run was asked, but for the seed, and what it was tested on: a group is the runs that have the same."""
-    return _asked(record.run, ANCESTORS), record.data, record.class_names
+    corrections = record.run.data.corrections
+    corrected = corrections and corrections.sha256  # the same file may have held others
+    return _asked(record.run, ANCESTORS), record.data, record.class_names, corrected
 
 
 def seed_of(run: RunFolder) -> int:

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -114,6 +114,44 @@ class Checks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CorrectionRecord:
+    """What was decided of one image, as in the table of corrections that a run was given.
+
+    kind   what it did: gave another label, took the image out, or nothing, as the label was found right
+    split  that the image is in, or that it was taken from; "" where it is in none, as by data.limit
+    """
+
+    id: str
+    pixels: str
+    old: str
+    new: str
+    kind: Literal["relabelled", "dropped", "kept"]
+    split: SplitName | Literal[""] = omitted("")
+    reason: str = omitted("")
+    by: str = omitted("")
+    at: str = omitted("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectionsRecord:
+    """The corrections that a run was given, all of them: so it is found again whatever becomes of their table.
+
+    location, sha256  of the table
+    counts            how many of each kind were applied, by split
+    """
+
+    location: str
+    sha256: str
+    counts: Mapping[SplitName, Mapping[str, Count]]
+    rows: tuple[CorrectionRecord, ...]
+
+    def changed(self, split: str) -> int:
+        """How many images of a split have another label by them, or were taken out of it."""
+        counts = self.counts.get(split, {})
+        return counts.get("relabelled", 0) + counts.get("dropped", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImagesRecord:
     """The images of a run.
 
@@ -122,6 +160,7 @@ class ImagesRecord:
     files          that were read; not `verified` where a published checksum did not match
     set_aside      files that could not be read: path -> reason
     before         the classes before some were left out or put together
+    corrections    of labels, where there were any (data.corrections)
     class_weights  by which the loss of an image of each class was multiplied, where there are any
     drawn          images of each class in an epoch, where sampling was balanced
     """
@@ -139,6 +178,7 @@ class ImagesRecord:
     notes: tuple[str, ...] = ()
     splits: Mapping[SplitName, SplitRecord]
     before: ClassesBefore | None = omitted(None)
+    corrections: CorrectionsRecord | None = omitted(None)
     class_weights: tuple[Positive, ...] | None = omitted(None)
     drawn: tuple[Count, ...] | None = omitted(None)
     how_split: str = ""

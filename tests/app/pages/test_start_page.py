@@ -198,6 +198,7 @@ class TestCheck:
             ({"data.source": "/etc"}, "data.source"),
             ({"data.source": "../own/pets"}, "data.source"),
             ({"data.source": "digits", "weights.init_from": "/tmp/weights.safetensors"}, "weights.init_from"),
+            ({"data.source": "digits", "data.corrections": "../own/corrections.csv"}, "data.corrections"),
         ],
     )
     def test_no_path_comes_from_the_page(
@@ -230,6 +231,16 @@ class TestOffers:
         pets = next(item for item in catalogue.images(tmp_path / "own") if item.text == "pets")
         toml = send("check", {"data.source": pets.id, "model.name": "mlp-128"}).json()["toml"]
         assert tomllib.loads(toml)["data"]["source"] == str(tmp_path / "own" / "pets")
+
+    def test_tables_of_corrections_are_offered(
+        self, bench: Served, send: Callable[..., httpx.Response], tmp_path: Path
+    ) -> None:
+        bench.root.mkdir(exist_ok=True)
+        (bench.root / "corrections-pets.csv").touch()
+        found = catalogue.corrections(bench.index, tmp_path / "own")
+        assert [item.text for item in found] == ["corrections-pets.csv"]
+        toml = send("check", {"data.source": "digits", "data.corrections": found[0].id}).json()["toml"]
+        assert tomllib.loads(toml)["data"]["corrections"] == str(bench.root / "corrections-pets.csv")
 
     def test_a_data_folder_that_there_is_not(self, firstlight: Callable[..., Answer], tmp_path: Path) -> None:
         answer = firstlight("view", tmp_path, "--data", tmp_path / "none", "--no-browser")

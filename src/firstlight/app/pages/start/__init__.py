@@ -24,7 +24,8 @@ from firstlight.files import json_object
 TOLD = 80  # characters of a key that there is not
 ORIGIN = "form"
 # Fields that name something on this machine, by an id.
-IMAGES, WEIGHTS = "data.source", "weights.init_from"
+IMAGES, WEIGHTS, CORRECTIONS = "data.source", "weights.init_from", "data.corrections"
+NAMES = {IMAGES: "images", CORRECTIONS: "corrections"}
 RESIZE = "Give a size that it takes, such as 28 or 32, under Images."
 
 
@@ -52,9 +53,10 @@ def page(request: Request) -> Response:
         experiment = Experiment.of(folder.experiment.tables, str(folder.path))
         texts = form.texts_of(experiment.unusual())
         for key, found in items.items():
-            texts[key] = next((item.id for item in found if item.source == texts.get(key)), "")
-        if not texts[IMAGES]:
-            lacking = f"The images of {folder.name} are none that can be chosen here."
+            wanted = texts.get(key, "")
+            texts[key] = next((item.id for item in found if item.source == wanted), "")
+            if wanted and not texts[key] and key != WEIGHTS:
+                lacking += f"The {NAMES[key]} of {folder.name} are none that can be chosen here. "
     sections = [replace(section, fields=_folded(section)) for section in form.sections()]
     return responses.page(
         request,
@@ -179,7 +181,11 @@ def _notes(experiment: Experiment, images: Item) -> tuple[str, ...]:
 def _items(request: Request) -> dict[str, list[Item]]:
     """What can be chosen in the fields that name something on this machine."""
     state = request.app.state
-    return {IMAGES: catalogue.images(state.data), WEIGHTS: catalogue.weights(state.index)}
+    return {
+        IMAGES: catalogue.images(state.data),
+        WEIGHTS: catalogue.weights(state.index),
+        CORRECTIONS: catalogue.corrections(state.index, state.data),
+    }
 
 
 def _grouped(found: list[Item]) -> dict[str, list[Item]]:

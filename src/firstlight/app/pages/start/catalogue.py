@@ -1,4 +1,4 @@
-"""What a run can be started with that lies on this machine: sets of images and weights, each under an id.
+"""What a run can be started with that lies on this machine: images, weights and corrections, each under an id.
 
 The form sends ids. A path is looked up here, and none is ever taken from a client.
 """
@@ -26,7 +26,7 @@ DEEPEST = 3  # train/<class>/<image>
 
 @dataclass(frozen=True)
 class Item:
-    """A set of images or a set of weights.
+    """A set of images, a set of weights, or a table of corrections.
 
     source   what stands in the experiment file
     group    what it is shown among
@@ -67,6 +67,16 @@ def weights(index: Index) -> list[Item]:
         if entry.kind == "run" and (entry.path / run_folder.WEIGHTS).is_file()
     ]
     return [published, *kept]
+
+
+def corrections(index: Index, data: Path | None) -> list[Item]:
+    """The tables of corrected labels that lie directly among the runs, or in the folder `data`."""
+    return [
+        Item(hashlib.sha256(str(path).encode()).hexdigest()[:12], path.name, str(path.resolve()), f"In {folder.name}")
+        for folder in dict.fromkeys(place.resolve() for place in (index.root, data) if place is not None)
+        for path in sorted(folder.glob("*.csv"))
+        if path.is_file() and "corrections" in path.stem.lower()
+    ]
 
 
 def chosen(catalogue: list[Item], wanted: str, key: str) -> Item:
