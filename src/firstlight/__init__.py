@@ -18,7 +18,7 @@ from firstlight import notebook_display as _shown
 
 if TYPE_CHECKING:
     from firstlight import evaluation, layers, losses, models, optimizers, schedules
-    from firstlight.api import Run, fit, load, open_run, parity, resume, run, run_study, study_table, tune
+    from firstlight.api import Ensemble, Run, fit, load, open_run, parity, resume, run, run_study, study_table, tune
     from firstlight.engine_parity import Parity
     from firstlight.errors import (
         DataError,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     **dict.fromkeys(
-        ["Run", "fit", "load", "open_run", "parity", "resume", "run", "run_study", "study_table", "tune"],
+        ["Ensemble", "Run", "fit", "load", "open_run", "parity", "resume", "run", "run_study", "study_table", "tune"],
         "firstlight.api",
     ),
     **dict.fromkeys(
@@ -60,6 +60,7 @@ __all__ = [
     "Classifier",
     "DataError",
     "Dataset",
+    "Ensemble",
     "Evaluation",
     "Experiment",
     "ExperimentError",

@@ -20,9 +20,11 @@ from firstlight.inference import Measured
 from firstlight.models import Model
 from firstlight.parallel import Backend
 from firstlight.records import run_folder
+from firstlight.records.group_folder import is_group
 from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
+from firstlight.trained_ensemble import Ensemble
 from firstlight.trained_run import Run
 from firstlight.types import Dataset
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from firstlight.notebook.live import LiveCurves
 
 __all__ = [
+    "Ensemble",
     "Measured",
     "Run",
     "fit",
@@ -292,13 +295,17 @@ def open_run(
     engine: str | None = None,
     device: str | None = None,
     data: Dataset | str | Path | None = None,
-) -> Run:
+) -> Run | Any:  # Any, so that nobody who opens a run need say that it is no Ensemble
     """Return the run whose folder is at `path`, to be used on another engine or device where one is given.
+
+    Of a folder that holds the runs of one recipe, over seeds or folds, such as that of a study's entry, it is their
+    `Ensemble`: what of a `Run` predicts, measures and exports.
 
     data  its own images, where they were given as arrays; or where they are now, if they were moved
     Raises RunError where there is none.
     """
-    return Run(path, engine=engine, device=device, data=data)
+    kind = Ensemble if is_group(path) else Run
+    return kind(path, engine=engine, device=device, data=data)
 
 
 def _must_be_free(out: str | Path | None, reuse: bool) -> None:

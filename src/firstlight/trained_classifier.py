@@ -16,6 +16,7 @@ from firstlight import experiments, members
 from firstlight.data import load as load_images
 from firstlight.data.file_listing import ListedFile, listed_files
 from firstlight.data.names import one_form
+from firstlight.engines import Task
 from firstlight.errors import DataError, ExperimentError, RunError, UnreadableImageError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.experiments import Experiment
@@ -73,8 +74,13 @@ class TrainedClassifier(Shown):
 
     @property
     @abstractmethod
-    def preparation(self) -> Preparation:
-        """How images become what all nets take; each has statistics of its own, which its engine applies."""
+    def task(self) -> Task:
+        """What was trained; where there are several nets, that of the first."""
+
+    @property
+    @abstractmethod
+    def test_accuracy(self) -> float | None:
+        """On its test images, as it was recorded; None where it was not measured on images that are new to all nets."""
 
     @property
     @abstractmethod
@@ -84,6 +90,11 @@ class TrainedClassifier(Shown):
     @abstractmethod
     def _evaluate_own(self, data: Dataset | str | Path | None, split: str) -> Measured:
         """Measure on a split of its own images, where they were or in `data`."""
+
+    @property
+    def preparation(self) -> Preparation:
+        """How images become what all nets take; each has statistics of its own, which its engine applies."""
+        return self.task.preparation
 
     @property
     def class_names(self) -> tuple[str, ...]:

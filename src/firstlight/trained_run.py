@@ -106,6 +106,10 @@ class Run(TrainedClassifier):
         return self.folder.result.test.accuracy
 
     @property
+    def test_accuracy(self) -> float | None:
+        return self.accuracy if self.folder.finished else None
+
+    @property
     def predictions(self) -> dict[str, Predictions]:
         """Ids, labels and probabilities of the "validation" and "test" splits."""
         return self.folder.predictions
@@ -138,10 +142,6 @@ class Run(TrainedClassifier):
     @property
     def members(self) -> tuple[Member, ...]:
         return (Member(self.path, self.task, self.session),)
-
-    @property
-    def preparation(self) -> Preparation:
-        return self.task.preparation
 
     def attribution(
         self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,14 @@ def test_a_model_is_swift_by_what_it_takes(served_runs: dict[str, fl.Run], monke
     assert model.warmed().swift
     monkeypatch.setattr(served_models, "SWIFT", 0.0)
     assert not model.warmed().swift
+
+
+def test_runs_that_answer_together_are_one_model(served_runs: dict[str, fl.Run], tmp_path: Path) -> None:
+    for seed in (0, 1):
+        shutil.copytree(served_runs["digits"].path, tmp_path / "pair" / f"seed-{seed}")
+    [model] = named_runs([str(tmp_path / "pair")])
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
+    np.testing.assert_allclose(model.probabilities([*pixels]), model.run.predict(pixels), atol=1e-6)
+    alone, about = ServedModel("digits", served_runs["digits"]).about(), model.about()
+    assert (about["nets"], about["parameters"]) == (2, 2 * alone["parameters"])
+    assert about["test_accuracy"] == alone["test_accuracy"]

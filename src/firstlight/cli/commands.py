@@ -19,6 +19,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; pr
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the report and errors, nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+ClassifierPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="The folder of a run; or STUDY/NAME, whose nets answer together.", show_default=False
+    ),
+]
 
 # Names that users of other tools try, and what does the work here.
 SYNONYMS = {

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstlight.cli.commands import Json, RunPath
-from firstlight.cli.run import Device, Engine, opened
+from firstlight.cli.commands import ClassifierPath, Json
+from firstlight.cli.run import Device, Engine, opened_classifier
 from firstlight.cli.tables import plain
 from firstlight.errors import ExperimentError
 from firstlight.text import listed, one_line, printable_name
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from firstlight.evaluation import Evaluation
     from firstlight.inference import Measured, Prediction
     from firstlight.prediction_table import Write
-    from firstlight.trained_run import Run
+    from firstlight.trained_classifier import TrainedClassifier as Trained
 
 TOP = 3  # classes that are named of an image
 NAMED = 20  # files that could not be read and are told one by one where a table tells all
@@ -35,7 +35,7 @@ Out = Annotated[
 
 
 def predict(
-    path: RunPath,
+    path: ClassifierPath,
     images: Annotated[list[str], typer.Argument(metavar="PATH", help=PATHS, show_default=False)],
     out: Out = None,
     top: Annotated[
@@ -47,7 +47,7 @@ def predict(
 ) -> None:
     """Classify images: class names and probabilities. Exit code 1 where an image could not be read."""
     _must_not_be_read(out, images)
-    trained = opened(path, engine, device)
+    trained = opened_classifier(path, engine, device)
     total = _survey(images)
     named = TOP if top is None and not (as_json and out is None) else top
     with (
@@ -60,8 +60,9 @@ def predict(
     if out is not None:
         _tell_table(out, progress, as_json)
     if progress.trained_on:
+        who = "the run was" if len(trained.folders) == 1 else "some of the nets were"
         typer.echo(
-            f"Note: the run was trained on {progress.trained_on:,} of these {progress.read:,} images: its answers to "
+            f"Note: {who} trained on {progress.trained_on:,} of these {progress.read:,} images: its answers to "
             "them say nothing of new ones.",
             err=True,
         )
@@ -70,7 +71,7 @@ def predict(
 
 
 def evaluate(
-    path: RunPath,
+    path: ClassifierPath,
     images: Annotated[
         list[str] | None,
         typer.Argument(metavar="PATH", help=f"Instead of its own, by the folders that they lie in. {PATHS}"),
@@ -95,7 +96,7 @@ def evaluate(
         if images and given:
             raise ExperimentError(f"{option} is of no use with paths, which say what is measured.")
     _must_not_be_read(out, [*(images or []), *([data] if data else [])])
-    trained = opened(path, engine, device)
+    trained = opened_classifier(path, engine, device)
     unread = 0
     if images:
         measured, unread = _measured_files(trained, images, out, include_seen)
@@ -189,7 +190,7 @@ def _must_be_files(paths: Sequence[str]) -> None:
 
 
 @contextmanager
-def _table(out: Path, trained: Run, top: int | None, labelled: bool = False) -> Iterator[Write]:
+def _table(out: Path, trained: Trained, top: int | None, labelled: bool = False) -> Iterator[Write]:
     """What writes predictions into a table with columns for `top` classes; all with None."""
     from firstlight.prediction_table import prediction_table
 
@@ -199,7 +200,7 @@ def _table(out: Path, trained: Run, top: int | None, labelled: bool = False) -> 
 
 
 @contextmanager
-def _printed(trained: Run, as_json: bool, in_order: bool) -> Iterator[Write]:
+def _printed(trained: Trained, as_json: bool, in_order: bool) -> Iterator[Write]:
     """What prints predictions: a line each or, as they come, one JSON list of all.
 
     in_order  whether JSON has the classes in their order, not the most probable first
@@ -235,7 +236,9 @@ def _tell_table(out: Path, progress: _Progress, as_json: bool) -> None:
     typer.echo(f"Table: {out} ({progress.read:,} images{unread})")
 
 
-def _measured_files(trained: Run, paths: Sequence[str], out: Path | None, include_seen: bool) -> tuple[Measured, int]:
+def _measured_files(
+    trained: Trained, paths: Sequence[str], out: Path | None, include_seen: bool
+) -> tuple[Measured, int]:
     """What was measured on files, and how many could not be read."""
     _must_be_files(paths)
     total = _survey(paths, labelled=True)
@@ -255,7 +258,7 @@ def _measured_files(trained: Run, paths: Sequence[str], out: Path | None, includ
     return measured, progress.failed
 
 
-def _measured_set(trained: Run, data: str | None, split: str | None, out: Path | None, **how: bool) -> Measured:
+def _measured_set(trained: Trained, data: str | None, split: str | None, out: Path | None, **how: bool) -> Measured:
     """What was measured on the run's own images or on another set; in the table, they are named by their ids."""
     from firstlight.inference import prediction_of
 

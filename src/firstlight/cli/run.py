@@ -17,6 +17,7 @@ from firstlight.text import listed
 
 if TYPE_CHECKING:
     from firstlight.records.result import Result
+    from firstlight.trained_ensemble import Ensemble
     from firstlight.trained_run import Run
 
 Engine = Annotated[str | None, typer.Option(help="numpy or torch; the one it was trained on otherwise.")]
@@ -164,14 +165,33 @@ def opened(path: Path, engine: str | None, device: str | None, data: str | Path 
     """The run at `path`, to be used; a note tells where nothing can tell whether its files are as they were written."""
     from firstlight import api
 
-    trained = api.open_run(path, engine=engine, device=device, data=data)
-    if trained.folder.finished and not trained.folder.hashes:
-        typer.echo(
-            f"Note: {path} keeps no hashes of its files, like every run of an earlier version: that they are as they "
-            "were written cannot be checked.",
-            err=True,
-        )
+    trained = api.Run(path, engine=engine, device=device, data=data)
+    _note_unhashed(trained)
     return trained
+
+
+def opened_classifier(
+    path: Path, engine: str | None, device: str | None, data: str | Path | None = None
+) -> Run | Ensemble:
+    """The run at `path`, or the runs there that answer together; notes as for `opened`, and of runs that do not."""
+    from firstlight import api
+
+    trained: Run | Ensemble = api.open_run(path, engine=engine, device=device, data=data)
+    if isinstance(trained, api.Ensemble):
+        for place, why in trained.folder.left_out.items():
+            typer.echo(f"Note: {place} is left out: {why}.", err=True)
+    _note_unhashed(trained)
+    return trained
+
+
+def _note_unhashed(trained: Run | Ensemble) -> None:
+    for folder in trained.folders:
+        if folder.finished and not folder.hashes:
+            typer.echo(
+                f"Note: {folder.path} keeps no hashes of its files, like every run of an earlier version: that they "
+                "are as they were written cannot be checked.",
+                err=True,
+            )
 
 
 def report(

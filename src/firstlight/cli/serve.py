@@ -13,7 +13,9 @@ from firstlight.cli.run import Device, Engine
 def serve(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN", help="Folders of runs; NAME=RUN gives one a name.", show_default=False),
+        typer.Argument(
+            metavar="RUN", help="Folders of runs, or STUDY/NAME; NAME=RUN gives one a name.", show_default=False
+        ),
     ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for a free one.")] = 8000,
     host: Annotated[

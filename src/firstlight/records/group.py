@@ -278,6 +278,11 @@ def recipe(record: RunRecord) -> Hashable:
     return _asked(record.run, ANCESTORS), record.data, record.class_names, corrected
 
 
+def asked_of(run: RunFolder) -> Hashable:
+    """What a run was asked, but for the seed: nets that answer together have the same."""
+    return _asked(run, ANCESTORS)
+
+
 def seed_of(run: RunFolder) -> int:
     return run.experiment.seed
 

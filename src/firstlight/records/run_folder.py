@@ -111,7 +111,9 @@ class RunFolder(Shown):
                 f"{run.parent}; compare takes all seeds of one too, as in {run.parent.parent}."
             )
         if not is_file(folder.path / EXPERIMENT):
-            raise RunError(f"{brief(path)} is not a run folder: it has no {EXPERIMENT}.")
+            inside = min((file.parent for file in folder.path.glob(f"*/{EXPERIMENT}")), default=None)
+            hint = "" if inside is None else f" It holds runs: give one of them, such as {inside}."
+            raise RunError(f"{brief(path)} is not a run folder: it has no {EXPERIMENT}.{hint}")
         return folder
 
     @property

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from firstlight import api, members
 from firstlight.errors import RunError
-from firstlight.members import NO_NUMBERS
+from firstlight.members import NO_NUMBERS, Member
 from firstlight.prepare import Preparation
 from firstlight.text import one_line, printable_name
-from firstlight.trained_run import Run
+from firstlight.trained_classifier import TrainedClassifier
 from firstlight.types import Array, Json, unlabelled
 
 SWIFT = 1e-4  # seconds for an image on one core; its request takes some 3e-4
@@ -24,19 +25,24 @@ VECTOR = 16  # images that the compiled loops compute at once: float32 in AVX-51
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A trained run under a name.
+    """A trained run under a name, or several runs that answer together.
 
     swift  whether an image takes less than its request does: one core, and no thread of its own, is then enough
     """
 
     name: str
-    run: Run
+    run: TrainedClassifier
     swift: bool = False
 
     @cached_property
     def preparation(self) -> Preparation:
         """How images become its input."""
-        return self.run.task.preparation
+        return self.run.preparation
+
+    @cached_property
+    def nets(self) -> tuple[Member, ...]:
+        """What computes."""
+        return self.run.members
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -55,22 +61,22 @@ class ServedModel:
         pixels = np.zeros((filled, *self.preparation.input_shape), np.uint8)
         for i, image in enumerate(images):
             pixels[i] = image
-        task = self.run.task
         with _one_thread() if self.swift else nullcontext():
-            return task.loss.probabilities(self.run.session.outputs(unlabelled(pixels)).T)[:n]
+            return members.answers(self.nets, unlabelled(pixels)).probabilities[:n]
 
     def about(self) -> Json:
         """What one who asks must know of it, and how good it is."""
         height, width, channels = self.preparation.input_shape
-        record = self.run.folder
+        model, nets = self.run.task.model, len(self.run.folders)
         return {
             "name": self.name,
-            "architecture": self.run.task.model.name,
+            "architecture": model.name,
+            "nets": nets,
             "classes": list(self.class_names),
             "input": {"height": height, "width": width, "channels": channels},
-            "parameters": self.run.task.model.parameters,
-            "data": record.data.name,
-            "test_accuracy": record.result.test.accuracy if record.finished else None,
+            "parameters": model.parameters * nets,
+            "data": self.run.folders[0].data.name,
+            "test_accuracy": self.run.test_accuracy,
         }
 
     def warmed(self) -> ServedModel:
@@ -101,7 +107,7 @@ def named_runs(texts: Sequence[str], engine: str | None = None, device: str | No
         if name in models:
             other = models[name].run.path
             raise RunError(f"{other} and {path} would both be called {name!r}. Name one: {name}-2={path}")
-        models[name] = ServedModel(name, Run(path, engine=engine, device=device))
+        models[name] = ServedModel(name, api.open_run(path, engine=engine, device=device))
     return list(models.values())
 
 

@@ -98,7 +98,8 @@ def _about(model: ServedModel) -> str:
     about = model.about()
     accuracy = about["test_accuracy"]
     tested = f", test accuracy {percent(accuracy, 2)}" if accuracy is not None else ""
-    what = f"{about['architecture']} of {about['data']}, {len(about['classes']):,} classes{tested}"
+    several = f"the mean of {about['nets']} nets " if about["nets"] > 1 else ""
+    what = f"{several}{about['architecture']} of {about['data']}, {len(about['classes']):,} classes{tested}"
     return one_line(f"{model.name}: {what}")
 
 

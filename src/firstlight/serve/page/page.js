@@ -46,10 +46,10 @@ const chosen = () => models[Math.max(at("model").selectedIndex, 0)];
 
 /** Whose answers these are, and how a program asks for them. */
 function describe() {
-  const { name, architecture, data, classes, test_accuracy: accuracy } = chosen();
+  const { name, architecture, nets, data, classes, test_accuracy: accuracy } = chosen();
   const measured = accuracy === null ? "" : `, right on ${(100 * accuracy).toFixed(2)} % of its test images`;
   at("title").textContent = `What does ${name} see?`;
-  at("about").textContent = `${architecture}, trained on ${data}: ${classes.length} classes${measured}.`;
+  at("about").textContent = `${nets > 1 ? `${nets} nets ` : ""}${architecture}, trained on ${data}: ${classes.length} classes${measured}.`;
   const path = models.length > 1 ? `/v1/models/${encodeURIComponent(name)}/predict` : "/v1/predict";
   const token = sessionStorage.getItem(KEPT) ? ' -H "Authorization: Bearer $FIRSTLIGHT_TOKEN"' : "";
   at("example").textContent = `curl${token} --data-binary @image.png '${location.origin}${path.replaceAll("'", "%27")}'`;
