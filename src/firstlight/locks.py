@@ -32,26 +32,28 @@ class NoLocksError(OSError):
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[NoLocksError | None]:
+def locked(folder: Path, *, wait: bool = False, name: str = LOCK) -> Iterator[NoLocksError | None]:
     """Hold the lock of a folder; `wait` for the process that holds it, if any.
+
+    name  of the lock's file: that of one file in the folder has another than the folder's own
 
     Gives what the file system says where it has no locks; the block is run all the same.
     Raises LockedError where another process holds it, another OSError where its file cannot be opened.
     """
     for attempt in range(1, ATTEMPTS + 1):
         last = attempt == ATTEMPTS
-        with open_lock(folder / LOCK, make=True) as file:
+        with open_lock(folder / name, make=True) as file:
             missing = None
             try:
                 taken = _lock(file, wait)
             except NoLocksError as error:
                 taken, missing = True, error
-            if taken and (last or _is_at(file, folder / LOCK)):
+            if taken and (last or _is_at(file, folder / name)):
                 yield missing
                 return
         if not taken:
             if last:
-                raise LockedError(errno.EAGAIN, "another process holds the lock", str(folder / LOCK))
+                raise LockedError(errno.EAGAIN, "another process holds the lock", str(folder / name))
             time.sleep(PAUSE)
 
 

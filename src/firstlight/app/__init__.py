@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from firstlight.app import images
 from firstlight.app.index import Index
+from firstlight.app.pages.review.subject import Subjects
 from firstlight.app.server import static_files
 from firstlight.app.server.errors import exception_handlers
 from firstlight.app.server.processes import TrainingProcesses
@@ -30,6 +31,7 @@ def create_app(
     locked: bool = False,
     data: Path | None = None,
     at_once: int | None = None,
+    corrections: Path | None = None,
 ) -> Starlette:
     """The dashboard of the runs below `root`.
 
@@ -38,6 +40,7 @@ def create_app(
     locked   whether every request needs the token, as it must where others can reach the page
     data     a folder with images of one's own that runs can be started on, beside the named sets
     at_once  how many runs that were started from the page may train at the same time; as many as cores otherwise
+    corrections  the file that takes what is decided of labels; one among the runs otherwise
     """
     pages = _pages()
     app = Starlette(
@@ -53,6 +56,7 @@ def create_app(
     app.state.token = token
     app.state.threads = Threads()
     app.state.explanations = {}  # explanations under way, by run
+    app.state.subjects = Subjects(app.state.index, corrections)
     app.state.closing = False  # set when the server ends, so that streams end too
     return app
 

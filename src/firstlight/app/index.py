@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,7 +26,7 @@ from firstlight.records.search_folder import TUNE, TuneFolder
 from firstlight.records.study_folder import StudyFolder
 from firstlight.report.document import Document
 from firstlight.trained_run import Run
-from firstlight.types import Images
+from firstlight.types import Dataset, Images
 
 DEPTH = 5  # how far below the root a run can lie
 RESCAN = 1.0  # seconds after which the tree is looked at again
@@ -45,11 +46,12 @@ class Index:
         self._scanned, self._pause = -RESCAN, 0.0
         self._scanning = threading.Lock()
         self._summaries: dict[str, tuple[Hashable, RunSummary]] = {}
-        self._runs: _Kept[RunFolder] = _Kept(RUNS_READY)
-        self._explanations: _Kept[Explanation | None] = _Kept(DATA_READY)
-        self._documents: _Kept[Document] = _Kept(RUNS_READY)
-        self._opened: _Kept[Run] = _Kept(RUNS_READY)
-        self._images: _Kept[dict[str, Images]] = _Kept(DATA_READY)
+        self._runs: Kept[RunFolder] = Kept(RUNS_READY)
+        self._explanations: Kept[Explanation | None] = Kept(DATA_READY)
+        self._documents: Kept[Document] = Kept(RUNS_READY)
+        self._opened: Kept[Run] = Kept(RUNS_READY)
+        self._images: Kept[dict[str, Images]] = Kept(DATA_READY)
+        self._datasets: Kept[Dataset] = Kept(1)
         self._failed: dict[str, tuple[float, FirstlightError]] = {}
         self._recalling = threading.Lock()
 
@@ -149,13 +151,33 @@ class Index:
         folder = self.run(key)
         if split not in folder.data.splits:
             raise UnknownError(f"{folder.name} has no split called {split!r}.")
+        with self._recalled(key):
+            return self._images.get(key, _content(folder), lambda: _recalled(folder)[1])[split]
+
+    def dataset(self, key: str) -> Dataset:
+        """The images of a run as they were loaded, with the labels that their owner gave them: nothing is corrected.
+
+        Raises as `images` does, also where the images are no longer those of the run.
+        """
+        folder = self.run(key)
+
+        def recalled() -> Dataset:
+            dataset, prepared = _recalled(folder)
+            self._images.get(key, _content(folder), lambda: prepared)
+            return dataset
+
+        with self._recalled(key):
+            return self._datasets.get(key, _content(folder), recalled)
+
+    @contextmanager
+    def _recalled(self, key: str) -> Iterator[None]:
+        """One at a time; what failed a moment ago fails at once."""
         with self._recalling:
             failed = self._failed.get(key)
             if failed and time.monotonic() - failed[0] < RETRY:
                 raise RunError(str(failed[1]))
             try:
-                mark = [record.sha256 for record in folder.data.splits.values()]
-                return self._images.get(key, mark, lambda: _recalled(folder))[split]
+                yield
             except FirstlightError as error:
                 self._failed[key] = (time.monotonic(), error)
                 raise
@@ -241,24 +263,30 @@ def _ready(path: Path) -> Run:
     return run
 
 
-def _recalled(folder: RunFolder) -> dict[str, Images]:
+def _content(folder: RunFolder) -> list[str]:
+    """What changes when a run's images do."""
+    return [record.sha256 for record in folder.data.splits.values()]
+
+
+def _recalled(folder: RunFolder) -> tuple[Dataset, dict[str, Images]]:
+    """The images of a run as they were loaded, and its splits as the model sees them."""
     source = data.SOURCES.get(folder.data.source)
     if source and not source.at_hand and not folder.data.location:  # to look at a page is no wish to download
         raise RunError(
             f"{source.title}, which {folder.name} learnt, is not on this machine. "
             f"Get it: firstlight data check {source.name}"
         )
-    _, splits = experiments.reload_splits(folder)
+    dataset, splits = experiments.reload_splits(folder)
     preparation = Preparation.from_json(folder.model.preparation.settings)
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
     experiments.must_be_the_same(folder, prepared)
-    return prepared
+    return dataset, prepared
 
 
 T = TypeVar("T")
 
 
-class _Kept(Generic[T]):
+class Kept(Generic[T]):
     """The last few values, each good while its mark is the same."""
 
     def __init__(self, size: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,9 @@ CURVE = 60  # points of a row's small curve, which is 120 pixels wide
 
 State = Literal["training", "finished", "stopped early", "interrupted", "diverged", "cut off", "damaged", "newer"]
 Kind = Literal["run", "study", "search", "other"]
+
+
+READY: tuple[State, ...] = ("finished", "stopped early", "interrupted", "diverged")  # with weights and predictions
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,14 @@ class RunSummary:
     numbers: dict[str, float | None] = field(default_factory=dict)
     curve: dict[str, list[float | None]] = field(default_factory=dict)
     last: dict[str, float | None] = field(default_factory=dict)
+
+
+def by_data(summaries: Iterable[RunSummary]) -> list[tuple[str, list[RunSummary]]]:
+    """The runs by the data that they learnt, each group in the order of the summaries."""
+    groups: dict[str, list[RunSummary]] = {}
+    for summary in summaries:
+        groups.setdefault(summary.data, []).append(summary)
+    return list(groups.items())
 
 
 def fingerprint(run: Path, all_files: bool = False) -> Hashable:

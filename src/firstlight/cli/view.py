@@ -42,6 +42,14 @@ def view(
             min=1, help="Runs started from the page that may train at a time; as many as cores.", show_default=False
         ),
     ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Where the page Review keeps what is decided of labels; in RUNS otherwise, by set of images.",
+            show_default=False,
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:
     """Show runs on a local page: watch, inspect, draw, compare and start them. Ctrl-C ends it."""
@@ -55,6 +63,7 @@ def view(
         token_file=token_file,
         data=data,
         at_once=at_once,
+        corrections=corrections,
         browser=browser,
         say=typer.echo,
     )

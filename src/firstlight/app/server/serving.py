@@ -39,6 +39,7 @@ def serve(
     token_file: Path | None = None,
     data: Path | None = None,
     at_once: int | None = None,
+    corrections: Path | None = None,
     browser: bool = True,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -49,6 +50,7 @@ def serve(
     token_file  a file whose one line is the token; without either, FIRSTLIGHT_TOKEN says it where it is set
     data        a folder with images of one's own that runs can be started on
     at_once     how many runs that were started from the page may train at the same time; as many as cores otherwise
+    corrections  the file that takes what is decided of labels; one among the runs otherwise
     Raises RunError where there is no such folder, where the port is taken, or where the token is missing or cannot be
     sent as it is.
     """
@@ -81,7 +83,9 @@ def serve(
         port = listening.getsockname()[1]
         locked = token is not None
         token = token or secrets.token_urlsafe(24)
-        app = create_app(root, token=token, hosts=hosts_of(host), locked=locked, data=data, at_once=at_once)
+        app = create_app(
+            root, token=token, hosts=hosts_of(host), locked=locked, data=data, at_once=at_once, corrections=corrections
+        )
         entrance = f"/?token={token}" if locked else "/"
         address = address_of(host, port) + entrance
         if note:

@@ -13,14 +13,12 @@ from firstlight.app.pages.draw.live import DrawingRequest, answer, prepared
 from firstlight.app.server import responses
 from firstlight.app.server.responses import Page
 from firstlight.app.server.security import BODY_LIMIT
-from firstlight.app.summary import RunSummary
+from firstlight.app.summary import READY, by_data
 from firstlight.data.sources import LARGEST_SIDE
 from firstlight.errors import DataError, FirstlightError
 from firstlight.prepare import Preparation
 from firstlight.prepare.strokes import style_of_run
 from firstlight.types import Json
-
-READY = ("finished", "stopped early", "interrupted", "diverged")  # states of a run that has its weights
 
 
 def page(request: Request) -> Response:
@@ -33,7 +31,7 @@ def page(request: Request) -> Response:
         if wanted.state in READY and wanted not in ready:
             ready.append(wanted)
     summary = next((summary for summary in ready if asked in (None, summary.id)), None)
-    values: Json = {"choices": _choices(ready), "chosen": summary, "facts": None, "problem": "", "limit": BODY_LIMIT}
+    values: Json = {"choices": by_data(ready), "chosen": summary, "facts": None, "problem": "", "limit": BODY_LIMIT}
     if summary is not None:
         try:
             values["facts"] = facts(index, summary.id)
@@ -92,14 +90,6 @@ def _box(text: str | None) -> float | None:
     if not 1 <= box <= LARGEST_SIDE:
         raise DataError(f"box is a number of pixels from 1 to {LARGEST_SIDE}; received {text!r}.")
     return box
-
-
-def _choices(summaries: list[RunSummary]) -> list[tuple[str, list[RunSummary]]]:
-    """The runs by the data that they learnt, each group in the order of the summaries."""
-    groups: dict[str, list[RunSummary]] = {}
-    for summary in summaries:
-        groups.setdefault(summary.data, []).append(summary)
-    return list(groups.items())
 
 
 PAGE = Page(

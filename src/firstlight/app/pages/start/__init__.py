@@ -212,7 +212,7 @@ def _id(request: Request, training: TrainingProcess) -> str | None:
 PAGE = Page(
     title="Start",
     address="/start",
-    position=3,
+    position=4,
     routes=[
         Route("/start", responses.endpoint(page)),
         Route("/api/start/check", check, methods=["POST"]),

@@ -7,10 +7,10 @@ const SIGNS = { true: "✓ ", wrong: "✗ " };
 export class Bars {
   /**
    * A bar for each class, in their order; of more than `most` classes, or where `sorted` is asked for, the most
-   * probable first. `said(probability)` stands behind a bar.
+   * probable first. `said(probability)` stands behind a bar, `signs` before the true class and a wrong answer.
    */
-  constructor(list, classes, { most = 12, sorted = classes.length > most, said = brief } = {}) {
-    Object.assign(this, { classes, sorted, said });
+  constructor(list, classes, { most = 12, sorted = classes.length > most, said = brief, signs = SIGNS } = {}) {
+    Object.assign(this, { classes, sorted, said, signs });
     this.rows = Array.from({ length: Math.min(classes.length, most) }, () => {
       const [name, bar, number] = ["name", "bar", "number"].map((kind) => el("span", { class: kind }));
       name.dir = "auto";
@@ -29,7 +29,7 @@ export class Bars {
     order.forEach((k, i) => {
       const { row, name, bar, number } = this.rows[i];
       const kind = k === label ? "true" : k !== best ? "" : label < 0 ? "best" : "wrong";
-      name.textContent = `${SIGNS[kind] ?? ""}${this.classes[k]}`;
+      name.textContent = `${this.signs[kind] ?? ""}${this.classes[k]}`;
       name.title = this.classes[k];
       bar.style.setProperty("--share", nothing ? 0 : probabilities[k]);
       number.textContent = nothing ? "" : this.said(probabilities[k]);

@@ -1,0 +1,308 @@
+"""The page /review: labels in doubt, one at a time, and what is decided of them."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from firstlight.app.images import KEPT_BY_BROWSER, class_number
+from firstlight.app.index import Index
+from firstlight.app.pages.review import decisions, listing
+from firstlight.app.pages.review.decisions import ChangedError, Decisions, told
+from firstlight.app.pages.review.subject import Doubt, Subject, Subjects
+from firstlight.app.server import responses
+from firstlight.app.server.errors import UnknownError
+from firstlight.app.server.responses import Page
+from firstlight.app.summary import READY, by_data
+from firstlight.data.corrections import Correction, pixels_sha256
+from firstlight.errors import FirstlightError, RunError
+from firstlight.files import json_object
+from firstlight.image_encoding import png
+from firstlight.records.run_folder import EXPERIMENT
+from firstlight.report.format import percent
+from firstlight.text import one_line
+from firstlight.types import Json
+
+MOST = 3000  # images of a list; more are narrowed down by class or id
+LONGEST = 500  # characters of a reason
+
+
+def page(request: Request) -> Response:
+    """The page, for the run that is asked for or else the one that ended last."""
+    index: Index = request.app.state.index
+    ready = [summary for summary in index.summaries_within()[0] if summary.state in READY]
+    asked = request.query_params.get("run")
+    if asked is not None:  # an id that there is not is told as such
+        wanted = index.summary(index.entry(asked))
+        if wanted.state in READY and wanted not in ready:
+            ready.append(wanted)
+    summary = next((summary for summary in ready if asked in (None, summary.id)), None)
+    values: Json = {"choices": by_data(ready), "chosen": summary, "facts": None, "problem": ""}
+    if summary is not None:
+        try:
+            values["facts"] = facts(request, summary.id)
+        except FirstlightError as error:
+            values["problem"] = str(error)
+    elif asked is not None:
+        values["problem"] = "This run has no predictions yet: it is still training, or it was cut off."
+    return responses.page(request, "review/page.html.j2", title="Review", **values)
+
+
+def facts(request: Request, key: str) -> Json:
+    """What the page must know of a run before the first image. Raises RunError where its records are damaged."""
+    index: Index = request.app.state.index
+    subject = _subjects(request).get(key)
+    kept = _decisions(request, key)
+    trouble = kept.trouble
+    try:
+        kept.read()
+    except FirstlightError as error:
+        trouble = f"{error} Until it is mended, nothing can be decided here."
+    pairs = Counter((doubt.given, doubt.suggested) for doubt in subject.doubts)
+    return {
+        "run": key,
+        "name": subject.name,
+        "classes": list(subject.classes),
+        "labels": list(subject.labels),
+        "splits": list(dict.fromkeys(subject.splits.tolist())),
+        "pairs": [[*pair, n] for pair, n in pairs.most_common()],
+        "doubts": len(subject.doubts),
+        "note": subject.note,
+        "by": decisions.user(),
+        "trouble": trouble,
+        "version": hashlib.sha256(
+            repr([each.sha256 for each in index.run(key).data.splits.values()]).encode()
+        ).hexdigest()[:12],
+        "file": str(kept.path),
+        "setting": tomli_w.dumps({"corrections": str(kept.path.resolve())}).strip(),
+        "command": _command(index.entry(key).path, kept.path),
+    }
+
+
+def listed(request: Request) -> Response:
+    """The doubts, or all images, of certain classes, or whose ids hold a text; and how many of them are decided."""
+    subjects, key, asked = _subjects(request), request.path_params["id"], request.query_params
+    subject = subjects.get(key)
+    wanted = listing.Wanted(
+        label=class_number(asked.get("label", ""), subject.classes),
+        answer=class_number(asked.get("answer", ""), subject.classes),
+        text=asked.get("text", ""),
+        order=asked.get("order", ""),
+    )
+    kept = _decisions(request, key)
+    done, trouble = _read(kept)
+    if asked.get("what") == "all":
+        rows = listing.of_all(subject, subjects.everything(key), wanted, done)
+    else:
+        rows = listing.of_doubts(subject, wanted, done)
+    return responses.reply(
+        {
+            "total": len(rows),
+            "decided": sum(row["decided"] is not None for row in rows),
+            "images": rows[:MOST],
+            "trouble": trouble,
+        }
+    )
+
+
+def image(request: Request) -> Response:
+    """One image: its label, what the net says of it, why it is in doubt, and what is decided."""
+    subjects, key = _subjects(request), request.path_params["id"]
+    subject, sample = subjects.get(key), request.query_params.get("id", "")
+    located = subjects.image(key, sample)
+    done, trouble = _read(_decisions(request, key))
+    row = subject.rows.get(sample)
+    doubt = None if row is None else subject.doubted.get(row)
+    decided = done.get(sample)
+    height, width, _ = located.pixels.shape
+    return responses.reply(
+        {
+            "id": sample,
+            "split": _split(subjects, subject, sample, row),
+            "label": located.label,
+            "probabilities": None if row is None else subject.predictions.probabilities[row].tolist(),
+            "used": None if row is None else int(subject.predictions.labels[row]),
+            "suggested": _suggested(subject, row, doubt, located.label),
+            "why": _why(subject, row, doubt),
+            "reason": _reason(subject, row, doubt),
+            "decided": told(decided),
+            "stale": decided is not None and decided.pixels != pixels_sha256(located.pixels),
+            "trouble": trouble,
+            "width": width,
+            "height": height,
+        }
+    )
+
+
+def _split(subjects: Subjects, subject: Subject, sample: str, row: int | None) -> str:
+    if row is not None:
+        return str(subject.splits[row])
+    every = subjects.everything(subject.run)
+    found = np.flatnonzero(every.ids == sample)
+    return str(every.splits[found[0]]) if len(found) else ""
+
+
+def _suggested(subject: Subject, row: int | None, doubt: Doubt | None, label: str) -> str | None:
+    """The other class that the image seems to be, where it can be labelled that."""
+    if row is None:
+        return None
+    number = doubt.suggested if doubt else int(subject.predictions.predicted[row])
+    name = subject.classes[number]
+    return name if name in subject.labels and name != label else None
+
+
+def _why(subject: Subject, row: int | None, doubt: Doubt | None) -> list[str]:
+    """The reason for a doubt in sentences, or why there is none."""
+    if row is None:
+        return ["The model has learnt from this image: what it says of it would prove nothing."]
+    if doubt is None:
+        return ["Nothing speaks against its label."]
+    p = subject.predictions.probabilities[row]
+    given, suggested = subject.classes[doubt.given], subject.classes[doubt.suggested]
+    probabilities = f"{suggested} {percent(p[doubt.suggested], 0)} and {given} {percent(p[doubt.given], 0)}"
+    lines = [f"A model that has not learnt from it gives {probabilities}."]
+    if doubt.neighbours_agree is not None:
+        lines.append(f"Of the nearest training images, {percent(doubt.neighbours_agree, 0)} are labelled {suggested}.")
+    return lines
+
+
+def _reason(subject: Subject, row: int | None, doubt: Doubt | None) -> str:
+    """The same as the file of corrections has it."""
+    if row is None or doubt is None:
+        return "looked up"
+    p = subject.predictions.probabilities[row]
+    given, suggested = subject.classes[doubt.given], subject.classes[doubt.suggested]
+    text = f"doubt: {suggested} {p[doubt.suggested]:.3f}, {given} {p[doubt.given]:.3f}"
+    if doubt.neighbours_agree is not None:
+        text += f", neighbours {doubt.neighbours_agree:.2f}"
+    return text
+
+
+def near(request: Request) -> Response:
+    """The training images that the net finds most like one."""
+    subjects, key = _subjects(request), request.path_params["id"]
+    subject, sample = subjects.get(key), request.query_params.get("id", "")
+    split = _split(subjects, subject, sample, subject.rows.get(sample))
+    if not split:
+        raise UnknownError("The run has left this image out: its class is none that the model learnt.")
+    found, distances = subjects.nearest.of(key, split, sample)
+    rows = [
+        {"id": str(name), "label": found.class_names[label], "distance": float(distance)}
+        for name, label, distance in zip(found.ids, found.labels.tolist(), distances, strict=True)
+    ]
+    return responses.reply({"images": rows})
+
+
+def picture(request: Request) -> Response:
+    """An image as it was loaded, as a PNG."""
+    located = _subjects(request).image(request.path_params["id"], request.query_params.get("id", ""))
+    return Response(png(located.pixels), media_type="image/png", headers=KEPT_BY_BROWSER)
+
+
+async def decide(request: Request) -> Response:
+    """Keep, relabel or drop an image, or put back what was decided of it before."""
+    return await responses.compute(request, _decide, request, await request.body())
+
+
+def _decide(request: Request, body: bytes) -> Response:
+    asked = _asked(body)
+    subjects, key = _subjects(request), request.path_params["id"]
+    subject, sample = subjects.get(key), asked["id"]
+    located = subjects.image(key, sample)
+    if "row" in asked:  # undone
+        row = None if asked["row"] is None else _row(asked["row"], sample)
+    else:
+        new = asked["new"]
+        if new and new not in subject.labels:
+            raise UnknownError(f"There is no class {new[:80]!r}. The classes are {', '.join(subject.labels)[:300]}.")
+        row = Correction(
+            id=sample,
+            pixels=pixels_sha256(located.pixels),
+            old=located.label,
+            new=new,
+            reason=one_line(asked.get("reason", ""))[:LONGEST],
+            by=one_line(asked.get("by", "")).strip()[: decisions.LONGEST_NAME],
+            at=decisions.now(),
+        )
+    try:
+        _decisions(request, key).put(sample, row, asked["seen"])
+    except ChangedError as error:
+        return responses.reply({"error": str(error), "decided": told(error.now)}, 409)
+    return responses.reply({"decided": told(row)})
+
+
+def _asked(body: bytes) -> Json:
+    """What a request to decide has: id and seen; new, reason and by, or row. Raises RunError where it has not."""
+    texts = ("id", "new", "reason", "by")
+    try:
+        asked = json_object(body)
+        for name in texts:
+            if not isinstance(asked.get(name, ""), str):
+                raise ValueError(f"{name} is no text")
+        for name in ("seen", "row"):
+            if not isinstance(asked.get(name), dict | None):
+                raise ValueError(f"{name} is no decision")
+        missing = {"id", "seen"} - asked.keys() or ({"new"} - asked.keys() if "row" not in asked else set())
+        if missing:
+            raise ValueError(f"it lacks {min(missing)}")
+    except ValueError as error:
+        raise RunError(f"A decision is a JSON object with id, seen, and new or row; {error}.") from None
+    return asked
+
+
+def _row(value: Json, sample: str) -> Correction:
+    """A decision that is put back. Raises RunError where it is none."""
+    try:
+        row = Correction(**value)
+    except TypeError:
+        raise RunError("What is put back is no decision.") from None
+    if row.id != sample or not all(isinstance(text, str) for text in value.values()):
+        raise RunError("What is put back is a decision about another image.")
+    return row
+
+
+def _subjects(request: Request) -> Subjects:
+    found: Subjects = request.app.state.subjects
+    return found
+
+
+def _decisions(request: Request, key: str) -> Decisions:
+    index: Index = request.app.state.index
+    return decisions.place(index.run(key), index.root, _subjects(request).corrections)
+
+
+def _read(kept: Decisions) -> tuple[dict[str, Correction], str]:
+    """What is decided, or why that cannot be known."""
+    try:
+        return kept.read(), kept.trouble
+    except FirstlightError as error:
+        return {}, str(error)
+
+
+def _command(run: Path, file: Path) -> str:
+    """How the run is trained again with the corrections."""
+    words = ["firstlight", "run", str(run / EXPERIMENT), "--set", f"data.corrections={file.resolve()}"]
+    return shlex.join(words)
+
+
+PAGE = Page(
+    title="Review",
+    address="/review",
+    position=3,
+    routes=[
+        Route("/review", responses.endpoint(page)),
+        Route("/api/review/{id}/list", responses.endpoint(listed)),
+        Route("/api/review/{id}/image", responses.endpoint(image)),
+        Route("/api/review/{id}/nearest", responses.endpoint(near, inference=True)),
+        Route("/image/{id}/loaded.png", responses.endpoint(picture)),
+        Route("/api/review/{id}", decide, methods=["POST"]),
+    ],
+)

@@ -1,0 +1,194 @@
+"""What is reviewed: the images of a run, what nets that have not learnt from them say of them, and the doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from firstlight.app.index import Index, Kept
+from firstlight.app.pages.review.nearest import NearestImages
+from firstlight.app.server.errors import UnknownError
+from firstlight.app.summary import fingerprint
+from firstlight.errors import FirstlightError
+from firstlight.records.explanation import EXPLANATION, Explanation
+from firstlight.types import Array, Dataset, Images, Predictions
+
+READY = 4  # subjects that are kept
+SECONDED = 0.5  # the share of neighbours from which on no other class has more of them
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A label that may be wrong.
+
+    row               into the subject's predictions
+    given, suggested  the label, and the class that the image seems to be
+    margin            the probability of `suggested` less that of `given`
+    neighbours_agree  the share of the nearest images that are labelled `suggested`; None where that is not known
+    """
+
+    row: int
+    given: int
+    suggested: int
+    margin: float
+    neighbours_agree: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A run under review.
+
+    run          its id
+    classes      of the net, which predictions and doubts number
+    labels       the classes that an image can be given: those of the images as they were loaded
+    predictions  of images that the net has not learnt from, and `splits` str (N,) the split of each
+    doubts       the most doubtful first
+    note         what is to be said of where they come from
+    """
+
+    run: str
+    name: str
+    classes: tuple[str, ...]
+    labels: tuple[str, ...]
+    predictions: Predictions
+    splits: Array
+    doubts: tuple[Doubt, ...]
+    note: str
+
+    @cached_property
+    def rows(self) -> Mapping[str, int]:
+        """Where the predictions of each image are, by its id."""
+        return {sample: row for row, sample in enumerate(self.predictions.ids.tolist())}
+
+    @cached_property
+    def doubted(self) -> Mapping[int, Doubt]:
+        """The doubt about the image of a row."""
+        return {doubt.row: doubt for doubt in self.doubts}
+
+
+@dataclass(frozen=True, eq=False)
+class Everything:
+    """All images of a run as it learnt them: ids and splits str (N,), labels int64 (N,); `rows` of their predictions.
+
+    A row of -1 is of an image that the net has learnt from.
+    """
+
+    ids: Array
+    splits: Array
+    labels: Array
+    rows: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """One image as it was loaded, with its owner's label."""
+
+    images: Images
+
+    @property
+    def label(self) -> str:
+        return self.images.class_names[int(self.images.labels[0])]
+
+    @property
+    def pixels(self) -> Array:
+        found: Array = self.images.pixels[0]
+        return found
+
+
+class Subjects:
+    """The runs under review, each read once; `corrections` is where the user wants decisions to go, if anywhere."""
+
+    def __init__(self, index: Index, corrections: Path | None = None) -> None:
+        self.index, self.corrections = index, corrections
+        self._subjects: Kept[Subject] = Kept(READY)
+        self._everything: Kept[Everything] = Kept(READY)
+        self.nearest = NearestImages(index)
+        self._places: Kept[Mapping[str, tuple[str, int]]] = Kept(1)
+
+    def get(self, key: str) -> Subject:
+        """The run with an id. Raises UnknownError where there is none, RunError where it has no predictions yet."""
+        return self._subjects.get(key, self._mark(key), lambda: _subject(self.index, key))
+
+    def everything(self, key: str) -> Everything:
+        """All its images. Raises RunError where they cannot be had any more."""
+        return self._everything.get(key, self._mark(key), lambda: _everything(self.index, self.get(key)))
+
+    def image(self, key: str, sample: str) -> Located:
+        """An image by its id. Raises UnknownError where there is none, RunError where images cannot be had any more."""
+        dataset = self.index.dataset(key)
+        places = self._places.get(key, id(dataset), lambda: _places(dataset))
+        if sample not in places:
+            raise UnknownError(f"There is no image {sample[:200]!r} among those of {self.index.entry(key).name}.")
+        split, i = places[sample]
+        return Located(dataset.splits[split].take(np.array([i])))
+
+    def _mark(self, key: str) -> object:
+        path = self.index.entry(key).path
+        explained = path / EXPLANATION
+        return fingerprint(path, all_files=True), explained.stat().st_mtime_ns if explained.is_file() else 0
+
+
+def _subject(index: Index, key: str) -> Subject:
+    from firstlight.explain.label_errors import find_label_issues
+
+    folder = index.run(key)
+    _ = folder.result  # which says what an unfinished run lacks
+    parts = {split: found for split, found in folder.predictions.items() if len(found)}
+    fields = ((found.ids, found.labels, found.probabilities) for found in parts.values())
+    pooled = Predictions(*(np.concatenate(arrays) for arrays in zip(*fields, strict=True)))
+    agree = _agreeing(index, key)
+    found = [
+        Doubt(
+            doubt.index,
+            doubt.given,
+            doubt.suggested,
+            doubt.margin,
+            agree.get((str(pooled.ids[doubt.index]), doubt.suggested)),
+        )
+        for doubt in find_label_issues(pooled)
+    ]
+    # Those that the neighbours second go first.
+    found.sort(key=lambda doubt: ((doubt.neighbours_agree or 0) <= SECONDED, -doubt.margin))
+    splits = " and ".join(parts)
+    return Subject(
+        run=key,
+        name=index.entry(key).name,
+        classes=folder.class_names,
+        labels=(folder.data.before or folder.data).class_names,
+        predictions=pooled,
+        splits=np.repeat([*parts], [len(found) for found in parts.values()]),
+        doubts=tuple(found),
+        note=f"The doubts are about {splits} images, from which the model has not learnt. Of its training images it "
+        "has learnt the wrong labels too.",
+    )
+
+
+def _agreeing(index: Index, key: str) -> dict[tuple[str, int], float]:
+    """The share of the nearest training images that bear the suggested class, where the run is explained."""
+    try:
+        explanation: Explanation | None = index.explanation(key)
+    except FirstlightError:  # the run's page says what is wrong with it
+        return {}
+    found = explanation.label_issues if explanation else ()
+    return {(issue.id, issue.suggested): issue.neighbours_agree for issue in found}
+
+
+def _everything(index: Index, subject: Subject) -> Everything:
+    splits = {split: index.images(subject.run, split) for split in index.run(subject.run).data.splits}
+    ids = np.concatenate([images.ids for images in splits.values()])
+    return Everything(
+        ids=ids,
+        splits=np.repeat([*splits], [len(images) for images in splits.values()]),
+        labels=np.concatenate([images.labels for images in splits.values()]),
+        rows=np.array([subject.rows.get(sample, -1) for sample in ids.tolist()]),
+    )
+
+
+def _places(dataset: Dataset) -> dict[str, tuple[str, int]]:
+    return {
+        sample: (split, i) for split, images in dataset.splits.items() for i, sample in enumerate(images.ids.tolist())
+    }
