@@ -55,9 +55,7 @@ function review(facts) {
     find("answer-name").textContent = doubts ? "Seems to be" : "Predicted";
     find("pair").value = doubts && values.label && values.answer ? `${values.label} ${values.answer}` : "";
     const asked = new URLSearchParams(Object.entries(values).filter(([, value]) => value));
-    const address = new URL(location);
-    address.search = new URLSearchParams([["run", run], ...asked, ...(wanted ? [["id", wanted]] : [])]);
-    window.history.replaceState(null, "", address);
+    remember([...asked, ...(wanted ? [["id", wanted]] : [])]);
     find("nothing").hidden = false;
     find("nothing").textContent = "Looking …";
     const found = await api(`/api/review/${run}/list?${asked}`).catch(() => null);
@@ -71,10 +69,25 @@ function review(facts) {
     find("desk").hidden = !images.length;
     strip.list(images);
     count();
-    if (!images.length) return;
+    if (!images.length && !(wanted && doubts)) return;
     const place = images.findIndex((image) => image.id === wanted);
+    if (wanted && place < 0 && doubts) return elsewhere(wanted);
     const open = images.findIndex((image) => image.decided === null);
     await go(place >= 0 ? place : Math.max(open, 0));
+  }
+
+  /** An image that is asked for by its id and is none of the doubts. */
+  function elsewhere(id) {
+    for (const name of ["label", "answer"]) find(name).value = "";
+    [find("what").value, find("text").value] = ["all", id];
+    return list(id);
+  }
+
+  /** Keep in the address what is shown, so that a reload shows it again. */
+  function remember(asked) {
+    const address = new URL(location);
+    address.search = new URLSearchParams([["run", run], ...asked]);
+    window.history.replaceState(null, "", address);
   }
 
   const decided = () => images.filter((image) => image.decided !== null).length;
@@ -104,6 +117,7 @@ function review(facts) {
     at = place;
     const { id } = images[at];
     strip.show(at);
+    remember([...[...new URLSearchParams(location.search)].filter(([name]) => name !== "run" && name !== "id"), ["id", id]]);
     find("back").disabled = at === 0;
     find("on").disabled = at === images.length - 1;
     find("desk").setAttribute("aria-busy", "true");
@@ -130,7 +144,7 @@ function review(facts) {
       ahead.get(following.id).image.catch(() => {});
       new Image().src = source(following.id);
     }
-    near(await asked.near, id);
+    asked.near.then((found) => near(found, id));
   }
 
   function show(found) {

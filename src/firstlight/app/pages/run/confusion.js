@@ -78,6 +78,8 @@ export class Confusion {
     this.page = page;
     const part = found.shown < found.total ? `, of which ${found.shown} can be shown` : "";
     byId("found").textContent = `${found.total} test ${found.total === 1 ? "image" : "images"}${part}`;
+    const cell = { run: this.run, what: "all", label: asked.get("true"), answer: asked.get("predicted") };
+    byId("review").href = `/review?${new URLSearchParams(Object.entries(cell).filter(([, value]) => value))}`;
     byId("images-note").textContent = found.note;
     byId("images-note").hidden = !found.note;
     byId("tiles").replaceChildren(

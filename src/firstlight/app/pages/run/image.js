@@ -41,6 +41,7 @@ export class Details {
     byId("details-image").src = image.src;
     byId("details-image").alt = `${this.classes[image.label] ?? "unknown class"}, image ${image.id}`;
     byId("details-id").textContent = `image ${image.id} (${image.split})`;
+    byId("details-review").href = `/review?${new URLSearchParams({ run: this.run, id: image.id })}`;
     byId("details-title").textContent = "";
     byId("bars").hidden = true;
     byId("views").replaceChildren(el("li", { class: "note" }, "Computing …"));

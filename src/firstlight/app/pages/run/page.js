@@ -166,6 +166,11 @@ function answerable() {
   });
 }
 
+/** Labels in doubt are decided of on a page of their own. */
+for (const figure of document.querySelectorAll('.report [data-kind="label-errors"]')) {
+  figure.after(el("p", {}, el("a", { class: "button", href: `/review?${new URLSearchParams({ run: run.id })}` }, "Review these labels")));
+}
+
 /** Mark in the contents which section is being read. */
 const links = new Map([...document.querySelectorAll("#contents a")].map((link) => [link.hash.slice(1), link]));
 const reading = new IntersectionObserver(
