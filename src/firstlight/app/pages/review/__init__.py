@@ -192,7 +192,7 @@ def near(request: Request) -> Response:
     subject, sample = subjects.get(key), request.query_params.get("id", "")
     split = _split(subjects, subject, sample, subject.rows.get(sample))
     if not split:
-        raise UnknownError("The run has left this image out: its class is none that the model learnt.")
+        raise UnknownError("The run has left this image out, so that it is like none of the others.")
     found, distances = subjects.nearest.of(key, split, sample)
     rows = [
         {"id": str(name), "label": found.class_names[label], "distance": float(distance)}

@@ -131,10 +131,10 @@ def place(folder: RunFolder, root: Path, given: Path | None) -> Decisions:
 
 def _of_run(folder: RunFolder) -> Path | None:
     """The file of corrections that a run was made with, where it is still one."""
-    name = folder.experiment.tables.get("data", {}).get("corrections")
-    if not isinstance(name, str) or not name:
+    record = folder.data.corrections
+    if record is None:
         return None
-    path = Path(name)
+    path = Path(record.location)
     try:
         read_corrections(path)
     except (DataError, OSError):

@@ -178,12 +178,17 @@ def _agreeing(index: Index, key: str) -> dict[tuple[str, int], float]:
 
 
 def _everything(index: Index, subject: Subject) -> Everything:
-    splits = {split: index.images(subject.run, split) for split in index.run(subject.run).data.splits}
-    ids = np.concatenate([images.ids for images in splits.values()])
+    record = index.run(subject.run).data
+    splits = {split: index.images(subject.run, split) for split in record.splits}
+    dropped = [row for row in (record.corrections.rows if record.corrections else ()) if row.kind == "dropped"]
+    dropped = [row for row in dropped if row.old in subject.classes]
+    ids = np.concatenate([*(images.ids for images in splits.values()), np.array([row.id for row in dropped], str)])
+    where = [split for split, images in splits.items() for _ in range(len(images))]
+    labels = [np.array([subject.classes.index(row.old) for row in dropped], np.int64)]
     return Everything(
         ids=ids,
-        splits=np.repeat([*splits], [len(images) for images in splits.values()]),
-        labels=np.concatenate([images.labels for images in splits.values()]),
+        splits=np.array([*where, *(row.split for row in dropped)]),
+        labels=np.concatenate([*(images.labels for images in splits.values()), *labels]),
         rows=np.array([subject.rows.get(sample, -1) for sample in ids.tolist()]),
     )
 
