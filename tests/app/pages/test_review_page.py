@@ -20,7 +20,6 @@ from rich.console import Console
 from tests.app.conftest import TOKEN, Served, dashboard
 
 import firstlight as fl
-from firstlight import files
 from firstlight.app.pages.review import decisions
 from firstlight.app.pages.review.decisions import ChangedError, Decisions, told
 from firstlight.data.corrections import Correction, pixels_sha256, read_corrections
@@ -305,7 +304,7 @@ class TestTheFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patched:
-            patched.setattr(files.os, "fsync", full)
+            patched.setattr(os, "fsync", full)
             with pytest.raises(RunError, match="cannot be written: No space left"):
                 kept.put("y", _row("y"), None)
         assert kept.read().keys() == {"x"}
