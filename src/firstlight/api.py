@@ -52,16 +52,24 @@ RUNS = Path("runs")
 LONGEST_NAME = 120  # bytes of a run folder that is named by itself; file systems take 255
 
 
-def load(source: Any, *, size: int | tuple[int, int] | None = None, unverified: bool = False) -> Dataset:
+def load(
+    source: Any,
+    *,
+    size: int | tuple[int, int] | None = None,
+    unverified: bool = False,
+    group: str | Sequence[Any] | None = None,
+) -> Dataset:
     """Load a named set of images ("fashion-mnist"), or a user's own: a folder, a CSV, an .npz or arrays.
 
     source      a name, a path, a pair (images, labels), or a mapping such as {"x_train": …, "y_train": …, "x_test": …}:
                 images uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers or strings (N,)
     size        (height, width) to resize to, one number for a square
     unverified  read files of a named set whose checksum is not the published one
+    group       what images have in common that no split may divide, such as a patient or a video: as data.group of an
+                experiment file, the name of an array of a mapping, or beside a pair an array (N,)
     Raises DataError.
     """
-    return load_images(source, size=size, unverified=unverified)
+    return load_images(source, size=size, unverified=unverified, group=group)
 
 
 def fit(
@@ -94,7 +102,7 @@ def fit(
     Raises a FirstlightError before anything is written where something does not fit.
     """
     if not isinstance(data, Dataset | str | Path):
-        data = load_images(data)
+        data = load_images(data, group=(settings or {}).get("data.group"))
     tables = experiments.tables(
         _data_table(data),
         model,
@@ -356,5 +364,6 @@ def _data_table(data: Dataset | str | Path) -> dict[str, Any]:
     """The `[data]` table that loads the same images again."""
     if isinstance(data, Dataset):
         source = data.origin or IN_MEMORY + data.name
-        return {"source": source, "size": data.shape[:2], "unverified": not data.verified}
+        group = {"group": data.group} if data.group else {}
+        return {"source": source, "size": data.shape[:2], "unverified": not data.verified, **group}
     return {"source": str(data)}

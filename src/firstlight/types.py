@@ -159,6 +159,7 @@ class Dataset(Shown, Brief):
     set_aside  files that could not be read: path -> reason
     origin     the name or path that `load` was given, from which the images can be loaded again
     notes      what the user should know of how the images were read
+    group      the `data.group` by which images were grouped, and in words what it is; "" where they were not
 
     Raises DataError when the splits do not belong together.
     """
@@ -171,6 +172,8 @@ class Dataset(Shown, Brief):
     homepage: str = ""
     origin: str = ""
     notes: Sequence[str] = ()
+    group: str = ""
+    grouped_by: str = ""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.splits if name not in SPLITS]

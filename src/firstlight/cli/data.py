@@ -24,6 +24,13 @@ app = typer.Typer(name="data", help="List and check image sets, named ones and y
 
 SourceArgument = Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A named source, or your own images.")]
 SizeOption = Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH, or one number for a square.")]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN|ARRAY|parent|PATTERN",
+        help="What no split may divide, such as a patient or a video: as data.group of an experiment file.",
+    ),
+]
 UnverifiedOption = Annotated[bool, typer.Option("--unverified", help="Read files with other checksums.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -72,6 +79,7 @@ def info(
 def check(
     source: SourceArgument,
     size: SizeOption = None,
+    group: GroupOption = None,
     unverified: UnverifiedOption = False,
     corrections: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Check the images as these corrections make them.")
@@ -80,8 +88,9 @@ def check(
 ) -> None:
     """Look for unreadable files, exact duplicates, leaks between splits, conflicting labels and unusual class names.
 
-    With --corrections: first whether each fits its image. Exit code: 0 nothing found, 1 problems found, 2 the images
-    cannot be read at all, or corrections do not fit.
+    With --group, also for groups that are in two splits, and how even a split by groups would be. With --corrections,
+    first whether each fits its image. Exit code: 0 nothing found, 1 problems found, 2 the images cannot be read at all,
+    or corrections do not fit.
     """
     from firstlight import data
     from firstlight.data.corrections import Kind, apply, read_corrections
@@ -90,10 +99,10 @@ def check(
 
     rows = () if corrections is None else read_corrections(corrections)
     try:
-        dataset = _load(source, size, unverified)
+        dataset = _load(source, size, unverified, group)
     except SizesDifferError:
         # To look for files that do not decode and for copies, any common size will do.
-        dataset = _load(source, str(CHECKED_AT), unverified)
+        dataset = _load(source, str(CHECKED_AT), unverified, group)
         print(f"The images differ in size; compared at {CHECKED_AT}×{CHECKED_AT}.", file=sys.stderr)
     if corrections is not None:
         dataset = apply(dataset, rows, str(corrections))
@@ -118,6 +127,7 @@ def preview(
         int | None, typer.Option(help="Which images, and which augmentation: 0, or as FILE.toml says.")
     ] = None,
     size: SizeOption = None,
+    group: GroupOption = None,
     unverified: UnverifiedOption = False,
     augment: Annotated[
         Path | None,
@@ -130,13 +140,13 @@ def preview(
     from firstlight.files import write_bytes
 
     if augment is None:
-        dataset = _load(source, size, unverified)
+        dataset = _load(source, size, unverified, group)
         path, page = Path(f"{dataset.name}.png"), contact_sheet(dataset, seed or 0)
     else:
         from firstlight.prepare.augmentation_sheet import augmented_sheet
 
         augmentation, seed_there, size_there = _augmentation(augment)  # its errors come before the images are read
-        dataset = _load(source, size, unverified, usual=size_there)
+        dataset = _load(source, size, unverified, group, usual=size_there)
         path = Path(f"{dataset.name}-augmented.png")
         page = augmented_sheet(dataset, augmentation, seed_there if seed is None else seed)
     path = out or path
@@ -170,11 +180,13 @@ def _augmentation(path: Path) -> tuple[Augmentation, int, tuple[int, int] | None
     return augmentation, seed, experiments.Experiment.of({"data": {"source": "any", "size": size}}, str(path)).data.size
 
 
-def _load(source: str, size: str | None, unverified: bool, usual: tuple[int, int] | None = None) -> Dataset:
+def _load(
+    source: str, size: str | None, unverified: bool, group: str | None, usual: tuple[int, int] | None = None
+) -> Dataset:
     """The images; `usual` is their size where none is asked for."""
     from firstlight import data
 
-    return data.load(source, size=_parse_size(size) or usual, unverified=unverified)
+    return data.load(source, size=_parse_size(size) or usual, unverified=unverified, group=group)
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
@@ -231,7 +243,7 @@ def _print_findings(dataset: Dataset, findings: Findings) -> None:
         + " = ".join(f"{split}:{sample} ({class_name})" for split, sample, class_name in copies.samples)
         for copies in sorted(findings.copies, key=lambda copies: (not copies.conflict, not copies.leak))
     ]
-    for line in dataset.notes:
+    for line in [*dataset.notes, *_groups(dataset, findings)]:
         console.print(line, markup=False)
     for line in findings.warnings() or ["No unreadable files, duplicates, leaks or conflicting labels."]:
         console.print(line, style="bold", markup=False)
@@ -239,6 +251,30 @@ def _print_findings(dataset: Dataset, findings: Findings) -> None:
         console.print(f"  {line}", markup=False)
     if len(lines) > _SHOWN:
         console.print(f"  … and {len(lines) - _SHOWN:,} more; --json lists all.")
+
+
+def _groups(dataset: Dataset, findings: Findings) -> list[str]:
+    """What tells the groups, how many there are, and how even the usual split by them would be."""
+    from firstlight import data
+    from firstlight.data.stratification import Balance
+    from firstlight.errors import DataError
+    from firstlight.experiments.config import Data
+
+    if findings.groups is None:
+        return []
+    lines = [f"Images are kept together by {dataset.grouped_by}: {findings.groups.sizes}."]
+    usual = Data(source="any")
+    asked = {
+        name: share for name in ("validation", "test") if (share := getattr(usual, name)) and name not in dataset.splits
+    }
+    try:
+        splits = data.split(dataset, validation=usual.validation, test=usual.test)
+    except DataError as error:
+        return [*lines, f"They cannot be split as they are: {error}"]
+    balance = Balance.of(dataset.splits["train"], {name: part.counts.tolist() for name, part in splits.items()}, asked)
+    for name, share in asked.items():
+        lines.append(f"{share:.0%} of the images for {name}, in whole groups: it has {balance.said(name)}.")
+    return [*lines, *balance.warnings()]
 
 
 def _table(*columns: str) -> Table:

@@ -3,6 +3,7 @@
 from firstlight.data.audit import Copies, Findings, check
 from firstlight.data.class_groups import regroup, subset
 from firstlight.data.decoding import load_image
+from firstlight.data.groups import GroupCounts, group_by_name
 from firstlight.data.names import one_form
 from firstlight.data.sources import SOURCES, Source, load
 from firstlight.data.split import pooled, split
@@ -11,8 +12,10 @@ __all__ = [
     "SOURCES",
     "Copies",
     "Findings",
+    "GroupCounts",
     "Source",
     "check",
+    "group_by_name",
     "load",
     "load_image",
     "one_form",

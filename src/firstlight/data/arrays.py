@@ -12,9 +12,11 @@ import numpy as np
 
 from firstlight.data.decoding import Size, resize
 from firstlight.data.formats import FILE_LIMIT, numbered, read_any_idx, read_mat, unpacked_limit
+from firstlight.data.groups import A_GROUP_IS, PARENT, is_pattern, names_of, said_how, with_groups
 from firstlight.data.names import SPLIT_NAMES, merged, natural_order, one_form
-from firstlight.errors import DataError
+from firstlight.errors import DataError, brief
 from firstlight.files import arrays_of, open_file, sha256
+from firstlight.text import listed
 from firstlight.types import Array, Dataset, Images, SourceFile
 
 # The words that names of arrays are made of, beside those of splits: x_train, train_images, X, data and target, …
@@ -23,11 +25,12 @@ _ROLES = {
     **dict.fromkeys(("labels", "label", "y", "target", "targets"), "labels"),
 }
 _CLASS_NAMES = "class_names"
+GROUPS = "groups"  # the name of an array of groups that was given without one
 
 _Named = tuple[str, Array]
 
 
-def load_arrays(path: Path, size: Size | None) -> Dataset:
+def load_arrays(path: Path, size: Size | None, group: str | None = None) -> Dataset:
     """Read an .npz file: `images` and `labels` (or `x`, `y`), or `train_images`, `train_labels`, `test_images`, ...
 
     See `from_arrays`. Nothing is ever unpickled, and what unpacks to more than the machine's memory is not begun.
@@ -39,7 +42,7 @@ def load_arrays(path: Path, size: Size | None) -> Dataset:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise DataError(f"{path}: not a readable .npz file of plain arrays ({error}).") from None
-    dataset = _dataset(str(path), path.stem, arrays, size)
+    dataset = _dataset(str(path), path.stem, arrays, size, group)
     return replace(dataset, files=(SourceFile(path.name, sha256(path, limit=FILE_LIMIT), verified=True),))
 
 
@@ -60,8 +63,10 @@ def published_files(place: Path) -> list[Path]:
     return []
 
 
-def load_published(place: Path, files: Sequence[Path], size: Size | None) -> Dataset:
+def load_published(place: Path, files: Sequence[Path], size: Size | None, group: str | None = None) -> Dataset:
     """Read idx files of images and of labels, or MATLAB files as SVHN's, that are named as their publishers do.
+
+    group  None: they tell no groups
 
     Raises DataError for files of several sets, or what `from_arrays` raises.
     """
@@ -83,7 +88,7 @@ def load_published(place: Path, files: Sequence[Path], size: Size | None) -> Dat
             values = read_any_idx(path)
             # QMNIST's labels have eight columns, the class first
             arrays[f"{split}_{role}"] = values[:, 0] if role == "labels" and values.ndim == 2 else values
-    dataset = _dataset(str(place), sets[0] or place.stem, arrays, size)
+    dataset = _dataset(str(place), sets[0] or place.stem, arrays, size, group)
     records = tuple(SourceFile(path.name, sha256(path, limit=FILE_LIMIT), verified=True) for path in files)
     return replace(dataset, files=records)
 
@@ -105,24 +110,32 @@ def _set_of(path: Path) -> str:
     return re.split(r"[-_.]?(?:train|test|t10k|valid|val|extra)[-_.]", path.name.casefold(), maxsplit=1)[0]
 
 
-def from_arrays(given: Any, size: Size | None = None, name: str = "arrays") -> Dataset:
+def from_arrays(
+    given: Any, size: Size | None = None, name: str = "arrays", group: str | Sequence[Any] | Array | None = None
+) -> Dataset:
     """The images of a pair (images, labels), or of arrays by name, as an .npz file names them.
 
     Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3). Labels are integers or strings, (N,) or (N, 1). With
     `class_names`, labels are places in it; without, the distinct training labels are the classes. Ids are the places
-    in the arrays.
+    in the arrays. `group` is the name of an array of integers or strings (N,) among them ("patient" of the training
+    images where there are several splits, or "patient_train" and "patient_test"), or beside a pair such an array.
 
     Raises DataError for missing arrays, other types or shapes, labels that train lacks, or class names that occur
     twice.
     """
     if isinstance(given, Mapping):
-        return _dataset(name, name, {str(key): _array(str(key), value) for key, value in given.items()}, size)
+        if group is not None and not isinstance(group, str):
+            raise DataError("Beside arrays with names, group is the name of one of them: put it among them.")
+        return _dataset(name, name, {str(key): _array(str(key), value) for key, value in given.items()}, size, group)
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise DataError(
             "Images are the name of a set, the path of a folder, a CSV or an .npz, a Dataset, or a pair of arrays "
             f"(images, labels); received {type(given).__name__}."
         )
-    return _dataset(name, name, {"images": _array("images", given[0]), "labels": _array("labels", given[1])}, size)
+    arrays = {"images": _array("images", given[0]), "labels": _array("labels", given[1])}
+    if group is not None and not isinstance(group, str):
+        arrays, group = {**arrays, GROUPS: _array("group", group)}, GROUPS
+    return _dataset(name, name, arrays, size, group)
 
 
 def _array(name: str, value: Any) -> Array:
@@ -135,9 +148,12 @@ def _array(name: str, value: Any) -> Array:
     return array
 
 
-def _dataset(where: str, name: str, arrays: Mapping[str, Array], size: Size | None) -> Dataset:
+def _dataset(
+    where: str, name: str, arrays: Mapping[str, Array], size: Size | None, group: str | None = None
+) -> Dataset:
     """`where` is what messages call the arrays, `name` what the dataset is called."""
-    pairs, notes = _pairs(where, arrays)
+    groups = {} if group is None else _groups(where, arrays, group)
+    pairs, notes = _pairs(where, {name: array for name, array in arrays.items() if name not in groups.values()})
     classes = _classes(where, arrays, pairs["train"][1])
     class_names = tuple(natural_order(classes.values()) if _CLASS_NAMES not in arrays else classes.values())
     place = {class_name: i for i, class_name in enumerate(dict.fromkeys(class_names))}
@@ -151,10 +167,47 @@ def _dataset(where: str, name: str, arrays: Mapping[str, Array], size: Size | No
                 f"{', '.join(map(str, list(classes)[:10]))}, by {labels_name if split == 'train' else 'train'}."
             )
         labels = np.array([place[classes[value]] for value in values.tolist()], np.int64)
-        splits[split] = Images(pixels, labels, numbered(split, len(pixels)), tuple(place))
+        of_group = None if group is None else _group_of(where, arrays, groups, group, split, len(pixels))
+        splits[split] = Images(pixels, labels, numbered(split, len(pixels)), tuple(place), of_group)
     if size is not None:
         splits = {split: replace(images, pixels=resize(images.pixels, size)) for split, images in splits.items()}
-    return Dataset(name, splits, notes=(*notes, *merged(map(str, classes))))
+    dataset = Dataset(name, splits, notes=(*notes, *merged(map(str, classes))))
+    return dataset if group is None else with_groups(dataset, splits, group, f"the array {group}")
+
+
+def _groups(where: str, arrays: Mapping[str, Array], group: str) -> dict[str, str]:
+    """The names of the arrays that hold groups, by split: "patient", or beside others "patient_test"."""
+    found: dict[str, str] = {}
+    for name in arrays:
+        words = _words(name)
+        splits = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
+        if name == group or (len(splits) == 1 and [w for w in words if w not in SPLIT_NAMES] == _words(group)):
+            split = splits[0] if name != group and splits else "train"
+            if split in found:
+                raise DataError(f"{where}: {found[split]} and {name} may both be the groups of {split}. Keep one.")
+            found[split] = name
+    for name in found.values():
+        if name == _CLASS_NAMES or _meaning(name) is not None:
+            raise DataError(f"{where}: data.group = '{brief(group)}' is an array of images or labels. {A_GROUP_IS}")
+    if not found:
+        paths = ", and arrays have no paths" if group == PARENT or is_pattern(group) else ""
+        raise DataError(said_how(group, f"{where} has no array of that name{paths}", list(arrays)))
+    return found
+
+
+def _group_of(
+    where: str, arrays: Mapping[str, Array], groups: Mapping[str, str], group: str, split: str, n: int
+) -> Array:
+    """The groups of the images of a split, str (n,)."""
+    if split not in groups:
+        raise DataError(
+            f"{where}: data.group = '{brief(group)}': there are {split} images, and no array {group}_{split} tells "
+            f"their groups. Arrays of groups are {listed(groups.values())}."
+        )
+    values = names_of(f"{where}: {groups[split]} (data.group)", arrays[groups[split]])
+    if len(values) != n:
+        raise DataError(f"{where}: {n} {split} images need as many groups; {groups[split]} has {len(values)}.")
+    return values
 
 
 def _pairs(where: str, arrays: Mapping[str, Array]) -> tuple[dict[str, tuple[_Named, _Named]], list[str]]:
@@ -188,12 +241,17 @@ def _pairs(where: str, arrays: Mapping[str, Array]) -> tuple[dict[str, tuple[_Na
 
 def _meaning(name: str) -> tuple[str, str] | None:
     """The split and the role that the name of an array tells; None where it tells no role, or another word."""
-    words = [word for word in re.split(r"[\W_]+", re.sub("([a-z])([A-Z])", r"\1_\2", name).casefold()) if word]
+    words = _words(name)
     roles = [_ROLES[word] for word in words if word in _ROLES]
     splits = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
     if len(roles) != 1 or len(splits) > 1 or len(roles) + len(splits) < len(words):
         return None
     return (splits[0] if splits else "train"), roles[0]
+
+
+def _words(name: str) -> list[str]:
+    """The words that a name is made of, in small letters: "xTrain" is x and train."""
+    return [word for word in re.split(r"[\W_]+", re.sub("([a-z])([A-Z])", r"\1_\2", name).casefold()) if word]
 
 
 def _flat(where: str, name: str, labels: Array) -> Array:

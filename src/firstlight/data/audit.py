@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from firstlight.data.groups import GroupCounts
 from firstlight.data.names import look_alikes, without_label
 from firstlight.text import listed
 from firstlight.types import SPLITS, Dataset, Images, Json
@@ -57,12 +58,14 @@ class Findings:
     copies     each group of samples with the same pixels
     set_aside  files that could not be read: id -> reason
     dark       images that show something, but nearly in black
+    groups     how many groups there are, and whether one is in two splits; None where images have none
     """
 
     counts: Mapping[str, Mapping[str, int]]
     copies: tuple[Copies, ...]
     set_aside: Mapping[str, str]
     dark: int = 0
+    groups: GroupCounts | None = None
 
     @property
     def leaks(self) -> tuple[Copies, ...]:
@@ -113,6 +116,7 @@ class Findings:
 
     def warnings(self) -> list[str]:
         """A sentence for each kind of problem, with its count; empty where the images are clean."""
+        of_groups = [] if self.groups is None else self.groups.warnings()
         sentences = (
             (
                 len(self.set_aside),
@@ -140,7 +144,7 @@ class Findings:
                 f"images are nearly black, {_DARK}",
             ),
         )
-        return [f"{n:,} {one if n == 1 else more}" for n, one, more in sentences if n] + self._of_classes()
+        return [f"{n:,} {one if n == 1 else more}" for n, one, more in sentences if n] + of_groups + self._of_classes()
 
     def _of_classes(self) -> list[str]:
         """What is odd about the classes: nearly one name, no name, no images in a split, or a single class."""
@@ -183,6 +187,7 @@ class Findings:
                 for copies in self.copies
             ],
             "counts": {split: dict(counts) for split, counts in self.counts.items()},
+            **({} if self.groups is None else {"groups": self.groups.to_json()}),
         }
 
 
@@ -215,4 +220,4 @@ def check(data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | N
         split: {name: int(count) for name, count in zip(images.class_names, images.counts, strict=True)}
         for split, images in data.items()
     }
-    return Findings(counts, copies, dict(set_aside or {}), dark)
+    return Findings(counts, copies, dict(set_aside or {}), dark, GroupCounts.of(data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firstlight.data.groups import parts_by_group
+from firstlight.data.stratification import parts_by_group
 from firstlight.errors import DataError
 from firstlight.randomness import generator
 from firstlight.types import Array, Images
@@ -23,7 +23,7 @@ def assign_folds(images: Images, folds: int, seed: int) -> Array:
         raise DataError(f"data.folds must be at least 2; received {folds}.")
     _check_enough(images, folds)
     if images.groups is not None:
-        parts = parts_by_group(images, [1 / folds] * folds, [1] * folds, seed, "folds")
+        parts = parts_by_group(images.groups, images.labels, [1 / folds] * folds, [1] * folds, seed, "folds")
         _check_classes(images, parts, folds)
         return parts
     assigned = np.empty(len(images), np.int64)

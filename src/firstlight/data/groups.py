@@ -1,102 +1,257 @@
-"""Groups: images that belong together, such as frames of one video, and are shared out whole, as evenly as they allow.
+"""Which images belong together (frames of a video, images of a patient), by their names: `data.group`.
 
-The parts (the splits, or folds) are filled group by group, the large ones first, each where it does the least harm;
-then groups are moved while that helps. What is made small is the sum over parts and classes of (images − share)² /
-share, the statistic of a chi-squared test against a stratified split; the images of all classes count as a class more.
+A column of a CSV and an array are read with the images. What is here tells a group by the path of each image: by a
+regular expression, or by the folder that the image lies in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
-from firstlight.randomness import generator
-from firstlight.types import Array, Images
+from firstlight.data.names import split_of
+from firstlight.errors import DataError, brief, nearest
+from firstlight.text import listed
+from firstlight.types import SPLITS, Array, Dataset, Images, Json
 
-ATTEMPTS = 8  # draws of the order, of which the best counts,
-_FEW = 2_000  # where there are no more groups than that; with many, one is as good
-_MOVES = 200
+PARENT = "parent"
+PATTERN = r"'(.+)_\d+\.'"  # an example for messages, as a TOML file has it: a backslash stands for itself
+A_GROUP_IS = "A group is what several images have in common beside their class, such as a patient or a video."
+SECONDS = 10.0  # for all names; a good pattern takes a microsecond for each
 
-
-def parts_by_group(images: Images, shares: Sequence[float], needed: Sequence[int], seed: int, *key: str | int) -> Array:
-    """Which part each image comes into, int (N,): no group is divided, and each class is in proportion if it can be.
-
-    shares  of the images, that each part is to have; their sum is 1
-    needed  groups of each class that each part is to have at least, as far as there are as many
-
-    The same seed and key give the same parts. 70,000 groups of one image each take about 2 s.
-    """
-    assert images.groups is not None, "images without groups are stratified one by one"
-    _, place = np.unique(images.groups, return_inverse=True)
-    counts = np.zeros((place.max() + 1, len(images.class_names)), np.int64)
-    np.add.at(counts, (place, images.labels), 1)
-    sharing = _Sharing(counts, np.array(shares), np.array(needed))
-    attempts = ATTEMPTS if len(counts) <= _FEW else 1
-    found = [sharing.parts(generator(seed, *key, attempt)) for attempt in range(attempts)]
-    return min(found, key=sharing.harm)[place]
+# Python cannot stop a regular expression that tries every way to divide a name: another process can be stopped.
+_SEARCH = """\
+import json, re, sys
+pattern, names = json.load(sys.stdin)
+search = re.compile(pattern).search
+json.dump([found[1] if (found := search(name)) else None for name in names], sys.stdout)
+"""
 
 
-class _Sharing:
-    """How evenly groups can be shared out.
+@dataclass(frozen=True)
+class GroupCounts:
+    """How many groups there are, and how large.
 
-    counts  images of each group and class, int (G, K)
-    shares  of the parts, (P,)
-    needed  groups of each class that each part is to have, (P,)
+    splits        groups in each split
+    divided       groups that are in both of two splits, by the pair
+    groups        all together, and `images` in them
+    least, most   images of a group, and at the `median`; `largest` is the name of the one with most
     """
 
-    def __init__(self, counts: Array, shares: Array, needed: Array) -> None:
-        counts = counts[:, counts.any(axis=0)]
-        self.counts = np.column_stack([counts, counts.sum(axis=1)]).astype(np.float64)
-        self.present = (counts > 0).astype(np.float64)
-        self.targets = shares[:, None] * self.counts.sum(axis=0)
-        self.needed = np.broadcast_to(needed[:, None], (len(shares), counts.shape[1]))
-        self.missing = 100.0 * counts.sum()  # worse than whatever a part can have too many of
+    splits: Mapping[str, int]
+    divided: Mapping[tuple[str, str], int]
+    groups: int
+    images: int
+    largest: str
+    most: int
+    least: int
+    median: float
 
-    def parts(self, draw: np.random.Generator) -> Array:
-        """The part of each group, int (G,)."""
-        sizes = self.counts[:, -1]
-        order = np.lexsort((draw.random(len(sizes)), -np.floor(np.log2(sizes))))  # those of about one size are drawn
-        parts = np.empty(len(sizes), np.int64)
-        held, groups = np.zeros_like(self.targets), np.zeros_like(self.targets[:, :-1])
-        for i in order:
-            parts[i] = into = (self._more(held, groups, slice(i, i + 1))[0]).argmin()
-            held[into] += self.counts[i]
-            groups[into] += self.present[i]
-        return self._moved(parts, held, groups)
-
-    def _moved(self, parts: Array, held: Array, groups: Array) -> Array:
-        """The parts after groups were moved one by one, each time the one that helps most, while any does."""
-        every = np.arange(len(parts))
-        for _ in range(_MOVES):
-            change = self._more(held, groups, slice(None)) + self._less(held, groups)[every, parts][:, None]
-            change[every, parts] = 0
-            i, into = np.unravel_index(change.argmin(), change.shape)
-            if change[i, into] > -1e-9:
-                break
-            for total, own in ((held, self.counts[i]), (groups, self.present[i])):
-                total[parts[i]] -= own
-                total[into] += own
-            parts[i] = into
-        return parts
-
-    def _more(self, held: Array, groups: Array, which: slice) -> Array:
-        """How much worse it gets with each group in each part, (G, P): (h + c − t)² − (h − t)², divided by t."""
-        counts = self.counts[which]
-        change: Array = counts @ (2 * (held - self.targets) / self.targets).T + counts**2 @ (1 / self.targets).T
-        change -= self.missing * (self.present[which] @ (groups < self.needed).T)
-        return change
-
-    def _less(self, held: Array, groups: Array) -> Array:
-        """How much worse it gets without each group in each part, (G, P)."""
-        change: Array = (
-            self.counts**2 @ (1 / self.targets).T - self.counts @ (2 * (held - self.targets) / self.targets).T
+    @classmethod
+    def of(cls, splits: Mapping[str, Images]) -> GroupCounts | None:
+        """Those of images by split; None where they have no groups."""
+        held = {name: set(images.groups.tolist()) for name, images in splits.items() if images.groups is not None}
+        sizes = Counter(group for images in splits.values() if images.groups is not None for group in images.groups)
+        if not sizes:
+            return None
+        pairs = combinations((split for split in SPLITS if split in held), 2)
+        [(largest, most)] = sizes.most_common(1)
+        return cls(
+            splits={name: len(groups) for name, groups in held.items()},
+            divided={pair: len(held[pair[0]] & held[pair[1]]) for pair in pairs},
+            groups=len(sizes),
+            images=sizes.total(),
+            largest=str(largest),
+            most=most,
+            least=min(sizes.values()),
+            median=float(np.median(list(sizes.values()))),
         )
-        change += self.missing * (self.present @ (groups <= self.needed).T)
-        return change
 
-    def harm(self, parts: Array) -> float:
-        """What is made small, of the part of each group."""
-        each = parts == np.arange(len(self.targets))[:, None]
-        missing = np.maximum(self.needed - each @ self.present, 0).sum()
-        return float(((each @ self.counts - self.targets) ** 2 / self.targets).sum() + self.missing * missing)
+    def to_json(self) -> Json:
+        """Plain values."""
+        return {
+            "groups": self.groups,
+            "smallest": self.least,
+            "median": self.median,
+            "largest": self.most,
+            "splits": dict(self.splits),
+            "divided": {f"{one}-{other}": n for (one, other), n in self.divided.items()},
+        }
+
+    @property
+    def sizes(self) -> str:
+        """How many there are, and their sizes, in words."""
+        if self.least == self.most:
+            return f"{self.groups:,} groups of {self.most:,} image{'' if self.most == 1 else 's'} each"
+        return f"{self.groups:,} groups of {self.least:,} to {self.most:,} images, {self.median:g} at the median"
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the groups: divided, one that is nearly everything, or none that has two images."""
+        lines = [
+            f"{n:,} {'group is' if n == 1 else 'groups are'} both in {one} and in {other}: the leak flatters the model."
+            for (one, other), n in self.divided.items()
+            if n
+        ]
+        if self.most == 1:
+            lines.append(
+                "Each group (data.group) is of one image, so that nothing is kept together: does it name the image "
+                "itself, such as its number? Name what images have in common, or leave data.group out."
+            )
+        elif 2 * self.most >= self.images and self.groups > 1:
+            lines.append(
+                f"The group {brief(self.largest, 60)!r} has {self.most:,} of {self.images:,} images: it can only be in "
+                "one split, and the others have the rest. Does data.group tell what belongs together finely enough?"
+            )
+        return lines
+
+
+def is_pattern(key: str) -> bool:
+    """Whether a `data.group` that names no column and no array is meant as a regular expression."""
+    return "(" in key
+
+
+def needs_folders(key: str | None) -> bool:
+    """Whether images may lie in folders below those of their classes, since they tell the group."""
+    return key is not None and (key == PARENT or (is_pattern(key) and "/" in key))
+
+
+def group_by_name(dataset: Dataset, key: str) -> Dataset:
+    """The images with groups by their ids, which are paths with / between folders.
+
+    key  "parent": a group is the name of the folder that an image lies in. A pattern, with parentheses: what its first
+         ones hold where it is found in the file's name; or, where it has a /, in the path without the folder of a split
+
+    Raises DataError for another key, a pattern that is no regular expression, does not match every image or takes too
+    long, and for groups that are the classes.
+    """
+    paths = {name: _paths(name, images) for name, images in dataset.splits.items()}
+    every = [path for split in paths.values() for path in split]
+    if key == PARENT:
+        words = "the folder that each image lies in"
+        found: list[str | None] = [path.rpartition("/")[0].rpartition("/")[2] for path in every]
+        problem = "lie in no folder"
+    elif is_pattern(key):
+        words = f"the pattern {key}"
+        found = _search(key, every if "/" in key else [path.rpartition("/")[2] for path in every])
+        problem = "do not match the pattern"
+    else:
+        raise DataError(said_how(key, f"{dataset.name} has neither columns nor arrays with names"))
+    ids = [sample for images in dataset.splits.values() for sample in images.ids.tolist()]
+    without = [sample for sample, group in zip(ids, found, strict=True) if not group]
+    if without:
+        where = "paths" if "/" in key else "file names, as it has no /"
+        raise DataError(
+            f"data.group = '{brief(key)}': {len(without):,} of {len(ids):,} images {problem}, such as "
+            f"{listed(map(brief, without[:3]))}. Each image needs a group."
+            + (f" A pattern is looked for in the {where}; its first parentheses hold the group." * (key != PARENT))
+        )
+    groups = np.array(found, dtype=np.str_)
+    ends = np.cumsum([len(split) for split in paths.values()])[:-1]
+    parts = zip(dataset.splits.items(), np.split(groups, ends), strict=True)
+    return with_groups(dataset, {name: replace(images, groups=part) for (name, images), part in parts}, key, words)
+
+
+def with_groups(dataset: Dataset, splits: Mapping[str, Images], key: str, words: str) -> Dataset:
+    """The dataset with images that have groups, told by what `words` say.
+
+    Raises DataError where each class is one group.
+    """
+    labels, groups = (
+        np.concatenate([getattr(part, name) for part in splits.values()]) for name in ("labels", "groups")
+    )
+    pairs = {(int(label), str(group)) for label, group in zip(labels, groups, strict=True)}
+    if len(pairs) == len({label for label, _ in pairs}) == len({group for _, group in pairs}) > 1:
+        raise DataError(
+            f"data.group = '{brief(key)}': the groups are the classes, as each class is one group, and no class could "
+            f"be both trained on and tested. {A_GROUP_IS} Leave data.group out where there is nothing such."
+        )
+    return replace(dataset, splits=splits, group=key, grouped_by=words)
+
+
+def names_of(where: str, values: Array) -> Array:
+    """Groups as text, str (N,), of whole numbers or text (N,) or (N, 1). Raises DataError for other values."""
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "iuU":
+        advice = " They are whole: give them as integers." if _whole(values) else ""
+        raise DataError(f"{where} must be integers or strings (N,); received {values.dtype} {values.shape}.{advice}")
+    names = np.char.strip(values.astype(np.str_))
+    if (empty := np.flatnonzero(names == "")).size:
+        raise DataError(
+            f"{where}: {len(empty):,} images have no group, the first at {empty[0]}. Give an image that belongs "
+            "with no other a group of its own."
+        )
+    return names
+
+
+def must_not_be_divided(dataset: Dataset) -> None:
+    """Raise DataError where a group is in two of the splits that came with the images."""
+    held = {name: set(images.groups.tolist()) for name, images in dataset.splits.items() if images.groups is not None}
+    for one, other in combinations((split for split in SPLITS if split in held), 2):
+        if both := sorted(held[one] & held[other]):
+            such = listed(brief(name, 60) for name in both[:3])
+            raise DataError(
+                f"{dataset.name}: {len(both):,} of {len(held[one] | held[other]):,} groups are both in {one} and in "
+                f"{other} as they came with the images, such as {such}: the model would be measured on what it has "
+                "learnt from. Have the images split anew, by groups, with data.pool = true; or leave data.group out, "
+                "if these are no groups."
+            )
+
+
+def said_how(key: str, lack: str, known: Sequence[str] = ()) -> str:
+    """The message about a `data.group` that is nothing such."""
+    near = f" {nearest(key, known)}" if known else ""
+    return (
+        f"data.group = '{brief(key)}': {lack}.{near} A group is told by the name of a column of a CSV or of an array, "
+        f'by "{PARENT}" for the folder that an image lies in, or by a pattern with the group in parentheses, such as '
+        f"{PATTERN}."
+    )
+
+
+def _paths(split: str, images: Images) -> list[str]:
+    """The ids as paths, without the folder of the split where all have it: it tells nothing of groups."""
+    ids: list[str] = images.ids.tolist()
+    if all("/" in sample and split_of(sample.partition("/")[0]) == split for sample in ids):
+        return [sample.partition("/")[2] for sample in ids]
+    return ids
+
+
+def _search(pattern: str, names: Sequence[str]) -> list[str | None]:
+    """What the first parentheses of a pattern hold in each name; None where it is not found."""
+    said = f"data.group = '{brief(pattern)}'"
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise DataError(
+            f"{said} is no regular expression: {error}. Such as {PATTERN}; a sign that is meant as it is takes a "
+            "backslash before it."
+        ) from None
+    if not compiled.groups:
+        raise DataError(f"{said}: the pattern has no part in parentheses that holds the group, as {PATTERN} has.")
+    if not sys.executable:
+        return [match[1] if (match := compiled.search(name)) else None for name in names]
+    command = [sys.executable, "-I", "-S", "-c", _SEARCH]
+    given = json.dumps([pattern, names])
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, encoding="ascii", timeout=SECONDS, check=True)
+    except subprocess.TimeoutExpired:
+        raise DataError(
+            f"{said}: the pattern was stopped after {SECONDS:g} s, with {len(names):,} names. One repetition inside "
+            f"another, as in (a+)+, tries every way to divide a name: write it simpler, such as {PATTERN}."
+        ) from None
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DataError(f"{said}: the pattern could not be looked for ({brief(str(error))}).") from None
+    groups: list[str | None] = json.loads(done.stdout)
+    return groups
+
+
+def _whole(values: Array) -> bool:
+    return bool(values.dtype.kind == "f" and np.isfinite(values).all() and (values % 1 == 0).all())

@@ -26,23 +26,34 @@ from firstlight.data.decoding import (
     strict_about_size,
     upright_size,
 )
+from firstlight.data.groups import (
+    PARENT,
+    PATTERN,
+    group_by_name,
+    is_pattern,
+    needs_folders,
+    said_how,
+    with_groups,
+)
 from firstlight.data.names import SPLITS_SAID, merged, natural_order, nearly, one_form, split_of
-from firstlight.errors import DataError, SizesDifferError
+from firstlight.errors import DataError, SizesDifferError, brief
 from firstlight.files import read_bytes, sha256
 from firstlight.text import listed, printable_name
 from firstlight.types import Array, Dataset, Images, SourceFile
 
 # Beside hidden files: what systems and programs leave in folders, in small letters.
 _LEFT_BEHIND = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "@eadir")
+DEEPEST = 8  # folders below that of a class, where they tell groups
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image file that a listing names, before it is read."""
+    """One image file that a listing names, before it is read; `group` where the listing tells one."""
 
     path: Path
     id: str
     class_name: str
+    group: str = ""
 
 
 Listing = Mapping[str, Sequence[Sample]]
@@ -57,12 +68,17 @@ class _Decoded:
     reason: str = ""
 
 
-def load_folder(root: Path, size: Size | None, progress: bool) -> Dataset:
+def load_folder(root: Path, size: Size | None, progress: bool, group: str | None = None) -> Dataset:
     """Read `train|val|test/<class>/*` or `<class>/*`; ids are the paths below `root`.
 
+    group  "parent", or a pattern, as of `group_by_name`: images may then lie in folders below those of their classes
+
     Raises DataError for an empty class folder (but in validation or test, where such a class has no images), folders
-    deeper than that, a split with a class that train lacks, or a class of which no image can be read.
+    deeper than that, a split with a class that train lacks, a class of which no image can be read, or groups that
+    cannot be told.
     """
+    if group is not None and group != PARENT and not is_pattern(group):
+        raise DataError(said_how(group, f"{root} is a folder, which has no columns"))
     set_aside: dict[str, str] = {}
     folders = _folders(root)
     splits = {name: split_of(name) for name in folders}
@@ -73,33 +89,42 @@ def load_folder(root: Path, size: Size | None, progress: bool) -> Dataset:
         for name, folder in folders.items():
             if splits[name] in listing:
                 raise DataError(f"{root}: two folders hold the {splits[name]} split. Keep one of {list(folders)}.")
-            listing[splits[name]] = _list_classes(root, folder, set_aside, needed=splits[name] == "train")
+            listing[splits[name]] = _list_classes(root, folder, set_aside, group, needed=splits[name] == "train")
             if not listing[splits[name]]:
                 raise DataError(f"{folder}: the {splits[name]} split holds no image. Fill it, or remove the folder.")
         set_aside |= _strays(root, root)
     else:
-        listing = {"train": _list_classes(root, root, set_aside, needed=True)}
-    return _read(root.resolve().name, listing, set_aside, size, progress)
+        listing = {"train": _list_classes(root, root, set_aside, group, needed=True)}
+    dataset = _read(root.resolve().name, listing, set_aside, size, progress)
+    return dataset if group is None else group_by_name(dataset, group)
 
 
-def load_table(path: Path, size: Size | None, progress: bool) -> Dataset:
+def load_table(path: Path, size: Size | None, progress: bool, group: str | None = None) -> Dataset:
     """Read a CSV of path, label and, if wanted, split, as `table.read` does; paths are relative to the CSV.
+
+    group  the name of a column that holds groups; else what `group_by_name` takes
 
     Raises DataError, with the line, for what `table.read` refuses, a file that is not there, or a path named twice.
     """
-    rows, notes = table.read(path)
+    rows, notes = table.read(path, group)
     listing: dict[str, list[Sample]] = {"train": []}
     lines: dict[str, int] = {}
     for row in rows:
         file = _file(path, row)
-        sample = Sample(file, Path(os.path.normpath(row.path.replace("\\", "/"))).as_posix(), row.label)
+        name = Path(os.path.normpath(row.path.replace("\\", "/"))).as_posix()
+        sample = Sample(file, name, row.label, one_form(row.group))
         if sample.id in lines:
             raise DataError(f"{path}, line {row.line}: {sample.id} stands in line {lines[sample.id]} already.")
         lines[sample.id] = row.line
         listing.setdefault(row.split or "train", []).append(sample)
     dataset = _read(path.stem, listing, {}, size, progress)
     table_file = SourceFile(path.name, sha256(path), verified=True)
-    return replace(dataset, files=(table_file, *dataset.files), notes=(*notes, *dataset.notes))
+    dataset = replace(dataset, files=(table_file, *dataset.files), notes=(*notes, *dataset.notes))
+    if group is None:
+        return dataset
+    if dataset.splits["train"].groups is None:
+        return group_by_name(dataset, group)
+    return with_groups(dataset, dataset.splits, group, f"the column {group}")
 
 
 def _file(listed_in: Path, row: table.Row) -> Path:
@@ -145,9 +170,12 @@ def is_visible(name: str) -> bool:
     return not name.startswith(".") and name.casefold() not in _LEFT_BEHIND
 
 
-def _list_classes(root: Path, folder: Path, set_aside: dict[str, str], *, needed: bool) -> list[Sample]:
+def _list_classes(
+    root: Path, folder: Path, set_aside: dict[str, str], group: str | None, *, needed: bool
+) -> list[Sample]:
     """The samples of `folder`/<class>/*; what is no image there, and images beside the class folders, are set aside.
 
+    group   of `load_folder`
     needed  whether every class folder must hold an image
     """
     classes = _folders(folder)
@@ -155,13 +183,8 @@ def _list_classes(root: Path, folder: Path, set_aside: dict[str, str], *, needed
         raise DataError(f"{folder}: there are no class folders; images belong into <class>/ or train/<class>/.")
     samples = []
     for name, class_folder in classes.items():
-        deeper = _folders(class_folder)
-        if deeper:
-            raise DataError(
-                f"{class_folder}: images must lie directly in their class folder; it holds the folder "
-                f"{next(iter(deeper))!r}. For splits, {root} may hold only {SPLITS_SAID}."
-            )
-        reasons = {path: why_not(path) for path in _visible(class_folder)}
+        files = _files_below(root, class_folder, group)
+        reasons = {path: why_not(path) for path in files}
         images = [path for path, reason in reasons.items() if not reason]
         others = {_id(path, root): reason for path, reason in reasons.items() if reason}
         if not images and needed:
@@ -171,6 +194,33 @@ def _list_classes(root: Path, folder: Path, set_aside: dict[str, str], *, needed
         samples += [Sample(path, _id(path, root), printable_name(name)) for path in images]
     set_aside |= _strays(root, folder)
     return samples
+
+
+def _files_below(root: Path, class_folder: Path, group: str | None, depth: int = 0) -> list[Path]:
+    """The files of a class folder; and of the folders below it, where these tell groups. Raises DataError."""
+    deeper = _folders(class_folder)
+    if deeper and not needs_folders(group):
+        raise DataError(
+            f"{class_folder}: images must lie directly in their class folder; it holds the folder "
+            f"{next(iter(deeper))!r}. For splits, {root} may hold only {SPLITS_SAID}. Where each such folder holds "
+            f'what belongs together, as of a patient or a video, data.group = "{PARENT}" keeps it in one split.'
+        )
+    if deeper and (depth == DEEPEST or (depth and group == PARENT)):
+        raise DataError(
+            f"{class_folder}: it holds the folder {next(iter(deeper))!r}, deeper than data.group = '{brief(group)}' "
+            "reads. A pattern with a / can name one of several folders: '^[^/]+/([^/]+)/' is the first below the class."
+        )
+    here = set(map(str, deeper.values()))
+    files = [path for path in _visible(class_folder) if str(path) not in here]
+    if not depth and group == PARENT and (images := [path for path in files if not why_not(path)]):
+        raise DataError(
+            f'data.group = "{PARENT}": the group is the name of a folder below that of the class, and {len(images):,} '
+            f"images lie directly in {class_folder}, such as {printable_name(images[0].name)}. Put them into folders, "
+            f"one for each group, or tell the group by a pattern over the names, such as {PATTERN}."
+        )
+    for path in deeper.values():
+        files += _files_below(root, path, group, depth + 1)
+    return files
 
 
 def why_not(path: Path) -> str:
@@ -294,4 +344,5 @@ def _stack(
     pixels = np.stack([np.broadcast_to(x, (*x.shape[:2], channels)) for x in images if x is not None])
     index = {name: i for i, name in enumerate(class_names)}
     labels = np.array([index[sample.class_name] for sample in samples], np.int64)
-    return Images(pixels, labels, np.array([sample.id for sample in samples], dtype=np.str_), class_names)
+    ids, groups = (np.array([getattr(sample, name) for sample in samples], dtype=np.str_) for name in ("id", "group"))
+    return Images(pixels, labels, ids, class_names, groups if groups.any() else None)

@@ -17,7 +17,7 @@ from firstlight.data.arrays import from_arrays, load_arrays, load_published, pub
 from firstlight.data.decoding import Size, resize
 from firstlight.data.download import PublishedFile, find, obtain
 from firstlight.data.image_files import load_folder, load_table
-from firstlight.errors import DataError, nearest
+from firstlight.errors import DataError, brief, nearest
 from firstlight.files import sha256
 from firstlight.options import read_size
 from firstlight.types import Dataset, Images, Shape, SourceFile
@@ -229,6 +229,7 @@ def load(
     unverified: bool = False,
     cache: Path | None = None,
     progress: bool | None = None,
+    group: str | Sequence[Any] | None = None,
 ) -> Dataset:
     """Read a named source, or a user's own images from a folder, a CSV of path and label, an .npz file, or memory.
 
@@ -239,17 +240,30 @@ def load(
     unverified  read a named source's files even where their checksums are not the published ones
     cache       keep the files of named sources here, instead of in FIRSTLIGHT_DATA or the user's cache folder
     progress    show bars on stderr while files are downloaded or decoded; None: where stderr is a terminal
+    group       what tells which images belong together, so that no split divides them: the name of a column of a CSV or
+                of an array; "parent", the folder that an image lies in; or a pattern over its name with the group in
+                parentheses. Beside a pair of arrays, an array (N,) of groups
 
-    Raises DataError when the source is unknown, cannot be found, downloaded or verified, or is malformed.
+    Raises DataError when the source is unknown, cannot be found, downloaded or verified, or is malformed, or where the
+    groups cannot be told.
     """
     sides = _sides(size)
     progress = sys.stderr.isatty() if progress is None else progress
     if not isinstance(source, str | Path):
-        return from_arrays(source, sides)
+        return from_arrays(source, sides, group=group)
+    if not isinstance(group, str | None):
+        raise DataError("group is an array beside arrays of images only; of a source, it is a text. See data.group.")
+    if group == "":
+        raise DataError("data.group is empty: leave it out where no images belong together.")
     if isinstance(source, str) and source in SOURCES:
+        if group is not None:
+            raise DataError(
+                f"data.group = '{brief(group)}': nothing tells which images of {source} belong together. Groups are of "
+                "your own images, by a column, an array, their folders or their names. Leave data.group out."
+            )
         dataset = _load_named(SOURCES[source], sides, unverified, cache, progress)
     else:
-        dataset = _load_own(source, sides, progress)
+        dataset = _load_own(source, sides, progress, group)
     return replace(dataset, origin=str(source))
 
 
@@ -269,7 +283,7 @@ def _sides(size: Any) -> Size | None:
     return int(sides[0]), int(sides[1])
 
 
-def _load_own(source: str | Path, size: Size | None, progress: bool) -> Dataset:
+def _load_own(source: str | Path, size: Size | None, progress: bool, group: str | None) -> Dataset:
     try:
         path = Path(source).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -278,9 +292,9 @@ def _load_own(source: str | Path, size: Size | None, progress: bool) -> Dataset:
     if is_folder or is_file:
         files = published_files(path)
         if files:
-            return load_published(path, files, size)
+            return load_published(path, files, size, group)
     if is_folder:
-        return load_folder(path, size, progress)
+        return load_folder(path, size, progress, group)
     if not is_file:
         looks_like_a_path = isinstance(source, Path) or path.suffix or "/" in source or os.sep in source
         looked = "" if path.is_absolute() else f" Looked for {path.absolute()}."
@@ -291,9 +305,9 @@ def _load_own(source: str | Path, size: Size | None, progress: bool) -> Dataset:
         )
     match path.suffix.lower():
         case ".csv" | ".tsv":
-            return load_table(path, size, progress)
+            return load_table(path, size, progress, group)
         case ".npz":
-            return load_arrays(path, size)
+            return load_arrays(path, size, group)
     raise DataError(
         f"{path}: images are read from a folder, a .csv of path and label, or an .npz or idx file."
         f"{_REMEDIES.get(path.suffix.lower(), '')}"

@@ -1,4 +1,4 @@
-"""Training, validation and test images: as published where they are, otherwise drawn by seed and stratified."""
+"""Training, validation and test images: as published where they are, otherwise drawn by seed, stratified, in groups."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from firstlight.data.groups import must_not_be_divided
+from firstlight.data.stratification import parts_by_group
 from firstlight.errors import DataError
 from firstlight.randomness import generator
 from firstlight.text import listed
@@ -29,11 +31,15 @@ def split(
     small for its proportion to make an image gives one all the same, so that a total may exceed its fraction. The same
     seed draws the same images, and the test images do not depend on `validation`. A fraction of 0 gives no such split.
     `limit` then keeps that many training images, in proportion and at least one a class, for a quick look.
+    Where images have groups, no group comes into two splits: the fractions, and the proportions of the classes, are
+    met as nearly as whole groups allow.
     Where only some `classes` will be used, the limit counts these alone, and only these need enough images; which of
     their images come into which split does not depend on it.
 
-    Raises DataError when a fraction or the limit is out of range, or a class has too few images for every split.
+    Raises DataError when a fraction or the limit is out of range, a class has too few images or groups for every split,
+    or a group is in two of the splits that the dataset brings.
     """
+    must_not_be_divided(dataset)
     train = dataset.splits["train"]
     fractions = {"test": test, "validation": validation}
     asked = {name: fraction for name, fraction in fractions.items() if name not in dataset.splits}
@@ -44,10 +50,18 @@ def split(
     if limit is not None and limit < wanted.sum():
         raise DataError(f"data.limit must be at least {wanted.sum()} training images (one a class); received {limit}.")
 
-    # a key of its own for each class: images added to another class do not change the draw
-    remaining = [generator(seed, "split", k).permutation(np.flatnonzero(train.labels == k)) for k in range(len(wanted))]
     parts = dict(dataset.splits)
-    for name, fraction in drawn.items():
+    if train.groups is not None:
+        by_name, left_over = _in_groups(dataset, drawn, wanted, seed)
+        parts |= {name: train.take(np.flatnonzero(chosen)) for name, chosen in by_name.items()}
+    else:
+        left_over = np.ones(len(train), bool)
+    # a key of its own for each class: images added to another class do not change the draw
+    remaining = [
+        generator(seed, "split", k).permutation(np.flatnonzero((train.labels == k) & left_over))
+        for k in range(len(wanted))
+    ]
+    for name, fraction in drawn.items() if train.groups is None else ():
         counts = np.maximum(1, _proportional(train.counts, round(fraction * len(train))))
         parts[name] = _take(train, [indices[:count] for indices, count in zip(remaining, counts, strict=True)])
         remaining = [indices[count:] for indices, count in zip(remaining, counts, strict=True)]
@@ -60,6 +74,47 @@ def split(
         remaining = [indices[:count] for indices, count in zip(remaining, counts, strict=True)]
     parts["train"] = _take(train, remaining)
     return {name: parts[name] for name in SPLITS if name in parts}
+
+
+def _in_groups(
+    dataset: Dataset, drawn: Mapping[str, float], wanted: Array, seed: int
+) -> tuple[dict[str, Array], Array]:
+    """The training images that each split takes in whole groups, and those that are left: boolean (N,) each."""
+    train = dataset.splits["train"]
+    assert train.groups is not None, "images without groups are drawn one by one"
+    left = np.ones(len(train), bool)
+    found = {}
+    for place, (name, fraction) in enumerate(drawn.items()):  # one after the other: test does not depend on validation
+        share = min(0.99, fraction * len(train) / max(1, int(left.sum())))
+        others = len(drawn) - place  # splits that are still to come, train among them
+        shares, needed = [1 - share, share], [others, 1]
+        parts = parts_by_group(train.groups[left], train.labels[left], shares, needed, seed, "split", name)
+        found[name] = np.zeros(len(train), bool)
+        found[name][np.flatnonzero(left)[parts == 1]] = True
+        left &= ~found[name]
+    for name, chosen in {"train": left, **found}.items():
+        counts = np.bincount(train.labels[chosen], minlength=len(wanted))
+        without = np.flatnonzero(wanted & (train.counts > 0) & (counts == 0))
+        if len(without):
+            raise DataError(_too_few_groups(dataset, train.class_names[without[0]], name, ["train", *drawn]))
+    return found, left
+
+
+def _too_few_groups(dataset: Dataset, class_name: str, split: str, needing: Sequence[str]) -> str:
+    """That a split would be without a class, and why."""
+    train = dataset.splits["train"]
+    assert train.groups is not None, "it was split by groups"
+    groups = len(np.unique(train.groups[train.labels == train.class_names.index(class_name)]))
+    why = (
+        f"it is in {groups} group{'' if groups == 1 else 's'} (data.group), and needs {len(needing)}, one each for "
+        f"{listed(needing)}"
+        if groups < len(needing)
+        else f"its {groups} groups (data.group) cannot be shared out so that each split has every class"
+    )
+    return (
+        f"{dataset.name}: there would be no images of class {class_name!r} in {split}: {why}. Add groups of it, leave "
+        "the class out (data.classes), or ask for fewer splits (data.validation = 0)."
+    )
 
 
 def pooled(dataset: Dataset) -> Dataset:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from firstlight.data.names import SPLITS_SAID, split_of
-from firstlight.errors import DataError
+from firstlight.data.groups import A_GROUP_IS, PARENT, is_pattern, said_how
+from firstlight.data.names import NO_LABEL, SPLITS_SAID, split_of
+from firstlight.errors import DataError, brief
 from firstlight.files import MB, open_file, read_bytes, text_of
 from firstlight.text import listed
 
@@ -40,13 +41,15 @@ class Row:
     path: str
     label: str
     split: str = ""
+    group: str = ""
 
 
-def read(path: Path) -> tuple[list[Row], list[str]]:
+def read(path: Path, group: str | None = None) -> tuple[list[Row], list[str]]:
     """The rows of a CSV, and what the user should know of how it was read.
 
     The first line names the columns: path, label and, if wanted, split; in any case, and other usual names are taken
-    where there is no doubt. Cells are separated by commas, semicolons or tabs. Text is UTF-8, or UTF-16 that says so.
+    where there is no doubt. With `group`, the name of a column, each row has a group; a name that no column has gives
+    none. Cells are separated by commas, semicolons or tabs. Text is UTF-8, or UTF-16 that says so.
 
     Raises DataError, with the line, for a missing or ambiguous column, more cells than columns, an empty path or label,
     an unknown split, or a column that looks like a split and cannot be used as one.
@@ -69,17 +72,23 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
                 f"{separator.join(row)[:200]!r}."
             )
     path_column, label_column = _column(path, names, "path", _PATHS), _column(path, names, "label", _LABELS)
-    used = [path_column, label_column]
+    group_column = None if group is None else _group_column(path, names, group, path_column, label_column)
+    used = [path_column, label_column, *([] if group_column is None else [group_column])]
     split_column, notes = _split_column(path, names, used, cells)
     rows = []
     for line, row in cells:
-        image, label = (row[column].strip() if column < len(row) else "" for column in used)
+        image, label, *of_group = (row[column].strip() if column < len(row) else "" for column in used)
         if not (image and label):
             raise DataError(f"{path}, line {line}: the {'label' if image else 'path'} is empty.")
         split = row[split_column].strip() if split_column is not None and split_column < len(row) else ""
         if split and not split_of(split):
             raise DataError(f"{path}, line {line}: the split is one of {SPLITS_SAID}; received {split.casefold()!r}.")
-        rows.append(Row(line, image, label, split_of(split)))
+        if of_group and of_group[0].casefold() in ("", *NO_LABEL):
+            raise DataError(
+                f"{path}, line {line}: the group (data.group, the column {names[used[2]]}) is "
+                f"{of_group[0] or 'empty'!r}. Give an image that belongs with no other a group of its own."
+            )
+        rows.append(Row(line, image, label, split_of(split), *of_group))
     without = sum(not row.split for row in rows)
     if split_column is not None and without:
         notes.append(f"{without:,} of {len(rows):,} rows name no split: their images are training images.")
@@ -197,6 +206,23 @@ def _column(path: Path, names: Sequence[str], wanted: str, others: Collection[st
             f"{path}: {listed(names[i] for i in found)} may both be the {wanted}. Call the right one {wanted}."
         )
     return found[0]
+
+
+def _group_column(path: Path, names: Sequence[str], group: str, path_column: int, label_column: int) -> int | None:
+    """The place of the column that holds the groups; None where none has that name, but a pattern or "parent" may."""
+    keys = [_key(name) for name in names]
+    if group in names:
+        place = names.index(group)
+    elif _key(group) in keys and _key(group) and not is_pattern(group):
+        place = keys.index(_key(group))
+    elif group == PARENT or is_pattern(group):
+        return None
+    else:
+        raise DataError(said_how(group, f"{path} has no column of that name", [name for name in names if name]))
+    if place in (path_column, label_column):
+        held = "path of each image" if place == path_column else "classes"
+        raise DataError(f"{path}: data.group = '{brief(group)}' is the column that holds the {held}. {A_GROUP_IS}")
+    return place
 
 
 def _split_column(

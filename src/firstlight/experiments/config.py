@@ -24,13 +24,14 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from firstlight import losses, models, optimizers, schedules
+from firstlight.data import load as load_images
 from firstlight.data import one_form, regroup, subset
 from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, brief, nearest
 from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, toml_of
 from firstlight.options import documented, read_size, wanted
 from firstlight.prepare import Augmentation
-from firstlight.types import Images
+from firstlight.types import Dataset, Images
 
 
 def spelt(value: Any) -> Any:
@@ -99,6 +100,9 @@ class Data(Section):
     validation  the fraction of the training images kept for validation
     test        the fraction kept for the test, where the source has no test split of its own
     split_seed  draws the splits, where it is not to be the experiment's seed
+    group       what images have in common that no split may divide, such as a patient or a video: the name of a column
+                of the CSV or of an array, "parent" for the folder that an image lies in (below that of its class), or a
+                pattern over its file name (over its path, where the pattern has a /) with the group in parentheses
     pool        put the splits that the source brings together, and split all images anew
     classes     the classes to use, in that order; images of the others are left out
     regroup     new classes, each of the old classes that make it up; images of the others are left out
@@ -112,6 +116,7 @@ class Data(Section):
     validation: Fraction = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: Annotated[int, Field(ge=0)] | None = None
+    group: Annotated[str, Field(min_length=1)] | None = None
     pool: bool = False
     classes: list[ClassName] = []
     regroup: dict[ClassName, list[ClassName]] = {}
@@ -129,6 +134,12 @@ class Data(Section):
     def used(self) -> list[str]:
         """The classes that `classes` or `regroup` names; none where all are used as they are."""
         return self.classes or [member for members in self.regroup.values() for member in members]
+
+    def load(self, source: str | Path | None = None) -> Dataset:
+        """The images, from `source` where they are now, with their groups. Raises DataError."""
+        return load_images(
+            self.source if source is None else source, size=self.size, unverified=self.unverified, group=self.group
+        )
 
     def relabelled(self, splits: Mapping[str, Images]) -> dict[str, Images]:
         """The images in the classes that are asked for. Raises DataError where that cannot be."""

@@ -6,11 +6,11 @@ Drawing a split anew would not do: one file more in a folder, and images that we
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from firstlight.data import load as load_images
 from firstlight.data import pooled
 from firstlight.errors import RunError
 from firstlight.experiments import corrections
@@ -40,7 +40,7 @@ def reload_dataset(folder: RunFolder, where: str | Path | None = None) -> Datase
     """The images that a run was given, from where they were, or from `where` they are now. Raises RunError."""
     section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
     if where is not None:
-        return load_images(where, size=section.size, unverified=section.unverified)
+        return section.load(where)
     if section.source.startswith(IN_MEMORY):
         raise RunError(
             f"The images of {folder.path} were given as arrays ({section.source}): give them again as data, from "
@@ -54,7 +54,7 @@ def reload_dataset(folder: RunFolder, where: str | Path | None = None) -> Datase
             "are now: --data PATH with resume, explain and evaluate; from Python, "
             f"fl.Run({str(folder.path)!r}, data=PATH)."
         )
-    return load_images(source, size=section.size, unverified=section.unverified)
+    return section.load(source)
 
 
 def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None) -> tuple[Dataset, dict[str, Images]]:
@@ -94,7 +94,8 @@ def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None)
                 f"{len(missing):,} of its {name} images, such as {', '.join(missing[:3])}."
             )
         index = np.array([place[1] for place in found if place is not None])
-        splits[name] = dataset.splits[held.pop()].take(index)
+        groups = None if split_record.groups is None else np.array(split_record.groups, np.str_)
+        splits[name] = replace(dataset.splits[held.pop()].take(index), groups=groups)
     return dataset, section.relabelled(corrections.recorded(folder, splits))
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.data import SOURCES, Findings, pooled
+from firstlight.data import SOURCES, Findings, group_by_name, pooled
 from firstlight.data import check as check_images
-from firstlight.data import load as load_images
 from firstlight.data import split as split_images
 from firstlight.data.corrections import must_fit as must_fit_images
+from firstlight.data.stratification import Balance
 from firstlight.engines import Engine, Task
 from firstlight.errors import DataError, ExperimentError, ModelError, ShapeError
 from firstlight.experiments import corrections, transfer
@@ -27,7 +27,15 @@ from firstlight.experiments.transfer import Start
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
 from firstlight.records.codec import decode, encode
-from firstlight.records.images import Checks, ClassesBefore, CorrectionsRecord, FileRecord, ImagesRecord, SplitRecord
+from firstlight.records.images import (
+    Checks,
+    ClassesBefore,
+    CorrectionsRecord,
+    FileRecord,
+    GroupsRecord,
+    ImagesRecord,
+    SplitRecord,
+)
 from firstlight.records.model import ModelRecord
 from firstlight.text import listed
 from firstlight.types import Dataset, Images, is_text
@@ -79,6 +87,10 @@ class Setup:
         if self.start is not None:
             lines += self.start.notes
         lines += self.dataset.notes
+        if (groups := self.findings.groups) is not None:
+            lines.append(f"Images are kept together by {self._grouped_by}: {groups.sizes}.")
+        if (balance := self.balance) is not None:
+            lines += balance.warnings()
         return lines + self.findings.warnings() + self._corrected() + self._repeats() + self._misleading()
 
     def data_record(self) -> ImagesRecord:
@@ -107,6 +119,7 @@ class Setup:
             corrections=self.corrections,
             class_weights=None if weights is None else tuple(weights.tolist()),
             drawn=tuple(np.bincount(labels, minlength=len(self.train.class_names)).tolist()) if balanced else None,
+            groups=self._groups_record(),
             how_split=self._how_split(),
             checks=decode(Checks, self.findings.to_json()),
             warnings=tuple(self.warnings()),
@@ -133,19 +146,48 @@ class Setup:
         }
         return replace(decode(ModelRecord, record), start=None if self.start is None else self.start.record)
 
+    @property
+    def _grouped_by(self) -> str:
+        return f"{self.dataset.grouped_by} (data.group)" if self.dataset.group else "the groups that came with them"
+
+    @property
+    def _drawn(self) -> dict[str, float]:
+        """The splits that were drawn, and the share of the training images that each was to have."""
+        asked = {"validation": self.experiment.data.validation, "test": self.experiment.data.test}
+        return {name: share for name, share in asked.items() if name in self.splits and name not in self.dataset.splits}
+
+    @property
+    def balance(self) -> Balance | None:
+        """How well splits that were drawn in groups are stratified; None where images have no groups."""
+        whole = self.dataset.splits["train"]
+        counts = self.before or {name: images.counts.tolist() for name, images in self.splits.items()}
+        if self.findings.groups is None or any(len(one) != len(whole.class_names) for one in counts.values()):
+            return None
+        return Balance.of(whole, counts, self._drawn)
+
+    def _groups_record(self) -> GroupsRecord | None:
+        groups, balance = self.findings.groups, self.balance
+        if groups is None:
+            return None
+        drawn = {} if balance is None else {"asked": dict(balance.asked), "classes": dict(balance.classes)}
+        return decode(GroupsRecord, {"by": self._grouped_by, **groups.to_json(), **drawn})
+
     def _how_split(self) -> str:
         section, given = self.experiment.data, self.dataset.splits
         published = [name for name in ("validation", "test") if name in given]
-        drawn = {"validation": section.validation, "test": section.test}
+        balance = self.balance
+        how = "by seed and in proportion to the classes" if balance is None else "by seed, in whole groups"
         parts = [f"The {listed(published)} images are those that came with the data."] if published else []
         if section.pool:
             parts.append("The splits that came with the data were put together (data.pool).")
         these = "the other images" if published else "the images"
         parts += [
-            f"{fraction:.0%} of {these} were drawn for {name}, by seed and in proportion to the classes."
-            for name, fraction in drawn.items()
-            if name in self.splits and name not in given
+            f"{fraction:.0%} of {these} were drawn for {name}, {how}"
+            + ("." if balance is None else f": it has {balance.said(name)}.")
+            for name, fraction in self._drawn.items()
         ]
+        if balance is not None:
+            parts.append(f"Images were kept together by {self._grouped_by}.")
         if section.limit is not None:
             parts.append(f"Only {len(self.train)} of the training images were used (data.limit).")
         if self.corrections is not None:
@@ -211,6 +253,7 @@ def split_record(images: Images) -> SplitRecord:
         sha256=images.digest,
         pixels=packed(images),
         ids=tuple(images.ids.tolist()),
+        groups=None if images.groups is None else tuple(images.groups.tolist()),
     )
 
 
@@ -235,7 +278,9 @@ def set_up(
     experiment.build_schedule().rates(0, 1, course.epochs, 1.0)  # a warm-up longer than the training is an error
     table = Corrections.read(section.corrections) if section.corrections and splits is None else None
     if dataset is None:
-        dataset = load_images(section.source, size=section.size, unverified=section.unverified)
+        dataset = section.load()
+    elif section.group is not None and section.group != dataset.group and splits is None:
+        dataset = group_by_name(dataset, section.group)
     own = dataset.origin and dataset.origin not in SOURCES
     if own and not is_text(str(Path(dataset.origin).expanduser().resolve())):
         raise DataError(

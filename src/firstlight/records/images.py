@@ -34,6 +34,7 @@ class SplitRecord:
     counts  of each class
     sha256  of all prepared images; "" of a run from before it was kept
     pixels  the fingerprints of the prepared images in base 64; None of a run from before they were kept
+    groups  the group of each image; None where there are none
     """
 
     images: AtLeastOne
@@ -41,8 +42,11 @@ class SplitRecord:
     sha256: str = omitted("")
     pixels: str | None = omitted(None)
     ids: Names
+    groups: tuple[str, ...] | None = omitted(None)
 
     def __post_init__(self) -> None:
+        if self.groups is not None and len(self.groups) != self.images:
+            raise ValueError(f"{self.images} images with {len(self.groups)} groups")
         if not self.images == len(self.ids) == sum(self.counts):
             raise ValueError(f"{self.images} images with {len(self.ids)} ids, and counts of {sum(self.counts)}")
         try:
@@ -152,6 +156,28 @@ class CorrectionsRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupsRecord:
+    """The groups that no split divides, such as patients, as they were counted in the splits.
+
+    by        what tells them, in words
+    groups    how many there are, and the images of the smallest, of the largest and of one at the median
+    splits    groups in each split, and `divided` those in both of two, by the pair: "train-test"
+    asked     the share of the images that each drawn split was to have
+    classes   the share of the images of each class that it has
+    """
+
+    by: str
+    groups: AtLeastOne
+    smallest: AtLeastOne
+    median: Positive
+    largest: AtLeastOne
+    splits: Mapping[SplitName, Count]
+    divided: Mapping[str, Count] = field(default_factory=dict)
+    asked: Mapping[SplitName, float] = field(default_factory=dict)
+    classes: Mapping[SplitName, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImagesRecord:
     """The images of a run.
 
@@ -163,6 +189,7 @@ class ImagesRecord:
     corrections    of labels, where there were any (data.corrections)
     class_weights  by which the loss of an image of each class was multiplied, where there are any
     drawn          images of each class in an epoch, where sampling was balanced
+    groups         the groups that no split divides, where there are any
     """
 
     name: str
@@ -181,6 +208,7 @@ class ImagesRecord:
     corrections: CorrectionsRecord | None = omitted(None)
     class_weights: tuple[Positive, ...] | None = omitted(None)
     drawn: tuple[Count, ...] | None = omitted(None)
+    groups: GroupsRecord | None = omitted(None)
     how_split: str = ""
     checks: Checks = Checks()
     warnings: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from firstlight.records.experiment import Chance, ExperimentRecord
 from firstlight.records.explanation import EXPLANATION, Explanation
 from firstlight.records.explanation import read as read_explanation
 from firstlight.records.exports import ExportRecord, State
-from firstlight.records.images import Checks
+from firstlight.records.images import Checks, GroupsRecord
 from firstlight.records.model import LayerRecord
 from firstlight.records.result import Result, Status
 from firstlight.records.run_folder import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
@@ -204,6 +204,11 @@ class RunRecord:
     def class_weights(self) -> list[float]:
         """What the loss of a training image was multiplied by, for each class; none where nothing was."""
         return list(self.run.data.class_weights or ())
+
+    @property
+    def groups(self) -> GroupsRecord | None:
+        """The groups that no split divides, such as patients; None where images have none."""
+        return self.run.data.groups
 
     @property
     def how_split(self) -> str:

@@ -64,12 +64,13 @@ def run_next_trial(job: SearchJob) -> TrialRecord | None:
 def prepare(experiment: Experiment, job: SearchJob) -> Setup:
     """An experiment of the search set up, without the test images. A process loads the images once."""
     section = experiment.data
-    return set_up(experiment, _load(job.session, section.source, section.size, section.unverified), without=ASIDE)
+    images = _load(job.session, section.source, section.size, section.unverified, section.group)
+    return set_up(experiment, images, without=ASIDE)
 
 
 @lru_cache(maxsize=1)
-def _load(session: str, source: str, size: tuple[int, int] | None, unverified: bool) -> Dataset:
-    return data.load(source, size=size, unverified=unverified)
+def _load(session: str, source: str, size: tuple[int, int] | None, unverified: bool, group: str | None) -> Dataset:
+    return data.load(source, size=size, unverified=unverified, group=group)
 
 
 _OPEN: dict[str, Storage] = {}

@@ -177,6 +177,12 @@ def _ending(record: RunRecord) -> list[str]:
 def _leaks(record: RunRecord) -> list[str]:
     checks = record.checks
     texts = []
+    for pair, n in record.groups.divided.items() if record.groups is not None else ():
+        if n:
+            texts.append(
+                f"{counted(n, 'group')} {'is' if n == 1 else 'are'} both in {listed(pair.split('-'))}: the accuracy "
+                "may be flattered."
+            )
     for (first, second), n in checks.across.items():
         if n:
             verb = "is" if n == 1 else "are"
@@ -225,6 +231,7 @@ def _method(record: RunRecord) -> list[str]:
     texts = []
     if record.how_split:
         texts.append(f"The split: {record.how_split.rstrip('.')}.")
+    texts += _groups(record)
     texts += _classes(record)
     if record.restore_best and record.kept_best:
         texts.append(
@@ -242,6 +249,19 @@ def _method(record: RunRecord) -> list[str]:
             "validation no longer improved."
         )
     return texts
+
+
+def _groups(record: RunRecord) -> list[str]:
+    """How many groups each split has, and that none is in two, as it was counted."""
+    groups = record.groups
+    if groups is None or any(groups.divided.values()):
+        return []
+    held = listed([f"{count(n)} in {split}" for split, n in groups.splits.items()])
+    return [
+        f"No group is divided: of {counted(groups.groups, 'group')}, {held}, none is in two splits; this was counted "
+        f"after the split. They have {count(groups.smallest)} to {count(groups.largest)} images each. The intervals "
+        "take the test images as independent; images of one group are not, so that the true ones are wider."
+    ]
 
 
 def _executor(record: RunRecord) -> list[str]:
