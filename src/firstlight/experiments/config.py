@@ -307,6 +307,16 @@ class Training(Section):
     sampling: Sampling = "shuffled"
 
 
+class Novelty(Section):
+    """Images that are of none of the classes.
+
+    false_alarm_rate  the share of images of the classes that may be said to be of none of them, at most; the threshold
+                      is taken from the validation images. `firstlight predict --false-alarm-rate` sets another later
+    """
+
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+
+
 class Experiment(Section):
     """Everything that a run is asked to do.
 
@@ -334,6 +344,7 @@ class Experiment(Section):
     schedule: Schedule = Schedule()
     penalty: Penalty = Penalty()
     training: Training = Training()
+    novelty: Novelty = Novelty()
 
     @classmethod
     def of(cls, tables: Mapping[str, Any], origin: str = "experiment") -> Experiment:

@@ -23,6 +23,7 @@ from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.experiments import corrections
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.environment import environment
+from firstlight.experiments.novelty import assess
 from firstlight.experiments.progress import FolderProgress
 from firstlight.experiments.reload_images import must_be_the_same, reload_dataset, reload_splits
 from firstlight.experiments.setup import Setup, set_up
@@ -45,6 +46,7 @@ SAMPLES_SHOWN = 30
 MISTAKES_SHOWN = 24
 AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
 COMPUTED_BY = ("engine", "kernels", "device", "exact_noise")  # where a run is computed: environment.json tells of it
+NOT_TRAINED_WITH = ("novelty.false_alarm_rate",)
 STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are compared
 LONG_WARM_UP = 2.0  # seconds; worth a word
 
@@ -165,6 +167,7 @@ def _follow(
         outcome = _train(setup, session, watcher, lambda checkpoint: None, start)
         session.restore(outcome.vector)
         _measure(setup, session)
+        assess(setup, outcome.vector)
         session.share("")  # waits until all is written
     except ProcessLostError as error:
         if training.newest(out / run_folder.CHECKPOINTS)[0] is None:
@@ -228,7 +231,7 @@ def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> 
         return
     before = Experiment.of(progress.asked, f"{out / run_folder.CHECKPOINTS}")
     was, now = dict(flat(before.model_dump(mode="json"))), dict(flat(experiment.model_dump(mode="json")))
-    changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key not in COMPUTED_BY]
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key not in (*COMPUTED_BY, *NOT_TRAINED_WITH)]
     if "training.epochs" in changed and _are_more_epochs(before, experiment, progress.epoch):
         changed.remove("training.epochs")
     if changed:
@@ -347,6 +350,7 @@ def _train_and_measure(
     began = time.perf_counter()
     session.restore(outcome.vector)
     measured, predictions = _measure(setup, session)
+    novelty = assess(setup, outcome.vector)
     evaluate_seconds = time.perf_counter() - began
 
     held.check()
@@ -355,6 +359,7 @@ def _train_and_measure(
         run_folder.write_costs(out, outcome.costs)
     write_bytes(out / run_folder.WEIGHTS, to_bytes(setup.model.layout.named(outcome.vector)))
     run_folder.write_predictions(out, predictions)
+    novelty.write(run_folder.RunFolder(out))
     run_folder.write_samples(out, _samples(setup, predictions["test"]))
     parts = {
         "data": setup.seconds,

@@ -8,6 +8,7 @@
     history.csv         epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds (and penalty)
     costs.csv           steps, and the mean loss of those since the row before, where that was asked for
     predictions.npz     ids, labels, probabilities of the validation and test splits
+    novelty.npz         what tells images that are of none of the classes, and how far the run's own images lie from them
     samples.npz         the images that the report shows, as the model saw them; of augmented ones, some draws
     hashes.json         the SHA-256 of the files above that have what was learnt and measured
     result.json         the numbers; written last, so that a run without it is unfinished
@@ -74,13 +75,14 @@ WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"
 COSTS = "costs.csv"
 PREDICTIONS = "predictions.npz"
+NOVELTY = "novelty.npz"
 SAMPLES = "samples.npz"
 RESULT = "result.json"
 HASHES = "hashes.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 STUDY = "study.json"
-HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, SAMPLES)  # what hashes.json has
+HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, NOVELTY, SAMPLES)  # what hashes.json has
 MOST = 2**53  # epochs; from there on a float is not every whole number
 RECORDS = (EXPERIMENT, ENVIRONMENT, DATA, *HASHED, HASHES, RESULT)  # what nothing else may replace
 ONE = 1 + 1e-3  # the greatest probability, after rounding
