@@ -303,6 +303,7 @@ def open_run(
     engine: str | None = None,
     device: str | None = None,
     data: Dataset | str | Path | None = None,
+    false_alarm_rate: float | None = None,
 ) -> Run | Any:  # Any, so that nobody who opens a run need say that it is no Ensemble
     """Return the run whose folder is at `path`, to be used on another engine or device where one is given.
 
@@ -310,10 +311,12 @@ def open_run(
     `Ensemble`: what of a `Run` predicts, measures and exports.
 
     data  its own images, where they were given as arrays; or where they are now, if they were moved
+    false_alarm_rate  the share of images of its classes that may be said to be of none of them, where it is not to be
+                      that of its experiment file
     Raises RunError where there is none.
     """
     kind = Ensemble if is_group(path) else Run
-    return kind(path, engine=engine, device=device, data=data)
+    return kind(path, engine=engine, device=device, data=data, false_alarm_rate=false_alarm_rate)
 
 
 def _must_be_free(out: str | Path | None, reuse: bool) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Prediction:
     reason       why the image could not be read or, where classes are compared, does not count; empty otherwise
     true_class   its class by its folder or a table, where classes are compared
     trained_on   whether the run, or one that its weights come from, was trained on the same pixels
+    strangeness  its distance from the classes: above 1, it is of none of them; NaN where that is not known
     """
 
     path: str
@@ -51,6 +52,22 @@ class Prediction:
     reason: str = ""
     true_class: str = ""
     trained_on: bool = False
+    strangeness: float = float("nan")
+
+    @property
+    def none_of_these(self) -> bool | None:
+        """Whether the image is of none of the classes; None where that is not known. `class_name` is then most like."""
+        return None if math.isnan(self.strangeness) else self.strangeness > 1
+
+
+class NoneOfThese(NamedTuple):
+    """How many of the images that were measured a net says are of none of its classes.
+
+    accuracy_of_others  of the images that it takes for one of its classes; None where there are none
+    """
+
+    images: int
+    accuracy_of_others: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +85,20 @@ class Measured:
     seen: int = 0
     with_seen: Evaluation | None = None
 
+    @property
+    def none_of_these(self) -> NoneOfThese | None:
+        """The images that the net says are of none of its classes; None where it cannot tell."""
+        strange = self.predictions.none_of_these
+        if strange is None:
+            return None
+        others = self.predictions.correct[~strange]
+        return NoneOfThese(int(strange.sum()), float(others.mean()) if len(others) else None)
+
     def to_json(self) -> Json:
         """The numbers of the evaluation, and what to know of them."""
         value = self.evaluation.to_json()
+        if self.none_of_these is not None:
+            value["none_of_these"] = self.none_of_these._asdict()
         if self.notes:
             value["notes"] = list(self.notes)
         if self.seen:
@@ -121,6 +149,7 @@ class _Answer:
     reason           why there is no answer, or ""
     outputs          raw, (units,) of each net
     probabilities    float32 (K,)
+    strangeness      see `Prediction`
     trained, chosen  see `Seen`
     """
 
@@ -128,6 +157,7 @@ class _Answer:
     reason: str = ""
     outputs: tuple[Array, ...] = ()
     probabilities: Array | None = None
+    strangeness: float = float("nan")
     trained: bool = False
     chosen: bool = False
 
@@ -194,15 +224,18 @@ class FileClassifier:
         answers = [answer for answer, _ in counted]
         ids = np.array([printable_name(answer.file.path) for answer in answers])
         labels = np.array([number for _, number in counted], np.int64)
+        strange = np.array([answer.strangeness for answer in answers], np.float32)
         found = Answers(
             tuple(np.stack(rows) for rows in zip(*(answer.outputs for answer in answers), strict=True)),
             np.stack([answer.probabilities for answer in answers if answer.probabilities is not None]),
+            None if np.isnan(strange).any() else strange,
         )
         seen = Seen(*(np.array([getattr(answer, name) for answer in answers]) for name in ("trained", "chosen")))
 
         def measure(which: Array) -> tuple[Evaluation, Predictions]:
             these = Answers(tuple(rows[which] for rows in found.outputs), found.probabilities[which])
-            predictions = Predictions(ids[which], labels[which], these.probabilities)
+            strangeness = None if found.strangeness is None else found.strangeness[which]
+            predictions = Predictions(ids[which], labels[which], these.probabilities, strangeness)
             loss = members.mean_loss(self.members, these, predictions.labels)
             return evaluation.measure(predictions, self.class_names, loss), predictions
 
@@ -235,14 +268,23 @@ class FileClassifier:
         members.require_numbers(self.members, found)
         seen = self.seen.among(images, [file.path for file in files])
         outputs = zip(*found.outputs, strict=True)
-        columns = (files, [""] * len(files), outputs, found.probabilities, seen.trained.tolist(), seen.chosen.tolist())
+        strange = [float("nan")] * len(files) if found.strangeness is None else found.strangeness.tolist()
+        trained, chosen = seen.trained.tolist(), seen.chosen.tolist()
+        columns = (files, [""] * len(files), outputs, found.probabilities, strange, trained, chosen)
         return [_Answer(*row) for row in zip(*columns, strict=True)]
 
     def _told(self, answer: _Answer, top: int | None) -> Prediction:
         """The answer in names."""
         if answer.probabilities is None:
             return Prediction(answer.file.path, reason=answer.reason)
-        return prediction_of(answer.file.path, answer.probabilities, self.class_names, top, trained_on=answer.trained)
+        return prediction_of(
+            answer.file.path,
+            answer.probabilities,
+            self.class_names,
+            top,
+            trained_on=answer.trained,
+            strangeness=answer.strangeness,
+        )
 
 
 def batch_size(preparation: Preparation) -> int:

@@ -15,6 +15,7 @@ from firstlight import evaluation
 from firstlight.engines import Session, Task
 from firstlight.errors import RunError
 from firstlight.evaluation import Evaluation
+from firstlight.experiments.novelty import NoveltyDetector
 from firstlight.types import Array, Images, Predictions
 
 NO_NUMBERS = "The model’s answer is not a number: its weights are damaged, or it diverged in training."
@@ -24,12 +25,18 @@ NO_NUMBERS = "The model’s answer is not a number: its weights are damaged, or 
 class Member:
     """A trained net among those that answer together, each with its own preparation and on an engine of its own.
 
-    path  of its run
+    path     of its run
+    novelty  tells images that are of none of its classes; None where nothing does
     """
 
     path: Path
     task: Task
     session: Session
+    novelty: NoveltyDetector | None = None
+
+    def answers(self, images: Images) -> tuple[Array, Array | None]:
+        """The raw outputs (N, units) for prepared images, and how strange they are, (N,)."""
+        return (self.session.outputs(images), None) if self.novelty is None else self.novelty.answers(images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +45,21 @@ class Answers:
 
     outputs        raw, (N, units) of each net
     probabilities  float32 (N, K), the mean over the nets
+    strangeness    float32 (N,), the mean over the nets; None where one of them cannot tell. See `Predictions`
     """
 
     outputs: tuple[Array, ...]
     probabilities: Array
+    strangeness: Array | None = None
 
 
 def answers(members: Sequence[Member], images: Images) -> Answers:
     """What nets say of images that were prepared: all of them take the same shape, uint8 (N, H, W, C)."""
-    outputs = tuple(member.session.outputs(images) for member in members)
+    outputs, strangeness = zip(*(member.answers(images) for member in members), strict=True)
     each = [member.task.loss.probabilities(y.T) for member, y in zip(members, outputs, strict=True)]
-    return Answers(outputs, evaluation.mean_probabilities(each))
+    told = [one for one in strangeness if one is not None]
+    mean = np.mean(told, axis=0) if len(told) == len(members) else None
+    return Answers(outputs, evaluation.mean_probabilities(each), mean)
 
 
 def require_numbers(members: Sequence[Member], found: Answers) -> None:
@@ -71,5 +82,5 @@ def mean_loss(members: Sequence[Member], found: Answers, labels: Array) -> float
 def measure(members: Sequence[Member], images: Images) -> tuple[Evaluation, Predictions]:
     """Evaluate nets on prepared images."""
     found = answers(members, images)
-    predictions = Predictions(images.ids, images.labels, found.probabilities)
+    predictions = Predictions(images.ids, images.labels, found.probabilities, found.strangeness)
     return evaluation.measure(predictions, images.class_names, mean_loss(members, found, images.labels)), predictions

@@ -20,7 +20,7 @@ from firstlight.engines import Task
 from firstlight.errors import DataError, ExperimentError, RunError, UnreadableImageError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.experiments import Experiment
-from firstlight.inference import FileClassifier, Measured, Prediction, batch_size, without_seen
+from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, batch_size, without_seen
 from firstlight.kernels.lock import ForkedLock
 from firstlight.members import Member
 from firstlight.notebook_display import Shown
@@ -71,6 +71,12 @@ class TrainedClassifier(Shown):
     @abstractmethod
     def members(self) -> tuple[Member, ...]:
         """The nets, ready to be asked."""
+
+    @property
+    def why_no_novelty(self) -> str:
+        """Why nothing tells images that are of none of the classes, a sentence; "" where something does."""
+        unable = [member.path for member in self.members if member.novelty is None]
+        return f"{unable[0]} cannot tell images that are of none of its classes." if unable else ""
 
     @property
     @abstractmethod
@@ -166,6 +172,26 @@ class TrainedClassifier(Shown):
         size = batch_size(self.preparation)
         batches = (paths[start : start + size] for start in range(0, len(paths), size))
         return np.concatenate([self._probabilities(np.stack(self._read(batch))) for batch in batches])
+
+    def strangeness(self, images: Array | Images) -> Array:
+        """How strange images are to the net, float32 (N,): above 1, an image is of none of its classes.
+
+        images  pixels uint8 (N, H, W, C), or Images
+
+        That is the distance of the net's last hidden features from the nearest class, by the distance that so many of
+        the validation images stay within as the false-alarm rate asks for; of several nets, the mean.
+
+        Raises RunError where a net cannot tell, and says why.
+        """
+        pixels = images.pixels if isinstance(images, Images) else images
+        found = [
+            members.answers(self.members, self.preparation.apply(unlabelled(pixels[at : at + BATCH]))).strangeness
+            for at in range(0, len(pixels), BATCH)
+        ]
+        told = [one for one in found if one is not None]
+        if len(told) < len(found):
+            raise RunError(f"{self.path}: {self.why_no_novelty}")
+        return np.concatenate(told) if told else np.zeros(0, np.float32)
 
     def predict_files(
         self,

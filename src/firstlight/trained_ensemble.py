@@ -40,15 +40,17 @@ class Ensemble(TrainedClassifier):
         engine: str | None = None,
         device: str | None = None,
         data: Dataset | str | Path | None = None,
+        false_alarm_rate: float | None = None,
     ) -> None:
         """The runs in the folder `path` that have a result, such as those of a study's entry: STUDY/NAME.
 
-        engine, device, data  as for `Run`
+        engine, device, data, false_alarm_rate  as for `Run`
 
         Raises RunError where there are none, or where they cannot answer together.
         """
         self.folder = GroupFolder.open(path)
-        self.runs = tuple(Run(run.path, engine=engine, device=device, data=data) for run in self.folder.runs)
+        on: dict[str, Any] = {"engine": engine, "device": device, "data": data, "false_alarm_rate": false_alarm_rate}
+        self.runs = tuple(Run(run.path, **on) for run in self.folder.runs)
         self._given = data
         self._making = ForkedLock()
 

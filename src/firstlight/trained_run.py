@@ -22,6 +22,7 @@ from firstlight.errors import (
     nearest,
 )
 from firstlight.experiments import Experiment
+from firstlight.experiments.novelty import NoveltyDetector, feature_session, full_precision
 from firstlight.explain import (
     ExplainedRun,
     ImageRequest,
@@ -43,6 +44,8 @@ from firstlight.progress import Step, unwatched
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.exports import ExportRecord
+from firstlight.records.novelty import EARLIER, NoveltyRecord
+from firstlight.records.novelty import read as read_novelty
 from firstlight.records.run_folder import RunFolder
 from firstlight.trained_classifier import TrainedClassifier, made_once
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
@@ -63,18 +66,24 @@ class Run(TrainedClassifier):
         engine: str | None = None,
         device: str | None = None,
         data: Dataset | str | Path | None = None,
+        false_alarm_rate: float | None = None,
     ) -> None:
         """The run at `path`; its model is used on the engine and device that it was trained on, or on those given.
 
         data  its own images, where they were given as arrays; or where they are now, if they were moved
+        false_alarm_rate  the share of images of its classes, between 0 and 1, that may be said to be of none of them;
+                          that of its experiment file unless given
+
+        Raises ExperimentError for a rate that is none.
         """
         self.folder = RunFolder.open(path)
+        self._rate = false_alarm_rate if false_alarm_rate is None else experiments.false_alarm_rate(false_alarm_rate)
         self._given = data
         self._on = {key: value for key, value in (("engine", engine), ("device", device)) if value is not None}
         self._making = ForkedLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": RunFolder(self.path), "_given": self._given, "_on": self._on}
+        return {"folder": RunFolder(self.path), "_given": self._given, "_on": self._on, "_rate": self._rate}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
@@ -133,15 +142,40 @@ class Run(TrainedClassifier):
     def session(self) -> Session:
         """The trained model on its engine."""
         vector = weights.of_run(self.folder, self.task.model.layout)
-        # Whatever reduced the precision in training, a model is used in full.
-        full = "float64" if self.experiment.precision == "float64" else "float32"
-        moved = {"device": "auto"} if self._on.get("engine", self.experiment.engine) != self.experiment.engine else {}
-        engine = self.experiment.model_copy(update={"precision": full, **moved, **self._on}).open_engine()
-        return engine.session(self.task, vector=vector)
+        return full_precision(self.experiment, **self._on).session(self.task, vector=vector)
+
+    @made_once
+    def novelty(self) -> NoveltyDetector | None:
+        """What tells images that are of none of the run's classes; None where the run cannot, see `why_no_novelty`.
+
+        Raises RunError where a false-alarm rate was asked for at which nothing can be told.
+        """
+        record, rate = self._novelty
+        threshold = None if record is None else record.threshold_at(rate)
+        if record is None or record.distances is None or threshold is None:
+            if self._rate is not None:
+                raise RunError(f"{self.path}: {self.why_no_novelty}")
+            return None
+        vector = weights.of_run(self.folder, self.task.model.layout)
+        session = feature_session(self.task, self.experiment, vector, **self._on)
+        return NoveltyDetector(session, record.distances.classes, threshold)
+
+    @property
+    def why_no_novelty(self) -> str:
+        """Why nothing tells images that are of none of the classes, a sentence; "" where something does."""
+        record, rate = self._novelty
+        return EARLIER if record is None else record.why_none(rate)
+
+    @made_once
+    def _novelty(self) -> tuple[NoveltyRecord | None, float]:
+        """What the run recorded, and the rate of false alarms."""
+        record = read_novelty(self.folder)
+        usual = self.experiment.novelty.false_alarm_rate if record is None else record.rate
+        return record, usual if self._rate is None else self._rate
 
     @property
     def members(self) -> tuple[Member, ...]:
-        return (Member(self.path, self.task, self.session),)
+        return (Member(self.path, self.task, self.session, self.novelty),)
 
     def attribution(
         self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None

@@ -222,16 +222,19 @@ class Dataset(Shown, Brief):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions(Brief):
-    """What a model said of some images; the three arrays always travel together.
+    """What a model said of some images; the arrays always travel together.
 
     ids            str (N,)
     labels         int64 (N,), the true classes
     probabilities  float32 (N, K), rows sum to one
+    strangeness    float32 (N,), the distance from the classes by the one that is still usual: above 1, an image is of
+                   none of them. None where it is not known
     """
 
     ids: Array
     labels: Array
     probabilities: Array
+    strangeness: Array | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -240,6 +243,8 @@ class Predictions(Brief):
                 f"Predictions for {n} ids need {n} labels and {n} rows of probabilities; "
                 f"received {self.labels.shape} and {self.probabilities.shape}."
             )
+        if self.strangeness is not None and self.strangeness.shape != (n,):
+            raise DataError(f"The strangeness of {n} images is {n} numbers; received {self.strangeness.shape}.")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -253,6 +258,11 @@ class Predictions(Brief):
     def confidence(self) -> Array:
         """The probability of the predicted class, float32 (N,)."""
         return self.probabilities.max(axis=1)
+
+    @property
+    def none_of_these(self) -> Array | None:
+        """Boolean (N,): which images are of none of the classes; None where it is not known."""
+        return None if self.strangeness is None else self.strangeness > 1
 
     @property
     def correct(self) -> Array:

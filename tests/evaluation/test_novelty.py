@@ -31,7 +31,7 @@ NEAR = features(LABELS)
 def test_the_distance_is_mahalanobis_to_the_nearest_mean_of_features_of_length_one() -> None:
     found = fitted(LABELS, NEAR)
     u = NEAR.astype(np.float64) / np.linalg.norm(NEAR, axis=1, keepdims=True)
-    means = np.stack([u[LABELS == k].mean(axis=0) for k in range(3)])
+    means = np.stack([u[k == LABELS].mean(axis=0) for k in range(3)])
     apart = u - means[LABELS]
     covariance = apart.T @ apart / len(u)
     precision = np.linalg.inv(covariance + 0.01 * np.trace(covariance) / 6 * np.eye(6))

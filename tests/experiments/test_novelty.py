@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.experiments.small_runs import do
 
 import firstlight as fl
 from firstlight.errors import DamagedFileError, ExperimentError, RunError
@@ -16,7 +18,6 @@ from firstlight.experiments.novelty import NO_FEATURES, NO_VALIDATION
 from firstlight.records.novelty import NoveltyRecord, read
 from firstlight.records.run_folder import NOVELTY, RunFolder
 from firstlight.types import Dataset
-from tests.experiments.small_runs import do
 
 TABLES = {
     "data": {"source": "digits", "validation": 0.2},
@@ -39,7 +40,8 @@ def novelty(run: RunFolder) -> NoveltyRecord:
 
 def test_a_run_keeps_the_distances_of_its_images(run: RunFolder) -> None:
     found = novelty(run)
-    assert found.distances is not None and found.threshold is not None
+    assert found.distances is not None
+    assert found.threshold is not None
     assert (found.rate, found.reason) == (0.05, "")
     assert len(found.distances.validation) == len(run.predictions["validation"])
     assert len(found.distances.test) == len(run.predictions["test"])
@@ -60,7 +62,8 @@ def test_noise_lies_beyond_the_threshold(run: RunFolder) -> None:
     loaded = fl.open_run(run.path)
     noise = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1), np.uint8)
     assert (loaded.strangeness(noise) > 1).mean() > 0.7
-    assert found.distances is not None and found.threshold is not None
+    assert found.distances is not None
+    assert found.threshold is not None
     own = loaded.strangeness(loaded._own["test"])
     np.testing.assert_allclose(own, found.distances.test / found.threshold, rtol=1e-5)
 
@@ -88,7 +91,8 @@ def test_without_validation_it_says_why(tmp_path: Path) -> None:
 
 def test_too_few_validation_images_say_how_many_it_takes(run: RunFolder) -> None:
     n = len(run.predictions["validation"])
-    assert f"{n:,}" in novelty(run).why_none(0.0005) and "1,999" in novelty(run).why_none(0.0005)
+    assert f"{n:,}" in novelty(run).why_none(0.0005)
+    assert "1,999" in novelty(run).why_none(0.0005)
     with pytest.raises(RunError, match="1,999"):
         fl.open_run(run.path, false_alarm_rate=0.0005).strangeness(np.zeros((1, 8, 8, 1), np.uint8))
 
@@ -102,22 +106,25 @@ def test_a_rate_that_is_none(run: RunFolder, rate: float) -> None:
 
 
 def test_a_net_that_gives_the_same_for_all_images_says_why(tmp_path: Path) -> None:
-    folder = do(TABLES, tmp_path / "run", data__limit=60, training__epochs=1, optimizer__lr=1e-9, model__activation="relu")
+    folder = do(
+        TABLES, tmp_path / "run", data__limit=60, training__epochs=1, optimizer__lr=1e-9, model__activation="relu"
+    )
     assert novelty(folder).reason == ""
     digits = fl.load("digits")
-    blank = {name: type(s)(np.zeros_like(s.pixels), s.labels, s.ids, s.class_names) for name, s in digits.splits.items()}
+    blank = {
+        name: type(s)(np.zeros_like(s.pixels), s.labels, s.ids, s.class_names) for name, s in digits.splits.items()
+    }
     folder = do(TABLES, tmp_path / "blank", Dataset("blank", blank), training__epochs=1)
     assert novelty(folder).reason == NO_FEATURES
 
 
 def test_a_run_of_an_earlier_version_says_nothing(run: RunFolder, tmp_path: Path) -> None:
-    import shutil
-
     copied = tmp_path / "old"
     shutil.copytree(run.path, copied)
     (copied / NOVELTY).unlink()
     old = fl.open_run(copied)
-    assert read(old.folder) is None and old.novelty is None
+    assert read(old.folder) is None
+    assert old.novelty is None
     np.testing.assert_array_equal(
         old.predict(np.zeros((1, 8, 8, 1), np.uint8)), fl.open_run(run.path).predict(np.zeros((1, 8, 8, 1), np.uint8))
     )
@@ -126,8 +133,6 @@ def test_a_run_of_an_earlier_version_says_nothing(run: RunFolder, tmp_path: Path
 
 
 def test_a_damaged_record_is_told(run: RunFolder, tmp_path: Path) -> None:
-    import shutil
-
     copied = tmp_path / "damaged"
     shutil.copytree(run.path, copied)
     content = (copied / NOVELTY).read_bytes()

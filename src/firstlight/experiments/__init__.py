@@ -2,6 +2,7 @@
 
 from firstlight.experiments.config import OF_A_SEARCH, Experiment, only_experiment, parse_setting, put, read
 from firstlight.experiments.lineage import SeenImages, seen_by
+from firstlight.experiments.novelty import false_alarm_rate
 from firstlight.experiments.paths import located, read_located
 from firstlight.experiments.reload_images import holds, is_own, must_be_the_same, reload_dataset, reload_splits
 from firstlight.experiments.search.config import Search, read_search
@@ -19,6 +20,7 @@ __all__ = [
     "Search",
     "SeenImages",
     "Setup",
+    "false_alarm_rate",
     "holds",
     "is_own",
     "learn",

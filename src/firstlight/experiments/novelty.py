@@ -11,6 +11,7 @@ import numpy as np
 
 from firstlight.engines import Engine, Task
 from firstlight.engines.features import FeatureNet, FeatureSession
+from firstlight.errors import ExperimentError, brief
 from firstlight.evaluation.novelty import ClassDistances
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.setup import Setup
@@ -19,6 +20,7 @@ from firstlight.records.novelty import Distances, NoveltyRecord
 from firstlight.types import Array, Images
 
 SAMPLE = 5_000  # training images that the classes' means and the covariance are taken over
+LEAST = 1e-30  # a threshold that distances are still divided by: all validation images may be alike
 BLOCK = 2048  # images whose features lie in memory together
 SHOWN = 15  # test images that are kept to be looked at
 NO_VALIDATION = (
@@ -26,6 +28,13 @@ NO_VALIDATION = (
     "from them."
 )
 NO_FEATURES = "What the net gives before its last layer is the same for all images, or no number."
+
+
+def false_alarm_rate(rate: float) -> float:
+    """The same, where it is a rate of false alarms. Raises ExperimentError otherwise."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
+        raise ExperimentError(f"false_alarm_rate is a share between 0 and 1, such as 0.05; received {brief(rate)}.")
+    return float(rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +48,7 @@ class NoveltyDetector:
     def answers(self, images: Images) -> tuple[Array, Array]:
         """The raw outputs (N, K) for prepared images, as the net's own session gives them, and the strangeness."""
         features, outputs = self.session.features_and_outputs(images)
-        return outputs, self.classes.distances(features) / np.float32(max(self.threshold, np.finfo(np.float32).tiny))
+        return outputs, self.classes.distances(features) / np.float32(max(self.threshold, LEAST))
 
 
 def feature_session(task: Task, experiment: Experiment, vector: Array, **on: str) -> FeatureSession:

@@ -231,7 +231,9 @@ def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> 
         return
     before = Experiment.of(progress.asked, f"{out / run_folder.CHECKPOINTS}")
     was, now = dict(flat(before.model_dump(mode="json"))), dict(flat(experiment.model_dump(mode="json")))
-    changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key not in (*COMPUTED_BY, *NOT_TRAINED_WITH)]
+    changed = [
+        key for key in {**was, **now} if was.get(key) != now.get(key) and key not in (*COMPUTED_BY, *NOT_TRAINED_WITH)
+    ]
     if "training.epochs" in changed and _are_more_epochs(before, experiment, progress.epoch):
         changed.remove("training.epochs")
     if changed:

@@ -8,7 +8,7 @@
     history.csv         epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds (and penalty)
     costs.csv           steps, and the mean loss of those since the row before, where that was asked for
     predictions.npz     ids, labels, probabilities of the validation and test splits
-    novelty.npz         what tells images that are of none of the classes, and how far the run's own images lie from them
+    novelty.npz         what tells images of none of the classes, and how far the run's own images lie from them
     samples.npz         the images that the report shows, as the model saw them; of augmented ones, some draws
     hashes.json         the SHA-256 of the files above that have what was learnt and measured
     result.json         the numbers; written last, so that a run without it is unfinished
