@@ -37,8 +37,8 @@ class Executor(Protocol):
         """Of the batch at `index`: mean loss, how many are correct, and the gradient, (k, trained) for k summands."""
         ...
 
-    def outputs(self, images: Images, index: Array) -> Array:
-        """The raw outputs (K, n) in evaluation."""
+    def outputs(self, pixels: Array) -> Array:
+        """The raw outputs (K, n) in evaluation for prepared pixels, uint8 (n, H, W, C), until it is asked again."""
         ...
 
 
@@ -84,20 +84,22 @@ class EagerExecutor:
             running_stats=self.task.running_stats,
             trained=self.layout.trained,
         )
-        y, backward = self._forward(images, index, run)
+        y, backward = self._forward(images.pixels, index, run)
         labels = images.labels[index]
         loss, dy = self.task.loss.value_and_gradient(y, labels, self.task.image_weights(labels))
         _, gradients = backward(dy)
         self.layout.collect(gradients, self.gradient[0])
         return loss, int((self.task.loss.predicted(y) == labels).sum()), self.gradient
 
-    def outputs(self, images: Images, index: Array) -> Array:
+    def outputs(self, pixels: Array) -> Array:
         """See `Executor.outputs`."""
-        return self._forward(images, index, Pass(self.kernels, training=False))[0]
+        run, index = Pass(self.kernels, training=False), np.arange(len(pixels))
+        outputs: Array = self._forward(np.ascontiguousarray(pixels), index, run)[0]
+        return outputs
 
-    def prepared(self, images: Images, index: Array) -> Array:
+    def prepared(self, pixels: Array, index: Array) -> Array:
         """What the net sees of the images at `index`, (C, H, W, n)."""
-        x = self.kernels.gather(images.pixels, index, self.scale, self.shift)
+        x = self.kernels.gather(pixels, index, self.scale, self.shift)
         return standardized(x) if self.task.preparation.per_image else x
 
     def trace(self, x: Array, cotangents: Mapping[str, Array], only: Collection[str]) -> Trace:
@@ -128,8 +130,8 @@ class EagerExecutor:
         dx = backward(np.zeros_like(y))[0] if cotangents else None
         return Trace(values, gradients, None if dx is None else _batch_first(dx))
 
-    def _forward(self, images: Images, index: Array, run: Pass) -> tuple[Array, Any]:
-        return self.layers.forward(self.parameters, self.prepared(images, index), run)
+    def _forward(self, pixels: Array, index: Array, run: Pass) -> tuple[Array, Any]:
+        return self.layers.forward(self.parameters, self.prepared(pixels, index), run)
 
 
 class CompiledExecutor:
@@ -154,7 +156,7 @@ class CompiledExecutor:
             must_vary(pixels * len(index), path)
         program = runtime.program(len(index))
         self.draw(program.masks, noise_of(self.task, epoch, step))
-        pixels = _flat(images)
+        pixels = _flat(images.pixels)
         if not runtime.graph.takes_output_gradients:
             runtime.run(program, pixels, index, labels)
             return float(program.losses.mean()), int(program.correct.sum()), runtime.gradients(program)
@@ -166,11 +168,9 @@ class CompiledExecutor:
         correct = int((self.task.loss.predicted(program.outputs) == labels).sum())
         return loss, correct, runtime.gradients(program)
 
-    def outputs(self, images: Images, index: Array) -> Array:
+    def outputs(self, pixels: Array) -> Array:
         """See `Executor.outputs`."""
-        program = self.evaluation.program(len(index))
-        self.evaluation.run(program, _flat(images), index, self._labels(images, index))
-        outputs: Array = program.outputs
+        outputs: Array = self.evaluation.evaluate(_flat(pixels))
         return outputs
 
     def draw(self, masks: Array, noise: Noise) -> None:
@@ -190,9 +190,9 @@ class CompiledExecutor:
         return labels
 
 
-def _flat(images: Images) -> Array:
+def _flat(pixels: Array) -> Array:
     """The pixels as (images, H W C); a view where they lie one after another."""
-    return np.ascontiguousarray(images.pixels).reshape(len(images.pixels), -1)
+    return np.ascontiguousarray(pixels).reshape(len(pixels), -1)
 
 
 def _batch_first(columns: Array) -> Array:

@@ -45,6 +45,7 @@ class NumpySession:
         self.layout = task.model.layout
         self.kernels = kernels.load(engine.kernels)
         self.dtype = np.dtype(engine.dtype).type
+        self.units = math.prod(task.model.output_shape)
         self._vector = self.layout.initial(task.seed, self.dtype) if vector is None else vector.astype(self.dtype)
         with LOCK:
             self.executor = build_executor(task, self.kernels, self._vector)
@@ -61,7 +62,7 @@ class NumpySession:
         with self._quietly(), LOCK:
             before, state = self._vector.copy(), self.state()
             _, _, gradients = self.gradients(index, 0, 0)
-            self.executor.outputs(self._train_images(), index)
+            self.executor.outputs(self._train_images().pixels[index])
             trained = self._vector[: self.layout.trainable]
             self.task.optimizer.step(trained, gradients, self.optimizer_state, 0.0, self.factors, self.kernels)
             self.restore(before, state)
@@ -85,17 +86,17 @@ class NumpySession:
 
     def outputs(self, images: Images) -> Array:
         """See `Session.outputs`."""
-        images = _in_order(images)
-        rows = np.empty((len(images), math.prod(self.task.model.output_shape)), self.dtype)
-        with self._quietly():
-            for index in batches(np.arange(len(images)), self.executor.most):
+        most, pixels = self.executor.most, images.pixels
+        rows = np.empty((len(pixels), self.units), self.dtype)
+        with self._quietly() if self.executor.blas else contextlib.nullcontext():
+            for start in range(0, len(pixels), most):
                 with LOCK:
-                    rows[index] = self.executor.outputs(images, index).T
+                    rows[start : start + most] = self.executor.outputs(pixels[start : start + most]).T
         return rows
 
     def prepared(self, images: Images) -> Array:
         """See `Session.prepared`."""
-        return np.moveaxis(self.eager.prepared(images, np.arange(len(images))), -1, 0)
+        return np.moveaxis(self.eager.prepared(images.pixels, np.arange(len(images))), -1, 0)
 
     def trace(self, x: Array, cotangents: Mapping[str, Array] | None = None, only: Collection[str] = ()) -> Trace:
         """See `Session.trace`."""

@@ -47,16 +47,16 @@ def alone(function: Callable[..., None]) -> Any:
 def parallel(function: Callable[..., None]) -> Callable[..., None]:
     """The same, for Numba's threads: one caller at a time.
 
-    Where they are lost, in a forked process, the same loops run one after another, which gives the same bits: the work
-    is cut as before, and each share writes a place of its own.
+    Where they are lost, in a forked process, or where the caller asks to be left `alone`, the same loops run one after
+    another, which gives the same bits: the work is cut as before, and each share writes a place of its own.
     """
     shared, serial = _njit(**OPTIONS, parallel=True)(function), _njit(**OPTIONS)(function)
     shared._cache, serial._cache = Cache(function, SOURCES, "-shared"), Cache(function, SOURCES, "-serial")
 
     @in_turn
     @wraps(function)
-    def called(*arguments: Any) -> None:
-        (serial if lost("numba") else shared)(*arguments)
+    def called(*arguments: Any, alone: bool = False) -> None:
+        (serial if alone or lost("numba") else shared)(*arguments)
 
     return called
 

@@ -114,6 +114,11 @@ class Correlation:
         fits = (Hy - 1) * self.stride[0] + kh <= H and Wy - 1 + kw <= W
         return self.start == (0, 0) and self.spread == (1, 1) and self.stride[1] == 1 and fits
 
+    @property
+    def is_product(self) -> bool:
+        """Whether it is y = W x, for x and the rows of W that lie one number after another."""
+        return self.x[1:] == self.y[1:] == self.kernel == (1, 1) and self.W_strides == (self.x[0], 1)
+
 
 @dataclass(frozen=True)
 class Product:

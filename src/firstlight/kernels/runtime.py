@@ -23,6 +23,10 @@ from firstlight.types import Array
 FIELDS = 20
 # What a thread's values may take of its second-level cache, where the batch can be cut into chunks.
 CACHE = 1 << 20
+# Vector instructions, of which a core does some in a nanosecond, that are done before another thread is awake.
+SOON = 1 << 17
+# What a tap of a pool takes in them, for one image alone, and in the loop over fewer images than a vector has lanes.
+ALONE, ONE_BY_ONE = 3, 25
 # What the transformed tiles may take of it, and the fewest channels and filters for which Winograd's way is faster.
 TRANSFORMED, WIDE = 3 << 18, 16
 
@@ -31,10 +35,12 @@ TRANSFORMED, WIDE = 3 << 18, 16
 class Program:
     """A graph made ready for batches of `images`, of which a thread takes `size` at a time: see `run` and `Frame`.
 
+    alone   whether it is so soon done that no thread is woken for it, and that its images are copied first
     arrays  what the frames point to, by name
     """
 
     size: int
+    alone: bool
     ops: Array
     frames: Array
     arrays: dict[Frame, Array]
@@ -89,6 +95,9 @@ class Runtime:
 
     def program(self, images: int) -> Program:
         """The graph made ready for so many images and the threads that there are."""
+        ready = self._programs.get(images)
+        if ready is not None and ready.alone:
+            return ready
         workers = get_num_threads()
         if workers != len(self._gradients):
             self._programs.clear()
@@ -104,7 +113,22 @@ class Runtime:
         chunks = -(-int(program.frames[0, Frame.IMAGES]) // program.size)
         return self._gradients[:chunks]
 
-    def run(self, program: Program, pixels: Array, index: Array, labels: Array, part: slice = slice(None)) -> None:
+    def evaluate(self, pixels: Array) -> Array:
+        """(K, n): what the net gives for the images of `pixels`, uint8 (n, H W C), until it is run again.
+
+        Raises ValueError for images of another size.
+        """
+        program = self.program(len(pixels))
+        if program.alone:
+            program.arrays[Frame.PIXELS][...] = pixels  # which raises as well
+            run(program.ops, 0, len(self.graph.steps), program.frames, alone=True)
+        else:
+            self.run(program, pixels, np.arange(len(pixels)), 0)
+        return program.outputs
+
+    def run(
+        self, program: Program, pixels: Array, index: Array, labels: Array | int, part: slice = slice(None)
+    ) -> None:
         """Run the segments of `part` for the images at `index` of `pixels`, uint8 (all images, H W C).
 
         Raises IndexError for an index outside them, ValueError for images of another size.
@@ -130,7 +154,7 @@ class Runtime:
         """How many numbers a vector has."""
         return VECTOR_BYTES // int(self.theta.itemsize)
 
-    def _take(self, program: Program, pixels: Array, index: Array, labels: Array) -> None:
+    def _take(self, program: Program, pixels: Array, index: Array, labels: Array | int) -> None:
         if pixels.shape[1] != self._fixed[Frame.SCALE].size:
             raise ValueError(f"run: images of {pixels.shape[1]} bytes; {self._fixed[Frame.SCALE].size} are read.")
         if not 0 <= index.min() <= index.max() < len(pixels):
@@ -141,15 +165,20 @@ class Runtime:
 
     def _ready(self, images: int, workers: int) -> Program:
         kind, lanes = self.theta.dtype, self.lanes
+        alone = not self.graph.training and images * self._effort(1) < SOON
+        if alone:
+            workers = 1
         size = -(-images // workers)
-        if size < lanes <= images:
+        if not self.graph.training and images < lanes and size * self._effort(1) < self._effort(size):
+            size = 1
+        elif size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts
         if not self.graph.barriers:  # nobody needs all of a thread's images at once: as many as the cache holds
             fits = max(1, CACHE // (max(1, self.features) * kind.itemsize) // lanes) * lanes
             if size > fits:
                 size = -(-size // -(-size // fits) // lanes) * lanes
         chunks = -(-images // size)
-        setup = _Setup(self.places, kind)
+        setup = _Setup(self.places, kind, self.graph.training)
         ops = np.zeros((2, len(self.graph.steps), FIELDS), np.int64)
         for row, n in enumerate((size, images - (chunks - 1) * size)):
             for k, step in enumerate(self.graph.steps):
@@ -163,7 +192,8 @@ class Runtime:
             Frame.GRADIENT: self._gradients,
             Frame.TABLES: np.concatenate([*setup.tables, np.zeros(1, np.int32)]),
             Frame.STATISTICS: np.zeros((chunks, self.graph.statistics)),
-            Frame.INDEX: np.zeros(images, np.int64),
+            Frame.INDEX: np.arange(images),
+            **({Frame.PIXELS: np.empty((images, self._fixed[Frame.SCALE].size), np.uint8)} if alone else {}),
             Frame.LABELS: np.zeros(images, np.int64),
             Frame.MASKS: np.empty((masks, images), np.uint8),
             Frame.OUTPUTS: np.empty((self.graph.outputs, images), kind),
@@ -179,14 +209,30 @@ class Runtime:
             frames[:, name] = array.ctypes.data + np.arange(workers) * (array.strides[0] if own else 0)
         frames[:, Frame.IMAGES], frames[:, Frame.SIZE], frames[:, Frame.WORKERS] = images, size, workers
         frames[:, Frame.STATISTICS_STEP] = self.graph.statistics
-        return Program(size, ops, frames, arrays)
+        return Program(size, alone, ops, frames, arrays)
+
+
+    def _effort(self, n: int) -> int:
+        """About how many vector instructions n images of a chunk take in evaluation, fewer than a vector has lanes."""
+        total = 0
+        for step in self.graph.steps:
+            if step.op == "TILES":
+                c: Correlation = step.fields[4]
+                if n == 1 and c.is_product:
+                    total += c.y[0] * -(-c.x[0] // self.lanes)
+                else:
+                    total += math.prod(c.y[:2]) * -(-c.y[2] * n // self.lanes) * c.x[0] * math.prod(c.kernel)
+            elif step.op == "MAX_POOL":
+                _, _, _, C, _, _, Hy, Wy, kh, kw, *_ = step.fields
+                total += C * Hy * Wy * kh * kw * (ALONE if n == 1 else n * ONE_BY_ONE)
+        return total
 
 
 class _Setup:
     """Turns steps into rows of numbers, and gathers the tables and the scratch memory that they need."""
 
-    def __init__(self, places: dict[Memory, int], kind: Any) -> None:
-        self.places, self.kind, self.itemsize = places, kind, kind.itemsize
+    def __init__(self, places: dict[Memory, int], kind: Any, training: bool) -> None:
+        self.places, self.kind, self.itemsize, self.training = places, kind, kind.itemsize, training
         self.lanes = VECTOR_BYTES // kind.itemsize
         self.tables: list[Array] = []
         self.scratch = 4 * ROWS * self.lanes
@@ -197,7 +243,9 @@ class _Setup:
         """The row of `step` for n images: the address of its operation, and its fields."""
         fields = [self._number(value) for value in step.fields]
         op = step.op
-        if op == "TILES" and self._saves_products(step.fields[4], n):
+        if n == 1 and not self.training and (one := self._of_one(step, fields)):
+            op, fields = one
+        elif op == "TILES" and self._saves_products(step.fields[4], n):
             op = "WINOGRAD"
             fields = self._winograd(step, fields, n)
         elif op == "TILES":
@@ -205,6 +253,15 @@ class _Setup:
         elif op == "DOTS":
             fields = self._dots(step, fields, n)
         return [address(op, self.kind), *fields]
+
+    def _of_one(self, step: Step, fields: list[int]) -> tuple[str, list[int]] | None:
+        """What stands in the place of a step for one image alone, if anything does: see `ops.one_image`."""
+        if step.op == "MAX_POOL":
+            return "MAX_POOL_OF_ONE", fields
+        if step.op == "TILES" and isinstance(c := step.fields[4], Correlation) and c.is_product:
+            x, y, W, b, _, relu = fields
+            return "TILES_OF_ONE", [x, y, W, b, c.x[0], c.y[0], relu]
+        return None
 
     def _saves_products(self, c: Correlation | Product, n: int) -> bool:
         """Whether Winograd's way is the faster one (docs/log.md): 3×3, whole vectors of images, and wide enough."""

@@ -8,6 +8,7 @@ from firstlight.kernels.ops import (
     dropout,
     images,
     losses,
+    one_image,
     pooling,
     winograd,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "dropout",
     "images",
     "losses",
+    "one_image",
     "pooling",
     "winograd",
 ]

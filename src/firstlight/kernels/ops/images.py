@@ -30,11 +30,17 @@ def gather(op, n, n0, chunk, frame, like):
                 a, b = scale[f], shift[f]
                 for i in range(SIDE):
                     batch[i] = scale.dtype.type(block[k * SIDE + i]) * a + b
-    for at in range(length):
+    for at in range(bytes_, length):
         f = at % C * area + at // C
-        for i in range(0 if at >= bytes_ else blocks, n):
+        for i in range(blocks):
             pixel = pixels[index[n0 + i] * length + at]
             x[(op[1] + f) * n + i] = scale.dtype.type(pixel) * scale[f] + shift[f]
+    for i in range(blocks, n):
+        image = pixels[index[n0 + i] * length : (index[n0 + i] + 1) * length]
+        for c in range(C):
+            to, a, b = x[(op[1] + c * area) * n + i :], scale[c * area :], shift[c * area :]
+            for k in range(area):
+                to[k * n] = scale.dtype.type(image[k * C + c]) * a[k] + b[k]
 
 
 @operation
