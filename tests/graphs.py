@@ -149,7 +149,7 @@ def step(executor: Executor, vector: Array, net: Net, index: Array, pictures: Pi
     with np.errstate(all="ignore"):
         loss, correct, gradients = executor.gradients(pictures, index, 1, 2)  # type: ignore[arg-type]
         total = gradients.sum(axis=0)
-        outputs = executor.outputs(pictures.pixels[index]).copy()  # type: ignore[arg-type]
+        outputs = executor.outputs(pictures.pixels[index]).copy()
     found: Results = {"loss": np.array(loss), "right": np.array(correct), "outputs": outputs}
     for entry in net.task.model.layout.entries:
         if entry.parameter.trainable:

@@ -28,7 +28,7 @@ from firstlight.layers import Layer
 from firstlight.models import Model
 from firstlight.prepare import Levels
 from firstlight.training import TrainingResult
-from firstlight.types import Array, Dataset, Images, Shape, unlabelled
+from firstlight.types import Array, Dataset, Images, Shape
 
 NAME = "X"  # of the images, as messages call them
 VALIDATION = 0.1  # where early stopping needs some images and no fraction was given
@@ -194,7 +194,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         precision = "float64" if self._experiment.precision == "float64" else "float32"
         engine = self._experiment.model_copy(update={"precision": precision}).open_engine()
         session = engine.session(task, vector=self._vector)
-        return task.loss.probabilities(session.outputs(task.preparation.apply(unlabelled(pixels))).T)
+        return task.loss.probabilities(session.outputs(task.preparation.apply_to_pixels(pixels)).T)
 
     @property
     def model_(self) -> Model:

@@ -62,6 +62,13 @@ def answers(members: Sequence[Member], images: Images) -> Answers:
     return Answers(outputs, evaluation.mean_probabilities(each), mean)
 
 
+def probabilities(members: Sequence[Member], pixels: Array) -> Array:
+    """The mean of the nets' probabilities alone, float32 (N, K), for prepared pixels, uint8 (N, H, W, C)."""
+    return evaluation.mean_probabilities(
+        [member.task.loss.probabilities(member.session.outputs(pixels).T) for member in members]
+    )
+
+
 def require_numbers(members: Sequence[Member], found: Answers) -> None:
     """Raise RunError where an answer is no number; of several nets, it names the first whose it is."""
     if np.isfinite(found.probabilities).all():

@@ -267,7 +267,7 @@ class TrainedClassifier(Shown):
         return {one_form(name): number for name, number in numbers.items()}
 
     def _probabilities(self, pixels: Array) -> Array:
-        return members.answers(self.members, self.preparation.apply(unlabelled(pixels))).probabilities
+        return members.probabilities(self.members, self.preparation.apply_to_pixels(pixels))
 
     def _stepwise(self, pixels: Array, step: Step) -> Array:
         """The probabilities for prepared images, some hundreds at a time, so that it can be told how far it is."""

@@ -166,8 +166,11 @@ class Session(Protocol):
         """
         ...
 
-    def outputs(self, images: Images) -> Array:
-        """The raw outputs of the net, what the loss takes, for prepared images: float32 (N, K)."""
+    def outputs(self, images: Images | Array) -> Array:
+        """The raw outputs of the net, what the loss takes, for prepared images: float32 (N, K).
+
+        images  or their pixels alone, uint8 (N, H, W, C): no label is looked at
+        """
         ...
 
     def prepared(self, images: Images) -> Array:

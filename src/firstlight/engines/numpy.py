@@ -84,9 +84,9 @@ class NumpySession:
                 progress(done, total / done)
         return EpochMetrics(total / done, correct / done)
 
-    def outputs(self, images: Images) -> Array:
+    def outputs(self, images: Images | Array) -> Array:
         """See `Session.outputs`."""
-        most, pixels = self.executor.most, images.pixels
+        most, pixels = self.executor.most, images.pixels if isinstance(images, Images) else images
         rows = np.empty((len(pixels), self.units), self.dtype)
         with self._quietly() if self.executor.blas else contextlib.nullcontext():
             for start in range(0, len(pixels), most):

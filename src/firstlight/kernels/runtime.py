@@ -120,7 +120,8 @@ class Runtime:
         """
         program = self.program(len(pixels))
         if program.alone:
-            program.arrays[Frame.PIXELS][...] = pixels  # which raises as well
+            self._must_fit(pixels)
+            program.arrays[Frame.PIXELS][:] = pixels
             run(program.ops, 0, len(self.graph.steps), program.frames, alone=True)
         else:
             self.run(program, pixels, np.arange(len(pixels)), 0)
@@ -154,9 +155,13 @@ class Runtime:
         """How many numbers a vector has."""
         return VECTOR_BYTES // int(self.theta.itemsize)
 
+    def _must_fit(self, pixels: Array) -> None:
+        size = self._fixed[Frame.SCALE].size
+        if pixels.dtype != np.uint8 or pixels.shape[1] != size:
+            raise ValueError(f"run: images of {pixels.shape[1]} {pixels.dtype}; {size} bytes are read.")
+
     def _take(self, program: Program, pixels: Array, index: Array, labels: Array | int) -> None:
-        if pixels.shape[1] != self._fixed[Frame.SCALE].size:
-            raise ValueError(f"run: images of {pixels.shape[1]} bytes; {self._fixed[Frame.SCALE].size} are read.")
+        self._must_fit(pixels)
         if not 0 <= index.min() <= index.max() < len(pixels):
             raise IndexError(f"run: indices {index.min()}..{index.max()} of {len(pixels)} images.")
         program.arrays[Frame.INDEX][:] = index
@@ -165,11 +170,11 @@ class Runtime:
 
     def _ready(self, images: int, workers: int) -> Program:
         kind, lanes = self.theta.dtype, self.lanes
-        alone = not self.graph.training and images * self._effort(1) < SOON
-        if alone:
-            workers = 1
+        few = not self.graph.training and images < lanes
+        alone = few and images * self._effort(1) < SOON
+        workers = 1 if alone else workers
         size = -(-images // workers)
-        if not self.graph.training and images < lanes and size * self._effort(1) < self._effort(size):
+        if few and size * self._effort(1) < self._effort(size):
             size = 1
         elif size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts
@@ -210,7 +215,6 @@ class Runtime:
         frames[:, Frame.IMAGES], frames[:, Frame.SIZE], frames[:, Frame.WORKERS] = images, size, workers
         frames[:, Frame.STATISTICS_STEP] = self.graph.statistics
         return Program(size, alone, ops, frames, arrays)
-
 
     def _effort(self, n: int) -> int:
         """About how many vector instructions n images of a chunk take in evaluation, fewer than a vector has lanes."""

@@ -216,12 +216,13 @@ class TorchSession:
 
     # --- using --------------------------------------------------------------------------------------------------------
 
-    def outputs(self, images: Images) -> Array:
+    def outputs(self, images: Images | Array) -> Array:
         """See `Session.outputs`. In full precision, whatever the training's; each process does a part."""
+        given = images.pixels if isinstance(images, Images) else images
         size, run = EVALUATION_BATCH.get(self.device.type, 256), TwinPass()
         share, units = -(-len(images) // self.group.size), math.prod(self.task.model.output_shape)
         with self._turn():
-            pixels = self._tensor(images.pixels, torch.uint8)
+            pixels = self._tensor(given, torch.uint8)
             mine = torch.arange(len(images), device=self.device)[self.group.rank * share :][:share]
             rows = torch.zeros((share, units), dtype=self.dtype, device=self.device)
         for start in range(0, len(mine), size):
