@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from rich.console import Console
 
@@ -40,7 +40,9 @@ __all__ = [
     "open_run",
     "parity",
     "resume",
+    "resume_study",
     "run",
+    "run_folds",
     "run_study",
     "studies",
     "study_table",
@@ -125,24 +127,103 @@ def fit(
     return _start(setup, out, console, live, reuse)
 
 
+@overload
 def run(
     experiment: Experiment | Mapping[str, Any] | str | Path,
     *,
+    folds: None = None,
     out: str | Path | None = None,
+    workers: None = None,
     console: Console | None = None,
     live: bool = False,
     reuse: bool = False,
-) -> Run:
+) -> Run: ...
+
+
+@overload
+def run(
+    experiment: Experiment | Mapping[str, Any] | str | Path,
+    *,
+    folds: int,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    console: Console | None = None,
+) -> StudyFolder: ...
+
+
+def run(
+    experiment: Experiment | Mapping[str, Any] | str | Path,
+    *,
+    folds: int | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    console: Console | None = None,
+    live: bool = False,
+    reuse: bool = False,
+) -> Run | StudyFolder:
     """Do an experiment: an `Experiment`, its tables, or the path of its file. `live` and `reuse` are as in `fit`.
 
     In a file, what a search alone needs, [tune] and [space], is ignored.
+
+    folds    train one run for each of so many folds of all images, and return the folder of the study that they are:
+             `run_folds` of the experiment
+    workers  with folds: runs at a time, each in a process of its own
     """
+    if folds is not None:
+        if live or reuse:
+            raise ExperimentError("folds: live and reuse are of a single run; the folds go on where they stopped.")
+        return run_folds(experiment, folds, out=out, workers=workers, console=console)
+    if workers is not None:
+        raise ExperimentError("workers: a single run is one process; workers are for folds.")
     if isinstance(experiment, str | Path):
         experiment = Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
     _must_be_free(out, reuse)
     return _start(experiments.set_up(experiment), out, console, live, reuse)
+
+
+def run_folds(
+    experiment: Experiment | Mapping[str, Any] | str | Path,
+    folds: int,
+    *,
+    name: str = "",
+    out: str | Path | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    console: Console | None = None,
+) -> StudyFolder:
+    """Train an experiment once for each fold of all images, write the report of all, and return the folder.
+
+    It is a study of one run; out_of_fold.npz, beside the runs, has what the nets said of the images that they have not
+    seen. Where the experiment has [space], the search is done in each fold, on its training and validation images. The
+    same call goes on with what is missing.
+
+    name     of the study; <file>-<folds>-folds, or of model and images, where none is given
+    out      the folder; runs/<name> where none is given
+    workers  runs at a time, each in a process of its own; threads are those of each
+    Raises what `run_study` raises, and DataError where the images cannot be shared out so.
+    """
+    if isinstance(experiment, str | Path):
+        origin, tables = str(experiment), experiments.read_located(Path(experiment), search=True)
+        name = name or f"{Path(experiment).stem}-{folds}-folds"
+    else:
+        origin = "experiment"
+        tables = dict(experiment.unusual() if isinstance(experiment, Experiment) else experiment)
+        asked = Experiment.of(experiments.only_experiment(tables, origin), origin)
+        name = name or f"{folder_name(asked.model.name, asked.data.source)}-{folds}-folds"
+    plan = experiments.over_folds(tables, folds, name, origin)
+    place = RUNS / plan.name if out is None else Path(out)
+    return parallel.run_study(plan, place, workers=workers, threads=threads, console=console)
+
+
+def resume_study(
+    path: str | Path, *, workers: int | None = None, threads: int | None = None, console: Console | None = None
+) -> StudyFolder:
+    """Go on with the study in a folder, or with an experiment over folds: the runs that it recorded and that lack."""
+    folder = StudyFolder.open(path)
+    plan = experiments.read_plan(folder.file, folds=folder.folds).with_seeds(folder.entries)
+    return parallel.run_study(plan, folder.path, workers=workers, threads=threads, console=console)
 
 
 def resume(
@@ -249,6 +330,7 @@ def run_study(
     source: str | Path,
     *,
     seeds: int | None = None,
+    folds: int | None = None,
     only: Sequence[str] = (),
     out: str | Path | None = None,
     workers: int | None = None,
@@ -261,6 +343,7 @@ def run_study(
 
     source   the path of a study file, or the name of one that comes with firstlight
     seeds    so many instead of those of the file
+    folds    so many, of all images, instead of those of the file
     out      its folder; runs/<name> where none is given
     The others are those of `firstlight.parallel.run_study`, and so are the errors.
     """
@@ -269,7 +352,7 @@ def run_study(
             f"--address is that of a cluster; received {address!r} with backend loky, which is this machine alone. "
             "Give --backend dask or --backend ray with it."
         )
-    plan = experiments.read_plan(source, seeds)
+    plan = experiments.read_plan(source, seeds, folds)
     place = RUNS / plan.name if out is None else Path(out)
     return parallel.run_study(
         plan, place, only=only, workers=workers, threads=threads, backend=backend, address=address, console=console
@@ -354,13 +437,18 @@ def _watching(console: Console | None, live: bool, title: str) -> TrainingProgre
 
 def _free_folder(setup: experiments.Setup) -> Path:
     """runs/<model>-<data>, with a number behind it where that exists."""
-    name = re.sub(r"[^\w.-]+", "-", f"{setup.model.name}-{Path(setup.dataset.name).name}").strip("-.")
-    name = name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    name = folder_name(setup.model.name, setup.dataset.name)
     path, number = RUNS / name, 1
     while path.exists():
         number += 1
         path = RUNS / f"{name}-{number}"
     return path
+
+
+def folder_name(model: str, data: str) -> str:
+    """<model>-<data> as the name of a folder."""
+    name = re.sub(r"[^\w.-]+", "-", f"{model}-{Path(data).name}").strip("-.")
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _data_table(data: Dataset | str | Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from firstlight.records.model import StartRecord
 from firstlight.records.record_files import write_record
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
+from firstlight.records.study_folder import RunKey
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def make(path: Path, seed: int, origin: Path | None = None, **odd: Any) -> Path:
     return path
 
 
-def grouped(*paths: Path) -> dict[str, tuple[int, ...]]:
+def grouped(*paths: Path) -> dict[str, tuple[RunKey, ...]]:
     groups: tuple[Group, ...] = of_runs([read(RunFolder.open(path)) for path in paths])
     return {group.name: tuple(group.runs) for group in groups}
 

@@ -40,7 +40,7 @@ def compare(
 ) -> None:
     """Compare runs: accuracies, which differences are more than chance, curves, confusion matrices.
 
-    Runs that differ in nothing but the seed count as one, with mean and standard deviation.
+    Runs that differ in nothing but seed or fold count as one, with mean and standard deviation.
     """
     from firstlight import report
 
@@ -73,10 +73,11 @@ def _name(paths: Sequence[Path]) -> str:
 
 
 def _runs_at(path: Path) -> list[RunFolder]:
-    """The run at `path`, or those right below it, whatever they are called, by the seeds that their records have."""
+    """The run at `path`, or those right below it, whatever they are called, or over folds, by seed and name."""
     from firstlight.records import run_folder
 
-    places = [file.parent for file in path.glob(f"*/{run_folder.EXPERIMENT}")]
+    files = [*path.glob(f"*/{run_folder.EXPERIMENT}")] or [*path.glob(f"seed-*/fold-*/{run_folder.EXPERIMENT}")]
+    places = [file.parent for file in files]
     if (path / run_folder.EXPERIMENT).is_file() or not places:
         return [run_folder.RunFolder.open(path)]
     runs = [run_folder.RunFolder.open(place) for place in places]

@@ -10,7 +10,8 @@ import typer
 
 from firstlight import processes
 from firstlight.cli import explanation_tables
-from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, RunPath, console, show
+from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, console, show
+from firstlight.cli.study import carried_out, print_study
 from firstlight.cli.tables import plain
 from firstlight.errors import ExperimentError, TrainingError
 from firstlight.text import listed
@@ -68,6 +69,17 @@ def run(
     unverified: Annotated[
         bool, typer.Option("--unverified", help="Read files of a named set whose checksum is not the published one.")
     ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Share all images out into N folds and train a run for each, tested on it; a search of the file is "
+            "done in each fold. The same command, or resume, goes on.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --folds: runs at the same time, each in a process.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Explain the trained net too: see firstlight explain.")
     ] = False,
@@ -91,8 +103,17 @@ def run(
 
     if file is not None and not file.is_file():
         _must_be_no_name(str(file))
-    if file is not None and (
-        ignored := [f"[{key}]" for key in experiments.read(file) if key in experiments.OF_A_SEARCH]
+    if folds is None and workers is not None:
+        raise ExperimentError("--workers is for --folds: a single run is one process.")
+    if folds is not None and (explain or reuse):
+        raise ExperimentError(
+            f"{'--explain' if explain else '--reuse'} is for a single run, and --folds trains one for each fold. Leave "
+            + ("it out, and then: firstlight explain FOLDER of a fold." if explain else "it out: the folds go on.")
+        )
+    if (
+        folds is None
+        and file is not None
+        and (ignored := [f"[{key}]" for key in experiments.read(file) if key in experiments.OF_A_SEARCH])
     ):
         console(as_json, quiet).print(
             f"Note: {listed(ignored)} in {file} are ignored here; firstlight tune {file} uses them.",
@@ -124,20 +145,29 @@ def run(
             experiments.put(given, key, value)
     more = [experiments.parse_setting(text) for text in settings or []]
     named = {*(key for key, value in options.items() if value is not None), *(key for key, _ in more)}
-    tables = experiments.merged(experiments.read_located(file, named) if file else {}, given)
+    searched = folds is not None
+    tables = experiments.merged(experiments.read_located(file, named, search=searched) if file else {}, given)
     for key, value in more:
         experiments.put(tables, key, value)
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
+    if folds is not None:
+        name = f"{file.stem}-{folds}-folds" if file else ""
+        progress = console(as_json, quiet)
+        done = carried_out(lambda: api.run_folds(tables, folds, name=name, out=out, workers=workers, console=progress))
+        page = print_study(done, quiet=quiet, as_json=as_json)
+        if open_ and page.exists():
+            show(page)
+        return
     experiment = experiments.Experiment.of(tables, str(file) if file else "options")
-    done = api.run(experiment, out=out, console=console(as_json, quiet), reuse=reuse)
-    _finish(done, as_json, quiet)
-    if explain and processes.is_main() and done.folder.result.status != Status.INTERRUPTED:
-        found = explanation_tables.watched(done.explain, as_json or quiet, seed=experiment.seed)
+    trained = api.run(experiment, out=out, console=console(as_json, quiet), reuse=reuse)
+    _finish(trained, as_json, quiet)
+    if explain and processes.is_main() and trained.folder.result.status != Status.INTERRUPTED:
+        found = explanation_tables.watched(trained.explain, as_json or quiet, seed=experiment.seed)
         if not as_json and not quiet:
             typer.echo(f"Explained in {found.seconds:.1f} s: the report shows it.")
     if open_ and processes.is_main():
-        show(done.path / REPORT)
+        show(trained.path / REPORT)
 
 
 def _must_be_no_name(name: str) -> None:
@@ -154,10 +184,28 @@ def _must_be_no_name(name: str) -> None:
         raise ExperimentError(f"{name} is a study, not an experiment file: firstlight study {name}")
 
 
-def resume(path: RunPath, data: OwnData = None, quiet: Quiet = False, as_json: Json = False) -> None:
-    """Continue a run that was interrupted, to the result that it would have had."""
+def resume(
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a study or folds.", show_default=False)
+    ],
+    data: OwnData = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of a study or folds: runs at the same time.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Continue a run that was interrupted, to the result that it would have had; or a study, or folds."""
     from firstlight import api
+    from firstlight.records import run_folder
 
+    if (path / run_folder.STUDY).is_file():
+        if data is not None:
+            raise ExperimentError(f"--data is for a single run, and {path} holds several: resume each with --data.")
+        progress = console(as_json, quiet)
+        done = carried_out(lambda: api.resume_study(path, workers=workers, console=progress))
+        print_study(done, quiet=quiet, as_json=as_json)
+        return
     _finish(api.resume(path, data=data, console=console(as_json, quiet)), as_json, quiet)
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstlight.cli import tables
 from firstlight.cli.commands import Open, Quiet, console, show
 from firstlight.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from firstlight.records.study_folder import StudyFolder
+
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many runs at the same time, each in a process; 1, or a whole cluster."),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of each run; the cores are shared out otherwise.")]
 
 
 def study(
@@ -22,16 +33,14 @@ def study(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How many seeds, from 0 on, instead of those of the file.")
     ] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Train each run once a fold of all images, so many; see firstlight run --folds.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this run of the study; may be repeated.")
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many runs at the same time, each in a process; 1, or a whole cluster."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of each run; the cores are shared out otherwise.")
-    ] = None,
+    workers: Workers = None,
+    threads: Threads = None,
     backend: Annotated[str, typer.Option(help="loky: this machine; dask or ray: a cluster.")] = "loky",
     address: Annotated[str | None, typer.Option(help="Of the cluster, such as tcp://host:8786.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder; runs/NAME otherwise.")] = None,
@@ -60,11 +69,11 @@ def study(
         raise ExperimentError(
             "Give the file or the name of a study; firstlight study --list lists those that come with it."
         )
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # its workers must end with it
-    try:
-        done = api.run_study(
+    done = carried_out(
+        lambda: api.run_study(
             study,
             seeds=seeds,
+            folds=folds,
             only=only or (),
             out=out,
             workers=workers,
@@ -73,24 +82,45 @@ def study(
             address=address,
             console=console(quiet=quiet),
         )
-    except KeyboardInterrupt:
-        typer.echo("Stopped. What is complete is kept; the same command continues.", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    page = done.path / "report.html"
-    if quiet:
-        typer.echo(page)
-    elif page.exists():
-        tables.print_outcome(console(), done)
-        for found in (page, *sorted(done.path.glob("search-*/report.html"))):
-            typer.echo(f"Report: {found}")
+    )
+    page = print_study(done, quiet=quiet)
     if table is not None:
         _write_table(done.path, table)
     elif not quiet and page.exists():
         typer.echo(f"Next: add --table table.tex (or .csv, .md) for the numbers, or firstlight view {done.path}")
     if open_ and page.exists():
         show(page)
+
+
+def carried_out(do: Callable[[], StudyFolder]) -> StudyFolder:
+    """What `do` makes of a study; Ctrl-C and SIGTERM stop it with its workers."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return do()
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What is complete is kept; the same command continues.", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def print_study(done: StudyFolder, *, quiet: bool = False, as_json: bool = False) -> Path:
+    """Say what came of a study, or as JSON where its runs and their numbers are; return the page of its report."""
+    page = done.path / "report.html"
+    if as_json:
+        runs = {
+            f"{entry.name}/{run.path.relative_to(done.path / entry.name).as_posix()}": run.result.test.accuracy
+            for entry in done.entries
+            for run in done.finished(entry).values()
+        }
+        typer.echo(json.dumps({"path": str(done.path), "report": str(page), "test_accuracy": runs}))
+    elif quiet:
+        typer.echo(page)
+    elif page.exists():
+        tables.print_outcome(console(), done)
+        for found in (page, *sorted(done.path.glob("search-*/report.html"))):
+            typer.echo(f"Report: {found}")
+    return page
 
 
 def _write_table(root: Path, table: Path) -> None:

@@ -6,7 +6,7 @@ from firstlight.data.decoding import load_image
 from firstlight.data.groups import GroupCounts, group_by_name
 from firstlight.data.names import one_form
 from firstlight.data.sources import SOURCES, Source, load
-from firstlight.data.split import pooled, split
+from firstlight.data.split import hold_out, pooled, split
 
 __all__ = [
     "SOURCES",
@@ -16,6 +16,7 @@ __all__ = [
     "Source",
     "check",
     "group_by_name",
+    "hold_out",
     "load",
     "load_image",
     "one_form",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from firstlight.data.folds import assign_folds
 from firstlight.data.groups import must_not_be_divided
 from firstlight.data.stratification import parts_by_group
 from firstlight.errors import DataError
@@ -123,6 +124,21 @@ def pooled(dataset: Dataset) -> Dataset:
         return dataset
     parts = [dataset.splits[name] for name in SPLITS if name in dataset.splits]
     return replace(dataset, splits={"train": joined(parts)})
+
+
+def hold_out(dataset: Dataset, folds: int, fold: int, seed: int, classes: Collection[str] = ()) -> Dataset:
+    """The same images with one fold of them, from 1 to `folds`, as the test split; those of a source are one split.
+
+    Where only some `classes` will be used, these alone are shared out, and the images of the others stay in train.
+
+    Raises DataError where the images cannot be shared out into so many folds.
+    """
+    images = pooled(dataset).splits["train"]
+    used = [k for k, name in enumerate(images.class_names) if not classes or name in classes]
+    shared = np.flatnonzero(np.isin(images.labels, used))
+    held = np.zeros(len(images), bool)
+    held[shared] = assign_folds(images.take(shared), folds, seed) == fold - 1
+    return replace(dataset, splits={"train": images.take(~held), "test": images.take(held)})
 
 
 def _take(images: Images, by_class: Sequence[Array]) -> Images:

@@ -7,7 +7,7 @@ from firstlight.experiments.paths import located, read_located
 from firstlight.experiments.reload_images import holds, is_own, must_be_the_same, reload_dataset, reload_splits
 from firstlight.experiments.search.config import Search, read_search
 from firstlight.experiments.setup import Setup, model_tables, must_fit, set_up
-from firstlight.experiments.study import Plan, PlannedRun, packaged, plan, read_plan
+from firstlight.experiments.study import Plan, PlannedRun, over_folds, packaged, plan, read_plan
 from firstlight.experiments.tables import merged, tables
 from firstlight.experiments.train import learn, measure, must_be_free, resume, start
 from firstlight.experiments.transfer import must_name
@@ -33,6 +33,7 @@ __all__ = [
     "must_fit",
     "must_name",
     "only_experiment",
+    "over_folds",
     "packaged",
     "parse_setting",
     "plan",

@@ -99,10 +99,14 @@ class Data(Section):
     size        (height, width) to resize to; one number for a square
     validation  the fraction of the training images kept for validation
     test        the fraction kept for the test, where the source has no test split of its own
-    split_seed  draws the splits, where it is not to be the experiment's seed
+    split_seed  draws the splits and the folds, where it is not to be the experiment's seed
     group       what images have in common that no split may divide, such as a patient or a video: the name of a column
                 of the CSV or of an array, "parent" for the folder that an image lies in (below that of its class), or a
                 pattern over its file name (over its path, where the pattern has a /) with the group in parentheses
+    folds       share all images out into so many folds, of which `fold` alone is the test split. The splits that the
+                source brings are put together first, and `test` is not used. `firstlight run FILE --folds 5` trains one
+                run a fold
+    fold        the fold that is the test split, from 1 to `folds`
     pool        put the splits that the source brings together, and split all images anew
     classes     the classes to use, in that order; images of the others are left out
     regroup     new classes, each of the old classes that make it up; images of the others are left out
@@ -117,6 +121,8 @@ class Data(Section):
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: Annotated[int, Field(ge=0)] | None = None
     group: Annotated[str, Field(min_length=1)] | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Annotated[int, Field(ge=1)] | None = None
     pool: bool = False
     classes: list[ClassName] = []
     regroup: dict[ClassName, list[ClassName]] = {}
@@ -128,6 +134,20 @@ class Data(Section):
     def _one_way_to_choose(self) -> Data:
         if self.classes and self.regroup:
             raise ValueError("give classes or regroup, not both: regroup leaves out the classes that it does not name")
+        return self
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> Data:
+        if self.folds is not None and self.fold is None:
+            raise ValueError(
+                f"folds = {self.folds} says of how many folds, and fold, which of them is the test split, is missing: "
+                f"give fold, from 1 to {self.folds}; to train one run a fold, leave both out: firstlight run FILE "
+                f"--folds {self.folds}"
+            )
+        if self.fold is not None and self.folds is None:
+            raise ValueError(f"fold = {self.fold} says which fold is the test split: give folds, how many there are")
+        if self.fold is not None and self.folds is not None and self.fold > self.folds:
+            raise ValueError(f"fold = {self.fold} is none of the {self.folds} folds: give one from 1 to {self.folds}")
         return self
 
     @property

@@ -13,9 +13,9 @@ from typing import Any, TypeGuard
 
 from firstlight.data import SOURCES
 from firstlight.errors import ExperimentError, RunError, nearest
-from firstlight.experiments.config import IMAGENET, only_experiment, read
+from firstlight.experiments.config import IMAGENET, OF_A_SEARCH, only_experiment, read
 from firstlight.options import flat
-from firstlight.records.run_folder import DATA, EXPERIMENT, MODEL, STUDY, RunFolder
+from firstlight.records.run_folder import DATA, EXPERIMENT, MODEL, STUDY, RunFolder, runs_of_study
 from firstlight.text import listed
 from firstlight.types import Json
 
@@ -25,14 +25,18 @@ SOURCE, START, CORRECTIONS = ("data", "source"), ("weights", "init_from"), ("dat
 PATHS = (SOURCE, START, CORRECTIONS)
 
 
-def read_located(path: Path, given: Collection[str] = ()) -> dict[str, Any]:
-    """The tables of an experiment file, its paths as they are found (`located`); those of a search are left out.
+def read_located(path: Path, given: Collection[str] = (), *, search: bool = False) -> dict[str, Any]:
+    """The tables of an experiment file, its paths as they are found (`located`).
 
-    given  keys for which something else than the file's value counts
+    given   keys for which something else than the file's value counts
+    search  whether the tables of a search are wanted too, which are left out otherwise
 
     Raises ExperimentError where it is no experiment file, or a path of it leads nowhere.
     """
-    tables = located(only_experiment(read(path), str(path)), path)
+    whole = read(path)
+    tables = located(only_experiment(whole, str(path)), path)
+    if search:
+        tables |= {key: whole[key] for key in OF_A_SEARCH if key in whole}
     for table, key in PATHS:
         name = _path_in(tables, table, key)
         if name is not None and f"{table}.{key}" not in given and not _exists(name):
@@ -126,8 +130,8 @@ def _candidates(file: Path, where: tuple[str, str], name: str) -> Iterator[str]:
     if file.name == EXPERIMENT:
         yield from _recorded(file.parent, where, name)
     elif (file.parent / STUDY).is_file():  # the copy of its file that a study keeps
-        for run in sorted(file.parent.glob(f"*/seed-*/{EXPERIMENT}")):
-            yield from _recorded(run.parent, where, name)
+        for run in runs_of_study(file.parent):
+            yield from _recorded(run, where, name)
     yield name
 
 

@@ -67,7 +67,8 @@ def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None)
     record = folder.data
     section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
     dataset = images if isinstance(images, Dataset) else reload_dataset(folder, images)
-    if section.pool:
+    given = dataset
+    if section.pool or section.folds:
         dataset = pooled(dataset)
     expected = section.used or list(record.class_names)
     if (set(expected) - set(dataset.class_names)) if section.used else list(dataset.class_names) != expected:
@@ -96,7 +97,7 @@ def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None)
         index = np.array([place[1] for place in found if place is not None])
         groups = None if split_record.groups is None else np.array(split_record.groups, np.str_)
         splits[name] = replace(dataset.splits[held.pop()].take(index), groups=groups)
-    return dataset, section.relabelled(corrections.recorded(folder, splits))
+    return given, section.relabelled(corrections.recorded(folder, splits))
 
 
 def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:

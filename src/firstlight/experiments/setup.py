@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.data import SOURCES, Findings, group_by_name, pooled
+from firstlight.data import SOURCES, Findings, group_by_name, hold_out, pooled
 from firstlight.data import check as check_images
 from firstlight.data import split as split_images
 from firstlight.data.corrections import must_fit as must_fit_images
@@ -50,6 +50,7 @@ class Setup:
     splits    the prepared images: train, test, and validation unless none was asked for
     findings  what the checks of the data found
     start     the weights to start from, where they are not drawn
+    published names of the splits that came with the data, where there are several and they were put together
     before    images per class in each split before some were left out or regrouped; empty where none were
     corrections  of labels, as the run's record has them, where they were applied here
     seconds   that loading, splitting, checking and preparing took
@@ -65,6 +66,7 @@ class Setup:
     start: Start | None = None
     before: Mapping[str, list[int]] = field(default_factory=dict)
     corrections: CorrectionsRecord | None = None
+    published: tuple[str, ...] = ()
 
     @property
     def model(self) -> Model:
@@ -86,6 +88,12 @@ class Setup:
             lines.append(f"Not the published files: {names}. The numbers cannot be compared with published ones.")
         if self.start is not None:
             lines += self.start.notes
+        if self.experiment.data.folds and "test" in self.published:
+            lines.append(
+                f"data.folds: the {listed(self.published)} images of {self.dataset.name} are put together, so its "
+                "published test images are trained on in other folds: the accuracy does not compare with published "
+                "ones. To compare with these, leave the folds out, and take several seeds."
+            )
         lines += self.dataset.notes
         if (groups := self.findings.groups) is not None:
             lines.append(f"Images are kept together by {self._grouped_by}: {groups.sizes}.")
@@ -153,7 +161,11 @@ class Setup:
     @property
     def _drawn(self) -> dict[str, float]:
         """The splits that were drawn, and the share of the training images that each was to have."""
-        asked = {"validation": self.experiment.data.validation, "test": self.experiment.data.test}
+        section = self.experiment.data
+        asked = {"validation": section.validation, "test": section.test}
+        if section.folds:
+            held = 1 / section.folds
+            asked = {"validation": section.validation * (1 - held), "test": held}
         return {name: share for name, share in asked.items() if name in self.splits and name not in self.dataset.splits}
 
     @property
@@ -178,14 +190,17 @@ class Setup:
         balance = self.balance
         how = "by seed and in proportion to the classes" if balance is None else "by seed, in whole groups"
         parts = [f"The {listed(published)} images are those that came with the data."] if published else []
-        if section.pool:
+        if section.folds and self.published:
+            parts.append(f"The {listed(self.published)} images that came with the data were put together.")
+        elif section.pool:
             parts.append("The splits that came with the data were put together (data.pool).")
         these = "the other images" if published else "the images"
-        parts += [
-            f"{fraction:.0%} of {these} were drawn for {name}, {how}"
-            + ("." if balance is None else f": it has {balance.said(name)}.")
-            for name, fraction in self._drawn.items()
-        ]
+        for name, fraction in self._drawn.items():
+            has = "." if balance is None else f": it has {balance.said(name)}."
+            if section.folds and name == "test":
+                parts.append(f"The test split is fold {section.fold} of {section.folds} of all images, {how}{has}")
+            else:
+                parts.append(f"{fraction:.0%} of {these} were drawn for {name}, {how}{has}")
         if balance is not None:
             parts.append(f"Images were kept together by {self._grouped_by}.")
         if section.limit is not None:
@@ -287,18 +302,24 @@ def set_up(
             f"{dataset.name}: the images lie in a folder whose name is not in UTF-8, which the records of a run cannot "
             "hold. Rename it."
         )
-    if section.pool:
+    published: tuple[str, ...] = ()
+    if section.pool or section.folds:
+        published = tuple(dataset.splits) if len(dataset.splits) > 1 else ()
         dataset = pooled(dataset)
     if table is not None:
         must_fit_images(dataset, table.rows, str(table.path))
     before: dict[str, list[int]] = {}
     record = None
     if splits is None:
+        seed = experiment.seed if section.split_seed is None else section.split_seed
+        given = dataset
+        if section.folds and section.fold:
+            given = hold_out(dataset, section.folds, section.fold, seed, section.used)
         splits = split_images(
-            dataset,
+            given,
             validation=section.validation,
             test=section.test,
-            seed=experiment.seed if section.split_seed is None else section.split_seed,
+            seed=seed,
             limit=section.limit,
             classes=section.used,
         )
@@ -342,7 +363,7 @@ def set_up(
     _must_fit_memory(experiment, model, len(splits["train"]))
     start = None if begun else transfer.start(model, experiment, splits, dataset.files)
     seconds = time.perf_counter() - began
-    return Setup(experiment, dataset, prepared, findings, task, engine, seconds, start, before, record)
+    return Setup(experiment, dataset, prepared, findings, task, engine, seconds, start, before, record, published)
 
 
 def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:

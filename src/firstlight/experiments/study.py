@@ -3,6 +3,7 @@
 title = "What dropout does to LeNet-5"
 about = "…"                       # what it shows
 seeds = 6                         # 0 to 5; or a list
+folds = 5                         # instead: a run for each fold of one seed (or of each seed that is given)
 
 [defaults]                        # any tables of the experiment file
 data = { source = "fashion-mnist" }
@@ -40,21 +41,23 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
+import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from firstlight.errors import ExperimentError, FirstlightError, brief, nearest
-from firstlight.experiments.config import Experiment, Section, as_experiment_error, parse, put, text_of
+from firstlight.experiments.config import OF_A_SEARCH, Experiment, Section, as_experiment_error, parse, put, text_of
 from firstlight.experiments.matrix import Matrix, combinations
 from firstlight.experiments.paths import located
 from firstlight.experiments.search.config import Search
 from firstlight.experiments.tables import merged
 from firstlight.files import is_file
-from firstlight.records.study_folder import StudyEntry, StudyFolder, StudyRecord
+from firstlight.records.study_folder import FoldKey, RunKey, StudyEntry, StudyFolder, StudyRecord, run_title
 
 SUFFIX = ".toml"
 RESERVED = (".toml", ".json", ".html", ".lock")
 MOST_SEEDS = 1000
 LONGEST_NAME = 80
+SEARCHED = "settings"  # the name of the search that one experiment over folds has
 _NAME = r"[\w+][\w.+=-]*"
 
 
@@ -78,6 +81,7 @@ def _name(value: Any) -> Any:
 
 
 Name = Annotated[str, BeforeValidator(_name)]
+Folds = Annotated[int, Field(ge=2, le=MOST_SEEDS, strict=True)]
 Seeds = Annotated[int | list[int], BeforeValidator(_number_or_list)]
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 
@@ -122,6 +126,8 @@ class File(Section):
     title     the title of the report
     about     what the study shows
     seeds     how many, from 0 on, or a list
+    folds     into how many all images are shared out: each run is trained once a fold, and tested on that. With folds,
+              one seed unless several are given, each of which shares the images out anew
     defaults  tables of the experiment file, for every run
     run       [[run]], several: an experiment each
     matrix    keys of the experiment file, each with a list of values: every run with every combination
@@ -132,6 +138,7 @@ class File(Section):
     title: Annotated[str, Field(min_length=1)]
     about: str = ""
     seeds: Seeds = 6
+    folds: Folds | None = None
     defaults: dict[str, Any] = Field(default_factory=dict)
     run: list[dict[str, Any]] = Field(default_factory=list)
     matrix: Matrix = Field(default_factory=dict)
@@ -160,18 +167,31 @@ class PlannedRun:
     def name(self) -> str:
         return self.entry.name
 
-    def experiment(self, seed: int, folder: StudyFolder, best: Mapping[str, Any] | None = None) -> Experiment:
-        """Its experiment with a seed, where the study's runs lie in `folder`.
+    def experiment(self, key: RunKey, folder: StudyFolder, best: Mapping[str, Any] | None = None) -> Experiment:
+        """Its experiment with a seed, and of a fold, where the study's runs lie in `folder`.
 
         best  the tables that the search has found best, its split among them
         """
         tables = merged(best or {}, self.tables)
-        tables["seed"] = seed
+        tables["seed"] = key.seed if isinstance(key, FoldKey) else key
+        if isinstance(key, FoldKey):
+            _put_fold(tables, folder.folds, key)
         if self.needs:
             needed = next(entry for entry in folder.entries if entry.name == self.needs)
-            of = seed if seed in needed.seeds else needed.seeds[0]
-            put(tables, "weights.init_from", str(folder.place(needed, of)))
+            put(tables, "weights.init_from", str(folder.place(needed, _needed(key, needed))))
         return Experiment.of(tables, self.name)
+
+
+def _put_fold(tables: dict[str, Any], folds: int | None, key: FoldKey) -> None:
+    put(tables, "data.folds", folds)
+    put(tables, "data.fold", key.fold)
+
+
+def _needed(key: RunKey, needed: StudyEntry) -> RunKey:
+    """The run of another entry that one starts from: that of its own seed (and fold), or of the first seed."""
+    if isinstance(key, FoldKey):
+        return key if key.seed in needed.seeds else key._replace(seed=needed.seeds[0])
+    return key if key in needed.seeds else needed.seeds[0]
 
 
 @dataclass(frozen=True)
@@ -182,6 +202,7 @@ class Plan:
     text      the file as it was given
     searches  the tables of its searches, by name
     parity    the run whose gradients are held against autograd's, or ""
+    folds     how many there are of each seed; None where each is one run
     """
 
     name: str
@@ -191,11 +212,22 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     searches: Mapping[str, Mapping[str, Any]]
     parity: str
+    folds: int | None = None
 
     @property
     def record(self) -> StudyRecord:
         """What study.json says of it."""
-        return StudyRecord(self.name, self.title, self.about, tuple(run.entry for run in self.runs))
+        return StudyRecord(self.name, self.title, self.about, tuple(run.entry for run in self.runs), self.folds)
+
+    def search(self, name: str, key: FoldKey | None = None) -> Search:
+        """One of its searches; over folds, that of a fold, whose test images it never sees."""
+        tables, of = copy.deepcopy(dict(self.searches[name])), ""
+        if key is not None:
+            tables["seed"] = key.seed
+            tables["data"].setdefault("split_seed", key.seed)
+            _put_fold(tables, self.folds, key)
+            of = f" of {run_title(key)}"
+        return Search.of(tables, f"{self.name}, search {name!r}{of}")
 
     def only(self, names: Sequence[str]) -> Plan:
         """The study's runs called `names`, with those that they start from. Raises ExperimentError for another name."""
@@ -210,6 +242,12 @@ class Plan:
         runs = tuple(run for run in self.runs if run.name in wanted)
         searches = {name: self.searches[name] for name in self.searches if any(run.winner_of == name for run in runs)}
         return replace(self, runs=runs, searches=searches, parity=self.parity if self.parity in wanted else "")
+
+    def with_seeds(self, entries: Sequence[StudyEntry]) -> Plan:
+        """The same study with the seeds that its folder has recorded."""
+        seeds = {entry.name: entry.seeds for entry in entries}
+        own = ((run, seeds.get(run.name, run.entry.seeds)) for run in self.runs)
+        return replace(self, runs=tuple(replace(run, entry=replace(run.entry, seeds=of)) for run, of in own))
 
     def stages(self) -> list[list[PlannedRun]]:
         """The runs in an order in which each comes after the one that it starts from."""
@@ -227,6 +265,7 @@ def plan(
     text: str = "",
     *,
     seeds: int | None = None,
+    folds: int | None = None,
     origin: str = "study",
     file: Path | None = None,
 ) -> Plan:
@@ -234,11 +273,15 @@ def plan(
 
     file   that they are of, if any: their paths are relative to it
     seeds  so many instead of the file's; a run that has its own keeps at most so many of them
+    folds  so many instead of the file's
     """
-    if seeds is not None and seeds < 1:
-        raise ExperimentError(f"--seeds must be at least 1; received {seeds}.")
+    for option, number, least in (("seeds", seeds, 1), ("folds", folds, 2)):
+        if number is not None and number < least:
+            raise ExperimentError(f"--{option} must be at least {least}; received {number}.")
+    options = {key: number for key, number in (("seeds", seeds), ("folds", folds)) if number is not None}
+    one_seed = {"seeds": 1} if {**tables, **options}.get("folds") is not None else {}
     try:
-        asked = File.model_validate({**tables, **({} if seeds is None else {"seeds": seeds})})
+        asked = File.model_validate({**one_seed, **tables, **options})
     except ValidationError as error:
         raise as_experiment_error(error, origin, File) from None
     if not asked.run and not asked.matrix and not asked.search:
@@ -248,10 +291,14 @@ def plan(
     for where, keys in (("defaults", asked.defaults), ("matrix", asked.matrix)):
         if "seed" in keys:
             raise ExperimentError(f"{origin}: {where}.seed: a study runs each experiment with several; give seeds.")
+        if asked.folds is not None:
+            _must_have_no_fold(keys, f"{origin}: {where}")
     searches = dict[str, dict[str, Any]]()
     for search in asked.search:
         with _told_of(f"{origin}, search {search.name!r}"):
             searches[search.name] = _located(merged(asked.defaults, search.__pydantic_extra__ or {}), file)
+            if asked.folds is not None:
+                _must_have_no_fold(searches[search.name], f"search {search.name!r}")
             Search.of(searches[search.name], f"{origin}, search {search.name!r}")
     given_runs = [_given(keys, number, origin) for number, keys in enumerate(asked.run, 1)]
     runs = [
@@ -259,17 +306,57 @@ def plan(
         for given in given_runs or ([Run.model_construct(name="")] if asked.matrix else [])
         for values in combinations(asked.matrix)
     ]
-    planned = Plan(name, asked.title, asked.about.strip(), text, tuple(runs), searches, asked.parity)
+    planned = Plan(name, asked.title, asked.about.strip(), text, tuple(runs), searches, asked.parity, asked.folds)
     _check(planned, len(asked.search), origin)
     return planned
 
 
-def read_plan(study: str | Path, seeds: int | None = None) -> Plan:
+def _must_have_no_fold(tables: Mapping[str, Any], where: str) -> None:
+    """A study over folds says itself which fold a run is of."""
+    data = tables.get("data")
+    keys = {*tables, *(f"data.{key}" for key in (data if isinstance(data, Mapping) else ()))}
+    found = next((key for key in ("data.fold", "data.folds") if key in keys), None)
+    if found is not None:
+        raise ExperimentError(
+            f"{where}: {found}: with folds, each experiment is trained once for every fold: leave {found} out."
+        )
+
+
+def over_folds(tables: Mapping[str, Any], folds: int, name: str, origin: str = "experiment") -> Plan:
+    """The study of one experiment over folds, with its seed; a search in its tables is done in each fold.
+
+    name  of the study, which its folder has
+    Raises ExperimentError.
+    """
+    _must_have_no_fold(tables, origin)
+    own = {key: value for key, value in tables.items() if key not in (*OF_A_SEARCH, "seed")}
+    experiment = Experiment.of({**own, "seed": tables.get("seed", 0)}, origin)
+    run = {"name": _as_name(experiment.model.name)}
+    study: dict[str, Any] = {
+        "title": f"{experiment.model.name} on {Path(experiment.data.source).name}, {folds} folds",
+        "seeds": [experiment.seed],
+        "folds": folds,
+    }
+    if "space" in tables:
+        searched = {key: tables[key] for key in OF_A_SEARCH if key in tables}
+        study |= {"search": [{"name": SEARCHED, **own, **searched}], "run": [{**run, "winner_of": SEARCHED}]}
+    else:
+        study["run"] = [{**run, **own}]
+    return plan(study, name, tomli_w.dumps(study), origin=origin)
+
+
+def _as_name(text: str) -> str:
+    """A text as the name of a run."""
+    return re.sub(r"[^\w.+=-]+", "-", text).strip("-.=")[:LONGEST_NAME] or "net"
+
+
+def read_plan(study: str | Path, seeds: int | None = None, folds: int | None = None) -> Plan:
     """The study in a file, or the packaged one of that name. Raises ExperimentError where there is none."""
     path, files = Path(study), _files()
     if str(study) in files:
         text = files[str(study)].read_text(encoding="utf-8")
-        return plan(tomllib.loads(text), str(study), text, seeds=seeds, origin=f"{study}{SUFFIX}")
+        origin = f"{study}{SUFFIX}"
+        return plan(tomllib.loads(text), str(study), text, seeds=seeds, folds=folds, origin=origin)
     if path.suffix != SUFFIX and not is_file(path):
         raise ExperimentError(
             f"There is no study called {brief(str(study))!r}, and no such file. {nearest(str(study), files)}"
@@ -279,7 +366,7 @@ def read_plan(study: str | Path, seeds: int | None = None) -> Plan:
     if "data" in tables and "title" not in tables:
         how = "tune" if "space" in tables else "run"
         raise ExperimentError(f"{path} is no study but an experiment: firstlight {how} {path}")
-    return plan(tables, path.stem, text, seeds=seeds, origin=str(path), file=path)
+    return plan(tables, path.stem, text, seeds=seeds, folds=folds, origin=str(path), file=path)
 
 
 def packaged() -> dict[str, str]:
@@ -333,6 +420,8 @@ def _planned(
         for key, (value, _) in values.items():
             put(tables, key, copy.deepcopy(value))
         tables = _located(tables, file)
+        if asked.folds is not None:
+            _must_have_no_fold(tables, where)
         Experiment.of(merged(best, tables), where)
     start = tables.get("weights", {}).get("init_from")
     needs = start[1:] if isinstance(start, str) and start.startswith("@") else ""

@@ -19,27 +19,28 @@ from firstlight.records import run_folder
 from firstlight.records.locked_folder import locked_folder
 from firstlight.records.result import Status
 from firstlight.records.run_folder import RunFolder
+from firstlight.records.study_folder import RunKey, run_title
 
 INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run with its seed: all that a worker needs.
+    """One run with its seed, or of a fold: all that a worker needs.
 
     folder   of the run
     threads  that it may use; None: as many as its process has
     """
 
     name: str
-    seed: int
+    key: RunKey
     experiment: Experiment
     folder: Path
     threads: int | None
 
     @property
     def title(self) -> str:
-        return f"{self.name}, seed {self.seed}"
+        return f"{self.name}, {run_title(self.key)}"
 
 
 def train(job: Job) -> str:

@@ -1,6 +1,7 @@
 """A study carried out: what is missing of its runs, side by side, and a report of all.
 
-The way of a study: `Plan` -> jobs (a run with a seed) -> the pool of workers -> run folders -> `StudyFolder` -> report.
+The way of a study: `Plan` -> jobs (a run with a seed, or of a fold) -> the pool of workers -> run folders ->
+`StudyFolder` -> report.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import get_args
 from rich.console import Console
 
 from firstlight import experiments, processes, report
-from firstlight.errors import ExperimentError, ReportError, ReportWarning, RunError
+from firstlight.errors import ExperimentError, ModelError, ReportError, ReportWarning, RunError
 from firstlight.experiments import Experiment, Plan, PlannedRun
 from firstlight.experiments.corrections import have_changed
 from firstlight.experiments.paths import differing, located
@@ -23,12 +24,12 @@ from firstlight.parallel.job import INTERRUPTED, Job, train
 from firstlight.parallel.pool import Backend, Pool, WorkerKilledError, pool
 from firstlight.parallel.progress import StudyProgress
 from firstlight.parallel.searches import run_search
-from firstlight.records import run_folder, search_folder, study_folder
+from firstlight.records import out_of_fold, run_folder, search_folder, study_folder
 from firstlight.records.locked_folder import locked_folder
 from firstlight.records.record_files import write_record
 from firstlight.records.result import Status
 from firstlight.records.run_folder import RunFolder
-from firstlight.records.study_folder import StudyFolder
+from firstlight.records.study_folder import FoldKey, StudyFolder, run_title
 from firstlight.types import Json
 
 
@@ -57,6 +58,7 @@ def run_study(
     console = console or Console()
     _check_options(workers, threads, backend)
     requested = plan.only([only] if isinstance(only, str) else only) if only else plan
+    _check_folds(requested, out)
     count = workers or 1
     if backend == "loky" and count > 1 and threads is None:
         threads = max(1, processes.cores() // count)
@@ -64,13 +66,14 @@ def run_study(
     with locked_folder(out):
         _check_same_study(plan, out)
         folder = _write_record(plan, out)
-        best = {name: _run_search_of_study(name, requested, folder, count, console) for name in requested.searches}
-        total = sum(len(run.entry.seeds) for run in requested.runs)
+        best, failures = _run_searches(requested, folder, count, console)
+        total = sum(len(folder.keys(run.entry)) for run in requested.runs)
         stages = [_jobs(stage, folder, best, threads) for stage in requested.stages()]
         with pool(backend, address, workers, threads) as runners, StudyProgress(folder, total, console) as progress:
-            failures = _train_stages(stages, runners, progress)
+            failures |= _train_stages(stages, runners, progress)
         if requested.parity:
             failures |= _check_gradients(requested, folder, console)
+        failures |= _write_out_of_fold(folder)
         lost = _write_reports(folder)
     _raise_failures(plan, requested, out, lost | failures, console)
     return folder
@@ -91,14 +94,39 @@ def _check_same_study(plan: Plan, out: Path) -> None:
             if (out / name).exists():
                 raise ExperimentError(f"{out} is a {what}: it contains {name}. Choose another folder with --out.")
         return
-    if (held := StudyFolder.open(out).name) != plan.name:
-        raise ExperimentError(f"{out} holds the study {held}, not {plan.name}. Choose another folder with --out.")
-    asked = StudyFolder(out, plan.record)
+    held, asked = StudyFolder.open(out), StudyFolder(out, plan.record)
+    if held.name != plan.name:
+        raise ExperimentError(f"{out} holds the study {held.name}, not {plan.name}. Choose another folder with --out.")
+    if held.folds != asked.folds:
+        ways = [f"{folds} folds" if folds else "no folds" for folds in (held.folds, asked.folds)]
+        raise ExperimentError(
+            f"{out} holds {plan.name} with {ways[0]}, not with {ways[1]}. Choose another folder with --out."
+        )
     for run in plan.runs:
-        for seed in () if run.winner_of else run.entry.seeds:  # a winner is known after its search
-            job = Job(run.name, seed, run.experiment(seed, asked), asked.place(run.entry, seed), None)
+        for key in () if run.winner_of else asked.keys(run.entry):  # a winner is known after its search
+            job = Job(run.name, key, run.experiment(key, asked), asked.place(run.entry, key), None)
             if not _damage(job):  # which is told when its turn comes
                 _is_done(job, run.needs)
+
+
+def _check_folds(plan: Plan, out: Path) -> None:
+    """Set up the first fold of each kind of images, so that a mistake that all folds share is told before any starts.
+
+    Raises what `set_up` raises: DataError, say, where there are fewer images of a class than folds.
+    """
+    folder, seen = StudyFolder(out, plan.record), list[Json]()
+    for run in plan.runs if plan.folds else ():
+        under = plan.searches[run.winner_of] if run.winner_of else {}
+        first = run.experiment(folder.keys(run.entry)[0], folder, experiments.only_experiment(under, run.name))
+        data = first.data.model_dump()
+        if data in seen or run.needs or run.optional or folder.finished(run.entry):
+            continue
+        seen.append(data)
+        try:
+            experiments.set_up(first)
+        except ModelError:
+            if not run.winner_of:  # the search may find one that fits
+                raise
 
 
 def _write_record(plan: Plan, out: Path) -> StudyFolder:
@@ -115,25 +143,54 @@ def _write_record(plan: Plan, out: Path) -> StudyFolder:
     return folder
 
 
-def _run_search_of_study(name: str, plan: Plan, folder: StudyFolder, workers: int, console: Console) -> Json:
-    """The experiment that a search of the study finds best; what is missing of the search is done now."""
-    search = experiments.Search.of(plan.searches[name], f"{plan.name}, search {name!r}")
-    found = run_search(search, folder.path / f"search-{name}", workers=workers, console=console)
+Best = Mapping[tuple[str, FoldKey | None], Json]  # the best tables by the name of a search and, over folds, its fold
+
+
+def _run_searches(plan: Plan, folder: StudyFolder, workers: int, console: Console) -> tuple[Best, dict[str, str]]:
+    """What the searches of the study find best, each in every fold where there are folds; and why one found nothing.
+
+    What is missing of them is done now. Without folds, a search that finds nothing ends the study, as its runs need it.
+    """
+    best: dict[tuple[str, FoldKey | None], Json] = {}
+    failures: dict[str, str] = {}
+    for name in plan.searches:
+        if folder.folds is None:
+            best[name, None] = _run_search_of_study(name, plan, folder, None, workers, console)
+            continue
+        runs = [run for run in plan.runs if run.winner_of == name]
+        keys = dict.fromkeys(key for run in runs for key in folder.keys(run.entry) if isinstance(key, FoldKey))
+        for key in keys:
+            console.print(f"Search {name!r} in {run_title(key)}", style="dim", highlight=False)
+            try:
+                best[name, key] = _run_search_of_study(name, plan, folder, key, workers, console)
+            except RunError as error:
+                failures |= {f"{run.name}, {run_title(key)}": f"Its search found nothing. {error}" for run in runs}
+    return best, failures
+
+
+def _run_search_of_study(
+    name: str, plan: Plan, folder: StudyFolder, key: FoldKey | None, workers: int, console: Console
+) -> Json:
+    """The experiment that a search of the study finds best, in a fold where there are folds."""
+    within = "" if key is None else f"-seed-{key.seed}-fold-{key.fold}"
+    found = run_search(plan.search(name, key), folder.path / f"search-{name}{within}", workers=workers, console=console)
     return located(found.best.tables, found.path / search_folder.BEST)
 
 
 def _jobs(
     stage: Iterable[PlannedRun],
     folder: StudyFolder,
-    best: Mapping[str, Json],
+    best: Best,
     threads: int | None,
 ) -> list[tuple[PlannedRun, Job]]:
-    """All runs of a stage, whether they are done or not."""
+    """All runs of a stage, whether they are done or not, but for those whose search found nothing."""
     jobs = []
     for run in stage:
-        for seed in run.entry.seeds:
-            experiment = run.experiment(seed, folder, best.get(run.winner_of))
-            jobs.append((run, Job(run.name, seed, experiment, folder.place(run.entry, seed), threads)))
+        for key in folder.keys(run.entry):
+            of = (run.winner_of, key if isinstance(key, FoldKey) else None)
+            if not run.winner_of or of in best:
+                experiment = run.experiment(key, folder, best.get(of))
+                jobs.append((run, Job(run.name, key, experiment, folder.place(run.entry, key), threads)))
     return jobs
 
 
@@ -215,9 +272,10 @@ def _is_done(job: Job, needs: str) -> bool:
     folder = RunFolder.open(job.folder)
     held = Experiment.of(folder.experiment.tables, str(job.folder / run_folder.EXPERIMENT)).model_dump()
     asked = job.experiment.model_dump()
+    parts = 3 if isinstance(job.key, FoldKey) else 2  # of the place of a run in the study
     if needs and held["weights"]["init_from"]:
         for tables in (held, asked):
-            tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-2:]
+            tables["weights"]["init_from"] = Path(tables["weights"]["init_from"]).parts[-parts:]
     changed = differing(held, asked, folder.location)
     if not changed and folder.finished and have_changed(folder, job.experiment):
         changed = ["what data.corrections holds"]
@@ -237,7 +295,7 @@ def _check_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[
     if page.exists():
         return {}
     run = next(run for run in plan.runs if run.name == plan.parity)
-    experiment = run.experiment(run.entry.seeds[0], folder)
+    experiment = run.experiment(folder.keys(run.entry)[0], folder)
     setup = experiments.set_up(experiment)
     with console.status("gradients by hand, by autograd, by differences"):
         found = check(
@@ -254,9 +312,34 @@ def _check_gradients(plan: Plan, folder: StudyFolder, console: Console) -> dict[
     return {} if found.passed else {"parity": f"{'; '.join(map(str, found.failures))}. See {page}."}
 
 
+def _write_out_of_fold(folder: StudyFolder) -> dict[str, str]:
+    """Write what the nets of all folds said together, where it is missing and all of them are done."""
+    failures = {}
+    for one in folder.entries if folder.folds else ():
+        finished = folder.finished(one)
+        for seed in one.seeds:
+            place = folder.folds_folder(one, seed)
+            runs = [run for key, run in finished.items() if isinstance(key, FoldKey) and key.seed == seed]
+            try:
+                whole = [run for run in runs if run.result.status != Status.INTERRUPTED]
+                if len(whole) == folder.folds and not _has_out_of_fold(place):
+                    out_of_fold.collect(whole).write(place)
+            except RunError as error:
+                failures[f"{one.name}, seed {seed}, all folds"] = str(error)
+    return failures
+
+
+def _has_out_of_fold(place: Path) -> bool:
+    """Whether the record is there, whole, and of the predictions that the runs now have."""
+    try:
+        return out_of_fold.read(place) is not None
+    except RunError:
+        return False
+
+
 def _write_reports(folder: StudyFolder) -> dict[str, str]:
     """Write the reports that are missing, and the study's; return why it has nothing of some of the runs."""
-    finished = {f"{e.name}, seed {seed}": run for e in folder.entries for seed, run in folder.finished(e).items()}
+    finished = {f"{e.name}, {run_title(key)}": run for e in folder.entries for key, run in folder.finished(e).items()}
     for title, run in finished.items():
         if not (run.path / run_folder.REPORT).exists():
             try:
@@ -275,7 +358,9 @@ def _write_reports(folder: StudyFolder) -> dict[str, str]:
 def _raise_failures(plan: Plan, requested: Plan, out: Path, failures: dict[str, str], console: Console) -> None:
     """Say what came to no result. Raises RunError where that was asked for now, and may not be left out."""
     optional = {run.name for run in plan.runs if run.optional}
-    asked = {"parity", *(f"{run.name}, seed {seed}" for run in requested.runs for seed in run.entry.seeds)}
+    of = StudyFolder(out, requested.record)
+    asked = {"parity", *(f"{run.name}, {run_title(key)}" for run in requested.runs for key in of.keys(run.entry))}
+    asked |= {f"{run.name}, seed {seed}, all folds" for run in requested.runs for seed in run.entry.seeds}
     for title, failure in list(failures.items()):
         if title not in asked or title.rpartition(", seed ")[0] in optional:
             said = "Left out" if title in asked else "Not part of this command"

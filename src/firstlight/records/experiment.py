@@ -13,6 +13,8 @@ from firstlight.types import Json
 @dataclass(frozen=True, kw_only=True)
 class DataTable:
     source: str
+    folds: AtLeastOne | None = None
+    fold: AtLeastOne | None = None
     classes: tuple[str, ...] = ()
     regroup: Mapping[str, tuple[str, ...]] = omitted(make=dict)
 

@@ -1,8 +1,8 @@
-"""Runs that differ in nothing but the seed, as one: what a study's entry, or several runs of one recipe, came to."""
+"""Runs that differ in nothing but seed and fold, as one: what a study's entry, or several runs of a recipe, came to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +11,16 @@ from typing import Any, Literal
 import numpy as np
 
 from firstlight.errors import FirstlightError, RunError
-from firstlight.evaluation import Evaluation, Spread, spread
+from firstlight.evaluation import Evaluation, Spread, measure, spread
 from firstlight.options import flat
 from firstlight.records.origin import started_from
 from firstlight.records.run import RunRecord, read
 from firstlight.records.run_folder import RunFolder
-from firstlight.records.study_folder import StudyFolder, seed_folder
-from firstlight.types import Array, Json
+from firstlight.records.study_folder import FoldKey, RunKey, StudyFolder, fold_folder, run_title, seed_folder
+from firstlight.types import Array, Json, Predictions
 
 INIT_FROM = "weights.init_from"
+OF_A_RUN = ("seed", "data.fold")  # settings in which the runs of a group differ
 ANCESTORS = 20  # runs that a recipe goes back to, one from the weights of the other
 WITHIN = 2  # standard deviations
 
@@ -58,12 +59,12 @@ class PublishedAccuracy:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """One recipe over its seeds.
+    """One recipe over its seeds, or over the folds of its seeds.
 
-    runs       its finished runs by seed
-    asked      the seeds that were asked for
-    unread     why a run with a result could not be read, by seed
-    failed     why a run without one came to none when it was last tried, by seed
+    runs       its finished runs by seed, or by seed and fold
+    asked      the runs that were asked for
+    unread     why a run with a result could not be read
+    failed     why a run without one came to none when it was last tried
     published  the test accuracy that is published for it, if any
     published_validation  the greatest validation accuracy over the epochs that is published for it, if any
     beside     other numbers to stand beside ours
@@ -71,32 +72,51 @@ class Group:
     """
 
     name: str
-    runs: Mapping[int, RunRecord]
-    asked: tuple[int, ...]
-    unread: Mapping[int, str] = field(default_factory=dict)
-    failed: Mapping[int, str] = field(default_factory=dict)
+    runs: Mapping[RunKey, RunRecord]
+    asked: tuple[RunKey, ...]
+    unread: Mapping[RunKey, str] = field(default_factory=dict)
+    failed: Mapping[RunKey, str] = field(default_factory=dict)
     published: float | None = None
     published_validation: float | None = None
     beside: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 
     @property
-    def missing(self) -> tuple[int, ...]:
-        """Seeds without a result."""
-        return tuple(seed for seed in self.asked if seed not in self.runs and seed not in self.unread)
+    def over_folds(self) -> bool:
+        """Whether its runs are the folds of a split, each tested on other images."""
+        return any(isinstance(key, FoldKey) for key in (*self.asked, *self.runs))
+
+    @property
+    def noun(self) -> str:
+        """What there are several of in it: "seed" or "fold"."""
+        return "fold" if self.over_folds else "seed"
+
+    def title(self, key: RunKey) -> str:
+        """What one of its runs is called: "seed 3", "fold 2", or both where there are several seeds of folds."""
+        return f"fold {key.fold}" if isinstance(key, FoldKey) and len(self.seeds) == 1 else run_title(key)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that its runs have, or were asked for with."""
+        return sorted({key.seed if isinstance(key, FoldKey) else key for key in (*self.asked, *self.runs)})
+
+    @property
+    def missing(self) -> tuple[RunKey, ...]:
+        """Runs without a result."""
+        return tuple(key for key in self.asked if key not in self.runs and key not in self.unread)
 
     @cached_property
-    def averaged(self) -> Mapping[int, RunRecord]:
+    def averaged(self) -> Mapping[RunKey, RunRecord]:
         """The runs that means are taken over: those that were not interrupted, or all where each one was.
 
-        A run that diverged counts, as that is what came of the recipe with this seed.
+        A run that diverged counts, as that is what came of the recipe with this seed or fold.
         """
         whole = {seed: record for seed, record in self.runs.items() if record.status != "interrupted"}
         return whole or self.runs
 
     @property
     def first(self) -> RunRecord:
-        """The run of its first seed, which is shown where one must stand for all."""
+        """The run of its first seed or fold, which is shown where one must stand for all."""
         return next(iter(self.averaged.values()))
 
     @property
@@ -106,13 +126,13 @@ class Group:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What it was asked but for the seed, by whole keys: {"optimizer.lr": 0.001}."""
-        return {key: value for key, value in flat(self.first.experiment.tables) if key != "seed"}
+        """What it was asked but for seed and fold, by whole keys: {"optimizer.lr": 0.001}."""
+        return {key: value for key, value in flat(self.first.experiment.tables) if key not in OF_A_RUN}
 
     @property
-    def accuracies(self) -> dict[int, float]:
-        """The test accuracy by seed."""
-        return {seed: record.test.accuracy for seed, record in self.averaged.items()}
+    def accuracies(self) -> dict[RunKey, float]:
+        """The test accuracy of each run."""
+        return {key: record.test.accuracy for key, record in self.averaged.items()}
 
     @property
     def accuracy(self) -> Spread:
@@ -180,24 +200,47 @@ class Group:
         found = np.concatenate([record.history.get("seconds", np.zeros(0)) for record in self.averaged.values()])
         return float(np.median(found)) if len(found) else None
 
+    @cached_property
+    def pooled(self) -> Evaluation | None:
+        """The evaluation of a single run, or over folds of all images, each by the net that has not seen it.
+
+        None of several seeds: these are several models, each of which answers for the same images.
+        """
+        if len(self.averaged) == 1:
+            return self.first.test
+        if self.predictions is None:
+            return None
+        loss = np.average([test.loss for test in self.tests], weights=[test.images for test in self.tests])
+        return measure(self.predictions, self.first.class_names, float(loss))
+
+    @cached_property
+    def predictions(self) -> Predictions | None:
+        """What its run said of the test images, or over the folds of a seed the nets of all images; else None."""
+        found = [record.predictions for record in self.averaged.values()]
+        if len(found) > 1 and (not self.over_folds or len(self.seeds) > 1):
+            return None
+        return Predictions(
+            *(np.concatenate([getattr(p, k) for p in found]) for k in ("ids", "labels", "probabilities"))
+        )
+
     @property
     def tests(self) -> list[Evaluation]:
         return [record.test for record in self.averaged.values()]
 
     @property
     def confusion(self) -> Array:
-        """The confusion matrices of all seeds, added up."""
+        """The confusion matrices of all runs, added up."""
         return np.sum([test.confusion for test in self.tests], axis=0)
 
-    def class_accuracies(self, seeds: Collection[int] | None = None) -> list[Spread | None]:
-        """The accuracy of each class over the seeds, or some of them; None for a class without test images."""
-        tests = [record.test for seed, record in self.averaged.items() if seeds is None or seed in seeds]
+    def class_accuracies(self, keys: Collection[RunKey] | None = None) -> list[Spread | None]:
+        """The accuracy of each class over the runs, or some of them; None for a class without test images."""
+        tests = [record.test for key, record in self.averaged.items() if keys is None or key in keys]
         by_class = zip(*[[score.accuracy for score in test.classes] for test in tests], strict=True)
         found = [[value for value in values if value is not None] for values in by_class]
         return [spread(values) if values else None for values in found]
 
     def curve(self, column: str) -> dict[str, Array]:
-        """A column of the history over the seeds: epoch, and mean, low and high of the runs that got that far."""
+        """A column of the history over the runs: epoch, and mean, low and high of the runs that got that far."""
         columns = [record.history[column] for record in self.averaged.values() if column in record.history]
         longest = max((len(values) for values in columns), default=0)
         reached = [np.array([values[e] for values in columns if len(values) > e]) for e in range(longest)]
@@ -226,7 +269,7 @@ def of_study(folder: StudyFolder) -> tuple[Group, ...]:
 
 
 def lost(folder: StudyFolder) -> dict[str, str]:
-    """Why there is nothing of runs of a study that were tried, by their names: "lenet5, seed 3"."""
+    """Why there is nothing of runs of a study that were tried, by their names: "lenet5, seed 3, fold 1"."""
     return _lost(read_study(folder))
 
 
@@ -235,34 +278,34 @@ def read_study(folder: StudyFolder) -> tuple[Group, ...]:
     groups = []
     for entry in folder.entries:
         runs, unread = {}, {}
-        for seed, run in folder.finished(entry).items():
+        for key, run in folder.finished(entry).items():
             try:
-                runs[seed] = read(run)
+                runs[key] = read(run)
             except RunError as error:
-                unread[seed] = f"{error} To train it again, remove {run.path}."
+                unread[key] = f"{error} To train it again, remove {run.path}."
         published = {"published": entry.published, "published_validation": entry.published_validation}
         numbers: Json = {**published, "beside": entry.beside, "note": entry.note}
-        groups.append(Group(entry.name, runs, entry.seeds, unread, folder.failed(entry), **numbers))
+        groups.append(Group(entry.name, runs, folder.keys(entry), unread, folder.failed(entry), **numbers))
     return tuple(groups)
 
 
 def _lost(groups: Sequence[Group]) -> dict[str, str]:
     return {
-        f"{group.name}, seed {seed}": why
+        f"{group.name}, {run_title(key)}": why
         for group in groups
-        for seed, why in sorted({**group.failed, **group.unread}.items())
+        for key, why in {**group.failed, **group.unread}.items()
     }
 
 
 def of_runs(records: Sequence[RunRecord]) -> tuple[Group, ...]:
-    """The runs by their recipe, in the order given; a seed occurs once in a group."""
-    found: dict[Hashable, dict[int, RunRecord]] = {}
+    """The runs by their recipe, in the order given; a seed, or a fold of it, occurs once in a group."""
+    found: dict[Hashable, dict[RunKey, RunRecord]] = {}
     for record in records:
-        seed, of, turn = seed_of(record.run), recipe(record), 0
-        while seed in found.setdefault((of, turn), {}):
+        key, of, turn = key_of(record.run), recipe(record), 0
+        while key in found.setdefault((of, turn), {}):
             turn += 1  # the same run again: a group of its own
-        found[of, turn][seed] = record
-    groups = [dict(sorted(runs.items())) for runs in found.values()]
+        found[of, turn][key] = record
+    groups = [{key: runs[key] for key in in_order(runs)} for runs in found.values()]
     names = [_name(list(runs.values())) for runs in groups]
     paths = [str(next(iter(runs.values())).run.path) for runs in groups]
     return tuple(
@@ -272,7 +315,7 @@ def of_runs(records: Sequence[RunRecord]) -> tuple[Group, ...]:
 
 
 def recipe(record: RunRecord) -> Hashable:
-    """What a run was asked, but for the seed, and what it was tested on: a group is the runs that have the same."""
+    """What a run was asked, but for seed and fold, and what it is tested on: a group is the runs that have the same."""
     corrections = record.run.data.corrections
     corrected = corrections and corrections.sha256  # the same file may have held others
     return _asked(record.run, ANCESTORS), record.data, record.class_names, corrected
@@ -287,33 +330,50 @@ def seed_of(run: RunFolder) -> int:
     return run.experiment.seed
 
 
+def key_of(run: RunFolder) -> RunKey:
+    """Which of the runs of its recipe it is."""
+    fold = run.experiment.data.fold
+    return seed_of(run) if fold is None else FoldKey(seed_of(run), fold)
+
+
+def in_order(keys: Iterable[RunKey]) -> list[RunKey]:
+    """By seed, and in each by fold."""
+    return sorted(keys, key=lambda key: key if isinstance(key, FoldKey) else (key, 0))
+
+
 def _asked(run: RunFolder, ancestors: int) -> Hashable:
-    asked: dict[str, Hashable] = {key: str(value) for key, value in flat(run.experiment.tables) if key != "seed"}
+    asked: dict[str, Hashable] = {k: str(value) for k, value in flat(run.experiment.tables) if k not in OF_A_RUN}
     if INIT_FROM in asked and ancestors:
         asked[INIT_FROM] = _start(run, str(asked[INIT_FROM]), ancestors)
     return tuple(sorted(asked.items()))
 
 
 def _start(run: RunFolder, given: str, ancestors: int) -> Hashable:
-    """What a run started from: of another run its recipe, and its seed where that is not the run's own.
+    """What a run started from: of another run its recipe, and its seed and fold where these are not the run's own.
 
-    Where that run is not there any more, its place tells: in a study, it has the seed in its name.
+    Where that run is not there any more, its place tells: in a study, it has seed and fold in its name.
     """
-    seed = seed_of(run)
+    own = _folders_of(key_of(run))
     try:
         origin = started_from(run)
         if origin is not None:
-            return _asked(origin, ancestors - 1), None if seed_of(origin) == seed else seed_of(origin)
+            return _asked(origin, ancestors - 1), None if key_of(origin) == key_of(run) else key_of(origin)
     except FirstlightError:
         pass  # a record of its that is damaged tells nothing
-    return tuple("" if part == seed_folder(seed) else part for part in Path(given).parts)
+    return tuple("" if part in own else part for part in Path(given).parts)
+
+
+def _folders_of(key: RunKey) -> tuple[str, ...]:
+    """The folders that a study gives to a run, below that of its recipe."""
+    return (seed_folder(key.seed), fold_folder(key.fold)) if isinstance(key, FoldKey) else (seed_folder(key),)
 
 
 def _name(records: Sequence[RunRecord]) -> str:
     """A name for runs of one recipe: where they lie as a study lays them out, its folder; else the first and last."""
-    parents = {record.run.path.resolve().parent.name for record in records}
-    if len(parents) == 1 and all(record.name == seed_folder(seed_of(record.run)) for record in records):
-        return parents.pop()
+    laid_out = [(record.run.path.resolve().parts, _folders_of(key_of(record.run))) for record in records]
+    recipes = {parts[: -len(own)][-1] for parts, own in laid_out if parts[-len(own) :] == own}
+    if len(recipes) == 1 and all(parts[-len(own) :] == own for parts, own in laid_out):
+        return recipes.pop()
     names = [record.name for record in records]
     return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
@@ -354,19 +414,25 @@ def leader(task: Sequence[Group]) -> Group:
 
 
 def paired(first: Group, second: Group) -> list[tuple[RunRecord, RunRecord]]:
-    """Their runs two by two: those of the seeds that both have, or the first of each where they have none in common."""
-    seeds = [seed for seed in first.averaged if seed in second.averaged]
-    return [(first.averaged[seed], second.averaged[seed]) for seed in seeds] or [(first.first, second.first)]
+    """Their runs two by two: those that both have by seed (and fold), or the first of each where there is none."""
+    keys = [key for key in first.averaged if key in second.averaged]
+    return [(first.averaged[key], second.averaged[key]) for key in keys] or [(first.first, second.first)]
 
 
 def named_runs(groups: Sequence[Group]) -> dict[str, RunRecord]:
-    """Every run by the name of its group and its seed; by the name alone where no group has several."""
+    """Every run by the name of its group and its seed or fold; by the name alone where no group has several."""
     single = all(len(group.runs) <= 1 for group in groups)
     return {
-        group.name if single else f"{group.name}, seed {seed}": record
+        group.name if single else f"{group.name}, {group.title(key)}": record
         for group in groups
-        for seed, record in group.runs.items()
+        for key, record in group.runs.items()
     }
+
+
+def noun(groups: Iterable[Group]) -> str:
+    """What groups have several of: "seed", "fold", or "run" where some are over seeds and some over folds."""
+    found = {group.noun for group in groups}
+    return found.pop() if len(found) == 1 else "run"
 
 
 def winners(task: Sequence[Group]) -> list[Group]:

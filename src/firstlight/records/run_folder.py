@@ -94,6 +94,11 @@ def require_other(path: Path) -> None:
         raise RunError(f"{path} is part of the record of a run, and would be lost. Name another place.")
 
 
+def runs_of_study(study: Path) -> list[Path]:
+    """The folders of the runs that a study has begun: below NAME, each seed's, or below that each fold's."""
+    return [file.parent for below in ("", "fold-*/") for file in sorted(study.glob(f"*/seed-*/{below}{EXPERIMENT}"))]
+
+
 @dataclass(frozen=True)
 class RunFolder(Shown):
     """A run on disk, read when asked. Its files are checked as they are read; each failing names the file."""
@@ -107,10 +112,11 @@ class RunFolder(Shown):
         if not is_folder(path):
             raise RunError(f"{brief(path)}: there is no such run folder.")
         if (folder.path / STUDY).is_file():
-            run = min(folder.path.glob(f"*/seed-*/{EXPERIMENT}"), default=folder.path / "NAME" / "seed-0" / EXPERIMENT)
+            run = next(iter(runs_of_study(folder.path)), folder.path / "NAME" / "seed-0")
+            several = "folds" if run.parent.name.startswith("seed-") else "seeds"
             raise RunError(
                 f"{path} is a study, not a run: its report is {folder.path / REPORT}. Give runs of it instead, such as "
-                f"{run.parent}; compare takes all seeds of one too, as in {run.parent.parent}."
+                f"{run}; compare takes all {several} of one too, as in {run.parent}."
             )
         if not is_file(folder.path / EXPERIMENT):
             inside = min((file.parent for file in folder.path.glob(f"*/{EXPERIMENT}")), default=None)

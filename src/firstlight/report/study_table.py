@@ -12,7 +12,7 @@ from firstlight.errors import RunError
 from firstlight.evaluation import Spread
 from firstlight.files import TOML_LIMIT, read_bytes
 from firstlight.records.environment import Environment
-from firstlight.records.group import Group, named_runs, present, read_study, standing
+from firstlight.records.group import Group, named_runs, noun, present, read_study, standing
 from firstlight.records.study_folder import StudyFolder
 from firstlight.report import published
 from firstlight.report.document import Link
@@ -26,8 +26,9 @@ FILES = "../src/firstlight/experiments/files"  # where the packaged study files 
 
 LEGEND = """\
 **Test**: the test accuracy in percent, mean ± standard deviation over n seeds (n − 1 in the divisor), or that of the \
-only seed. ★: the best of a study by mean validation accuracy. **Training** is the accuracy in the epoch whose weights \
-were kept, measured while it trained. **Seconds** are those of training one run, on the mean."""
+only seed; of a study that says so, n are folds. ★: the best of a study by mean validation accuracy. **Training** is \
+the accuracy in the epoch whose weights were kept, measured while it trained. **Seconds** are those of training one \
+run, on the mean."""
 
 Read = Sequence[tuple[StudyFolder, Sequence[Group]]]
 
@@ -73,7 +74,7 @@ def _latex(read: Read, folder: Path, preface: str) -> str:
         if present(groups):
             titles, rows = _cells(groups)
             lines = [" & ".join(map(_tex, cells)) + r" \\" for cells in (titles, *rows)]
-            caption = "Test accuracy in percent, mean and standard deviation over $n$ seeds."
+            caption = f"Test accuracy in percent, mean and standard deviation over $n$ {noun(groups)}s."
             parts.append(
                 "\n".join(
                     (
@@ -183,8 +184,9 @@ def _study(study: StudyFolder, groups: Sequence[Group], folder: Path) -> list[st
         unread = any(group.unread for group in groups)
         told = [f"{file}: no run has a result {'that can be read' if unread else 'yet'}."]
         return [*told, "\n".join(_lost(groups))] if unread else told
+    folds = [f"- Over {study.folds} folds of all images: n are folds, which share training images."] * bool(study.folds)
     notes = [f"- **{_plain(group.name)}**: {_plain(' '.join(group.note.split()))}" for group in groups if group.note]
-    notes += [*_lost(groups), *(f"- {_plain(text)}" for text in merged(named_runs(groups)))]
+    notes += [*folds, *_lost(groups), *(f"- {_plain(text)}" for text in merged(named_runs(groups)))]
     return [part for part in (_plain(about), file, _table(groups), "\n".join(notes)) if part]
 
 
@@ -192,10 +194,10 @@ def _lost(groups: Sequence[Group]) -> list[str]:
     """The seeds without a number, and whether that is because they were not tried, failed, or cannot be read."""
     told = []
     for group in groups:
-        untried = [seed for seed in group.missing if seed not in group.failed]
-        for said, seeds in (("no result of", untried), ("failed:", group.failed), ("cannot be read:", group.unread)):
-            if seeds:
-                told.append(f"- **{_plain(group.name)}**: {said} {listed([f'seed {seed}' for seed in seeds])}.")
+        untried = [key for key in group.missing if key not in group.failed]
+        for said, keys in (("no result of", untried), ("failed:", group.failed), ("cannot be read:", group.unread)):
+            if keys:
+                told.append(f"- **{_plain(group.name)}**: {said} {listed([group.title(key) for key in keys])}.")
     return told
 
 

@@ -51,6 +51,8 @@ FIXED = {
     "data.validation": "trials are compared on the same validation images",
     "data.split_seed": "trials are compared on the same validation images",
     "data.test": "the test images are set aside before the first trial",
+    "data.folds": "the test images are set aside before the first trial",
+    "data.fold": "the test images are set aside before the first trial",
     "data.pool": "trials are compared on the same validation images",
     "data.classes": "trials are compared on the same classes",
     "data.regroup": "trials are compared on the same classes",

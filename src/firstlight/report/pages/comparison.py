@@ -53,12 +53,13 @@ def headline(groups: Sequence[Group]) -> Numbers:
     test, accuracy = ahead.first.test, ahead.accuracy
     how = f"95{THIN}% interval {interval(test.accuracy_interval)}"
     if accuracy.sd is not None:
-        how = f"± {100 * accuracy.sd:.2f}, {counted(accuracy.n, 'seed')}"
+        how = f"± {100 * accuracy.sd:.2f}, {counted(accuracy.n, ahead.noun)}"
+    images = sum(each.images for each in ahead.tests) if ahead.over_folds else test.images
     shown = [
         Number(f"{label}{on}", percent(accuracy.mean, 2), how),
         published.headline(groups),
         Number("runs", count(runs), "all that were asked for" if runs == asked else f"of {count(asked)} asked for"),
-        Number("test images", count(test.images), counted(len(ahead.first.class_names), "class")),
+        Number("test images", count(images), counted(len(ahead.first.class_names), "class")),
         Number("parameters", count(ahead.first.parameters()), ahead.name),
         Number("training time", seconds(sum(times)), "all runs together"),
     ]

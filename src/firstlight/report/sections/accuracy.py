@@ -1,4 +1,4 @@
-"""The test accuracy of every seed of each run, with the mean of several, and what is published."""
+"""The test accuracy of every seed or fold of each run, with the mean of several, and what is published."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ PUBLISHED = "published"
 class Accuracies:
     """The test accuracies of a group.
 
-    by_seed   of each seed
-    mean      of several seeds
+    by_run    of each seed or fold, by what it is called
+    mean      of several
     interval  of a single run, the 95 % interval over its test images
     others    the published number and others to stand beside it, by what they are
     """
 
-    by_seed: Mapping[int, float]
+    by_run: Mapping[str, float]
     mean: float | None = None
     interval: Interval | None = None
     others: Mapping[str, float] = field(default_factory=dict)
+    noun: str = "seed"
 
 
 def numbers(groups: Sequence[Group]) -> dict[str, Accuracies]:
@@ -44,15 +45,16 @@ def _accuracies(group: Group) -> Accuracies:
     published = {} if group.published is None else {PUBLISHED: group.published}
     several = len(group.averaged) > 1
     return Accuracies(
-        group.accuracies,
+        {group.title(key): accuracy for key, accuracy in group.accuracies.items()},
         mean=group.accuracy.mean if several else None,
         interval=None if several else group.first.test.accuracy_interval,
         others={**published, **group.beside},
+        noun=group.noun,
     )
 
 
 def chart(found: Mapping[str, Accuracies], graded: bool = False) -> Json:
-    """A dot a seed, an upright line at the mean of several, a whisker of a single one; open marks for other numbers.
+    """A dot a run, an upright line at the mean of several, a whisker of a single one; open marks for other numbers.
 
     graded  whether the colours of the groups go from one end to the other, as steps of one setting
     """
@@ -61,7 +63,7 @@ def chart(found: Mapping[str, Accuracies], graded: bool = False) -> Json:
     whiskers: Values = []
     others: Values = []
     for run, a in found.items():
-        seeds += [_row(run, f"seed {seed}", value) for seed, value in a.by_seed.items()]
+        seeds += [_row(run, title, value) for title, value in a.by_run.items()]
         if a.mean is not None:
             means.append(_row(run, "mean", a.mean))
         if a.interval is not None:
@@ -103,10 +105,11 @@ def _row(run: str, what: str, accuracy: float) -> Json:
 def caption(found: Mapping[str, Accuracies]) -> str:
     """What the marks are, and what to look for."""
     several, single = any(a.mean is not None for a in found.values()), any(a.interval for a in found.values())
+    noun = next(iter(found.values())).noun
     overlap = " and ".join(["the dots"] * several + ["the intervals"] * single)
     said = {
-        "Each dot is one seed.": True,
-        "An upright line is the mean of several seeds.": several,
+        f"Each dot is one {noun}.": True,
+        f"An upright line is the mean of several {noun}s.": several,
         f"Whiskers are the 95{THIN}% interval of a single run.": single,
         "◇ is the published number, and a triangle another one to stand beside ours.": any(
             a.others for a in found.values()
@@ -120,7 +123,7 @@ def blocks(found: Mapping[str, Accuracies], graded: bool = False) -> tuple[Block
     """The chart of all groups; `graded` as for `chart`."""
     drawn = Chart(
         spec=chart(found, graded),
-        description=f"Test accuracy of every seed of each run{_also(found)}.",
+        description=f"Test accuracy of every {next(iter(found.values())).noun} of each run{_also(found)}.",
         caption=caption(found),
         width=720,
         kind=KIND,
@@ -147,11 +150,11 @@ def _also(found: Mapping[str, Accuracies]) -> str:
 
 def examples() -> dict[str, tuple[Block, ...]]:
     """Blocks of odd accuracies, by what is odd."""
-    single = Accuracies({0: 0.9}, interval=(0.85, 0.94))
-    seeds = Accuracies({0: 0.9, 7: 0.8}, mean=0.85, others={PUBLISHED: 0.95, "constructor": 0.1})
+    single = Accuracies({"seed 0": 0.9}, interval=(0.85, 0.94))
+    seeds = Accuracies({"seed 0": 0.9, "seed 7": 0.8}, mean=0.85, others={PUBLISHED: 0.95, "constructor": 0.1})
     return {
         "a single run": blocks({"<b>": single}),
-        "all are right": blocks({"a": Accuracies({0: 1.0, 1: 1.0}, mean=1.0)}),
+        "all are right": blocks({"a": Accuracies({"fold 1": 1.0, "fold 2": 1.0}, mean=1.0, noun="fold")}),
         "single runs and seeds": blocks({"<b>": single, "toString": seeds}),
         "steps of a setting": blocks({str(n): single for n in range(5)}, graded=True),
     }

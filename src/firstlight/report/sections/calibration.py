@@ -16,8 +16,8 @@ from firstlight.types import Json, Predictions
 
 
 def numbers(group: Group) -> Evaluation | None:
-    """The evaluation of a single run; None of several seeds, each of which has its own confidence."""
-    return group.first.test if len(group.averaged) == 1 else None
+    """The evaluation of a single run, or of all images over folds; None of seeds, each of which is a model."""
+    return group.pooled
 
 
 def chart(bins: Sequence[ReliabilityBin]) -> Json:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from firstlight.evaluation import same_images
-from firstlight.records.group import Group, leader, named_runs, paired, present, selected, tasks
+from firstlight.records.group import Group, leader, named_runs, noun, paired, present, selected, tasks
 from firstlight.records.run import RunRecord
 from firstlight.report import selection
 from firstlight.report.document import Section, Text
@@ -42,11 +42,11 @@ def _missing(groups: Sequence[Group]) -> list[str]:
     """The runs without a result, and why."""
     said = []
     for group in groups:
-        if seeds := [f"seed {seed}" for seed in group.missing if seed not in group.failed]:
-            said.append(f"No result yet: {group.name}, {listed(seeds)}.")
+        if missing := [group.title(key) for key in group.missing if key not in group.failed]:
+            said.append(f"No result yet: {group.name}, {listed(missing)}.")
     for group in groups:
-        said += [f"{group.name}, seed {seed} came to no result: {why}" for seed, why in group.failed.items()]
-        said += [f"{group.name}, seed {seed}: {why}" for seed, why in group.unread.items()]
+        said += [f"{group.name}, {group.title(key)} came to no result: {why}" for key, why in group.failed.items()]
+        said += [f"{group.name}, {group.title(key)}: {why}" for key, why in group.unread.items()]
     return said
 
 
@@ -77,8 +77,10 @@ def _selection(groups: Sequence[Group]) -> list[str]:
 def _how_chosen(groups: Sequence[Group]) -> str:
     """How the best was chosen. Over a single seed there is no mean."""
     sizes = {len(group.averaged) > 1 for group in present(groups)}
-    number = "highest validation accuracy" if sizes == {False} else "highest mean validation accuracy over its seeds"
-    alone = ", or the one of its seed where it has no other" if len(sizes) > 1 else ""
+    several = noun(present(groups))
+    over = f"highest mean validation accuracy over its {several}s"
+    number = "highest validation accuracy" if sizes == {False} else over
+    alone = f", or the one of its {several} where it has no other" if len(sizes) > 1 else ""
     return (
         f"Selection is by validation: the best is the one with the {number}{alone}. The test accuracies are shown for "
         "every one, but choosing by them would flatter the winner."
@@ -111,7 +113,7 @@ def _precision(groups: Sequence[Group]) -> list[str]:
     found = present(groups)
     single = [group for group in found if len(group.averaged) == 1]
     said = []
-    if len(single) < len(found):
+    if any(len(group.averaged) > 1 and not group.over_folds for group in found):
         said.append(
             "The standard deviation over seeds (n − 1 in its divisor) measures how much the random draws of training "
             "change a number. It does not cover the choice of the test images, which are the same for every seed where "
@@ -121,8 +123,8 @@ def _precision(groups: Sequence[Group]) -> list[str]:
         whose = listed([group.name for group in single]) if len(single) < len(found) else "each of them"
         intervals = [group.first.test.accuracy_interval for group in single]
         said.append(
-            f"Of {whose} there is one seed, and so no standard deviation: how much the random draws of training change "
-            "such a number is not known. The interval of its accuracy reaches about "
+            f"Of {whose} there is one {noun(single)}, and so no standard deviation: how much the random draws of "
+            "training change such a number is not known. The interval of its accuracy reaches about "
             f"{points(max(high - low for low, high in intervals) / 2)} to either side: a difference smaller than that "
             "may be chance, as other test images, or another seed, could reverse it."
         )

@@ -37,10 +37,11 @@ class Confusion:
     class_names: Sequence[str]
     matrix: Array
     seeds: int = 1
+    noun: str = "seed"
 
 
 def numbers(group: Group) -> Confusion:
-    return Confusion(group.name, group.first.class_names, group.confusion, len(group.averaged))
+    return Confusion(group.name, group.first.class_names, group.confusion, len(group.averaged), group.noun)
 
 
 def chart(found: Confusion, small: bool = False) -> Json:
@@ -138,7 +139,7 @@ def blocks(found: Sequence[Confusion]) -> tuple[Block, ...]:
     described = "rows are the true classes, columns the predicted ones."
     if len(found) == 1:
         (one,) = found
-        over = f" Added up over {counted(one.seeds, 'seed')}." if one.seeds > 1 else ""
+        over = f" Added up over {counted(one.seeds, one.noun)}." if one.seeds > 1 else ""
         said = f"{caption(one)}{over}"
         return (Chart(chart(one), f"Confusion matrix: {described}", said, width=_width(one), kind=KIND),)
     matrices = tuple(
@@ -151,13 +152,13 @@ def blocks(found: Sequence[Confusion]) -> tuple[Block, ...]:
         )
         for one in found[:MATRICES]
     )
-    over = ", added up over the seeds" if any(one.seeds > 1 for one in found) else ""
+    over = f", added up over the {found[0].noun}s" if any(one.seeds > 1 for one in found) else ""
     rest = f" {counted(len(found) - MATRICES, 'other')} are left out." if len(found) > MATRICES else ""
     return (Beside(matrices, caption=f"Confusion matrices{over}. {HOW}{rest}"),)
 
 
 def _seeds(one: Confusion) -> str:
-    return f", {counted(one.seeds, 'seed')}" if one.seeds > 1 else ""
+    return f", {counted(one.seeds, one.noun)}" if one.seeds > 1 else ""
 
 
 def examples() -> dict[str, tuple[Block, ...]]:

@@ -36,14 +36,14 @@ class Side:
 class Engines:
     """Two groups that differ in nothing but the engine.
 
-    losses  the training loss of both by epoch, float64 (E,), of `seed`, the first that both have
-    apart   |a − b| / |b| of their training losses by epoch, for each seed that both have; empty where none is finite
+    losses  the training loss of both by epoch, float64 (E,), of `run`, the first seed (or fold) that both have
+    apart   |a − b| / |b| of their training losses by epoch, for each run that both have; empty where none is finite
     """
 
     sides: tuple[Side, Side]
-    seed: int | None
+    run: str
     losses: tuple[Array, Array]
-    apart: Mapping[int, Sequence[float]]
+    apart: Mapping[str, Sequence[float]]
 
 
 def numbers(groups: Sequence[Group]) -> list[Engines]:
@@ -62,16 +62,15 @@ def _only_engine(first: Group, second: Group) -> bool:
 
 def _engines(first: Group, second: Group) -> Engines:
     losses = {
-        seed: (run.history["loss"], second.averaged[seed].history["loss"])
-        for seed, run in first.averaged.items()
-        if seed in second.averaged
+        first.title(key): (run.history["loss"], second.averaged[key].history["loss"])
+        for key, run in first.averaged.items()
+        if key in second.averaged
     }
-    apart = {seed: gaps for seed, (a, b) in losses.items() if (gaps := _relative(a, b))}
+    apart = {run: gaps for run, (a, b) in losses.items() if (gaps := _relative(a, b))}
     if not np.isfinite([gap for gaps in apart.values() for gap in gaps]).any():
         apart = {}
-    seed = next(iter(apart), None)
-    both = (np.zeros(0), np.zeros(0)) if seed is None else losses[seed]
-    return Engines((_side(first), _side(second)), seed, both, apart)
+    run = next(iter(apart), "")
+    return Engines((_side(first), _side(second)), run, losses.get(run, (np.zeros(0), np.zeros(0))), apart)
 
 
 def _relative(a: Array, b: Array) -> list[float]:
@@ -109,14 +108,14 @@ def losses_chart(found: Engines) -> Json:
     return finish(alt.layer(*lines), height=240)
 
 
-def differences_chart(by_seed: Mapping[int, Sequence[float]]) -> Json:
-    """The relative difference of two losses by epoch, a line a seed, logarithmic; none at all is drawn low.
+def differences_chart(apart: Mapping[str, Sequence[float]]) -> Json:
+    """The relative difference of two losses by epoch, a line a run, logarithmic; none at all is drawn low.
 
     At least one of them is finite.
     """
     rows: Values = [
-        {"seed": str(seed), "epoch": epoch, "gap": max(gap, LEAST), "shown": f"{gap:.1e}"}
-        for seed, values in by_seed.items()
+        {"run": run, "epoch": epoch, "gap": max(gap, LEAST), "shown": f"{gap:.1e}"}
+        for run, values in apart.items()
         for epoch, gap in enumerate(values, 1)
         if math.isfinite(gap)
     ]
@@ -134,8 +133,8 @@ def differences_chart(by_seed: Mapping[int, Sequence[float]]) -> Json:
                 scale=alt.Scale(type="log", domain=[ticks[0], ticks[-1]], nice=False),
                 axis=alt.Axis(format=".0e", values=ticks),
             ),
-            detail="seed:N",
-            tooltip=["seed:N", "epoch:Q", alt.Tooltip("shown:N", title="difference")],
+            detail="run:N",
+            tooltip=["run:N", "epoch:Q", alt.Tooltip("shown:N", title="difference")],
         )
     )
     return finish(chart, height=240)
@@ -171,18 +170,18 @@ def blocks(found: Engines) -> list[Block]:
     charts = (
         Chart(
             spec=losses_chart(found),
-            description=f"The training loss of both engines over the epochs, seed {found.seed}.",
+            description=f"The training loss of both engines over the epochs, {found.run}.",
             width=440,
         ),
         Chart(
             spec=differences_chart(found.apart),
-            description="The relative difference of the training loss over the epochs, a line a seed, logarithmic.",
+            description="The relative difference of the training loss over the epochs, a line a run, logarithmic.",
             width=440,
         ),
     )
     caption = (
-        f"Left, the training loss of seed {found.seed}: the dotted line lies on the thick one where they agree. Right, "
-        f"how far the losses are apart, relative to their size, of {counted(len(found.apart), 'seed')}."
+        f"Left, the training loss of {found.run}: the dotted line lies on the thick one where they agree. Right, "
+        f"how far the losses are apart, relative to their size, of {counted(len(found.apart), 'run')}."
     )
     return [title, Beside(charts, caption=caption), table(found)]
 
@@ -197,8 +196,9 @@ def examples() -> dict[str, tuple[Block, ...]]:
     """Blocks of odd pairs, by what is odd."""
     sides = (Side("<b>", "numpy", Spread(2, 0.9, 0.01), 0.5), Side("constructor", "torch", Spread(2, 0.9, 0.02), 1.5))
     loss = np.array([0.9, 0.5, 0.3])
+    gaps = {"seed 0": (1e-6, 0.0, 1e-3), "seed 1": (0.0, math.inf)}
     return {
-        "they agree": tuple(blocks(Engines(sides, 0, (loss, loss), {0: (1e-6, 0.0, 1e-3), 1: (0.0, math.inf)}))),
-        "one epoch": tuple(blocks(Engines(sides, 3, (loss[:1], loss[:1]), {3: (0.0,)}))),
-        "no seed in common": tuple(blocks(Engines(sides, None, (loss[:0], loss[:0]), {}))),
+        "they agree": tuple(blocks(Engines(sides, "seed 0", (loss, loss), gaps))),
+        "one epoch": tuple(blocks(Engines(sides, "seed 3", (loss[:1], loss[:1]), {"seed 3": (0.0,)}))),
+        "no seed in common": tuple(blocks(Engines(sides, "", (loss[:0], loss[:0]), {}))),
     }

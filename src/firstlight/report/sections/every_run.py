@@ -1,4 +1,4 @@
-"""The test accuracy of every run of every group, by its seed."""
+"""The test accuracy of every run of every group, by its seed or fold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firstlight.records.group import Group
+from firstlight.records.group import Group, in_order
+from firstlight.records.study_folder import RunKey, run_title
 from firstlight.report.document import Block, Cell, Link, Section, Table
 from firstlight.report.format import DASH, count, counted, percent
 
@@ -18,33 +19,35 @@ CAPTION = "The test accuracy of every run. â€  interrupted: not in the means. â€
 class EveryRun:
     """What there is of each run.
 
-    seeds   of any group
-    groups  by name, what came of each seed: its accuracy as text, or why there is none; and its report, if any
+    titles  of the runs of any group: "seed 0", "fold 2"
+    groups  by name, what came of each run: its accuracy as text, or why there is none; and its report, if any
     """
 
-    seeds: Sequence[int]
-    groups: Mapping[str, Mapping[int, tuple[str, Path | None]]]
+    titles: Mapping[RunKey, str]
+    groups: Mapping[str, Mapping[RunKey, tuple[str, Path | None]]]
 
 
 def numbers(groups: Sequence[Group]) -> EveryRun:
-    """Of each group the seeds that were asked for, and others of which there are runs."""
-    seeds = sorted({seed for group in groups for seed in (*group.asked, *group.runs)})
-    return EveryRun(seeds, {group.name: {seed: _outcome(group, seed) for seed in seeds} for group in groups})
+    """Of each group the runs that were asked for, and others that there are."""
+    keys = in_order({key for group in groups for key in (*group.asked, *group.runs)})
+    said = {key: {group.title(key) for group in groups} for key in keys}
+    titles = {key: names.pop() if len(names) == 1 else run_title(key) for key, names in said.items()}
+    return EveryRun(titles, {group.name: {key: _outcome(group, key) for key in keys} for group in groups})
 
 
-def _outcome(group: Group, seed: int) -> tuple[str, Path | None]:
-    if seed in group.runs:
-        run = group.runs[seed]
+def _outcome(group: Group, key: RunKey) -> tuple[str, Path | None]:
+    if key in group.runs:
+        run = group.runs[key]
         return f"{percent(run.test.accuracy, 2)}{SIGNS.get(run.status, '')}", run.report
-    if seed in group.unread:
+    if key in group.unread:
         return "unreadable", None
-    return "failed" if seed in group.failed else "no result" if seed in group.asked else DASH, None
+    return "failed" if key in group.failed else "no result" if key in group.asked else DASH, None
 
 
 def table(found: EveryRun, folder: Path = Path()) -> Table:
-    """A row a group and a column a seed, each a link to its own report where it has one, for a page in `folder`."""
-    rows = tuple((name, *(_cell(*runs[seed], folder) for seed in found.seeds)) for name, runs in found.groups.items())
-    titles = ("run", *(f"seed {seed}" for seed in found.seeds))
+    """A row a group and a column a run, each a link to its own report where it has one, for a page in `folder`."""
+    rows = tuple((name, *(_cell(*runs[key], folder) for key in found.titles)) for name, runs in found.groups.items())
+    titles = ("run", *found.titles.values())
     return Table(titles=titles, rows=rows, right=frozenset(range(1, len(titles))), caption=CAPTION)
 
 
@@ -53,7 +56,7 @@ def _cell(text: str, report: Path | None, folder: Path) -> Cell:
 
 
 def section(groups: Sequence[Group], folder: Path = Path()) -> Section | None:
-    """The table, where any group has more than one seed: a single run stands in the table of results."""
+    """The table, where any group has more than one run: a single run stands in the table of results."""
     if all(len(group.asked) == 1 for group in groups):
         return None
     return Section("Every run", "every", (table(numbers(groups), folder),))
@@ -70,5 +73,7 @@ def verdict(groups: Sequence[Group]) -> str:
 
 def examples() -> dict[str, tuple[Block, ...]]:
     """Blocks of odd runs, by what is odd."""
+    runs: dict[RunKey, tuple[str, Path | None]]
     runs = {0: (percent(0.9, 2), Path("<b>/report.html")), 1: ("failed", None), 7: (DASH, None)}
-    return {"links and failures": (table(EveryRun([0, 1, 7], {"<b>": runs, "constructor": runs})),)}
+    titles = {key: run_title(key) for key in runs}
+    return {"links and failures": (table(EveryRun(titles, {"<b>": runs, "constructor": runs})),)}

@@ -63,7 +63,8 @@ class Learning:
 
     curves      by column of the history; those of validation where each run has a validation split
     seeds       over which means are taken
-    uneven      whether the seeds stopped at different epochs
+    noun        what these are: "seed", or "fold"
+    uneven      whether they stopped at different epochs
     best        the best epoch by validation, of a single run
     best_kept   whether its weights were kept and measured
     weights     which weights were, in words
@@ -77,6 +78,7 @@ class Learning:
     name: str
     curves: Mapping[str, Curve]
     seeds: int = 1
+    noun: str = "seed"
     uneven: bool = False
     best: int | None = None
     best_kept: bool = True
@@ -108,6 +110,7 @@ def numbers(group: Group) -> Learning:
         name=group.name,
         curves=curves,
         seeds=seeds,
+        noun=group.noun,
         uneven=len(lengths) > 1,
         best=record.best_epoch if seeds == 1 else None,
         best_kept=record.kept_best,
@@ -336,14 +339,19 @@ def caption_of_several(runs: Sequence[Learning], kind: str) -> str:
 
 
 def _how_drawn(runs: Sequence[Learning], setting: str | None) -> str:
-    text = ""
+    text, noun = "", _noun(runs)
     if any(run.seeds > 1 for run in runs):
-        text += " Lines are means over the seeds, the bands reach from the least to the greatest."
+        text += f" Lines are means over the {noun}s, the bands reach from the least to the greatest."
     if any(run.uneven for run in runs):
-        text += " Where seeds stopped at different epochs, the line goes on over those that still trained."
+        text += f" Where {noun}s stopped at different epochs, the line goes on over those that still trained."
     if setting:
         text += f" The colours go from the least {setting} to the greatest, in the order of the legend."
     return text
+
+
+def _noun(runs: Sequence[Learning]) -> str:
+    nouns = {run.noun for run in runs}
+    return nouns.pop() if len(nouns) == 1 else "run"
 
 
 def _wide(runs: Sequence[Learning], *of_training: bool) -> bool:
@@ -417,9 +425,9 @@ def _of_several(runs: Sequence[Learning], kind: str, graded: bool) -> Beside:
 
 
 def best_points(runs: Sequence[Learning]) -> Table:
-    """The best point of each curve with its epoch: of the means over the seeds, where there are several."""
+    """The best point of each curve with its epoch: of the means over the seeds or folds, where there are several."""
     columns = [column for column in COLUMNS if all(column in run.curves for run in runs)]
-    several = ", of the means over the seeds" if any(run.seeds > 1 for run in runs) else ""
+    several = f", of the means over the {_noun(runs)}s" if any(run.seeds > 1 for run in runs) else ""
     return Table(
         titles=("run", *(f"{'highest' if c.endswith('accuracy') else 'lowest'} {COLUMNS[c]}" for c in columns)),
         rows=tuple((run.name, *(_best_point(run.curves[c].mean, c) for c in columns)) for run in runs),

@@ -140,7 +140,7 @@ def _of_several(task: Sequence[Group]) -> Block:
 
 
 def _named(group: Group) -> str:
-    return f"{group.name} (seed {next(iter(group.averaged))})" if len(group.averaged) > 1 else group.name
+    return f"{group.name} ({group.title(next(iter(group.averaged)))})" if len(group.averaged) > 1 else group.name
 
 
 def examples() -> dict[str, tuple[Block, ...]]:

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from firstlight.evaluation import ClassScore, Evaluation, Spread, measure
-from firstlight.records.group import Group, leader, present, selected
+from firstlight.records.group import Group, leader, noun, present, selected
 from firstlight.report.document import Block, Chart, Section, Table
 from firstlight.report.format import THIN, UNDEFINED, count, counted, decimal, interval, percent, plus_minus
 from firstlight.report.render.vega import (
@@ -39,12 +39,13 @@ Shares = Sequence[float | None]
 
 @dataclass(frozen=True)
 class ClassAccuracies:
-    """The accuracy of each class, over the seeds of each group of a task; None for a class without test images.
+    """The accuracy of each class, over the runs of each group of a task; None for a class without test images.
 
     leader       the group that differences are to, and whether it was chosen by validation
     accuracies   by group, a number or a mean a class
-    differences  by each other group that shares a seed with the leader, its accuracies less the leader's, over the
-                 seeds of both: another seed may be another split
+    differences  by each other group that shares a seed or fold with the leader, its accuracies less the leader's, over
+                 those of both: another one may be another split
+    noun         what there are several of: "seed", "fold"
     """
 
     class_names: tuple[str, ...]
@@ -52,6 +53,7 @@ class ClassAccuracies:
     chosen: bool
     accuracies: Mapping[str, Sequence[Spread | None]]
     differences: Mapping[str, Shares]
+    noun: str = "seed"
 
     @property
     def means(self) -> dict[str, Shares]:
@@ -79,7 +81,7 @@ def numbers(task: Sequence[Group]) -> ClassAccuracies:
             pairs = zip(group.class_accuracies(common), ahead.class_accuracies(common), strict=True)
             differences[group.name] = [a.mean - b.mean if a and b else None for a, b in pairs]
     accuracies = {group.name: group.class_accuracies() for group in task}
-    return ClassAccuracies(ahead.task[1], ahead.name, selected(task), accuracies, differences)
+    return ClassAccuracies(ahead.task[1], ahead.name, selected(task), accuracies, differences, noun(task))
 
 
 def differences_chart(found: ClassAccuracies) -> Json:
@@ -128,8 +130,8 @@ def differences_caption(found: ClassAccuracies) -> str:
     size, name, run = max(sizes, default=(0.0, "", ""))
     most = f"It is greatest in {run}, class {name}: {100 * size:.1f} points." if size else "There is no difference."
     return (
-        f"The accuracy of each class less that in {_to(found)}, over the seeds of both, in percentage points: blue is "
-        f"better, orange worse, in full colour from ten on. {most}{_left_out(found)}"
+        f"The accuracy of each class less that in {_to(found)}, over the {found.noun}s of both, in percentage points: "
+        f"blue is better, orange worse, in full colour from ten on. {most}{_left_out(found)}"
     )
 
 
@@ -187,7 +189,7 @@ def table(found: ClassAccuracies) -> Table:
             (found.class_names[k], *(_share(values[k]) for values in found.accuracies.values())) for k in found.telling
         ),
         right=frozenset(range(1, len(found.accuracies) + 1)),
-        caption=f"The accuracy (recall) of each class{', mean ± standard deviation over the seeds' * several}."
+        caption=f"The accuracy (recall) of each class{f', mean ± standard deviation over the {found.noun}s' * several}."
         f"{_left_out(found)}",
     )
 
@@ -295,8 +297,9 @@ def section(groups: Sequence[Group]) -> Section | None:
     there = present(groups)
     if not there:
         return None
-    if len(there) == 1 and len(there[0].averaged) == 1:
-        return Section(TITLE, "classes", of_run(there[0].first.test))
+    pooled = there[0].pooled if len(there) == 1 else None
+    if pooled is not None:
+        return Section(TITLE, "classes", of_run(pooled))
     return by_task(TITLE, "classes", there, lambda task: blocks(numbers(task)))
 
 

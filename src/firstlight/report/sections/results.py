@@ -43,6 +43,7 @@ class Result:
     epochs    from the fewest to the most that were trained; kept are those whose weights were kept
     recorded  numbers of the runs' records that are shown, by their places there
     report    that of a single run, where there is one
+    noun      what there are several of: "seed", "fold"
     """
 
     name: str
@@ -63,6 +64,7 @@ class Result:
     kept: tuple[int, int] | None = None
     recorded: Mapping[str, float] = field(default_factory=dict)
     report: Path | None = None
+    noun: str = "seed"
 
 
 def numbers(groups: Sequence[Group]) -> list[Result]:
@@ -74,7 +76,7 @@ def numbers(groups: Sequence[Group]) -> list[Result]:
 def _result(group: Group, best: bool) -> Result:
     published = (group.published, group.published_validation, group.beside)
     if not group.runs:
-        return Result(group.name, best, len(group.asked), 0, *published)
+        return Result(group.name, best, len(group.asked), 0, *published, noun=group.noun)
     runs = list(group.averaged.values())
     alone = group.first if len(group.asked) == len(runs) == 1 else None
     return Result(
@@ -94,6 +96,7 @@ def _result(group: Group, best: bool) -> Result:
         kept=_range([run.weights_epoch for run in runs]),
         recorded=group.numbers,
         report=alone.report if alone else None,
+        noun=group.noun,
     )
 
 
@@ -112,7 +115,7 @@ def table(found: Sequence[Result], folder: Path = Path()) -> Table:
     in_tables = {place: shown for place, shown in record.shown().items() if shown.column}
     columns: dict[str, list[Cell]] = {
         "run": [_name(result, folder) for result in found],
-        **({"seeds": [_seeds(result) for result in found]} if several else {}),
+        **({f"{_noun(found)}s": [_seeds(result) for result in found]} if several else {}),
         **({"validation accuracy": [_share(result.validation) for result in found]} if validated else {}),
         "test accuracy": [_test(result) for result in found],
         **({"published": [_beside(result.test, result.published) for result in found]} if published else {}),
@@ -149,17 +152,23 @@ def section(groups: Sequence[Group], folder: Path = Path()) -> Section | None:
     return Section("The runs", "runs", (table(numbers(groups), folder),)) if groups else None
 
 
+def _noun(found: Sequence[Result]) -> str:
+    nouns = {result.noun for result in found}
+    return nouns.pop() if len(nouns) == 1 else "run"
+
+
 def _caption(found: Sequence[Result], validated: bool, greatest: bool, judged: bool) -> str:
+    noun = _noun(found)
     several, single = any(result.n > 1 for result in found), any(result.n == 1 for result in found)
     said = {
-        "Numbers are means over the seeds, the test accuracy with its standard deviation (±).": several,
-        f"A run with one seed has its own numbers, and its test accuracy the 95{THIN}% interval in brackets.": single,
+        f"Numbers are means over the {noun}s, the test accuracy with its standard deviation (±).": several,
+        f"A run with one {noun} has its own numbers, and its test accuracy the 95{THIN}% interval in brackets.": single,
         f"★ The best by {'mean ' * several}validation accuracy.": any(result.best for result in found),
         "The greatest validation accuracy is that over the epochs, whichever weights were kept.": greatest,
         MARKS_EXPLAINED: judged,
-        "“4 of 5” seeds: the others have no result, or were interrupted.": any(r.n < r.asked for r in found),
+        f"“4 of 5” {noun}s: the others have no result, or were interrupted.": any(r.n < r.asked for r in found),
         "Of the epochs, the number in brackets is that whose weights were kept and measured"
-        f"{'; where seeds differ, from the least to the greatest' * several}.": True,
+        f"{f'; where {noun}s differ, from the least to the greatest' * several}.": True,
         "The training time is the mean of one run.": several,
         GAP: validated,
         "Losses compare only where the loss function is the same.": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from firstlight.records.group import Group, differences, present, seed_of
+from firstlight.records.group import Group, differences, noun, present, seed_of
 from firstlight.report.document import Block, Section, Table
 from firstlight.report.format import DASH
 from firstlight.report.settings import value_text
@@ -15,12 +15,12 @@ from firstlight.report.settings import value_text
 class SettingsDifferences:
     """The settings whose values differ, with the value in each group, a dash for none.
 
-    several  whether any group has several seeds
+    several  what any group has several of, "seed" or "fold"; "" where each is a single run
     """
 
     groups: Sequence[str]
     settings: Mapping[str, Sequence[str]]
-    several: bool
+    several: str
 
 
 def numbers(groups: Sequence[Group]) -> SettingsDifferences:
@@ -31,12 +31,12 @@ def numbers(groups: Sequence[Group]) -> SettingsDifferences:
     settings = differences([group.settings | seed for group, seed in zip(found, seeds, strict=True)])
     shown = {key: [DASH if v is None else value_text(v) for v in values] for key, values in settings.items()}
     differing = {key: values for key, values in shown.items() if len(set(values)) > 1}
-    return SettingsDifferences([group.name for group in found], differing, several)
+    return SettingsDifferences([group.name for group in found], differing, noun(found) if several else "")
 
 
 def table(found: SettingsDifferences) -> Table:
     """A row a group and a column a setting, or the other way about where there are more settings than groups."""
-    only = ", and in each only the seed changes" if found.several else ""
+    only = f", and in each only the {found.several} changes" if found.several else ""
     caption = f"The settings in which they differ; all others are the same{only}."
     if len(found.settings) > len(found.groups):
         rows = tuple((key, *values) for key, values in found.settings.items())
@@ -55,6 +55,6 @@ def examples() -> dict[str, tuple[Block, ...]]:
     """Blocks of odd differences, by what is odd."""
     settings = {"model.name": ("a", "<b>"), "optimizer.lr": ("0.1", DASH), "constructor": ("1", "2")}
     return {
-        "more settings than groups": (table(SettingsDifferences(["a", "b"], settings, several=True)),),
-        "one setting": (table(SettingsDifferences(["a", "b"], {"model.name": ("a", "b")}, several=False)),),
+        "more settings than groups": (table(SettingsDifferences(["a", "b"], settings, several="seed")),),
+        "one setting": (table(SettingsDifferences(["a", "b"], {"model.name": ("a", "b")}, several="")),),
     }

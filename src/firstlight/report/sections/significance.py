@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from firstlight.evaluation import LEVEL, McNemar, PairedT, SignFlip, holm, mcnemar, paired_t, same_images, sign_flip
+import numpy as np
+
+from firstlight.evaluation import (
+    LEVEL,
+    CorrectedT,
+    McNemar,
+    PairedT,
+    SignFlip,
+    corrected_t,
+    holm,
+    mcnemar,
+    paired_t,
+    same_images,
+    sign_flip,
+)
 from firstlight.evaluation.scores import Interval
 from firstlight.records.group import Group, leader, paired, present, selected, tasks, winners
 from firstlight.records.run import RunRecord
+from firstlight.records.study_folder import RunKey
 from firstlight.report.document import Block, Section, Table, Text
 from firstlight.report.format import DASH, THIN, UNDEFINED, count, counted, interval, plus_minus, signed, task_name
 from firstlight.report.tasks import by_task
@@ -16,7 +31,7 @@ from firstlight.text import listed
 
 SPACE = "\u00a0"  # at which the line does not break
 SEEDS_FOR_LEVEL = 6  # the fewest seeds whose 2/2ⁿ is below LEVEL
-SEEDS_FOR_T = 3  # two accuracies may agree by rounding alone, and a t-test of two rests on that
+SEEDS_FOR_T = 3  # or folds: two accuracies may agree by rounding alone, and a t-test of two rests on that
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +39,11 @@ class Contrast:
     """One group against the leader of its task, both by name.
 
     chosen    whether the leader is the best by validation
-    seeds     the seeds that both have, over which the runs are paired
+    seeds     the seeds (or folds) that both have, over which the runs are paired
     flip, t   the sign-flip test and the paired t-test over these seeds, where there are at least two
-    images    McNemar's test, where each has one run and these answered the same test images
+    folds     the corrected t-test, where these are folds, instead
+    images    McNemar's test, where each has one run and these answered the same test images; over the folds of one
+              seed, of the nets of all folds on all images
     decides   the test that the conclusion rests on, chosen by the numbers of seeds and of tests alone, never by p
     p         that of the test that decides, after Holm's correction for all contrasts of the task; None without a test
     tests     how many tests the correction is for
@@ -35,20 +52,31 @@ class Contrast:
     leader: str
     other: str
     chosen: bool
-    seeds: tuple[int, ...]
+    seeds: tuple[RunKey, ...]
     flip: SignFlip | None = None
     t: PairedT | None = None
+    folds: CorrectedT | None = None
     images: McNemar | None = None
-    decides: SignFlip | PairedT | McNemar | None = None
+    decides: SignFlip | PairedT | CorrectedT | McNemar | None = None
     p: float | None = None
     tests: int = 1
 
     @property
     def difference(self) -> float | None:
         """Test accuracy of the leader less that of the other, over what is paired."""
-        if self.flip is not None:
-            return self.flip.mean
+        if self.paired is not None:
+            return self.paired.mean
         return self.images.difference if self.images is not None else None
+
+    @property
+    def paired(self) -> SignFlip | CorrectedT | None:
+        """A test over the seeds or folds that both have, where there are several."""
+        return self.flip or self.folds
+
+    @property
+    def noun(self) -> str:
+        """What the runs are paired by."""
+        return "seed" if self.folds is None else "fold"
 
     @property
     def interval(self) -> Interval | None:
@@ -61,7 +89,12 @@ class Contrast:
     @property
     def test(self) -> str:
         """The test that decides and its p, in words: "paired t-test, p = 0.0032 after Holm"."""
-        names = {SignFlip: "sign-flip test", PairedT: "paired t-test", McNemar: "McNemar’s test"}
+        names = {
+            SignFlip: "sign-flip test",
+            PairedT: "paired t-test",
+            CorrectedT: "corrected t-test",
+            McNemar: "McNemar’s test",
+        }
         p = probability(self.p)
         equals = f"p {p}" if p.startswith("<") else f"p = {p}"
         return f"{names[type(self.decides)]}, {equals}{' after Holm' * (self.tests > 1)}" if self.decides else "no test"
@@ -69,12 +102,15 @@ class Contrast:
     @property
     def verdict(self) -> str:
         """The conclusion, in a few words."""
-        if self.flip is not None and self.decides is None:
-            return f"n\u00a0=\u00a0{self.flip.n} seeds are too few to test"
+        if self.paired is not None and self.decides is None:
+            return f"n\u00a0=\u00a0{self.paired.n} {self.noun}s are too few to test"
         if self.decides is None or self.difference is None:
             return "not paired: other test images"
         if self.p is None:
-            return f"the same difference with each of {len(self.seeds)} seeds: more seeds are needed to test it"
+            return (
+                f"the same difference with each of {len(self.seeds)} {self.noun}s: more {self.noun}s are needed to "
+                "test it"
+            )
         return "may be chance" if self.better is None else f"{self.better} is better"
 
     @property
@@ -103,20 +139,26 @@ def corrected(found: Sequence[Contrast]) -> list[Contrast]:
 
 
 def _testable(contrast: Contrast) -> bool:
-    return contrast.images is not None or (contrast.flip is not None and contrast.flip.n >= SEEDS_FOR_T)
+    if contrast.paired is not None:
+        return contrast.paired.n >= SEEDS_FOR_T
+    return contrast.images is not None
 
 
-def _deciding(contrast: Contrast, reachable: bool) -> SignFlip | PairedT | McNemar | None:
-    """The sign-flip test where that many seeds can give p < 0.05 in that many tests; else the t-test, or McNemar's."""
+def _deciding(contrast: Contrast, reachable: bool) -> SignFlip | PairedT | CorrectedT | McNemar | None:
+    """Over folds, the corrected t-test. Over seeds, the sign-flip test where that many can give p < 0.05 in that many
+    tests, else the t-test. Of single runs, McNemar's.
+    """
     if not _testable(contrast):
         return None
+    if contrast.folds is not None:
+        return contrast.folds
     if contrast.flip is not None and contrast.flip.can_show(LEVEL) and reachable:
         return contrast.flip
     return contrast.t or contrast.images
 
 
 def _contrast(ahead: Group, other: Group, chosen: bool) -> Contrast:
-    """The tests that the runs allow: over seeds where they share two, over images where each is a single run."""
+    """The tests that the runs allow: over seeds or folds where they share two, over images where each is one run."""
     seeds = tuple(seed for seed in ahead.averaged if seed in other.averaged)
     found = Contrast(ahead.name, other.name, chosen, seeds)
     pairs = paired(ahead, other)
@@ -125,7 +167,21 @@ def _contrast(ahead: Group, other: Group, chosen: bool) -> Contrast:
     if not all(same_images(first.predictions, second.predictions) for first, second in pairs):
         return found
     ours, theirs = zip(*[(first.test.accuracy, second.test.accuracy) for first, second in pairs], strict=True)
+    if ahead.over_folds:
+        return replace(found, folds=corrected_t(ours, theirs, _ratio(pairs)), images=_pooled(ahead, other))
     return replace(found, flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
+
+
+def _ratio(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> float:
+    """The test images of a fold over those that its nets learnt from and chose the weights by, on the mean."""
+    sizes = [{split: sum(counts) for split, counts in run.counts.items()} for pair in pairs for run in pair]
+    return float(np.mean([size["test"] / (size["train"] + size.get("validation", 0)) for size in sizes]))
+
+
+def _pooled(first: Group, second: Group) -> McNemar | None:
+    """McNemar's test of what the nets of all folds said of all images; None over several seeds, or folds that lack."""
+    ours, theirs = first.predictions, second.predictions
+    return mcnemar(ours, theirs) if ours and theirs and same_images(ours, theirs) else None
 
 
 def by_images(first: RunRecord, second: RunRecord) -> McNemar | None:
@@ -187,7 +243,7 @@ def _best_of(task: Sequence[Group], noun: str, alone: bool) -> str:
 
 def _right_on(group: Group) -> str:
     if len(group.averaged) > 1:
-        return f"{plus_minus(group.accuracy)} of the test images ({counted(len(group.averaged), 'seed')})"
+        return f"{plus_minus(group.accuracy)} of the test images ({counted(len(group.averaged), group.noun)})"
     test = group.first.test
     return (
         f"{plus_minus(group.accuracy)} of {counted(test.images, 'test image')} (95{THIN}% interval "
@@ -199,6 +255,7 @@ def table(found: Sequence[Contrast]) -> Table:
     """A row for each of at least one contrast of a task."""
     columns = {
         "p, sign-flip": [contrast.flip.p if contrast.flip else None for contrast in found],
+        "p, corrected t-test": [contrast.folds.p if contrast.folds else None for contrast in found],
         "p, t-test": [contrast.t.p if contrast.t else None for contrast in found],
         "p, McNemar": [contrast.images.p if contrast.images else None for contrast in found],
     }
@@ -227,8 +284,8 @@ def table(found: Sequence[Contrast]) -> Table:
 
 
 def _paired(contrast: Contrast) -> str:
-    if contrast.flip is not None:
-        return counted(len(contrast.seeds), "seed")
+    if contrast.paired is not None:
+        return counted(len(contrast.seeds), contrast.noun)
     if contrast.images is not None:
         differ = contrast.images.only_first + contrast.images.only_second
         return f"{count(contrast.images.images)} images, {count(differ)} discordant"
@@ -249,6 +306,8 @@ def _method(found: Sequence[Contrast]) -> list[str]:
             "The paired t-test assumes that the differences are independent and normally distributed, which a few "
             "seeds cannot show. In return it can decide with fewer seeds.",
         ]
+    if any(contrast.folds is not None for contrast in found):
+        said += _method_of_folds(found)
     by_t = [contrast for contrast in found if contrast.t is not None and contrast.decides is contrast.t]
     if by_t:
         n = max(len(contrast.seeds) for contrast in by_t)
@@ -259,7 +318,7 @@ def _method(found: Sequence[Contrast]) -> list[str]:
         )
     elif any(contrast.flip is not None and contrast.decides is contrast.flip for contrast in found):
         said.append("Here the sign-flip test decides, as it assumes less; the t-test stands beside it.")
-    if any(contrast.images is not None for contrast in found):
+    if any(contrast.images is not None and contrast.folds is None for contrast in found):
         said.append(
             "Over images: two trained nets answered the same test images, and only the discordant ones count, on which "
             "one alone is right; p is that of a fair coin (McNemar’s test, exact). It is about other test images, not "
@@ -269,6 +328,28 @@ def _method(found: Sequence[Contrast]) -> list[str]:
         said.append(
             "Several tests are made at once, so “p, Holm” is what counts: with it, the chance of even one false "
             f"conclusion in this table stays below {100 * LEVEL:.0f}{THIN}%."
+        )
+    return said
+
+
+def _method_of_folds(found: Sequence[Contrast]) -> list[str]:
+    """How it was tested over folds, and what that can tell."""
+    tests = [contrast.folds for contrast in found if contrast.folds is not None]
+    least, ratio = min(test.n for test in tests), tests[0].ratio
+    said = [
+        "Over folds: both recipes were trained and tested on the same folds, and are paired by fold. Any two folds "
+        "share most of their training images, so their accuracies are not independent, and Student’s t-test would call "
+        "chance a difference too often. The corrected resampled t-test (Nadeau and Bengio 2003) decides instead: it "
+        "widens the variance of the mean difference from sd²/n to sd² (1/n + test/train), here with test/train = "
+        f"{ratio:.2f}. It is an approximation: from the folds of one split, no unbiased estimate of that variance "
+        "exists.",
+        f"With few folds it finds only large differences ({least - 1} degrees of freedom here). That it finds none "
+        "does not show that two recipes are equally good.",
+    ]
+    if any(contrast.images is not None for contrast in found):
+        said.append(
+            "McNemar’s test stands beside it, over all images, each answered by the net of either recipe that has not "
+            "seen it. It takes these nets as they are and says nothing of other training images, so it does not decide."
         )
     return said
 
@@ -293,10 +374,18 @@ def examples() -> dict[str, tuple[Block, ...]]:
         theirs = [accuracy - less - seed % 2 / 500 for seed, accuracy in enumerate(ours)]
         return Contrast("a", other, True, tuple(range(seeds)), flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
 
+    def over_folds(folds: int, less: float) -> Contrast:
+        ours = [0.9 + fold / 1000 for fold in range(folds)]
+        theirs = [accuracy - less - fold % 2 / 500 for fold, accuracy in enumerate(ours)]
+        test = corrected_t(ours, theirs, 1 / 4)
+        return Contrast("a", f"<b> {less}", True, tuple(range(folds)), folds=test, images=images)
+
     images = McNemar(60, 5, 1, p=0.22, difference=4 / 60, interval=(-0.02, 0.15))
     return {
         "over seeds": blocks(corrected([over(8, 0.1), over(8, 0.0, "constructor")])),
         "too few seeds": blocks(corrected([over(2, 0.1)])),
+        "over folds": blocks(corrected([over_folds(5, 0.1), over_folds(5, 0.0)])),
+        "too few folds": blocks(corrected([over_folds(2, 0.1)])),
         "over images": blocks(corrected([Contrast("a", "b", False, (0,), images=images)])),
         "not paired": blocks(corrected([Contrast("a", "b", False, ())])),
         "one alone": blocks([]),

@@ -15,7 +15,7 @@ from firstlight.types import Json
 KIND = "parameters"
 CAPTION = (
     "What the accuracy costs in parameters, on an axis of equal factors: up and to the left is better. Of several "
-    "seeds, the mean."
+    "seeds or folds, the mean."
 )
 
 
