@@ -167,7 +167,7 @@ def _why(subject: Subject, row: int | None, doubt: Doubt | None) -> list[str]:
         return ["Nothing speaks against its label."]
     p = subject.predictions.probabilities[row]
     given, suggested = subject.classes[doubt.given], subject.classes[doubt.suggested]
-    probabilities = f"{suggested} {percent(p[doubt.suggested], 0)} and {given} {percent(p[doubt.given], 0)}"
+    probabilities = f"{percent(p[doubt.suggested], 0)} to {suggested} and {percent(p[doubt.given], 0)} to {given}"
     lines = [f"A model that has not learnt from it gives {probabilities}."]
     if doubt.neighbours_agree is not None:
         lines.append(f"Of the nearest training images, {percent(doubt.neighbours_agree, 0)} are labelled {suggested}.")

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from firstlight.app.index import Kept
 from firstlight.data.corrections import Correction, read_corrections, write_corrections
 from firstlight.errors import DataError, RunError
 from firstlight.locks import LockedError, locked
@@ -26,6 +27,7 @@ from firstlight.types import Json
 
 PATIENCE = 2.0  # seconds for another who writes
 LONGEST_NAME = 100  # characters of who decides
+_PARSED: Kept[dict[str, Correction]] = Kept(4)  # by the path of their file
 
 
 class ChangedError(RunError):
@@ -49,12 +51,17 @@ class Decisions:
 
     def read(self) -> dict[str, Correction]:
         """What is decided, by the id of the image. Raises DataError where the file is damaged."""
-        if not self.path.exists():
-            return {}
         try:
-            return {one.id: one for one in read_corrections(self.path)}
+            found = self.path.stat()
+        except FileNotFoundError:
+            return {}
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror or error}.") from None
+        mark = (found.st_ino, found.st_size, found.st_mtime_ns)
+        return dict(_PARSED.get(str(self.path), mark, self._read_anew))
+
+    def _read_anew(self) -> dict[str, Correction]:
+        return {one.id: one for one in read_corrections(self.path)} if self.path.exists() else {}
 
     def put(self, sample: str, row: Correction | None, seen: Json | None) -> Correction | None:
         """Decide of an image: `row`, or nothing where it is None; what was decided before.
@@ -68,7 +75,7 @@ class Decisions:
             raise RunError(self.trouble)
         try:
             with self._locked():
-                rows = self.read()
+                rows = self._read_anew()
                 before = rows.pop(sample, None)
                 if told(before) != seen:
                     raise ChangedError(_changed(sample, before), before)
