@@ -26,7 +26,7 @@ from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
 from firstlight.trained_ensemble import Ensemble
 from firstlight.trained_run import Run
-from firstlight.types import Dataset
+from firstlight.types import Array, Dataset
 
 if TYPE_CHECKING:
     from firstlight.notebook.live import LiveCurves
@@ -59,7 +59,7 @@ def load(
     *,
     size: int | tuple[int, int] | None = None,
     unverified: bool = False,
-    group: str | Sequence[Any] | None = None,
+    group: str | Sequence[Any] | Array | None = None,
 ) -> Dataset:
     """Load a named set of images ("fashion-mnist"), or a user's own: a folder, a CSV, an .npz or arrays.
 

@@ -210,3 +210,24 @@ def test_check_says_what_values_the_pixels_have(tmp_path):
     np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(20) % 2)
     answer = call("check", tmp_path / "mine.npz")
     assert f"values from 2 to 231, {pixels.mean():.1f} on average" in " ".join(answer.output.split())
+
+
+def test_check_says_what_looks_like_series_and_how_even_groups_split(tmp_path):
+    draw = np.random.default_rng(0)
+    for k, name in enumerate(("ill", "well")):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+        for i in range(24):
+            array = draw.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            Image.fromarray(array).save(tmp_path / "scans" / name / f"patient{2 * (i // 3) + k:02d}_{i % 3}.png")
+    plain = call("check", tmp_path / "scans")
+    assert plain.exit_code == 0
+    assert r"data.group = '(.+)_\d+\.'" in plain.stdout.replace("\n", "")
+    assert json.loads(call("check", tmp_path / "scans", "--json").stdout)["guessed_group"] == r"(.+)_\d+\."
+    grouped = call("check", tmp_path / "scans", "--group", r"(.+)_\d+\.")
+    text = " ".join(grouped.stdout.split())
+    assert "16 groups of 3 images each" in text
+    assert "20% of the images for test, in whole groups: it has 18.8%" in text
+    found = json.loads(call("check", tmp_path / "scans", "--group", r"(.+)_\d+\.", "--json").stdout)["groups"]
+    assert (found["groups"], found["divided"]) == (16, {})
+    with pytest.raises(DataError, match="which has no columns"):
+        CliRunner().invoke(app, ["check", str(tmp_path / "scans"), "--group", "patient"], catch_exceptions=False)

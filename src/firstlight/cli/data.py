@@ -112,7 +112,9 @@ def check(
     findings = data.check(dataset)
     if as_json:
         about = {"name": dataset.name, "shape": list(dataset.shape), "notes": list(dataset.notes)}
-        _print_json({**about, **findings.to_json()})
+        found = data.guess(dataset)
+        guessed = {} if found is None else {"guessed_group": found.key, "guess_is_sure": found.sure}
+        _print_json({**about, **findings.to_json(), **guessed})
     else:
         _print_findings(dataset, findings)
     if findings.warnings():
@@ -261,7 +263,8 @@ def _groups(dataset: Dataset, findings: Findings) -> list[str]:
     from firstlight.experiments.config import Data
 
     if findings.groups is None:
-        return []
+        found = data.guess(dataset)
+        return [] if found is None else [found.said()]
     lines = [f"Images are kept together by {dataset.grouped_by}: {findings.groups.sizes}."]
     usual = Data(source="any")
     asked = {

@@ -5,6 +5,7 @@ from firstlight.data.class_groups import regroup, subset
 from firstlight.data.decoding import load_image
 from firstlight.data.groups import GroupCounts, group_by_name
 from firstlight.data.names import one_form
+from firstlight.data.series import Guess, guess
 from firstlight.data.sources import SOURCES, Source, load
 from firstlight.data.split import hold_out, pooled, split
 
@@ -13,9 +14,11 @@ __all__ = [
     "Copies",
     "Findings",
     "GroupCounts",
+    "Guess",
     "Source",
     "check",
     "group_by_name",
+    "guess",
     "hold_out",
     "load",
     "load_image",

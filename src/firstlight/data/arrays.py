@@ -12,8 +12,17 @@ import numpy as np
 
 from firstlight.data.decoding import Size, resize
 from firstlight.data.formats import FILE_LIMIT, numbered, read_any_idx, read_mat, unpacked_limit
-from firstlight.data.groups import A_GROUP_IS, PARENT, is_pattern, names_of, said_how, with_groups
-from firstlight.data.names import SPLIT_NAMES, merged, natural_order, one_form
+from firstlight.data.groups import (
+    A_GROUP_IS,
+    PARENT,
+    is_pattern,
+    may_be_groups,
+    may_be_said,
+    names_of,
+    said_how,
+    with_groups,
+)
+from firstlight.data.names import SPLIT_NAMES, merged, natural_order, of_a_group, one_form
 from firstlight.errors import DataError, brief
 from firstlight.files import arrays_of, open_file, sha256
 from firstlight.text import listed
@@ -236,7 +245,12 @@ def _pairs(where: str, arrays: Mapping[str, Array]) -> tuple[dict[str, tuple[_Na
             f"{where}: it must hold images and labels, or train_images and train_labels; "
             f"it holds {', '.join(arrays) or 'nothing'}."
         )
-    return pairs, [f"Arrays that are not used: {', '.join(unused)}."] if unused else []
+    n = len(pairs["train"][1][1])
+    notes = [f"Arrays that are not used: {', '.join(unused)}."] if unused else []
+    for name in unused:
+        if of_a_group(name) and arrays[name].shape in ((n,), (n, 1)) and may_be_groups(arrays[name].ravel().tolist()):
+            notes.append(may_be_said(name, f"The array {name}"))
+    return pairs, notes
 
 
 def _meaning(name: str) -> tuple[str, str] | None:

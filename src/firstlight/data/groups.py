@@ -132,7 +132,7 @@ def group_by_name(dataset: Dataset, key: str) -> Dataset:
     Raises DataError for another key, a pattern that is no regular expression, does not match every image or takes too
     long, and for groups that are the classes.
     """
-    paths = {name: _paths(name, images) for name, images in dataset.splits.items()}
+    paths = {name: paths_of(name, images) for name, images in dataset.splits.items()}
     every = [path for split in paths.values() for path in split]
     if key == PARENT:
         words = "the folder that each image lies in"
@@ -216,7 +216,17 @@ def said_how(key: str, lack: str, known: Sequence[str] = ()) -> str:
     )
 
 
-def _paths(split: str, images: Images) -> list[str]:
+def may_be_groups(values: Sequence[object]) -> bool:
+    """Whether the values of a column with such a name may be groups: several of them, most with several images."""
+    return 2 < len(set(values)) <= len(values) / 2
+
+
+def may_be_said(name: str, what: str) -> str:
+    """That a column or an array which is not used may tell groups."""
+    return f'{what} may tell which images belong together: data.group = "{name}" would keep them in one split.'
+
+
+def paths_of(split: str, images: Images) -> list[str]:
     """The ids as paths, without the folder of the split where all have it: it tells nothing of groups."""
     ids: list[str] = images.ids.tolist()
     if all("/" in sample and split_of(sample.partition("/")[0]) == split for sample in ids):

@@ -24,6 +24,22 @@ SPLITS_SAID = "train, val, valid, validation, test"  # those that messages name
 NO_LABEL = frozenset({"nan", "na", "n/a", "<na>", "#n/a", "nat", "none", "null", "nil"})
 
 
+# What images have in common beside their class: words in names of columns, of arrays, of folders and of files.
+_GROUPS = frozenset(
+    (
+        *("group", "groups", "patient", "patients", "subject", "subj", "person", "people", "participant", "volunteer"),
+        *("donor", "individual", "identity", "author", "writer", "video", "vid", "clip", "movie", "film", "sequence"),
+        *("seq", "scene", "shot", "recording", "session", "burst", "series", "case", "slide", "specimen", "site"),
+        *("location", "camera"),
+    )
+)
+
+
+def of_a_group(name: str) -> bool:
+    """Whether a name has a word for what images may have in common, such as the "patient" of "Patient_07"."""
+    return any(word.casefold() in _GROUPS for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name))
+
+
 def split_of(name: str) -> str:
     """ "train", "validation" or "test", in whatever case it is written; nothing where it is none of them."""
     return SPLIT_NAMES.get(name.strip().casefold(), "")

@@ -20,7 +20,7 @@ from firstlight.data.image_files import load_folder, load_table
 from firstlight.errors import DataError, brief, nearest
 from firstlight.files import sha256
 from firstlight.options import read_size
-from firstlight.types import Dataset, Images, Shape, SourceFile
+from firstlight.types import Array, Dataset, Images, Shape, SourceFile
 
 LARGEST_SIDE = 1024  # of an image that `load` resizes to; larger ones would fill the memory
 
@@ -229,7 +229,7 @@ def load(
     unverified: bool = False,
     cache: Path | None = None,
     progress: bool | None = None,
-    group: str | Sequence[Any] | None = None,
+    group: str | Sequence[Any] | Array | None = None,
 ) -> Dataset:
     """Read a named source, or a user's own images from a folder, a CSV of path and label, an .npz file, or memory.
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from firstlight.data.groups import A_GROUP_IS, PARENT, is_pattern, said_how
-from firstlight.data.names import NO_LABEL, SPLITS_SAID, split_of
+from firstlight.data.groups import A_GROUP_IS, PARENT, is_pattern, may_be_groups, may_be_said, said_how
+from firstlight.data.names import NO_LABEL, SPLITS_SAID, of_a_group, split_of
 from firstlight.errors import DataError, brief
 from firstlight.files import MB, open_file, read_bytes, text_of
 from firstlight.text import listed
@@ -266,6 +266,9 @@ def _split_column(
     ]
     unused = [names[i] for i in left if i != chosen and (chosen is not None or _key(names[i]) not in _FOLDS)]
     unused = [name for name in unused if name]
+    for i in left:
+        if names[i] in unused and of_a_group(names[i]) and may_be_groups([value for _, value in _values(cells, i)]):
+            notes.append(may_be_said(names[i], f"The column {names[i]}"))
     if unused:
         notes.append(f"Columns that are not used: {listed(unused, most=5)}.")
     return chosen, notes

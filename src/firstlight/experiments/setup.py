@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from firstlight.data import SOURCES, Findings, group_by_name, hold_out, pooled
+from firstlight.data import SOURCES, Findings, Guess, group_by_name, guess, hold_out, pooled
 from firstlight.data import check as check_images
 from firstlight.data import split as split_images
 from firstlight.data.corrections import must_fit as must_fit_images
@@ -99,6 +100,7 @@ class Setup:
             lines.append(f"Images are kept together by {self._grouped_by}: {groups.sizes}.")
         if (balance := self.balance) is not None:
             lines += balance.warnings()
+        lines += self._series()
         return lines + self.findings.warnings() + self._corrected() + self._repeats() + self._misleading()
 
     def data_record(self) -> ImagesRecord:
@@ -223,6 +225,19 @@ class Setup:
             "compare tells both."
         )
         return [f"{said}{others if changed else ''}"]
+
+    def _series(self) -> list[str]:
+        """Images that surely look as if they belonged together although no groups were asked for."""
+        found = self._guess
+        if found is None or not found.sure:
+            return []
+        divided = {name: found.divided(self.train, part) for name, part in self.splits.items() if name != "train"}
+        apart = listed(f"{n:,} of {len(self.splits[name]):,} {name} images" for name, n in divided.items() if n)
+        return [f"{found.said()}" + (f" As it is, {apart} are of a series that is also trained on." if apart else "")]
+
+    @cached_property
+    def _guess(self) -> Guess | None:
+        return guess(self.dataset) if self._own_files else None
 
     def _misleading(self) -> list[str]:
         """What augmentation makes of written characters, which mean something else when they are mirrored or turned."""
