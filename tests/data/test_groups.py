@@ -254,6 +254,16 @@ def test_no_group_is_in_two_splits_and_every_split_has_every_class(sizes, seed, 
     assert other["test"].ids.tolist() == parts["test"].ids.tolist()
 
 
+def test_a_group_of_a_class_that_is_not_used_may_be_on_both_sides():
+    labels = np.array([0, 1, 2] * 10)
+    some = replace(images(labels), groups=(np.arange(30) // 3 % 5).astype(np.str_))
+    other = replace(images([2, 0, 1], ids=["x", "y", "z"]), groups=np.array(["1", "new", "newer"]))
+    data = Dataset("some", {"train": some, "test": other})
+    with pytest.raises(DataError, match="1 of 7 groups are both"):
+        split(data)
+    assert split(data, classes=["a", "b"])["test"] is other
+
+
 def test_groups_of_one_image_each_give_the_fractions_exactly():
     some = replace(images([0, 1] * 50, "ab"), groups=np.arange(100).astype(np.str_))
     parts = split(Dataset("some", {"train": some}), validation=0.1, test=0.2)

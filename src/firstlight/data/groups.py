@@ -192,9 +192,16 @@ def names_of(where: str, values: Array) -> Array:
     return names
 
 
-def must_not_be_divided(dataset: Dataset) -> None:
-    """Raise DataError where a group is in two of the splits that came with the images."""
-    held = {name: set(images.groups.tolist()) for name, images in dataset.splits.items() if images.groups is not None}
+def must_not_be_divided(dataset: Dataset, wanted: Array) -> None:
+    """Raise DataError where a group is in two of the splits that came with the images.
+
+    wanted  of which classes images will be used, boolean (K,); those of the others do not count
+    """
+    held = {
+        name: set(images.groups[wanted[images.labels]].tolist())
+        for name, images in dataset.splits.items()
+        if images.groups is not None
+    }
     for one, other in combinations((split for split in SPLITS if split in held), 2):
         if both := sorted(held[one] & held[other]):
             such = listed(brief(name, 60) for name in both[:3])

@@ -40,13 +40,13 @@ def split(
     Raises DataError when a fraction or the limit is out of range, a class has too few images or groups for every split,
     or a group is in two of the splits that the dataset brings.
     """
-    must_not_be_divided(dataset)
     train = dataset.splits["train"]
     fractions = {"test": test, "validation": validation}
     asked = {name: fraction for name, fraction in fractions.items() if name not in dataset.splits}
     _check_fractions(asked)
     drawn = {name: fraction for name, fraction in asked.items() if fraction}
     wanted = np.array([not classes or name in classes for name in train.class_names])
+    must_not_be_divided(dataset, wanted)
     _check_enough(dataset, [name for name in SPLITS if name == "train" or name in drawn], wanted)
     if limit is not None and limit < wanted.sum():
         raise DataError(f"data.limit must be at least {wanted.sum()} training images (one a class); received {limit}.")
