@@ -63,13 +63,14 @@ def test_the_table_is_markdown_latex_or_csv_by_its_ending(make_study: MakeStudy,
         assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") == 1
 
     path = report.write_study_table([folder], tmp_path / "t.csv")
-    first, second = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    first, together, second = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
     assert (first["study"], first["run"], first["n"], first["best"]) == ("nets", "a_b & 50%", "3", "0")
     assert float(first["test_mean"]) == group.accuracy.mean
     assert float(first["test_sd"]) == group.accuracy.sd
     assert group.training is not None
     assert float(first["training_mean"]) == group.training.mean
     assert (float(first["published"]), float(first["Keras"])) == (0.5, 0.9)
+    assert (together["run"], together["test_sd"]) == ("a_b & 50%, ensemble of 3", "")
     assert (second["n"], second["test_mean"], second["published"]) == ("0", "", "")
 
     with pytest.raises(RunError, match=r"\.md, \.tex or \.csv"):

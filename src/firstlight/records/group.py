@@ -11,7 +11,15 @@ from typing import Any, Literal
 import numpy as np
 
 from firstlight.errors import FirstlightError, RunError
-from firstlight.evaluation import Evaluation, Spread, measure, spread
+from firstlight.evaluation import (
+    Evaluation,
+    Spread,
+    averaged,
+    measure,
+    negative_log_likelihood,
+    same_images,
+    spread,
+)
 from firstlight.options import flat
 from firstlight.records.origin import started_from
 from firstlight.records.run import RunRecord, read
@@ -137,6 +145,19 @@ class Group:
     @property
     def accuracy(self) -> Spread:
         return spread(list(self.accuracies.values()))
+
+    @cached_property
+    def together(self) -> Evaluation | None:
+        """The mean of its nets' probabilities, measured by their predictions; its loss is the log-likelihood, negative.
+
+        None of a single run, and where the test images are not the same for all: of one that another net was trained
+        on, the mean would know the answer.
+        """
+        found = [record.predictions for record in self.averaged.values()]
+        if len(found) < 2 or not all(same_images(found[0], other) for other in found[1:]):
+            return None
+        mean = averaged(found)
+        return measure(mean, self.first.class_names, negative_log_likelihood(mean.probabilities, mean.labels))
 
     @property
     def loss(self) -> Spread:

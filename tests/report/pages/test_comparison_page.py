@@ -102,7 +102,9 @@ def test_runs_that_differ_in_the_seed_alone_are_one(make_run: MakeRun, tmp_path:
     runs = [make_run(f"{name}-{seed}", seed=seed, model=name) for name in ("plain", "better") for seed in (0, 1)]
     document = comparison.document([read(run) for run in runs], "Four", tmp_path)
     assert {str(row[0]).removeprefix("★ ") for row in table(section(document, "runs")).rows} == {
-        *("plain-0 … plain-1", "better-0 … better-1")
+        *("plain-0 … plain-1", "better-0 … better-1"),
+        "better-0 … better-1, ensemble of 2",
+        "plain-0 … plain-1, ensemble of 2",
     }
     codes = [block for block in section(document, "reproduce").blocks if isinstance(block, Code)]
     assert len(codes) == 1 + len(runs)  # the command, and the file of each

@@ -33,6 +33,7 @@ def test_the_page_is_sound_and_says_what_came_out(two: StudyFolder) -> None:
         "accuracy",
         "parameters",
         "significance",
+        "ensembles",
         "learning",
         "classes",
         "confusion",

@@ -54,6 +54,7 @@ COMPARED: Contents = (  # what the pages of a comparison and of a study have in 
     "accuracy",
     "trade_off",
     "significance",
+    "ensemble",
     "main_effects",
     "learning",
     "engines",

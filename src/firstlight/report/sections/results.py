@@ -44,6 +44,7 @@ class Result:
     recorded  numbers of the runs' records that are shown, by their places there
     report    that of a single run, where there is one
     noun      what there are several of: "seed", "fold"
+    together  whether these are not means over the nets, but what the mean of their probabilities came to
     """
 
     name: str
@@ -65,12 +66,27 @@ class Result:
     recorded: Mapping[str, float] = field(default_factory=dict)
     report: Path | None = None
     noun: str = "seed"
+    together: bool = False
 
 
 def numbers(groups: Sequence[Group]) -> list[Result]:
-    """A row for each group, in their order; of one without a run there are but its published numbers."""
+    """A row for each group, in their order, and below it one for the ensemble of its nets, where it was measured.
+
+    Of a group without a run there are but its published numbers.
+    """
     best = {id(group) for task in tasks(groups) for group in winners(task)}
-    return [_result(group, id(group) in best) for group in groups]
+    rows = ([_result(group, id(group) in best), *_together(group)] for group in groups)
+    return [row for several in rows for row in several]
+
+
+def _together(group: Group) -> list[Result]:
+    """The ensemble is one model: its accuracy has no spread over seeds, and an interval over the test images."""
+    found, nets = group.together if group.runs else None, len(group.averaged)
+    if found is None:
+        return []
+    name = f"{group.name}, ensemble of {nets}"
+    test = Spread(1, found.accuracy, None)
+    return [Result(name, False, nets, nets, None, None, {}, test, found.accuracy_interval, together=True)]
 
 
 def _result(group: Group, best: bool) -> Result:
@@ -158,11 +174,14 @@ def _noun(found: Sequence[Result]) -> str:
 
 
 def _caption(found: Sequence[Result], validated: bool, greatest: bool, judged: bool) -> str:
-    noun = _noun(found)
-    several, single = any(result.n > 1 for result in found), any(result.n == 1 for result in found)
+    nets = [result for result in found if not result.together]
+    noun = _noun(nets)
+    several, single = any(result.n > 1 for result in nets), any(result.n == 1 for result in nets)
     said = {
         f"Numbers are means over the {noun}s, the test accuracy with its standard deviation (±).": several,
         f"A run with one {noun} has its own numbers, and its test accuracy the 95{THIN}% interval in brackets.": single,
+        f"An ensemble is the mean of the probabilities of its seeds’ nets, with the 95{THIN}% interval of its test "
+        "accuracy in brackets.": len(nets) < len(found),
         f"★ The best by {'mean ' * several}validation accuracy.": any(result.best for result in found),
         "The greatest validation accuracy is that over the epochs, whichever weights were kept.": greatest,
         MARKS_EXPLAINED: judged,
