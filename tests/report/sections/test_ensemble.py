@@ -50,7 +50,7 @@ def test_where_test_images_differ_there_is_none(make_study: MakeStudy) -> None:
     write_predictions(run.path, parts)
     groups = of_study(folder)
     assert groups[0].together is None
-    assert (len(numbers(groups).found), numbers(groups).unmeasured) == (0, ["weak"])
+    assert (len(numbers(groups).found), numbers(groups).drawn) == (0, ["weak"])
     assert "data.split_seed" in said(section(groups))
     assert not any(result.together for result in results.numbers(groups))
 

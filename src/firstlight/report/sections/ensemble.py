@@ -45,10 +45,15 @@ class Ensemble:
 
 @dataclass(frozen=True, eq=False)
 class Ensembles:
-    """What there is, and the names of groups of several nets whose test images are not the same."""
+    """What there is, and the names of groups that have none: each net has other test images.
+
+    drawn  since the seeds drew their splits
+    folds  since they are of folds
+    """
 
     found: Sequence[Ensemble]
-    unmeasured: Sequence[str] = ()
+    drawn: Sequence[str] = ()
+    folds: Sequence[str] = ()
 
 
 def numbers(groups: Sequence[Group]) -> Ensembles:
@@ -57,7 +62,9 @@ def numbers(groups: Sequence[Group]) -> Ensembles:
     found = [_ensemble(group, group.together) for group in several if group.together is not None]
     corrected = holm([one.p for one in found])
     found = [replace(one, p=p) for one, p in zip(found, corrected, strict=True)]
-    return Ensembles(found, [group.name for group in several if group.together is None])
+    others = [group for group in several if group.together is None]
+    drawn, folds = ([group.name for group in others if group.over_folds is value] for value in (False, True))
+    return Ensembles(found, drawn, folds)
 
 
 def _ensemble(group: Group, together: Evaluation) -> Ensemble:
@@ -103,7 +110,8 @@ def caption(found: Sequence[Ensemble]) -> str:
 def section(groups: Sequence[Group]) -> Section | None:
     """The table; None where no group has several nets."""
     found = numbers(groups)
-    return Section("Ensembles", "ensembles", blocks(found)) if found.found or found.unmeasured else None
+    made = blocks(found)
+    return Section("Ensembles", "ensembles", made) if made else None
 
 
 def blocks(all_: Ensembles) -> tuple[Block, ...]:
@@ -125,13 +133,16 @@ def blocks(all_: Ensembles) -> tuple[Block, ...]:
         caption=caption(all_.found),
         kind="ensembles",
     )
-    why = Text(
-        f"No ensemble of {listed(all_.unmeasured)} was measured: its nets have other test images each, and one may "
-        "have been trained on what another is tested on. Where splits are drawn, a data.split_seed gives all seeds "
-        "the same.",
-        tone="note",
+    drawn = (
+        f"No ensemble of {listed(all_.drawn)} was measured: its nets have other test images each, and one may have "
+        "been trained on what another is tested on. Where splits are drawn, a data.split_seed gives all seeds the same."
     )
-    return (*((table,) if all_.found else ()), *((why,) if all_.unmeasured else ()))
+    folds = (
+        f"For a new image, predict takes the mean of the nets of all folds ({listed(all_.folds)}). That is not "
+        "measured here, for no image of the set is new to all of them: the numbers are of single nets."
+    )
+    notes = ((drawn, all_.drawn), (folds, all_.folds))
+    return (*((table,) if all_.found else ()), *(Text(text, tone="note") for text, names in notes if names))
 
 
 def _row(one: Ensemble) -> tuple[str, ...]:
@@ -170,5 +181,5 @@ def examples() -> dict[str, tuple[Block, ...]]:
             Ensembles([made("<b>", 40, 9), made("b", 0, 40), made("constructor", 9, 9)])
         ),
         "all are right, and others not measured": blocks(Ensembles([made("a", 40, 40)], ["<b>", "toString"])),
-        "none is measured": blocks(Ensembles([], ["<b>"])),
+        "none is measured": blocks(Ensembles([], ["<b>"], ["toString", "<i>"])),
     }
