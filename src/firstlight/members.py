@@ -34,8 +34,8 @@ class Member:
     session: Session
     novelty: NoveltyDetector | None = None
 
-    def answers(self, images: Images) -> tuple[Array, Array | None]:
-        """The raw outputs (N, units) for prepared images, and how strange they are, (N,)."""
+    def answers(self, images: Images | Array) -> tuple[Array, Array | None]:
+        """The raw outputs (N, units) for prepared images, or their pixels, and how strange they are, (N,)."""
         return (self.session.outputs(images), None) if self.novelty is None else self.novelty.answers(images)
 
 
@@ -53,13 +53,13 @@ class Answers:
     strangeness: Array | None = None
 
 
-def answers(members: Sequence[Member], images: Images) -> Answers:
-    """What nets say of images that were prepared: all of them take the same shape, uint8 (N, H, W, C)."""
+def answers(members: Sequence[Member], images: Images | Array) -> Answers:
+    """What nets say of images that were prepared, or their pixels: all take the same shape, uint8 (N, H, W, C)."""
     outputs, strangeness = zip(*(member.answers(images) for member in members), strict=True)
     each = [member.task.loss.probabilities(y.T) for member, y in zip(members, outputs, strict=True)]
     told = [one for one in strangeness if one is not None]
-    mean = np.mean(told, axis=0) if len(told) == len(members) else None
-    return Answers(outputs, evaluation.mean_probabilities(each), mean)
+    mean = told[0] if len(told) == 1 else np.mean(told, axis=0) if told else None
+    return Answers(outputs, evaluation.mean_probabilities(each), mean if len(told) == len(members) else None)
 
 
 def probabilities(members: Sequence[Member], pixels: Array) -> Array:

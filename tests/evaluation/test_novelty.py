@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firstlight.evaluation import novelty
 from firstlight.evaluation.novelty import WIDEST, ClassDistances, fewest, threshold
 
 RANDOM = np.random.default_rng(0)
@@ -38,6 +39,13 @@ def test_the_distance_is_mahalanobis_to_the_nearest_mean_of_features_of_length_o
     off = u[:, None] - means
     wanted = np.sqrt(np.einsum("nki,ij,nkj->nk", off, precision, off).min(axis=1))
     np.testing.assert_allclose(found.distances(NEAR), wanted, rtol=1e-3)
+
+
+def test_few_images_and_many_have_the_same_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fitted(LABELS, NEAR)
+    few = found.distances(NEAR[:5])
+    monkeypatch.setattr(novelty, "AT_ONCE", 0)
+    np.testing.assert_allclose(few, found.distances(NEAR[:5]), rtol=1e-6)
 
 
 def test_the_length_of_the_features_does_not_count() -> None:

@@ -125,7 +125,7 @@ def test_training_and_whole_vectors_go_the_usual_way() -> None:
 
 
 def test_a_small_net_wakes_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither for one image nor for two; for more it does, and so does a net that takes longer."""
+    """Neither for one image nor for two; for many it does, and for two so does a net that takes longer."""
     calls: list[bool] = []
 
     def watched(*arguments: Any, alone: bool = False) -> None:
@@ -137,7 +137,7 @@ def test_a_small_net_wakes_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     for images in (1, 2, 90):
         executor.outputs(pixels[:images])
     large = Net((Conv2D(64, 3, padding=1), Conv2D(64, 3, padding=1), Flatten(), Dense(3)), (3, 16, 16))
-    executor_of(large).outputs(large.pictures().pixels[:1])
+    executor_of(large).outputs(large.pictures().pixels[:2])
     assert calls == [True, True, False, False]
 
 

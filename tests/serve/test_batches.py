@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from firstlight.serve.answers import RefusedError
-from firstlight.serve.batches import Batches
+from firstlight.serve.batches import FIRST, Batches
 from firstlight.serve.served_models import ServedModel
 from firstlight.types import Array
 
@@ -64,7 +64,10 @@ def test_what_comes_at_once_is_computed_at_once(swift: bool) -> None:
     requests = [("a", [1]), ("a", [2, 3]), ("a", [4]), ("a", [5]), ("a", [6, 7, 8, 9, 10, 11]), ("a", [12])]
     found, noted = ask([Model("a", swift)], requests)
     assert [rows.ravel().tolist() for rows in found] == [numbers for _, numbers in requests]
-    assert noted == [("a", 4), ("a", 1), ("a", 6), ("a", 1)]  # whole requests, in the order in which they came
+    if swift:  # the first of them one by one
+        assert noted == [("a", 1), ("a", 2), ("a", 1), ("a", 1), ("a", 6), ("a", 1)]
+    else:
+        assert noted == [("a", 4), ("a", 1), ("a", 6), ("a", 1)]  # whole requests, in the order in which they came
 
 
 @pytest.mark.parametrize("swift", [True, False])
@@ -78,13 +81,27 @@ def test_models_take_turns(swift: bool) -> None:
 @pytest.mark.parametrize("swift", [True, False])
 def test_what_goes_wrong_is_told_to_that_batch_alone(swift: bool) -> None:
     found, _ = ask([Model("a", swift)], [("a", [1]), ("a", [-1]), ("a", [2, 3, 4])])
-    assert isinstance(found[0], ValueError)
+    assert isinstance(found[0], ValueError) != swift, "a swift model has answered the first before"
     assert isinstance(found[1], ValueError)
     assert found[2].ravel().tolist() == [2, 3, 4]
 
 
+def test_each_turn_of_the_loop_begins_anew() -> None:
+    """A swift model answers the first requests of each at once, the others together."""
+    noted: list[int] = []
+    batches = Batches([Model("a", True)], most=9, may_wait=99, note=lambda _, n: noted.append(n))  # type: ignore[list-item]
+
+    async def two_turns() -> None:
+        for requests in (FIRST + 3, 2):
+            await asyncio.gather(*(batches.probabilities("a", [np.array([n])]) for n in range(requests)))
+
+    run(two_turns())
+    batches.end()
+    assert noted == [1] * FIRST + [3, 1, 1]
+
+
 def test_beyond_what_may_wait_a_request_is_refused() -> None:
-    found, noted = ask([Model("a", True)], [("a", [1, 2]), ("a", [3, 4]), ("a", [5])], may_wait=3)
+    found, noted = ask([Model("a", False)], [("a", [1, 2]), ("a", [3, 4]), ("a", [5])], may_wait=3)
     assert isinstance(found[1], RefusedError)
     assert found[1].status == 429
     assert found[2].ravel().tolist() == [5]

@@ -63,8 +63,11 @@ class FeatureSession:
     session: Session
     width: int
 
-    def features_and_outputs(self, images: Images) -> tuple[Array, Array]:
-        """Of prepared images: features (N, F), and the raw outputs (N, K) as the net's own session gives them."""
+    def features_and_outputs(self, images: Images | Array) -> tuple[Array, Array]:
+        """Features (N, F), and the raw outputs (N, K) as the net's own session gives them.
+
+        images  prepared, or their pixels alone
+        """
         y = self.session.outputs(images)
         return (y[:, : self.width] if self.width else y), np.ascontiguousarray(y[:, self.width :])
 

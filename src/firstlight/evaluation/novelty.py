@@ -17,6 +17,7 @@ from firstlight.types import Array
 SHRINKAGE = 1e-2  # of the mean variance of a feature, added to each: flat directions would decide alone
 WIDEST = 256  # dimensions that distances are taken in; of more features, the leading ones
 ROWS = 1024  # images by which these are found
+AT_ONCE = 1 << 16  # numbers, of images × classes × dimensions, below which one array of them is the faster way
 SMALLEST = 1e-12  # a length that is no longer divided by
 
 
@@ -57,6 +58,9 @@ class ClassDistances:
         """The distances of images with such features (N, F), float32 (N,)."""
         with np.errstate(invalid="ignore", over="ignore"):
             z = _to_length_one(features.astype(np.float32, copy=False)) @ self.whitening.T
+        if z.size * len(self.centres) <= AT_ONCE:
+            found: Array = np.sqrt(np.square(z[:, None] - self.centres).sum(axis=2).min(axis=1))
+            return found
         nearest = np.full(len(z), np.inf, np.float32)
         for centre in self.centres:  # one at a time: no array of images × classes × dimensions
             np.minimum(nearest, np.square(z - centre).sum(axis=1), out=nearest)

@@ -45,8 +45,11 @@ class NoveltyDetector:
     classes: ClassDistances
     threshold: float
 
-    def answers(self, images: Images) -> tuple[Array, Array]:
-        """The raw outputs (N, K) for prepared images, as the net's own session gives them, and the strangeness."""
+    def answers(self, images: Images | Array) -> tuple[Array, Array]:
+        """The raw outputs (N, K) for prepared images, as the net's own session gives them, and the strangeness.
+
+        images  or their pixels alone
+        """
         features, outputs = self.session.features_and_outputs(images)
         return outputs, self.classes.distances(features) / np.float32(max(self.threshold, LEAST))
 

@@ -35,7 +35,7 @@ TRANSFORMED, WIDE = 3 << 18, 16
 class Program:
     """A graph made ready for batches of `images`, of which a thread takes `size` at a time: see `run` and `Frame`.
 
-    alone   whether it is so soon done that no thread is woken for it, and that its images are copied first
+    alone   whether no thread is woken for it, as it is soon done or one image; its images are then copied first
     arrays  what the frames point to, by name
     """
 
@@ -171,7 +171,7 @@ class Runtime:
     def _ready(self, images: int, workers: int) -> Program:
         kind, lanes = self.theta.dtype, self.lanes
         few = not self.graph.training and images < lanes
-        alone = few and images * self._effort(1) < SOON
+        alone = few and (images == 1 or images * self._effort(1) < SOON)
         workers = 1 if alone else workers
         size = -(-images // workers)
         if few and size * self._effort(1) < self._effort(size):
