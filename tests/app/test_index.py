@@ -257,7 +257,7 @@ def test_to_look_at_a_run_downloads_nothing(
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("it was loaded")
 
-    monkeypatch.setattr("firstlight.experiments.reload_images.load_images", refused)
+    monkeypatch.setattr("firstlight.experiments.config.Data.load", refused)
     index = Index(tmp_path)
     [entry] = index.entries()
     with pytest.raises(RunError, match=r"MNIST.*is not on this machine\. Get it: firstlight data check mnist"):

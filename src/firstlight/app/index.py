@@ -21,6 +21,7 @@ from firstlight.errors import FirstlightError, RunError
 from firstlight.prepare import Preparation
 from firstlight.records import run_folder
 from firstlight.records.explanation import EXPLANATION, Explanation, read
+from firstlight.records.out_of_fold import OUT_OF_FOLD
 from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TUNE, TuneFolder
 from firstlight.records.study_folder import StudyFolder
@@ -217,7 +218,7 @@ def _below(folder: Path, real: str, root: Path, group: str, depth: int, seen: se
             kind = "search"
         else:
             is_study = _is_file(path, run_folder.STUDY)
-            kind = "study" if is_study else "other"
+            kind = "study" if is_study else "folds" if _is_file(path, OUT_OF_FOLD) else "other"
             deeper = _below(path, inside, root, name if is_study else group, depth - 1, seen) if depth > 1 else ()
             inner = list(deeper)
         if kind != "other" or (folder == root and not inner):

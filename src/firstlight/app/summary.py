@@ -25,7 +25,7 @@ HUGE = 1e18  # no number of a run is beyond it
 CURVE = 60  # points of a row's small curve, which is 120 pixels wide
 
 State = Literal["training", "finished", "stopped early", "interrupted", "diverged", "cut off", "damaged", "newer"]
-Kind = Literal["run", "study", "search", "other"]
+Kind = Literal["run", "study", "search", "folds", "other"]  # folds: a folder of runs with an out-of-fold record
 
 
 READY: tuple[State, ...] = ("finished", "stopped early", "interrupted", "diverged")  # with weights and predictions

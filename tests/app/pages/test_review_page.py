@@ -25,6 +25,8 @@ from firstlight.app.pages.review.decisions import ChangedError, Decisions, told
 from firstlight.data.corrections import Correction, pixels_sha256, read_corrections
 from firstlight.errors import DataError, RunError
 from firstlight.explain.label_errors import find_label_issues
+from firstlight.records import out_of_fold
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset, Json, Predictions
 
 # Markup, an emoji beside right-to-left, 200 characters.
@@ -43,6 +45,12 @@ def reviewed(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Itera
         path = root.parent / f"{file}.npz"
         np.savez(path, images=train.pixels[kept, ..., 0], labels=np.array([*classes])[labels])
         fl.fit("mlp-128-64", path, epochs=6, out=root / name, console=Console(quiet=True))
+    folds = root / "folds" / "net" / "seed-0"
+    for fold in (1, 2):
+        data = {"source": str(root.parent / "few.npz"), "folds": 2, "fold": fold}
+        asked = {"data": data, "model": {"name": "mlp-128"}, "training": {"epochs": 6}}
+        fl.run(asked, out=folds / f"fold-{fold}", console=Console(quiet=True))
+    out_of_fold.collect([RunFolder(folds / f"fold-{fold}") for fold in (1, 2)]).write(folds)
     with dashboard(root) as served:
         yield served
 
@@ -50,6 +58,9 @@ def reviewed(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def _file(reviewed: Served) -> Path:
     """Where what is decided of `mlp` goes."""
     return decisions.place(reviewed.index.run(reviewed.id("mlp")), reviewed.root, None).path
+
+
+FOLDS = "folds/net/seed-0"
 
 
 class Asking:
@@ -265,6 +276,25 @@ class TestDeciding:
         assert answer.status_code == 422
         assert "line 1" in answer.json()["error"]
         assert file.read_text() == "id;new\nwhat?;;;\n"
+
+
+class TestFolds:
+    def test_all_images_are_in_question(self, reviewed: Served, http: httpx.Client, mlp: Asking) -> None:
+        folds = Asking(http, reviewed.id(FOLDS))
+        found = out_of_fold.read(reviewed.root / FOLDS)
+        assert found is not None
+        issues = find_label_issues(found.predictions)
+        rows = folds.list()["images"]
+        assert [row["id"] for row in rows] == [str(found.ids[one.index]) for one in issues]
+        assert folds.list(what="all")["total"] == 600
+        image = folds.image(rows[0]["id"])
+        assert image["split"] == f"fold {found.folds[issues[0].index]}"
+        assert image["probabilities"] == pytest.approx(found.probabilities[issues[0].index].tolist())
+        assert folds.decide(rows[0]["id"], image["suggested"]).status_code == 200
+        assert mlp.image(rows[0]["id"])["decided"]["new"] == image["suggested"]  # the images are the same
+        page = http.get(f"/run/{folds.key}", follow_redirects=True)
+        assert page.url.path == "/review"
+        assert "--folds 2" in page.text
 
 
 def _row(sample: str, new: str = "b") -> Correction:

@@ -15,9 +15,9 @@ from starlette.routing import Route
 
 from firstlight.app.images import KEPT_BY_BROWSER, class_number
 from firstlight.app.index import Index
-from firstlight.app.pages.review import decisions, listing
+from firstlight.app.pages.review import decisions, listing, reasons
 from firstlight.app.pages.review.decisions import ChangedError, Decisions, told
-from firstlight.app.pages.review.subject import Doubt, Subject, Subjects
+from firstlight.app.pages.review.subject import Subject, Subjects
 from firstlight.app.server import responses
 from firstlight.app.server.errors import UnknownError
 from firstlight.app.server.responses import Page
@@ -26,8 +26,7 @@ from firstlight.data.corrections import Correction, pixels_sha256
 from firstlight.errors import FirstlightError, RunError
 from firstlight.files import json_object
 from firstlight.image_encoding import png
-from firstlight.records.run_folder import EXPERIMENT
-from firstlight.report.format import percent
+from firstlight.records.run_folder import EXPERIMENT, RunFolder
 from firstlight.text import one_line
 from firstlight.types import Json
 
@@ -36,31 +35,33 @@ LONGEST = 500  # characters of a reason
 
 
 def page(request: Request) -> Response:
-    """The page, for the run that is asked for or else the one that ended last."""
+    """The page, for the run or the folds that are asked for, or else the run that ended last."""
     index: Index = request.app.state.index
     ready = [summary for summary in index.summaries_within()[0] if summary.state in READY]
+    folds = [entry for entry in index.entries() if entry.kind == "folds"]
     asked = request.query_params.get("run")
-    if asked is not None:  # an id that there is not is told as such
-        wanted = index.summary(index.entry(asked))
-        if wanted.state in READY and wanted not in ready:
-            ready.append(wanted)
-    summary = next((summary for summary in ready if asked in (None, summary.id)), None)
-    values: Json = {"choices": by_data(ready), "chosen": summary, "facts": None, "problem": ""}
-    if summary is not None:
+    values: Json = {"facts": None, "problem": "", "name": ""}
+    chosen = asked or (ready[0].id if ready else None)
+    if chosen is not None:
+        entry = index.any_entry(chosen)  # an id that there is not is told as such
+        values["name"] = entry.name
+        if entry.kind == "run" and index.summary(entry) not in ready:
+            ready = [index.summary(entry), *ready]
         try:
-            values["facts"] = facts(request, summary.id)
+            values["facts"] = facts(request, entry.id)
         except FirstlightError as error:
             values["problem"] = str(error)
-    elif asked is not None:
-        values["problem"] = "This run has no predictions yet: it is still training, or it was cut off."
-    return responses.page(request, "review/page.html.j2", title="Review", **values)
+    choices = [(data, [(each.id, each.name, each.accuracy) for each in runs]) for data, runs in by_data(ready)]
+    if folds:
+        choices.insert(0, ("all images, by folds", [(entry.id, entry.name, None) for entry in folds]))
+    return responses.page(request, "review/page.html.j2", title="Review", choices=choices, chosen=chosen, **values)
 
 
 def facts(request: Request, key: str) -> Json:
     """What the page must know of a run before the first image. Raises RunError where its records are damaged."""
     index: Index = request.app.state.index
     subject = _subjects(request).get(key)
-    kept = _decisions(request, key)
+    kept = _decisions(request, subject)
     trouble = kept.trouble
     try:
         kept.read()
@@ -69,7 +70,8 @@ def facts(request: Request, key: str) -> Json:
     pairs = Counter((doubt.given, doubt.suggested) for doubt in subject.doubts)
     return {
         "run": key,
-        "name": subject.name,
+        "about": subject.run,
+        "folds": subject.folds,
         "classes": list(subject.classes),
         "labels": list(subject.labels),
         "splits": list(dict.fromkeys(subject.splits.tolist())),
@@ -78,12 +80,10 @@ def facts(request: Request, key: str) -> Json:
         "note": subject.note,
         "by": decisions.user(),
         "trouble": trouble,
-        "version": hashlib.sha256(
-            repr([each.sha256 for each in index.run(key).data.splits.values()]).encode()
-        ).hexdigest()[:12],
+        "version": _version(index.run(subject.run)),
         "file": str(kept.path),
         "setting": tomli_w.dumps({"corrections": str(kept.path.resolve())}).strip(),
-        "command": _command(index.entry(key).path, kept.path),
+        "command": _command(index.run(subject.run), subject.folds, kept.path),
     }
 
 
@@ -97,10 +97,10 @@ def listed(request: Request) -> Response:
         text=asked.get("text", ""),
         order=asked.get("order", ""),
     )
-    kept = _decisions(request, key)
+    kept = _decisions(request, subject)
     done, trouble = _read(kept)
     if asked.get("what") == "all":
-        rows = listing.of_all(subject, subjects.everything(key), wanted, done)
+        rows = listing.of_all(subject, subjects.everything(subject), wanted, done)
     else:
         rows = listing.of_doubts(subject, wanted, done)
     return responses.reply(
@@ -117,8 +117,8 @@ def image(request: Request) -> Response:
     """One image: its label, what the net says of it, why it is in doubt, and what is decided."""
     subjects, key = _subjects(request), request.path_params["id"]
     subject, sample = subjects.get(key), request.query_params.get("id", "")
-    located = subjects.image(key, sample)
-    done, trouble = _read(_decisions(request, key))
+    located = subjects.image(subject, sample)
+    done, trouble = _read(_decisions(request, subject))
     row = subject.rows.get(sample)
     doubt = None if row is None else subject.doubted.get(row)
     decided = done.get(sample)
@@ -130,9 +130,9 @@ def image(request: Request) -> Response:
             "label": located.label,
             "probabilities": None if row is None else subject.predictions.probabilities[row].tolist(),
             "used": None if row is None else int(subject.predictions.labels[row]),
-            "suggested": _suggested(subject, row, doubt, located.label),
-            "why": _why(subject, row, doubt),
-            "reason": _reason(subject, row, doubt),
+            "suggested": reasons.suggested(subject, row, doubt, located.label),
+            "why": reasons.why(subject, row, doubt),
+            "reason": reasons.reason(subject, row, doubt),
             "decided": told(decided),
             "stale": decided is not None and decided.pixels != pixels_sha256(located.pixels),
             "trouble": trouble,
@@ -145,45 +145,9 @@ def image(request: Request) -> Response:
 def _split(subjects: Subjects, subject: Subject, sample: str, row: int | None) -> str:
     if row is not None:
         return str(subject.splits[row])
-    every = subjects.everything(subject.run)
+    every = subjects.everything(subject)
     found = np.flatnonzero(every.ids == sample)
     return str(every.splits[found[0]]) if len(found) else ""
-
-
-def _suggested(subject: Subject, row: int | None, doubt: Doubt | None, label: str) -> str | None:
-    """The other class that the image seems to be, where it can be labelled that."""
-    if row is None:
-        return None
-    number = doubt.suggested if doubt else int(subject.predictions.predicted[row])
-    name = subject.classes[number]
-    return name if name in subject.labels and name != label else None
-
-
-def _why(subject: Subject, row: int | None, doubt: Doubt | None) -> list[str]:
-    """The reason for a doubt in sentences, or why there is none."""
-    if row is None:
-        return ["The model has learnt from this image: what it says of it would prove nothing."]
-    if doubt is None:
-        return ["Nothing speaks against its label."]
-    p = subject.predictions.probabilities[row]
-    given, suggested = subject.classes[doubt.given], subject.classes[doubt.suggested]
-    probabilities = f"{percent(p[doubt.suggested], 0)} to {suggested} and {percent(p[doubt.given], 0)} to {given}"
-    lines = [f"A model that has not learnt from it gives {probabilities}."]
-    if doubt.neighbours_agree is not None:
-        lines.append(f"Of the nearest training images, {percent(doubt.neighbours_agree, 0)} are labelled {suggested}.")
-    return lines
-
-
-def _reason(subject: Subject, row: int | None, doubt: Doubt | None) -> str:
-    """The same as the file of corrections has it."""
-    if row is None or doubt is None:
-        return "looked up"
-    p = subject.predictions.probabilities[row]
-    given, suggested = subject.classes[doubt.given], subject.classes[doubt.suggested]
-    text = f"doubt: {suggested} {p[doubt.suggested]:.3f}, {given} {p[doubt.given]:.3f}"
-    if doubt.neighbours_agree is not None:
-        text += f", neighbours {doubt.neighbours_agree:.2f}"
-    return text
 
 
 def near(request: Request) -> Response:
@@ -191,6 +155,8 @@ def near(request: Request) -> Response:
     subjects, key = _subjects(request), request.path_params["id"]
     subject, sample = subjects.get(key), request.query_params.get("id", "")
     split = _split(subjects, subject, sample, subject.rows.get(sample))
+    if subject.folds:
+        return responses.reply({"images": [], "note": "Of folds, the nearest images are not known."})
     if not split:
         raise UnknownError("The run has left this image out, so that it is like none of the others.")
     found, distances = subjects.nearest.of(key, split, sample)
@@ -198,12 +164,13 @@ def near(request: Request) -> Response:
         {"id": str(name), "label": found.class_names[label], "distance": float(distance)}
         for name, label, distance in zip(found.ids, found.labels.tolist(), distances, strict=True)
     ]
-    return responses.reply({"images": rows})
+    return responses.reply({"images": rows, "note": ""})
 
 
 def picture(request: Request) -> Response:
     """An image as it was loaded, as a PNG."""
-    located = _subjects(request).image(request.path_params["id"], request.query_params.get("id", ""))
+    subjects = _subjects(request)
+    located = subjects.image(subjects.get(request.path_params["id"]), request.query_params.get("id", ""))
     return Response(png(located.pixels), media_type="image/png", headers=KEPT_BY_BROWSER)
 
 
@@ -216,7 +183,7 @@ def _decide(request: Request, body: bytes) -> Response:
     asked = _asked(body)
     subjects, key = _subjects(request), request.path_params["id"]
     subject, sample = subjects.get(key), asked["id"]
-    located = subjects.image(key, sample)
+    located = subjects.image(subject, sample)
     if "row" in asked:  # undone
         row = None if asked["row"] is None else _row(asked["row"], sample)
     else:
@@ -233,7 +200,7 @@ def _decide(request: Request, body: bytes) -> Response:
             at=decisions.now(),
         )
     try:
-        _decisions(request, key).put(sample, row, asked["seen"])
+        _decisions(request, subject).put(sample, row, asked["seen"])
     except ChangedError as error:
         return responses.reply({"error": str(error), "decided": told(error.now)}, 409)
     return responses.reply({"decided": told(row)})
@@ -274,9 +241,9 @@ def _subjects(request: Request) -> Subjects:
     return found
 
 
-def _decisions(request: Request, key: str) -> Decisions:
+def _decisions(request: Request, subject: Subject) -> Decisions:
     index: Index = request.app.state.index
-    return decisions.place(index.run(key), index.root, _subjects(request).corrections)
+    return decisions.place(index.run(subject.run), index.root, _subjects(request).corrections)
 
 
 def _read(kept: Decisions) -> tuple[dict[str, Correction], str]:
@@ -287,10 +254,17 @@ def _read(kept: Decisions) -> tuple[dict[str, Correction], str]:
         return {}, str(error)
 
 
-def _command(run: Path, file: Path) -> str:
-    """How the run is trained again with the corrections."""
-    words = ["firstlight", "run", str(run / EXPERIMENT), "--set", f"data.corrections={file.resolve()}"]
-    return shlex.join(words)
+def _command(run: RunFolder, folds: int | None, file: Path) -> str:
+    """How the same is trained again with the corrections."""
+    if folds:
+        return f"firstlight run FILE.toml --folds {folds}"
+    return shlex.join(["firstlight", "run", str(run.path / EXPERIMENT), "--set", f"data.corrections={file.resolve()}"])
+
+
+def _version(run: RunFolder) -> str:
+    """What is another where the images are others."""
+    content = "".join(split.sha256 for split in run.data.splits.values())
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 PAGE = Page(

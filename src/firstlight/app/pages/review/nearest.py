@@ -37,7 +37,7 @@ class NearestImages:
         def features() -> ImageFeatures:
             return extract_features(run.net, candidates(explained), layer, "", unwatched)
 
-        train = self._features.get(key, id(run), features)
+        train = self._features.get(key, run, features)
         asked = extract_features(run.net, explained.images([split], [sample]), layer, "", unwatched)
         found = nearest_rows(train.features, asked.features, SHOWN + 1)
         others = train.images.ids[found.indices[0]] != sample

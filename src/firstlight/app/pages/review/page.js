@@ -183,7 +183,7 @@ function review(facts) {
 
   function near(found, id) {
     if (images[at]?.id !== id) return;
-    find("near-note").textContent = found.error ?? "";
+    find("near-note").textContent = found.error ?? found.note;
     find("near").replaceChildren(
       ...(found.images ?? []).map((image) =>
         el(

@@ -12,9 +12,11 @@ import numpy as np
 from firstlight.app.index import Index, Kept
 from firstlight.app.pages.review.nearest import NearestImages
 from firstlight.app.server.errors import UnknownError
-from firstlight.app.summary import fingerprint
-from firstlight.errors import FirstlightError
+from firstlight.app.summary import Entry, fingerprint
+from firstlight.errors import FirstlightError, RunError
+from firstlight.records import out_of_fold
 from firstlight.records.explanation import EXPLANATION, Explanation
+from firstlight.records.out_of_fold import OUT_OF_FOLD
 from firstlight.types import Array, Dataset, Images, Predictions
 
 READY = 4  # subjects that are kept
@@ -40,23 +42,27 @@ class Doubt:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A run under review.
+    """A run under review, or the folds of a split.
 
-    run          its id
+    key, name    its id, and what it is called
+    run          the id of the run from which images are had again: of folds, the first one
     classes      of the net, which predictions and doubts number
     labels       the classes that an image can be given: those of the images as they were loaded
-    predictions  of images that the net has not learnt from, and `splits` str (N,) the split of each
+    predictions  of images that the net has not learnt from, and `splits` str (N,) the split, or the fold, of each
     doubts       the most doubtful first
-    note         what is to be said of where they come from
+    folds        how many there are; None of a run
+    note         what is to be said of where the doubts come from
     """
 
-    run: str
+    key: str
     name: str
+    run: str
     classes: tuple[str, ...]
     labels: tuple[str, ...]
     predictions: Predictions
     splits: Array
     doubts: tuple[Doubt, ...]
+    folds: int | None
     note: str
 
     @cached_property
@@ -110,29 +116,72 @@ class Subjects:
         self._places: Kept[Mapping[str, tuple[str, int]]] = Kept(1)
 
     def get(self, key: str) -> Subject:
-        """The run with an id. Raises UnknownError where there is none, RunError where it has no predictions yet."""
-        return self._subjects.get(key, self._mark(key), lambda: _subject(self.index, key))
+        """The run, or the folds, with an id.
 
-    def everything(self, key: str) -> Everything:
+        Raises UnknownError where there is none, RunError where it has no predictions yet.
+        """
+        entry = self.index.any_entry(key)
+        if entry.kind == "folds":
+            return self._subjects.get(key, _times(entry.path, OUT_OF_FOLD), lambda: _of_folds(self.index, entry))
+        return self._subjects.get(key, self._mark(key), lambda: _of_run(self.index, key))
+
+    def everything(self, subject: Subject) -> Everything:
         """All its images. Raises RunError where they cannot be had any more."""
-        return self._everything.get(key, self._mark(key), lambda: _everything(self.index, self.get(key)))
 
-    def image(self, key: str, sample: str) -> Located:
+        def found() -> Everything:
+            return _all_tested(subject) if subject.folds else _everything(self.index, subject)
+
+        return self._everything.get(subject.key, subject, found)
+
+    def image(self, subject: Subject, sample: str) -> Located:
         """An image by its id. Raises UnknownError where there is none, RunError where images cannot be had any more."""
-        dataset = self.index.dataset(key)
-        places = self._places.get(key, id(dataset), lambda: _places(dataset))
+        dataset = self.index.dataset(subject.run)
+        places = self._places.get(subject.run, dataset, lambda: _places(dataset))
         if sample not in places:
-            raise UnknownError(f"There is no image {sample[:200]!r} among those of {self.index.entry(key).name}.")
+            raise UnknownError(f"There is no image {sample[:200]!r} among those of {subject.name}.")
         split, i = places[sample]
         return Located(dataset.splits[split].take(np.array([i])))
 
     def _mark(self, key: str) -> object:
         path = self.index.entry(key).path
-        explained = path / EXPLANATION
-        return fingerprint(path, all_files=True), explained.stat().st_mtime_ns if explained.is_file() else 0
+        return fingerprint(path, all_files=True), _times(path, EXPLANATION)
 
 
-def _subject(index: Index, key: str) -> Subject:
+def _times(folder: Path, *names: str) -> tuple[int, ...]:
+    """When files were last changed; 0 where there is none."""
+    return tuple((folder / name).stat().st_mtime_ns if (folder / name).is_file() else 0 for name in names)
+
+
+def _of_folds(index: Index, entry: Entry) -> Subject:
+    from firstlight.explain.label_errors import find_label_issues
+
+    found = out_of_fold.read(entry.path)
+    first = (
+        next((each for each in index.entries() if each.path == entry.path / found.runs[0].folder), None)
+        if found
+        else None
+    )
+    if found is None or first is None:
+        raise RunError(f"{entry.path} has no folds whose images could be reviewed: train them again.")
+    record = index.run(first.id).data
+    return Subject(
+        key=entry.id,
+        name=entry.name,
+        run=first.id,
+        classes=found.class_names,
+        labels=(record.before or record).class_names,
+        predictions=found.predictions,
+        splits=np.array([f"fold {fold}" for fold in found.folds.tolist()]),
+        doubts=tuple(
+            Doubt(doubt.index, doubt.given, doubt.suggested, doubt.margin)
+            for doubt in find_label_issues(found.predictions)
+        ),
+        folds=len(found.runs),
+        note="The doubts are about all images, each by the model of the fold that has not learnt from it.",
+    )
+
+
+def _of_run(index: Index, key: str) -> Subject:
     from firstlight.explain.label_errors import find_label_issues
 
     folder = index.run(key)
@@ -155,13 +204,15 @@ def _subject(index: Index, key: str) -> Subject:
     found.sort(key=lambda doubt: ((doubt.neighbours_agree or 0) <= SECONDED, -doubt.margin))
     splits = " and ".join(parts)
     return Subject(
-        run=key,
+        key=key,
         name=index.entry(key).name,
+        run=key,
         classes=folder.class_names,
         labels=(folder.data.before or folder.data).class_names,
         predictions=pooled,
         splits=np.repeat([*parts], [len(found) for found in parts.values()]),
         doubts=tuple(found),
+        folds=None,
         note=f"The doubts are about {splits} images, from which the model has not learnt. Of its training images it "
         "has learnt the wrong labels too.",
     )
@@ -175,6 +226,12 @@ def _agreeing(index: Index, key: str) -> dict[tuple[str, int], float]:
         return {}
     found = explanation.label_issues if explanation else ()
     return {(issue.id, issue.suggested): issue.neighbours_agree for issue in found}
+
+
+def _all_tested(subject: Subject) -> Everything:
+    """Of folds, the images are those that were tested."""
+    predictions = subject.predictions
+    return Everything(predictions.ids, subject.splits, predictions.labels, np.arange(len(predictions)))
 
 
 def _everything(index: Index, subject: Subject) -> Everything:

@@ -42,6 +42,8 @@ def page(request: Request) -> Response:
     entry = index.any_entry(request.path_params["id"])
     if entry.kind in ("study", "search"):
         return RedirectResponse(f"/report/{entry.kind}/{entry.id}")
+    if entry.kind == "folds":
+        return RedirectResponse(f"/review?run={entry.id}")
     if entry.kind == "other":
         text = f"{entry.path} is no run folder: it has no {folders.EXPERIMENT}."
         return responses.page(request, "error.html.j2", title=entry.name, status=404, text=text)
