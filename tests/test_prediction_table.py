@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +53,21 @@ def test_json_lines(tmp_path):
         {"path": "a/b.png", "label": "dog", "class": "cat", "probability": 0.75, "top": top, "reason": None},
         {"path": "c.png", "label": None, "class": None, "probability": None, "top": [], "reason": UNREAD.reason},
     ]
+
+
+def test_what_is_of_none_of_the_classes_has_columns_where_it_is_known(tmp_path):
+    strange = replace(READ, strangeness=1.25)
+    rows = read_csv(written(tmp_path / "t.csv", [strange, replace(READ, strangeness=0.5), UNREAD], novelty=True))
+    assert [(row["none_of_these"], row["strangeness"]) for row in rows] == [
+        ("true", "1.25"),
+        ("false", "0.5"),
+        ("", ""),
+    ]
+    [line] = written(tmp_path / "t.jsonl", [strange], novelty=True).read_text().splitlines()
+    assert (json.loads(line)["none_of_these"], json.loads(line)["strangeness"]) == (True, 1.25)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = parquet.read_table(written(tmp_path / "t.parquet", [strange, UNREAD], novelty=True)).to_pydict()
+    assert (columns["none_of_these"], columns["strangeness"]) == ([True, None], [1.25, None])
 
 
 def test_parquet_is_written_group_by_group(tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """Predictions as a table: CSV, JSON lines or Parquet, written row by row, and there when it is whole.
 
 path, class, probability, then class_2, probability_2, … of the next ones, and reason; label is the true class, where
-classes are compared. JSON lines name the classes with their probabilities in a list, `top`.
+classes are compared. none_of_these and strangeness stand before the reason where the run can tell. JSON lines name the
+classes with their probabilities in a list, `top`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,22 +30,53 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a sp
 Write = Callable[[Prediction], object]
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What a table has columns for.
+
+    top       how many classes
+    labelled  whether true classes
+    novelty   whether what is of none of the classes
+    """
+
+    top: int
+    labelled: bool = False
+    novelty: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        more = [name for k in range(2, self.top + 1) for name in (f"class_{k}", f"probability_{k}")]
+        label = ["label"] if self.labelled else []
+        novelty = ["none_of_these", "strangeness"] if self.novelty else []
+        return ["path", *label, "class", "probability", *more, *novelty, "reason"]
+
+    def row(self, prediction: Prediction) -> dict[str, Any]:
+        """The cells by column; None where there is nothing."""
+        ranked = [cell for name, p in prediction.top[: self.top] for cell in (name, _digits(p))]
+        ranked += [None] * (2 * self.top - len(ranked))
+        label = [prediction.true_class or None] if self.labelled else []
+        novelty = [prediction.none_of_these, _digits(prediction.strangeness)] if self.novelty else []
+        cells = [printable_name(prediction.path), *label, *ranked, *novelty, prediction.reason or None]
+        return dict(zip(self.names, cells, strict=True))
+
+
 @contextmanager
-def prediction_table(path: Path, *, top: int, labelled: bool = False) -> Iterator[Write]:
+def prediction_table(path: Path, *, top: int, labelled: bool = False, novelty: bool = False) -> Iterator[Write]:
     """What takes the predictions, in order; where it ends without an error, the table is at `path`, as its ending says.
 
     top       how many classes there are columns for
     labelled  whether there is a column of true classes
+    novelty   whether there are columns of what is of none of the classes
 
     Raises ExperimentError for another ending, or where pyarrow is missing; OSError where it cannot be written.
     """
     open_table = format_of(path)
     require_other(path)
-    with writing(path) as file, open_table(file, top, labelled) as write:
+    with writing(path) as file, open_table(file, Columns(top, labelled, novelty)) as write:
         yield write
 
 
-def format_of(path: Path) -> Callable[[BinaryIO, int, bool], Any]:
+def format_of(path: Path) -> Callable[[BinaryIO, Columns], Any]:
     """What writes a table with the ending of `path`. Raises ExperimentError where nothing can."""
     found = FORMATS.get(path.suffix.lower())
     if found is None:
@@ -54,14 +87,14 @@ def format_of(path: Path) -> Callable[[BinaryIO, int, bool], Any]:
 
 
 @contextmanager
-def _csv(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
+def _csv(file: BinaryIO, columns: Columns) -> Iterator[Write]:
     """As RFC 4180 has it, in UTF-8, and safe in a spreadsheet: no cell is a formula."""
     text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     table = csv.writer(text)
-    table.writerow(_columns(top, labelled))
+    table.writerow(columns.names)
 
     def write(prediction: Prediction) -> None:
-        row = _row(prediction, top, labelled)
+        row = columns.row(prediction)
         row["path"] = _no_formula_path(prediction.path)
         table.writerow([_cell(value) for value in row.values()])
 
@@ -71,11 +104,11 @@ def _csv(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
 
 
 @contextmanager
-def _json_lines(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
+def _json_lines(file: BinaryIO, columns: Columns) -> Iterator[Write]:
     def write(prediction: Prediction) -> None:
-        row = _row(prediction, 1, labelled)
+        row = replace(columns, top=1).row(prediction)
         reason = row.pop("reason")
-        ranked = [{"class": name, "probability": _digits(p)} for name, p in prediction.top[:top]]
+        ranked = [{"class": name, "probability": _digits(p)} for name, p in prediction.top[: columns.top]]
         line = json.dumps({**row, "top": ranked, "reason": reason}, ensure_ascii=False, allow_nan=False)
         file.write(line.encode(errors="backslashreplace") + b"\n")
 
@@ -83,12 +116,14 @@ def _json_lines(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
 
 
 @contextmanager
-def _parquet(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
+def _parquet(file: BinaryIO, columns: Columns) -> Iterator[Write]:
     pyarrow, parquet = _pyarrow()
-    names = _columns(top, labelled)
-    schema = pyarrow.schema(
-        [(name, pyarrow.float64() if name.startswith("probability") else pyarrow.string()) for name in names]
-    )
+    kinds = {"none_of_these": pyarrow.bool_(), "strangeness": pyarrow.float64()}
+
+    def kind(name: str) -> Any:
+        return pyarrow.float64() if name.startswith("probability") else kinds.get(name, pyarrow.string())
+
+    schema = pyarrow.schema([(name, kind(name)) for name in columns.names])
     rows: list[Mapping[str, Any]] = []
     with parquet.ParquetWriter(file, schema) as table:
 
@@ -98,7 +133,7 @@ def _parquet(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
                 rows.clear()
 
         def write(prediction: Prediction) -> None:
-            rows.append(_row(prediction, top, labelled))
+            rows.append(columns.row(prediction))
             if len(rows) == ROWS:
                 flush()
 
@@ -106,7 +141,7 @@ def _parquet(file: BinaryIO, top: int, labelled: bool) -> Iterator[Write]:
         flush()
 
 
-FORMATS: dict[str, Callable[[BinaryIO, int, bool], Any]] = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}
+FORMATS: dict[str, Callable[[BinaryIO, Columns], Any]] = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -120,27 +155,15 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, parquet
 
 
-def _columns(top: int, labelled: bool) -> list[str]:
-    more = [name for k in range(2, top + 1) for name in (f"class_{k}", f"probability_{k}")]
-    return ["path", *(["label"] if labelled else []), "class", "probability", *more, "reason"]
-
-
-def _row(prediction: Prediction, top: int, labelled: bool) -> dict[str, Any]:
-    """The cells by column; None where there is nothing."""
-    ranked = [cell for name, p in prediction.top[:top] for cell in (name, _digits(p))]
-    ranked += [None] * (2 * top - len(ranked))
-    label = [prediction.true_class or None] if labelled else []
-    cells = [printable_name(prediction.path), *label, *ranked, prediction.reason or None]
-    return dict(zip(_columns(top, labelled), cells, strict=True))
-
-
-def _digits(probability: float) -> float | None:
+def _digits(number: float) -> float | None:
     """Seven digits, as many as the net's numbers have."""
-    return None if math.isnan(probability) else float(f"{probability:.7g}")
+    return None if math.isnan(number) else float(f"{number:.7g}")
 
 
 def _cell(value: Any) -> Any:
     """A cell of a CSV. An apostrophe before what begins as a formula is how a spreadsheet is told that it is a text."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str) and value.startswith(FORMULAS) and not _is_number(value):
         return f"'{value}"
     return value

@@ -114,6 +114,37 @@ def test_a_table_has_what_is_printed(firstlight, run, new, ending):
         assert float(row["probability"]) == pytest.approx(one["probabilities"][best], rel=1e-6)
 
 
+def test_what_is_of_none_of_the_classes_is_told(firstlight, run, new):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 8, 8), np.uint8)
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(new / f"noise{number}.png")
+    rate = ("--false-alarm-rate", "0.5")
+    told = firstlight("predict", run, new, "--json", *rate).json()
+    strange = [one["image"] for one in told if one["none_of_these"]]
+    assert all(one["none_of_these"] == (one["strangeness"] > 1) for one in told)
+    assert sum("noise" in path for path in strange) > 6
+
+    lines = firstlight("predict", run, new, *rate).out.splitlines()
+    assert {line.split(": ")[0] for line in lines if ": none of these (most like " in line} == set(strange)
+    firstlight("predict", run, new, "--out", "t.csv", *rate)
+    assert {row["path"] for row in rows_of("t.csv") if row["none_of_these"] == "true"} == set(strange)
+    assert 0 < firstlight("predict", run, new).out.count(": none of these (") < len(strange)
+
+    measured = firstlight("evaluate", run, *new.glob("[0-9]"), "--json", *rate).json()
+    assert measured["none_of_these"]["images"] == sum("noise" not in path for path in strange)
+    assert 0 <= measured["none_of_these"]["accuracy_of_others"] <= 1
+    assert "None of these: " in firstlight("evaluate", run, *new.glob("[0-9]"), *rate).out
+
+
+@pytest.mark.parametrize(("rate", "said"), [("0.01", "it takes 99"), ("0", "between 0 and"), ("1", "between 0 and")])
+def test_a_rate_at_which_nothing_can_be_told(firstlight, run, new, rate, said):
+    for command in (("predict", run, new, "--out", "t.csv"), ("evaluate", run, new)):
+        answer = firstlight(*command, "--false-alarm-rate", rate)
+        assert answer.code == 2
+        assert said in answer.err
+        assert not Path("t.csv").exists()
+
+
 def test_lists_patterns_and_tables_name_the_same_images(firstlight, run, new, monkeypatch):
     paths = sorted(map(str, new.rglob("*.png")))
     firstlight("predict", run, "new", "--out", "folder.csv")

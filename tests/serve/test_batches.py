@@ -30,7 +30,7 @@ class Model:
     def warmed(self) -> Model:
         return self
 
-    def probabilities(self, images: Sequence[Array]) -> Array:
+    def answers(self, images: Sequence[Array]) -> Array:
         self.asked.append(len(images))
         if any((image < 0).any() for image in images):
             raise ValueError("negative")
@@ -50,7 +50,7 @@ def ask(models: list[Model], requests: list[tuple[str, list[int]]], **options: A
     batches = Batches(given, **{"most": 4, "may_wait": 100, "note": lambda *one: noted.append(one), **options})
 
     async def all_of_them() -> list[Any]:
-        asked = (batches.probabilities(name, [np.array([n]) for n in numbers]) for name, numbers in requests)
+        asked = (batches.answers(name, [np.array([n]) for n in numbers]) for name, numbers in requests)
         return await asyncio.gather(*asked, return_exceptions=True)
 
     found = run(all_of_them())
@@ -93,7 +93,7 @@ def test_each_turn_of_the_loop_begins_anew() -> None:
 
     async def two_turns() -> None:
         for requests in (FIRST + 3, 2):
-            await asyncio.gather(*(batches.probabilities("a", [np.array([n])]) for n in range(requests)))
+            await asyncio.gather(*(batches.answers("a", [np.array([n])]) for n in range(requests)))
 
     run(two_turns())
     batches.end()
@@ -114,8 +114,8 @@ def test_one_who_gives_up_does_not_keep_the_others_from_their_answer() -> None:
     batches = Batches([Model("a", False)], most=4, may_wait=9, note=lambda *_: None)  # type: ignore[list-item]
 
     async def some() -> list[int]:
-        first = asyncio.ensure_future(batches.probabilities("a", [np.array([1])]))
-        second = asyncio.ensure_future(batches.probabilities("a", [np.array([2])]))
+        first = asyncio.ensure_future(batches.answers("a", [np.array([1])]))
+        second = asyncio.ensure_future(batches.answers("a", [np.array([2])]))
         await asyncio.sleep(0)
         first.cancel()
         return (await second).ravel().tolist()

@@ -54,7 +54,7 @@ def test_any_number_of_images_has_the_probabilities_of_the_run(served_runs: dict
     pixels = np.random.default_rng(1).integers(0, 256, (9, 8, 8, 1), dtype=np.uint8)
     model = ServedModel("digits", run, swift)
     for n in (1, 2, 3, 4, 5, 9):
-        np.testing.assert_allclose(model.probabilities([*pixels[:n]]), run.predict(pixels[:n]), atol=1e-6)
+        np.testing.assert_allclose(model.answers([*pixels[:n]])[:, :-1], run.predict(pixels[:n]), atol=1e-6)
     assert numba.get_num_threads() == threads
 
 
@@ -71,7 +71,7 @@ def test_runs_that_answer_together_are_one_model(served_runs: dict[str, fl.Run],
         shutil.copytree(served_runs["digits"].path, tmp_path / "pair" / f"seed-{seed}")
     [model] = named_runs([str(tmp_path / "pair")])
     pixels = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
-    np.testing.assert_allclose(model.probabilities([*pixels]), model.run.predict(pixels), atol=1e-6)
+    np.testing.assert_allclose(model.answers([*pixels])[:, :-1], model.run.predict(pixels), atol=1e-6)
     alone, about = ServedModel("digits", served_runs["digits"]).about(), model.about()
     assert (about["nets"], about["parameters"]) == (2, 2 * alone["parameters"])
     assert about["test_accuracy"] == alone["test_accuracy"]

@@ -79,6 +79,19 @@ class TestPredictions:
         assert prediction["probability"] == max(prediction["probabilities"].values())
         assert prediction["probabilities"][prediction["class"]] == prediction["probability"]
 
+    def test_an_image_of_none_of_the_classes_is_told_where_the_run_can(
+        self, both: Served, served_runs: dict[str, fl.Run]
+    ) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), np.uint8)
+        answers = [both.client.post("/v1/models/digits/predict", content=encoded(one)).json() for one in noise]
+        found = [answer["predictions"][0] for answer in answers]
+        expected = served_runs["digits"].strangeness(noise)
+        np.testing.assert_allclose([one["strangeness"] for one in found], expected, rtol=1e-5)
+        assert [one["none_of_these"] for one in found] == (expected > 1).tolist()
+        assert any(one["none_of_these"] for one in found)
+        [other] = both.client.post("/v1/models/colour/predict", content=PNG).json()["predictions"]
+        assert "none_of_these" not in other, "its few validation images do not tell"
+
     def test_an_image_is_taken_as_a_browser_and_as_curl_send_it(self, digits_alone: Served) -> None:
         expected = rows(digits_alone.client.post("/v1/predict", content=PNG))
         for kind in ("image/png", "application/octet-stream", "application/x-www-form-urlencoded", "IMAGE/x; a=b"):
@@ -99,13 +112,13 @@ class TestPredictions:
     ) -> None:
         """In the event loop, and in the thread: there some are computed together."""
         monkeypatch.setattr(served_models, "SWIFT", 60.0 if swift else 0.0)
-        compute = ServedModel.probabilities
+        compute = ServedModel.answers
 
         def slowly(model: ServedModel, images: Sequence[Array]) -> Array:
             time.sleep(0.0 if swift else 0.02)  # in which others come
             return compute(model, images)
 
-        monkeypatch.setattr(ServedModel, "probabilities", slowly)
+        monkeypatch.setattr(ServedModel, "answers", slowly)
         run = served_runs["digits"]
         digits = [encoded(scene(8, 8, 1) // (1 + n)) for n in range(48)]
         with serve([run.path]) as served, ThreadPoolExecutor(24) as askers:
@@ -242,9 +255,9 @@ class TestRefusals:
 
     def test_of_no_numbers(self, digits_alone: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         async def broken(name: str, images: list[np.ndarray]) -> np.ndarray:
-            return np.full((len(images), 10), np.nan)
+            return np.full((len(images), 11), np.nan)
 
-        monkeypatch.setattr(digits_alone.service.batches, "probabilities", broken)
+        monkeypatch.setattr(digits_alone.service.batches, "answers", broken)
         refused(digits_alone.client.post("/v1/predict", content=PNG), 422, "not a number")
 
     def test_a_defect_is_a_500_without_its_details(
@@ -253,7 +266,7 @@ class TestRefusals:
         async def broken(name: str, images: list[np.ndarray]) -> np.ndarray:
             raise ValueError("secret")
 
-        monkeypatch.setattr(digits_alone.service.batches, "probabilities", broken)
+        monkeypatch.setattr(digits_alone.service.batches, "answers", broken)
         answer = digits_alone.client.post("/v1/predict", content=PNG)
         refused(answer, 500, "error in firstlight itself")
         assert "secret" not in answer.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstlight.cli.commands import ClassifierPath, Json
-from firstlight.cli.run import Device, Engine, opened_classifier
+from firstlight.cli.run import Device, Engine, FalseAlarms, opened_classifier
 from firstlight.cli.tables import plain
 from firstlight.errors import ExperimentError
 from firstlight.text import listed, one_line, printable_name
 
 if TYPE_CHECKING:
-    from firstlight.evaluation import Evaluation
     from firstlight.inference import Measured, Prediction
     from firstlight.prediction_table import Write
     from firstlight.trained_classifier import TrainedClassifier as Trained
@@ -41,13 +41,14 @@ def predict(
     top: Annotated[
         int | None, typer.Option(min=1, help="How many classes to name; 3, or with --json all.", show_default=False)
     ] = None,
+    false_alarm_rate: FalseAlarms = None,
     engine: Engine = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Classify images: class names and probabilities. Exit code 1 where an image could not be read."""
+    """Classify images: names and probabilities, or none of these. Exit code 1 where an image could not be read."""
     _must_not_be_read(out, images)
-    trained = opened_classifier(path, engine, device)
+    trained = opened_classifier(path, engine, device, false_alarm_rate=false_alarm_rate)
     total = _survey(images)
     named = TOP if top is None and not (as_json and out is None) else top
     with (
@@ -87,6 +88,7 @@ def evaluate(
     ] = False,
     unverified: Annotated[bool, typer.Option("--unverified", help="As for run.")] = False,
     out: Out = None,
+    false_alarm_rate: FalseAlarms = None,
     engine: Engine = None,
     device: Device = None,
     as_json: Json = False,
@@ -96,7 +98,7 @@ def evaluate(
         if images and given:
             raise ExperimentError(f"{option} is of no use with paths, which say what is measured.")
     _must_not_be_read(out, [*(images or []), *([data] if data else [])])
-    trained = opened_classifier(path, engine, device)
+    trained = opened_classifier(path, engine, device, false_alarm_rate=false_alarm_rate)
     unread = 0
     if images:
         measured, unread = _measured_files(trained, images, out, include_seen)
@@ -107,7 +109,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(measured.to_json() | ({} if out is None else {"table": str(out)})))
     else:
-        _print_evaluation(measured.evaluation, f"{path} on {which}", measured.notes)
+        _print_evaluation(measured, f"{path} on {which}")
         if out is not None:
             typer.echo(f"Table: {out}")
     if unread:
@@ -195,7 +197,8 @@ def _table(out: Path, trained: Trained, top: int | None, labelled: bool = False)
     from firstlight.prediction_table import prediction_table
 
     classes = len(trained.class_names)
-    with prediction_table(out, top=min(top or classes, classes), labelled=labelled) as write:
+    told = not trained.why_no_novelty
+    with prediction_table(out, top=min(top or classes, classes), labelled=labelled, novelty=told) as write:
         yield write
 
 
@@ -212,6 +215,8 @@ def _printed(trained: Trained, as_json: bool, in_order: bool) -> Iterator[Write]
     def line(prediction: Prediction) -> None:
         if prediction.class_name:
             answers = ", ".join(f"{name} {percent(p)}" for name, p in prediction.top)
+            if prediction.none_of_these:
+                answers = f"none of these (most like {answers})"
             typer.echo(f"{_shown(prediction.path)}: {answers}")
 
     def item(prediction: Prediction) -> None:
@@ -219,7 +224,9 @@ def _printed(trained: Trained, as_json: bool, in_order: bool) -> Iterator[Write]
         if prediction.class_name:
             best = dict(prediction.top)
             answers = {name: best[name] for name in trained.class_names} if in_order else best
-            value = {"image": printable_name(prediction.path), "probabilities": answers}
+            value: dict[str, Any] = {"image": printable_name(prediction.path), "probabilities": answers}
+            if prediction.none_of_these is not None:
+                value |= {"none_of_these": prediction.none_of_these, "strangeness": prediction.strangeness}
             typer.echo(f"{', ' if written else '['}{json.dumps(value, ensure_ascii=False)}", nl=False)
             written += 1
 
@@ -266,24 +273,32 @@ def _measured_set(trained: Trained, data: str | None, split: str | None, out: Pa
         measured = trained.measure(data, split, **how)
         found, names = measured.predictions, trained.class_names
         if write is not None:
-            for name, label, row in zip(found.ids.tolist(), found.labels.tolist(), found.probabilities, strict=True):
-                write(prediction_of(name, row, names, TOP, true_class=names[label]))
+            strange = [math.nan] * len(found) if found.strangeness is None else found.strangeness.tolist()
+            rows = zip(found.ids.tolist(), found.labels.tolist(), found.probabilities, strange, strict=True)
+            for name, label, row, strangeness in rows:
+                write(prediction_of(name, row, names, TOP, true_class=names[label], strangeness=strangeness))
     return measured
 
 
-def _print_evaluation(measured: Evaluation, title: str, notes: Sequence[str]) -> None:
+def _print_evaluation(found: Measured, title: str) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from firstlight.report.format import THIN, interval, percent
 
+    measured = found.evaluation
     typer.echo(
         f"{title}: accuracy {percent(measured.accuracy, 2)} (95{THIN}% interval "
         f"{plain(interval(measured.accuracy_interval))}, {measured.images:,} images), loss {measured.loss:.4f}"
     )
-    for note in notes:
+    for note in found.notes:
         typer.echo(f"Note: {note}")
+    if (strange := found.none_of_these) is not None:
+        others = strange.accuracy_of_others
+        of_others = "" if others is None else f"; accuracy among the others {percent(others, 2)}"
+        share = percent(strange.images / measured.images, 2)
+        typer.echo(f"None of these: {strange.images:,} of {measured.images:,} images ({share}){of_others}")
     top = ", ".join(f"top-{k} {percent(share, 2)}" for k, share in measured.top_k.items() if k > 1)
     typer.echo(f"{top}{', ' if top else ''}calibration error {measured.calibration_error:.4f}")
     table = Table("class", "precision", "recall", "F1", "images", box=None, header_style="bold")

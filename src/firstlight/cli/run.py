@@ -13,7 +13,7 @@ from firstlight.cli import explanation_tables
 from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, console, show
 from firstlight.cli.study import carried_out, print_study
 from firstlight.cli.tables import plain
-from firstlight.errors import ExperimentError, TrainingError
+from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.text import listed
 
 if TYPE_CHECKING:
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from firstlight.trained_run import Run
 
 Engine = Annotated[str | None, typer.Option(help="numpy or torch; the one it was trained on otherwise.")]
+FalseAlarms = Annotated[
+    float | None,
+    typer.Option(
+        "--false-alarm-rate",
+        metavar="X",
+        help="The share of images of the classes that may be called none of these; that of the experiment otherwise.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")]
 Pdf = Annotated[
     bool | None,
@@ -219,12 +228,20 @@ def opened(path: Path, engine: str | None, device: str | None, data: str | Path 
 
 
 def opened_classifier(
-    path: Path, engine: str | None, device: str | None, data: str | Path | None = None
+    path: Path,
+    engine: str | None,
+    device: str | None,
+    data: str | Path | None = None,
+    false_alarm_rate: float | None = None,
 ) -> Run | Ensemble:
     """The run at `path`, or the runs there that answer together; notes as for `opened`, and of runs that do not."""
     from firstlight import api
 
-    trained: Run | Ensemble = api.open_run(path, engine=engine, device=device, data=data)
+    trained: Run | Ensemble = api.open_run(
+        path, engine=engine, device=device, data=data, false_alarm_rate=false_alarm_rate
+    )
+    if false_alarm_rate is not None and (why := trained.why_no_novelty):
+        raise RunError(f"--false-alarm-rate {false_alarm_rate:g}: {path}: {why}")
     if isinstance(trained, api.Ensemble):
         for place, why in trained.folder.left_out.items():
             typer.echo(f"Note: {place} is left out: {why}.", err=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from firstlight.cli.run import Device, Engine
+from firstlight.cli.run import Device, Engine, FalseAlarms
 
 
 def serve(
@@ -40,6 +40,7 @@ def serve(
     ] = 20.0,
     max_waiting: Annotated[int, typer.Option(min=1, help="Images that may wait for the model.")] = 512,
     max_batch: Annotated[int, typer.Option(min=1, max=4096, help="Images that are computed at once.")] = 64,
+    false_alarm_rate: FalseAlarms = None,
     engine: Engine = None,
     device: Device = None,
 ) -> None:
@@ -56,7 +57,7 @@ def serve(
         batch=max_batch,
     )
     service.serve(
-        service.named_runs(runs, engine, device),
+        service.named_runs(runs, engine, device, false_alarm_rate),
         host=host,
         port=port,
         token=token,

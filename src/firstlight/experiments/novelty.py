@@ -20,7 +20,7 @@ from firstlight.records.novelty import Distances, NoveltyRecord
 from firstlight.types import Array, Images
 
 SAMPLE = 5_000  # training images that the classes' means and the covariance are taken over
-LEAST = 1e-30  # a threshold that distances are still divided by: all validation images may be alike
+LEAST = 1e-6  # a threshold that distances are still divided by: all validation images may be alike
 BLOCK = 2048  # images whose features lie in memory together
 SHOWN = 15  # test images that are kept to be looked at
 NO_VALIDATION = (

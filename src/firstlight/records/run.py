@@ -18,6 +18,8 @@ from firstlight.records.explanation import read as read_explanation
 from firstlight.records.exports import ExportRecord, State
 from firstlight.records.images import Checks, GroupsRecord
 from firstlight.records.model import LayerRecord
+from firstlight.records.novelty import NoveltyRecord
+from firstlight.records.novelty import read as read_novelty
 from firstlight.records.result import Result, Status
 from firstlight.records.run_folder import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
 from firstlight.text import display_names
@@ -167,6 +169,11 @@ class RunRecord:
                 f"Make it anew: firstlight explain {self.run.path}"
             )
         return found
+
+    @cached_property
+    def novelty(self) -> NoveltyRecord | None:
+        """What tells images of none of the classes; None of an earlier version. Raises RunError where damaged."""
+        return read_novelty(self.run)
 
     @cached_property
     def exports(self) -> tuple[tuple[ExportRecord, State], ...]:

@@ -51,8 +51,8 @@ class Batches:
         self._taken = False  # whether a batch is computed, or about to be
         self._at_once = 0  # requests that were answered in this turn of the loop
 
-    async def probabilities(self, name: str, images: Sequence[Array]) -> Array:
-        """The probabilities (N, K) of prepared images by a model. Raises RefusedError where too many wait."""
+    async def answers(self, name: str, images: Sequence[Array]) -> Array:
+        """What a model says of prepared images, see `ServedModel.answers`. Raises RefusedError where too many wait."""
         if self.waiting and self.waiting + len(images) > self.may_wait:
             raise busy(f"So many images wait for an answer already: {self.waiting:,}, of {self.may_wait:,} that may.")
         loop = asyncio.get_running_loop()
@@ -61,7 +61,7 @@ class Batches:
                 loop.call_soon(self._next_turn)
             self._at_once += 1
             self.note(name, len(images))
-            return self._models[name].probabilities(images)
+            return self._models[name].answers(images)
         asked = _Waiting(next(self._numbers), images, loop.create_future())
         self._queues[name].append(asked)
         self.waiting += len(images)
@@ -91,7 +91,7 @@ class Batches:
             if self._taken:
                 loop.call_soon(self._compute, loop)
 
-        compute = self._models[name].probabilities
+        compute = self._models[name].answers
         if self._in_loop:
             done(_computed(loop, compute, images))
         else:

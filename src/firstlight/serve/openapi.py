@@ -127,6 +127,15 @@ _SCHEMAS: Json = {
         image={"type": "string", "description": "The name of its file, where it came with one."},
         probability=_SHARE,
         probabilities={"type": "object", "additionalProperties": _SHARE, "description": "Of each class."},
+        none_of_these={
+            "type": "boolean",
+            "description": "Whether it is of none of the classes, if that is known.",
+        },
+        strangeness={
+            "type": "number",
+            "minimum": 0,
+            "description": "The distance from the classes by the one that is still usual: above 1, it is of none.",
+        },
         **{"class": {"type": "string", "description": "The most probable class."}},
     ),
     "Models": _object("models", models=_list(_ref("Model"))),

@@ -13,7 +13,7 @@ import numpy as np
 
 from firstlight import api, members
 from firstlight.errors import RunError
-from firstlight.members import NO_NUMBERS, Member
+from firstlight.members import NO_NUMBERS, Answers, Member
 from firstlight.prepare import Preparation
 from firstlight.text import one_line, printable_name
 from firstlight.trained_classifier import TrainedClassifier
@@ -48,14 +48,21 @@ class ServedModel:
     def class_names(self) -> tuple[str, ...]:
         return self.run.class_names
 
-    def probabilities(self, images: Sequence[Array]) -> Array:
-        """The probabilities (N, K) of prepared images, each uint8 (H, W, C).
+    @cached_property
+    def tells_novelty(self) -> bool:
+        """Whether it tells images that are of none of its classes."""
+        return not self.run.why_no_novelty
+
+    def answers(self, images: Sequence[Array]) -> Array:
+        """Of prepared images, each uint8 (H, W, C), the probabilities (N, K) and, in one more column, the strangeness.
+
+        That is 0 where the model does not tell it.
 
         The net is made ready anew for another number of images, which takes longer than the images do: it is asked for
         1, 2, 4, 8, … images, the last of them empty. On one core, a vector that is full takes as long as six images.
         """
         if len(images) == 1:
-            return members.answers(self.nets, images[0][np.newaxis]).probabilities
+            return _columns(members.answers(self.nets, images[0][np.newaxis]))
         n = len(images)
         filled = 1 << (n - 1).bit_length()
         if self.swift and 4 < filled < VECTOR:
@@ -64,7 +71,7 @@ class ServedModel:
         for i, image in enumerate(images):
             pixels[i] = image
         with _one_thread() if self.swift else nullcontext():
-            return members.answers(self.nets, pixels).probabilities[:n]
+            return _columns(members.answers(self.nets, pixels))[:n]
 
     def about(self) -> Json:
         """What one who asks must know of it, and how good it is."""
@@ -87,13 +94,18 @@ class ServedModel:
         Raises RunError where it gives no numbers.
         """
         image = np.zeros(self.preparation.input_shape, np.uint8)
-        if not np.isfinite(self.probabilities([image])).all():
+        if not np.isfinite(self.answers([image])).all():
             raise RunError(f"{self.run.path}: {NO_NUMBERS}")
         alone = replace(self, swift=True)
         return alone if min(_seconds(alone, [image] * VECTOR) for _ in range(3)) < VECTOR * SWIFT else self
 
 
-def named_runs(texts: Sequence[str], engine: str | None = None, device: str | None = None) -> list[ServedModel]:
+def named_runs(
+    texts: Sequence[str],
+    engine: str | None = None,
+    device: str | None = None,
+    false_alarm_rate: float | None = None,
+) -> list[ServedModel]:
     """The runs that are asked for, each as RUN, which is named as its folder is, or as NAME=RUN.
 
     Raises RunError where there is no such run, or two have one name.
@@ -109,13 +121,24 @@ def named_runs(texts: Sequence[str], engine: str | None = None, device: str | No
         if name in models:
             other = models[name].run.path
             raise RunError(f"{other} and {path} would both be called {name!r}. Name one: {name}-2={path}")
-        models[name] = ServedModel(name, api.open_run(path, engine=engine, device=device))
+        run = api.open_run(path, engine=engine, device=device, false_alarm_rate=false_alarm_rate)
+        models[name] = ServedModel(name, run)
     return list(models.values())
+
+
+def _columns(found: Answers) -> Array:
+    """See `ServedModel.answers`."""
+    n, k = found.probabilities.shape
+    columns = np.zeros((n, k + 1), np.float32)
+    columns[:, :k] = found.probabilities
+    if found.strangeness is not None:
+        columns[:, k] = found.strangeness
+    return columns
 
 
 def _seconds(model: ServedModel, images: Sequence[Array]) -> float:
     began = time.perf_counter()
-    model.probabilities(images)
+    model.answers(images)
     return time.perf_counter() - began
 
 

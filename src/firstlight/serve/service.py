@@ -168,7 +168,7 @@ class Service:
             named, images = await self._prepared(headers.get(b"content-type", b"").decode("latin-1"), body, model)
         finally:
             self.bodies.done(len(body))
-        rows = await self.batches.probabilities(model.name, images)
+        rows = await self.batches.answers(model.name, images)
         if not np.isfinite(rows).all():
             raise RefusedError(422, NO_NUMBERS)
         return Answer(200, dumped({"model": model.name, "predictions": self._predictions(model, named, rows)}))
@@ -193,13 +193,14 @@ class Service:
     def _predictions(self, model: ServedModel, named: Sequence[NamedImage], rows: Array) -> list[Json]:
         """What is told of each image; its classes are counted."""
         found = []
-        for image, row in zip(named, rows.tolist(), strict=True):
+        for image, (*row, strangeness) in zip(named, rows.tolist(), strict=True):
             best = max(range(len(row)), key=row.__getitem__)
             label = model.class_names[best]
             self.metrics.classes[model.name, label] += 1
             told = {"image": image.name} if image.name else {}
             probabilities = dict(zip(model.class_names, row, strict=True))
-            found.append({**told, "class": label, "probability": row[best], "probabilities": probabilities})
+            novelty = {"none_of_these": strangeness > 1, "strangeness": strangeness} if model.tells_novelty else {}
+            found.append({**told, "class": label, "probability": row[best], **novelty, "probabilities": probabilities})
         return found
 
     def _gauges(self) -> dict[str, tuple[str, float]]:

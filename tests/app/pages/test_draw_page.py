@@ -92,6 +92,16 @@ class TestAnswer:
             assert found["probabilities"] == pytest.approx(run.predict(file)[0].tolist(), abs=1e-7)
             assert np.array_equal(unpacked(found["seen"]["pixels"], 8, 8, 1), digits.splits["train"].pixels[i])
 
+    def test_what_is_of_none_of_the_classes_is_told(
+        self, drawn_for: Served, ask: Callable[..., httpx.Response], digits: Dataset
+    ) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), np.uint8)
+        pixels = np.concatenate([noise, digits.splits["train"].pixels[:6]])
+        expected = fl.open_run(drawn_for.root / "reader").strangeness(pixels) > 1
+        assert [ask("reader", png(one)).json()["none_of_these"] for one in pixels] == expected.tolist()
+        assert expected[:6].any()
+        assert not expected[6:].all()
+
     def test_a_photo_goes_the_way_of_predict_too(
         self, drawn_for: Served, ask: Callable[..., httpx.Response], tmp_path: Path
     ) -> None:

@@ -41,6 +41,7 @@ RUN: Contents = (
     Chapter("Learning", "learning", ("learning", "step_loss")),
     Chapter("Right and wrong", "results", ("confusion", "per_class")),
     "calibration",
+    "novelty",
     Chapter("Test images", "answers", ("answers", "mistakes", "explain_command")),
     *EXPLAINED,
     "exports",

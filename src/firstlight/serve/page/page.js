@@ -89,7 +89,7 @@ async function predict(image) {
 
 function draw(prediction, milliseconds) {
   const all = Object.entries(prediction.probabilities).sort(([, a], [, b]) => b - a);
-  tell(prediction.class, "answer");
+  tell(prediction.none_of_these ? `none of these (most like ${prediction.class})` : prediction.class, "answer");
   at("bars").replaceChildren(...all.slice(0, BARS).map(([name, probability], place) => {
     const row = document.createElement("li");
     row.className = place === 0 ? "best" : "";

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firstlight import members
 from firstlight.data.decoding import ImageLimits
 from firstlight.errors import RunError
 from firstlight.explain.net import Net, Place, fewer
 from firstlight.members import NO_NUMBERS
 from firstlight.prepare import Preparation, outside_image
 from firstlight.trained_run import Run
-from firstlight.types import Array, Json
+from firstlight.types import Array, Json, unlabelled
 
 UPLOADS = ImageLimits(pixels=25_000_000, side=10_000)
 LAYERS_SHOWN, MAPS_SHOWN, FEATURES_SHOWN, MAP_SIDE = 24, 64, 512, 32
@@ -48,18 +49,22 @@ def prepared(data: bytes, preparation: Preparation, request: DrawingRequest) -> 
 def answer(run: Run, pixels: Array, request: DrawingRequest) -> Json:
     """What the net makes of prepared pixels uint8 (H, W, C), as JSON with arrays of bytes in base64.
 
+    none_of_these  whether the picture is of none of the classes; null where the run does not tell
     seen      {height, width, channels, pixels}
     layers    for each layer shown its path, type and units; how many `maps` of `height` × `width` of it stand in
               `values`, where the layers follow each other; 255 is the layer's `largest` value, and 0, or where
               `signed` 128, is 0
     saliency  height × width, 255 for the largest slope
     """
-    row = run.predict(pixels[None])[0]
+    said = members.answers(run.members, unlabelled(pixels[None]))
+    row = said.probabilities[0]
     if not np.isfinite(row).all():
         raise RunError(NO_NUMBERS)
+    strange = None if said.strangeness is None else bool(said.strangeness[0] > 1)
     height, width, channels = pixels.shape
     seen = {"height": height, "width": width, "channels": channels, "pixels": _text(pixels)}
-    found: Json = {"probabilities": row.astype(float).tolist(), "seen": seen, "layers": [], "values": ""}
+    probabilities = row.astype(float).tolist()
+    found: Json = {"probabilities": probabilities, "none_of_these": strange, "seen": seen, "layers": [], "values": ""}
     if not (request.maps or request.saliency):
         return found
     net = Net(run.session, run.task)

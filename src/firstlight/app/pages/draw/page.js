@@ -61,10 +61,13 @@ function begin({ facts, limit }) {
     const nothing = sheet.empty;
     bars.show(found.probabilities, nothing);
     const best = found.probabilities.indexOf(Math.max(...found.probabilities));
-    const value = el("span", { class: "value" }, nothing ? "…" : classes[best]);
-    const detail = nothing ? "nothing drawn yet" : `${share(found.probabilities[best])}`;
+    const none = found.none_of_these === true && !nothing;
+    const value = el("span", { class: "value" }, nothing ? "…" : none ? "none of these" : classes[best]);
+    const probable = share(found.probabilities[best]);
+    const detail = nothing ? "nothing drawn yet" : none ? `most like ${classes[best]}, ${probable}` : probable;
     find("verdict").replaceChildren(value, " ", el("span", { class: "detail" }, detail));
     find("verdict").dataset.answer = nothing ? "" : classes[best];
+    find("verdict").dataset.none = none ? "1" : "";
   }
 
   function note(milliseconds, server) {
