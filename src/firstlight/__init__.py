@@ -18,7 +18,20 @@ from firstlight import notebook_display as _shown
 
 if TYPE_CHECKING:
     from firstlight import evaluation, layers, losses, models, optimizers, schedules
-    from firstlight.api import Ensemble, Run, fit, load, open_run, parity, resume, run, run_study, study_table, tune
+    from firstlight.api import (
+        Ensemble,
+        Run,
+        fit,
+        label_issues,
+        load,
+        open_run,
+        parity,
+        resume,
+        run,
+        run_study,
+        study_table,
+        tune,
+    )
     from firstlight.engine_parity import Parity
     from firstlight.errors import (
         DataError,
@@ -38,7 +51,20 @@ if TYPE_CHECKING:
 
 _WHERE = {
     **dict.fromkeys(
-        ["Ensemble", "Run", "fit", "load", "open_run", "parity", "resume", "run", "run_study", "study_table", "tune"],
+        [
+            "Ensemble",
+            "Run",
+            "fit",
+            "label_issues",
+            "load",
+            "open_run",
+            "parity",
+            "resume",
+            "run",
+            "run_study",
+            "study_table",
+            "tune",
+        ],
         "firstlight.api",
     ),
     **dict.fromkeys(
@@ -77,6 +103,7 @@ __all__ = [
     "TrainingError",
     "evaluation",
     "fit",
+    "label_issues",
     "layers",
     "load",
     "losses",

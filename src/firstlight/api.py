@@ -16,17 +16,20 @@ from firstlight.engine_parity import Parity
 from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments import Experiment
 from firstlight.experiments.paths import IN_MEMORY
+from firstlight.explain import Progress
 from firstlight.inference import Measured
 from firstlight.models import Model
 from firstlight.parallel import Backend
-from firstlight.records import run_folder
+from firstlight.progress import unwatched
+from firstlight.records import out_of_fold, run_folder
 from firstlight.records.group_folder import is_group
+from firstlight.records.label_issues import LabelIssues, folder_of_folds
 from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
 from firstlight.trained_ensemble import Ensemble
 from firstlight.trained_run import Run
-from firstlight.types import Array, Dataset
+from firstlight.types import Array, Dataset, joined
 
 if TYPE_CHECKING:
     from firstlight.notebook.live import LiveCurves
@@ -36,6 +39,7 @@ __all__ = [
     "Measured",
     "Run",
     "fit",
+    "label_issues",
     "load",
     "open_run",
     "parity",
@@ -400,6 +404,40 @@ def open_run(
     """
     kind = Ensemble if is_group(path) else Run
     return kind(path, engine=engine, device=device, data=data, false_alarm_rate=false_alarm_rate)
+
+
+def label_issues(
+    path: str | Path,
+    *,
+    engine: str | None = None,
+    device: str | None = None,
+    data: Dataset | str | Path | None = None,
+    watch: Progress | None = None,
+) -> LabelIssues:
+    """Labels that may be wrong among all images of a k-fold split, which are written into its folder too.
+
+        for doubt in fl.label_issues("runs/folds"):
+            print(doubt.id, doubt.reason)
+
+    path    the folder of the folds, or one with a single such folder below it
+    data    the images, where they were given as arrays; or where they are now, if they were moved
+    watch   called with (what is done, how much of it, of how much)
+    Raises RunError where not all folds are complete, or their images are no longer the same.
+    """
+    from firstlight.explain.out_of_fold_labels import label_issues_out_of_fold
+
+    place = folder_of_folds(Path(path))
+    asked = out_of_fold.read(place)
+    assert asked is not None, "the folder has the record"
+    first = RunFolder.open(place / asked.runs[0].folder)
+    dataset = data if isinstance(data, Dataset) else experiments.reload_dataset(first, data)
+    nets = (
+        (run.net, joined(list(run.images.values())))
+        for run in (Run(place / fold.folder, engine=engine, device=device, data=dataset) for fold in asked.runs)
+    )
+    found = label_issues_out_of_fold(asked, nets, dataset, progress=watch or unwatched)
+    found.write(place)
+    return found
 
 
 def _must_be_free(out: str | Path | None, reuse: bool) -> None:

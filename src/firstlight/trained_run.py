@@ -127,6 +127,11 @@ class Run(TrainedClassifier):
     def folders(self) -> tuple[RunFolder, ...]:
         return (self.folder,)
 
+    @property
+    def images(self) -> Mapping[str, Images]:
+        """Its own images by split, prepared. Raises RunError where they are no longer the same."""
+        return self._own
+
     @made_once
     def experiment(self) -> Experiment:
         return Experiment.of(self.folder.experiment.tables, str(self.path / run_folder.EXPERIMENT))

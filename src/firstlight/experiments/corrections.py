@@ -13,7 +13,7 @@ from firstlight.data.corrections import Correction, applied, read_corrections
 from firstlight.experiments.config import Experiment
 from firstlight.files import is_file, sha256
 from firstlight.records.images import CorrectionRecord, CorrectionsRecord
-from firstlight.records.run_folder import RunFolder
+from firstlight.records.run_folder import DATA, RunFolder
 from firstlight.text import listed
 from firstlight.types import Images
 
@@ -58,8 +58,11 @@ def recorded(folder: RunFolder, splits: Mapping[str, Images]) -> dict[str, Image
 def have_changed(folder: RunFolder, experiment: Experiment) -> bool:
     """Whether the table that the experiment names now holds other corrections than the run was given.
 
-    A table that is gone has not changed: the run has its corrections in its record.
+    A table that is gone has not changed: the run has its corrections in its record. Nor has that of a run which had not
+    come to keep any.
     """
+    if not is_file(folder.path / DATA):
+        return False
     named, record = experiment.data.corrections, folder.data.corrections
     if named is None or record is None:
         return (named is None) != (record is None)

@@ -120,7 +120,7 @@ def _go_on(
         must_be_the_same(folder, setup.splits)
     for warning in setup.warnings():
         watcher.note(f"Note: {warning}")
-    if (out / run_folder.DATA).exists() and corrections.have_changed(folder, experiment):
+    if corrections.have_changed(folder, experiment):
         watcher.note("Note: the table of corrections has changed since; the run goes on with those that it recorded.")
     before = None
     if checkpoint is not None:
