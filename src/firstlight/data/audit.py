@@ -10,8 +10,10 @@ from itertools import combinations
 
 import numpy as np
 
+from firstlight.data.copy_groups import NearCopies
 from firstlight.data.groups import GroupCounts
 from firstlight.data.names import look_alikes, without_label
+from firstlight.data.near_audit import NearFindings, check_near
 from firstlight.text import listed
 from firstlight.types import SPLITS, Dataset, Images, Json
 
@@ -59,6 +61,7 @@ class Findings:
     set_aside  files that could not be read: id -> reason
     dark       images that show something, but nearly in black
     groups     how many groups there are, and whether one is in two splits; None where images have none
+    near       the near copies; None where they were not looked for
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -66,6 +69,7 @@ class Findings:
     set_aside: Mapping[str, str]
     dark: int = 0
     groups: GroupCounts | None = None
+    near: NearFindings | None = None
 
     @property
     def leaks(self) -> tuple[Copies, ...]:
@@ -138,6 +142,7 @@ class Findings:
                 "image has an exact copy with another label.",
                 "images have an exact copy with another label.",
             ),
+            *(self.near.sentences() if self.near is not None else ()),
             (
                 self.dark,
                 f"image is nearly black, {_DARK}",
@@ -186,19 +191,24 @@ class Findings:
                 [{"split": split, "id": sample, "class": class_name} for split, sample, class_name in copies.samples]
                 for copies in self.copies
             ],
+            "near_copies": None if self.near is None else self.near.to_json(),
             "counts": {split: dict(counts) for split, counts in self.counts.items()},
             **({} if self.groups is None else {"groups": self.groups.to_json()}),
         }
 
 
-def check(data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | None = None) -> Findings:
+def check(
+    data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | None = None, near: NearCopies | None = None
+) -> Findings:
     """Look for exact duplicates, leaks between splits, conflicting labels, and classes without images in a split.
 
     Takes a Dataset as it was read, or Images by split (those that a run really uses) with the files set aside. Two
     images are the same where a 128-bit hash of their shape and pixels is. About 0.3 s for 70,000 images of 28×28.
+
+    near  the near copies of the set, where they were looked for (`NearCopies.of`); those among these images are told
     """
     if isinstance(data, Dataset):
-        return check(data.splits, data.set_aside)
+        return check(data.splits, data.set_aside, near)
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     dark = 0
     for split, images in data.items():
@@ -220,4 +230,5 @@ def check(data: Dataset | Mapping[str, Images], set_aside: Mapping[str, str] | N
         split: {name: int(count) for name, count in zip(images.class_names, images.counts, strict=True)}
         for split, images in data.items()
     }
-    return Findings(counts, copies, dict(set_aside or {}), dark, GroupCounts.of(data))
+    found = None if near is None else check_near(data, near)
+    return Findings(counts, copies, dict(set_aside or {}), dark, GroupCounts.of(data), found)

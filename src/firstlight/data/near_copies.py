@@ -22,7 +22,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +65,10 @@ TURNS = (
 class NearCopy:
     """Two images that show the same picture.
 
-    first, second  where they are in the images that were searched, first < second
+    first, second  where they are in the images that were searched; `find` gives the earlier one first
     similarity     the correlation of their details, at most 1
     turn           how the second one is turned to be like the first, of TURNS
-    down, right    how far it is then moved, in shares of the height and the width
+    down, right    how far it is then moved, in shares of the height and of the width
     """
 
     first: int
@@ -78,14 +78,22 @@ class NearCopy:
     down: float = 0.0
     right: float = 0.0
 
+    def reversed(self) -> NearCopy:
+        """The same pair with the other image first: the shift undone, then turned back."""
+        mirrored, upside_down, swapped = self.turn & 1, self.turn >> 1 & 1, self.turn >> 2
+        down, right = (-self.right, -self.down) if swapped else (-self.down, -self.right)
+        down, right = -down if upside_down else down, -right if mirrored else right
+        turn = upside_down + 2 * mirrored + 4 if swapped else mirrored + 2 * upside_down
+        return NearCopy(self.second, self.first, self.similarity, turn, down, right)
+
 
 def find(images: Images) -> tuple[NearCopy, ...]:
     """Return the near copies among images, in their order; exact copies are left to `data.check`.
 
-    An image of which there are exact copies stands for all of them. An image without detail, such as a blank one, is no
-    copy of another. What was found among many images is kept in the user's cache, so that it is found at once when the
-    same images are asked for again. About 8 s for 70,000 images on two cores; memory grows with the images, not with
-    the pairs.
+    An image has up to CANDIDATES of them among the later ones. One of which there are exact copies stands for these,
+    which are then near copies of the same images. One without detail, such as a blank image, is no copy of another.
+    What was found among many images is kept in the user's cache, so that it is there at once when the same images are
+    asked for again. About 8 s for 70,000 images on two cores; memory grows with the images, not with the pairs.
     """
     name = f"{digest(images)}.npz"
     if name in _found:
@@ -134,7 +142,7 @@ def _search(images: Images) -> tuple[NearCopy, ...]:
     """The work of `find`."""
     from firstlight.kernels import _near_copies as kernels  # Numba is imported where it is needed
 
-    _, first = np.unique(images.fingerprints, return_index=True)
+    _, first, same = np.unique(images.fingerprints, return_index=True, return_inverse=True)
     index = np.sort(first)  # of each set of exact copies the first
     if len(index) < 2 or min(images.shape[:2]) < 2:
         return ()
@@ -158,13 +166,28 @@ def _search(images: Images) -> tuple[NearCopy, ...]:
     similarity, places = kernels.compare(one.astype(np.int32), other, turn, details, reach)
     least = _thresholds(labels, details, len(images.class_names))
     near = similarity >= np.maximum(least[labels[one]], least[labels[other]])
-    rows = sorted(
-        zip(index[one[near]].tolist(), index[other[near]].tolist(), np.flatnonzero(near).tolist(), strict=True)
-    )
-    return tuple(
-        NearCopy(a, b, float(similarity[p]), int(places[p, 0]), int(places[p, 1]) / side, int(places[p, 2]) / side)
-        for a, b, p in rows
-    )
+    shifts = places[:, 1:].astype(np.float64) / side
+    pairs = [
+        NearCopy(int(index[one[p]]), int(index[other[p]]), float(similarity[p]), int(places[p, 0]), *shifts[p].tolist())
+        for p in np.flatnonzero(near)
+    ]
+    if len(first) < len(images):
+        pairs = _with_exact_copies(pairs, same)
+    return tuple(sorted(pairs, key=lambda copy: (copy.first, copy.second)))
+
+
+def _with_exact_copies(pairs: Sequence[NearCopy], same: Array) -> list[NearCopy]:
+    """The pairs, and those of each exact copy of one image with the other; `same` numbers the images that are equal."""
+    members: dict[int, list[int]] = {}
+    for place, number in enumerate(same.tolist()):
+        members.setdefault(number, []).append(place)
+    found = {}
+    for pair in pairs:
+        firsts, seconds = members[int(same[pair.first])], members[int(same[pair.second])]
+        for a, b in [(a, pair.second) for a in firsts] + [(pair.first, b) for b in seconds]:
+            copy = replace(pair, first=a, second=b)
+            found[min(a, b), max(a, b)] = copy if a < b else copy.reversed()
+    return list(found.values())
 
 
 # --- what an image is compared by
@@ -258,7 +281,7 @@ def _allowed(hashes: Array) -> int:
     counts = np.zeros(65)
     for row in rows:
         counts += np.bincount(np.bitwise_count(hashes[:1] ^ hashes[:, row, None]).min(axis=0), minlength=65)
-    pairs = counts.cumsum() / len(rows) / 2
+    pairs: Array = counts.cumsum() / (2 * len(rows))
     return int(np.flatnonzero(pairs[: BITS + 1] <= PER_IMAGE).max(initial=0))
 
 
@@ -270,7 +293,7 @@ def _thresholds(labels: Array, details: Array, classes: int) -> Array:
     from firstlight.kernels import _near_copies as kernels
 
     counts = np.bincount(labels, minlength=classes)
-    drawn = int(np.clip(math.sqrt(80_000 / max(1, np.count_nonzero(counts))), 8, DRAWN))
+    drawn = min(DRAWN, max(8, int(math.sqrt(80_000 / max(1, int((counts > 0).sum()))))))
     found = np.full(classes, UNKNOWN)
     for label in np.flatnonzero(counts):
         members = np.flatnonzero(labels == label)

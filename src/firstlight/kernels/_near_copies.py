@@ -10,6 +10,7 @@ same bits on however many threads. What is computed and why stands in `data.near
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import get_num_threads, prange, types
@@ -23,10 +24,12 @@ TURNS = 4  # pairs of symmetries of the square that a spectrum tells apart: one 
 LARGEST = SINGLE(127)
 
 
-@intrinsic
-def _ones(typing, word):
+def _count_bits(typing, word):
     """How many bits of a word are set: one instruction, which loops take in vectors where the processor can."""
     return types.uint64(types.uint64), lambda context, builder, signature, arguments: builder.ctpop(arguments[0])
+
+
+_ones: Any = intrinsic(_count_bits)
 
 
 def describe(
@@ -46,15 +49,16 @@ def describe(
     energy = np.zeros(len(pixels), SINGLE)
     workers = max(1, min(get_num_threads(), len(pixels)))
     _describe(
-        workers, np.ascontiguousarray(pixels), down, across, *blurs, around, np.ascontiguousarray(around.T), SINGLE(flat),
-        spectra, details, energy,
+        workers, np.ascontiguousarray(pixels), down, across, *blurs, around, np.ascontiguousarray(around.T),
+        SINGLE(flat), spectra, details, energy,
     )  # fmt: skip
     return spectra, details, energy
 
 
 @parallel
 def _describe(
-    workers, pixels, down, across, rows, columns, rows2, columns2, around, around_columns, flat, spectra, details, energy
+    workers, pixels, down, across, rows, columns, rows2, columns2, around, around_columns, flat,
+    spectra, details, energy,
 ):  # fmt: skip
     for worker in prange(workers):
         n = len(pixels)
@@ -120,7 +124,7 @@ def _spectrum(plane, down, across, spectrum):
 
 @inner
 def _blur(plane, rows, columns, half, blurred):
-    """blurred (S, S) = rows (S, H) plane (H, W) columns (W, S), along rows of memory; zeros of the rows are left out."""
+    """blurred (S, S) = rows (S, H) plane (H, W) columns (W, S), in the order of memory."""
     height, width = plane.shape
     side = len(rows)
     for y in range(side):
