@@ -239,7 +239,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         section = experiment.data
         splits = data.split(dataset, validation=section.validation, test=0.0, seed=experiment.seed, limit=section.limit)
         try:
-            setup = experiments.set_up(experiment, dataset, splits)
+            setup = experiments.set_up(experiment, dataset, splits, look=False)
             if isinstance(self.model, Model):
                 experiments.must_fit(self.model, setup.train)
         except ModelError as error:

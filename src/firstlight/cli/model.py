@@ -122,7 +122,7 @@ def _of_file(file: Path, size: str | None, classes: int | None, settings: list[s
         experiments.put(tables, "weights.freeze", freeze)
     experiment = experiments.Experiment.of(tables, str(file))
     if size is None:
-        return experiments.set_up(experiment).model
+        return experiments.set_up(experiment, look=False).model
     model = experiment.build_model(_shape(size), classes or 10)
     experiments.must_name(model, "weights.freeze", experiment.weights.freeze)
     return replace(model, frozen=tuple(experiment.weights.freeze))

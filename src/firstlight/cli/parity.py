@@ -47,7 +47,7 @@ def parity(
 
     asked: dict[str, Any]
     if Path(model).suffix == ".toml":
-        setup = experiments.set_up(_experiment(Path(model), settings or []))
+        setup = experiments.set_up(_experiment(Path(model), settings or []), look=False)
         asked = {
             "model": setup.model,
             "data": setup.dataset if data is None else data,

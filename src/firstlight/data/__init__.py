@@ -2,6 +2,7 @@
 
 from firstlight.data.audit import Copies, Findings, check
 from firstlight.data.class_groups import regroup, subset
+from firstlight.data.copy_groups import NearCopies
 from firstlight.data.decoding import load_image
 from firstlight.data.groups import GroupCounts, group_by_name
 from firstlight.data.names import one_form
@@ -15,6 +16,7 @@ __all__ = [
     "Findings",
     "GroupCounts",
     "Guess",
+    "NearCopies",
     "Source",
     "check",
     "group_by_name",

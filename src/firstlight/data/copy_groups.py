@@ -37,6 +37,11 @@ class NearCopies:
         """The ids of all images, in the order in which `found` numbers them."""
         return [name for part in self.parts for name in part.ids.tolist()]
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where the images that have a near copy are, by id."""
+        return {self.ids[place]: place for copy in self.found for place in (copy.first, copy.second)}
+
     def pixels(self, place: int) -> Array:
         """Those of the image at a place, uint8 (H, W, C)."""
         for part in self.parts:
@@ -58,9 +63,11 @@ def grouped(dataset: Dataset, near: NearCopies) -> Dataset:
     """The dataset with copies as groups, together with the groups that its images have already.
 
     Images that are copies of one another are of one group, and so are all images of two groups of which one image is a
-    copy of one of the other.
+    copy of one of the other. Where no image has a copy, the dataset stays as it is.
     """
     groups, start = near.groups(), 0
+    if len(set(groups.tolist())) == len(groups):
+        return dataset
     given = [part.groups for part in near.parts]
     if all(names is not None for names in given):
         groups = _united(groups, np.concatenate([names for names in given if names is not None]))

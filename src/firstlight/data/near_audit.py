@@ -95,7 +95,12 @@ class NearFindings:
 
 def check_near(splits: Mapping[str, Images], near: NearCopies) -> NearFindings:
     """Tell of those near copies of which both images are in the splits; the image of the earlier split is the first."""
-    samples = _samples(splits, near)
+    samples = {
+        near.places[sample]: (split, sample, images.class_names[label])
+        for split, images in splits.items()
+        for sample, label in zip(images.ids.tolist(), images.labels.tolist(), strict=True)
+        if sample in near.places
+    }
     across: dict[tuple[str, str], set[int]] = {
         pair: set() for pair in combinations([name for name in SPLITS if name in splits], 2)
     }
@@ -128,17 +133,3 @@ def check_near(splits: Mapping[str, Images], near: NearCopies) -> NearFindings:
         conflicting=len(conflicting),
         leaked=len(set().union(*across.values())),
     )
-
-
-def _samples(splits: Mapping[str, Images], near: NearCopies) -> dict[int, tuple[str, str, str]]:
-    """(split, id, class name) of the images that have a near copy, by their place in `near`."""
-    ids = near.ids
-    places = {ids[place]: place for copy in near.found for place in (copy.first, copy.second)}
-    if not places:
-        return {}
-    return {
-        places[sample]: (split, sample, images.class_names[label])
-        for split, images in splits.items()
-        for sample, label in zip(images.ids.tolist(), images.labels.tolist(), strict=True)
-        if sample in places
-    }

@@ -111,6 +111,9 @@ class Data(Section):
     classes     the classes to use, in that order; images of the others are left out
     regroup     new classes, each of the old classes that make it up; images of the others are left out
     limit       train on so many images only, for a quick look
+    near_copies  what is done about images that show the same picture, turned, mirrored, resized, compressed, brightened
+                or shifted: "warn" tells of them, "group" keeps copies on one side of every split, "drop" leaves images
+                out of training and of validation of which a later split (of train, validation, test) has a copy
     corrections  a CSV of labels to correct and images to drop, by id; the user's own images and labels stay as they are
     unverified  read files of a named set whose checksum is not the published one
     """
@@ -127,6 +130,7 @@ class Data(Section):
     classes: list[ClassName] = []
     regroup: dict[ClassName, list[ClassName]] = {}
     limit: Annotated[int, Field(ge=1)] | None = None
+    near_copies: Literal["warn", "group", "drop"] = "warn"
     corrections: Annotated[str, Field(min_length=1)] | None = None
     unverified: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.data import SOURCES, Findings, Guess, group_by_name, guess, hold_out, pooled
+from firstlight.data import SOURCES, Findings, Guess, NearCopies, group_by_name, guess, hold_out, pooled
 from firstlight.data import check as check_images
 from firstlight.data import split as split_images
 from firstlight.data.corrections import must_fit as must_fit_images
 from firstlight.data.stratification import Balance
 from firstlight.engines import Engine, Task
 from firstlight.errors import DataError, ExperimentError, ModelError, ShapeError
-from firstlight.experiments import corrections, transfer
+from firstlight.experiments import corrections, near_copies, transfer
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.corrections import Corrections
 from firstlight.experiments.lineage import packed
@@ -54,6 +54,9 @@ class Setup:
     published names of the splits that came with the data, where there are several and they were put together
     before    images per class in each split before some were left out or regrouped; empty where none were
     corrections  of labels, as the run's record has them, where they were applied here
+    near         the near copies of the dataset; None where they were not looked for
+    looked       whether they were to be looked for
+    dropped      the ids of images that were left out, as a later split has a copy of them, by split
     seconds   that loading, splitting, checking and preparing took
     """
 
@@ -68,6 +71,9 @@ class Setup:
     before: Mapping[str, list[int]] = field(default_factory=dict)
     corrections: CorrectionsRecord | None = None
     published: tuple[str, ...] = ()
+    near: NearCopies | None = None
+    looked: bool = False
+    dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def model(self) -> Model:
@@ -101,6 +107,10 @@ class Setup:
         if (balance := self.balance) is not None:
             lines += balance.warnings()
         lines += self._series()
+        if said := near_copies.summary(self.dropped, self.splits):
+            lines.append(said)
+        if self.near is None and self.looked:
+            lines.append(near_copies.not_looked_for(self.dataset))
         return lines + self.findings.warnings() + self._corrected() + self._repeats() + self._misleading()
 
     def data_record(self) -> ImagesRecord:
@@ -127,6 +137,7 @@ class Setup:
             splits={name: split_record(images) for name, images in self.splits.items()},
             before=ClassesBefore(class_names=self.dataset.class_names, counts=counts) if counts else None,
             corrections=self.corrections,
+            copies_dropped={name: tuple(ids) for name, ids in self.dropped.items()},
             class_weights=None if weights is None else tuple(weights.tolist()),
             drawn=tuple(np.bincount(labels, minlength=len(self.train.class_names)).tolist()) if balanced else None,
             groups=self._groups_record(),
@@ -158,7 +169,9 @@ class Setup:
 
     @property
     def _grouped_by(self) -> str:
-        return f"{self.dataset.grouped_by} (data.group)" if self.dataset.group else "the groups that came with them"
+        told = [f"{self.dataset.grouped_by} (data.group)"] if self.dataset.group else []
+        told += [near_copies.TOLD] if self.experiment.data.near_copies == "group" else []
+        return listed(told) or "the groups that came with them"
 
     @property
     def _drawn(self) -> dict[str, float]:
@@ -209,6 +222,7 @@ class Setup:
             parts.append(f"Only {len(self.train)} of the training images were used (data.limit).")
         if self.corrections is not None:
             parts.append(corrections.summary(self.corrections))
+        parts.append(near_copies.summary(self.dropped, self.splits))
         if section.classes:
             parts.append("Images of other classes were left out after the split (data.classes).")
         if section.regroup:
@@ -294,11 +308,13 @@ def set_up(
     *,
     begun: bool = False,
     without: Collection[str] = (),
+    look: bool = True,
 ) -> Setup:
     """Load, split, check and prepare the images (those that are not given), and build the model for them.
 
     begun    whether a checkpoint has the weights, so that those to start from need not be there any more
     without  splits that are left aside: a trial of a search never sees the test images
+    look     whether near copies are looked for even where nothing is done about them but to tell
 
     Raises DataError, ModelError or ExperimentError; nothing has been written by then.
     """
@@ -323,11 +339,13 @@ def set_up(
         dataset = pooled(dataset)
     if table is not None:
         must_fit_images(dataset, table.rows, str(table.path))
+    near = near_copies.look(dataset, section) if look or section.near_copies != "warn" else None
     before: dict[str, list[int]] = {}
     record = None
+    dropped: dict[str, list[str]] = {}
     if splits is None:
         seed = experiment.seed if section.split_seed is None else section.split_seed
-        given = dataset
+        given = dataset = near_copies.kept_together(dataset, section, near)
         if section.folds and section.fold:
             given = hold_out(dataset, section.folds, section.fold, seed, section.used)
         splits = split_images(
@@ -342,7 +360,7 @@ def set_up(
             splits, record = table.applied(splits)
         if section.used:
             before = {name: images.counts.tolist() for name, images in splits.items()}
-        splits = section.relabelled(splits)
+        splits, dropped = near_copies.left_out(section.relabelled(splits), section, near)
     splits = {name: images for name, images in splits.items() if name not in without}
     if "validation" not in splits and course.early_stopping is not None:
         raise ExperimentError(
@@ -354,7 +372,7 @@ def set_up(
             f"training.steps_per_epoch takes full batches, and there are {len(splits['train'])} training images for "
             f"batches of {course.batch_size}. Choose a smaller training.batch_size, or leave steps_per_epoch out."
         )
-    findings = check_images(splits, dataset.set_aside)
+    findings = check_images(splits, dataset.set_aside, near)
     preparation = Preparation.fit(splits["train"], **experiment.prepare.model_dump())
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
     model = _build_model(experiment, prepared["train"])
@@ -378,7 +396,8 @@ def set_up(
     _must_fit_memory(experiment, model, len(splits["train"]))
     start = None if begun else transfer.start(model, experiment, splits, dataset.files)
     seconds = time.perf_counter() - began
-    return Setup(experiment, dataset, prepared, findings, task, engine, seconds, start, before, record, published)
+    told = (start, before, record, published, near, look, dropped)
+    return Setup(experiment, dataset, prepared, findings, task, engine, seconds, *told)
 
 
 def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:

@@ -45,6 +45,7 @@ from firstlight.weights import to_bytes
 SAMPLES_SHOWN = 30
 MISTAKES_SHOWN = 24
 AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
+PAIRS_SHOWN = 24
 COMPUTED_BY = ("engine", "kernels", "device", "exact_noise")  # where a run is computed: environment.json tells of it
 NOT_TRAINED_WITH = ("novelty.false_alarm_rate",)
 STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are compared
@@ -449,7 +450,19 @@ def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:
         samples[name] = images.take(chosen)
     if setup.task.augmentation:
         samples["augmented"] = _augmented(setup, samples["train"])
+    if setup.findings.near is not None and setup.findings.near.pairs:
+        samples["near_copies"] = _near_copies(setup)
     return samples
+
+
+def _near_copies(setup: Setup) -> Images:
+    """The images of the first near copies, those of a pair one after the other, as the net is given them."""
+    assert setup.near is not None
+    assert setup.findings.near is not None
+    ids = [sample for pair in setup.findings.near.pairs[:PAIRS_SHOWN] for _, sample, _ in pair.samples]
+    pixels = np.stack([setup.near.pixels(setup.near.places[sample]) for sample in ids])
+    images = Images(pixels, np.zeros(len(ids), np.int64), np.array(ids, np.str_), setup.train.class_names)
+    return setup.task.preparation.apply(images)
 
 
 def _augmented(setup: Setup, images: Images) -> Images:

@@ -89,12 +89,50 @@ class Copy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearPair:
+    """Two images that show the same picture, how alike they are (at most 1), and in which way the second is altered."""
+
+    images: tuple[Copy, Copy]
+    similarity: float
+    alteration: str
+
+    @property
+    def conflict(self) -> bool:
+        """They have different labels."""
+        return self.images[0].class_name != self.images[1].class_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearCopies:
+    """What the search for near copies found.
+
+    pairs        how many there are; `listed` are those with different labels, in different splits, and most alike
+    within       images that are near copies of one before them, by split, and `between` by pair of splits: "train-test"
+    conflicting  images that have a near copy with another label
+    leaked       validation and test images that have a near copy in an earlier split
+    """
+
+    pairs: Count = 0
+    within: Mapping[str, Count] = field(default_factory=dict)
+    between: Mapping[str, Count] = kept_as("across", make=dict)
+    conflicting: Count = kept_as("conflicting_labels", 0)
+    leaked: Count = 0
+    listed: tuple[NearPair, ...] = ()
+
+    @property
+    def across(self) -> dict[tuple[str, str], int]:
+        """Images of the second of two splits that have a near copy in the first, by the pair."""
+        return by_pair(self.between)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checks:
     """What the checks of the data found.
 
     within       images that are there more than once, by split, and `between` by pair of splits: "train-test"
     conflicting  images that are there with different labels
     missing      classes without images, by split
+    near         near copies; None where they were not looked for
     """
 
     warnings: tuple[str, ...] = ()
@@ -105,16 +143,22 @@ class Checks:
     nearly_black: Count = 0
     missing: Mapping[str, tuple[str, ...]] = kept_as("missing_classes", make=dict)
     copies: tuple[tuple[Copy, ...], ...] = ()
+    near: NearCopies | None = kept_as("near_copies", None)
     counts: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
 
     @property
     def across(self) -> dict[tuple[str, str], int]:
         """Images that are in both of two splits, by the pair."""
-        found = {}
-        for pair, n in self.between.items():
-            first, _, second = pair.partition("-")
-            found[first, second] = n
-        return found
+        return by_pair(self.between)
+
+
+def by_pair(between: Mapping[str, int]) -> dict[tuple[str, str], int]:
+    """Numbers of pairs of splits, such as "train-test", by the pair."""
+    found = {}
+    for pair, n in between.items():
+        first, _, second = pair.partition("-")
+        found[first, second] = n
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +231,7 @@ class ImagesRecord:
     set_aside      files that could not be read: path -> reason
     before         the classes before some were left out or put together
     corrections    of labels, where there were any (data.corrections)
+    copies_dropped  the ids of images that were left out, as a later split has a copy (data.near_copies), by split
     class_weights  by which the loss of an image of each class was multiplied, where there are any
     drawn          images of each class in an epoch, where sampling was balanced
     groups         the groups that no split divides, where there are any
@@ -206,6 +251,7 @@ class ImagesRecord:
     splits: Mapping[SplitName, SplitRecord]
     before: ClassesBefore | None = omitted(None)
     corrections: CorrectionsRecord | None = omitted(None)
+    copies_dropped: Mapping[SplitName, tuple[str, ...]] = omitted(make=dict)
     class_weights: tuple[Positive, ...] | None = omitted(None)
     drawn: tuple[Count, ...] | None = omitted(None)
     groups: GroupsRecord | None = omitted(None)
