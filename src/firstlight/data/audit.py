@@ -191,9 +191,9 @@ class Findings:
                 [{"split": split, "id": sample, "class": class_name} for split, sample, class_name in copies.samples]
                 for copies in self.copies
             ],
-            "near_copies": None if self.near is None else self.near.to_json(),
             "counts": {split: dict(counts) for split, counts in self.counts.items()},
             **({} if self.groups is None else {"groups": self.groups.to_json()}),
+            **({} if self.near is None else {"near_copies": self.near.to_json()}),
         }
 
 

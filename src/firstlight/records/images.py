@@ -143,7 +143,7 @@ class Checks:
     nearly_black: Count = 0
     missing: Mapping[str, tuple[str, ...]] = kept_as("missing_classes", make=dict)
     copies: tuple[tuple[Copy, ...], ...] = ()
-    near: NearCopies | None = kept_as("near_copies", None)
+    near: NearCopies | None = omitted(None, key="near_copies")
     counts: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
 
     @property
