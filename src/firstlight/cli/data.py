@@ -16,7 +16,7 @@ from firstlight.cli.commands import Command
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from firstlight.data import Findings
+    from firstlight.data import Findings, NearCopies
     from firstlight.prepare import Augmentation
     from firstlight.types import Dataset, Json
 
@@ -84,10 +84,14 @@ def check(
     corrections: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Check the images as these corrections make them.")
     ] = None,
+    copies: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Write the near copies as pairs of pictures.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for unreadable files, exact duplicates, leaks between splits, conflicting labels and unusual class names.
+    """Look for unreadable files, copies, near copies, leaks between splits, conflicting labels and odd class names.
 
+    Near copies are turned, mirrored, resized, compressed, brightened or shifted; --copies FILE.png shows them.
     With --group, also for groups that are in two splits, and how even a split by groups would be. With --corrections,
     first whether each fits its image. Exit code: 0 nothing found, 1 problems found, 2 the images cannot be read at all,
     or corrections do not fit.
@@ -109,7 +113,10 @@ def check(
         kinds = Counter(one.kind for one in rows)
         said = listed(f"{kinds[kind]:,} {kind.value}" for kind in Kind)
         dataset = replace(dataset, notes=(*dataset.notes, f"Corrections that fit: {len(rows):,} ({said})."))
-    findings = data.check(dataset)
+    near = data.NearCopies.of(dataset)
+    findings = data.check(dataset, near=near)
+    if copies is not None:
+        _write_copies(copies, dataset, findings, near)
     if as_json:
         about = {"name": dataset.name, "shape": list(dataset.shape), "notes": list(dataset.notes)}
         found = data.guess(dataset)
@@ -225,6 +232,22 @@ def _facts(name: str) -> Json:
     }
 
 
+def _write_copies(path: Path, dataset: Dataset, findings: Findings, near: NearCopies) -> None:
+    """Write the near copies as pairs of pictures, where there are any."""
+    from firstlight.data.contact_sheet import copies_sheet
+    from firstlight.errors import DataError
+    from firstlight.files import write_bytes
+
+    if findings.near is None or not findings.near.pairs:
+        print(f"There are no near copies to show: {path} is not written.", file=sys.stderr)
+        return
+    try:
+        write_bytes(path, copies_sheet(dataset.name, findings.near, near))
+    except OSError as error:
+        raise DataError(f"{path}: the near copies cannot be written: {error.strerror}.") from error
+    print(f"Near copies: {path}", file=sys.stderr)
+
+
 def _print_findings(dataset: Dataset, findings: Findings) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -244,6 +267,11 @@ def _print_findings(dataset: Dataset, findings: Findings) -> None:
         f"{'conflict' if copies.conflict else 'copies'}: "
         + " = ".join(f"{split}:{sample} ({class_name})" for split, sample, class_name in copies.samples)
         for copies in sorted(findings.copies, key=lambda copies: (not copies.conflict, not copies.leak))
+    ]
+    lines += [
+        f"near copies: {' ~ '.join(f'{split}:{sample} ({name})' for split, sample, name in pair.samples)}: "
+        f"{pair.alteration}"
+        for pair in (findings.near.pairs if findings.near is not None else ())
     ]
     for line in [*dataset.notes, *_groups(dataset, findings)]:
         console.print(line, markup=False)

@@ -1,4 +1,4 @@
-"""A contact sheet: some training images of every class, to see what a model will see."""
+"""Contact sheets: some training images of every class, to see what a model will see; and near copies, pair by pair."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from firstlight.data.copy_groups import NearCopies
+from firstlight.data.near_audit import NearFindings
 from firstlight.design_tokens import SHEET, SHEET_FONT
 from firstlight.image_encoding import encoded, pil_image
 from firstlight.randomness import generator
+from firstlight.text import cut
 from firstlight.types import Array, Dataset, Images
 
 _COLUMNS = 10
@@ -23,6 +26,8 @@ _HEAD = 66  # the height of the title and the line of facts
 _HEADS = 12  # the height of what stands above the columns, if anything does
 _ROW = 44  # the least height of a row: a class name and its count
 _LETTER = 9  # the width of a wide letter of a class name
+_PAIRS = 4  # of near copies in a row
+_PAIR = 250  # the least width of a pair, for what is said of it
 
 
 def contact_sheet(dataset: Dataset, seed: int = 0) -> bytes:
@@ -74,6 +79,40 @@ def sheet(title: str, facts: str, images: Images, rows: Sequence[Sequence[Array]
         pictures = (picture for group in groups for picture in group)
         for picture, place in zip(pictures, row, strict=True):
             paper.paste(_scaled(picture, height, width), (place, top))
+    return encoded(paper)
+
+
+def copies_sheet(name: str, found: NearFindings, near: NearCopies) -> bytes:
+    """Return a PNG: the first pairs of near copies, each with its classes, what was altered, and the ids.
+
+    Pairs with different labels come first, then those in different splits.
+    """
+    pairs = found.pairs[: _PAIRS * 12]
+    pictures = [[near.pixels(near.places[sample]) for _, sample, _ in pair.samples] for pair in pairs]
+    height, width = _cell_size(*pictures[0][0].shape[:2])
+    step, row = max(2 * width + _GAP, _PAIR) + _APART, height + 54
+    facts = f"{found.count:,} pairs, {found.conflicting:,} images with another label, {found.leaked:,} across splits"
+    texts = [
+        svg_text(_MARGIN, _MARGIN + 20, f"{shortened(name)} · near copies", 22),
+        svg_text(_MARGIN, _MARGIN + 44, facts, 13, SHEET["muted"]),
+    ]
+    places = [(_MARGIN + k % _PAIRS * step, _MARGIN + _HEAD + k // _PAIRS * row) for k in range(len(pairs))]
+    for pair, (left, top) in zip(pairs, places, strict=True):
+        (split, sample, label), (other_split, other, other_label) = pair.samples
+        lines = (
+            label if label == other_label else f"{label} / {other_label}",
+            f"{pair.similarity:.3f} {pair.alteration}",
+            f"{split} {sample}",
+            f"{other_split} {other}",
+        )
+        texts += [
+            svg_text(left, top + height + 12 + 12 * k, cut(line, step - _APART, 11), 11, SHEET["muted" if k else "ink"])
+            for k, line in enumerate(lines)
+        ]
+    paper = _draw(texts, _MARGIN + min(_PAIRS, len(pairs)) * step + _MARGIN, places[-1][1] + row + _MARGIN)
+    for both, (left, top) in zip(pictures, places, strict=True):
+        for k, picture in enumerate(both):
+            paper.paste(_scaled(picture, height, width), (left + k * (width + _GAP), top))
     return encoded(paper)
 
 
