@@ -90,7 +90,7 @@ def copies_sheet(name: str, found: NearFindings, near: NearCopies) -> bytes:
     pairs = found.pairs[: _PAIRS * 12]
     pictures = [[near.pixels(near.places[sample]) for _, sample, _ in pair.samples] for pair in pairs]
     height, width = _cell_size(*pictures[0][0].shape[:2])
-    step, row = max(2 * width + _GAP, _PAIR) + _APART, height + 54
+    step, row = max(2 * width + _GAP, _PAIR) + _APART, height + 74
     facts = f"{found.count:,} pairs, {found.conflicting:,} images with another label, {found.leaked:,} across splits"
     texts = [
         svg_text(_MARGIN, _MARGIN + 20, f"{shortened(name)} · near copies", 22),
@@ -102,11 +102,11 @@ def copies_sheet(name: str, found: NearFindings, near: NearCopies) -> bytes:
         lines = (
             label if label == other_label else f"{label} / {other_label}",
             f"{pair.similarity:.3f} {pair.alteration}",
-            f"{split} {sample}",
-            f"{other_split} {other}",
+            f"{split}: {sample}",
+            f"{other_split}: {other}",
         )
         texts += [
-            svg_text(left, top + height + 12 + 12 * k, cut(line, step - _APART, 11), 11, SHEET["muted" if k else "ink"])
+            svg_text(left, top + height + 14 + 14 * k, cut(line, step - _APART, 11), 11, SHEET["muted" if k else "ink"])
             for k, line in enumerate(lines)
         ]
     paper = _draw(texts, _MARGIN + min(_PAIRS, len(pairs)) * step + _MARGIN, places[-1][1] + row + _MARGIN)

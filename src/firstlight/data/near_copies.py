@@ -46,6 +46,7 @@ FEW = 28  # pairs; with fewer there is nothing to choose by
 OUTLYING = 8.0  # how far out a copy is, in distances from the median to the ninth decile
 LEAST, MOST = 0.80, 0.99  # the limits of a threshold
 UNKNOWN = 0.9  # the threshold where there is nothing to choose by
+UNLIKE = 0.9  # and the least one for images of two classes: most pairs are of two, and hardly any copies
 CACHED = 2_000  # images from which on what was found is kept on the disk
 VERSION = 1  # of what is kept: another where any of the above changes
 
@@ -165,7 +166,8 @@ def _search(images: Images) -> tuple[NearCopy, ...]:
     reach = max(1, round(REACH * side / SIDE))
     similarity, places = kernels.compare(one.astype(np.int32), other, turn, details, reach)
     least = _thresholds(labels, details, len(images.class_names))
-    near = similarity >= np.maximum(least[labels[one]], least[labels[other]])
+    needed = np.maximum(least[labels[one]], least[labels[other]])
+    near = similarity >= np.where(labels[one] == labels[other], needed, np.maximum(needed, UNLIKE))
     shifts = places[:, 1:].astype(np.float64) / side
     pairs = [
         NearCopy(int(index[one[p]]), int(index[other[p]]), float(similarity[p]), int(places[p, 0]), *shifts[p].tolist())
