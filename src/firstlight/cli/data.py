@@ -234,7 +234,7 @@ def _facts(name: str) -> Json:
 
 def _write_copies(path: Path, dataset: Dataset, findings: Findings, near: NearCopies) -> None:
     """Write the near copies as pairs of pictures, where there are any."""
-    from firstlight.data.contact_sheet import copies_sheet
+    from firstlight.data.copies_sheet import copies_sheet
     from firstlight.errors import DataError
     from firstlight.files import write_bytes
 
