@@ -161,6 +161,7 @@ def test_json_that_cannot_be_kept_is_a_value_error(text: bytes, why: str) -> Non
         (b"a = 1e400", "a is inf"),
         (b"a = 2020-01-01", "a is a date"),
         (b"a = 1\na = 2", "not valid TOML"),
+        (rb'a = "(.+)_\d+"', "in single quotes"),
         (b"\xff", "UTF-8"),
     ],
 )

@@ -42,6 +42,10 @@ class SizesDifferError(DataError):
     """Images of one set have different sizes, and no common one was asked for."""
 
 
+class DeeperFoldersError(DataError):
+    """There are folders below those of the classes, and nothing says that they tell groups."""
+
+
 class KeyedError(FirstlightError):
     """Something that was asked for, which an experiment has under a key.
 

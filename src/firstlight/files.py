@@ -217,7 +217,8 @@ def toml_of(data: bytes | str) -> Json:
     try:
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise NotTomlError(f"it is not valid TOML: {error}") from None
+        hint = _BACKSLASH if "Unescaped '\\'" in str(error) else ""
+        raise NotTomlError(f"it is not valid TOML: {error}{hint}") from None
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     except ValueError as error:
@@ -400,6 +401,7 @@ def write_json(path: Path, value: Any) -> None:
 
 # Of a named pipe, a device or a terminal, opening does not wait and has no effects; by the system.
 _CAREFULLY = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"))
+_BACKSLASH = "; in single quotes, as in '(.+)_\\d+', a backslash stands for itself"
 _TOO_DEEP = f"it has lists or tables within one another, more than {DEPTH_LIMIT} deep"
 _MANY_DOTS = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){{{DEPTH_LIMIT}}}")
 

@@ -15,9 +15,10 @@ import numpy as np
 from firstlight import experiments, members
 from firstlight.data import load as load_images
 from firstlight.data.file_listing import ListedFile, listed_files
+from firstlight.data.groups import needs_folders
 from firstlight.data.names import one_form
 from firstlight.engines import Task
-from firstlight.errors import DataError, ExperimentError, RunError, UnreadableImageError, nearest
+from firstlight.errors import DataError, DeeperFoldersError, ExperimentError, RunError, UnreadableImageError, nearest
 from firstlight.evaluation import Evaluation
 from firstlight.experiments import Experiment
 from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, batch_size, without_seen
@@ -148,13 +149,23 @@ class TrainedClassifier(Shown):
             with suppress(RunError):  # they are no longer what they were: other images, some of which it may have seen
                 return self._evaluate_own(self._given, split or "test")
         if not isinstance(data, Dataset):
-            data = load_images(data, size=self.preparation.size, unverified=unverified)
+            data = self._load(data, unverified)
         if set(self.folders[0].data.splits["test"].ids) <= {i for part in data.splits.values() for i in part.ids}:
             with suppress(RunError):
                 note = f"{data.name} holds the run's own images: its {split or 'test'} images are measured."
                 measured = self._evaluate_own(data, split or "test")
                 return measured if named else replace(measured, notes=(note, *measured.notes))
         return self._evaluate_others(data, split, include_seen)
+
+    def _load(self, source: Any, unverified: bool) -> Dataset:
+        """Other images; they may lie in folders below those of their classes, where the run's own tell groups so."""
+        size, group = self.preparation.size, self.folders[0].experiment.data.group
+        try:
+            return load_images(source, size=size, unverified=unverified)
+        except DeeperFoldersError:
+            if not needs_folders(group):
+                raise
+            return load_images(source, size=size, unverified=unverified, group=group)
 
     def predict(self, images: str | Path | Array | Images | Sequence[str | Path]) -> Array:
         """The probabilities (N, K) for image files, Images, or pixels uint8 (N, H, W, C), in the order given."""

@@ -86,6 +86,7 @@ def test_the_folder_of_a_split_is_no_part_of_the_path():
         (r"(p1)_", r"2 of 4 images do not match the pattern, such as a/p2_1.png and b/p2_2.png"),
         ("z?()", "4 of 4 images do not match"),
         ("^([ab])/", "the groups are the classes"),
+        ("(p)", "all 4 images are one group, 'p'"),
     ],
 )
 def test_a_key_that_tells_no_groups_is_refused_with_what_to_do(key, words):

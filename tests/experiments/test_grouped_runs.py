@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.experiments.small_runs import QUIET
 
 import firstlight as fl
 from firstlight import experiments
-from firstlight.errors import DataError
+from firstlight.errors import DataError, DeeperFoldersError
 from firstlight.experiments.search.trial import ASIDE
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
@@ -168,3 +169,25 @@ def test_series_of_images_that_are_split_are_warned_of_without_groups(frames: Pa
     )
     assert not any("look like" in line for line in grouped.warnings())
     assert experiments.start(grouped, tmp_path / "run", QUIET).data.location == str(frames)
+
+
+def test_other_images_may_lie_as_the_run_s_own_did(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for place, name, video, frame in product(("own", "others"), ("run", "walk"), range(4), range(2)):
+        path = tmp_path / place / name / f"{name}{video}" / f"{frame}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+    made = fl.fit("mlp-128", tmp_path / "own", epochs=0, settings={"data.group": "parent"}, out=tmp_path / "run")
+    assert made.folder.data.groups is not None
+    assert made.folder.data.groups.groups == 8
+    assert made.measure(tmp_path / "others").evaluation.images == 16
+    assert made.measure().evaluation.images == made.folder.data.splits["test"].images
+    plain = fl.fit("mlp-128", frames_of(tmp_path / "own"), epochs=0, out=tmp_path / "plain")
+    with pytest.raises(DeeperFoldersError, match="directly in their class folder"):
+        plain.measure(tmp_path / "others")
+
+
+def frames_of(root: Path) -> Dataset:
+    """The images of the folders below those of the classes, as if they had been given as arrays."""
+    images = fl.load(root, group="parent").splits["train"]
+    return Dataset("frames", {"train": replace(images, groups=None)})

@@ -118,6 +118,17 @@ def is_pattern(key: str) -> bool:
     return "(" in key
 
 
+def must_tell_groups(key: str, lack: str, known: Sequence[str] = ()) -> None:
+    """Raise DataError where a key is neither "parent" nor a pattern that holds a group.
+
+    lack   why it is not the name of a column or an array, and `known` those there are
+    """
+    if is_pattern(key):
+        _compiled(key)
+    elif key != PARENT:
+        raise DataError(said_how(key, lack, known))
+
+
 def needs_folders(key: str | None) -> bool:
     """Whether images may lie in folders below those of their classes, since they tell the group."""
     return key is not None and (key == PARENT or (is_pattern(key) and "/" in key))
@@ -132,18 +143,17 @@ def group_by_name(dataset: Dataset, key: str) -> Dataset:
     Raises DataError for another key, a pattern that is no regular expression, does not match every image or takes too
     long, and for groups that are the classes.
     """
+    must_tell_groups(key, f"{dataset.name} has neither columns nor arrays with names")
     paths = {name: paths_of(name, images) for name, images in dataset.splits.items()}
     every = [path for split in paths.values() for path in split]
     if key == PARENT:
         words = "the folder that each image lies in"
         found: list[str | None] = [path.rpartition("/")[0].rpartition("/")[2] for path in every]
         problem = "lie in no folder"
-    elif is_pattern(key):
+    else:
         words = f"the pattern {key}"
         found = _search(key, every if "/" in key else [path.rpartition("/")[2] for path in every])
         problem = "do not match the pattern"
-    else:
-        raise DataError(said_how(key, f"{dataset.name} has neither columns nor arrays with names"))
     ids = [sample for images in dataset.splits.values() for sample in images.ids.tolist()]
     without = [sample for sample, group in zip(ids, found, strict=True) if not group]
     if without:
@@ -167,6 +177,11 @@ def with_groups(dataset: Dataset, splits: Mapping[str, Images], key: str, words:
     labels, groups = (
         np.concatenate([getattr(part, name) for part in splits.values()]) for name in ("labels", "groups")
     )
+    if len(groups) > 1 and (groups == groups[0]).all():
+        raise DataError(
+            f"data.group = '{brief(key)}': all {len(groups):,} images are one group, {brief(str(groups[0]), 60)!r}, "
+            f"which no split can divide. {A_GROUP_IS}"
+        )
     pairs = {(int(label), str(group)) for label, group in zip(labels, groups, strict=True)}
     if len(pairs) == len({label for label, _ in pairs}) == len({group for _, group in pairs}) > 1:
         raise DataError(
@@ -241,8 +256,8 @@ def paths_of(split: str, images: Images) -> list[str]:
     return ids
 
 
-def _search(pattern: str, names: Sequence[str]) -> list[str | None]:
-    """What the first parentheses of a pattern hold in each name; None where it is not found."""
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """The pattern. Raises DataError where it is no regular expression, or has no parentheses that hold a group."""
     said = f"data.group = '{brief(pattern)}'"
     try:
         compiled = re.compile(pattern)
@@ -253,7 +268,14 @@ def _search(pattern: str, names: Sequence[str]) -> list[str | None]:
         ) from None
     if not compiled.groups:
         raise DataError(f"{said}: the pattern has no part in parentheses that holds the group, as {PATTERN} has.")
+    return compiled
+
+
+def _search(pattern: str, names: Sequence[str]) -> list[str | None]:
+    """What the first parentheses of a pattern hold in each name; None where it is not found."""
+    said = f"data.group = '{brief(pattern)}'"
     if not sys.executable:
+        compiled = _compiled(pattern)
         return [match[1] if (match := compiled.search(name)) else None for name in names]
     command = [sys.executable, "-I", "-S", "-c", _SEARCH]
     given = json.dumps([pattern, names])

@@ -30,13 +30,12 @@ from firstlight.data.groups import (
     PARENT,
     PATTERN,
     group_by_name,
-    is_pattern,
+    must_tell_groups,
     needs_folders,
-    said_how,
     with_groups,
 )
 from firstlight.data.names import SPLITS_SAID, merged, natural_order, nearly, one_form, split_of
-from firstlight.errors import DataError, SizesDifferError, brief
+from firstlight.errors import DataError, DeeperFoldersError, SizesDifferError, brief
 from firstlight.files import read_bytes, sha256
 from firstlight.text import listed, printable_name
 from firstlight.types import Array, Dataset, Images, SourceFile
@@ -77,8 +76,8 @@ def load_folder(root: Path, size: Size | None, progress: bool, group: str | None
     deeper than that, a split with a class that train lacks, a class of which no image can be read, or groups that
     cannot be told.
     """
-    if group is not None and group != PARENT and not is_pattern(group):
-        raise DataError(said_how(group, f"{root} is a folder, which has no columns"))
+    if group is not None:
+        must_tell_groups(group, f"{root} is a folder, which has no columns")
     set_aside: dict[str, str] = {}
     folders = _folders(root)
     splits = {name: split_of(name) for name in folders}
@@ -200,7 +199,7 @@ def _files_below(root: Path, class_folder: Path, group: str | None, depth: int =
     """The files of a class folder; and of the folders below it, where these tell groups. Raises DataError."""
     deeper = _folders(class_folder)
     if deeper and not needs_folders(group):
-        raise DataError(
+        raise DeeperFoldersError(
             f"{class_folder}: images must lie directly in their class folder; it holds the folder "
             f"{next(iter(deeper))!r}. For splits, {root} may hold only {SPLITS_SAID}. Where each such folder holds "
             f'what belongs together, as of a patient or a video, data.group = "{PARENT}" keeps it in one split.'

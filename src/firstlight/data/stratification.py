@@ -72,7 +72,7 @@ def parts_by_group(
     shares  of the images, that each part is to have; their sum is 1
     needed  groups of each class that each part is to have at least, as far as there are as many
 
-    The same seed and key give the same parts. 70,000 groups of one image each take about 2 s.
+    The same seed and key give the same parts. 70,000 groups of one image each take about 0.3 s.
     """
     _, place = np.unique(groups, return_inverse=True)
     counts = np.zeros((place.max() + 1, labels.max() + 1), np.int64)
@@ -105,11 +105,27 @@ class _Sharing:
         order = np.lexsort((draw.random(len(sizes)), -np.floor(np.log2(sizes))))  # those of about one size are drawn
         parts = np.empty(len(sizes), np.int64)
         held, groups = np.zeros_like(self.targets), np.zeros_like(self.targets[:, :-1])
-        for i in order:
+        for i in order[sizes[order] > 1]:
             parts[i] = into = (self._more(held, groups, slice(i, i + 1))[0]).argmin()
             held[into] += self.counts[i]
             groups[into] += self.present[i]
+        for k in range(self.present.shape[1]):
+            single = draw.permutation(np.flatnonzero((sizes == 1) & (self.counts[:, k] == 1)))
+            number = self._filling(k, len(single), held)
+            parts[single] = np.repeat(np.arange(len(number)), number)
+            for total in (held[:, k], held[:, -1], groups[:, k]):
+                total += number
         return self._moved(parts, held, groups)
+
+    def _filling(self, k: int, n: int, held: Array) -> Array:
+        """How many of n groups of one image of a class each part takes, so that all have their share, int (P,)."""
+        short = np.maximum(self.targets - held, 0)[:, k]
+        if not short.any():
+            short = self.targets[:, k]
+        number = np.floor(n * short / short.sum()).astype(np.int64)
+        while number.sum() < n:
+            number[(self.targets[:, -1] - held[:, -1] - number).argmax()] += 1
+        return number
 
     def _moved(self, parts: Array, held: Array, groups: Array) -> Array:
         """The parts after groups were moved one by one, each time the one that helps most, while any does."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from firstlight.data.groups import A_GROUP_IS, PARENT, is_pattern, may_be_groups, may_be_said, said_how
+from firstlight.data.groups import A_GROUP_IS, is_pattern, may_be_groups, may_be_said, must_tell_groups
 from firstlight.data.names import NO_LABEL, SPLITS_SAID, of_a_group, split_of
 from firstlight.errors import DataError, brief
 from firstlight.files import MB, open_file, read_bytes, text_of
@@ -215,10 +215,9 @@ def _group_column(path: Path, names: Sequence[str], group: str, path_column: int
         place = names.index(group)
     elif _key(group) in keys and _key(group) and not is_pattern(group):
         place = keys.index(_key(group))
-    elif group == PARENT or is_pattern(group):
-        return None
     else:
-        raise DataError(said_how(group, f"{path} has no column of that name", [name for name in names if name]))
+        must_tell_groups(group, f"{path} has no column of that name", [name for name in names if name])
+        return None
     if place in (path_column, label_column):
         held = "path of each image" if place == path_column else "classes"
         raise DataError(f"{path}: data.group = '{brief(group)}' is the column that holds the {held}. {A_GROUP_IS}")

@@ -13,6 +13,7 @@ from firstlight.types import Json
 @dataclass(frozen=True, kw_only=True)
 class DataTable:
     source: str
+    group: str | None = None
     folds: AtLeastOne | None = None
     fold: AtLeastOne | None = None
     classes: tuple[str, ...] = ()

@@ -56,6 +56,7 @@ USUAL = (
 LABELS = {
     "data.source": "images",
     "data.limit": "training images at most",
+    "data.group": "kept together by",
     "model.name": "architecture",
     "optimizer.name": "optimizer",
     "optimizer.lr": "learning rate",
@@ -64,6 +65,7 @@ LABELS = {
 UNSET = {
     "data.size": "as they are",
     "data.limit": "all of them",
+    "data.group": "nothing: each image by itself",
     "optimizer.lr": "the optimizer's own",
     "training.steps_per_epoch": "all images once",
 }
