@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from benchmarks.contestants import KERAS, TORCH
 from benchmarks.record import case, figures, label, times_faster
-from benchmarks.rounds import ratio, summary
+from benchmarks.rounds import fastest, ratio, summary
 from benchmarks.sections.training import GOALS
 from firstlight.types import Json
 
@@ -30,6 +30,7 @@ class Goal(NamedTuple):
 def goals(sections: Json) -> Iterator[Goal]:
     """All of them, in the order of the page."""
     yield from _side_by_side(sections)
+    yield _single(sections.get("single"))
     yield from _run(sections.get("run"))
     yield _epoch(sections.get("epoch"))
     yield _augment(sections.get("augment"))
@@ -53,6 +54,19 @@ def _side_by_side(sections: Json) -> Iterator[Goal]:
             peer, of_medians, of_rounds = faster
             shown = f"{figures(of_medians)} ({figures(of_rounds)} by rounds; {label(peer)})"
             yield Goal(what, goal, shown, of_medians >= least)
+
+
+def _single(section: Json | None) -> Goal:
+    what, goal = "prediction, lenet5, one image at a time, in the time of the fastest peer", "at most 1"
+    if section is None:
+        return Goal(what, goal, "not measured", None)
+    turns = section["cases"][0]["turns"]
+    peer = fastest(turns, ("onnxruntime", *TORCH))
+    if peer is None:
+        return Goal(what, goal, "not measured", None)
+    times = ratio(turns["firstlight"], turns[peer])
+    shown = f"{figures(times.of_medians)} ({figures(times.of_rounds)} by rounds; {label(peer)})"
+    return Goal(what, goal, shown, times.of_medians <= 1)
 
 
 def _run(section: Json | None) -> Iterator[Goal]:

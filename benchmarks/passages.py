@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from benchmarks.contestants import KERAS, TORCH
 from benchmarks.goals import ACCURACY, step_alone
 from benchmarks.plots import PLOTS
@@ -88,6 +90,25 @@ def _steps(section: Json) -> Lines:
 
 def _prediction(section: Json) -> Lines:
     return [*_side_by_side(section, "ms"), "", *_faster(section), "", *_chosen(section)]
+
+
+def _single(section: Json) -> Lines:
+    [case] = section["cases"]
+    rows = []
+    for name, turns in case["turns"].items():
+        low, middle, high = np.percentile(np.array(turns) * 1e6, (25, 50, 75)).tolist()
+        rows.append((label(name), figures(middle), f"{figures(low, like=middle)} to {figures(high, like=middle)}"))
+    return [
+        "lenet5 on one image of 28×28, again and again from Python, in microseconds a call. *firstlight* is "
+        "`Session.outputs`, from the bytes of an image to the raw outputs; `run.predict` checks what it is given, and "
+        "ends with the probabilities, as ONNX Runtime does with the exported net, by one thread or two, whichever is "
+        "faster. PyTorch has the image as a normalized tensor, and ends with the raw outputs.",
+        "",
+        *table(("", "µs", "quartiles"), rows),
+        *[line for name, why in case["left_out"].items() for line in ("", f"Left out, {label(name)}: {why}.")],
+        "",
+        *_chosen(section),
+    ]
 
 
 def _run(section: Json) -> Lines:
@@ -321,6 +342,7 @@ class Passage(NamedTuple):
 PASSAGES = {
     "steps": Passage("A step of training", _steps),
     "prediction": Passage("Prediction", _prediction),
+    "single": Passage("Prediction, one image at a time", _single),
     "run": Passage("A whole run", _run),
     "epoch": Passage("An epoch in its steps", _epoch),
     "startup": Passage("Starting up, and compiling", _startup),

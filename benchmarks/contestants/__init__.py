@@ -49,6 +49,11 @@ CONTESTANTS = {
         ("torch",),
     ),
     "firstlight-augmented": Contestant("firstlight, augmented", HERE + "ours", {"augment": True}),
+    # one image at a time, from uint8 pixels to probabilities
+    "firstlight-predict": Contestant(
+        "firstlight, `run.predict`", HERE + "one_image", {"by": "firstlight"}, ("onnxruntime",)
+    ),
+    "onnxruntime": Contestant("ONNX Runtime", HERE + "one_image", {"by": "onnxruntime"}, ("onnx", "onnxruntime")),
     # behind HTTP
     "firstlight-serve": Contestant("`firstlight serve`", HERE + "ours"),
     "bare-server": Contestant(

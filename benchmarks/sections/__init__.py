@@ -43,6 +43,7 @@ class Section(NamedTuple):
 SECTIONS = {
     "steps": Section("training", "steps"),
     "prediction": Section("training", "prediction"),
+    "single": Section("training", "single"),
     "run": Section("commands", "whole_run"),
     "epoch": Section("commands", "epoch"),
     "workers": Section("commands", "workers"),

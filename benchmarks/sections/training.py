@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks import contest
 from benchmarks.cases import Case
+from benchmarks.contestants import TORCH
 from benchmarks.sections import Options
 from firstlight.types import Json
 
@@ -17,6 +18,8 @@ STEPS = (
     Case("vgg-small, 32×32×1, batch 64", "vgg-small", 64, GREY32, steps=8),
 )
 PREDICTION = Case("prediction, lenet5, 10,000 images", "lenet5", 10_000, predict=True)
+SINGLE = Case("prediction, lenet5, one image at a time", "lenet5", 1, predict=True)
+ALONE = ("firstlight", "firstlight-predict", "onnxruntime", *TORCH)
 ENGINES = ("firstlight", "firstlight-torch", "firstlight-torch-auto", "torch")
 
 # name: times faster than the fastest of PyTorch eager and compiled, and than Keras on TensorFlow
@@ -39,6 +42,11 @@ def steps(options: Options) -> Json:
 def prediction(options: Options) -> Json:
     """The outputs of lenet5 for 10,000 images."""
     return contest.together([PREDICTION], ("firstlight", *options.peers), options)
+
+
+def single(options: Options) -> Json:
+    """The outputs of lenet5, and its probabilities, for an image at a time."""
+    return contest.together([SINGLE], [name for name in ALONE if name not in TORCH or name in options.peers], options)
 
 
 def engines(options: Options) -> Json:

@@ -186,6 +186,18 @@ def test_a_command_that_fails_is_told_with_what_it_said() -> None:
         timed(["/there/is/no/such/program"])
 
 
+def test_one_image_is_measured_beside_the_fastest_peer(measured: dict[str, Any]) -> None:
+    turns = {"firstlight": [2e-5] * 7, "onnxruntime": [3e-5, 4e-5, 5e-5, 4e-5, 4e-5, 4e-5, 4e-5], "torch": [1e-4] * 7}
+    measured["sections"]["single"] = {**WHERE, "cases": [case("one image", **turns)]}
+    [found] = [goal for goal in goals(measured["sections"]) if "one image" in goal.what]
+    assert found[2:] == ("0.500 (0.500 by rounds; ONNX Runtime)", True)
+    text = page(measured)
+    assert "| firstlight | 20.0 | 20.0 to 20.0 |" in text
+    assert "| ONNX Runtime | 40.0 | 40.0 to 40.0 |" in text
+    measured["sections"]["single"]["cases"][0]["turns"]["firstlight"] = [5e-5] * 7
+    assert [goal.reached for goal in goals(measured["sections"]) if "one image" in goal.what] == [False]
+
+
 def test_a_service_is_measured_beside_a_bare_one(measured: dict[str, Any]) -> None:
     def loads(p50: float) -> list[dict[str, float]]:
         return [{"rate": 500.0, "p50": p50, "p99": 0.02}] * 7

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from starlette.datastructures import State
@@ -55,6 +57,46 @@ def test_a_malformed_chunk_is_answered_once() -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.endswith(server.MALFORMED)
     assert app.failed == 0
+
+
+class Transport:
+    """What is written, and whether it was closed."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed_after = -1
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed_after = len(self.written)
+
+
+def test_a_head_goes_with_its_body_and_alone_where_none_follows() -> None:
+    async def written(parts: list[bytes], closed: bool = False) -> tuple[list[bytes], int]:
+        transport: Any = Transport()
+        whole = server._WholeAnswers(transport, asyncio.get_running_loop())
+        for part in parts:
+            whole.write(part)
+        before = len(transport.written)
+        if closed:
+            whole.close()
+            assert transport.closed_after == len(transport.written)
+        await asyncio.sleep(0)
+        return transport.written, before
+
+    def asked(*arguments: Any) -> tuple[list[bytes], int]:
+        with ThreadPoolExecutor(1) as thread:  # in this one, playwright's loop may be under way
+            return thread.submit(asyncio.run, written(*arguments)).result()
+
+    head, body, wait = b"HTTP/1.1 200 OK\r\n\r\n", b"body", b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert asked([head, body, b""]) == ([head + body], 1)
+    assert asked([head, b""]) == ([head], 1), "of an answer without a body"
+    assert asked([head]) == ([head], 0), "of a stream, at the end of this turn of the loop"
+    assert asked([wait, head, body]) == ([wait, head + body], 2)
+    assert asked([head, body, head, body]) == ([head + body] * 2, 2)
+    assert asked([head], True) == ([head], 0), "before it is closed"
 
 
 def test_a_body_that_goes_on_after_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

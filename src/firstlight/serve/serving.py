@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from firstlight.data.decoding import strict_about_size
 from firstlight.errors import RunError
 from firstlight.report.format import percent
 from firstlight.serve.limits import Limits
@@ -87,7 +88,8 @@ def _run(service: Service, listening: socket.socket, grace: int) -> None:
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        Server(service, grace=grace).run(sockets=[listening])
+        with strict_about_size():  # once, not for each image
+            Server(service, grace=grace).run(sockets=[listening])
     finally:
         service.end()
         for number, handler in before.items():

@@ -125,7 +125,7 @@ class Connection(H11Protocol):
     _waits: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_WholeAnswers(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > _most_connections():
             transport.write(FULL)
             transport.close()
@@ -181,6 +181,37 @@ class Connection(H11Protocol):
         if self._waits is not None:
             self._waits.cancel()
             self._waits = None
+
+
+class _WholeAnswers:
+    """A transport that sends the head of an answer with what follows at once: one call of the system, one packet."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/") and not data.startswith(b"HTTP/1.1 1"):  # 100 asks for what is to follow
+            self._head = data
+            self._loop.call_soon(self._no_longer)
+            return
+        if data:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._no_longer()
+        self._transport.close()
+
+    def _no_longer(self) -> None:
+        """Send a head that nothing has followed yet, as of a stream."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
 
 
 def _most_connections() -> int:
