@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +17,10 @@ from typer.testing import CliRunner
 
 import firstlight as fl
 from firstlight.cli import app
-from firstlight.errors import DataError, RunError
+from firstlight.errors import DataError, ExportError, RunError
 from firstlight.evaluation import negative_log_likelihood
+from firstlight.export import inference_graph
+from firstlight.records import exports
 from firstlight.records.group_folder import GroupFolder, is_group
 from firstlight.records.run_folder import RESULT, WEIGHTS
 from firstlight.types import Array, Dataset, Images
@@ -253,3 +256,23 @@ def test_the_command_line_takes_it(seeds: Path, files: Path, tmp_path: Path) -> 
     measured = CliRunner().invoke(app, ["evaluate", str(copy), str(files), "--include-seen"])
     assert measured.exit_code == 0
     assert "seed-1 is left out: it has no result yet" in measured.stderr
+
+
+def test_it_leaves_as_one_file_that_is_proved_and_recorded(seeds: Path, folds: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(seeds, tmp_path / "linear")
+    ensemble = fl.Ensemble(folder, data=SHARED)
+    record = ensemble.export("onnx")
+    assert record.proved
+    assert (record.path, record.images, record.weights) == ("export/linear.onnx", 30, ensemble.folder.weights)
+    assert exports.read(ensemble.folder) == (record,)
+    assert fl.Ensemble(folder).accuracy == ensemble.accuracy  # what was exported is no run
+    other = fl.Ensemble(folds, data=Dataset("noise", {"train": WHOLE})).export("onnx", tmp_path / "folds.onnx")
+    assert other.proved
+
+
+def test_a_file_that_lacks_a_net_is_not_written(seeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = inference_graph.side_by_side
+    monkeypatch.setattr(sys.modules["firstlight.export.exportable"], "side_by_side", lambda nets: whole(nets[:2]))
+    with pytest.raises(ExportError, match="does not agree with the model"):
+        fl.Ensemble(seeds, data=SHARED).export("onnx", tmp_path / "two.onnx")
+    assert not (tmp_path / "two.onnx").exists()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 
@@ -26,9 +26,13 @@ from firstlight.kernels.lock import ForkedLock
 from firstlight.members import Member
 from firstlight.notebook_display import Shown
 from firstlight.prepare import Preparation, outside_images
-from firstlight.progress import Step
+from firstlight.progress import Step, unwatched
+from firstlight.records.exports import ExportFolder, ExportRecord
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset, Images, Predictions, unlabelled
+
+if TYPE_CHECKING:
+    from firstlight.export import Exportable
 
 R = TypeVar("R")
 
@@ -53,8 +57,11 @@ class TrainedClassifier(Shown):
     """Trained nets that answer as one: a `Run`, or an `Ensemble` of several.
 
     Threads may share it: they take turns in the model, and each gets the answers that it would get alone.
+
+    folder  of the run, or of the runs; exports are recorded there
     """
 
+    folder: ExportFolder
     _making: ForkedLock
     _given: Dataset | str | Path | None
 
@@ -93,6 +100,18 @@ class TrainedClassifier(Shown):
     @abstractmethod
     def experiment(self) -> Experiment:
         """What was trained, but for the seed where there are several runs."""
+
+    @abstractmethod
+    def _exportable(self, data: Dataset | str | Path | None) -> Exportable:
+        """What leaves with the model. Raises RunError for a run without a result."""
+
+    @abstractmethod
+    def _images(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
+        """The images of the run, or of the first of them, prepared, by split; from where they were or from `data`."""
+
+    @abstractmethod
+    def _renew_report(self) -> None:
+        """Write the report again, if there is one, after an export; a failure is a warning."""
 
     @abstractmethod
     def _evaluate_own(self, data: Dataset | str | Path | None, split: str) -> Measured:
@@ -249,6 +268,43 @@ class TrainedClassifier(Shown):
             top=_at_least_one(top),
             each=each,
         )
+
+    def export(
+        self,
+        to: str,
+        out: str | Path | None = None,
+        *,
+        data: Dataset | str | Path | None = None,
+        watch: Step | None = None,
+        **options: Any,
+    ) -> ExportRecord:
+        """Write the model in another format, proved on all test images of the run; return what was found.
+
+        Of several runs, that is the mean of their nets' probabilities in one file, proved on the test images of the
+        first.
+
+        to     "onnx", "html", "c" or "torch"; `options` are those of the format, such as int8=True of "c"
+        out    the file, or the folder for formats of several files; in the folder `export` of the run otherwise
+        data   the run's own images, where they were given as arrays, or where they are now
+        watch  called with (what is done, how much of it, of how much or None)
+        Raises ExperimentError for an unknown format or option, ExportError where the export does not agree with the
+        model, ModelError for a layer that no format can hold, RunError for a run without a result.
+        """
+        from firstlight.export import Expected, export, open_format  # some draw, which takes altair
+
+        form, step = open_format(to, **options), watch or unwatched
+        step("reading the images", 0, None)
+        model = self._exportable(data)
+        try:
+            test = self._images(data)["test"]
+        except (DataError, RunError) as error:
+            expected: Expected | str = f"the test images of the run are not at hand. {error}"
+        else:
+            expected = Expected(test, self._stepwise(test.pixels, step))
+        record = export(self.folder, model, form, None if out is None else Path(out), expected, step)
+        step("the report", 0, None)
+        self._renew_report()
+        return record
 
     @made_once
     def _seen(self) -> experiments.SeenImages:

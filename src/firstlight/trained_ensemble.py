@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from firstlight.records.group_folder import GroupFolder
 from firstlight.records.run_folder import RunFolder
 from firstlight.trained_classifier import TrainedClassifier
 from firstlight.trained_run import Run
-from firstlight.types import Array, Dataset, Predictions
+from firstlight.types import Array, Dataset, Images, Predictions
+
+if TYPE_CHECKING:
+    from firstlight.export import Exportable
 
 OUT_OF_FOLD = (
     "Each image is answered by the nets that were not trained on it, those of its fold: their accuracy is measured, "
@@ -32,6 +36,8 @@ class Ensemble(TrainedClassifier):
     It takes the time and the memory of as many nets as there are. Each prepares the images by its own statistics.
     Threads may share it, as a `Run`. An image counts as trained on where any of the nets was trained on it.
     """
+
+    folder: GroupFolder
 
     def __init__(
         self,
@@ -107,6 +113,22 @@ class Ensemble(TrainedClassifier):
         names = {frozenset(run.data.splits["test"].ids) for run in self.folders}
         return self.accuracy if len(names) == 1 else None
 
+    def _exportable(self, data: Dataset | str | Path | None) -> Exportable:
+        from firstlight.export import exportable_ensemble
+
+        test = None
+        if self.test_accuracy is not None:
+            found = self.predictions["test"]
+            loss = evaluation.negative_log_likelihood(found.probabilities, found.labels)
+            test = evaluation.measure(found, self.class_names, loss)
+        return exportable_ensemble(self.folder, [run._exportable(data) for run in self.runs], test)
+
+    def _images(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
+        return self.runs[0]._images(data)
+
+    def _renew_report(self) -> None:
+        return
+
     def _evaluate_own(self, data: Dataset | str | Path | None, split: str) -> Measured:
         sets = self._sets(split)
         where = data if isinstance(data, Dataset) else experiments.reload_dataset(self.folders[0], data)
@@ -116,10 +138,11 @@ class Ensemble(TrainedClassifier):
             measured, predictions = members.measure(nets, runs[0].own_images(where, split))
             found.append(predictions)
             losses.append(measured.loss)
+        if len(sets) == 1:
+            return Measured(measured, predictions)
         whole = _joined(found)
         loss = float(np.average(losses, weights=[len(one) for one in found]))
-        notes = (OUT_OF_FOLD,) if len(sets) > 1 else ()
-        return Measured(evaluation.measure(whole, self.class_names, loss), whole, notes)
+        return Measured(evaluation.measure(whole, self.class_names, loss), whole, (OUT_OF_FOLD,))
 
     def _pooled(self, split: str, recorded: list[Predictions]) -> Predictions:
         """The answers of those runs to each image that have it in this split."""

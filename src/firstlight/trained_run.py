@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,15 +40,17 @@ from firstlight.members import Member
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath
 from firstlight.prepare import Preparation, outside_image
-from firstlight.progress import Step, unwatched
+from firstlight.progress import unwatched
 from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
-from firstlight.records.exports import ExportRecord
 from firstlight.records.novelty import EARLIER, NoveltyRecord
 from firstlight.records.novelty import read as read_novelty
 from firstlight.records.run_folder import RunFolder
 from firstlight.trained_classifier import TrainedClassifier, made_once
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
+
+if TYPE_CHECKING:
+    from firstlight.export import Exportable
 
 
 class Run(TrainedClassifier):
@@ -58,6 +60,8 @@ class Run(TrainedClassifier):
     first used. A process that is forked from one that has used a model computes on one core, with the same answers; one
     that is started by spawn, as joblib's workers are, on all.
     """
+
+    folder: RunFolder
 
     def __init__(
         self,
@@ -323,45 +327,21 @@ class Run(TrainedClassifier):
         """
         return report.card(self.folder, licence, None if out is None else Path(out))
 
-    def export(
-        self,
-        to: str,
-        out: str | Path | None = None,
-        *,
-        data: Dataset | str | Path | None = None,
-        watch: Step | None = None,
-        **options: Any,
-    ) -> ExportRecord:
-        """Write the model in another format, proved on all test images of the run; return what was found.
+    def _exportable(self, data: Dataset | str | Path | None) -> Exportable:
+        from firstlight.export import exportable
 
-        to     "onnx", "html", "c" or "torch"; `options` are those of the format, such as int8=True of "c"
-        out    the file, or the folder for formats of several files; in the folder `export` of the run otherwise
-        data   the run's own images, where they were given as arrays, or where they are now
-        watch  called with (what is done, how much of it, of how much or None)
-        Raises ExperimentError for an unknown format or option, ExportError where the export does not agree with the
-        model, ModelError for a layer that no format can hold, RunError for a run without a result.
-        """
-        from firstlight.export import Expected, export, exportable, open_format  # some draw, which takes altair
-
-        form, step = open_format(to, **options), watch or unwatched
         _ = self.result  # an unfinished run says so
-        step("reading the images", 0, None)
         vector = weights.of_run(self.folder, self.task.model.layout)
-        images: Callable[[], Mapping[str, Images]] = lambda: self._own if data is None else self._recalled(data)  # noqa: E731
-        model = exportable(self.folder, self.task, vector, lambda: images()["train"])
-        try:
-            test = images()["test"]
-        except (DataError, RunError) as error:
-            expected: Expected | str = f"the test images of the run are not at hand. {error}"
-        else:
-            expected = Expected(test, self._stepwise(test.pixels, step))
-        record = export(self.folder, model, form, None if out is None else Path(out), expected, step)
-        step("the report", 0, None)
+        return exportable(self.folder, self.task, vector, lambda: self._images(data)["train"])
+
+    def _renew_report(self) -> None:
         try:
             self.report()
         except (ReportError, OSError) as error:  # the export is kept
-            warnings.warn(f"The report is as it was: {error}", ReportWarning, stacklevel=2)
-        return record
+            warnings.warn(f"The report is as it was: {error}", ReportWarning, stacklevel=3)
+
+    def _images(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
+        return self._own if data is None else self._recalled(data)
 
     @made_once
     def net(self) -> Net:
@@ -377,7 +357,7 @@ class Run(TrainedClassifier):
         """The run to look into, with its own images."""
         _ = self.result  # an unfinished run says so
         predictions = self.predictions
-        own = self._own if data is None else self._recalled(data)
+        own = self._images(data)
         self._own = own
         return ExplainedRun(self.net, own, predictions, seed)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstlight.cli.commands import FORMATS, Json
-from firstlight.cli.run import OwnData, opened
+from firstlight.cli.run import OwnData, opened_classifier
 from firstlight.errors import ExperimentError, FirstlightError, nearest
 from firstlight.text import listed
 
@@ -29,7 +29,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of th
 def export(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN", help="The folder of a run, or of several.", show_default=False),
+        typer.Argument(
+            metavar="RUN",
+            help="The folder of a run, or of several; or STUDY/NAME, whose nets answer together.",
+            show_default=False,
+        ),
     ] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="FORMAT", help=f"{FORMATS}.", show_default=False)] = None,
     out: Annotated[
@@ -150,7 +154,7 @@ def _exported(
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
     with _ended_in_order(), ConsoleProgress(Console(stderr=True, quiet=quiet)) as progress:
         progress.show_bar(*columns, description="opening the run", total=None)
-        return opened(path, None, None).export(to, place, data=data, watch=progress.step, **options)
+        return opened_classifier(path, None, None).export(to, place, data=data, watch=progress.step, **options)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from firstlight.export.c import C
-from firstlight.export.exportable import Expected, Exportable, exportable
+from firstlight.export.exportable import Expected, Exportable, exportable, exportable_ensemble
 from firstlight.export.gate import Findings, Format, export
 from firstlight.export.html import Html
 from firstlight.export.onnx import Onnx
@@ -21,4 +21,14 @@ def open_format(name: str, **options: Any) -> Format:
     return choose("export format", FORMATS, name, options)
 
 
-__all__ = ["FORMATS", "Expected", "Exportable", "Findings", "Format", "export", "exportable", "open_format"]
+__all__ = [
+    "FORMATS",
+    "Expected",
+    "Exportable",
+    "Findings",
+    "Format",
+    "export",
+    "exportable",
+    "exportable_ensemble",
+    "open_format",
+]

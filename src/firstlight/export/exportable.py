@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
 
 from firstlight.engines import Task
-from firstlight.export.inference_graph import Operation, operations_of
+from firstlight.evaluation import Evaluation
+from firstlight.export.inference_graph import Operation, operations_of, prefix, side_by_side
 from firstlight.prepare.strokes import StrokeStyle, style_of_run
-from firstlight.records.run_folder import WEIGHTS, RunFolder
+from firstlight.records.group_folder import GroupFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Images, Shape
 
 Calibration = Callable[[], Images]
@@ -50,6 +52,8 @@ class Exportable:
     strokes      what the training images are like as drawings; loaded, and raises, as `training` does
     samples      some test images with what the engine says of them, for an export that checks itself; None where they
                  are not at hand
+    nets         those that answer together, where there are several; `task` is then that of the first, and what all
+                 have in arrays and operations is called as `inference_graph.prefix` says
     """
 
     name: str
@@ -61,6 +65,18 @@ class Exportable:
     training: Calibration
     strokes: Callable[[], StrokeStyle]
     samples: Expected | None = None
+    nets: tuple[Exportable, ...] = ()
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What stands before the paths of each net."""
+        return tuple(map(prefix, range(len(self.nets)))) or ("",)
+
+    @property
+    def title(self) -> str:
+        """What it is called: its architecture, and how many there are."""
+        name = self.task.model.name
+        return f"{name}, the mean of {len(self.nets)} nets" if self.nets else name
 
     @property
     def input_shape(self) -> Shape:
@@ -82,19 +98,53 @@ def exportable(folder: RunFolder, task: Task, vector: Array, training: Calibrati
     )
 
 
-def _facts(folder: RunFolder) -> dict[str, str]:
-    test, data = folder.result.test.evaluation, folder.data
+def exportable_ensemble(folder: GroupFolder, nets: Sequence[Exportable], test: Evaluation | None) -> Exportable:
+    """The nets of a group as one model.
+
+    test  what it came to on the test images, where these are new to all nets
+    """
+    first = nets[0]
+    named = [(prefix(number), net) for number, net in enumerate(nets)]
+    measured = {} if test is None else _measured(test)
+    facts = {
+        **{name: text for name, text in first.facts.items() if name not in MEASURED},
+        "run": folder.name,
+        "nets": f"{len(nets)}: {', '.join(net.name for net in nets)}; their probabilities are averaged",
+        **measured,
+        "weights, SHA-256": folder.weights,
+    }
+    return Exportable(
+        name=folder.name,
+        task=first.task,
+        arrays={f"{before}{name}": array for before, net in named for name, array in net.arrays.items()},
+        operations=side_by_side([net.operations for net in nets]),
+        class_names=first.class_names,
+        facts={name: text for name, text in facts.items() if text},
+        training=first.training,
+        strokes=first.strokes,
+        nets=tuple(nets),
+    )
+
+
+MEASURED = ("test accuracy", "95 % interval", "test images")
+
+
+def _measured(test: Evaluation) -> dict[str, str]:
     low, high = test.accuracy_interval
+    told = (f"{test.accuracy:.4f}", f"{low:.4f} to {high:.4f}", str(test.images))
+    return dict(zip(MEASURED, told, strict=True))
+
+
+def _facts(folder: RunFolder) -> dict[str, str]:
+    data = folder.data
     facts = {
         "run": folder.name,
         "model": folder.model.name,
         "data": data.name,
         "licence of the data": data.licence or "",
         "homepage of the data": data.homepage or "",
-        "test accuracy": f"{test.accuracy:.4f}",
-        "95 % interval": f"{low:.4f} to {high:.4f}",
-        "test images": str(test.images),
-        "weights, SHA-256": folder.hashes.get(WEIGHTS, ""),
+        **_measured(folder.result.test.evaluation),
+        "weights, SHA-256": folder.weights,
         "trained": folder.environment.started,
         "written by": f"firstlight {version('firstlight')}",
     }

@@ -23,8 +23,8 @@ from firstlight.export.exportable import Expected, Exportable
 from firstlight.files import write_bytes
 from firstlight.progress import Step, unwatched
 from firstlight.records import exports
-from firstlight.records.exports import ExportRecord
-from firstlight.records.run_folder import WEIGHTS, RunFolder, require_other
+from firstlight.records.exports import ExportFolder, ExportRecord
+from firstlight.records.run_folder import require_other
 from firstlight.types import Array
 
 TOLERANCE = 1e-4
@@ -128,14 +128,14 @@ def largest_difference(title: str, expected: Expected, found: Array) -> float:
 
 
 def export(
-    folder: RunFolder,
+    folder: ExportFolder,
     model: Exportable,
     form: Format,
     out: Path | None,
     expected: Expected | str,
     step: Step = unwatched,
 ) -> ExportRecord:
-    """Prove and write an export of a run, record it in the run's folder, and return the record.
+    """Prove and write an export of a run, or of a group of runs, record it in that folder, and return the record.
 
     out       the file, or the folder for a format of several; in the run's folder otherwise
     expected  what the engine says of the test images, or why they are not there, in a sentence
@@ -169,7 +169,7 @@ def export(
         path=exports.place(folder, path),
         sha256={name: sha256(data).hexdigest() for name, data in files.items()},
         bytes=sum(map(len, files.values())),
-        weights=folder.hashes.get(WEIGHTS, ""),
+        weights=folder.weights,
         written=datetime.now(UTC).isoformat(timespec="seconds"),
         firstlight=version("firstlight"),
         options=form.options,
@@ -187,7 +187,7 @@ def export(
     return record
 
 
-def _place(folder: RunFolder, form: Format, name: str, out: Path | None) -> Path:
+def _place(folder: ExportFolder, form: Format, name: str, out: Path | None) -> Path:
     """Where the export goes: a file, or a folder that is new, empty, or of an earlier export. Raises ExportError."""
     usual = form.file_name(name) if form.suffix else form.name
     path = folder.path / exports.FOLDER / usual if out is None else out

@@ -161,6 +161,11 @@ class Estimates(Operation):
     """
 
 
+@dataclass(frozen=True, eq=False)
+class Mean(Operation):
+    """The mean of the inputs, value by value: what nets that answer together say."""
+
+
 class InferenceGraph(Graph):
     """Records the operations of a net in evaluation. `vector` has all weights, as `weights.Layout` puts them."""
 
@@ -273,6 +278,43 @@ def operations_of(task: Task, vector: Array) -> tuple[Operation, ...]:
         ) from None
     graph.finish(task.loss.record_probabilities(graph, y))
     return tuple(graph.operations)
+
+
+def side_by_side(nets: Sequence[Sequence[Operation]]) -> tuple[Operation, ...]:
+    """The operations of nets one after another, and the mean of their probabilities.
+
+    Paths and values of each have `prefix(number)` before them; preparations that are the same are made once.
+    """
+    found: list[Operation] = []
+    prepared: list[Prepare] = []
+    for number, operations in enumerate(nets):
+        names = {INPUT: INPUT}
+        for one in operations:
+            earlier = next((p for p in prepared if _same(p, one)), None) if isinstance(one, Prepare) else None
+            if earlier is not None:
+                names[one.output] = earlier.output
+                continue
+            inner, named = one.output.lstrip("."), one.output.startswith(".")
+            names[one.output] = f"{'.' * named}{prefix(number)}{inner}"
+            path = f"{prefix(number)}{one.path}".rstrip(".")
+            inputs = tuple(names[name] for name in one.inputs)
+            found.append(replace(one, path=path, inputs=inputs, output=names[one.output]))
+            if isinstance(found[-1], Prepare):
+                prepared.append(found[-1])
+    if len(prepared) == 1:  # it is of all
+        found[0] = replace(found[0], path="")
+    last = [f".{prefix(number)}{PROBABILITIES[1:]}" for number in range(len(nets))]
+    return (*found, Mean("", tuple(last), PROBABILITIES, nets[0][-1].shape))
+
+
+def prefix(net: int) -> str:
+    """What stands before the paths of one of several nets, of which the first has the number 0: "net1."."""
+    return f"net{net + 1}."
+
+
+def _same(one: Prepare, other: Prepare) -> bool:
+    arrays = ((one.scale, other.scale), (one.shift, other.shift))
+    return one.per_image == other.per_image and all(np.array_equal(*pair) for pair in arrays)
 
 
 def folded(operations: Sequence[Operation]) -> tuple[Operation, ...]:

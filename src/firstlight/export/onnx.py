@@ -94,7 +94,7 @@ def model_proto(model: Exportable, claim: str) -> ModelProto:
         )
     nodes = Nodes(model)
     info, shape, classes = helper.make_tensor_value_info, model.input_shape, len(model.class_names)
-    title = f"{model.task.model.name} for images of {' × '.join(map(str, shape))} and {classes} classes"
+    title = f"{model.title} for images of {' × '.join(map(str, shape))} and {classes} classes"
     written = helper.make_model(
         helper.make_graph(
             nodes.nodes,

@@ -24,6 +24,7 @@ from firstlight.export.inference_graph import (
     Convolution,
     Estimates,
     MaxPool,
+    Mean,
     Operation,
     Prepare,
     Product,
@@ -55,10 +56,11 @@ class Nodes:
         self._names = {INPUT: IMAGES, PROBABILITIES: ANSWERS}  # of values: those of the operations -> the file's
         self._taken = {IMAGES, ANSWERS, CLASS}
         self._node_names: set[str] = set()
-        self._rows = {row.name: row for row in model.task.model.summary()}
+        rows = model.task.model.summary()
+        self._rows = {f"{before}{row.name}": row for before in model.prefixes for row in rows}
         whole, trained = model.task.model.layers.named(), model.task.trained_layers().layers
         # A last activation that the loss contains is what gives the probabilities.
-        self._last = whole[-1][0] if len(trained) < len(whole) else ANSWERS
+        self._last = whole[-1][0] if len(trained) < len(whole) and not model.nets else ANSWERS
         for one in model.operations:
             write(one, self)
         self._node("ArgMax", [ANSWERS], CLASS, CLASS, axis=1, keepdims=0)
@@ -237,6 +239,11 @@ def _(one: Concatenate, nodes: Nodes) -> None:
 @write.register
 def _(one: Softmax, nodes: Nodes) -> None:
     nodes.layer("Softmax", one, nodes.inputs(one), axis=1)
+
+
+@write.register
+def _(one: Mean, nodes: Nodes) -> None:
+    nodes.layer("Mean", one, nodes.inputs(one))
 
 
 @write.register

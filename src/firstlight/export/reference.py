@@ -17,6 +17,7 @@ from firstlight.export.inference_graph import (
     Convolution,
     Estimates,
     MaxPool,
+    Mean,
     Operation,
     Prepare,
     Product,
@@ -127,6 +128,11 @@ def _(one: Concatenate, *parts: Array) -> Array:
 def _(one: Softmax, x: Array) -> Array:
     y = np.exp(x - x.max(axis=0))
     return y / y.sum(axis=0)
+
+
+@compute.register
+def _(one: Mean, *inputs: Array) -> Array:
+    return np.mean(inputs, axis=0)
 
 
 @compute.register

@@ -1,23 +1,32 @@
-"""exports.json: the files that a run's model was exported to, and what was proved of each."""
+"""exports.json: the files that the model of a run, or of several, was exported to, and what was proved of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from firstlight.files import is_folder, is_there, sha256
 from firstlight.locks import locked
 from firstlight.records.codec import omitted
 from firstlight.records.record_files import read_record, write_record
-from firstlight.records.run_folder import WEIGHTS, RunFolder
 from firstlight.records.values import Count, Positive, Share, Table
 
 State = Literal["", "changed", "missing"]
 
 EXPORTS = "exports.json"
 FOLDER = "export"  # of the run, where no other place is named
+
+
+class ExportFolder(Protocol):
+    """The folder of a run or of a group; `weights` is a SHA-256 of what is exported, "" where it is not known."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def weights(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,28 +73,28 @@ class Exports:
     exports: tuple[ExportRecord, ...] = ()
 
 
-def read(run: RunFolder) -> tuple[ExportRecord, ...]:
+def read(run: ExportFolder) -> tuple[ExportRecord, ...]:
     """The exports of the run as it is now, in the order in which they were written; without those of other weights.
 
     Raises RunError where the record is damaged or too new.
     """
-    now = run.hashes.get(WEIGHTS, "")
+    now = run.weights
     return tuple(one for one in recorded(run) if one.weights == now)
 
 
-def recorded(run: RunFolder) -> tuple[ExportRecord, ...]:
+def recorded(run: ExportFolder) -> tuple[ExportRecord, ...]:
     """As `read`, with those of other weights."""
     return read_record(run.path, EXPORTS, Exports).exports if is_there(run.path / EXPORTS) else ()
 
 
-def add(run: RunFolder, export: ExportRecord) -> None:
+def add(run: ExportFolder, export: ExportRecord) -> None:
     """Record an export, in the place of one at the same path. Raises OSError where the folder cannot be written."""
     with locked(run.path, wait=True):  # another process may be adding its own
         others = [one for one in read(run) if one.path != export.path]
         write_record(run.path, EXPORTS, Exports(exports=(*others, export)))
 
 
-def state(run: RunFolder, export: ExportRecord) -> State:
+def state(run: ExportFolder, export: ExportRecord) -> State:
     """What became of the files since they were written: nothing, or they are "changed" or "missing"."""
     path = run.path / export.path  # which is absolute where the files lie elsewhere
     for name, recorded in export.sha256.items():
@@ -98,7 +107,7 @@ def state(run: RunFolder, export: ExportRecord) -> State:
     return ""
 
 
-def place(run: RunFolder, path: Path) -> str:
+def place(run: ExportFolder, path: Path) -> str:
     """A path as the record has it."""
     whole = path.resolve()
     home = run.path.resolve()

@@ -18,7 +18,7 @@ from firstlight.errors import RunError, brief
 from firstlight.files import is_file, is_folder
 from firstlight.records.group import asked_of
 from firstlight.records.result import Status
-from firstlight.records.run_folder import EXPERIMENT, STUDY, WEIGHTS, RunFolder
+from firstlight.records.run_folder import EXPERIMENT, STUDY, RunFolder
 from firstlight.records.study_folder import StudyFolder
 from firstlight.text import listed
 
@@ -65,7 +65,7 @@ class GroupFolder:
     @property
     def weights(self) -> str:
         """A SHA-256 of the hashes of all weights; "" where one has none."""
-        hashes = [run.hashes.get(WEIGHTS, "") for run in self.runs]
+        hashes = [run.weights for run in self.runs]
         return hashlib.sha256("\n".join(hashes).encode()).hexdigest() if all(hashes) else ""
 
 

@@ -187,6 +187,11 @@ class RunFolder(Shown):
             return {}
         return read_record(self.path, HASHES, Hashes).sha256
 
+    @property
+    def weights(self) -> str:
+        """The SHA-256 of its weights; "" where that was not recorded."""
+        return self.hashes.get(WEIGHTS, "")
+
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of one of its files, at most `limit`. Raises RunError, also where the result has another hash."""
         data = read_file(self.path, name, limit)

@@ -56,13 +56,18 @@ class C(Format):
         weights = sum(one.W.size for one in model.operations if isinstance(one, Convolution | Product))
         if weights > MOST_WEIGHTS:
             raise ExportError(
-                f"{model.task.model.name} has {weights:,} weights; a C file of more than {MOST_WEIGHTS:,} is too "
+                f"{model.title} has {weights:,} weights; a C file of more than {MOST_WEIGHTS:,} is too "
                 "large for compilers. Export it to onnx."
             )
         return products(folded(model.operations))
 
     def quantized(self, model: Exportable) -> tuple[tuple[Operation, ...], str]:
         """The same in int8, and what it was calibrated on. Raises RunError where the training images are not there."""
+        if model.nets:
+            raise ExportError(
+                f"int8 is calibrated for a single net, and {model.name} is the mean of {len(model.nets)}. Export one "
+                f"of its runs, such as {model.nets[0].name}, or leave --int8 out."
+            )
         operations, train = self.operations(model), model.training()
         some = chosen(len(train), operations)
         ranges = calibrated(operations, train.pixels[some])

@@ -41,6 +41,7 @@ from firstlight.export.inference_graph import (
     Convolution,
     Estimates,
     MaxPool,
+    Mean,
     Operation,
     Prepare,
     Product,
@@ -166,6 +167,13 @@ class Calls:
     @write.register
     def _(self, one: Softmax) -> None:
         self.call("softmax", *self.places(one), one.shape[0], math.prod(one.shape[1:]))
+
+    @write.register
+    def _(self, one: Mean) -> None:
+        y, size = self.place(one.output), self.size(one.output)
+        self.call("zeros", y, size)
+        for name in one.inputs:
+            self.call("add_share", self.place(name), y, size, f"{np.float32(len(one.inputs))}f")
 
     @write.register
     def _(self, one: Estimates) -> None:

@@ -162,6 +162,13 @@ static void add(const float *x, const float *z, float *y, int n)
         y[i] = x[i] + z[i];
 }
 
+/* y = y + x / nets: the share of one net in their mean */
+static void add_share(const float *x, float *y, int n, float nets)
+{
+    for (int i = 0; i < n; i++)
+        y[i] += x[i] / nets;
+}
+
 /* y = e^x / sum of e^x over the first axis, with the largest x taken off first */
 static void softmax(const float *x, float *y, int channels, int each)
 {

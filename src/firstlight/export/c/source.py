@@ -81,7 +81,7 @@ class Source:
         classes = len(self.model.class_names)
         paragraphs = [
             [
-                f"{self.model.task.model.name}, a classifier of images: one file of C99 that needs nothing else and "
+                f"{self.model.title}, a classifier of images: one file of C99 that needs nothing else and "
                 f"allocates nothing{'; link it with the mathematics library (-lm)' if math_library else ''}."
             ],
             [

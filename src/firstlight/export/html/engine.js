@@ -189,6 +189,14 @@ const OPERATIONS = {
     });
   },
 
+  /** The mean of the inputs. */
+  Mean(_, y, ...parts) {
+    const data = (y.data = new Float32Array(count(y.shape)));
+    return () => {
+      for (let i = 0; i < data.length; i++) data[i] = parts.reduce((sum, x) => sum + x.data[i], 0) / parts.length;
+    };
+  },
+
   /** max(x, 0) / Σ max(x, 0) over the first axis; 1 for the largest x and 0 for the others where none is positive. */
   Estimates(_, y, x) {
     return byColumns(y, x, (column) => {

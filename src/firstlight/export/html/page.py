@@ -46,7 +46,7 @@ def page(model: Exportable, claim: str, *, half: bool) -> str:
         _templates()
         .get_template("page.html.j2")
         .render(
-            name=model.task.model.name,
+            name=model.title,
             data=model.facts.get("data", ""),
             facts=_origin(model.facts),
             classes=model.class_names,
@@ -88,13 +88,14 @@ def _percent(share: str) -> str:
 def _about(model: Exportable) -> Json:
     """What the page must know of the model beside its operations."""
     given = {one.output for one in model.operations}
-    places = [place for place in places_of(model.task).values() if place.gives_values and place.path in given]
+    first = model.prefixes[0]  # of several nets, the layers of one are shown
+    places = [place for place in places_of(model.task).values() if place.gives_values and first + place.path in given]
     return {
-        "model": model.task.model.name,
+        "model": model.title,
         "classes": list(model.class_names),
         "size": list(model.input_shape),
         "strokes": _strokes(model),
-        "layers": [{"path": place.path, "type": place.type} for place in fewer(places, LAYERS_SHOWN)],
+        "layers": [{"path": first + place.path, "type": place.type} for place in fewer(places, LAYERS_SHOWN)],
     }
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from firstlight.export.inference_graph import Concatenate, Softmax
 from firstlight.export.pytorch.classes import net_source
 from firstlight.export.pytorch.recorded import Recorded
 from firstlight.export.pytorch.source import class_name, listed, paragraph, text
+from firstlight.prepare import Preparation as Fitted
 from firstlight.types import Array, Shape
 
 MODEL, WEIGHTS, PREPARATION = "model.py", "model.safetensors", "preparation.safetensors"
@@ -51,15 +53,13 @@ class Torch(Format):
 
     def write(self, model: Exportable, claim: str) -> dict[str, bytes]:
         """See `Format.write`."""
-        chain, shape = model.task.trained_layers(), model.task.model.channels_first
-        name = class_name(model.task.model.name)
-        taken = {name}
-        own, takes, gives = Recorded(model.operations, taken), _listed(shape), _listed(chain.output_shape(shape))
-        about = f"From prepared images (N, {takes}) to outputs (N, {gives})."
-        net = net_source(chain, shape, name, about, own, taken)
-        source = "\n\n\n".join([*own.classes.values(), net.text])
-        last = _last(model)
-        preparation, statistics = _preparation(model)
+        nets = model.nets or (model,)
+        name, shape = class_name(model.task.model.name), model.task.model.channels_first
+        written = [_written(net, name) for net in nets]  # the same text for all, and other weights
+        source, last = written[0][0], _last(nets[0])
+        classes = re.findall(r"^class (\w+)", source, re.MULTILINE)
+        made = class_name("ensemble", classes) if model.nets else name
+        preparation, statistics = _preparation([net.task.preparation for net in nets])
         facts = [f"{what}: {value}" for what, value in model.facts.items()]
         page = _template().render(
             title=paragraph(_title(model, name)),
@@ -74,9 +74,15 @@ class Torch(Format):
             functional=last == "estimates" or re.search(r"\bF\.|\baverage_inside\b", source),
             source=source,
             name=name,
+            made=made,
+            nets=len(model.nets),
             last=last,
         )
-        arrays = {theirs: model.arrays[ours] if isinstance(ours, str) else ours for theirs, ours in net.weights.items()}
+        arrays = {
+            f"{f'nets.{number}.' * bool(model.nets)}{theirs}": array
+            for number, (_, weights) in enumerate(written)
+            for theirs, array in weights.items()
+        }
         files = {MODEL: page.encode(), WEIGHTS: _saved(arrays)}
         return files | ({PREPARATION: _saved(statistics)} if statistics else {})
 
@@ -100,6 +106,16 @@ class Torch(Format):
             return found
 
 
+def _written(net: Exportable, name: str) -> tuple[str, dict[str, Array]]:
+    """The classes of a net, of which its own is called `name`, and its weights as PyTorch calls them."""
+    chain, shape = net.task.trained_layers(), net.task.model.channels_first
+    taken = {name}
+    own, takes, gives = Recorded(net.operations, taken), _listed(shape), _listed(chain.output_shape(shape))
+    made = net_source(chain, shape, name, f"From prepared images (N, {takes}) to outputs (N, {gives}).", own, taken)
+    weights = {theirs: net.arrays[ours] if isinstance(ours, str) else ours for theirs, ours in made.weights.items()}
+    return "\n\n\n".join([*own.classes.values(), made.text]), weights
+
+
 @dataclass(frozen=True)
 class Preparation:
     """How pixels become the net's input, as the file says it.
@@ -107,6 +123,7 @@ class Preparation:
     divides    first by 255
     mean, std  lines that define what is then taken off, and divided by; "" where there is none, or `per_pixel`
     per_image  each image by its own mean and standard deviation
+    per_net    statistics of each pixel, or of each channel, of several nets, each of which takes its own
     """
 
     divides: bool
@@ -114,11 +131,16 @@ class Preparation:
     std: str = ""
     per_pixel: bool = False
     per_image: bool = False
+    per_net: bool = False
 
 
-def _preparation(model: Exportable) -> tuple[Preparation, dict[str, Array]]:
-    """The preparation, and the statistics of each pixel where it has them."""
-    ours = model.task.preparation
+def _preparation(nets: Sequence[Fitted]) -> tuple[Preparation, dict[str, Array]]:
+    """The preparation, and the statistics of each pixel where it has them, or of each net where these differ."""
+    ours = nets[0]
+    if not all(np.array_equal(ours.scale, net.scale) and np.array_equal(ours.shift, net.shift) for net in nets):
+        std = np.stack([1 / (255 * net.scale) for net in nets])
+        mean = 0.0 - np.stack([net.shift for net in nets]) * std
+        return Preparation(True, per_net=True), {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
     if not ours.shift.any() and len(np.unique(ours.scale)) == 1 and ours.scale.flat[0] in (1, 1 / 255):
         return Preparation(bool(ours.scale.flat[0] != 1), per_image=ours.per_image), {}
     std = 1 / (255 * ours.scale)
@@ -148,10 +170,16 @@ def _title(model: Exportable, name: str) -> str:
     height, width, channels = model.input_shape
     colours = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
     data = f", trained on {model.facts['data']}" if "data" in model.facts else ""
-    return f"{name}{data}: {len(model.class_names)} classes of {colours} images of {height} × {width} pixels."
+    several = f"The mean of {len(model.nets)} nets {name}" if model.nets else name
+    return f"{several}{data}: {len(model.class_names)} classes of {colours} images of {height} × {width} pixels."
 
 
 def _training(model: Exportable) -> str:
+    if model.nets:
+        return (
+            "To train one of the nets further: net = load().nets[0].train(), which takes what it is given in the "
+            f"forward of them all. They were trained by the loss {model.task.loss.name}."
+        )
     loss = f" It was trained by the loss {model.task.loss.name}." if model.task.loss.name else ""
     return f"To train it further: net = load().train(), which takes prepare(images).{loss}"
 
