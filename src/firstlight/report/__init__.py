@@ -102,14 +102,15 @@ def outcome(subject: StudyFolder | Comparison) -> Outcome:
     """What came of the runs of a study or of a comparison; errors as for `build_document`."""
     from firstlight.records import group, run
     from firstlight.report.pages import comparison
-    from firstlight.report.sections import results, significance
+    from firstlight.report.sections import corrections, results, significance
 
     if isinstance(subject, StudyFolder):
         groups: Sequence[group.Group] = group.of_study(subject)
     else:
         groups = comparison.in_order(group.of_runs([run.read(one) for one in subject.runs]))
     tests = [significance.table(found) for task in group.tasks(groups) if (found := significance.numbers(task))]
-    return Outcome((results.table(results.numbers(groups)), *tests), comparison.verdict(groups))
+    corrected = corrections.tables(groups)
+    return Outcome((results.table(results.numbers(groups)), *tests, *corrected), comparison.verdict(groups))
 
 
 def render_html(subject: Subject, folder: Path | None = None) -> str:

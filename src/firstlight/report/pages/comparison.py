@@ -12,7 +12,7 @@ from firstlight.report import published
 from firstlight.report.document import Document, Number, Numbers
 from firstlight.report.format import THIN, count, counted, interval, percent, seconds, task_name
 from firstlight.report.pages import contents
-from firstlight.report.sections import every_run, significance
+from firstlight.report.sections import corrections, every_run, significance
 
 
 def document(records: Sequence[RunRecord], title: str, folder: Path) -> Document:
@@ -38,7 +38,7 @@ def in_order(groups: Sequence[Group]) -> list[Group]:
 
 def verdict(groups: Sequence[Group]) -> str:
     """The best of each task, the published numbers, and what is missing."""
-    return " ".join(filter(None, (part.verdict(groups) for part in (significance, published, every_run))))
+    return " ".join(filter(None, (part.verdict(groups) for part in (significance, corrections, published, every_run))))
 
 
 def headline(groups: Sequence[Group]) -> Numbers:

@@ -55,6 +55,7 @@ COMPARED: Contents = (  # what the pages of a comparison and of a study have in 
     "accuracy",
     "trade_off",
     "significance",
+    "corrections",
     "ensemble",
     "main_effects",
     "learning",

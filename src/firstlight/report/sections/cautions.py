@@ -11,6 +11,7 @@ from firstlight.records.run import RunRecord
 from firstlight.report import selection
 from firstlight.report.document import Section, Text
 from firstlight.report.format import THIN, count, counted, percent, points, task_name
+from firstlight.report.relabelled import relabelled
 from firstlight.text import listed
 
 NUMERAL = re.compile(r"\d[\d,.]*")
@@ -52,8 +53,14 @@ def _missing(groups: Sequence[Group]) -> list[str]:
 
 def _other_images(groups: Sequence[Group]) -> list[str]:
     pairs = [pair for task in tasks(groups) for other in task for pair in paired(leader(task), other)]
-    if all(same_images(one.predictions, other.predictions) for one, other in pairs):
+    others = [pair for pair in pairs if not same_images(pair[0].predictions, pair[1].predictions)]
+    if not others:
         return []
+    if all(relabelled(*pair) is not None for pair in others):
+        return [
+            "Labels of test images were corrected in some of the runs: their accuracies, also those on validation "
+            "images, do not compare as they stand. “Corrected labels” measures the nets by the same labels."
+        ]
     return ["The runs were not tested on the same images: their accuracies do not compare."]
 
 

@@ -26,6 +26,7 @@ from firstlight.records.run import RunRecord
 from firstlight.records.study_folder import RunKey
 from firstlight.report.document import Block, Section, Table, Text
 from firstlight.report.format import DASH, THIN, UNDEFINED, count, counted, interval, plus_minus, signed, task_name
+from firstlight.report.relabelled import of_groups
 from firstlight.report.tasks import by_task
 from firstlight.text import listed
 
@@ -39,6 +40,7 @@ class Contrast:
     """One group against the leader of its task, both by name.
 
     chosen    whether the leader is the best by validation
+    other_labels  whether they were tested on the same images, but for labels that were corrected
     seeds     the seeds (or folds) that both have, over which the runs are paired
     flip, t   the sign-flip test and the paired t-test over these seeds, where there are at least two
     folds     the corrected t-test, where these are folds, instead
@@ -60,6 +62,7 @@ class Contrast:
     decides: SignFlip | PairedT | CorrectedT | McNemar | None = None
     p: float | None = None
     tests: int = 1
+    other_labels: bool = False
 
     @property
     def difference(self) -> float | None:
@@ -105,7 +108,7 @@ class Contrast:
         if self.paired is not None and self.decides is None:
             return f"n\u00a0=\u00a0{self.paired.n} {self.noun}s are too few to test"
         if self.decides is None or self.difference is None:
-            return "not paired: other test images"
+            return f"not paired: other test {'labels' if self.other_labels else 'images'}"
         if self.p is None:
             return (
                 f"the same difference with each of {len(self.seeds)} {self.noun}s: more {self.noun}s are needed to "
@@ -162,6 +165,7 @@ def _contrast(ahead: Group, other: Group, chosen: bool) -> Contrast:
     seeds = tuple(seed for seed in ahead.averaged if seed in other.averaged)
     found = Contrast(ahead.name, other.name, chosen, seeds)
     pairs = paired(ahead, other)
+    found = replace(found, other_labels=bool(of_groups(ahead, other)))
     if len(seeds) < 2:
         return replace(found, images=by_images(*pairs[0]))
     if not all(same_images(first.predictions, second.predictions) for first, second in pairs):
