@@ -25,7 +25,7 @@ from firstlight.app.pages.review.decisions import ChangedError, Decisions, told
 from firstlight.data.corrections import Correction, pixels_sha256, read_corrections
 from firstlight.errors import DataError, RunError
 from firstlight.explain.label_errors import find_label_issues
-from firstlight.records import out_of_fold
+from firstlight.records import label_issues, out_of_fold
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Dataset, Json, Predictions
 
@@ -295,6 +295,22 @@ class TestFolds:
         page = http.get(f"/run/{folds.key}", follow_redirects=True)
         assert page.url.path == "/review"
         assert "--folds 2" in page.text
+
+    def test_neighbours_that_were_asked(self, reviewed: Served, http: httpx.Client) -> None:
+        folds = Asking(http, reviewed.id(FOLDS))
+        place = reviewed.root / FOLDS
+        found = fl.label_issues(place)
+        try:
+            rows = folds.list()["images"]
+            assert [row["id"] for row in rows] == found.ids[: len(rows)].tolist()
+            near = http.get(f"/api/review/{folds.key}/nearest", params={"id": rows[0]["id"]}).json()
+            assert [image["id"] for image in near["images"]] == list(found[0].nearest)
+            assert "nearest training images" in folds.image(rows[0]["id"])["why"][1]
+        finally:
+            (place / label_issues.LABEL_ISSUES).unlink()
+        near = http.get(f"/api/review/{folds.key}/nearest", params={"id": rows[0]["id"]}).json()
+        assert near["images"] == []
+        assert "firstlight labels" in near["note"]
 
 
 def _row(sample: str, new: str = "b") -> Correction:

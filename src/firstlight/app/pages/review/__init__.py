@@ -17,7 +17,7 @@ from firstlight.app.images import KEPT_BY_BROWSER, class_number
 from firstlight.app.index import Index
 from firstlight.app.pages.review import decisions, listing, reasons
 from firstlight.app.pages.review.decisions import ChangedError, Decisions, told
-from firstlight.app.pages.review.subject import Subject, Subjects
+from firstlight.app.pages.review.subject import ASK, Subject, Subjects
 from firstlight.app.server import responses
 from firstlight.app.server.errors import UnknownError
 from firstlight.app.server.responses import Page
@@ -156,7 +156,11 @@ def near(request: Request) -> Response:
     subject, sample = subjects.get(key), request.query_params.get("id", "")
     split = _split(subjects, subject, sample, subject.rows.get(sample))
     if subject.folds:
-        return responses.reply({"images": [], "note": "Of folds, the nearest images are not known."})
+        row = subject.rows.get(sample)
+        doubt = None if row is None else subject.doubted.get(row)
+        known = [{"id": name, "label": subject.classes[k]} for name, k in (doubt.nearest if doubt else ())]
+        note = "" if known else f"Of folds, they are known where {ASK} has asked them: of labels in doubt."
+        return responses.reply({"images": known, "note": note})
     if not split:
         raise UnknownError("The run has left this image out, so that it is like none of the others.")
     found, distances = subjects.nearest.of(key, split, sample)

@@ -14,12 +14,14 @@ from firstlight.app.pages.review.nearest import NearestImages
 from firstlight.app.server.errors import UnknownError
 from firstlight.app.summary import Entry, fingerprint
 from firstlight.errors import FirstlightError, RunError
-from firstlight.records import out_of_fold
+from firstlight.records import label_issues, out_of_fold
 from firstlight.records.explanation import EXPLANATION, Explanation
-from firstlight.records.out_of_fold import OUT_OF_FOLD
+from firstlight.records.label_issues import LABEL_ISSUES
+from firstlight.records.out_of_fold import OUT_OF_FOLD, OutOfFold
 from firstlight.types import Array, Dataset, Images, Predictions
 
 READY = 4  # subjects that are kept
+ASK = "firstlight labels FOLDER"
 SECONDED = 0.5  # the share of neighbours from which on no other class has more of them
 
 
@@ -31,6 +33,7 @@ class Doubt:
     given, suggested  the label, and the class that the image seems to be
     margin            the probability of `suggested` less that of `given`
     neighbours_agree  the share of the nearest images that are labelled `suggested`; None where that is not known
+    nearest           the ids of these images with their classes, the nearest first; none where they are not known
     """
 
     row: int
@@ -38,6 +41,7 @@ class Doubt:
     suggested: int
     margin: float
     neighbours_agree: float | None = None
+    nearest: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +126,8 @@ class Subjects:
         """
         entry = self.index.any_entry(key)
         if entry.kind == "folds":
-            return self._subjects.get(key, _times(entry.path, OUT_OF_FOLD), lambda: _of_folds(self.index, entry))
+            mark = _times(entry.path, OUT_OF_FOLD, LABEL_ISSUES)
+            return self._subjects.get(key, mark, lambda: _of_folds(self.index, entry))
         return self._subjects.get(key, self._mark(key), lambda: _of_run(self.index, key))
 
     def everything(self, subject: Subject) -> Everything:
@@ -153,8 +158,6 @@ def _times(folder: Path, *names: str) -> tuple[int, ...]:
 
 
 def _of_folds(index: Index, entry: Entry) -> Subject:
-    from firstlight.explain.label_errors import find_label_issues
-
     found = out_of_fold.read(entry.path)
     first = (
         next((each for each in index.entries() if each.path == entry.path / found.runs[0].folder), None)
@@ -164,6 +167,7 @@ def _of_folds(index: Index, entry: Entry) -> Subject:
     if found is None or first is None:
         raise RunError(f"{entry.path} has no folds whose images could be reviewed: train them again.")
     record = index.run(first.id).data
+    doubts = _with_neighbours(entry.path, found) or _by_probabilities(found)
     return Subject(
         key=entry.id,
         name=entry.name,
@@ -172,13 +176,39 @@ def _of_folds(index: Index, entry: Entry) -> Subject:
         labels=(record.before or record).class_names,
         predictions=found.predictions,
         splits=np.array([f"fold {fold}" for fold in found.folds.tolist()]),
-        doubts=tuple(
-            Doubt(doubt.index, doubt.given, doubt.suggested, doubt.margin)
-            for doubt in find_label_issues(found.predictions)
-        ),
+        doubts=doubts,
         folds=len(found.runs),
-        note="The doubts are about all images, each by the model of the fold that has not learnt from it.",
+        note="The doubts are about all images, each by the model of the fold that has not learnt from it."
+        + ("" if any(doubt.nearest for doubt in doubts) else f" {ASK} asks the most similar images as well."),
     )
+
+
+def _with_neighbours(path: Path, asked: OutOfFold) -> tuple[Doubt, ...]:
+    """What `firstlight labels` has found; none where it was not asked, or of other predictions."""
+    try:
+        issues = label_issues.read(path)
+    except FirstlightError:
+        return ()
+    row = {sample: place for place, sample in enumerate(asked.ids.tolist())}
+    return tuple(
+        Doubt(
+            row[one.id],
+            one.given,
+            one.suggested,
+            one.probabilities[1] - one.probabilities[0],
+            one.labels.count(one.suggested) / max(1, len(one.labels)),
+            tuple(zip(one.nearest, one.labels, strict=True)),
+        )
+        for one in issues or ()
+        if one.id in row
+    )
+
+
+def _by_probabilities(asked: OutOfFold) -> tuple[Doubt, ...]:
+    from firstlight.explain.label_errors import find_label_issues
+
+    found = find_label_issues(asked.predictions)
+    return tuple(Doubt(doubt.index, doubt.given, doubt.suggested, doubt.margin) for doubt in found)
 
 
 def _of_run(index: Index, key: str) -> Subject:
