@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -57,13 +58,18 @@ def max_pool_of_one(op, n, n0, chunk, frame, like):
     arena = view(frame[ARENA], like)
     C, H, W, Hy, Wy, kh, kw = op[4], op[5], op[6], op[7], op[8], op[9], op[10]
     sh, sw, top, left, relu = op[11], op[12], op[13], op[14], op[15] != 0
-    least = arena.dtype.type(0 if relu else -np.inf)
+    least, lanes = arena.dtype.type(0 if relu else -np.inf), VECTOR_BYTES // arena.itemsize
+    whole, end = -(-Wy // lanes) * lanes, op[2] + C * Hy * Wy  # a vector may reach into the next row, which comes later
     four = kh == 2 and kw == 2 and sw == 2 and top == 0 and left == 0 and (Hy - 1) * sh + 2 <= H and 2 * Wy <= W
     for c in range(C):
         for i in range(Hy):
             y = arena[op[2] + (c * Hy + i) * Wy : op[2] + (c * Hy + i + 1) * Wy]
             if four:
                 row = op[1] + (c * H + i * sh) * W
+                to = op[2] + (c * Hy + i) * Wy
+                if to + whole <= end:
+                    _largest_of_pairs(arena, row, row + W, to, least, whole // lanes)
+                    continue
                 upper, lower = arena[row : row + W], arena[row + W : row + 2 * W]
                 for j in range(Wy):
                     above, below = _larger(upper[2 * j], upper[2 * j + 1]), _larger(lower[2 * j], lower[2 * j + 1])
@@ -84,6 +90,35 @@ def max_pool_of_one(op, n, n0, chunk, frame, like):
 def _larger(best, v):
     """The larger one; NaN beats every number."""
     return v if (v > best) | (v != v) else best
+
+
+@_intrinsic
+def _largest_of_pairs(_, x, upper, lower, to, least, vectors):
+    """x[to + j] = the largest of x[upper + 2j], x[upper + 2j + 1], the same of `lower`, and `least`, as `_larger`."""
+
+    def emit(context, builder, signature, args):
+        x_, upper_, lower_, to_, least_, vectors_ = args
+        e = Emitter(context, builder, x.dtype)
+        even, odd = (
+            ir.Constant(ir.VectorType(ir.IntType(32), e.lanes), list(range(first, 2 * e.lanes, 2))) for first in (0, 1)
+        )
+
+        def larger(best, v):
+            wins = builder.and_(builder.fcmp_unordered(">", v, best), builder.fcmp_ordered("==", best, best))
+            return builder.select(wins, v, best)
+
+        def row(at, v):
+            start = builder.mul(v, INDEX(2 * e.lanes))
+            return [e.load(e.at(x, x_, at, start, half * e.lanes)) for half in (0, 1)]
+
+        with e.loop(vectors_) as v:
+            pairs = [larger(a, b) for a, b in zip(row(upper_, v.index), row(lower_, v.index), strict=True)]
+            best = larger(builder.shuffle_vector(*pairs, even), builder.shuffle_vector(*pairs, odd))
+            e.store(larger(e.spread(least_), best), e.at(x, x_, to_, builder.mul(v.index, INDEX(e.lanes))))
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(x, i, i, i, x.dtype, i), emit
 
 
 @_intrinsic(prefer_literal=True)
