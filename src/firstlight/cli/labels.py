@@ -59,6 +59,7 @@ def labels(
     )
     if out is not None:
         _write(out, found)
+    page = _report(place)
     written = place / LABEL_ISSUES
     if as_json:
         about = {"path": str(written), "images": found.images, "in_doubt": len(found), "layer": found.layer}
@@ -70,7 +71,26 @@ def labels(
 
         _print(Console(highlight=False), found, top)
         typer.echo(f"Written: {written}{f', {out}' if out else ''}")
-        typer.echo(f"Look at the images, and keep or change each label: firstlight view {place.parent}, page Review")
+        if page is not None:
+            typer.echo(f"Report: {page}")
+        typer.echo(f"Look at the images, and keep or change each label: firstlight view {_root(place)}, page Review")
+
+
+def _report(folds: Path) -> Path | None:
+    """The report of the study that the folds are of, made anew: it shows the first of them with their images."""
+    from firstlight import report
+    from firstlight.records.run_folder import STUDY
+    from firstlight.records.study_folder import StudyFolder
+
+    root = _root(folds)
+    return report.write(StudyFolder.open(root)) if (root / STUDY).is_file() else None
+
+
+def _root(folds: Path) -> Path:
+    """The folder of the study that the folds are of; the one round them where there is none."""
+    from firstlight.records.run_folder import STUDY
+
+    return folds.parent.parent if (folds.parent.parent / STUDY).is_file() else folds.parent
 
 
 def _print(console: Console, found: LabelIssues, top: int) -> None:

@@ -63,6 +63,7 @@ COMPARED: Contents = (  # what the pages of a comparison and of a study have in 
     "per_class",
     "confusion",
     Chapter("The images", "images", ("samples", "mistakes")),
+    "doubted_labels",
     "settings_differences",
     "every_run",
 )
