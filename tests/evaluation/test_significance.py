@@ -17,6 +17,7 @@ from firstlight.errors import DataError
 from firstlight.evaluation import (
     LEVEL,
     bootstrap_interval,
+    corrected_t,
     holm,
     mcnemar,
     paired_t,
@@ -275,6 +276,55 @@ def test_one_number_has_no_interval() -> None:
     assert sign_flip([1.0], [0.5]).interval is None
     with pytest.raises(DataError, match="at least two"):
         bootstrap_interval([1.0])
+
+
+# --- over folds
+
+
+def test_the_corrected_t_test_knows_a_worked_example() -> None:
+    """Differences of 1, 2, 3, 4 and 5 points over five folds, by hand: their mean is 3 and their variance 2.5.
+
+    The corrected variance of the mean is 2.5 (1/5 + 1/4) = 1.125, so that t = 3 / √1.125 = 2.8284; with 4 degrees of
+    freedom its 97.5 % quantile is 2.7764, and the interval 3 ± 2.7764 · 1.0607.
+    """
+    test = corrected_t([0.91, 0.92, 0.93, 0.94, 0.95], [0.9] * 5, 1 / 4)
+    assert (test.n, test.ratio) == (5, 0.25)
+    assert test.mean == pytest.approx(0.03)
+    assert test.t == pytest.approx(2.8284, abs=1e-4)
+    assert test.p == pytest.approx(0.0474, abs=1e-4)
+    assert test.interval == pytest.approx((0.03 - 0.029448, 0.03 + 0.029448), abs=1e-5)
+    plain = paired_t([0.91, 0.92, 0.93, 0.94, 0.95], [0.9] * 5)
+    assert plain.t == pytest.approx(4.2426, abs=1e-4)  # 3 / √(2.5 / 5): Student's, half as much again
+
+
+def test_equal_differences_over_folds_have_no_spread_to_judge_by() -> None:
+    assert corrected_t([0.5, 0.5], [0.5, 0.5], 1).p == 1.0
+    same = corrected_t([0.6, 0.7, 0.8], [0.5, 0.6, 0.7], 0.5)
+    assert (same.t, same.p, same.interval) == (None, None, None)
+
+
+@pytest.mark.parametrize("ratio", [0.0, -1.0, math.nan, math.inf])
+def test_the_corrected_t_test_refuses_a_ratio_that_is_none(ratio: float) -> None:
+    with pytest.raises(DataError, match="ratio"):
+        corrected_t([0.1, 0.2], [0.1, 0.3], ratio)
+
+
+def test_the_corrected_t_test_needs_two_folds() -> None:
+    with pytest.raises(DataError, match="at least two"):
+        corrected_t([0.1], [0.2], 0.25)
+
+
+def test_of_correlated_folds_the_corrected_t_test_keeps_its_level_and_students_does_not() -> None:
+    """Five folds whose differences are correlated by 1/5, as the correction takes them to be, and zero on the mean."""
+    draw, trials, rho = np.random.default_rng(11), 4000, 1 / 5
+    shared, own = draw.normal(size=(trials, 1)), draw.normal(size=(trials, 5))
+    folds = math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
+    nothing = np.zeros(5)
+    error = math.sqrt(LEVEL * (1 - LEVEL) / trials)
+    ours = np.mean([(corrected_t(row, nothing, rho / (1 - rho)).p or 0) < LEVEL for row in folds])
+    students = np.mean([(paired_t(row, nothing).p or 0) < LEVEL for row in folds])
+    assert abs(ours - LEVEL) < 3 * error
+    assert students > 2 * LEVEL
 
 
 # --- several tests at once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from firstlight.evaluation import measure, most_confident_mistakes
 from firstlight.records import run_folder
 from firstlight.records.record_files import write_record
-from firstlight.records.study_folder import StudyEntry, StudyFolder
+from firstlight.records.study_folder import FoldKey, RunKey, StudyEntry, StudyFolder
 from firstlight.types import Array, Images, Predictions
 
 HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", '"it\'s" & {{ 7*7 }} \\1 $&')
@@ -42,17 +42,22 @@ def write_run(
     restore_best: bool = True,
     losses: Sequence[float] | None = None,
     augment: str = "",
+    fold: tuple[int, int] | None = None,
     data: dict[str, Any] | None = None,
     result: dict[str, Any] | None = None,
 ) -> None:
     """A run of a model of some `skill` (large: no mistakes); `data` and `result` replace keys of their records.
 
+    fold  of how many folds it is which; the test images of another fold are others
+
     Without validation its last epoch counts as the best, and within the first epoch none does, as in a real run.
     """
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(seed if fold is None else (seed, fold[1]))
     names = tuple(class_names)
     sizes = {"train": 2 * test, "validation": test // 2, "test": test}
     splits = {split: _images(split, n, names, (side, side, channels)) for split, n in sizes.items()}
+    if fold is not None:
+        splits["test"] = replace(splits["test"], ids=np.char.add(f"{fold[1]}-", splits["test"].ids))
     answered = ("validation", "test") if validation else ("test",)
     predictions = {split: _predictions(splits[split], skill, draw) for split in answered}
     kept = np.concatenate([np.arange(min(25, test)), most_confident_mistakes(predictions["test"], 15)])
@@ -60,7 +65,9 @@ def write_run(
     evaluations = {split: measure(p, names, loss=0.4321).to_json() for split, p in predictions.items()}
 
     (path / "experiment.toml").write_text(
-        f'seed = {seed}\nengine = "numpy"\n[data]\nsource = "animals"\n[prepare]\nscale = true\nstandardise = "pixel"\n'
+        f'seed = {seed}\nengine = "numpy"\n[data]\nsource = "animals"\n'
+        + (f"folds = {fold[0]}\nfold = {fold[1]}\n" if fold else "")
+        + '[prepare]\nscale = true\nstandardise = "pixel"\n'
         f'[model]\nname = "{model}"\n[optimizer]\nname = "adam"\nlr = 0.001\n'
         f'[training]\nepochs = 10\nbatch_size = 32\nmonitor = "val_loss"\nearly_stopping = 3\n'
         f"restore_best = {str(restore_best).lower()}\n" + (f"[augment]\n{augment}\n" if augment else "")
@@ -153,18 +160,20 @@ def write_study(
     path: Path,
     *entries: tuple[StudyEntry, Odd],
     title: str = "Nets compared",
-    missing: frozenset[tuple[str, int]] = frozenset(),
+    missing: frozenset[tuple[str, RunKey]] = frozenset(),
+    folds: int | None = None,
 ) -> StudyFolder:
-    """A study of synthetic runs: by entry, what is odd about its runs; `missing` are (name, seed)."""
+    """A study of synthetic runs: by entry, what is odd about its runs; `missing` are (name, seed or FoldKey)."""
     path.mkdir()
-    for of, odd in entries:
-        for seed in of.seeds:
-            if (of.name, seed) not in missing:
-                place = path / of.name / f"seed-{seed}"
-                place.mkdir(parents=True)
-                write_run(place, **{"seed": seed, **odd})
-    record = {"name": path.name, "title": title, "about": "What it shows.", "runs": [asdict(e) for e, _ in entries]}
-    write_record(path, run_folder.STUDY, record)
+    about = {"name": path.name, "title": title, "about": "What it shows.", "runs": [asdict(e) for e, _ in entries]}
+    write_record(path, run_folder.STUDY, about if folds is None else {**about, "folds": folds})
     folder = StudyFolder.open(path)
+    for of, odd in entries:
+        for key in folder.keys(of):
+            if (of.name, key) not in missing:
+                place = folder.place(of, key)
+                place.mkdir(parents=True)
+                one = {"seed": key.seed, "fold": (folds, key.fold)} if isinstance(key, FoldKey) else {"seed": key}
+                write_run(place, **{**one, **odd})
     folder.file.write_text(f'title = "{path.name}"\nseeds = 5\n')
     return folder

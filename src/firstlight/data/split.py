@@ -138,6 +138,8 @@ def hold_out(dataset: Dataset, folds: int, fold: int, seed: int, classes: Collec
     shared = np.flatnonzero(np.isin(images.labels, used))
     held = np.zeros(len(images), bool)
     held[shared] = assign_folds(images.take(shared), folds, seed) == fold - 1
+    if images.groups is not None:
+        held = np.isin(images.groups, images.groups[held])  # with what the group has of classes that are left out
     return replace(dataset, splits={"train": images.take(~held), "test": images.take(held)})
 
 

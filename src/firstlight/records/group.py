@@ -245,6 +245,12 @@ class Group:
         )
 
     @property
+    def test_to_learnt(self) -> float:
+        """Test images over the images that a net learnt from, and by which its weights were chosen: on the mean."""
+        sizes = [{split: sum(counts) for split, counts in run.counts.items()} for run in self.averaged.values()]
+        return float(np.mean([size["test"] / (size["train"] + size.get("validation", 0)) for size in sizes]))
+
+    @property
     def tests(self) -> list[Evaluation]:
         return [record.test for record in self.averaged.values()]
 

@@ -48,7 +48,8 @@ def headline(groups: Sequence[Group]) -> Numbers:
     times = [record.seconds("train") or 0.0 for group in found for record in group.runs.values()]
     (first, *others) = tasks(groups)
     ahead = leader(first)
-    label = "test accuracy of the best" if selected(first) else f"test accuracy, {ahead.name}"
+    best = selected(first) and len(groups) > 1
+    label = "test accuracy of the best" if best else f"test accuracy, {ahead.name}"
     on = "" if not others else f" on {task_name(*first[0].task)}"
     test, accuracy = ahead.first.test, ahead.accuracy
     how = f"95{THIN}% interval {interval(test.accuracy_interval)}"

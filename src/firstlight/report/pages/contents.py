@@ -52,6 +52,7 @@ RUN: Contents = (
 CARD = ("cautions", "layers", "per_class", "confusion", "exports", "reproduce")
 COMPARED: Contents = (  # what the pages of a comparison and of a study have in common
     "cautions",
+    "folds",
     "accuracy",
     "trade_off",
     "significance",
@@ -62,6 +63,7 @@ COMPARED: Contents = (  # what the pages of a comparison and of a study have in 
     "engines",
     "per_class",
     "confusion",
+    "calibration",
     Chapter("The images", "images", ("samples", "mistakes")),
     "doubted_labels",
     "settings_differences",
@@ -80,7 +82,7 @@ PARITY: Contents = (
 
 # Cards in notebooks: sections of the page by their anchors, and for an explanation sections with their titles.
 RUN_CARD = ("learning", "results", "answers", "asked", "notes")
-STUDY_CARD = ("tried", "significance", "learning", "notes")
+STUDY_CARD = ("tried", "folds", "significance", "learning", "notes")
 SEARCH_CARD = ("history", "settings", "best", "file", "notes")
 PARITY_CARD = ("wrong", "layers", "runs", "parameters", "seconds")
 EXPLANATION_CARD = {

@@ -39,7 +39,7 @@ def document(folder: StudyFolder, place: Path | None = None) -> Document:
         Section("How to reproduce it", "reproduce", _reproduce(folder, found)),
     )
     return Document(
-        kind_of=f"Study of {counted(len(groups), 'experiment')}",
+        kind_of=f"Study of {counted(len(groups), 'experiment')}{f' over {folder.folds} folds' if folder.folds else ''}",
         title=folder.title,
         subtitle=" · ".join([folder.name, ", ".join(dict.fromkeys(group.first.data for group in found)), _when(found)]),
         verdict=comparison.verdict(groups),

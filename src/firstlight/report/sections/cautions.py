@@ -73,7 +73,9 @@ def _interrupted(groups: Sequence[Group]) -> list[str]:
 
 
 def _selection(groups: Sequence[Group]) -> list[str]:
-    """How the best of each task was chosen."""
+    """How the best of each task was chosen; nothing of one alone."""
+    if len(groups) == 1:
+        return []
     found = tasks(groups)
     said = {task_name(*task[0].task): _how_chosen(task) if selected(task) else NO_SELECTION for task in found}
     if len({selected(task) for task in found}) == 1:

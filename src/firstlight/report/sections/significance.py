@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from firstlight.evaluation import (
     LEVEL,
     CorrectedT,
@@ -172,14 +170,9 @@ def _contrast(ahead: Group, other: Group, chosen: bool) -> Contrast:
         return found
     ours, theirs = zip(*[(first.test.accuracy, second.test.accuracy) for first, second in pairs], strict=True)
     if ahead.over_folds:
-        return replace(found, folds=corrected_t(ours, theirs, _ratio(pairs)), images=_pooled(ahead, other))
+        ratio = (ahead.test_to_learnt + other.test_to_learnt) / 2
+        return replace(found, folds=corrected_t(ours, theirs, ratio), images=_pooled(ahead, other))
     return replace(found, flip=sign_flip(ours, theirs), t=paired_t(ours, theirs))
-
-
-def _ratio(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> float:
-    """The test images of a fold over those that its nets learnt from and chose the weights by, on the mean."""
-    sizes = [{split: sum(counts) for split, counts in run.counts.items()} for pair in pairs for run in pair]
-    return float(np.mean([size["test"] / (size["train"] + size.get("validation", 0)) for size in sizes]))
 
 
 def _pooled(first: Group, second: Group) -> McNemar | None:
