@@ -192,6 +192,7 @@ def run_folds(
     folds: int,
     *,
     name: str = "",
+    origin: str = "experiment",
     out: str | Path | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -204,6 +205,7 @@ def run_folds(
     same call goes on with what is missing.
 
     name     of the study; <file>-<folds>-folds, or of model and images, where none is given
+    origin   what errors call the experiment, where it has no file
     out      the folder; runs/<name> where none is given
     workers  runs at a time, each in a process of its own; threads are those of each
     Raises what `run_study` raises, and DataError where the images cannot be shared out so.
@@ -212,10 +214,7 @@ def run_folds(
         origin, tables = str(experiment), experiments.read_located(Path(experiment), search=True)
         name = name or f"{Path(experiment).stem}-{folds}-folds"
     else:
-        origin = "experiment"
         tables = dict(experiment.unusual() if isinstance(experiment, Experiment) else experiment)
-        asked = Experiment.of(experiments.only_experiment(tables, origin), origin)
-        name = name or f"{folder_name(asked.model.name, asked.data.source)}-{folds}-folds"
     plan = experiments.over_folds(tables, folds, name, origin)
     place = RUNS / plan.name if out is None else Path(out)
     return parallel.run_study(plan, place, workers=workers, threads=threads, console=console)
@@ -475,18 +474,13 @@ def _watching(console: Console | None, live: bool, title: str) -> TrainingProgre
 
 def _free_folder(setup: experiments.Setup) -> Path:
     """runs/<model>-<data>, with a number behind it where that exists."""
-    name = folder_name(setup.model.name, setup.dataset.name)
+    name = re.sub(r"[^\w.-]+", "-", f"{setup.model.name}-{Path(setup.dataset.name).name}").strip("-.")
+    name = name.encode()[:LONGEST_NAME].decode(errors="ignore")
     path, number = RUNS / name, 1
     while path.exists():
         number += 1
         path = RUNS / f"{name}-{number}"
     return path
-
-
-def folder_name(model: str, data: str) -> str:
-    """<model>-<data> as the name of a folder."""
-    name = re.sub(r"[^\w.-]+", "-", f"{model}-{Path(data).name}").strip("-.")
-    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _data_table(data: Dataset | str | Path) -> dict[str, Any]:

@@ -162,8 +162,10 @@ def run(
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     if folds is not None:
         name = f"{file.stem}-{folds}-folds" if file else ""
-        progress = console(as_json, quiet)
-        done = carried_out(lambda: api.run_folds(tables, folds, name=name, out=out, workers=workers, console=progress))
+        origin, progress = str(file) if file else "options", console(as_json, quiet)
+        done = carried_out(
+            lambda: api.run_folds(tables, folds, name=name, origin=origin, out=out, workers=workers, console=progress)
+        )
         page = print_study(done, quiet=quiet, as_json=as_json)
         if open_ and page.exists():
             show(page)

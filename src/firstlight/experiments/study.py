@@ -325,15 +325,18 @@ def _must_have_no_fold(tables: Mapping[str, Any], where: str) -> None:
 def over_folds(tables: Mapping[str, Any], folds: int, name: str, origin: str = "experiment") -> Plan:
     """The study of one experiment over folds, with its seed; a search in its tables is done in each fold.
 
-    name  of the study, which its folder has
+    name  of the study, which its folder has; <model>-<images>-<folds>-folds where none is given
     Raises ExperimentError.
     """
+    if folds < 2:
+        raise ExperimentError(f"--folds must be at least 2; received {folds}.")
     _must_have_no_fold(tables, origin)
     own = {key: value for key, value in tables.items() if key not in (*OF_A_SEARCH, "seed")}
     experiment = Experiment.of({**own, "seed": tables.get("seed", 0)}, origin)
-    run = {"name": _as_name(experiment.model.name)}
+    model, images = experiment.model.name, Path(experiment.data.source).name
+    run = {"name": _as_name(model)}
     study: dict[str, Any] = {
-        "title": f"{experiment.model.name} on {Path(experiment.data.source).name}, {folds} folds",
+        "title": f"{model} on {images}, {folds} folds",
         "seeds": [experiment.seed],
         "folds": folds,
     }
@@ -342,6 +345,7 @@ def over_folds(tables: Mapping[str, Any], folds: int, name: str, origin: str = "
         study |= {"search": [{"name": SEARCHED, **own, **searched}], "run": [{**run, "winner_of": SEARCHED}]}
     else:
         study["run"] = [{**run, **own}]
+    name = name or f"{_as_name(f'{model}-{images}')}-{folds}-folds"
     return plan(study, name, tomli_w.dumps(study), origin=origin)
 
 

@@ -65,7 +65,9 @@ def test_what_a_card_names_is_on_the_page(name: str, tmp_path: Path) -> None:
     anchors = [section.anchor for section in report.build_document(subject, tmp_path).sections]
     shown = [section.anchor for section in cards.card(subject).sections]
     assert shown == [anchor for anchor in CARDS[name] if anchor in anchors]
-    assert set(CARDS[name]) - set(anchors) <= {"wrong", "notes", "folds"}, "which a sound check and a study of seeds do not have"
+    assert set(CARDS[name]) - set(anchors) <= {"wrong", "notes", "folds"}, (
+        "which a sound check and a study of seeds do not have"
+    )
 
 
 def test_the_dashboard_begins_with_kinds_that_there_are() -> None:
