@@ -87,14 +87,14 @@ def export(
     failed = False
     for path, place in zip(paths, places, strict=True):
         try:
-            record = _exported(path, to, place, data, options, quiet)
+            home, record = _exported(path, to, place, data, options, quiet)
         except FirstlightError as error:
             if len(paths) == 1:
                 raise
             failed = True
             typer.echo(f"firstlight: {path}: {error}", err=True)
         else:
-            _print(path, record, quiet, as_json)
+            _print(home, record, quiet, as_json)
     if failed:
         raise typer.Exit(1)
 
@@ -144,8 +144,8 @@ def _places(paths: Sequence[Path], form: type[Format], out: Path | None) -> list
 
 def _exported(
     path: Path, to: str, place: Path | None, data: str | None, options: Mapping[str, Any], quiet: bool
-) -> ExportRecord:
-    """Export one run, with a bar on a terminal."""
+) -> tuple[Path, ExportRecord]:
+    """Export one run, with a bar on a terminal; the folder that the record lies in, and the record."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
@@ -154,7 +154,8 @@ def _exported(
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeElapsedColumn())
     with _ended_in_order(), ConsoleProgress(Console(stderr=True, quiet=quiet)) as progress:
         progress.show_bar(*columns, description="opening the run", total=None)
-        return opened_classifier(path, None, None).export(to, place, data=data, watch=progress.step, **options)
+        trained = opened_classifier(path, None, None)
+        return trained.path, trained.export(to, place, data=data, watch=progress.step, **options)
 
 
 @contextmanager

@@ -28,7 +28,8 @@ LEGEND = """\
 **Test**: the test accuracy in percent, mean ± standard deviation over n seeds (n − 1 in the divisor), or that of the \
 only seed; of a study that says so, n are folds. ★: the best of a study by mean validation accuracy. **Training** is \
 the accuracy in the epoch whose weights were kept, measured while it trained. **Seconds** are those of training one \
-run, on the mean."""
+run, on the mean. **Ensemble** of n: one \
+model, the mean of the probabilities of n nets, with its own accuracy and the seconds of them all."""
 
 Read = Sequence[tuple[StudyFolder, Sequence[Group]]]
 

@@ -38,6 +38,7 @@ def test_it_is_the_mean_of_what_the_nets_have_said(make_study: MakeStudy) -> Non
     assert [(each.name, each.interval) for each in shown] == [("weak, ensemble of 3", found.together.accuracy_interval)]
     assert shown[0].test is not None
     assert (shown[0].test.mean, shown[0].test.sd) == (found.together.accuracy, None)
+    assert shown[0].recorded["parameters.total"] == sum(record.parameters() for record in records)
 
 
 def test_where_test_images_differ_there_is_none(make_study: MakeStudy) -> None:
@@ -65,4 +66,4 @@ def test_the_caption_names_what_is_better_by_more_than_chance(make_study: MakeSt
         one = replace(found, p=p)
         assert one.better is better
         assert ("better than that net for weak" in caption([one])) == bool(better)
-        assert ("This may be chance" in caption([one])) == (better is None)
+        assert ("may be chance" in caption([one])) == (better is None)

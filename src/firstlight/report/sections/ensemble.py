@@ -96,7 +96,9 @@ def caption(found: Sequence[Ensemble]) -> str:
     judged = [
         f"{word} than that net for {listed(names)}" for word, names in (("better", better), ("worse", worse)) if names
     ]
-    verdict = f"It is {' and '.join(judged)}, by more than chance explains." if judged else "This may be chance."
+    verdict = (
+        f"It is {' and '.join(judged)}, by more than chance explains." if judged else "The differences may be chance."
+    )
     return (
         "All nets of a recipe answer together, by the mean of their probabilities (Lakshminarayanan et al. 2017), on "
         f"the predictions that the runs have kept. That is one model: its 95{THIN}% interval, in brackets, is over "

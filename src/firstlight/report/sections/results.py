@@ -30,6 +30,7 @@ GAP = (
     "augmentation where there are any; the gap is that less the validation accuracy, and a large one tells of "
     "overfitting."
 )
+COSTS = ("parameters.total", "multiply_adds", "seconds.train")  # which add up over the nets of an ensemble
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,22 @@ def _together(group: Group) -> list[Result]:
     found, nets = group.together if group.runs else None, len(group.averaged)
     if found is None:
         return []
-    name = f"{group.name}, ensemble of {nets}"
-    test = Spread(1, found.accuracy, None)
-    return [Result(name, False, nets, nets, None, None, {}, test, found.accuracy_interval, together=True)]
+    return [
+        Result(
+            f"{group.name}, ensemble of {nets}",
+            best=False,
+            asked=nets,
+            n=nets,
+            published=None,
+            published_validation=None,
+            beside={},
+            test=Spread(1, found.accuracy, None),
+            interval=found.accuracy_interval,
+            recorded={place: nets * value for place, value in group.numbers.items() if place in COSTS},
+            noun=group.noun,
+            together=True,
+        )
+    ]
 
 
 def _result(group: Group, best: bool) -> Result:
@@ -181,7 +195,7 @@ def _caption(found: Sequence[Result], validated: bool, greatest: bool, judged: b
         f"Numbers are means over the {noun}s, the test accuracy with its standard deviation (±).": several,
         f"A run with one {noun} has its own numbers, and its test accuracy the 95{THIN}% interval in brackets.": single,
         f"An ensemble is the mean of the probabilities of its seeds’ nets, with the 95{THIN}% interval of its test "
-        "accuracy in brackets.": len(nets) < len(found),
+        "accuracy in brackets; parameters, multiply-adds and time are those of all its nets.": len(nets) < len(found),
         f"★ The best by {'mean ' * several}validation accuracy.": any(result.best for result in found),
         "The greatest validation accuracy is that over the epochs, whichever weights were kept.": greatest,
         MARKS_EXPLAINED: judged,
