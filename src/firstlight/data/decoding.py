@@ -105,7 +105,7 @@ def decode(data: bytes, size: Size | None, limits: ImageLimits = ANY_FILE) -> Ar
         raise DataError("the file is empty")
     try:
         image = _picture(data, limits)
-        if size is not None:
+        if size is not None and (image.height, image.width) != size:
             image = _resize(image, size)
         pixels = np.array(image)
     except DataError:

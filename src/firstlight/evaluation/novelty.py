@@ -59,8 +59,8 @@ class ClassDistances:
         with np.errstate(invalid="ignore", over="ignore"):
             z = _to_length_one(features.astype(np.float32, copy=False)) @ self.whitening.T
         if z.size * len(self.centres) <= AT_ONCE:
-            found: Array = np.sqrt(np.square(z[:, None] - self.centres).sum(axis=2).min(axis=1))
-            return found
+            squares = np.add.reduce(np.square(z[:, None] - self.centres), axis=2)
+            return np.sqrt(np.minimum.reduce(squares, axis=1))
         nearest = np.full(len(z), np.inf, np.float32)
         for centre in self.centres:  # one at a time: no array of images × classes × dimensions
             np.minimum(nearest, np.square(z - centre).sum(axis=1), out=nearest)
@@ -82,5 +82,5 @@ def fewest(rate: float) -> int:
 
 
 def _to_length_one(features: Array) -> Array:
-    length = np.sqrt(np.square(features).sum(axis=1, keepdims=True))
+    length = np.sqrt(np.add.reduce(np.square(features), axis=1, keepdims=True))
     return features / np.maximum(length, SMALLEST)

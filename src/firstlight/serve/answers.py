@@ -54,7 +54,9 @@ def busy(text: str) -> RefusedError:
     return RefusedError(429, f"{text} Try again in a second.", [(b"retry-after", b"1")])
 
 
+_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
 def dumped(value: Any) -> bytes:
     """JSON in UTF-8: what is no character, such as half a pair in a name, stays an escape."""
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")
+    return _JSON.encode(value).encode("utf-8", "backslashreplace")

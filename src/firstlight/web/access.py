@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -45,6 +46,7 @@ def from_elsewhere(request: Request, unlinked: tuple[str, ...]) -> bool:
     return not follows_a_link or request.url.path.startswith(unlinked)
 
 
+@lru_cache(maxsize=64)  # who asks again comes by the same name
 def hostname(host: str) -> str:
     """The name in a Host header, without the port."""
     try:
