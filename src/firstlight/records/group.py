@@ -135,7 +135,7 @@ class Group:
     @property
     def settings(self) -> dict[str, object]:
         """What it was asked but for seed and fold, by whole keys: {"optimizer.lr": 0.001}."""
-        return {key: value for key, value in flat(self.first.experiment.tables) if key not in OF_A_RUN}
+        return settings_of(self.first)
 
     @property
     def accuracies(self) -> dict[RunKey, float]:
@@ -351,6 +351,11 @@ def recipe(record: RunRecord) -> Hashable:
 def asked_of(run: RunFolder) -> Hashable:
     """What a run was asked, but for the seed: nets that answer together have the same."""
     return _asked(run, ANCESTORS)
+
+
+def settings_of(record: RunRecord) -> dict[str, object]:
+    """What a run was asked but for seed and fold, by whole keys."""
+    return {key: value for key, value in flat(record.experiment.tables) if key not in OF_A_RUN}
 
 
 def seed_of(run: RunFolder) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from firstlight.evaluation import Spread, corrected_t, wilson_interval
 from firstlight.evaluation.scores import Interval
-from firstlight.records.group import Group, present
+from firstlight.records.group import Group, differences, present, settings_of
 from firstlight.report.document import Block, Section, Table, Text
-from firstlight.report.format import THIN, UNDEFINED, count, counted, interval, percent, plus_minus
+from firstlight.report.format import DASH, THIN, UNDEFINED, count, counted, interval, percent, plus_minus
+from firstlight.report.settings import value_text
 from firstlight.text import listed
 
 FOLDS_FOR_INTERVAL = 3  # of two, Student's t says nothing
@@ -26,6 +27,8 @@ class Folds:
     corrected  the 95 % interval of the mean over the folds, corrected for the training images that they share
     ratio      test images of a fold / the images that its net learnt from
     how_split  how the images of its first run were split, in sentences
+    found      the settings in which its runs differ, as a search in each fold found them, with the value of each run
+    runs       what its runs are called
     """
 
     name: str
@@ -40,6 +43,8 @@ class Folds:
     corrected: Interval | None
     ratio: float
     how_split: str = ""
+    found: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    runs: tuple[str, ...] = ()
 
     @property
     def pooled(self) -> float:
@@ -58,6 +63,7 @@ def numbers(group: Group) -> Folds:
     ends = min(found, key=lambda key: found[key]), max(found, key=lambda key: found[key])
     (least, greatest) = ((group.title(key), found[key]) for key in ends)
     of, values = sum(test.images for test in group.tests), list(found.values())
+    settings = differences([settings_of(run) for run in group.averaged.values()])
     corrected = None
     if len(values) >= FOLDS_FOR_INTERVAL:
         test = corrected_t(values, [0.0] * len(values), group.test_to_learnt)
@@ -75,6 +81,8 @@ def numbers(group: Group) -> Folds:
         corrected=corrected,
         ratio=group.test_to_learnt,
         how_split=f"Of {group.title(next(iter(found)))}: {group.first.how_split}" if group.first.how_split else "",
+        found={key: [DASH if value is None else value_text(value) for value in of] for key, of in settings.items()},
+        runs=tuple(group.title(key) for key in found),
     )
 
 
@@ -96,6 +104,7 @@ def blocks(found: Sequence[Folds]) -> tuple[Block, ...]:
     return (
         *(Text(text, tone="warning") for text in warnings),
         table(found),
+        *(_settings(one) for one in found if one.found),
         *(Text(text, tone="note") for text in _how_to_read(found)),
     )
 
@@ -121,6 +130,16 @@ def table(found: Sequence[Folds]) -> Table:
         caption="Every image was tested once"
         f"{' a seed' * any(one.seeds > 1 for one in found)}, by a net that was neither trained nor selected on it. "
         "± is the standard deviation over the folds.",
+    )
+
+
+def _settings(one: Folds) -> Table:
+    """What the search in each fold found, a row a fold."""
+    return Table(
+        titles=("run", *one.found),
+        rows=tuple(zip(one.runs, *one.found.values(), strict=True)),
+        caption=f"What the search in each fold found best for {one.name}, by the validation images of that fold. Where "
+        "these differ much, the images do not tell the settings apart.",
     )
 
 
@@ -153,5 +172,6 @@ def examples() -> dict[str, tuple[Block, ...]]:
     lacking = replace(whole, name="lacking", lacking=("fold 3", "fold 4"), images=300, correct=0)
     return {
         "whole": blocks([whole]),
+        "settings of each fold": blocks([replace(whole, found={"optimizer.lr": ["0.1", "<b>"]}, runs=("fold 1", "2"))]),
         "several seeds, two folds, and folds that lack": blocks([replace(whole, seeds=2, correct=900), two, lacking]),
     }
