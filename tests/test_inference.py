@@ -152,7 +152,8 @@ def test_files_are_measured_as_a_set_of_images_is(run, folder):
     as_set, as_files = run.measure(folder), run.measure_files([folder])
     assert as_files.evaluation.loss == pytest.approx(as_set.evaluation.loss, rel=1e-6)
     np.testing.assert_array_equal(as_files.evaluation.confusion, as_set.evaluation.confusion)
-    np.testing.assert_allclose(as_files.predictions.probabilities, as_set.predictions.probabilities, atol=1e-6)
+    # Fewer images than a vector has lanes are summed in another order, and the outputs are large.
+    np.testing.assert_allclose(as_files.predictions.probabilities, as_set.predictions.probabilities, atol=1e-4)
     assert as_files.notes == as_set.notes
 
 
