@@ -36,7 +36,7 @@ EXPLAINED: Contents = (  # what `firstlight explain` found
 RUN: Contents = (
     "summary",
     Chapter("Before you trust it", "notes", ("cautions", "outdated_explanation")),
-    Chapter("The images", "images", ("samples", "augmentation", "class_counts")),
+    Chapter("The images", "images", ("samples", "augmentation", "class_counts", "near_copies")),
     "layers",
     Chapter("Learning", "learning", ("learning", "step_loss")),
     Chapter("Right and wrong", "results", ("confusion", "per_class")),
@@ -64,7 +64,7 @@ COMPARED: Contents = (  # what the pages of a comparison and of a study have in 
     "per_class",
     "confusion",
     "calibration",
-    Chapter("The images", "images", ("samples", "mistakes")),
+    Chapter("The images", "images", ("samples", "mistakes", "near_copies")),
     "doubted_labels",
     "settings_differences",
     "every_run",

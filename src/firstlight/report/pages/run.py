@@ -43,9 +43,11 @@ def verdict(record: RunRecord) -> str:
     else:
         said = f"{record.model} is right on {count(test.correct)} of {count(test.images)} test images."
     leaked = record.checks.across.get(("train", "test"), 0)
+    near = 0 if record.checks.near is None else record.checks.near.across.get(("train", "test"), 0)
     new = f"{count(leaked)} of them are also among its training images" if leaked else "It had never seen them"
+    new += f", and {count(near)} are near copies of training images" if near else ""
     groups = record.groups
-    if groups is not None and not leaked and not any(groups.divided.values()):
+    if groups is not None and not leaked and not near and not any(groups.divided.values()):
         new += f", nor any other image of their {counted(groups.splits.get('test', 0), 'group')}"
     ended = "Training broke off, as its loss was no longer finite. " if record.status == "diverged" else ""
     last = record.best_epoch is None and record.weights_epoch == record.epochs_run > 0

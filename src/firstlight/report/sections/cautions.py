@@ -145,7 +145,8 @@ def _precision(groups: Sequence[Group]) -> list[str]:
 
 def of_run(record: RunRecord) -> tuple[Text, ...]:
     """The warnings first, then how the split and the selection were made."""
-    warnings = [Text(text, tone="warning") for text in [*_ending(record), *_leaks(record), *_source_files(record)]]
+    found = [*_ending(record), *_leaks(record), *_near_copies(record), *_source_files(record)]
+    warnings = [Text(text, tone="warning") for text in found]
     notes = [*_method(record), *_executor(record), *_interval_of_run(record)]
     return (*warnings, *(Text(text, tone="note") for text in notes))
 
@@ -236,6 +237,29 @@ def _named(names: Sequence[str]) -> str:
 
 def _times(record: RunRecord) -> str:
     return "when the run was interrupted and again at its end" if record.measured_before else "once"
+
+
+def _near_copies(record: RunRecord) -> list[str]:
+    """Where images show the same picture as others, or why that is not known."""
+    near = record.checks.near
+    if near is None:
+        return []
+    texts = []
+    for (first, second), n in near.across.items():
+        if n:
+            verb = "is a near copy" if n == 1 else "are near copies"
+            harm = "The test accuracy may be flattered." if "test" in (first, second) else "Selection may be flattered."
+            texts.append(
+                f"{counted(n, 'image')} of the {second} split {verb} of images of the {first} split, turned, mirrored, "
+                f"resized, compressed, brighter or shifted. {harm}"
+            )
+    within = listed([f"{count(n)} in {split}" for split, n in near.within.items() if n])
+    if within:
+        texts.append(f"Some images are near copies of others in their own split: {within}.")
+    if near.conflicting:
+        verb = "has" if near.conflicting == 1 else "have"
+        texts.append(f"{counted(near.conflicting, 'image')} {verb} a near copy with another label.")
+    return texts
 
 
 def _method(record: RunRecord) -> list[str]:

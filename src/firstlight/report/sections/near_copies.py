@@ -1,0 +1,140 @@
+"""Near copies: images that show the same picture, in pairs, those with different labels first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from firstlight.records.group import Group, leader, present
+from firstlight.records.images import Copy, NearCopies, NearPair
+from firstlight.records.run import RunRecord
+from firstlight.report.document import Block, ImageGrid, Picture, Section, Text
+from firstlight.report.format import count, counted
+from firstlight.report.tasks import by_task
+from firstlight.text import display_names, listed, printable
+from firstlight.types import Array
+
+GAP, GREY = 2, 128  # between the pictures of a pair: pixels, and their value
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The near copies of a run.
+
+    found    what the search found
+    shown    those whose pictures were kept, in the order in which they are listed
+    pixels   of the images of each of them, uint8 (H, W, C)
+    dropped  images that were left out for them, by split
+    """
+
+    found: NearCopies
+    shown: Sequence[NearPair]
+    pixels: Sequence[tuple[Array, Array]]
+    dropped: Mapping[str, int]
+
+
+def numbers(group: Group) -> Pairs | None:
+    """Those of the first run; None where none were found, or where they were not looked for."""
+    run = group.first
+    near = run.checks.near
+    if near is None or not near.pairs:
+        return None
+    kept = run.samples.get("near_copies")
+    ids = [] if kept is None else kept.ids.tolist()
+    shown, pixels = [], []
+    for k, pair in enumerate(near.listed):
+        if ids[2 * k : 2 * k + 2] != [image.id for image in pair.images]:
+            break  # pictures were kept of the first ones alone
+        if kept is not None:
+            shown.append(pair)
+            pixels.append((kept.pixels[2 * k], kept.pixels[2 * k + 1]))
+    return Pairs(near, shown, pixels, _dropped(run))
+
+
+def _dropped(run: RunRecord) -> dict[str, int]:
+    return {split: len(ids) for split, ids in run.run.data.copies_dropped.items()}
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """The pairs of the run that stands for the best, for each task."""
+    if not any(numbers(group) for group in present(groups)):
+        return None
+
+    def of_task(task: Sequence[Group]) -> tuple[Block, ...]:
+        found = numbers(leader(task))
+        return () if found is None else blocks(found)
+
+    return by_task("Near copies", "near_copies", groups, of_task)
+
+
+def blocks(pairs: Pairs) -> tuple[Block, ...]:
+    """What was found, and the pictures in pairs."""
+    text = Text(caption(pairs))
+    if not pairs.shown:
+        return (text,)
+    pictures = tuple(_picture(pair, *both) for pair, both in zip(pairs.shown, pairs.pixels, strict=True))
+    few = (
+        ""
+        if len(pictures) == pairs.found.pairs
+        else f"{count(len(pictures))} of {counted(pairs.found.pairs, 'pair')}. "
+    )
+    order = f"{few}Pairs with different labels come first, then those in different splits, then the most alike."
+    return (text, ImageGrid(pictures, columns=6, caption=order, kind="near_copies"))
+
+
+def caption(pairs: Pairs) -> str:
+    """How many there are, where, and what that does to the numbers."""
+    found = pairs.found
+    said = [
+        f"{counted(found.pairs, 'pair')} of images show the same picture: turned, mirrored, resized, compressed, "
+        "brighter or shifted by a few pixels."
+    ]
+    across = [f"{count(n)} in {second} of images in {first}" for (first, second), n in found.across.items() if n]
+    within = [f"{count(n)} within {split}" for split, n in found.within.items() if n]
+    if across:
+        said.append(
+            f"Copies of images in an earlier split: {listed(across)}. What was learnt by heart counts as recognized "
+            'there. data.near_copies = "group" keeps copies on one side of a split that is drawn, and "drop" leaves '
+            "those out of training that the test has."
+        )
+    if within:
+        said.append(f"In their own split: {listed(within)}; such images count more than once.")
+    if found.conflicting:
+        verb = "has" if found.conflicting == 1 else "have"
+        said.append(f"{counted(found.conflicting, 'image')} {verb} a copy with another label, of which one is wrong.")
+    if pairs.dropped:
+        said.append(
+            f"Left out for a copy in a later split: {listed(f'{count(n)} of {s}' for s, n in pairs.dropped.items())}."
+        )
+    return " ".join(said)
+
+
+def _picture(pair: NearPair, first: Array, second: Array) -> Picture:
+    """Both images side by side, with their classes, what was altered, and where they are."""
+    gap = np.full((first.shape[0], GAP, first.shape[2]), GREY, np.uint8)
+    names = display_names(dict.fromkeys(image.class_name for image in pair.images))
+    where = " and ".join(f"{printable(image.id)} ({image.split})" for image in pair.images)
+    return Picture(
+        np.concatenate([first, gap, second], axis=1),
+        " / ".join(names),
+        f"{pair.alteration}; {pair.similarity:.2f}; {where}",
+    )
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd pairs, by what is odd."""
+    images = (
+        Copy(split="train", id="train/1", class_name="<b>cat"),
+        Copy(split="test", id="a/very/long/name/of/an/image/that/does/not/fit.png", class_name="dog"),
+    )
+    pair = NearPair(images=images, similarity=0.98, alteration="mirrored, darkened and resized or compressed")
+    near = NearCopies(pairs=1, between={"train-test": 1}, conflicting=2, leaked=1, listed=(pair,))
+    many = NearCopies(pairs=2_000, within={"train": 1_999}, between={"train-test": 1}, listed=(pair,) * 3)
+    flat = np.full((6, 5, 1), 90, np.uint8)
+    return {
+        "one pair": blocks(Pairs(near, [pair], [(flat, flat)], {})),
+        "without pictures": blocks(Pairs(near, [], [], {"train": 1})),
+        "many": blocks(Pairs(many, [pair] * 3, [(flat, flat)] * 3, {})),
+    }
