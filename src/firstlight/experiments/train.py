@@ -45,7 +45,7 @@ from firstlight.weights import to_bytes
 SAMPLES_SHOWN = 30
 MISTAKES_SHOWN = 24
 AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
-PAIRS_SHOWN = 24
+PAIRS_SHOWN = 25
 COMPUTED_BY = ("engine", "kernels", "device", "exact_noise")  # where a run is computed: environment.json tells of it
 NOT_TRAINED_WITH = ("novelty.false_alarm_rate",)
 STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are compared
@@ -119,6 +119,7 @@ def _go_on(
     else:
         setup = set_up(experiment, *reload_splits(folder, dataset), begun=checkpoint is not None)
         must_be_the_same(folder, setup.splits)
+        setup = replace(setup, dropped=folder.data.copies_dropped)
     for warning in setup.warnings():
         watcher.note(f"Note: {warning}")
     if corrections.have_changed(folder, experiment):

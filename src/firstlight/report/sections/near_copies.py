@@ -10,13 +10,18 @@ import numpy as np
 from firstlight.records.group import Group, leader, present
 from firstlight.records.images import Copy, NearCopies, NearPair
 from firstlight.records.run import RunRecord
-from firstlight.report.document import Block, ImageGrid, Picture, Section, Text
+from firstlight.report.document import Block, ImageGrid, Picture, Section, Table, Text
 from firstlight.report.format import count, counted
 from firstlight.report.tasks import by_task
 from firstlight.text import display_names, listed, printable
 from firstlight.types import Array
 
 GAP, GREY = 2, 128  # between the pictures of a pair: pixels, and their value
+WIDE = 140  # the width of small pictures of a pair, about, in pixels
+SIMILARITY = (
+    "The similarity is the correlation of the details of both images, the second one turned and shifted to be like the "
+    "first: at most 1. What is altered is told of the second image."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +75,23 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 
 def blocks(pairs: Pairs) -> tuple[Block, ...]:
-    """What was found, and the pictures in pairs."""
+    """What was found, the pictures in pairs, and what they are."""
     text = Text(caption(pairs))
     if not pairs.shown:
         return (text,)
-    pictures = tuple(_picture(pair, *both) for pair, both in zip(pairs.shown, pairs.pixels, strict=True))
-    few = (
-        ""
-        if len(pictures) == pairs.found.pairs
-        else f"{count(len(pictures))} of {counted(pairs.found.pairs, 'pair')}. "
-    )
+    every = len(pairs.shown) == pairs.found.pairs
+    few = "" if every else f"{count(len(pairs.shown))} of {counted(pairs.found.pairs, 'pair')}. "
     order = f"{few}Pairs with different labels come first, then those in different splits, then the most alike."
-    return (text, ImageGrid(pictures, columns=6, caption=order, kind="near_copies"))
+    pictures = [
+        _picture(k, pair, *both) for k, (pair, both) in enumerate(zip(pairs.shown, pairs.pixels, strict=True), start=1)
+    ]
+    rows = [_row(k, pair) for k, pair in enumerate(pairs.shown, start=1)]
+    titles = ("", "image", "its near copy", "similarity")
+    return (
+        text,
+        ImageGrid(tuple(pictures), columns=5, caption=order, kind="near_copies"),
+        Table(tuple(rows), titles, right=frozenset((0, 3)), caption=SIMILARITY),
+    )
 
 
 def caption(pairs: Pairs) -> str:
@@ -111,16 +121,22 @@ def caption(pairs: Pairs) -> str:
     return " ".join(said)
 
 
-def _picture(pair: NearPair, first: Array, second: Array) -> Picture:
-    """Both images side by side, with their classes, what was altered, and where they are."""
+def _picture(number: int, pair: NearPair, first: Array, second: Array) -> Picture:
+    """Both images side by side, enlarged by a whole factor where they are small."""
     gap = np.full((first.shape[0], GAP, first.shape[2]), GREY, np.uint8)
-    names = display_names(dict.fromkeys(image.class_name for image in pair.images))
-    where = " and ".join(f"{printable(image.id)} ({image.split})" for image in pair.images)
-    return Picture(
-        np.concatenate([first, gap, second], axis=1),
-        " / ".join(names),
-        f"{pair.alteration}; {pair.similarity:.2f}; {where}",
-    )
+    factor = max(1, WIDE // (2 * first.shape[1] + GAP))
+    pixels = np.concatenate([first, gap, second], axis=1).repeat(factor, axis=0).repeat(factor, axis=1)
+    return Picture(pixels, f"{number} {_labels(pair)}", pair.alteration)
+
+
+def _row(number: int, pair: NearPair) -> tuple[str, ...]:
+    one, other = (f"{printable(image.id)} ({image.split})" for image in pair.images)
+    return (str(number), one, other, f"{pair.similarity:.3f}")
+
+
+def _labels(pair: NearPair) -> str:
+    """The class of both, or the two classes."""
+    return " / ".join(display_names(dict.fromkeys(image.class_name for image in pair.images)))
 
 
 def examples() -> dict[str, tuple[Block, ...]]:
