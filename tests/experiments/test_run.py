@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_the_folder_holds_everything(run: RunFolder) -> None:
     assert {path.name for path in run.path.iterdir()} == {
         *("experiment.toml", "environment.json", "data.json", "model.json", "weights.safetensors", "history.csv"),
-        *("predictions.npz", "samples.npz", "hashes.json", "result.json", "checkpoints", ".lock"),
+        *("predictions.npz", "novelty.npz", "samples.npz", "hashes.json", "result.json", "checkpoints", ".lock"),
     }
     assert Experiment.of(run.experiment.tables) == experiment(penalty__l2=1e-3)
     assert (run.environment.threads or 0) >= 1
