@@ -1,6 +1,6 @@
 """Wrong labels found again, and the accuracy that this regains: `firstlight labels` beside cleanlab.
 
-    FIRSTLIGHT_DATA=… python -m benchmarks.label_errors [--images 20000] [--seeds 3] [--epochs 5] [--only digits]
+    FIRSTLIGHT_DATA=… python -m benchmarks.label_errors [--images 20000] [--seeds 5] [--epochs 5] [--out docs]
 
 One label of twenty is turned: to any other class, or to the one that its class is most like. Five nets are trained on
 folds, and all orders are given the same out-of-fold probabilities; firstlight's asks the nets' neighbours besides.
@@ -8,8 +8,8 @@ Precision at 60 is the share of wrong labels among the 60 first, recall at 5 % t
 first 5 % of the images. Then the same net is trained anew on all these images: as they are, without the first 5 %, with
 these as each order suggests, and with the true labels; it is measured on the same test images, whose labels are true.
 
-Prints tables in Markdown: means ± standard deviations over seeds, which draw images, noise, folds and weights. cleanlab
-is left out where it is not installed.
+Means ± standard deviations over seeds, which draw images, noise, folds and weights. cleanlab is left out where it is
+not installed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,24 @@ from firstlight.experiments import Experiment, Setup
 from firstlight.explain.label_errors import find_label_issues
 from firstlight.explain.net import Net
 from firstlight.explain.out_of_fold_labels import label_issues_out_of_fold
+from firstlight.files import write_text
 from firstlight.randomness import generator
 from firstlight.records.out_of_fold import FoldRun, OutOfFold
 from firstlight.types import Array, Dataset, Images
 
 FOLDS, WRONG, FIRST = 5, 0.05, 60
+NOISES = ("at random", "by class pairs")
+Found = dict[tuple[str, str], list[tuple[float, float]]]  # precision and recall by noise and order
+Regained = dict[tuple[str, str], list[float]]  # accuracies by noise and labels
+PREFACE = """\
+# Wrong labels, found again
+
+Made by `python -m benchmarks.label_errors --out docs`, whose first lines say what is measured; no number was typed. \
+One label of twenty is turned, and all orders are given the same out-of-fold probabilities of five nets. Precision at \
+60: the share of wrong labels among the 60 first. Recall at 5 %: the share of all wrong ones among the first 5 % of \
+the images. Means ± standard deviations over seeds, which draw images, noise, folds and weights. The second table: the \
+test accuracy of the same net trained anew on all of these images, with the first 5 % of each order dropped, or \
+relabelled as it suggests without anyone looking, which the command is not meant for: it lists what to look at."""
 QUIET = TrainingProgress(Console(quiet=True))
 OURS, ALONE = "firstlight labels", "firstlight, without neighbours"
 CLEANLAB = {"cleanlab, self-confidence": "self_confidence", "cleanlab, normalized margin": "normalized_margin"}
@@ -72,33 +86,46 @@ class Order:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, help="of Fashion-MNIST to learn from; 20,000 otherwise")
     parser.add_argument("--epochs", type=int, help="of lenet5; 5 otherwise")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--out", type=Path, help="the folder to write label_errors.md to; it is printed otherwise")
     asked = parser.parse_args()
-    found: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    regained: dict[tuple[str, str], list[float]] = defaultdict(list)
-    began = time.perf_counter()
+    began, parts = time.perf_counter(), [PREFACE]
     for name, case in CASES.items():
         if asked.only in (None, name):
             if name == "fashion-mnist":
                 case = replace(case, images=asked.images or case.images, epochs=asked.epochs or case.epochs)
-            for noise in ("at random", "by class pairs"):
+            found: Found = defaultdict(list)
+            regained: Regained = defaultdict(list)
+            for noise in NOISES:
                 for seed in range(asked.seeds):
-                    _measure(case, noise, seed, f"{name}, {noise}", found, regained)
+                    _measure(case, noise, seed, found, regained)
                     print(f"{name}, {noise}, seed {seed}: {time.perf_counter() - began:.0f} s", flush=True)
-    cases = list(dict.fromkeys(case for case, _ in found))
-    print(f"\nn = {asked.seeds} seeds\n\n| | {' | '.join(f'{each}: P at 60 | R at 5 %' for each in cases)} |")
-    print(f"|---|{2 * len(cases) * '--:|'}")
+            parts.append(section(case, asked.seeds, found, regained))
+    text = "\n\n".join(parts) + "\n"
+    if asked.out is None:
+        print(text)
+    else:
+        write_text(asked.out / "label_errors.md", text)
+
+
+def section(case: Case, seeds: int, found: Found, regained: Regained) -> str:
+    """The tables of a set of images."""
+    what = f"{case.model}, {case.epochs} epochs, {case.images:,} images, n = {seeds} seeds"
+    lines = [f"## {case.source}", f"{what}.", ""]
+    columns = [f"{noise}: {measure}" for noise in NOISES for measure in ("precision at 60", "recall at 5 %")]
+    lines += [f"| order | {' | '.join(columns)} |", f"|---|{len(columns) * '--:|'}"]
     for order in dict.fromkeys(order for _, order in found):
-        cells = (_spread([pair[i] for pair in found[each, order]]) for each in cases for i in (0, 1))
-        print(f"| {order} | {' | '.join(cells)} |")
-    print(f"\n| trained on | {' | '.join(cases)} |\n|---|{len(cases) * '--:|'}")
-    for what in dict.fromkeys(what for _, what in regained):
-        print(f"| {what} | {' | '.join(_spread(regained[each, what]) for each in cases)} |")
+        cells = (_spread([pair[i] for pair in found[noise, order]]) for noise in NOISES for i in (0, 1))
+        lines.append(f"| {order} | {' | '.join(cells)} |")
+    lines += ["", f"| accuracy, trained on | {' | '.join(NOISES)} |", "|---|--:|--:|"]
+    for labels in dict.fromkeys(labels for _, labels in regained):
+        lines.append(f"| {labels} | {' | '.join(_spread(regained[noise, labels]) for noise in NOISES)} |")
+    return "\n".join(lines)
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -110,9 +137,8 @@ def _measure(
     case: Case,
     noise: str,
     seed: int,
-    name: str,
-    found: dict[tuple[str, str], list[tuple[float, float]]],
-    regained: dict[tuple[str, str], list[float]],
+    found: Found,
+    regained: Regained,
 ) -> None:
     clean, test = _images(case, seed)
     noisy = replace(clean, labels=_turned(clean.labels, noise, case.like, seed))
@@ -121,17 +147,17 @@ def _measure(
     orders = _orders(case, noisy, seed)
     for order, of in orders.items():
         precision = float(wrong[of.rows[:FIRST]].mean())
-        found[name, order].append((precision, float(wrong[of.rows[:first]].sum() / wrong.sum())))
-    regained[name, "the labels as they are"].append(_accuracy(case, noisy, test, seed))
+        found[noise, order].append((precision, float(wrong[of.rows[:first]].sum() / wrong.sum())))
+    regained[noise, "the labels as they are"].append(_accuracy(case, noisy, test, seed))
     for order in (OURS, *CLEANLAB):
         if order in orders:
             chosen = orders[order].rows[:first]
             kept = np.setdiff1d(np.arange(len(noisy)), chosen)
-            regained[name, f"{order}: dropped"].append(_accuracy(case, noisy.take(kept), test, seed))
+            regained[noise, f"{order}: dropped"].append(_accuracy(case, noisy.take(kept), test, seed))
             labels = noisy.labels.copy()
             labels[chosen] = orders[order].suggested[chosen]
-            regained[name, f"{order}: relabelled"].append(_accuracy(case, replace(noisy, labels=labels), test, seed))
-    regained[name, "the true labels"].append(_accuracy(case, clean, test, seed))
+            regained[noise, f"{order}: relabelled"].append(_accuracy(case, replace(noisy, labels=labels), test, seed))
+    regained[noise, "the true labels"].append(_accuracy(case, clean, test, seed))
 
 
 def _images(case: Case, seed: int) -> tuple[Images, Images]:

@@ -131,13 +131,16 @@ def test_the_command(firstlight: Callable[..., Answer], folds: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("place", "says"),
     [
-        ("seed-0/fold-1", "is one run, .*firstlight explain .* --folds 5"),
+        ("seed-0/fold-1", "is the run of one fold. Give the folder of all: firstlight labels .*seed-0$"),
+        ("alone", r"is one run\. .*firstlight explain .* --folds 5"),
         ("seed-0/nothing", "there is no such folder"),
         ("empty", "has no out-of-fold predictions: .* firstlight resume"),
     ],
 )
 def test_what_is_no_folder_of_folds(firstlight: Callable[..., Answer], folds: Path, place: str, says: str) -> None:
     (folds.parent / "empty").mkdir(exist_ok=True)
+    if not (folds.parent / "alone").exists():
+        shutil.copytree(folds / "fold-1", folds.parent / "alone")
     answer = firstlight("labels", folds.parent / place)
     assert answer.code == 2
     assert "Traceback" not in answer.err

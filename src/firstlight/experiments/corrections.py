@@ -51,7 +51,9 @@ class Corrections:
 def recorded(folder: RunFolder, splits: Mapping[str, Images]) -> dict[str, Images]:
     """Images of a run by split, before classes were left out or regrouped, with the corrections of its record."""
     record = folder.data.corrections
-    rows = [Correction(one.id, one.pixels, one.old, one.new) for one in record.rows] if record else []
+    if record is None:
+        return dict(splits)
+    rows = [Correction(one.id, one.pixels, one.old, one.new) for one in record.rows]
     return dict(applied(splits, rows, str(folder.path)).splits)
 
 

@@ -144,9 +144,11 @@ def folder_of_folds(path: Path) -> Path:
     places = [path, *sorted(path.glob("*")), *sorted(path.glob("*/*"))]
     found = [place for place in places if is_file(place / OUT_OF_FOLD)]
     if is_file(path / EXPERIMENT):
+        if is_file(path.parent / OUT_OF_FOLD):
+            raise RunError(f"{path} is the run of one fold. Give the folder of all: firstlight labels {path.parent}")
         raise RunError(
-            f"{path} is one run, whose net has not learnt from its validation and test images alone: firstlight "
-            f"explain {path} tells which of their labels may be wrong. For all images, train on folds: firstlight run "
+            f"{path} is one run. Which labels of its validation and test images may be wrong, from which its net has "
+            f"not learnt, firstlight explain {path} tells. For all images, train on folds: firstlight run "
             f"{path / EXPERIMENT} --folds 5"
         )
     if not found:

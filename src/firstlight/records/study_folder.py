@@ -79,6 +79,7 @@ class StudyFolder(Shown):
     study.json             title, what it shows, and its runs with their seeds and published numbers
     <name>/seed-<n>.failed why that run came to no result, until it does
     <name>/seed-<n>/out_of_fold.npz  over folds: what the nets said of all images, each by the one that has not seen it
+    <name>/seed-<n>/label_issues.npz  over folds: which labels may be wrong, where that was asked
     parity.html            how far the gradients agree, where the study asked for that
     report.html            and report.pdf where it was asked for
     """

@@ -114,8 +114,8 @@ def tables(groups: Sequence[Group]) -> list[Table]:
 def verdict(groups: Sequence[Group]) -> str:
     """How many test labels were corrected, and what of the differences is that of the nets; "" where none were."""
     said = [
-        f"By the corrections of {one.second}, {_changes(one)}: by the same labels it stands {signed(one.by_net)} "
-        f"points to {one.first}, and {signed(one.by_labels)} are those of the labels alone."
+        f"By the corrections of {one.second}, {_changes(one)}: by the same labels the nets differ by "
+        f"{signed(one.by_net)} points; {signed(one.by_labels)} points are those of the labels alone."
         for task in tasks(groups)
         for one in numbers(task)
         if one.changed + one.dropped + one.added
