@@ -107,5 +107,5 @@ def test_other_images_are_not_told_as_corrected(tmp_path: Path) -> None:
 
 def test_the_command_prints_the_table(groups: list[Group]) -> None:
     found = report.outcome(report.Comparison([group.first.run for group in groups], "two"))
-    assert found.tables[-1].titles[1] == "by the labels of before"
+    assert found.tables[-1].titles[1] == "by old labels"
     assert "labels alone" in found.verdict

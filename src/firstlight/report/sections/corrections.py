@@ -139,18 +139,14 @@ def table(found: Corrected) -> Table:
     by = [found.old[1] - found.old[0], found.new[1] - found.new[0], found.alone[1] - found.alone[0]]
     tests = [*(found.tests or (None, None)), None]
     shown = (_difference(each, test) for each, test in zip(by, tests, strict=True))
-    titles = (
-        "net",
-        f"by the labels of {found.first}",
-        f"by the labels of {found.second}",
-        "each by its own",
-    )
+    titles = ("net", "by old labels", "by new labels", "each by its own")
     return Table(
         rows=(*rows, ("difference, points", *shown)),
         titles=titles,
         right=frozenset({1, 2, 3}),
         strong=frozenset({2}),
-        caption=f"The {counted(found.images, 'test image')} that both were tested on; each by its own: all of its own.",
+        caption=f"The {counted(found.images, 'test image')} that both were tested on, by the labels of {found.first} "
+        f"(old) and by those of {found.second} (new); in the last column all of its own, by its own labels.",
     )
 
 
