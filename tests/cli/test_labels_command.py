@@ -17,6 +17,7 @@ from tests.experiments.small_runs import do
 import firstlight as fl
 from firstlight.data.corrections import pixels_sha256
 from firstlight.errors import DamagedFileError, RunError
+from firstlight.explain.label_errors import WITNESSES
 from firstlight.randomness import generator
 from firstlight.records import label_issues, out_of_fold
 from firstlight.records.label_issues import LABEL_ISSUES
@@ -66,7 +67,7 @@ def test_spoilt_labels_come_first(found: label_issues.LabelIssues, source: Path)
     assert np.isin(ids, found.ids).mean() >= 0.9
     assert found.images == 400
     assert (found.scores > 0).all()
-    assert found.nearest_ids.shape == (len(found), 10)
+    assert found.nearest_ids.shape == (len(found), WITNESSES)
 
 
 def test_neighbours_are_of_other_folds(found: label_issues.LabelIssues, folds: Path) -> None:
@@ -90,7 +91,7 @@ def test_each_has_its_reason_and_its_pixels(found: label_issues.LabelIssues, sou
     given, suggested = one.class_names[one.given], one.class_names[one.suggested]
     assert one.reason == (
         f"the net that has not seen it gives {suggested} {one.probabilities[1]:.2f}, {given} {one.probabilities[0]:.2f}"
-        f"; of its 10 nearest images {one.labels.count(one.suggested)} are labelled {suggested}, "
+        f"; of its {WITNESSES} nearest images {one.labels.count(one.suggested)} are labelled {suggested}, "
         f"{one.labels.count(one.given)} {given}"
     )
 

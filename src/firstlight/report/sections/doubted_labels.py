@@ -60,7 +60,7 @@ def caption(found: LabelIssues, shown: int) -> str:
     return (
         f"{count(len(found))} of {counted(found.images, 'label')} are in doubt; the first {count(shown)}. First the "
         "image: its label → the class that it seems to be, what the net that has not seen it gives to both, and how "
-        "many of the ten nearest images bear the second. Beside it the nearest of these, by the last hidden layer of "
+        "many of the nearest images bear the second. Beside it the nearest of these, by the last hidden layer of "
         "that net. These are doubts, not findings: look at each image before you change its label (firstlight view, "
         "Review)."
     )
