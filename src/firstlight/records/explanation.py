@@ -6,18 +6,16 @@ written whole or not at all, and nothing is ever unpickled.
 
 from __future__ import annotations
 
-import io
-import json
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
 
 from firstlight.errors import DamagedFileError, RunError
-from firstlight.files import ARRAYS_LIMIT, arrays_of, is_there, json_object, read_bytes, write_bytes
+from firstlight.files import ARRAYS_LIMIT, is_there, read_bytes
 from firstlight.notebook_display import Brief, Shown
-from firstlight.records.codec import Axes, decode, encode, not_kept
-from firstlight.records.record_files import FORMAT, newer
+from firstlight.records.codec import Axes, decode, not_kept
+from firstlight.records.record_files import unarchived, write_archive
 from firstlight.records.run_folder import WEIGHTS, RunFolder
 from firstlight.types import SPLITS, Array
 
@@ -285,12 +283,7 @@ class Explanation(Shown):
 
     def write(self, run: RunFolder) -> None:
         """Put it into the run's folder, in the place of an older one, with the hash of the weights it is of."""
-        arrays: dict[str, Array] = {}
-        about = {"format": FORMAT, "weights": run.hashes.get(WEIGHTS, "")}
-        record = json.dumps({**about, **encode(self, arrays)}, allow_nan=False).encode()
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, record=np.frombuffer(record, np.uint8), **arrays)  # type: ignore[arg-type]
-        write_bytes(run.path / EXPLANATION, buffer.getvalue())
+        write_archive(run.path / EXPLANATION, self, weights=run.hashes.get(WEIGHTS, ""))
 
 
 def read(run: RunFolder) -> Explanation | None:
@@ -303,15 +296,8 @@ def read(run: RunFolder) -> Explanation | None:
         return None
     again = f"Make it anew: firstlight explain {run.path}"
     try:
-        arrays = arrays_of(read_bytes(path, limit=ARRAYS_LIMIT, inside=run.path))
-        if "record" not in arrays:
-            raise ValueError("it has no record")
-        record = json_object(arrays.pop("record").tobytes())
-        version, weights = record.pop("format", None), record.pop("weights", "")
-        if not isinstance(version, int) or isinstance(version, bool):
-            raise ValueError("it does not say its format")
-        if version > FORMAT:
-            raise newer(path, version)
+        record, arrays = unarchived(read_bytes(path, limit=ARRAYS_LIMIT, inside=run.path), path)
+        weights = record.pop("weights", "")
         found = decode(Explanation, record, arrays, closed=True)
         _check_classes(found, len(found.class_names or run.class_names))
     except OSError as error:

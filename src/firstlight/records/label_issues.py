@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-
 from firstlight.errors import DamagedFileError, RunError, brief
-from firstlight.files import ARRAYS_LIMIT, arrays_of, is_file, is_folder, is_there, json_object, read_bytes, write_bytes
+from firstlight.files import ARRAYS_LIMIT, is_file, is_folder, is_there, read_bytes
 from firstlight.notebook_display import Brief
-from firstlight.records.codec import Axes, decode, encode
+from firstlight.records.codec import Axes, decode
 from firstlight.records.out_of_fold import OUT_OF_FOLD, FoldRun
-from firstlight.records.record_files import FORMAT, newer
+from firstlight.records.record_files import unarchived, write_archive
 from firstlight.records.run_folder import EXPERIMENT, PREDICTIONS, RunFolder
 from firstlight.records.values import AtLeastOne, Names
 from firstlight.text import listed
@@ -130,11 +126,7 @@ class LabelIssues(Brief):
 
     def write(self, folder: Path) -> None:
         """Put it into the folder of the folds, in the place of an older one."""
-        arrays: dict[str, Array] = {}
-        record = json.dumps({"format": FORMAT, **encode(self, arrays)}, allow_nan=False).encode()
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, record=np.frombuffer(record, np.uint8), **arrays)  # type: ignore[arg-type]
-        write_bytes(folder / LABEL_ISSUES, buffer.getvalue())
+        write_archive(folder / LABEL_ISSUES, self)
 
 
 def folder_of_folds(path: Path) -> Path:
@@ -171,15 +163,7 @@ def read(folder: Path) -> LabelIssues | None:
         return None
     again = f"Make it anew: firstlight labels {folder}"
     try:
-        arrays = arrays_of(read_bytes(path, limit=ARRAYS_LIMIT, inside=folder))
-        if "record" not in arrays:
-            raise ValueError("it has no record")
-        record = json_object(arrays.pop("record").tobytes())
-        version = record.pop("format", None)
-        if not isinstance(version, int) or isinstance(version, bool):
-            raise ValueError("it does not say its format")
-        if version > FORMAT:
-            raise newer(path, version)
+        record, arrays = unarchived(read_bytes(path, limit=ARRAYS_LIMIT, inside=folder), path)
         found = decode(LabelIssues, record, arrays)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}. {again}") from None

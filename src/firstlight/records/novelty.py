@@ -5,19 +5,15 @@ The archive holds the arrays, and as `record` the JSON of the rest. A run of an 
 
 from __future__ import annotations
 
-import io
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
-import numpy as np
-
 from firstlight.errors import DamagedFileError
 from firstlight.evaluation.novelty import ClassDistances, fewest, threshold
-from firstlight.files import ARRAYS_LIMIT, arrays_of, is_there, json_object, write_bytes
-from firstlight.records.codec import Axes, Must, decode, encode
-from firstlight.records.record_files import FORMAT, newer
+from firstlight.files import ARRAYS_LIMIT, is_there
+from firstlight.records.codec import Axes, Must, decode
+from firstlight.records.record_files import unarchived, write_archive
 from firstlight.records.run_folder import NOVELTY, RunFolder
 from firstlight.types import Array
 
@@ -89,11 +85,7 @@ class NoveltyRecord:
 
     def write(self, folder: RunFolder) -> None:
         """Put it into a run's folder."""
-        arrays: dict[str, Array] = {}
-        record = json.dumps({"format": FORMAT, **encode(self, arrays)}, allow_nan=False).encode()
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, record=np.frombuffer(record, np.uint8), **arrays)  # type: ignore[arg-type]
-        write_bytes(folder.path / NOVELTY, buffer.getvalue())
+        write_archive(folder.path / NOVELTY, self)
 
 
 def read(run: RunFolder) -> NoveltyRecord | None:
@@ -102,15 +94,7 @@ def read(run: RunFolder) -> NoveltyRecord | None:
     if not is_there(path):
         return None
     try:
-        arrays = arrays_of(run.read(NOVELTY, ARRAYS_LIMIT))
-        if "record" not in arrays:
-            raise ValueError("it has no record")
-        record = json_object(arrays.pop("record").tobytes())
-        version = record.pop("format", None)
-        if not isinstance(version, int) or isinstance(version, bool):
-            raise ValueError("it does not say its format")
-        if version > FORMAT:
-            raise newer(path, version)
+        record, arrays = unarchived(run.read(NOVELTY, ARRAYS_LIMIT), path)
         found = decode(NoveltyRecord, record, arrays)
         tested = len(run.predictions["test"]) if "test" in run.predictions else 0
         if found.distances is not None and len(found.distances.test) != tested:

@@ -7,8 +7,6 @@ done: STUDY/NAME/seed-0/out_of_fold.npz.
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,10 @@ from typing import Annotated
 import numpy as np
 
 from firstlight.errors import DamagedFileError, RunError
-from firstlight.files import ARRAYS_LIMIT, arrays_of, is_there, json_object, read_bytes, write_bytes
+from firstlight.files import ARRAYS_LIMIT, is_there, read_bytes
 from firstlight.notebook_display import Brief
-from firstlight.records.codec import Axes, decode, encode
-from firstlight.records.record_files import FORMAT, newer
+from firstlight.records.codec import Axes, decode
+from firstlight.records.record_files import unarchived, write_archive
 from firstlight.records.run_folder import PREDICTIONS, RunFolder
 from firstlight.records.values import FileName, Names
 from firstlight.types import Array, Predictions
@@ -84,11 +82,7 @@ class OutOfFold(Brief):
 
     def write(self, folder: Path) -> None:
         """Put it into the folder of the folds, in the place of an older one."""
-        arrays: dict[str, Array] = {}
-        record = json.dumps({"format": FORMAT, **encode(self, arrays)}, allow_nan=False).encode()
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, record=np.frombuffer(record, np.uint8), **arrays)  # type: ignore[arg-type]
-        write_bytes(folder / OUT_OF_FOLD, buffer.getvalue())
+        write_archive(folder / OUT_OF_FOLD, self)
 
 
 def collect(runs: Sequence[RunFolder]) -> OutOfFold:
@@ -133,15 +127,7 @@ def read(folder: Path) -> OutOfFold | None:
         return None
     again = f"To make it anew, remove it, and go on with the folds: firstlight resume {folder.parent.parent}"
     try:
-        arrays = arrays_of(read_bytes(path, limit=ARRAYS_LIMIT, inside=folder))
-        if "record" not in arrays:
-            raise ValueError("it has no record")
-        record = json_object(arrays.pop("record").tobytes())
-        version = record.pop("format", None)
-        if not isinstance(version, int) or isinstance(version, bool):
-            raise ValueError("it does not say its format")
-        if version > FORMAT:
-            raise newer(path, version)
+        record, arrays = unarchived(read_bytes(path, limit=ARRAYS_LIMIT, inside=folder), path)
         found = decode(OutOfFold, record, arrays)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}. {again}") from None

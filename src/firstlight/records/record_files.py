@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from firstlight.errors import DamagedFileError, NewerFormatError, RunError
-from firstlight.files import RECORD_LIMIT, TOML_LIMIT, json_object, read_bytes, toml_of, write_bytes, write_json
+from firstlight.files import (
+    RECORD_LIMIT,
+    TOML_LIMIT,
+    arrays_of,
+    json_object,
+    read_bytes,
+    toml_of,
+    write_bytes,
+    write_json,
+)
 from firstlight.records.codec import MismatchError, decode, encode
 from firstlight.records.experiment import ExperimentRecord
 from firstlight.types import Array, Json
@@ -92,6 +102,33 @@ def read_file(folder: Path, name: str, limit: int) -> bytes:
 def write_record(folder: Path, name: str, record: Any) -> None:
     """Write one of a folder's JSON files, with the format's version; `record` is a dataclass."""
     write_json(folder / name, {"format": FORMAT, **encode(record)})
+
+
+def write_archive(path: Path, record: Any, **about: str) -> None:
+    """Write a record with arrays, a dataclass, as an .npz: the arrays, and as `record` the JSON that names them.
+
+    about  keys of the JSON that are none of the record's
+    """
+    arrays: dict[str, Array] = {}
+    text = json.dumps({"format": FORMAT, **about, **encode(record, arrays)}, allow_nan=False).encode()
+    write_arrays(path, {"record": np.frombuffer(text, np.uint8), **arrays})
+
+
+def unarchived(data: bytes, path: Path) -> tuple[Json, dict[str, Array]]:
+    """The JSON of such a record, without its format, and its arrays, to be decoded; `path` is where it was read.
+
+    Raises ValueError where it is none, NewerFormatError where it is of a later format.
+    """
+    arrays = arrays_of(data)
+    if "record" not in arrays:
+        raise ValueError("it has no record")
+    record = json_object(arrays.pop("record").tobytes())
+    version = record.pop("format", None)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise ValueError("it does not say its format")
+    if version > FORMAT:
+        raise newer(path, version)
+    return record, arrays
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
