@@ -17,7 +17,7 @@ from firstlight.app.images import KEPT_BY_BROWSER, class_number
 from firstlight.app.index import Index
 from firstlight.app.pages.review import decisions, listing, reasons
 from firstlight.app.pages.review.decisions import ChangedError, Decisions, told
-from firstlight.app.pages.review.subject import ASK, Subject, Subjects
+from firstlight.app.pages.review.subject import Subject, Subjects
 from firstlight.app.server import responses
 from firstlight.app.server.errors import UnknownError
 from firstlight.app.server.responses import Page
@@ -154,21 +154,19 @@ def near(request: Request) -> Response:
     """The training images that the net finds most like one."""
     subjects, key = _subjects(request), request.path_params["id"]
     subject, sample = subjects.get(key), request.query_params.get("id", "")
-    split = _split(subjects, subject, sample, subject.rows.get(sample))
+    row = subject.rows.get(sample)
+    doubt = None if row is None else subject.doubted.get(row)
     if subject.folds:
-        row = subject.rows.get(sample)
-        doubt = None if row is None else subject.doubted.get(row)
-        known = [{"id": name, "label": subject.classes[k]} for name, k in (doubt.nearest if doubt else ())]
-        note = "" if known else f"Of folds, they are known where {ASK} has asked them: of labels in doubt."
-        return responses.reply({"images": known, "note": note})
-    if not split:
-        raise UnknownError("The run has left this image out, so that it is like none of the others.")
-    found, distances = subjects.nearest.of(key, split, sample)
-    rows = [
-        {"id": str(name), "label": found.class_names[label], "distance": float(distance)}
-        for name, label, distance in zip(found.ids, found.labels.tolist(), distances, strict=True)
-    ]
-    return responses.reply({"images": rows, "note": ""})
+        found = list(doubt.nearest) if doubt else []
+        note = "" if found else "Of folds, they are known for images in doubt, once firstlight labels has looked."
+    else:
+        split = _split(subjects, subject, sample, row)
+        if not split:
+            raise UnknownError("The run has left this image out, so that it is like none of the others.")
+        images = subjects.nearest.of(key, split, sample)
+        found, note = list(zip(images.ids.tolist(), images.labels.tolist(), strict=True)), ""
+    near = [{"id": name, "label": subject.classes[label]} for name, label in found]
+    return responses.reply({"images": near, "note": note})
 
 
 def picture(request: Request) -> Response:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from firstlight.app.index import Index, Kept
 from firstlight.explain import ExplainedRun, extract_features
 from firstlight.explain.features import ImageFeatures
 from firstlight.progress import unwatched
-from firstlight.types import Array, Images
+from firstlight.types import Images
 
 SHOWN = 8
 
@@ -22,8 +20,8 @@ class NearestImages:
         self.index = index
         self._features: Kept[ImageFeatures] = Kept(1)
 
-    def of(self, key: str, split: str, sample: str) -> tuple[Images, Array]:
-        """The nearest training images to one of the run's images, the nearest first, and their distances.
+    def of(self, key: str, split: str, sample: str) -> Images:
+        """The training images that are nearest to one of the run's images, the nearest first.
 
         It belongs into the thread of inference. Raises RunError where the net or the images cannot be had any more.
         """
@@ -40,6 +38,5 @@ class NearestImages:
         train = self._features.get(key, run, features)
         asked = extract_features(run.net, explained.images([split], [sample]), layer, "", unwatched)
         found = nearest_rows(train.features, asked.features, SHOWN + 1)
-        others = train.images.ids[found.indices[0]] != sample
-        kept = found.indices[0][others][:SHOWN]
-        return train.images.take(kept), found.distances[0][np.flatnonzero(others)[:SHOWN]]
+        others = found.indices[0][train.images.ids[found.indices[0]] != sample]
+        return train.images.take(others[:SHOWN])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from firstlight.app.summary import Entry, fingerprint
 from firstlight.errors import FirstlightError, RunError
 from firstlight.records import label_issues, out_of_fold
 from firstlight.records.explanation import EXPLANATION, Explanation
-from firstlight.records.label_issues import LABEL_ISSUES
+from firstlight.records.label_issues import LABEL_ISSUES, LabelIssues
 from firstlight.records.out_of_fold import OUT_OF_FOLD, OutOfFold
 from firstlight.types import Array, Dataset, Images, Predictions
 
 READY = 4  # subjects that are kept
-ASK = "firstlight labels FOLDER"
+NOTE_OF_FOLDS = "The doubts are about all images, each by the model of the fold that has not learnt from it."
 SECONDED = 0.5  # the share of neighbours from which on no other class has more of them
 
 
@@ -33,7 +33,7 @@ class Doubt:
     given, suggested  the label, and the class that the image seems to be
     margin            the probability of `suggested` less that of `given`
     neighbours_agree  the share of the nearest images that are labelled `suggested`; None where that is not known
-    nearest           the ids of these images with their classes, the nearest first; none where they are not known
+    nearest           ids and labels of these images, the nearest first, where the record of the doubt has them
     """
 
     row: int
@@ -126,8 +126,9 @@ class Subjects:
         """
         entry = self.index.any_entry(key)
         if entry.kind == "folds":
-            mark = _times(entry.path, OUT_OF_FOLD, LABEL_ISSUES)
-            return self._subjects.get(key, mark, lambda: _of_folds(self.index, entry))
+            return self._subjects.get(
+                key, _times(entry.path, OUT_OF_FOLD, LABEL_ISSUES), lambda: _of_folds(self.index, entry)
+            )
         return self._subjects.get(key, self._mark(key), lambda: _of_run(self.index, key))
 
     def everything(self, subject: Subject) -> Everything:
@@ -158,62 +159,57 @@ def _times(folder: Path, *names: str) -> tuple[int, ...]:
 
 
 def _of_folds(index: Index, entry: Entry) -> Subject:
-    found = out_of_fold.read(entry.path)
-    first = (
-        next((each for each in index.entries() if each.path == entry.path / found.runs[0].folder), None)
-        if found
-        else None
-    )
-    if found is None or first is None:
+    tested = out_of_fold.read(entry.path)
+    runs = {each.path: each.id for each in index.entries() if each.kind == "run"}
+    first = runs.get(entry.path / tested.runs[0].folder) if tested else None
+    if tested is None or first is None:
         raise RunError(f"{entry.path} has no folds whose images could be reviewed: train them again.")
-    record = index.run(first.id).data
-    doubts = _with_neighbours(entry.path, found) or _by_probabilities(found)
+    record, note = index.run(first).data, NOTE_OF_FOLDS
+    try:
+        issues = label_issues.read(entry.path)
+    except FirstlightError as error:
+        issues, note = None, f"{note} {error}"
+    else:
+        note += "" if issues else f" To have their nearest images asked too: firstlight labels {entry.path}"
     return Subject(
         key=entry.id,
         name=entry.name,
-        run=first.id,
-        classes=found.class_names,
+        run=first,
+        classes=tested.class_names,
         labels=(record.before or record).class_names,
-        predictions=found.predictions,
-        splits=np.array([f"fold {fold}" for fold in found.folds.tolist()]),
-        doubts=doubts,
-        folds=len(found.runs),
-        note="The doubts are about all images, each by the model of the fold that has not learnt from it."
-        + ("" if any(doubt.nearest for doubt in doubts) else f" {ASK} asks the most similar images as well."),
+        predictions=tested.predictions,
+        splits=np.array([f"fold {fold}" for fold in tested.folds.tolist()]),
+        doubts=_by_probabilities(tested.predictions) if issues is None else _recorded(issues, tested),
+        folds=len(tested.runs),
+        note=note,
     )
 
 
-def _with_neighbours(path: Path, asked: OutOfFold) -> tuple[Doubt, ...]:
-    """What `firstlight labels` has found; none where it was not asked, or of other predictions."""
-    try:
-        issues = label_issues.read(path)
-    except FirstlightError:
-        return ()
-    row = {sample: place for place, sample in enumerate(asked.ids.tolist())}
-    return tuple(
-        Doubt(
-            row[one.id],
-            one.given,
-            one.suggested,
-            one.probabilities[1] - one.probabilities[0],
-            one.labels.count(one.suggested) / max(1, len(one.labels)),
-            tuple(zip(one.nearest, one.labels, strict=True)),
-        )
-        for one in issues or ()
-        if one.id in row
-    )
-
-
-def _by_probabilities(asked: OutOfFold) -> tuple[Doubt, ...]:
+def _by_probabilities(predictions: Predictions) -> tuple[Doubt, ...]:
     from firstlight.explain.label_errors import find_label_issues
 
-    found = find_label_issues(asked.predictions)
+    found = find_label_issues(predictions)
     return tuple(Doubt(doubt.index, doubt.given, doubt.suggested, doubt.margin) for doubt in found)
 
 
-def _of_run(index: Index, key: str) -> Subject:
-    from firstlight.explain.label_errors import find_label_issues
+def _recorded(issues: LabelIssues, tested: OutOfFold) -> tuple[Doubt, ...]:
+    """The doubts of the record, in its order, but for images that were not tested, as a damaged one may have them."""
+    rows = {sample: row for row, sample in enumerate(tested.ids.tolist())}
+    return tuple(
+        Doubt(
+            row=rows[one.id],
+            given=one.given,
+            suggested=one.suggested,
+            margin=one.probabilities[1] - one.probabilities[0],
+            neighbours_agree=one.labels.count(one.suggested) / len(one.labels) if one.labels else None,
+            nearest=tuple(zip(one.nearest, one.labels, strict=True)),
+        )
+        for one in issues
+        if one.id in rows
+    )
 
+
+def _of_run(index: Index, key: str) -> Subject:
     folder = index.run(key)
     _ = folder.result  # which says what an unfinished run lacks
     parts = {split: found for split, found in folder.predictions.items() if len(found)}
@@ -221,14 +217,8 @@ def _of_run(index: Index, key: str) -> Subject:
     pooled = Predictions(*(np.concatenate(arrays) for arrays in zip(*fields, strict=True)))
     agree = _agreeing(index, key)
     found = [
-        Doubt(
-            doubt.index,
-            doubt.given,
-            doubt.suggested,
-            doubt.margin,
-            agree.get((str(pooled.ids[doubt.index]), doubt.suggested)),
-        )
-        for doubt in find_label_issues(pooled)
+        replace(doubt, neighbours_agree=agree.get((str(pooled.ids[doubt.row]), doubt.suggested)))
+        for doubt in _by_probabilities(pooled)
     ]
     # Those that the neighbours second go first.
     found.sort(key=lambda doubt: ((doubt.neighbours_agree or 0) <= SECONDED, -doubt.margin))
