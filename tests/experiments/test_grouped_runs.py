@@ -164,6 +164,9 @@ def test_series_of_images_that_are_split_are_warned_of_without_groups(frames: Pa
     [said] = [line for line in setup.warnings() if "look like one series" in line]
     assert r"data.group = '(.+)_\d+\.'" in said
     assert "10 of 10 test images" in said
+    run = experiments.start(setup, tmp_path / "plain", QUIET)
+    assert run.data.doubtful_groups == (said,)
+    assert said in [text.text for text in of_run(read(run)) if text.tone == "warning"]
     grouped = experiments.set_up(
         small_runs.experiment(TABLES, data={"source": str(frames), "group": r"(.+)_\d+\.", "pool": True})
     )

@@ -220,11 +220,15 @@ def must_not_be_divided(dataset: Dataset, wanted: Array) -> None:
     for one, other in combinations((split for split in SPLITS if split in held), 2):
         if both := sorted(held[one] & held[other]):
             such = listed(brief(name, 60) for name in both[:3])
+            otherwise = (
+                "leave data.group out, if these are no groups"
+                if dataset.group
+                else 'where they are near copies, have those left out of training: data.near_copies = "drop"'
+            )
             raise DataError(
                 f"{dataset.name}: {len(both):,} of {len(held[one] | held[other]):,} groups are both in {one} and in "
                 f"{other} as they came with the images, such as {such}: the model would be measured on what it has "
-                "learnt from. Have the images split anew, by groups, with data.pool = true; or leave data.group out, "
-                "if these are no groups."
+                f"learnt from. Have the images split anew, by groups, with data.pool = true; or {otherwise}."
             )
 
 

@@ -104,9 +104,7 @@ class Setup:
         lines += self.dataset.notes
         if (groups := self.findings.groups) is not None:
             lines.append(f"Images are kept together by {self._grouped_by}: {groups.sizes}.")
-        if (balance := self.balance) is not None:
-            lines += balance.warnings()
-        lines += self._series()
+        lines += self._doubtful_groups()
         if said := near_copies.summary(self.dropped, self.splits):
             lines.append(said)
         if self.near is None and self.looked:
@@ -141,6 +139,7 @@ class Setup:
             class_weights=None if weights is None else tuple(weights.tolist()),
             drawn=tuple(np.bincount(labels, minlength=len(self.train.class_names)).tolist()) if balanced else None,
             groups=self._groups_record(),
+            doubtful_groups=tuple(self._doubtful_groups()),
             how_split=self._how_split(),
             checks=decode(Checks, self.findings.to_json()),
             warnings=tuple(self.warnings()),
@@ -240,18 +239,21 @@ class Setup:
         )
         return [f"{said}{others if changed else ''}"]
 
-    def _series(self) -> list[str]:
-        """Images that surely look as if they belonged together although no groups were asked for."""
-        found = self._guess
+    def _doubtful_groups(self) -> list[str]:
+        """That groups allow no even split, or that images look as if they belonged together and no groups were told."""
+        balance, found = self.balance, self._guess
         if found is None or not found.sure:
-            return []
+            return [] if balance is None else balance.warnings()
         divided = {name: found.divided(self.train, part) for name, part in self.splits.items() if name != "train"}
         apart = listed(f"{n:,} of {len(self.splits[name]):,} {name} images" for name, n in divided.items() if n)
         return [f"{found.said()}" + (f" As it is, {apart} are of a series that is also trained on." if apart else "")]
 
     @cached_property
     def _guess(self) -> Guess | None:
-        return guess(self.dataset) if self._own_files else None
+        if not self._own_files or self.experiment.data.group is not None:
+            return None
+        plain = {name: replace(images, groups=None) for name, images in self.dataset.splits.items()}
+        return guess(replace(self.dataset, splits=plain))
 
     def _misleading(self) -> list[str]:
         """What augmentation makes of written characters, which mean something else when they are mirrored or turned."""

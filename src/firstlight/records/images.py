@@ -235,6 +235,7 @@ class ImagesRecord:
     class_weights  by which the loss of an image of each class was multiplied, where there are any
     drawn          images of each class in an epoch, where sampling was balanced
     groups         the groups that no split divides, where there are any
+    doubtful_groups  in sentences: that these allow no even split, or that images look as if they were of groups
     """
 
     name: str
@@ -255,6 +256,7 @@ class ImagesRecord:
     class_weights: tuple[Positive, ...] | None = omitted(None)
     drawn: tuple[Count, ...] | None = omitted(None)
     groups: GroupsRecord | None = omitted(None)
+    doubtful_groups: tuple[str, ...] = omitted(())
     how_split: str = ""
     checks: Checks = Checks()
     warnings: tuple[str, ...] = ()

@@ -218,6 +218,11 @@ class RunRecord:
         return self.run.data.groups
 
     @property
+    def doubtful_groups(self) -> tuple[str, ...]:
+        """In sentences: that groups allow no even split, or that images look as if they were of groups."""
+        return self.run.data.doubtful_groups
+
+    @property
     def how_split(self) -> str:
         return self.run.data.how_split
 

@@ -188,7 +188,7 @@ def _ending(record: RunRecord) -> list[str]:
 
 def _leaks(record: RunRecord) -> list[str]:
     checks = record.checks
-    texts = []
+    texts = list(record.doubtful_groups)
     for pair, n in record.groups.divided.items() if record.groups is not None else ():
         if n:
             texts.append(
