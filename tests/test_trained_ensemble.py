@@ -276,3 +276,9 @@ def test_a_file_that_lacks_a_net_is_not_written(seeds: Path, tmp_path: Path, mon
     with pytest.raises(ExportError, match="does not agree with the model"):
         fl.Ensemble(seeds, data=SHARED).export("onnx", tmp_path / "two.onnx")
     assert not (tmp_path / "two.onnx").exists()
+
+
+def test_a_notebook_shows_it_as_text(seeds: Path) -> None:
+    ensemble = fl.Ensemble(seeds)
+    assert not hasattr(ensemble, "_repr_html_")
+    assert repr(ensemble) == f"Ensemble({str(seeds)!r})"

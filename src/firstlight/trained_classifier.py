@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +24,6 @@ from firstlight.experiments import Experiment
 from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, batch_size, without_seen
 from firstlight.kernels.lock import ForkedLock
 from firstlight.members import Member
-from firstlight.notebook_display import Shown
 from firstlight.prepare import Preparation, outside_images
 from firstlight.progress import Step, unwatched
 from firstlight.records.exports import ExportFolder, ExportRecord
@@ -53,7 +52,7 @@ class made_once(Generic[R]):  # noqa: N801  (used as cached_property is, which l
             return made
 
 
-class TrainedClassifier(Shown):
+class TrainedClassifier(ABC):
     """Trained nets that answer as one: a `Run`, or an `Ensemble` of several.
 
     Threads may share it: they take turns in the model, and each gets the answers that it would get alone.

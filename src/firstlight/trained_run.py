@@ -38,7 +38,7 @@ from firstlight.inference import Measured
 from firstlight.kernels.lock import ForkedLock
 from firstlight.members import Member
 from firstlight.models import Model
-from firstlight.notebook_display import ReportPath
+from firstlight.notebook_display import ReportPath, Shown
 from firstlight.prepare import Preparation, outside_image
 from firstlight.progress import unwatched
 from firstlight.records import run_folder
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from firstlight.export import Exportable
 
 
-class Run(TrainedClassifier):
+class Run(TrainedClassifier, Shown):
     """A run: its records on disk, and its model ready to use.
 
     Threads may share it, see `TrainedClassifier`. A copy, or what was pickled, opens the model for itself when it is

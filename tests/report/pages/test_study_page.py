@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from firstlight import report
 from firstlight.cli import app
 from firstlight.errors import RunError
+from firstlight.records import exports, run_folder
 from firstlight.records import group as groups
-from firstlight.records import run_folder
+from firstlight.records.group_folder import GroupFolder
 from firstlight.records.study_folder import StudyFolder, failure
 from firstlight.report.document import Code, Link
 from firstlight.report.format import plus_minus
@@ -165,3 +166,23 @@ def test_charts_are_written_as_drawings_of_their_own(two: StudyFolder, tmp_path:
         assert text.startswith("<svg ")
         assert "var(--series" not in text
         ElementTree.fromstring(text)
+
+
+def test_what_the_nets_of_an_entry_were_exported_to_is_linked(two: StudyFolder) -> None:
+    group = GroupFolder.open(two.path / "strong")
+    record = exports.ExportRecord(
+        format="onnx",
+        title="ONNX",
+        path="export/strong.onnx",
+        sha256={"strong.onnx": "0"},
+        bytes=1,
+        weights=group.weights,
+        written="2026-01-01T00:00:00+00:00",
+        firstlight="0.1.0",
+    )
+    exports.add(group, record)
+    [(what, link, state)] = table(section(study.document(two), "beyond")).rows
+    assert what == "strong, all nets as one"
+    assert isinstance(link, Link)
+    assert (link.text, link.target) == ("ONNX", "strong/export/strong.onnx")
+    assert state == "missing since"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from firstlight.files import TOML_LIMIT, read_text
+from firstlight.errors import RunError
+from firstlight.files import TOML_LIMIT, is_file, read_text
+from firstlight.records import exports
 from firstlight.records.group import Group, of_study, present
+from firstlight.records.group_folder import GroupFolder
 from firstlight.records.run_folder import REPORT, RESULT
 from firstlight.records.study_folder import PARITY, StudyFolder
 from firstlight.report.document import (
@@ -76,12 +79,28 @@ def _further(folder: StudyFolder, place: Path) -> Section | None:
             rows.append((f"search {name}", *made))
         else:
             rows.append((f"search {name}", "no result yet", DASH))
+    for entry in folder.entries:
+        rows += _exports(folder.path / entry.name, f"{entry.name}, all nets as one", place)
     if (folder.path / PARITY).is_file():
         rows.append(("gradients by hand and by autograd", Link.to(folder.path / PARITY, "parity", place), DASH))
     if not rows:
         return None
     table = Table(titles=("what", "report", "file"), rows=tuple(rows), caption="Further results of the study.")
     return Section("Beyond the runs", "beyond", (table,))
+
+
+def _exports(home: Path, name: str, place: Path) -> Iterator[tuple[Cell, ...]]:
+    """What the nets of an entry were exported to together; nothing where its records cannot be read."""
+    if not is_file(home / exports.EXPORTS):
+        return
+    try:
+        group = GroupFolder.open(home)
+        found = [(one, exports.state(group, one)) for one in exports.read(group)]
+    except RunError:
+        return
+    for one, since in found:
+        proved = f"proved by {one.runtime}" if one.proved else "not proved"
+        yield name, Link.to(group.path / one.path, one.title, place), f"{since} since" if since else proved
 
 
 def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...]:
