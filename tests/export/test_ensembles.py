@@ -107,4 +107,4 @@ def test_what_it_is_made_of_is_said() -> None:
     model = together(net(0), net(1))
     assert model.facts["nets"] == "2: seed-0, seed-1; their probabilities are averaged"
     assert "test accuracy" not in model.facts  # that of a single net is not the ensemble's
-    assert model.title == "small, the mean of 2 nets"
+    assert model.title == "small (mean of 2 nets)"

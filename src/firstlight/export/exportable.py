@@ -76,7 +76,7 @@ class Exportable:
     def title(self) -> str:
         """What it is called: its architecture, and how many there are."""
         name = self.task.model.name
-        return f"{name}, the mean of {len(self.nets)} nets" if self.nets else name
+        return f"{name} (mean of {len(self.nets)} nets)" if self.nets else name
 
     @property
     def input_shape(self) -> Shape:
