@@ -13,7 +13,7 @@ from firstlight.serve.answers import busy
 from firstlight.serve.served_models import ServedModel
 from firstlight.types import Array
 
-FIRST = 4  # requests of a turn of the event loop that are answered at once by a swift model
+FIRST = 12  # requests of a turn of the event loop that are answered at once by a swift model
 
 
 @dataclass(frozen=True)
