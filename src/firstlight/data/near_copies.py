@@ -41,14 +41,14 @@ PER_IMAGE = 1_000  # pairs by their hashes, on average; with more of them alike,
 BITS = 16  # that may differ at most, of 60
 LIKENESS = 0.55  # the least correlation of amplitudes
 REACH = 5  # of 32 pixels: the farthest shift
-DRAWN = 48  # images of a class, by which its threshold is chosen
+DRAWN = 80  # images of a class, by which its threshold is chosen
 FEW = 28  # pairs; with fewer there is nothing to choose by
 OUTLYING = 8.0  # how far out a copy is, in distances from the median to the ninth decile
 LEAST, MOST = 0.80, 0.99  # the limits of a threshold
 UNKNOWN = 0.9  # the threshold where there is nothing to choose by
 UNLIKE = 0.9  # and the least one for images of two classes: most pairs are of two, and hardly any copies
 CACHED = 2_000  # images from which on what was found is kept on the disk
-VERSION = 1  # of what is kept: another where any of the above changes
+VERSION = 2  # of what is kept: another where any of the above changes
 
 TURNS = (
     "",
