@@ -18,7 +18,7 @@ def alteration(first: Array, second: Array, pair: NearCopy) -> str:
     """What makes the second of two images uint8 (H, W, C) differ from the first: "mirrored, shifted and brightened"."""
     height, width = first.shape[:2]
     down, right = round(pair.down * height), round(pair.right * width)
-    words = [TURNS[pair.turn]] if pair.turn else []
+    words = TURNS[pair.turn].split(", ") if pair.turn else []
     if down or right:
         words.append(
             f"shifted by {max(abs(down), abs(right))} {'pixel' if max(abs(down), abs(right)) == 1 else 'pixels'}"

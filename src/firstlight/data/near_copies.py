@@ -55,10 +55,10 @@ TURNS = (
     "mirrored",
     "mirrored upside down",
     "turned by 180°",
-    "mirrored and turned by 90°",
+    "mirrored, turned by 90°",
     "turned by 90°",
     "turned by 90°",
-    "mirrored and turned by 90°",
+    "mirrored, turned by 90°",
 )
 
 

@@ -113,7 +113,9 @@ def caption(pairs: Pairs) -> str:
         said.append(f"In their own split: {listed(within)}; such images count more than once.")
     if found.conflicting:
         verb = "has" if found.conflicting == 1 else "have"
-        said.append(f"{counted(found.conflicting, 'image')} {verb} a copy with another label, of which one is wrong.")
+        said.append(
+            f"{counted(found.conflicting, 'image')} {verb} a copy with another label: of two such labels, one is wrong."
+        )
     if pairs.dropped:
         said.append(
             f"Left out for a copy in a later split: {listed(f'{count(n)} of {s}' for s, n in pairs.dropped.items())}."
