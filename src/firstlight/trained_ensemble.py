@@ -173,4 +173,5 @@ def _joined(parts: list[Predictions]) -> Predictions:
     def joined(name: str) -> Array:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    return Predictions(joined("ids"), joined("labels"), joined("probabilities"))
+    strangeness = None if any(part.strangeness is None for part in parts) else joined("strangeness")
+    return Predictions(joined("ids"), joined("labels"), joined("probabilities"), strangeness)

@@ -80,6 +80,20 @@ def test_another_rate_takes_another_threshold(run: RunFolder) -> None:
     assert (strict > 1).sum() < (usual > 1).sum() < (lax > 1).sum()
 
 
+def test_several_nets_say_the_mean_of_their_strangeness(run: RunFolder, tmp_path: Path) -> None:
+    other = do(TABLES, tmp_path / "pair" / "seed-1", seed=1, data__split_seed=0)
+    do(TABLES, tmp_path / "pair" / "seed-0", data__split_seed=0)
+    pixels = fl.load("digits").splits["train"].pixels[:20]
+    pair, alone = fl.open_run(tmp_path / "pair"), [fl.open_run(path) for path in sorted((tmp_path / "pair").iterdir())]
+    assert [one.path.name for one in alone] == ["seed-0", other.path.name]
+    expected = np.mean([one.strangeness(pixels) for one in alone], axis=0)
+    np.testing.assert_allclose(pair.strangeness(pixels), expected, rtol=1e-5)
+    found = pair.measure()
+    assert found.none_of_these is not None
+    (other.path / NOVELTY).unlink()
+    assert fl.open_run(tmp_path / "pair").measure().none_of_these is None
+
+
 def test_without_validation_it_says_why(tmp_path: Path) -> None:
     tables = copy.deepcopy(TABLES) | {"data": {"source": "digits", "validation": 0.0, "limit": 60}}
     folder = do(tables, tmp_path / "run", training__epochs=1)

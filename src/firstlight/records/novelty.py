@@ -18,8 +18,8 @@ from firstlight.records.run_folder import NOVELTY, RunFolder
 from firstlight.types import Array
 
 EARLIER = (
-    "The run was trained by an earlier version, which did not measure how far images lie from its classes. Train it "
-    "anew to tell those that are of none of them."
+    "The run keeps no distances of its images from the classes, like every run of an earlier version. Train it anew to "
+    "tell images that are of none of them."
 )
 Rate = Annotated[float, Must("a number between 0 and 1", lambda number: 0 < number < 1)]
 
