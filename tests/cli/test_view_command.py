@@ -127,3 +127,15 @@ def test_a_file_is_no_folder_of_runs(firstlight: Callable[..., Any], tmp_path: P
     answer = firstlight("view", tmp_path / "file", "--no-browser")
     assert answer.code == 2
     assert "is a file" in answer.err
+
+
+def test_a_place_that_cannot_take_corrections_is_told_at_once(firstlight: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").write_text("path,label\na.png,cat\n")
+    for place, text in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "none" / "c.csv", "no folder"),
+        (tmp_path / "photos.csv", "line 1"),
+    ):
+        answer = firstlight("view", tmp_path, "--no-browser", "--port", 0, "--corrections", place)
+        assert answer.code == 2
+        assert text in answer.err

@@ -375,6 +375,11 @@ class TestTheFile:
             inside.put("x", _row("x"), None)
 
 
+def isolated(name: str) -> str:
+    """A name as it stands in a sentence, whichever way it is written."""
+    return f"\u2068{name}\u2069"
+
+
 def test_the_keys_decide_take_back_and_outlive_a_reload(reviewed: Served, mlp: Asking, page: Any) -> None:
     rows = mlp.list()["images"]
     page.goto(f"{reviewed.url}/review?run={mlp.key}")
@@ -384,9 +389,9 @@ def test_the_keys_decide_take_back_and_outlive_a_reload(reviewed: Served, mlp: A
     first, second, third, fourth = (mlp.image(row["id"]) for row in rows[:4])
     other = next(name for name in "0123456789" if name not in (third["label"], third["suggested"]))
     for key, text in (
-        ("Space", f"Kept {first['label']}. 1 of {len(rows)} decided."),
-        ("Enter", f"Changed from {second['label']} to {second['suggested']}. 2 of"),
-        (other, f"Changed from {third['label']} to {other}. 3 of"),
+        ("Space", f"Kept {isolated(first['label'])}. 1 of {len(rows)} decided."),
+        ("Enter", f"Changed from {isolated(second['label'])} to {isolated(second['suggested'])}. 2 of"),
+        (other, f"Changed from {isolated(third['label'])} to {isolated(other)}. 3 of"),
         ("Delete", "Dropped. 4 of"),
         ("ArrowRight", "6 of"),
         ("Control+z", f"Taken back: {fourth['id']} is not decided. 3 of"),

@@ -52,7 +52,7 @@ def serve(
     at_once     how many runs that were started from the page may train at the same time; as many as cores otherwise
     corrections  the file that takes what is decided of labels; one among the runs otherwise
     Raises RunError where there is no such folder, where the port is taken, or where the token is missing or cannot be
-    sent as it is.
+    sent as it is; DataError where `corrections` is something else.
     """
     from firstlight.app import create_app
 
@@ -75,6 +75,8 @@ def serve(
         check_token(token, given)
     if data is not None and not data.is_dir():
         raise RunError(f"--data {data}: there is no such folder. It holds folders, CSVs or .npz files of images.")
+    if corrections is not None:
+        _check_corrections(corrections)
     if (root / EXPERIMENT).is_file():
         say(f"{root} is a run; here are all that lie beside it.")
         root = root.parent if root.name not in ("", "..") else root.resolve().parent
@@ -101,6 +103,18 @@ def serve(
                 threading.Thread(target=webbrowser.open, args=(shown,), daemon=True).start()
             with suppress(KeyboardInterrupt):  # which the server raises again when all is closed
                 Server(app).run(sockets=[listening])
+
+
+def _check_corrections(path: Path) -> None:
+    """Raise RunError or DataError where a file cannot take what is decided of labels."""
+    from firstlight.data.corrections import read_corrections
+
+    if path.is_dir():
+        raise RunError(f"--corrections {path}: it is a folder. Name a CSV in it, such as {path / 'corrections.csv'}")
+    if not path.parent.is_dir():
+        raise RunError(f"--corrections {path}: there is no folder {path.parent}. Make it first.")
+    if path.exists():
+        read_corrections(path)
 
 
 @contextmanager

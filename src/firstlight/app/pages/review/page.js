@@ -8,6 +8,7 @@ import { Strip } from "./strip.js";
 
 const find = (id) => document.getElementById(id);
 const FILTERS = ["what", "label", "answer", "order", "text"];
+const isolated = (name) => `\u2068${name}\u2069`; // whichever way it is written
 const SIDE = 448; // CSS pixels of a picture; small ones are enlarged by a whole factor
 
 find("run")?.addEventListener("change", (event) => event.target.form.submit());
@@ -33,7 +34,7 @@ function review(facts) {
     find(name).append(...classes.map((text, k) => el("option", { value: k }, text)));
   }
   find("pair").append(
-    ...facts.pairs.map(([given, suggested, n]) => el("option", { value: `${given} ${suggested}` }, `${classes[given]} → ${classes[suggested]} (${n})`)),
+    ...facts.pairs.map(([given, suggested, n]) => el("option", { value: `${given} ${suggested}` }, `${isolated(classes[given])} → ${isolated(classes[suggested])} (${n})`)),
   );
   find("pair").addEventListener("change", () => {
     [find("label").value, find("answer").value] = find("pair").value ? find("pair").value.split(" ") : ["", ""];
@@ -159,6 +160,8 @@ function review(facts) {
     find("why").replaceChildren(...found.why.map((line) => el("p", {}, line)));
     find("keep").querySelector(".text").replaceChildren("Keep ", name(found.label));
     find("take").querySelector(".text").replaceChildren("Change to ", name(found.suggested ?? ""));
+    find("keep").title = found.label;
+    find("take").title = found.suggested ?? "";
     find("take").hidden = !found.suggested;
     status(found);
     search.own(found.decided?.new || found.label);
@@ -271,7 +274,7 @@ function review(facts) {
     focus();
   }
 
-  const said = (row) => (row.new === "" ? "Dropped" : row.new === row.old ? `Kept ${row.old}` : `Changed from ${row.old} to ${row.new}`);
+  const said = (row) => (row.new === "" ? "Dropped" : row.new === row.old ? `Kept ${isolated(row.old)}` : `Changed from ${isolated(row.old)} to ${isolated(row.new)}`);
   const question = () => (shown ? `${find("question").textContent}` : "");
   function announce(text) {
     find("said").textContent = text;

@@ -28,7 +28,7 @@ export class Strip {
 
   tile(image, place) {
     const given = this.classes[image.label];
-    const other = image.answer === null || image.answer === image.label ? "" : ` → ${this.classes[image.answer]}`;
+    const other = image.answer === null || image.answer === image.label ? null : this.classes[image.answer];
     const attributes = { type: "button", "data-id": image.id, title: image.id, "aria-current": place === this.at ? "true" : null, onclick: () => this.choose(place) };
     return el(
       "li",
@@ -37,8 +37,8 @@ export class Strip {
         "button",
         attributes,
         el("img", { class: "sample", src: this.source(image.id), alt: "", loading: "lazy", width: 64, height: 64 }),
-        el("bdi", {}, `${given}${other}`),
-        image.decided === null ? null : el("span", { class: "detail" }, image.decided === "" ? "dropped" : "✓ ", image.decided),
+        el("span", { class: "names" }, el("bdi", {}, given), other === null ? null : [" → ", el("bdi", {}, other)]),
+        image.decided === null ? null : el("span", { class: "detail" }, image.decided === "" ? "dropped" : ["✓ ", el("bdi", {}, image.decided)]),
       ),
     );
   }
