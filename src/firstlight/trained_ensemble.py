@@ -116,6 +116,8 @@ class Ensemble(TrainedClassifier):
     def _exportable(self, data: Dataset | str | Path | None) -> Exportable:
         from firstlight.export import exportable_ensemble
 
+        if len(self) == 1:
+            return self.runs[0]._exportable(data)
         test = None
         if self.test_accuracy is not None:
             found = self.predictions["test"]
@@ -162,9 +164,9 @@ class Ensemble(TrainedClassifier):
             found.setdefault(frozenset(splits[split].ids), []).append(run)
         if len(frozenset[str]().union(*found)) < sum(map(len, found)):
             raise DataError(
-                f"The runs of {self.path} do not have the same {split} images, as their splits were drawn by different "
-                "seeds, and one was trained on what another was not. So the ensemble cannot be measured on its own "
-                "images: give it new ones, as paths or by --data. With a data.split_seed, all seeds have one split."
+                f"The runs of {self.path} do not have the same {split} images, as each has a split of its own, and one "
+                "was trained on what another was not. So the ensemble cannot be measured on its own images: give it "
+                "new ones, as paths or by --data. With a data.split_seed, all seeds have one split."
             )
         return list(found.values())
 
