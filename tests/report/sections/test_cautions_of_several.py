@@ -37,6 +37,20 @@ def test_what_is_missing_and_what_failed_is_named(make_study: MakeStudy) -> None
     assert table(every_run(groups)).rows[2][1:4] == ("failed", "no result", "no result")
 
 
+def test_splits_that_keep_groups_together_are_told_of_all_runs_or_of_some(make_run: MakeRun) -> None:
+    told = {"by": "the column patient", "groups": 9, "smallest": 1, "median": 2, "largest": 4, "splits": {"test": 3}}
+    kept, divided = (
+        read(make_run(f"kept{n}", data={"groups": {**told, "divided": {"train-test": n}}}, seed=n)) for n in (0, 1)
+    )
+    plain = read(make_run("plain"))
+    assert "counted after each; images were kept together by the column patient." in said(
+        section(of_runs([kept, kept]))
+    )
+    assert "Images were kept together in groups by the splits of kept0 alone" in said(section(of_runs([kept, plain])))
+    assert "1 group is both in train and test" in said(section(of_runs([divided, plain])))
+    assert "group" not in said(section(of_runs([plain, plain])))
+
+
 def test_a_damaged_run_is_told_and_left_out(two: StudyFolder) -> None:
     (two.place(two.entries[0], 2) / run_folder.PREDICTIONS).write_bytes(b"nothing")
     groups = of_study(two)

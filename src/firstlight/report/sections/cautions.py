@@ -35,7 +35,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 def of_several(groups: Sequence[Group]) -> tuple[Text, ...]:
     """The warnings first, then how the best was chosen and how often the test images were read."""
     warnings = [*_missing(groups), *_other_images(groups), *merged(named_runs(groups)), *_interrupted(groups)]
-    notes = [*_selection(groups), *_tasks(groups), *_test_reads(groups), *_precision(groups)]
+    notes = [*_selection(groups), *_tasks(groups), *_kept_together(groups), *_test_reads(groups), *_precision(groups)]
     return (*(Text(text, tone="warning") for text in warnings), *(Text(text, tone="note") for text in notes))
 
 
@@ -62,6 +62,21 @@ def _other_images(groups: Sequence[Group]) -> list[str]:
             "images, do not compare as they stand. “Corrected labels” measures the nets by the same labels."
         ]
     return ["The runs were not tested on the same images: their accuracies do not compare."]
+
+
+def _kept_together(groups: Sequence[Group]) -> list[str]:
+    """Whether the splits of all runs kept images together in groups, of some, or of none."""
+    found = named_runs(groups)
+    by = {name: run.groups.by for name, run in found.items() if run.groups and not any(run.groups.divided.values())}
+    if not by:
+        return []
+    if len(by) < len(found):
+        return [
+            f"Images were kept together in groups by the splits of {_named(list(by))} alone: the others may be "
+            "measured on images whose like they have learnt from."
+        ]
+    ways = listed(dict.fromkeys(by.values()), "or")
+    return [f"No split of any run divides a group, as was counted after each; images were kept together by {ways}."]
 
 
 def _interrupted(groups: Sequence[Group]) -> list[str]:
