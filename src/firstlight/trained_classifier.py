@@ -299,7 +299,7 @@ class TrainedClassifier(ABC):
         except (DataError, RunError) as error:
             expected: Expected | str = f"the test images of the run are not at hand. {error}"
         else:
-            expected = Expected(test, self._stepwise(test.pixels, step))
+            expected = Expected(test, *self._stepwise(test.pixels, step, model.tells_strangeness))
         record = export(self.folder, model, form, None if out is None else Path(out), expected, step)
         step("the report", 0, None)
         self._renew_report()
@@ -335,13 +335,15 @@ class TrainedClassifier(ABC):
     def _probabilities(self, pixels: Array) -> Array:
         return members.probabilities(self.members, self.preparation.apply_to_pixels(pixels))
 
-    def _stepwise(self, pixels: Array, step: Step) -> Array:
-        """The probabilities for prepared images, some hundreds at a time, so that it can be told how far it is."""
+    def _stepwise(self, pixels: Array, step: Step, strangeness: bool) -> tuple[Array, Array | None]:
+        """The probabilities for prepared images, and how strange they are if asked; some hundreds at a time."""
         found, size = [], batch_size(self.preparation)
         for start in range(0, len(pixels), size):
             step(f"the model on {len(pixels):,} test images", start, len(pixels))
-            found.append(self._probabilities(pixels[start : start + size]))
-        return np.concatenate(found)
+            found.append(members.answers(self.members, self.preparation.apply_to_pixels(pixels[start : start + size])))
+        probabilities = np.concatenate([one.probabilities for one in found])
+        told = [one.strangeness for one in found if one.strangeness is not None]
+        return probabilities, np.concatenate(told) if strangeness and told else None
 
     def _evaluate_others(self, data: Dataset, split: str | None, include_seen: bool) -> Measured:
         splits = self._in_our_classes(data)

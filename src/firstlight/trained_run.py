@@ -332,7 +332,8 @@ class Run(TrainedClassifier, Shown):
 
         _ = self.result  # an unfinished run says so
         vector = weights.of_run(self.folder, self.task.model.layout)
-        return exportable(self.folder, self.task, vector, lambda: self._images(data)["train"])
+        found = None if self.novelty is None else (self.novelty.scaled, self._novelty[1])
+        return exportable(self.folder, self.task, vector, lambda: self._images(data)["train"], found)
 
     def _renew_report(self) -> None:
         try:

@@ -9,6 +9,8 @@ import numpy as np
 
 from firstlight import layers, losses, models, optimizers
 from firstlight.engines import Task
+from firstlight.engines.features import FeatureNet
+from firstlight.evaluation.novelty import ClassDistances
 from firstlight.export import Exportable
 from firstlight.export.inference_graph import operations_of
 from firstlight.layers import Chain, Conv2D, Dense, Flatten, Layer, Reshape
@@ -83,6 +85,18 @@ def engine_probabilities(task: Task, vector: Array, pixels: Array) -> Array:
 
     session = open_engine("numpy").session(task, vector=vector)
     return task.loss.probabilities(session.outputs(unlabelled(pixels)).T)
+
+
+def distances_of(task: Task, vector: Array, pixels: Array) -> tuple[ClassDistances, Array]:
+    """Distances from classes that are drawn, and how strange prepared images (N, H, W, C) are by the engine."""
+    from firstlight.engines import open_engine
+
+    session = FeatureNet.of(task).session(open_engine("numpy"), task.model, vector)
+    draws = images(task.model.input_shape, 60, seed=3)
+    features, _ = session.features_and_outputs(draws)
+    classes = ClassDistances.fit(features, np.arange(60) % CLASSES)
+    assert classes is not None
+    return classes, classes.distances(session.features_and_outputs(unlabelled(pixels))[0])
 
 
 def architectures() -> list[str]:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from tests.export.exporting import architectures, build, engine_probabilities, images, nets, task_of, weights_of
+from tests.export.exporting import (
+    architectures,
+    build,
+    distances_of,
+    engine_probabilities,
+    images,
+    nets,
+    task_of,
+    weights_of,
+)
 
 from firstlight import losses
 from firstlight.errors import ModelError
-from firstlight.export.inference_graph import INPUT, PROBABILITIES, BatchNorm, Operation, folded, operations_of
+from firstlight.export.inference_graph import (
+    INPUT,
+    PROBABILITIES,
+    STRANGENESS,
+    BatchNorm,
+    Operation,
+    folded,
+    operations_of,
+)
 from firstlight.export.reference import values
 from firstlight.layers import Chain, Dense, Flatten, Layer
 from firstlight.models import Model
@@ -90,3 +108,16 @@ def test_a_layer_that_records_nothing_is_named() -> None:
     model = Model("net", Chain((Flatten(), Doubled(name="twice"), Dense(3))), (2, 2, 1), 3)
     with pytest.raises(ModelError, match=r"twice \(Doubled\)"):
         operations_of(task_of(model), weights_of(model))
+
+
+@pytest.mark.parametrize("name", [*NETS, "lenet5", "mlp-128", "softmax-regression", "slim-cnn"])
+def test_how_strange_an_image_is_comes_from_the_features_that_the_engine_gives(name: str) -> None:
+    model = NETS[name] if name in NETS else build(name)
+    task, vector, pixels = task_of(model), weights_of(model), images(model.input_shape, 8, seed=2).pixels
+    classes, wanted = distances_of(task, vector, pixels)
+    operations = operations_of(task, vector, classes)
+    for written in (operations, folded(operations)):
+        found = {one.output: y for one, y in values(written, pixels)}
+        assert found[STRANGENESS][0] == pytest.approx(wanted, rel=1e-3)
+        assert written[-1].output == PROBABILITIES
+    assert name in NETS or np.ptp(wanted) > 0  # some examples give the same for all images

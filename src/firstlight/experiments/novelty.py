@@ -51,7 +51,16 @@ class NoveltyDetector:
         images  or their pixels alone
         """
         features, outputs = self.session.features_and_outputs(images)
-        return outputs, self.classes.distances(features) / np.float32(max(self.threshold, LEAST))
+        return outputs, self.classes.distances(features) / self._divisor
+
+    @property
+    def scaled(self) -> ClassDistances:
+        """Distances that are divided by the threshold already."""
+        return ClassDistances(self.classes.whitening / self._divisor, self.classes.centres / self._divisor)
+
+    @property
+    def _divisor(self) -> np.float32:
+        return np.float32(max(self.threshold, LEAST))
 
 
 def feature_session(task: Task, experiment: Experiment, vector: Array, **on: str) -> FeatureSession:

@@ -10,7 +10,8 @@ import numpy as np
 
 from firstlight.engines import Task
 from firstlight.evaluation import Evaluation
-from firstlight.export.inference_graph import Operation, operations_of, prefix, side_by_side
+from firstlight.evaluation.novelty import ClassDistances
+from firstlight.export.inference_graph import STRANGENESS, Operation, operations_of, prefix, side_by_side
 from firstlight.prepare.strokes import StrokeStyle, style_of_run
 from firstlight.records.group_folder import GroupFolder
 from firstlight.records.run_folder import RunFolder
@@ -21,10 +22,21 @@ Calibration = Callable[[], Images]
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What the engine says of prepared test images: probabilities float32 (N, K)."""
+    """What the engine says of prepared test images.
+
+    probabilities  float32 (N, K)
+    strangeness    float32 (N,), see `evaluation.novelty`; None where nothing tells it
+    """
 
     images: Images
     probabilities: Array
+    strangeness: Array | None = None
+
+    @property
+    def answers(self) -> Array:
+        """What an export has to give: the probabilities, with the strangeness as a last column where it is told."""
+        told = [] if self.strangeness is None else [self.strangeness[:, None]]
+        return np.concatenate([self.probabilities, *told], axis=1)
 
     def samples(self, count: int) -> Expected:
         """So many of them, of as many classes as the engine tells apart: the first of each, then the second."""
@@ -34,7 +46,8 @@ class Expected:
         turn = np.empty(len(order), np.int64)
         turn[order] = np.arange(len(order)) - first
         chosen = np.lexsort((classes, turn))[:count]
-        return Expected(self.images.take(chosen), self.probabilities[chosen])
+        strangeness = None if self.strangeness is None else self.strangeness[chosen]
+        return Expected(self.images.take(chosen), self.probabilities[chosen], strangeness)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +86,16 @@ class Exportable:
         return tuple(map(prefix, range(len(self.nets)))) or ("",)
 
     @property
+    def tells_strangeness(self) -> bool:
+        """Whether `inference_graph.STRANGENESS` is among the values."""
+        return _tell_strangeness(self.operations)
+
+    @property
+    def columns(self) -> int:
+        """Of the answers to an image: the probabilities, and the strangeness where it is told."""
+        return len(self.class_names) + self.tells_strangeness
+
+    @property
     def title(self) -> str:
         """What it is called: its architecture, and how many there are."""
         name = self.task.model.name
@@ -84,15 +107,25 @@ class Exportable:
         return self.task.model.input_shape
 
 
-def exportable(folder: RunFolder, task: Task, vector: Array, training: Calibration) -> Exportable:
-    """The model of a run; `vector` has its weights. Raises ModelError where a layer cannot leave."""
+def exportable(
+    folder: RunFolder,
+    task: Task,
+    vector: Array,
+    training: Calibration,
+    novelty: tuple[ClassDistances, float] | None = None,
+) -> Exportable:
+    """The model of a run; `vector` has its weights. Raises ModelError where a layer cannot leave.
+
+    novelty  distances from its classes, divided by the threshold, and the rate of false alarms that this is for
+    """
+    distances, rate = novelty or (None, 0.0)
     return Exportable(
         name=folder.name,
         task=task,
         arrays={name: array.astype("float32") for name, array in task.model.layout.named(vector).items()},
-        operations=operations_of(task, vector),
+        operations=operations_of(task, vector, distances),
         class_names=folder.class_names,
-        facts=_facts(folder),
+        facts=_facts(folder) | ({} if novelty is None else {NONE_OF_THESE: none_of_these(rate)}),
         training=training,
         strokes=lambda: style_of_run(folder, training),
     )
@@ -106,8 +139,10 @@ def exportable_ensemble(folder: GroupFolder, nets: Sequence[Exportable], test: E
     first = nets[0]
     named = [(prefix(number), net) for number, net in enumerate(nets)]
     measured = {} if test is None else _measured(test)
+    operations = side_by_side([net.operations for net in nets])
+    own = MEASURED if _tell_strangeness(operations) else (*MEASURED, NONE_OF_THESE)
     facts = {
-        **{name: text for name, text in first.facts.items() if name not in MEASURED},
+        **{name: text for name, text in first.facts.items() if name not in own},
         "run": folder.name,
         "nets": f"{len(nets)}: {', '.join(net.name for net in nets)}; their probabilities are averaged",
         **measured,
@@ -117,13 +152,25 @@ def exportable_ensemble(folder: GroupFolder, nets: Sequence[Exportable], test: E
         name=folder.name,
         task=first.task,
         arrays={f"{before}{name}": array for before, net in named for name, array in net.arrays.items()},
-        operations=side_by_side([net.operations for net in nets]),
+        operations=operations,
         class_names=first.class_names,
         facts={name: text for name, text in facts.items() if text},
         training=first.training,
         strokes=first.strokes,
         nets=tuple(nets),
     )
+
+
+NONE_OF_THESE = "none of these"
+
+
+def none_of_these(rate: float) -> str:
+    """What is kept in the file of the images that are of none of the classes."""
+    return f"where the strangeness is above 1, as of {rate:g} of new images of the classes at most"
+
+
+def _tell_strangeness(operations: Sequence[Operation]) -> bool:
+    return any(one.output == STRANGENESS for one in operations)
 
 
 MEASURED = ("test accuracy", "95 % interval", "test images")

@@ -1,6 +1,7 @@
 """The gate: an export is run on all test images by its own runtime before it is written, and must agree.
 
-Every class is the engine's and every probability within `TOLERANCE` of it, or nothing is written.
+Every class is the engine's and every probability within `TOLERANCE` of it, or nothing is written. Where the model tells
+how strange an image is, that agrees within `STRANGENESS_TOLERANCE`, and so does what is of none of the classes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from firstlight.records.run_folder import require_other
 from firstlight.types import Array
 
 TOLERANCE = 1e-4
+STRANGENESS_TOLERANCE = 1e-3  # of the larger of it and 1: a difference of long vectors, by features that are rounded
 SAMPLES = 10  # test images that an export may carry to check itself
 
 Files = Mapping[str, bytes]
@@ -68,7 +70,7 @@ class Format(ABC):
 
     @abstractmethod
     def run(self, model: Exportable, folder: Path, pixels: Array) -> Array:
-        """The probabilities float32 (N, K) that the files in `folder` give for prepared images uint8 (N, H, W, C)."""
+        """What the files in `folder` give for prepared images uint8 (N, H, W, C), float32: see `Expected.answers`."""
 
     def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
         """The files that were run on the test images and agree. Raises ExportError where they do not."""
@@ -109,9 +111,12 @@ def unproved(why: str) -> str:
 
 def largest_difference(title: str, expected: Expected, found: Array) -> float:
     """That of any probability. Raises ExportError where a class differs, or a probability by more than `TOLERANCE`."""
-    wanted = expected.probabilities
-    if found.shape != wanted.shape:
-        raise ExportError(f"The {title} export gives {found.shape} probabilities where {wanted.shape} are expected.")
+    wanted, answers = expected.probabilities, expected.answers
+    if found.shape != answers.shape:
+        raise ExportError(f"The {title} export gives {found.shape} numbers where {answers.shape} are expected.")
+    if expected.strangeness is not None:
+        _must_be_as_strange(title, expected, found[:, -1])
+        found = found[:, :-1]
     apart = np.abs(found.astype(np.float64) - wanted).max(axis=1)
     apart[~np.isfinite(apart)] = np.inf
     classes = found.argmax(axis=1) != wanted.argmax(axis=1)
@@ -125,6 +130,21 @@ def largest_difference(title: str, expected: Expected, found: Array) -> float:
             f"{apart[first]:.2g}."
         )
     return float(apart.max(initial=0.0))
+
+
+def _must_be_as_strange(title: str, expected: Expected, found: Array) -> None:
+    """Raise ExportError where it differs by more than `STRANGENESS_TOLERANCE`, be it above or below 1."""
+    assert expected.strangeness is not None
+    wanted = expected.strangeness.astype(np.float64)
+    apart = np.abs(found - wanted) / np.maximum(1, wanted)
+    apart[~np.isfinite(apart)] = np.inf
+    if (wrong := apart > STRANGENESS_TOLERANCE).any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise ExportError(
+            f"The {title} export does not agree with the model, so nothing was written: of {len(wrong):,} test images "
+            f"{int(wrong.sum()):,} differ in how strange they are, by up to {apart.max():.2g} of it, and "
+            f"{STRANGENESS_TOLERANCE:g} is allowed. The first is {expected.images.ids[first]}, by {apart[first]:.2g}."
+        )
 
 
 def export(

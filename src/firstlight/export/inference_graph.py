@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from firstlight.engines import Task
+from firstlight.engines.features import FeatureNet
 from firstlight.errors import ModelError
+from firstlight.evaluation.novelty import ClassDistances
 from firstlight.kernels import Padding, Pair, output_size
 from firstlight.kernels.graph import Graph, Memory, NotRecordedError, Recorded, Slot, Value
 from firstlight.types import Array, Shape
@@ -25,6 +27,9 @@ from firstlight.types import Array, Shape
 # Names of values; no path of a layer begins with a full stop.
 INPUT = ".image"
 PROBABILITIES = ".probabilities"
+STRANGENESS = ".strangeness"
+
+NOVELTY = "novelty"  # path of what tells images of none of the classes, which belongs to no layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +171,18 @@ class Mean(Operation):
     """The mean of the inputs, value by value: what nets that answer together say."""
 
 
+@dataclass(frozen=True, eq=False)
+class Strangeness(Operation):
+    """minₖ |W u − cₖ| with u = x / max(|x|, SMALLEST): how far features x (F,) lie from the classes, (1,).
+
+    Above 1, an image is of none of them: W float32 (R, F) and c float32 (M, R) are those of
+    `evaluation.novelty.ClassDistances`, divided by the threshold.
+    """
+
+    W: Array
+    c: Array
+
+
 class InferenceGraph(Graph):
     """Records the operations of a net in evaluation. `vector` has all weights, as `weights.Layout` puts them."""
 
@@ -237,6 +254,32 @@ class InferenceGraph(Graph):
         """See `Estimates`."""
         return self._note(Estimates, [x], x.shape)
 
+    def strangeness(self, y: Value, width: int, distances: ClassDistances) -> None:
+        """How strange the image is, see `Strangeness`, where y are the raw outputs.
+
+        width  of the features, see `engines.features.FeatureNet`
+        """
+        self._path = NOVELTY
+        x = self._features(y, width)
+        arrays = {"W": distances.whitening, "c": distances.centres}
+        self._note(Strangeness, [x], (1,), **arrays)
+        self.operations[-1] = replace(self.operations[-1], output=STRANGENESS)
+        self._path = ""
+
+    def _features(self, y: Value, width: int) -> Value:
+        """What the last layer with weights reads, or the means of these maps; the raw outputs for a width of 0."""
+        if not width:
+            return y
+        given = {one.output: one for one in self.operations}
+        read = next(one for one in reversed(self.operations) if isinstance(one, Convolution | Product)).inputs[0]
+        if isinstance(given[read], Reshape) and given[read].shape != (width,):
+            read = given[read].inputs[0]
+        x = next(value for value, name in self._names.items() if name == read)
+        if len(x.shape) == 1:
+            return x
+        size = (x.shape[1], x.shape[2])
+        return self.reshape(self.avg_pool(x, size, size, ((0, 0), (0, 0))), x.shape[:1])
+
     def finish(self, y: Value) -> None:
         """y, which the last operation gives, are the probabilities."""
         self.operations[-1] = replace(self.operations[-1], output=PROBABILITIES)
@@ -259,10 +302,11 @@ class InferenceGraph(Graph):
         return np.zeros(outputs, np.float32) if slot is None else self._array(slot)
 
 
-def operations_of(task: Task, vector: Array) -> tuple[Operation, ...]:
-    """The operations of a trained net, from the uint8 image to the probabilities of the classes.
+def operations_of(task: Task, vector: Array, distances: ClassDistances | None = None) -> tuple[Operation, ...]:
+    """The operations of a trained net, from the uint8 image to the probabilities of the classes, which come last.
 
-    vector  all weights, as `task.model.layout` puts them
+    vector     all weights, as `task.model.layout` puts them
+    distances  from the classes, divided by the threshold, where `Strangeness` is to be among the operations
     Raises ModelError where a layer of the net cannot be written down, which one says.
     """
     model = task.model
@@ -276,6 +320,8 @@ def operations_of(task: Task, vector: Array) -> tuple[Operation, ...]:
             f"{model.name} cannot be exported: the layer {error} does not say which operations it is made of. "
             "Give it a method `record`, as the layers of firstlight have."
         ) from None
+    if distances is not None:
+        graph.strangeness(y, FeatureNet.of(task).width, distances)
     graph.finish(task.loss.record_probabilities(graph, y))
     return tuple(graph.operations)
 
@@ -283,10 +329,14 @@ def operations_of(task: Task, vector: Array) -> tuple[Operation, ...]:
 def side_by_side(nets: Sequence[Sequence[Operation]]) -> tuple[Operation, ...]:
     """The operations of nets one after another, and the mean of their probabilities.
 
+    Where all tell how strange an image is, so does the mean of that; otherwise none of them does.
     Paths and values of each have `prefix(number)` before them; preparations that are the same are made once.
     """
     found: list[Operation] = []
     prepared: list[Prepare] = []
+    all_tell = all(any(isinstance(one, Strangeness) for one in operations) for operations in nets)
+    if not all_tell:
+        nets = [[one for one in operations if one.path != NOVELTY] for operations in nets]
     for number, operations in enumerate(nets):
         names = {INPUT: INPUT}
         for one in operations:
@@ -303,8 +353,13 @@ def side_by_side(nets: Sequence[Sequence[Operation]]) -> tuple[Operation, ...]:
                 prepared.append(found[-1])
     if len(prepared) == 1:  # it is of all
         found[0] = replace(found[0], path="")
-    last = [f".{prefix(number)}{PROBABILITIES[1:]}" for number in range(len(nets))]
-    return (*found, Mean("", tuple(last), PROBABILITIES, nets[0][-1].shape))
+
+    def mean(output: str, shape: Shape, path: str = "") -> Mean:
+        each = [f".{prefix(number)}{output[1:]}" for number in range(len(nets))]
+        return Mean(path, tuple(each), output, shape)
+
+    told = [mean(STRANGENESS, (1,), NOVELTY)] if all_tell else []
+    return (*found, *told, mean(PROBABILITIES, nets[0][-1].shape))
 
 
 def prefix(net: int) -> str:

@@ -16,7 +16,7 @@ from firstlight import processes
 from firstlight.errors import ExportError, NoRuntimeError
 from firstlight.export.exportable import Exportable
 from firstlight.export.gate import Files, Format
-from firstlight.export.onnx_nodes import ANSWERS, CLASS, IMAGES, Nodes
+from firstlight.export.onnx_nodes import ANSWERS, CLASS, IMAGES, STRANGE, Nodes
 from firstlight.text import encodable
 from firstlight.types import Array
 
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 OPSET, IR_VERSION = 20, 9  # the first with Gelu, of ONNX 1.15, and the version of the files that came with it
 LARGEST = 2**31 - 2**22  # bytes of weights: a protobuf ends at 2 GiB, and the rest of the graph takes a little
 MEMORY = 2**26  # bytes, about, of the values of one batch while the gate runs
+STRANGE_ABOUT = "above 1, the image is of none of the classes"
 INSTALL = 'pip install "firstlight[export]"'
 
 
 @dataclass(frozen=True)
 class Onnx(Format):
-    """`images` uint8 (N, H, W, C) in, `probabilities` float32 (N, K) and `class` int64 (N,) out, for any N."""
+    """`images` uint8 (N, H, W, C) in, `probabilities` float32 (N, K) and `class` int64 (N,) out, for any N.
+
+    Where the model tells images of none of the classes, `strangeness` float32 (N,) too: of these it is above 1.
+    """
 
     name: ClassVar[str] = "onnx"
     title: ClassVar[str] = "ONNX"
@@ -63,17 +67,19 @@ class Onnx(Format):
         options.log_severity_level = 3  # errors
         [file] = folder.glob(f"*{self.suffix}")
         batch = max(1, min(256, MEMORY // (4 * sum(math.prod(one.shape) for one in model.operations))))
-        answers = np.empty((len(pixels), len(model.class_names)), np.float32)
+        answers = np.empty((len(pixels), model.columns), np.float32)
+        outputs = [CLASS, ANSWERS, *([STRANGE] if model.tells_strangeness else [])]
         classes = np.empty(len(pixels), np.int64)
         try:
             # By its bytes: the name of a run need not be one that UTF-8 can write.
             session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
             for start in range(0, len(pixels), batch):
                 part = slice(start, start + batch)
-                answers[part], classes[part] = session.run([ANSWERS, CLASS], {IMAGES: pixels[part]})
+                classes[part], *found = session.run(outputs, {IMAGES: pixels[part]})
+                answers[part] = np.column_stack(found)
         except Exception as error:  # those of ONNX Runtime have no base of their own
             raise ExportError(f"ONNX Runtime cannot run the export, so nothing was written: {error}") from error
-        apart = classes != answers.argmax(axis=1)
+        apart = classes != answers[:, : len(model.class_names)].argmax(axis=1)
         if apart.any():
             raise ExportError(
                 f"The ONNX export does not agree with itself, so nothing was written: for {int(apart.sum()):,} of "
@@ -103,6 +109,7 @@ def model_proto(model: Exportable, claim: str) -> ModelProto:
             [
                 info(ANSWERS, TensorProto.FLOAT, ["N", classes], "of the classes, in the order of class_names"),
                 info(CLASS, TensorProto.INT64, ["N"], "the number of the most probable class, from 0"),
+                *([info(STRANGE, TensorProto.FLOAT, ["N"], STRANGE_ABOUT)] if model.tells_strangeness else []),
             ],
             nodes.constants,
             value_info=nodes.values,

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from firstlight.evaluation.novelty import SMALLEST
 from firstlight.export.exportable import Exportable
 from firstlight.export.inference_graph import (
     INPUT,
     PROBABILITIES,
+    STRANGENESS,
     Activate,
     Add,
     AveragePool,
@@ -30,6 +32,7 @@ from firstlight.export.inference_graph import (
     Product,
     Reshape,
     Softmax,
+    Strangeness,
 )
 from firstlight.kernels import Padding
 from firstlight.layers.selu import ALPHA, SCALE
@@ -38,7 +41,7 @@ from firstlight.text import encodable
 from firstlight.types import Array
 
 # The names of the graph's input and of its outputs.
-IMAGES, ANSWERS, CLASS = "images", "probabilities", "class"
+IMAGES, ANSWERS, CLASS, STRANGE = "images", "probabilities", "class", "strangeness"
 
 
 class Nodes:
@@ -54,7 +57,7 @@ class Nodes:
         self.shapes = {INPUT: model.input_shape} | {one.output: one.shape for one in model.operations}
         self._weights = model.arrays
         self._names = {INPUT: IMAGES, PROBABILITIES: ANSWERS}  # of values: those of the operations -> the file's
-        self._taken = {IMAGES, ANSWERS, CLASS}
+        self._taken = {IMAGES, ANSWERS, CLASS, STRANGE}
         self._node_names: set[str] = set()
         rows = model.task.model.summary()
         self._rows = {f"{before}{row.name}": row for before in model.prefixes for row in rows}
@@ -64,6 +67,10 @@ class Nodes:
         for one in model.operations:
             write(one, self)
         self._node("ArgMax", [ANSWERS], CLASS, CLASS, axis=1, keepdims=0)
+        if STRANGENESS in self._names:
+            self._node(
+                "Squeeze", [self._names[STRANGENESS], self.constant("novelty.axis", [1], np.int64)], STRANGE, STRANGE
+            )
 
     def inputs(self, one: Operation) -> list[str]:
         """The names of what an operation takes."""
@@ -239,6 +246,21 @@ def _(one: Concatenate, nodes: Nodes) -> None:
 @write.register
 def _(one: Softmax, nodes: Nodes) -> None:
     nodes.layer("Softmax", one, nodes.inputs(one), axis=1)
+
+
+@write.register
+def _(one: Strangeness, nodes: Nodes) -> None:
+    def step(kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        return nodes.step(kind, inputs, f"{one.path}.{name}", **attributes)
+
+    [x] = nodes.inputs(one)
+    first, second = (nodes.constant(f"{one.path}.axis{axis}", [axis], np.int64) for axis in (1, 2))
+    least = nodes.constant(f"{one.path}.least", SMALLEST)
+    u = step("Div", [x, step("Max", [step("ReduceL2", [x, first], "norm"), least], "divisor")], "unit")
+    z = step("MatMul", [u, nodes.constant(f"{one.path}.W", one.W.T)], "whitened")
+    apart = step("Sub", [step("Unsqueeze", [z, first], "row"), nodes.constant(f"{one.path}.c", one.c)], "apart")
+    squares = step("ReduceSum", [step("Mul", [apart, apart], "products"), second], "squares", keepdims=0)
+    nodes.layer("Sqrt", one, [step("ReduceMin", [squares, first], "nearest")])
 
 
 @write.register

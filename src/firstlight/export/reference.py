@@ -7,6 +7,7 @@ from functools import singledispatch
 
 import numpy as np
 
+from firstlight.evaluation.novelty import ClassDistances
 from firstlight.export.inference_graph import (
     INPUT,
     Activate,
@@ -23,6 +24,7 @@ from firstlight.export.inference_graph import (
     Product,
     Reshape,
     Softmax,
+    Strangeness,
 )
 from firstlight.kernels import reference
 from firstlight.layers.selu import ALPHA, SCALE
@@ -128,6 +130,11 @@ def _(one: Concatenate, *parts: Array) -> Array:
 def _(one: Softmax, x: Array) -> Array:
     y = np.exp(x - x.max(axis=0))
     return y / y.sum(axis=0)
+
+
+@compute.register
+def _(one: Strangeness, x: Array) -> Array:
+    return ClassDistances(one.W, one.c).distances(x.T)[None]
 
 
 @compute.register

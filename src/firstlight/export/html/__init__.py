@@ -48,7 +48,7 @@ class Html(Format):
 
     def run(self, model: Exportable, folder: Path, pixels: Array) -> Array:
         [path] = folder.glob(f"*{self.suffix}")
-        return runtime.at_hand().run(path, pixels, len(model.class_names))
+        return runtime.at_hand().run(path, pixels, model.columns)
 
     def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
         if self.weights == "auto":
@@ -62,4 +62,6 @@ class Html(Format):
 
 
 def _first(expected: Expected) -> Expected:
-    return Expected(expected.images.take(np.arange(min(FEW, len(expected.images)))), expected.probabilities[:FEW])
+    strangeness = None if expected.strangeness is None else expected.strangeness[:FEW]
+    images = expected.images.take(np.arange(min(FEW, len(expected.images))))
+    return Expected(images, expected.probabilities[:FEW], strangeness)

@@ -53,6 +53,17 @@ class Net {
     for (const run of this.steps) run();
     return this.values.get(".probabilities").data;
   }
+
+  /** How strange the image was that was answered for last: above 1, it is of none of the classes; null if unknown. */
+  get strangeness() {
+    return this.values.get(".strangeness")?.data[0] ?? null;
+  }
+
+  /** All numbers that are compared with the engine's: the probabilities, and the strangeness where it is known. */
+  answers(image) {
+    const found = this.probabilities(image);
+    return this.strangeness === null ? found : [...found, this.strangeness];
+  }
 }
 
 // Each makes the array of its result, `y.data`, and returns what fills it anew from the inputs, `x.data`.
@@ -187,6 +198,26 @@ const OPERATIONS = {
       const sum = powers.reduce((a, b) => a + b);
       return powers.map((power) => power / sum);
     });
+  },
+
+  /** minₖ |W u − cₖ| with u = x / |x|. */
+  Strangeness({ W, c }, y, x) {
+    const [data, input, terms] = [(y.data = new Float32Array(1)), x.data, x.data.length];
+    const rows = W.length / terms;
+    const z = new Float64Array(rows);
+    return () => {
+      const length = Math.max(Math.sqrt(input.reduce((sum, value) => sum + value * value, 0)), 1e-12);
+      for (let r = 0; r < rows; r++) {
+        let sum = 0;
+        for (let t = 0; t < terms; t++) sum += W[r * terms + t] * input[t];
+        z[r] = sum / length;
+      }
+      let nearest = Infinity;
+      for (let k = 0; k < c.length; k += rows) {
+        nearest = Math.min(nearest, z.reduce((sum, value, r) => sum + (value - c[k + r]) ** 2, 0));
+      }
+      data[0] = Math.sqrt(nearest);
+    };
   },
 
   /** The mean of the inputs. */

@@ -9,7 +9,7 @@ from dataclasses import fields
 import numpy as np
 
 from firstlight.errors import ExportError
-from firstlight.export.inference_graph import BatchNorm, Convolution, Operation
+from firstlight.export.inference_graph import BatchNorm, Convolution, Operation, Product
 from firstlight.types import Array, Json
 
 HALVED = "W"  # what may have 16 bits; the few other arrays keep 32
@@ -36,7 +36,7 @@ def packed(operations: Sequence[Operation], half: bool) -> tuple[list[Json], str
     found = []
     for one in operations:
         told = {
-            name: placed(_compact(value), "float16" if half and name == HALVED else "float32")
+            name: placed(_compact(value), "float16" if half and isinstance(one, Convolution | Product) and name == HALVED else "float32")
             if isinstance(value, np.ndarray)
             else value
             for name, value in _fields(one).items()

@@ -92,10 +92,15 @@ function begin({ classes, size, operations, layers: places, strokes }) {
     const nothing = sheet.empty;
     bars.show([...probabilities], nothing);
     const best = probabilities.indexOf(probabilities.reduce((a, b) => Math.max(a, b)));
-    const [name, sure] = nothing ? ["…", plain ? "nothing drawn yet" : "no image yet"] : [classes[best], share(probabilities[best])];
-    find("verdict").replaceChildren(el("span", { class: "value", dir: "auto" }, name), " ", el("span", { class: "detail" }, sure));
+    const none = !nothing && net.strangeness > 1;
+    const sure = nothing ? (plain ? "nothing drawn yet" : "no image yet") : share(probabilities[best]);
+    const value = el("span", { class: "value" }, nothing ? "…" : none ? "none of these" : classes[best]);
+    if (!none) value.dir = "auto"; // a class may be written from right to left; these words are not
+    const detail = el("span", { class: "detail" }, ...(none ? ["most like ", el("bdi", {}, classes[best]), `, ${sure}`] : [sure]));
+    find("verdict").replaceChildren(value, " ", detail);
     find("verdict").dataset.answer = nothing ? "" : classes[best];
-    if (sheet.active === null) find("said").textContent = nothing ? "" : `${classes[best]}, ${sure}`;
+    find("verdict").dataset.none = none ? "1" : "";
+    if (sheet.active === null) find("said").textContent = nothing ? "" : none ? `none of these, most like ${classes[best]}, ${sure}` : `${classes[best]}, ${sure}`;
   }
 
   /** Say on the page what is done to the image. */

@@ -93,6 +93,7 @@ def _about(model: Exportable) -> Json:
     return {
         "model": model.title,
         "classes": list(model.class_names),
+        "columns": model.columns,
         "size": list(model.input_shape),
         "strokes": _strokes(model),
         "layers": [{"path": first + place.path, "type": place.type} for place in fewer(places, LAYERS_SHOWN)],

@@ -1,6 +1,6 @@
 "use strict";
 // node run.js PAGE IMAGES RESULT: what the net in a page says of images, computed by the page's own script.
-// IMAGES are bytes, one image after another; RESULT becomes their probabilities, float32.
+// IMAGES are bytes, one image after another; RESULT becomes their answers, float32.
 
 const fs = require("node:fs");
 const os = require("node:os");
@@ -12,10 +12,10 @@ const AT_LEAST = 250; // images that are worth a thread of their own
 function main([page, images, result]) {
   const text = fs.readFileSync(page, "utf8");
   const element = (id) => text.match(new RegExp(`<script[^>]* id="${id}"[^>]*>([^]*?)</script>`))[1];
-  const { size, classes } = JSON.parse(element("model"));
+  const { size, columns } = JSON.parse(element("model"));
   const pixels = shared(fs.readFileSync(images));
   const n = pixels.length / size.reduce((a, b) => a * b);
-  const found = new Float32Array(new SharedArrayBuffer(4 * n * classes.length));
+  const found = new Float32Array(new SharedArrayBuffer(4 * n * columns));
   const threads = Math.max(1, Math.min(os.availableParallelism?.() ?? os.cpus().length, Math.floor(n / AT_LEAST)));
   const net = { engine: element("engine"), model: element("model"), weights: element("weights") };
   let working = threads;
@@ -37,7 +37,7 @@ function work({ net: { engine, model, weights }, pixels, found, thread, threads,
   const net = vm.runInThisContext("(...parts) => new Net(...parts)")(operations, weights, size);
   const each = pixels.length / n;
   for (let i = thread; i < n; i += threads) {
-    const row = net.probabilities(pixels.subarray(i * each, (i + 1) * each));
+    const row = net.answers(pixels.subarray(i * each, (i + 1) * each));
     found.set(row, i * row.length);
   }
 }

@@ -38,32 +38,32 @@ class Runtime(ABC):
     names: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def run(self, page: Path, pixels: Array, classes: int) -> Array:
-        """The probabilities float32 (N, K) for images uint8 (N, H, W, C). Raises ExportError where it fails."""
+    def run(self, page: Path, pixels: Array, columns: int) -> Array:
+        """So many numbers for each image uint8 (N, H, W, C), float32. Raises ExportError where it fails."""
 
 
 class Node(Runtime):
     names = ("node", "nodejs")
 
-    def run(self, page: Path, pixels: Array, classes: int) -> Array:
+    def run(self, page: Path, pixels: Array, columns: int) -> Array:
         with tempfile.TemporaryDirectory(prefix="firstlight-node-") as folder:
             images, result = Path(folder) / "images", Path(folder) / "result"
             images.write_bytes(pixels.tobytes())
             _output([self.path, str(RUN), str(page), str(images), str(result)])
-            if not result.is_file() or result.stat().st_size != 4 * classes * len(pixels):
+            if not result.is_file() or result.stat().st_size != 4 * columns * len(pixels):
                 raise ExportError(f"{self.title} ran the page and gave no result.")
-            return np.fromfile(result, "<f4").reshape(-1, classes)
+            return np.fromfile(result, "<f4").reshape(-1, columns)
 
 
 class Browser(Runtime):
     names = BROWSERS
 
-    def run(self, page: Path, pixels: Array, classes: int) -> Array:
+    def run(self, page: Path, pixels: Array, columns: int) -> Array:
         text = page.read_text(encoding="utf-8")
         parts = "\n".join(_element(text, name) for name in ("engine", "model", "weights"))
         step = max(1, BATCH // pixels[0].nbytes)
         found = [self._some(parts, pixels[i : i + step]) for i in range(0, len(pixels), step)]
-        return np.concatenate(found).reshape(-1, classes)
+        return np.concatenate(found).reshape(-1, columns)
 
     def _some(self, parts: str, pixels: Array) -> Array:
         images = base64.b64encode(pixels.tobytes()).decode()
@@ -87,12 +87,12 @@ HARNESS = """<!doctype html>
 <script type="text/plain" id="images">{images}</script>
 <script>
 const text = (id) => document.getElementById(id).textContent;
-const {{ operations, size, classes }} = JSON.parse(text("model"));
+const {{ operations, size, columns }} = JSON.parse(text("model"));
 const net = new Net(operations, text("weights"), size);
 const [images, each] = [fromBase64(text("images")), net.image.length];
-const found = new Float32Array((images.length / each) * classes.length);
+const found = new Float32Array((images.length / each) * columns);
 for (let i = 0; i * each < images.length; i++) {{
-  found.set(net.probabilities(images.subarray(i * each, (i + 1) * each)), i * classes.length);
+  found.set(net.answers(images.subarray(i * each, (i + 1) * each)), i * columns);
 }}
 let characters = "";
 for (const byte of new Uint8Array(found.buffer)) characters += String.fromCharCode(byte);
