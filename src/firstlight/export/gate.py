@@ -72,8 +72,14 @@ class Format(ABC):
     def run(self, model: Exportable, folder: Path, pixels: Array) -> Array:
         """What the files in `folder` give for prepared images uint8 (N, H, W, C), float32: see `Expected.answers`."""
 
+    def tells_strangeness(self, model: Exportable) -> bool:
+        """Whether the export says how strange an image is."""
+        return model.tells_strangeness
+
     def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
         """The files that were run on the test images and agree. Raises ExportError where they do not."""
+        if not self.tells_strangeness(model):
+            expected = replace(expected, strangeness=None)
         files = self.write(model, claim(runtime, expected))
         found = self.answers(model, files, expected.images.pixels)
         return files, Findings(largest_difference=largest_difference(self.title, expected, found))
@@ -98,9 +104,10 @@ class Format(ABC):
 def claim(runtime: str, expected: Expected) -> str:
     """What is kept inside an export that passes."""
     n = len(expected.images)
+    strangeness = "" if expected.strangeness is None else f"; so is the strangeness, within {STRANGENESS_TOLERANCE:g}"
     return (
         f"Proved: {runtime} ran this on all {n:,} test images of the run. Every class is the one that firstlight "
-        f"gives, and every probability is within {TOLERANCE:g} of it."
+        f"gives, and every probability is within {TOLERANCE:g} of it{strangeness}."
     )
 
 

@@ -29,7 +29,7 @@ INPUT = ".image"
 PROBABILITIES = ".probabilities"
 STRANGENESS = ".strangeness"
 
-NOVELTY = "novelty"  # path of what tells images of none of the classes, which belongs to no layer
+NOVELTY = ".novelty"  # path of what tells images of none of the classes, which belongs to no layer
 
 
 @dataclass(frozen=True, eq=False)

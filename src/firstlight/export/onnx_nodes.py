@@ -78,7 +78,7 @@ class Nodes:
 
     def layer(self, kind: str, one: Operation, inputs: Sequence[str], **attributes: Any) -> None:
         """The node that gives the value of an operation."""
-        base = one.path or ("prepare" if isinstance(one, Prepare) else self._last)
+        base = one.path.lstrip(".") or ("prepare" if isinstance(one, Prepare) else self._last)
         if one.output not in self._names:
             usual = f"{base}.{kind.lower()}" if one.output.startswith(".") else one.output
             name = self._names[one.output] = self._unique(usual)
@@ -250,15 +250,17 @@ def _(one: Softmax, nodes: Nodes) -> None:
 
 @write.register
 def _(one: Strangeness, nodes: Nodes) -> None:
+    path = one.path.lstrip(".")
+
     def step(kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        return nodes.step(kind, inputs, f"{one.path}.{name}", **attributes)
+        return nodes.step(kind, inputs, f"{path}.{name}", **attributes)
 
     [x] = nodes.inputs(one)
-    first, second = (nodes.constant(f"{one.path}.axis{axis}", [axis], np.int64) for axis in (1, 2))
-    least = nodes.constant(f"{one.path}.least", SMALLEST)
+    first, second = (nodes.constant(f"{path}.axis{axis}", [axis], np.int64) for axis in (1, 2))
+    least = nodes.constant(f"{path}.least", SMALLEST)
     u = step("Div", [x, step("Max", [step("ReduceL2", [x, first], "norm"), least], "divisor")], "unit")
-    z = step("MatMul", [u, nodes.constant(f"{one.path}.W", one.W.T)], "whitened")
-    apart = step("Sub", [step("Unsqueeze", [z, first], "row"), nodes.constant(f"{one.path}.c", one.c)], "apart")
+    z = step("MatMul", [u, nodes.constant(f"{path}.W", one.W.T)], "whitened")
+    apart = step("Sub", [step("Unsqueeze", [z, first], "row"), nodes.constant(f"{path}.c", one.c)], "apart")
     squares = step("ReduceSum", [step("Mul", [apart, apart], "products"), second], "squares", keepdims=0)
     nodes.layer("Sqrt", one, [step("ReduceMin", [squares, first], "nearest")])
 

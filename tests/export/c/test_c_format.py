@@ -223,7 +223,7 @@ def test_a_program_that_fails_or_never_ends_is_told(c_compiler: str, tmp_path: P
     }.items():
         (tmp_path / "net.c").write_text(head + body)
         with pytest.raises(ExportError, match=says):
-            compiler.probabilities(tmp_path / "net.c", pixels, 3, seconds=0.5)
+            compiler.answers(tmp_path / "net.c", pixels, 3, strangeness=False, seconds=0.5)
 
 
 def test_the_file_has_no_more_functions_than_it_calls(leaving: tuple[Exportable, Expected]) -> None:

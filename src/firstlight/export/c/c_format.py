@@ -15,9 +15,9 @@ from firstlight.errors import ExportError
 from firstlight.export.c import compiler
 from firstlight.export.c.quantization import calibrated, chosen, quantized
 from firstlight.export.c.source import Source
-from firstlight.export.exportable import Expected, Exportable
+from firstlight.export.exportable import NONE_OF_THESE, Expected, Exportable
 from firstlight.export.gate import TOLERANCE, Files, Findings, Format
-from firstlight.export.inference_graph import Convolution, Operation, Product, Reshape, folded
+from firstlight.export.inference_graph import NOVELTY, Convolution, Operation, Product, Reshape, folded
 from firstlight.export.reference import values
 from firstlight.options import require_number
 from firstlight.types import Array
@@ -61,6 +61,9 @@ class C(Format):
             )
         return products(folded(model.operations))
 
+    def tells_strangeness(self, model: Exportable) -> bool:
+        return model.tells_strangeness and not self.int8
+
     def quantized(self, model: Exportable) -> tuple[tuple[Operation, ...], str]:
         """The same in int8, and what it was calibrated on. Raises RunError where the training images are not there."""
         if model.nets:
@@ -68,7 +71,9 @@ class C(Format):
                 f"int8 is calibrated for a single net, and {model.name} is the mean of {len(model.nets)}. Export one "
                 f"of its runs, such as {model.nets[0].name}, or leave --int8 out."
             )
-        operations, train = self.operations(model), model.training()
+        # How strange an image is, is a small difference of features, which eight bits do not hold.
+        operations = tuple(one for one in self.operations(model) if one.path != NOVELTY)
+        train = model.training()
         some = chosen(len(train), operations)
         ranges = calibrated(operations, train.pixels[some])
         calibration = (
@@ -85,7 +90,9 @@ class C(Format):
     def run(self, model: Exportable, folder: Path, pixels: Array) -> Array:
         (source,) = folder.glob("*.c")
         seconds = 120 + 1e-8 * work(model.operations) * len(pixels)
-        return compiler.probabilities(source, pixels, math.prod(model.operations[-1].shape), seconds)
+        strangeness = self.tells_strangeness(model)
+        columns = len(model.class_names) + strangeness
+        return compiler.answers(source, pixels, columns, strangeness, seconds)
 
     def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
         """As the base; int8 is proved to compute what its arithmetic says, and to lose no more than `most_loss`."""
@@ -123,6 +130,8 @@ class C(Format):
             )
 
     def _files(self, model: Exportable, operations: Sequence[Operation], claim: str, facts: dict[str, str]) -> Files:
+        if self.int8:
+            model = replace(model, facts={name: text for name, text in model.facts.items() if name != NONE_OF_THESE})
         if self.int8 and model.samples is not None:  # of itself, which is what it can be held to
             pixels = model.samples.images.pixels
             model = replace(model, samples=replace(model.samples, probabilities=_computed(operations, pixels)))

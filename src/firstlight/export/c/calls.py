@@ -33,6 +33,7 @@ from firstlight.export.c.text import Identifiers, comment
 from firstlight.export.inference_graph import (
     INPUT,
     PROBABILITIES,
+    STRANGENESS,
     Activate,
     Add,
     AveragePool,
@@ -47,6 +48,7 @@ from firstlight.export.inference_graph import (
     Product,
     Reshape,
     Softmax,
+    Strangeness,
 )
 from firstlight.kernels import Padding, Pair
 from firstlight.layers.selu import ALPHA, SCALE
@@ -64,6 +66,8 @@ class Calls:
         self.scratch = {name: (kind, plan.size) for kind, (name, plan) in self.plans.items() if plan.size}
         if widths := [one.shape[2] for one in operations if isinstance(one, Int8Convolution)]:
             self.scratch["sums"] = ("int32", max(widths))
+        if classes := [len(one.c) for one in operations if isinstance(one, Strangeness)]:
+            self.scratch |= {"distances": ("float32", max(classes)), "strangeness": ("float32", 1)}
         self.constants: dict[str, Array] = {}
         self.statements: list[str] = []
         self._identifiers: dict[str, str] = {}
@@ -71,7 +75,7 @@ class Calls:
         for path, group in groupby(operations, key=lambda one: one.path):
             *_, last = layer = list(group)
             shape = " x ".join(map(str, last.shape))
-            self.statements.append(f"    /*{comment(path or _purpose(last), ' ')}: {shape} */")
+            self.statements.append(f"    /*{comment(path.lstrip('.') or _purpose(last), ' ')}: {shape} */")
             for one in layer:
                 self.write(one)
 
@@ -176,6 +180,11 @@ class Calls:
             self.call("add_share", self.place(name), y, size, f"{np.float32(len(one.inputs))}f")
 
     @write.register
+    def _(self, one: Strangeness) -> None:
+        W, c = self.constant(one, "W", one.W.ravel()), self.constant(one, "c", one.c.ravel())
+        self.call("strange", *self.places(one), W, c, "distances", *one.W.shape, len(one.c))
+
+    @write.register
     def _(self, one: Estimates) -> None:
         self.call("estimates", *self.places(one), self.size(one.output))
 
@@ -268,7 +277,7 @@ class Calls:
 
     def constant(self, one: Operation, suffix: str, values: Array) -> str:
         """The name of a new constant array."""
-        key = one.path or _purpose(one)
+        key = one.path.lstrip(".") or _purpose(one)
         if (name := self._identifiers.get(key)) is None or f"{name}_{suffix}" in self.constants:
             name = self._identifiers[key] = self._unique.of(key)
         self.constants[f"{name}_{suffix}"] = values
@@ -280,6 +289,8 @@ class Calls:
             return "image"
         if name == PROBABILITIES:
             return "probabilities"
+        if name == STRANGENESS:
+            return "strangeness"
         return next(f"{block} + {plan.start[name]}" for block, plan in self.plans.values() if name in plan.start)
 
     def places(self, one: Operation) -> list[str]:

@@ -31,9 +31,9 @@ DRIVER = """\
 #include <stdio.h>
 
 int firstlight_predict(const uint8_t *image, float *probabilities);
-
+{strangeness}
 static uint8_t image[{pixels}];
-static float probabilities[{classes}];
+static float probabilities[{columns}];
 
 int main(int count, char **names)
 {{
@@ -42,12 +42,20 @@ int main(int count, char **names)
         return 1;
     while (fread(image, sizeof image, 1, in) == 1) {{
         firstlight_predict(image, probabilities);
+        {after}
         if (fwrite(probabilities, sizeof probabilities, 1, out) != 1)
             return 1;
     }}
     return fclose(out);
 }}
 """
+
+
+STRANGENESS = {
+    "strangeness": "float firstlight_strangeness(void);",
+    "after": "probabilities[sizeof probabilities / sizeof *probabilities - 1] = firstlight_strangeness();",
+}
+NOTHING = {"strangeness": "", "after": ""}
 
 
 @cache
@@ -83,25 +91,30 @@ def compiled(folder: Path, files: list[Path], options: tuple[str, ...], output: 
     return folder / output
 
 
-def probabilities(source: Path, pixels: Array, classes: int, seconds: float) -> Array:
-    """The probabilities float32 (N, K) that a C file gives for images uint8 (N, H, W, C), one process a core.
+def answers(source: Path, pixels: Array, columns: int, strangeness: bool, seconds: float) -> Array:
+    """What a C file gives for images uint8 (N, H, W, C), float32 (N, columns), one process a core.
 
-    seconds  after which it is stopped
+    strangeness  whether that is the last of the columns, behind the probabilities
+    seconds      after which it is stopped
     Raises ExportError where it does not compile, fails or is stopped.
     """
     with tempfile.TemporaryDirectory(prefix="firstlight-c-") as temporary:
         folder = Path(temporary)
         driver = folder / "driver.c"
-        driver.write_text(DRIVER.format(pixels=math.prod(pixels.shape[1:]), classes=classes))
+        driver.write_text(
+            DRIVER.format(
+                pixels=math.prod(pixels.shape[1:]), columns=columns, **(STRANGENESS if strangeness else NOTHING)
+            )
+        )
         program = compiled(folder, [source.resolve(), driver], FAST, "predict")
         parts = np.array_split(pixels, max(1, min(cores(), len(pixels) // 100)))
         for number, part in enumerate(parts):
             (folder / f"{number}.in").write_bytes(np.ascontiguousarray(part).tobytes())
         _run_all(program, folder, len(parts), seconds)
         found = b"".join((folder / f"{number}.out").read_bytes() for number in range(len(parts)))
-    if len(found) != 4 * classes * len(pixels):
-        raise ExportError(f"The C export gave {len(found):,} bytes of probabilities for {len(pixels):,} images.")
-    return np.frombuffer(found, np.float32).reshape(len(pixels), classes)
+    if len(found) != 4 * columns * len(pixels):
+        raise ExportError(f"The C export gave {len(found):,} bytes of answers for {len(pixels):,} images.")
+    return np.frombuffer(found, np.float32).reshape(len(pixels), columns)
 
 
 def _run_all(program: Path, folder: Path, count: int, seconds: float) -> None:

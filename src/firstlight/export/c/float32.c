@@ -209,3 +209,28 @@ static void zeros(float *y, int n)
     for (int i = 0; i < n; i++)
         y[i] = 0.0f;
 }
+
+/* y = min_k |W u - c_k| with u = x / |x|: W has so many rows of so many features, c a row for each of the classes */
+static void strange(const float *x, float *y, const float *W, const float *c, float *distances, int rows,
+                    int features, int classes)
+{
+    double squares = 0.0;
+    for (int i = 0; i < features; i++)
+        squares += (double)x[i] * x[i];
+    const float length = squares > 1e-24 ? (float)sqrt(squares) : 1e-12f;
+    for (int k = 0; k < classes; k++)
+        distances[k] = 0.0f;
+    for (int r = 0; r < rows; r++) {
+        float z = 0.0f;
+        for (int i = 0; i < features; i++)
+            z += W[r * features + i] * (x[i] / length);
+        for (int k = 0; k < classes; k++) {
+            const float apart = z - c[k * rows + r];
+            distances[k] += apart * apart;
+        }
+    }
+    float nearest = distances[0];
+    for (int k = 1; k < classes; k++)
+        nearest = distances[k] < nearest ? distances[k] : nearest;
+    y[0] = (float)sqrt((double)nearest);
+}

@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from firstlight.export.c.integer_operations import Int8Add, Int8BatchNorm, Int8Table, Rectified
-from firstlight.export.inference_graph import PROBABILITIES, Activate, Add, BatchNorm, Operation, Reshape
+from firstlight.export.inference_graph import PROBABILITIES, STRANGENESS, Activate, Add, BatchNorm, Operation, Reshape
 
 RENAMES = (Reshape, Rectified)  # the result is what was read, under another name
 IN_PLACE = (Activate, Add, BatchNorm, Int8Table, Int8Add, Int8BatchNorm)  # may write the result over what they read
@@ -40,12 +40,12 @@ class MemoryPlan:
 
 
 def planned(operations: Sequence[Operation], names: Container[str]) -> MemoryPlan:
-    """The plan for those values that `names` has; the others, and the probabilities, lie elsewhere."""
+    """The plan for those values that `names` has; the others, and what is answered, lie elsewhere."""
     last = {name: number for number, one in enumerate(operations) for name in one.inputs}
     held: dict[str, Place] = {}
     places: list[Place] = []
     for number, one in enumerate(operations):
-        if one.output == PROBABILITIES or one.output not in names:
+        if one.output in (PROBABILITIES, STRANGENESS) or one.output not in names:
             continue
         until, size = last.get(one.output, number), math.prod(one.shape)
         place = _taken_over(one, number, held)

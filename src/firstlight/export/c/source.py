@@ -13,10 +13,28 @@ import numpy as np
 from firstlight.export.c.calls import Calls
 from firstlight.export.c.text import TYPES, array, comment, declaration, string
 from firstlight.export.exportable import Expected, Exportable
-from firstlight.export.inference_graph import Operation
+from firstlight.export.inference_graph import PROBABILITIES, STRANGENESS, Operation
 from firstlight.export.reference import values
 from firstlight.types import Array, unlabelled
 
+STRANGE = [
+    "float firstlight_strangeness(void)",
+    "How strange the image of the last call was: above 1, it is of none of the classes, and only most like the one "
+    "returned.",
+]
+STRANGENESS_FUNCTION = """
+float firstlight_strangeness(void)
+{
+    return strangeness[0];
+}
+"""
+STRANGENESS_TEST = """\
+        {
+            const float wished = test_strangeness[n], difference = firstlight_strangeness() - wished;
+            const float size = difference < 0.0f ? -difference : difference;
+            good = good && size <= 1e-3f * (wished > 1.0f ? wished : 1.0f);
+        }
+"""
 HEADERS = {  # by what is called from them
     "<float.h>": r"FLT_MAX",
     "<math.h>": r"sqrt|expm1f|expf|tanhf|erfcf|floorf?",
@@ -38,6 +56,11 @@ class Source:
     claim: str
     facts: Mapping[str, str]
     measured: str = ""
+
+    @property
+    def strange(self) -> bool:
+        """Whether it tells how strange an image is."""
+        return any(one.output == STRANGENESS for one in self.operations)
 
     @cached_property
     def calls(self) -> Calls:
@@ -93,6 +116,7 @@ class Source:
                 "Returns the class, an index into firstlight_classes. Its scratch memory is static: one call at a "
                 "time.",
             ],
+            *([STRANGE] if self.strange else []),
             [
                 "Memory:",
                 f"flash {self.constant_bytes:,} bytes of weights and tables, and the code",
@@ -106,7 +130,7 @@ class Source:
                 f"{len(self._samples.images)} images and says whether they are what firstlight gives.",
                 "Where two models meet in one program, compile each with names of its own: "
                 "-Dfirstlight_predict=first_predict -Dfirstlight_classes=first_classes, and so for "
-                "firstlight_facts and firstlight_claim.",
+                "each of the others.",
             ],
             [
                 "The functions are firstlight's, under the Apache License 2.0. Where the model comes from:",
@@ -124,6 +148,7 @@ class Source:
     def _offers(self) -> str:
         height, width, channels = self.model.input_shape
         classes = len(self.model.class_names)
+        strangeness = "float firstlight_strangeness(void);\n" if self.strange else ""
         names = ",\n".join(f"    {string(name, 'name of the class')}" for name in self.model.class_names)
         facts = ",\n".join(f"    {{{string(name)}, {string(text)}}}" for name, text in self._facts)
         return f"""\
@@ -135,7 +160,7 @@ enum {{
 }};
 
 int firstlight_predict(const uint8_t *image, float *probabilities);
-extern const char *const firstlight_classes[{classes}];
+{strangeness}extern const char *const firstlight_classes[{classes}];
 extern const char *const firstlight_facts[{len(self._facts)}][2]; /* name and text */
 extern const char firstlight_claim[];
 
@@ -164,21 +189,25 @@ int firstlight_predict(const uint8_t *image, float *probabilities)
 {steps}
     return largest(probabilities, FIRSTLIGHT_CLASSES);
 }}
-"""
+{STRANGENESS_FUNCTION if self.strange else ""}"""
 
     @cached_property
     def _samples(self) -> Expected:
         if self.model.samples is not None:
             return self.model.samples
         noise = np.random.default_rng(0).integers(0, 256, (10, *self.model.input_shape), np.uint8)
-        *_, (_, y) = values(self.operations, noise)
-        return Expected(unlabelled(noise), y.T)
+        found = {one.output: y for one, y in values(self.operations, noise)}
+        strangeness = found[STRANGENESS][0] if self.strange else None
+        return Expected(unlabelled(noise), found[PROBABILITIES].T, strangeness)
 
     def _self_test(self) -> str:
         samples = self._samples
         n = len(samples.images)
         pixels = array("test_images", samples.images.pixels.reshape(n, -1))
         wanted = array("test_probabilities", samples.probabilities.astype(np.float32))
+        strange = "" if samples.strangeness is None or not self.strange else STRANGENESS_TEST
+        if samples.strangeness is not None and strange:
+            wanted += array("test_strangeness", samples.strangeness.astype(np.float32))
         return f"""\
 #ifdef FIRSTLIGHT_SELF_TEST
 #include <stdio.h>
@@ -199,7 +228,7 @@ int main(void)
             good = good && size <= 1e-4f;
             apart = size > apart ? size : apart;
         }}
-        right += good;
+{strange}        right += good;
     }}
     printf("firstlight: %d of {n} test images as expected; probabilities differ by %g at most.\\n", right,
            (double)apart);

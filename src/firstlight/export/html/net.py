@@ -36,7 +36,10 @@ def packed(operations: Sequence[Operation], half: bool) -> tuple[list[Json], str
     found = []
     for one in operations:
         told = {
-            name: placed(_compact(value), "float16" if half and isinstance(one, Convolution | Product) and name == HALVED else "float32")
+            name: placed(
+                _compact(value),
+                "float16" if half and isinstance(one, Convolution | Product) and name == HALVED else "float32",
+            )
             if isinstance(value, np.ndarray)
             else value
             for name, value in _fields(one).items()

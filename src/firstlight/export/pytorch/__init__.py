@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -19,16 +19,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from safetensors.numpy import save
 
 from firstlight.errors import ExportError, NoRuntimeError
-from firstlight.export.exportable import Exportable
+from firstlight.export.exportable import NONE_OF_THESE, Exportable
 from firstlight.export.gate import Format
-from firstlight.export.inference_graph import Concatenate, Softmax
+from firstlight.export.inference_graph import INPUT, Concatenate, Convolution, Operation, Product, Softmax, Strangeness
 from firstlight.export.pytorch.classes import net_source
 from firstlight.export.pytorch.recorded import Recorded
 from firstlight.export.pytorch.source import class_name, listed, paragraph, text
 from firstlight.prepare import Preparation as Fitted
 from firstlight.types import Array, Shape
 
-MODEL, WEIGHTS, PREPARATION = "model.py", "model.safetensors", "preparation.safetensors"
+MODEL, WEIGHTS, PREPARATION, NOVELTY = (
+    "model.py",
+    "model.safetensors",
+    "preparation.safetensors",
+    "novelty.safetensors",
+)
 DIGITS = 9  # of statistics; a float32 has fewer
 
 # Runs in a process where firstlight cannot be imported: what leaves needs nothing of it.
@@ -39,7 +44,11 @@ folder, given, answers = sys.argv[1:]
 sys.path.insert(0, folder)
 import numpy
 import model
-numpy.save(answers, model.predict(numpy.load(given)))
+images = numpy.load(given)
+found = [model.predict(images)]
+if hasattr(model, "strangeness"):
+    found.append(model.strangeness(images)[:, None])
+numpy.save(answers, numpy.concatenate(found, axis=1))
 """
 
 
@@ -60,7 +69,9 @@ class Torch(Format):
         classes = re.findall(r"^class (\w+)", source, re.MULTILINE)
         made = class_name("ensemble", classes) if model.nets else name
         preparation, statistics = _preparation([net.task.preparation for net in nets])
-        facts = [f"{what}: {value}" for what, value in model.facts.items()]
+        features = _features(nets[0], written[0][1]) if model.tells_strangeness else None
+        told = model.facts.items() if features else [(k, v) for k, v in model.facts.items() if k != NONE_OF_THESE]
+        facts = [f"{what}: {value}" for what, value in told]
         page = _template().render(
             title=paragraph(_title(model, name)),
             training=paragraph(_training(model)),
@@ -71,7 +82,8 @@ class Torch(Format):
             channels_first=shape,
             classes=len(model.class_names),
             preparation=preparation,
-            functional=last == "estimates" or re.search(r"\bF\.|\baverage_inside\b", source),
+            functional=features or last == "estimates" or re.search(r"\bF\.|\baverage_inside\b", source),
+            features=features,
             source=source,
             name=name,
             made=made,
@@ -80,11 +92,18 @@ class Torch(Format):
         )
         arrays = {
             f"{f'nets.{number}.' * bool(model.nets)}{theirs}": array
-            for number, (_, weights) in enumerate(written)
-            for theirs, array in weights.items()
+            for number, (net, (_, weights)) in enumerate(zip(nets, written, strict=True))
+            for theirs, ours in weights.items()
+            for array in [net.arrays[ours] if isinstance(ours, str) else ours]
         }
         files = {MODEL: page.encode(), WEIGHTS: _saved(arrays)}
-        return files | ({PREPARATION: _saved(statistics)} if statistics else {})
+        tables = {PREPARATION: statistics, NOVELTY: _distances(model) if features else {}}
+        return files | {name: _saved(found) for name, found in tables.items() if found}
+
+    def tells_strangeness(self, model: Exportable) -> bool:
+        """See `Format.tells_strangeness`. Not of a last layer of a user's own, whose input has no name."""
+        nets = model.nets or (model,)
+        return model.tells_strangeness and _features(nets[0], _written(nets[0], "Net")[1]) is not None
 
     def runtime(self) -> str:
         """See `Format.runtime`."""
@@ -106,14 +125,70 @@ class Torch(Format):
             return found
 
 
-def _written(net: Exportable, name: str) -> tuple[str, dict[str, Array]]:
-    """The classes of a net, of which its own is called `name`, and its weights as PyTorch calls them."""
+def _written(net: Exportable, name: str) -> tuple[str, dict[str, str | Array]]:
+    """The classes of a net, of which its own is called `name`, and what its weights are called by their names there.
+
+    Arrays stand for themselves where they have no name of ours.
+    """
     chain, shape = net.task.trained_layers(), net.task.model.channels_first
     taken = {name}
     own, takes, gives = Recorded(net.operations, taken), _listed(shape), _listed(chain.output_shape(shape))
     made = net_source(chain, shape, name, f"From prepared images (N, {takes}) to outputs (N, {gives}).", own, taken)
-    weights = {theirs: net.arrays[ours] if isinstance(ours, str) else ours for theirs, ours in made.weights.items()}
-    return "\n\n\n".join([*own.classes.values(), made.text]), weights
+    return "\n\n\n".join([*own.classes.values(), made.text]), made.weights
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the strangeness of an image is measured by.
+
+    module  what reads them, such as "head"; "" where they are the outputs
+    then    what is done to them, such as ".mean(dim=(2, 3))" to maps
+    """
+
+    module: str
+    then: str = ""
+
+
+def _features(net: Exportable, weights: Mapping[str, str | Array]) -> Features | None:
+    """Those of a net; None where the layer that reads them has no name in PyTorch."""
+    given = {one.output: one for one in net.operations}
+    found = next(one for one in net.operations if isinstance(one, Strangeness))
+    last = next(one for one in reversed(net.operations) if isinstance(one, Convolution | Product))
+    before: list[str] = [found.inputs[0]]
+    while (one := given[before[-1]]).path == found.path:  # means of maps
+        before.append(one.inputs[0])
+    if last.output in _ancestors(given, before[-1]):
+        return Features("")
+    module = next((theirs.rpartition(".")[0] for theirs, ours in weights.items() if ours == f"{last.path}.W"), None)
+    if not module:
+        return None
+    if len(before) == 1:
+        return Features(module)
+    flat = given[last.inputs[0]].shape
+    maps = given[before[-1]].shape
+    return Features(module, ".mean(dim=(2, 3))" if len(flat) == 3 else f".unflatten(1, ({maps[0]}, -1)).mean(dim=2)")
+
+
+def _ancestors(given: Mapping[str, Operation], name: str) -> set[str]:
+    """The values that one is made of, itself among them."""
+    found, left = set[str](), [name]
+    while left:
+        one = left.pop()
+        if one != INPUT and one not in found:
+            found.add(one)
+            left += given[one].inputs
+    return found
+
+
+def _distances(model: Exportable) -> dict[str, Array]:
+    """What the distances from the classes are computed with, of each net where there are several."""
+    each = [one for one in model.operations if isinstance(one, Strangeness)]
+    before = [f"nets.{number}." for number in range(len(each))] if model.nets else [""]
+    return {
+        f"{net}{name}": array
+        for net, one in zip(before, each, strict=True)
+        for name, array in (("whitening", one.W), ("centres", one.c))
+    }
 
 
 @dataclass(frozen=True)
