@@ -125,7 +125,8 @@ def fit(
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
             raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
         experiments.put(tables, key, value)
-    setup = experiments.set_up(Experiment.of(tables, "fit"), data if isinstance(data, Dataset) else None)
+    images = data if isinstance(data, Dataset) else None
+    setup = experiments.set_up(Experiment.of(tables, "fit"), images, tell=_watching(console, False, "").note)
     if isinstance(model, Model):
         experiments.must_fit(model, setup.train)
     return _start(setup, out, console, live, reuse)
@@ -184,7 +185,8 @@ def run(
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
     _must_be_free(out, reuse)
-    return _start(experiments.set_up(experiment), out, console, live, reuse)
+    setup = experiments.set_up(experiment, tell=_watching(console, False, "").note)
+    return _start(setup, out, console, live, reuse)
 
 
 def run_folds(

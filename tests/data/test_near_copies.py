@@ -231,12 +231,15 @@ def test_what_was_found_is_kept(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(near_copies, "CACHED", 10)
     first = scenes(20)
     some = images(np.concatenate([first, first[:3, ::-1]]))
-    found = find(some)
+    monkeypatch.setattr(near_copies, "MANY", 10)
+    said: list[str] = []
+    found = find(some, said.append)
     assert len(found) == 3
     [kept] = (tmp_path / "firstlight" / "near-copies").iterdir()
     near_copies._found.clear()
     monkeypatch.setattr(near_copies, "_search", None)  # would end in an error
-    assert find(some) == found
+    assert find(some, said.append) == found
+    assert len(said) == 1  # before the search, and not where it was done already
     near_copies._found.clear()
     kept.write_bytes(kept.read_bytes()[:100])  # a damaged one is no reason to fail
     monkeypatch.undo()

@@ -113,7 +113,7 @@ def check(
         kinds = Counter(one.kind for one in rows)
         said = listed(f"{kinds[kind]:,} {kind.value}" for kind in Kind)
         dataset = replace(dataset, notes=(*dataset.notes, f"Corrections that fit: {len(rows):,} ({said})."))
-    near = data.NearCopies.of(dataset)
+    near = data.NearCopies.of(dataset, lambda text: print(text, file=sys.stderr))
     findings = data.check(dataset, near=near)
     if copies is not None:
         _write_copies(copies, dataset, findings, near)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -27,10 +27,10 @@ class NearCopies:
     found: tuple[NearCopy, ...]
 
     @classmethod
-    def of(cls, dataset: Dataset) -> NearCopies:
+    def of(cls, dataset: Dataset, tell: Callable[[str], None] | None = None) -> NearCopies:
         """Search all splits together. Seconds for tens of thousands of images; see `near_copies.find`."""
         parts = tuple(dataset.splits[name] for name in SPLITS if name in dataset.splits)
-        return cls(parts, find(parts[0] if len(parts) == 1 else all_in_one(parts)))
+        return cls(parts, find(parts[0] if len(parts) == 1 else all_in_one(parts), tell))
 
     @cached_property
     def ids(self) -> list[str]:

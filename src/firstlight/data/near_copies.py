@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
@@ -48,6 +48,7 @@ LEAST, MOST = 0.80, 0.99  # the limits of a threshold
 UNKNOWN = 0.9  # the threshold where there is nothing to choose by
 UNLIKE = 0.9  # and the least one for images of two classes: most pairs are of two, and hardly any copies
 CACHED = 2_000  # images from which on what was found is kept on the disk
+MANY = 20_000  # images that take a second or more
 VERSION = 2  # of what is kept: another where any of the above changes
 
 TURNS = (
@@ -88,13 +89,15 @@ class NearCopy:
         return NearCopy(self.second, self.first, self.similarity, turn, down, right)
 
 
-def find(images: Images) -> tuple[NearCopy, ...]:
+def find(images: Images, tell: Callable[[str], None] | None = None) -> tuple[NearCopy, ...]:
     """Return the near copies among images, in their order; exact copies are left to `data.check`.
 
     An image has up to CANDIDATES of them among the later ones. One of which there are exact copies stands for these,
     which are then near copies of the same images. One without detail, such as a blank image, is no copy of another.
     What was found among many images is kept in the user's cache, so that it is there at once when the same images are
     asked for again. About 8 s for 70,000 images on two cores; memory grows with the images, not with the pairs.
+
+    tell  is told before a search that takes a while
     """
     name = f"{digest(images)}.npz"
     if name in _found:
@@ -102,6 +105,8 @@ def find(images: Images) -> tuple[NearCopy, ...]:
     path = user_cache() / "near-copies" / name if len(images) >= CACHED else None
     found = None if path is None else _kept(path)
     if found is None:
+        if tell is not None and len(images) >= MANY:
+            tell(f"Looking for near copies among {len(images):,} images, once for this set …")
         found = _search(images)
         if path is not None:
             _keep(path, found)

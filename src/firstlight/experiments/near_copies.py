@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from firstlight.data import NearCopies
 from firstlight.data.copy_groups import grouped, without_copies
@@ -14,10 +14,10 @@ MOST = 150_000  # images that a run looks through unasked: all pairs are compare
 TOLD = "near copies and exact ones (data.near_copies)"
 
 
-def look(dataset: Dataset, section: Data) -> NearCopies | None:
+def look(dataset: Dataset, section: Data, tell: Callable[[str], None] | None = None) -> NearCopies | None:
     """The near copies of a set; None where it is so large that they are looked for only where they are to be mended."""
     images = sum(map(len, dataset.splits.values()))
-    return NearCopies.of(dataset) if images <= MOST or section.near_copies != "warn" else None
+    return NearCopies.of(dataset, tell) if images <= MOST or section.near_copies != "warn" else None
 
 
 def kept_together(dataset: Dataset, section: Data, near: NearCopies | None) -> Dataset:

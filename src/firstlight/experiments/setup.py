@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -311,12 +311,14 @@ def set_up(
     begun: bool = False,
     without: Collection[str] = (),
     look: bool = True,
+    tell: Callable[[str], None] | None = None,
 ) -> Setup:
     """Load, split, check and prepare the images (those that are not given), and build the model for them.
 
     begun    whether a checkpoint has the weights, so that those to start from need not be there any more
     without  splits that are left aside: a trial of a search never sees the test images
     look     whether near copies are looked for even where nothing is done about them but to tell
+    tell     is told of what takes a while
 
     Raises DataError, ModelError or ExperimentError; nothing has been written by then.
     """
@@ -341,7 +343,7 @@ def set_up(
         dataset = pooled(dataset)
     if table is not None:
         must_fit_images(dataset, table.rows, str(table.path))
-    near = near_copies.look(dataset, section) if look or section.near_copies != "warn" else None
+    near = near_copies.look(dataset, section, tell) if look or section.near_copies != "warn" else None
     before: dict[str, list[int]] = {}
     record = None
     dropped: dict[str, list[str]] = {}
