@@ -213,6 +213,7 @@ def test_splits_in_arrays_have_groups_of_their_own():
         (arrays(patient=np.array([1.0, 2, 3, 4, 5, 6])), "patient", "integers or strings.*float64.*They are whole"),
         (arrays(patient=np.array([1, 2])), "patient", "6 train images need as many groups; patient has 2"),
         (arrays(patient=np.array(["a", "", "a", "b", "c", ""])), "patient", "2 images have no group, the first at 1"),
+        (arrays(patient=np.array(["\ud800", *"abcde"])), "patient", "no text that can be written"),
         (arrays(), [1, 2, 3, 4, 5, 6], "name of one of them"),
         ("digits", "patient", "nothing tells which images of digits"),
         ("digits", "", "data.group is empty"),

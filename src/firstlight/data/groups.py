@@ -20,7 +20,7 @@ import numpy as np
 from firstlight.data.names import split_of
 from firstlight.errors import DataError, brief, nearest
 from firstlight.text import listed
-from firstlight.types import SPLITS, Array, Dataset, Images, Json
+from firstlight.types import SPLITS, Array, Dataset, Images, Json, is_text
 
 PARENT = "parent"
 PATTERN = r"'(.+)_\d+\.'"  # an example for messages, as a TOML file has it: a backslash stands for itself
@@ -204,6 +204,9 @@ def names_of(where: str, values: Array) -> Array:
             f"{where}: {len(empty):,} images have no group, the first at {empty[0]}. Give an image that belongs "
             "with no other a group of its own."
         )
+    if not is_text("".join(names.tolist())):
+        odd = next(name for name in names.tolist() if not is_text(name))
+        raise DataError(f"{where}: the group {odd!r} is no text that can be written.")
     return names
 
 
