@@ -225,9 +225,10 @@ def test_the_colours_are_those_of_the_report(stranger: httpx.Client) -> None:
     palette = stranger.get("/static/palette.css")
     assert palette.headers["content-type"].startswith("text/css")
     assert palette.text == design_tokens.css()
-    # Every colour that a page of the dashboard names is one of them; its scripts set a bar's share.
+    # Every colour that a page of the dashboard names is one of them; its scripts set a bar's share and an
+    # image's side.
     sheets = [path.read_text("utf-8") for path in Path(dashboard.__file__).parent.rglob("*.css")]
     named = {name for sheet in sheets for name in re.findall(r"var\(--([\w-]+)", sheet)}
     own = {name for sheet in sheets for name in re.findall(r"--([\w-]+):", sheet)}
     assert {"paper", "ink", "miss"} <= named
-    assert named - own - {"share"} <= set(re.findall(r"--([\w-]+):", palette.text))
+    assert named - own - {"share", "side"} <= set(re.findall(r"--([\w-]+):", palette.text))
