@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from firstlight import parallel, report
+from firstlight import api, parallel, report
 from firstlight.errors import DataError, ExperimentError, RunError
 from firstlight.experiments.study import Plan, over_folds, plan
 from firstlight.files import json_object
@@ -163,3 +163,23 @@ def test_a_search_is_done_in_each_fold_and_never_sees_its_test_images(images: Pa
         assert (trial.folds, trial.fold) == (2, key.fold) == (run.experiment.data.folds, run.experiment.data.fold)
         assert run.experiment.optimizer.options["lr"] in (0.001, 0.01)
     assert out_of_fold.read(folder.folds_folder(entry, 7)) is not None
+
+
+def test_folds_from_python_go_on_with_the_same_call(images: Path, tmp_path: Path) -> None:
+    folder = api.run(tables(images), folds=FOLDS, out=tmp_path / "folds", console=QUIET)
+    place = folder.folds_folder(folder.entries[0], 0)
+    first = out_of_fold.read(place)
+    shutil.rmtree(place / "fold-3")
+    api.resume_study(folder.path, console=QUIET)
+    again = out_of_fold.read(place)
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(again.probabilities, first.probabilities)
+    assert api.run(tables(images), folds=FOLDS, out=tmp_path / "folds", console=QUIET).path == folder.path
+
+
+def test_what_is_of_a_single_run_is_refused_with_folds(images: Path) -> None:
+    with pytest.raises(ExperimentError, match="live and reuse are of a single run"):
+        api.run(tables(images), folds=FOLDS, reuse=True)  # type: ignore[call-overload]
+    with pytest.raises(ExperimentError, match="workers are for folds"):
+        api.run(tables(images), workers=2)  # type: ignore[call-overload]
