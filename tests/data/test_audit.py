@@ -1,4 +1,3 @@
-import time
 
 import numpy as np
 from hypothesis import given
@@ -121,10 +120,7 @@ def test_counts_of_copies(train, test):
     assert findings.leaked == sum(value in train for value in test)
 
 
-def test_seventy_thousand_images_take_about_a_second():
-    big = images(np.zeros(1, np.int64))
+def test_of_seventy_thousand_images_none_is_compared_with_all_others():
     array = np.random.default_rng(0).integers(0, 256, (70_000, 28, 28, 1), dtype=np.uint8)
     big = Images(array, np.zeros(70_000, np.int64), np.arange(70_000).astype(np.str_), ("a",))
-    began = time.perf_counter()
-    assert not check({"train": big}).copies
-    assert time.perf_counter() - began < 3  # 0.2 s on an idle machine
+    assert not check({"train": big}).copies  # 0.2 s; by pairs it would not end
