@@ -18,6 +18,7 @@ from tests.experiments.small_runs import QUIET
 
 import firstlight as fl
 from firstlight import experiments
+from firstlight.data.corrections import Correction, pixels_sha256, write_corrections
 from firstlight.errors import DataError, DeeperFoldersError
 from firstlight.experiments.search.trial import ASIDE
 from firstlight.records.run import read
@@ -194,3 +195,19 @@ def frames_of(root: Path) -> Dataset:
     """The images of the folders below those of the classes, as if they had been given as arrays."""
     images = fl.load(root, group="parent").splits["train"]
     return Dataset("frames", {"train": replace(images, groups=None)})
+
+
+def test_how_even_a_split_is_does_not_depend_on_corrections_of_it(written: Dataset, tmp_path: Path) -> None:
+    images = written.splits["train"]
+    dropped = [
+        Correction(sample, pixels_sha256(pixels), images.class_names[label], "")
+        for sample, pixels, label in zip(images.ids.tolist(), images.pixels, images.labels, strict=True)
+        if label == 2
+    ]
+    write_corrections(tmp_path / "corrections.csv", dropped)
+    path = str(tmp_path / "corrections.csv")
+    plain, corrected = (
+        experiments.set_up(small_runs.experiment(TABLES, data__corrections=each), written) for each in (None, path)
+    )
+    assert corrected.splits["test"].counts[2] == 0
+    assert corrected.balance == plain.balance

@@ -53,6 +53,7 @@ class Setup:
     start     the weights to start from, where they are not drawn
     published names of the splits that came with the data, where there are several and they were put together
     before    images per class in each split before some were left out or regrouped; empty where none were
+    drawn     images per class in each split as they were drawn, before corrections too; empty where none were drawn
     corrections  of labels, as the run's record has them, where they were applied here
     near         the near copies of the dataset; None where they were not looked for
     looked       whether they were to be looked for
@@ -74,6 +75,7 @@ class Setup:
     near: NearCopies | None = None
     looked: bool = False
     dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    drawn: Mapping[str, list[int]] = field(default_factory=dict)
 
     @property
     def model(self) -> Model:
@@ -186,7 +188,7 @@ class Setup:
     def balance(self) -> Balance | None:
         """How well splits that were drawn in groups are stratified; None where images have no groups."""
         whole = self.dataset.splits["train"]
-        counts = self.before or {name: images.counts.tolist() for name, images in self.splits.items()}
+        counts = self.drawn or {name: images.counts.tolist() for name, images in self.splits.items()}
         if self.findings.groups is None or any(len(one) != len(whole.class_names) for one in counts.values()):
             return None
         return Balance.of(whole, counts, self._drawn)
@@ -345,6 +347,7 @@ def set_up(
         must_fit_images(dataset, table.rows, str(table.path))
     near = near_copies.look(dataset, section, tell) if look or section.near_copies != "warn" else None
     before: dict[str, list[int]] = {}
+    drawn: dict[str, list[int]] = {}
     record = None
     dropped: dict[str, list[str]] = {}
     if splits is None:
@@ -360,6 +363,7 @@ def set_up(
             limit=section.limit,
             classes=section.used,
         )
+        drawn = {name: images.counts.tolist() for name, images in splits.items()}
         if table is not None:
             splits, record = table.applied(splits)
         if section.used:
@@ -400,7 +404,7 @@ def set_up(
     _must_fit_memory(experiment, model, len(splits["train"]))
     start = None if begun else transfer.start(model, experiment, splits, dataset.files)
     seconds = time.perf_counter() - began
-    told = (start, before, record, published, near, look, dropped)
+    told = (start, before, record, published, near, look, dropped, drawn)
     return Setup(experiment, dataset, prepared, findings, task, engine, seconds, *told)
 
 
