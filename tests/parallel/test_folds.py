@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from firstlight import api, parallel, report
+from firstlight import api, experiments, parallel, report
 from firstlight.errors import DataError, ExperimentError, RunError
 from firstlight.experiments.study import Plan, over_folds, plan
 from firstlight.files import json_object
@@ -148,6 +148,19 @@ def test_more_folds_than_images_of_a_class_are_told_before_anything_starts(image
     with pytest.raises(DataError, match="too few for 20 folds"):
         carried_out(over_folds(tables(images), 20, "many"), tmp_path / "many")
     assert not (tmp_path / "many").exists()
+
+
+def test_a_later_fold_that_cannot_be_shared_out_is_told_before_anything_starts(images: Path, tmp_path: Path) -> None:
+    with np.load(images) as held:
+        arrays = dict(held)
+    arrays["writer"] = np.where(np.arange(IMAGES) % 2, 0, np.arange(IMAGES))  # half of them are one group
+    np.savez(tmp_path / "halves.npz", **arrays)
+    asked = tables(images)
+    asked["data"] = {**asked["data"], "source": str(tmp_path / "halves.npz"), "group": "writer"}
+    experiments.set_up(experiments.Experiment.of({**asked, "data": {**asked["data"], "folds": 2, "fold": 1}}))
+    with pytest.raises(DataError, match="there would be no images of class"):
+        carried_out(over_folds(asked, 2, "halves"), tmp_path / "halves")
+    assert not (tmp_path / "halves").exists()
 
 
 def test_a_search_is_done_in_each_fold_and_never_sees_its_test_images(images: Path, tmp_path: Path) -> None:

@@ -351,18 +351,8 @@ def set_up(
     record = None
     dropped: dict[str, list[str]] = {}
     if splits is None:
-        seed = experiment.seed if section.split_seed is None else section.split_seed
-        given = dataset = near_copies.kept_together(dataset, section, near)
-        if section.folds and section.fold:
-            given = hold_out(dataset, section.folds, section.fold, seed, section.used)
-        splits = split_images(
-            given,
-            validation=section.validation,
-            test=section.test,
-            seed=seed,
-            limit=section.limit,
-            classes=section.used,
-        )
+        dataset = near_copies.kept_together(dataset, section, near)
+        splits = drawn_splits(experiment, dataset)
         drawn = {name: images.counts.tolist() for name, images in splits.items()}
         if table is not None:
             splits, record = table.applied(splits)
@@ -406,6 +396,25 @@ def set_up(
     seconds = time.perf_counter() - began
     told = (start, before, record, published, near, look, dropped, drawn)
     return Setup(experiment, dataset, prepared, findings, task, engine, seconds, *told)
+
+
+def drawn_splits(experiment: Experiment, dataset: Dataset) -> dict[str, Images]:
+    """The images by split, one fold held out where the experiment is of one, before anything is done to any of them.
+
+    Raises DataError where they cannot be shared out as the experiment asks.
+    """
+    section = experiment.data
+    seed = experiment.seed if section.split_seed is None else section.split_seed
+    if section.folds and section.fold:
+        dataset = hold_out(dataset, section.folds, section.fold, seed, section.used)
+    return split_images(
+        dataset,
+        validation=section.validation,
+        test=section.test,
+        seed=seed,
+        limit=section.limit,
+        classes=section.used,
+    )
 
 
 def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:

@@ -19,6 +19,7 @@ from firstlight.errors import ExperimentError, ModelError, ReportError, ReportWa
 from firstlight.experiments import Experiment, Plan, PlannedRun
 from firstlight.experiments.corrections import have_changed
 from firstlight.experiments.paths import differing, located
+from firstlight.experiments.setup import drawn_splits
 from firstlight.files import write_text
 from firstlight.parallel.job import INTERRUPTED, Job, train
 from firstlight.parallel.pool import Backend, Pool, WorkerKilledError, pool
@@ -58,7 +59,7 @@ def run_study(
     console = console or Console()
     _check_options(workers, threads, backend)
     requested = plan.only([only] if isinstance(only, str) else only) if only else plan
-    _check_folds(requested, out)
+    _check_folds(requested, out, console)
     count = workers or 1
     if backend == "loky" and count > 1 and threads is None:
         threads = max(1, processes.cores() // count)
@@ -109,24 +110,30 @@ def _check_same_study(plan: Plan, out: Path) -> None:
                 _is_done(job, run.needs)
 
 
-def _check_folds(plan: Plan, out: Path) -> None:
-    """Set up the first fold of each kind of images, so that a mistake that all folds share is told before any starts.
+def _check_folds(plan: Plan, out: Path, console: Console) -> None:
+    """Set up the first fold of each kind of images, and share them out for the others: a mistake is told first.
 
     Raises what `set_up` raises: DataError, say, where there are fewer images of a class than folds.
     """
     folder, seen = StudyFolder(out, plan.record), list[Json]()
     for run in plan.runs if plan.folds else ():
         under = plan.searches[run.winner_of] if run.winner_of else {}
-        first = run.experiment(folder.keys(run.entry)[0], folder, experiments.only_experiment(under, run.name))
+        tables = experiments.only_experiment(under, run.name)
+        first, *others = (run.experiment(key, folder, tables) for key in folder.keys(run.entry))
         data = first.data.model_dump()
         if data in seen or run.needs or run.optional or folder.finished(run.entry):
             continue
         seen.append(data)
         try:
-            experiments.set_up(first)
+            setup = experiments.set_up(first)
         except ModelError:
             if not run.winner_of:  # the search may find one that fits
                 raise
+            continue
+        for note in [] if setup.findings.groups is None else setup.findings.groups.warnings():
+            console.print(f"Note: {note}", style="yellow", markup=False, highlight=False)
+        for fold in others:
+            drawn_splits(fold, setup.dataset)
 
 
 def _write_record(plan: Plan, out: Path) -> StudyFolder:
