@@ -83,9 +83,9 @@ def test_no_trial_has_the_test_images(tmp_path: Path, monkeypatch: pytest.Monkey
     seen: list[set[str]] = []
     before = data.check
 
-    def check(splits: Mapping[str, Images], aside: Mapping[str, str]) -> Findings:
+    def check(splits: Mapping[str, Images], *others: Any) -> Findings:
         seen.append(set(splits))
-        return before(splits, aside)
+        return before(splits, *others)
 
     monkeypatch.setattr("firstlight.experiments.setup.check_images", check)
     do(tmp_path / "a", tune__trials=2)

@@ -121,9 +121,8 @@ def largest_difference(title: str, expected: Expected, found: Array) -> float:
     wanted, answers = expected.probabilities, expected.answers
     if found.shape != answers.shape:
         raise ExportError(f"The {title} export gives {found.shape} numbers where {answers.shape} are expected.")
-    if expected.strangeness is not None:
-        _must_be_as_strange(title, expected, found[:, -1])
-        found = found[:, :-1]
+    strangeness = found[:, -1] if expected.strangeness is not None else None
+    found = found[:, : wanted.shape[1]]
     apart = np.abs(found.astype(np.float64) - wanted).max(axis=1)
     apart[~np.isfinite(apart)] = np.inf
     classes = found.argmax(axis=1) != wanted.argmax(axis=1)
@@ -136,6 +135,8 @@ def largest_difference(title: str, expected: Expected, found: Array) -> float:
             f"by up to {apart.max():.2g}, and {TOLERANCE:g} is allowed. The first is {expected.images.ids[first]}, by "
             f"{apart[first]:.2g}."
         )
+    if strangeness is not None:
+        _must_be_as_strange(title, expected, strangeness)
     return float(apart.max(initial=0.0))
 
 
