@@ -22,10 +22,12 @@ from firstlight.types import Array
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 BATCH = 32  # whole vectors of images
 
-DEEP = re.compile("vgg1.|resnet(18|34|50|1..v2|152v2)|densenet.*")
+DEEP = re.compile("vgg1.|resnet(18|34|50|1..v2)|densenet.*")
+REPEATED = {"vgg19", "resnet34", "resnet152v2", "densenet169", "densenet201"}  # more blocks of another's kinds
 NETS = [
     pytest.param(name, marks=[pytest.mark.slow] if DEEP.fullmatch(name) else [], id=name)
     for name in models.ARCHITECTURES
+    if name not in REPEATED
 ]
 
 
