@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from firstlight.serve.answers import RefusedError
-from firstlight.serve.batches import FIRST, Batches
+from firstlight.serve.batches import FEW, Batches
 from firstlight.serve.served_models import ServedModel
 from firstlight.types import Array
 
@@ -86,18 +86,19 @@ def test_what_goes_wrong_is_told_to_that_batch_alone(swift: bool) -> None:
     assert found[2].ravel().tolist() == [2, 3, 4]
 
 
-def test_each_turn_of_the_loop_begins_anew() -> None:
-    """A swift model answers the first requests of each at once, the others together."""
+def test_the_turn_before_tells_how_many_come_at_once() -> None:
+    """A swift model answers the first requests alone, and all of a turn together after one of many."""
     noted: list[int] = []
     batches = Batches([Model("a", True)], most=9, may_wait=99, note=lambda _, n: noted.append(n))  # type: ignore[list-item]
 
-    async def two_turns() -> None:
-        for requests in (FIRST + 3, 2):
+    async def turns() -> None:
+        for requests in (FEW + 3, FEW + 2, 2, 2):
             await asyncio.gather(*(batches.answers("a", [np.array([n])]) for n in range(requests)))
+            await asyncio.sleep(0)
 
-    run(two_turns())
+    run(turns())
     batches.end()
-    assert noted == [1] * FIRST + [3, 1, 1]
+    assert noted == [1] * FEW + [3, FEW + 2, 2, 1, 1]
 
 
 def test_beyond_what_may_wait_a_request_is_refused() -> None:

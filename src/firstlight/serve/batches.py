@@ -13,7 +13,7 @@ from firstlight.serve.answers import busy
 from firstlight.serve.served_models import ServedModel
 from firstlight.types import Array
 
-FIRST = 12  # requests of a turn of the event loop that are answered at once by a swift model
+FEW = 4  # requests of a turn of the event loop, or fewer, are answered at once by a swift model
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Batches:
     computing happens in the event loop, and needs no lock.
 
     Swift models are computed in the event loop itself: to hand a small net to a thread and back takes about as long as
-    the net, and a batch of it holds up the loop less than the requests that it answers do. The first requests of a turn
-    of the loop are then answered one after another, as they come. Where more come at once, these are a batch, which
-    takes less of all together, but each of them waits for it.
+    the net, and a batch of it holds up the loop less than the requests that it answers do. Few requests of a turn
+    of the loop are then answered one after another, as they come. Where more come at once, as the turn before tells,
+    they are a batch, which takes less of all together, but each of them waits for it.
     """
 
     def __init__(
@@ -49,17 +49,17 @@ class Batches:
         self._queues: dict[str, deque[_Waiting]] = {model.name: deque() for model in models}
         self._numbers = count()
         self._taken = False  # whether a batch is computed, or about to be
-        self._at_once = 0  # requests that were answered in this turn of the loop
+        self._came, self._came_before = 0, 0  # requests in this turn of the loop, and in the one before
 
     async def answers(self, name: str, images: Sequence[Array]) -> Array:
         """What a model says of prepared images, see `ServedModel.answers`. Raises RefusedError where too many wait."""
         if self.waiting and self.waiting + len(images) > self.may_wait:
             raise busy(f"So many images wait for an answer already: {self.waiting:,}, of {self.may_wait:,} that may.")
         loop = asyncio.get_running_loop()
-        if self._in_loop and self._at_once < FIRST and not self.waiting:
-            if not self._at_once:
-                loop.call_soon(self._next_turn)
-            self._at_once += 1
+        if not self._came:
+            loop.call_soon(self._next_turn)
+        self._came += 1
+        if self._in_loop and max(self._came, self._came_before) <= FEW and not self.waiting:
             self.note(name, len(images))
             return self._models[name].answers(images)
         asked = _Waiting(next(self._numbers), images, loop.create_future())
@@ -71,7 +71,7 @@ class Batches:
         return await asked.answer
 
     def _next_turn(self) -> None:
-        self._at_once = 0
+        self._came, self._came_before = 0, self._came
 
     def end(self) -> None:
         """Let go of the thread, when nothing waits any more."""
