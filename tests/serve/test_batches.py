@@ -89,7 +89,7 @@ def test_what_goes_wrong_is_told_to_that_batch_alone(swift: bool) -> None:
 def test_the_turn_before_tells_how_many_come_at_once() -> None:
     """A swift model answers the first requests alone, and all of a turn together after one of many."""
     noted: list[int] = []
-    batches = Batches([Model("a", True)], most=9, may_wait=99, note=lambda _, n: noted.append(n))  # type: ignore[list-item]
+    batches = Batches([Model("a", True)], most=99, may_wait=99, note=lambda _, n: noted.append(n))  # type: ignore[list-item]
 
     async def turns() -> None:
         for requests in (FEW + 3, FEW + 2, 2, 2):

@@ -13,7 +13,7 @@ from firstlight.serve.answers import busy
 from firstlight.serve.served_models import ServedModel
 from firstlight.types import Array
 
-FEW = 4  # requests of a turn of the event loop, or fewer, are answered at once by a swift model
+FEW = 12  # requests of a turn of the event loop, or fewer, are answered at once by a swift model
 
 
 @dataclass(frozen=True)
