@@ -11,7 +11,7 @@ import numpy as np
 from firstlight.engines import Task
 from firstlight.evaluation import Evaluation
 from firstlight.evaluation.novelty import ClassDistances
-from firstlight.export.inference_graph import STRANGENESS, Operation, operations_of, prefix, side_by_side
+from firstlight.export.inference_graph import Operation, operations_of, prefix, side_by_side, tells_strangeness
 from firstlight.prepare.strokes import StrokeStyle, style_of_run
 from firstlight.records.group_folder import GroupFolder
 from firstlight.records.run_folder import RunFolder
@@ -45,9 +45,12 @@ class Expected:
         first = np.searchsorted(classes[order], classes[order])
         turn = np.empty(len(order), np.int64)
         turn[order] = np.arange(len(order)) - first
-        chosen = np.lexsort((classes, turn))[:count]
-        strangeness = None if self.strangeness is None else self.strangeness[chosen]
-        return Expected(self.images.take(chosen), self.probabilities[chosen], strangeness)
+        return self.take(np.lexsort((classes, turn))[:count])
+
+    def take(self, index: Array) -> Expected:
+        """The images at these places, in that order."""
+        strangeness = None if self.strangeness is None else self.strangeness[index]
+        return Expected(self.images.take(index), self.probabilities[index], strangeness)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +90,8 @@ class Exportable:
 
     @property
     def tells_strangeness(self) -> bool:
-        """Whether `inference_graph.STRANGENESS` is among the values."""
-        return _tell_strangeness(self.operations)
+        """Whether it says how strange an image is."""
+        return tells_strangeness(self.operations)
 
     @property
     def columns(self) -> int:
@@ -140,7 +143,7 @@ def exportable_ensemble(folder: GroupFolder, nets: Sequence[Exportable], test: E
     named = [(prefix(number), net) for number, net in enumerate(nets)]
     measured = {} if test is None else _measured(test)
     operations = side_by_side([net.operations for net in nets])
-    own = MEASURED if _tell_strangeness(operations) else (*MEASURED, NONE_OF_THESE)
+    own = MEASURED if tells_strangeness(operations) else (*MEASURED, NONE_OF_THESE)
     facts = {
         **{name: text for name, text in first.facts.items() if name not in own},
         "run": folder.name,
@@ -167,10 +170,6 @@ NONE_OF_THESE = "none of these"
 def none_of_these(rate: float) -> str:
     """What is kept in the file of the images that are of none of the classes."""
     return f"where the strangeness is above 1, as of {rate:g} of new images of the classes at most"
-
-
-def _tell_strangeness(operations: Sequence[Operation]) -> bool:
-    return any(one.output == STRANGENESS for one in operations)
 
 
 MEASURED = ("test accuracy", "95 % interval", "test images")

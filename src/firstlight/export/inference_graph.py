@@ -326,6 +326,11 @@ def operations_of(task: Task, vector: Array, distances: ClassDistances | None = 
     return tuple(graph.operations)
 
 
+def tells_strangeness(operations: Sequence[Operation]) -> bool:
+    """Whether how strange an image is, is among the values."""
+    return any(one.output == STRANGENESS for one in operations)
+
+
 def side_by_side(nets: Sequence[Sequence[Operation]]) -> tuple[Operation, ...]:
     """The operations of nets one after another, and the mean of their probabilities.
 
@@ -334,7 +339,7 @@ def side_by_side(nets: Sequence[Sequence[Operation]]) -> tuple[Operation, ...]:
     """
     found: list[Operation] = []
     prepared: list[Prepare] = []
-    all_tell = all(any(isinstance(one, Strangeness) for one in operations) for operations in nets)
+    all_tell = all(map(tells_strangeness, nets))
     if not all_tell:
         nets = [[one for one in operations if one.path != NOVELTY] for operations in nets]
     for number, operations in enumerate(nets):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from firstlight.errors import DamagedFileError, RunError, brief
-from firstlight.files import ARRAYS_LIMIT, is_file, is_folder, is_there, read_bytes
+from firstlight.errors import RunError, brief
+from firstlight.files import is_file, is_folder
 from firstlight.notebook_display import Brief
-from firstlight.records.codec import Axes, decode
-from firstlight.records.out_of_fold import OUT_OF_FOLD, FoldRun
-from firstlight.records.record_files import unarchived, write_archive
-from firstlight.records.run_folder import EXPERIMENT, PREDICTIONS, RunFolder
+from firstlight.records.codec import Axes
+from firstlight.records.out_of_fold import OUT_OF_FOLD, FoldRun, read_of_folds
+from firstlight.records.record_files import write_archive
+from firstlight.records.run_folder import EXPERIMENT
 from firstlight.records.values import AtLeastOne, Names
 from firstlight.text import listed
 from firstlight.types import Array
@@ -158,19 +158,4 @@ def read(folder: Path) -> LabelIssues | None:
 
     Raises RunError where it is damaged, too new, or of other predictions than the runs now have.
     """
-    path = folder / LABEL_ISSUES
-    if not is_there(path):
-        return None
-    again = f"Make it anew: firstlight labels {folder}"
-    try:
-        record, arrays = unarchived(read_bytes(path, limit=ARRAYS_LIMIT, inside=folder), path)
-        found = decode(LabelIssues, record, arrays)
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}. {again}") from None
-    except ValueError as error:
-        raise DamagedFileError(f"{path} is damaged: {error}. {again}", path=path) from None
-    for run in found.runs:
-        there = RunFolder(folder / run.folder)
-        if run.predictions and there.hashes.get(PREDICTIONS, run.predictions) != run.predictions:
-            raise RunError(f"{path} is of other predictions than {there.path}, which was trained anew. {again}")
-    return found
+    return read_of_folds(folder, LABEL_ISSUES, LabelIssues, f"Make it anew: firstlight labels {folder}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,16 @@ class FoldRun:
 
     folder: FileName
     predictions: str = ""
+
+
+class OfFolds(Protocol):
+    """A record that says which runs it was made of."""
+
+    @property
+    def runs(self) -> tuple[FoldRun, ...]: ...
+
+
+R = TypeVar("R", bound=OfFolds)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,13 +132,23 @@ def read(folder: Path) -> OutOfFold | None:
 
     Raises RunError where it is damaged, too new, or of other predictions than the runs now have.
     """
-    path = folder / OUT_OF_FOLD
+    again = f"To make it anew, remove it, and go on with the folds: firstlight resume {folder.parent.parent}"
+    return read_of_folds(folder, OUT_OF_FOLD, OutOfFold, again)
+
+
+def read_of_folds(folder: Path, name: str, kind: type[R], again: str) -> R | None:
+    """A record that was made of the predictions of all folds, from their folder; None where there is none.
+
+    again  a sentence on how it is made anew
+
+    Raises RunError where it is damaged, too new, or of other predictions than the runs now have.
+    """
+    path = folder / name
     if not is_there(path):
         return None
-    again = f"To make it anew, remove it, and go on with the folds: firstlight resume {folder.parent.parent}"
     try:
         record, arrays = unarchived(read_bytes(path, limit=ARRAYS_LIMIT, inside=folder), path)
-        found = decode(OutOfFold, record, arrays)
+        found = decode(kind, record, arrays)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}. {again}") from None
     except ValueError as error:
@@ -136,5 +156,5 @@ def read(folder: Path) -> OutOfFold | None:
     for run in found.runs:
         there = RunFolder(folder / run.folder)
         if run.predictions and there.hashes.get(PREDICTIONS, run.predictions) != run.predictions:
-            raise RunError(f"{path} has other predictions than {there.path}, which was trained anew after it. {again}")
+            raise RunError(f"{path} is of other predictions than {there.path}, which was trained anew. {again}")
     return found

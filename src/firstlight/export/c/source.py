@@ -13,7 +13,7 @@ import numpy as np
 from firstlight.export.c.calls import Calls
 from firstlight.export.c.text import TYPES, array, comment, declaration, string
 from firstlight.export.exportable import Expected, Exportable
-from firstlight.export.inference_graph import PROBABILITIES, STRANGENESS, Operation
+from firstlight.export.inference_graph import PROBABILITIES, STRANGENESS, Operation, tells_strangeness
 from firstlight.export.reference import values
 from firstlight.types import Array, unlabelled
 
@@ -60,7 +60,7 @@ class Source:
     @property
     def strange(self) -> bool:
         """Whether it tells how strange an image is."""
-        return any(one.output == STRANGENESS for one in self.operations)
+        return tells_strangeness(self.operations)
 
     @cached_property
     def calls(self) -> Calls:

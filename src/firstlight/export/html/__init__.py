@@ -53,15 +53,10 @@ class Html(Format):
     def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
         if self.weights == "auto":
             half = replace(self, weights="float16")
+            first = expected.take(np.arange(min(FEW, len(expected.images))))
             with suppress(ExportError):
-                half.prove(model, _first(expected), runtime)  # which most nets do not pass
+                half.prove(model, first, runtime)  # which most nets do not pass
                 return half.prove(model, expected, runtime)
             return replace(self, weights="float32").prove(model, expected, runtime)
         files, findings = super().prove(model, expected, runtime)
         return files, replace(findings, facts={"weights": self.weights})
-
-
-def _first(expected: Expected) -> Expected:
-    strangeness = None if expected.strangeness is None else expected.strangeness[:FEW]
-    images = expected.images.take(np.arange(min(FEW, len(expected.images))))
-    return Expected(images, expected.probabilities[:FEW], strangeness)
