@@ -184,7 +184,7 @@ class Setup:
             asked = {"validation": section.validation * (1 - held), "test": held}
         return {name: share for name, share in asked.items() if name in self.splits and name not in self.dataset.splits}
 
-    @property
+    @cached_property
     def balance(self) -> Balance | None:
         """How well splits that were drawn in groups are stratified; None where images have no groups."""
         whole = self.dataset.splits["train"]
