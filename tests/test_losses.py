@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests import gradients as g
 
+from firstlight.checks import gradients as g
 from firstlight.errors import ExperimentError, ModelError
 from firstlight.layers import (
     GELU,

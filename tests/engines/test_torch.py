@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests import gradients as g
 
 from firstlight import api, data, engines, experiments
 from firstlight.engines import Session, Task, open_engine
@@ -21,30 +20,24 @@ from firstlight.engines.numpy import NumpyEngine
 from firstlight.engines.torch import ComputeMode, TorchEngine, TorchSession, find_device
 from firstlight.engines.torch import session as session_module
 from firstlight.errors import ExperimentError, ModelError, TrainingError
-from firstlight.kernels import load
 from firstlight.layers import (
-    LAYERS,
     BatchNorm,
     Chain,
     Conv2D,
     Dense,
     Dropout,
-    Example,
     Flatten,
     MaxPool2D,
-    Pass,
     ReLU,
     Tanh,
-    TwinPass,
 )
 from firstlight.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, HalfSquaredError, Loss, MeanSquaredError
 from firstlight.models import Model
 from firstlight.optimizers import SGD, Adam, AdamW, Lagged, Optimizer, RMSprop
 from firstlight.prepare import Preparation
 from firstlight.progress import Watcher
-from firstlight.randomness import generator
 from firstlight.records.run_folder import RunFolder
-from firstlight.types import Array, Dataset, Images, Shape
+from firstlight.types import Array, Dataset, Images
 
 BATCH = 32
 STEPS = 4  # an epoch of 100 images; the last batch has 4
@@ -223,51 +216,6 @@ def test_single_steps_are_those_of_an_epoch(images: Images) -> None:
         index = np.arange(BATCH)[::-1].copy()
         ends.append([session.train_step(index, 0, step, 0.1) for step in range(3)])
     assert np.abs(np.subtract(ends[0], ends[1])).max() < 1e-9
-
-
-@pytest.mark.parametrize(
-    "example",
-    [
-        pytest.param(example, id=f"{name}-{i}")
-        for name, layer in LAYERS.items()
-        for i, example in enumerate(layer.examples)
-    ],
-)
-@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-def test_every_layer_and_its_twin_give_the_same(example: Example, training: bool) -> None:
-    random = np.random.default_rng(5)
-    p = g.copied(g.parameters(example.layer, example.input_shape, random))
-    x = g.inputs(example.input_shape, 4, random, smooth=example.smooth)
-
-    def noise(path: str) -> np.random.Generator:
-        return generator(0, "noise", path)
-
-    def uniform(path: str, shape: Shape) -> torch.Tensor:
-        draws = noise(path).random((*shape[1:], shape[0]), dtype=np.float32)
-        return torch.from_numpy(np.moveaxis(draws, -1, 0).copy())
-
-    tree = tensors(p)
-    run = Pass(load("reference"), training, path="net", noise=noise)
-    y, _ = example.layer.forward(p, x, run)
-    twin = example.layer.twin(torch, tree, first(x), TwinPass(training, "net", uniform))
-    assert np.abs(np.moveaxis(twin.numpy(), 0, -1) - y).max() <= 1e-12 * np.abs(y).max()
-    for ours, theirs in zip(leaves(p), leaves(tree), strict=True):  # running statistics among them
-        assert np.abs(ours - theirs.numpy()).max() <= 1e-12 * np.abs(ours).max()
-
-
-def first(x: Array) -> torch.Tensor:
-    return torch.from_numpy(np.moveaxis(x, -1, 0).copy())
-
-
-def tensors(p: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: tensors(value) if isinstance(value, Mapping) else torch.from_numpy(value.copy())
-        for name, value in p.items()
-    }
-
-
-def leaves(p: Mapping[str, Any]) -> list[Any]:
-    return [leaf for value in p.values() for leaf in (leaves(value) if isinstance(value, Mapping) else [value])]
 
 
 def test_outputs_are_the_same_over_several_batches(digits: Dataset, images: Images) -> None:

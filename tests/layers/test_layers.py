@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import gradients as g
 
+from firstlight.checks import gradients as g
 from firstlight.errors import ModelError
 from firstlight.kernels import load
 from firstlight.layers import (

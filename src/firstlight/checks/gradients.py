@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from firstlight import randomness
+from firstlight.checks.demand import DemandError
 from firstlight.kernels import load
 from firstlight.layers import Layer, Parameter, Pass
 from firstlight.types import Array, Shape
@@ -26,7 +27,7 @@ DIRECTIONS = 4
 
 
 @dataclass(frozen=True)
-class Check:
+class GradientCheck:
     """The gradient by x: along some directions by central differences, and by hand as the pullback gives it.
 
     what        names x in the message
@@ -43,13 +44,13 @@ class Check:
     rounding: float
 
     def verify(self, tamper: Callable[[Array], Array] = lambda pulled: pulled) -> None:
-        """Raise AssertionError unless they agree; `tamper` changes what the pullback gave."""
+        """Raise DemandError unless they agree; `tamper` changes what the pullback gave."""
         by_hand = [float(np.vdot(tamper(pulled), u)) for pulled, u in zip(self.pulled, self.directions, strict=True)]
         error = np.linalg.norm(np.subtract(self.numeric, by_hand))
         size = max(np.linalg.norm(self.numeric), np.linalg.norm(by_hand))
-        assert error <= TOLERANCE * size + self.rounding, (
-            f"gradient by {self.what}: {by_hand} by hand, {self.numeric} by central differences"
-        )
+        if not error <= TOLERANCE * size + self.rounding:
+            central, hand = (", ".join(f"{value:.9g}" for value in each) for each in (self.numeric, by_hand))
+            raise DemandError(f"gradient by {self.what}", f"{central} by central differences", f"{hand} by hand")
 
 
 def differences(
@@ -58,7 +59,7 @@ def differences(
     x: Array,
     generator: np.random.Generator,
     what: str = "x",
-) -> Check:
+) -> GradientCheck:
     """What `function` does around `x`, and what `pullback` says of it."""
     y = np.asarray(function(x))
     directions, pulled, numeric, rounding = [], [], [], []
@@ -69,7 +70,7 @@ def differences(
         pulled.append(pullback(frozen(v)))
         numeric.append(float(np.vdot(v, difference) / (2 * STEP)))
         rounding.append(1e-14 * np.linalg.norm(v) * np.linalg.norm(y) / STEP)
-    return Check(what, directions, pulled, numeric, float(np.linalg.norm(rounding)))
+    return GradientCheck(what, directions, pulled, numeric, float(np.linalg.norm(rounding)))
 
 
 def check(
@@ -79,13 +80,13 @@ def check(
     generator: np.random.Generator,
     what: str = "x",
 ) -> None:
-    """Raise AssertionError unless `pullback` is that of `function` at `x`."""
+    """Raise DemandError unless `pullback` is that of `function` at `x`."""
     differences(function, pullback, x, generator, what).verify()
 
 
 def of_layer(
     layer: Layer, p: Mapping[str, Any], x: Array, generator: np.random.Generator, *, training: bool
-) -> Iterator[Check]:
+) -> Iterator[GradientCheck]:
     """The gradient by x and then by each parameter, each on its own."""
     run = a_pass(training=training)
 
@@ -97,8 +98,9 @@ def of_layer(
 
     def dx(dy: Array) -> Array:
         result = backward(dy)[0]
-        assert result is not None, "no gradient by x"
-        assert result.shape == x.shape, f"gradient by x has shape {result.shape}, x {x.shape}"
+        shape = None if result is None else result.shape
+        if result is None or shape != x.shape:
+            raise DemandError("gradient by x", f"the shape {x.shape}, as x has it", shape)
         return result
 
     yield differences(lambda x: output(p, x), dx, x, generator)

@@ -1,0 +1,135 @@
+"""What a component must pass, demand by demand, and spoilt versions of it that show that the demands can fail."""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from firstlight.checks.result import ComponentCheck, Finding, Proof
+from firstlight.errors import brief
+
+Subject = TypeVar("Subject")
+Owner = TypeVar("Owner")
+
+OURS = Path(__file__).parents[1]
+
+
+class DemandError(AssertionError):
+    """A demand that does not hold: where, what was expected and what was received."""
+
+    def __init__(self, where: str, expected: str, received: object) -> None:
+        self.where, self.expected, self.received = where, expected, brief(received)
+        super().__init__(f"{where}: expected {expected}; received {self.received}")
+
+
+class NotApplicableError(Exception):
+    """A demand that does not apply; the text says why."""
+
+
+@dataclass(frozen=True)
+class Demand(Generic[Subject]):
+    """One thing that must hold.
+
+    name   what the table calls it
+    holds  raises DemandError where it does not hold for a subject, NotApplicableError where it does not apply to it
+    """
+
+    name: str
+    holds: Callable[[Subject], None]
+
+
+@dataclass(frozen=True)
+class Fault(Generic[Subject]):
+    """A mistake that somebody could make.
+
+    name   what the table calls it
+    spoil  a subject -> the same with the mistake; raises NotApplicableError where it cannot have it
+    """
+
+    name: str
+    spoil: Callable[[Subject], Subject]
+
+
+def examine(
+    kind: str,
+    name: str,
+    subjects: Sequence[Subject],
+    demands: Sequence[Demand[Subject]],
+    faults: Sequence[Fault[Subject]],
+) -> ComponentCheck:
+    """Every demand on every subject; and for every fault, which of the demands that hold catch it."""
+    findings = tuple(_finding(demand, subjects) for demand in demands)
+    holding = [demand for demand, found in zip(demands, findings, strict=True) if found.passed]
+    return ComponentCheck(kind, name, findings, tuple(_proof(fault, subjects, holding) for fault in faults))
+
+
+def verify(demand: Demand[Subject], subject: Subject) -> None:
+    """Raise DemandError unless the demand holds; an error in the subject's own code is a failure too."""
+    try:
+        demand.holds(subject)
+    except NotApplicableError:
+        raise
+    except DemandError as failure:
+        place = f"{subject}, {failure.where}" if failure.where else str(subject)
+        raise DemandError(place, failure.expected, failure.received) from None
+    except Exception as error:
+        raise DemandError(str(subject), "no error", f"{type(error).__name__}: {error}{_place(error)}") from error
+
+
+def spoilt(component: Owner, **methods: Callable[..., Any]) -> Owner:
+    """A copy of a component on which some methods are others; it has the type, the fields and the name that it had."""
+    made = copy.copy(component)
+    for name, method in methods.items():
+        object.__setattr__(made, name, method)
+    return made
+
+
+def _finding(demand: Demand[Subject], subjects: Sequence[Subject]) -> Finding:
+    done, reason = 0, ""
+    for subject in subjects:
+        try:
+            verify(demand, subject)
+        except NotApplicableError as skipped:
+            reason = str(skipped)
+        except DemandError as failure:
+            return Finding(demand.name, False, done + 1, failure.where, failure.expected, str(failure.received))
+        else:
+            done += 1
+    return Finding(demand.name, True if done else None, done, reason=reason if not done else "")
+
+
+def _proof(fault: Fault[Subject], subjects: Sequence[Subject], demands: Sequence[Demand[Subject]]) -> Proof:
+    """Which demands catch the fault: on the first of the subjects where any does."""
+    reason, spoilt_any = "", False
+    for subject in subjects:
+        try:
+            broken = fault.spoil(subject)
+        except NotApplicableError as skipped:
+            reason = str(skipped)
+            continue
+        spoilt_any = True
+        caught = tuple(demand.name for demand in demands if _fails(demand, broken))
+        if caught:
+            return Proof(fault.name, True, caught)
+    return Proof(fault.name, False if spoilt_any else None, reason=reason)
+
+
+def _fails(demand: Demand[Subject], subject: Subject) -> bool:
+    try:
+        verify(demand, subject)
+    except NotApplicableError:
+        return False
+    except DemandError:
+        return True
+    return False
+
+
+def _place(error: BaseException) -> str:
+    """The file and line of the user's code that raised, or nothing where it is ours."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if OURS not in Path(frame.filename).parents]
+    own = [frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith("<")]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

@@ -1,0 +1,90 @@
+"""What a check found: a record of plain values, and how it reads as text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from firstlight.text import listed
+from firstlight.types import Json
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one demand.
+
+    passed    None where it does not apply, for `reason`
+    cases     examples on which it was tried
+    where     of the first failure: the example, the mode, the array
+    expected, received  in words or numbers
+    """
+
+    demand: str
+    passed: bool | None
+    cases: int = 0
+    where: str = ""
+    expected: str = ""
+    received: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.passed is None:
+            return f"{self.demand}: {self.reason}"
+        return (
+            self.demand
+            if self.passed
+            else f"{self.demand}: {self.where}: expected {self.expected}; " + (f"received {self.received}")
+        )
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A spoilt version of the component, and the demands that it failed.
+
+    caught  whether any demand did; None where the component cannot be spoilt so, for `reason`
+    """
+
+    fault: str
+    caught: bool | None
+    by: tuple[str, ...] = ()
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.caught is None:
+            return f"{self.fault}: {self.reason}"
+        return f"{self.fault}: caught by {listed(self.by)}" if self.caught else f"{self.fault}: caught by nothing"
+
+
+@dataclass(frozen=True)
+class ComponentCheck:
+    """What a component passes, and which of its spoilt versions the same demands catch.
+
+    kind  "layer", "loss", …; `name` is what it is called
+    """
+
+    kind: str
+    name: str
+    findings: tuple[Finding, ...]
+    proofs: tuple[Proof, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The demands that do not hold."""
+        return tuple(found for found in self.findings if found.passed is False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every demand that applies holds."""
+        return not self.failures
+
+    def to_json(self) -> Json:
+        """Plain values."""
+        return {**asdict(self), "passed": self.passed}
+
+    def __str__(self) -> str:
+        signs = {True: "✓", False: "✗", None: "–"}
+        lines = [f"{self.kind} {self.name}"]
+        lines += [f"  {signs[found.passed]} {found}" for found in self.findings]
+        if self.proofs:
+            lines.append("Spoilt on purpose, to show that the checks can fail")
+            lines += [f"  {signs[proof.caught]} {proof}" for proof in self.proofs]
+        return "\n".join(lines)
