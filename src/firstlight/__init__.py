@@ -47,7 +47,10 @@ if TYPE_CHECKING:
     from firstlight.inference import Prediction
     from firstlight.models import Model
     from firstlight.prepare import Preparation
+    from firstlight.schedules import SCHEDULES
     from firstlight.types import Dataset, Images, Predictions
+
+    schedule = SCHEDULES.register
 
 _WHERE = {
     **dict.fromkeys(
@@ -79,6 +82,10 @@ _WHERE = {
     "Parity": "firstlight.engine_parity",
     "Prediction": "firstlight.inference",
     "Preparation": "firstlight.prepare",
+}
+# The decorators that register a component of one's own: where the registry of each kind is, by the module and its name.
+_REGISTRIES = {
+    "schedule": ("firstlight.schedules", "SCHEDULES"),
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
 
@@ -114,6 +121,7 @@ __all__ = [
     "resume",
     "run",
     "run_study",
+    "schedule",
     "schedules",
     "study_table",
     "tune",
@@ -129,6 +137,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"firstlight.{name}")
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
+    if name in _REGISTRIES:
+        module, registry = _REGISTRIES[name]
+        return getattr(importlib.import_module(module), registry).register
     if name == "__version__":
         from importlib.metadata import version
 

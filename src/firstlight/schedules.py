@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt, Unit
 
+from firstlight.components import Component, Components
 from firstlight.errors import ExperimentError
-from firstlight.options import choose, require_number
 from firstlight.types import Array
+
+Share = Annotated[float, Ge(0), Le(1)]
+Factor = Annotated[float, Gt(0), Le(1)]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Component):
     """The base of all schedules: `curve` is what the learning rate is multiplied by.
 
     warmup  epochs at the start in which the rate rises in a straight line, and the curve waits
     """
 
-    warmup: float = field(default=0.0, kw_only=True)
-
-    def __post_init__(self) -> None:
-        require_number("schedule", "warmup", self.warmup, lambda warmup: warmup >= 0, "a number of epochs from 0")
+    warmup: Annotated[float, Ge(0), Unit("epochs")] = field(default=0.0, kw_only=True)
 
     def rates(self, epoch: int, steps_per_epoch: int, epochs: int, lr: float) -> Array:
         """float64 (steps_per_epoch,): the learning rate of each step of `epoch`, counted from 0, of so many `epochs`.
@@ -54,15 +55,18 @@ class Schedule:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+SCHEDULES = Components("schedule", base=Schedule, error=ExperimentError)
+
+
+@SCHEDULES.register
 class Constant(Schedule):
-    """lr"""
+    """lr, all along."""
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         return np.ones_like(progress)
 
 
-@dataclass(frozen=True)
+@SCHEDULES.register
 class Step(Schedule):
     """lr · factorᵏ after k times `every` epochs.
 
@@ -70,59 +74,40 @@ class Step(Schedule):
     factor  what each step multiplies the rate by
     """
 
-    every: int = 10
-    factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_number(
-            "schedule",
-            "every",
-            self.every,
-            lambda every: every >= 1 and every == int(every),
-            "a whole number of epochs from 1",
-        )
-        require_number("schedule", "factor", self.factor, lambda factor: 0 < factor <= 1, "a number above 0, to 1")
+    every: Annotated[int, Ge(1), Unit("epochs")] = 10
+    factor: Factor = 0.1
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         return self.factor ** np.floor(epochs / self.every)
 
 
-@dataclass(frozen=True)
+@SCHEDULES.register
 class Exponential(Schedule):
     """lr · factorᵗ after t epochs, falling with every step.
 
     factor  what an epoch multiplies the rate by
     """
 
-    factor: float = 0.95
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_number("schedule", "factor", self.factor, lambda factor: 0 < factor <= 1, "a number above 0, to 1")
+    factor: Factor = 0.95
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         return self.factor**epochs
 
 
-@dataclass(frozen=True)
+@SCHEDULES.register
 class Cosine(Schedule):
     """From lr to final · lr along half a cosine (Loshchilov & Hutter 2016).
 
     final  the share of the rate that is left at the end
     """
 
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_number("schedule", "final", self.final, lambda final: 0 <= final <= 1, "a number from 0 to 1")
+    final: Share = 0.0
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         return _half_cosine(1.0, self.final, progress)
 
 
-@dataclass(frozen=True)
+@SCHEDULES.register
 class OneCycle(Schedule):
     """From start · lr up to lr in the first share `rise` of the steps, then down to end · lr, both along half a cosine.
 
@@ -132,15 +117,9 @@ class OneCycle(Schedule):
     rise        the share of the steps in which it rises
     """
 
-    start: float = 0.04
-    end: float = 4e-6
-    rise: float = 0.3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_number("schedule", "start", self.start, lambda start: 0 <= start <= 1, "a number from 0 to 1")
-        require_number("schedule", "end", self.end, lambda end: 0 <= end <= 1, "a number from 0 to 1")
-        require_number("schedule", "rise", self.rise, lambda rise: 0 < rise < 1, "a number above 0 and below 1")
+    start: Share = 0.04
+    end: Share = 4e-6
+    rise: Annotated[float, Gt(0), Lt(1)] = 0.3
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         up = _half_cosine(self.start, 1.0, progress / self.rise)
@@ -148,18 +127,9 @@ class OneCycle(Schedule):
         return np.where(progress < self.rise, up, down)
 
 
-SCHEDULES: dict[str, type[Schedule]] = {
-    "constant": Constant,
-    "step": Step,
-    "exponential": Exponential,
-    "cosine": Cosine,
-    "one-cycle": OneCycle,
-}
-
-
 def schedule(name: str, **options: Any) -> Schedule:
     """The schedule called `name` with its options. Raises ExperimentError for an unknown name or option."""
-    return choose("schedule", SCHEDULES, name, options)
+    return SCHEDULES.build(name, **options)
 
 
 def _half_cosine(start: float, end: float, progress: Array) -> Array:

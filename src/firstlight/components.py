@@ -1,0 +1,369 @@
+"""The door: a component is one definition, registered where it is written, and everything else is derived from it.
+
+A component of most kinds is a frozen dataclass: its fields are its options, with the constraints on the fields
+themselves, and its docstring explains each. Of some kinds it is a function, whose options are its further arguments.
+
+    SCHEDULES = Components("schedule", base=Schedule, error=ExperimentError)
+
+    @SCHEDULES.register
+    class Exponential(Schedule):
+        \"""lr · factorᵗ after t epochs, falling with every step.
+
+        factor  what an epoch multiplies the rate by
+        \"""
+
+        factor: Annotated[float, Gt(0), Le(1)] = 0.95
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar, dataclass_transform, get_type_hints, overload
+from weakref import WeakKeyDictionary
+
+from firstlight.constraints import as_tuple, fits, in_words, value_schema, with_article
+from firstlight.errors import ExperimentError, KeyedError, brief, nearest
+from firstlight.options import documented
+
+Entry = TypeVar("Entry")
+Built = TypeVar("Built")
+Definition = TypeVar("Definition", bound=Callable[..., Any])
+
+REQUIRED = MISSING  # the default of an option that has to be given
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a component.
+
+    annotation   its type, with the constraints
+    default      `REQUIRED` where it has to be given
+    allowed      the constraint in words, as they follow "must be": "a number from 0 to below 1"
+    explanation  what the docstring says of it; "" where it says nothing
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    allowed: str
+    explanation: str
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Component:
+    """The root of the bases of all kinds: type checkers know each that derives from it as a frozen dataclass."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+class Registry(Mapping[str, Entry]):
+    """The components of one kind by name, each with the module that it came from.
+
+    kind   the word for one: "optimizer"
+    error  what is raised where something about one is wrong
+    place  what a message calls an option's owner: "{kind}" as in optimizer.momentum, "{type}" as in Dense.units, or
+           with the component's "{name}"
+    """
+
+    def __init__(self, kind: str, *, error: type[KeyedError] = ExperimentError, place: str = "{kind}") -> None:
+        self.kind, self.error, self.place = kind, error, place
+        self._entries: dict[str, Entry] = {}
+        self._origins: dict[str, tuple[str, str]] = {}
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, name: str, entry: Entry, definition: Any = None) -> None:
+        """Register `entry`; `definition` is what was written, where the entry was made of it.
+
+        Raises the kind's error where the name is another's; the same definition may be made anew, as a cell of a
+        notebook that is run again.
+        """
+        definition = entry if definition is None else definition
+        origin = (definition.__module__, definition.__qualname__)
+        if not isinstance(name, str) or not name.strip():
+            raise self.error(
+                f"{origin[1]}: the name of {with_article(self.kind)} is a text that is not empty; received {name!r}."
+            )
+        if self._origins.get(name, origin) != origin:
+            other = ".".join(self._origins[name])
+            raise self.error(
+                f"{'.'.join(origin)}: the {self.kind} {name!r} is {other} already. "
+                'Choose another name, as in register(name="…").'
+            )
+        self._entries[name] = entry
+        self._origins[name] = origin
+
+    def known(self, name: object, key: str = "name") -> str:
+        """The name, where there is such a component. Raises the kind's error, with the nearest that exist."""
+        if not isinstance(name, str) or name not in self._entries:
+            text = f"{self.kind}: there is none called {name!r}. {nearest(str(name), self)}".rstrip()
+            raise self.error(text, key=f"{self.kind}.{key}")
+        return name
+
+    def origin(self, name: str) -> str:
+        """The module that a component was defined in."""
+        return self._origins[name][0]
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a component is one of firstlight's own."""
+        return self.origin(name).partition(".")[0] == __name__.partition(".")[0]
+
+    def name_of(self, entry: object) -> str | None:
+        """The name under which something is registered, also an older definition of it; None where it is not."""
+        origin = (getattr(entry, "__module__", ""), getattr(entry, "__qualname__", ""))
+        return next((name for name, known in self._origins.items() if known == origin), None)
+
+    def summary(self, name: str) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self[name]) or "").partition("\n")[0].strip()
+
+    def options(self, name: str) -> tuple[Option, ...]:
+        """The options of a component."""
+        raise NotImplementedError
+
+    def json_schema(self, name: str) -> dict[str, Any]:
+        """The JSON Schema of a table with the component's options."""
+        options = self.options(name)
+        schema: dict[str, Any] = {"type": "object", "description": inspect.getdoc(self[name]) or ""}
+        schema["properties"] = {option.name: option_schema(option) for option in options}
+        schema["required"] = [option.name for option in options if option.required]
+        schema["additionalProperties"] = False
+        return schema
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """What is registered meanwhile is forgotten afterwards: for tests, and to try a component."""
+        before = dict(self._entries), dict(self._origins)
+        try:
+            yield
+        finally:
+            self._entries, self._origins = before
+
+    def _must_be_documented(self, definition: Any) -> None:
+        doc = (definition.__doc__ if inspect.isfunction(definition) else vars(definition).get("__doc__")) or ""
+        if not doc.strip() or doc.startswith(f"{definition.__name__}("):  # as dataclass writes one
+            raise self.error(
+                f"{definition.__qualname__}: {with_article(self.kind)} needs a docstring. Its first line is what lists "
+                "show; below, it explains each option, as in: momentum  what is kept of the direction so far"
+            )
+
+
+class Components(Registry[type[Built]]):
+    """The components of a kind that are frozen dataclasses.
+
+    base  the class that each derives from; those that do are checked by `check_fields`, also before they are registered
+    """
+
+    def __init__(
+        self, kind: str, *, base: type[Built], error: type[KeyedError] = ExperimentError, place: str = "{kind}"
+    ) -> None:
+        super().__init__(kind, error=error, place=place)
+        self.base = base
+        _KINDS[base] = self
+
+    @overload
+    def register(self, definition: Definition, /) -> Definition: ...
+    @overload
+    def register(self, /, *, name: str) -> Callable[[Definition], Definition]: ...
+    def register(self, definition: Any = None, /, *, name: str = "") -> Any:
+        """The decorator that makes a class a component: a frozen dataclass, known by its name.
+
+        name  where it is not to be the class's own, in the kind's style: Dense, or one-cycle for OneCycle
+        Raises the kind's error where the class has no docstring or another base, or where the name is taken.
+        """
+        if definition is None:
+            return lambda definition: self._registered(definition, name)
+        return self._registered(definition, name)
+
+    def build(self, name: str, /, **options: Any) -> Built:
+        """The component called `name`, with its options; lists become tuples.
+
+        Raises the kind's error for an unknown name or option, with the nearest that exists, for a value that an option
+        cannot have, and where one that is needed is missing.
+        """
+        component = self[self.known(name)]
+        known = {option.name: option for option in self.options(name)}
+        for given in options:
+            if given not in known:
+                key = f"{self._owner(component)}.{given}"
+                raise self.error(f"{key}: {name} has no such option. {nearest(given, known)}".rstrip(), key=key)
+        for option in known.values():
+            if option.required and option.name not in options:
+                key = f"{self._owner(component)}.{option.name}"
+                raise self.error(f"{key} is needed, and missing: {option.allowed}.", key=key)
+        return component(**{given: as_tuple(value) for given, value in options.items()})
+
+    def options(self, name: str) -> tuple[Option, ...]:
+        return options_of(self[name])
+
+    def bad_field(self, component: type, option: str, allowed: str, received: object) -> KeyedError:
+        """The error for an option whose value is not what it must be."""
+        key = f"{self._owner(component)}.{option}"
+        return self.error(f"{key} must be {allowed}; received {brief(repr(received))}.", key=key)
+
+    def default_name(self, component: type) -> str:
+        """The name that a class has where none is given: its own where messages use that, else in kebab-case."""
+        return component.__name__ if self.place == "{type}" else kebab(component.__name__)
+
+    def _owner(self, component: type) -> str:
+        name = self.name_of(component) or self.default_name(component)
+        return self.place.format(kind=self.kind, type=component.__name__, name=name)
+
+    def _registered(self, definition: Any, name: str) -> Any:
+        if not isinstance(definition, type) or not issubclass(definition, self.base) or definition is self.base:
+            named = getattr(definition, "__qualname__", repr(definition))
+            raise self.error(
+                f"{named}: {with_article(self.kind)} is a class that derives from {self.base.__name__} "
+                f"({self.base.__module__}.{self.base.__name__})."
+            )
+        self._must_be_documented(definition)
+        try:
+            component = definition if "__dataclass_fields__" in vars(definition) else dataclass(frozen=True)(definition)
+            options_of(component)
+        except (TypeError, NameError) as error:
+            raise self.error(f"{definition.__qualname__}: {error}.") from error
+        self.add(name or self.default_name(component), component)
+        return component
+
+
+class Functions(Registry[Callable[..., Built]]):
+    """The components of a kind that are functions.
+
+    takes  the names of the first arguments, which whoever calls it gives; all others are options
+    """
+
+    def __init__(
+        self, kind: str, *, takes: Iterable[str], error: type[KeyedError] = ExperimentError, place: str = "{kind}"
+    ) -> None:
+        super().__init__(kind, error=error, place=place)
+        self.takes = tuple(takes)
+
+    @overload
+    def register(self, definition: Definition, /) -> Definition: ...
+    @overload
+    def register(self, /, *, name: str) -> Callable[[Definition], Definition]: ...
+    def register(self, definition: Any = None, /, *, name: str = "") -> Any:
+        """The decorator that makes a function a component; its name is the function's in kebab-case, or `name`.
+
+        Raises the kind's error where it has no docstring or other arguments, or where the name is taken.
+        """
+
+        if definition is None:
+            return lambda definition: self._registered(definition, name)
+        return self._registered(definition, name)
+
+    def check(self, function: Any) -> None:
+        """Raise the kind's error unless this is a function with a docstring and the arguments of its kind."""
+        if not inspect.isfunction(function):
+            raise self.error(f"{function!r}: {with_article(self.kind)} is a function ({', '.join(self.takes)}, …).")
+        first = tuple(inspect.signature(function).parameters)[: len(self.takes)]
+        if first != self.takes:
+            raise self.error(
+                f"{function.__qualname__}: {with_article(self.kind)} is a function ({', '.join(self.takes)}, …); "
+                f"received ({', '.join(first)})."
+            )
+        self._must_be_documented(function)
+
+    def _registered(self, function: Any, name: str) -> Any:
+        self.check(function)
+        self.add(name or kebab(function.__name__), function)
+        return function
+
+    def options(self, name: str) -> tuple[Option, ...]:
+        function = inspect.unwrap(self[name])
+        hints, said = get_type_hints(function, include_extras=True), documented(inspect.getdoc(function))
+        found = []
+        for parameter in list(inspect.signature(function).parameters.values())[len(self.takes) :]:
+            annotation = hints.get(parameter.name, Any)
+            default = REQUIRED if parameter.default is parameter.empty else parameter.default
+            explanation = said.get(parameter.name, "")
+            found.append(Option(parameter.name, annotation, default, in_words(annotation), explanation))
+        return tuple(found)
+
+
+_KINDS: dict[type, Components[Any]] = {}  # by the base of each
+_OPTIONS: WeakKeyDictionary[type, tuple[Option, ...]] = WeakKeyDictionary()  # that were read once
+
+
+def check_fields(component: Any) -> None:
+    """Raise the error of its kind, in words, unless each field has a value that its annotation allows."""
+    kind = next(_KINDS[base] for base in type(component).__mro__ if base in _KINDS)
+    for option in options_of(type(component)):
+        value = getattr(component, option.name)
+        if not fits(option.annotation, value):
+            raise kind.bad_field(type(component), option.name, option.allowed, value)
+
+
+def options_of(component: type) -> tuple[Option, ...]:
+    """The options of a class: its fields, those of its bases too. A base's docstring explains what it declares."""
+    if component not in _OPTIONS:
+        _OPTIONS[component] = _read_options(component)
+    return _OPTIONS[component]
+
+
+def _read_options(component: Any) -> tuple[Option, ...]:
+    hints = get_type_hints(component, include_extras=True)
+    said: dict[str, str] = {}
+    for base in reversed(component.__mro__):
+        said |= documented(vars(base).get("__doc__"))
+    return tuple(
+        Option(entry.name, hints[entry.name], _default(entry), in_words(hints[entry.name]), said.get(entry.name, ""))
+        for entry in fields(component)
+        if entry.init
+    )
+
+
+def option_schema(option: Option) -> dict[str, Any]:
+    """The JSON Schema of one option, with its explanation and its default."""
+    schema = value_schema(option.annotation)
+    schema["description"] = f"{option.explanation} ({option.allowed})".lstrip() if option.allowed else ""
+    if not option.required and (default := _as_json(option.default)) is not None:
+        schema["default"] = default
+    return schema
+
+
+def kebab(name: str) -> str:
+    """A name of Python as files write it: OneCycle and one_cycle are one-cycle, LeakyReLU is leaky-relu."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "-", name).replace("_", "-").lower()
+
+
+def import_modules(package: str, path: Iterable[str]) -> None:
+    """Import each module of a package, which registers what it defines: `import_modules(__name__, __path__)`.
+
+    Those whose names begin with an underscore are left to whoever uses them.
+    """
+    for module in sorted(pkgutil.iter_modules(path), key=lambda module: module.name):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package}.{module.name}")
+
+
+def _default(entry: Any) -> Any:
+    return entry.default_factory() if entry.default_factory is not MISSING else entry.default
+
+
+def _as_json(value: Any) -> Any:
+    """A default as JSON has it; None where it has none."""
+    if isinstance(value, tuple | list):
+        return [_as_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str) else None

@@ -1,0 +1,183 @@
+"""What a value may be, said once at its type: `Annotated[float, Ge(0), Lt(1)]` is checked, told and written as schema.
+
+The constraints are those of annotated_types, and `Fits` for any other.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MaxLen, MinLen, Unit
+
+from firstlight.options import is_number
+from firstlight.text import listed
+
+
+@dataclass(frozen=True)
+class Fits:
+    """A constraint of one's own on a field, beside those of annotated_types: whether a value fits, and what does.
+
+    words  as they follow "must be": "a text without a full stop"
+    """
+
+    test: Callable[[Any], bool]
+    words: str
+
+
+def fits(annotation: Any, value: Any) -> bool:
+    """Whether a value is of the annotated type and within its constraints.
+
+    A whole number is a number too; numbers are finite. What the types here do not tell apart, fits.
+    """
+    kind, constraints = _parts(annotation)
+    of, inner = get_origin(kind), get_args(kind)
+    if kind is bool or kind is str:
+        right = isinstance(value, kind)
+    elif kind is int:
+        right = isinstance(value, int) and not isinstance(value, bool)
+    elif kind is float:
+        right = is_number(value)
+    elif of is Literal:
+        right = any(value == choice and type(value) is type(choice) for choice in inner)
+    elif of in (Union, types.UnionType):
+        right = any(fits(each, value) for each in inner)
+    elif of is tuple:
+        each_of = [inner[0]] * len(value) if inner[1:] == (...,) and isinstance(value, tuple) else inner
+        right = isinstance(value, tuple) and len(value) == len(each_of) and all(map(fits, each_of, value))
+    else:
+        right = not _is_class(of or kind) or isinstance(value, of or kind)
+    return right and all(_holds(constraint, value) for constraint in constraints)
+
+
+def in_words(annotation: Any) -> str:
+    """What `fits`, as it follows "must be": "a number from 0 to below 1"."""
+    kind, constraints = _parts(annotation)
+    if own := [each.words for each in constraints if isinstance(each, Fits)]:
+        return own[-1]
+    of, inner = get_origin(kind), get_args(kind)
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "a text" + (" that is not empty" if MinLen(1) in constraints else "")
+    if kind in (int, float):
+        units = "".join(f" of {each.unit}" for each in constraints if isinstance(each, Unit))
+        return f"a {'whole ' if kind is int else ''}number{units}{_range(constraints)}"
+    if of is Literal:
+        return listed(map(str, inner), "or")
+    if of in (Union, types.UnionType):
+        return listed((in_words(each) for each in inner if each is not type(None)), "or")
+    if of is tuple:
+        if inner[1:] == (...,):
+            least = "".join(f" of at least {each.min_length}" for each in constraints if isinstance(each, MinLen))
+            return f"a list{least}, each entry {in_words(inner[0])}"
+        return f"a list of {listed(map(in_words, inner))}"
+    named = of or kind
+    return (
+        with_article(named.__name__.lower()) if isinstance(named, type) and named not in (Any, object) else "anything"
+    )
+
+
+def value_schema(annotation: Any) -> dict[str, Any]:
+    """The JSON Schema of what `fits`; {} where JSON cannot say it."""
+    kind, constraints = _parts(annotation)
+    of, inner = get_origin(kind), get_args(kind)
+    schema: dict[str, Any] = {}
+    if kind in _JSON_TYPES:
+        schema["type"] = _JSON_TYPES[kind]
+    elif of is Literal:
+        schema["enum"] = list(inner)
+    elif of in (Union, types.UnionType):
+        each = [value_schema(each) for each in inner if each is not type(None)]
+        schema |= each[0] if len(each) == 1 else {"anyOf": each}
+    elif of is tuple:
+        schema["type"] = "array"
+        schema |= (
+            {"items": value_schema(inner[0])} if inner[1:] == (...,) else {"prefixItems": [*map(value_schema, inner)]}
+        )
+    for constraint in constraints:
+        for type_, attribute, array_key, key in _JSON_BOUNDS:
+            if isinstance(constraint, type_):
+                schema[array_key if of is tuple else key] = getattr(constraint, attribute)
+    return schema
+
+
+def as_tuple(value: Any) -> Any:
+    """Lists, and lists in lists, as tuples: what a frozen value holds."""
+    return tuple(map(as_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+def with_article(noun: str) -> str:
+    """ "an optimizer", "a loss"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+_JSON_TYPES: dict[Any, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_JSON_BOUNDS: tuple[tuple[type, str, str, str], ...] = (
+    (Ge, "ge", "minimum", "minimum"),
+    (Gt, "gt", "exclusiveMinimum", "exclusiveMinimum"),
+    (Le, "le", "maximum", "maximum"),
+    (Lt, "lt", "exclusiveMaximum", "exclusiveMaximum"),
+    (MinLen, "min_length", "minItems", "minLength"),
+    (MaxLen, "max_length", "maxItems", "maxLength"),
+)
+
+
+def _is_class(kind: Any) -> bool:
+    return isinstance(kind, type) and kind is not Any
+
+
+def _parts(annotation: Any) -> tuple[Any, list[Any]]:
+    """The bare type of an annotation, and its constraints. Raises TypeError for one that is not known here."""
+    if get_origin(annotation) is not Annotated:
+        return annotation, []
+    kind, *metadata = get_args(annotation)
+    constraints = [part for each in metadata for part in (each if isinstance(each, GroupedMetadata) else (each,))]
+    for each in constraints:
+        if type(each).__module__ == Ge.__module__ and not isinstance(each, Ge | Gt | Le | Lt | MinLen | MaxLen | Unit):
+            raise TypeError(f"the constraint {each!r} is not known here; say it as Fits(test, words)")
+    return kind, constraints
+
+
+def _holds(constraint: Any, value: Any) -> bool:
+    if value is None:
+        return True
+    match constraint:
+        case Ge(least):
+            return bool(value >= least)
+        case Gt(bound):
+            return bool(value > bound)
+        case Le(most):
+            return bool(value <= most)
+        case Lt(bound):
+            return bool(value < bound)
+        case MinLen(least):
+            return len(value) >= least
+        case MaxLen(most):
+            return len(value) <= most
+        case Fits(test, _):
+            return test(value)
+    return True
+
+
+def _range(constraints: Iterable[Any]) -> str:
+    """The bounds of a number, in words."""
+    low = high = ""
+    open_low = False
+    for constraint in constraints:
+        match constraint:
+            case Ge(least):
+                low = f" from {least:g}"
+            case Gt(bound):
+                low, open_low = f" above {bound:g}", True
+            case Le(most):
+                high = f"to {most:g}"
+            case Lt(bound):
+                high = f"below {bound:g}"
+    if not low or not high:
+        return low or (f" up {high}" if high.startswith("to") else f" {high}" if high else "")
+    if high.startswith("to"):
+        return f"{low}, {high}" if open_low else f"{low} {high}"
+    return f"{low} and {high}" if open_low else f"{low} to {high}"
