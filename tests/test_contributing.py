@@ -90,9 +90,12 @@ def optimizer(package: Package) -> str:
 
 
 def loss(package: Package) -> str:
-    package.twice("losses.py", "MeanSquaredError", "Other", mse="other")
-    package.replace(
-        "losses.py", "MeanSquaredError, HalfSquaredError)\n", "MeanSquaredError, HalfSquaredError, Other)\n"
+    package.copy("losses/mean_squared_error.py", "losses/other.py", MeanSquaredError="Other", mse="other")
+    package.replace("losses/__init__.py", "        Focal,\n    )", "        Focal,\n        Other,\n    )")
+    package.put(
+        "losses/__init__.py",
+        "from firstlight.losses.mean_squared_error",
+        "from firstlight.losses.other import Other as Other",
     )
     return named("loss")
 

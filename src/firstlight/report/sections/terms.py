@@ -24,6 +24,10 @@ LOSSES = {
         "cross-entropy, so compare it with losses of its own kind alone."
     ),
     "half-mse": "half of the squared error: where a softmax or sigmoid is surely wrong, its gradient is nearly 0.",
+    "focal": (
+        "focal loss: cross-entropy, each image’s multiplied by (1 − p)^γ for the probability p of its true class, so that "
+        "images which the net is sure of count little. Compare it with losses of its own γ alone."
+    ),
     "mse": "the mean squared error: where a softmax or sigmoid is surely wrong, its gradient is nearly 0.",
 }
 SAME_FOR_ANY_SIZE = ("Conv2D", "BatchNorm")

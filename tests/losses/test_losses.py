@@ -32,6 +32,7 @@ from firstlight.losses import (
     LOSSES,
     BinaryCrossEntropy,
     CrossEntropy,
+    Focal,
     HalfSquaredError,
     Loss,
     MeanSquaredError,
@@ -48,7 +49,8 @@ YES_NO = np.array([0, 1, 1, 0, 1, 0])
 
 SMOOTHED = CrossEntropy(label_smoothing=0.1)
 BOTH_TERMS = SoftmaxBinaryCrossEntropy()
-EVERY = [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS, MeanSquaredError(), HalfSquaredError()]
+FOCAL = Focal(1.5)
+EVERY = [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS, MeanSquaredError(), HalfSquaredError(), FOCAL]
 CASES = [
     *(
         pytest.param(each, K, t, id=f"{each}-{kind}")
@@ -57,6 +59,7 @@ CASES = [
     ),
     pytest.param(BinaryCrossEntropy(), 1, YES_NO, id="one-unit"),
     pytest.param(BinaryCrossEntropy(), 1, YES_NO[None], id="one-unit-column"),
+    pytest.param(BinaryCrossEntropy(), 1, 0.8 * np.eye(2)[:, YES_NO] + 0.1, id="one-unit-of-two-classes"),
 ]
 every_case = pytest.mark.parametrize(("each", "units", "targets"), CASES)
 every_loss = pytest.mark.parametrize("each", EVERY, ids=repr)
@@ -163,6 +166,7 @@ def test_values_equal_their_formula() -> None:
         (BOTH_TERMS, -(t * np.log(p) + (1 - t) * np.log(1 - p)).sum(axis=0)),
         (MeanSquaredError(), ((y - t) ** 2).mean(axis=0)),
         (HalfSquaredError(), ((y - t) ** 2).sum(axis=0) / 2),
+        (FOCAL, -(t * (1 - p) ** 1.5 * np.log(p)).sum(axis=0)),
     ):
         np.testing.assert_allclose(each.values(y, t), expected, rtol=1e-12)
 
@@ -200,7 +204,7 @@ def test_both_terms_by_the_gradient_of_the_softmax() -> None:
     np.testing.assert_allclose(BOTH_TERMS.value_and_gradient(y, LABELS)[1], unfused, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("each", [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS], ids=repr)
+@pytest.mark.parametrize("each", [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS, FOCAL, Focal(0.5)], ids=repr)
 def test_huge_logits_stay_finite_and_right_in_float32(each: Loss) -> None:
     y = np.array([[1e4, -1e4, 1e4], [-1e4, 1e4, 1e4], [-1e4, -1e4, -1e4]], np.float32)
     labels = np.array([0, 0, 1])
@@ -333,7 +337,7 @@ def test_unknown_labels_and_targets_of_another_shape_are_errors() -> None:
 
 def test_losses_are_made_by_name() -> None:
     assert {name: type(loss(name)) for name in LOSSES} == LOSSES
-    names = ["cross-entropy", "binary-cross-entropy", "softmax-binary-cross-entropy", "mse", "half-mse"]
+    names = ["cross-entropy", "binary-cross-entropy", "softmax-binary-cross-entropy", "mse", "half-mse", "focal"]
     assert list(LOSSES) == names
     assert loss("cross-entropy", label_smoothing=0.1) == SMOOTHED
 
@@ -346,6 +350,7 @@ def test_losses_are_made_by_name() -> None:
         ("mse", {"label_smoothing": 0.1}, "loss.label_smoothing: mse has no such option"),
         ("cross-entropy", {"label_smoothing": 1.0}, "label_smoothing must be a number from 0 to below 1; received 1.0"),
         ("cross-entropy", {"label_smoothing": "much"}, "received 'much'"),
+        ("focal", {"gamma": -1}, "loss.gamma must be a number from 0 to 10; received -1"),
     ],
 )
 def test_an_unknown_name_option_or_value_is_an_error(name: str, options: dict[str, Any], message: str) -> None:

@@ -1,0 +1,39 @@
+"""The mean squared error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from firstlight.kernels.graph import Graph, Value
+from firstlight.losses.base import ClassGraph, Loss
+from firstlight.losses.probabilities import estimates
+from firstlight.losses.targets import columns, twin_targets
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """Σ (y − t)² / KN, the mean over all elements;  dy = 2 (y − t) / KN"""
+
+    name: ClassVar[str] = "mse"
+
+    def values(self, y: Array, targets: Array) -> Array:
+        return np.square(y - columns(targets, y)).mean(axis=0)
+
+    def gradient(self, y: Array, targets: Array) -> Array:
+        return (y - columns(targets, y)) * (2 / y.size)
+
+    def twin(self, torch: Any, y: Any, targets: Any) -> Any:
+        return torch.nn.functional.mse_loss(y, twin_targets(torch, targets, y), reduction="none").mean(dim=1)
+
+    def record(self, graph: Graph, y: Value) -> None:
+        graph.squared_error(y, 1 / y.size)
+
+    def probabilities(self, y: Array) -> Array:
+        return estimates(y)
+
+    def record_probabilities(self, graph: ClassGraph, y: Value) -> Value:
+        return graph.estimates(y)

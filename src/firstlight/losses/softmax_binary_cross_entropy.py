@@ -1,0 +1,76 @@
+"""Binary cross-entropy of the softmax."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from firstlight.layers import Layer, Softmax
+from firstlight.losses.base import Loss
+from firstlight.losses.probabilities import log_softmax, rows, softmax
+from firstlight.losses.targets import columns, twin_targets
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class SoftmaxBinaryCrossEntropy(Loss):
+    """−Σₖ [tₖ log pₖ + (1 − tₖ) log(1 − pₖ)] with p = softmax(y): binary cross-entropy, summed over the classes
+
+    Cross-entropy has the first term alone. The second one asks of every other class that its probability be small,
+    which the softmax does already: it makes steps larger, and an untrained net of ten classes begins at 3.25, not 2.30.
+    dyⱼ = {pⱼ − tⱼ + (1 − tⱼ) pⱼ − Σₖ≠ⱼ (1 − tₖ) pₖ pⱼ / (1 − pₖ)} / N, for targets that sum to one
+    """
+
+    name: ClassVar[str] = "softmax-binary-cross-entropy"
+    fuses: ClassVar[type[Layer] | None] = Softmax
+
+    def values(self, y: Array, targets: Array) -> Array:
+        t = columns(targets, y)
+        rest = np.log1p(-_without_largest(y, softmax(y)))  # log(1 − p) of classes with p ≤ ½
+        z = y - y.max(axis=0)
+        largest, others = _largest_and_others(z)
+        rest[largest] = log_sum_exp(others) - log_sum_exp(z)
+        return -(t * log_softmax(y) + (1 - t) * rest).sum(axis=0)
+
+    def gradient(self, y: Array, targets: Array) -> Array:
+        # pₖ / (1 − pₖ) grows beyond all bounds as pₖ goes to one, but pⱼ / (1 − pₖ) does not: it is qⱼ, the softmax
+        # over the other classes. Only the largest p can be near one, so its part of the sum is taken by itself.
+        t, p = columns(targets, y), softmax(y)
+        largest, others = _largest_and_others(y)
+        below = _without_largest(y, p)
+        odds = (1 - t) * below / (1 - below)
+        second = (1 - t) * p - p * (odds.sum(axis=0) - odds) - ((1 - t) * p)[largest] * softmax(others)
+        return (p - t + second) / y.shape[1]
+
+    def twin(self, torch: Any, y: Any, targets: Any) -> Any:
+        t, log_p = twin_targets(torch, targets, y), torch.log_softmax(y, 1)
+        largest = torch.nn.functional.one_hot(y.argmax(1), y.shape[1]).bool()
+        others = torch.logsumexp(y.masked_fill(largest, -math.inf), 1) - torch.logsumexp(y, 1)
+        rest = torch.where(largest, others[:, None], torch.log1p(-log_p.exp().masked_fill(largest, 0)))
+        return -(t * log_p + (1 - t) * rest).sum(dim=1)
+
+    def probabilities(self, y: Array) -> Array:
+        return rows(softmax(y))
+
+
+def log_sum_exp(y: Array) -> Array:
+    largest = y.max(axis=0)
+    return largest + np.log(np.exp(y - largest).sum(axis=0))
+
+
+def _largest_and_others(y: Array) -> tuple[tuple[Array, Array], Array]:
+    """Where the largest output of each column is, and the outputs with −∞ in its place."""
+    place = (y.argmax(axis=0), np.arange(y.shape[1]))
+    others = y.copy()
+    others[place] = -np.inf
+    return place, others
+
+
+def _without_largest(y: Array, p: Array) -> Array:
+    """Probabilities p with 0 in the place of the largest output: all of them at most ½."""
+    below = p.copy()
+    below[y.argmax(axis=0), np.arange(y.shape[1])] = 0
+    return below
