@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 import firstlight as fl
 from firstlight.components import REQUIRED, Component, Components, Functions, import_modules, kebab
 from firstlight.errors import ExperimentError, ModelError
+from firstlight.losses import LOSSES
 from firstlight.schedules import SCHEDULES, Schedule
 from firstlight.types import Array
 
@@ -320,7 +321,7 @@ def test_a_schedule_of_ones_own_comes_in_by_the_same_door() -> None:
     assert "halved" not in SCHEDULES
 
 
-@pytest.mark.parametrize("registry", [SCHEDULES], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [LOSSES, SCHEDULES], ids=lambda registry: registry.kind)
 def test_each_component_of_ours_explains_itself_and_its_options(registry: Components[Any]) -> None:
     unexplained = [
         (name, option.name) for name in registry for option in registry.options(name) if not option.explanation

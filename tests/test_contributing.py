@@ -91,12 +91,6 @@ def optimizer(package: Package) -> str:
 
 def loss(package: Package) -> str:
     package.copy("losses/mean_squared_error.py", "losses/other.py", MeanSquaredError="Other", mse="other")
-    package.replace("losses/__init__.py", "        Focal,\n    )", "        Focal,\n        Other,\n    )")
-    package.put(
-        "losses/__init__.py",
-        "from firstlight.losses.mean_squared_error",
-        "from firstlight.losses.other import Other as Other",
-    )
     return named("loss")
 
 

@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from firstlight.evaluation import Evaluation
     from firstlight.experiments import Experiment
     from firstlight.inference import Prediction
+    from firstlight.losses import LOSSES
     from firstlight.models import Model
     from firstlight.prepare import Preparation
     from firstlight.schedules import SCHEDULES
     from firstlight.types import Dataset, Images, Predictions
 
+    loss = LOSSES.register
     schedule = SCHEDULES.register
 
 _WHERE = {
@@ -85,6 +87,7 @@ _WHERE = {
 }
 # The decorators that register a component of one's own: where the registry of each kind is, by the module and its name.
 _REGISTRIES = {
+    "loss": ("firstlight.losses", "LOSSES"),
     "schedule": ("firstlight.schedules", "SCHEDULES"),
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
@@ -113,6 +116,7 @@ __all__ = [
     "label_issues",
     "layers",
     "load",
+    "loss",
     "losses",
     "models",
     "open_run",

@@ -204,7 +204,9 @@ def test_both_terms_by_the_gradient_of_the_softmax() -> None:
     np.testing.assert_allclose(BOTH_TERMS.value_and_gradient(y, LABELS)[1], unfused, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("each", [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS, FOCAL, Focal(0.5)], ids=repr)
+@pytest.mark.parametrize(
+    "each", [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS, FOCAL, Focal(0.5)], ids=repr
+)
 def test_huge_logits_stay_finite_and_right_in_float32(each: Loss) -> None:
     y = np.array([[1e4, -1e4, 1e4], [-1e4, 1e4, 1e4], [-1e4, -1e4, -1e4]], np.float32)
     labels = np.array([0, 0, 1])
@@ -338,7 +340,8 @@ def test_unknown_labels_and_targets_of_another_shape_are_errors() -> None:
 def test_losses_are_made_by_name() -> None:
     assert {name: type(loss(name)) for name in LOSSES} == LOSSES
     names = ["cross-entropy", "binary-cross-entropy", "softmax-binary-cross-entropy", "mse", "half-mse", "focal"]
-    assert list(LOSSES) == names
+    assert sorted(LOSSES) == sorted(names)
+    assert [loss(name).name for name in names] == names
     assert loss("cross-entropy", label_smoothing=0.1) == SMOOTHED
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import gradients as g
 
+from firstlight.checks import gradients as g
 from firstlight.losses import LOSSES, CrossEntropy, Loss
 from firstlight.types import Array
 

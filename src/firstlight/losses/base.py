@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from firstlight.errors import ModelError
+from firstlight.components import Component, Components
+from firstlight.errors import ExperimentError, ModelError
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape
 from firstlight.types import Array, Shape
@@ -32,15 +33,15 @@ class ClassGraph(Protocol):
 
 
 @dataclass(frozen=True)
-class Loss:
-    """The base of all losses.
+class Loss(Component):
+    """The base of all losses; `fuses` is the type of the final activation that it contains, so that it wants logits."""
 
-    name      what an experiment calls it
-    fuses     the type of the final activation that the loss contains: it wants the logits before it
-    """
-
-    name: ClassVar[str] = ""
     fuses: ClassVar[type[Layer] | None] = None
+
+    @property
+    def name(self) -> str:
+        """What an experiment calls it."""
+        return LOSSES.name_of(type(self)) or type(self).__name__
 
     def values(self, y: Array, targets: Array) -> Array:
         """The loss of each sample, (N,)."""
@@ -119,6 +120,14 @@ class Loss:
                 f"net ends in its last Dense; one {fused} may follow as the very last layer."
             )
         return model
+
+
+LOSSES = Components("loss", base=Loss, error=ExperimentError)
+
+
+def loss(name: str, **options: Any) -> Loss:
+    """The loss called `name` with its options. Raises ExperimentError for an unknown name or option."""
+    return LOSSES.build(name, **options)
 
 
 def _last(chain: Chain, beyond: tuple[type[Layer], ...] = ()) -> tuple[str, Layer]:

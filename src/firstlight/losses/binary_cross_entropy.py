@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from firstlight.kernels.graph import Value
 from firstlight.layers import Layer, Sigmoid
-from firstlight.losses.base import ClassGraph, Loss
+from firstlight.losses.base import LOSSES, ClassGraph, Loss
 from firstlight.losses.probabilities import rows, softmax
 from firstlight.losses.targets import columns, twin_targets
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LOSSES.register
 class BinaryCrossEntropy(Loss):
     """−t log σ(y) − (1 − t) log(1 − σ(y)), the mean over the outputs;  dy = (σ(y) − t) / KN
 
     With one output, y is the logit of class 1 of two; with K, each is a yes or no of its own.
     """
 
-    name: ClassVar[str] = "binary-cross-entropy"
     fuses: ClassVar[type[Layer] | None] = Sigmoid
 
     def values(self, y: Array, targets: Array) -> Array:

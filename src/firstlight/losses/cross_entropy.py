@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge, Lt
 
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers import Layer, Softmax
-from firstlight.losses.base import Loss
+from firstlight.losses.base import LOSSES, Loss
 from firstlight.losses.probabilities import log_softmax, rows, softmax
 from firstlight.losses.targets import columns
-from firstlight.options import require_number
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LOSSES.register
 class CrossEntropy(Loss):
     """−Σₖ tₖ log pₖ with p = softmax(y);  dy = (p − t) / N
 
     label_smoothing  ε: t becomes (1 − ε) t + ε/K (Szegedy et al. 2015)
     """
 
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
 
-    name: ClassVar[str] = "cross-entropy"
     fuses: ClassVar[type[Layer] | None] = Softmax
-
-    def __post_init__(self) -> None:
-        allowed = "a number from 0 to below 1"
-        require_number("loss", "label_smoothing", self.label_smoothing, lambda epsilon: 0 <= epsilon < 1, allowed)
 
     def values(self, y: Array, targets: Array) -> Array:
         return -(self._smoothed(y, targets) * log_softmax(y)).sum(axis=0)

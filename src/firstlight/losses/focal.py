@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from firstlight.layers import Layer, Softmax
-from firstlight.losses.base import Loss
+from firstlight.losses.base import LOSSES, Loss
 from firstlight.losses.probabilities import log_softmax, rows, softmax
 from firstlight.losses.targets import columns, twin_targets
-from firstlight.options import require_number
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LOSSES.register
 class Focal(Loss):
     """−Σₖ tₖ (1 − pₖ)^γ log pₖ with p = softmax(y): the less a sample counts, the surer the net is of its class
 
@@ -25,13 +24,9 @@ class Focal(Loss):
     gamma  γ, from 0: how much less; with 0 this is cross-entropy
     """
 
-    gamma: float = 2.0
+    gamma: Annotated[float, Ge(0), Le(10)] = 2.0
 
-    name: ClassVar[str] = "focal"
     fuses: ClassVar[type[Layer] | None] = Softmax
-
-    def __post_init__(self) -> None:
-        require_number("loss", "gamma", self.gamma, lambda gamma: 0 <= gamma <= 10, "a number from 0 to 10")
 
     def values(self, y: Array, targets: Array) -> Array:
         log_p = log_softmax(y)

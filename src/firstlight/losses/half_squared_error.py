@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.losses.base import ClassGraph, Loss
+from firstlight.losses.base import LOSSES, ClassGraph, Loss
 from firstlight.losses.probabilities import estimates
 from firstlight.losses.targets import columns, twin_targets
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LOSSES.register(name="half-mse")
 class HalfSquaredError(Loss):
     """Σ (y − t)² / 2N;  dy = (y − t) / N
 
     Half of Σ (y − t)² / N, which others use: the same steps as by that loss take twice its learning rate and half of
     its penalties. Of K outputs, it is K/2 times "mse".
     """
-
-    name: ClassVar[str] = "half-mse"
 
     def values(self, y: Array, targets: Array) -> Array:
         return np.square(y - columns(targets, y)).sum(axis=0) / 2

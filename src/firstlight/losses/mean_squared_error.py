@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.losses.base import ClassGraph, Loss
+from firstlight.losses.base import LOSSES, ClassGraph, Loss
 from firstlight.losses.probabilities import estimates
 from firstlight.losses.targets import columns, twin_targets
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LOSSES.register(name="mse")
 class MeanSquaredError(Loss):
     """Σ (y − t)² / KN, the mean over all elements;  dy = 2 (y − t) / KN"""
-
-    name: ClassVar[str] = "mse"
 
     def values(self, y: Array, targets: Array) -> Array:
         return np.square(y - columns(targets, y)).mean(axis=0)

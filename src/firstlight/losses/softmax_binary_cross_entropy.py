@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from firstlight.layers import Layer, Softmax
-from firstlight.losses.base import Loss
+from firstlight.losses.base import LOSSES, Loss
 from firstlight.losses.probabilities import log_softmax, rows, softmax
 from firstlight.losses.targets import columns, twin_targets
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LOSSES.register
 class SoftmaxBinaryCrossEntropy(Loss):
     """−Σₖ [tₖ log pₖ + (1 − tₖ) log(1 − pₖ)] with p = softmax(y): binary cross-entropy, summed over the classes
 
@@ -24,7 +23,6 @@ class SoftmaxBinaryCrossEntropy(Loss):
     dyⱼ = {pⱼ − tⱼ + (1 − tⱼ) pⱼ − Σₖ≠ⱼ (1 − tₖ) pₖ pⱼ / (1 − pₖ)} / N, for targets that sum to one
     """
 
-    name: ClassVar[str] = "softmax-binary-cross-entropy"
     fuses: ClassVar[type[Layer] | None] = Softmax
 
     def values(self, y: Array, targets: Array) -> Array:

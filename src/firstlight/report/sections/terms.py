@@ -25,8 +25,8 @@ LOSSES = {
     ),
     "half-mse": "half of the squared error: where a softmax or sigmoid is surely wrong, its gradient is nearly 0.",
     "focal": (
-        "focal loss: cross-entropy, each image’s multiplied by (1 − p)^γ for the probability p of its true class, so that "
-        "images which the net is sure of count little. Compare it with losses of its own γ alone."
+        "focal loss: cross-entropy, multiplied by (1 − p)^γ for the probability p of the true class: images that "
+        "the net is sure of count little. Compare it with losses of its own γ alone."
     ),
     "mse": "the mean squared error: where a softmax or sigmoid is surely wrong, its gradient is nearly 0.",
 }
