@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
 import firstlight as fl
+from firstlight import layers
 from firstlight.components import REQUIRED, Component, Components, Functions, import_modules, kebab
 from firstlight.errors import ExperimentError, ModelError
-from firstlight.losses import LOSSES
+from firstlight.layers import ACTIVATIONS, LAYERS, Activation, Layer
 from firstlight.schedules import SCHEDULES, Schedule
 from firstlight.types import Array
 
@@ -179,7 +181,7 @@ def test_options_come_from_fields_and_docstring() -> None:
     assert (hard.default, hard.allowed, hard.explanation) == (0.25, "a number from 0 to below 1", "shares")
     assert (soft.allowed, soft.explanation) == ("a number", "shares")
     assert (edge.allowed, edge.explanation) == ("fine or rough", "")
-    assert sizes.allowed == "a list, each entry a whole number from 1"
+    assert sizes.allowed == "a list of whole numbers from 1"
     assert TOOLS.summary("twin-saw") == "Cuts in two."
 
 
@@ -217,7 +219,12 @@ def test_one_is_built_by_name_with_options() -> None:
         ("twin-saw", {"teeth": True}, "tool.teeth must be a whole number from 1; received True.", "tool.teeth"),
         ("twin-saw", {"teeth": 1, "hard": 1}, "tool.hard must be a number from 0 to below 1; received 1.", "tool.hard"),
         ("twin-saw", {"teeth": 1, "edge": "x"}, "tool.edge must be fine or rough; received 'x'.", "tool.edge"),
-        ("twin-saw", {"teeth": 1, "sizes": [0]}, "each entry a whole number from 1; received (0,).", "tool.sizes"),
+        (
+            "twin-saw",
+            {"teeth": 1, "sizes": [0]},
+            "tool.sizes must be a list of whole numbers from 1; received (0,).",
+            "tool.sizes",
+        ),
         ("twin-saw", {"teeth": 1, "soft": float("nan")}, "tool.soft must be a number; received nan.", "tool.soft"),
     ],
 )
@@ -321,8 +328,43 @@ def test_a_schedule_of_ones_own_comes_in_by_the_same_door() -> None:
     assert "halved" not in SCHEDULES
 
 
-@pytest.mark.parametrize("registry", [LOSSES, SCHEDULES], ids=lambda registry: registry.kind)
-def test_each_component_of_ours_explains_itself_and_its_options(registry: Components[Any]) -> None:
+def test_a_layer_of_ones_own_is_read_again_and_its_activation_chosen_by_name() -> None:
+    with LAYERS.restored():
+
+        @fl.layer
+        class HardCut(Activation):
+            """y = x, cut off.
+
+            most  where
+            """
+
+            most: Annotated[float, Gt(0)] = 1.0
+
+        @fl.layer(name="Scaled")
+        class Other(Layer):
+            """y = a x.
+
+            a  the factor
+            """
+
+            a: float
+
+        assert layers.from_json(HardCut(2.0, name="cut").to_json()) == HardCut(2.0, name="cut")
+        assert layers.from_json({"type": "Scaled", "a": 2}) == Other(2)
+        assert Other(3).to_json()["type"] == "Scaled"
+        assert ACTIVATIONS["hard-cut"] is HardCut
+        assert fl.models.build("mlp-128", (4, 4, 1), 3, {"activation": "hard-cut"}).layers.layers[2] == HardCut()
+        with pytest.raises(ModelError, match=r"HardCut\.most must be a number above 0; received 0\."):
+            HardCut(0)
+    assert "hard-cut" not in ACTIVATIONS
+    assert list(ACTIVATIONS)[:4] == ["elu", "gelu", "leaky-relu", "relu"]
+
+
+@pytest.mark.parametrize("kind", fl._REGISTRIES)
+def test_each_component_of_ours_explains_itself_and_its_options(kind: str) -> None:
+    module, name = fl._REGISTRIES[kind]
+    registry: Components[Any] = getattr(importlib.import_module(module), name)
+    assert registry.kind == kind
     unexplained = [
         (name, option.name) for name in registry for option in registry.options(name) if not option.explanation
     ]

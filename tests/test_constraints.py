@@ -10,8 +10,10 @@ from annotated_types import Ge, Gt, Interval, Le, Lt, MaxLen, MinLen, Unit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstlight.constraints import Fits, as_tuple, fits, in_words, value_schema
+from firstlight.constraints import Fits, OneOf, Words, as_tuple, fits, in_words, refusal, value_schema
 from firstlight.layers import Flatten, Layer
+
+NAMES = {"first": 1, "second": 2}
 
 WORDS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (bool, "true or false", [True], [1, "true", None]),
@@ -34,11 +36,16 @@ WORDS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (Literal["max", "average"], "max or average", ["max"], ["min", None]),
     (Annotated[int, Ge(1)] | None, "a whole number from 1", [1, None], [0]),
     (int | Literal["same"], "a whole number or same", [1, "same"], ["valid"]),
-    (tuple[int, ...], "a list, each entry a whole number", [(), (1,)], [[1], (1.5,), 1]),
-    (Annotated[tuple[int, ...], MinLen(1)], "a list of at least 1, each entry a whole number", [(1,)], [()]),
+    (tuple[int, ...], "a list of whole numbers", [(), (1,)], [[1], (1.5,), 1]),
+    (Annotated[tuple[int, ...], MinLen(1)], "a list of at least one whole number", [(1,)], [()]),
+    (Annotated[tuple[float, ...], MinLen(2)], "a list of at least 2 numbers", [(1, 2)], [(1,)]),
+    (tuple[Literal["max", "min"], ...], "a list of max or min", [("max",)], [("c",)]),
+    (tuple[float, float], "a pair of numbers", [(1, 2.5)], [(1,), 3]),
+    (Annotated[str, OneOf(NAMES)], "first or second", ["first"], ["third", 1]),
+    (Annotated[int | tuple[int, int], Words("one or two")], "one or two", [1, (1, 2)], ["x"]),
     (tuple[int, float], "a list of a whole number and a number", [(1, 0.5)], [(1,), (0.5, 1), 3]),
     (Layer, "a layer", [Flatten()], ["layer"]),
-    (tuple[Layer, ...], "a list, each entry a layer", [(Flatten(),)], [(1,)]),
+    (tuple[Layer, ...], "a tuple of layers", [(Flatten(),)], [(1,)]),
     (Any, "anything", [1, None], []),
 ]
 
@@ -74,3 +81,18 @@ def test_the_schema_of_texts_lists_and_choices() -> None:
 
 def test_lists_become_tuples() -> None:
     assert as_tuple([1, [2, (3,)], "ab", {"a": [1]}]) == (1, (2, (3,)), "ab", {"a": [1]})
+
+
+def test_a_refusal_names_the_nearest_of_many() -> None:
+    many = Annotated[
+        str, OneOf([f"{word}_{law}" for word in ("he", "lecun", "glorot") for law in ("normal", "uniform")])
+    ]
+    assert refusal(Annotated[float, Ge(0)], -1) == "must be a number from 0; received -1."
+    assert refusal(Literal["max", "average"], "averge") == (
+        "must be max or average; received 'averge'. Did you mean average?"
+    )
+    assert refusal(many, "he_norml").startswith(
+        "must be one of those known; received 'he_norml'. Did you mean he_normal"
+    )
+    assert refusal(many, 3).startswith("must be he_normal, he_uniform, lecun_normal")
+    assert len(refusal(str, 10**999)) < 300

@@ -59,24 +59,14 @@ class Package:
 
 def activation(package: Package) -> str:
     package.copy("layers/gelu.py", "layers/swish.py", GELU="Swish")
-    package.put(
-        "layers/__init__.py", "from firstlight.layers.tanh", "from firstlight.layers.swish import Swish as Swish"
-    )
-    package.replace("models/registry.py", '    "tanh": Tanh,', '    "tanh": Tanh,\n    "swish": LAYERS["Swish"],')
-    package.replace(
-        "models/registry.py", "from firstlight.layers import ELU,", "from firstlight.layers import LAYERS, ELU,"
-    )
     return """
-assert model(name="mlp-128", activation="swish").layers.layers[2] == layers.LAYERS["Swish"]()
+assert model(name="mlp-128", activation="swish").layers.layers[2] == layers.Swish() == layers.LAYERS["Swish"]()
 assert "swish" in form.OPTION_CHOICES["activation"]
 """
 
 
 def window(package: Package) -> str:
     package.copy("layers/avgpool2d.py", "layers/meanpool.py", AvgPool2D="MeanPool")
-    package.put(
-        "layers/__init__.py", "from firstlight.layers.maxpool2d", "from firstlight.layers.meanpool import MeanPool"
-    )
     return """
 assert layers.from_json({"type": "MeanPool", "size": 3}).output_shape((2, 9, 9)) == (2, 3, 3)
 assert layers.LAYERS["MeanPool"].examples
@@ -316,7 +306,9 @@ def test_whoever_follows_it_gets_what_it_says(tmp_path: Path) -> None:
 def test_a_row_that_is_not_followed_to_its_end_is_noticed(tmp_path: Path) -> None:
     """What the test above would see without the last line of a row."""
     package = Package(tmp_path)
-    package.copy("layers/gelu.py", "layers/swish.py", GELU="Swish")
-    code = PROGRAM + 'assert "Swish" in layers.LAYERS'
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False)
+    package.copy("cli/model.py", "cli/again.py", **{"def summary(": "def again("})
+    code = PROGRAM + 'from firstlight.cli import main\nsys.argv = ["firstlight", "again", "--help"]\nmain()'
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
+    assert "again" in done.stderr

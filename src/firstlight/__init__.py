@@ -45,12 +45,14 @@ if TYPE_CHECKING:
     from firstlight.evaluation import Evaluation
     from firstlight.experiments import Experiment
     from firstlight.inference import Prediction
+    from firstlight.layers import LAYERS
     from firstlight.losses import LOSSES
     from firstlight.models import Model
     from firstlight.prepare import Preparation
     from firstlight.schedules import SCHEDULES
     from firstlight.types import Dataset, Images, Predictions
 
+    layer = LAYERS.register
     loss = LOSSES.register
     schedule = SCHEDULES.register
 
@@ -87,6 +89,7 @@ _WHERE = {
 }
 # The decorators that register a component of one's own: where the registry of each kind is, by the module and its name.
 _REGISTRIES = {
+    "layer": ("firstlight.layers", "LAYERS"),
     "loss": ("firstlight.losses", "LOSSES"),
     "schedule": ("firstlight.schedules", "SCHEDULES"),
 }
@@ -114,6 +117,7 @@ __all__ = [
     "evaluation",
     "fit",
     "label_issues",
+    "layer",
     "layers",
     "load",
     "loss",

@@ -28,8 +28,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar, dataclass_transform, get_type_hints, overload
 from weakref import WeakKeyDictionary
 
-from firstlight.constraints import as_tuple, fits, in_words, value_schema, with_article
-from firstlight.errors import ExperimentError, KeyedError, brief, nearest
+from firstlight.constraints import as_tuple, choices, fits, in_words, refusal, value_schema, with_article
+from firstlight.errors import ExperimentError, KeyedError, nearest
 from firstlight.options import documented
 
 Entry = TypeVar("Entry")
@@ -45,15 +45,23 @@ class Option:
 
     annotation   its type, with the constraints
     default      `REQUIRED` where it has to be given
-    allowed      the constraint in words, as they follow "must be": "a number from 0 to below 1"
     explanation  what the docstring says of it; "" where it says nothing
     """
 
     name: str
     annotation: Any
     default: Any
-    allowed: str
-    explanation: str
+    explanation: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """The constraint in words, as they follow "must be": "a number from 0 to below 1"."""
+        return in_words(self.annotation)
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The few values that it may have; () where they are not counted."""
+        return choices(self.annotation)
 
     @property
     def required(self) -> bool:
@@ -215,10 +223,10 @@ class Components(Registry[type[Built]]):
     def options(self, name: str) -> tuple[Option, ...]:
         return options_of(self[name])
 
-    def bad_field(self, component: type, option: str, allowed: str, received: object) -> KeyedError:
+    def bad_field(self, component: type, option: Option, received: object) -> KeyedError:
         """The error for an option whose value is not what it must be."""
-        key = f"{self._owner(component)}.{option}"
-        return self.error(f"{key} must be {allowed}; received {brief(repr(received))}.", key=key)
+        key = f"{self._owner(component)}.{option.name}"
+        return self.error(f"{key} {refusal(option.annotation, received)}", key=key)
 
     def default_name(self, component: type) -> str:
         """The name that a class has where none is given: its own where messages use that, else in kebab-case."""
@@ -238,7 +246,8 @@ class Components(Registry[type[Built]]):
         self._must_be_documented(definition)
         try:
             component = definition if "__dataclass_fields__" in vars(definition) else dataclass(frozen=True)(definition)
-            options_of(component)
+            for option in options_of(component):
+                in_words(option.annotation)
         except (TypeError, NameError) as error:
             raise self.error(f"{definition.__qualname__}: {error}.") from error
         self.add(name or self.default_name(component), component)
@@ -295,8 +304,7 @@ class Functions(Registry[Callable[..., Built]]):
         for parameter in list(inspect.signature(function).parameters.values())[len(self.takes) :]:
             annotation = hints.get(parameter.name, Any)
             default = REQUIRED if parameter.default is parameter.empty else parameter.default
-            explanation = said.get(parameter.name, "")
-            found.append(Option(parameter.name, annotation, default, in_words(annotation), explanation))
+            found.append(Option(parameter.name, annotation, default, said.get(parameter.name, "")))
         return tuple(found)
 
 
@@ -310,7 +318,7 @@ def check_fields(component: Any) -> None:
     for option in options_of(type(component)):
         value = getattr(component, option.name)
         if not fits(option.annotation, value):
-            raise kind.bad_field(type(component), option.name, option.allowed, value)
+            raise kind.bad_field(type(component), option, value)
 
 
 def options_of(component: type) -> tuple[Option, ...]:
@@ -326,7 +334,7 @@ def _read_options(component: Any) -> tuple[Option, ...]:
     for base in reversed(component.__mro__):
         said |= documented(vars(base).get("__doc__"))
     return tuple(
-        Option(entry.name, hints[entry.name], _default(entry), in_words(hints[entry.name]), said.get(entry.name, ""))
+        Option(entry.name, hints[entry.name], _default(entry), said.get(entry.name, ""))
         for entry in fields(component)
         if entry.init
     )

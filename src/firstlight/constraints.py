@@ -5,15 +5,19 @@ The constraints are those of annotated_types, and `Fits` for any other.
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MaxLen, MinLen, Unit
 
+from firstlight.errors import brief, nearest
 from firstlight.options import is_number
 from firstlight.text import listed
+
+FEW = 5  # names that a message lists, instead of the nearest alone
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,20 @@ class Fits:
 
     test: Callable[[Any], bool]
     words: str
+
+
+@dataclass(frozen=True)
+class Words:
+    """Other words for what fits, where those that follow from the type read badly."""
+
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """A name out of those that are there when a value is checked, such as the keys of a registry."""
+
+    names: Collection[str]
 
 
 def fits(annotation: Any, value: Any) -> bool:
@@ -55,8 +73,10 @@ def fits(annotation: Any, value: Any) -> bool:
 def in_words(annotation: Any) -> str:
     """What `fits`, as it follows "must be": "a number from 0 to below 1"."""
     kind, constraints = _parts(annotation)
-    if own := [each.words for each in constraints if isinstance(each, Fits)]:
+    if own := [each.words for each in constraints if isinstance(each, Fits | Words)]:
         return own[-1]
+    if names := choices(annotation):
+        return listed(map(str, names), "or")
     of, inner = get_origin(kind), get_args(kind)
     if kind is bool:
         return "true or false"
@@ -65,19 +85,33 @@ def in_words(annotation: Any) -> str:
     if kind in (int, float):
         units = "".join(f" of {each.unit}" for each in constraints if isinstance(each, Unit))
         return f"a {'whole ' if kind is int else ''}number{units}{_range(constraints)}"
-    if of is Literal:
-        return listed(map(str, inner), "or")
     if of in (Union, types.UnionType):
         return listed((in_words(each) for each in inner if each is not type(None)), "or")
     if of is tuple:
-        if inner[1:] == (...,):
-            least = "".join(f" of at least {each.min_length}" for each in constraints if isinstance(each, MinLen))
-            return f"a list{least}, each entry {in_words(inner[0])}"
-        return f"a list of {listed(map(in_words, inner))}"
+        return _list_in_words(inner, constraints)
     named = of or kind
-    return (
-        with_article(named.__name__.lower()) if isinstance(named, type) and named not in (Any, object) else "anything"
-    )
+    return with_article(named.__name__.lower()) if _is_class(named) and named is not object else "anything"
+
+
+def refusal(annotation: Any, received: object) -> str:
+    """Why a value is none that fits, as it follows the name: "must be a number from 0 to 1; received 2."
+
+    Of one of many names, the nearest is told.
+    """
+    names = [name for name in choices(annotation) if isinstance(name, str)]
+    close = nearest(received, names) if isinstance(received, str) and names else ""
+    if len(names) > FEW and close:
+        return f"must be one of those known; received {brief(repr(received))}. {close}"
+    told = f" {close}" if close.startswith("Did") and " or " not in close else ""
+    return f"must be {in_words(annotation)}; received {brief(repr(received))}.{told}"
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """The few values that an annotation allows; () where they are not counted."""
+    kind, constraints = _parts(annotation)
+    if names := [each.names for each in constraints if isinstance(each, OneOf)]:
+        return tuple(names[-1])
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def value_schema(annotation: Any) -> dict[str, Any]:
@@ -87,8 +121,8 @@ def value_schema(annotation: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     if kind in _JSON_TYPES:
         schema["type"] = _JSON_TYPES[kind]
-    elif of is Literal:
-        schema["enum"] = list(inner)
+    if names := choices(annotation):
+        schema["enum"] = list(names)
     elif of in (Union, types.UnionType):
         each = [value_schema(each) for each in inner if each is not type(None)]
         schema |= each[0] if len(each) == 1 else {"anyOf": each}
@@ -159,7 +193,28 @@ def _holds(constraint: Any, value: Any) -> bool:
             return len(value) <= most
         case Fits(test, _):
             return test(value)
+        case OneOf(names):
+            return value in names
     return True
+
+
+def _list_in_words(inner: tuple[Any, ...], constraints: Iterable[Any]) -> str:
+    """Of a tuple, which is a list in a file: "a list of whole numbers from 1", "a tuple of at least one layer"."""
+    if inner[1:] != (...,):
+        same = len(inner) == 2 and inner[0] == inner[1]
+        return f"a pair of {plural(in_words(inner[0]))}" if same else f"a list of {listed(map(in_words, inner))}"
+    least = next((each.min_length for each in constraints if isinstance(each, MinLen)), 0)
+    words = in_words(inner[0]).removeprefix("a ").removeprefix("an ") if least == 1 else plural(in_words(inner[0]))
+    several = {0: "", 1: "at least one "}.get(least, f"at least {least} ")
+    return f"a {'tuple' if _is_class(inner[0]) and inner[0] not in _JSON_TYPES else 'list'} of {several}{words}"
+
+
+def plural(words: str) -> str:
+    """Of the words of a constraint: "whole numbers from 1" for "a whole number from 1"."""
+    bare = re.sub(r"^an? ", "", words)
+    if bare == words:
+        return words
+    return re.sub(r"^(whole )?(\w+)", r"\1\2s", bare)
 
 
 def _range(constraints: Iterable[Any]) -> str:

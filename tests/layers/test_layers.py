@@ -321,7 +321,7 @@ def test_an_input_that_does_not_fit_is_named_with_its_shape_and_the_remedy(
         (lambda: Dense(3, name="a.b"), "Dense.name must be a text without a full stop"),
         (lambda: Conv2D(3, (1, 2, 3)), "Conv2D.kernel"),  # type: ignore[arg-type]
         (lambda: Conv2D(3, stride=0), "Conv2D.stride"),
-        (lambda: Conv2D(3, padding="full"), 'Conv2D.padding must be "valid", "same"'),
+        (lambda: Conv2D(3, padding="full"), 'Conv2D.padding must be "valid", "same"'),  # type: ignore[arg-type]
         (lambda: Conv2D(3, padding=((1, 1), 2)), "Conv2D.padding"),  # type: ignore[arg-type]
         (lambda: Conv2D(3, padding=-1), "Conv2D.padding"),
         (lambda: MaxPool2D(2, padding=2), "MaxPool2D.padding must be less than the size 2"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from typing import Any
 
+from firstlight.components import import_modules
 from firstlight.errors import ModelError, nearest
 from firstlight.layers.avgpool2d import AvgPool2D as AvgPool2D
+from firstlight.layers.base import ACTIVATIONS as ACTIVATIONS
+from firstlight.layers.base import LAYERS as LAYERS
 from firstlight.layers.base import Activation as Activation
 from firstlight.layers.base import Backward as Backward
 from firstlight.layers.base import Example as Example
@@ -39,12 +41,9 @@ from firstlight.layers.sigmoid import Sigmoid as Sigmoid
 from firstlight.layers.softmax import Softmax as Softmax
 from firstlight.layers.tanh import Tanh as Tanh
 
-# A new layer needs the one line above that exports it.
-LAYERS: dict[str, type[Layer]] = {
-    name: value
-    for name, value in list(globals().items())
-    if isinstance(value, type) and issubclass(value, Layer) and value not in (Layer, Activation, Container)
-}
+# Those above are known to type checkers; one that has no line there comes in too.
+import_modules(__name__, __path__)
+globals().update({layer.__name__: layer for layer in LAYERS.values()})
 
 
 def from_json(settings: Mapping[str, Any]) -> Layer:
@@ -54,13 +53,13 @@ def from_json(settings: Mapping[str, Any]) -> Layer:
     kind = settings["type"]
     if kind not in LAYERS:
         raise ModelError(f"There is no layer of type {kind!r}. {nearest(kind, LAYERS)}")
-    known = {field.name: field for field in fields(LAYERS[kind])}
+    known = {option.name: option for option in LAYERS.options(kind)}
     values = {name: _value(value) for name, value in settings.items() if name != "type"}
     for name in values:
         if name not in known:
             raise ModelError(f"{kind} has no setting {name!r}. {nearest(name, known)}")
-    for name, field in known.items():
-        if field.default is MISSING and name not in values:
+    for name, option in known.items():
+        if option.required and name not in values:
             raise ModelError(f"{kind} needs the setting {name!r}; received only {dict(settings)}.")
     return LAYERS[kind](**values)
 

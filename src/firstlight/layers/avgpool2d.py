@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Backward, Example, Pass, Tree, TwinPass
 from firstlight.layers.window import Pool2D, twin_padding
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class AvgPool2D(Pool2D):
     """y[c,i,j] = the mean of the pixels of x[c] in the window at (i·s, j·s); dx: dy shared equally among them.
 

@@ -7,12 +7,14 @@ output and a closure `backward(dy) -> (dx, grads)` over exactly what the gradien
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from firstlight.components import Component, Components, kebab, options_of
+from firstlight.constraints import Fits
 from firstlight.errors import ModelError
 from firstlight.kernels import Kernels
 from firstlight.kernels.graph import Graph, NotRecordedError, Value
@@ -138,18 +140,17 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Component):
     """The base of all layers. A subclass is a frozen dataclass whose fields are its hyperparameters.
 
     name  how the container calls the layer, in paths such as "block1.conv1.W"; without one it counts: "conv1"
     """
 
-    name: str = field(default="", kw_only=True)
+    name: Annotated[str, Fits(lambda name: "." not in name, "a text without a full stop")] = field(
+        default="", kw_only=True
+    )
 
     examples: ClassVar[tuple[Example, ...]] = ()
-
-    def __post_init__(self) -> None:
-        self.require("name", isinstance(self.name, str) and "." not in self.name, "a text without a full stop")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the output for one sample. Raises ModelError where the input does not fit."""
@@ -187,7 +188,7 @@ class Layer:
 
     def to_json(self) -> Json:
         """The layer as plain values: its type, and the fields that differ from their defaults."""
-        settings: Json = {"type": type(self).__name__}
+        settings: Json = {"type": LAYERS.name_of(type(self)) or type(self).__name__}
         for entry in fields(self):
             value = getattr(self, entry.name)
             if entry.default is MISSING or value != entry.default:
@@ -206,6 +207,9 @@ class Layer:
         return ModelError(f"{title} received an input of shape {input_shape}: {reason}. {remedy}".rstrip())
 
 
+LAYERS = Components("layer", base=Layer, error=ModelError, place="{type}")
+
+
 class Activation(Layer):
     """A layer without parameters that changes values and keeps their shape; a loss on logits must not follow one.
 
@@ -216,19 +220,29 @@ class Activation(Layer):
     flat_at_both_ends: ClassVar[bool] = False
 
 
+class Activations(Mapping[str, type[Layer]]):
+    """The activations that need no options, by the names that architectures call them: leaky-relu for LeakyReLU."""
+
+    def __getitem__(self, name: str) -> type[Layer]:
+        return self._found()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found())
+
+    def __len__(self) -> int:
+        return len(self._found())
+
+    def _found(self) -> dict[str, type[Layer]]:
+        found = {kebab(name): layer for name, layer in LAYERS.items() if issubclass(layer, Activation)}
+        return {name: found[name] for name in sorted(found) if not any(o.required for o in options_of(found[name]))}
+
+
+ACTIVATIONS = Activations()
+
+
 def join(path: str, name: str) -> str:
     """The path of `name` inside `path`."""
     return f"{path}.{name}" if path else name
-
-
-def is_whole(value: object, least: int = 1) -> bool:
-    """Whether `value` is an int, not a bool, of at least `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def is_number(value: object, least: float = 0.0) -> bool:
-    """Whether `value` is a finite int or float, not a bool, of at least `least`."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
 
 
 def _plain(value: Any) -> Any:

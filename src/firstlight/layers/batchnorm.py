@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 
 from firstlight.errors import ModelError
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class BatchNorm(Layer):
     """y = γ x̂ + β with x̂ = (x − μ) / √(σ² + ε), for each channel over its m values (pixels and batch, or batch).
 
@@ -24,17 +24,13 @@ class BatchNorm(Layer):
 
     momentum    share of the running value that a step keeps (Keras's sense; PyTorch's is 1 − momentum). The running
                 variance follows the unbiased one, σ² m/(m−1).
+    epsilon     ε, against a division by nothing
     """
 
-    momentum: float = 0.9
-    epsilon: float = 1e-5
+    momentum: Annotated[float, Ge(0), Le(1)] = 0.9
+    epsilon: Annotated[float, Gt(0)] = 1e-5
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("momentum", is_number(self.momentum) and self.momentum <= 1, "a number from 0 to 1")
-        self.require("epsilon", is_number(self.epsilon) and self.epsilon > 0, "a number above 0")
 
     def parameters(self, input_shape: Shape) -> Mapping[str, Any]:
         shape = input_shape[:1]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.container import Container, Named, by_type, shape_inside
 from firstlight.layers.conv2d import Conv2D
@@ -21,18 +20,16 @@ from firstlight.layers.tanh import Tanh
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class Chain(Container):
-    """y = fₙ(… f₂(f₁(x)));  dx by the chain rule, from the last layer to the first. Without layers, y = x."""
+    """y = fₙ(… f₂(f₁(x)));  dx by the chain rule, from the last layer to the first. Without layers, y = x.
+
+    layers  f₁, f₂, … fₙ
+    """
 
     layers: tuple[Layer, ...]
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        fits = isinstance(self.layers, tuple) and all(isinstance(layer, Layer) for layer in self.layers)
-        self.require("layers", fits, "a tuple of layers")
-        super().__post_init__()
 
     def named(self) -> Named:
         return self._named

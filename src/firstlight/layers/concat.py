@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import MinLen
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, by_type, shape_inside
@@ -19,21 +19,18 @@ from firstlight.layers.tanh import Tanh
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class Concat(Container):
     """y = [f₁(x); f₂(x); …] along the channels;  dx = Σ of the branches' dx, each of its own part of dy.
 
     With Chain(()) as a branch, the input itself is kept: a DenseNet (Huang et al. 2016).
+
+    branches  f₁, f₂, …
     """
 
-    branches: tuple[Layer, ...]
+    branches: Annotated[tuple[Layer, ...], MinLen(1)]
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        fits = isinstance(self.branches, tuple) and all(isinstance(layer, Layer) for layer in self.branches)
-        self.require("branches", fits and len(self.branches) > 0, "a tuple of at least one layer")
-        super().__post_init__()
 
     def named(self) -> Named:
         return by_type(self.branches)

@@ -4,45 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers import initializers
-from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number, is_whole
-from firstlight.layers.window import BORDERS, Border, Size, is_border, is_size, padding_of, pair, slide, twin_padding
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
+from firstlight.layers.initializers import Initializer
+from firstlight.layers.window import Border, Size, padding_of, pair, slide, twin_padding
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class Conv2D(Layer):
     """y[o,i,j] = b[o] + Σ W[o,c,u,v] · x[c, i·s+u, j·s+v], with zeros round x (a cross-correlation, as everywhere).
 
     dW[o,c,u,v] = Σ dy[o,i,j] · x[c, i·s+u, j·s+v],  db[o] = Σ dy[o,i,j],
     dx[c, i·s+u, j·s+v] += W[o,c,u,v] · dy[o,i,j]
+
+    filters      the channels of y
+    kernel       the size of a filter (rows, columns); one number for a square
+    stride       s: how far the window moves (down, to the right); one number for both
+    padding      the zeros round x: none ("valid"), as many as make y of the size of x, by the stride ("same"), or how
+                 many at each side
+    bias         whether there is a b
+    initializer  how W is drawn
+    l1, l2       weights of the penalties l1 Σ|W| and l2 Σ W²
     """
 
-    filters: int
+    filters: Annotated[int, Ge(1)]
     kernel: Size = 3
     stride: Size = 1
     padding: Border = "valid"
     bias: bool = True
-    initializer: str = "glorot_uniform"
-    l1: float = 0.0
-    l2: float = 0.0
+    initializer: Initializer = "glorot_uniform"
+    l1: Annotated[float, Ge(0)] = 0.0
+    l2: Annotated[float, Ge(0)] = 0.0
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("filters", is_whole(self.filters), "a whole number from 1")
-        self.require("kernel", is_size(self.kernel), "a whole number from 1 or a pair of them")
-        self.require("stride", is_size(self.stride), "a whole number from 1 or a pair of them")
-        self.require("padding", is_border(self.padding), BORDERS)
-        self.require("bias", isinstance(self.bias, bool), "true or false")
-        self.require("l1", is_number(self.l1), "a number from 0")
-        self.require("l2", is_number(self.l2), "a number from 0")
-        initializers.check(self.initializer)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (self.filters, *slide(self, input_shape, pair(self.kernel), pair(self.stride), self.padding))

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers import initializers
-from firstlight.layers.base import Backward, Example, Layer, Parameter, Pass, Tree, TwinPass, is_number, is_whole
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
+from firstlight.layers.initializers import Initializer
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class Dense(Layer):
     """y = W x + b, a column an image.
 
     dW = dy xᵀ,  db = Σₙ dy,  dx = Wᵀ dy
+
+    units        the numbers of y
+    bias         whether there is a b
+    initializer  how W is drawn
+    l1, l2       weights of the penalties l1 Σ|W| and l2 Σ W²
     """
 
-    units: int
+    units: Annotated[int, Ge(1)]
     bias: bool = True
-    initializer: str = "glorot_uniform"
-    l1: float = 0.0
-    l2: float = 0.0
+    initializer: Initializer = "glorot_uniform"
+    l1: Annotated[float, Ge(0)] = 0.0
+    l2: Annotated[float, Ge(0)] = 0.0
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("units", is_whole(self.units), "a whole number from 1")
-        self.require("bias", isinstance(self.bias, bool), "true or false")
-        self.require("l1", is_number(self.l1), "a number from 0")
-        self.require("l2", is_number(self.l2), "a number from 0")
-        initializers.check(self.initializer)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:

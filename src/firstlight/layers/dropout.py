@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Lt
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_number
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class Dropout(Layer):
     """In training y = x m / (1 − rate) with m = 0 by chance `rate`, else 1, so that the mean stays; dx likewise of dy.
 
     In evaluation y = x. (Srivastava et al. 2014, inverted.)
+
+    rate  how likely a value is dropped
     """
 
-    rate: float
+    rate: Annotated[float, Ge(0), Lt(1)]
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("rate", is_number(self.rate) and self.rate < 1, "a number from 0 to below 1")
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         if not run.training or self.rate == 0:

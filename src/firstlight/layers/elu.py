@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass, is_number
+from firstlight.layers.base import LAYERS, Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class ELU(Activation):
-    """y = x where x > 0, else α (eˣ − 1);  dx = dy where x > 0, else dy (y + α)"""
+    """y = x where x > 0, else α (eˣ − 1);  dx = dy where x > 0, else dy (y + α)
 
-    alpha: float = 1.0
+    alpha  α: what y tends to, far below zero, is −α
+    """
+
+    alpha: Annotated[float, Ge(0)] = 1.0
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("alpha", is_number(self.alpha), "a number from 0")
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         y = np.minimum(x, 0)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class Flatten(Layer):
     """y = the numbers of x one after another, channel by channel and row by row; dx: dy in the shape of x."""
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class GELU(Activation):
     """y = x Φ(x);  dx = dy (Φ(x) + x φ(x)), where Φ is the normal distribution function and φ = Φ′ its density"""
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class GlobalAvgPool2D(Layer):
     """y[c] = Σᵢⱼ x[c,i,j] / HW;  dx[c,i,j] = dy[c] / HW"""
 

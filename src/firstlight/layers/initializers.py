@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from firstlight.constraints import OneOf
 from firstlight.errors import ModelError, nearest
 from firstlight.layers.base import Parameter
 from firstlight.types import Array
@@ -26,6 +27,7 @@ VARIANCES: dict[str, Callable[[Parameter], float]] = {
 }
 
 INITIALIZERS = ("zeros", "ones", *(f"{family}_{law}" for family in VARIANCES for law in ("uniform", "normal")))
+Initializer = Annotated[str, OneOf(INITIALIZERS)]
 
 
 def check(name: str) -> None:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Lt
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass, is_number
+from firstlight.layers.base import LAYERS, Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class LeakyReLU(Activation):
-    """y = x where x > 0, else slope · x;  dx = dy where x > 0, else slope · dy"""
+    """y = x where x > 0, else slope · x;  dx = dy where x > 0, else slope · dy
 
-    slope: float = 0.01
+    slope  what is let through of values below zero
+    """
+
+    slope: Annotated[float, Ge(0), Lt(1)] = 0.01
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("slope", is_number(self.slope) and self.slope < 1, "a number from 0 to below 1")
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         y = self.slope * x

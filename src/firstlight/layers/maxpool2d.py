@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Backward, Example, Pass, Tree, TwinPass
 from firstlight.layers.window import Pool2D, twin_padding
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class MaxPool2D(Pool2D):
     """y[c,i,j] = the largest of x[c] in the window at (i·s, j·s); dx: dy at the place of the (first) largest."""
 

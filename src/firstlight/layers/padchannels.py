@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_whole
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class PadChannels(Layer):
     """y = x with zero channels before and after; dx = the channels of dy between them.
 
     The shortcut without parameters where a ResNet widens (He et al. 2015, option A).
+
+    before, after  how many channels
     """
 
-    before: int
-    after: int
+    before: Annotated[int, Ge(0)]
+    after: Annotated[int, Ge(0)]
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("before", is_whole(self.before, 0), "a whole number from 0")
-        self.require("after", is_whole(self.after, 0), "a whole number from 0")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (self.before + input_shape[0] + self.after, *input_shape[1:])

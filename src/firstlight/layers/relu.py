@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class ReLU(Activation):
     """y = max(x, 0);  dx = dy where y > 0, else 0"""
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from annotated_types import Ge
+
+from firstlight.constraints import Fits
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass, is_whole
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.types import Array, Shape
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class Reshape(Layer):
-    """y = the numbers of x in `shape`, (C, H, W) or (I,), in the same order; dx: dy in the shape of x."""
+    """y = the numbers of x in `shape`, (C, H, W) or (I,), in the same order; dx: dy in the shape of x.
 
-    shape: Shape
+    shape  (channels, height, width) of an image, or (units,)
+    """
+
+    shape: Annotated[
+        tuple[Annotated[int, Ge(1)], ...],
+        Fits(lambda shape: len(shape) in (1, 3), "three whole numbers from 1 (channels, height, width) or one"),
+    ]
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        fits = isinstance(self.shape, tuple) and len(self.shape) in (1, 3) and all(map(is_whole, self.shape))
-        self.require("shape", fits, "three whole numbers from 1 (channels, height, width) or one")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if math.prod(input_shape) != math.prod(self.shape):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.avgpool2d import AvgPool2D
-from firstlight.layers.base import Backward, Example, Layer, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree, TwinPass
 from firstlight.layers.batchnorm import BatchNorm
 from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, shape_inside, unique
@@ -20,19 +19,18 @@ from firstlight.types import Array, Shape
 IDENTITY = Chain(())
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class Residual(Container):
-    """y = body(x) + shortcut(x);  dx is the sum of both. The children are called body and shortcut."""
+    """y = body(x) + shortcut(x);  dx is the sum of both. The children are called body and shortcut.
+
+    body      what is learnt beside the way round
+    shortcut  the way round, which leaves x as it is where none is given
+    """
 
     body: Layer
     shortcut: Layer = IDENTITY
 
     examples: ClassVar[tuple[Example, ...]]
-
-    def __post_init__(self) -> None:
-        self.require("body", isinstance(self.body, Layer), "a layer")
-        self.require("shortcut", isinstance(self.shortcut, Layer), "a layer")
-        super().__post_init__()
 
     def named(self) -> Named:
         return unique(((self.body.name or "body", self.body), (self.shortcut.name or "shortcut", self.shortcut)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from firstlight.kernels.graph import Graph, Value
-from firstlight.layers.base import Activation, Backward, Example, Pass, Tree, TwinPass
+from firstlight.layers.base import LAYERS, Activation, Backward, Example, Pass, Tree, TwinPass
 from firstlight.types import Array
 
 # Klambauer et al. 2017: with these, mean 0 and variance 1 are a fixed point of the layers.
@@ -16,7 +15,7 @@ ALPHA = 1.6732632423543772848170429916717
 SCALE = 1.0507009873554804934193349852946
 
 
-@dataclass(frozen=True)
+@LAYERS.register
 class SELU(Activation):
     """y = λ x where x > 0, else λ α (eˣ − 1);  dx = λ dy where x > 0, else dy (y + λ α)"""
 

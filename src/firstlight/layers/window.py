@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
+
+from firstlight.constraints import Words
 from firstlight.kernels import Padding, Pair, output_size
-from firstlight.layers.base import Layer, is_whole
+from firstlight.layers.base import Layer
 from firstlight.types import Shape
 
+Positive = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
 # One number for both directions, or (rows, columns).
-Size = int | Pair
+Size = Annotated[Positive | tuple[Positive, Positive], Words("a whole number from 1 or a pair of them")]
 # "valid" (none), "same" (output ⌈size / stride⌉), one number, (rows, columns) or ((top, bottom), (left, right)).
-Border = str | int | Pair | Padding
-
-BORDERS = '"valid", "same", a whole number from 0, a pair of them or ((top, bottom), (left, right))'
+Border = Annotated[
+    Literal["valid", "same"]
+    | Natural
+    | tuple[Natural, Natural]
+    | tuple[tuple[Natural, Natural], tuple[Natural, Natural]],
+    Words('"valid", "same", a whole number from 0, a pair of them or ((top, bottom), (left, right))'),
+]
 
 
 def pair(size: Size) -> Pair:
     return size if isinstance(size, tuple) else (size, size)
-
-
-def is_size(value: object, least: int = 1) -> bool:
-    """Whether `value` is a whole number of at least `least`, or a pair of them."""
-    values = value if isinstance(value, tuple) else (value, value)
-    return len(values) == 2 and all(is_whole(n, least) for n in values)
-
-
-def is_border(value: object) -> bool:
-    """Whether `value` is a padding."""
-    if isinstance(value, tuple) and any(isinstance(side, tuple) for side in value):
-        return len(value) == 2 and all(isinstance(side, tuple) and is_size(side, 0) for side in value)
-    return value in ("valid", "same") if isinstance(value, str) else is_size(value, 0)
 
 
 def padding_of(border: Border, size: Pair, window: Pair, stride: Pair) -> Padding:
@@ -78,7 +74,13 @@ def twin_padding(torch: Any, x: Any, padding: Padding, value: float, most: Pair 
 
 @dataclass(frozen=True)
 class Pool2D(Layer):
-    """The base of the poolings: a window of `size` that moves by `stride` (its own size, where None)."""
+    """The base of the poolings: a window that slides over each channel.
+
+    size     of the window (rows, columns); one number for a square
+    stride   how far the window moves (down, to the right); its own size where none is given
+    padding  what lies round the image: nothing ("valid"), as much as makes y of the size of x, by the stride ("same"),
+             or how much at each side
+    """
 
     size: Size = 2
     stride: Size | None = None
@@ -86,9 +88,6 @@ class Pool2D(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("size", is_size(self.size), "a whole number from 1 or a pair of them")
-        self.require("stride", self.stride is None or is_size(self.stride), "a whole number from 1 or a pair of them")
-        self.require("padding", is_border(self.padding), BORDERS)
         if not isinstance(self.padding, str):
             fits = all(max(side) < k for side, k in zip(self._padding((1, 1)), self._window[0], strict=True))
             self.require("padding", fits, f"less than the size {self.size}, so that each window holds a pixel")

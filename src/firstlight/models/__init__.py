@@ -1,5 +1,6 @@
 """Models: values made of layers, and the named architectures."""
 
+from firstlight.layers import ACTIVATIONS
 from firstlight.models.convolutional import (
     fashion_cnn,
     lenet5,
@@ -23,7 +24,6 @@ from firstlight.models.dense import (
 from firstlight.models.densenet import densenet121, densenet169, densenet201
 from firstlight.models.model import Model
 from firstlight.models.registry import (
-    ACTIVATIONS,
     ARCHITECTURES,
     architecture,
     build,

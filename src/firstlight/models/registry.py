@@ -14,7 +14,7 @@ from typing import Any, ParamSpec
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from firstlight.errors import ModelError, nearest
-from firstlight.layers import ELU, GELU, SELU, Chain, Dense, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, from_json
+from firstlight.layers import ACTIVATIONS, Chain, Dense, Layer, from_json
 from firstlight.models.model import Model, as_tuple
 from firstlight.options import wanted
 from firstlight.types import Shape
@@ -22,17 +22,6 @@ from firstlight.types import Shape
 GREY28: Shape = (28, 28, 1)
 GREY32: Shape = (32, 32, 1)
 COLOUR32: Shape = (32, 32, 3)
-
-ACTIVATIONS: dict[str, type[Layer]] = {
-    "elu": ELU,
-    "gelu": GELU,
-    "leaky-relu": LeakyReLU,
-    "relu": ReLU,
-    "selu": SELU,
-    "sigmoid": Sigmoid,
-    "softmax": Softmax,
-    "tanh": Tanh,
-}
 
 OUTPUTS = "outputs"
 ARCHITECTURES: dict[str, Callable[..., Model]] = {}
