@@ -46,6 +46,7 @@ def test_no_gradient_but_its_own_is_accepted(case: Case) -> None:
 
 
 CATCHES = {
+    "record of another formula": "twin",
     "gradient by x × 1.01": "gradients",
     "gradient by x lost": "gradients",
     "gradient by x of another sample": "gradients",

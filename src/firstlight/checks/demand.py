@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from firstlight.checks.result import ComponentCheck, Finding, Proof
 from firstlight.errors import brief
@@ -36,10 +38,12 @@ class Demand(Generic[Subject]):
 
     name   what the table calls it
     holds  raises DemandError where it does not hold for a subject, NotApplicableError where it does not apply to it
+    slow   whether it takes seconds: it is then proved on the faults that are slow as well, and on no other
     """
 
     name: str
     holds: Callable[[Subject], None]
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Fault(Generic[Subject]):
 
     name: str
     spoil: Callable[[Subject], Subject]
+    slow: bool = False
 
 
 def examine(
@@ -88,6 +93,33 @@ def spoilt(component: Owner, **methods: Callable[..., Any]) -> Owner:
     return made
 
 
+def changed_attributes(held: Mapping[str, object], component: object) -> list[str]:
+    """The names of what is on a component now and was not in `held` before."""
+    return sorted(name for name in {**vars(component), **held} if vars(component).get(name) is not held.get(name))
+
+
+def must_equal(where: str, expected: object, received: object, said: str) -> None:
+    """Raise DemandError unless both are equal; `said` has a place for what was expected."""
+    if expected != received:
+        raise DemandError(where, said.format(expected), received)
+
+
+def must_be_close(where: str, found: Any, expected: Any, rounding: float, whose: str = "") -> None:
+    """Raise DemandError unless the arrays agree within `rounding`, beside the largest of their numbers or 1."""
+    ours, theirs = np.asarray(found), np.asarray(expected)
+    if ours.shape != theirs.shape:
+        raise DemandError(where, f"the shape {theirs.shape}{f', as {whose} has it' if whose else ''}", ours.shape)
+    size = max(float(np.abs(theirs).max(initial=0)), 1.0)
+    difference = float(np.abs(ours - theirs).max(initial=0))
+    if not difference <= rounding * size:
+        if ours.size == 1:
+            raise DemandError(where, f"{theirs.item():.9g}", f"{ours.item():.9g}")
+        expected = f"what {whose} gives" if whose else "the same numbers"
+        raise DemandError(
+            where, f"{expected}, within {rounding:g}", f"a relative difference of {difference / size:.1e}"
+        )
+
+
 def _finding(demand: Demand[Subject], subjects: Sequence[Subject]) -> Finding:
     done, reason = 0, ""
     for subject in subjects:
@@ -112,7 +144,7 @@ def _proof(fault: Fault[Subject], subjects: Sequence[Subject], demands: Sequence
             reason = str(skipped)
             continue
         spoilt_any = True
-        caught = tuple(demand.name for demand in demands if _fails(demand, broken))
+        caught = tuple(demand.name for demand in demands if demand.slow <= fault.slow and _fails(demand, broken))
         if caught:
             return Proof(fault.name, True, caught)
     return Proof(fault.name, False if spoilt_any else None, reason=reason)

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from firstlight.checks import gradients as g
-from firstlight.checks.demand import Demand, DemandError, Fault, NotApplicableError, spoilt
+from firstlight.checks.demand import (
+    Demand,
+    DemandError,
+    Fault,
+    NotApplicableError,
+    must_be_close,
+    must_equal,
+    spoilt,
+)
 from firstlight.errors import ModelError
 from firstlight.kernels import load
 from firstlight.layers import Backward, Chain, Conv2D, Dense, Example, Flatten, Layer, Pass, Tree, from_json
@@ -54,12 +62,12 @@ def shapes(case: Case) -> None:
     for mode, training in MODES.items():
         p, x = case.drawn()
         y, backward = case.layer.forward(p, x, g.a_pass(training=training))
-        _equal(f"{mode}, output", promised, np.shape(y), "the shape {}, as output_shape says")
+        must_equal(f"{mode}, output", promised, np.shape(y), "the shape {}, as output_shape says")
         dx, grads = backward(np.ones_like(y))
-        _equal(f"{mode}, gradient by x", x.shape, None if dx is None else dx.shape, "the shape {}, as x has it")
+        must_equal(f"{mode}, gradient by x", x.shape, None if dx is None else dx.shape, "the shape {}, as x has it")
         wanted = {".".join(path): value.shape for path, value in g.leaves(g.trained(case.layer, x))}
         given = {".".join(path): np.shape(value) for path, value in g.leaves(grads)}
-        _equal(f"{mode}, gradients by parameters", wanted, given, "{}, as parameters says")
+        must_equal(f"{mode}, gradients by parameters", wanted, given, "{}, as parameters says")
 
 
 def dtypes(case: Case) -> None:
@@ -74,7 +82,7 @@ def dtypes(case: Case) -> None:
             arrays |= {".".join(path): value for path, value in g.leaves(p)}
             for what, array in arrays.items():
                 if array is not None:
-                    _equal(f"{mode}, {what}", np.dtype(dtype).name, array.dtype.name, "{}, as x has it")
+                    must_equal(f"{mode}, {what}", np.dtype(dtype).name, array.dtype.name, "{}, as x has it")
 
 
 def gradients(case: Case) -> None:
@@ -173,7 +181,7 @@ def one_sample(case: Case) -> None:
             raise
         raise NotApplicableError(str(error)) from None
     dx, _ = backward(np.ones_like(y))
-    _equal("training, one sample, gradient by x", x.shape, None if dx is None else dx.shape, "the shape {}")
+    must_equal("training, one sample, gradient by x", x.shape, None if dx is None else dx.shape, "the shape {}")
 
 
 def json_round_trip(case: Case) -> None:
@@ -208,14 +216,14 @@ def twin(case: Case) -> None:
         v = np.random.default_rng(4).standard_normal(y.shape)
         dx, grads = backward(v)
         theirs = autograd.of_layer(case.layer, p, x, v, training=training, noise=run.noise)
-        _close(f"{mode}, output", y, theirs.y, "its twin")
-        _close(f"{mode}, gradient by x", dx, theirs.dx, "autograd")
+        must_be_close(f"{mode}, output", y, theirs.y, TWIN, "its twin")
+        must_be_close(f"{mode}, gradient by x", dx, theirs.dx, TWIN, "autograd")
         for path, value in g.leaves(grads):
             name = ".".join(path)
-            _close(f"{mode}, gradient by {name}", value, theirs.gradients.get(name), "autograd")
+            must_be_close(f"{mode}, gradient by {name}", value, theirs.gradients.get(name), TWIN, "autograd")
         for path, value in g.leaves(after):
             if ".".join(path) in theirs.statistics:
-                _close(f"{mode}, {'.'.join(path)}", value, theirs.statistics[".".join(path)], "its twin")
+                must_be_close(f"{mode}, {'.'.join(path)}", value, theirs.statistics[".".join(path)], TWIN, "its twin")
 
 
 def recorded(case: Case) -> None:
@@ -274,7 +282,7 @@ DEMANDS = (
     Demand("multiply-adds", multiply_adds),
     Demand("twin", twin),
 )
-COMPILED = Demand("compiled graph", recorded)
+COMPILED = Demand("compiled graph", recorded, slow=True)
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------
@@ -389,6 +397,17 @@ def _one_row_more(case: Case, p: Tree, x: Array, run: Pass) -> tuple[Array, Back
     return np.concatenate((y, y[:1])), lambda dy: backward(dy[: len(y)])
 
 
+def _formula_scaled(case: Case) -> Case:
+    if type(case.layer).record is Layer.record:
+        raise NotApplicableError("it has no record")
+
+    def forward(p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        y, backward = case.layer.forward(p, x, run)
+        return y * y.dtype.type(1.01), lambda dy: backward(dy * dy.dtype.type(1.01))
+
+    return _with(case, forward=forward)
+
+
 def _twin_scaled(case: Case) -> Case:
     if type(case.layer).twin is Layer.twin or importlib.util.find_spec("torch") is None:
         raise NotApplicableError("it has no twin, or PyTorch is not installed")
@@ -412,15 +431,11 @@ FAULTS = (
     Fault("evaluation looks at the whole batch", _forward_changed(_batch_mean)),
     Fault("JSON names another type", lambda case: _with(case, to_json=lambda: {"type": "Flatten"})),
     Fault("twin × 1.01", _twin_scaled),
+    Fault("record of another formula", _formula_scaled, slow=True),
 )
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------
-
-
-def _equal(where: str, expected: object, received: object, said: str) -> None:
-    if expected != received:
-        raise DemandError(where, said.format(expected), received)
 
 
 def _same(where: str, before: tuple[Array | None, Tree], after: tuple[Array | None, Tree]) -> None:
@@ -430,15 +445,3 @@ def _same(where: str, before: tuple[Array | None, Tree], after: tuple[Array | No
     for name, one, other in pairs:
         if (one is None) != (other is None) or (one is not None and not np.array_equal(one, other)):
             raise DemandError(f"{where}, {name}", "the same numbers", "others")
-
-
-def _close(where: str, by_hand: Array | None, other: Array | None, whose: str) -> None:
-    if by_hand is None or other is None or np.shape(by_hand) != np.shape(other):
-        received = None if by_hand is None else np.shape(by_hand)
-        raise DemandError(where, f"the shape {None if other is None else other.shape}, as {whose} has it", received)
-    size = max(float(np.abs(other).max(initial=0)), 1.0)
-    difference = float(np.abs(by_hand - other).max(initial=0))
-    if not difference <= TWIN * size:
-        raise DemandError(
-            where, f"what {whose} gives, within {TWIN:g}", f"a relative difference of {difference / size:.1e}"
-        )

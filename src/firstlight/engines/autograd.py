@@ -5,7 +5,7 @@ Arrays come and go with the batch last, as on the engine numpy; everything is co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 
 from firstlight.layers import Layer, Parameter, Tree, TwinPass
 from firstlight.losses import Loss
+from firstlight.optimizers import Optimizer
 from firstlight.types import Array, Shape
 
 Noise = Callable[[str], np.random.Generator]
@@ -69,6 +70,18 @@ def of_net(
     mean = loss.twin(torch, y, torch.from_numpy(targets.T.copy())).mean()
     gradients = _gradients(mean, [*trained.values()])
     return {name: g.numpy() for name, g in zip(trained, gradients, strict=True)}
+
+
+def walk(optimizer: Optimizer, theta: Array, gradient: Callable[[Array, int], Array], rates: Sequence[float]) -> Array:
+    """Weights theta (n,) after steps of an optimizer's twin; gradient(theta, t) is that of step t, from 0."""
+    weights = torch.from_numpy(theta.copy()).requires_grad_()
+    twin = optimizer.twin(torch, [{"params": [weights]}], fused=False)
+    for t, rate in enumerate(rates):
+        weights.grad = torch.from_numpy(gradient(weights.detach().numpy(), t))
+        for group in twin.param_groups:
+            group["lr"] = rate
+        optimizer.twin_step([weights], twin.step)
+    return weights.detach().numpy()
 
 
 def _gradients(y: torch.Tensor, inputs: list[torch.Tensor], dy: torch.Tensor | None = None) -> list[torch.Tensor]:
