@@ -76,6 +76,31 @@ class Component:
         check_fields(self)
 
 
+_REGISTRIES: list[Registry[Any]] = []  # of all kinds
+
+
+def registries() -> list[Registry[Any]]:
+    """The registries of all kinds that are loaded."""
+    return sorted(_REGISTRIES, key=lambda registry: registry.kind)
+
+
+@contextmanager
+def whole_or_not() -> Iterator[None]:
+    """What is registered meanwhile, of any kind, is forgotten where it ends in an error."""
+    before = [(registry, dict(registry._entries), dict(registry._origins)) for registry in _REGISTRIES]
+    try:
+        yield
+    except BaseException:
+        for registry, entries, origins in before:
+            registry._entries, registry._origins = entries, origins
+        raise
+
+
+def _discover() -> None:
+    """Load the installed packages that bring components, once; `plugins`, which does, lies above."""
+    importlib.import_module("firstlight.plugins").load_installed()
+
+
 class Registry(Mapping[str, Entry]):
     """The components of one kind by name, each with the module that it came from.
 
@@ -89,14 +114,21 @@ class Registry(Mapping[str, Entry]):
         self.kind, self.error, self.place = kind, error, place
         self._entries: dict[str, Entry] = {}
         self._origins: dict[str, tuple[str, str]] = {}
+        _REGISTRIES.append(self)
+
+    # What installed packages bring is looked for when a name is unknown, or all of them are asked for: not before.
 
     def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            _discover()
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
+        _discover()
         return iter(self._entries)
 
     def __len__(self) -> int:
+        _discover()
         return len(self._entries)
 
     def add(self, name: str, entry: Entry, definition: Any = None) -> None:
@@ -122,7 +154,7 @@ class Registry(Mapping[str, Entry]):
 
     def known(self, name: object, key: str = "name") -> str:
         """The name, where there is such a component. Raises the kind's error, with the nearest that exist."""
-        if not isinstance(name, str) or name not in self._entries:
+        if not isinstance(name, str) or name not in self:
             text = f"{self.kind}: there is none called {name!r}. {nearest(str(name), self)}".rstrip()
             raise self.error(text, key=f"{self.kind}.{key}")
         return name
@@ -156,6 +188,14 @@ class Registry(Mapping[str, Entry]):
         schema["required"] = [option.name for option in options if option.required]
         schema["additionalProperties"] = False
         return schema
+
+    def ours(self) -> dict[str, Entry]:
+        """Firstlight's own, by name; no package is looked for."""
+        return {name: entry for name, entry in self._entries.items() if self.is_ours(name)}
+
+    def defined_in(self, module: str) -> list[str]:
+        """The names of what a module, or one below it, has defined."""
+        return [name for name, (origin, _) in self._origins.items() if f"{origin}.".startswith(f"{module}.")]
 
     @contextmanager
     def restored(self) -> Iterator[None]:

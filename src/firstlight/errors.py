@@ -85,6 +85,14 @@ class ExperimentError(KeyedError):
         return cls(str(error) if named else f"{origin}: {error}", keys=keys, origin=named or origin)
 
 
+class PluginError(ExperimentError):
+    """A module of a user's own, which brings components, is missing or cannot be loaded."""
+
+
+class PluginWarning(UserWarning):
+    """A module of components is not what it was, or a package of them cannot be loaded."""
+
+
 class RunError(FirstlightError):
     """A run folder is missing, damaged, in the way, or of a format that this version does not read."""
 
@@ -157,16 +165,20 @@ def brief(value: object, most: int = 200) -> str:
 
 @contextmanager
 def told(tell: Callable[[str], object]) -> Iterator[None]:
-    """Meanwhile, `tell` each `ReportWarning`, whatever the filters of warnings say. Not for several threads at once."""
+    """Meanwhile, `tell` each warning that is written for the user, whatever the filters of warnings say.
+
+    Not for several threads at once.
+    """
     with warnings.catch_warnings():
         before = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: object) -> None:
-            if issubclass(category, ReportWarning):
+            if issubclass(category, ReportWarning | PluginWarning):
                 tell(str(message))
             else:
                 before(message, category, *place)  # type: ignore[arg-type]
 
         warnings.showwarning = show  # type: ignore[assignment]
         warnings.simplefilter("always", ReportWarning)
+        warnings.simplefilter("always", PluginWarning)
         yield

@@ -43,7 +43,7 @@ from firstlight.layers.tanh import Tanh as Tanh
 
 # Those above are known to type checkers; one that has no line there comes in too.
 import_modules(__name__, __path__)
-globals().update({layer.__name__: layer for layer in LAYERS.values()})
+globals().update({layer.__name__: layer for layer in LAYERS.ours().values()})
 
 
 def from_json(settings: Mapping[str, Any]) -> Layer:
