@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from firstlight.models import Model
     from firstlight.prepare import Preparation
     from firstlight.schedules import SCHEDULES
+    from firstlight.training import STOP, EpochProgress, StepProgress
     from firstlight.types import Dataset, Images, Predictions
 
     layer = LAYERS.register
@@ -79,6 +80,7 @@ _WHERE = {
         "firstlight.errors",
     ),
     **dict.fromkeys(["Dataset", "Images", "Predictions"], "firstlight.types"),
+    **dict.fromkeys(["STOP", "EpochProgress", "StepProgress"], "firstlight.training"),
     "Classifier": "firstlight.estimator",
     "Evaluation": "firstlight.evaluation",
     "Experiment": "firstlight.experiments",
@@ -96,10 +98,12 @@ _REGISTRIES = {
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
 
 __all__ = [
+    "STOP",
     "Classifier",
     "DataError",
     "Dataset",
     "Ensemble",
+    "EpochProgress",
     "Evaluation",
     "Experiment",
     "ExperimentError",
@@ -113,6 +117,7 @@ __all__ = [
     "Preparation",
     "Run",
     "RunError",
+    "StepProgress",
     "TrainingError",
     "evaluation",
     "fit",

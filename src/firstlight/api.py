@@ -29,6 +29,7 @@ from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
 from firstlight.trained_ensemble import Ensemble
 from firstlight.trained_run import Run
+from firstlight.training import Callbacks, OnEpoch, OnStep
 from firstlight.types import Array, Dataset, joined
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def fit(
     console: Console | None = None,
     live: bool = False,
     reuse: bool = False,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
 ) -> Run:
     """Train a model on images, measure it, and return the run.
 
@@ -105,8 +108,14 @@ def fit(
     settings  any other key of the experiment file, such as {"prepare.standardise": "channel"}
     live      draw the curves as they grow, where this runs in a Jupyter notebook; elsewhere the console tells as ever
     reuse     where `out` holds this very run already, return it, or go on with it where it was cut off
-    Raises a FirstlightError before anything is written where something does not fit.
+    on_epoch  a function that looks on: it is called with an `EpochProgress` after each epoch, and returns `fl.STOP` to
+              end the run there, whole, or nothing
+    on_step   likewise with a `StepProgress` after each step; `fl.STOP` ends the run at once, without the epoch that was
+              begun
+    Raises a FirstlightError before anything is written where something does not fit. An error in `on_epoch` or
+    `on_step` interrupts the run as Ctrl-C does, and is raised once what was learnt is kept: `resume` goes on.
     """
+    callbacks = Callbacks(on_epoch, on_step)
     if not isinstance(data, Dataset | str | Path):
         data = load_images(data, group=(settings or {}).get("data.group"))
     tables = experiments.tables(
@@ -129,7 +138,10 @@ def fit(
     setup = experiments.set_up(Experiment.of(tables, "fit"), images, tell=_watching(console, False, "").note)
     if isinstance(model, Model):
         experiments.must_fit(model, setup.train)
-    return _start(setup, out, console, live, reuse)
+    trained = _start(setup, out, console, live, reuse, callbacks)
+    if callbacks.failure is not None:
+        raise callbacks.failure
+    return trained
 
 
 @overload
@@ -142,6 +154,8 @@ def run(
     console: Console | None = None,
     live: bool = False,
     reuse: bool = False,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
 ) -> Run: ...
 
 
@@ -165,8 +179,12 @@ def run(
     console: Console | None = None,
     live: bool = False,
     reuse: bool = False,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
 ) -> Run | StudyFolder:
-    """Do an experiment: an `Experiment`, its tables, or the path of its file. `live` and `reuse` are as in `fit`.
+    """Do an experiment: an `Experiment`, its tables, or the path of its file.
+
+    `live`, `reuse`, `on_epoch` and `on_step` are as in `fit`.
 
     In a file, what a search alone needs, [tune] and [space], is ignored.
 
@@ -177,6 +195,10 @@ def run(
     if folds is not None:
         if live or reuse:
             raise ExperimentError("folds: live and reuse are of a single run; the folds go on where they stopped.")
+        if on_epoch is not None or on_step is not None:
+            raise ExperimentError(
+                "folds: on_epoch and on_step look on at a single run; folds are trained in processes of their own."
+            )
         return run_folds(experiment, folds, out=out, workers=workers, console=console)
     if workers is not None:
         raise ExperimentError("workers: a single run is one process; workers are for folds.")
@@ -184,9 +206,13 @@ def run(
         experiment = Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
         experiment = Experiment.of(experiment)
+    callbacks = Callbacks(on_epoch, on_step)
     _must_be_free(out, reuse)
     setup = experiments.set_up(experiment, tell=_watching(console, False, "").note)
-    return _start(setup, out, console, live, reuse)
+    trained = _start(setup, out, console, live, reuse, callbacks)
+    if callbacks.failure is not None:
+        raise callbacks.failure
+    return trained
 
 
 def run_folds(
@@ -237,13 +263,18 @@ def resume(
     data: Dataset | str | Path | None = None,
     console: Console | None = None,
     live: bool = False,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
 ) -> Run:
-    """Go on with a run that was interrupted or cut off.
+    """Go on with a run that was interrupted or cut off. `live`, `on_epoch` and `on_step` are as in `fit`.
 
     data  its images, where they were given as arrays; or where they are now, if they were moved
     """
-    with _watching(console, live, Path(path).name) as watcher:
-        return Run(experiments.resume(Path(path), watcher, dataset=data).path)
+    callbacks = Callbacks(on_epoch, on_step)
+    trained = _resume(path, data, console, live, callbacks)
+    if callbacks.failure is not None:
+        raise callbacks.failure
+    return trained
 
 
 def tune(
@@ -448,17 +479,43 @@ def _must_be_free(out: str | Path | None, reuse: bool) -> None:
         raise ExperimentError("reuse: say which run, by its folder: --out FOLDER, or out=… from Python.")
 
 
-def _start(setup: experiments.Setup, out: str | Path | None, console: Console | None, live: bool, reuse: bool) -> Run:
+def _start(
+    setup: experiments.Setup,
+    out: str | Path | None,
+    console: Console | None,
+    live: bool,
+    reuse: bool,
+    callbacks: Callbacks,
+) -> Run:
     if reuse and out is not None and (Path(out) / run_folder.EXPERIMENT).is_file():
         if not experiments.holds(RunFolder.open(out), setup):
-            return resume(out, data=setup.dataset, console=console, live=live)
+            return _resume(out, setup.dataset, console, live, callbacks)
         _watching(console, False, "").note(f"{out} holds this run already: nothing is trained.")
         return Run(out)
     with _watching(console, live, f"{setup.model.name} on {setup.dataset.name}") as watcher:
         for warning in setup.warnings():
             watcher.note(f"Note: {warning}")
-        folder = experiments.start(setup, _free_folder(setup) if out is None else Path(out), watcher)
-    return Run(folder.path)
+        folder = experiments.start(setup, _free_folder(setup) if out is None else Path(out), watcher, callbacks)
+    return _kept(folder.path, callbacks)
+
+
+def _resume(
+    path: str | Path,
+    data: Dataset | str | Path | None,
+    console: Console | None,
+    live: bool,
+    callbacks: Callbacks,
+) -> Run:
+    with _watching(console, live, Path(path).name) as watcher:
+        folder = experiments.resume(Path(path), watcher, dataset=data, callbacks=callbacks)
+    return _kept(folder.path, callbacks)
+
+
+def _kept(path: Path, callbacks: Callbacks) -> Run:
+    """The run; a failure of a function that looked on says where it is."""
+    if callbacks.failure is not None:
+        callbacks.failure.add_note(f"What was learnt is kept in {path}. Go on with it: fl.resume({str(path)!r})")
+    return Run(path)
 
 
 def _watching(console: Console | None, live: bool, title: str) -> TrainingProgress | LiveCurves:

@@ -27,7 +27,7 @@ from firstlight.experiments.paths import IN_MEMORY
 from firstlight.layers import Layer
 from firstlight.models import Model
 from firstlight.prepare import Levels
-from firstlight.training import TrainingResult
+from firstlight.training import Callbacks, OnEpoch, OnStep, TrainingResult
 from firstlight.types import Array, Dataset, Images, Shape
 
 NAME = "X"  # of the images, as messages call them
@@ -120,18 +120,24 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_vector")
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, *, on_epoch: OnEpoch | None = None, on_step: OnStep | None = None) -> Self:
         """Train on images and their labels (N,).
+
+        on_epoch, on_step  functions that look on, as those of `fl.fit`; after an error in one of them there is nothing
+                           to predict with
 
         Raises InputError (a ValueError) where X and y do not fit, another FirstlightError where the model or a setting
         does not, and TrainingError where the loss is not finite from the start; where that comes later, it warns.
         """
-        learner = self._copied()
+        learner, callbacks = self._copied(), Callbacks(on_epoch, on_step)
         try:
-            learner._fit(X, y)
+            learner._fit(X, y, callbacks)
         except BaseException:
             self.__dict__.pop("_vector", None)  # a fit that fails leaves nothing to predict with
             raise
+        if callbacks.failure is not None:
+            self.__dict__.pop("_vector", None)
+            raise callbacks.failure
         self.__dict__ = learner.__dict__  # at once: another thread may predict
         return self
 
@@ -141,7 +147,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         copied.__dict__ = self.__dict__.copy()
         return copied
 
-    def _fit(self, X: Any, y: Any) -> None:
+    def _fit(self, X: Any, y: Any, callbacks: Callbacks) -> None:
         self.__dict__.pop("_vector", None)
         X, y = validate_data(self, X, y, allow_nd=True)
         check_classification_targets(y)
@@ -159,7 +165,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             pixels = resize(pixels, experiment.data.size)
         dataset = Dataset(NAME, {"train": Images(pixels, labels, numbered("train", len(pixels)), names)})
         setup = self._set_up(experiment, dataset, table=X.ndim == 2 and self.image_shape is None)
-        self._keep(setup, self._learn(setup))
+        outcome = self._learn(setup, callbacks)
+        if callbacks.failure is None:
+            self._keep(setup, outcome)
 
     def predict_proba(self, X: Any) -> Array:
         """The probabilities of the classes, float32 (N, K), in the order of `classes_`."""
@@ -250,13 +258,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             raise
         return replace(setup, task=replace(setup.task, preparation=self.levels_.as_given(setup.task.preparation)))
 
-    def _learn(self, setup: experiments.Setup) -> TrainingResult:
+    def _learn(self, setup: experiments.Setup, callbacks: Callbacks) -> TrainingResult:
         """Train, and say what went wrong on the way."""
         with TrainingProgress(Console(quiet=not self.verbose)) as watcher:
             for warning in setup.warnings():
                 watcher.note(f"Note: {warning}")
-            outcome = experiments.learn(setup, watcher)
-        if outcome.status == "interrupted":
+            outcome = experiments.learn(setup, watcher, callbacks)
+        if outcome.status == "interrupted" and callbacks.failure is None:
             raise KeyboardInterrupt  # a search would go on with what a part of the training gave
         if outcome.status == "diverged":
             warnings.warn(

@@ -14,6 +14,7 @@ from firstlight.optimizers import OPTIMIZERS
 from firstlight.records import run_folder
 from firstlight.records.experiment import Named
 from firstlight.records.locked_folder import PROGRESS, STOP, EpochProgress, progress
+from firstlight.records.result import Status
 from firstlight.records.run_folder import RunFolder
 
 PDF = "report.pdf"
@@ -24,11 +25,22 @@ READ = (*RECORD, STOP, PROGRESS, run_folder.REPORT, PDF)
 HUGE = 1e18  # no number of a run is beyond it
 CURVE = 60  # points of a row's small curve, which is 120 pixels wide
 
-State = Literal["training", "finished", "stopped early", "interrupted", "diverged", "cut off", "damaged", "newer"]
+State = Literal[
+    "training",
+    "finished",
+    "stopped early",
+    "stopped by on_epoch",
+    "stopped by on_step",
+    "interrupted",
+    "diverged",
+    "cut off",
+    "damaged",
+    "newer",
+]
 Kind = Literal["run", "study", "search", "folds", "other"]  # folds: a folder of runs with an out-of-fold record
 
 
-READY: tuple[State, ...] = ("finished", "stopped early", "interrupted", "diverged")  # with weights and predictions
+READY = tuple(str(status) for status in Status)  # with weights and predictions
 
 
 @dataclass(frozen=True)

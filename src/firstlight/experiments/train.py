@@ -38,7 +38,7 @@ from firstlight.records.environment import differences
 from firstlight.records.locked_folder import PROGRESS, STOP, LockedFolder, asked_to_stop, is_free, locked_folder
 from firstlight.records.record_files import write_record
 from firstlight.records.result import Epochs, EvaluationRecord, ParameterCounts, Result, Seconds, Status
-from firstlight.training import Checkpoint, Progress, TrainingConfig, TrainingResult
+from firstlight.training import Callbacks, Checkpoint, Progress, TrainingConfig, TrainingResult
 from firstlight.types import Array, Dataset, Images, Predictions, is_text, joined
 from firstlight.weights import to_bytes
 
@@ -52,10 +52,13 @@ STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are com
 LONG_WARM_UP = 2.0  # seconds; worth a word
 
 
-def start(setup: Setup, out: Path, watcher: Watcher) -> run_folder.RunFolder:
-    """Train and measure in a new folder `out`. Raises RunError where it exists or cannot be written."""
+def start(setup: Setup, out: Path, watcher: Watcher, callbacks: Callbacks | None = None) -> run_folder.RunFolder:
+    """Train and measure in a new folder `out`. Raises RunError where it exists or cannot be written.
+
+    callbacks  functions that look on; where one of them fails, the run is interrupted and `Callbacks.failure` tells why
+    """
     if not processes.is_main():
-        return _follow(setup, watcher)
+        return _follow(setup, watcher, callbacks)
     must_be_free(out)
     session, compile_seconds = _warm_session(setup, watcher)
     with ExitStack() as stack:
@@ -69,7 +72,7 @@ def start(setup: Setup, out: Path, watcher: Watcher) -> run_folder.RunFolder:
         must_be_free(out)  # another process may have been quicker
         try:
             _write_plan(setup, session, out)
-            return _train_and_measure(setup, session, held, watcher, compile_seconds)
+            return _train_and_measure(setup, session, held, watcher, callbacks, compile_seconds)
         except (OSError, MemoryError, FirstlightError) as error:
             held.check()
             if training.newest(out / run_folder.CHECKPOINTS)[0] is not None:
@@ -80,10 +83,17 @@ def start(setup: Setup, out: Path, watcher: Watcher) -> run_folder.RunFolder:
             raise type(error)(f"{error} Nothing was kept.") from None
 
 
-def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None = None) -> run_folder.RunFolder:
+def resume(
+    out: Path,
+    watcher: Watcher,
+    *,
+    dataset: Dataset | str | Path | None = None,
+    callbacks: Callbacks | None = None,
+) -> run_folder.RunFolder:
     """Go on with a run that was interrupted or cut off, from its newest sound checkpoint.
 
-    dataset  its images, or where they are now; they are loaded from where they were otherwise
+    dataset    its images, or where they are now; they are loaded from where they were otherwise
+    callbacks  as in `start`
 
     Raises RunError where there is nothing to go on with, or where the images or the experiment are no longer the same.
     """
@@ -93,7 +103,7 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None 
         try:
             if processes.is_main():  # and what is decided is decided while no other process can change the folder
                 held = stack.enter_context(locked_folder(out, watcher.note))
-            return _go_on(out, held, watcher, dataset)
+            return _go_on(out, held, watcher, dataset, callbacks)
         except (OSError, ProcessLostError) as error:
             if held is not None:
                 held.check()
@@ -101,7 +111,11 @@ def resume(out: Path, watcher: Watcher, *, dataset: Dataset | str | Path | None 
 
 
 def _go_on(
-    out: Path, held: LockedFolder | None, watcher: Watcher, images: Dataset | str | Path | None
+    out: Path,
+    held: LockedFolder | None,
+    watcher: Watcher,
+    images: Dataset | str | Path | None,
+    callbacks: Callbacks | None,
 ) -> run_folder.RunFolder:
     """Go on with a run whose folder this process holds, or without `held` another that leads."""
     folder = run_folder.RunFolder.open(out)
@@ -130,7 +144,7 @@ def _go_on(
         before = folder.environment
     as_before = None if before is None else encode(before.last)
     if held is None:
-        return _follow(setup, watcher, checkpoint, as_before)
+        return _follow(setup, watcher, callbacks, checkpoint, as_before)
     session, compile_seconds = _warm_session(setup, watcher, as_before)
     now = environment(session.describe())
     (out / run_folder.RESULT).unlink(missing_ok=True)  # the run is in progress again
@@ -145,7 +159,7 @@ def _go_on(
                 "that was never interrupted."
             )
         write_record(out, run_folder.ENVIRONMENT, before.resumed_in(now, checkpoint.progress.epoch))
-    return _train_and_measure(setup, session, held, watcher, compile_seconds, checkpoint, measured_before)
+    return _train_and_measure(setup, session, held, watcher, callbacks, compile_seconds, checkpoint, measured_before)
 
 
 def _must_not_be_complete(folder: run_folder.RunFolder) -> None:
@@ -153,20 +167,24 @@ def _must_not_be_complete(folder: run_folder.RunFolder) -> None:
         raise RunError(f"{folder.path} is complete ({folder.result.status}): there is nothing to resume.")
 
 
-def learn(setup: Setup, watcher: Watcher) -> TrainingResult:
+def learn(setup: Setup, watcher: Watcher, callbacks: Callbacks | None = None) -> TrainingResult:
     """Train in memory: nothing is measured beyond what training asks for, and nothing is written."""
     session, _ = _warm_session(setup, watcher)
-    return _train(setup, session, watcher, lambda checkpoint: None, None)
+    return _train(setup, session, watcher, callbacks, lambda checkpoint: None, None)
 
 
 def _follow(
-    setup: Setup, watcher: Watcher, start: Checkpoint | None = None, before: Mapping[str, Any] | None = None
+    setup: Setup,
+    watcher: Watcher,
+    callbacks: Callbacks | None,
+    start: Checkpoint | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> run_folder.RunFolder:
     """Take part in a run that the first process leads; return its folder, once that is complete."""
     session, _ = _warm_session(setup, watcher, before)
     out = Path(session.share(""))
     try:
-        outcome = _train(setup, session, watcher, lambda checkpoint: None, start)
+        outcome = _train(setup, session, watcher, callbacks, lambda checkpoint: None, start)
         session.restore(outcome.vector)
         _measure(setup, session)
         assess(setup, outcome.vector)
@@ -325,6 +343,7 @@ def _train_and_measure(
     session: Session,
     held: LockedFolder,
     watcher: Watcher,
+    callbacks: Callbacks | None,
     compile_seconds: float,
     start: Checkpoint | None = None,
     measured_before: bool = False,
@@ -347,7 +366,7 @@ def _train_and_measure(
 
     try:
         told = FolderProgress(watcher, out)
-        outcome = _train(setup, session, told, save, start, lambda: asked_to_stop(out))
+        outcome = _train(setup, session, told, callbacks, save, start, lambda: asked_to_stop(out))
     finally:
         for name in (STOP, PROGRESS):
             (out / name).unlink(missing_ok=True)
@@ -381,6 +400,7 @@ def _train(
     setup: Setup,
     session: Session,
     watcher: Watcher,
+    callbacks: Callbacks | None,
     save: Callable[[Checkpoint], None],
     start: Checkpoint | None,
     stop_asked: Callable[[], bool] = lambda: False,
@@ -396,6 +416,8 @@ def _train(
         save=save,
         start=start,
         asked_to_stop=stop_asked,
+        callbacks=callbacks,
+        named=setup.model.layout.named,
     )
 
 

@@ -21,6 +21,8 @@ class Status(StrEnum):
 
     FINISHED = "finished"
     STOPPED_EARLY = "stopped early"
+    STOPPED_BY_ON_EPOCH = "stopped by on_epoch"
+    STOPPED_BY_ON_STEP = "stopped by on_step"
     INTERRUPTED = "interrupted"
     DIVERGED = "diverged"
 

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 
+from firstlight import processes
 from firstlight.engines import Session
 from firstlight.errors import TrainingError
 from firstlight.losses import Loss
@@ -21,6 +23,7 @@ from firstlight.prepare import steps
 from firstlight.progress import Watcher
 from firstlight.records.result import Status
 from firstlight.schedules import Schedule
+from firstlight.training.callbacks import Callbacks, EpochProgress, StepProgress
 from firstlight.training.checkpoints import Checkpoint, Progress
 from firstlight.types import Array, Images
 
@@ -55,6 +58,10 @@ class TrainingConfig:
         """How many steps an epoch has, of so many training images."""
         return self.steps_per_epoch or steps(images, self.batch_size)
 
+    def rates(self, epoch: int, images: int) -> Array:
+        """The learning rate of each step of an epoch (from 0), of so many training images."""
+        return self.schedule.rates(epoch, self.steps(images), self.epochs, self.lr)
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
@@ -62,7 +69,7 @@ class TrainingResult:
 
     vector   the chosen weights, those after epoch `weights` (0: after a part of the first)
     best     the epoch of the best weights by validation; the last one where there is no validation
-    because  why it stopped, where it diverged
+    because  why it stopped, where it diverged or a function that looks on failed
     costs    those of the progress
     """
 
@@ -77,7 +84,11 @@ class TrainingResult:
 
 
 class InterruptedTrainingError(Exception):
-    """The user pressed Ctrl-C or stopped the run from elsewhere, or the machine is to be shut down."""
+    """The user pressed Ctrl-C or stopped the run from elsewhere, a function that looks on failed, or the like."""
+
+
+class StoppedTrainingError(Exception):
+    """`on_step` has answered that training is to stop within an epoch."""
 
 
 def evaluate(session: Session, loss: Loss, images: Images) -> tuple[float, Array]:
@@ -99,13 +110,17 @@ def train(
     save: Callable[[Checkpoint], None],
     start: Checkpoint | None = None,
     asked_to_stop: Callable[[], bool] = lambda: False,
+    callbacks: Callbacks | None = None,
+    named: Callable[[Array], dict[str, Array]] = lambda vector: {"": vector.copy()},
 ) -> TrainingResult:
     """Train until the last epoch, until nothing gets better, or until Ctrl-C or SIGTERM; return what was learnt.
 
     `save` is called after every epoch; `start` is where to go on. `asked_to_stop` is asked now and then, and its yes
-    counts as Ctrl-C does. Where the loss is no longer finite, what the epochs before have learnt is returned; raises
-    TrainingError where there is none.
+    counts as Ctrl-C does, as does the failure of one of `callbacks`, which see the weights as `named` copies them.
+    Where the loss is no longer finite, what the epochs before have learnt is returned; raises TrainingError where there
+    is none.
     """
+    callbacks = callbacks or Callbacks()
     now = start or Checkpoint(session.vector(), session.vector(), session.state(), Progress((), 0, 0, 0.0))
     session.restore(now.vector, now.optimizer)
     an_epoch = len(train_images) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
@@ -122,18 +137,31 @@ def train(
                 watcher.batch_done(images, mean)
 
             for epoch in range(now.progress.epoch, config.epochs):
+                if callbacks.stopped_by:
+                    status = Status(f"stopped by {callbacks.stopped_by}")
+                    break
                 if config.patience is not None and now.progress.waited >= config.patience:
                     status = Status.STOPPED_EARLY
                     break
                 costs = _Costs(config, [*now.progress.costs], epoch, config.steps(len(train_images)))
-                row = _epoch(session, loss, config, epoch, train_images, validation, penalty, progress)
+                told: Callable[[int, float], None] = progress
+                if callbacks.on_step is not None:
+                    rates = config.rates(epoch, len(train_images))
+                    told = _after_each_step(progress, callbacks, epoch, rates, lambda: named(session.vector()))
+                waited = callbacks.seconds
+                row = _epoch(session, loss, config, epoch, train_images, validation, penalty, told)
+                row["seconds"] -= callbacks.seconds - waited
                 vector = session.vector()
                 now = _advance(now, row, costs.found, vector, session.state(), config.monitor)
                 save(now)
                 watcher.epoch_done(row, validation is not None and now.progress.best == now.progress.epoch)
+                if callbacks.on_epoch is not None:
+                    _after_an_epoch(callbacks, session, config.epochs, now, partial(named, vector))
                 check()
     except InterruptedTrainingError:
-        status = Status.INTERRUPTED
+        status, because = Status.INTERRUPTED, callbacks.trouble
+    except StoppedTrainingError:
+        status = Status.STOPPED_BY_ON_STEP
     except TrainingError as error:
         if not now.progress.history:
             raise
@@ -160,7 +188,7 @@ def _epoch(
 ) -> dict[str, float]:
     """Train for one epoch and judge the weights; return its row of the history."""
     began = time.perf_counter()
-    rates = config.schedule.rates(epoch, config.steps(len(train_images)), config.epochs, config.lr)
+    rates = config.rates(epoch, len(train_images))
     rate = float(rates[-1])
     metrics = session.train_epoch(epoch, config.batch_size, rates, progress)
     row = {"epoch": float(epoch + 1), "loss": metrics.loss, "accuracy": metrics.accuracy}
@@ -171,6 +199,62 @@ def _epoch(
         _judge(session, loss, train_images.take(np.arange(min(len(train_images), PROBE))), epoch, rate)
     row |= {"penalty": penalty(session.vector()), "learning_rate": rate, "seconds": time.perf_counter() - began}
     return row
+
+
+def _after_each_step(
+    progress: Callable[[int, float], None],
+    callbacks: Callbacks,
+    epoch: int,
+    rates: Array,
+    weights: Callable[[], dict[str, Array]],
+) -> Callable[[int, float], None]:
+    """`progress`, and `on_step` after it; an engine calls it after each step."""
+    steps_done = 0
+
+    def told(images: int, mean: float) -> None:
+        nonlocal steps_done
+        progress(images, mean)
+        done = StepProgress(
+            epoch=epoch + 1,
+            step=steps_done + 1,
+            steps=len(rates),
+            images=images,
+            loss=mean,
+            learning_rate=float(rates[steps_done]),
+        )
+        steps_done += 1
+        stop = callbacks.after_step(done, weights)
+        if callbacks.failure is not None:
+            raise InterruptedTrainingError
+        if stop and steps_done < len(rates):  # after its last step, the epoch is as good as done
+            raise StoppedTrainingError
+
+    return told
+
+
+def _after_an_epoch(
+    callbacks: Callbacks, session: Session, epochs: int, now: Checkpoint, weights: Callable[[], dict[str, Array]]
+) -> None:
+    """Call `on_epoch`, in the first of the processes that train together; all of them do as it answers."""
+    row = now.progress.history[-1]
+    done = EpochProgress(
+        epoch=now.progress.epoch,
+        epochs=epochs,
+        loss=row["loss"],
+        accuracy=row["accuracy"],
+        val_loss=row.get("val_loss"),
+        val_accuracy=row.get("val_accuracy"),
+        metrics={},
+        penalty=row["penalty"],
+        learning_rate=row["learning_rate"],
+        seconds=row["seconds"],
+        best=now.progress.best,
+    )
+    stop = processes.is_main() and callbacks.after_epoch(done, weights)
+    if session.agree(callbacks.failure is not None):
+        raise InterruptedTrainingError
+    if session.agree(stop):
+        callbacks.stopped_by = "on_epoch"
 
 
 class _Costs:

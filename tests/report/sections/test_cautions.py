@@ -94,6 +94,14 @@ def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
     )
 
 
+def test_a_run_that_a_function_stopped_or_failed_in_says_so(make_run: MakeRun) -> None:
+    stopped = said(read(make_run("stopped", status="stopped by on_epoch")))
+    assert "Training was stopped by a function of the user's, on_epoch, after 4 epochs of 10." in stopped
+    because = "A function that looked on raised LookupError: nothing there"
+    failed = said(read(make_run("failed", status="interrupted", result={"stopped_because": because})))
+    assert f"interrupted after 4 epochs of 10. {because}." in failed
+
+
 def test_a_run_without_a_complete_epoch_says_so(make_run: MakeRun) -> None:
     record = read(make_run(status="interrupted", epochs=0))
     assert of_run(record)[0].text.startswith("The run was interrupted in its first epoch of 10.")

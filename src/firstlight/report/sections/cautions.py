@@ -188,8 +188,9 @@ def merged(records: Mapping[str, RunRecord]) -> list[str]:
 def _ending(record: RunRecord) -> list[str]:
     done = f"after {counted(record.epochs_run, 'epoch')}" if record.epochs_run else "in its first epoch"
     if record.status == "interrupted":
+        cause = f" {record.stopped_because.rstrip('.')}." if record.stopped_because else ""
         return [
-            f"The run was interrupted {done} of {record.epochs_asked}. "
+            f"The run was interrupted {done} of {record.epochs_asked}.{cause} "
             "The numbers are those of what it had learnt by then."
         ]
     if record.status == "diverged":
@@ -297,6 +298,12 @@ def _method(record: RunRecord) -> list[str]:
         texts.append(
             f"Training stopped early, after {counted(record.epochs_run, 'epoch')} of {record.epochs_asked}: "
             "validation no longer improved."
+        )
+    if record.status in ("stopped by on_epoch", "stopped by on_step"):
+        function = record.status.removeprefix("stopped by ")
+        texts.append(
+            f"Training was stopped by a function of the user's, {function}, after "
+            f"{counted(record.epochs_run, 'epoch')} of {record.epochs_asked}."
         )
     return texts
 
