@@ -14,7 +14,7 @@ from rich.console import Console
 import firstlight as fl
 from firstlight.records.run_folder import WEIGHTS
 from firstlight.training import Callbacks
-from firstlight.types import Array, Dataset
+from firstlight.types import Dataset
 from firstlight.weights import from_file
 
 QUIET = Console(quiet=True)
@@ -26,8 +26,12 @@ def fit(data: Dataset, out: Path, engine: str = "numpy", **looking: Any) -> fl.R
     return fl.fit("mlp-128", data, epochs=3, out=out, console=QUIET, settings=settings, **looking)
 
 
-def weights(run: fl.Run) -> dict[str, Array]:
-    return from_file(run.path / WEIGHTS)
+def must_be_alike(run: fl.Run, other: fl.Run) -> None:
+    """To the bit on the engine numpy; torch takes the mode that was the fastest as it began."""
+    close = 0.0 if run.experiment.engine == "numpy" else 1e-5
+    weights, others = (from_file(each.path / WEIGHTS) for each in (run, other))
+    for name, array in weights.items():
+        np.testing.assert_allclose(array, others[name], rtol=0, atol=close)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -50,7 +54,7 @@ def test_they_see_every_epoch_and_step_and_spoil_nothing(few_digits: Dataset, tm
 
     plain = fit(few_digits, tmp_path / "plain", engine)
     watched = fit(few_digits, tmp_path / "watched", engine, on_epoch=on_epoch, on_step=on_step)
-    np.testing.assert_equal(weights(watched), weights(plain))
+    must_be_alike(watched, plain)
     assert watched.folder.result.status == "finished"
 
     history = watched.folder.history
@@ -126,7 +130,7 @@ def test_an_error_interrupts_the_run_which_goes_on_later(few_digits: Dataset, tm
     seen: list[int] = []
     again = fl.resume(tmp_path / "run", data=few_digits, console=QUIET, on_epoch=lambda p: seen.append(p.epoch))
     assert seen == [3]
-    np.testing.assert_equal(weights(again), weights(whole))
+    must_be_alike(again, whole)
 
 
 @pytest.mark.parametrize("answer", [True, False, 0, "stop"])
@@ -153,8 +157,9 @@ def test_what_is_no_such_function_is_told_before_anything_starts(
 
 
 def test_where_processes_train_they_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Any = fl.run  # whose types refuse it too
     with pytest.raises(fl.ExperimentError, match="folds: on_epoch and on_step"):
-        fl.run({"data": {"source": "digits"}}, folds=3, on_epoch=lambda p: None)
+        run({"data": {"source": "digits"}}, folds=3, on_epoch=lambda p: None)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(fl.ExperimentError, match="2 processes train one model"):
         Callbacks(on_step=lambda p: None)
