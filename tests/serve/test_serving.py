@@ -152,20 +152,20 @@ def test_the_attack_finds_a_defect(
 
 
 @pytest.mark.slow
-def test_a_minute_of_attacks(served_runs: dict[str, fl.Run]) -> None:
+def test_a_quarter_of_a_minute_of_attacks(served_runs: dict[str, fl.Run]) -> None:
     """Good and hostile requests at once: no 5xx, and the memory that it has after a warm-up does not grow."""
     options = ("--max-seconds", "0.5", "--max-mb", "2", "--max-images", "8")
     with program(served_runs["digits"].path, *options) as (process, _, port):
         address = f"http://127.0.0.1:{port}/v1/predict"
         large = encoded(scene(3000, 2000))
         httpx.post(address, content=large, trust_env=False)
-        attack(port, 12, seed=2)
+        attack(port, 6, seed=2)
         before = memory(process.pid)
-        found = attack(port, 60, seed=3, threads=6)
+        found = attack(port, 15, seed=3, threads=6)
         time.sleep(1)  # in which the slow are let go
         after = memory(process.pid)
         assert found.defects() == []
-        assert found.aborted > 2000, found.aborted
+        assert found.aborted > 300, found.aborted
         assert after - before < GROWTH, f"{before:,} and then {after:,} bytes"
         assert httpx.post(address, content=PNG, trust_env=False).status_code == 200
         metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text

@@ -260,12 +260,12 @@ def table(found: Sequence[Contrast]) -> Table:
     rows = [
         (
             contrast.other,
-            _paired(contrast).replace(" ", SPACE),
+            _paired(contrast).replace(" ", SPACE).replace(f",{SPACE}", ", "),
             signed(contrast.difference),
             between(contrast.interval),
             *(probability(values[place]) for values in shown.values()),
             probability(contrast.p),
-            contrast.verdict.replace(" ", SPACE),  # the table scrolls where the page is narrow
+            contrast.verdict,
         )
         for place, contrast in enumerate(found)
     ]
