@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -40,6 +41,7 @@ WORDS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (Annotated[tuple[int, ...], MinLen(1)], "a list of at least one whole number", [(1,)], [()]),
     (Annotated[tuple[float, ...], MinLen(2)], "a list of at least 2 numbers", [(1, 2)], [(1,)]),
     (tuple[Literal["max", "min"], ...], "a list of max or min", [("max",)], [("c",)]),
+    (Sequence[float], "a list of numbers", [(), [1, 2.5], (3,)], ["12", ("x",), 1]),
     (tuple[float, float], "a pair of numbers", [(1, 2.5)], [(1,), 3]),
     (Annotated[str, OneOf(NAMES)], "first or second", ["first"], ["third", 1]),
     (Annotated[int | tuple[int, int], Words("one or two")], "one or two", [1, (1, 2)], ["x"]),

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from firstlight.inference import Prediction
     from firstlight.layers import LAYERS
     from firstlight.losses import LOSSES
-    from firstlight.models import Model
+    from firstlight.models import Model, architecture
     from firstlight.prepare import Preparation
     from firstlight.schedules import SCHEDULES
     from firstlight.training import STOP, EpochProgress, StepProgress
@@ -88,9 +88,11 @@ _WHERE = {
     "Parity": "firstlight.engine_parity",
     "Prediction": "firstlight.inference",
     "Preparation": "firstlight.prepare",
+    "architecture": "firstlight.models",
 }
 # The decorators that register a component of one's own: where the registry of each kind is, by the module and its name.
 _REGISTRIES = {
+    "architecture": ("firstlight.models", "ARCHITECTURES"),
     "layer": ("firstlight.layers", "LAYERS"),
     "loss": ("firstlight.losses", "LOSSES"),
     "schedule": ("firstlight.schedules", "SCHEDULES"),
@@ -119,6 +121,7 @@ __all__ = [
     "RunError",
     "StepProgress",
     "TrainingError",
+    "architecture",
     "evaluation",
     "fit",
     "label_issues",

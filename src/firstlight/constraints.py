@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -62,6 +62,8 @@ def fits(annotation: Any, value: Any) -> bool:
         right = any(value == choice and type(value) is type(choice) for choice in inner)
     elif of in (Union, types.UnionType):
         right = any(fits(each, value) for each in inner)
+    elif of is Sequence:
+        right = isinstance(value, tuple | list) and all(fits(inner[0], each) for each in value)
     elif of is tuple:
         each_of = [inner[0]] * len(value) if inner[1:] == (...,) and isinstance(value, tuple) else inner
         right = isinstance(value, tuple) and len(value) == len(each_of) and all(map(fits, each_of, value))
@@ -87,8 +89,8 @@ def in_words(annotation: Any) -> str:
         return f"a {'whole ' if kind is int else ''}number{units}{_range(constraints)}"
     if of in (Union, types.UnionType):
         return listed((in_words(each) for each in inner if each is not type(None)), "or")
-    if of is tuple:
-        return _list_in_words(inner, constraints)
+    if of in (tuple, Sequence):
+        return _list_in_words(inner if of is tuple else (*inner, ...), constraints)
     named = of or kind
     return with_article(named.__name__.lower()) if _is_class(named) and named is not object else "anything"
 
@@ -126,15 +128,14 @@ def value_schema(annotation: Any) -> dict[str, Any]:
     elif of in (Union, types.UnionType):
         each = [value_schema(each) for each in inner if each is not type(None)]
         schema |= each[0] if len(each) == 1 else {"anyOf": each}
+    elif of is Sequence or inner[1:] == (...,):
+        schema |= {"type": "array", "items": value_schema(inner[0])}
     elif of is tuple:
-        schema["type"] = "array"
-        schema |= (
-            {"items": value_schema(inner[0])} if inner[1:] == (...,) else {"prefixItems": [*map(value_schema, inner)]}
-        )
+        schema |= {"type": "array", "prefixItems": [*map(value_schema, inner)]}
     for constraint in constraints:
         for type_, attribute, array_key, key in _JSON_BOUNDS:
             if isinstance(constraint, type_):
-                schema[array_key if of is tuple else key] = getattr(constraint, attribute)
+                schema[array_key if of in (tuple, Sequence) else key] = getattr(constraint, attribute)
     return schema
 
 

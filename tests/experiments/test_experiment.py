@@ -291,7 +291,11 @@ def told(tables: dict[str, Any]) -> str:
             "must be 'val_accuracy' or 'val_loss'; received 'val_los'. Did you mean val_loss?",
         ),
         ("prepare.scale", 3, "prepare.scale: must be true or false; received 3."),
-        ("model.units", ["a"], "model.units: must be a whole number; received ['a']. The default is (128, 64)."),
+        (
+            "model.units",
+            ["a"],
+            "or a list of whole numbers from 1; received ['a']. The default is (128, 64).",
+        ),
     ],
 )
 def test_a_wrong_value_is_told_with_what_is_right(key: str, value: Any, said: str) -> None:

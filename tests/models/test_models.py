@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from annotated_types import Ge
 
+import firstlight as fl
 from firstlight import models
 from firstlight.errors import ModelError
 from firstlight.layers import Chain, Dense, Flatten, Softmax
@@ -188,3 +191,32 @@ def test_a_model_may_be_given_layer_by_layer() -> None:
     model = models.custom(layers, (2, 2, 1), 4)
     assert model.layers == Chain((Flatten(), Dense(4), Softmax()))
     assert model.parameters == 20
+
+
+def test_an_architecture_of_ones_own_comes_in_by_the_same_door() -> None:
+    with ARCHITECTURES.restored():
+
+        @fl.architecture
+        def tiny_net(
+            input_shape: tuple[int, ...] = (8, 8, 1), classes: int = 10, *, units: Annotated[int, Ge(1)] = 4
+        ) -> Chain:
+            """A hidden layer.
+
+            units  of it
+            """
+            return Chain((Flatten(), Dense(units), Dense(classes)))
+
+        assert build("tiny-net", (4, 4, 1), 3, {"units": 2}).parameters == 17 * 2 + 3 * 3
+        assert tiny_net(units=2).options == {"units": 2}
+        for wrong in ({"units": 0}, {"units": 2.0}):
+            with pytest.raises(
+                ModelError, match=r"model\.units must be a whole number from 1; received .*default is 4"
+            ):
+                build("tiny-net", (4, 4, 1), 3, wrong)
+            with pytest.raises(ModelError, match=r"model\.units must be a whole number from 1"):
+                tiny_net(**wrong)
+        with pytest.raises(ModelError, match=r"the architecture 'lenet5' is firstlight\.models.* already"):
+            fl.architecture("lenet5")(inspect.unwrap(tiny_net))
+        with pytest.raises(ModelError, match="needs a docstring"):
+            fl.architecture(lambda input_shape, classes: Chain(()))
+    assert "tiny-net" not in ARCHITECTURES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from firstlight.errors import ModelError
 from firstlight.layers import AvgPool2D, BatchNorm, Chain, Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, ReLU
@@ -10,6 +11,10 @@ from firstlight.models.registry import (
     COLOUR32,
     GREY28,
     GREY32,
+    ActivationName,
+    Penalty,
+    Positive,
+    Rate,
     activation_layer,
     architecture,
     head,
@@ -23,18 +28,18 @@ def lenet5(
     input_shape: Shape = GREY28,
     classes: int = 10,
     *,
-    activation: str = "relu",
-    pooling: str = "max",
-    dropout: float = 0.0,
+    activation: ActivationName = "relu",
+    pooling: Literal["max", "average"] = "max",
+    dropout: Rate = 0.0,
     batch_norm: bool = False,
 ) -> Chain:
     """LeNet-5 (LeCun et al. 1998) with today's activation and pooling.
 
+    activation  what follows each convolution and the dense layer
+    pooling     by the largest value of a window, or by its mean
     dropout     after each pooling and after the third convolution
     batch_norm  between each convolution and its activation
     """
-    if pooling not in ("max", "average"):
-        raise ModelError(f"model.pooling must be max or average; received {pooling!r}.", key="model.pooling")
     pool = MaxPool2D(2) if pooling == "max" else AvgPool2D(2)
     norm = (BatchNorm(),) if batch_norm else ()
     drop = (Dropout(dropout),) if dropout else ()
@@ -50,21 +55,31 @@ def lenet5(
 
 @architecture("lenet5-dropout")
 def lenet5_dropout(
-    input_shape: Shape = GREY28, classes: int = 10, *, activation: str = "relu", dropout: float = 0.5
+    input_shape: Shape = GREY28, classes: int = 10, *, activation: ActivationName = "relu", dropout: Rate = 0.5
 ) -> Chain:
-    """LeNet-5 with dropout after each pooling and after the third convolution."""
+    """LeNet-5 with dropout after each pooling and after the third convolution.
+
+    activation  what follows each convolution and the dense layer
+    dropout     the share that is dropped
+    """
     return lenet5(input_shape, classes, activation=activation, dropout=dropout).layers
 
 
 @architecture("lenet5-batchnorm")
-def lenet5_batchnorm(input_shape: Shape = GREY28, classes: int = 10, *, activation: str = "relu") -> Chain:
-    """LeNet-5 with batch norm between each convolution and its activation."""
+def lenet5_batchnorm(input_shape: Shape = GREY28, classes: int = 10, *, activation: ActivationName = "relu") -> Chain:
+    """LeNet-5 with batch norm between each convolution and its activation.
+
+    activation  what follows each convolution and the dense layer
+    """
     return lenet5(input_shape, classes, activation=activation, batch_norm=True).layers
 
 
 @architecture("mnist-cnn")
-def mnist_cnn(input_shape: Shape = GREY28, classes: int = 10, *, activation: str = "relu") -> Chain:
-    """Three small convolutions, each followed by pooling, and a dense head."""
+def mnist_cnn(input_shape: Shape = GREY28, classes: int = 10, *, activation: ActivationName = "relu") -> Chain:
+    """Three small convolutions, each followed by pooling, and a dense head.
+
+    activation  what follows each convolution
+    """
     act, pool = activation_layer(activation), MaxPool2D(2)
     layers = (*(Conv2D(32), act, pool), *(Conv2D(64), act, pool), *(Conv2D(64), act, pool), Flatten(), head(classes))
     return Chain(layers)
@@ -75,15 +90,16 @@ def fashion_cnn(
     input_shape: Shape = GREY28,
     classes: int = 10,
     *,
-    activation: str = "relu",
+    activation: ActivationName = "relu",
     batch_norm: bool = False,
     dense_norm: bool = True,
-    dropout: float = 0.0,
-    l1: float = 0.0,
-    l2: float = 0.0,
+    dropout: Rate = 0.0,
+    l1: Penalty = 0.0,
+    l2: Penalty = 0.0,
 ) -> Chain:
     """Two convolutions of 32 and two dense layers, with the usual regularizers as options.
 
+    activation  what follows each layer but the head
     batch_norm  before each activation
     dense_norm  false: batch norm after the convolutions alone
     dropout     after the two dense layers (usually 0.2)
@@ -109,15 +125,19 @@ def slim_cnn(
     input_shape: Shape = GREY28,
     classes: int = 10,
     *,
-    filters: Sequence[int] = (8, 16, 32),
-    units: int = 128,
-    activation: str = "relu",
+    filters: Sequence[Positive] = (8, 16, 32),
+    units: Positive = 128,
+    activation: ActivationName = "relu",
 ) -> Chain:
     """Little work for what it learns: a 3×3 convolution for each of `filters`, and a dense layer of `units`.
 
     All but the last pool at once: ReLU and max pooling may change places, and so norm and activation see a quarter of
     the numbers. Batch norm makes biases idle. The dense layer costs little, and sees where a feature is, which a global
     mean would hide.
+
+    filters     the channels of each convolution
+    units       of the dense layer
+    activation  what follows each of them
     """
     act, layers = activation_layer(activation), list[Layer]()
     for number, width in enumerate(filters, start=1):
@@ -133,13 +153,20 @@ def vgg_small(
     input_shape: Shape = GREY32,
     classes: int = 10,
     *,
-    filters: Sequence[int] = (32, 64, 128),
-    dropout: Sequence[float] = (0.2, 0.3, 0.4),
-    units: int = 128,
-    head_dropout: float = 0.5,
-    activation: str = "selu",
+    filters: Sequence[Positive] = (32, 64, 128),
+    dropout: Sequence[Rate] = (0.2, 0.3, 0.4),
+    units: Positive = 128,
+    head_dropout: Rate = 0.5,
+    activation: ActivationName = "selu",
 ) -> Chain:
-    """A VGG-like net: pairs of 3×3 convolutions, each followed by its activation and batch norm."""
+    """A VGG-like net: pairs of 3×3 convolutions, each followed by its activation and batch norm.
+
+    filters       the channels of each pair
+    dropout       after each pair
+    units         of the dense layer
+    head_dropout  after the dense layer
+    activation    what follows each of them
+    """
     if len(dropout) != len(filters):
         raise ModelError(
             f"model.dropout needs one rate a block: {len(filters)} blocks, {len(dropout)} rates.", key="model.dropout"
@@ -159,11 +186,16 @@ def vgg16(
     input_shape: Shape = COLOUR32,
     classes: int = 10,
     *,
-    units: int = 64,
-    activation: str = "selu",
-    dropout: float = 0.3,
+    units: Positive = 64,
+    activation: ActivationName = "selu",
+    dropout: Rate = 0.3,
 ) -> Chain:
-    """The thirteen convolutions of VGG16 (Simonyan & Zisserman 2014) with a small dense head."""
+    """The thirteen convolutions of VGG16 (Simonyan & Zisserman 2014) with a small dense head.
+
+    units       of the dense layer
+    activation  what follows it; the convolutions have ReLU
+    dropout     after it
+    """
     return _vgg((2, 2, 3, 3, 3), classes, units, activation, dropout)
 
 
@@ -172,11 +204,16 @@ def vgg19(
     input_shape: Shape = COLOUR32,
     classes: int = 10,
     *,
-    units: int = 64,
-    activation: str = "selu",
-    dropout: float = 0.3,
+    units: Positive = 64,
+    activation: ActivationName = "selu",
+    dropout: Rate = 0.3,
 ) -> Chain:
-    """The sixteen convolutions of VGG19 (Simonyan & Zisserman 2014) with a small dense head."""
+    """The sixteen convolutions of VGG19 (Simonyan & Zisserman 2014) with a small dense head.
+
+    units       of the dense layer
+    activation  what follows it; the convolutions have ReLU
+    dropout     after it
+    """
     return _vgg((2, 2, 4, 4, 4), classes, units, activation, dropout)
 
 

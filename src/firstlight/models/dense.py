@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from firstlight.errors import ModelError
 from firstlight.layers import BatchNorm, Chain, Dense, Dropout, Flatten, Layer
+from firstlight.layers.initializers import Initializer
 from firstlight.models.registry import (
     COLOUR32,
     GREY28,
     GREY32,
+    ActivationName,
+    Positive,
+    Rate,
     activation_layer,
     architecture,
     head,
@@ -29,12 +34,18 @@ def two_layer(
     input_shape: Shape = COLOUR32,
     classes: int = 10,
     *,
-    hidden: int = 1024,
-    activation: str = "relu",
-    output: str = "linear",
-    initializer: str = "glorot_uniform",
+    hidden: Positive = 1024,
+    activation: ActivationName = "relu",
+    output: Literal["linear"] | ActivationName = "linear",
+    initializer: Initializer = "glorot_uniform",
 ) -> Chain:
-    """One hidden layer. `hidden=3, activation="sigmoid", output="sigmoid"` with a squared error is the first lesson."""
+    """One hidden layer. `hidden=3, activation="sigmoid", output="sigmoid"` with a squared error is the first lesson.
+
+    hidden       the units of the hidden layer
+    activation   what follows it
+    output       what follows the head
+    initializer  how the weights are drawn
+    """
     last = () if output == "linear" else (activation_layer(output),)
     layers = (
         Flatten(),
@@ -48,17 +59,33 @@ def two_layer(
 
 @architecture("mlp-128")
 def mlp_128(
-    input_shape: Shape = GREY28, classes: int = 10, *, units: int | Sequence[int] = (128,), activation: str = "relu"
+    input_shape: Shape = GREY28,
+    classes: int = 10,
+    *,
+    units: Positive | Sequence[Positive] = (128,),
+    activation: ActivationName = "relu",
 ) -> Chain:
-    """A dense net with one hidden layer of 128."""
+    """A dense net with one hidden layer of 128.
+
+    units       of each hidden layer; a number alone means one layer
+    activation  what follows each
+    """
     return _dense_net(classes, units, activation)
 
 
 @architecture("mlp-128-64")
 def mlp_128_64(
-    input_shape: Shape = GREY28, classes: int = 10, *, units: int | Sequence[int] = (128, 64), activation: str = "relu"
+    input_shape: Shape = GREY28,
+    classes: int = 10,
+    *,
+    units: Positive | Sequence[Positive] = (128, 64),
+    activation: ActivationName = "relu",
 ) -> Chain:
-    """A dense net with hidden layers of 128 and 64."""
+    """A dense net with hidden layers of 128 and 64.
+
+    units       of each hidden layer; a number alone means one layer
+    activation  what follows each
+    """
     return _dense_net(classes, units, activation)
 
 
@@ -67,10 +94,14 @@ def mlp_500_250_100(
     input_shape: Shape = GREY28,
     classes: int = 10,
     *,
-    units: int | Sequence[int] = (500, 250, 100),
-    activation: str = "relu",
+    units: Positive | Sequence[Positive] = (500, 250, 100),
+    activation: ActivationName = "relu",
 ) -> Chain:
-    """A dense net with hidden layers of 500, 250 and 100, made to compare sigmoid, tanh and ReLU."""
+    """A dense net with hidden layers of 500, 250 and 100, made to compare sigmoid, tanh and ReLU.
+
+    units       of each hidden layer; a number alone means one layer
+    activation  what follows each
+    """
     return _dense_net(classes, units, activation)
 
 
@@ -79,10 +110,14 @@ def pyramid(
     input_shape: Shape = COLOUR32,
     classes: int = 10,
     *,
-    units: int | Sequence[int] = (128, 64, 32),
-    activation: str = "selu",
+    units: Positive | Sequence[Positive] = (128, 64, 32),
+    activation: ActivationName = "selu",
 ) -> Chain:
-    """A dense net that narrows, with SELU."""
+    """A dense net that narrows, with SELU.
+
+    units       of each hidden layer; a number alone means one layer
+    activation  what follows each
+    """
     return _dense_net(classes, units, activation)
 
 
@@ -91,11 +126,16 @@ def pyramid_regularised(
     input_shape: Shape = GREY32,
     classes: int = 10,
     *,
-    units: int | Sequence[int] = (128, 64, 32),
-    activation: str = "selu",
-    dropout: Sequence[float] = (0.0, 0.1, 0.2),
+    units: Positive | Sequence[Positive] = (128, 64, 32),
+    activation: ActivationName = "selu",
+    dropout: Sequence[Rate] = (0.0, 0.1, 0.2),
 ) -> Chain:
-    """The pyramid with batch norm after each activation, and dropout after the second and third."""
+    """The pyramid with batch norm after each activation, and dropout after the second and third.
+
+    units       of each hidden layer; a number alone means one layer
+    activation  what follows each
+    dropout     after each
+    """
     widths = _widths(units)
     if len(dropout) != len(widths):
         raise ModelError(

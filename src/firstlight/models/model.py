@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from firstlight.constraints import as_tuple
 from firstlight.errors import ModelError, ShapeError
 from firstlight.layers import Chain, Concat, Layer, Residual, from_json, join
 from firstlight.notebook_display import Shown
@@ -115,10 +116,6 @@ class Model(Shown):
             return cls(value["name"], layers, shape, value["classes"], options, frozen)
         except (KeyError, TypeError) as error:
             raise ModelError(f"This is no description of a model: {type(error).__name__} {error}.") from None
-
-
-def as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _rows(layer: Layer, name: str, shape: Shape, trainable: Counter[str]) -> Iterator[LayerRecord]:

@@ -9,44 +9,75 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, overload
 
-from pydantic import PositiveInt, TypeAdapter, ValidationError
+from annotated_types import Ge, Lt
 
+from firstlight.components import Functions, Option, kebab
+from firstlight.constraints import OneOf, as_tuple, fits, refusal
 from firstlight.errors import ModelError, nearest
 from firstlight.layers import ACTIVATIONS, Chain, Dense, Layer, from_json
-from firstlight.models.model import Model, as_tuple
-from firstlight.options import wanted
+from firstlight.models.model import Model
 from firstlight.types import Shape
 
 GREY28: Shape = (28, 28, 1)
 GREY32: Shape = (32, 32, 1)
 COLOUR32: Shape = (32, 32, 3)
 
-OUTPUTS = "outputs"
-ARCHITECTURES: dict[str, Callable[..., Model]] = {}
+Positive = Annotated[int, Ge(1)]
+Rate = Annotated[float, Ge(0), Lt(1)]
+Penalty = Annotated[float, Ge(0)]
+ActivationName = Annotated[str, OneOf(ACTIVATIONS)]
+
+ARCHITECTURES: Functions[Model] = Functions(
+    "architecture", takes=("input_shape", "classes"), error=ModelError, place="model"
+)
+OUTPUTS = Option(
+    "outputs",
+    Positive,
+    "one a class",
+    "the units of the head, where they are not one a class, as for one sigmoid of two",
+)
 
 P = ParamSpec("P")
 
 
-def architecture(name: str) -> Callable[[Callable[P, Chain]], Callable[P, Model]]:
-    """Register a function that returns layers, as a named architecture that returns a Model with its options."""
+@overload
+def architecture(layers_of: Callable[P, Chain], /) -> Callable[P, Model]: ...
+@overload
+def architecture(name: str) -> Callable[[Callable[P, Chain]], Callable[P, Model]]: ...
+def architecture(name: Any) -> Any:
+    """Register a function that returns layers, as a named architecture that returns a Model with its options.
 
-    def register(layers_of: Callable[P, Chain]) -> Callable[P, Model]:
-        signature = inspect.signature(layers_of)
+    name  its name, where it is not to be the function's: `@architecture` makes tiny_net to tiny-net
+    Raises ModelError where the function has no docstring or other arguments, or where the name is taken.
+    """
+    return _registered(name, "") if callable(name) else functools.partial(_registered, name=name)
 
-        @functools.wraps(layers_of)
-        def model(*args: P.args, **kwargs: P.kwargs) -> Model:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            options = {key: as_tuple(value) for key, value in bound.arguments.items()}
-            input_shape, classes = options.pop("input_shape"), options.pop("classes")
-            return Model(name, layers_of(*args, **kwargs), tuple(input_shape), classes, options)
 
-        ARCHITECTURES[name] = model
-        return model
+def _registered(layers_of: Callable[P, Chain], name: str) -> Callable[P, Model]:
+    ARCHITECTURES.check(layers_of)
+    name, signature = name or kebab(layers_of.__name__), inspect.signature(layers_of)
 
-    return register
+    @functools.wraps(layers_of)
+    def model(*args: P.args, **kwargs: P.kwargs) -> Model:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        options = {key: as_tuple(value) for key, value in bound.arguments.items()}
+        input_shape, classes = options.pop("input_shape"), options.pop("classes")
+        for option in ARCHITECTURES.options(name):
+            _check(option, bound.arguments[option.name])
+        return Model(name, layers_of(*args, **kwargs), tuple(input_shape), classes, options)
+
+    ARCHITECTURES.add(name, model, layers_of)
+    return model
+
+
+def _check(option: Option, value: Any) -> None:
+    """Raise ModelError unless an option of an architecture may have this value."""
+    if not fits(option.annotation, as_tuple(value)):
+        text = f"model.{option.name} {refusal(option.annotation, value)} The default is {option.default!r}."
+        raise ModelError(text, key=f"model.{option.name}")
 
 
 def build(name: str, input_shape: Shape, classes: int, options: Mapping[str, Any] | None = None) -> Model:
@@ -57,36 +88,34 @@ def build(name: str, input_shape: Shape, classes: int, options: Mapping[str, Any
     Raises ModelError for an unknown name or option, or where the model does not fit.
     """
     chosen = complete(name, options or {})
-    if OUTPUTS not in chosen:
+    if OUTPUTS.name not in chosen:
         return ARCHITECTURES[name](input_shape, classes, **chosen)
-    own = {option: value for option, value in chosen.items() if option != OUTPUTS}
-    layers: Chain = inspect.unwrap(ARCHITECTURES[name])(input_shape, chosen[OUTPUTS], **own)
+    own = {option: value for option, value in chosen.items() if option != OUTPUTS.name}
+    layers: Chain = inspect.unwrap(ARCHITECTURES[name])(input_shape, chosen[OUTPUTS.name], **own)
     return Model(name, layers, tuple(input_shape), classes, chosen)
 
 
 def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """All options of a named architecture: those given, checked, and the defaults of the others."""
-    parameters = inspect.signature(ARCHITECTURES[_known(name)], eval_str=True).parameters
+    known = {option.name: option for option in options_of(name)}
     chosen = defaults(name)
     for option, value in options.items():
-        if option not in (*chosen, OUTPUTS):
+        if option not in known:
             text = f"model.{option}: {name} has no such option. {nearest(option, chosen)}".rstrip()
             raise ModelError(text, key=f"model.{option}")
-        kind = PositiveInt if option == OUTPUTS else parameters[option].annotation
-        try:
-            chosen[option] = TypeAdapter(kind).validate_python(as_tuple(value))
-        except ValidationError as error:
-            problem = wanted(error.errors()[0])
-            usual = chosen.get(option, "one a class")
-            text = f"model.{option}: {problem}; received {value!r}. The default is {usual!r}."
-            raise ModelError(text, key=f"model.{option}") from None
+        _check(known[option], value)
+        chosen[option] = as_tuple(value)
     return chosen
 
 
 def defaults(name: str) -> dict[str, Any]:
     """The options of a named architecture with their defaults."""
-    parameters = inspect.signature(ARCHITECTURES[_known(name)]).parameters
-    return {key: p.default for key, p in parameters.items() if key not in ("input_shape", "classes")}
+    return {option.name: option.default for option in ARCHITECTURES.options(_known(name))}
+
+
+def options_of(name: str) -> tuple[Option, ...]:
+    """The options of a named architecture, and the one that all have."""
+    return (*ARCHITECTURES.options(_known(name)), OUTPUTS)
 
 
 def default_shape(name: str) -> tuple[Shape, int]:

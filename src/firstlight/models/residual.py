@@ -16,13 +16,17 @@ from firstlight.layers import (
     ReLU,
     Residual,
 )
-from firstlight.models.registry import COLOUR32, architecture, head
+from firstlight.models.registry import COLOUR32, Positive, architecture, head
 from firstlight.types import Shape
 
 
 @architecture("resnet20")
-def resnet20(input_shape: Shape = COLOUR32, classes: int = 10, *, blocks: int = 3, width: int = 16) -> Chain:
-    """The CIFAR ResNet of He et al. 2015, section 4.2: 6·blocks + 2 layers, shortcuts without parameters (option A)."""
+def resnet20(input_shape: Shape = COLOUR32, classes: int = 10, *, blocks: Positive = 3, width: Positive = 16) -> Chain:
+    """The CIFAR ResNet of He et al. 2015, section 4.2: 6·blocks + 2 layers, shortcuts without parameters (option A).
+
+    blocks  residual blocks in each of the three stages
+    width   channels of the first stage; each other has twice as many as the one before
+    """
     layers: list[Layer] = [*_conv_norm(width), ReLU()]
     for stage in range(3):
         filters = width * 2**stage
