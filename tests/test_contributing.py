@@ -74,8 +74,7 @@ assert layers.LAYERS["MeanPool"].examples
 
 
 def optimizer(package: Package) -> str:
-    package.twice("optimizers.py", "RMSprop", "Other")
-    package.replace("optimizers.py", '"rmsprop": RMSprop}', '"rmsprop": RMSprop, "other": Other}')
+    package.copy("optimizers/rmsprop.py", "optimizers/other.py", RMSprop="Other")
     return named("optimizer")
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from firstlight.layers import LAYERS
     from firstlight.losses import LOSSES
     from firstlight.models import Model, architecture
+    from firstlight.optimizers import OPTIMIZERS
     from firstlight.prepare import Preparation
     from firstlight.schedules import SCHEDULES
     from firstlight.training import STOP, EpochProgress, StepProgress
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
     layer = LAYERS.register
     loss = LOSSES.register
+    optimizer = OPTIMIZERS.register
     schedule = SCHEDULES.register
 
 _WHERE = {
@@ -95,6 +97,7 @@ _REGISTRIES = {
     "architecture": ("firstlight.models", "ARCHITECTURES"),
     "layer": ("firstlight.layers", "LAYERS"),
     "loss": ("firstlight.losses", "LOSSES"),
+    "optimizer": ("firstlight.optimizers", "OPTIMIZERS"),
     "schedule": ("firstlight.schedules", "SCHEDULES"),
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
@@ -132,6 +135,7 @@ __all__ = [
     "losses",
     "models",
     "open_run",
+    "optimizer",
     "optimizers",
     "parity",
     "resume",

@@ -33,7 +33,7 @@ from firstlight.layers import (
 )
 from firstlight.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, HalfSquaredError, Loss, MeanSquaredError
 from firstlight.models import Model
-from firstlight.optimizers import SGD, Adam, AdamW, Lagged, Optimizer, RMSprop
+from firstlight.optimizers import SGD, Adam, AdamW, Lagged, Lion, Lookahead, Muon, NAdam, Optimizer, RMSprop
 from firstlight.prepare import Preparation
 from firstlight.progress import Watcher
 from firstlight.records.run_folder import RunFolder
@@ -242,7 +242,19 @@ def test_a_session_that_predicts_needs_no_training_images(images: Images) -> Non
 
 # --- state and checkpoints --------------------------------------------------------------------------------------------
 
-OPTIMIZERS = [SGD(), SGD(momentum=0.9), Adam(), AdamW(), RMSprop(), Lagged(Adam(), 0.3)]
+OPTIMIZERS = [
+    SGD(),
+    SGD(momentum=0.9),
+    Adam(),
+    AdamW(),
+    RMSprop(),
+    NAdam(),
+    Lion(),
+    Muon(),
+    Lagged(Adam(), 0.3),
+    Lookahead(Adam(), 3),
+    Lagged(Lookahead(Lion(), 3), 0.3),
+]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
@@ -264,15 +276,14 @@ def test_a_checkpoint_of_one_engine_goes_on_in_the_other(
         assert np.abs(array - whole.state()[name]).max() < 1e-9, name
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 @pytest.mark.parametrize(
-    "mode",
+    ("mode", "optimizer"),
     [
-        ComputeMode(),
-        ComputeMode(channels_last=True),
-        ComputeMode(half="bfloat16"),
-        ComputeMode(half="float16"),
-        ComputeMode(True, 1, "float16"),
+        *((ComputeMode(True, 1, "float16"), each) for each in OPTIMIZERS),
+        *((ComputeMode(), each) for each in OPTIMIZERS[::3]),
+        (ComputeMode(channels_last=True), Adam()),
+        (ComputeMode(half="bfloat16"), Adam()),
+        (ComputeMode(half="float16"), Lion()),
     ],
     ids=str,
 )
@@ -302,11 +313,11 @@ def test_it_matters_that_moments_lie_in_memory_as_the_weights_do(images: Images)
 
 def test_the_scale_of_half_precision_is_part_of_the_state(images: Images) -> None:
     one, other = (opened(task(images, optimizer=Adam()), images, ComputeMode(half="float16")) for _ in range(2))
-    assert one.state()["loss_scale"].tolist() == [2.0**16, 0]
+    assert one.state()["loss_scale"].tolist()[:2] == [2.0**16, 0]
     one.restore(one.vector(), one.state() | {"loss_scale": np.array([2.0**18, 1])})  # so much that steps overflow
     train(one, range(1), 0.01)
     state = one.state()
-    scale, _ = state["loss_scale"]
+    scale, *_ = state["loss_scale"]
     assert 1 < scale < 2.0**18, "it comes down"
     assert state["step"] < STEPS, "the steps that overflowed do not count"
     assert np.isfinite(one.vector()).all()

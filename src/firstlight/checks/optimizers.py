@@ -97,6 +97,7 @@ def descends(case: Case) -> None:
 
 def resumed(case: Case) -> None:
     """All that it remembers is in its state: from a copy of weights and state it goes on to the same last bit."""
+    case.walked(1)  # records the formula
     held, (whole, _) = dict(vars(case.optimizer)), case.walked()
     theta, state = case.walked(STEPS // 2)
     case.walked(3)  # another walk in between
@@ -126,15 +127,13 @@ def kernels_agree(case: Case) -> None:
 
 
 def twin(case: Case) -> None:
-    """PyTorch's optimizer, the twin, takes the same steps."""
-    if type(case.optimizer).twin is Optimizer.twin:
-        raise NotApplicableError("it has no twin, so the engine torch cannot train with it")
+    """PyTorch takes the same steps, with its own optimizer, the twin, or else by the formula."""
     if importlib.util.find_spec("torch") is None:
         raise NotApplicableError("PyTorch is not installed: pip install 'firstlight[torch]'")
     from firstlight.engines import autograd
 
     theirs = autograd.walk(case.optimizer, case.start(), slope, RATES)
-    must_be_close(f"weights after {STEPS} steps", case.walked()[0], theirs, TWIN, "its twin")
+    must_be_close(f"weights after {STEPS} steps", case.walked()[0], theirs, TWIN, "PyTorch's")
 
 
 DEMANDS = (
@@ -189,12 +188,10 @@ def _remembers(case: Case) -> Case:
 
 
 def _twin_of_another_rate(case: Case) -> Case:
-    if type(case.optimizer).twin is Optimizer.twin:
-        raise NotApplicableError("it has no twin")
     made = copy.copy(case.optimizer)
 
-    def twin_step(parameters: Any, step: Callable[[], None]) -> None:
-        case.optimizer.twin_step(parameters, step)
+    def twin_step(parameters: Any, step: Callable[[], None], memory: Any, t: int) -> None:
+        case.optimizer.twin_step(parameters, step, memory, t)
         for theta in parameters:
             theta.detach().mul_(1.01)
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from firstlight.engines.torch.formula import FormulaOptimizer
 from firstlight.layers import Layer, Parameter, Tree, TwinPass
 from firstlight.losses import Loss
-from firstlight.optimizers import Optimizer
+from firstlight.optimizers import Block, Optimizer
 from firstlight.types import Array, Shape
 
 Noise = Callable[[str], np.random.Generator]
@@ -73,14 +74,21 @@ def of_net(
 
 
 def walk(optimizer: Optimizer, theta: Array, gradient: Callable[[Array, int], Array], rates: Sequence[float]) -> Array:
-    """Weights theta (n,) after steps of an optimizer's twin; gradient(theta, t) is that of step t, from 0."""
+    """Weights theta (n,) after steps of an optimizer's twin; gradient(theta, t) is that of step t, from 0.
+
+    Without a twin, PyTorch works out the formula.
+    """
     weights = torch.from_numpy(theta.copy()).requires_grad_()
-    twin = optimizer.twin(torch, [{"params": [weights]}], fused=False)
+    groups, block = [{"params": [weights]}], Block(slice(0, len(theta)), theta.shape, 1.0, False)
+    twin = optimizer.twin(torch, groups, fused=False)
+    if twin is None:
+        twin = FormulaOptimizer(groups, optimizer.innermost, [block], by_tensor=True)
+    memory: dict[str, list[torch.Tensor]] = {}
     for t, rate in enumerate(rates):
         weights.grad = torch.from_numpy(gradient(weights.detach().numpy(), t))
         for group in twin.param_groups:
             group["lr"] = rate
-        optimizer.twin_step([weights], twin.step)
+        optimizer.twin_step([weights], twin.step, memory, t + 1)
     return weights.detach().numpy()
 
 

@@ -16,7 +16,7 @@ from firstlight.kernels import Kernels
 from firstlight.layers import Chain
 from firstlight.losses import Loss
 from firstlight.models import Model
-from firstlight.optimizers import Optimizer
+from firstlight.optimizers import Block, Optimizer
 from firstlight.prepare import Augmentation, Augmented, Preparation, balanced_order, epoch_order
 from firstlight.types import Array, Images
 from firstlight.weights import fits
@@ -109,6 +109,14 @@ class Task:
     def lr_factor(self, name: str) -> float:
         """What the learning rate of the array called `name` is multiplied by."""
         return next((factor for pattern, factor in reversed([*self.lr_factors.items()]) if fits(name, pattern)), 1.0)
+
+    def blocks(self) -> list[Block]:
+        """The trained arrays, in the order of the vector, as the optimizer sees them."""
+        return [
+            Block(slice(entry.start, entry.stop), each.shape, self.lr_factor(entry.name), each.kernel)
+            for entry in self.model.layout.entries
+            if (each := entry.parameter).trainable
+        ]
 
     def penalty(self, vector: Array) -> float:
         """Σ l1·|w| + l2·w² over the penalized weights."""

@@ -52,7 +52,7 @@ class NumpySession:
         self._eager = self.executor if isinstance(self.executor, EagerExecutor) else None
         self.optimizer_state = task.optimizer.state(self.layout.trainable, self.dtype)
         self.penalties = task.penalties()
-        self.factors = _factors(task)
+        self.parts = task.optimizer.parts(task.blocks())
         self.train = None if train is None else _in_order(train)
         self.augmented = task.augmented(self.train, self.kernels)
 
@@ -64,7 +64,7 @@ class NumpySession:
             _, _, gradients = self.gradients(index, 0, 0)
             self.executor.outputs(self._train_images().pixels[index])
             trained = self._vector[: self.layout.trainable]
-            self.task.optimizer.step(trained, gradients, self.optimizer_state, 0.0, self.factors, self.kernels)
+            self.task.optimizer.step(trained, gradients, self.optimizer_state, 0.0, self.parts, self.kernels)
             self.restore(before, state)
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
@@ -157,7 +157,7 @@ class NumpySession:
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
-            if blas or self.executor.blas:
+            if blas or self.executor.blas or self.task.optimizer.innermost.uses_blas:
                 stack.enter_context(_one_thread_of_blas())
             yield
 
@@ -205,7 +205,7 @@ class NumpySession:
         if not math.isfinite(loss):
             raise not_finite(loss, epoch, step, rate)
         trained = self._vector[: self.layout.trainable]
-        self.task.optimizer.step(trained, gradients, self.optimizer_state, rate, self.factors, self.kernels)
+        self.task.optimizer.step(trained, gradients, self.optimizer_state, rate, self.parts, self.kernels)
         return loss, correct
 
 
@@ -234,19 +234,6 @@ def _in_order(images: Images) -> Images:
     """The same with pixels that lie one after another, as the kernels read them; a copy only where they do not."""
     pixels = np.ascontiguousarray(images.pixels)
     return images if pixels is images.pixels else replace(images, pixels=pixels)
-
-
-def _factors(task: Task) -> list[tuple[slice, float]]:
-    """The trained part of the vector cut where the factor of the learning rate changes."""
-    parts: list[tuple[slice, float]] = []
-    for entry in task.model.layout.entries:
-        if not entry.parameter.trainable:
-            break  # the trained ones come first
-        start, factor = entry.start, task.lr_factor(entry.name)
-        if parts and parts[-1][1] == factor:
-            start = parts.pop()[0].start
-        parts.append((slice(start, entry.stop), factor))
-    return parts
 
 
 def _threads(kernels: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from firstlight import losses, optimizers, schedules
@@ -102,6 +103,6 @@ def _table(value: Any, registry: Mapping[str, type]) -> dict[str, Any]:
         return {"name": value}
     for name, kind in registry.items():
         if type(value) is kind:
-            return {"name": name, **vars(value)}
+            return {"name": name, **{option.name: getattr(value, option.name) for option in fields(kind)}}
     hint = f" Did you mean {value.__name__}(…)?" if isinstance(value, type) else ""
     raise ExperimentError(f"{value!r} is none of {', '.join(registry)}.{hint}")

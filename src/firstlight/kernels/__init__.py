@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from typing import Literal, Protocol, cast
 
 import numpy as np
 
 from firstlight.errors import ExperimentError, nearest
+from firstlight.kernels.formula import Formula
 from firstlight.types import Array, Shape
 
 Pair = tuple[int, int]
@@ -92,26 +94,14 @@ class Kernels(Protocol):
         """
         ...
 
-    # A step of an optimizer, in place, for one `part` of the weights theta (n,) and of their running means (n,). The
-    # gradient is the sum of `gradients` (k, n) over k, in order: each worker may leave its own.
-
-    def sgd(
-        self, part: slice, theta: Array, gradients: Array, v: Array | None, lr: float, momentum: float, nesterov: bool
-    ) -> None:
-        """v ← μ v + g;  θ ← θ − lr v, or θ − lr (g + μ v) with Nesterov's look ahead. Without v, θ ← θ − lr g."""
-        ...
-
-    def adam(
-        self, part: slice, theta: Array, gradients: Array, m: Array, v: Array, t: int, lr: float, beta1: float,
-        beta2: float, epsilon: float, weight_decay: float,
+    def step(
+        self, formula: Formula, part: slice, theta: Array, gradients: Array, moments: Sequence[Array],
+        scalars: Sequence[float],
     ) -> None:  # fmt: skip
-        """Step t (from 1): m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε)."""
-        ...
+        """A step of an optimizer, in place, for one `part` of the weights theta (n,) and of its moments (n,).
 
-    def rmsprop(
-        self, part: slice, theta: Array, gradients: Array, v: Array, lr: float, rho: float, epsilon: float
-    ) -> None:
-        """v ← ρ v + (1 − ρ) g²;  θ ← θ − lr g / (√v + ε)."""
+        The gradient is the sum of `gradients` (k, n) over k, in order: each worker may leave its own.
+        """
         ...
 
 

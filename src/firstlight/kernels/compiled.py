@@ -14,13 +14,12 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 from firstlight.kernels._augment import augment
 from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
-from firstlight.kernels._optimizers import adam, rmsprop, sgd
+from firstlight.kernels._formulas import step, why_not
 from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx
 from firstlight.kernels.runtime import Runtime
 
 __all__ = [
     "Runtime",
-    "adam",
     "augment",
     "avg_pool",
     "avg_pool_dx",
@@ -30,6 +29,6 @@ __all__ = [
     "gather",
     "max_pool",
     "max_pool_dx",
-    "rmsprop",
-    "sgd",
+    "step",
+    "why_not",
 ]

@@ -5,12 +5,12 @@ Shapes as in `Kernels`: x (C, H, W, N), W (O, C, kh, kw), y (O, H', W', N). Any 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from firstlight.kernels import GRID, NOISE_MEAN, NOISE_SD, Fill, Padding, Pair, output_size, pad
+from firstlight.kernels import NOISE_MEAN, NOISE_SD, Fill, Padding, Pair, output_size, pad
+from firstlight.kernels.formula import Formula
 from firstlight.types import Array, Shape
 
 # The elements of a vector that a step of an optimizer works on at a time. They stay in the processor's cache, so that
@@ -166,51 +166,14 @@ def _bytes(values: Array) -> Array:
     return (np.clip(values, 0, 255) + np.float32(0.5)).astype(np.uint8)
 
 
-def sgd(
-    part: slice, theta: Array, gradients: Array, v: Array | None, lr: float, momentum: float, nesterov: bool
+def step(
+    formula: Formula, part: slice, theta: Array, gradients: Array, moments: Sequence[Array], scalars: Sequence[float]
 ) -> None:
-    """v ← μ v + g;  θ ← θ − lr v, or θ − lr (g + μ v)."""
-    for block in _blocks(part):
-        g = _sum(gradients, block)
-        change = g
-        if v is not None:
-            _decay(v[block], momentum, g)
-            change = g + momentum * v[block] if nesterov else v[block]
-        theta[block] -= lr * change
-
-
-def adam(
-    part: slice, theta: Array, gradients: Array, m: Array, v: Array, t: int, lr: float, beta1: float, beta2: float,
-    epsilon: float, weight_decay: float,
-) -> None:  # fmt: skip
-    """θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
-
-    Both corrections are made once, in lr and ε, and not for each weight (Kingma & Ba 2014, at the end of section 2).
-    """
-    correction = math.sqrt(1 - beta2**t)
-    rate = lr * correction / (1 - beta1**t)
-    for block in _blocks(part):
-        g = _sum(gradients, block)
-        _decay(m[block], beta1, (1 - beta1) * g)
-        _decay(v[block], beta2, (1 - beta2) * g * g)
-        change = np.sqrt(v[block])
-        change += epsilon * correction
-        np.divide(m[block], change, out=change)
-        change *= rate
-        theta[block] *= 1 - lr * weight_decay
-        theta[block] -= change
-
-
-def rmsprop(part: slice, theta: Array, gradients: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
-    """v ← ρ v + (1 − ρ) g²;  θ ← θ − lr g / (√v + ε)."""
-    for block in _blocks(part):
-        g = _sum(gradients, block)
-        _decay(v[block], rho, (1 - rho) * g * g)
-        change = np.sqrt(v[block])
-        change += epsilon
-        np.divide(g, change, out=change)
-        change *= lr
-        theta[block] -= change
+    """The formula as it is: block by block where it works on each element by itself, else on the whole part."""
+    for block in [part] if formula.why_not else _blocks(part):
+        arrays = [theta[block], *(moment[block] for moment in moments)]
+        for array, result in zip(arrays, formula(arrays[0], _sum(gradients, block), arrays[1:], scalars), strict=True):
+            array[...] = result
 
 
 def _taps(size: Pair, stride: Pair, out: Pair) -> Iterator[tuple[Pair, tuple[slice, ...]]]:
@@ -248,11 +211,3 @@ def _blocks(part: slice) -> Iterator[slice]:
 def _sum(gradients: Array, block: slice) -> Array:
     """The sum of the rows of gradients[:, block], in order; of one row, a view."""
     return sum(gradients[1:, block], start=gradients[0, block])
-
-
-def _decay(moment: Array, share: float, news: Array) -> None:
-    """moment ← share · moment + news, kept off denormal numbers."""
-    moment *= share
-    moment += news
-    moment += GRID
-    moment -= GRID

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from firstlight.engines.base import Task
+from firstlight.engines.torch.formula import FormulaOptimizer
 from firstlight.layers import Chain, TwinPass
 from firstlight.types import Array
 from firstlight.weights import Layout
@@ -83,7 +84,9 @@ class TrainingState:
         ]
         self.factors = [factor for factor, _ in grouped]
         groups = [{"params": parameters} for _, parameters in grouped]
-        self.optimizer = self.task.optimizer.twin(torch, groups, fused=self.device.type in ("cpu", "cuda"))
+        twin = self.task.optimizer.twin(torch, groups, fused=self.device.type in ("cpu", "cuda"))
+        self.optimizer = twin or FormulaOptimizer(groups, self.task.optimizer.innermost, self.task.blocks())
+        self.memory: dict[str, list[torch.Tensor]] = {}
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half == "float16")
         self.steps = 0
 
@@ -95,8 +98,8 @@ class TrainingState:
         """Move the weights by their gradients, at a learning rate."""
         for group, factor in zip(self.optimizer.param_groups, self.factors, strict=True):
             group["lr"] = rate * factor
-        self.task.optimizer.twin_step(self.net.trained, self._optimizer_step)
         self.steps += 1
+        self.task.optimizer.twin_step(self.net.trained, self._optimizer_step, self.memory, self.steps)
 
     def _optimizer_step(self) -> None:
         self.scaler.step(self.optimizer)
@@ -113,14 +116,14 @@ class TrainingState:
         # PyTorch's own count where it keeps one: it leaves out the steps that overflowed in half precision.
         arrays = {"step": np.array([int(known[0].get("step", self.steps))], np.int64)}
         for ours, theirs in self.task.optimizer.moments.items():
-            moments = [
+            moments = self.memory.get(ours) or [
                 torch.zeros_like(theta) if state.get(theirs) is None else state[theirs]
                 for theta, state in zip(self.net.trained, known, strict=True)
             ]
             arrays[ours] = torch.cat([moment.reshape(-1) for moment in moments]).cpu().numpy()
         if self.scaler.is_enabled():
             scale = self.scaler.state_dict()
-            arrays["loss_scale"] = np.array([scale["scale"], scale["_growth_tracker"]], np.float64)
+            arrays["loss_scale"] = np.array([scale["scale"], scale["_growth_tracker"], self.steps], np.float64)
         return arrays
 
     def restore_weights(self, vector: Array) -> None:
@@ -133,21 +136,25 @@ class TrainingState:
     def restore_optimizer(self, arrays: dict[str, Array], half: str) -> None:
         """Take over what `arrays` gave; `half` as for `open_optimizer`."""
         self.open_optimizer(half)
-        self.steps = int(arrays["step"][0])
+        taken = self.steps = int(arrays["step"][0])
         if "loss_scale" in arrays and self.scaler.is_enabled():
-            scale, growth = arrays["loss_scale"].tolist()
+            scale, growth, *steps = arrays["loss_scale"].tolist()  # steps that overflowed count here
             self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": int(growth)})
+            self.steps = int(steps[0]) if steps else taken
         if self.steps == 0:
             return
-        counts = not isinstance(self.optimizer, torch.optim.SGD)
+        kept = self.task.optimizer.innermost.moments
+        self.memory = {ours: [] for ours in self.task.optimizer.moments if ours not in kept}
         moments, start = {}, 0
         for number, theta in enumerate(self.net.trained):
             part = slice(start, start + theta.numel())
-            moments[number] = {"step": torch.tensor(float(self.steps))} if counts else {}
+            moments[number] = self.task.optimizer.innermost.twin_state(torch, taken)
             moments[number] |= {
                 # In the memory order of the weights: a fused step takes it for granted.
                 theirs: torch.empty_like(theta).copy_(self._tensor(arrays[ours][part]).reshape(theta.shape))
-                for ours, theirs in self.task.optimizer.moments.items()
+                for ours, theirs in kept.items()
             }
+            for ours, tensors in self.memory.items():
+                tensors.append(torch.empty_like(theta).copy_(self._tensor(arrays[ours][part]).reshape(theta.shape)))
             start = part.stop
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})

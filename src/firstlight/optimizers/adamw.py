@@ -1,0 +1,33 @@
+"""AdamW: Adam with a decay of the weights beside the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from annotated_types import Ge
+
+from firstlight.optimizers.adam import Adam
+from firstlight.optimizers.base import OPTIMIZERS
+
+
+@OPTIMIZERS.register
+class AdamW(Adam):
+    """θ ← (1 − lr λ) θ before each step of Adam: a decay that the gradient's size does not scale (Loshchilov & Hutter).
+
+    As in PyTorch, all trained weights decay, biases too.
+
+    weight_decay  λ
+    """
+
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+
+    def scalars(self, lr: float, t: int) -> Mapping[str, float]:
+        return {**super().scalars(lr, t), "kept": 1 - lr * self.weight_decay}
+
+    def formula(self, theta: Any, g: Any, m: Any, v: Any, rate: float, epsilon: float, kept: float = 1.0) -> Any:
+        return super().formula(kept * theta, g, m, v, rate, epsilon)
+
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        betas, decay = (self.beta1, self.beta2), self.weight_decay
+        return torch.optim.AdamW(groups, self.lr, betas, self.epsilon, weight_decay=decay, fused=fused)

@@ -1,0 +1,47 @@
+"""The lagged update, round another optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+
+from firstlight.kernels import Kernels
+from firstlight.optimizers.base import Part, State
+from firstlight.optimizers.wrapped import Wrapped
+from firstlight.types import Array
+
+
+@dataclass(frozen=True)
+class Lagged(Wrapped):
+    """Each step starts from θᵅₜ = (1 − α) θₜ + α θₜ₋₁: the last step's result mixed with the weights it started from.
+
+    The mix is made at the end of the step, so that evaluation sees the weights from which the next one starts. With
+    α = 0 this is the inner optimizer; with α = 1 nothing is learnt.
+
+    alpha  α
+    """
+
+    alpha: Annotated[float, Ge(0), Le(1)]
+
+    def update(self, kernels: Kernels, part: Part, theta: Array, gradients: Array, state: State, lr: float) -> None:
+        if self.alpha == 0:
+            self.inner.update(kernels, part, theta, gradients, state, lr)
+            return
+        before = theta[part.where].copy()
+        self.inner.update(kernels, part, theta, gradients, state, lr)
+        before *= self.alpha
+        theta[part.where] *= 1 - self.alpha
+        theta[part.where] += before
+
+    def twin_step(
+        self, parameters: Sequence[Any], step: Callable[[], None], memory: dict[str, list[Any]], t: int
+    ) -> None:
+        before = [theta.detach().clone() for theta in parameters] if self.alpha else []
+        self.inner.twin_step(parameters, step, memory, t)
+        if self.alpha == 0:
+            return
+        for theta, start in zip(parameters, before, strict=True):
+            theta.detach().lerp_(start, self.alpha)

@@ -1,0 +1,84 @@
+"""Muon: the momentum of each matrix of weights, made orthogonal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge, Lt
+
+from firstlight.kernels import Kernels
+from firstlight.optimizers.adamw import AdamW
+from firstlight.optimizers.base import OPTIMIZERS, Block, Optimizer, Part, State
+from firstlight.types import Array
+
+COEFFICIENTS = 3.4445, -4.7750, 2.0315  # Jordan's: singular values come near one in five steps
+
+
+@OPTIMIZERS.register
+class Muon(AdamW):
+    """Θ ← (1 − lr λ) Θ − lr 0.2 √max(rows, columns) · U Vᵀ, where U S Vᵀ is the momentum's   (Jordan et al. 2024)
+
+    Θ is a layer's kernel: filters (O, C, kh, kw) as a matrix (O, C·kh·kw). U Vᵀ is found by Newton–Schulz iterations.
+    With the factor of Liu et al. (2025) a step is as long as AdamW's, so one learning rate serves both: biases, norms
+    and the output layer are AdamW's, as its author recommends.
+
+    beta1, beta2, epsilon  of AdamW, for what is no matrix
+    momentum  what is kept of the mean gradient of a matrix
+    nesterov  whether to look ahead
+    iterations  of Newton and Schulz
+    """
+
+    uses_blas: ClassVar[bool] = True
+
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.95
+    nesterov: bool = True
+    iterations: Annotated[int, Ge(1)] = 5
+
+    @property
+    def moments(self) -> Mapping[str, str]:
+        return {"m": "m", "v": "v"}
+
+    def parts(self, blocks: Sequence[Block]) -> list[Part]:
+        """Each matrix by itself, and what lies between two of them."""
+        kernels = [block for block in blocks if block.kernel and len(block.shape) > 1]
+        parts: list[Part] = []
+        rest: list[Block] = []
+        for block in blocks:
+            if block in kernels[:-1]:  # the last is the output layer's
+                parts += [*super().parts(rest), Part(block.where, block.factor, block.shape)]
+                rest = []
+            else:
+                rest.append(block)
+        return parts + super().parts(rest)
+
+    def update(self, kernels: Kernels, part: Part, theta: Array, gradients: Array, state: State, lr: float) -> None:
+        if part.shape is None:
+            super().update(kernels, part, theta, gradients, state, lr)
+            return
+        weights, mean = theta[part.where], state["m"][part.where]
+        g = gradients[:, part.where].sum(0)
+        mean += (1 - self.momentum) * (g - mean)
+        direction = g + self.momentum * (mean - g) if self.nesterov else mean
+        matrix = orthogonalized(direction.reshape(part.shape[0], -1), self.iterations)
+        weights *= 1 - lr * self.weight_decay
+        weights -= lr * 0.2 * math.sqrt(max(matrix.shape)) * matrix.reshape(-1)
+
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        return Optimizer.twin(self, torch, groups, fused)
+
+
+def orthogonalized(matrix: Any, iterations: int) -> Any:
+    """Nearly U Vᵀ of a matrix U S Vᵀ: each singular value comes to lie between about 0.7 and 1.2.
+
+    One iteration makes the singular value s a s + b s³ + c s⁵. For arrays of NumPy and for tensors.
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / ((x * x).sum() ** 0.5 + 1e-7)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = a * x + (b * square + c * (square @ square)) @ x
+    return x.T if tall else x

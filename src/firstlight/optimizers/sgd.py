@@ -1,0 +1,49 @@
+"""Stochastic gradient descent, with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Lt
+
+from firstlight.errors import ExperimentError
+from firstlight.optimizers.base import OPTIMIZERS, Optimizer, running_mean
+
+
+@OPTIMIZERS.register
+class SGD(Optimizer):
+    """v ← μ v + g;  θ ← θ − lr v, or θ − lr (g + μ v) with Nesterov's look ahead (Sutskever et al. 2013).
+
+    momentum  μ: what is kept of the direction so far
+    nesterov  whether to look ahead, with momentum
+    """
+
+    lr: Annotated[float, Gt(0)] = 0.01
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and self.momentum == 0:
+            raise ExperimentError(
+                f"optimizer.nesterov may be true only with momentum; received {self.nesterov!r} with momentum "
+                f"{self.momentum}.",
+                key="optimizer.nesterov",
+            )
+
+    @property
+    def moments(self) -> Mapping[str, str]:
+        return {"v": "momentum_buffer"} if self.momentum else {}
+
+    def formula(self, theta: Any, g: Any, lr: float, v: Any = None) -> Any:
+        if v is None:
+            return theta - lr * g
+        v = running_mean(v, self.momentum, g)
+        return theta - lr * (g + self.momentum * v if self.nesterov else v), v
+
+    def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
+        return torch.optim.SGD(groups, self.lr, self.momentum, nesterov=self.nesterov, fused=fused)
+
+    def twin_state(self, torch: Any, t: int) -> dict[str, Any]:
+        return {}
