@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -86,15 +85,15 @@ def _named(section: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _layers() -> Iterator[tuple[str, str, str]]:
-    for name, kind in sorted(LAYERS.items()):
+    for name in sorted(LAYERS):
         options = [
-            f"`{field.name} = {form.as_text(field.default)}`"
-            if isinstance(field.default, bool | int | float | str | tuple)
-            else f"`{field.name}`"
-            for field in dataclasses.fields(kind)
-            if field.name != "name"
+            f"`{option.name} = {form.as_text(option.default)}`"
+            if isinstance(option.default, bool | int | float | str | tuple)
+            else f"`{option.name}`"
+            for option in LAYERS.options(name)
+            if option.name != "name"
         ]
-        yield f"`{name}`", ", ".join(options), (inspect.getdoc(kind) or "").partition("\n")[0]
+        yield f"`{name}`", ", ".join(options), LAYERS.summary(name)
 
 
 def _keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:

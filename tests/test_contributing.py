@@ -61,7 +61,7 @@ def activation(package: Package) -> str:
     package.copy("layers/gelu.py", "layers/swish.py", GELU="Swish")
     return """
 assert model(name="mlp-128", activation="swish").layers.layers[2] == layers.Swish() == layers.LAYERS["Swish"]()
-assert "swish" in form.OPTION_CHOICES["activation"]
+assert ("swish", "swish") in form.all_fields()["model.activation@lenet5"].choices
 """
 
 

@@ -180,11 +180,18 @@ class Registry(Mapping[str, Entry]):
         """The options of a component."""
         raise NotImplementedError
 
-    def json_schema(self, name: str) -> dict[str, Any]:
-        """The JSON Schema of a table with the component's options."""
+    def defaults(self, name: str) -> dict[str, Any]:
+        """The options that need not be given, with what they are then."""
+        return {option.name: option.default for option in self.options(name) if not option.required}
+
+    def json_schema(self, name: str, classes: Mapping[type, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+        """The JSON Schema of a table with the component's options.
+
+        classes  the schemas of values of other classes, such as of layers in layers
+        """
         options = self.options(name)
         schema: dict[str, Any] = {"type": "object", "description": inspect.getdoc(self[name]) or ""}
-        schema["properties"] = {option.name: option_schema(option) for option in options}
+        schema["properties"] = {option.name: option_schema(option, classes) for option in options}
         schema["required"] = [option.name for option in options if option.required]
         schema["additionalProperties"] = False
         return schema
@@ -380,10 +387,10 @@ def _read_options(component: Any) -> tuple[Option, ...]:
     )
 
 
-def option_schema(option: Option) -> dict[str, Any]:
+def option_schema(option: Option, classes: Mapping[type, Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """The JSON Schema of one option, with its explanation and its default."""
-    schema = value_schema(option.annotation)
-    schema["description"] = f"{option.explanation} ({option.allowed})".lstrip() if option.allowed else ""
+    schema = value_schema(option.annotation, classes or {})
+    schema["description"] = f"{option.explanation} ({option.allowed})".lstrip()
     if not option.required and (default := _as_json(option.default)) is not None:
         schema["default"] = default
     return schema

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MaxLen, MinLen, Unit
@@ -113,25 +114,31 @@ def choices(annotation: Any) -> tuple[Any, ...]:
     kind, constraints = _parts(annotation)
     if names := [each.names for each in constraints if isinstance(each, OneOf)]:
         return tuple(names[-1])
+    if get_origin(kind) in (Union, types.UnionType):
+        each = [choices(way) for way in get_args(kind)]
+        return tuple(name for names in each for name in names) if all(each) else ()
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
-def value_schema(annotation: Any) -> dict[str, Any]:
-    """The JSON Schema of what `fits`; {} where JSON cannot say it."""
+def value_schema(annotation: Any, classes: Mapping[type, Mapping[str, Any]] = MappingProxyType({})) -> dict[str, Any]:
+    """The JSON Schema of what `fits`; {} where JSON cannot say it.
+
+    classes  the schemas of values of other classes
+    """
     kind, constraints = _parts(annotation)
     of, inner = get_origin(kind), get_args(kind)
-    schema: dict[str, Any] = {}
+    schema: dict[str, Any] = dict(classes.get(kind, {}))
     if kind in _JSON_TYPES:
         schema["type"] = _JSON_TYPES[kind]
     if names := choices(annotation):
         schema["enum"] = list(names)
     elif of in (Union, types.UnionType):
-        each = [value_schema(each) for each in inner if each is not type(None)]
+        each = [value_schema(each, classes) for each in inner if each is not type(None)]
         schema |= each[0] if len(each) == 1 else {"anyOf": each}
     elif of is Sequence or inner[1:] == (...,):
-        schema |= {"type": "array", "items": value_schema(inner[0])}
+        schema |= {"type": "array", "items": value_schema(inner[0], classes)}
     elif of is tuple:
-        schema |= {"type": "array", "prefixItems": [*map(value_schema, inner)]}
+        schema |= {"type": "array", "prefixItems": [value_schema(each, classes) for each in inner]}
     for constraint in constraints:
         for type_, attribute, array_key, key in _JSON_BOUNDS:
             if isinstance(constraint, type_):

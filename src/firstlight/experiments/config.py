@@ -24,10 +24,12 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from firstlight import losses, models, optimizers, schedules
+from firstlight.components import Registry
 from firstlight.data import load as load_images
 from firstlight.data import one_form, regroup, subset
 from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, brief, nearest
+from firstlight.experiments.schema import with_choices
 from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, toml_of
 from firstlight.options import documented, read_size, wanted
 from firstlight.prepare import Augmentation
@@ -65,6 +67,15 @@ Spelt = Annotated[str, BeforeValidator(spelt)]
 ClassName = Annotated[str, BeforeValidator(_class_name)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 Size = Annotated[tuple[Side, Side] | None, BeforeValidator(read_size)]
+
+
+# The tables that choose a component by its name; their other keys are its options.
+NAMED: dict[str, Registry[Any]] = {
+    "model": models.ARCHITECTURES,
+    "loss": losses.LOSSES,
+    "optimizer": optimizers.OPTIMIZERS,
+    "schedule": schedules.SCHEDULES,
+}
 
 
 def _described(schema: dict[str, Any], section: type[BaseModel]) -> None:
@@ -369,6 +380,11 @@ class Experiment(Section):
     penalty: Penalty = Penalty()
     training: Training = Training()
     novelty: Novelty = Novelty()
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """The JSON Schema of the file: of a table that names a component, with the options of each name."""
+        return with_choices(super().model_json_schema(*args, **options), NAMED)
 
     @classmethod
     def of(cls, tables: Mapping[str, Any], origin: str = "experiment") -> Experiment:

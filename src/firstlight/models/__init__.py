@@ -25,6 +25,7 @@ from firstlight.models.densenet import densenet121, densenet169, densenet201
 from firstlight.models.model import Model
 from firstlight.models.registry import (
     ARCHITECTURES,
+    OUTPUTS,
     architecture,
     build,
     complete,
@@ -37,6 +38,7 @@ from firstlight.models.residual import resnet18, resnet20, resnet34, resnet50, r
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
+    "OUTPUTS",
     "Model",
     "architecture",
     "build",

@@ -35,7 +35,7 @@ def lenet5(
 ) -> Chain:
     """LeNet-5 (LeCun et al. 1998) with today's activation and pooling.
 
-    activation  what follows each convolution and the dense layer
+    activation  what follows each layer but the head
     pooling     by the largest value of a window, or by its mean
     dropout     after each pooling and after the third convolution
     batch_norm  between each convolution and its activation
@@ -59,7 +59,7 @@ def lenet5_dropout(
 ) -> Chain:
     """LeNet-5 with dropout after each pooling and after the third convolution.
 
-    activation  what follows each convolution and the dense layer
+    activation  what follows each layer but the head
     dropout     the share that is dropped
     """
     return lenet5(input_shape, classes, activation=activation, dropout=dropout).layers
@@ -69,7 +69,7 @@ def lenet5_dropout(
 def lenet5_batchnorm(input_shape: Shape = GREY28, classes: int = 10, *, activation: ActivationName = "relu") -> Chain:
     """LeNet-5 with batch norm between each convolution and its activation.
 
-    activation  what follows each convolution and the dense layer
+    activation  what follows each layer but the head
     """
     return lenet5(input_shape, classes, activation=activation, batch_norm=True).layers
 
@@ -78,7 +78,7 @@ def lenet5_batchnorm(input_shape: Shape = GREY28, classes: int = 10, *, activati
 def mnist_cnn(input_shape: Shape = GREY28, classes: int = 10, *, activation: ActivationName = "relu") -> Chain:
     """Three small convolutions, each followed by pooling, and a dense head.
 
-    activation  what follows each convolution
+    activation  what follows each layer but the head
     """
     act, pool = activation_layer(activation), MaxPool2D(2)
     layers = (*(Conv2D(32), act, pool), *(Conv2D(64), act, pool), *(Conv2D(64), act, pool), Flatten(), head(classes))
@@ -137,7 +137,7 @@ def slim_cnn(
 
     filters     the channels of each convolution
     units       of the dense layer
-    activation  what follows each of them
+    activation  what follows each layer but the head
     """
     act, layers = activation_layer(activation), list[Layer]()
     for number, width in enumerate(filters, start=1):
@@ -165,7 +165,7 @@ def vgg_small(
     dropout       after each pair
     units         of the dense layer
     head_dropout  after the dense layer
-    activation    what follows each of them
+    activation    what follows each layer but the head
     """
     if len(dropout) != len(filters):
         raise ModelError(

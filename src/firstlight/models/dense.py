@@ -68,7 +68,7 @@ def mlp_128(
     """A dense net with one hidden layer of 128.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each
+    activation  what follows each layer but the head
     """
     return _dense_net(classes, units, activation)
 
@@ -84,7 +84,7 @@ def mlp_128_64(
     """A dense net with hidden layers of 128 and 64.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each
+    activation  what follows each layer but the head
     """
     return _dense_net(classes, units, activation)
 
@@ -100,7 +100,7 @@ def mlp_500_250_100(
     """A dense net with hidden layers of 500, 250 and 100, made to compare sigmoid, tanh and ReLU.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each
+    activation  what follows each layer but the head
     """
     return _dense_net(classes, units, activation)
 
@@ -116,7 +116,7 @@ def pyramid(
     """A dense net that narrows, with SELU.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each
+    activation  what follows each layer but the head
     """
     return _dense_net(classes, units, activation)
 
@@ -133,7 +133,7 @@ def pyramid_regularised(
     """The pyramid with batch norm after each activation, and dropout after the second and third.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each
+    activation  what follows each layer but the head
     dropout     after each
     """
     widths = _widths(units)

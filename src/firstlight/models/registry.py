@@ -110,7 +110,7 @@ def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def defaults(name: str) -> dict[str, Any]:
     """The options of a named architecture with their defaults."""
-    return {option.name: option.default for option in ARCHITECTURES.options(_known(name))}
+    return ARCHITECTURES.defaults(_known(name))
 
 
 def options_of(name: str) -> tuple[Option, ...]:

@@ -6,20 +6,19 @@ are fields that are shown for that name alone.
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args
 
-from firstlight import losses, optimizers, schedules
+from firstlight.components import Option
+from firstlight.constraints import value_schema
 from firstlight.errors import ExperimentError, KeyedError
 from firstlight.experiments import Experiment, parse_setting, put
-from firstlight.experiments.config import Augment
+from firstlight.experiments.config import NAMED, Augment
 from firstlight.kernels import Fill
-from firstlight.layers.initializers import INITIALIZERS
-from firstlight.models import ACTIVATIONS, ARCHITECTURES, defaults
+from firstlight.optimizers import OPTIMIZERS
 from firstlight.options import documented
 from firstlight.prepare import Augmentation
 from firstlight.prepare.augmentation import FLIPS, KINDS
@@ -28,17 +27,8 @@ Kind = Literal["string", "value", "flag", "choice", "strings", "table"]
 Choices = tuple[tuple[str, str], ...]
 
 OWN_LAYERS = "custom"  # stands among the architectures for a list of layers
-CHOICES: dict[str, Mapping[str, Any]] = {
-    "model.name": ARCHITECTURES,
-    "loss.name": losses.LOSSES,
-    "optimizer.name": optimizers.OPTIMIZERS,
-    "schedule.name": schedules.SCHEDULES,
-}
+CHOICES = {f"{table}.name": registry for table, registry in NAMED.items()}
 OPTION_CHOICES = {
-    "activation": tuple(ACTIVATIONS),
-    "initializer": tuple(INITIALIZERS),
-    "pooling": ("max", "average"),
-    "output": ("linear", *ACTIVATIONS),
     "fill": get_args(Fill),
 }
 # What most people set, in this order; all else is folded away by table.
@@ -244,7 +234,7 @@ def _field(key: str, schema: Mapping[str, Any]) -> Field:
     if "prefixItems" in ways[0]:
         return replace(field, limits=f"such as 28 or 28x32, {_limits(ways[0]['prefixItems'][0])}")
     if key == "optimizer.lr":
-        each = ", ".join(f"{name} {vars(kind())['lr']:g}" for name, kind in optimizers.OPTIMIZERS.items())
+        each = ", ".join(f"{name} {OPTIMIZERS.defaults(name)['lr']:g}" for name in OPTIMIZERS)
         return replace(field, limits=f"{field.limits}; {each}")
     return field
 
@@ -252,7 +242,7 @@ def _field(key: str, schema: Mapping[str, Any]) -> Field:
 def _choices(key: str) -> Choices:
     """What can be chosen by name, each with the first line of what is written about it."""
     own = {OWN_LAYERS: "layers of your own, one by one"} if key == "model.name" else {}
-    known = {name: _first_line(kind) for name, kind in CHOICES[key].items()}
+    known = {name: CHOICES[key].summary(name).replace("`", "") for name in CHOICES[key]}
     return tuple({**known, **own}.items())
 
 
@@ -260,34 +250,20 @@ def _options(section: str) -> Iterator[Field]:
     """The options of what a table names, and the kinds of augmentation."""
     if section == "augment":
         yield from _augmentations()
-    for name, kind in CHOICES.get(f"{section}.name", {}).items():
-        known = {option: text for each in _lineage(kind) for option, text in documented(each.__doc__).items()}
-        for option, (given, hint) in _own_options(kind, name).items():
-            key = f"{section}.{option}"
-            if key != "optimizer.lr":  # the table's own, whichever the optimizer
-                yield _option(key, name, given, hint, known.get(option, ""))
+    if registry := CHOICES.get(f"{section}.name"):
+        for name in registry:
+            for option in registry.options(name):
+                if (key := f"{section}.{option.name}") != "optimizer.lr":  # the table's own, whichever the optimizer
+                    yield _option(key, name, option)
 
 
-def _lineage(kind: Any) -> Sequence[Any]:
-    """A class after those that it comes from; anything else alone."""
-    return kind.__mro__[::-1] if inspect.isclass(kind) else (kind,)
-
-
-def _own_options(kind: Any, name: str) -> dict[str, tuple[Any, Any]]:
-    """The options of something with a name: default and type."""
-    if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return {field.name: (field.default, hints[field.name]) for field in fields(kind)}
-    parameters = inspect.signature(ARCHITECTURES[name], eval_str=True).parameters
-    return {option: (given, parameters[option].annotation) for option, given in defaults(name).items()}
-
-
-def _option(key: str, name: str, given: Any, hint: Any, text: str) -> Field:
-    choices = OPTION_CHOICES.get(key.partition(".")[2], ()) if hint is str else ()
-    kind: Kind = "choice" if choices else "flag" if hint is bool else "string" if hint is str else "value"
-    numbers = "such as 32, or [32, 64]" if hint == int | Sequence[int] else "such as [8, 16]"
-    limits = "" if hint in (int, float, str, bool) else numbers
-    return Field(key, kind, as_text(given), text, limits, tuple((each, each) for each in choices), name)
+def _option(key: str, name: str, option: Option) -> Field:
+    of_type = value_schema(option.annotation).get("type")
+    kinds: dict[Any, Kind] = {"boolean": "flag", "string": "string"}
+    kind: Kind = "choice" if option.choices else kinds.get(of_type, "value")
+    limits = "" if kind != "value" or option.allowed in ("a number", "a whole number") else option.allowed
+    default = "" if option.required else as_text(option.default)
+    return Field(key, kind, default, option.explanation, limits, tuple((each, each) for each in option.choices), name)
 
 
 def _augmentations() -> Iterator[Field]:
@@ -313,10 +289,6 @@ def _limits(schema: Mapping[str, Any]) -> str:
     parts += [f"below {below:g}"] if below is not None else [f"at most {high:g}"] if high is not None else []
     whole = "a whole number, " if parts and schema.get("type") == "integer" else ""
     return whole + ", ".join(parts)
-
-
-def _first_line(kind: Any) -> str:
-    return (inspect.getdoc(kind) or "").partition("\n")[0].replace("`", "")
 
 
 def _toml(value: Any) -> str:
