@@ -24,11 +24,12 @@ import threading
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -259,27 +260,63 @@ def numbers_of(data: bytes) -> dict[str, Array]:
     return dict(zip(names, table.T, strict=True))
 
 
-def arrays_of(source: bytes | BinaryIO, *, limit: int = ARRAYS_LIMIT) -> dict[str, Array]:
+@dataclass(frozen=True)
+class ArrayHead:
+    """What an array of an archive is: its dtype, its shape, and whether it lies in Fortran's order."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+
+    @property
+    def nbytes(self) -> int:
+        return self.dtype.itemsize * math.prod(self.shape)
+
+
+def arrays_of(
+    source: bytes | BinaryIO, *, limit: int = ARRAYS_LIMIT, without: Collection[str] = ()
+) -> dict[str, Array]:
     """The arrays of an .npz archive by name; nothing is ever unpickled.
 
-    limit  bytes of all arrays together, told by the archive and held to while it is unpacked
+    limit    bytes of all arrays together, told by the archive and held to while it is unpacked
+    without  names of arrays that are left aside
 
     Raises ValueError where it is no archive of plain arrays, or one of more.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
-            members = archive.infolist()
-            if (size := sum(member.file_size for member in members)) > limit:
-                raise ValueError(f"it unpacks to {megabytes(size)}; at most {megabytes(limit)} are read here")
-            names = [member.filename.removesuffix(".npy") for member in members]
-            if len(set(names)) < len(names):
-                raise ValueError("it has two arrays of one name")
-            return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError, struct.error):
-        pass  # what they say is advice to a programmer
-    except (UnicodeDecodeError, OverflowError, MemoryError):
-        pass
-    raise ValueError("it is no whole .npz archive of plain arrays")
+    with _archive(source) as (archive, members):
+        members = {name: member for name, member in members.items() if name not in without}
+        if (size := sum(member.file_size for member in members.values())) > limit:
+            raise ValueError(f"it unpacks to {megabytes(size)}; at most {megabytes(limit)} are read here")
+        return {name: _array(archive, member) for name, member in members.items()}
+
+
+def array_heads(source: bytes | BinaryIO) -> dict[str, ArrayHead]:
+    """What the arrays of an .npz archive are, by name; their numbers are not read. Raises as `arrays_of`."""
+    with _archive(source) as (archive, members):
+        heads = {}
+        for name, member in members.items():
+            with _member(archive, member) as file:
+                heads[name] = _head(file, member)
+        return heads
+
+
+def array_rows(source: bytes | BinaryIO, name: str, size: int) -> Iterator[Array]:
+    """An array of an .npz archive, not in Fortran's order, some rows at a time: about `size` bytes, or one row.
+
+    Raises as `arrays_of`, at the end where the checksum is wrong.
+    """
+    with _archive(source) as (archive, members), _member(archive, members[name]) as file:
+        head = _head(file, members[name])
+        row = head.dtype.itemsize * math.prod(head.shape[1:])
+        left = head.shape[0]
+        while left:
+            rows = min(left, max(1, size // max(1, row)))
+            data = file.read(rows * row)
+            if len(data) < rows * row:
+                raise ValueError(_NO_ARCHIVE)
+            yield np.frombuffer(data, head.dtype).reshape(rows, *head.shape[1:])
+            left -= rows
+        file.read(1)  # at the end, the checksum is looked at
 
 
 def check_values(value: Any, place: str = "", depth: int = 0) -> None:
@@ -457,33 +494,63 @@ def _check_text(text: str, place: str) -> None:
         raise ValueError(f"{brief(place, 80)} has half a character, a lone surrogate")
 
 
+_NO_ARCHIVE = "it is no whole .npz archive of plain arrays"
+
+
+@contextmanager
+def _archive(source: bytes | BinaryIO) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """An .npz archive and its members, by the names of their arrays."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
+            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+            if len(members) < len(archive.infolist()):
+                raise ValueError("it has two arrays of one name")
+            yield archive, members
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError, struct.error):
+        raise ValueError(_NO_ARCHIVE) from None  # what they say is advice to a programmer
+    except (UnicodeDecodeError, OverflowError, MemoryError):
+        raise ValueError(_NO_ARCHIVE) from None
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(_NO_ARCHIVE)
+    return archive.open(member)
+
+
+def _head(file: IO[bytes], member: zipfile.ZipInfo) -> ArrayHead:
+    """The head of an array, which must fit what the archive holds; the file stands at the numbers then."""
+    plain = ValueError(_NO_ARCHIVE)
+    start = file.read(8)
+    length = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if len(start) == 8 and start[:6] == b"\x93NUMPY" else None
+    if length is None:
+        raise plain
+    (size,) = struct.unpack(length, file.read(struct.calcsize(length)))
+    if size > HEADER_LIMIT:
+        raise plain
+    try:
+        head = ast.literal_eval(file.read(size).decode("latin-1" if start[6] < 3 else "utf-8"))
+        dtype, shape = np.dtype(head["descr"]), head["shape"]
+        fortran = head["fortran_order"]
+    except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, AttributeError):
+        raise plain from None
+    whole = isinstance(shape, tuple) and all(type(side) is int and side >= 0 for side in shape)
+    if not whole or type(fortran) is not bool or dtype.hasobject or dtype.shape or dtype.fields is not None:
+        raise plain
+    before = len(start) + struct.calcsize(length) + size
+    count = math.prod(shape)
+    if len(shape) > 32 or dtype.itemsize * count != member.file_size - before or (count and not dtype.itemsize):
+        raise plain
+    return ArrayHead(dtype, shape, fortran)
+
+
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     """One array of an .npz: what its head says must be what the archive holds, before there is memory for it."""
-    plain = ValueError("it is no whole .npz archive of plain arrays")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise plain
-    with archive.open(member) as file:
-        start = file.read(8)
-        length = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if len(start) == 8 and start[:6] == b"\x93NUMPY" else None
-        if length is None:
-            raise plain
-        (size,) = struct.unpack(length, file.read(struct.calcsize(length)))
-        if size > HEADER_LIMIT:
-            raise plain
-        try:
-            head = ast.literal_eval(file.read(size).decode("latin-1" if start[6] < 3 else "utf-8"))
-            dtype, shape = np.dtype(head["descr"]), head["shape"]
-            fortran = head["fortran_order"]
-        except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, AttributeError):
-            raise plain from None
-        whole = isinstance(shape, tuple) and all(type(side) is int and side >= 0 for side in shape)
-        if not whole or type(fortran) is not bool or dtype.hasobject or dtype.shape or dtype.fields is not None:
-            raise plain
-        before = len(start) + struct.calcsize(length) + size
-        count = math.prod(shape)
-        if len(shape) > 32 or dtype.itemsize * count != member.file_size - before or (count and not dtype.itemsize):
-            raise plain
-        array = np.empty(count, dtype)
+    plain = ValueError(_NO_ARCHIVE)
+    with _member(archive, member) as file:
+        found = _head(file, member)
+        dtype, shape, fortran = found.dtype, found.shape, found.fortran
+        array = np.empty(math.prod(shape), dtype)
         view = array.view(np.uint8).data if array.size else memoryview(b"")
         done = 0
         while chunk := file.read(MB):  # to the end, where the checksum is looked at

@@ -24,6 +24,7 @@ from firstlight.experiments import Experiment
 from firstlight.inference import BATCH, FileClassifier, Measured, Prediction, batch_size, without_seen
 from firstlight.kernels.lock import ForkedLock
 from firstlight.members import Member
+from firstlight.pixels import changed
 from firstlight.prepare import Preparation, outside_images
 from firstlight.progress import Step, unwatched
 from firstlight.records.exports import ExportFolder, ExportRecord
@@ -333,7 +334,7 @@ class TrainedClassifier(ABC):
         return {one_form(name): number for name, number in numbers.items()}
 
     def _probabilities(self, pixels: Array) -> Array:
-        return members.probabilities(self.members, self.preparation.apply_to_pixels(pixels))
+        return members.probabilities(self.members, changed(pixels, self.preparation.apply_to_pixels))
 
     def _stepwise(self, pixels: Array, step: Step, strangeness: bool) -> tuple[Array, Array | None]:
         """The probabilities for prepared images, and how strange they are if asked; some hundreds at a time."""

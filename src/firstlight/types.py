@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from firstlight.errors import DataError
 from firstlight.notebook_display import Brief, Shown
+from firstlight.pixels import blocks, concatenated, is_mapped, taken
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -28,7 +29,8 @@ SPLITS = ("train", "validation", "test")
 class Images(Shown, Brief):
     """Images of one size with their labels.
 
-    pixels       uint8 (N, H, W, C), C is 1 (grey) or 3 (red, green, blue)
+    pixels       uint8 (N, H, W, C), C is 1 (grey) or 3 (red, green, blue). Of a set that is larger than the memory for
+                 it, `MappedPixels`: they are indexed as an array is, and gone over by `firstlight.pixels.blocks`
     labels       int64 (N,), an index into `class_names`
     ids          str (N,), stable and unique names of the samples, such as "train/00042" or "cats/tom.png"
     class_names  the K classes, at least one, each with a name of its own
@@ -76,7 +78,7 @@ class Images(Shown, Brief):
                 f"{n} images need the names of {n} groups; received {self.groups.dtype} {self.groups.shape}."
             )
         for name in ("pixels", "labels", "ids", "groups"):
-            if (array := getattr(self, name)) is not None:
+            if isinstance(array := getattr(self, name), np.ndarray):
                 view = array.view()  # the caller's own array stays writable
                 view.flags.writeable = False
                 object.__setattr__(self, name, view)
@@ -99,20 +101,28 @@ class Images(Shown, Brief):
         """A SHA-256 of ids, labels and pixels: equal for the same images in the same order."""
         digest = hashlib.sha256("\n".join(self.ids.tolist()).encode())
         digest.update(np.ascontiguousarray(self.labels).data)
-        digest.update(np.ascontiguousarray(self.pixels).data)
+        for _, block in blocks(self.pixels):
+            digest.update(block.data)
         return digest.hexdigest()
 
     @property
     def fingerprints(self) -> Array:
         """A 64-bit hash of each image's shape and pixels, uint64 (N,): equal for images that are the same."""
         key = repr(self.shape).encode()
-        rows = np.ascontiguousarray(self.pixels)
+        rows = (row for _, block in blocks(self.pixels) for row in block)
         return np.frombuffer(b"".join(hashlib.blake2b(row, digest_size=8, key=key).digest() for row in rows), "<u8")
 
+    @property
+    def held(self) -> Images:
+        """The same with pixels in memory: where they are mapped, they are read now."""
+        if not is_mapped(self.pixels):
+            return self
+        return Images(np.asarray(self.pixels), self.labels, self.ids, self.class_names, self.groups)
+
     def take(self, index: Array) -> Images:
-        """The images at `index`, an integer or boolean array, in that order."""
+        """The images at `index`, an integer or boolean array, in that order; of mapped ones no pixel is read."""
         groups = None if self.groups is None else self.groups[index]
-        return Images(self.pixels[index], self.labels[index], self.ids[index], self.class_names, groups)
+        return Images(taken(self.pixels, index), self.labels[index], self.ids[index], self.class_names, groups)
 
 
 def joined(parts: Sequence[Images]) -> Images:
@@ -123,9 +133,8 @@ def joined(parts: Sequence[Images]) -> Images:
     grouped = [part.groups for part in parts if part.groups is not None]
     if grouped and len(grouped) < len(parts):
         raise DataError(f"Images are joined where all have groups, or none; {len(grouped)} of {len(parts)} parts have.")
-    pixels, labels, ids = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("pixels", "labels", "ids")
-    )
+    pixels = concatenated([part.pixels for part in parts])
+    labels, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "ids"))
     return Images(pixels, labels, ids, parts[0].class_names, np.concatenate(grouped) if grouped else None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -331,11 +332,15 @@ def _print_json(value: object) -> None:
 
 def _pixels(dataset: Dataset) -> str:
     """The range of the values, which says at once where images were read as something else than they are."""
+    from firstlight.pixels import blocks
+
     held = [images.pixels for images in dataset.splits.values() if len(images)]
     if not held:
         return "no pixels"
-    low, high = min(int(p.min()) for p in held), max(int(p.max()) for p in held)
-    mean = sum(float(p.sum(dtype="int64")) for p in held) / sum(p.size for p in held)
+    parts = [(block.min(), block.max(), block.sum(dtype="int64")) for pixels in held for _, block in blocks(pixels)]
+    lows, highs, sums = zip(*parts, strict=True)
+    low, high = min(map(int, lows)), max(map(int, highs))
+    mean = sum(map(int, sums)) / sum(math.prod(pixels.shape) for pixels in held)
     return f"values from {low} to {high}, {mean:.1f} on average"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from firstlight import memory
 from firstlight.data.decoding import Size, resize
 from firstlight.data.formats import FILE_LIMIT, numbered, read_any_idx, read_mat, unpacked_limit
 from firstlight.data.groups import (
@@ -23,8 +25,10 @@ from firstlight.data.groups import (
     with_groups,
 )
 from firstlight.data.names import SPLIT_NAMES, merged, natural_order, of_a_group, one_form
+from firstlight.data.store import Collector, Place, collected
 from firstlight.errors import DataError, brief
-from firstlight.files import arrays_of, open_file, sha256
+from firstlight.files import ArrayHead, array_heads, array_rows, arrays_of, open_file, sha256
+from firstlight.pixels import BLOCK, taken
 from firstlight.text import listed
 from firstlight.types import Array, Dataset, Images, SourceFile
 
@@ -46,13 +50,71 @@ def load_arrays(path: Path, size: Size | None, group: str | None = None) -> Data
     """
     try:
         with open_file(path, limit=FILE_LIMIT) as file:
-            arrays = arrays_of(file, limit=unpacked_limit(path.stat().st_size))
+            large = _large(array_heads(file), size)
+            arrays = arrays_of(file, limit=unpacked_limit(path.stat().st_size), without=large)
+            if large:
+                pixels, sha = _mapped(path, file, large, size)
+                arrays |= pixels
+            else:
+                sha = sha256(path, limit=FILE_LIMIT)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise DataError(f"{path}: not a readable .npz file of plain arrays ({error}).") from None
     dataset = _dataset(str(path), path.stem, arrays, size, group)
-    return replace(dataset, files=(SourceFile(path.name, sha256(path, limit=FILE_LIMIT), verified=True),))
+    return replace(dataset, files=(SourceFile(path.name, sha, verified=True),))
+
+
+def _large(heads: Mapping[str, ArrayHead], size: Size | None) -> dict[str, ArrayHead]:
+    """The arrays of images, where they are too many for the memory: those of all splits, or none."""
+    images = {name: head for name, head in heads.items() if (_meaning(name) or ("", ""))[1] == "images"}
+
+    def held(head: ArrayHead) -> int:
+        """Bytes, as it is in the file or resized, whatever is more."""
+        channels = head.shape[3] if len(head.shape) == 4 else 1
+        return max(head.nbytes, 0 if size is None or not head.shape else head.shape[0] * math.prod(size) * channels)
+
+    return images if sum(map(held, images.values())) > memory.limit() else {}
+
+
+def _mapped(
+    path: Path, file: BinaryIO, large: Mapping[str, ArrayHead], size: Size | None
+) -> tuple[dict[str, Any], str]:
+    """The images of these arrays by name, from a store or in it from now on; and the SHA-256 of the file.
+
+    Raises DataError where they are no images, or lie in another order than one after the other.
+    """
+    for name, head in large.items():
+        if (
+            head.dtype != np.uint8
+            or len(head.shape) not in (3, 4)
+            or (len(head.shape) == 4 and head.shape[3] not in (1, 3))
+        ):
+            raise DataError(
+                f"{path}: {name} must be uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3) with values 0..255; received "
+                f"{head.dtype} {head.shape}."
+            )
+        if head.fortran:
+            raise DataError(
+                f"{path}: {name} is larger than the memory for it, and its images do not lie one after the other. "
+                f"Save it as numpy.ascontiguousarray({name})."
+            )
+
+    def build(collector: Collector) -> dict[str, Array]:
+        for name in large:
+            for rows in array_rows(file, name, BLOCK):
+                pixels = rows[..., None] if rows.ndim == 3 else rows
+                collector.extend(pixels if size is None else resize(pixels, size))
+        if len(collector.sizes) > 1:
+            sizes = listed(f"{height}×{width}" for height, width in collector.sizes)
+            raise DataError(f"{path}: the images of its arrays differ in size (height × width): {sizes}.")
+        return {"sha256": np.array(sha256(path, limit=FILE_LIMIT))}
+
+    place = Place.of(str(path), [(name, path) for name in large], f"arrays {size}")
+    whole, beside = collected(place, sum(head.shape[0] for head in large.values()), build)
+    ends = np.cumsum([head.shape[0] for head in large.values()]).tolist()
+    starts = zip(large, large.values(), ends, strict=True)
+    return {name: taken(whole, slice(end - head.shape[0], end)) for name, head, end in starts}, str(beside["sha256"])
 
 
 def published_files(place: Path) -> list[Path]:
@@ -178,7 +240,7 @@ def _dataset(
         labels = np.array([place[classes[value]] for value in values.tolist()], np.int64)
         of_group = None if group is None else _group_of(where, arrays, groups, group, split, len(pixels))
         splits[split] = Images(pixels, labels, numbered(split, len(pixels)), tuple(place), of_group)
-    if size is not None:
+    if size is not None:  # what is mapped was resized before
         splits = {split: replace(images, pixels=resize(images.pixels, size)) for split, images in splits.items()}
     dataset = Dataset(name, splits, notes=(*notes, *merged(map(str, classes))))
     return dataset if group is None else with_groups(dataset, splits, group, f"the array {group}")

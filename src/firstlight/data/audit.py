@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations
 
-import numpy as np
-
 from firstlight.data.copy_groups import NearCopies
 from firstlight.data.groups import GroupCounts
 from firstlight.data.names import look_alikes, without_label
 from firstlight.data.near_audit import NearFindings, check_near
+from firstlight.pixels import blocks
 from firstlight.text import listed
 from firstlight.types import SPLITS, Dataset, Images, Json
 
@@ -213,10 +212,11 @@ def check(
     dark = 0
     for split, images in data.items():
         head = repr(images.shape).encode()
-        for i, row in enumerate(np.ascontiguousarray(images.pixels)):
-            places[blake2b(row, digest_size=16, key=head).digest()].append((split, i))
-        darkest, brightest = images.pixels.min(axis=(1, 2, 3)), images.pixels.max(axis=(1, 2, 3))
-        dark += int(((darkest < brightest) & (brightest <= _BLACK)).sum())
+        for start, block in blocks(images.pixels):
+            for i, row in enumerate(block, start):
+                places[blake2b(row, digest_size=16, key=head).digest()].append((split, i))
+            darkest, brightest = block.min(axis=(1, 2, 3)), block.max(axis=(1, 2, 3))
+            dark += int(((darkest < brightest) & (brightest <= _BLACK)).sum())
     copies = tuple(
         Copies(
             tuple(

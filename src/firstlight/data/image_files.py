@@ -7,15 +7,18 @@ read is set aside by name, with the reason; hidden files, and what systems leave
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from firstlight import memory
 from firstlight.data import table
 from firstlight.data.decoding import (
     FILE_LIMIT,
@@ -35,13 +38,16 @@ from firstlight.data.groups import (
     with_groups,
 )
 from firstlight.data.names import SPLITS_SAID, merged, natural_order, nearly, one_form, split_of
+from firstlight.data.store import Collector, Place, collected
 from firstlight.errors import DataError, DeeperFoldersError, SizesDifferError, brief
 from firstlight.files import read_bytes, sha256
+from firstlight.pixels import taken
 from firstlight.text import listed, printable_name
 from firstlight.types import Array, Dataset, Images, SourceFile
 
 # Beside hidden files: what systems and programs leave in folders, in small letters.
 _LEFT_BEHIND = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "@eadir")
+AHEAD = 64  # images that are decoded before they are asked for
 DEEPEST = 8  # folders below that of a class, where they tell groups
 
 
@@ -261,30 +267,60 @@ def _read(name: str, listing: Listing, set_aside: dict[str, str], size: Size | N
     }
     class_names = _class_map(name, listing)
     samples = [sample for split in listing.values() for sample in split]
+
+    def build(collector: Collector) -> dict[str, Array]:
+        results = [_without_pixels(one, collector) for one in _decoded(samples, size, progress)]
+        _must_be_of_all_classes(name, listing, {s.id: r.reason for s, r in zip(samples, results, strict=True)})
+        _must_be_one_size(name, collector.sizes)
+        return {
+            "sha256": np.array([result.sha256 for result in results]),
+            "reasons": np.array([result.reason for result in results]),
+        }
+
     with strict_about_size():
-        if size is None:
-            _check_one_size(name, samples)
-        decoded = dict(zip((s.id for s in samples), _decode_all(samples, size, progress), strict=True))
-    set_aside = set_aside | {sample: result.reason for sample, result in decoded.items() if result.pixels is None}
-    kept = {split: [s for s in samples if s.id not in set_aside] for split, samples in listing.items()}
-    for split, split_samples in listing.items():
-        lost = {s.class_name for s in split_samples} - {s.class_name for s in kept[split]}
+        common = _one_size(name, samples) if size is None else size
+        pixels, beside = collected(_place(name, samples, size, common), len(samples), build)
+    hashes, reasons = beside["sha256"].tolist(), beside["reasons"].tolist()
+    set_aside = set_aside | {s.id: reason for s, reason in zip(samples, reasons, strict=True) if reason}
+    splits, at = {}, 0
+    for split, listed_there in listing.items():
+        kept = [sample for sample in listed_there if sample.id not in set_aside]
+        if kept:
+            splits[split] = _images(kept, taken(pixels, slice(at, at + len(kept))), class_names)
+        at += len(kept)
+    files = [
+        SourceFile(s.id, sha, verified=True)
+        for s, sha, reason in zip(samples, hashes, reasons, strict=True)
+        if not reason
+    ]
+    return Dataset(name, splits, tuple(files), set_aside, notes=tuple(notes))
+
+
+def _place(name: str, samples: Sequence[Sample], size: Size | None, common: Size | None) -> Place | None:
+    """Where decoded images are kept if they may be too many for the memory, three bytes a pixel."""
+    if common is None or 3 * math.prod(common) * len(samples) <= memory.limit():
+        return None
+    return Place.of(name, [(sample.id, sample.path) for sample in samples], f"image files {size}")
+
+
+def _without_pixels(result: _Decoded, collector: Collector) -> _Decoded:
+    """What is left of a decoded file when its pixels went to the collector."""
+    if result.pixels is None:
+        return result
+    collector.append(result.pixels)
+    return replace(result, pixels=None)
+
+
+def _must_be_of_all_classes(name: str, listing: Listing, reasons: Mapping[str, str]) -> None:
+    """Raise DataError where no image of a class that a split lists could be read."""
+    for split, samples in listing.items():
+        lost = {s.class_name for s in samples} - {s.class_name for s in samples if not reasons[s.id]}
         if lost:
-            first = next(s for s in split_samples if s.class_name in lost)
+            first = next(s for s in samples if s.class_name in lost)
             raise DataError(
                 f"{name}: no image of class {first.class_name!r} in {split} can be read; "
-                f"{first.id}: {set_aside[first.id]}."
+                f"{first.id}: {reasons[first.id]}."
             )
-    shapes = [result.pixels.shape for result in decoded.values() if result.pixels is not None]
-    _must_be_one_size(name, Counter(shape[:2] for shape in shapes))
-    channels = max(shape[2] for shape in shapes)
-    splits = {
-        split: _stack(split_samples, decoded, channels, class_names)
-        for split, split_samples in kept.items()
-        if split_samples
-    }
-    files = [SourceFile(s.id, decoded[s.id].sha256, verified=True) for samples in kept.values() for s in samples]
-    return Dataset(name, splits, tuple(files), set_aside, notes=tuple(notes))
 
 
 def _class_map(name: str, listing: Listing) -> tuple[str, ...]:
@@ -303,9 +339,12 @@ def _class_map(name: str, listing: Listing) -> tuple[str, ...]:
     return class_names
 
 
-def _check_one_size(name: str, samples: Sequence[Sample]) -> None:
+def _one_size(name: str, samples: Sequence[Sample]) -> Size | None:
+    """The size of all images, by their heads; None where none can be read."""
     with ThreadPoolExecutor() as pool:
-        _must_be_one_size(name, Counter(size for size in pool.map(upright_size, (s.path for s in samples)) if size))
+        sizes = Counter(size for size in pool.map(upright_size, (s.path for s in samples)) if size)
+    _must_be_one_size(name, sizes)
+    return next(iter(sizes), None)
 
 
 def _must_be_one_size(name: str, sizes: Counter[Size]) -> None:
@@ -318,7 +357,8 @@ def _must_be_one_size(name: str, sizes: Counter[Size]) -> None:
         )
 
 
-def _decode_all(samples: Sequence[Sample], size: Size | None, progress: bool) -> list[_Decoded]:
+def _decoded(samples: Sequence[Sample], size: Size | None, progress: bool) -> Iterator[_Decoded]:
+    """What becomes of each file, in order; a few are decoded ahead."""
     from tqdm import tqdm  # slow to import
 
     def one(sample: Sample) -> _Decoded:
@@ -330,17 +370,21 @@ def _decode_all(samples: Sequence[Sample], size: Size | None, progress: bool) ->
         except DataError as error:
             return _Decoded(None, reason=str(error))
 
+    def in_order(pool: ThreadPoolExecutor) -> Iterator[_Decoded]:
+        waiting: deque[Future[_Decoded]] = deque()
+        for sample in samples:
+            waiting.append(pool.submit(one, sample))
+            if len(waiting) == AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
     with ThreadPoolExecutor() as pool:
-        results = pool.map(one, samples)
-        return list(tqdm(results, total=len(samples), desc="decoding", unit="image", disable=not progress))
+        yield from tqdm(in_order(pool), total=len(samples), desc="decoding", unit="image", disable=not progress)
 
 
-def _stack(
-    samples: Sequence[Sample], decoded: Mapping[str, _Decoded], channels: int, class_names: tuple[str, ...]
-) -> Images:
-    """The pixels of all samples in one array; grey images among colour ones are repeated over the channels."""
-    images = [decoded[sample.id].pixels for sample in samples]
-    pixels = np.stack([np.broadcast_to(x, (*x.shape[:2], channels)) for x in images if x is not None])
+def _images(samples: Sequence[Sample], pixels: Any, class_names: tuple[str, ...]) -> Images:
+    """The images of samples whose pixels these are."""
     index = {name: i for i, name in enumerate(class_names)}
     labels = np.array([index[sample.class_name] for sample in samples], np.int64)
     ids, groups = (np.array([getattr(sample, name) for sample in samples], dtype=np.str_) for name in ("id", "group"))

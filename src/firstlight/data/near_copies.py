@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from firstlight.files import ARRAYS_LIMIT, arrays_of, read_bytes, user_cache, write_bytes
+from firstlight.pixels import blocks, taken
 from firstlight.types import Array, Images
 
 PERIODS = 5  # of the fastest wave of the hash
@@ -124,7 +125,8 @@ def digest(images: Images) -> str:
     """A hash of what the search depends on: the pixels and the classes."""
     made = hashlib.sha256(f"{VERSION} {images.pixels.shape}".encode())
     made.update(np.ascontiguousarray(images.labels).data)
-    made.update(np.ascontiguousarray(images.pixels).data)
+    for _, block in blocks(images.pixels):
+        made.update(block.data)
     return made.hexdigest()
 
 
@@ -152,13 +154,13 @@ def _search(images: Images) -> tuple[NearCopy, ...]:
     index = np.sort(first)  # of each set of exact copies the first
     if len(index) < 2 or min(images.shape[:2]) < 2:
         return ()
-    pixels = images.pixels if len(index) == len(images) else images.pixels[index]
+    pixels = images.pixels if len(index) == len(images) else taken(images.pixels, index)
     labels = images.labels[index]
     side = min(SIDE, max(images.shape[:2]))
     side += side % 2
-    spectra, details, levels = kernels.describe(
-        pixels, _waves(images.shape), _blurs(images.shape, side), *_around(side)
-    )
+    how = (_waves(images.shape), _blurs(images.shape, side), *_around(side))
+    described = [kernels.describe(block, *how) for _, block in blocks(pixels)]
+    spectra, details, levels = map(np.concatenate, zip(*described, strict=True))
     shown = np.flatnonzero(levels >= FLAT)
     if len(shown) < 2:
         return ()

@@ -17,6 +17,7 @@ from firstlight.data.arrays import from_arrays, load_arrays, load_published, pub
 from firstlight.data.decoding import Size, resize
 from firstlight.data.download import PublishedFile, find, obtain
 from firstlight.data.image_files import load_folder, load_table
+from firstlight.data.store import spilled
 from firstlight.errors import DataError, brief, nearest
 from firstlight.files import sha256
 from firstlight.options import read_size
@@ -264,7 +265,7 @@ def load(
         dataset = _load_named(SOURCES[source], sides, unverified, cache, progress)
     else:
         dataset = _load_own(source, sides, progress, group)
-    return replace(dataset, origin=str(source))
+    return replace(spilled(dataset, f"{source} {sides}"), origin=str(source))
 
 
 def _sides(size: Any) -> Size | None:

@@ -16,6 +16,7 @@ from firstlight.kernels import Kernels
 from firstlight.kernels.graph import Graph, NotRecordedError
 from firstlight.layers import Backward, Pass
 from firstlight.layers.batchnorm import must_vary
+from firstlight.pixels import located
 from firstlight.prepare import standardized
 from firstlight.randomness import generator
 from firstlight.types import Array, Images
@@ -37,8 +38,11 @@ class Executor(Protocol):
         """Of the batch at `index`: mean loss, how many are correct, and the gradient, (k, trained) for k summands."""
         ...
 
-    def outputs(self, pixels: Array) -> Array:
-        """The raw outputs (K, n) in evaluation for prepared pixels, uint8 (n, H, W, C), until it is asked again."""
+    def outputs(self, pixels: Array, index: Array | None = None) -> Array:
+        """The raw outputs (K, n) in evaluation for prepared pixels, uint8 (n, H, W, C), until it is asked again.
+
+        index  of the pixels, only these (n,)
+        """
         ...
 
 
@@ -91,15 +95,15 @@ class EagerExecutor:
         self.layout.collect(gradients, self.gradient[0])
         return loss, int((self.task.loss.predicted(y) == labels).sum()), self.gradient
 
-    def outputs(self, pixels: Array) -> Array:
+    def outputs(self, pixels: Array, index: Array | None = None) -> Array:
         """See `Executor.outputs`."""
-        run, index = Pass(self.kernels, training=False), np.arange(len(pixels))
+        run, index = Pass(self.kernels, training=False), np.arange(len(pixels)) if index is None else index
         outputs: Array = self._forward(np.ascontiguousarray(pixels), index, run)[0]
         return outputs
 
     def prepared(self, pixels: Array, index: Array) -> Array:
         """What the net sees of the images at `index`, (C, H, W, n)."""
-        x = self.kernels.gather(pixels, index, self.scale, self.shift)
+        x = self.kernels.gather(*located(pixels, index), self.scale, self.shift)
         return standardized(x) if self.task.preparation.per_image else x
 
     def trace(self, x: Array, cotangents: Mapping[str, Array], only: Collection[str]) -> Trace:
@@ -156,7 +160,8 @@ class CompiledExecutor:
             must_vary(pixels * len(index), path)
         program = runtime.program(len(index))
         self.draw(program.masks, noise_of(self.task, epoch, step))
-        pixels = _flat(images.pixels)
+        found, index = located(images.pixels, index)
+        pixels = _flat(found)
         if not runtime.graph.takes_output_gradients:
             runtime.run(program, pixels, index, labels)
             return float(program.losses.mean()), int(program.correct.sum()), runtime.gradients(program)
@@ -168,9 +173,9 @@ class CompiledExecutor:
         correct = int((self.task.loss.predicted(program.outputs) == labels).sum())
         return loss, correct, runtime.gradients(program)
 
-    def outputs(self, pixels: Array) -> Array:
+    def outputs(self, pixels: Array, index: Array | None = None) -> Array:
         """See `Executor.outputs`."""
-        outputs: Array = self.evaluation.evaluate(_flat(pixels))
+        outputs: Array = self.evaluation.evaluate(_flat(pixels), index)
         return outputs
 
     def draw(self, masks: Array, noise: Noise) -> None:

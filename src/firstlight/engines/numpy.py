@@ -16,6 +16,7 @@ from firstlight.engines.base import EpochMetrics, Task, Trace, not_finite
 from firstlight.engines.executor import EagerExecutor, build_executor
 from firstlight.errors import ModelError
 from firstlight.kernels.lock import LOCK, in_turn
+from firstlight.pixels import is_mapped, located
 from firstlight.prepare import batches
 from firstlight.types import Array, Images
 
@@ -90,8 +91,13 @@ class NumpySession:
         rows = np.empty((len(pixels), self.units), self.dtype)
         with self._quietly() if self.executor.blas else contextlib.nullcontext():
             for start in range(0, len(pixels), most):
+                block = slice(start, min(start + most, len(pixels)))
                 with LOCK:
-                    rows[start : start + most] = self.executor.outputs(pixels[start : start + most]).T
+                    if is_mapped(pixels):
+                        where = located(pixels, np.arange(block.start, block.stop))
+                        rows[block] = self.executor.outputs(*where).T
+                    else:
+                        rows[block] = self.executor.outputs(pixels[block]).T
         return rows
 
     def prepared(self, images: Images) -> Array:
@@ -232,6 +238,8 @@ def _one_thread_of_blas() -> Iterator[None]:
 
 def _in_order(images: Images) -> Images:
     """The same with pixels that lie one after another, as the kernels read them; a copy only where they do not."""
+    if is_mapped(images.pixels):
+        return images
     pixels = np.ascontiguousarray(images.pixels)
     return images if pixels is images.pixels else replace(images, pixels=pixels)
 

@@ -50,8 +50,12 @@ class NoveltyDetector:
 
         images  or their pixels alone
         """
-        features, outputs = self.session.features_and_outputs(images)
-        return outputs, self.classes.distances(features) / self._divisor
+        pixels = images.pixels if isinstance(images, Images) else images
+        starts = range(0, max(1, len(pixels)), BLOCK)
+        both = (self.session.features_and_outputs(pixels[at : at + BLOCK]) for at in starts)
+        found = [(outputs, self.classes.distances(features)) for features, outputs in both]
+        outputs, distances = zip(*found, strict=True)
+        return np.concatenate(outputs), np.concatenate(distances) / self._divisor
 
     @property
     def scaled(self) -> ClassDistances:

@@ -17,6 +17,7 @@ from firstlight.data import SOURCES, Findings, Guess, NearCopies, group_by_name,
 from firstlight.data import check as check_images
 from firstlight.data import split as split_images
 from firstlight.data.corrections import must_fit as must_fit_images
+from firstlight.data.store import told as where_mapped
 from firstlight.data.stratification import Balance
 from firstlight.engines import Engine, Task
 from firstlight.errors import DataError, ExperimentError, ModelError, ShapeError
@@ -333,6 +334,8 @@ def set_up(
         dataset = section.load()
     elif section.group is not None and section.group != dataset.group and splits is None:
         dataset = group_by_name(dataset, section.group)
+    if tell is not None and (said := where_mapped(dataset.splits["train"].pixels)):
+        tell(said)
     own = dataset.origin and dataset.origin not in SOURCES
     if own and not is_text(str(Path(dataset.origin).expanduser().resolve())):
         raise DataError(

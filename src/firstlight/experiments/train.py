@@ -470,7 +470,7 @@ def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:
                 evaluation.most_confident_mistakes(predictions, MISTAKES_SHOWN, missed),
             ):
                 chosen = np.concatenate([chosen, mistakes[~np.isin(mistakes, chosen)]])
-        samples[name] = images.take(chosen)
+        samples[name] = images.take(chosen).held
     if setup.task.augmentation:
         samples["augmented"] = _augmented(setup, samples["train"])
     if setup.findings.near is not None and setup.findings.near.pairs:

@@ -57,7 +57,7 @@ def attribute_examples(run: ExplainedRun, shown: ImageRequest, progress: Progres
 
 
 def _attributions(net: Net, images: Images, split: str, targets: Array | None, layer: str) -> list[Attribution]:
-    pixels = images.pixels
+    pixels = np.asarray(images.pixels)
     x = net.prepared(pixels)
     probabilities = net.probabilities(x)
     wanted = probabilities.argmax(axis=1) if targets is None else targets

@@ -14,6 +14,7 @@ from firstlight.explain.explained_run import ExplainedRun, Progress
 from firstlight.explain.features import ImageFeatures, extract_features
 from firstlight.explain.projection import FEWEST, project
 from firstlight.explain.separation import class_separation
+from firstlight.pixels import blocks
 from firstlight.randomness import generator
 from firstlight.records.explanation import Embedding
 from firstlight.types import Array, Images
@@ -28,10 +29,13 @@ def embed(
     test_images = run.splits["test"].take(run.drawn("test", points))
     test = extract_features(run.net, test_images, layer, "features of test images", progress)
     parts = {"train": train.take(_drawn(run, train.images, points)), "test": test}
-    features, probabilities, labels, ids, pixels = (
+    features, probabilities, labels, ids, pictures = (
         np.concatenate(arrays)
         for arrays in zip(
-            *((p.features, p.probabilities, p.images.labels, p.images.ids, p.images.pixels) for p in parts.values()),
+            *(
+                (p.features, p.probabilities, p.images.labels, p.images.ids, thumbnails(p.images.pixels))
+                for p in parts.values()
+            ),
             strict=True,
         )
     )
@@ -54,7 +58,7 @@ def embed(
                 labels=labels,
                 predicted=probabilities.argmax(axis=1),
                 confidence=probabilities.max(axis=1),
-                thumbnails=thumbnails(pixels),
+                thumbnails=pictures,
                 in_features=in_features,
                 in_map=class_separation(plane, labels, classes, run.seed),
             )
@@ -85,8 +89,6 @@ def _drawn(run: ExplainedRun, candidates: Images, points: int) -> Array:
 
 def thumbnails(pixels: Array) -> Array:
     """Pixels uint8 (N, H, W, C), smaller where a side is longer than 32."""
-    longer = max(pixels.shape[1:3])
-    if longer <= THUMBNAIL:
-        return pixels
+    longer = max(THUMBNAIL, *pixels.shape[1:3])
     height, width = (max(1, round(side * THUMBNAIL / longer)) for side in pixels.shape[1:3])
-    return resize(pixels, (height, width))
+    return np.concatenate([resize(block, (height, width)) for _, block in blocks(pixels)])

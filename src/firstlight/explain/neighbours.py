@@ -123,4 +123,4 @@ def nearest_to_mistakes(
 
 
 def _neighbours(images: Images, distances: Array) -> Neighbours:
-    return Neighbours(images.ids, images.labels, distances, images.pixels)
+    return Neighbours(images.ids, images.labels, distances, np.asarray(images.pixels))

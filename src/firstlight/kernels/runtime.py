@@ -113,18 +113,20 @@ class Runtime:
         chunks = -(-int(program.frames[0, Frame.IMAGES]) // program.size)
         return self._gradients[:chunks]
 
-    def evaluate(self, pixels: Array) -> Array:
+    def evaluate(self, pixels: Array, index: Array | None = None) -> Array:
         """(K, n): what the net gives for the images of `pixels`, uint8 (n, H W C), until it is run again.
+
+        index  of the images, only these (n,)
 
         Raises ValueError for images of another size.
         """
-        program = self.program(len(pixels))
+        program = self.program(len(pixels if index is None else index))
         if program.alone:
             self._must_fit(pixels)
-            program.arrays[Frame.PIXELS][:] = pixels
+            program.arrays[Frame.PIXELS][:] = pixels if index is None else pixels[index]
             run(program.ops, 0, len(self.graph.steps), program.frames, alone=True)
         else:
-            self.run(program, pixels, np.arange(len(pixels)), 0)
+            self.run(program, pixels, np.arange(len(pixels)) if index is None else index, 0)
         return program.outputs
 
     def run(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from firstlight.kernels import Kernels
+from firstlight.pixels import located
 from firstlight.prepare.augmentation import Augmentation, Draws
 from firstlight.types import Array, Images
 
@@ -44,8 +45,9 @@ class Augmented:
 
     def _made(self, index: Array, draws: Draws) -> Images:
         how = self.augmentation
+        where = located(self.images.pixels, index)
         pixels = self.kernels.augment(
-            self.images.pixels, index, draws.maps, draws.light, draws.keys, draws.patches, how.fill, how.fill_value
+            *where, draws.maps, draws.light, draws.keys, draws.patches, how.fill, how.fill_value
         )
         groups = None if self.images.groups is None else self.images.groups[index]
         return Images(pixels, self.images.labels[index], self.images.ids[index], self.images.class_names, groups)

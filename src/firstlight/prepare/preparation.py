@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from firstlight.data.decoding import resize
 from firstlight.errors import DataError, ExperimentError, ModelError, brief, nearest
+from firstlight.pixels import blocks, changed
 from firstlight.types import Array, Images, Json
 
 Standardise = Literal["none", "pixel", "channel", "image", "imagenet"]
@@ -17,8 +18,6 @@ Standardise = Literal["none", "pixel", "channel", "image", "imagenet"]
 # Of red, green and blue in [0, 1], over the training images of ImageNet: what weights trained on it expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-_CHUNK = 4096  # images at a time, so that no wide copy of a whole training split is made
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +53,7 @@ class Preparation:
             raise ExperimentError(f"prepare.standardise: there is no {standardise!r}. {known}")
         if not len(train):
             raise DataError("A preparation is fitted on training images; there are none.")
-        pixels = luma(train.pixels) if greyscale else train.pixels
+        pixels = changed(train.pixels, luma) if greyscale else train.pixels
         height, width, channels = pixels.shape[1:]
         if standardise == "imagenet":
             if greyscale:
@@ -80,8 +79,8 @@ class Preparation:
         return self.input_shape[:2]
 
     def apply(self, images: Images) -> Images:
-        """As `apply_to_pixels`; the images themselves where they fit already."""
-        pixels = self.apply_to_pixels(images.pixels)
+        """As `apply_to_pixels`; the images themselves where they fit already. Mapped ones are changed when read."""
+        pixels = changed(images.pixels, self.apply_to_pixels)
         return images if pixels is images.pixels else replace(images, pixels=pixels)
 
     def apply_to_pixels(self, pixels: Array) -> Array:
@@ -141,9 +140,8 @@ def luma(pixels: Array) -> Array:
         return pixels
     grey = np.empty((*pixels.shape[:3], 1), np.uint8)
     weights = np.array([299, 587, 114], np.uint32)
-    for start in range(0, len(pixels), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        grey[chunk, :, :, 0] = (pixels[chunk].astype(np.uint32) @ weights + 500) // 1000
+    for start, block in blocks(pixels):
+        grey[start : start + len(block), :, :, 0] = (block.astype(np.uint32) @ weights + 500) // 1000
     return grey
 
 
@@ -154,8 +152,8 @@ def _statistics(pixels: Array, per_pixel: bool) -> tuple[Array, Array]:
     """
     total: Array = np.zeros(pixels.shape[1:], np.uint64)
     squares: Array = np.zeros(pixels.shape[1:], np.uint64)
-    for start in range(0, len(pixels), _CHUNK):
-        chunk = pixels[start : start + _CHUNK].astype(np.uint32)
+    for _, block in blocks(pixels):
+        chunk = block.astype(np.uint32)
         total += chunk.sum(axis=0, dtype=np.uint64)
         squares += (chunk * chunk).sum(axis=0, dtype=np.uint64)
     n = len(pixels)

@@ -40,7 +40,7 @@ class StrokeStyle:
     @classmethod
     def of(cls, images: Images) -> StrokeStyle:
         """Measured over images as the model saw them, at least one."""
-        pixels = images.pixels.astype(np.float64)
+        pixels = np.asarray(images.pixels).astype(np.float64)
         papers = np.median(_border(pixels), axis=1)
         paper = np.median(papers, axis=0)
         off = pixels - paper

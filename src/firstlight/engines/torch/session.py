@@ -1,8 +1,8 @@
 """A session of the engine of PyTorch.
 
 The training images stay on the device as bytes, in the order (N, H, W, C), and a batch is gathered by index and scaled
-there; where they are augmented, the host makes a few batches at a time. Everything drawn from the seed is drawn on the
-host, as for the other engine; dropout masks only on demand.
+there; where they are augmented, the host makes a few batches at a time, and where they are mapped, it reads one at a
+time. Everything drawn from the seed is drawn on the host, as for the other engine; dropout masks only on demand.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from firstlight.engines.torch.tuning import HALF_PRECISIONS, ComputeMode
 from firstlight.errors import ExperimentError, ModelError, TrainingError
 from firstlight.kernels.lock import LOCK, in_turn
 from firstlight.layers import TwinPass
+from firstlight.pixels import is_mapped
 from firstlight.prepare import Augmented, batches, steps
 from firstlight.randomness import generator
 from firstlight.types import Array, Images, Shape
@@ -77,9 +78,8 @@ class TorchSession:
             if train is not None:
                 if not self.net.trained:
                     raise ModelError(f"{task.model.name} has nothing to train: all that it has is frozen.")
-                if task.augmentation:
-                    self.augmented = task.augmented(train, kernels.load())
-                else:
+                self.augmented = task.augmented(train, kernels.load()) if task.augmentation else None
+                if not self.made_by_host:
                     self.resident = self._resident(train)
                 self.use(self.mode)
 
@@ -153,23 +153,35 @@ class TorchSession:
             )
         return EpochMetrics(loss / n, hits / n)
 
+    @property
+    def made_by_host(self) -> bool:
+        """Whether the host makes the images of a batch, as they are augmented, or more than the memory holds."""
+        return self.augmented is not None or is_mapped(self._train_images().pixels)
+
     def _share(self, index: Array, epoch: int) -> tuple[Resident, torch.Tensor]:
         """Images on the device, and which of them are this process's part of the batch at `index`."""
         mine = self.group.part(np.arange(len(index)))
-        if self.augmented is None:
+        if not self.made_by_host:
             return self.resident, self._tensor(index[mine], torch.int64)
-        images = self.augmented.batch(index, epoch).take(mine)
+        if self.augmented is None:
+            images = self._train_images().take(index[mine])
+        else:
+            images = self.augmented.batch(index, epoch).take(mine)
         return self._resident(images), torch.arange(len(images), device=self.device)
 
     def _shares(self, epoch: int, batch_size: int) -> Iterator[tuple[Resident, torch.Tensor, int]]:
         """The same for each batch of an epoch, and how many images the batch has."""
         train = self._train_images()
         order = self.task.order(train, epoch, batch_size)
-        if self.augmented is None:
+        if not self.made_by_host:
             resident: Any = self._tensor(order, torch.int64)
             for index in batches(resident, batch_size):
                 share = cast(torch.Tensor, index).tensor_split(self.group.size)[self.group.rank]
                 yield self.resident, share, len(index)
+            return
+        if self.augmented is None:
+            for index in batches(order, batch_size):
+                yield *self._share(index, epoch), len(index)
             return
         whole = [*batches(np.arange(len(order)), batch_size)]
         sizes = map(len, whole)
@@ -222,20 +234,21 @@ class TorchSession:
         size, run = EVALUATION_BATCH.get(self.device.type, 256), TwinPass()
         share, units = -(-len(images) // self.group.size), math.prod(self.task.model.output_shape)
         with self._turn():
-            pixels = self._tensor(given, torch.uint8)
-            mine = torch.arange(len(images), device=self.device)[self.group.rank * share :][:share]
+            mine = np.arange(len(images))[self.group.rank * share :][:share]
             rows = torch.zeros((share, units), dtype=self.dtype, device=self.device)
         for start in range(0, len(mine), size):
             with self._turn(), torch.no_grad():
-                places = mine[start : start + size]
-                rows[start : start + len(places)] = self.net(self._batch(pixels, places), run)
+                block = given[mine[start] : mine[start : start + size][-1] + 1]
+                places = torch.arange(len(block), device=self.device)
+                rows[start : start + len(block)] = self.net(self._batch(self._tensor(block, torch.uint8), places), run)
         with self._turn():
             return self.group.gather(rows)[: len(images)].cpu().numpy()
 
     def prepared(self, images: Images) -> Array:
         """See `Session.prepared`."""
         with self._turn(), torch.no_grad():
-            x = self._batch(self._tensor(images.pixels, torch.uint8), torch.arange(len(images), device=self.device))
+            pixels = self._tensor(np.asarray(images.pixels), torch.uint8)
+            x = self._batch(pixels, torch.arange(len(images), device=self.device))
             return x.cpu().numpy()
 
     def trace(self, x: Array, cotangents: Mapping[str, Array] | None = None, only: Collection[str] = ()) -> Trace:
@@ -312,10 +325,10 @@ class TorchSession:
         return x.sub_(mean).div_(torch.where(std > 0, std, 1))
 
     def _resident(self, images: Images) -> Resident:
-        """A copy of training images on the device."""
+        """A copy of images on the device."""
         weights = self.task.image_weights(images.labels)
         return Resident(
-            self._tensor(images.pixels, torch.uint8),
+            self._tensor(np.asarray(images.pixels), torch.uint8),
             self._tensor(images.labels, torch.int64),
             None if weights is None else self._tensor(weights, self.dtype),
         )

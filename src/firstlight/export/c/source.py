@@ -203,7 +203,7 @@ int firstlight_predict(const uint8_t *image, float *probabilities)
     def _self_test(self) -> str:
         samples = self._samples
         n = len(samples.images)
-        pixels = array("test_images", samples.images.pixels.reshape(n, -1))
+        pixels = array("test_images", np.asarray(samples.images.pixels).reshape(n, -1))
         wanted = array("test_probabilities", samples.probabilities.astype(np.float32))
         strange = "" if samples.strangeness is None or not self.strange else STRANGENESS_TEST
         if samples.strangeness is not None and strange:
