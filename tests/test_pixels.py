@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight import pixels as module
@@ -28,6 +29,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Array, MappedPixel
     return array, MappedPixels(path, array.shape, np.arange(N))
 
 
+@settings(max_examples=20)
 @given(rows=st.lists(st.integers(0, N - 1), min_size=1, max_size=40), start=st.integers(-9, 9), more=st.integers(1, 9))
 def test_as_an_array(stored: tuple[Array, MappedPixels], rows: list[int], start: int, more: int) -> None:
     array, mapped = stored
@@ -82,7 +84,8 @@ def test_joined_they_stay_mapped(stored: tuple[Array, MappedPixels]) -> None:
 def test_images_are_the_same_wherever_they_lie(stored: tuple[Array, MappedPixels]) -> None:
     array, mapped = stored
     labels, ids = np.arange(N) % 2, np.arange(N).astype(str)
-    one, other = (Images(pixels, labels, ids, ("a", "b")) for pixels in (array, mapped))
+    both: tuple[Any, Any] = (array, mapped)
+    one, other = (Images(pixels, labels, ids, ("a", "b")) for pixels in both)
     index = np.array([3, 1, 20])
     for ours, theirs in (
         (other, one),

@@ -217,6 +217,6 @@ def _load_and_tell(folder: Path, told: multiprocessing.Queue[int]) -> None:
         count += 1
         return decode(*given)  # type: ignore[arg-type]
 
-    image_files.decode = counted  # type: ignore[assignment]
+    setattr(image_files, "decode", counted)  # noqa: B010
     fl.load(folder)
     told.put(count)

@@ -58,6 +58,7 @@ def test_the_same_weights(engine: str, more: dict[str, Any], monkeypatch: pytest
     assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.slow  # it looks into every layer
 def test_everything_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"augment.shift": 1, "data.limit": 900}
     quiet = Console(quiet=True)
