@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstlight import memory
 from firstlight.errors import DataError
+from firstlight.memory import VARIABLE, limit
 
 Array = NDArray[Any]
 
@@ -82,10 +82,10 @@ class MappedPixels:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """All of them in memory. Raises DataError where they are more than `memory.limit` allows."""
-        if self.nbytes > memory.limit():
+        if self.nbytes > limit():
             raise DataError(
                 f"{len(self):,} images are {self.nbytes / 1e6:,.0f} MB of pixels, more than the "
-                f"{memory.limit() / 1e6:,.0f} MB that are held in memory ({memory.VARIABLE}). Take some of them, as "
+                f"{limit() / 1e6:,.0f} MB that are held in memory ({VARIABLE}). Take some of them, as "
                 "pixels[:100], or go over firstlight.pixels.blocks(pixels)."
             )
         return self[:] if dtype is None else self[:].astype(dtype)
