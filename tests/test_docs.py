@@ -30,6 +30,13 @@ def test_the_reference_of_the_experiment_file_is_current() -> None:
     assert {key for key in keys if f"`{key}`" not in page and f"`[{key}]`" not in page} == set()
 
 
+def test_the_reference_of_components_is_current() -> None:
+    """Where it is not: python docs/components.py."""
+    page = maker("components").page()
+    assert page == (DOCS / "components.md").read_text(encoding="utf-8")
+    assert page.count("\n### `") > 60
+
+
 def test_one_study_is_put_into_the_page_of_all() -> None:
     """The others keep their sections; what is published is counted over all of them."""
 

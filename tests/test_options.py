@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firstlight.options import read_sides, read_size
+from firstlight.options import read_sides, read_size, split_docstring
 
 
 @pytest.mark.parametrize("value", [28, "28", " 28 ", np.int64(28), "28x28", "28×28", "28X28", [28, 28], (28, 28)])
@@ -23,3 +23,20 @@ def test_a_size_is_a_height_and_a_width() -> None:
 def test_what_is_no_size(value: object) -> None:
     with pytest.raises(ValueError, match=r"\[28, 32\] or 28x32"):
         read_size(value)
+
+
+def test_a_docstring_is_what_it_says_of_names_and_the_rest() -> None:
+    doc = """The first line.
+
+    More.
+
+    one, two  both of them,
+              on two lines
+    three     another
+
+    At the end.
+    """
+    rest, texts = split_docstring(doc)
+    assert rest == "The first line.\n\nMore.\n\n\nAt the end."
+    assert texts == dict.fromkeys(("one", "two"), "both of them, on two lines") | {"three": "another"}
+    assert split_docstring(None) == ("", {})

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import math
 import pkgutil
 import re
@@ -30,7 +31,7 @@ from weakref import WeakKeyDictionary
 
 from firstlight.constraints import as_tuple, choices, fits, in_words, refusal, value_schema, with_article
 from firstlight.errors import ExperimentError, KeyedError, nearest
-from firstlight.options import documented
+from firstlight.options import documented, split_docstring
 
 Entry = TypeVar("Entry")
 Built = TypeVar("Built")
@@ -52,6 +53,13 @@ class Option:
     annotation: Any
     default: Any
     explanation: str = ""
+
+    @property
+    def default_text(self) -> str:
+        """The default as a file writes it, without quotes; "needed" where it has to be given, "" where it is None."""
+        if self.required or self.default is None:
+            return "needed" if self.required else ""
+        return self.default if isinstance(self.default, str) else json.dumps(self.default, default=str)
 
     @property
     def allowed(self) -> str:
@@ -175,6 +183,10 @@ class Registry(Mapping[str, Entry]):
     def summary(self, name: str) -> str:
         """The first line of the docstring."""
         return (inspect.getdoc(self[name]) or "").partition("\n")[0].strip()
+
+    def about(self, name: str) -> str:
+        """The docstring without the lines that explain options."""
+        return split_docstring(self[name].__doc__)[0]
 
     def options(self, name: str) -> tuple[Option, ...]:
         """The options of a component."""

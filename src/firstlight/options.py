@@ -78,6 +78,12 @@ def flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def documented(doc: str | None) -> dict[str, str]:
     """What a docstring says of its names, where it lists them, each beside its text and two spaces apart or more."""
+    return split_docstring(doc)[1]
+
+
+def split_docstring(doc: str | None) -> tuple[str, dict[str, str]]:
+    """What a docstring says besides, and what it says of the names that it lists; see `documented`."""
+    others: list[str] = []
     texts: dict[str, str] = {}
     names: list[str] = []
     for line in inspect.cleandoc(doc or "").splitlines():
@@ -88,7 +94,8 @@ def documented(doc: str | None) -> dict[str, str]:
             texts |= {name: f"{texts[name]} {line.strip()}" for name in names}
         else:
             names = []
-    return texts
+            others.append(line)
+    return "\n".join(others).strip(), texts
 
 
 def read_sides(text: str) -> list[int] | None:

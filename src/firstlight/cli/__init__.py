@@ -17,6 +17,7 @@ from firstlight import processes
 from firstlight.cli import (
     card,
     compare,
+    components,
     data,
     demo,
     explain,
@@ -60,6 +61,7 @@ for command in (
     view.view,
     serve.serve,
     model.summary,
+    components.components,
     parity.parity,
 ):
     app.command(cls=Command)(command)
