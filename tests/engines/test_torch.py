@@ -33,7 +33,19 @@ from firstlight.layers import (
 )
 from firstlight.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, HalfSquaredError, Loss, MeanSquaredError
 from firstlight.models import Model
-from firstlight.optimizers import SGD, Adam, AdamW, Lagged, Lion, Lookahead, Muon, NAdam, Optimizer, RMSprop
+from firstlight.optimizers import (
+    SGD,
+    Adam,
+    AdamW,
+    Lagged,
+    Lion,
+    Lookahead,
+    MovingAverage,
+    Muon,
+    NAdam,
+    Optimizer,
+    RMSprop,
+)
 from firstlight.prepare import Preparation
 from firstlight.progress import Watcher
 from firstlight.records.run_folder import RunFolder
@@ -295,6 +307,39 @@ def test_a_state_restored_goes_on_in_the_same_bits(images: Images, optimizer: Op
     for session in (one, other):
         train(session, range(2, 4), 0.01)
     assert same(one, other)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_the_average_is_that_of_the_weights_after_each_step(images: Images, engine: str) -> None:
+    averaged, plain = (exact(engine, task(images, average=average), images) for average in (MovingAverage(0.3), None))
+    expected = averaged.vector()
+    for step in range(6):
+        index = np.arange(step, step + 20)
+        for session in (averaged, plain):
+            session.train_step(index, 0, step, 0.05)
+        decay = min(0.3, (2 + step) / (11 + step))  # 0.18, 0.25, 0.3, …
+        expected = decay * expected + (1 - decay) * plain.vector()
+    assert np.abs(averaged.state()["average"] - expected).max() < 1e-12
+    assert averaged.vector().tobytes() == plain.vector().tobytes()
+    assert "average" not in plain.state()
+    statistics = averaged.vector()[task(images).model.trainable :]
+    assert len(statistics)  # of batch norm, averaged too
+    assert np.abs(averaged.state()["average"][-len(statistics) :] - statistics).max() > 1e-4
+
+
+@pytest.mark.parametrize(("first", "then"), [("numpy", "torch"), ("torch", "numpy")])
+def test_the_average_goes_on_from_a_checkpoint_in_either_engine(images: Images, first: str, then: str) -> None:
+    start = task(images, average=MovingAverage(0.9), optimizer=Adam())
+    whole, before, after = (exact(engine, start, images) for engine in (first, first, then))
+    train(whole, range(4), 0.01)
+    train(before, range(2), 0.01)
+    after.restore(before.vector(), before.state())
+    assert (after.state()["average"] == before.state()["average"]).all()
+    train(after, range(2, 4), 0.01)
+    assert np.abs(after.state()["average"] - whole.state()["average"]).max() < 1e-9
+    assert np.abs(whole.state()["average"] - whole.vector()).max() > 1e-4
+    after.restore(before.vector())  # for a look at other weights: the average stays
+    assert np.abs(after.state()["average"] - whole.state()["average"]).max() < 1e-9
 
 
 def test_it_matters_that_moments_lie_in_memory_as_the_weights_do(images: Images) -> None:

@@ -107,6 +107,23 @@ def test_the_last_weights_where_asked_for_or_nothing_to_judge_by() -> None:
     assert "val_loss" not in outcome.history[0]
 
 
+class Averaged(Scripted):
+    """The average of its weights is two epochs behind."""
+
+    def state(self) -> dict[str, Array]:
+        return {"average": np.maximum(self.weight - 2, 1)}
+
+
+def test_the_average_is_judged_and_kept_and_training_goes_on_from_the_weights() -> None:
+    outcome, saved, _ = go(Averaged([1, 3, 2, 0, 0]))
+    assert [row["val_accuracy"] for row in outcome.history] == [0.25, 0.25, 0.25, 0.75, 0.5]
+    assert (outcome.best, outcome.weights, outcome.vector[0]) == (4, 4, 2)
+    assert [checkpoint.vector[0] for checkpoint in saved] == [1, 2, 3, 4, 5]
+    assert [checkpoint.best[0] for checkpoint in saved] == [1, 1, 1, 2, 2]
+    outcome, *_ = go(Averaged([1, 3, 2, 0, 0]), restore_best=False)
+    assert outcome.vector[0] == 3
+
+
 def test_early_stopping_waits_as_long_as_asked() -> None:
     outcome, *_ = go(Scripted([1, 3, 2, 2, 2, 4]), patience=2)
     assert (outcome.status, len(outcome.history), outcome.best) == ("stopped early", 4, 2)

@@ -99,8 +99,7 @@ def check(
 
 def _rate(optimizer: optimizers.Optimizer) -> float:
     """The learning rate that an optimizer has by default."""
-    inner = optimizer.inner if isinstance(optimizer, optimizers.Lagged) else optimizer
-    return float(vars(inner)["lr"])
+    return float(vars(optimizer.innermost)["lr"])
 
 
 def compare_gradients(

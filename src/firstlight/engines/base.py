@@ -16,11 +16,12 @@ from firstlight.kernels import Kernels
 from firstlight.layers import Chain
 from firstlight.losses import Loss
 from firstlight.models import Model
-from firstlight.optimizers import Block, Optimizer
+from firstlight.optimizers import Block, MovingAverage, Optimizer
 from firstlight.prepare import Augmentation, Augmented, Preparation, balanced_order, epoch_order
 from firstlight.types import Array, Images
 from firstlight.weights import fits
 
+AVERAGE = "average"  # of the weights, where one is kept: its name among the arrays of a session's state
 Sampling = Literal["shuffled", "balanced"]
 
 
@@ -37,6 +38,7 @@ class Task:
     sampling       "shuffled", or "balanced": each epoch draws all classes equally often
     steps_per_epoch  so many full batches an epoch, the next one going on behind them; None for all images once
     augmentation   what happens to the images of a training batch, and to no others; None for nothing
+    average        of the weights over the steps, which is evaluated and kept; None for the weights themselves
     """
 
     model: Model
@@ -53,6 +55,7 @@ class Task:
     sampling: Sampling = "shuffled"
     steps_per_epoch: int | None = None
     augmentation: Augmentation | None = None
+    average: MovingAverage | None = None
 
     def trained_layers(self) -> Chain:
         """The layers that the loss is applied to; a final activation that the loss contains is left to the loss.
@@ -117,6 +120,11 @@ class Task:
             for entry in self.model.layout.entries
             if (each := entry.parameter).trainable
         ]
+
+    def initial_state(self, dtype: Any = np.float32) -> dict[str, Array]:
+        """What `Session.state` has before the first step, but for the numbers of the average."""
+        state = self.optimizer.state(self.model.layout.trainable, dtype)
+        return state if self.average is None else state | {AVERAGE: np.zeros(self.model.layout.size, dtype)}
 
     def penalty(self, vector: Array) -> float:
         """Σ l1·|w| + l2·w² over the penalized weights."""
@@ -199,7 +207,7 @@ class Session(Protocol):
         ...
 
     def state(self) -> dict[str, Array]:
-        """Copies of the optimizer's arrays, for a checkpoint."""
+        """Copies of the optimizer's arrays and of the average of the weights, for a checkpoint."""
         ...
 
     def restore(self, vector: Array, state: dict[str, Array] | None = None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from firstlight import kernels
-from firstlight.engines.base import EpochMetrics, Task, Trace, not_finite
+from firstlight.engines.base import AVERAGE, EpochMetrics, Task, Trace, not_finite
 from firstlight.engines.executor import EagerExecutor, build_executor
 from firstlight.errors import ModelError
 from firstlight.kernels.lock import LOCK, in_turn
@@ -51,7 +51,9 @@ class NumpySession:
         with LOCK:
             self.executor = build_executor(task, self.kernels, self._vector)
         self._eager = self.executor if isinstance(self.executor, EagerExecutor) else None
-        self.optimizer_state = task.optimizer.state(self.layout.trainable, self.dtype)
+        self.optimizer_state = task.initial_state(self.dtype)
+        if task.average is not None:
+            self.optimizer_state[AVERAGE][:] = self._vector
         self.penalties = task.penalties()
         self.parts = task.optimizer.parts(task.blocks())
         self.train = None if train is None else _in_order(train)
@@ -64,8 +66,7 @@ class NumpySession:
             before, state = self._vector.copy(), self.state()
             _, _, gradients = self.gradients(index, 0, 0)
             self.executor.outputs(self._train_images().pixels[index])
-            trained = self._vector[: self.layout.trainable]
-            self.task.optimizer.step(trained, gradients, self.optimizer_state, 0.0, self.parts, self.kernels)
+            self._move(gradients, 0.0)
             self.restore(before, state)
 
     def train_step(self, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
@@ -145,12 +146,14 @@ class NumpySession:
 
     def describe(self) -> dict[str, Any]:
         """See `Session.describe`."""
+        optimizer = self.task.optimizer.innermost
         return {
             "engine": self.engine.name,
             "device": "cpu",
             "precision": np.dtype(self.dtype).name,
             "kernels": self.engine.kernels,
             "threads": _threads(self.engine.kernels),
+            **({"optimizer_not_compiled": why} if (why := optimizer.not_compiled(self.kernels)) else {}),
             **({"not_compiled": layer} if (layer := getattr(self.executor, "not_compiled", "")) else {}),
         }
 
@@ -210,9 +213,14 @@ class NumpySession:
         loss, correct, gradients = self._gradients(images, index, epoch, step)
         if not math.isfinite(loss):
             raise not_finite(loss, epoch, step, rate)
-        trained = self._vector[: self.layout.trainable]
-        self.task.optimizer.step(trained, gradients, self.optimizer_state, rate, self.parts, self.kernels)
+        self._move(gradients, rate)
         return loss, correct
+
+    def _move(self, gradients: Array, rate: float) -> None:
+        state, trained = self.optimizer_state, self._vector[: self.layout.trainable]
+        self.task.optimizer.step(trained, gradients, state, rate, self.parts, self.kernels)
+        if self.task.average is not None:
+            self.task.average.update(self.kernels, state[AVERAGE], self._vector, int(state["step"][0]))
 
 
 _blas_held = contextlib.ExitStack()

@@ -289,12 +289,16 @@ class Optimizer(Options):
     name        how the weights follow the gradient
     lr          the learning rate; the optimizer's own default where none is given
     lag         α of the lagged update: 0 for none
+    lookahead   after so many steps each, slow weights follow the optimizer's, which go on from there; 0 for none
+    lookahead_share  how much of the way they follow; half of it where none is given
     lr_factors  what the learning rate is multiplied by, by patterns of names: {head = 10}; the last that fits counts
     """
 
     name: Spelt = "adam"
     lr: Annotated[float, Field(gt=0)] | None = None
     lag: Annotated[float, Field(ge=0, le=1)] = 0.0
+    lookahead: Annotated[int, Field(ge=0)] = 0
+    lookahead_share: Annotated[float, Field(gt=0, le=1)] | None = None
     lr_factors: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
@@ -330,6 +334,9 @@ class Training(Section):
     restore_best    end with the best weights by `monitor`, not the last
     cost_every      tell the mean loss of every so many steps, and keep it in costs.csv
     sampling        "shuffled": each image once an epoch; "balanced": as many, but all classes equally often
+    average         "ema": evaluate and keep an exponential moving average of the weights over the steps, and of batch
+                    norm's statistics, instead of the last ones
+    average_decay   what it keeps of itself in a step; less in the first ones
     """
 
     epochs: Annotated[int, Field(ge=0)] = 10
@@ -340,6 +347,8 @@ class Training(Section):
     restore_best: bool = True
     cost_every: Annotated[int, Field(ge=1)] | None = None
     sampling: Sampling = "shuffled"
+    average: Literal["none", "ema"] = "none"
+    average_decay: Fraction = 0.999
 
 
 class Novelty(Section):
@@ -411,7 +420,7 @@ class Experiment(Section):
         schedule = schedules.schedule(self.schedule.name, **self.schedule.options)
         tables = self.model_dump()
         tables["loss"] = {"name": self.loss.name, **vars(loss), "class_weights": self.loss.class_weights}
-        own = {"lag": self.optimizer.lag, "lr_factors": self.optimizer.lr_factors}
+        own = {key: getattr(self.optimizer, key) for key in ("lag", "lookahead", "lookahead_share", "lr_factors")}
         tables["optimizer"] = {"name": self.optimizer.name, **vars(optimizer), **own}
         tables["schedule"] = {"name": self.schedule.name, **vars(schedule)}
         tables["augment"] = self.build_augmentation().table()
@@ -432,7 +441,14 @@ class Experiment(Section):
 
     def build_optimizer(self) -> optimizers.Optimizer:
         inner = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
+        if self.optimizer.lookahead:
+            share = self.optimizer.lookahead_share
+            inner = optimizers.Lookahead(inner, self.optimizer.lookahead, 0.5 if share is None else share)
         return optimizers.Lagged(inner, self.optimizer.lag) if self.optimizer.lag else inner
+
+    def build_average(self) -> optimizers.MovingAverage | None:
+        """The average of the weights that is kept, if any."""
+        return optimizers.MovingAverage(self.training.average_decay) if self.training.average == "ema" else None
 
     def build_augmentation(self) -> Augmentation:
         return Augmentation.of(self.augment.options)

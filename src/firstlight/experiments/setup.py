@@ -392,6 +392,7 @@ def set_up(
         sampling=course.sampling,
         steps_per_epoch=course.steps_per_epoch,
         augmentation=experiment.build_augmentation(),
+        average=experiment.build_average(),
     )
     task.trained_layers()  # head, labels and loss must fit before the first step
     _must_fit_memory(experiment, model, len(splits["train"]))

@@ -93,7 +93,10 @@ def _model_table(model: Any) -> dict[str, Any]:
 
 def _optimizer_table(optimizer: str | optimizers.Optimizer) -> dict[str, Any]:
     if isinstance(optimizer, optimizers.Lagged):
-        return {**_table(optimizer.inner, optimizers.OPTIMIZERS), "lag": optimizer.alpha}
+        return {**_optimizer_table(optimizer.inner), "lag": optimizer.alpha}
+    if isinstance(optimizer, optimizers.Lookahead):
+        lookahead = {"lookahead": optimizer.steps, "lookahead_share": optimizer.alpha}
+        return {**_optimizer_table(optimizer.inner), **lookahead}
     return _table(optimizer, optimizers.OPTIMIZERS)
 
 

@@ -281,7 +281,7 @@ def _are_more_epochs(before: Experiment, now: Experiment, done: int) -> bool:
 
 def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
     """Raise RunError where the checkpoint is of another experiment than the folder's file names now."""
-    state = setup.task.optimizer.state(setup.model.trainable)
+    state = setup.task.initial_state()
     same_model = list(run_folder.RunFolder.open(out).model.layers) == setup.model.to_json()["layers"]
     found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
     if not same_model or state.keys() != found or not _fits(setup, checkpoint, state):
@@ -321,6 +321,11 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
     seconds = time.perf_counter() - began
     if seconds > LONG_WARM_UP:
         watcher.note(f"Warmed up in {seconds:.1f} s.")
+    if why := session.describe().get("optimizer_not_compiled"):
+        watcher.note(
+            f"Note: the formula of the optimizer {setup.experiment.optimizer.name} is not compiled: {why}. NumPy works "
+            "it out as it is; the results are the same, a step takes longer."
+        )
     if layer := session.describe().get("not_compiled"):
         watcher.note(
             f"Note: there is no compiled operation for the layer {layer}, so the whole net is computed layer by layer. "

@@ -3,6 +3,7 @@
 from firstlight.components import import_modules
 from firstlight.optimizers.adam import Adam
 from firstlight.optimizers.adamw import AdamW
+from firstlight.optimizers.averaging import MovingAverage
 from firstlight.optimizers.base import OPTIMIZERS, Block, Optimizer, Part, State, optimizer, running_mean
 from firstlight.optimizers.lagged import Lagged
 from firstlight.optimizers.lion import Lion
@@ -24,6 +25,7 @@ __all__ = [
     "Lagged",
     "Lion",
     "Lookahead",
+    "MovingAverage",
     "Muon",
     "NAdam",
     "Optimizer",

@@ -123,6 +123,11 @@ class Optimizer(Component):
         scalars = (*(f"self.{name}" for name in numbers), *self.scalars(0.1, 1))
         return Formula.record(function, tuple(self.moments), scalars), tuple(numbers.values())
 
+    def not_compiled(self, kernels: Kernels) -> str:
+        """Why these kernels leave the formula to NumPy, as a step has found; empty where they compile it."""
+        why = getattr(kernels, "why_not", None)
+        return "" if why is None or "_recorded" not in vars(self) else str(why(self._recorded[0]))
+
     def parts(self, blocks: Sequence[Block]) -> list[Part]:
         """How the weights are cut for a step: where the factor of the learning rate changes."""
         parts: list[Part] = []

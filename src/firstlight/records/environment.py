@@ -34,7 +34,8 @@ class Environment:
     after_epoch  the epoch that the run went on after here; None where it began
     git          the commit of the working folder
     started      when, in ISO 8601
-    kernels      of the engine numpy; not_compiled is a layer for which it has no compiled operation
+    kernels      of the engine numpy; not_compiled is a layer for which it has no compiled operation,
+                 and optimizer_not_compiled, why the formula of the optimizer was not compiled
     torch        of the engine torch, as are channels_last, compiled, processes and exact_noise
     resumed      the environments that it went on in
     """
@@ -55,6 +56,7 @@ class Environment:
     compiled: bool | None = omitted(None)
     threads: Count | None = omitted(None)
     not_compiled: str = omitted("")
+    optimizer_not_compiled: str = omitted("")
     processes: AtLeastOne | None = omitted(None)
     exact_noise: bool | None = omitted(None)
     resumed: tuple[Environment, ...] = omitted(())

@@ -59,6 +59,8 @@ class TrainingTable:
     monitor: str = "val_accuracy"
     early_stopping: Count | None = None
     restore_best: bool = True
+    average: str = "none"
+    average_decay: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

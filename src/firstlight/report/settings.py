@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firstlight.records.experiment import Chance, Named, PrepareTable
+from firstlight.records.experiment import Chance, Named, PrepareTable, TrainingTable
 from firstlight.records.model import StartRecord
 from firstlight.records.run import RunRecord
 from firstlight.records.values import Table
@@ -42,6 +42,7 @@ def settings(record: RunRecord) -> list[Row]:
         ("Batch size", "" if training.batch_size is None else str(training.batch_size)),
         ("Early stopping", _patience(training.early_stopping) if judged else ""),
         ("Weights kept", f"best by {record.monitor}" if judged and record.restore_best else "last epoch"),
+        ("Averaged weights", average(training)),
         ("Seed", str(asked.seed)),
         ("Engine", engine(record)),
     ]
@@ -96,6 +97,14 @@ def _of_steps(record: RunRecord) -> str:
         return ""
     images, share = sum(record.counts["train"]), steps * batch_size
     return f", each of {counted(steps, 'step')}: {count(share)} images, where there are {count(images)} to train on"
+
+
+def average(training: TrainingTable) -> str:
+    """The average that was evaluated and kept instead of the weights."""
+    if training.average != "ema":
+        return ""
+    decay = "" if training.average_decay is None else f" of decay {training.average_decay:g}"
+    return f"exponential moving average{decay}, evaluated and kept"
 
 
 def _patience(epochs: int | None) -> str:

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ import numpy as np
 
 from firstlight import processes
 from firstlight.engines import Session
+from firstlight.engines.base import AVERAGE
 from firstlight.errors import TrainingError
 from firstlight.losses import Loss
 from firstlight.prepare import steps
@@ -149,10 +150,10 @@ def train(
                     rates = config.rates(epoch, len(train_images))
                     told = _after_each_step(progress, callbacks, epoch, rates, lambda: named(session.vector()))
                 waited = callbacks.seconds
-                row = _epoch(session, loss, config, epoch, train_images, validation, penalty, told)
+                row, vector, state = _epoch(session, loss, config, epoch, train_images, validation, penalty, told)
                 row["seconds"] -= callbacks.seconds - waited
-                vector = session.vector()
-                now = _advance(now, row, costs.found, vector, session.state(), config.monitor)
+                now = _advance(now, row, costs.found, vector, state, config.monitor)
+                vector = _judged(vector, state)
                 save(now)
                 watcher.epoch_done(row, validation is not None and now.progress.best == now.progress.epoch)
                 if callbacks.on_epoch is not None:
@@ -168,11 +169,11 @@ def train(
         status, because = Status.DIVERGED, str(error)
     done = now.progress
     if not done.history:
-        vector, weights = session.vector(), 0  # not one whole epoch, but all that was learnt
+        vector, weights = _judged(session.vector(), session.state()), 0  # not one whole epoch, but all that was learnt
     elif config.restore_best:
         vector, weights = now.best, done.best
     else:
-        vector, weights = now.vector, done.epoch
+        vector, weights = _judged(now.vector, now.optimizer), done.epoch
     return TrainingResult(vector, [*done.history], done.best, weights, status, done.seconds, because, done.costs)
 
 
@@ -185,20 +186,34 @@ def _epoch(
     validation: Images | None,
     penalty: Callable[[Array], float],
     progress: Callable[[int, float], None],
-) -> dict[str, float]:
-    """Train for one epoch and judge the weights; return its row of the history."""
+) -> tuple[dict[str, float], Array, dict[str, Array]]:
+    """Train for one epoch and judge the weights, or their average.
+
+    Return its row of the history, the weights, and the session's state.
+    """
     began = time.perf_counter()
     rates = config.rates(epoch, len(train_images))
     rate = float(rates[-1])
     metrics = session.train_epoch(epoch, config.batch_size, rates, progress)
     row = {"epoch": float(epoch + 1), "loss": metrics.loss, "accuracy": metrics.accuracy}
-    _must_be_finite(session.vector(), epoch, rate)
+    vector, state = session.vector(), session.state()
+    judged = _judged(vector, state)
+    _must_be_finite(vector, epoch, rate)
+    if judged is not vector:
+        session.restore(judged)
     if validation is not None:
         row |= _judge(session, loss, validation, epoch, rate)
     else:  # a few training images tell at least whether the weights are still of use
         _judge(session, loss, train_images.take(np.arange(min(len(train_images), PROBE))), epoch, rate)
-    row |= {"penalty": penalty(session.vector()), "learning_rate": rate, "seconds": time.perf_counter() - began}
-    return row
+    if judged is not vector:
+        session.restore(vector)
+    row |= {"penalty": penalty(judged), "learning_rate": rate, "seconds": time.perf_counter() - began}
+    return row, vector, state
+
+
+def _judged(vector: Array, state: Mapping[str, Array]) -> Array:
+    """What is evaluated and kept of the weights and of a session's state: the average, where there is one."""
+    return state.get(AVERAGE, vector)
 
 
 def _after_each_step(
@@ -283,7 +298,7 @@ def _advance(
     row: dict[str, float],
     costs: list[tuple[int, float]],
     vector: Array,
-    optimizer: dict[str, Array],
+    state: dict[str, Array],
     monitor: Monitor,
 ) -> Checkpoint:
     """The checkpoint after one more epoch; without validation the newest weights count as the best."""
@@ -292,8 +307,8 @@ def _advance(
     history = (*progress.history, row)
     return Checkpoint(
         vector,
-        vector if better else before.best,
-        optimizer,
+        _judged(vector, state) if better else before.best,
+        state,
         Progress(
             history,
             best=len(history) if better else progress.best,

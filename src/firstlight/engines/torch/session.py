@@ -144,7 +144,8 @@ class TorchSession:
             progress(done, mean)
         with self._turn():
             loss, hits, _ = self.group.total(sums).tolist()
-            self.group.from_first(self.net.held)  # so that all processes evaluate and save the same net
+            # So that all processes evaluate and save the same net.
+            self.group.from_first([*self.net.held, *self.trained.average.values()])
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss became {loss} in epoch {epoch + 1}, at a learning rate of up to {rates.max():g}. "

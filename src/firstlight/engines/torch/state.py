@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from firstlight.engines.base import Task
+from firstlight.engines.base import AVERAGE, Task
 from firstlight.engines.torch.formula import FormulaOptimizer
 from firstlight.layers import Chain, TwinPass
 from firstlight.types import Array
@@ -89,6 +89,8 @@ class TrainingState:
         self.memory: dict[str, list[torch.Tensor]] = {}
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half == "float16")
         self.steps = 0
+        averaged = self.net.tensors.values() if self.task.average is not None else ()
+        self.average = {name: tensor.detach().clone() for name, tensor in zip(self.net.tensors, averaged, strict=False)}
 
     def backward(self, objective: torch.Tensor) -> None:
         """Leave the gradients of the objective on the weights."""
@@ -100,6 +102,10 @@ class TrainingState:
             group["lr"] = rate * factor
         self.steps += 1
         self.task.optimizer.twin_step(self.net.trained, self._optimizer_step, self.memory, self.steps)
+        if self.task.average is not None:
+            with torch.no_grad():
+                weights = [self.net.tensors[name] for name in self.average]
+                torch._foreach_lerp_([*self.average.values()], weights, self.task.average.news(self.steps))
 
     def _optimizer_step(self) -> None:
         self.scaler.step(self.optimizer)
@@ -107,7 +113,10 @@ class TrainingState:
 
     def vector(self) -> Array:
         """See `Session.vector`."""
-        arrays = [self.net.tensors[entry.name].detach().reshape(-1) for entry in self.entries]
+        return self._vector(self.net.tensors)
+
+    def _vector(self, tensors: Mapping[str, torch.Tensor]) -> Array:
+        arrays = [tensors[entry.name].detach().reshape(-1) for entry in self.entries]
         return torch.cat(arrays).cpu().numpy()
 
     def arrays(self) -> dict[str, Array]:
@@ -121,6 +130,8 @@ class TrainingState:
                 for theta, state in zip(self.net.trained, known, strict=True)
             ]
             arrays[ours] = torch.cat([moment.reshape(-1) for moment in moments]).cpu().numpy()
+        if self.average:
+            arrays[AVERAGE] = self._vector(self.average)
         if self.scaler.is_enabled():
             scale = self.scaler.state_dict()
             arrays["loss_scale"] = np.array([scale["scale"], scale["_growth_tracker"], self.steps], np.float64)
@@ -128,14 +139,19 @@ class TrainingState:
 
     def restore_weights(self, vector: Array) -> None:
         """Take over weights."""
-        with torch.no_grad():
-            for entry in self.entries:
-                values = self._tensor(vector[entry.start : entry.stop])
-                self.net.tensors[entry.name].copy_(values.reshape(entry.parameter.shape))
+        self._spread(vector, self.net.tensors)
+
+    @torch.no_grad()
+    def _spread(self, vector: Array, tensors: Mapping[str, torch.Tensor]) -> None:
+        for entry in self.entries:
+            values = self._tensor(vector[entry.start : entry.stop])
+            tensors[entry.name].copy_(values.reshape(entry.parameter.shape))
 
     def restore_optimizer(self, arrays: dict[str, Array], half: str) -> None:
         """Take over what `arrays` gave; `half` as for `open_optimizer`."""
         self.open_optimizer(half)
+        if self.average:
+            self._spread(arrays[AVERAGE], self.average)
         taken = self.steps = int(arrays["step"][0])
         if "loss_scale" in arrays and self.scaler.is_enabled():
             scale, growth, *steps = arrays["loss_scale"].tolist()  # steps that overflowed count here

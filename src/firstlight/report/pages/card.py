@@ -20,6 +20,7 @@ from firstlight.report.pages import contents
 from firstlight.report.pages.run import document, verdict
 from firstlight.report.render.markdown import escaped, markdown
 from firstlight.report.sections import exports
+from firstlight.report.settings import average
 from firstlight.text import listed
 from firstlight.types import Json
 
@@ -105,7 +106,10 @@ def _what(record: RunRecord) -> Section:
         f"It was made by firstlight {record.environment.firstlight}, a laboratory for small-image classifiers, and "
         "this card from the record of its training. Nothing in it was written by hand."
     )
-    return Section("What it is", "what", (Text(text), Text(made), Text(verdict(record)), document(record).numbers))
+    averaged = average(record.experiment.training)
+    weights = (Text(f"Averaged weights: {averaged}."),) if averaged else ()
+    told = (Text(text), Text(made), *weights, Text(verdict(record)), document(record).numbers)
+    return Section("What it is", "what", told)
 
 
 def _data(record: RunRecord, licence: str) -> Section:
