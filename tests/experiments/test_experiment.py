@@ -30,6 +30,8 @@ def test_every_default_is_written_out_and_reads_back_the_same() -> None:
         "monitor": "val_accuracy",
         "restore_best": True,
         "sampling": "shuffled",
+        "average": "none",
+        "average_decay": 0.999,
     }
     assert tables["optimizer"] == {
         "name": "adam",
@@ -38,6 +40,7 @@ def test_every_default_is_written_out_and_reads_back_the_same() -> None:
         "beta2": 0.999,
         "epsilon": 1e-8,
         "lag": 0.0,
+        "lookahead": 0,
         "lr_factors": {},
     }
     assert tables["model"] == {"name": "lenet5", **models.defaults("lenet5")}
@@ -46,7 +49,7 @@ def test_every_default_is_written_out_and_reads_back_the_same() -> None:
 
 @given(
     st.sampled_from(sorted(models.ARCHITECTURES)),
-    st.sampled_from(["sgd", "adam", "adamw", "rmsprop"]),
+    st.sampled_from(["sgd", "adam", "adamw", "rmsprop", "nadam", "lion", "muon"]),
     st.sampled_from(["constant", "step", "exponential", "cosine", "one-cycle"]),
     st.floats(1e-6, 1),
     st.one_of(st.none(), st.integers(8, 64)),
