@@ -17,9 +17,10 @@ from firstlight import kernels, losses
 from firstlight.engine_parity.check import random_images
 from firstlight.engine_parity.graph import compare_graph
 from firstlight.engines import Task, executor
-from firstlight.kernels import _interpreter, _jit
-from firstlight.kernels._interpreter import ARENA, LONG, view
+from firstlight.kernels import _jit
+from firstlight.kernels._interpreter import view
 from firstlight.kernels.graph import Graph
+from firstlight.kernels.ops.activation import FORMULAS
 from firstlight.layers import Chain, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Softmax
 from firstlight.models import Model
 from firstlight.records.parity import GRADIENT, CompiledGraph
@@ -75,10 +76,10 @@ def test_every_loss_gives_the_gradient_that_it_gives_the_closures(name: str) -> 
 @pytest.mark.parametrize(
     ("name", "operation", "layer"),
     [
-        ("padding on the wrong sides", "tiles", "conv1"),
-        ("dx by the kernel as it is", "tiles", "conv3"),
-        ("dW of the wrong stride", "dots", "conv3"),
-        ("dW of x not turned", "tiles", "dense2"),
+        ("padding on the wrong sides", "correlate", "conv1"),
+        ("dx by the kernel as it is", "correlate", "conv3"),
+        ("dW of the wrong stride", "kernel_gradient", "conv3"),
+        ("dW of x not turned", "product_gradient", "dense2"),
         ("a gradient through what batch norm rectified", "normalize_sums", "batchnorm1"),
         ("a gradient through what the pool rectified", "max_pool_back", "maxpool1"),
         ("the largest of what is not rectified", "max_pool", "maxpool1"),
@@ -100,35 +101,31 @@ def test_a_spoilt_operation_is_named(name: str, operation: str, layer: str) -> N
 
 @pytest.fixture
 def half_a_gradient() -> Iterator[None]:
-    """The operation RECTIFY_BACK halves what it passes on."""
+    """The step `relu_back` halves what it passes on."""
 
-    def rectify_back(op: Any, n: Any, n0: Any, chunk: Any, frame: Any, like: Any) -> None:
-        op, frame = view(op, LONG), view(frame, LONG)
-        arena = view(frame[ARENA], like)
-        for i in range(op[3] * n):
-            arena[op[2] * n + i] *= 0.5 if arena[op[1] * n + i] > 0 else 0.0
+    def halved(op: Any, n: Any, n0: Any, chunk: Any, frame: Any, like: Any) -> None:
+        arena = view(frame.arena, like)
+        for i in range(op.features * n):
+            arena[op.dy + i] *= 0.5 if arena[op.y + i] > 0 else 0.0
 
     with (
-        mock.patch.dict(_interpreter._operations, RECTIFY_BACK=rectify_back),
-        mock.patch.dict(_interpreter._compiled, clear=False),
+        mock.patch.object(FORMULAS["relu"].backward, "loops", staticmethod(halved)),
         mock.patch.object(_jit, "Cache", return_value=NullCache()),
         pytest.MonkeyPatch.context() as patch,
     ):
         hasten(patch)
-        for key in [key for key in _interpreter._compiled if key[0] == "RECTIFY_BACK"]:
-            del _interpreter._compiled[key]
         yield
 
 
 def test_the_check_fails_by_an_operation_that_is_compiled_wrong(half_a_gradient: None) -> None:
     found = check(SMALL, kernels="compiled")
     assert not found.passed
-    assert "rectify_back of relu2" in found.failures[0]
+    assert "relu_back of relu2" in found.failures[0]
     assert found.failures[0] in found.verdict
     assert [fault for row in found.layers for fault in row.faults()] == [], "the closures are right"
     assert all(row.gradient.hand_autograd < GRADIENT for row in found.parameters)
     record = found.to_json()
-    assert record["graph"]["fault"]["operations"] == ["rectify_back"]
+    assert record["graph"]["fault"]["operations"] == ["relu_back"]
 
 
 def test_a_net_that_no_graph_can_hold_is_told() -> None:

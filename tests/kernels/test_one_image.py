@@ -14,8 +14,9 @@ from tests.graphs import RECORDED, Net, around, cut
 from firstlight import models
 from firstlight.engines.executor import CompiledExecutor
 from firstlight.kernels._interpreter import address, run
+from firstlight.kernels.ops.max_pool import MaxPoolOfOne
+from firstlight.kernels.ops.product import ProductOfOne
 from firstlight.kernels.runtime import Program, Runtime
-from firstlight.kernels.runtime import _Setup as Setup
 from firstlight.layers import Conv2D, Dense, Example, Flatten, MaxPool2D, ReLU
 from firstlight.types import Array
 
@@ -37,7 +38,7 @@ def executor_of(net: Net, weights: Array | None = None, kind: Any = np.float32) 
 
 def operations(program: Program, kind: Any = np.float32) -> set[str]:
     """The names of the operations of one image alone that a program has."""
-    names = {address(name, np.dtype(kind)): name for name in ("TILES_OF_ONE", "MAX_POOL_OF_ONE")}
+    names = {address(step, np.dtype(kind)): step.name for step in (ProductOfOne, MaxPoolOfOne)}
     return {names[row] for row in program.ops[..., 0].ravel().tolist() if row in names}
 
 
@@ -93,14 +94,17 @@ SMALL = Net((Conv2D(4, 3), ReLU(), MaxPool2D(2), Flatten(), Dense(9), ReLU(), De
 
 def test_the_comparison_rejects_a_wrong_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     """A product without its bias."""
-    whole = Setup._of_one
+    whole = Runtime._steps
 
-    def spoilt(*arguments: Any) -> Any:
-        one = whole(*arguments)
-        return (one[0], [*one[1][:3], -1, *one[1][4:]]) if one and one[0] == "TILES_OF_ONE" else one
+    def spoilt(runtime: Runtime, n: int) -> Any:
+        steps, cut = whole(runtime, n)
+        for step in steps:
+            if isinstance(step, ProductOfOne):
+                step.b = -1
+        return steps, cut
 
     assert_the_same_alone(SMALL)
-    monkeypatch.setattr(Setup, "_of_one", spoilt)
+    monkeypatch.setattr(Runtime, "_steps", spoilt)
     with pytest.raises(AssertionError, match="Not equal"):
         assert_the_same_alone(SMALL)
 
@@ -119,7 +123,7 @@ def test_what_is_not_finite_stays_so(bad: float) -> None:
 
 def test_training_and_whole_vectors_go_the_usual_way() -> None:
     executor = executor_of(SMALL)
-    assert operations(executor.evaluation.program(1)) == {"TILES_OF_ONE", "MAX_POOL_OF_ONE"}
+    assert operations(executor.evaluation.program(1)) == {"product_of_one", "max_pool_of_one"}
     assert not operations(executor.training.program(1))
     with cut(2):
         assert executor.evaluation.program(3).size == 1, "one after another, as a vector would be mostly empty"

@@ -11,8 +11,12 @@ from tests.graphs import Net, Results, assert_equal, cut, index_of, run_compiled
 
 from firstlight import models
 from firstlight.kernels import reference
-from firstlight.kernels._interpreter import Frame
-from firstlight.kernels.graph import Correlation, Graph, Value
+from firstlight.kernels.graph import Graph, Value
+from firstlight.kernels.operation import Part
+from firstlight.kernels.ops.activation import FORMULAS
+from firstlight.kernels.ops.batch_norm import Statistics
+from firstlight.kernels.ops.convolution import BiasGradient, Correlation, KernelGradient
+from firstlight.kernels.ops.output import Output
 from firstlight.kernels.runtime import Program, Runtime
 from firstlight.layers import ELU, GELU, SELU, AvgPool2D, Layer, LeakyReLU, MaxPool2D, Pass, ReLU, Sigmoid, Tanh
 from firstlight.models import Model
@@ -135,9 +139,10 @@ def test_slopes(bent: tuple[str, float, Layer], kind: Any) -> None:
     graph = Graph((2, 1, len(x)), training=False)
     both = graph.input()
     y = graph.activation(Value((len(x),), both.memory), name, constant)
-    graph._step("ACTIVATE_BACK", both if name == "gelu" else y, (both, len(x)), len(x), *graph.steps[-1].fields[-2:])
+    formula = FORMULAS[name]
+    graph.append(formula.backward(both if formula.from_x else y, Part(both, len(x)), len(x), constant))
     graph.outputs = len(x)
-    graph._step("OUTPUT", (both, len(x)), len(x))
+    graph.append(Output(Part(both, len(x)), len(x)))
     found = by_hand(graph, np.concatenate([x, dy]), kind)[1].outputs[:, 0]
     assert (np.abs(found - truth(layer, x, dy)) <= 8 * np.finfo(kind).eps * np.abs(dy)).all()
 
@@ -157,13 +162,13 @@ def test_sums_of_a_million(values: Array) -> None:
     graph = Graph((1, 1, 1000), training=False)
     x = graph.input()
     graph.statistics = 2
-    graph._step("BIAS_GRADIENT", x, 0, 1, 1000)
-    graph._step("STATISTICS", x, 1, 1000, 0)
+    graph.append(BiasGradient(x, 0, 1, 1000))
+    graph.append(Statistics(x, 1, 1000, 0))
     runtime, program = by_hand(graph, values, np.float32, trained=1, images=1000)
     exact = values.astype(np.float32).astype(np.float64)
     mean = math.fsum(exact) / 1000
     squares = 1000 * math.fsum((exact - mean) ** 2)
-    mean_found, squares_found = program.arrays[Frame.STATISTICS][0]
+    mean_found, squares_found = program.arrays["statistics"][0]
     assert runtime.gradients(program)[0, 0] == pytest.approx(1000 * math.fsum(exact), rel=5e-6)
     assert mean_found == pytest.approx(mean, rel=5e-6)
     # The mean is rounded to float32, which moves the sum of squares by its own square.
@@ -177,7 +182,7 @@ def test_weights_seen_by_many_pixels(images: int) -> None:
     pixels, outputs = math.prod(x_shape), math.prod(y_shape)
     graph = Graph((1, 1, pixels + outputs), training=False)
     both = graph.input()
-    graph._step("DOTS", both, (both, pixels), 0, Correlation(x_shape, y_shape, (0, 0), kernel))
+    graph.append(KernelGradient(both, Part(both, pixels), 0, Correlation(x_shape, y_shape, (0, 0), kernel)))
     values = np.random.default_rng(0).uniform(0.1, 1, both.size).astype(np.float32)
     runtime, program = by_hand(graph, values, np.float32, 2 * 25, images)
     x, dy = np.split(values.astype(np.float64), [pixels])

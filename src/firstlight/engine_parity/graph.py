@@ -126,9 +126,9 @@ class _Comparison:
 
     def _prepared(self, program: Any, step: Step, suspects: list[Step]) -> GraphFault | None:
         """Compare the images as the graph prepares them; it then goes on with those that are off all ties."""
-        if step.op != "GATHER":
+        if step.name != "gather":
             return None
-        x = self.runtime.value(program, step.fields[0])
+        x = self.runtime.value(program, next(step.values()))
         difference = relative_difference(x, self.prepared)
         x[...] = self.x
         suspects.clear()
@@ -141,7 +141,7 @@ class _Comparison:
                 continue
             part = slice(entry.start, entry.stop)
             if entry.name in self.held:
-                if step.op == "NORMALIZE":
+                if step.name == "normalize":
                     difference = relative_difference(self.runtime.theta[part], self.held[entry.name])
                     if fault := self._judged(difference, [step], entry.name):
                         return fault
@@ -150,7 +150,7 @@ class _Comparison:
                 self.gradients[entry.name] = difference
                 if fault := self._judged(difference, [step], f"the gradient by {entry.name}"):
                     return fault
-                if step.op != "NORMALIZE_RUNNING_BACK":  # which writes more than these
+                if step.name != "normalize_running_back":  # which writes more than these
                     suspects[:] = [one for one in suspects if one is not step]
         return None
 
@@ -184,6 +184,6 @@ class _Comparison:
         self.worst = max(self.worst, difference)
         if difference <= GRADIENT:
             return None
-        places = dict.fromkeys((step.op.lower(), step.path or BESIDE_LAYERS[step.op == "GATHER"]) for step in suspects)
+        places = dict.fromkeys((one.name, one.path or BESIDE_LAYERS[one.name == "gather"]) for one in suspects)
         operations, layers = zip(*places, strict=True)
         return GraphFault(operations, layers, what, difference)

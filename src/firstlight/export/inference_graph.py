@@ -207,6 +207,14 @@ class InferenceGraph(Graph):
         self._names[image] = INPUT
         return self._note(Prepare, [image], self.input_shape, scale=scale, shift=shift, per_image=per_image)
 
+    def apply(self, name: str, *inputs: Any, **settings: Any) -> Value:
+        """The operation called `name`, where it is among those that an exported net can be made of."""
+        note = getattr(self, name, None)
+        if note is None:
+            raise NotRecordedError(f"{self.path} ({name}, which no exported format has)")
+        noted: Value = note(*inputs, **settings)
+        return noted
+
     def conv2d(self, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
         O, _, kh, kw = W.shape
         out = output_size((x.shape[1], x.shape[2]), (kh, kw), stride, padding)
@@ -259,12 +267,12 @@ class InferenceGraph(Graph):
 
         width  of the features, see `engines.features.FeatureNet`
         """
-        self._path = NOVELTY
+        self.path = NOVELTY
         x = self._features(y, width)
         arrays = {"W": distances.whitening, "c": distances.centres}
         self._note(Strangeness, [x], (1,), **arrays)
         self.operations[-1] = replace(self.operations[-1], output=STRANGENESS)
-        self._path = ""
+        self.path = ""
 
     def _features(self, y: Value, width: int) -> Value:
         """What the last layer with weights reads, or the means of these maps; the raw outputs for a width of 0."""
@@ -288,7 +296,7 @@ class InferenceGraph(Graph):
         value = Value(shape, Memory(math.prod(shape)))
         name = self._names[value] = f".{len(self.operations)}"
         names = tuple(self._names[x] for x in inputs)
-        self.operations.append(kind(path=self._path, inputs=names, output=name, shape=shape, **rest))
+        self.operations.append(kind(path=self.path, inputs=names, output=name, shape=shape, **rest))
         return value
 
     def _pool(self, kind: Callable[..., Operation], x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:

@@ -51,7 +51,8 @@ class Cache(NullCache):
 
     def __init__(self, function: Any, made_from: str, kind: str = "") -> None:
         source = Path(function.__code__.co_filename)
-        self.name = f"{source.stem}.{function.__name__}{kind}"
+        name = function.__qualname__.replace("<locals>.", "")
+        self.name = f"{source.stem}.{name}{kind}"
         self.home = source.parent
         made_by = (made_from, numba.__version__, llvmlite.__version__, llvmlite.binding.get_host_cpu_features())
         self.stamp = _hash(repr(made_by).encode())

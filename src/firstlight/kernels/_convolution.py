@@ -15,15 +15,10 @@ import numpy as np
 from numba import get_num_threads
 
 from firstlight.kernels import Padding, Pair, output_size
-from firstlight.kernels._plan import plan
-from firstlight.kernels._tiles import ROWS, VECTOR_BYTES, sum_dots, sum_tiles
+from firstlight.kernels._plan import DOT_STRIP, TILE_STRIP, plan
+from firstlight.kernels._tiles import ROWS, sum_dots, sum_tiles
+from firstlight.kernels._vectors import VECTOR_BYTES
 from firstlight.types import Array
-
-# A strip of x, read many times, shares a core's second-level cache with W and the outputs. Measured with six sizes from
-# 128 to 1024 KiB in turn (two cores of 1 MiB each, float32, nine rounds, the lower quartile) on the convolutions of
-# mnist-cnn, fashion-cnn and vgg-small: forward at 256 KiB is within 10 % of the best of each. The dots' sums cost more
-# to close the more often they start, so wide layers gain 35 to 70 % from 256 to 1024, and two small ones lose 15 %.
-TILE_STRIP, DOT_STRIP = 1 << 18, 1 << 20
 
 _memory = threading.local()
 

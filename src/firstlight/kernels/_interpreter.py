@@ -1,12 +1,11 @@
-"""Runs a graph: every thread takes its images through the whole net, forward and back, in one compiled call.
+"""Runs a program: every thread takes its images through the whole net, forward and back, in one compiled call.
 
 What a thread works on stays in its own cache from layer to layer, nothing is allocated, and threads wait for each other
-only where the mathematics does: batch norm needs the statistics of all images. `graph` writes the operations; each is a
-row of numbers, the address of the function that does it and what it works on. Functions are compiled one by one when
-a graph first asks for them, and kept on disk, so that a net waits only for the operations that it has.
+only where the mathematics does: batch norm needs the statistics of all images. Each step of a program is a row: the
+address of its loops, and the record that they read. Loops are compiled one by one when a program first asks for them,
+and kept on disk, so that a net waits only for the steps that it has.
 
-Values lie one after another in a thread's arena, (features, n) each for the n images of a chunk; a value's place in an
-operation counts features, so it starts at that times n.
+Values lie one after another in a thread's arena, (features, n) each for the n images of a chunk.
 """
 
 # Numba infers the types of compiled functions.
@@ -14,8 +13,6 @@ operation counts features, so it starts at that times n.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -25,68 +22,64 @@ from numba.extending import intrinsic as _numba_intrinsic
 
 from firstlight.kernels._jit import callback, inner, parallel
 from firstlight.kernels.lock import in_turn
+from firstlight.kernels.operation import Step, Subroutine
 
 _intrinsic: Any = _numba_intrinsic
 
-
-class Frame(IntEnum):
-    """Where a thread finds what it works with: addresses, but for the last four, which are numbers."""
-
-    ARENA = 0  # values of this thread
-    WINNERS = 1  # uint8: of pooling
-    SCRATCH = 2  # for strips
-    GRADIENT = 3  # this thread's sum
-    THETA = 4  # the weights
-    TABLES = 5  # int32: what convolutions need to know of their shapes
-    CONSTANTS = 6  # float64: rates and the like
-    STATISTICS = 7  # float64 (chunks, ·): what batch norm tells the others
-    INDEX = 8  # int64: the images of the batch
-    LABELS = 9  # int64, of each of them
-    PIXELS = 10  # uint8 (all images, H W C)
-    SCALE = 11  # (C, H W)
-    SHIFT = 12
-    MASKS = 13  # uint8 (features, images): dropout's masks
-    OUTPUTS = 14  # (K, images) of the net
-    OUTPUT_GRADIENTS = 15  # the same shape: the gradient by them, where Python works out the loss
-    LOSSES = 16  # float64, of each image
-    CORRECT = 17  # uint8: whether the most probable class is the label
-    IMAGES = 18  # of the batch
-    SIZE = 19  # images in a chunk, of which the last may have fewer
-    WORKERS = 20
-    STATISTICS_STEP = 21  # from chunk to chunk
-
-
-# Numba takes a global as a constant; members of an enumeration it would look up each time.
-(
-    ARENA, WINNERS, SCRATCH, GRADIENT, THETA, TABLES, CONSTANTS, STATISTICS, INDEX, LABELS, PIXELS, SCALE, SHIFT, MASKS,
-    OUTPUTS, OUTPUT_GRADIENTS, LOSSES, CORRECT, IMAGES, SIZE, WORKERS, STATISTICS_STEP,
-) = map(int, Frame)  # fmt: skip
+# Where a thread finds what it works with, by the dtype of what lies there; None is that of the net's numbers.
+ADDRESSES: dict[str, Any] = {
+    "arena": None,  # values of this thread
+    "winners": np.uint8,  # of pooling
+    "scratch": None,  # for strips
+    "gradient": None,  # this thread's sum: see `gradient_sums`
+    "theta": None,  # the weights
+    "tables": np.int32,  # what convolutions need to know of their shapes
+    "class_weights": np.float64,
+    "statistics": np.float64,  # (chunks, ·): what batch norm tells the others
+    "index": np.int64,  # the images of the batch
+    "labels": np.int64,  # of each of them
+    "pixels": np.uint8,  # (all images, H W C)
+    "scale": None,  # (C, H W)
+    "shift": None,
+    "masks": np.uint8,  # (features, images): dropout's masks
+    "outputs": None,  # (K, images) of the net
+    "output_gradients": None,  # the same shape: the gradient by them, where Python works out the loss
+    "losses": np.float64,  # of each image
+    "correct": np.uint8,  # whether the most probable class is the label
+}
+# Of a thread alone; the others are of all.
+OWN = ("arena", "winners", "scratch", "gradient")
+# Images of the batch and of a chunk, of which the last may have fewer; threads; what lies between the statistics of
+# chunks; and whether this is the thread's first chunk.
+NUMBERS = ("images", "size", "workers", "statistics_step", "fresh")
+FRAME = np.dtype([(name, np.int64) for name in (*ADDRESSES, *NUMBERS)])
 
 LONG, BYTE, SINGLE, DOUBLE = np.int64(0), np.uint8(0), np.int32(0), np.float64(0)
 
 
 @parallel
 def run(ops, first, end, frames):
-    """Run the operations ops[·, first:end], a row for chunks of full size and one for the rest, a thread a frame."""
+    """Run the steps ops[·, first:end], a row for chunks of full size and one for the rest, a thread a frame."""
     for worker in prange(len(frames)):
         _run(np.int64(worker), ops, first, end, frames)
 
 
 @inner
 def _run(worker, ops, first, end, frames):
-    frame = frames[worker]
-    images, size, workers = frame[IMAGES], frame[SIZE], frame[WORKERS]
+    frame, at = frames[worker], frames[worker : worker + 1].ctypes.data
+    images, size, workers = frame.images, frame.size, frame.workers
     for chunk in range(worker, -(-images // size), workers):
         n0 = chunk * size
         n = min(size, images - n0)
         row = ops[0 if n == size else 1]
+        frame.fresh = chunk < workers
         for k in range(first, end):
-            _call(row[k, 0], row[k].ctypes.data, n, n0, chunk, frame.ctypes.data)
+            _call(row[k, 0], row[k].ctypes.data + 8, n, n0, chunk, at)
 
 
 @_intrinsic
 def _call(_, function, op, n, n0, chunk, frame):
-    """Call the operation at an address."""
+    """Call the loops at an address."""
 
     def emit(context, builder, signature, args):
         long = ir.IntType(64)
@@ -95,6 +88,20 @@ def _call(_, function, op, n, n0, chunk, frame):
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6), emit
+
+
+@_intrinsic
+def call(_, address, arguments):
+    """Call the subroutine at an address with a tuple of whole numbers."""
+
+    def emit(context, builder, signature, args):
+        long = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [long] * (len(arguments) + 1))
+        numbers = [builder.extract_value(args[1], i) for i in range(len(arguments))]
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), [*numbers, long(0)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.UniTuple(types.int64, len(arguments))), emit
 
 
 @_intrinsic
@@ -116,25 +123,32 @@ def view(_, address, like):
     return kind(types.int64, like), emit
 
 
-_operations: dict[str, Callable[..., None]] = {}
+@inner
+def gradient_sums(frame, at, count, like):
+    """The gradient by `count` weights from the one `at`, to add to: a thread's sum begins with its first chunk.
+
+    This is the rule for all gradients by weights; `product` alone, whose are large, asks `frame.fresh` itself and then
+    begins with what it writes.
+    """
+    sums = view(frame.gradient, like)[at : at + count]
+    if frame.fresh:
+        sums[:] = 0
+    return sums
+
+
 _compiled: dict[tuple[str, str], Any] = {}
 
 
-def operation(function: Callable[..., None]) -> Callable[..., None]:
-    """Make `function` one of the operations that graphs are made of: its name in capitals.
-
-    It takes the address of its row, the number n of images in the chunk, the first of them, the chunk, the address of
-    the thread's frame, and a pointer that only tells the type of the numbers.
-    """
-    _operations[function.__name__.upper()] = function
-    return function
-
-
 @in_turn  # of two compiled at once, one would be dropped while its address is in use
-def address(name: str, dtype: np.dtype[Any]) -> int:
-    """Where the operation called `name` lies, compiled for numbers of `dtype`."""
-    key = name, dtype.name
+def address(what: type[Step] | Subroutine, dtype: np.dtype[Any]) -> int:
+    """Where the loops of a step or a subroutine lie, compiled for numbers of `dtype`."""
+    long: Any = types.int64
+    like = types.CPointer(from_dtype(dtype))
+    if isinstance(what, Subroutine):
+        arguments = [long] * what.arguments
+    else:
+        arguments = [from_dtype(what.record), *[long] * 3, from_dtype(FRAME)]
+    key = f"{what.loops.__module__}.{what.loops.__qualname__}", dtype.name
     if key not in _compiled:
-        signature = types.void(*[types.int64] * 5, types.CPointer(from_dtype(dtype)))
-        _compiled[key] = callback(_operations[name], signature)
+        _compiled[key] = callback(what.loops, types.void(*arguments, like))
     return int(_compiled[key].address)

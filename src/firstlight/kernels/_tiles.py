@@ -19,19 +19,14 @@ AVX-512 one core's tile ran at 115 GFLOP/s from 150 taps up, where OpenBLAS's pr
 
 from __future__ import annotations
 
-from typing import Any
-
-import llvmlite.binding
 import numpy as np
-from llvmlite import ir
 from numba import prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from firstlight.kernels._interpreter import SINGLE, view
 from firstlight.kernels._jit import inner, parallel
+from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, clear, copy, intrinsic
+from firstlight.kernels.operation import Subroutine
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
 # A tile of 8 × 2 vectors takes 16 of 32 registers (AVX-512, NEON), of 6 × 2 takes 12 of 16 (AVX2).
 ROWS = 6 if VECTOR_BYTES == 32 else 8
 DOT_ROWS = 2 if VECTOR_BYTES == 32 else 4
@@ -40,8 +35,6 @@ TAPS = 4
 LONGEST = 512
 # What a tile's sum begins with.
 FROM_BIAS, FROM_ZERO, FROM_TARGET = 0, 1, 2
-
-_intrinsic: Any = intrinsic
 
 
 @parallel
@@ -72,17 +65,18 @@ def tiles_of_worker(
         i1, end = min(i0 + height, Hy), min(o + share, O)
         fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, mixed)
         tiles_of_strip(
-            strip, line * sh, W, W_row, taps, runs, bias, y, (Hy, Wy, N), (n0, block), (i0, i1), (o, end), strip, edge,
-            start, relu,
+            strip, line * sh, W, W_row, taps, runs.reshape(-1), runs.shape[1], bias, y, (Hy, Wy, N), (n0, block),
+            (i0, i1), (o, end), strip, edge, start, relu,
         )  # fmt: skip
 
 
 @inner
 def tiles_of_strip(
-    strip, step, W, W_row, taps, runs, bias, y, y_shape, images, rows, channels, scratch, edge, start, relu
+    strip, step, W, W_row, taps, runs, tiles, bias, y, y_shape, images, rows, channels, scratch, edge, start, relu
 ):  # fmt: skip
     """The outputs of `rows` and `channels` for a block of images, from a strip whose rows lie `step` apart.
 
+    runs, tiles  the first and the end of the taps of each tile, one after another, of which a row has so many
     scratch, edge  an array, and where in it a tile that reaches beyond its row may be written
     start        FROM_BIAS, FROM_ZERO or FROM_TARGET: what a sum begins with
     """
@@ -95,7 +89,7 @@ def tiles_of_strip(
         slim = Wy * block <= lanes
         tall = _tall(min(2 * ROWS if slim else ROWS, end - o))
         for i in range(i0, i1):
-            for t in range(runs.shape[1]):
+            for t in range(tiles):
                 m = t * width
                 if block == N:
                     to, valid = i * Wy * N + m, Wy * N - m
@@ -113,13 +107,28 @@ def tiles_of_strip(
                         for r in range(tall):
                             copy(scratch, edge + r * columns, y, (o + r) * plane + to, valid)
                 _tile(
-                    tall, columns == lanes, strip, (i - i0) * step + m, W, o * W_row, W_row, taps, runs[i, t, 0],
-                    runs[i, t, 1], bias, o, target, plane if inside else columns, start, relu,
+                    tall, columns == lanes, strip, (i - i0) * step + m, W, o * W_row, W_row, taps,
+                    runs[2 * (i * tiles + t)], runs[2 * (i * tiles + t) + 1], bias, o, target,
+                    plane if inside else columns, start, relu,
                 )  # fmt: skip
                 if not inside:
                     for r in range(tall):
                         copy(y, (o + r) * plane + to, scratch, edge + r * columns, valid)
         o += tall
+
+
+def _tiles(
+    strip, W, taps, runs, bias, y, scratch, step, W_row, tiles, Hy, Wy, N, n0, block, i0, i1, o, end, edge, start, relu,
+    like,
+):  # fmt: skip
+    tiles_of_strip(
+        view(strip, like), step, view(W, like), W_row, view(taps, SINGLE), view(runs, SINGLE), tiles, view(bias, like),
+        view(y, like), (Hy, Wy, N), (n0, block), (i0, i1), (o, end), view(scratch, like), edge, start, relu != 0,
+    )  # fmt: skip
+
+
+# `tiles_of_strip` for the steps of programs: the first seven arguments are addresses.
+TILES = Subroutine(_tiles, 22)
 
 
 @parallel
@@ -178,6 +187,16 @@ def dots_of_strip(strip, step, y, y_row, y_line, reads, channels, K, lines, leng
                     for q in range(min(TAPS, K - k)):
                         dW[(o + r) * K + k + q] += found[r * TAPS + q]
         o += tall
+
+
+def _dots(strip, y, reads, dW, step, y_row, y_line, o0, end, K, lines, length, like):
+    dots_of_strip(
+        view(strip, like), step, y, y_row, y_line, view(reads, SINGLE), (o0, end), K, lines, length, view(dW, like)
+    )
+
+
+# `dots_of_strip` for the steps of programs: the first four arguments are addresses.
+DOTS = Subroutine(_dots, 12)
 
 
 @inner
@@ -252,84 +271,7 @@ def dot(tall, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found):
         _register_dot(1, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found)
 
 
-INDEX = ir.IntType(64)
-
-
-class Emitter:
-    """The few vector instructions that the register tiles are made of, for one dtype."""
-
-    def __init__(self, context, builder, dtype):
-        self.context, self.builder = context, builder
-        self.scalar = context.get_data_type(dtype)
-        self.itemsize = context.get_abi_sizeof(self.scalar)
-        self.lanes = VECTOR_BYTES // self.itemsize
-        self.vector = ir.VectorType(self.scalar, self.lanes)
-        self.zero = ir.Constant(self.vector, None)
-
-    def at(self, kind, array, *offsets):
-        """The address of array[sum of offsets]; `kind` is None for what is an address already."""
-        address = array if kind is None else self.context.make_array(kind)(self.context, self.builder, array).data
-        for offset in offsets:
-            address = self.builder.gep(address, [INDEX(offset) if isinstance(offset, int) else offset])
-        return address
-
-    def load(self, address):
-        return self.builder.load(self.builder.bitcast(address, self.vector.as_pointer()), align=self.itemsize)
-
-    def store(self, value, address):
-        self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=self.itemsize)
-
-    def index(self, address):
-        """The int32 at `address`."""
-        return self.builder.sext(self.builder.load(address), INDEX)
-
-    def splat(self, address):
-        """The scalar at `address` in every lane."""
-        return self.spread(self.builder.load(address))
-
-    def spread(self, scalar):
-        """`scalar` in every lane."""
-        one = self.builder.insert_element(self.zero, scalar, ir.IntType(32)(0))
-        return self.builder.shuffle_vector(one, self.zero, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None))
-
-    def extract(self, vector, lane):
-        return self.builder.extract_element(vector, ir.IntType(32)(lane))
-
-    def register(self, value):
-        """A place for a vector that loops change; LLVM keeps it in a register."""
-        slot = cgutils.alloca_once(self.builder, self.vector)
-        self.builder.store(value, slot)
-        return slot
-
-    def accumulate(self, slot, a, b):
-        """slot += a · b, fused where the machine can."""
-        kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        name = f"llvm.fmuladd.v{self.lanes}f{8 * self.itemsize}"
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        self.builder.store(self.builder.call(function, [a, b, self.builder.load(slot)]), slot)
-
-    def totals(self, slots):
-        """Vectors whose lanes are the sums over the lanes of each slot, neighbours added until one is left."""
-        even, odd = (
-            ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(first, 2 * self.lanes, 2)))
-            for first in (0, 1)
-        )
-        shuffle = self.builder.shuffle_vector
-        found = []
-        for group in range(0, len(slots), self.lanes):
-            values = [self.builder.load(slot) for slot in slots[group : group + self.lanes]]
-            values += [self.zero] * (self.lanes - len(values))
-            while len(values) > 1:
-                pairs = zip(values[::2], values[1::2], strict=True)
-                values = [self.builder.fadd(shuffle(a, b, even), shuffle(a, b, odd)) for a, b in pairs]
-            found += values
-        return found
-
-    def loop(self, count):
-        return cgutils.for_range(self.builder, count, intp=INDEX)
-
-
-@_intrinsic(prefer_literal=True)
+@intrinsic(prefer_literal=True)
 def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, bias, o, target, step, start, relu):
     """target[r · step + m] = start + Σ over taps[first:end] of W[w + r · W_row + ·] · strip[at + · + m].
 
@@ -373,7 +315,7 @@ def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, b
     return types.void(rows, columns, strip, i, W, i, i, taps, i, i, bias, i, i, i, i, types.boolean), emit
 
 
-@_intrinsic(prefer_literal=True)
+@intrinsic(prefer_literal=True)
 def _register_dot(_, rows, y, y_row, y_line, strip, x_line, reads, k, lines, vectors, found):
     """found[r, q] = Σ over lines and lanes of y[r · y_row + ·] · strip[reads[k + q] + ·]; `y` is an address."""
 
@@ -400,28 +342,3 @@ def _register_dot(_, rows, y, y_row, y_line, strip, x_line, reads, k, lines, vec
     tall = rows.literal_value
     i = types.intp
     return types.void(rows, i, i, i, strip, i, reads, i, i, i, found), emit
-
-
-@_intrinsic
-def copy(_, to, i, x, j, count):
-    """to[i : i + count] = x[j : j + count]."""
-
-    def emit(context, builder, signature, args):
-        e = Emitter(context, builder, x.dtype)
-        cgutils.raw_memcpy(builder, e.at(to, args[0], args[1]), e.at(x, args[2], args[3]), args[4], e.itemsize)
-        return context.get_dummy_value()
-
-    return types.void(to, types.intp, x, types.intp, types.intp), emit
-
-
-@_intrinsic
-def clear(_, to, i, count):
-    """to[i : i + count] = 0."""
-
-    def emit(context, builder, signature, args):
-        e = Emitter(context, builder, to.dtype)
-        size = builder.mul(args[2], INDEX(e.itemsize))
-        cgutils.memset(builder, e.at(to, args[0], args[1]), size, 0)
-        return context.get_dummy_value()
-
-    return types.void(to, types.intp, types.intp), emit

@@ -1,27 +1,7 @@
-"""The operations of a graph: functions with `@operation`, each compiled when a graph first asks for it."""
+"""The operations, one a file: a function that layers find by its name, its steps, and their compiled loops."""
 
-from firstlight.kernels.ops import (
-    activations,
-    arithmetic,
-    batch_norm,
-    correlation,
-    dropout,
-    images,
-    losses,
-    one_image,
-    pooling,
-    winograd,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = [
-    "activations",
-    "arithmetic",
-    "batch_norm",
-    "correlation",
-    "dropout",
-    "images",
-    "losses",
-    "one_image",
-    "pooling",
-    "winograd",
-]
+for _file in iter_modules(__path__):
+    import_module(f"{__name__}.{_file.name}")

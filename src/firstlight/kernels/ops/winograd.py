@@ -15,113 +15,174 @@ dg = Gᵀ (Σ (A dy Aᵀ) ⊙ V) G, was no faster (docs/log.md).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from firstlight.kernels._interpreter import ARENA, LONG, SCRATCH, SINGLE, TABLES, THETA, operation, view
+from firstlight.kernels._interpreter import SINGLE, call, view
 from firstlight.kernels._jit import inner
-from firstlight.kernels._tiles import FROM_ZERO, INDEX, VECTOR_BYTES, Emitter, fill, tiles_of_strip
+from firstlight.kernels._tiles import FROM_ZERO, ROWS, TILES, fill
+from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, intrinsic
+from firstlight.kernels.operation import Cut, Step, Subroutine, Value, step
+from firstlight.types import Array
 
-_intrinsic: Any = intrinsic
+if TYPE_CHECKING:
+    from firstlight.kernels.ops.convolution import Correlation
+
+# What the transformed tiles may take of a core's cache, and the fewest channels and filters for which it is faster.
+TRANSFORMED, WIDE = 3 << 18, 16
 
 
-@operation
-def winograd(op, n, n0, chunk, frame, like):
-    """y = bias + Σ W · x.
+def saves_products(c: Correlation, cut: Cut) -> bool:
+    """Whether it is the faster way (docs/log.md): 3×3, whole vectors of images, and wide enough."""
+    return (
+        (c.kernel, c.stride, c.spread) == ((3, 3), (1, 1), (1, 1))
+        and cut.n % cut.lanes == 0
+        and min(c.x[0], c.y[0]) >= WIDE
+        and _taps(c) >= 1.5 * 16 * -(-c.y[1] // 2) * -(-c.y[2] // 2)
+    )
 
-    [x, y, W, bias, C, H, W, O, H', W', W_row, W_channel, flipped, tables, block, R, stride of V, relu]
-    for R rows of tiles at a time.
+
+def _taps(c: Correlation) -> int:
+    """Pairs of an output pixel and a tap that hits the image: the others cost nothing."""
+    axes = zip(c.x[1:], c.y[1:], c.start, strict=True)
+    rows, columns = (sum(0 <= i + r + start < size for i in range(out) for r in range(3)) for size, out, start in axes)
+    return rows * columns
+
+
+@step
+class Winograd(Step):
+    """y = bias + Σ W · x, R rows of tiles for a `block` of images at a time; `stride` lies between channels of V.
+
+    In scratch memory, behind a register tile, lie the strip of x, U (16, O, C padded), V (16, C, stride) and
+    M (16, O, stride), each of 16 planes so far apart as the fields say.
     """
-    op, frame = view(op, LONG), view(frame, LONG)
-    arena, theta, scratch = view(frame[ARENA], like), view(frame[THETA], like), view(frame[SCRATCH], like)
-    C, H, W, O, Hy, Wy = op[5], op[6], op[7], op[8], op[9], op[10]
-    T, block, R, stride = (Wy + 1) // 2, op[15], op[16], op[17]
-    lines, line = 2 * R + 2, (2 * T + 2) * block
-    rows, pieces, taps, runs = _tables(view(frame[TABLES], SINGLE), op[14], C)
-    x, y = arena[op[1] * n : (op[1] + C * H * W) * n], op[2] * n
-    strip, U, V, M = _parts(scratch, C, O, lines * line, stride)
-    lanes = VECTOR_BYTES // arena.itemsize
-    _filters(theta, op[3], op[11], op[12], op[13] != 0, U, C, O, lanes)
-    padded = -(-C // lanes) * lanes
-    plane_U, plane_V, plane_M = _apart(O * padded, lanes), _apart(C * stride, lanes), _apart(O * stride, lanes)
-    for start in range(0, n, block):
-        for first in range(0, (Hy + 1) // 2, R):
-            count = min(R, (Hy + 1) // 2 - first)
-            r0, r1 = 2 * first, 2 * (first + count) + 2
-            fill(strip, 0, x, 0, C, (C, H, W, n), start, rows, r0, r1, pieces, lines, line, block, True)
-            _spread(strip, V, C, lines, line, count, T, block, stride, lanes)
-            for k in range(16):
-                tiles_of_strip(
-                    V[k * plane_V :], 0, U[k * plane_U :], padded, taps, runs, U, M[k * plane_M :], (1, 1, stride),
-                    (0, stride), (0, 1), (0, O), scratch, 0, FROM_ZERO, False,
-                )  # fmt: skip
-            for o in range(O):
-                bias = theta[op[4] + o] if op[4] >= 0 else theta.dtype.type(0)
-                for t in range(count):
-                    i = 2 * (first + t)
-                    to = y + (o * Hy + i) * Wy * n + start
-                    for j in range(T):
-                        gather_tile(
-                            M, o * stride + (t * T + j) * block, plane_M, arena, to + 2 * j * n, n, Wy * n,
-                            i + 1 < Hy, 2 * j + 1 < Wy, bias, op[18] != 0, block // lanes,
-                        )  # fmt: skip
+
+    x: Value
+    y: Value
+    W: int
+    b: int
+    C: int
+    H: int
+    width: int
+    O: int
+    Hy: int
+    Wy: int
+    W_row: int
+    W_channel: int
+    flipped: bool
+    rows: Array
+    piece: Array
+    taps: Array
+    runs: Array
+    tiles: int
+    block: int
+    R: int
+    stride: int
+    U: int
+    V: int
+    M: int
+    U_plane: int
+    V_plane: int
+    M_plane: int
+    relu: bool
+    subroutine: Subroutine = TILES
+
+    @classmethod
+    def of(cls, x: Value, y: Value, W: int, b: int, c: Correlation, cut: Cut, relu: bool) -> Winograd:
+        """The step for a correlation, cut so that what is transformed stays in the cache."""
+        (C, H, width), (O, Hy, Wy), n = c.x, c.y, cut.n
+        top, left = -c.start[0], -c.start[1]
+        T, down = -(-Wy // 2), -(-Hy // 2)
+        block = next(block for block in (2 * cut.lanes, cut.lanes) if n % block == 0)
+        budget = TRANSFORMED // (16 * (C + O) * T * cut.itemsize)  # tile rows × images
+        if budget < block:
+            block = cut.lanes
+        R = min(down, max(1, budget // block))
+        R = -(-down // -(-down // R))  # as many for each group
+        stride = R * T * block
+        stride += cut.lanes if stride * cut.itemsize % 4096 == 0 else 0  # channels apart in the cache
+        rows = np.arange(2 * down + 2) - top
+        rows[(rows < 0) | (rows >= H)] = -1
+        first, left_out = max(0, left), max(0, -left)  # columns of zeros before x, or of x left out
+        channels = np.arange(C)
+        tiles = -(-stride // (2 * cut.lanes))
+        piece = np.array([first, left_out, max(0, min(width - left_out, 2 * T + 2 - first))])
+        taps, runs = np.stack([channels * stride, channels], 1), np.tile([0, C], tiles)
+        padded, lanes = -(-C // cut.lanes) * cut.lanes, cut.lanes
+        planes = [_apart(size, lanes) for size in (O * padded, C * stride, O * stride)]
+        U = 2 * ROWS * lanes + -(-C * (2 * R + 2) * (2 * T + 2) * block // lanes) * lanes
+        V = U + 16 * planes[0]
+        M = V + 16 * planes[1] + 2 * lanes
+        return cls(
+            x, y, W, b, C, H, width, O, Hy, Wy, *c.W_strides, c.flipped, rows, piece, taps, runs, tiles, block, R,
+            stride, U, V, M, planes[0], planes[1], planes[2], relu,
+        )  # fmt: skip
+
+    def scratch(self, cut: Cut) -> int:
+        return self.M + 16 * self.M_plane + 2 * cut.lanes
+
+    @staticmethod
+    def loops(op, n, n0, chunk, frame, like):
+        arena, theta, scratch = view(frame.arena, like), view(frame.theta, like), view(frame.scratch, like)
+        tables, size = view(frame.tables, SINGLE), arena.itemsize
+        C, H, W, O, Hy, Wy = op.C, op.H, op.width, op.O, op.Hy, op.Wy
+        T, block, R, stride = (Wy + 1) // 2, op.block, op.R, op.stride
+        lines, line, lanes = 2 * R + 2, (2 * T + 2) * block, VECTOR_BYTES // size
+        rows, pieces = tables[op.rows :], tables[op.piece : op.piece + 3].reshape(1, 3)
+        x = arena[op.x : op.x + C * H * W * n]
+        strip, U, V, M = scratch[2 * ROWS * lanes :], scratch[op.U :], scratch[op.V :], scratch[op.M :]
+        padded = -(-C // lanes) * lanes
+        _filters(theta, op.W, op.W_row, op.W_channel, op.flipped != 0, U, op.U_plane, C, O, padded)
+        for start in range(0, n, block):
+            for first in range(0, (Hy + 1) // 2, R):
+                count = min(R, (Hy + 1) // 2 - first)
+                r0, r1 = 2 * first, 2 * (first + count) + 2
+                fill(strip, 0, x, 0, C, (C, H, W, n), start, rows, r0, r1, pieces, lines, line, block, True)
+                _spread(strip, V, op.V_plane, C, lines, line, count, T, block, stride, lanes)
+                for k in range(16):
+                    call(op.subroutine, (
+                        V.ctypes.data + k * op.V_plane * size, U.ctypes.data + k * op.U_plane * size,
+                        frame.tables + op.taps * 4, frame.tables + op.runs * 4, frame.scratch,
+                        M.ctypes.data + k * op.M_plane * size, frame.scratch,
+                        0, padded, op.tiles, 1, 1, stride, 0, stride, 0, 1, 0, O, 0, FROM_ZERO, 0,
+                    ))  # fmt: skip
+                for o in range(O):
+                    bias = theta[op.b + o] if op.b >= 0 else theta.dtype.type(0)
+                    for t in range(count):
+                        i = 2 * (first + t)
+                        to = op.y + (o * Hy + i) * Wy * n + start
+                        for j in range(T):
+                            gather_tile(
+                                M, o * stride + (t * T + j) * block, op.M_plane, arena, to + 2 * j * n, n, Wy * n,
+                                i + 1 < Hy, 2 * j + 1 < Wy, bias, op.relu != 0, block // lanes,
+                            )  # fmt: skip
 
 
-@inner
-def _apart(size, lanes):
+def _apart(size: int, lanes: int) -> int:
     """The distance of planes of `size` numbers: an odd number of vectors, that none may share the cache's sets."""
     vectors = -(-size // lanes)
     return (vectors + 1 - vectors % 2) * lanes
 
 
 @inner
-def _tables(tables, at, C):
-    """Rows, the one piece, taps and runs of `winograd`; the number of rows and of tiles comes first."""
-    rows, tiles = tables[at], tables[at + 1]
-    a = at + 2 + rows
-    b = a + 3
-    c = b + 2 * C
-    return (
-        tables[at + 2 : a],
-        tables[a:b].reshape(1, 3),
-        tables[b:c].reshape(C, 2),
-        tables[c : c + 2 * tiles].reshape(1, tiles, 2),
-    )
-
-
-@inner
-def _parts(scratch, C, O, strip, stride):
-    """Strip, U (16, O, C padded), V (16, C, stride), M (16, O, stride) in a thread's scratch memory, behind a tile."""
-    a = 16 * VECTOR_BYTES // scratch.itemsize * 2
-    lanes = VECTOR_BYTES // scratch.itemsize
-    b = a + (C * strip + lanes - 1) // lanes * lanes
-    c = b + 16 * _apart(O * (-(-C // lanes) * lanes), lanes)
-    d = c + 16 * _apart(C * stride, lanes) + 2 * lanes
-    end = d + 16 * _apart(O * stride, lanes) + 2 * lanes
-    return scratch[a:b], scratch[b:c], scratch[c:d], scratch[d:end]
-
-
-@inner
-def _filters(theta, W, row, channel, flipped, U, C, O, lanes):
+def _filters(theta, W, row, channel, flipped, U, plane, C, O, padded):
     """U = G g Gᵀ for every filter and channel."""
-    padded = -(-C // lanes) * lanes
     g = np.zeros(9 * padded, theta.dtype)
+    lanes = VECTOR_BYTES // theta.itemsize
     for o in range(O):
         for c in range(C):
             at = W + o * row + c * channel
             for t in range(9):
                 g[t * padded + c] = theta[at + 8 - t] if flipped else theta[at + t]
-        spread_filter(g, padded, U, o * padded, _apart(O * padded, lanes), padded // lanes)
+        spread_filter(g, padded, U, o * padded, plane, padded // lanes)
 
 
 @inner
-def _spread(strip, V, C, lines, line, count, T, block, stride, lanes):
+def _spread(strip, V, plane, C, lines, line, count, T, block, stride, lanes):
     """V = Bᵀ d B for every channel and tile."""
-    plane = _apart(C * stride, lanes)
     for c in range(C):
         for t in range(count):
             at = (c * lines + 2 * t) * line
@@ -132,7 +193,7 @@ def _spread(strip, V, C, lines, line, count, T, block, stride, lanes):
                 )  # fmt: skip
 
 
-@_intrinsic
+@intrinsic
 def spread_filter(_, g, plane_of_g, U, to, plane, vectors):
     """U[k · plane + to + ·] = G g Gᵀ, element k of 16, for the nine taps g[t · plane_of_g + ·]."""
 
@@ -159,7 +220,7 @@ def spread_filter(_, g, plane_of_g, U, to, plane, vectors):
     return types.void(g, i, U, i, i, i), emit
 
 
-@_intrinsic
+@intrinsic
 def spread_tile(_, x, at, column, row, V, to, plane, vectors):
     """V[k · plane + to + ·] = Bᵀ d B, element k of 16, for the pixels x[at + r · row + s · column + ·]."""
 
@@ -192,7 +253,7 @@ def spread_tile(_, x, at, column, row, V, to, plane, vectors):
     return types.void(x, i, i, i, V, i, i, i), emit
 
 
-@_intrinsic
+@intrinsic
 def gather_tile(_, M, at, plane, y, to, column, row, second_row, second_column, bias, relu, vectors):
     """y[to + r · row + s · column + ·] = bias + Aᵀ m A for m[k] = M[k · plane + at + ·]; some tiles lack a second."""
 
