@@ -35,6 +35,7 @@ def experiment(engine: str = "numpy", optimizer: dict[str, Any] = OPTIMIZERS[0],
             "model": {"layers": [{"type": "Flatten"}, {"type": "Dense", "units": 12}, {"type": "BatchNorm"},
                                  {"type": "ReLU"}, {"type": "Dense", "units": 10}]},
             "optimizer": optimizer,
+            "schedule": {"name": "plateau", "patience": 0, "of": "val_error"},
             "training": {"epochs": 3, "average": "ema", "average_decay": 0.9, **training},
         }
     )  # fmt: skip
@@ -62,7 +63,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, engine: str
         start(asked, tmp_path / "cut", Cut(Console(quiet=True)))
     resumed = experiments.resume(tmp_path / "cut", QUIET)
     assert (resumed.path / run_folder.WEIGHTS).read_bytes() == (whole.path / run_folder.WEIGHTS).read_bytes()
-    columns = ("loss", "val_loss", "val_accuracy")
+    columns = ("loss", "val_loss", "val_accuracy", "learning_rate")
     assert [resumed.history[name].tolist() for name in columns] == [whole.history[name].tolist() for name in columns]
 
 

@@ -59,9 +59,9 @@ class TrainingConfig:
         """How many steps an epoch has, of so many training images."""
         return self.steps_per_epoch or steps(images, self.batch_size)
 
-    def rates(self, epoch: int, images: int) -> Array:
-        """The learning rate of each step of an epoch (from 0), of so many training images."""
-        return self.schedule.rates(epoch, self.steps(images), self.epochs, self.lr)
+    def rates(self, images: int, history: Sequence[Mapping[str, float]]) -> Array:
+        """The learning rate of each step of the epoch after those in `history`, of so many training images."""
+        return self.schedule.rates(len(history), self.steps(images), self.epochs, self.lr, history)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,11 +146,13 @@ def train(
                     break
                 costs = _Costs(config, [*now.progress.costs], epoch, config.steps(len(train_images)))
                 told: Callable[[int, float], None] = progress
+                rates = config.rates(len(train_images), now.progress.history)
                 if callbacks.on_step is not None:
-                    rates = config.rates(epoch, len(train_images))
                     told = _after_each_step(progress, callbacks, epoch, rates, lambda: named(session.vector()))
                 waited = callbacks.seconds
-                row, vector, state = _epoch(session, loss, config, epoch, train_images, validation, penalty, told)
+                row, vector, state = _epoch(
+                    session, loss, config.batch_size, rates, epoch, train_images, validation, penalty, told
+                )
                 row["seconds"] -= callbacks.seconds - waited
                 now = _advance(now, row, costs.found, vector, state, config.monitor)
                 vector = _judged(vector, state)
@@ -180,7 +182,8 @@ def train(
 def _epoch(
     session: Session,
     loss: Loss,
-    config: TrainingConfig,
+    batch_size: int,
+    rates: Array,
     epoch: int,
     train_images: Images,
     validation: Images | None,
@@ -192,9 +195,8 @@ def _epoch(
     Return its row of the history, the weights, and the session's state.
     """
     began = time.perf_counter()
-    rates = config.rates(epoch, len(train_images))
     rate = float(rates[-1])
-    metrics = session.train_epoch(epoch, config.batch_size, rates, progress)
+    metrics = session.train_epoch(epoch, batch_size, rates, progress)
     row = {"epoch": float(epoch + 1), "loss": metrics.loss, "accuracy": metrics.accuracy}
     vector, state = session.vector(), session.state()
     judged = _judged(vector, state)

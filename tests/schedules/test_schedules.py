@@ -6,11 +6,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstlight.errors import ExperimentError
-from firstlight.schedules import SCHEDULES, Constant, Cosine, Exponential, OneCycle, Schedule, Step, schedule
+from firstlight.schedules import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Plateau,
+    Schedule,
+    Step,
+    Triangular,
+    WarmRestarts,
+    schedule,
+)
 from firstlight.types import Array
 
 EPOCHS, STEPS, LR = 20, 10, 0.3
@@ -57,12 +70,68 @@ def test_one_cycle_rises_to_the_rate_and_falls_below_its_start() -> None:
     assert (np.diff(rates[peak:]) < 0).all()
 
 
+def theirs(make: Any, steps: int) -> list[float]:
+    """The learning rates of a schedule of PyTorch, step by step."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], LR, momentum=0.9)
+    each, rates = make(optimizer), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        each.step()
+    return rates
+
+
+@pytest.mark.parametrize(("period", "growth"), [(3, 1), (2, 2), (1, 3)])
+def test_warm_restarts_are_those_of_pytorch(period: int, growth: int) -> None:
+    def make(optimizer: Any) -> Any:
+        return torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, period * STEPS, growth, 0.1 * LR)
+
+    rates = curve(WarmRestarts(period, growth, 0.1))
+    np.testing.assert_allclose(rates, theirs(make, EPOCHS * STEPS), rtol=1e-9)
+    assert rates[period * STEPS] == pytest.approx(LR)
+
+
+@pytest.mark.parametrize(("factor", "mode"), [(1.0, "triangular"), (0.5, "triangular2")])
+def test_triangles_are_those_of_pytorch(factor: float, mode: Any) -> None:
+    def make(optimizer: Any) -> Any:
+        return torch.optim.lr_scheduler.CyclicLR(optimizer, 0.1 * LR, LR, 2 * STEPS, mode=mode, cycle_momentum=False)
+
+    np.testing.assert_allclose(curve(Triangular(4, 0.1, factor)), theirs(make, EPOCHS * STEPS), rtol=1e-9)
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(
+    st.lists(st.sampled_from([0.5, 0.50001, 0.49999, 0.4, 0.3, 0.8]), min_size=1, max_size=15),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 0.2]),
+)
+def test_a_plateau_reduces_the_rate_as_pytorch_does(losses: list[float], patience: int, final: float) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], LR)
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=patience, min_lr=final * LR, eps=0
+    )
+    each, history = Plateau(0.5, patience, final=final), list[dict[str, float]]()
+    for epoch, loss in enumerate(losses):
+        rates = each.rates(epoch, 3, len(losses), LR, history)
+        np.testing.assert_allclose(rates, optimizer.param_groups[0]["lr"], rtol=1e-12)
+        other.step(loss)
+        history.append({"loss": 9.0, "val_loss": loss, "val_accuracy": 0.5})
+
+
+def test_a_plateau_is_one_of_the_value_that_is_asked_for() -> None:
+    rows = [{"loss": 1.0 / (1 + n), "val_loss": 1.0, "val_accuracy": 0.5 + n / 10} for n in range(4)]
+    assert Plateau(0.5, 0).reduction(rows) == 0.125
+    assert Plateau(0.5, 0, of="val_error").reduction(rows) == 1
+    assert Plateau(0.5, 0).reduction([{"loss": row["loss"]} for row in rows]) == 1
+    assert Plateau(0.5, 0, warmup=1.5).reduction(rows) == 0.5
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("warmup", [1, 2.5])
 def test_warm_up_rises_in_a_line_to_where_the_schedule_begins(name: str, warmup: float) -> None:
     rates, steps = curve(schedule(name, warmup=warmup)), int(warmup * STEPS)
     line = rates[: steps + 1]
-    begins = 0.04 * LR if name == "one-cycle" else LR
+    begins = {"one-cycle": 0.04, "triangular": 0.1}.get(name, 1.0) * LR
     np.testing.assert_allclose(line, begins * np.arange(1, steps + 2) / (steps + 1))
     after, plain = rates[steps:], curve(schedule(name))
     assert after[0] == pytest.approx(plain[0])
