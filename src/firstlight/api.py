@@ -12,9 +12,9 @@ from rich.console import Console
 from firstlight import experiments, losses, optimizers, parallel, report, schedules
 from firstlight.console import TrainingProgress
 from firstlight.data import load as load_images
-from firstlight.engine_parity import Parity
+from firstlight.engine_parity import STEPS, Parity
 from firstlight.errors import ExperimentError, RunError
-from firstlight.experiments import Experiment
+from firstlight.experiments import USUAL, Experiment
 from firstlight.experiments.paths import IN_MEMORY
 from firstlight.explain import Progress
 from firstlight.inference import Measured
@@ -83,13 +83,13 @@ def fit(
     model: Model | str,
     data: Any,
     *,
-    epochs: int = 10,
-    batch_size: int = 32,
-    optimizer: str | optimizers.Optimizer = "adam",
+    epochs: int = USUAL.training.epochs,
+    batch_size: int = USUAL.training.batch_size,
+    optimizer: str | optimizers.Optimizer = USUAL.optimizer.name,
     lr: float | None = None,
-    schedule: str | schedules.Schedule = "constant",
-    loss: str | losses.Loss = "cross-entropy",
-    seed: int = 0,
+    schedule: str | schedules.Schedule = USUAL.schedule.name,
+    loss: str | losses.Loss = USUAL.loss.name,
+    seed: int = USUAL.seed,
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     console: Console | None = None,
@@ -316,13 +316,13 @@ def parity(
     data: Dataset | str | Path | None = None,
     *,
     options: Mapping[str, Any] | None = None,
-    steps: int = 50,
-    batch_size: int = 32,
-    optimizer: str | optimizers.Optimizer = "adam",
+    steps: int = STEPS,
+    batch_size: int = USUAL.training.batch_size,
+    optimizer: str | optimizers.Optimizer = USUAL.optimizer.name,
     lr: float | None = None,
-    loss: str | losses.Loss = "cross-entropy",
-    seed: int = 0,
-    kernels: str = "compiled",
+    loss: str | losses.Loss = USUAL.loss.name,
+    seed: int = USUAL.seed,
+    kernels: str = USUAL.kernels,
     out: str | Path | None = None,
     console: Console | None = None,
 ) -> Parity:

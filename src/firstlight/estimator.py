@@ -22,7 +22,7 @@ from firstlight.console import TrainingProgress
 from firstlight.data.decoding import resize
 from firstlight.data.formats import numbered
 from firstlight.errors import ExperimentError, InputError, ModelError, ShapeError
-from firstlight.experiments import Experiment
+from firstlight.experiments import USUAL, Experiment
 from firstlight.experiments.paths import IN_MEMORY
 from firstlight.layers import Layer
 from firstlight.models import Model
@@ -31,7 +31,6 @@ from firstlight.training import Callbacks, OnEpoch, OnStep, TrainingResult
 from firstlight.types import Array, Dataset, Images, Shape
 
 NAME = "X"  # of the images, as messages call them
-VALIDATION = 0.1  # where early stopping needs some images and no fraction was given
 # What of [data] is of use where the images are there already.
 _OF_DATA = ("data.size", "data.validation", "data.limit")
 
@@ -81,18 +80,18 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def __init__(
         self,
-        model: str | Model | Sequence[Layer | Mapping[str, Any]] = "lenet5",
+        model: str | Model | Sequence[Layer | Mapping[str, Any]] = USUAL.model.name,
         *,
-        epochs: int = 10,
-        batch_size: int = 32,
-        optimizer: str | optimizers.Optimizer = "adam",
+        epochs: int = USUAL.training.epochs,
+        batch_size: int = USUAL.training.batch_size,
+        optimizer: str | optimizers.Optimizer = USUAL.optimizer.name,
         lr: float | None = None,
-        schedule: str | schedules.Schedule = "constant",
-        loss: str | losses.Loss = "cross-entropy",
+        schedule: str | schedules.Schedule = USUAL.schedule.name,
+        loss: str | losses.Loss = USUAL.loss.name,
         validation: float | None = None,
         early_stopping: int | None = None,
         image_shape: Sequence[int] | None = None,
-        engine: str = "numpy",
+        engine: str = USUAL.engine,
         settings: Mapping[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
@@ -229,7 +228,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             loss=self.loss,
             seed=_seed(self.random_state),
         )
-        validation = VALIDATION if self.early_stopping is not None else 0.0
+        validation = USUAL.data.validation if self.early_stopping is not None else 0.0
         experiments.put(tables, "data.validation", validation if self.validation is None else self.validation)
         experiments.put(tables, "training.early_stopping", self.early_stopping)
         experiments.put(tables, "engine", self.engine)

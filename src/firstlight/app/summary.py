@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from firstlight.errors import FirstlightError, NewerFormatError, RunError
+from firstlight.experiments import USUAL
 from firstlight.locks import is_locked
 from firstlight.optimizers import OPTIMIZERS
 from firstlight.records import run_folder
@@ -179,8 +180,8 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
 def _learning_rate(optimizer: Named) -> float | None:
     """The learning rate that was asked for, or else that of the optimizer by its name."""
     lr = optimizer.options.get("lr")
-    if lr is None and (kind := OPTIMIZERS.get(optimizer.name or "adam")):
-        lr = vars(kind()).get("lr")
+    if lr is None and (name := optimizer.name or USUAL.optimizer.name) in OPTIMIZERS:
+        lr = OPTIMIZERS.defaults(name).get("lr")
     return _number(lr, run_folder.EXPERIMENT, "optimizer.lr")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,6 +55,17 @@ OPTIMIZERS = "{optimizers}"
 FORMATS = "{formats}"
 
 
+def default_of(argument: str) -> str:
+    """In the help of `firstlight parity`: the default of an argument of `fl.parity`."""
+    return f"{{default {argument}}}"
+
+
+def _default_of_parity(found: re.Match[str]) -> str:
+    from firstlight import api
+
+    return str(inspect.signature(api.parity).parameters[found[1]].default)
+
+
 class Command(TyperCommand):
     """A command whose help says RUN and N, where Typer's says {RUN}, <list[Path]> and <int range>."""
 
@@ -79,6 +91,8 @@ class Command(TyperCommand):
 
                 about = (f"{name} ({form.about})" for name, form in export.FORMATS.items())
                 text = text.replace(FORMATS, listed(about, "or", separator="; "))
+            if "{default " in text:
+                text = re.sub(r"\{default (\w+)\}", _default_of_parity, text)
             if text:
                 vars(parameter)["help"] = text
         super().format_help(ctx, formatter)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, show
+from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, default_of, show
 
 if TYPE_CHECKING:
     from firstlight.experiments import Experiment
@@ -24,12 +24,20 @@ def parity(
     data: Annotated[
         str | None, typer.Option(help="Images to compare on, as for run; random pixels otherwise.", show_default=False)
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of training, side by side.")] = 50,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 32,
-    optimizer: Annotated[str | None, typer.Option(help=f"{OPTIMIZERS}; adam, or the file's, otherwise.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help=f"Steps of training, side by side; {default_of('steps')} otherwise.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help=f"Images a step; {default_of('batch_size')} otherwise.")
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help=f"{OPTIMIZERS}; {default_of('optimizer')}, or the file's, otherwise.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="The learning rate.", show_default=False)] = None,
-    loss: Annotated[str | None, typer.Option(help="The loss; cross-entropy, or the file's, otherwise.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes every random draw.")] = 0,
+    loss: Annotated[str | None, typer.Option(help=f"The loss; {default_of('loss')}, or the file's, otherwise.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help=f"Fixes every random draw; {default_of('seed')} otherwise.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option: --set model.activation=tanh")
     ] = None,
@@ -61,13 +69,13 @@ def parity(
             "model": model,
             "data": data,
             "options": {key.removeprefix("model."): value for key, value in options.items()},
-            "optimizer": optimizer or "adam",
-            "loss": loss or "cross-entropy",
+            "optimizer": optimizer,
+            "loss": loss,
             "lr": lr,
         }
-    found = api.parity(
-        **asked, steps=steps, batch_size=batch_size, seed=seed, console=Console(stderr=True, quiet=quiet)
-    )
+    asked |= {"steps": steps, "batch_size": batch_size, "seed": seed}
+    given = {key: value for key, value in asked.items() if value is not None}
+    found = api.parity(**given, console=Console(stderr=True, quiet=quiet))
     page = out or api.RUNS / f"parity-{Path(model).stem if Path(model).suffix == '.toml' else model}.html"
     if as_json:
         typer.echo(json.dumps({"report": str(page), **found.to_json()}))

@@ -8,10 +8,12 @@ from firstlight.data.groups import GroupCounts, group_by_name
 from firstlight.data.names import one_form
 from firstlight.data.series import Guess, guess
 from firstlight.data.sources import SOURCES, Source, load
-from firstlight.data.split import hold_out, pooled, split
+from firstlight.data.split import TEST, VALIDATION, hold_out, pooled, split
 
 __all__ = [
     "SOURCES",
+    "TEST",
+    "VALIDATION",
     "Copies",
     "Findings",
     "GroupCounts",

@@ -15,12 +15,14 @@ from firstlight.randomness import generator
 from firstlight.text import listed
 from firstlight.types import SPLITS, Array, Dataset, Images, joined
 
+VALIDATION, TEST = 0.1, 0.2  # the usual fractions of a set that has no such split
+
 
 def split(
     dataset: Dataset,
     *,
-    validation: float = 0.1,
-    test: float = 0.2,
+    validation: float = VALIDATION,
+    test: float = TEST,
     seed: int = 0,
     limit: int | None = None,
     classes: Collection[str] = (),

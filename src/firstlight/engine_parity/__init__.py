@@ -5,4 +5,6 @@ The record alone is loaded with the package, so that a report can read it where 
 
 from firstlight.records.parity import Parity
 
-__all__ = ["Parity"]
+STEPS = 50  # of training, side by side, where none are given
+
+__all__ = ["STEPS", "Parity"]

@@ -13,6 +13,7 @@ import numpy as np
 from firstlight import data as datasets
 from firstlight import kernels as kernel_sets
 from firstlight import losses, models, optimizers
+from firstlight.engine_parity import STEPS
 from firstlight.engine_parity.graph import compare_graph
 from firstlight.engine_parity.layers import compare_layers, compare_loss, perturbed
 from firstlight.engine_parity.parameters import compare_parameters
@@ -20,6 +21,7 @@ from firstlight.engine_parity.side_by_side import compare_runs
 from firstlight.engine_parity.speed import measure_speed
 from firstlight.engines import Task, open_engine
 from firstlight.errors import ExperimentError, ModelError
+from firstlight.experiments import USUAL
 from firstlight.experiments.environment import environment
 from firstlight.layers import Pass
 from firstlight.models import Model
@@ -41,13 +43,13 @@ def check(
     data: Dataset | str | Path | None = None,
     *,
     options: Mapping[str, Any] | None = None,
-    steps: int = 50,
-    batch_size: int = 32,
-    optimizer: str | optimizers.Optimizer = "adam",
+    steps: int = STEPS,
+    batch_size: int = USUAL.training.batch_size,
+    optimizer: str | optimizers.Optimizer = USUAL.optimizer.name,
     lr: float | None = None,
-    loss: str | losses.Loss = "cross-entropy",
-    seed: int = 0,
-    kernels: str = "compiled",
+    loss: str | losses.Loss = USUAL.loss.name,
+    seed: int = USUAL.seed,
+    kernels: str = USUAL.kernels,
     note: Note | None = None,
 ) -> Parity:
     """Compare the engines numpy and torch on a model; see `firstlight.api.parity`."""

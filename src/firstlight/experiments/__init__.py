@@ -1,6 +1,6 @@
 """Experiments: the file, its setting up, the run, and studies of several."""
 
-from firstlight.experiments.config import OF_A_SEARCH, Experiment, only_experiment, parse_setting, put, read
+from firstlight.experiments.config import OF_A_SEARCH, USUAL, Experiment, only_experiment, parse_setting, put, read
 from firstlight.experiments.lineage import SeenImages, seen_by
 from firstlight.experiments.novelty import false_alarm_rate
 from firstlight.experiments.paths import located, read_located
@@ -14,6 +14,7 @@ from firstlight.experiments.transfer import must_name
 
 __all__ = [
     "OF_A_SEARCH",
+    "USUAL",
     "Experiment",
     "Plan",
     "PlannedRun",

@@ -25,8 +25,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from firstlight import losses, models, optimizers, schedules
 from firstlight.components import Registry
+from firstlight.data import TEST, VALIDATION, one_form, regroup, subset
 from firstlight.data import load as load_images
-from firstlight.data import one_form, regroup, subset
 from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, brief, nearest
 from firstlight.experiments.schema import with_choices
@@ -131,8 +131,8 @@ class Data(Section):
 
     source: str = Field(min_length=1)
     size: Size = None
-    validation: Fraction = 0.1
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    validation: Fraction = VALIDATION
+    test: Annotated[float, Field(gt=0, lt=1)] = TEST
     split_seed: Annotated[int, Field(ge=0)] | None = None
     group: Annotated[str, Field(min_length=1)] | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
@@ -499,6 +499,9 @@ class Experiment(Section):
     def _optimizer_options(self) -> dict[str, Any]:
         lr = {} if self.optimizer.lr is None else {"lr": self.optimizer.lr}
         return {**self.optimizer.options, **lr}
+
+
+USUAL = Experiment(data=Data(source="any"))  # the defaults, for what has the same ones in Python
 
 
 def only_experiment(tables: Mapping[str, Any], origin: str) -> dict[str, Any]:
