@@ -380,6 +380,11 @@ def check_fields(component: Any) -> None:
             raise kind.bad_field(type(component), option, value)
 
 
+def values_of(component: Any) -> dict[str, Any]:
+    """The options that a component has been given, or has by default."""
+    return {option.name: getattr(component, option.name) for option in options_of(type(component))}
+
+
 def options_of(component: type) -> tuple[Option, ...]:
     """The options of a class: its fields, those of its bases too. A base's docstring explains what it declares."""
     if component not in _OPTIONS:

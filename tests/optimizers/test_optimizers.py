@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -353,6 +354,12 @@ def test_muon_takes_hidden_kernels_for_matrices_and_leaves_the_rest_to_adamw() -
     np.testing.assert_allclose(theta[[12, 13, 14, *range(30, 36)]], rest, rtol=1e-13)
     for first, (rows, columns) in matrices.items():
         np.testing.assert_allclose(theta[first:][: rows * columns], expected[first].ravel(), rtol=1e-6)
+
+
+@every_optimizer
+def test_one_that_has_made_steps_is_pickled(each: Optimizer) -> None:
+    walked(each, start(), steps=2)
+    assert pickle.loads(pickle.dumps(each)) == each
 
 
 def test_optimizers_are_made_by_name() -> None:

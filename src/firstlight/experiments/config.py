@@ -24,7 +24,7 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from firstlight import losses, models, optimizers, schedules
-from firstlight.components import Registry
+from firstlight.components import Registry, values_of
 from firstlight.data import TEST, VALIDATION, one_form, regroup, subset
 from firstlight.data import load as load_images
 from firstlight.engines import Engine, Sampling, open_engine
@@ -419,10 +419,10 @@ class Experiment(Section):
         optimizer = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
         schedule = schedules.schedule(self.schedule.name, **self.schedule.options)
         tables = self.model_dump()
-        tables["loss"] = {"name": self.loss.name, **vars(loss), "class_weights": self.loss.class_weights}
+        tables["loss"] = {"name": self.loss.name, **values_of(loss), "class_weights": self.loss.class_weights}
         own = {key: getattr(self.optimizer, key) for key in ("lag", "lookahead", "lookahead_share", "lr_factors")}
-        tables["optimizer"] = {"name": self.optimizer.name, **vars(optimizer), **own}
-        tables["schedule"] = {"name": self.schedule.name, **vars(schedule)}
+        tables["optimizer"] = {"name": self.optimizer.name, **values_of(optimizer), **own}
+        tables["schedule"] = {"name": self.schedule.name, **values_of(schedule)}
         tables["augment"] = self.build_augmentation().table()
         if self.weights.init_from == IMAGENET and "standardise" not in self.prepare.model_fields_set:
             tables["prepare"]["standardise"] = IMAGENET

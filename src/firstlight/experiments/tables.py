@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from firstlight import losses, optimizers, schedules
+from firstlight.components import Registry, values_of
 from firstlight.errors import ExperimentError
-from firstlight.experiments.config import Experiment, spelt
+from firstlight.experiments.config import NAMED, Experiment, spelt
 from firstlight.experiments.setup import model_tables
 from firstlight.layers import Layer
 from firstlight.models import Model
-
-# Options are of what a table names: where another one is named, they do not apply.
-_NAMED = ("model", "loss", "optimizer", "schedule")
 
 
 def tables(
@@ -70,7 +67,7 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _names_another(section: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     """Whether a table names something else than the table below it, which may name nothing and so the default."""
-    if section not in _NAMED:
+    if section not in NAMED:  # options are of what a table names: where another one is named, they do not apply
         return False
     if "layers" in value:
         return True
@@ -100,12 +97,11 @@ def _optimizer_table(optimizer: str | optimizers.Optimizer) -> dict[str, Any]:
     return _table(optimizer, optimizers.OPTIMIZERS)
 
 
-def _table(value: Any, registry: Mapping[str, type]) -> dict[str, Any]:
+def _table(value: Any, registry: Registry[Any]) -> dict[str, Any]:
     """The experiment file's table for a name or for a value such as SGD(momentum=0.9)."""
     if isinstance(value, str):
         return {"name": value}
-    for name, kind in registry.items():
-        if type(value) is kind:
-            return {"name": name, **{option.name: getattr(value, option.name) for option in fields(kind)}}
+    if (name := registry.name_of(type(value))) is not None:
+        return {"name": name, **values_of(value)}
     hint = f" Did you mean {value.__name__}(…)?" if isinstance(value, type) else ""
     raise ExperimentError(f"{value!r} is none of {', '.join(registry)}.{hint}")

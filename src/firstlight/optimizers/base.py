@@ -105,6 +105,10 @@ class Optimizer(Component):
         scalars = (*numbers, *self.scalars(lr, int(state["step"][0])).values())
         kernels.step(formula, part.where, theta, gradients, [state[name] for name in formula.moments], scalars)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is recorded, which holds functions that cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name != "_recorded"}
+
     @cached_property
     def _recorded(self) -> tuple[Formula, tuple[float, ...]]:
         """The formula, recorded for any hyperparameters that are numbers with a point, and these numbers.
