@@ -49,11 +49,10 @@ CONTESTANTS = {
         ("torch",),
     ),
     "firstlight-augmented": Contestant("firstlight, augmented", HERE + "ours", {"augment": True}),
-    # one image at a time, from uint8 pixels to probabilities
-    "firstlight-predict": Contestant(
-        "firstlight, `run.predict`", HERE + "one_image", {"by": "firstlight"}, ("onnxruntime",)
-    ),
-    "onnxruntime": Contestant("ONNX Runtime", HERE + "one_image", {"by": "onnxruntime"}, ("onnx", "onnxruntime")),
+    # from uint8 pixels to probabilities
+    "firstlight-predict": Contestant("firstlight, `run.predict`", HERE + "exported", {"by": "firstlight"}),
+    "onnxruntime": Contestant("ONNX Runtime", HERE + "exported", {"by": "onnxruntime"}, ("onnx", "onnxruntime")),
+    "openvino": Contestant("OpenVINO", HERE + "exported", {"by": "openvino"}, ("onnx", "openvino")),
     # behind HTTP
     "firstlight-serve": Contestant("`firstlight serve`", HERE + "ours"),
     "bare-server": Contestant(
@@ -88,10 +87,15 @@ CONTESTANTS = {
 
 PEERS = ("torch", "torch-compiled", "keras-tensorflow", "keras-jax", "jax")
 TORCH = ("torch", "torch-compiled")
+OUR_TORCH = "firstlight-torch"  # the nets that no peer builds are measured beside it
+RUNTIMES = ("onnxruntime", "openvino")
 KERAS = ("keras-tensorflow",)
 AUGMENTING = ("firstlight-images", "opencv", "keras-layers", "keras-generator")
 MAPPING = ("firstlight-map", "scikit-learn-map")
-PACKAGES = ("firstlight", "numpy", "numba", "torch", "keras", "tensorflow-cpu", "jax", "opencv-python-headless")
+PACKAGES = (
+    "firstlight", "numpy", "numba", "torch", "keras", "tensorflow-cpu", "jax", "onnxruntime", "openvino",
+    "opencv-python-headless",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:

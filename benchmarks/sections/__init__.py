@@ -42,6 +42,7 @@ class Section(NamedTuple):
 
 SECTIONS = {
     "steps": Section("training", "steps"),
+    "large": Section("training", "large"),
     "prediction": Section("training", "prediction"),
     "single": Section("training", "single"),
     "run": Section("commands", "whole_run"),

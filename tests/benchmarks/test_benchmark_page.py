@@ -38,7 +38,7 @@ def case(name: str, **turns: list[float]) -> dict[str, Any]:
 
 @pytest.fixture
 def measured() -> dict[str, Any]:
-    """Step times of two nets, of which one reaches its goals, and a run."""
+    """Step times of two nets, and a run."""
     steps = [
         case("lenet5, batch 32", firstlight=[1e-3] * 7, torch=[5e-3] * 7, torch_compiled=[6e-3] * 7),
         case("mnist-cnn, batch 64", firstlight=[8e-3] * 7, torch=[9e-3] * 7, keras_tensorflow=[32e-3] * 7),
@@ -59,7 +59,7 @@ def measured() -> dict[str, Any]:
 
 def test_goals_are_reached_missed_or_not_measured(measured: dict[str, Any]) -> None:
     found = {goal.what: goal for goal in goals(measured["sections"])}
-    assert found["lenet5, batch 32: times faster than PyTorch's fastest"].reached is True
+    assert found["lenet5, batch 32: times faster than PyTorch's fastest"].reached is False
     assert found["lenet5, batch 32: times faster than Keras/TF `fit`"].reached is None
     assert found["mnist-cnn, batch 64: times faster than PyTorch's fastest"].reached is False
     assert found["mnist-cnn, batch 64: times faster than Keras/TF `fit`"].reached is True
@@ -73,7 +73,7 @@ def test_the_page_says_it_plainly(measured: dict[str, Any]) -> None:
     assert "An abacus, 2 cores" in text
     assert "torch 2.13.0" in text
     assert (
-        "| lenet5, batch 32: times faster than PyTorch's fastest | 4 | 5.00 (5.00 by rounds; PyTorch eager) |" in text
+        "| lenet5, batch 32: times faster than PyTorch's fastest | 6 | 5.00 (5.00 by rounds; PyTorch eager) |" in text
     )
     assert "| mnist-cnn, batch 64 | 8.00 ± 0.00 | 9.00 ± 0.00 |" in text
     assert "**missed**" in text
@@ -84,6 +84,15 @@ def test_the_page_says_it_plainly(measured: dict[str, Any]) -> None:
     assert "no measurement" not in text
     measured["sections"]["steps"]["quick"] = True
     assert "no measurement" in page(measured)
+
+
+def test_a_row_in_which_a_peer_is_faster_stands_first(measured: dict[str, Any]) -> None:
+    cases = measured["sections"]["steps"]["cases"]
+    rows = [page(measured).index(f"\n| {name} | ") for name in ("lenet5, batch 32", "mnist-cnn, batch 64")]
+    assert rows[0] < rows[1]
+    cases[1]["turns"]["keras-tensorflow"] = [7e-3] * 7
+    rows = [page(measured).index(f"\n| {name} | ") for name in ("lenet5, batch 32", "mnist-cnn, batch 64")]
+    assert rows[1] < rows[0]
 
 
 def test_a_map_counts_only_in_full(measured: dict[str, Any]) -> None:
