@@ -17,6 +17,8 @@ from firstlight.experiments.search.config import Tuning
 from firstlight.experiments.study import File, Run
 from firstlight.layers import LAYERS
 from firstlight.options import documented
+from firstlight.prepare.augmentations import AUGMENTATIONS, Ranged
+from firstlight.prepare.augmentations.flip import Flip
 from firstlight.text import listed
 
 PAGE = Path(__file__).absolute().parent / "experiment.md"
@@ -54,6 +56,12 @@ def page() -> str:
         if options := [field for field in section.fields if field.only_for]:
             parts += [f"What `{section.name}.name` may be, and its options:", _table(_named(section.name))]
             parts.append(_table(_merged(options)))
+        if section.name == "augment":
+            parts += [
+                "Options of those that have some of their own, as in `mixup = { alpha = 0.4, p = 0.5 }`; `p`, which "
+            ]
+            parts[-1] += "is 1 where it is not given, is the probability that it happens to an image:"
+            parts.append(_table(_kinds()))
         if section.name == "model":
             parts += ["The types of `[[model.layers]]`, with their options:", _table(_layers(), "type")]
     parts += [STUDY, _table(_keys(File)), "Keys of a `[[run]]`, beside tables of the experiment file:"]
@@ -82,6 +90,15 @@ def _merged(options: Sequence[Field]) -> Iterator[tuple[str, str, str]]:
 def _named(section: str) -> Iterator[tuple[str, str, str]]:
     for name, kind in form.CHOICES[f"{section}.name"].items():
         yield f"`{name}`", "", (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _kinds() -> Iterator[tuple[str, str, str]]:
+    """The options of augmentations that are no range."""
+    for name, kind in sorted(AUGMENTATIONS.items()):
+        for option in () if issubclass(kind, Ranged | Flip) else AUGMENTATIONS.options(name):
+            if option.name != "p":
+                default = f"`{form.as_text(option.default)}`"
+                yield f"`{name}.{option.name}`", default, f"{option.explanation} ({option.allowed})"
 
 
 def _layers() -> Iterator[tuple[str, str, str]]:

@@ -96,20 +96,11 @@ assert "other" in form.CHOICES["{table}.name"]
 
 
 def augmentation(package: Package) -> str:
-    package.replace(
-        "prepare/augmentation.py",
-        '    "cutout": Kind(',
-        '    "blur": Kind((0, 1), "a share", _exactly),\n    "cutout": Kind(',
-    )
-    package.replace(
-        "prepare/augmentation.py",
-        "    cutout: Chance | None = None",
-        "    blur: Chance | None = None\n    cutout: Chance | None = None",
-    )
+    package.copy("prepare/augmentations/contrast.py", "prepare/augmentations/gloom.py", Contrast="Gloom")
     return """
-made = Experiment.of({"data": {"source": "digits"}, "augment": {"blur": 0.5}})
-assert made.model_dump()["augment"]["blur"] == {"range": [0.5, 0.5], "p": 1.0}
-assert "augment.blur" in form.all_fields()
+made = Experiment.of({"data": {"source": "digits"}, "augment": {"gloom": 0.5}})
+assert made.model_dump()["augment"]["gloom"] == {"range": [-0.5, 0.5], "p": 1.0}
+assert "augment.gloom" in form.all_fields()
 """
 
 

@@ -50,11 +50,13 @@ if TYPE_CHECKING:
     from firstlight.models import Model, architecture
     from firstlight.optimizers import OPTIMIZERS
     from firstlight.prepare import Preparation
+    from firstlight.prepare.augmentations import AUGMENTATIONS
     from firstlight.schedules import SCHEDULES
     from firstlight.training import STOP, EpochProgress, StepProgress
     from firstlight.types import Dataset, Images, Predictions
 
     layer = LAYERS.register
+    augmentation = AUGMENTATIONS.register
     loss = LOSSES.register
     optimizer = OPTIMIZERS.register
     schedule = SCHEDULES.register
@@ -95,6 +97,7 @@ _WHERE = {
 # The decorators that register a component of one's own: where the registry of each kind is, by the module and its name.
 _REGISTRIES = {
     "architecture": ("firstlight.models", "ARCHITECTURES"),
+    "augmentation": ("firstlight.prepare.augmentations", "AUGMENTATIONS"),
     "layer": ("firstlight.layers", "LAYERS"),
     "loss": ("firstlight.losses", "LOSSES"),
     "optimizer": ("firstlight.optimizers", "OPTIMIZERS"),
@@ -125,6 +128,7 @@ __all__ = [
     "StepProgress",
     "TrainingError",
     "architecture",
+    "augmentation",
     "evaluation",
     "fit",
     "label_issues",

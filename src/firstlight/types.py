@@ -125,6 +125,30 @@ class Images(Shown, Brief):
         return Images(taken(self.pixels, index), self.labels[index], self.ids[index], self.class_names, groups)
 
 
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class MixedImages(Images):
+    """Images some of which are mixed, each labelled by the class that has the largest share of it.
+
+    targets  float64 (N, K): the share of each class; rows sum to one
+    """
+
+    targets: Array
+
+    @classmethod
+    def of(cls, images: Images, targets: Array) -> MixedImages:
+        """Images and their shares of classes; of several largest shares an image's own class counts."""
+        rows = np.arange(len(images))
+        own = targets[rows, images.labels] >= targets.max(axis=1, initial=0)
+        labels = np.where(own, images.labels, targets.argmax(axis=1))
+        parts = (images.pixels, labels, images.ids, images.class_names, images.groups)
+        return cls(*parts, targets=targets)
+
+    def take(self, index: Array) -> MixedImages:
+        taken = Images.take(self, index)
+        parts = (taken.pixels, taken.labels, taken.ids, taken.class_names, taken.groups)
+        return MixedImages(*parts, targets=self.targets[index])
+
+
 def joined(parts: Sequence[Images]) -> Images:
     """The images of several parts in one, in that order; the parts have the same classes, and all have groups or none.
 
@@ -135,7 +159,9 @@ def joined(parts: Sequence[Images]) -> Images:
         raise DataError(f"Images are joined where all have groups, or none; {len(grouped)} of {len(parts)} parts have.")
     pixels = concatenated([part.pixels for part in parts])
     labels, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "ids"))
-    return Images(pixels, labels, ids, parts[0].class_names, np.concatenate(grouped) if grouped else None)
+    whole = Images(pixels, labels, ids, parts[0].class_names, np.concatenate(grouped) if grouped else None)
+    targets = [part.targets for part in parts if isinstance(part, MixedImages)]
+    return MixedImages.of(whole, np.concatenate(targets)) if targets else whole
 
 
 def is_text(text: str) -> bool:

@@ -18,7 +18,8 @@ from firstlight.losses import Loss
 from firstlight.models import Model
 from firstlight.optimizers import Block, MovingAverage, Optimizer
 from firstlight.prepare import Augmentation, Augmented, Preparation, balanced_order, epoch_order
-from firstlight.types import Array, Images
+from firstlight.prepare.class_weights import weighted_targets
+from firstlight.types import Array, Images, MixedImages
 from firstlight.weights import fits
 
 AVERAGE = "average"  # of the weights, where one is kept: its name among the arrays of a session's state
@@ -90,11 +91,22 @@ class Task:
         """The training images as they are drawn for each epoch; None where nothing is drawn."""
         if not self.augmentation or train is None:
             return None
-        return Augmented(train, self.augmentation, self.seed, kernels)
+        return Augmented(train, self.augmentation, self.seed, kernels, balanced=self.sampling == "balanced")
 
-    def image_weights(self, labels: Array) -> Array | None:
-        """What the loss of each image counts in training, (N,); None where all count the same."""
-        return None if self.class_weights is None else self.class_weights[labels]
+    @property
+    def mixes(self) -> bool:
+        """Whether training images are mixed, so that targets are shares of classes."""
+        return self.augmentation is not None and self.augmentation.mixes
+
+    def targets(self, images: Images, index: Array) -> tuple[Array, Array | None]:
+        """What the loss of the training images at `index` is taken against, and what each counts, (n,).
+
+        The targets are labels (n,), or shares of classes (K, n) where images are mixed; None where all count the same.
+        """
+        if isinstance(images, MixedImages):
+            return weighted_targets(images.targets[index].T, self.class_weights)
+        labels = images.labels[index]
+        return labels, None if self.class_weights is None else self.class_weights[labels]
 
     def penalties(self) -> list[tuple[slice, float, float]]:
         """(part of the vector, l1, l2) for every trained array that is penalized."""

@@ -89,11 +89,10 @@ class EagerExecutor:
             trained=self.layout.trained,
         )
         y, backward = self._forward(images.pixels, index, run)
-        labels = images.labels[index]
-        loss, dy = self.task.loss.value_and_gradient(y, labels, self.task.image_weights(labels))
+        loss, dy = self.task.loss.value_and_gradient(y, *self.task.targets(images, index))
         _, gradients = backward(dy)
         self.layout.collect(gradients, self.gradient[0])
-        return loss, int((self.task.loss.predicted(y) == labels).sum()), self.gradient
+        return loss, int((self.task.loss.predicted(y) == images.labels[index]).sum()), self.gradient
 
     def outputs(self, pixels: Array, index: Array | None = None) -> Array:
         """See `Executor.outputs`."""
@@ -167,7 +166,7 @@ class CompiledExecutor:
             return float(program.losses.mean()), int(program.correct.sum()), runtime.gradients(program)
         halfway = runtime.graph.forward_segments
         runtime.run(program, pixels, index, labels, slice(0, halfway))
-        loss, dy = self.task.loss.value_and_gradient(program.outputs, labels, self.task.image_weights(labels))
+        loss, dy = self.task.loss.value_and_gradient(program.outputs, *self.task.targets(images, index))
         program.output_gradients[...] = dy
         runtime.run(program, pixels, index, labels, slice(halfway, None))
         correct = int((self.task.loss.predicted(program.outputs) == labels).sum())
@@ -208,7 +207,7 @@ def _record(task: Task, training: bool) -> Graph:
     class_weights = () if task.class_weights is None else task.class_weights.tolist()
     graph = Graph(task.model.channels_first, training, task.running_stats, class_weights)
     y = task.trained_layers().record(graph, task.model.layout.slots, graph.input(task.preparation.per_image), "")
-    if training:
+    if training and not task.mixes:  # recorded losses take labels
         task.loss.record(graph, y)
     else:
         graph.output(y)

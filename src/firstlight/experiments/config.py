@@ -33,6 +33,7 @@ from firstlight.experiments.schema import with_choices
 from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, toml_of
 from firstlight.options import documented, read_size, wanted
 from firstlight.prepare import Augmentation
+from firstlight.prepare.augmentation import augment_schema
 from firstlight.types import Dataset, Images
 
 
@@ -197,24 +198,19 @@ class Prepare(Section):
     standardise: Literal["none", "pixel", "channel", "image", "imagenet"] = "none"
 
 
+def _described_augment(schema: dict[str, Any], section: type[BaseModel]) -> None:
+    schema |= {"properties": augment_schema(), "additionalProperties": False}
+
+
 class Augment(Options):
     """What happens to the images of training batches, and to no others: drawn anew for each image in every epoch.
 
-    Each kind is a number, a range or, with its probability, a table: rotate = 15 is rotate = [-15, 15], and that is
-    rotate = { range = [-15, 15], p = 1.0 }. Numbers in between are equally likely.
-
-    crop                            a window of this share of each side, enlarged: 0.8 is [0.8, 1]
-    shift, zoom                     shares of the height and width, and of the size: 0.1 is [-0.1, 0.1]
-    rotate, shear                   degrees
-    flip_horizontal, flip_vertical  the probability alone
-    contrast, brightness            shares of the contrast, and of the way from black to white: 0.2 is [-0.2, 0.2]
-    noise                           the standard deviation of Gaussian noise, as such a share: 0.05 is just that
-    cutout                          the side of a patch, as a share of the image's: 0.25 is just that
-    fill, fill_value                what lies outside an image: "nearest", "reflect", or "constant" with a value from
-                                    0 to 255, which patches have too
-
-    `firstlight.prepare.Augmentation` says more of each, and checks them.
+    Most kinds are a number, a range or, with its probability, a table: rotate = 15 is rotate = [-15, 15], and that is
+    rotate = { range = [-15, 15], p = 1.0 }. Numbers in between are equally likely. Others have options of their own:
+    mixup = 0.2 is mixup = { alpha = 0.2, p = 1.0 }.
     """
+
+    model_config = ConfigDict(json_schema_extra=_described_augment)
 
 
 class Model(Options):

@@ -28,6 +28,7 @@ from firstlight.experiments.lineage import packed
 from firstlight.experiments.transfer import Start
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
+from firstlight.prepare.augmentations import Ranged
 from firstlight.records.codec import decode, encode
 from firstlight.records.images import (
     Checks,
@@ -266,16 +267,21 @@ class Setup:
         if not augmentation or not written:
             return []
         lines = []
-        flips = [name for name in ("flip_horizontal", "flip_vertical") if getattr(augmentation, name)]
+        flips = [name for name in ("flip_horizontal", "flip_vertical") if (flip := augmentation.get(name)) and flip.p]
         if flips:
             lines.append(
                 f"augment.{' and augment.'.join(flips)}: the images show written characters, and a mirrored 2 is no 2. "
                 "The model is likely to be better without."
             )
-        turned = augmentation.rotate
-        if turned is not None and max(-turned.low, turned.high) > UPRIGHT:
+        turned, wide = augmentation.get("rotate"), augmentation.get("trivial_augment")
+        for name, turns in (
+            ("rotate", isinstance(turned, Ranged) and max(-turned.low, turned.high) > UPRIGHT),
+            ("trivial_augment.wide", getattr(wide, "wide", False)),
+        ):
+            if not turns:
+                continue
             lines.append(
-                f"augment.rotate: the images show written characters, and a 6 turned by more than {UPRIGHT} degrees "
+                f"augment.{name}: the images show written characters, and a 6 turned by more than {UPRIGHT} degrees "
                 "begins to be a 9. The model is likely to be better with less."
             )
         return lines
@@ -394,6 +400,7 @@ def set_up(
         augmentation=experiment.build_augmentation(),
         average=experiment.build_average(),
     )
+    experiment.build_augmentation().check(prepared["train"])
     task.trained_layers()  # head, labels and loss must fit before the first step
     _must_fit_memory(experiment, model, len(splits["train"]))
     start = None if begun else transfer.start(model, experiment, splits, dataset.files)

@@ -468,6 +468,8 @@ def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:
     samples = {}
     for name, images in setup.splits.items():
         chosen = _spread(images, setup.experiment.seed)
+        if name == "train" and setup.task.augmentation:
+            samples["augmented"] = _augmented(setup, chosen[:AUGMENTED_SHOWN])
         if name == "test":
             missed = evaluation.most_missed_class(predictions)
             for mistakes in (
@@ -476,8 +478,6 @@ def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:
             ):
                 chosen = np.concatenate([chosen, mistakes[~np.isin(mistakes, chosen)]])
         samples[name] = images.take(chosen).held
-    if setup.task.augmentation:
-        samples["augmented"] = _augmented(setup, samples["train"])
     if setup.findings.near is not None and setup.findings.near.pairs:
         samples["near_copies"] = _near_copies(setup)
     return samples
@@ -493,12 +493,11 @@ def _near_copies(setup: Setup) -> Images:
     return setup.task.preparation.apply(images)
 
 
-def _augmented(setup: Setup, images: Images) -> Images:
-    """Some training images as they are drawn for each of the first epochs."""
-    few = images.take(np.arange(min(AUGMENTED_SHOWN, len(images))))
-    augmented = setup.task.augmented(few, kernels.load(setup.experiment.kernels))
+def _augmented(setup: Setup, chosen: Array) -> Images:
+    """Some training images as they are drawn for each of the first epochs, mixed with any others."""
+    augmented = setup.task.augmented(setup.train, kernels.load(setup.experiment.kernels))
     assert augmented is not None, "asked for only where there is augmentation"
-    return joined([augmented.batch(np.arange(len(few)), epoch) for epoch in range(EPOCHS_SHOWN)])
+    return joined([augmented.batch(chosen, epoch) for epoch in range(EPOCHS_SHOWN)])
 
 
 def _spread(images: Images, seed: int) -> Array:

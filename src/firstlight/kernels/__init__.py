@@ -94,6 +94,35 @@ class Kernels(Protocol):
         """
         ...
 
+    def blur(self, pixels: Array, taps: Array) -> Array:
+        """uint8 (n, H, W, C): each image averaged along its columns and then along its rows, its edges drawn out.
+
+        pixels  uint8 (n, H, W, C)
+        taps    float32 (n, R + 1): what a pixel counts, and its neighbours up to R pixels away on either side
+        """
+        ...
+
+    def elastic(self, pixels: Array, keys: Array, amount: float, spacing: float) -> Array:
+        """uint8 (n, H, W, C): each pixel from a place that a smooth random field says, bilinear; edges are drawn out.
+
+        The field, down and to the right, is the cubic B-spline of normal numbers at knots `spacing` pixels apart, of a
+        standard deviation of `amount` pixels at the knots. keys uint64 (n,) are those of the numbers.
+        """
+        ...
+
+    def recolour(self, pixels: Array, matrices: Array) -> Array:
+        """uint8 (n, H, W, 3): each pixel of image i multiplied by matrices[i], float32 (n, 3, 3); rounded half up."""
+        ...
+
+    def mix(self, pixels: Array, others: Array, levels: Array, patches: Array) -> Array:
+        """uint8 (n, H, W, C): level / 256 of each image and the rest of another; inside a patch, the other alone.
+
+        pixels, others  uint8 (n, H, W, C)
+        levels          int64 (n,), from 0 to 256
+        patches         int64 (n, 4): top, bottom, left, right; may be empty
+        """
+        ...
+
     def step(
         self, formula: Formula, part: slice, theta: Array, gradients: Array, moments: Sequence[Array],
         scalars: Sequence[float],

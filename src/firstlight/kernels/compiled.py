@@ -13,8 +13,12 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from firstlight.kernels._augment import augment
+from firstlight.kernels._blur import blur
+from firstlight.kernels._colours import recolour
 from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
+from firstlight.kernels._elastic import elastic
 from firstlight.kernels._formulas import step, why_not
+from firstlight.kernels._mixing import mix
 from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx
 from firstlight.kernels.runtime import Runtime
 
@@ -23,12 +27,16 @@ __all__ = [
     "augment",
     "avg_pool",
     "avg_pool_dx",
+    "blur",
     "conv2d",
     "conv2d_dW",
     "conv2d_dx",
+    "elastic",
     "gather",
     "max_pool",
     "max_pool_dx",
+    "mix",
+    "recolour",
     "step",
     "why_not",
 ]

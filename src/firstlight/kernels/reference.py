@@ -5,6 +5,7 @@ Shapes as in `Kernels`: x (C, H, W, N), W (O, C, kh, kw), y (O, H', W', N). Any 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -127,6 +128,12 @@ def _mapped(x: Array, m: Array, fill: Fill, fill_value: int) -> Array:
             place -= period * np.floor(place / period)
             place = size - np.abs(place - np.float32(size)) + np.float32(0.5)
         places.append(np.clip(place, *((0, size + 1) if fill == "constant" else (1, size))))
+    return _sampled(source, *places)
+
+
+def _sampled(source: Array, rows: Array, columns: Array) -> Array:
+    """A bordered image (H + 2, W + 2, C) at places in it, bilinear, in float32; rounded half up."""
+    H, W, places = source.shape[0] - 2, source.shape[1] - 2, (rows, columns)
     (up, left), (down, across) = zip(*[(place.astype(np.int32), place % 1) for place in places], strict=True)
     below, right = np.minimum(up + 1, H + 1), np.minimum(left + 1, W + 1)
     a, b, c, d = (source[at].astype(np.float32) for at in ((up, left), (up, right), (below, left), (below, right)))
@@ -154,6 +161,14 @@ def _noise(size: int, key: int) -> Array:
     return (total - np.float32(NOISE_MEAN)) * np.float32(1 / NOISE_SD)
 
 
+def _four(values: Array, first: Array, weights: Array, axis: int) -> Array:
+    """Along an axis, Σ of four values from `first` on by their weights, (4, …), in order."""
+    total = weights[0] * values.take(first, axis)
+    for k in range(1, 4):
+        total += weights[k] * values.take(first + k, axis)
+    return total
+
+
 def _hash(h: Array) -> Array:
     """A hash of 32 bits (Wellons, "Prospecting for hash functions", 2018, lowbias32)."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
@@ -164,6 +179,64 @@ def _hash(h: Array) -> Array:
 def _bytes(values: Array) -> Array:
     """Rounded half up, and cut to 0..255."""
     return (np.clip(values, 0, 255) + np.float32(0.5)).astype(np.uint8)
+
+
+def blur(pixels: Array, taps: Array) -> Array:
+    """Down the columns, and then along the rows."""
+    y = pixels.astype(np.float32)
+    for axis in (1, 2):
+        at = np.arange(y.shape[axis])
+        total = taps[:, 0, None, None, None] * y
+        for r in range(1, taps.shape[1]):
+            before, after = np.maximum(at - r, 0), np.minimum(at + r, at[-1])
+            pair = y.take(before, axis) + y.take(after, axis)
+            total += taps[:, r, None, None, None] * pair
+        y = total
+    return _bytes(y)
+
+
+def elastic(pixels: Array, keys: Array, amount: float, spacing: float) -> Array:
+    """Of each image the field, and then the pixels."""
+    _, H, W, _ = pixels.shape
+    (down_first, down_weights), (across_first, across_weights) = (spline(size, spacing) for size in (H, W))
+    knots = (2, down_first[-1] + 4, across_first[-1] + 4)
+    y = np.empty_like(pixels)
+    for n, x in enumerate(pixels):
+        grid = np.float32(amount) * _noise(math.prod(knots), int(keys[n])).reshape(knots)
+        rows = _four(grid, across_first, across_weights, 2)
+        field = _four(rows, down_first, down_weights[:, :, None], 1)
+        i, j = np.arange(H, dtype=np.float32)[:, None], np.arange(W, dtype=np.float32)
+        places = [np.clip(p + step + np.float32(1), 1, s) for p, step, s in zip((i, j), field, (H, W), strict=True)]
+        y[n] = _sampled(np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="edge"), *places)
+    return y
+
+
+def spline(size: int, spacing: float) -> tuple[Array, Array]:
+    """Of each of `size` pixels: its first of four knots, int64 (size,), and what they weigh, float32 (4, size).
+
+    The uniform cubic B-spline (de Boor 1978).
+    """
+    place = np.arange(size) / spacing
+    first = np.floor(place).astype(np.int64)
+    t = place - first
+    weights = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+    return first, (np.stack(weights) / 6).astype(np.float32)
+
+
+def recolour(pixels: Array, matrices: Array) -> Array:
+    """Red, green and blue in this order."""
+    red, green, blue = (pixels[..., c, None].astype(np.float32) for c in range(3))
+    m = matrices[:, None, None]
+    return _bytes(m[..., 0] * red + m[..., 1] * green + m[..., 2] * blue)
+
+
+def mix(pixels: Array, others: Array, levels: Array, patches: Array) -> Array:
+    """In whole numbers, rounded half up."""
+    level = levels[:, None, None, None]
+    y = ((level * pixels + (256 - level) * others + 128) >> 8).astype(np.uint8)
+    for n, (top, bottom, left, right) in enumerate(patches):
+        y[n, top:bottom, left:right] = others[n, top:bottom, left:right]
+    return y
 
 
 def step(

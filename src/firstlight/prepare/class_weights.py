@@ -33,3 +33,16 @@ def class_weights(asked: str | Mapping[str, float], train: Images) -> Array | No
             )
         weights[train.class_names.index(name)] = weight
     return weights
+
+
+def weighted_targets(targets: Array, class_weights: Array | None) -> tuple[Array, Array | None]:
+    """Soft columns (K, N) and the weight of each sample (N,), by class weights (K,).
+
+    A loss of targets t and weights w by class is to have the gradient Σₖ tₖ wₖ · (that of class k). As every loss's
+    gradient is affine in its targets, that is the gradient by t' = t w / Σₖ tₖ wₖ, times Σₖ tₖ wₖ.
+    """
+    if class_weights is None:
+        return targets, None
+    parts = targets * class_weights[:, None]
+    totals = parts.sum(axis=0)
+    return parts / totals, totals

@@ -71,7 +71,7 @@ class ExperimentRecord:
     engine: str = ""
     data: DataTable
     prepare: PrepareTable = PrepareTable()
-    augment: Mapping[str, Chance | int | float | str | bool | tuple[float, ...]] = omitted(make=dict)
+    augment: Mapping[str, Chance | int | float | str | bool | tuple[float, ...] | Table] = omitted(make=dict)
     model: Named = Named()
     weights: WeightsTable = WeightsTable()
     loss: Named = Named()

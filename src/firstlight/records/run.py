@@ -134,7 +134,12 @@ class RunRecord:
         """Whether training images were changed at random."""
         table = self.experiment.augment
         flips = any(table.get(name) for name in ("flip_horizontal", "flip_vertical"))
-        return flips or any(isinstance(value, Chance) and value.p > 0 for value in table.values())
+        return flips or any(_happens(value) for value in table.values())
+
+    @property
+    def mixed(self) -> bool:
+        """Whether training images were mixed with others, and their labels with them."""
+        return any(_happens(self.experiment.augment.get(name)) for name in ("mixup", "cutmix"))
 
     @property
     def monitor(self) -> str:
@@ -304,3 +309,10 @@ def read(run: RunFolder) -> RunRecord:
         samples=run.samples,
         history=run.history,
     )
+
+
+def _happens(kind: object) -> bool:
+    """Whether a kind of augmentation can happen to an image."""
+    if isinstance(kind, Mapping):
+        return bool(kind.get("p", 1.0))
+    return isinstance(kind, Chance) and kind.p > 0

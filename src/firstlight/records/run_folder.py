@@ -65,7 +65,7 @@ from firstlight.records.record_files import (
 )
 from firstlight.records.result import Hashes, Result
 from firstlight.text import listed
-from firstlight.types import Array, Images, Json, Predictions
+from firstlight.types import Array, Images, Json, MixedImages, Predictions
 
 EXPERIMENT = "experiment.toml"
 ENVIRONMENT = "environment.json"
@@ -233,13 +233,16 @@ class RunFolder(Shown):
     def samples(self) -> dict[str, Images]:
         """The images that the report shows, by split, as the model saw them (after resizing and greyscale).
 
-        "augmented" are training images, each as often as there are epochs of which the draws are shown.
+        "augmented" are training images, each as often as there are epochs of which the draws are shown; where they were
+        mixed with others, they are `MixedImages`.
         """
         shape = self.model.input_shape
         found = {}
         for split, arrays in self._arrays(SAMPLES, {"pixels": "u", "labels": "iu", "ids": "U"}).items():
             with self._told(SAMPLES):
                 found[split] = Images(arrays["pixels"], arrays["labels"], arrays["ids"], self.class_names)
+                if "targets" in arrays:
+                    found[split] = MixedImages.of(found[split], arrays["targets"])
             if found[split].shape != shape:
                 raise RunError(
                     f"{self.path / SAMPLES} is damaged: its {split} images are {found[split].shape}; the model takes "
@@ -335,5 +338,6 @@ def write_predictions(run: Path, predictions: Mapping[str, Predictions]) -> None
 
 def write_samples(run: Path, samples: Mapping[str, Images]) -> None:
     """Write samples.npz."""
-    fields = ("pixels", "labels", "ids")
-    write_arrays(run / SAMPLES, {f"{s}.{f}": getattr(i, f) for s, i in samples.items() for f in fields})
+    fields = ("pixels", "labels", "ids", "targets")
+    arrays = {f"{s}.{f}": getattr(i, f) for s, i in samples.items() for f in fields if hasattr(i, f)}
+    write_arrays(run / SAMPLES, arrays)

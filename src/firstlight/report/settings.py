@@ -15,6 +15,7 @@ from firstlight.text import listed
 MINUS = "−"
 MOVES = ("zoom", "shear", "rotate", "shift")  # what looks outside an image
 DEGREES = ("rotate", "shear")
+PIXELS = ("blur",)
 FLIPS = {"flip_horizontal": "mirrored left to right", "flip_vertical": "mirrored upside down"}
 
 Row = tuple[str, str]
@@ -158,6 +159,7 @@ def value_text(value: Any) -> str:
 def augmentation(table: Mapping[str, object]) -> str:
     """An `[augment]` table as a phrase; empty where it asks for nothing."""
     kinds = [_kind(name, value) for name, value in table.items() if isinstance(value, Chance) and value.p]
+    kinds += [_others(name, value) for name, value in table.items() if isinstance(value, Mapping) and value.get("p", 1)]
     kinds += [f"{words} (p {table[name]:g})" for name, words in FLIPS.items() if table.get(name)]
     if not kinds:
         return ""
@@ -176,7 +178,16 @@ def _kind(name: str, value: Chance) -> str:
     return f"{name} {' to '.join(ends)}{p}"
 
 
+def _others(name: str, value: Mapping[str, object]) -> str:
+    """A kind with options of its own: "mixup (alpha 0.2)"."""
+    said = [f"{key} {value_text(item)}" for key, item in value.items() if key != "p" or item != 1]
+    options = f" ({', '.join(said)})" if said else ""
+    return f"{name.replace('_', ' ')}{options}"
+
+
 def _amount(name: str, value: float) -> str:
+    if name in PIXELS:
+        return f"{value:g} px"
     size = abs(value)
     text = f"{size:g}°" if name in DEGREES else percent(size, 0 if round(100.0 * size, 6).is_integer() else 1)
     return f"{MINUS}{text}" if value < 0 else text

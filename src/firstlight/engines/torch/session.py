@@ -37,10 +37,17 @@ TOGETHER = 20  # steps after which processes tell each other the loss so far
 
 
 class Resident(NamedTuple):
-    """Training images on the device: uint8 (N, H, W, C), int64 (N,), and what the loss of each counts, if not one."""
+    """Training images on the device.
+
+    pixels   uint8 (N, H, W, C)
+    labels   int64 (N,)
+    targets  what the loss is taken against: the labels, or of mixed images the shares of classes (N, K)
+    weights  (N,), what the loss of each counts, if not one
+    """
 
     pixels: torch.Tensor
     labels: torch.Tensor
+    targets: torch.Tensor
     weights: torch.Tensor | None
 
 
@@ -212,7 +219,7 @@ class TorchSession:
         with self._autocast():
             y = self.module(x, run)
         y = y.to(self.dtype)
-        values = self.task.loss.twin(torch, y, labels)
+        values = self.task.loss.twin(torch, y, images.targets.index_select(0, places))
         if images.weights is not None:
             values = values * images.weights.index_select(0, places)
         loss = values.sum()
@@ -326,11 +333,13 @@ class TorchSession:
         return x.sub_(mean).div_(torch.where(std > 0, std, 1))
 
     def _resident(self, images: Images) -> Resident:
-        """A copy of images on the device."""
-        weights = self.task.image_weights(images.labels)
+        """A copy of training images on the device."""
+        targets, weights = self.task.targets(images, np.arange(len(images)))
+        labels = self._tensor(images.labels, torch.int64)
         return Resident(
             self._tensor(np.asarray(images.pixels), torch.uint8),
-            self._tensor(images.labels, torch.int64),
+            labels,
+            labels if targets.ndim == 1 else self._tensor(np.ascontiguousarray(targets.T), self.dtype),
             None if weights is None else self._tensor(weights, self.dtype),
         )
 

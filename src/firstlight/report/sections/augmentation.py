@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from firstlight.records.group import Group
 from firstlight.report.document import Block, ImageGrid, Picture, Section
-from firstlight.types import Array
+from firstlight.report.format import percent
+from firstlight.types import Array, Images, MixedImages
 
 
 @dataclass(frozen=True, eq=False)
 class Augmented:
-    """A training image, uint8 (H, W, C), its class, and what was drawn for it in each of the first epochs."""
+    """A training image, uint8 (H, W, C), its class, and what was drawn for it in each of the first epochs.
+
+    shares  of each that was mixed with others, the classes that it is of and their shares; empty where none were
+    """
 
     original: Array
     name: str
     drawn: Sequence[Array]
+    shares: Sequence[Mapping[str, float]] = ()
 
 
 def numbers(group: Group) -> list[Augmented]:
@@ -28,15 +33,37 @@ def numbers(group: Group) -> list[Augmented]:
     if originals is None or drawn is None:
         return []
     return [
-        Augmented(originals.pixels[i], run.class_names[originals.labels[i]], drawn.pixels[drawn.ids == name])
+        Augmented(
+            originals.pixels[i],
+            run.class_names[originals.labels[i]],
+            drawn.pixels[drawn.ids == name],
+            _shares(drawn.take(drawn.ids == name)),
+        )
         for name in dict.fromkeys(drawn.ids.tolist())
         for i in np.flatnonzero(originals.ids == name)[:1]
+    ]
+
+
+def _shares(images: Images) -> list[dict[str, float]]:
+    """The classes that each image is of, the largest share first."""
+    if not isinstance(images, MixedImages):
+        return []
+    largest_first = np.argsort(-images.targets, axis=1, kind="stable")
+    return [
+        {images.class_names[k]: float(row[k]) for k in order if row[k] > 0}
+        for row, order in zip(images.targets, largest_first, strict=True)
     ]
 
 
 CAPTION = (
     "Training images, each with what was drawn for it in the first epochs: what the model learnt from. Can you still "
     "tell the class of each? Then the model can learn it. Validation and test images are as they are."
+)
+
+
+MIXED = (
+    "Images are mixed with others, and the model is to answer the shares of classes that stand below. In the training "
+    "accuracy, such an image counts as correct where the class with the largest share is predicted."
 )
 
 
@@ -51,9 +78,12 @@ def blocks(found: Sequence[Augmented]) -> tuple[Block, ...]:
     pictures: list[Picture] = []
     for one in found:
         pictures.append(Picture(one.original, one.name, "original"))
-        pictures += [Picture(pixels, f"epoch {epoch}") for epoch, pixels in enumerate(one.drawn, 1)]
+        for epoch, pixels in enumerate(one.drawn):
+            said = [f"{percent(share)} {name}" for name, share in one.shares[epoch].items()] if one.shares else []
+            pictures.append(Picture(pixels, f"epoch {epoch + 1}", ", ".join(said)))
     columns = 1 + max(len(one.drawn) for one in found)
-    return (ImageGrid(tuple(pictures), columns, CAPTION, kind="augmented"),)
+    mixed = any(one.shares for one in found)
+    return (ImageGrid(tuple(pictures), columns, f"{CAPTION} {MIXED}" if mixed else CAPTION, kind="augmented"),)
 
 
 def examples() -> dict[str, tuple[Block, ...]]:
@@ -61,5 +91,6 @@ def examples() -> dict[str, tuple[Block, ...]]:
     grey, colour = (np.full((9, 12, channels), 90, np.uint8) for channels in (1, 3))
     return {
         "grey": blocks([Augmented(grey, "<b>", [grey, 255 - grey])]),
+        "mixed": blocks([Augmented(grey, "<b>", [grey, grey], [{"<b>": 0.625, "cat": 0.375}, {"<b>": 1.0}])]),
         "colour, of one epoch": blocks([Augmented(colour, "cat", [colour]), Augmented(colour, "dog", [])]),
     }

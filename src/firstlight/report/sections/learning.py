@@ -150,7 +150,13 @@ def _apart(record: RunRecord) -> tuple[str, ...]:
         reasons.append("Train is measured on classes drawn equally often, validation on the classes as they come.")
     elif record.class_weights:
         reasons.append("Train loss is weighted by class and validation loss is not: their distance says little.")
-    if record.augmented:
+    if record.mixed:
+        reasons.append(
+            "Train images are mixed with others, so their classes cannot be told for sure: train loss is against the "
+            "shares of classes, and train accuracy counts an image as correct where the class of the largest share is "
+            "predicted. Neither compares with validation."
+        )
+    elif record.augmented:
         harder = ", which are harder than those of validation" if record.validation else ""
         reasons.append(f"The train curves are of augmented images{harder}.")
     return tuple(reasons)

@@ -27,8 +27,8 @@ from firstlight.report.published import MARKS, MARKS_EXPLAINED
 
 GAP = (
     "The training accuracy is that of the epoch whose weights were kept, measured while it trained, with dropout and "
-    "augmentation where there are any; the gap is that less the validation accuracy, and a large one tells of "
-    "overfitting."
+    "augmentation where there are any (of mixed images, the class with the largest share counts); the gap is that less "
+    "the validation accuracy, and a large one tells of overfitting."
 )
 COSTS = ("parameters.total", "multiply_adds", "seconds.train")  # which add up over the nets of an ensemble
 

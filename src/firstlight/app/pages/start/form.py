@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -16,12 +16,13 @@ from firstlight.components import Option
 from firstlight.constraints import value_schema
 from firstlight.errors import ExperimentError, KeyedError
 from firstlight.experiments import Experiment, parse_setting, put
-from firstlight.experiments.config import NAMED, Augment
+from firstlight.experiments.config import NAMED
 from firstlight.kernels import Fill
 from firstlight.optimizers import OPTIMIZERS
 from firstlight.options import documented
 from firstlight.prepare import Augmentation
-from firstlight.prepare.augmentation import FLIPS, KINDS
+from firstlight.prepare.augmentation import FLIPS, kinds
+from firstlight.prepare.augmentations import AUGMENTATIONS
 
 Kind = Literal["string", "value", "flag", "choice", "strings", "table"]
 Choices = tuple[tuple[str, str], ...]
@@ -140,7 +141,8 @@ def sections() -> tuple[Section, ...]:
             plain.append(_field(key, about))
             continue
         table = schema["$defs"][reference.rpartition("/")[2]]
-        listed = [_field(f"{key}.{name}", inner) for name, inner in table["properties"].items()]
+        keys = {} if key == "augment" else table["properties"]  # of whose values a schema says less than their kinds do
+        listed = [_field(f"{key}.{name}", inner) for name, inner in keys.items()]
         text = table.get("description", "").partition("\n\n")[0].replace("\n", " ")
         sections.append(Section(key, TITLES.get(key, key), text, (*listed, *_options(key))))
     about = "What the experiment runs on, and what its random draws come from."
@@ -267,18 +269,19 @@ def _option(key: str, name: str, option: Option) -> Field:
 
 
 def _augmentations() -> Iterator[Field]:
-    known = documented(Augment.__doc__) | documented(Augmentation.__doc__)
-    for field in fields(Augmentation):
-        key, text = f"augment.{field.name}", known.get(field.name, "").replace("`", "")
-        if field.name in KINDS:
-            (low, high), unit, _ = KINDS[field.name]
-            yield Field(key, "value", "", text, f"a number or a range [a, b] within {low:g} to {high:g}: {unit}")
-        elif field.name in FLIPS:
-            yield Field(key, "value", as_text(field.default), text, "a probability, 0 to 1")
-        elif choices := OPTION_CHOICES.get(field.name):
-            yield Field(key, "choice", as_text(field.default), text, "", tuple((each, each) for each in choices))
-        else:
-            yield Field(key, "value", as_text(field.default), text)
+    for name in kinds():
+        default = as_text(0.0) if name in FLIPS else ""
+        yield Field(
+            f"augment.{name}",
+            "value",
+            default,
+            AUGMENTATIONS.summary(name).replace("`", ""),
+            AUGMENTATIONS[name].allowed(),
+        )
+    known = documented(Augmentation.__doc__)
+    choices = OPTION_CHOICES["fill"]
+    yield Field("augment.fill", "choice", "nearest", known["fill"], "", tuple((each, each) for each in choices))
+    yield Field("augment.fill_value", "value", "0", known["fill_value"].replace("`", ""))
 
 
 def _limits(schema: Mapping[str, Any]) -> str:
