@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         study_table,
         tune,
     )
+    from firstlight.data import SOURCES
     from firstlight.engine_parity import Parity
     from firstlight.errors import (
         DataError,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     loss = LOSSES.register
     optimizer = OPTIMIZERS.register
     schedule = SCHEDULES.register
+    source = SOURCES.register
 
 _WHERE = {
     **dict.fromkeys(
@@ -102,6 +104,7 @@ _REGISTRIES = {
     "loss": ("firstlight.losses", "LOSSES"),
     "optimizer": ("firstlight.optimizers", "OPTIMIZERS"),
     "schedule": ("firstlight.schedules", "SCHEDULES"),
+    "source": ("firstlight.data", "SOURCES"),
 }
 _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules")
 
@@ -147,6 +150,7 @@ __all__ = [
     "run_study",
     "schedule",
     "schedules",
+    "source",
     "study_table",
     "tune",
 ]

@@ -65,8 +65,9 @@ def load(
     size: int | tuple[int, int] | None = None,
     unverified: bool = False,
     group: str | Sequence[Any] | Array | None = None,
+    label: str | None = None,
 ) -> Dataset:
-    """Load a named set of images ("fashion-mnist"), or a user's own: a folder, a CSV, an .npz or arrays.
+    """Load a named set of images ("fashion-mnist", "openml:554"), or a user's own: a folder, a table, an .npz, arrays.
 
     source      a name, a path, a pair (images, labels), or a mapping such as {"x_train": …, "y_train": …, "x_test": …}:
                 images uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers or strings (N,)
@@ -74,9 +75,10 @@ def load(
     unverified  read files of a named set whose checksum is not the published one
     group       what images have in common that no split may divide, such as a patient or a video: as data.group of an
                 experiment file, the name of an array of a mapping, or beside a pair an array (N,)
+    label       the column of a table that tells the class, where its name does not
     Raises DataError.
     """
-    return load_images(source, size=size, unverified=unverified, group=group)
+    return load_images(source, size=size, unverified=unverified, group=group, label=label)
 
 
 def fit(
@@ -546,6 +548,6 @@ def _data_table(data: Dataset | str | Path) -> dict[str, Any]:
     """The `[data]` table that loads the same images again."""
     if isinstance(data, Dataset):
         source = data.origin or IN_MEMORY + data.name
-        group = {"group": data.group} if data.group else {}
-        return {"source": source, "size": data.shape[:2], "unverified": not data.verified, **group}
+        said = {key: value for key in ("group", "label") if (value := getattr(data, key))}
+        return {"source": source, "size": data.shape[:2], "unverified": not data.verified, **said}
     return {"source": str(data)}

@@ -195,6 +195,7 @@ class Dataset(Shown, Brief):
     origin     the name or path that `load` was given, from which the images can be loaded again
     notes      what the user should know of how the images were read
     group      the `data.group` by which images were grouped, and in words what it is; "" where they were not
+    label      the `data.label` that tells the classes; "" where none had to be said
 
     Raises DataError when the splits do not belong together.
     """
@@ -209,6 +210,7 @@ class Dataset(Shown, Brief):
     notes: Sequence[str] = ()
     group: str = ""
     grouped_by: str = ""
+    label: str = ""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.splits if name not in SPLITS]

@@ -123,7 +123,13 @@ def test_no_matlab_files(tmp_path, data):
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("a.zip", "Unpack it"), ("a.xlsx", "as CSV"), ("a.pkl", "Nothing is unpickled"), ("a.parquet", "numpy.savez")],
+    [
+        ("a.zip", "Unpack it"),
+        ("a.xlsx", "as CSV"),
+        ("a.pkl", "Nothing is unpickled"),
+        ("a.parquet", "not a Parquet file"),
+        ("a.h5", "numpy.savez"),
+    ],
 )
 def test_other_files_are_told_how_to_be_read(tmp_path, name, says):
     (tmp_path / name).write_bytes(b"?")

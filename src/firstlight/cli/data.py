@@ -32,6 +32,9 @@ GroupOption = Annotated[
         help="What no split may divide, such as a patient or a video: as data.group of an experiment file.",
     ),
 ]
+LabelOption = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The column of a table that tells the class: as data.label.")
+]
 UnverifiedOption = Annotated[bool, typer.Option("--unverified", help="Read files with other checksums.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -47,11 +50,11 @@ def list_sources(as_json: JsonOption = False) -> None:
     if as_json:
         _print_json([_facts(name) for name in SOURCES])
         return
-    table = _table("name", "shows", "images", "size", "files")
+    table = _table("name", "shows", "images", "size", "licence", "files")
     for name, source in SOURCES.items():
-        where = "embedded" if source.embedded else "here" if source.at_hand else "to download"
         images = " + ".join(f"{count:,}" for count in source.counts.values())
-        table.add_row(name, source.shows, images, _times(source.shape), where)
+        table.add_row(name, source.shows, images, _times(source.shape or ()), source.licence, source.where)
+    table.add_row("openml:NUMBER", "images of openml.org, by number", "", "", "of each set", "to download")
     _print(table)
 
 
@@ -67,12 +70,13 @@ def info(
     table = _table("", name)
     for key in ("title", "shows", "licence", "homepage"):
         table.add_row(key, facts[key])
-    table.add_row("images", ", ".join(f"{split} {count:,}" for split, count in facts["counts"].items()))
-    table.add_row("size", _times(facts["shape"]) + " (height × width × channels)")
-    table.add_row("classes", ", ".join(facts["class_names"]))
+    later = "known when they are loaded"
+    table.add_row("images", ", ".join(f"{split} {count:,}" for split, count in facts["counts"].items()) or later)
+    table.add_row("size", _times(facts["shape"]) + " (height × width × channels)" if facts["shape"] else later)
+    table.add_row("classes", ", ".join(facts["class_names"]) or later)
     table.add_row("on this machine", "yes" if facts["at_hand"] else "no; downloaded when it is first used")
     for file in facts["files"]:
-        table.add_row(file["name"], "\n".join([*file["urls"], file["checksum"]]))
+        table.add_row(file["name"], "\n".join([*file["urls"], file["checksum"] or "no checksum is known"]))
     _print(table)
 
 
@@ -81,6 +85,7 @@ def check(
     source: SourceArgument,
     size: SizeOption = None,
     group: GroupOption = None,
+    label: LabelOption = None,
     unverified: UnverifiedOption = False,
     corrections: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Check the images as these corrections make them.")
@@ -104,10 +109,10 @@ def check(
 
     rows = () if corrections is None else read_corrections(corrections)
     try:
-        dataset = _load(source, size, unverified, group)
+        dataset = _load(source, size, unverified, group, label)
     except SizesDifferError:
         # To look for files that do not decode and for copies, any common size will do.
-        dataset = _load(source, str(CHECKED_AT), unverified, group)
+        dataset = _load(source, str(CHECKED_AT), unverified, group, label)
         print(f"The images differ in size; compared at {CHECKED_AT}×{CHECKED_AT}.", file=sys.stderr)
     if corrections is not None:
         dataset = apply(dataset, rows, str(corrections))
@@ -138,6 +143,7 @@ def preview(
     ] = None,
     size: SizeOption = None,
     group: GroupOption = None,
+    label: LabelOption = None,
     unverified: UnverifiedOption = False,
     augment: Annotated[
         Path | None,
@@ -150,13 +156,13 @@ def preview(
     from firstlight.files import write_bytes
 
     if augment is None:
-        dataset = _load(source, size, unverified, group)
+        dataset = _load(source, size, unverified, group, label)
         path, page = Path(f"{dataset.name}.png"), contact_sheet(dataset, seed or 0)
     else:
         from firstlight.prepare.augmentation_sheet import augmented_sheet
 
         augmentation, seed_there, size_there = _augmentation(augment)  # its errors come before the images are read
-        dataset = _load(source, size, unverified, group, usual=size_there)
+        dataset = _load(source, size, unverified, group, label, usual=size_there)
         path = Path(f"{dataset.name}-augmented.png")
         page = augmented_sheet(dataset, augmentation, seed_there if seed is None else seed)
     path = out or path
@@ -191,12 +197,17 @@ def _augmentation(path: Path) -> tuple[Augmentation, int, tuple[int, int] | None
 
 
 def _load(
-    source: str, size: str | None, unverified: bool, group: str | None, usual: tuple[int, int] | None = None
+    source: str,
+    size: str | None,
+    unverified: bool,
+    group: str | None,
+    label: str | None,
+    usual: tuple[int, int] | None = None,
 ) -> Dataset:
     """The images; `usual` is their size where none is asked for."""
     from firstlight import data
 
-    return data.load(source, size=_parse_size(size) or usual, unverified=unverified, group=group)
+    return data.load(source, size=_parse_size(size) or usual, unverified=unverified, group=group, label=label)
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
@@ -213,10 +224,10 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
 
 def _facts(name: str) -> Json:
     from firstlight.data import SOURCES
-    from firstlight.errors import DataError, nearest
+    from firstlight.errors import DataError
 
     if name not in SOURCES:
-        raise DataError(f"There is no named source {name!r}. {nearest(name, SOURCES)}")
+        raise DataError(SOURCES.none_such(name, f"There is no named source {name!r}."))
     source = SOURCES[name]
     published = [source.archive] if source.archive else source.files
     return {
@@ -226,7 +237,7 @@ def _facts(name: str) -> Json:
         "licence": source.licence,
         "homepage": source.homepage,
         "class_names": list(source.class_names),
-        "shape": list(source.shape),
+        "shape": list(source.shape or ()),
         "counts": dict(source.counts),
         "at_hand": source.at_hand,
         "files": [{"name": file.name, "checksum": file.checksum, "urls": list(file.urls)} for file in published],
@@ -262,7 +273,7 @@ def _print_findings(dataset: Dataset, findings: Findings) -> None:
     console.print(f"{escape(dataset.name)}: images of {_times(dataset.shape)}, {_pixels(dataset)}")
     console.print(table)
     if not dataset.verified:
-        console.print("Not the published files: their checksums differ.")
+        console.print("Not verified: the checksums differ from the published ones, or none is known.")
     lines = [f"set aside: {name}: {reason}" for name, reason in findings.set_aside.items()]
     lines += [
         f"{'conflict' if copies.conflict else 'copies'}: "

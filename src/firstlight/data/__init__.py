@@ -4,10 +4,12 @@ from firstlight.data.audit import Copies, Findings, check
 from firstlight.data.class_groups import regroup, subset
 from firstlight.data.copy_groups import NearCopies
 from firstlight.data.decoding import load_image
+from firstlight.data.download import PublishedFile
 from firstlight.data.groups import GroupCounts, group_by_name
+from firstlight.data.loading import load
 from firstlight.data.names import one_form
 from firstlight.data.series import Guess, guess
-from firstlight.data.sources import SOURCES, Source, load
+from firstlight.data.source import SOURCES, Source
 from firstlight.data.split import TEST, VALIDATION, hold_out, pooled, split
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "GroupCounts",
     "Guess",
     "NearCopies",
+    "PublishedFile",
     "Source",
     "check",
     "group_by_name",

@@ -115,10 +115,10 @@ def decode(data: bytes, size: Size | None, limits: ImageLimits = ANY_FILE) -> Ar
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def upright_size(path: Path) -> Size | None:
-    """The (H, W) of an image as it is seen, from the file's head alone; None where it cannot be read."""
+def upright_size(source: Path | bytes) -> Size | None:
+    """The (H, W) of an image as it is seen, from the head of its file or bytes alone; None where it cannot be read."""
     try:
-        with Image.open(path, formats=formats()) as image:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats()) as image:
             on_its_side = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)  # Pillow turns TIFF itself
             return image.size if on_its_side else (image.height, image.width)
     except Exception:  # decoding the file will give the reason

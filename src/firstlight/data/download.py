@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+import zipfile
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class PublishedFile:
     """A file as its publisher offers it.
 
     name      its path inside the source's folder
-    checksum  "sha256:..." or "md5:..."
+    checksum  "sha256:..." or "md5:..."; empty where none is known, and what is read then is not verified
     urls      the publisher's address and mirrors, tried in order; empty for a member of an archive
     """
 
@@ -42,11 +43,13 @@ def obtain(
     unverified: bool = False,
     cache: Path | None = None,
     progress: bool = False,
+    keep_archive: bool = False,
 ) -> list[tuple[Path, SourceFile]]:
     """Return where each of a source's files lies and its record, downloading or unpacking what is missing.
 
-    `archive` is the published file that holds `files`, if they are not published one by one. `cache` takes the place
-    of `FIRSTLIGHT_DATA` and the user's cache folder.
+    `archive` is the published file that holds `files`, if they are not published one by one; it goes once they are
+    unpacked, unless `keep_archive`, as other sources have theirs in it. `cache` takes the place of `FIRSTLIGHT_DATA`
+    and the user's cache folder.
 
     Raises DataError when a file can be neither found nor downloaded, or when its checksum is not the published one
     and `unverified` is false.
@@ -62,7 +65,7 @@ def obtain(
             if packed is None:
                 download(source, [archive], folder, progress)
             unpack(packed or folder / archive.name, files, folder)
-            if packed is None:
+            if packed is None and not keep_archive:
                 (folder / archive.name).unlink()  # its members are what is read
         paths = find(source, files, archive, cache)
     return [verify(source, file, path, unverified) for file, path in zip(files, paths, strict=True) if path]
@@ -79,8 +82,10 @@ def find(
 
 def verify(source: str, file: PublishedFile, path: Path, unverified: bool) -> tuple[Path, SourceFile]:
     """Compare a file with its published checksum. Raises DataError where it differs and `unverified` is false."""
-    algorithm, _, expected = file.checksum.partition(":")
     digest = sha256(path)
+    if not file.checksum:
+        return path, SourceFile(file.name, digest, verified=False)
+    algorithm, _, expected = file.checksum.partition(":")
     received = digest if algorithm == "sha256" else _md5(path)
     if received != expected and not unverified:
         raise DataError(
@@ -120,7 +125,7 @@ def _retrieve(file: PublishedFile, url: str, folder: Path, progress: bool) -> st
     pooch.get_logger().setLevel("ERROR")  # it would print each address and where the file goes
     try:
         downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
-        pooch.retrieve(url, file.checksum, fname=file.name, path=folder, downloader=downloader)
+        pooch.retrieve(url, file.checksum or None, fname=file.name, path=folder, downloader=downloader)
     except (OSError, ValueError) as error:
         if "hash" in str(error):
             return "what came is not the published file (its checksum differs)"
@@ -131,19 +136,39 @@ def _retrieve(file: PublishedFile, url: str, folder: Path, progress: bool) -> st
 
 
 def unpack(archive: Path, files: Sequence[PublishedFile], folder: Path) -> None:
-    """Write the members `files` of a tar archive below `folder`. Raises DataError when it is damaged or lacks one."""
+    """Write the members `files` of a tar or zip archive below `folder`.
+
+    Raises DataError when it is damaged or lacks one.
+    """
     try:
-        with tarfile.open(archive) as tar:
+        with _opened(archive) as members:
             for file in files:
-                member = tar.extractfile(file.name)
-                if member is None:
-                    raise DataError(f"{archive}: {file.name} is not a plain file.")
                 (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
-                write_bytes(folder / file.name, member.read())
+                write_bytes(folder / file.name, members(file.name))
     except KeyError as error:
         raise DataError(f"{archive}: the archive lacks a file: {error.args[0]}.") from error
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, zlib.error) as error:
+        if isinstance(error, OSError) and error.filename is not None and Path(error.filename) != archive:
+            raise  # it is the disk
         raise DataError(f"{archive}: the archive is truncated or damaged ({error}). Fetch it again.") from error
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[Callable[[str], bytes]]:
+    """What reads a member of an archive by its name; KeyError where there is none."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as zipped:
+            yield zipped.read
+        return
+    with tarfile.open(archive) as tar:
+
+        def member(name: str) -> bytes:
+            file = tar.extractfile(name)
+            if file is None:
+                raise DataError(f"{archive}: {name} is not a plain file.")
+            return file.read()
+
+        yield member
 
 
 def _places(cache: Path | None) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from firstlight.data.download import PublishedFile
 from firstlight.errors import DataError
 from firstlight.files import MB, read_bytes
 from firstlight.types import Array, Images, Shape
@@ -29,12 +30,42 @@ _SVHN_SHAPE = (32, 32, 3)
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4"}
 
 
-def read_idx_pairs(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Images]:
-    """Training images, training labels, test images, test labels, each an idx file compressed by gzip."""
+def idx_files(
+    checksums: Sequence[str],
+    mirrors: Sequence[str],
+    named: str = "{split}-{role}-idx{ndim}-ubyte.gz",
+    test: str = "t10k",
+) -> tuple[PublishedFile, ...]:
+    """The four files that `read_idx_pairs` reads, in its order.
+
+    named  how each is called, with its split ("train", or what `test` says), role ("images", "labels") and axes
+    """
+    names = [
+        named.format(split=split, role=role, ndim=ndim)
+        for split in ("train", test)
+        for role, ndim in (("images", 3), ("labels", 1))
+    ]
+    return tuple(
+        PublishedFile(name, checksum, tuple(f"{mirror}{name}" for mirror in mirrors))
+        for name, checksum in zip(names, checksums, strict=True)
+    )
+
+
+def read_idx_pairs(
+    paths: Sequence[Path], class_names: Sequence[str], *, columns_first: bool = False, first_label: int = 0
+) -> dict[str, Images]:
+    """Training images, training labels, test images, test labels, each an idx file compressed by gzip.
+
+    columns_first  an image is written column by column, as MATLAB does, and not row by row
+    first_label    the label of the first class
+    """
     splits = {}
     for split, (images, labels) in {"train": paths[:2], "test": paths[2:]}.items():
         pixels = read_idx(images, ndim=3)
-        splits[split] = _images(split, pixels[..., None], read_idx(labels, ndim=1), class_names, labels)
+        if columns_first:
+            pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))
+        numbers = read_idx(labels, ndim=1).astype(np.int64) - first_label
+        splits[split] = labelled_images(split, pixels[..., None], numbers, class_names, labels)
     return splits
 
 
@@ -49,7 +80,7 @@ def read_any_idx(path: Path, begins: bytes = bytes(2)) -> Array:
     The format: two zero bytes, the type (8: uint8), the number of axes, each axis' length as big-endian uint32, data.
     Raises DataError when the file is damaged or holds something else, or promises more than such a file can hold.
     """
-    packed = _bytes_of(path)
+    packed = bytes_of(path)
     try:
         zipped = path.suffix == ".gz" or packed.startswith(b"\x1f\x8b")
         with gzip.GzipFile(fileobj=BytesIO(packed)) if zipped else BytesIO(packed) as file:
@@ -75,20 +106,25 @@ def read_any_idx(path: Path, begins: bytes = bytes(2)) -> Array:
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def read_cifar(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Images]:
-    """The training batches, then the test batch: records of one label byte and 3 × 32 × 32 bytes, plane by plane."""
-    record = 1 + math.prod(_CIFAR_SHAPE)
+def read_cifar(
+    paths: Sequence[Path], class_names: Sequence[str], *, label_bytes: int = 1, label: int = 0
+) -> dict[str, Images]:
+    """The training batches, then the test batch: records of labels, a byte each, and 3 × 32 × 32 bytes plane by plane.
+
+    label_bytes  how many labels an image has, and `label`, which of them tells its class
+    """
+    record = label_bytes + math.prod(_CIFAR_SHAPE)
     batches = []
     for path in paths:
-        data = np.frombuffer(_bytes_of(path), np.uint8)
+        data = np.frombuffer(bytes_of(path), np.uint8)
         if not len(data) or len(data) % record:
             raise DataError(f"{path}: {len(data):,} bytes are no whole number of records of {record:,} bytes.")
         batches.append(data.reshape(-1, record))
-        _check_labels(batches[-1][:, 0], class_names, path)
+        _check_labels(batches[-1][:, label], class_names, path)
     splits = {}
     for split, rows in (("train", np.concatenate(batches[:-1])), ("test", batches[-1])):
-        pixels = np.ascontiguousarray(rows[:, 1:].reshape(-1, *_CIFAR_SHAPE).transpose(0, 2, 3, 1))
-        splits[split] = _images(split, pixels, rows[:, 0], class_names, paths[-1])
+        pixels = np.ascontiguousarray(rows[:, label_bytes:].reshape(-1, *_CIFAR_SHAPE).transpose(0, 2, 3, 1))
+        splits[split] = labelled_images(split, pixels, rows[:, label], class_names, paths[-1])
     return splits
 
 
@@ -99,7 +135,7 @@ def read_svhn(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Im
         pixels, labels = read_mat(path)
         if pixels.shape[1:] != _SVHN_SHAPE:
             raise DataError(f"{path}: X must be uint8 {_SVHN_SHAPE} and N; received images of {pixels.shape[1:]}.")
-        splits[split] = _images(split, pixels, np.where(labels == 10, 0, labels), class_names, path)
+        splits[split] = labelled_images(split, pixels, np.where(labels == 10, 0, labels), class_names, path)
     return splits
 
 
@@ -127,7 +163,7 @@ def read_digits(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, 
     if rows.ndim != 2 or rows.shape[1] != 65:
         raise DataError(f"{paths[0]}: rows of 65 numbers were expected; received {rows.shape}. Reinstall scikit-learn.")
     pixels = np.rint(rows[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
-    return {"train": _images("train", pixels, rows[:, 64], class_names, paths[0])}
+    return {"train": labelled_images("train", pixels, rows[:, 64], class_names, paths[0])}
 
 
 def numbered(split: str, n: int) -> Array:
@@ -135,7 +171,8 @@ def numbered(split: str, n: int) -> Array:
     return np.array([f"{split}/{i:05d}" for i in range(n)], dtype=np.str_)
 
 
-def _images(split: str, pixels: Array, labels: Array, class_names: Sequence[str], path: Path) -> Images:
+def labelled_images(split: str, pixels: Array, labels: Array, class_names: Sequence[str], path: Path) -> Images:
+    """The images of one split with numbers as labels, checked; `path` is what messages name. Raises DataError."""
     if len(pixels) != len(labels) or not len(pixels):
         raise DataError(f"{path}: {len(labels):,} labels for {len(pixels):,} images.")
     _check_labels(labels, class_names, path)
@@ -162,7 +199,8 @@ def _memory() -> int:
         return FILE_LIMIT
 
 
-def _bytes_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
+    """The bytes of a file that fits into memory. Raises DataError where it cannot be read."""
     try:
         return read_bytes(path, limit=_memory())
     except OSError as error:
@@ -178,7 +216,7 @@ def _kind(value: object) -> str:
 def _load_mat(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat, whosmat  # slow to import
 
-    data = _bytes_of(path)
+    data = bytes_of(path)
     if data.startswith(b"MATLAB 7.3") or data.startswith(b"\x89HDF"):
         raise DataError(f"{path}: a MATLAB 7.3 file, which is not read. Save it with -v7, or as an .npz.")
     try:

@@ -10,11 +10,11 @@ import hashlib
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -51,9 +51,13 @@ AHEAD = 64  # images that are decoded before they are asked for
 DEEPEST = 8  # folders below that of a class, where they tell groups
 
 
+Made = TypeVar("Made")
+Content = Path | bytes | DataError  # what an image is read from: a file, its bytes; or why there is none
+
+
 @dataclass(frozen=True)
 class Sample:
-    """One image file that a listing names, before it is read; `group` where the listing tells one."""
+    """One image that a listing names, before it is read; `group` where the listing tells one."""
 
     path: Path
     id: str
@@ -62,6 +66,19 @@ class Sample:
 
 
 Listing = Mapping[str, Sequence[Sample]]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Where the images of a listing are, if they are not files.
+
+    read   gives what each sample is read from, in the order of the samples; it may be called again
+    files  those that the images are in, with their names, and `how` they are read
+    """
+
+    read: Callable[[], Iterable[Content]]
+    files: Sequence[tuple[str, Path]]
+    how: str
 
 
 @dataclass(frozen=True)
@@ -100,18 +117,21 @@ def load_folder(root: Path, size: Size | None, progress: bool, group: str | None
         set_aside |= _strays(root, root)
     else:
         listing = {"train": _list_classes(root, root, set_aside, group, needed=True)}
-    dataset = _read(root.resolve().name, listing, set_aside, size, progress)
+    dataset = read_listing(root.resolve().name, listing, set_aside, size, progress)
     return dataset if group is None else group_by_name(dataset, group)
 
 
-def load_table(path: Path, size: Size | None, progress: bool, group: str | None = None) -> Dataset:
+def load_table(
+    path: Path, size: Size | None, progress: bool, group: str | None = None, label: str | None = None
+) -> Dataset:
     """Read a CSV of path, label and, if wanted, split, as `table.read` does; paths are relative to the CSV.
 
     group  the name of a column that holds groups; else what `group_by_name` takes
+    label  the column of labels, where it has another name
 
     Raises DataError, with the line, for what `table.read` refuses, a file that is not there, or a path named twice.
     """
-    rows, notes = table.read(path, group)
+    rows, notes = table.read(path, group, label)
     listing: dict[str, list[Sample]] = {"train": []}
     lines: dict[str, int] = {}
     for row in rows:
@@ -122,7 +142,7 @@ def load_table(path: Path, size: Size | None, progress: bool, group: str | None 
             raise DataError(f"{path}, line {row.line}: {sample.id} stands in line {lines[sample.id]} already.")
         lines[sample.id] = row.line
         listing.setdefault(row.split or "train", []).append(sample)
-    dataset = _read(path.stem, listing, {}, size, progress)
+    dataset = read_listing(path.stem, listing, {}, size, progress)
     table_file = SourceFile(path.name, sha256(path), verified=True)
     dataset = replace(dataset, files=(table_file, *dataset.files), notes=(*notes, *dataset.notes))
     if group is None:
@@ -258,18 +278,33 @@ def _id(path: Path, root: Path) -> str:
     return printable_name(path.relative_to(root).as_posix())
 
 
-def _read(name: str, listing: Listing, set_aside: dict[str, str], size: Size | None, progress: bool) -> Dataset:
-    """Decode a listing; every class keeps at least one image in each split that lists it."""
+def read_listing(
+    name: str,
+    listing: Listing,
+    set_aside: dict[str, str],
+    size: Size | None,
+    progress: bool,
+    contents: Contents | None = None,
+    order: Sequence[str] = (),
+) -> Dataset:
+    """Decode a listing; every class keeps at least one image in each split that lists it.
+
+    order  of the classes, where it is not that of their names
+
+    Raises DataError, of which SizesDifferError where the images differ in size and none is asked for.
+    """
+    contents = contents or _files_of(listing)
     notes = merged(sample.class_name for samples in listing.values() for sample in samples)
     listing = {
         split: [replace(sample, class_name=one_form(sample.class_name)) for sample in samples]
         for split, samples in listing.items()
     }
-    class_names = _class_map(name, listing)
+    class_names = _class_map(name, listing, order)
     samples = [sample for split in listing.values() for sample in split]
 
     def build(collector: Collector) -> dict[str, Array]:
-        results = [_without_pixels(one, collector) for one in _decoded(samples, size, progress)]
+        decoded = _decoded(contents.read(), len(samples), size, progress)
+        results = [_without_pixels(one, collector) for one in decoded]
         _must_be_of_all_classes(name, listing, {s.id: r.reason for s, r in zip(samples, results, strict=True)})
         _must_be_one_size(name, collector.sizes)
         return {
@@ -278,8 +313,8 @@ def _read(name: str, listing: Listing, set_aside: dict[str, str], size: Size | N
         }
 
     with strict_about_size():
-        common = _one_size(name, samples) if size is None else size
-        pixels, beside = collected(_place(name, samples, size, common), len(samples), build)
+        common = _one_size(name, contents.read()) if size is None else size
+        pixels, beside = collected(_place(name, contents, len(samples), size, common), len(samples), build)
     hashes, reasons = beside["sha256"].tolist(), beside["reasons"].tolist()
     set_aside = set_aside | {s.id: reason for s, reason in zip(samples, reasons, strict=True) if reason}
     splits, at = {}, 0
@@ -296,11 +331,17 @@ def _read(name: str, listing: Listing, set_aside: dict[str, str], size: Size | N
     return Dataset(name, splits, tuple(files), set_aside, notes=tuple(notes))
 
 
-def _place(name: str, samples: Sequence[Sample], size: Size | None, common: Size | None) -> Place | None:
+def _files_of(listing: Listing) -> Contents:
+    """Those of a listing of files."""
+    files = [(sample.id, sample.path) for samples in listing.values() for sample in samples]
+    return Contents(lambda: (path for _, path in files), files, "image files")
+
+
+def _place(name: str, contents: Contents, n: int, size: Size | None, common: Size | None) -> Place | None:
     """Where decoded images are kept if they may be too many for the memory, three bytes a pixel."""
-    if common is None or 3 * math.prod(common) * len(samples) <= memory.limit():
+    if common is None or 3 * math.prod(common) * n <= memory.limit():
         return None
-    return Place.of(name, [(sample.id, sample.path) for sample in samples], f"image files {size}")
+    return Place.of(name, contents.files, f"{contents.how} {size}")
 
 
 def _without_pixels(result: _Decoded, collector: Collector) -> _Decoded:
@@ -323,8 +364,9 @@ def _must_be_of_all_classes(name: str, listing: Listing, reasons: Mapping[str, s
             )
 
 
-def _class_map(name: str, listing: Listing) -> tuple[str, ...]:
-    class_names = tuple(natural_order(sample.class_name for sample in listing["train"]))
+def _class_map(name: str, listing: Listing, order: Sequence[str]) -> tuple[str, ...]:
+    found = {sample.class_name for sample in listing["train"]}
+    class_names = tuple(class_name for class_name in order if class_name in found) or tuple(natural_order(found))
     if not class_names:
         raise DataError(f"{name}: there are no training images.")
     for split, samples in listing.items():
@@ -339,10 +381,13 @@ def _class_map(name: str, listing: Listing) -> tuple[str, ...]:
     return class_names
 
 
-def _one_size(name: str, samples: Sequence[Sample]) -> Size | None:
+def _one_size(name: str, contents: Iterable[Content]) -> Size | None:
     """The size of all images, by their heads; None where none can be read."""
-    with ThreadPoolExecutor() as pool:
-        sizes = Counter(size for size in pool.map(upright_size, (s.path for s in samples)) if size)
+
+    def one(content: Content) -> Size | None:
+        return None if isinstance(content, DataError) else upright_size(content)
+
+    sizes = Counter(size for size in _in_threads(one, contents) if size)
     _must_be_one_size(name, sizes)
     return next(iter(sizes), None)
 
@@ -357,30 +402,34 @@ def _must_be_one_size(name: str, sizes: Counter[Size]) -> None:
         )
 
 
-def _decoded(samples: Sequence[Sample], size: Size | None, progress: bool) -> Iterator[_Decoded]:
-    """What becomes of each file, in order; a few are decoded ahead."""
+def _decoded(contents: Iterable[Content], n: int, size: Size | None, progress: bool) -> Iterator[_Decoded]:
+    """What becomes of each image, in order."""
     from tqdm import tqdm  # slow to import
 
-    def one(sample: Sample) -> _Decoded:
+    def one(content: Content) -> _Decoded:
         try:
-            data = read_bytes(sample.path, limit=FILE_LIMIT)
+            if isinstance(content, DataError):
+                raise content
+            data = content if isinstance(content, bytes) else read_bytes(content, limit=FILE_LIMIT)
             return _Decoded(decode(data, size), hashlib.sha256(data).hexdigest())
         except OSError as error:
             return _Decoded(None, reason=f"cannot be read: {error.strerror}")
         except DataError as error:
             return _Decoded(None, reason=str(error))
 
-    def in_order(pool: ThreadPoolExecutor) -> Iterator[_Decoded]:
-        waiting: deque[Future[_Decoded]] = deque()
-        for sample in samples:
-            waiting.append(pool.submit(one, sample))
+    yield from tqdm(_in_threads(one, contents), total=n, desc="decoding", unit="image", disable=not progress)
+
+
+def _in_threads(function: Callable[[Content], Made], contents: Iterable[Content]) -> Iterator[Made]:
+    """What a function makes of each, in order; a few are begun before they are asked for."""
+    with ThreadPoolExecutor() as pool:
+        waiting: deque[Future[Made]] = deque()
+        for content in contents:
+            waiting.append(pool.submit(function, content))
             if len(waiting) == AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-    with ThreadPoolExecutor() as pool:
-        yield from tqdm(in_order(pool), total=len(samples), desc="decoding", unit="image", disable=not progress)
 
 
 def _images(samples: Sequence[Sample], pixels: Any, class_names: tuple[str, ...]) -> Images:

@@ -229,7 +229,8 @@ def spilled(dataset: Dataset, how: str) -> Dataset:
     held = sum(images.pixels.nbytes for images in parts.values() if not is_mapped(images.pixels))
     if held <= memory.limit():
         return dataset
-    made = hashlib.sha256(f"{VERSION} {how} {[file.sha256 for file in dataset.files]}".encode())
+    told = [file.sha256 for file in dataset.files] or [images.digest for images in parts.values()]
+    made = hashlib.sha256(f"{VERSION} {how} {told}".encode())
 
     def build(collector: Collector) -> dict[str, Array]:
         for images in parts.values():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from firstlight.data.groups import A_GROUP_IS, is_pattern, may_be_groups, may_be_said, must_tell_groups
 from firstlight.data.names import NO_LABEL, SPLITS_SAID, of_a_group, split_of
-from firstlight.errors import DataError, brief
+from firstlight.errors import DataError, brief, nearest
 from firstlight.files import MB, open_file, read_bytes, text_of
 from firstlight.text import listed
 
@@ -44,12 +44,13 @@ class Row:
     group: str = ""
 
 
-def read(path: Path, group: str | None = None) -> tuple[list[Row], list[str]]:
+def read(path: Path, group: str | None = None, label: str | None = None) -> tuple[list[Row], list[str]]:
     """The rows of a CSV, and what the user should know of how it was read.
 
     The first line names the columns: path, label and, if wanted, split; in any case, and other usual names are taken
     where there is no doubt. With `group`, the name of a column, each row has a group; a name that no column has gives
-    none. Cells are separated by commas, semicolons or tabs. Text is UTF-8, or UTF-16 that says so.
+    none. `label` is the column of labels, where it has another name. Cells are separated by commas, semicolons or tabs.
+    Text is UTF-8, or UTF-16 that says so.
 
     Raises DataError, with the line, for a missing or ambiguous column, more cells than columns, an empty path or label,
     an unknown split, or a column that looks like a split and cannot be used as one.
@@ -62,7 +63,7 @@ def read(path: Path, group: str | None = None) -> tuple[list[Row], list[str]]:
     skipped = 0
     if separators := said_separator(first):
         text, skipped = rest, 1
-    names, separator = _head(path, text, separators or ",;\t")
+    names, separator = _head(path, text, separators or ",;\t", label)
     cells = list(csv_cells(path, text, separator, skipped))[1:]
     for line, row in cells:
         if any(cell.strip() for cell in row[len(names) :]):
@@ -71,7 +72,8 @@ def read(path: Path, group: str | None = None) -> tuple[list[Row], list[str]]:
                 f"{'a comma' if separator == ',' else 'a separator'} must stand in quotation marks; received "
                 f"{separator.join(row)[:200]!r}."
             )
-    path_column, label_column = _column(path, names, "path", _PATHS), _column(path, names, "label", _LABELS)
+    path_column = _column(path, names, "path", _PATHS)
+    label_column = _column(path, names, "label", _LABELS) if label is None else names.index(label)
     group_column = None if group is None else _group_column(path, names, group, path_column, label_column)
     used = [path_column, label_column, *([] if group_column is None else [group_column])]
     split_column, notes = _split_column(path, names, used, cells)
@@ -111,7 +113,7 @@ def rows(path: Path, *, labelled: bool) -> Iterator[Row]:
             head = text.read(HEAD)
             first, _, rest = head.partition("\n")
             says = said_separator(first)
-            names, separator = _head(path, rest if says else head, says or ",;\t", labelled)
+            names, separator = _head(path, rest if says else head, says or ",;\t", labelled=labelled)
             path_column = _column(path, names, "path", _PATHS)
             keys = {_key(name) for name in names}
             label_column = _column(path, names, "label", _LABELS) if keys & {"label", *_LABELS} else None
@@ -165,9 +167,12 @@ def csv_cells(path: Path, text: str, separator: str, skipped: int = 0) -> Iterat
         raise DataError(f"{path}, line {begins}: not a CSV file in UTF-8 ({why}).") from None
 
 
-def _head(path: Path, text: str, separators: str, labelled: bool = True) -> tuple[list[str], str]:
+def _head(
+    path: Path, text: str, separators: str, label: str | None = None, *, labelled: bool = True
+) -> tuple[list[str], str]:
     """The names of the columns, and what separates them.
 
+    label     the column of labels, where it is said
     labelled  whether a label must be among them
     """
     found: list[str] = []
@@ -180,10 +185,16 @@ def _head(path: Path, text: str, separators: str, labelled: bool = True) -> tupl
             continue
         names = [name.strip() for name in names]
         keys = {_key(name) for name in names}
-        if keys & {"path", *_PATHS} and (not labelled or keys & {"label", *_LABELS}):
+        has_label = keys & {"label", *_LABELS} if label is None else label in names
+        if keys & {"path", *_PATHS} and (not labelled or has_label):
             return names, separator
         found = found or names
     received = ",".join(found)[:200]
+    if label is not None:
+        raise DataError(
+            f"{path}: data.label = '{brief(label)}': the first line must name the columns path and {brief(label)}; "
+            f"received {received or 'nothing'}. {nearest(label, found)}".rstrip()
+        )
     wanted = "columns path and label (and split, if wanted)" if labelled else "column path"
     raise DataError(f"{path}: the first line must name the {wanted}; received {received or 'nothing'}.")
 

@@ -107,7 +107,8 @@ class Options(Section):
 class Data(Section):
     """Where the images come from, and how they are split.
 
-    source      the name of a set, or the path of a folder, a CSV or an .npz
+    source      the name of a set (openml:NUMBER for one of OpenML), or the path of a folder, a CSV, Parquet files, a
+                saved Hugging Face dataset or an .npz
     size        (height, width) to resize to; one number for a square
     validation  the fraction of the training images kept for validation
     test        the fraction kept for the test, where the source has no test split of its own
@@ -115,6 +116,7 @@ class Data(Section):
     group       what images have in common that no split may divide, such as a patient or a video: the name of a column
                 of the CSV or of an array, "parent" for the folder that an image lies in (below that of its class), or a
                 pattern over its file name (over its path, where the pattern has a /) with the group in parentheses
+    label       the column of a table (a CSV, Parquet, OpenML) that tells the class, where its name does not
     folds       share all images out into so many folds, of which `fold` alone is the test split. The splits that the
                 source brings are put together first, and `test` is not used. `firstlight run FILE --folds 5` trains one
                 run a fold
@@ -136,6 +138,7 @@ class Data(Section):
     test: Annotated[float, Field(gt=0, lt=1)] = TEST
     split_seed: Annotated[int, Field(ge=0)] | None = None
     group: Annotated[str, Field(min_length=1)] | None = None
+    label: Annotated[str, Field(min_length=1)] | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
     fold: Annotated[int, Field(ge=1)] | None = None
     pool: bool = False
@@ -174,7 +177,11 @@ class Data(Section):
     def load(self, source: str | Path | None = None) -> Dataset:
         """The images, from `source` where they are now, with their groups. Raises DataError."""
         return load_images(
-            self.source if source is None else source, size=self.size, unverified=self.unverified, group=self.group
+            self.source if source is None else source,
+            size=self.size,
+            unverified=self.unverified,
+            group=self.group,
+            label=self.label,
         )
 
     def relabelled(self, splits: Mapping[str, Images]) -> dict[str, Images]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from firstlight.data import SOURCES
-from firstlight.errors import ExperimentError, RunError, nearest
+from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments.config import IMAGENET, OF_A_SEARCH, only_experiment, read
 from firstlight.options import flat
 from firstlight.records.run_folder import DATA, EXPERIMENT, MODEL, STUDY, RunFolder, runs_of_study
@@ -41,10 +41,10 @@ def read_located(path: Path, given: Collection[str] = (), *, search: bool = Fals
         name = _path_in(tables, table, key)
         if name is not None and f"{table}.{key}" not in given and not _exists(name):
             looked = dict.fromkeys(str(Path(place).absolute()) for place in _candidates(path, (table, key), name))
-            hint = f" {nearest(name, SOURCES)}" if (table, key) == SOURCE else ""
-            raise ExperimentError(
-                f"{path}: {table}.{key}: there is nothing called {name!r}: looked for {listed(looked)}.{hint}"
-            )
+            said = f"there is nothing called {name!r}: looked for {listed(looked)}."
+            if (table, key) == SOURCE:
+                said = SOURCES.none_such(name, said)
+            raise ExperimentError(f"{path}: {table}.{key}: {said}")
     return tables
 
 
@@ -120,7 +120,7 @@ def _is_path(name: object) -> TypeGuard[str]:
     """Whether a source of images or weights is a path, and not the name of published ones, or of a run of a study."""
     if not isinstance(name, str) or not name or "\0" in name:
         return False
-    return name not in (*SOURCES, IMAGENET) and not name.startswith((IN_MEMORY, "@"))
+    return name not in SOURCES and name != IMAGENET and not name.startswith((IN_MEMORY, "@"))
 
 
 def _candidates(file: Path, where: tuple[str, str], name: str) -> Iterator[str]:

@@ -40,8 +40,8 @@ def test_warnings_come_first_with_their_counts(make_run: MakeRun) -> None:
         "Some images occur more than once in their own split: 3 in train.",
         "2 images have an exact copy with another label.",
         "The test split has no images of dog: nothing here tells how these are recognized.",
-        "Not verified: t10k.gz. The checksum is not the published one, so these may not be the images that others mean "
-        "by this name.",
+        "Not verified: t10k.gz. The checksum is not the published one, or none is known, so these may not be the "
+        "images that others mean by this name.",
         "5 files could not be read and had to be set aside: 0.png (truncated), 1.png (truncated), 2.png (truncated) "
         "and 2 others.",
     ]

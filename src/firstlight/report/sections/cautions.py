@@ -237,8 +237,8 @@ def _source_files(record: RunRecord) -> list[str]:
     unverified, aside = record.unverified_files, record.set_aside
     if unverified:
         texts.append(
-            f"Not verified: {_named(unverified)}. The checksum is not the published one, "
-            "so these may not be the images that others mean by this name."
+            f"Not verified: {_named(unverified)}. The checksum is not the published one, or none is known, so "
+            "these may not be the images that others mean by this name."
         )
     if aside:
         reasons = [f"{path} ({reason})" for path, reason in aside.items()]

@@ -14,7 +14,7 @@ from firstlight.app.server import responses
 from firstlight.app.server.responses import Page
 from firstlight.app.server.security import BODY_LIMIT
 from firstlight.app.summary import READY, by_data
-from firstlight.data.sources import LARGEST_SIDE
+from firstlight.data.loading import LARGEST_SIDE
 from firstlight.errors import DataError, FirstlightError
 from firstlight.prepare import Preparation
 from firstlight.prepare.strokes import style_of_run

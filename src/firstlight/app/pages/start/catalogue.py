@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from firstlight.app.index import Index
-from firstlight.data import SOURCES
+from firstlight.data import SOURCES, Source
 from firstlight.data.decoding import SUFFIXES
 from firstlight.errors import ExperimentError
 from firstlight.experiments.config import IMAGENET
@@ -46,16 +46,23 @@ def images(data: Path | None) -> list[Item]:
     named = [
         Item(
             source.name,
-            f"{source.title} · {sum(source.counts.values()):,} images of {'×'.join(map(str, source.shape))}",
+            _told(source),
             source.name,
             "At hand" if source.at_hand else "Downloaded when the run begins",
             source.shape,
-            len(source.class_names),
+            len(source.class_names) or None,
         )
         for source in SOURCES.values()
     ]
     own = [] if data is None else [_own(path, data) for path in _sets_in(data)]
     return [*own, *sorted(named, key=lambda item: item.group)]
+
+
+def _told(source: Source) -> str:
+    """What is known of a named set in a line."""
+    if source.shape is None:
+        return f"{source.title} · {source.shows}"
+    return f"{source.title} · {sum(source.counts.values()):,} images of {'×'.join(map(str, source.shape))}"
 
 
 def weights(index: Index) -> list[Item]:
