@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         study_table,
         tune,
     )
-    from firstlight.data import SOURCES
+    from firstlight.data.source import SOURCES
     from firstlight.engine_parity import Parity
     from firstlight.errors import (
         DataError,

@@ -250,4 +250,4 @@ class Sources(Registry[Source]):
         return function
 
 
-SOURCES = Sources()
+SOURCES: Sources = Sources()
