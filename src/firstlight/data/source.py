@@ -208,6 +208,28 @@ class Sources(Registry[Source]):
         """A source has none."""
         return ()
 
+    def summary(self, name: str) -> str:
+        """What the images show."""
+        return self[name].shows
+
+    def about(self, name: str) -> str:
+        """What is known of a source before it is loaded."""
+        source = self[name]
+        counts = ", ".join(f"{split} {count:,}" for split, count in source.counts.items())
+        facts = (
+            f"{source.title}:" if source.title != name else "",
+            f"{counts} images" if counts else "images",
+            f"of {'×'.join(map(str, source.shape))}" if source.shape else "",
+            f"in {len(source.class_names)} classes" if source.class_names else "",
+        )
+        said = f"{source.shows[:1].upper()}{source.shows[1:]}."
+        return f"{said}\n\n{' '.join(filter(None, facts))}. Licence: {source.licence or 'not said'}. {source.homepage}"
+
+    def origin(self, name: str) -> str:
+        """The module that a source was defined in."""
+        prefix = name.partition(":")[0]
+        return super().origin(name) if name in self._entries else self._numbered[prefix].__module__
+
     @overload
     def register(self, definition: Defined, /) -> Defined: ...
     @overload
