@@ -126,3 +126,17 @@ def _width(letter: str) -> int:
     if unicodedata.east_asian_width(letter) in "WF":
         return FULL
     return UPPER if letter.isupper() else LETTER
+
+
+def duration(seconds: float) -> str:
+    """Some seconds for a person, to two digits: "40 s", "12 min", "3.5 h"."""
+    units = (("s", 1, 100), ("min", 60, 6000), ("h", 3600, 172_800), ("days", 86_400, 1e99))
+    unit, length, _ = next(each for each in units if seconds < each[2])
+    value = seconds / length
+    return f"{value:.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}" if value >= 0.95 else "1 s"
+
+
+def bytes_said(number: float) -> str:
+    """Some bytes for a person, to two digits: "410 MB", "3.2 GB"."""
+    megabytes = number / 1e6
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(10, round(megabytes, -1)):.0f} MB"

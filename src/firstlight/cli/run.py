@@ -345,5 +345,8 @@ def _print_result(result: Result) -> None:
     typer.echo(
         f"{result.model}, {parameters.total:,} parameters{frozen}, {weights}, {result.seconds.train:.1f} s of training"
     )
+    if result.estimate is not None:
+        stopped = "" if result.estimate.whole else "; training ended before the epochs that it was told for"
+        typer.echo(f"Training and evaluation {result.estimate.said()}{stopped}")
     if result.status == Status.STOPPED_EARLY:
         typer.echo(f"Stopped early: no improvement since epoch {epochs.best}.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from firstlight import memory
 from firstlight.data.download import PublishedFile
 from firstlight.errors import DataError
 from firstlight.files import MB, read_bytes
@@ -188,21 +188,13 @@ def _check_labels(labels: Array, class_names: Sequence[str], path: Path) -> None
 
 def unpacked_limit(size: int) -> int:
     """How many bytes a file of `size` bytes may unpack to: more is no set of images, or more than there is memory."""
-    return min(max(_UNPACKED, _RATIO * size), _memory())
-
-
-def _memory() -> int:
-    """The bytes of memory that the machine has; a great number where it does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return FILE_LIMIT
+    return min(max(_UNPACKED, _RATIO * size), memory.total())
 
 
 def bytes_of(path: Path) -> bytes:
     """The bytes of a file that fits into memory. Raises DataError where it cannot be read."""
     try:
-        return read_bytes(path, limit=_memory())
+        return read_bytes(path, limit=memory.total())
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from firstlight import memory
 from firstlight.progress import Watcher
 from firstlight.records.locked_folder import write_progress
 
@@ -18,6 +19,7 @@ class FolderProgress(Watcher):
         self.watcher, self.out = watcher, out
         self.epoch, self.images = 0, 0
         self.told = -EVERY
+        self.memory = 0  # bytes, the most that was in use after an epoch
 
     def note(self, text: str) -> None:
         """See `Watcher.note`."""
@@ -38,4 +40,5 @@ class FolderProgress(Watcher):
     def epoch_done(self, row: dict[str, float], best: bool) -> None:
         """See `Watcher.epoch_done`."""
         self.epoch += 1
+        self.memory = max(self.memory, memory.in_use())
         self.watcher.epoch_done(row, best)

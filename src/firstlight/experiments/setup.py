@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from firstlight import memory
 from firstlight.data import SOURCES, Findings, Guess, NearCopies, group_by_name, guess, hold_out, pooled
 from firstlight.data import check as check_images
 from firstlight.data import split as split_images
@@ -434,10 +434,9 @@ def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:
     Weights and gradients are held at once, and what every layer gives for every image of a batch. Of a graphics card's
     memory nothing is known here.
     """
-    on_cpu = experiment.engine == "numpy" or experiment.device == "cpu"
-    if not on_cpu or "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+    if experiment.engine != "numpy" and experiment.device != "cpu":
         return
-    here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    here = memory.total()
     given = sum(math.prod(row.output_shape) for row in model.summary())
     batch = min(experiment.training.batch_size, images)
     needed = (8 if experiment.precision == "float64" else 4) * (2 * model.parameters + batch * given)

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from firstlight import evaluation, kernels, processes, training
+from firstlight import evaluation, kernels, memory, processes, training
 from firstlight.engines import Session
 from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.experiments import corrections
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.environment import environment
+from firstlight.experiments.estimate import estimate, told
 from firstlight.experiments.novelty import assess
 from firstlight.experiments.progress import FolderProgress
 from firstlight.experiments.reload_images import must_be_the_same, reload_dataset, reload_splits
@@ -34,7 +35,8 @@ from firstlight.progress import Watcher
 from firstlight.randomness import generator
 from firstlight.records import run_folder
 from firstlight.records.codec import encode
-from firstlight.records.environment import differences
+from firstlight.records.environment import Environment, differences
+from firstlight.records.estimate import Estimate, Estimated
 from firstlight.records.locked_folder import PROGRESS, STOP, LockedFolder, asked_to_stop, is_free, locked_folder
 from firstlight.records.record_files import write_record
 from firstlight.records.result import Epochs, EvaluationRecord, ParameterCounts, Result, Seconds, Status
@@ -71,7 +73,8 @@ def start(setup: Setup, out: Path, watcher: Watcher, callbacks: Callbacks | None
             raise RunError(f"{out} cannot be made: {error.strerror}.") from None
         must_be_free(out)  # another process may have been quicker
         try:
-            _write_plan(setup, session, out)
+            before = _told(setup, session, watcher)
+            _write_plan(setup, replace(environment(session.describe()), estimate=before), out)
             return _train_and_measure(setup, session, held, watcher, callbacks, compile_seconds)
         except (OSError, MemoryError, FirstlightError) as error:
             held.check()
@@ -146,12 +149,13 @@ def _go_on(
     if held is None:
         return _follow(setup, watcher, callbacks, checkpoint, as_before)
     session, compile_seconds = _warm_session(setup, watcher, as_before)
-    now = environment(session.describe())
+    done = 0 if checkpoint is None else checkpoint.progress.epoch
+    now = replace(environment(session.describe()), estimate=_told(setup, session, watcher, done))
     (out / run_folder.RESULT).unlink(missing_ok=True)  # the run is in progress again
     if images is not None and (out / run_folder.DATA).exists() and (place := setup.location):
         write_record(out, run_folder.DATA, replace(folder.data, location=place))  # the same, there from now on
     if checkpoint is None or before is None:
-        _write_plan(setup, session, out)
+        _write_plan(setup, now, out)
     else:
         if changes := differences(before.last, now):
             watcher.note(
@@ -182,6 +186,7 @@ def _follow(
 ) -> run_folder.RunFolder:
     """Take part in a run that the first process leads; return its folder, once that is complete."""
     session, _ = _warm_session(setup, watcher, before)
+    _told(setup, session, watcher, 0 if start is None else start.progress.epoch)
     out = Path(session.share(""))
     try:
         outcome = _train(setup, session, watcher, callbacks, lambda checkpoint: None, start)
@@ -334,10 +339,19 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
     return session, seconds
 
 
-def _write_plan(setup: Setup, session: Session, out: Path) -> None:
+def _told(setup: Setup, session: Session, watcher: Watcher, done: int = 0) -> Estimate | None:
+    """What the epochs that are left will take, measured and told; of several processes, all take part."""
+    found = estimate(setup, session, done)
+    left = setup.experiment.training.epochs - done
+    if found is not None and left > 0:
+        watcher.note(told(found, left))
+    return found
+
+
+def _write_plan(setup: Setup, here: Environment, out: Path) -> None:
     """Write what is known before training."""
     write_text(out / run_folder.EXPERIMENT, setup.experiment.to_toml())
-    write_record(out, run_folder.ENVIRONMENT, environment(session.describe()))
+    write_record(out, run_folder.ENVIRONMENT, here)
     if not (out / run_folder.DATA).exists():  # of a run that goes on, it tells of all images, also of those left out
         write_record(out, run_folder.DATA, setup.data_record())
     write_record(out, run_folder.MODEL, setup.model_record())
@@ -369,9 +383,10 @@ def _train_and_measure(
         if setup.experiment.training.cost_every is not None:
             run_folder.write_costs(out, checkpoint.progress.costs)
 
+    watched = FolderProgress(watcher, out)
+    training_began = time.perf_counter()
     try:
-        told = FolderProgress(watcher, out)
-        outcome = _train(setup, session, told, callbacks, save, start, lambda: asked_to_stop(out))
+        outcome = _train(setup, session, watched, callbacks, save, start, lambda: asked_to_stop(out))
     finally:
         for name in (STOP, PROGRESS):
             (out / name).unlink(missing_ok=True)
@@ -380,6 +395,7 @@ def _train_and_measure(
     measured, predictions = _measure(setup, session)
     novelty = assess(setup, outcome.vector)
     evaluate_seconds = time.perf_counter() - began
+    took = Estimate(seconds=time.perf_counter() - training_began, memory=max(watched.memory, memory.in_use()))
 
     held.check()
     run_folder.write_history(out, columns, outcome.history)
@@ -396,7 +412,12 @@ def _train_and_measure(
         "evaluate": evaluate_seconds,
     }
     seconds = Seconds(**parts, total=sum(parts.values()))
-    run_folder.write_result(out, _result(setup, outcome, measured, seconds, measured_before))
+    result = _result(setup, outcome, measured, seconds, measured_before)
+    before = run_folder.RunFolder(out).environment.last.estimate
+    if before is not None:
+        whole = outcome.status == Status.FINISHED
+        result = replace(result, estimate=Estimated(told=before, took=took, whole=whole))
+    run_folder.write_result(out, result)
     session.share("complete")
     return run_folder.RunFolder.open(out)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from firstlight.records.codec import omitted, others
+from firstlight.records.estimate import Estimate
 from firstlight.records.values import AtLeastOne, Count, Positive, Table
 
 
@@ -37,6 +38,7 @@ class Environment:
     kernels      of the engine numpy; not_compiled is a layer for which it has no compiled operation,
                  and optimizer_not_compiled, why the formula of the optimizer was not compiled
     torch        of the engine torch, as are channels_last, compiled, processes and exact_noise
+    estimate     what was told before it started there
     resumed      the environments that it went on in
     """
 
@@ -59,6 +61,7 @@ class Environment:
     optimizer_not_compiled: str = omitted("")
     processes: AtLeastOne | None = omitted(None)
     exact_noise: bool | None = omitted(None)
+    estimate: Estimate | None = omitted(None)
     resumed: tuple[Environment, ...] = omitted(())
     others: Table = others()
 

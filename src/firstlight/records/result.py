@@ -13,6 +13,7 @@ import numpy as np
 
 from firstlight.evaluation import Evaluation, ReliabilityBin
 from firstlight.records.codec import Must, decode, omitted, said
+from firstlight.records.estimate import Estimated
 from firstlight.records.values import TOLERANCE, AtLeastOne, Count, Names, Positive, Share, Table
 
 
@@ -155,6 +156,7 @@ class Result:
 
     measured_before  whether the test images had been measured when the run was interrupted
     stopped_because  why training stopped before its end, in sentences
+    estimate         what it was told to take, and what it took; the part since it was resumed last
     hashed           whether hashes.json has the hashes of its files
     """
 
@@ -167,6 +169,7 @@ class Result:
     multiply_adds: Annotated[Count, Shown("Multiply-adds an image", "count", column="multiply-adds")] = 0
     images_per_second: Annotated[Positive | None, Shown("Speed", "count", unit=" images/s")] = omitted(None)
     seconds: Seconds
+    estimate: Estimated | None = omitted(None)
     validation: EvaluationRecord | None = omitted(None)
     test: EvaluationRecord
     hashed: bool = omitted(False)

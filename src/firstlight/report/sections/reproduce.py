@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from firstlight.records.environment import Machine
 from firstlight.records.group import Group, named_runs, present
+from firstlight.records.run import RunRecord
 from firstlight.report.document import Block, Code, Section, Table, Text
 from firstlight.report.format import UNDEFINED
 from firstlight.report.settings import engine
@@ -69,10 +70,17 @@ def where(groups: Sequence[Group]) -> tuple[Block, ...]:
         *([("Resumed", _each(resumed))] if any(resumed) else []),
         ("Machine", _each(place.machine.name for place in places)),
         ("Cores and memory", _each(_size(place.machine) for place in places)),
+        *([("Time and memory", estimates)] if (estimates := _estimates(runs)) else []),
         ("Seed", _each(map(str, sorted({run.experiment.seed for run in runs})))),
         ("Data", _each((part for run in runs for part in (run.data, run.source, run.homepage, run.licence)), " · ")),
     ]
     return NOTE, Table(tuple(rows), caption="Where it ran")
+
+
+def _estimates(runs: Sequence[RunRecord]) -> str:
+    """What training and evaluation took and were told to take, of a single run."""
+    found = [run.result.estimate for run in runs if run.result.estimate is not None]
+    return found[0].said() if len(runs) == len(found) == 1 else ""
 
 
 def _each(values: Iterable[object], between: str = ", ") -> str:
