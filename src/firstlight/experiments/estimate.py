@@ -50,6 +50,14 @@ def estimate(setup: Setup, session: Session, done: int = 0) -> Estimate | None:
     return Estimate(seconds=(course.epochs - done) * epoch + last, memory=_memory(setup, state, sum(judged.values())))
 
 
+def estimate_of(setup: Setup) -> Estimate | None:
+    """The same of a run whose session is not open yet, which is opened and warmed up for it."""
+    course = setup.experiment.training
+    session = setup.engine.session(setup.task, setup.train, None if setup.start is None else setup.start.vector)
+    session.warm_up(course.batch_size, course.epochs)
+    return estimate(setup, session)
+
+
 def told(found: Estimate, epochs: int) -> str:
     """The sentence that is told before training."""
     what = "an epoch" if epochs == 1 else f"{epochs} epochs"

@@ -22,6 +22,7 @@ from firstlight import processes, report
 from firstlight.console import SearchProgress
 from firstlight.errors import ExperimentError, ModelError, ReportError, RunError
 from firstlight.experiments.environment import environment
+from firstlight.experiments.estimate import estimate_of
 from firstlight.experiments.paths import differing, relative_to
 from firstlight.experiments.search.config import Search, read_search
 from firstlight.experiments.search.trial import SearchJob, open_storage, prepare, run_next_trial
@@ -32,6 +33,7 @@ from firstlight.parallel.pool import WorkerKilledError, pool
 from firstlight.progress import Watcher
 from firstlight.records import run_folder, search_folder
 from firstlight.records.search_folder import TrialRecord, Tuned, TuneFolder
+from firstlight.text import bytes_said, duration
 
 if TYPE_CHECKING:
     from firstlight.experiments.search.storage import Storage
@@ -72,7 +74,8 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: Watcher) -> Tu
         raise ExperimentError("A search needs Optuna, which is not installed: pip install 'firstlight[tune]'")
     _must_be_the_same(search, out)
     job = SearchJob(search, out, uuid.uuid4().hex, math.inf)
-    for note in [*_warnings(search), *_check_setup(job).warnings()]:
+    setup = _check_setup(job)
+    for note in [*_warnings(search), *setup.warnings()]:
         watcher.note(f"Note: {note}")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -82,6 +85,8 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: Watcher) -> Tu
         with storage.errors():
             done = [trial for trial in storage.records() if trial.state in search_folder.ENDED]
             watcher.search_started(search.monitor, search.maximize, search.trials, done)
+            if said := _estimate(setup, search.trials - len(done), workers):
+                watcher.note(said)
             # The time that is allowed is for trials: getting ready for them may take longer on a busy machine.
             job = replace(job, deadline=time.time() + (search.tuning.timeout or math.inf))
             try:
@@ -98,6 +103,20 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: Watcher) -> Tu
     if folder is None:
         raise RunError(f"No trial of {out} has a result. {_reasons(storage.records())}")
     return folder
+
+
+def _estimate(setup: Setup, trials: int, workers: int) -> str:
+    """What so many trials will take together, by a few measured steps of one; "" where there are none."""
+    found = estimate_of(setup) if trials > 0 else None
+    if found is None:
+        return ""
+    at_once = min(workers, trials)
+    needed = f", and {bytes_said(found.memory * at_once)} of memory" if found.memory else ""
+    return (
+        f"About {duration(found.seconds * trials / at_once)} on this machine for {trials} trials in {at_once} "
+        f"process{'es' * (at_once > 1)}{needed}, if all take as long as one that was measured; trials that are stopped "
+        "early take less."
+    )
 
 
 def _trials(job: SearchJob, workers: int, watcher: Watcher) -> Iterator[TrialRecord]:

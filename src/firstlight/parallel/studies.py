@@ -70,7 +70,10 @@ def run_study(
         best, failures = _run_searches(requested, folder, count, console)
         total = sum(len(folder.keys(run.entry)) for run in requested.runs)
         stages = [_jobs(stage, folder, best, threads) for stage in requested.stages()]
-        with pool(backend, address, workers, threads) as runners, StudyProgress(folder, total, console) as progress:
+        with (
+            pool(backend, address, workers, threads) as runners,
+            StudyProgress(folder, total, console, workers if backend != "loky" else count) as progress,
+        ):
             failures |= _train_stages(stages, runners, progress)
         if requested.parity:
             failures |= _check_gradients(requested, folder, console)
