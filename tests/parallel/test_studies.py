@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,10 @@ from firstlight.parallel import studies
 from firstlight.parallel.pool import Pool, WorkerKilledError
 from firstlight.parallel.progress import StudyProgress
 from firstlight.records import run_folder
+from firstlight.records.environment import Environment
+from firstlight.records.estimate import Estimate
 from firstlight.records.locked_folder import locked_folder
+from firstlight.records.record_files import write_record
 from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TrialRecord
 from firstlight.records.study_folder import StudyFolder
@@ -389,3 +393,22 @@ def test_a_dask_cluster_does_the_work(study: StudyFolder, tmp_path: Path) -> Non
         carried_out(tmp_path / "other", backend="dask", address="tcp://127.0.0.1:1")
     with pytest.raises(ExperimentError, match=r"--address"):
         carried_out(tmp_path / "other", backend="dask")
+
+
+def test_what_all_runs_will_take_is_told_by_the_first(tmp_path: Path) -> None:
+    said = io.StringIO()
+    jobs: Any = [SimpleNamespace(title=f"{n}", folder=tmp_path / f"{n}") for n in range(6)]
+    study: Any = SimpleNamespace(name="some")
+    progress = StudyProgress(study, 6, Console(file=said, width=200), workers=2)
+    progress.expect(jobs, 0)
+    for n in range(2):
+        progress._tell(2)
+        assert said.getvalue() == ""
+        (tmp_path / f"{n}").mkdir()
+        here = Environment(estimate=Estimate(seconds=30 + 20 * n, memory=300_000_000))
+        write_record(tmp_path / f"{n}", run_folder.ENVIRONMENT, here)
+    progress._tell(2)
+    assert said.getvalue() == (
+        "About 2.0 min on this machine for 6 runs in 2 processes, and 600 MB of memory, if all take as long as the "
+        "first 2.\n"
+    )
