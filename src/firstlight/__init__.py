@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         tune,
     )
     from firstlight.data.source import SOURCES
+    from firstlight.checks import ComponentCheck, check
     from firstlight.engine_parity import Parity
     from firstlight.errors import (
         DataError,
@@ -88,6 +89,8 @@ _WHERE = {
     **dict.fromkeys(["Dataset", "Images", "Predictions"], "firstlight.types"),
     **dict.fromkeys(["STOP", "EpochProgress", "StepProgress"], "firstlight.training"),
     "Classifier": "firstlight.estimator",
+    "ComponentCheck": "firstlight.checks",
+    "check": "firstlight.checks",
     "Evaluation": "firstlight.evaluation",
     "Experiment": "firstlight.experiments",
     "Model": "firstlight.models",
@@ -111,6 +114,7 @@ _MODULES = ("evaluation", "layers", "losses", "models", "optimizers", "schedules
 __all__ = [
     "STOP",
     "Classifier",
+    "ComponentCheck",
     "DataError",
     "Dataset",
     "Ensemble",
@@ -132,6 +136,7 @@ __all__ = [
     "TrainingError",
     "architecture",
     "augmentation",
+    "check",
     "evaluation",
     "fit",
     "label_issues",

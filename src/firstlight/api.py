@@ -20,6 +20,7 @@ from firstlight.explain import Progress
 from firstlight.inference import Measured
 from firstlight.models import Model
 from firstlight.parallel import Backend
+from firstlight.plugins import load as load_plugins
 from firstlight.progress import unwatched
 from firstlight.records import out_of_fold, run_folder
 from firstlight.records.group_folder import is_group
@@ -207,6 +208,7 @@ def run(
     if isinstance(experiment, str | Path):
         experiment = Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
+        experiments.load_plugins(experiment, "experiment")
         experiment = Experiment.of(experiment)
     callbacks = Callbacks(on_epoch, on_step)
     _must_be_free(out, reuse)
@@ -244,6 +246,8 @@ def run_folds(
         origin, tables = str(experiment), experiments.read_located(Path(experiment), search=True)
         name = name or f"{Path(experiment).stem}-{folds}-folds"
     else:
+        if not isinstance(experiment, Experiment):
+            experiments.load_plugins(experiment, origin)
         tables = dict(experiment.unusual() if isinstance(experiment, Experiment) else experiment)
     plan = experiments.over_folds(tables, folds, name, origin)
     place = RUNS / plan.name if out is None else Path(out)
@@ -251,9 +255,18 @@ def run_folds(
 
 
 def resume_study(
-    path: str | Path, *, workers: int | None = None, threads: int | None = None, console: Console | None = None
+    path: str | Path,
+    *,
+    workers: int | None = None,
+    threads: int | None = None,
+    plugins: Sequence[str] = (),
+    console: Console | None = None,
 ) -> StudyFolder:
-    """Go on with the study in a folder, or with an experiment over folds: the runs that it recorded and that lack."""
+    """Go on with the study in a folder, or with an experiment over folds: the runs that it recorded and that lack.
+
+    plugins  files or modules with components of your own; those that the folder names are not loaded by themselves
+    """
+    load_plugins(plugins)
     folder = StudyFolder.open(path)
     plan = experiments.read_plan(folder.file, folds=folder.folds).with_seeds(folder.entries)
     return parallel.run_study(plan, folder.path, workers=workers, threads=threads, console=console)
@@ -263,6 +276,7 @@ def resume(
     path: str | Path,
     *,
     data: Dataset | str | Path | None = None,
+    plugins: Sequence[str] = (),
     console: Console | None = None,
     live: bool = False,
     on_epoch: OnEpoch | None = None,
@@ -270,8 +284,10 @@ def resume(
 ) -> Run:
     """Go on with a run that was interrupted or cut off. `live`, `on_epoch` and `on_step` are as in `fit`.
 
-    data  its images, where they were given as arrays; or where they are now, if they were moved
+    data     its images, where they were given as arrays; or where they are now, if they were moved
+    plugins  files or modules with components of your own; those that its folder names are not loaded by themselves
     """
+    load_plugins(plugins)
     callbacks = Callbacks(on_epoch, on_step)
     trained = _resume(path, data, console, live, callbacks)
     if callbacks.failure is not None:
@@ -301,9 +317,11 @@ def tune(
     """
     if isinstance(search, str | Path):
         place = tune_folder(search) if out is None else Path(out)
+        experiments.load_plugins_of(Path(search))
         asked = experiments.read_search(Path(search))
     else:
         place = RUNS / "tune" if out is None else Path(out)
+        experiments.load_plugins(search, "tune")
         asked = experiments.Search.of(search)
     return parallel.run_search(asked.with_(trials=trials, storage=storage), place, workers=workers, console=console)
 
@@ -390,6 +408,8 @@ def run_study(
             f"--address is that of a cluster; received {address!r} with backend loky, which is this machine alone. "
             "Give --backend dask or --backend ray with it."
         )
+    if str(source) not in experiments.packaged() and Path(source).is_file():
+        experiments.load_plugins_of(Path(source))
     plan = experiments.read_plan(source, seeds, folds)
     place = RUNS / plan.name if out is None else Path(out)
     return parallel.run_study(
@@ -425,6 +445,7 @@ def open_run(
     device: str | None = None,
     data: Dataset | str | Path | None = None,
     false_alarm_rate: float | None = None,
+    plugins: Sequence[str] = (),
 ) -> Run | Any:  # Any, so that nobody who opens a run need say that it is no Ensemble
     """Return the run whose folder is at `path`, to be used on another engine or device where one is given.
 
@@ -434,8 +455,11 @@ def open_run(
     data  its own images, where they were given as arrays; or where they are now, if they were moved
     false_alarm_rate  the share of images of its classes that may be said to be of none of them, where it is not to be
                       that of its experiment file
+    plugins  files or modules with components of your own, such as ["my_layers.py"]; those that the folder names are not
+             loaded by themselves
     Raises RunError where there is none.
     """
+    load_plugins(plugins)
     kind = Ensemble if is_group(path) else Run
     return kind(path, engine=engine, device=device, data=data, false_alarm_rate=false_alarm_rate)
 

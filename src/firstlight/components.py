@@ -212,6 +212,10 @@ class Registry(Mapping[str, Entry]):
         """Firstlight's own, by name; no package is looked for."""
         return {name: entry for name, entry in self._entries.items() if self.is_ours(name)}
 
+    def theirs(self) -> dict[str, Entry]:
+        """A user's own that are loaded, by name; no package is looked for."""
+        return {name: entry for name, entry in self._entries.items() if not self.is_ours(name)}
+
     def defined_in(self, module: str) -> list[str]:
         """The names of what a module, or one below it, has defined."""
         return [name for name, (origin, _) in self._origins.items() if f"{origin}.".startswith(f"{module}.")]

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from firstlight import components
 from firstlight.errors import FirstlightError, PluginError, PluginWarning, brief
@@ -84,19 +85,22 @@ def is_file_name(name: str) -> bool:
     return name.endswith(".py") or "/" in name or os.sep in name
 
 
-def load(names: Iterable[str], origin: str = "plugins") -> None:
+def load(names: Iterable[str], origin: str = "plugins") -> list[Plugin]:
     """Load plugins, so that their components are known: paths of files, from the working folder, or names of modules.
 
     A file that has changed since it was loaded is loaded anew.
     Raises PluginError, whose text `origin` begins, for one that is missing, fails or registers nothing; nothing of it
     stays registered then.
     """
-    for name in names:
+    found = []
+    for name in map(_as_text, names):
         if not isinstance(name, str) or not name.strip():
             raise PluginError(f"{origin}: a plugin is a file, or the name of a module; received {name!r}.")
         with _lock:
             plugin = _of_file(name, origin) if is_file_name(name) else _of_module(name, origin)
             _named[plugin.name] = plugin
+        found.append(plugin)
+    return found
 
 
 def named() -> list[str]:
@@ -135,14 +139,8 @@ def installed() -> list[Plugin]:
     return list(_installed.values())
 
 
-def is_ours(definition: object) -> bool:
-    """Whether a component is firstlight's own."""
-    return getattr(definition, "__module__", "").partition(".")[0] == __name__.partition(".")[0]
-
-
-def origin_of(definition: object) -> Origin:
-    """Where a component, its class or function, was defined."""
-    module = getattr(definition, "__module__", "") or "__main__"
+def origin_of(definition: object, module: str) -> Origin:
+    """Where a component, its class or function, was defined: in that module."""
     file = _source_file(sys.modules.get(module))
     plugin = _plugin_of(module)
     if file is None or module == "__main__":
@@ -155,8 +153,13 @@ def origin_of(definition: object) -> Origin:
         source = read_bytes(file, limit=LARGEST).decode("utf-8", "replace")
     except (OSError, ValueError):
         source = ""
-    name = plugin.name if plugin else module
-    return Origin(name, module, plugin.version if plugin else _version(module), file, source)
+    version = plugin.version if plugin else _version(module)
+    name = plugin.name if plugin else module if version else str(file.resolve())
+    return Origin(name, module, version, file, source)
+
+
+def _as_text(name: Any) -> Any:
+    return str(name) if isinstance(name, Path) else name
 
 
 def _plugin_of(module: str) -> Plugin | None:
@@ -173,9 +176,7 @@ def _of_file(name: str, origin: str) -> Plugin:
     except IsADirectoryError:
         raise PluginError(f"{origin}: {brief(name)} is a folder; a plugin is a file, such as my_layers.py.") from None
     except FileNotFoundError:
-        raise PluginError(
-            f"{origin}: there is no file {brief(path)}. Give the path of a plugin, or a module."
-        ) from None
+        raise PluginError(f"{origin}: there is no file {brief(path)}. Give the path of a plugin.") from None
     except (OSError, ValueError) as error:
         raise PluginError(f"{origin}: {brief(name)} cannot be read: {error}.") from None
     module_name = _module_name(path)

@@ -41,10 +41,10 @@ from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
 from firstlight.prepare import Preparation, outside_image
 from firstlight.progress import unwatched
-from firstlight.records import run_folder
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.novelty import EARLIER, NoveltyRecord
 from firstlight.records.novelty import read as read_novelty
+from firstlight.records.plugin import require_plugins
 from firstlight.records.run_folder import RunFolder
 from firstlight.trained_classifier import TrainedClassifier, made_once
 from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
@@ -138,11 +138,12 @@ class Run(TrainedClassifier, Shown):
 
     @made_once
     def experiment(self) -> Experiment:
-        return Experiment.of(self.folder.experiment.tables, str(self.path / run_folder.EXPERIMENT))
+        return Experiment.of_run(self.folder)
 
     @made_once
     def task(self) -> Task:
         """Model, loss and preparation, as they were trained."""
+        require_plugins(self.folder)
         preparation = Preparation.from_json(self.folder.model.preparation.settings)
         model = Model.from_json(self.folder.model.architecture)
         return Task(model, self.experiment.build_loss(), preparation, self.experiment.build_optimizer())

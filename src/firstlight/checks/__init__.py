@@ -7,6 +7,7 @@ purpose, to show that some demand catches it.
 from __future__ import annotations
 
 from firstlight.checks.component import check as check
+from firstlight.checks.component import check_plugin as check_plugin
 from firstlight.checks.demand import DemandError as DemandError
 from firstlight.checks.result import ComponentCheck as ComponentCheck
 from firstlight.checks.result import Finding as Finding

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
-from firstlight import models
+from firstlight import components, models, plugins
 from firstlight.checks import architectures, gradients, layers, losses, metrics, optimizers, schedules
 from firstlight.checks.demand import examine
-from firstlight.checks.result import ComponentCheck
-from firstlight.errors import ExperimentError, FirstlightError, ModelError, brief
+from firstlight.checks.result import ComponentCheck, Finding
+from firstlight.errors import ExperimentError, FirstlightError, ModelError, brief, nearest
 from firstlight.layers import Layer
 from firstlight.losses import Loss
 from firstlight.optimizers import Optimizer
@@ -19,6 +19,7 @@ from firstlight.schedules import Schedule
 from firstlight.types import Shape
 
 SHAPES: tuple[Shape, ...] = ((6,), (2, 5, 6), (3, 8, 8))
+CHECKED = ("layer", "loss", "optimizer", "schedule", "architecture", "metric")
 VALUES: dict[str, tuple[Any, ...]] = {"int": (3, 2, 1), "float": (0.5, 2.0), "bool": (True,), "str": ("a",)}
 
 
@@ -57,12 +58,45 @@ def check(component: Any, *, input_shape: Sequence[int] | None = None) -> Compon
     )
 
 
+def check_plugin(
+    name: str, names: Sequence[str] = (), *, input_shape: Sequence[int] | None = None
+) -> list[ComponentCheck]:
+    """Load a plugin, a file or an installed module, and check its components: those called `names`, or all.
+
+    Raises PluginError where it cannot be loaded, ExperimentError for a name that it does not define.
+    """
+    [plugin] = plugins.load([name], "check")
+    defined = {
+        name: (registry, registry[name])
+        for registry in components.registries()
+        for name in registry.defined_in(plugin.module)
+    }
+    for asked in names:
+        if asked not in defined:
+            raise ExperimentError(f"check: {name} defines no {asked!r}. {nearest(asked, defined)}")
+    found = []
+    for asked in names or defined:
+        registry, component = defined[asked]
+        checked = registry.kind in CHECKED
+        shape = input_shape if registry.kind == "layer" else None
+        found.append(check(component, input_shape=shape) if checked else _not_checked(registry.kind, asked))
+    return found
+
+
+def _not_checked(kind: str, name: str) -> ComponentCheck:
+    reason = f"there are no checks for {kind}s yet"
+    return ComponentCheck(kind, name, (Finding("everything", "", None, reason=reason),))
+
+
 def _is(component: Any, base: type) -> bool:
     return issubclass(component, base) if inspect.isclass(component) else isinstance(component, base)
 
 
 def _name(component: Any) -> str:
-    return component.__name__ if inspect.isclass(component) else type(component).__name__
+    """The name that it is registered under, or its class's."""
+    kind = component if inspect.isclass(component) else type(component)
+    names = (registry.name_of(kind) for registry in components.registries())
+    return next(filter(None, names), kind.__name__)
 
 
 def _made(component: Any) -> Any:
@@ -99,9 +133,9 @@ def _layer_cases(component: Any, shape: Shape | None) -> list[layers.Case]:
                 layer.output_shape(given)
                 layer.forward(*case.drawn(), gradients.a_pass(training=False))
             except Exception as error:
-                if shape is not None and not isinstance(error, FirstlightError | ValueError):
+                if shape is not None and not isinstance(error, FirstlightError):
                     found.append(case)  # told as a failure, with its place
-                refusals.append(f"{layer!r} on {given}: {error}")
+                refusals.append(f"{case}: {error}")
             else:
                 found.append(case)
                 break

@@ -45,6 +45,11 @@ class Demand(Generic[Subject]):
     holds: Callable[[Subject], None]
     slow: bool = False
 
+    @property
+    def about(self) -> str:
+        """What must hold: the docstring of the function, in a line."""
+        return " ".join((self.holds.__doc__ or "").split())
+
 
 @dataclass(frozen=True)
 class Fault(Generic[Subject]):
@@ -128,10 +133,12 @@ def _finding(demand: Demand[Subject], subjects: Sequence[Subject]) -> Finding:
         except NotApplicableError as skipped:
             reason = str(skipped)
         except DemandError as failure:
-            return Finding(demand.name, False, done + 1, failure.where, failure.expected, str(failure.received))
+            return Finding(
+                demand.name, demand.about, False, done + 1, failure.where, failure.expected, str(failure.received)
+            )
         else:
             done += 1
-    return Finding(demand.name, True if done else None, done, reason=reason if not done else "")
+    return Finding(demand.name, demand.about, True if done else None, done, reason="" if done else reason)
 
 
 def _proof(fault: Fault[Subject], subjects: Sequence[Subject], demands: Sequence[Demand[Subject]]) -> Proof:
@@ -142,6 +149,9 @@ def _proof(fault: Fault[Subject], subjects: Sequence[Subject], demands: Sequence
             broken = fault.spoil(subject)
         except NotApplicableError as skipped:
             reason = str(skipped)
+            continue
+        except Exception:  # which a demand has told of
+            reason = "it fails by itself"
             continue
         spoilt_any = True
         caught = tuple(demand.name for demand in demands if demand.slow <= fault.slow and _fails(demand, broken))

@@ -12,6 +12,7 @@ from firstlight.types import Json
 class Finding:
     """What became of one demand.
 
+    about     what must hold, in a sentence
     passed    None where it does not apply, for `reason`
     cases     examples on which it was tried
     where     of the first failure: the example, the mode, the array
@@ -19,6 +20,7 @@ class Finding:
     """
 
     demand: str
+    about: str
     passed: bool | None
     cases: int = 0
     where: str = ""
@@ -76,6 +78,16 @@ class ComponentCheck:
         """Whether every demand that applies holds."""
         return not self.failures
 
+    @property
+    def verdict(self) -> str:
+        """The outcome in a sentence."""
+        if self.failures:
+            return f"✗ {self.name} fails: {listed(found.demand for found in self.failures)}."
+        done = sum(found.passed is True for found in self.findings)
+        caught = sum(proof.caught is True for proof in self.proofs)
+        tried = sum(proof.caught is not None for proof in self.proofs)
+        return f"✓ {self.name} passes all {done} checks that apply; of {tried} spoilt versions, they caught {caught}."
+
     def to_json(self) -> Json:
         """Plain values."""
         return {**asdict(self), "passed": self.passed}
@@ -87,4 +99,4 @@ class ComponentCheck:
         if self.proofs:
             lines.append("Spoilt on purpose, to show that the checks can fail")
             lines += [f"  {signs[proof.caught]} {proof}" for proof in self.proofs]
-        return "\n".join(lines)
+        return "\n".join([*lines, self.verdict])

@@ -16,6 +16,7 @@ import typer
 from firstlight import processes
 from firstlight.cli import (
     card,
+    check,
     compare,
     components,
     data,
@@ -32,7 +33,7 @@ from firstlight.cli import (
     tune,
     view,
 )
-from firstlight.cli.commands import Command, Commands
+from firstlight.cli.commands import Command, Commands, with_plugins
 from firstlight.errors import ExperimentError, FirstlightError, ProcessLostError, nearest, told
 
 app = typer.Typer(
@@ -63,8 +64,9 @@ for command in (
     model.summary,
     components.components,
     parity.parity,
+    check.check,
 ):
-    app.command(cls=Command)(command)
+    app.command(cls=Command)(with_plugins(command))
 app.add_typer(data.app, name="data")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,6 +66,41 @@ def _default_of_parity(found: re.Match[str]) -> str:
     from firstlight import api
 
     return str(inspect.signature(api.parity).parameters[found[1]].default)
+
+
+def _load_plugins(names: list[str] | None) -> None:
+    if names:
+        from firstlight import plugins
+
+        plugins.load(names, "--plugin")
+
+
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE|MODULE",
+        help="A file, or an installed module, with components of your own.",
+        callback=_load_plugins,
+        is_eager=True,  # before other options are looked at, which may name what it brings
+        show_default=False,
+    ),
+]
+
+
+def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the option --plugin, which does its work before the command begins."""
+
+    @functools.wraps(command)
+    def called(*, plugins: list[str] | None = None, **options: Any) -> None:
+        command(**options)
+
+    own = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("plugins", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Plugins)
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own.parameters.values()]
+    vars(called)["__signature__"] = own.replace(parameters=[*parameters, option])
+    called.__annotations__ = {each.name: each.annotation for each in (*parameters, option)}
+    return called
 
 
 class Command(TyperCommand):

@@ -106,7 +106,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment: read images, train, measure, report. Options override the file."""
-    from firstlight import api, experiments
+    from firstlight import api, experiments, plugins
     from firstlight.records.result import Status
     from firstlight.records.run_folder import REPORT
 
@@ -158,6 +158,8 @@ def run(
     tables = experiments.merged(experiments.read_located(file, named, search=searched) if file else {}, given)
     for key, value in more:
         experiments.put(tables, key, value)
+    if named_plugins := plugins.named():  # so that the run's own file names those of --plugin too
+        tables["plugins"] = named_plugins
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     if folds is not None:

@@ -34,6 +34,8 @@ from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, 
 from firstlight.options import documented, read_size, wanted
 from firstlight.prepare import Augmentation
 from firstlight.prepare.augmentation import augment_schema
+from firstlight.records.plugin import require_plugins
+from firstlight.records.run_folder import EXPERIMENT, RunFolder
 from firstlight.types import Dataset, Images
 
 
@@ -373,6 +375,7 @@ class Experiment(Section):
     device       "auto", "cpu", or of the engine torch "cuda", "cuda:1", "mps"
     precision    "float32" or "float64"; of the engine torch also "bfloat16", "float16", or "auto" for the fastest
     exact_noise  of the engine torch: the same dropout masks as numpy draws
+    plugins      files and modules with components of your own, such as ["my_layers.py"]
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -381,6 +384,7 @@ class Experiment(Section):
     device: str = "auto"
     precision: Literal["auto", "float32", "float64", "bfloat16", "float16"] = "float32"
     exact_noise: bool = False
+    plugins: list[Annotated[str, Field(min_length=1)]] = []
     data: Data
     prepare: Prepare = Prepare()
     augment: Augment = Augment()
@@ -409,6 +413,12 @@ class Experiment(Section):
         except ValueError as error:
             raise ExperimentError(f"{origin}: {error}.", keys=[("", f"{error}.")], origin=origin) from None
         return experiment.resolved()
+
+    @classmethod
+    def of_run(cls, folder: RunFolder) -> Experiment:
+        """The experiment of a run. Raises PluginError where a plugin that it needs is not loaded; see `of`."""
+        require_plugins(folder)
+        return cls.of(folder.experiment.tables, str(folder.path / EXPERIMENT))
 
     def resolved(self) -> Experiment:
         """The same experiment with the defaults of everything it names written out; unknown names are errors."""
@@ -476,7 +486,7 @@ class Experiment(Section):
     def tables(self) -> dict[str, Any]:
         """All its tables, without what is None."""
         found: dict[str, Any] = _without_none(self.model_dump())
-        return found
+        return found if self.plugins else {key: value for key, value in found.items() if key != "plugins"}
 
     def unusual(self) -> dict[str, Any]:
         """The tables that `of` makes the same experiment of: images, model, and what differs from the defaults.

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from firstlight import plugins
 from firstlight.data import SOURCES
 from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments.config import IMAGENET, OF_A_SEARCH, only_experiment, read
@@ -37,6 +38,7 @@ def read_located(path: Path, given: Collection[str] = (), *, search: bool = Fals
     tables = located(only_experiment(whole, str(path)), path)
     if search:
         tables |= {key: whole[key] for key in OF_A_SEARCH if key in whole}
+    load_plugins(tables, str(path))
     for table, key in PATHS:
         name = _path_in(tables, table, key)
         if name is not None and f"{table}.{key}" not in given and not _exists(name):
@@ -60,7 +62,31 @@ def located(tables: Mapping[str, Any], file: Path) -> dict[str, Any]:
         if name is not None:
             places = _candidates(file, (table, key), name)
             found[table][key] = next((place for place in places if _exists(place)), name)
+    if isinstance(named := found.get("plugins"), list):
+        found["plugins"] = [_located_plugin(name, file) for name in named]
     return found
+
+
+def load_plugins_of(file: Path) -> None:
+    """Load the plugins that a file of an experiment, a search or a study names anywhere. Raises PluginError."""
+    whole = read(file)
+    parts = [whole, whole.get("defaults"), *_tables(whole.get("run")), *_tables(whole.get("search"))]
+    for part in parts:
+        if isinstance(part, Mapping):
+            load_plugins(located(part, file), str(file))
+
+
+def _tables(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def load_plugins(tables: Mapping[str, Any], origin: str) -> None:
+    """Load the plugins that the tables of an experiment name, which the user has written or named. Raises PluginError.
+
+    For nothing that lies in a run folder: what is recorded there is data.
+    """
+    named = tables.get("plugins", [])
+    plugins.load(named if isinstance(named, list | tuple) else [named], f"{origin}: plugins")
 
 
 def relative_to(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -78,12 +104,12 @@ def relative_to(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def differing(was: Json, now: Json, location: str = "", *, elsewhere: bool = False) -> list[str]:
-    """The keys in which two experiments differ, beside other words for the same place.
+    """The keys in which two experiments differ, beside other words for the same place, and for that of plugins.
 
     location   where the images of the first one are known to be
     elsewhere  the first one may have been written down in another working folder: of a relative path, the end counts
     """
-    one, other = dict(flat(was)), dict(flat(now))
+    one, other = ({key: value for key, value in flat(tables) if key != "plugins"} for tables in (was, now))
     paths = {".".join(where): location if where == SOURCE else "" for where in PATHS}
     changed = []
     for key in {**one, **other}:
@@ -95,6 +121,14 @@ def differing(was: Json, now: Json, location: str = "", *, elsewhere: bool = Fal
         if not same:
             changed.append(key)
     return changed
+
+
+def _located_plugin(name: Any, file: Path) -> Any:
+    """The absolute path of a plugin that a file names, beside which it is looked for first; a module as it is."""
+    if not isinstance(name, str) or not plugins.is_file_name(name):
+        return name
+    beside = file.parent / Path(name).expanduser()
+    return str((beside if _exists(str(beside)) or not _exists(name) else Path(name)).resolve())
 
 
 def _exists(place: str) -> bool:

@@ -19,7 +19,7 @@ from firstlight.experiments.paths import IN_MEMORY, differing
 from firstlight.experiments.setup import Setup
 from firstlight.files import expanded
 from firstlight.records.result import Status
-from firstlight.records.run_folder import EXPERIMENT, RunFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.text import listed
 from firstlight.types import Dataset, Images
 
@@ -38,7 +38,7 @@ def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
 
 def reload_dataset(folder: RunFolder, where: str | Path | None = None) -> Dataset:
     """The images that a run was given, from where they were, or from `where` they are now. Raises RunError."""
-    section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
+    section = Experiment.of_run(folder).data
     if where is not None:
         return section.load(where)
     if section.source.startswith(IN_MEMORY):
@@ -65,7 +65,7 @@ def reload_splits(folder: RunFolder, images: Dataset | str | Path | None = None)
     Raises RunError where an image is missing; whether the others are unchanged, `must_be_the_same` tells.
     """
     record = folder.data
-    section = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).data
+    section = Experiment.of_run(folder).data
     dataset = images if isinstance(images, Dataset) else reload_dataset(folder, images)
     given = dataset
     if section.pool or section.folds:
@@ -115,7 +115,7 @@ def holds(folder: RunFolder, setup: Setup) -> bool:
 
     Raises RunError where it is of another experiment or of other images than `setup`.
     """
-    held = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT)).model_dump()
+    held = Experiment.of_run(folder).model_dump()
     location = folder.location
     changed = differing(held, setup.experiment.model_dump(), location)
     if changed:

@@ -38,6 +38,7 @@ from firstlight.records.codec import encode
 from firstlight.records.environment import Environment, differences
 from firstlight.records.estimate import Estimate, Estimated
 from firstlight.records.locked_folder import PROGRESS, STOP, LockedFolder, asked_to_stop, is_free, locked_folder
+from firstlight.records.plugin import UsedPlugins
 from firstlight.records.record_files import write_record
 from firstlight.records.result import Epochs, EvaluationRecord, ParameterCounts, Result, Seconds, Status
 from firstlight.training import Callbacks, Checkpoint, Progress, TrainingConfig, TrainingResult
@@ -49,7 +50,7 @@ MISTAKES_SHOWN = 24
 AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
 PAIRS_SHOWN = 25
 COMPUTED_BY = ("engine", "kernels", "device", "exact_noise")  # where a run is computed: environment.json tells of it
-NOT_TRAINED_WITH = ("novelty.false_alarm_rate",)
+NOT_TRAINED_WITH = ("novelty.false_alarm_rate", "plugins")
 STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are compared
 LONG_WARM_UP = 2.0  # seconds; worth a word
 
@@ -124,7 +125,7 @@ def _go_on(
     folder = run_folder.RunFolder.open(out)
     _must_not_be_complete(folder)
     measured_before = folder.finished
-    experiment = Experiment.of(folder.experiment.tables, str(out / run_folder.EXPERIMENT))
+    experiment = Experiment.of_run(folder)
     checkpoint, damaged = training.newest(out / run_folder.CHECKPOINTS)
     _must_be_sound(out, watcher, checkpoint, damaged)
     if checkpoint is not None:
@@ -151,6 +152,7 @@ def _go_on(
     session, compile_seconds = _warm_session(setup, watcher, as_before)
     done = 0 if checkpoint is None else checkpoint.progress.epoch
     now = replace(environment(session.describe()), estimate=_told(setup, session, watcher, done))
+    now = _environment(setup, session)
     (out / run_folder.RESULT).unlink(missing_ok=True)  # the run is in progress again
     if images is not None and (out / run_folder.DATA).exists() and (place := setup.location):
         write_record(out, run_folder.DATA, replace(folder.data, location=place))  # the same, there from now on
@@ -352,9 +354,19 @@ def _write_plan(setup: Setup, here: Environment, out: Path) -> None:
     """Write what is known before training."""
     write_text(out / run_folder.EXPERIMENT, setup.experiment.to_toml())
     write_record(out, run_folder.ENVIRONMENT, here)
+    write_record(out, run_folder.ENVIRONMENT, _environment(setup, session))
+    _used_plugins(setup).write_sources(out)
     if not (out / run_folder.DATA).exists():  # of a run that goes on, it tells of all images, also of those left out
         write_record(out, run_folder.DATA, setup.data_record())
     write_record(out, run_folder.MODEL, setup.model_record())
+
+
+def _environment(setup: Setup, session: Session) -> Environment:
+    return replace(environment(session.describe()), plugins=_used_plugins(setup).records)
+
+
+def _used_plugins(setup: Setup) -> UsedPlugins:
+    return UsedPlugins.of(setup.experiment.model_dump(), setup.model.to_json())
 
 
 def _train_and_measure(

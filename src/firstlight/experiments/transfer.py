@@ -17,7 +17,7 @@ from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
 from firstlight.records.codec import decode
 from firstlight.records.model import StartRecord
 from firstlight.records.origin import run_of
-from firstlight.records.run_folder import EXPERIMENT, RunFolder
+from firstlight.records.run_folder import RunFolder
 from firstlight.text import listed
 from firstlight.types import Array, Images, Json, SourceFile
 from firstlight.weights import bytes_of_run, chosen, fits, from_bytes
@@ -184,7 +184,7 @@ def _of_the_run(
     folder = run_of(path)
     if folder is None:
         return []
-    before = Experiment.of(folder.experiment.tables, str(folder.path / EXPERIMENT))
+    before = Experiment.of_run(folder)
     notes = []
     for key, now in experiment.prepare.model_dump().items():
         then = getattr(before.prepare, key)

@@ -30,6 +30,7 @@ from firstlight.errors import DataError, ExperimentError, RunError
 from firstlight.explain.features import finite_rows
 from firstlight.image_encoding import pil_image, tiled
 from firstlight.models import Model
+from firstlight.records.plugin import require_plugins
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array
 
@@ -75,6 +76,7 @@ def write(run: RunFolder, out: Path, vectors: Vectors | None = None) -> None:
     require()
     _check_free(out)
     epochs, classes = run.result.epochs, run.class_names
+    require_plugins(run)
     model = Model.from_json(run.model.architecture)
     final = model.layout.named(weights.of_run(run, model.layout))
     if vectors is not None:

@@ -14,9 +14,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from firstlight import processes
+from firstlight import plugins, processes
 from firstlight.errors import ExperimentError
 
 Item = TypeVar("Item")
@@ -58,7 +58,7 @@ class Pool:
         if self.submit is None:
             yield from ((item, function(item)) for item in items)
             return
-        submit, waiting = self.submit, deque(items)
+        submit, waiting, function = self.submit, deque(items), _WithPlugins(function, tuple(plugins.named()))
         running: dict[Future[Result], Item] = {}
 
         def fill() -> None:  # no more than there are workers: no call has to be taken back when the pool is closed
@@ -77,6 +77,18 @@ class Pool:
         except BrokenProcessPool:
             self.restart()
             raise WorkerKilledError from None
+
+
+@dataclass(frozen=True)
+class _WithPlugins(Generic[Item, Result]):
+    """A function that is called where the plugins that were named here are loaded too."""
+
+    function: Callable[[Item], Result]
+    plugins: tuple[str, ...]
+
+    def __call__(self, item: Item) -> Result:
+        plugins.load(self.plugins, "a worker")
+        return self.function(item)
 
 
 @contextmanager

@@ -280,7 +280,7 @@ def _is_done(job: Job, needs: str) -> bool:
             raise RunError(f"{job.folder} holds {strange[0]} and is no run: move it, or choose another folder.")
         return False
     folder = RunFolder.open(job.folder)
-    held = Experiment.of(folder.experiment.tables, str(job.folder / run_folder.EXPERIMENT)).model_dump()
+    held = Experiment.of_run(folder).model_dump()
     asked = job.experiment.model_dump()
     parts = 3 if isinstance(job.key, FoldKey) else 2  # of the place of a run in the study
     if needs and held["weights"]["init_from"]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from firstlight.records.codec import omitted, others
 from firstlight.records.estimate import Estimate
+from firstlight.records.plugin import SHOWN, PluginRecord
 from firstlight.records.values import AtLeastOne, Count, Positive, Table
 
 
@@ -39,6 +40,7 @@ class Environment:
                  and optimizer_not_compiled, why the formula of the optimizer was not compiled
     torch        of the engine torch, as are channels_last, compiled, processes and exact_noise
     estimate     what was told before it started there
+    plugins      where the components come from that are not firstlight's own
     resumed      the environments that it went on in
     """
 
@@ -62,6 +64,7 @@ class Environment:
     processes: AtLeastOne | None = omitted(None)
     exact_noise: bool | None = omitted(None)
     estimate: Estimate | None = omitted(None)
+    plugins: tuple[PluginRecord, ...] = omitted(())
     resumed: tuple[Environment, ...] = omitted(())
     others: Table = others()
 
@@ -112,4 +115,5 @@ def _deciding(of: Environment) -> dict[str, str]:
         "torch": of.torch,
         "processor": of.machine.processor,
     }
+    known |= {one.called: f"of SHA-256 {one.sha256[:SHOWN]}" for one in of.plugins if one.sha256}
     return {name: str(value) for name, value in known.items() if value not in (None, "")}

@@ -145,6 +145,11 @@ class RunFolder(Shown):
         except ValueError as error:
             raise RunError(f"{self.path / EXPERIMENT} is damaged: {error}.") from None
 
+    @property
+    def has_environment(self) -> bool:
+        """Whether it was recorded where the run takes place, which comes before training."""
+        return is_file(self.path / ENVIRONMENT)
+
     @cached_property
     def environment(self) -> Environment:
         return read_record(self.path, ENVIRONMENT, Environment)

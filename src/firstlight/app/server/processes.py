@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from firstlight import plugins
 from firstlight.app.server.errors import BusyError
 from firstlight.errors import RunError
 from firstlight.files import MB, open_file, write_text
@@ -46,7 +47,9 @@ def firstlight(
     elif apart:
         more = {"start_new_session": True}
     # -P: what lies in the folder of runs is no module to import.
-    command = [sys.executable, "-P", "-m", "firstlight", *arguments]
+    # The plugins that were named as the server began, and no others: what a run folder names is not loaded.
+    own = [part for name in plugins.named() for part in ("--plugin", name)]
+    command = [sys.executable, "-P", "-m", "firstlight", arguments[0], *own, *arguments[1:]]
     plain = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
     if data := plain.get(DATA):
         plain[DATA] = str(Path(data).expanduser().absolute())  # it may be relative to where the server runs

@@ -50,7 +50,7 @@ def page(request: Request) -> Response:
     like, lacking = request.query_params.get("run"), ""
     if like is not None:
         folder = index.run(like)
-        experiment = Experiment.of(folder.experiment.tables, str(folder.path))
+        experiment = Experiment.of_run(folder)
         texts = form.texts_of(experiment.unusual())
         for key, found in items.items():
             wanted = texts.get(key, "")

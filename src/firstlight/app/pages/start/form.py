@@ -138,7 +138,8 @@ def sections() -> tuple[Section, ...]:
     for key, about in schema["properties"].items():
         reference = about.get("$ref") or next((each["$ref"] for each in about.get("allOf", ())), None)
         if reference is None:
-            plain.append(_field(key, about))
+            if key != "plugins":  # none is loaded that a page names
+                plain.append(_field(key, about))
             continue
         table = schema["$defs"][reference.rpartition("/")[2]]
         keys = {} if key == "augment" else table["properties"]  # of whose values a schema says less than their kinds do
