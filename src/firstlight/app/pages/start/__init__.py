@@ -197,7 +197,7 @@ def _grouped(found: list[Item]) -> dict[str, list[Item]]:
 
 def _folded(section: form.Section) -> tuple[form.Field, ...]:
     """The fields of a table that are not among the usual ones."""
-    return tuple(each for each in section.fields if each.key not in form.USUAL)
+    return tuple(each for each in section.fields if each.key not in (*form.USUAL, *form.OF_FILES))
 
 
 def _stem(source: str) -> str:

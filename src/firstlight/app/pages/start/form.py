@@ -130,6 +130,10 @@ class Section:
     fields: tuple[Field, ...]
 
 
+# What is not in the form. A plugin is code: none is loaded that a page names, or a run that a page is filled from.
+OF_FILES = ("plugins",)
+
+
 @cache
 def sections() -> tuple[Section, ...]:
     """All fields of an experiment, by table, in the order of the schema; what stands in no table comes last."""
@@ -138,8 +142,7 @@ def sections() -> tuple[Section, ...]:
     for key, about in schema["properties"].items():
         reference = about.get("$ref") or next((each["$ref"] for each in about.get("allOf", ())), None)
         if reference is None:
-            if key != "plugins":  # none is loaded that a page names
-                plain.append(_field(key, about))
+            plain.append(_field(key, about))
             continue
         table = schema["$defs"][reference.rpartition("/")[2]]
         keys = {} if key == "augment" else table["properties"]  # of whose values a schema says less than their kinds do
@@ -152,8 +155,8 @@ def sections() -> tuple[Section, ...]:
 
 @cache
 def all_fields() -> dict[str, Field]:
-    """Every field by its id."""
-    return {field.id: field for section in sections() for field in section.fields}
+    """Every field of the form by its id."""
+    return {field.id: field for section in sections() for field in section.fields if field.key not in OF_FILES}
 
 
 def tables_of(texts: Mapping[str, str]) -> dict[str, Any]:
