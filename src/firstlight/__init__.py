@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         study_table,
         tune,
     )
-    from firstlight.data.source import SOURCES
     from firstlight.checks import ComponentCheck, check
+    from firstlight.data.source import SOURCES
     from firstlight.engine_parity import Parity
     from firstlight.errors import (
         DataError,

@@ -75,7 +75,7 @@ def start(setup: Setup, out: Path, watcher: Watcher, callbacks: Callbacks | None
         must_be_free(out)  # another process may have been quicker
         try:
             before = _told(setup, session, watcher)
-            _write_plan(setup, replace(environment(session.describe()), estimate=before), out)
+            _write_plan(setup, _here(setup, session, before), out)
             return _train_and_measure(setup, session, held, watcher, callbacks, compile_seconds)
         except (OSError, MemoryError, FirstlightError) as error:
             held.check()
@@ -151,8 +151,7 @@ def _go_on(
         return _follow(setup, watcher, callbacks, checkpoint, as_before)
     session, compile_seconds = _warm_session(setup, watcher, as_before)
     done = 0 if checkpoint is None else checkpoint.progress.epoch
-    now = replace(environment(session.describe()), estimate=_told(setup, session, watcher, done))
-    now = _environment(setup, session)
+    now = _here(setup, session, _told(setup, session, watcher, done))
     (out / run_folder.RESULT).unlink(missing_ok=True)  # the run is in progress again
     if images is not None and (out / run_folder.DATA).exists() and (place := setup.location):
         write_record(out, run_folder.DATA, replace(folder.data, location=place))  # the same, there from now on
@@ -354,15 +353,15 @@ def _write_plan(setup: Setup, here: Environment, out: Path) -> None:
     """Write what is known before training."""
     write_text(out / run_folder.EXPERIMENT, setup.experiment.to_toml())
     write_record(out, run_folder.ENVIRONMENT, here)
-    write_record(out, run_folder.ENVIRONMENT, _environment(setup, session))
     _used_plugins(setup).write_sources(out)
     if not (out / run_folder.DATA).exists():  # of a run that goes on, it tells of all images, also of those left out
         write_record(out, run_folder.DATA, setup.data_record())
     write_record(out, run_folder.MODEL, setup.model_record())
 
 
-def _environment(setup: Setup, session: Session) -> Environment:
-    return replace(environment(session.describe()), plugins=_used_plugins(setup).records)
+def _here(setup: Setup, session: Session, before: Estimate | None) -> Environment:
+    """Where this training takes place, and with which plugins; `before` is what was told of it."""
+    return replace(environment(session.describe()), estimate=before, plugins=_used_plugins(setup).records)
 
 
 def _used_plugins(setup: Setup) -> UsedPlugins:
