@@ -25,6 +25,7 @@ from firstlight.progress import unwatched
 from firstlight.records import out_of_fold, run_folder
 from firstlight.records.group_folder import is_group
 from firstlight.records.label_issues import LabelIssues, folder_of_folds
+from firstlight.records.rate_test import RateTest
 from firstlight.records.run_folder import RunFolder
 from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
@@ -45,6 +46,7 @@ __all__ = [
     "load",
     "open_run",
     "parity",
+    "rate",
     "resume",
     "resume_study",
     "run",
@@ -376,6 +378,41 @@ def parity(
             seed=seed,
             kernels=kernels,
             note=lambda text: status.update(text),
+        )
+    if out is not None:
+        report.write(found, Path(out))
+    return found
+
+
+def rate(
+    experiment: Experiment | Mapping[str, Any] | str | Path,
+    *,
+    steps: int = 200,
+    low: float = 1e-6,
+    high: float = 10.0,
+    out: str | Path | None = None,
+    console: Console | None = None,
+) -> RateTest:
+    """Find a learning rate: train at one that rises from step to step, and look where the loss falls (Smith 2017).
+
+    Of this training nothing is kept, and no run folder is written or read. `RateTest.suggestion` has a rate, or None,
+    and the reason.
+
+    experiment  as for `run`
+    steps       how many; fewer where the loss grows before the last
+    low, high   the first rate and the last
+    out         where to write the page, if anywhere
+    console     where progress goes; standard output where none is given
+    Raises a FirstlightError as `run` does.
+    """
+    if isinstance(experiment, str | Path):
+        experiment = Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
+    elif not isinstance(experiment, Experiment):
+        experiment = Experiment.of(experiment)
+    with (console or Console()).status("learning rates") as status:
+        setup = experiments.set_up(experiment, look=False)
+        found = experiments.rate_test(
+            setup, steps, low, high, lambda done: status.update(f"learning rates: step {done} of {steps}")
         )
     if out is not None:
         report.write(found, Path(out))

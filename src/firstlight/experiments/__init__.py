@@ -4,6 +4,7 @@ from firstlight.experiments.config import OF_A_SEARCH, USUAL, Experiment, only_e
 from firstlight.experiments.lineage import SeenImages, seen_by
 from firstlight.experiments.novelty import false_alarm_rate
 from firstlight.experiments.paths import load_plugins, load_plugins_of, located, read_located
+from firstlight.experiments.rate import rate_test
 from firstlight.experiments.reload_images import holds, is_own, must_be_the_same, reload_dataset, reload_splits
 from firstlight.experiments.search.config import Search, read_search
 from firstlight.experiments.setup import Setup, model_tables, must_fit, set_up
@@ -41,6 +42,7 @@ __all__ = [
     "parse_setting",
     "plan",
     "put",
+    "rate_test",
     "read",
     "read_located",
     "read_plan",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from firstlight.errors import FirstlightError, ReportError, RunError
 from firstlight.files import write_bytes, write_text
+from firstlight.records.rate_test import RateTest
 from firstlight.records.run_folder import REPORT, RunFolder, require_other
 from firstlight.records.search_folder import TuneFolder
 from firstlight.records.study_folder import StudyFolder
@@ -51,7 +52,7 @@ class Comparison:
     title: str = "Runs compared"
 
 
-Subject: TypeAlias = "RunFolder | StudyFolder | TuneFolder | Comparison | Parity"
+Subject: TypeAlias = "RunFolder | StudyFolder | TuneFolder | Comparison | Parity | RateTest"
 
 
 def build_document(subject: Subject, folder: Path | None = None) -> Document:
@@ -80,6 +81,10 @@ def build_document(subject: Subject, folder: Path | None = None) -> Document:
             from firstlight.report.pages import comparison
 
             return comparison.document([run.read(one) for one in subject.runs], subject.title, folder or Path())
+        case RateTest():
+            from firstlight.report.pages import rate
+
+            return rate.document(subject)
         case _:  # a check of parity, whose records nothing else needs
             from firstlight.report.pages import parity
 
@@ -174,7 +179,10 @@ def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None)
         )
     if out is None:
         if not isinstance(subject, RunFolder | StudyFolder | TuneFolder):
-            raise RunError("A comparison and a parity check have no folder of their own: say where the report goes.")
+            raise RunError(
+                "A comparison, a parity check and a test of learning rates have no folder of their own: say where the "
+                "report goes."
+            )
         out = (subject.path / REPORT).with_suffix(".pdf" if pdf else ".html")
     require_other(out)
     vega_process.render.start()

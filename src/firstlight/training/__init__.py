@@ -3,6 +3,7 @@
 from firstlight.training.callbacks import STOP, Callbacks, EpochProgress, OnEpoch, OnStep, StepProgress
 from firstlight.training.checkpoints import Checkpoint, Progress, newest, save
 from firstlight.training.loop import COLUMNS, TrainingConfig, TrainingResult, evaluate, train
+from firstlight.training.rate_test import rate_test
 
 __all__ = [
     "COLUMNS",
@@ -18,6 +19,7 @@ __all__ = [
     "TrainingResult",
     "evaluate",
     "newest",
+    "rate_test",
     "save",
     "train",
 ]

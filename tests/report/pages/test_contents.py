@@ -22,7 +22,7 @@ from firstlight.report.document import Heading
 from firstlight.report.pages import contents
 from firstlight.report.pages.contents import Chapter, Contents
 
-PAGES = (contents.RUN, contents.COMPARISON, contents.SEARCH, contents.PARITY)
+PAGES = (contents.RUN, contents.COMPARISON, contents.SEARCH, contents.PARITY, contents.RATE)
 
 
 def _file(name: str) -> Any:

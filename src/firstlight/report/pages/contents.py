@@ -71,6 +71,7 @@ COMPARED: Contents = (  # what the pages of a comparison and of a study have in 
 )
 COMPARISON: Contents = ("results", *COMPARED, "reproduce")
 SEARCH: Contents = ("search_cautions", "search_history", "setting_importance", "setting_values", "best_trials")
+RATE: Contents = ("rate_curve", "rate_measurement")
 PARITY: Contents = (
     "parity_layers",
     "parity_parameters",

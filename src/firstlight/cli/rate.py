@@ -1,0 +1,91 @@
+"""`firstlight rate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstlight.cli.commands import OPTIMIZERS, Json, Open, console, show
+from firstlight.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from firstlight.records.rate_test import RateTest
+
+BARS, BAR = 24, 40  # lines of the curve in a terminal, and the length of the longest bar
+
+
+def rate(
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="An experiment file.", show_default=False)],
+    steps: Annotated[int, typer.Option(help="Steps of training, each at a larger rate.")] = 200,
+    low: Annotated[float, typer.Option("--from", metavar="X", help="The first learning rate.")] = 1e-6,
+    high: Annotated[float, typer.Option("--to", metavar="X", help="The last one.")] = 10.0,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Train on so many images only.", show_default=False)
+    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help=f"{OPTIMIZERS}.")] = None,
+    engine: Annotated[str | None, typer.Option(help="numpy, written by hand, or torch.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the file: --set a.b=c")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write a page with the curve.")
+    ] = None,
+    open_: Open = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the suggested rate and errors, nothing else.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Suggest a learning rate: train for a few steps at rates that rise, and look where the loss falls.
+
+    Nothing is kept of this training: no run is made and none is touched. Exit code 1 where the curve suggests none.
+    """
+    from firstlight import api, experiments
+
+    if open_ and out is None:
+        raise ExperimentError("--open shows the page, which is written only where --out says: give --out FILE.html.")
+    given = {"data.limit": limit, "optimizer.name": optimizer, "engine": engine}
+    more = [experiments.parse_setting(text) for text in settings or []]
+    tables = experiments.read_located(file, {key for key, _ in more})
+    over: dict[str, object] = {}
+    for key, value in given.items():
+        if value is not None:
+            experiments.put(over, key, value)
+    tables = experiments.merged(tables, over)
+    for key, value in more:
+        experiments.put(tables, key, value)
+    experiment = experiments.Experiment.of(tables, str(file))
+    found = api.rate(experiment, steps=steps, low=low, high=high, out=out, console=console(as_json, quiet))
+    suggested = found.suggestion
+    if as_json:
+        typer.echo(json.dumps({**found.to_json(), "report": None if out is None else str(out)}))
+    elif quiet:
+        typer.echo("none" if suggested.rate is None else f"{suggested.rate:.2g}")
+    else:
+        _print(found)
+        if out is not None:
+            typer.echo(f"Report: {out}")
+    if open_ and out is not None:
+        show(out)
+    if suggested.rate is None:
+        raise typer.Exit(1)
+
+
+def _print(found: RateTest) -> None:
+    """The curve as bars, and what it speaks for."""
+    smooth, first = found.smoothed, found.smoothed[0]
+    most = max(float(first) * 1.15, float(smooth.min()))
+    typer.echo(f"{found.model} on {found.data}, {found.optimizer}: {len(found.rates)} steps\n")
+    typer.echo("learning rate      loss")
+    every = max(1, -(-len(found.rates) // BARS))
+    for n in range(0, len(found.rates), every):
+        bar = "█" * round(BAR * min(float(smooth[n]) / most, 1.0))
+        typer.echo(f"{found.rates[n]:13.2g}  {smooth[n]:8.4g}  {bar}{'…' if smooth[n] > most else ''}")
+    suggested = found.suggestion
+    head = "No learning rate is suggested." if suggested.rate is None else f"Suggested: --lr {suggested.rate:.2g}."
+    typer.echo(f"\n{head} {suggested.reason}")
+    if suggested.rate is not None:
+        typer.echo(f"The experiment asks for {found.lr:g}. A schedule that falls ends below either.")

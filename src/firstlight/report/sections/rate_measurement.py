@@ -1,0 +1,47 @@
+"""How a test of learning rates was made, and what it does not tell."""
+
+from __future__ import annotations
+
+from firstlight.records.rate_test import RateTest
+from firstlight.report.document import Block, Section, Table, Text
+from firstlight.report.format import UNDEFINED, count, counted
+
+WHAT = (
+    "The training of the experiment, from its own initial weights and on its own batches, at a learning rate that "
+    "grows by the same factor from step to step (Smith 2017). It ends where the loss has grown far above where it "
+    "began. The weights are thrown away; the schedule, early stopping and validation take no part."
+)
+LIMITS = (
+    "The test sees the first steps alone, so it tells which rates training can begin with. A longer training often "
+    "ends better below that, by a schedule that falls; another batch size or optimizer has another curve."
+)
+
+
+def section(test: RateTest) -> Section:
+    return Section("How it was measured", "measured", blocks(_rows(test)))
+
+
+def _rows(test: RateTest) -> list[tuple[str, str]]:
+    environment = test.environment
+    passes = f"{test.passes:.2g} passes over {counted(test.training_images, 'training image')}"
+    return [
+        ("Model", test.model),
+        ("Images", test.data),
+        ("Optimizer", test.optimizer),
+        ("Steps", f"{count(len(test.rates))}, batches of {test.batch_size}: {passes}"),
+        ("Rates", f"{test.rates[0]:.2g} to {test.rates[-1]:.2g}" + (f" of {test.to:.2g}" if test.diverged else "")),
+        ("Seed", str(test.seed)),
+        ("Engine", ", ".join(filter(None, (environment.engine, environment.device, environment.precision)))),
+        ("firstlight", environment.firstlight or UNDEFINED),
+        ("Machine", environment.machine.name or UNDEFINED),
+        ("The steps took", f"{test.seconds:.1f} s"),
+    ]
+
+
+def blocks(rows: list[tuple[str, str]]) -> tuple[Block, ...]:
+    return (Text(WHAT), Text(LIMITS), Table(tuple(rows), caption="What was measured, and where"))
+
+
+def examples() -> dict[str, tuple[Block, ...]]:
+    """Blocks of odd tests, by what is odd."""
+    return {"usual": blocks([("Model", "<b>lenet5"), ("Machine", UNDEFINED)])}
