@@ -199,7 +199,7 @@ class Draws:
     def of(cls, amounts: Amounts, steps: list[Step]) -> Draws:
         n = amounts.n
         light = np.empty((n, 3), np.float32)
-        light[:, 0] = np.maximum(1 + amounts.contrast, 0)
+        light[:, 0] = amounts.contrast
         light[:, 1] = 255 * amounts.brightness
         light[:, 2] = 255 * amounts.noise
         keys = np.zeros(n, np.uint64) if np.ndim(amounts.noise_keys) == 0 else amounts.noise_keys

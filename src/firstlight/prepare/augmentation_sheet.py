@@ -23,5 +23,7 @@ def augmented_sheet(dataset: Dataset, augmentation: Augmentation, seed: int = 0)
         epochs = [augmented.batch(chosen, epoch).pixels for epoch in range(DRAWS)]
         rows.append([*np.stack([train.pixels[chosen], *epochs], axis=1)])
     facts = f"Images of each class, and what is drawn for them in the first epochs of training with seed {seed}"
+    if augmentation.mixes:
+        facts += "; some are mixed with other images, of any class"
     heads = ["original", *(f"epoch {epoch + 1}" for epoch in range(DRAWS))] * IMAGES
     return sheet(f"{shortened(dataset.name)} · train, augmented", facts, train, rows, heads)

@@ -61,8 +61,9 @@ class Amounts:
     crop        the share of each side that is kept, and where: `window`, from the centre, as a share of each side
     flips       −1 for a mirror image upside down, and left to right; else 1
     zoom, shear, rotate, shift  a share, degrees, degrees, shares of the height and of the width
-    hue, saturation  a share of the way round the colour wheel; a share
-    contrast, brightness, noise  shares
+    hue         a share of the way round the colour wheel
+    saturation, contrast  factors; 1 for as it is
+    brightness, noise  shares
     noise_keys  uint64 (n,)
     patch       top, bottom, left, right of what is painted over
     """
@@ -77,8 +78,8 @@ class Amounts:
     rotate: Any = 0.0
     shift: tuple[Any, Any] = (0.0, 0.0)
     hue: Any = 0.0
-    saturation: Any = 0.0
-    contrast: Any = 0.0
+    saturation: Any = 1.0
+    contrast: Any = 1.0
     brightness: Any = 0.0
     noise: Any = 0.0
     noise_keys: Any = 0
@@ -125,13 +126,16 @@ class Transform(Component):
     @classmethod
     def allowed(cls) -> str:
         """What its value in the table must be, in words."""
+        if not cls.main:
+            return "true, or a table such as { p = 0.5 }"
         options = {option.name: option for option in AUGMENTATIONS.options(AUGMENTATIONS.name_of(cls) or "")}
-        table = "true, or a table such as { p = 0.5 }"
-        return f"{options[cls.main].allowed} ({cls.main}), or a table of {listed(options)}" if cls.main else table
+        own = [name for name in options if name != "p"]
+        return f"{options[cls.main].allowed} ({cls.main}), or a table of {listed([*own, 'p'])}"
 
     def table(self) -> Any:
         """Its value in a table with every default written out."""
-        return {name: float(value) if name == "p" else value for name, value in vars(self).items()}
+        own = {name: value for name, value in vars(self).items() if name != "p"}
+        return {**own, "p": float(self.p)}
 
     @classmethod
     def schema(cls, name: str) -> dict[str, Any]:

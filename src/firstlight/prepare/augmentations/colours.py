@@ -27,11 +27,11 @@ def must_have_colours(name: str, shape: Shape) -> None:
 
 def matrices(n: int, hue: Any, saturation: Any) -> Array | None:
     """float32 (n, 3, 3): what a pixel is multiplied by to turn its hue by a share of the wheel, and to stretch its
-    distance from grey by 1 + `saturation`; None where nothing is drawn. Its luma stays.
+    distance from grey by `saturation`; None where nothing is drawn. Its luma stays.
     """
-    if not np.any(hue) and not np.any(saturation):
+    if not np.any(hue) and np.all(saturation == 1):
         return None
-    angle, stretch = np.broadcast_to(2 * np.pi * hue, n), np.broadcast_to(np.maximum(1 + saturation, 0), n)
+    angle, stretch = np.broadcast_to(2 * np.pi * hue, n), np.broadcast_to(saturation, n)
     turned = np.zeros((n, 3, 3))
     turned[:, 0, 0] = 1
     turned[:, 1, 1] = turned[:, 2, 2] = stretch * np.cos(angle)

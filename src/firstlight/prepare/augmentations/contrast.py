@@ -15,4 +15,4 @@ class Contrast(Ranged):
     unit: ClassVar[str] = "a change of contrast, -1 for plain grey"
 
     def draw(self, amounts: Amounts, uniform: Uniform) -> None:
-        amounts.contrast += self.amount(uniform)
+        amounts.contrast *= 1 + self.amount(uniform)

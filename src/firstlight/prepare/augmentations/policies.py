@@ -40,15 +40,21 @@ def operations(amounts: Amounts, most: Strongest) -> list[Callable[[Any], None]]
 
         return add
 
+    def times(name: str) -> Callable[[Any], None]:
+        def multiply(strength: Any) -> None:
+            setattr(amounts, name, getattr(amounts, name) * (1 + getattr(most, name) * strength))
+
+        return multiply
+
     return [
         lambda strength: None,
         more("rotate"),
         more("shear"),
         lambda strength: amounts.shift_by(down=most.shift * strength),
         lambda strength: amounts.shift_by(right=most.shift * strength),
-        more("contrast"),
+        times("contrast"),
         more("brightness"),
-        *([more("saturation")] if amounts.has_colours else []),
+        *([times("saturation")] if amounts.has_colours else []),
     ]
 
 

@@ -23,7 +23,7 @@ class RandAugment(Transform):
     ops        N: how many operations
     """
 
-    magnitude: Annotated[float, Ge(0), Le(10)] = 9.0
+    magnitude: Annotated[float, Ge(0), Le(10)] = 5.0
     ops: Annotated[int, Ge(1), Le(5)] = 2
 
     main: ClassVar[str] = "magnitude"

@@ -20,4 +20,4 @@ class Saturation(Ranged):
         must_have_colours(name, shape)
 
     def draw(self, amounts: Amounts, uniform: Uniform) -> None:
-        amounts.saturation += self.amount(uniform)
+        amounts.saturation *= 1 + self.amount(uniform)

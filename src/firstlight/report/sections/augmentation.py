@@ -79,7 +79,7 @@ def blocks(found: Sequence[Augmented]) -> tuple[Block, ...]:
     for one in found:
         pictures.append(Picture(one.original, one.name, "original"))
         for epoch, pixels in enumerate(one.drawn):
-            said = [f"{percent(share)} {name}" for name, share in one.shares[epoch].items()] if one.shares else []
+            said = [f"{percent(share, 0)} {name}" for name, share in one.shares[epoch].items()] if one.shares else []
             pictures.append(Picture(pixels, f"epoch {epoch + 1}", ", ".join(said)))
     columns = 1 + max(len(one.drawn) for one in found)
     mixed = any(one.shares for one in found)
