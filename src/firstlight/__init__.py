@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from firstlight.estimator import Classifier
-    from firstlight.evaluation import Evaluation
+    from firstlight.evaluation import METRICS, Evaluation
     from firstlight.experiments import Experiment
     from firstlight.inference import Prediction
     from firstlight.layers import LAYERS
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     layer = LAYERS.register
     augmentation = AUGMENTATIONS.register
     loss = LOSSES.register
+    metric = METRICS.register
     optimizer = OPTIMIZERS.register
     schedule = SCHEDULES.register
     source = SOURCES.register
@@ -109,6 +110,7 @@ _REGISTRIES = {
     "augmentation": ("firstlight.prepare.augmentations", "AUGMENTATIONS"),
     "layer": ("firstlight.layers", "LAYERS"),
     "loss": ("firstlight.losses", "LOSSES"),
+    "metric": ("firstlight.evaluation", "METRICS"),
     "optimizer": ("firstlight.optimizers", "OPTIMIZERS"),
     "schedule": ("firstlight.schedules", "SCHEDULES"),
     "source": ("firstlight.data", "SOURCES"),
@@ -149,6 +151,7 @@ __all__ = [
     "load",
     "loss",
     "losses",
+    "metric",
     "models",
     "open_run",
     "optimizer",

@@ -93,6 +93,10 @@ class PluginWarning(UserWarning):
     """A module of components is not what it was, or a package of them cannot be loaded."""
 
 
+class MetricError(FirstlightError):
+    """A metric raised an error, or returned what is no number."""
+
+
 class RunError(FirstlightError):
     """A run folder is missing, damaged, in the way, or of a format that this version does not read."""
 

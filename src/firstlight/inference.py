@@ -237,7 +237,7 @@ class FileClassifier:
             strangeness = None if found.strangeness is None else found.strangeness[which]
             predictions = Predictions(ids[which], labels[which], these.probabilities, strangeness)
             loss = members.mean_loss(self.members, these, predictions.labels)
-            return evaluation.measure(predictions, self.class_names, loss), predictions
+            return evaluation.measure(predictions, self.class_names, loss, self.members[0].metrics), predictions
 
         return without_seen(seen, include_seen, measure, notes)
 

@@ -27,12 +27,14 @@ class Member:
 
     path     of its run
     novelty  tells images that are of none of its classes; None where nothing does
+    metrics  the further metrics that its run is measured by
     """
 
     path: Path
     task: Task
     session: Session
     novelty: NoveltyDetector | None = None
+    metrics: tuple[str, ...] = ()
 
     def answers(self, images: Images | Array) -> tuple[Array, Array | None]:
         """The raw outputs (N, units) for prepared images, or their pixels, and how strange they are, (N,)."""
@@ -90,4 +92,5 @@ def measure(members: Sequence[Member], images: Images) -> tuple[Evaluation, Pred
     """Evaluate nets on prepared images."""
     found = answers(members, images)
     predictions = Predictions(images.ids, images.labels, found.probabilities, found.strangeness)
-    return evaluation.measure(predictions, images.class_names, mean_loss(members, found, images.labels)), predictions
+    loss = mean_loss(members, found, images.labels)
+    return evaluation.measure(predictions, images.class_names, loss, members[0].metrics), predictions

@@ -122,7 +122,7 @@ class Ensemble(TrainedClassifier):
         if self.test_accuracy is not None:
             found = self.predictions["test"]
             loss = evaluation.negative_log_likelihood(found.probabilities, found.labels)
-            test = evaluation.measure(found, self.class_names, loss)
+            test = evaluation.measure(found, self.class_names, loss, self.experiment.training.measured)
         return exportable_ensemble(self.folder, [run._exportable(data) for run in self.runs], test)
 
     def _images(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
@@ -144,7 +144,8 @@ class Ensemble(TrainedClassifier):
             return Measured(measured, predictions)
         whole = _joined(found)
         loss = float(np.average(losses, weights=[len(one) for one in found]))
-        return Measured(evaluation.measure(whole, self.class_names, loss), whole, (OUT_OF_FOLD,))
+        pooled = evaluation.measure(whole, self.class_names, loss, self.experiment.training.measured)
+        return Measured(pooled, whole, (OUT_OF_FOLD,))
 
     def _pooled(self, split: str, recorded: list[Predictions]) -> Predictions:
         """The answers of those runs to each image that have it in this split."""

@@ -185,7 +185,7 @@ class Run(TrainedClassifier, Shown):
 
     @property
     def members(self) -> tuple[Member, ...]:
-        return (Member(self.path, self.task, self.session, self.novelty),)
+        return (Member(self.path, self.task, self.session, self.novelty, self.experiment.training.measured),)
 
     def attribution(
         self, image: str | Path | Array, target: str | int | None = None, *, layer: str | None = None

@@ -291,7 +291,7 @@ def told(tables: dict[str, Any]) -> str:
         (
             "training.monitor",
             "val_los",
-            "must be 'val_accuracy' or 'val_loss'; received 'val_los'. Did you mean val_loss?",
+            "must be val_accuracy, val_loss, or val_ and the name of a metric (did you mean val_loss",
         ),
         ("prepare.scale", 3, "prepare.scale: must be true or false; received 3."),
         (

@@ -87,17 +87,17 @@ def _result(folder: TuneFolder) -> dict[str, object]:
 
 
 def _print(folder: TuneFolder) -> None:
+    from firstlight.evaluation.metrics import in_words, is_percent
     from firstlight.records.search_folder import ENDED, shown
     from firstlight.report.format import decimal, percent
-    from firstlight.report.trials import QUANTITIES
 
     tuned = folder.result
     best = tuned.best
     values = ", ".join(f"{key} {shown(value)}" for key, value in best.values.items())
     counts = [f"{len(found)} {state}" for state in ENDED if (found := tuned.ended(state))]
     level = [trial for trial in tuned.complete if trial.value == best.value]
-    value = percent(best.value, 2) if tuned.monitor == "val_accuracy" else decimal(best.value)
-    typer.echo(f"best: trial {best.number}, {QUANTITIES[tuned.monitor]} {value} after epoch {best.best}, with {values}")
+    value = percent(best.value, 2) if is_percent(tuned.monitor) else decimal(best.value)
+    typer.echo(f"best: trial {best.number}, {in_words(tuned.monitor)} {value} after epoch {best.best}, with {values}")
     if len(level) > 1:
         typer.echo(f"{len(level)} trials reached this value; the first of them is called the best.")
     typer.echo(f"{', '.join(counts)}; the test images were not used")

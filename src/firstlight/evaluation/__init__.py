@@ -11,6 +11,7 @@ from firstlight.evaluation.measures import (
     most_missed_class,
     top_k_accuracy,
 )
+from firstlight.evaluation.metrics import METRICS, Metric, MetricScore
 from firstlight.evaluation.scores import Averages, ClassScore, class_scores, wilson_interval
 from firstlight.evaluation.significance import (
     LEVEL,
@@ -31,11 +32,14 @@ from firstlight.evaluation.significance import (
 
 __all__ = [
     "LEVEL",
+    "METRICS",
     "Averages",
     "ClassScore",
     "CorrectedT",
     "Evaluation",
     "McNemar",
+    "Metric",
+    "MetricScore",
     "PairedT",
     "ReliabilityBin",
     "SignFlip",

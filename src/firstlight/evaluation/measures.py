@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from firstlight.errors import DataError
 from firstlight.evaluation.calibration import ReliabilityBin, calibration_error, reliability_bins
+from firstlight.evaluation.metrics import MetricScore, scores
 from firstlight.evaluation.scores import (
     Averages,
     ClassScore,
@@ -35,6 +36,7 @@ class Evaluation:
     loss         the training objective's data loss, without penalties, as the engine measured it
     top_k        k -> the share of images whose true class is among the k most probable; k = 1, 2, 3, 5 below K
     bins         the reliability diagram: 15 bins of confidence
+    scores       of further metrics that were asked for
     """
 
     class_names: tuple[str, ...]
@@ -42,6 +44,7 @@ class Evaluation:
     loss: float
     top_k: Mapping[int, float]
     bins: tuple[ReliabilityBin, ...]
+    scores: tuple[MetricScore, ...] = ()
 
     def __repr__(self) -> str:
         """The numbers that are asked for most; the rest is a page long."""
@@ -66,6 +69,11 @@ class Evaluation:
     def accuracy_interval(self) -> Interval:
         """The 95 % Wilson interval of the accuracy."""
         return wilson_interval(self.correct, self.images)
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The further metrics that were asked for, by name; None where one gave no number."""
+        return {score.name: score.value for score in self.scores}
 
     @property
     def calibration_error(self) -> float:
@@ -103,6 +111,7 @@ class Evaluation:
             "classes": [score.to_json() for score in self.classes],
             "macro": self.macro.to_json(),
             "weighted": self.weighted.to_json(),
+            **({"metrics": [score.to_json() for score in self.scores]} if self.scores else {}),
         }
 
     @classmethod
@@ -119,14 +128,18 @@ class Evaluation:
                 loss=float(value["loss"]),
                 top_k={int(k): float(share) for k, share in value["top_k"].items()},
                 bins=tuple(ReliabilityBin(**b) for b in value["calibration"]["bins"]),
+                scores=tuple(MetricScore.from_json(score) for score in value.get("metrics", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"This is no evaluation: {type(error).__name__}: {error}.") from None
 
 
-def measure(predictions: Predictions, class_names: Sequence[str], loss: float) -> Evaluation:
+def measure(
+    predictions: Predictions, class_names: Sequence[str], loss: float, metrics: Collection[str] = ()
+) -> Evaluation:
     """Measure predictions against their labels; `loss` is the engine's, on the same images.
 
+    metrics  names of further metrics
     Raises DataError for empty predictions, labels outside the classes, and rows that are no probabilities.
     """
     _check(predictions, len(class_names), loss)
@@ -136,6 +149,7 @@ def measure(predictions: Predictions, class_names: Sequence[str], loss: float) -
         loss=float(loss),
         top_k={k: top_k_accuracy(predictions, k) for k in TOP_K if k < len(class_names)},
         bins=reliability_bins(predictions),
+        scores=scores(metrics, predictions.labels, predictions.probabilities, interval=True),
     )
 
 

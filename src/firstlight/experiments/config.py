@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +29,7 @@ from firstlight.data import TEST, VALIDATION, one_form, regroup, subset
 from firstlight.data import load as load_images
 from firstlight.engines import Engine, Sampling, open_engine
 from firstlight.errors import ExperimentError, brief, nearest
+from firstlight.evaluation import METRICS
 from firstlight.experiments.schema import with_choices
 from firstlight.files import TOML_LIMIT, NotTomlError, check_values, read_text, toml_of
 from firstlight.options import documented, read_size, wanted
@@ -61,6 +62,31 @@ def _weights_of_classes(value: Any) -> Any:
     raise ValueError('class_weights is "balanced", or a number above 0 for each class, as in { Shirt = 2.0 }')
 
 
+def _metric(value: Any) -> Any:
+    """The name of a metric, also as Python writes it: balanced_accuracy."""
+    name = value if value in METRICS else spelt(value)
+    if name not in METRICS:
+        raise ValueError(f"must be the name of a metric{_perhaps(value, METRICS)}")
+    return name
+
+
+def _monitor(value: Any) -> Any:
+    """val_accuracy, val_loss, or val_ and the name of a metric; the name alone means the same."""
+    name = str(value).removeprefix("val_").removeprefix("val-")
+    if spelt(name) == "loss":
+        return "val_loss"
+    if name in METRICS or spelt(name) in METRICS:
+        return f"val_{_metric(name)}"
+    known = ["val_loss", *(f"val_{metric}" for metric in METRICS)]
+    raise ValueError(f"must be val_accuracy, val_loss, or val_ and the name of a metric{_perhaps(value, known)}")
+
+
+def _perhaps(value: Any, names: Iterable[str]) -> str:
+    """The nearest of names that there are, in brackets."""
+    close = nearest(str(value), names).rstrip(".")
+    return f" ({close[0].lower()}{close[1:]})" if close else ""
+
+
 IMAGENET = "imagenet"
 OF_A_SEARCH = ("tune", "space")  # the tables of a file that `firstlight tune` reads and `run` ignores
 PROBLEMS = 20  # of a file that are named, one a line
@@ -68,6 +94,7 @@ PROBLEMS = 20  # of a file that are named, one a line
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Spelt = Annotated[str, BeforeValidator(spelt)]
 ClassName = Annotated[str, BeforeValidator(_class_name)]
+Monitor = Annotated[str, BeforeValidator(_monitor)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 Size = Annotated[tuple[Side, Side] | None, BeforeValidator(read_size)]
 
@@ -334,7 +361,9 @@ class Training(Section):
     batch_size      images a step
     steps_per_epoch  an epoch ends after so many steps, and the next goes on with the images that are left; else each
                     epoch takes all images once
-    monitor         what tells good weights from bad
+    metrics         further metrics, measured on the validation images after each epoch, and on validation and test
+                    images in the end
+    monitor         what tells good weights from bad: val_accuracy, val_loss, or a metric, as in "val_balanced-accuracy"
     early_stopping  stop after so many epochs without better ones
     restore_best    end with the best weights by `monitor`, not the last
     cost_every      tell the mean loss of every so many steps, and keep it in costs.csv
@@ -347,13 +376,20 @@ class Training(Section):
     epochs: Annotated[int, Field(ge=0)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 32
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
-    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    metrics: tuple[Annotated[str, BeforeValidator(_metric)], ...] | None = None
+    monitor: Monitor = "val_accuracy"
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     restore_best: bool = True
     cost_every: Annotated[int, Field(ge=1)] | None = None
     sampling: Sampling = "shuffled"
     average: Literal["none", "ema"] = "none"
     average_decay: Fraction = 0.999
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The further metrics that are measured: those of `metrics`, and the monitor where that is one."""
+        named = (*(self.metrics or ()), *([] if self.monitor == "val_loss" else [self.monitor.removeprefix("val_")]))
+        return tuple(name for name in dict.fromkeys(named) if name != "accuracy")  # which always is
 
 
 class Novelty(Section):

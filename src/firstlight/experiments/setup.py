@@ -25,6 +25,7 @@ from firstlight.experiments import corrections, near_copies, transfer
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.corrections import Corrections
 from firstlight.experiments.lineage import packed
+from firstlight.experiments.metrics import must_be_measurable
 from firstlight.experiments.transfer import Start
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
@@ -379,6 +380,7 @@ def set_up(
             f"training.steps_per_epoch takes full batches, and there are {len(splits['train'])} training images for "
             f"batches of {course.batch_size}. Choose a smaller training.batch_size, or leave steps_per_epoch out."
         )
+    must_be_measurable(course.measured, splits)
     findings = check_images(splits, dataset.set_aside, near)
     preparation = Preparation.fit(splits["train"], **experiment.prepare.model_dump())
     prepared = {name: preparation.apply(images) for name, images in splits.items()}

@@ -300,19 +300,20 @@ def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
 def _fits(setup: Setup, checkpoint: Checkpoint, state: Mapping[str, Array]) -> bool:
     """Whether a checkpoint has as many numbers as the model and its optimizer, and whole rows of history."""
     vectors = (checkpoint.vector, checkpoint.best)
-    rows, columns = checkpoint.progress.history, _columns(setup)
+    rows, columns = checkpoint.progress.history, {*_columns(setup)} & {*training.COLUMNS}
     return (
         all(vector.shape == (setup.model.parameters,) and np.isfinite(vector).all() for vector in vectors)
         and all(found.shape == state[name].shape for name, found in checkpoint.optimizer.items() if name in state)
         and all(found.dtype.kind == state[n].dtype.kind for n, found in checkpoint.optimizer.items() if n in state)
-        and all(set(columns) <= row.keys() for row in rows)
+        and all(columns <= row.keys() for row in rows)
     )
 
 
 def _columns(setup: Setup) -> list[str]:
     """The columns of the history."""
-    missing = () if setup.validation is not None else ("val_loss", "val_accuracy")
-    return [column for column in training.COLUMNS if column not in missing]
+    if setup.validation is None:
+        return [column for column in training.COLUMNS if not column.startswith("val_")]
+    return [*training.COLUMNS, *(f"val_{name}" for name in setup.experiment.training.measured)]
 
 
 def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | None = None) -> tuple[Session, float]:
@@ -471,6 +472,7 @@ def _training_config(experiment: Experiment) -> TrainingConfig:
         patience=section.early_stopping,
         restore_best=section.restore_best,
         cost_every=section.cost_every,
+        metrics=section.measured,
         steps_per_epoch=section.steps_per_epoch,
     )
 
@@ -481,15 +483,18 @@ def _measure(setup: Setup, session: Session) -> tuple[dict[str, evaluation.Evalu
     for name in ("validation", "test"):
         images = setup.splits.get(name)
         if images is not None:
-            measured[name], predictions[name] = measure(session, setup.task.loss, images)
+            metrics = setup.experiment.training.measured
+            measured[name], predictions[name] = measure(session, setup.task.loss, images, metrics)
     return measured, predictions
 
 
-def measure(session: Session, loss: Loss, images: Images) -> tuple[evaluation.Evaluation, Predictions]:
-    """Evaluate a session on prepared images."""
+def measure(
+    session: Session, loss: Loss, images: Images, metrics: Sequence[str] = ()
+) -> tuple[evaluation.Evaluation, Predictions]:
+    """Evaluate a session on prepared images, also by further metrics."""
     value, probabilities = training.evaluate(session, loss, images)
     predictions = Predictions(images.ids, images.labels, probabilities)
-    return evaluation.measure(predictions, images.class_names, value), predictions
+    return evaluation.measure(predictions, images.class_names, value, metrics), predictions
 
 
 def _samples(setup: Setup, predictions: Predictions) -> dict[str, Images]:

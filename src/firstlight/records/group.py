@@ -157,7 +157,8 @@ class Group:
         if len(found) < 2 or not all(same_images(found[0], other) for other in found[1:]):
             return None
         mean = averaged(found)
-        return measure(mean, self.first.class_names, negative_log_likelihood(mean.probabilities, mean.labels))
+        loss = negative_log_likelihood(mean.probabilities, mean.labels)
+        return measure(mean, self.first.class_names, loss, [*self.first.test.metrics])
 
     @property
     def loss(self) -> Spread:
@@ -232,7 +233,7 @@ class Group:
         if self.predictions is None:
             return None
         loss = np.average([test.loss for test in self.tests], weights=[test.images for test in self.tests])
-        return measure(self.predictions, self.first.class_names, float(loss))
+        return measure(self.predictions, self.first.class_names, float(loss), [*self.first.test.metrics])
 
     @cached_property
     def predictions(self) -> Predictions | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
 from operator import attrgetter
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from firstlight.evaluation import Evaluation, ReliabilityBin
+from firstlight.evaluation import Evaluation, MetricScore, ReliabilityBin
 from firstlight.records.codec import Must, decode, omitted, said
 from firstlight.records.estimate import Estimated
 from firstlight.records.values import TOLERANCE, AtLeastOne, Count, Names, Positive, Share, Table
@@ -74,6 +74,20 @@ class ConfusionRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricRecord:
+    """A `MetricScore`, with what it takes to show it where its definition is not there."""
+
+    name: str
+    title: str
+    about: str = omitted("")
+    value: float | None
+    interval: tuple[float, float] | None = omitted(None)
+    higher_is_better: bool = True
+    percent: bool = False
+    trouble: str = omitted("")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationRecord:
     """What `Evaluation.to_json` gives; what follows from these numbers is kept beside them for other programs."""
 
@@ -87,6 +101,7 @@ class EvaluationRecord:
     classes: tuple[Table, ...] = omitted(())
     macro: Table = omitted(make=dict)
     weighted: Table = omitted(make=dict)
+    metrics: tuple[MetricRecord, ...] = omitted(())
 
     def __post_init__(self) -> None:
         names, counts = self.confusion.class_names, self.confusion.counts
@@ -113,6 +128,7 @@ class EvaluationRecord:
             loss=self.loss,
             top_k={int(k): share for k, share in self.top_k.items()},
             bins=tuple(bins),
+            scores=tuple(MetricScore(**asdict(metric)) for metric in self.metrics),
         )
 
 

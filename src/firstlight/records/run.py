@@ -10,6 +10,7 @@ from typing import Literal
 
 from firstlight.errors import DamagedFileError, RunError
 from firstlight.evaluation import Evaluation
+from firstlight.evaluation.metrics import in_words
 from firstlight.records import exports
 from firstlight.records.environment import Environment, Machine
 from firstlight.records.experiment import Chance, ExperimentRecord
@@ -144,7 +145,7 @@ class RunRecord:
     @property
     def monitor(self) -> str:
         """What told good weights from bad, in words."""
-        return self.experiment.training.monitor.replace("val_", "validation ")
+        return in_words(self.experiment.training.monitor)
 
     @property
     def numbers(self) -> dict[str, float | None]:

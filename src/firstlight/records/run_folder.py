@@ -5,7 +5,8 @@
     data.json           source, hashes, class names, split ids, what the checks found
     model.json          architecture, class names, preparation, loss: all that predict needs
     weights.safetensors the best weights by validation (the last where that was not asked for)
-    history.csv         epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds (and penalty)
+    history.csv         epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds (and penalty,
+                        and val_ of further metrics)
     costs.csv           steps, and the mean loss of those since the row before, where that was asked for
     predictions.npz     ids, labels, probabilities of the validation and test splits
     novelty.npz         what tells images of none of the classes, and how far the run's own images lie from them
@@ -26,6 +27,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -321,11 +323,11 @@ def write_result(run: Path, result: Result) -> None:
 
 
 def write_history(run: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
-    """Write history.csv: a row an epoch, numbers in full precision."""
+    """Write history.csv: a row an epoch, numbers in full precision; nan where a metric gave none."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)
-    table.writerows([repr(row[column]) for column in columns] for row in rows)
+    table.writerows([repr(row.get(column, math.nan)) for column in columns] for row in rows)
     write_text(run / HISTORY, text.getvalue())
 
 

@@ -86,7 +86,7 @@ class Tuned:
     """
 
     status: Literal["complete", "unfinished"]
-    monitor: Literal["val_accuracy", "val_loss"]
+    monitor: str
     maximise: bool
     asked: Count
     sampler: str

@@ -8,12 +8,12 @@ from typing import Any
 
 import altair as alt
 
+from firstlight.evaluation.metrics import in_words, is_percent
 from firstlight.records.search_folder import ENDED, TrialRecord, Tuned
 from firstlight.report.format import UNDEFINED, decimal, percent
 from firstlight.report.render.vega import NUMBER, SERIES, SHARE, data, even
 from firstlight.types import Json
 
-QUANTITIES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
 STATES = {"complete": "to its end", "pruned": "stopped early"}
 LOOKS = {"complete": ("circle", SERIES[0]), "pruned": ("cross", "var(--muted)")}
 
@@ -59,13 +59,13 @@ def value_text(monitor: str, value: float | None) -> str:
     """What a trial is judged by, as shown: an accuracy as a percentage, a loss as a number."""
     if value is None:
         return UNDEFINED
-    return percent(value) if monitor == "val_accuracy" else decimal(value)
+    return percent(value) if is_percent(monitor) else decimal(value)
 
 
 def outcome_axis(monitor: str, marks: list[Mark]) -> alt.Y:
     """The upright axis of what trials are judged by; of a loss that is spread wide, logarithmic."""
-    values, title = [mark.value for mark in marks], QUANTITIES[monitor]
-    if monitor == "val_accuracy":
+    values, title = [mark.value for mark in marks], in_words(monitor)
+    if is_percent(monitor):
         return alt.Y("value:Q", title=title, scale=even([values], most=1), axis=SHARE)
     if max(values) > 100 * min(values) > 0:
         axis = alt.Axis(tickCount=5, format=".3~g")
@@ -84,7 +84,7 @@ def layer(monitor: str, marks: list[Mark], x: alt.X) -> alt.Chart:
 
     tooltip: list[Any] = [
         "trial:Q",
-        alt.Tooltip("value:Q", title=QUANTITIES[monitor], format=".2%" if monitor == "val_accuracy" else ".4~g"),
+        alt.Tooltip("value:Q", title=in_words(monitor), format=".2%" if is_percent(monitor) else ".4~g"),
         "epochs:Q",
         alt.Tooltip("state:N", title="trained"),
     ]

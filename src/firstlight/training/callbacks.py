@@ -65,6 +65,8 @@ class EpochProgress(_Moment):
     learning_rate    of its last step
     seconds          that it took, validation included and functions that looked on excluded
     best             the best epoch so far by `training.monitor`; without validation the newest
+
+    Where weights are averaged (`training.average`), its weights and validation numbers are those of the average.
     """
 
     epoch: int

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from firstlight import processes
 from firstlight.engines import Session
 from firstlight.engines.base import AVERAGE
 from firstlight.errors import TrainingError
+from firstlight.evaluation.metrics import METRICS, scores
 from firstlight.losses import Loss
 from firstlight.prepare import steps
 from firstlight.progress import Watcher
@@ -28,7 +29,6 @@ from firstlight.training.callbacks import Callbacks, EpochProgress, StepProgress
 from firstlight.training.checkpoints import Checkpoint, Progress
 from firstlight.types import Array, Images
 
-Monitor = Literal["val_accuracy", "val_loss"]
 PROBE = 256  # training images
 LOOK_EVERY = 0.2  # seconds, for a request to stop
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
@@ -38,10 +38,12 @@ COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "
 class TrainingConfig:
     """How training goes.
 
-    monitor       what tells good weights from bad: "val_accuracy" (ties go to the lower val_loss) or "val_loss"
+    monitor       what tells good weights from bad: "val_loss", "val_accuracy" or another metric, as "val_macro-auc";
+                  ties go to the lower val_loss, and an epoch in which a metric gave no number is the worst
     patience      stop after so many epochs without a better one; None: never
     restore_best  end with the best weights by `monitor`, not the last
     cost_every    keep the mean loss of every so many steps
+    metrics       names of further metrics, measured after each epoch
     steps_per_epoch  so many full batches an epoch, as in the session's task; None: all images once
     """
 
@@ -49,10 +51,11 @@ class TrainingConfig:
     batch_size: int
     schedule: Schedule
     lr: float
-    monitor: Monitor = "val_accuracy"
+    monitor: str = "val_accuracy"
     patience: int | None = None
     restore_best: bool = True
     cost_every: int | None = None
+    metrics: tuple[str, ...] = ()
     steps_per_epoch: int | None = None
 
     def steps(self, images: int) -> int:
@@ -128,6 +131,7 @@ def train(
     watcher.training_started(config.epochs, an_epoch, now.progress.epoch)
     status = Status.FINISHED
     because = ""
+    further = ValidationMetrics(config.metrics, watcher.note)
     try:
         with _interruptible(session.agree, asked_to_stop) as check:
 
@@ -151,7 +155,7 @@ def train(
                     told = _after_each_step(progress, callbacks, epoch, rates, lambda: named(session.vector()))
                 waited = callbacks.seconds
                 row, vector, state = _epoch(
-                    session, loss, config.batch_size, rates, epoch, train_images, validation, penalty, told
+                    session, loss, config.batch_size, rates, epoch, train_images, validation, penalty, told, further
                 )
                 row["seconds"] -= callbacks.seconds - waited
                 now = _advance(now, row, costs.found, vector, state, config.monitor)
@@ -159,7 +163,7 @@ def train(
                 save(now)
                 watcher.epoch_done(row, validation is not None and now.progress.best == now.progress.epoch)
                 if callbacks.on_epoch is not None:
-                    _after_an_epoch(callbacks, session, config.epochs, now, partial(named, vector))
+                    _after_an_epoch(callbacks, session, config, now, partial(named, vector))
                 check()
     except InterruptedTrainingError:
         status, because = Status.INTERRUPTED, callbacks.trouble
@@ -189,6 +193,7 @@ def _epoch(
     validation: Images | None,
     penalty: Callable[[Array], float],
     progress: Callable[[int, float], None],
+    further: ValidationMetrics,
 ) -> tuple[dict[str, float], Array, dict[str, Array]]:
     """Train for one epoch and judge the weights, or their average.
 
@@ -204,7 +209,7 @@ def _epoch(
     if judged is not vector:
         session.restore(judged)
     if validation is not None:
-        row |= _judge(session, loss, validation, epoch, rate)
+        row |= _judge(session, loss, validation, epoch, rate, further)
     else:  # a few training images tell at least whether the weights are still of use
         _judge(session, loss, train_images.take(np.arange(min(len(train_images), PROBE))), epoch, rate)
     if judged is not vector:
@@ -250,18 +255,22 @@ def _after_each_step(
 
 
 def _after_an_epoch(
-    callbacks: Callbacks, session: Session, epochs: int, now: Checkpoint, weights: Callable[[], dict[str, Array]]
+    callbacks: Callbacks,
+    session: Session,
+    config: TrainingConfig,
+    now: Checkpoint,
+    weights: Callable[[], dict[str, Array]],
 ) -> None:
     """Call `on_epoch`, in the first of the processes that train together; all of them do as it answers."""
     row = now.progress.history[-1]
     done = EpochProgress(
         epoch=now.progress.epoch,
-        epochs=epochs,
+        epochs=config.epochs,
         loss=row["loss"],
         accuracy=row["accuracy"],
         val_loss=row.get("val_loss"),
         val_accuracy=row.get("val_accuracy"),
-        metrics={},
+        metrics={name: row.get(f"val_{name}", math.nan) for name in config.metrics},
         penalty=row["penalty"],
         learning_rate=row["learning_rate"],
         seconds=row["seconds"],
@@ -301,7 +310,7 @@ def _advance(
     costs: list[tuple[int, float]],
     vector: Array,
     state: dict[str, Array],
-    monitor: Monitor,
+    monitor: str,
 ) -> Checkpoint:
     """The checkpoint after one more epoch; without validation the newest weights count as the best."""
     progress = before.progress
@@ -321,8 +330,10 @@ def _advance(
     )
 
 
-def _judge(session: Session, loss: Loss, images: Images, epoch: int, rate: float) -> dict[str, float]:
-    """val_loss and val_accuracy on `images`. Raises TrainingError where the loss is not finite."""
+def _judge(
+    session: Session, loss: Loss, images: Images, epoch: int, rate: float, further: ValidationMetrics | None = None
+) -> dict[str, float]:
+    """val_loss, val_accuracy and further metrics on `images`. Raises TrainingError where the loss is not finite."""
     value, probabilities = evaluate(session, loss, images)
     if not math.isfinite(value):
         raise TrainingError(
@@ -330,7 +341,8 @@ def _judge(session: Session, loss: Loss, images: Images, epoch: int, rate: float
             "Try a tenth of the learning rate (--lr), or a warm-up (--set schedule.warmup=1)."
         )
     accuracy = float((probabilities.argmax(axis=1) == images.labels).mean())
-    return {"val_loss": value, "val_accuracy": accuracy}
+    found = {} if further is None else further.of(images.labels, probabilities)
+    return {"val_loss": value, "val_accuracy": accuracy, **found}
 
 
 def _must_be_finite(vector: Array, epoch: int, rate: float) -> None:
@@ -342,11 +354,34 @@ def _must_be_finite(vector: Array, epoch: int, rate: float) -> None:
         )
 
 
-def _better(row: dict[str, float], best: dict[str, float], monitor: Monitor) -> bool:
-    """Whether `row` beats the best epoch so far; of two equal accuracies the one with the lower loss is better."""
-    if monitor == "val_loss":
-        return row["val_loss"] < best["val_loss"]
-    return (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
+class ValidationMetrics:
+    """Metrics on the validation images of epoch after epoch. One that gives no number is told of once."""
+
+    def __init__(self, names: Sequence[str], note: Callable[[str], None]) -> None:
+        self.names, self.note = names, note
+        self.told: set[str] = set()
+
+    def of(self, labels: Array, probabilities: Array) -> dict[str, float]:
+        """The numbers that there are, by their columns of the history."""
+        found = {}
+        for score in scores(self.names, labels, probabilities):
+            if score.value is not None:
+                found[f"val_{score.name}"] = score.value
+            elif score.name not in self.told:
+                self.told.add(score.name)
+                self.note(f"Note: the metric {score.name} gave no number on the validation images: {score.trouble}.")
+        return found
+
+
+def _better(row: dict[str, float], best: dict[str, float], monitor: str) -> bool:
+    """Whether `row` beats the best epoch so far; of two that are equal, the one with the lower loss is better."""
+    name = monitor.removeprefix("val_")
+    sign = -1 if name == "loss" or not METRICS[name].higher_is_better else 1
+
+    def rank(each: dict[str, float]) -> tuple[float, float]:
+        return sign * each[monitor] if monitor in each else -math.inf, -each["val_loss"]
+
+    return rank(row) > rank(best)
 
 
 @contextmanager

@@ -34,7 +34,8 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from firstlight.errors import ExperimentError, FirstlightError, KeyedError
-from firstlight.experiments.config import Experiment, Section, as_experiment_error, must_be_no_study, put, read
+from firstlight.evaluation import METRICS
+from firstlight.experiments.config import Experiment, Monitor, Section, as_experiment_error, must_be_no_study, put, read
 from firstlight.experiments.paths import located, relative_to
 from firstlight.experiments.search.pruner import Pruner
 from firstlight.experiments.search.space import EXAMPLES, KINDS, Domain, parse
@@ -79,7 +80,7 @@ class Tuning(Section):
     min_epochs: Annotated[int, Field(ge=1)] = 1
     reduction: Annotated[int, Field(ge=2)] = 3
     seed: Annotated[int, Field(ge=0)] = 0
-    monitor: Literal["val_accuracy", "val_loss"] | None = None
+    monitor: Monitor | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None
     storage: Annotated[str, Field(min_length=1)] | None = None
 
@@ -134,13 +135,14 @@ class Search:
         return replace(self, tuning=tuning)
 
     @cached_property
-    def monitor(self) -> Literal["val_accuracy", "val_loss"]:
+    def monitor(self) -> str:
         """What trials are judged by."""
         return self.first.training.monitor
 
     @property
     def maximize(self) -> bool:
-        return self.monitor == "val_accuracy"
+        """Whether a greater value of the monitor is better."""
+        return self.monitor != "val_loss" and METRICS[self.monitor.removeprefix("val_")].higher_is_better
 
     @cached_property
     def trials(self) -> int:

@@ -111,7 +111,8 @@ def _do(job: SearchJob, storage: Storage, running: RunningTrial) -> TrialRecord:
     except MemoryError as error:
         state, reason = "failed", f"There was not enough memory. {error}".strip()
     if scorer.history:
-        run_folder.write_history(running.folder, training.COLUMNS, scorer.history)
+        columns = [*training.COLUMNS, *(f"val_{name}" for name in experiment.training.measured)]
+        run_folder.write_history(running.folder, columns, scorer.history)
     return TrialRecord(
         running.place + 1,
         state,
@@ -141,6 +142,8 @@ class _Scorer(Watcher):
         """See `Watcher.epoch_done`. The value is that of the weights that the run would end with if it ended here."""
         self.history.append(row)
         if best or not self.training.restore_best:
+            if self.training.monitor not in row:
+                raise TrainingError(f"{self.training.monitor} gave no number in epoch {len(self.history)}.")
             self.value, self.best = row[self.training.monitor], len(self.history)
         assert self.value is not None, "the first epoch is the best so far"
         if (

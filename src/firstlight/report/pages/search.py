@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from firstlight.evaluation.metrics import in_words
 from firstlight.records.search_folder import Tuned, TuneFolder
 from firstlight.report.document import Block, Code, Document, Number, Numbers, Section, Table, Text
 from firstlight.report.format import UNDEFINED, count, counted, date, percent, seconds
 from firstlight.report.pages import contents
 from firstlight.report.sections import best_trials
-from firstlight.report.trials import QUANTITIES, ended, value_text
+from firstlight.report.trials import ended, value_text
 
 
 def document(search: TuneFolder) -> Document:
@@ -40,7 +41,7 @@ def _numbers(tuned: Tuned) -> Numbers:
     return Numbers(
         (
             Number(
-                f"best {QUANTITIES[tuned.monitor]}",
+                f"best {in_words(tuned.monitor)}",
                 value_text(tuned.monitor, best.value),
                 f"trial {best.number}, epoch {best.best}",
             ),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from firstlight.evaluation.metrics import in_words
 from firstlight.records.search_folder import TrialRecord, Tuned, shown
 from firstlight.report.document import Block, Section, Table
 from firstlight.report.format import DASH, counted, seconds
-from firstlight.report.trials import QUANTITIES, ended, value_text
+from firstlight.report.trials import ended, value_text
 from firstlight.text import listed
 
 MOST = 10
@@ -35,7 +36,7 @@ def numbers(tuned: Tuned) -> BestTrials:
 
 def table(found: BestTrials) -> Table:
     """A row a trial."""
-    titles = ("trial", QUANTITIES[found.monitor], *found.space, "epochs (best)", "time")
+    titles = ("trial", in_words(found.monitor), *found.space, "epochs (best)", "time")
     numeric = [place for place, domain in enumerate(found.space.values(), 2) if isinstance(domain, Mapping)]
     rows = tuple(
         (
@@ -64,7 +65,7 @@ def section(tuned: Tuned) -> Section:
 
 def verdict(tuned: Tuned) -> str:
     """The best trial with its settings, and how far the others are behind."""
-    best, complete, quantity = tuned.best, tuned.complete, QUANTITIES[tuned.monitor]
+    best, complete, quantity = tuned.best, tuned.complete, in_words(tuned.monitor)
     values = listed([f"{key} {shown(number)}" for key, number in best.values.items()])
     reached = [value_text(tuned.monitor, trial.value) for trial in complete]
     text = f"Trial {best.number} of {len(ended(tuned))} was the best: {quantity} {reached[0]}, with {values}."

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from firstlight.evaluation.metrics import in_words, is_percent
 from firstlight.records.search_folder import Tuned
 from firstlight.report.document import Block, Section, Text
 from firstlight.report.format import count, counted, points
-from firstlight.report.trials import QUANTITIES, ended
+from firstlight.report.trials import ended
 from firstlight.text import listed
 
 REASONS = 5  # reasons of failing that are told one by one
@@ -40,16 +41,16 @@ def numbers(tuned: Tuned) -> SearchCautions:
     for trial in tuned.ended("failed"):
         failed.setdefault(trial.reason, []).append(trial.number)
     second = None
-    if len(tuned.complete) > 1 and tuned.monitor == "val_accuracy":
+    if len(tuned.complete) > 1 and is_percent(tuned.monitor):
         first, other = tuned.complete[:2]
-        second = other.number, (first.value or 0.0) - (other.value or 0.0)
+        second = other.number, abs((first.value or 0.0) - (other.value or 0.0))
     return SearchCautions(tuned.monitor, len(ended(tuned)), tuned.asked, failed, second)
 
 
 def blocks(found: SearchCautions) -> tuple[Block, ...]:
     """The warnings first."""
     warnings = [
-        f"The {QUANTITIES[found.monitor]} of the best trial is optimistic: it is the best of "
+        f"The {in_words(found.monitor)} of the best trial is optimistic: it is the best of "
         f"{counted(found.ended, 'trial')}, chosen by that same number, on one seed. Measure it on several seeds: "
         "firstlight run best.toml --seed 1 (2, 3, …) reads the test images, which no trial has seen."
     ]

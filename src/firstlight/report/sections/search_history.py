@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import altair as alt
 
+from firstlight.evaluation.metrics import in_words
 from firstlight.records.search_folder import Tuned
 from firstlight.report.document import Block, Chart, Section
 from firstlight.report.render.vega import SERIES, Values, data, finish
-from firstlight.report.trials import QUANTITIES, Mark, ended, judged, layer, outcome_axis
+from firstlight.report.trials import Mark, ended, judged, layer, outcome_axis
 from firstlight.types import Json
 
 HEIGHT = 240
@@ -90,7 +91,7 @@ def caption(found: History) -> str:
 
 def blocks(found: History) -> tuple[Block, ...]:
     """The chart."""
-    description = f"The {QUANTITIES[found.monitor]} of each trial, and the best so far."
+    description = f"The {in_words(found.monitor)} of each trial, and the best so far."
     return (Chart(spec=chart(found), description=description, caption=caption(found), width=720),)
 
 

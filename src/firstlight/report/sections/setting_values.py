@@ -9,10 +9,11 @@ from typing import Any
 
 import altair as alt
 
+from firstlight.evaluation.metrics import in_words
 from firstlight.records.search_folder import Tuned, shown
 from firstlight.report.document import Beside, Block, Chart, Section, Text
 from firstlight.report.render.vega import SERIES, data, finish
-from firstlight.report.trials import QUANTITIES, Mark, judged, layer, outcome_axis
+from firstlight.report.trials import Mark, judged, layer, outcome_axis
 from firstlight.text import listed
 from firstlight.types import Json
 
@@ -117,7 +118,7 @@ def _axis(low: float, high: float, logarithmic: bool) -> alt.Axis:
 
 def caption(found: Sequence[SettingValues]) -> str:
     """How to read the charts, of which there is at least one."""
-    quantity, edge = QUANTITIES[found[0].monitor], "upper" if found[0].maximise else "lower"
+    quantity, edge = in_words(found[0].monitor), "upper" if found[0].maximise else "lower"
     return (
         f"The {quantity} of each trial against each setting, the most important first; the best trial is ringed. Other "
         f"settings differ from dot to dot: read the {edge} edge of the cloud, not its middle."
@@ -129,7 +130,7 @@ def blocks(found: Sequence[SettingValues]) -> tuple[Block, ...]:
     charts = tuple(
         Chart(
             spec=chart(one),
-            description=f"The {QUANTITIES[one.monitor]} of the trials against {one.key}.",
+            description=f"The {in_words(one.monitor)} of the trials against {one.key}.",
             width=440,
         )
         for one in found
