@@ -85,7 +85,7 @@ def test_the_calibration_error_is_that_of_the_evaluation() -> None:
 
 
 def test_where_all_are_of_one_class_some_have_no_number() -> None:
-    labels, p = np.zeros(5, np.int64), np.tile(np.float32([0.75, 0.25]), (5, 1))
+    labels, p = np.zeros(5, np.int64), np.tile(np.array([0.75, 0.25], np.float32), (5, 1))
     found = {score.name: score for score in scores(METRICS, labels, p, interval=True)}
     assert found["macro-auc"].value is None
     assert "all images are of one class" in found["macro-auc"].trouble
@@ -122,12 +122,12 @@ def test_a_function_with_a_docstring_is_a_metric() -> None:
             """One number."""
             return np.array(0.25)
 
-        assert sure_share(np.array([0]), np.float32([[0.9, 0.1]])) == 1
+        assert sure_share(np.array([0]), np.array([[0.9, 0.1]], np.float32)) == 1
         assert METRICS["sure-share"].about == "The share of answers given with more than half."
         assert (in_words("val_sure-share"), is_percent("val_worst")) == ("validation sure share", True)
         assert in_words("val_worst") == "validation worst recall"
         assert not METRICS.is_ours("worst")
-        assert METRICS["worst"].value(np.array([0]), np.float32([[0.9, 0.1]])) == 0.25
+        assert METRICS["worst"].value(np.array([0]), np.array([[0.9, 0.1]], np.float32)) == 0.25
     assert "worst" not in METRICS
 
 
@@ -176,11 +176,11 @@ def test_what_gives_no_number_says_why(gives: Any, told: str) -> None:
     gives.__doc__ = "A metric of a test."
     with METRICS.restored():
         METRICS.register(name="odd")(gives)
-        (score,) = scores(["odd"], np.array([0, 1]), np.float32([[0.9, 0.1], [0.1, 0.9]]))
+        (score,) = scores(["odd"], np.array([0, 1]), np.array([[0.9, 0.1], [0.1, 0.9]], np.float32))
     assert score.value is None
     assert re.match(told, score.trouble)
 
 
 def test_of_one_that_is_not_loaded_nothing_is_said() -> None:
-    (score,) = scores(["of-a-plugin"], np.array([0]), np.float32([[1, 0]]))
+    (score,) = scores(["of-a-plugin"], np.array([0]), np.array([[1, 0]], np.float32))
     assert (score.value, score.trouble) == (None, "its definition was not loaded")
