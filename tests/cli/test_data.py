@@ -46,7 +46,7 @@ def test_list_says_what_is_at_hand(tmp_path, monkeypatch):
     for name in ("svhn/train_32x32.mat", "svhn/test_32x32.mat", "cifar-10-binary.tar.gz"):
         (tmp_path / name).touch()
     at_hand = {source["name"]: source["at_hand"] for source in json.loads(call("list", "--json").stdout)}
-    assert [name for name, here in at_hand.items() if here] == ["digits", "cifar-10", "svhn"]
+    assert [name for name, here in at_hand.items() if here] == ["cifar-10", "digits", "svhn"]
 
 
 def test_info():
@@ -61,7 +61,9 @@ def test_info():
 def test_info_of_an_unknown_name():
     result = call("info", "cifar10")
     assert isinstance(result.exception, DataError)
-    assert str(result.exception) == "There is no named source 'cifar10'. Did you mean cifar-10?"
+    assert str(result.exception) == (
+        "There is no named source 'cifar10'. Did you mean cifar-10, cifar-100 or cifar-100-coarse?"
+    )
 
 
 def test_check_of_clean_images(pets):
