@@ -44,17 +44,19 @@ _SHOWN = 20  # groups of copies and files set aside that are printed; --json has
 
 @app.command("list", cls=Command)
 def list_sources(as_json: JsonOption = False) -> None:
-    """List the named sources, and whether their files are on this machine."""
+    """List the named sources, their licences, and whether their files are on this machine."""
     from firstlight.data import SOURCES
+    from firstlight.data.source import NOT_STATED
 
     if as_json:
         _print_json([_facts(name) for name in SOURCES])
         return
     table = _table("name", "shows", "images", "size", "licence", "files")
     for name, source in SOURCES.items():
-        images = " + ".join(f"{count:,}" for count in source.counts.values())
-        table.add_row(name, source.shows, images, _times(source.shape or ()), source.licence, source.where)
-    table.add_row("openml:NUMBER", "images of openml.org, by number", "", "", "of each set", "to download")
+        images = f"{sum(source.counts.values()):,}" if source.counts else ""
+        licence = "not stated" if source.licence == NOT_STATED else source.licence
+        table.add_row(name, source.shows, images, _times(source.shape or ()), licence, source.where)
+    table.add_row("openml:NUMBER", "a set of openml.org", "", "", "of each", "download")
     _print(table)
 
 

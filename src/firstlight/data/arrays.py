@@ -161,7 +161,14 @@ def load_published(place: Path, files: Sequence[Path], size: Size | None, group:
             arrays[f"{split}_{role}"] = values[:, 0] if role == "labels" and values.ndim == 2 else values
     dataset = _dataset(str(place), sets[0] or place.stem, arrays, size, group)
     records = tuple(SourceFile(path.name, sha256(path, limit=FILE_LIMIT), verified=True) for path in files)
-    return replace(dataset, files=records)
+    notes = dataset.notes
+    if sets[0].startswith("emnist"):
+        notes = (
+            *notes,
+            "EMNIST's files have each image column by column, and so it is read from a folder: mirrored and turned. The "
+            f'named set is upright: data.source = "{sets[0]}".',
+        )
+    return replace(dataset, files=records, notes=notes)
 
 
 def _part(path: Path) -> tuple[str, str] | None:

@@ -99,7 +99,7 @@ class Source:
         """Where its images are, in a word or two."""
         if self.embedded:
             return "embedded"
-        return "a function" if self.made else "here" if self.at_hand else "to download"
+        return "a function" if self.made else "here" if self.at_hand else "download"
 
     def load(
         self, *, unverified: bool = False, cache: Path | None = None, progress: bool = False, label: str | None = None

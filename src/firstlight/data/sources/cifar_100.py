@@ -26,8 +26,8 @@ COARSE = (
 )  # fmt: skip
 
 for name, title, shows, classes, label in (
-    ("cifar-100", "CIFAR-100", "photographs of things of 100 kinds", FINE, 1),
-    ("cifar-100-coarse", "CIFAR-100, coarse labels", "the same photographs, in 20 classes", COARSE, 0),
+    ("cifar-100", "CIFAR-100", "photographs of 100 kinds of things", FINE, 1),
+    ("cifar-100-coarse", "CIFAR-100, coarse labels", "the same, in 20 classes", COARSE, 0),
 ):
     SOURCES.register(
         Source(

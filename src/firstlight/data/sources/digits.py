@@ -7,7 +7,7 @@ SOURCES.register(
     Source(
         name="digits",
         title="Optical recognition of handwritten digits",
-        shows="handwritten digits, embedded in scikit-learn",
+        shows="handwritten digits",
         licence="CC BY 4.0",
         homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
         class_names=DIGITS,

@@ -22,7 +22,7 @@ ARCHIVE = PublishedFile(
 
 SETS = (
     (
-        "balanced", "digits and letters, 47 classes of the same size", MERGED, (112_800, 18_800), 0,
+        "balanced", "digits and letters, even", MERGED, (112_800, 18_800), 0,
         "4041b0d6f15785d3fa35263901b5496b", "7a35cc7b2b7ee7671eddf028570fbd20",
         "6818d20fe2ce1880476f747bbc80b22b", "acd3694070dcbf620e36670519d4b32f",
     ),
@@ -32,12 +32,12 @@ SETS = (
         "1435209e34070a9002867a9ab50160d7", "7a0f934bd176c798ecba96b36fda6657",
     ),
     (
-        "bymerge", "digits and letters, 47 classes", MERGED, (697_932, 116_323), 0,
+        "bymerge", "digits and letters", MERGED, (697_932, 116_323), 0,
         "4a792d4df261d7e1ba27979573bf53f3", "491be69ef99e1ab1f5b7f9ccc908bb26",
         "8eb5d34c91f1759a55831c37ec2a283f", "c13f4cd5211cdba1b8fa992dae2be992",
     ),
     (
-        "letters", "letters, each with its capital", CAPITALS, (124_800, 20_800), 1,
+        "letters", "letters", CAPITALS, (124_800, 20_800), 1,
         "8795078f199c478165fe18db82625747", "c16de4f1848ddcdddd39ab65d2a7be52",
         "382093a19703f68edac6d01b8dfdfcad", "d4108920cd86601ec7689a97f2de7f59",
     ),
@@ -47,7 +47,7 @@ SETS = (
         "a159b8b3bd6ab4ed4793c1cb71a2f5cc", "8afde66ea51d865689083ba6bb779fac",
     ),
     (
-        "mnist", "digits, as many as MNIST has", DIGITS, (60_000, 10_000), 0,
+        "mnist", "digits", DIGITS, (60_000, 10_000), 0,
         "3663598a39195d030895b6304abb5065", "6c092f03c9bb63e678f80f8bc605fe37",
         "fb51b6430fc4dd67deaada1bf25d4524", "ae7f6be798a9a5d5f2bd32e078a402dd",
     ),
