@@ -50,6 +50,7 @@ def test_several_sets_in_one_folder(tmp_path):
         load(tmp_path)
     one = load(tmp_path / "emnist-letters-train-images-idx3-ubyte.gz")
     assert (one.name, len(one.splits["test"])) == ("emnist-letters", 4)
+    assert 'upright: data.source = "emnist-letters"' in one.notes[-1]
 
 
 def test_labels_of_several_columns(tmp_path):

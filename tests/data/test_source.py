@@ -3,13 +3,15 @@ import json
 
 import numpy as np
 import pytest
-from tests.data.making import idx, pixels, published
+from tests.data.making import idx, pixels, published, write_image
 from typer.testing import CliRunner
 
 import firstlight as fl
+from firstlight import api
 from firstlight.cli.data import app
 from firstlight.data import SOURCES, PublishedFile, Source, formats, load
 from firstlight.errors import DataError, ExperimentError
+from firstlight.experiments import Experiment
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +171,21 @@ def test_a_reader_that_returns_something_else(tmp_path):
         load("mine", cache=tmp_path)
 
 
+def test_the_column_of_the_class_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in range(20):
+        write_image(tmp_path / f"{i}.png", pixels(1, seed=i)[0, ..., 0])
+    rows = "".join(f"{i}.png,{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "t.csv").write_text(f"path,label,other\n{rows}")
+    dataset = load("t.csv", label="other")
+    assert dataset.class_names == ("a", "b")
+    table = api._data_table(dataset)
+    assert table["label"] == "other"
+    assert Experiment.of({"data": table}).data.load().class_names == ("a", "b")
+    with pytest.raises(DataError, match=r"data\.label = 'othr': .* Did you mean other"):
+        load("t.csv", label="othr")
+
+
 def test_groups_and_labels_are_of_tables():
     with pytest.raises(DataError, match=r"data\.label = 'x' names a column of a table, and digits has none"):
         load("digits", label="x")
@@ -181,6 +198,7 @@ def test_groups_and_labels_are_of_tables():
 PLUGIN = '''
 import numpy as np
 import firstlight as fl
+from firstlight import api
 
 @fl.source(licence="CC0")
 def my_set():

@@ -165,8 +165,8 @@ def load_published(place: Path, files: Sequence[Path], size: Size | None, group:
     if sets[0].startswith("emnist"):
         notes = (
             *notes,
-            "EMNIST's files have each image column by column, and so it is read from a folder: mirrored and turned. The "
-            f'named set is upright: data.source = "{sets[0]}".',
+            "EMNIST's files have each image column by column, and from a folder they are read so: mirrored and turned. "
+            f'The named set is upright: data.source = "{sets[0]}".',
         )
     return replace(dataset, files=records, notes=notes)
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from firstlight.app.index import Index
 from firstlight.data import SOURCES, Source
+from firstlight.data.arrow_tables import is_parquet
 from firstlight.data.decoding import SUFFIXES
 from firstlight.errors import ExperimentError
 from firstlight.experiments.config import IMAGENET
 from firstlight.records import run_folder
 from firstlight.types import Shape
 
-TABLES = (".csv", ".npz")
+TABLES = (".csv", ".npz", ".parquet")
 LOOKED_INTO = 200  # entries of a folder, when it is asked whether it holds images
 DEEPEST = 3  # train/<class>/<image>
 
@@ -108,8 +109,12 @@ def _sets_in(data: Path) -> Iterator[Path]:
         yield data
     for path in children:
         is_table = path.suffix.lower() in TABLES and path.is_file()
-        if is_table or (path.is_dir() and any(_holds(inner, DEEPEST - 1) for inner in _folders(path))):
+        if is_table or (path.is_dir() and (_holds_classes(path) or is_parquet(path))):
             yield path
+
+
+def _holds_classes(folder: Path) -> bool:
+    return any(_holds(inner, DEEPEST - 1) for inner in _folders(folder))
 
 
 def _holds(folder: Path, depth: int) -> bool:
