@@ -8,26 +8,27 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from firstlight import components, models, plugins
-from firstlight.checks import architectures, gradients, layers, losses, metrics, optimizers, schedules
+from firstlight.checks import architectures, augmentations, gradients, layers, losses, metrics, optimizers, schedules
 from firstlight.checks.demand import examine
 from firstlight.checks.result import ComponentCheck, Finding
 from firstlight.errors import ExperimentError, FirstlightError, ModelError, brief, nearest
 from firstlight.layers import Layer
 from firstlight.losses import Loss
 from firstlight.optimizers import Optimizer
+from firstlight.prepare.augmentations import AUGMENTATIONS, Transform
 from firstlight.schedules import Schedule
 from firstlight.types import Shape
 
 SHAPES: tuple[Shape, ...] = ((6,), (2, 5, 6), (3, 8, 8))
-CHECKED = ("layer", "loss", "optimizer", "schedule", "architecture", "metric")
+CHECKED = ("layer", "loss", "optimizer", "schedule", "architecture", "augmentation", "metric")
 VALUES: dict[str, tuple[Any, ...]] = {"int": (3, 2, 1), "float": (0.5, 2.0), "bool": (True,), "str": ("a",)}
 
 
 def check(component: Any, *, input_shape: Sequence[int] | None = None) -> ComponentCheck:
     """Run on a component all that firstlight's own must pass, and show which spoilt versions of it that catches.
 
-    component    a layer, loss, optimizer, schedule, architecture or metric: the class or function, or one made with
-                 its options, as in Scale(factor=2.0)
+    component    a layer, loss, optimizer, schedule, architecture, augmentation or metric: the class or function, or one
+                 made with its options, as in Scale(factor=2.0)
     input_shape  of a layer without `examples`, for one sample: (features,) or (channels, height, width); simple ones
                  are tried where none is given
 
@@ -46,6 +47,11 @@ def check(component: Any, *, input_shape: Sequence[int] | None = None) -> Compon
     if _is(component, Schedule):
         scheduled = schedules.Case.all_of(_made(component))
         return examine("schedule", _name(component), scheduled, schedules.DEMANDS, schedules.FAULTS)
+    if inspect.isfunction(component) and (known := AUGMENTATIONS.name_of(component)):
+        component = AUGMENTATIONS[known]
+    if _is(component, Transform):
+        drawn = augmentations.Case.all_of(augmentations.made(component), _name(component))
+        return examine("augmentation", _name(component), drawn, augmentations.DEMANDS, augmentations.FAULTS)
     if (name := _architecture(component)) is not None:
         built = architectures.Case.all_of(name)
         return examine("architecture", name, built, architectures.DEMANDS, architectures.FAULTS)
@@ -53,7 +59,7 @@ def check(component: Any, *, input_shape: Sequence[int] | None = None) -> Compon
         name = getattr(component, "__name__", repr(component))
         return examine("metric", name, metrics.Case.all_of(component, name), metrics.DEMANDS, metrics.FAULTS)
     raise ExperimentError(
-        "check: give a layer, a loss, an optimizer, a schedule, an architecture or a metric; "
+        "check: give a layer, a loss, an optimizer, a schedule, an architecture, an augmentation or a metric; "
         f"received {brief(component)}."
     )
 
