@@ -191,8 +191,6 @@ except SystemExit as done:
 
 def export_format(package: Package) -> str:
     package.copy("export/onnx.py", "export/other.py", **{"class Onnx(": "class Other(", '"onnx"': '"other"'})
-    package.put("export/__init__.py", "from firstlight.export.pytorch", "from firstlight.export.other import Other")
-    package.replace("export/__init__.py", "(Onnx, Html, C, Torch)", "(Onnx, Html, C, Torch, Other)")
     return """
 from firstlight.export import open_format
 assert open_format("other").name == "other"

@@ -1,34 +1,12 @@
-"""What an experiment chooses by name, with options: the one in a registry, checked; and its tables, key by key."""
+"""The keys and values of an experiment: what a value must be in words, tables key by key, docstrings name by name."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
-from typing import Any, SupportsIndex, TypeVar
-
-from firstlight.errors import ExperimentError, nearest
-
-Chosen = TypeVar("Chosen")
-
-
-def choose(kind: str, registry: Mapping[str, type[Chosen]], name: str, options: Mapping[str, Any]) -> Chosen:
-    """The `kind` ("optimizer") called `name`, with its options.
-
-    Raises ExperimentError for an unknown name or option, with the nearest that exists.
-    """
-    if name not in registry:
-        text = f"{kind}: there is none called {name!r}. {nearest(str(name), registry)}"
-        raise ExperimentError(text, key=f"{kind}.name")
-    known = [field.name for field in fields(registry[name])]  # type: ignore[arg-type]
-    for option in options:
-        if option not in known:
-            text = f"{kind}.{option}: {name} has no such option. {nearest(option, known)}".rstrip()
-            raise ExperimentError(text, key=f"{kind}.{option}")
-    return registry[name](**options)
-
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, SupportsIndex
 
 _WANTED = {
     "int_type": "must be a whole number",
@@ -121,13 +99,6 @@ def read_size(value: Any) -> tuple[Any, Any] | None:
     if not sides or len(sides) > 2:
         raise ValueError("a size is a height and a width, as in 28, [28, 32] or 28x32")
     return sides[0], sides[-1]
-
-
-def require_number(kind: str, option: str, value: object, fits: Callable[[float], bool], allowed: str) -> None:
-    """Raise ExperimentError unless `value` is a finite number that fits; `allowed` says in words what does."""
-    if not is_number(value) or not fits(value):  # type: ignore[arg-type]
-        key = f"{kind}.{option}"
-        raise ExperimentError(f"{key} must be {allowed}; received {value!r}.", key=key)
 
 
 def is_number(value: object) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.components import Component, Components
 from firstlight.errors import ExportError, NoRuntimeError, ReportWarning
 from firstlight.export.exportable import Expected, Exportable
 from firstlight.files import write_bytes
@@ -45,7 +46,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Format(ABC):
+class Format(Component, ABC):
     """The base of all formats. A subclass is a frozen dataclass whose fields are its options.
 
     name    what the command line calls it; `title` as it is written, and `about` in half a sentence
@@ -99,6 +100,9 @@ class Format(ABC):
     def options(self) -> dict[str, Any]:
         """Those that differ from what is usual."""
         return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
+
+
+FORMATS = Components("export format", base=Format, place="{name}")  # type: ignore[type-abstract]
 
 
 def claim(runtime: str, expected: Expected) -> str:

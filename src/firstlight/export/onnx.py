@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,7 +14,7 @@ import numpy as np
 from firstlight import processes
 from firstlight.errors import ExportError, NoRuntimeError
 from firstlight.export.exportable import Exportable
-from firstlight.export.gate import Files, Format
+from firstlight.export.gate import FORMATS, Files, Format
 from firstlight.export.onnx_nodes import ANSWERS, CLASS, IMAGES, STRANGE, Nodes
 from firstlight.text import encodable
 from firstlight.types import Array
@@ -30,7 +29,7 @@ STRANGE_ABOUT = "above 1, the image is of none of the classes"
 INSTALL = 'pip install "firstlight[export]"'
 
 
-@dataclass(frozen=True)
+@FORMATS.register
 class Onnx(Format):
     """`images` uint8 (N, H, W, C) in, `probabilities` float32 (N, K) and `class` int64 (N,) out, for any N.
 

@@ -280,5 +280,5 @@ def test_a_spoilt_export_in_int8_is_not_written(
 
 @pytest.mark.parametrize("most_loss", [-1, 101, math.nan, "much"])
 def test_a_loss_that_is_none_is_refused(most_loss: Any) -> None:
-    with pytest.raises(ExperimentError, match=r"most_loss must be from 0 to 100"):
+    with pytest.raises(ExperimentError, match=r"most_loss must be a number from 0 to 100"):
         open_format("c", int8=True, most_loss=most_loss)

@@ -163,7 +163,7 @@ def test_a_browser_runs_the_page_where_there_is_no_node(
 
 def test_options(folder: RunFolder) -> None:
     assert open_format("html", weights="float16") == Html(weights="float16")
-    with pytest.raises(ExperimentError, match=r"there is no 'float61'.*float16"):
+    with pytest.raises(ExperimentError, match=r"html\.weights must be auto, float16 or float32; received 'float61'"):
         open_format("html", weights="float61")
     model, _ = leaving(1e6)
     with pytest.raises(ExportError, match="65504"):

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from firstlight.errors import ExportError
 from firstlight.export.c import compiler
 from firstlight.export.c.quantization import calibrated, chosen, quantized
 from firstlight.export.c.source import Source
 from firstlight.export.exportable import NONE_OF_THESE, Expected, Exportable
-from firstlight.export.gate import TOLERANCE, Files, Findings, Format
+from firstlight.export.gate import FORMATS, TOLERANCE, Files, Findings, Format
 from firstlight.export.inference_graph import NOVELTY, Convolution, Operation, Product, Reshape, folded
 from firstlight.export.reference import values
-from firstlight.options import require_number
 from firstlight.types import Array
 
 MOST_WEIGHTS = 4_000_000  # a compiler takes some 300 bytes and 4 µs for each
 CHECKED = 100  # test images on which int8 is compared with its own arithmetic in NumPy
 
 
-@dataclass(frozen=True)
+@FORMATS.register
 class C(Format):
     """One C99 file without dependencies or allocation.
 
@@ -35,15 +35,12 @@ class C(Format):
     """
 
     int8: bool = False
-    most_loss: float = 1.0
+    most_loss: Annotated[float, Ge(0), Le(100)] = 1.0
 
     name: ClassVar[str] = "c"
     title: ClassVar[str] = "C"
     about: ClassVar[str] = "one C99 file without dependencies or allocation"
     suffix: ClassVar[str] = ".c"
-
-    def __post_init__(self) -> None:
-        require_number("export format", "most_loss", self.most_loss, lambda value: 0 <= value <= 100, "from 0 to 100")
 
     def write(self, model: Exportable, claim: str) -> Files:
         if self.int8:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from firstlight.errors import ExperimentError, ExportError, nearest
+from firstlight.errors import ExportError
 from firstlight.export.exportable import Expected, Exportable
-from firstlight.export.gate import Files, Findings, Format
+from firstlight.export.gate import FORMATS, Files, Findings, Format
 from firstlight.export.html import page, runtime
 from firstlight.types import Array
 
@@ -20,7 +20,7 @@ FEW = 500  # test images that float16 is tried on first
 Weights = Literal["auto", "float16", "float32"]
 
 
-@dataclass(frozen=True)
+@FORMATS.register
 class Html(Format):
     """A page to draw, drop, paste, choose or photograph an image, offline.
 
@@ -33,11 +33,6 @@ class Html(Format):
     title: ClassVar[str] = "HTML"
     about: ClassVar[str] = "a page that works offline and alone"
     suffix: ClassVar[str] = ".html"
-
-    def __post_init__(self) -> None:
-        if self.weights not in get_args(Weights):
-            known = nearest(str(self.weights), get_args(Weights))
-            raise ExperimentError(f"html.weights: there is no {self.weights!r}. {known}", key="html.weights")
 
     def write(self, model: Exportable, claim: str) -> Files:
         text = page.page(model, claim, half=self.weights == "float16")

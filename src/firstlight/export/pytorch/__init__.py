@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from firstlight.errors import ExportError, NoRuntimeError
 from firstlight.export.exportable import NONE_OF_THESE, Exportable
-from firstlight.export.gate import Format
+from firstlight.export.gate import FORMATS, Format
 from firstlight.export.inference_graph import INPUT, Concatenate, Convolution, Operation, Product, Softmax, Strangeness
 from firstlight.export.pytorch.classes import net_source
 from firstlight.export.pytorch.recorded import Recorded
@@ -52,7 +52,7 @@ numpy.save(answers, numpy.concatenate(found, axis=1))
 """
 
 
-@dataclass(frozen=True)
+@FORMATS.register
 class Torch(Format):
     """The net as a module of PyTorch."""
 
