@@ -106,7 +106,6 @@ assert "augment.gloom" in form.all_fields()
 
 def architecture(package: Package) -> str:
     package.twice("models/convolutional.py", "lenet5_dropout", "lenet6", **{"lenet5-dropout": "lenet6"})
-    package.replace("models/__init__.py", "    lenet5_dropout,\n", "    lenet5_dropout,\n    lenet6,\n")
     return """
 assert model(name="lenet6", dropout=0.1).name == fl.models.lenet6().name == "lenet6"
 assert "lenet6" in form.CHOICES["model.name"]

@@ -1,5 +1,6 @@
 """Models: values made of layers, and the named architectures."""
 
+from firstlight.components import import_modules
 from firstlight.layers import ACTIVATIONS
 from firstlight.models.convolutional import (
     fashion_cnn,
@@ -34,6 +35,10 @@ from firstlight.models.registry import (
     defaults,
 )
 from firstlight.models.residual import resnet18, resnet20, resnet34, resnet50, resnet101v2, resnet152v2
+
+# Those above are known to type checkers; one that has no line there comes in too.
+import_modules(__name__, __path__)
+globals().update({each.__name__: each for each in ARCHITECTURES.ours().values()})
 
 __all__ = [
     "ACTIVATIONS",
