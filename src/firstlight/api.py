@@ -408,6 +408,7 @@ def rate(
     if isinstance(experiment, str | Path):
         experiment = Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
     elif not isinstance(experiment, Experiment):
+        experiments.load_plugins(experiment, "experiment")
         experiment = Experiment.of(experiment)
     with (console or Console()).status("learning rates") as status:
         setup = experiments.set_up(experiment, look=False)

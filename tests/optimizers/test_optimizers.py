@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from firstlight.checks.component import check_plugin
+from firstlight.engines import autograd
 from firstlight.errors import ExperimentError
 from firstlight.kernels import Kernels, _formulas, compiled, reference
 from firstlight.optimizers import (
@@ -396,3 +401,53 @@ def test_an_unknown_name_option_or_value_is_an_error(name: str, options: dict[st
 def test_a_lag_lies_between_nothing_and_all() -> None:
     with pytest.raises(ExperimentError, match=r"optimizer\.alpha must be a number from 0 to 1; received 1.5"):
         Lagged(SGD(), 1.5)
+
+
+def test_the_optimizer_of_the_docs_passes_its_checks(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(# my_optimizers.*?)```", text, re.DOTALL)[0]
+    (tmp_path / "my_optimizers.py").write_text(code, encoding="utf-8")
+    with OPTIMIZERS.restored():
+        [found] = check_plugin(str(tmp_path / "my_optimizers.py"))
+    assert found.passed, found
+    assert {"kernels", "twin"} <= {finding.demand for finding in found.findings if finding.passed}
+
+
+@pytest.mark.parametrize("each", [*EVERY, Muon(), Lookahead(Lion(), 3), Lagged(NAdam(), 0.2)], ids=repr)
+def test_pytorch_takes_the_same_steps(each: Optimizer) -> None:
+    """By its own optimizer where there is a twin; else it works out the formula, as on a GPU."""
+    theirs = autograd.walk(each, start(), gradient, RATES)
+    single = isinstance(each.innermost, NAdam)  # PyTorch keeps one number of it in float32
+    np.testing.assert_allclose(theirs, walked(each, start())[0], rtol=1e-7 if single else 1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("beta1", [0.9, 0.5, 0.0])
+def test_the_product_of_momenta_is_the_one_that_pytorch_keeps(beta1: float) -> None:
+    each, theta = NAdam(beta1=beta1), torch.zeros(1, requires_grad=True)
+    twin = each.twin(torch, [{"params": [theta]}], fused=False)
+    for t in range(1, 1200):
+        theta.grad = torch.ones(1)
+        twin.step()
+        if t < 40 or t % 100 == 0:
+            assert twin.state[theta]["mu_product"].item() == each.twin_state(torch, t)["mu_product"].item(), t
+
+
+def test_pytorch_takes_a_formula_of_odd_operations_and_one_that_it_does_not_know() -> None:
+    @dataclass(frozen=True)
+    class Odd(Optimizer):
+        @property
+        def moments(self) -> dict[str, str]:
+            return {"largest": ""}
+
+        def formula(self, theta: Any, g: Any, lr: float, largest: Any) -> Any:
+            largest = np.maximum(0.9 * largest, np.abs(g))
+            return theta - lr * np.where(largest > 1, g / (largest + 1e-3), np.tanh(g) ** 2 - 1), largest
+
+    @dataclass(frozen=True)
+    class Normed(Optimizer):
+        def formula(self, theta: Any, g: Any, lr: float) -> Any:
+            return theta - lr * g / np.linalg.norm(g)
+
+    for each in (Odd(), Normed()):
+        theirs = autograd.walk(each, start(), gradient, RATES)
+        np.testing.assert_allclose(theirs, walked(each, start())[0], rtol=1e-12)

@@ -43,7 +43,7 @@ def rate(
 
     Nothing is kept of this training: no run is made and none is touched. Exit code 1 where the curve suggests none.
     """
-    from firstlight import api, experiments
+    from firstlight import api, experiments, plugins
 
     if open_ and out is None:
         raise ExperimentError("--open shows the page, which is written only where --out says: give --out FILE.html.")
@@ -57,6 +57,8 @@ def rate(
     tables = experiments.merged(tables, over)
     for key, value in more:
         experiments.put(tables, key, value)
+    if named_plugins := plugins.named():
+        tables["plugins"] = named_plugins
     experiment = experiments.Experiment.of(tables, str(file))
     found = api.rate(experiment, steps=steps, low=low, high=high, out=out, console=console(as_json, quiet))
     suggested = found.suggestion

@@ -46,7 +46,12 @@ class NAdam(Adam):
         return torch.optim.NAdam(groups, self.lr, betas, self.epsilon, momentum_decay=self.momentum_decay)
 
     def twin_state(self, torch: Any, t: int) -> dict[str, Any]:
-        return {**super().twin_state(torch, t), "mu_product": torch.tensor(self._product(t))}
+        product = np.float32(1)  # as PyTorch keeps it, so that a run goes on in the same bits
+        for step in range(1, t + 1):
+            product *= np.float32(self._momentum(step))
+            if product == 0:
+                break
+        return {**super().twin_state(torch, t), "mu_product": torch.tensor(float(product))}
 
     def _momentum(self, t: Any) -> Any:
         return self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
