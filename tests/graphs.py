@@ -30,9 +30,11 @@ from firstlight.layers import (
     Flatten,
     Layer,
     LeakyReLU,
+    Mish,
     ReLU,
     Reshape,
     Sigmoid,
+    SiLU,
     Softmax,
     Tanh,
 )
@@ -43,7 +45,7 @@ from firstlight.prepare import Preparation
 from firstlight.types import Array
 
 IMAGES = 90
-BENT = (ReLU(), LeakyReLU(0.2), ELU(0.7), SELU(), Sigmoid(), Tanh(), GELU())
+BENT = (ReLU(), LeakyReLU(0.2), ELU(0.7), SELU(), Sigmoid(), Tanh(), GELU(), SiLU(), Mish())
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,20 @@ class Convolution(Operation):
 
 
 @dataclass(frozen=True, eq=False)
+class Depthwise(Operation):
+    """y[o] = b[o] + Σ W[o, k, l] x[o // m], as in `Convolution`, with m = O / C filters for each channel of x.
+
+    W        float32 (O, 1, kh, kw); b float32 (O,)
+    padding  ((top, bottom), (left, right))
+    """
+
+    W: Array
+    b: Array
+    stride: Pair
+    padding: Padding
+
+
+@dataclass(frozen=True, eq=False)
 class Product(Operation):
     """y = W x + b: W float32 (O, K), b float32 (O,), x (K,)."""
 
@@ -133,6 +147,27 @@ class BatchNorm(Operation):
         gamma, beta, mean, var = (a.astype(np.float64) for a in (self.gamma, self.beta, self.mean, self.var))
         scale = gamma / np.sqrt(var + self.epsilon)
         return scale, beta - mean * scale
+
+
+@dataclass(frozen=True, eq=False)
+class SampleNorm(Operation):
+    """y[c] = γ[c] (x[c] − μ) / √(σ² + ε) + β[c], γ and β float32 (C,): μ and σ² of each of `groups` of channels.
+
+    over_pixels  whether they go over all pixels too (group norm), or each pixel has its own (layer norm)
+    """
+
+    gamma: Array
+    beta: Array
+    groups: int
+    over_pixels: bool
+    epsilon: float
+
+    @property
+    def seen(self) -> Shape:
+        """x as (groups, values that are averaged over, others)."""
+        pixels = math.prod(self.shape[1:])
+        channels = self.shape[0] // self.groups
+        return (self.groups, channels * pixels, 1) if self.over_pixels else (self.groups, channels, pixels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +272,20 @@ class InferenceGraph(Graph):
     def batch_norm(self, x: Value, p: Mapping[str, Slot], momentum: float, epsilon: float, path: str) -> Value:
         arrays = {name: self._array(p[name]) for name in ("gamma", "beta", "mean", "var")}
         return self._note(BatchNorm, [x], x.shape, epsilon=epsilon, **arrays)
+
+    def depthwise_conv2d(self, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
+        """See `Depthwise`."""
+        O, _, kh, kw = W.shape
+        out = output_size((x.shape[1], x.shape[2]), (kh, kw), stride, padding)
+        weights, bias = self._array(W), self._bias(b, O)
+        return self._note(Depthwise, [x], (O, *out), W=weights, b=bias, stride=stride, padding=padding)
+
+    def normalize_sample(
+        self, x: Value, gamma: Slot, beta: Slot, groups: int, over_pixels: bool, epsilon: float
+    ) -> Value:
+        """See `SampleNorm`."""
+        arrays = {"gamma": self._array(gamma), "beta": self._array(beta)}
+        return self._note(SampleNorm, [x], x.shape, groups=groups, over_pixels=over_pixels, epsilon=epsilon, **arrays)
 
     def dropout(self, x: Value, rate: float, path: str) -> Value:
         return x
@@ -394,7 +443,11 @@ def folded(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     found: dict[str, Operation] = {}
     for one in operations:
         before = found.get(one.inputs[0]) if isinstance(one, BatchNorm) else None
-        if isinstance(one, BatchNorm) and isinstance(before, Convolution | Product) and readers[before.output] == 1:
+        if (
+            isinstance(one, BatchNorm)
+            and isinstance(before, Convolution | Depthwise | Product)
+            and readers[before.output] == 1
+        ):
             scale = one.scale.reshape(-1, *[1] * (before.W.ndim - 1))
             W, b = (before.W * scale).astype(np.float32), (before.b * one.scale + one.shift).astype(np.float32)
             del found[before.output]

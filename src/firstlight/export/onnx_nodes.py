@@ -24,6 +24,7 @@ from firstlight.export.inference_graph import (
     BatchNorm,
     Concatenate,
     Convolution,
+    Depthwise,
     Estimates,
     MaxPool,
     Mean,
@@ -31,6 +32,7 @@ from firstlight.export.inference_graph import (
     Prepare,
     Product,
     Reshape,
+    SampleNorm,
     Softmax,
     Strangeness,
 )
@@ -99,10 +101,10 @@ class Nodes:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name
 
-    def weights(self, one: Convolution | Product) -> list[str]:
+    def weights(self, one: Convolution | Depthwise | Product) -> list[str]:
         """W, and b where the layer has one."""
         names = [self.constant(f"{one.path}.W", one.W)]
-        if f"{one.path}.b" in self._weights or one.b.any():
+        if (f"{one.path}.b" in self._weights and not isinstance(one, Depthwise)) or one.b.any():
             names.append(self.constant(f"{one.path}.b", one.b))
         return names
 
@@ -169,12 +171,50 @@ def _(one: Convolution, nodes: Nodes) -> None:
 
 
 @write.register
+def _(one: Depthwise, nodes: Nodes) -> None:
+    window = {"kernel_shape": one.W.shape[2:], "strides": one.stride, "pads": _pads(one.padding)}
+    group = nodes.shapes[one.inputs[0]][0]
+    nodes.layer("Conv", one, [*nodes.inputs(one), *nodes.weights(one)], group=group, **window)
+
+
+@write.register
+def _(one: SampleNorm, nodes: Nodes) -> None:
+    """By the operations that every version has: (N, groups, values, others), as `seen` puts it, and back."""
+
+    def step(kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        return nodes.step(kind, inputs, f"{one.path}.{name}", **attributes)
+
+    def constant(name: str, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
+        return nodes.constant(f"{one.path}.{name}", values, dtype)
+
+    axis = constant("norm.axis", [2], np.int64)
+    x = step("Reshape", [*nodes.inputs(one), constant("norm.seen", [0, *one.seen], np.int64)], "groups")
+    apart = step("Sub", [x, step("ReduceMean", [x, axis], "average")], "apart")
+    variance = step("ReduceMean", [step("Mul", [apart, apart], "squares"), axis], "variance")
+    deviation = step("Sqrt", [step("Add", [variance, constant("norm.epsilon", [one.epsilon])], "steady")], "deviation")
+    x_hat = step("Div", [apart, deviation], "standardized")
+    back = step("Reshape", [x_hat, constant("shape", [0, *one.shape], np.int64)], "back")
+    channels = (-1, *[1] * (len(one.shape) - 1))
+    scaled = step("Mul", [back, constant("gamma", one.gamma.reshape(channels))], "scaled")
+    nodes.layer("Add", one, [scaled, constant("beta", one.beta.reshape(channels))])
+
+
+@write.register
 def _(one: Product, nodes: Nodes) -> None:
     nodes.layer("Gemm", one, [*nodes.inputs(one), *nodes.weights(one)], transB=1)
 
 
 @write.register
 def _(one: Activate, nodes: Nodes) -> None:
+    if one.function in ("silu", "mish"):  # younger versions have them as operations of their own
+        [x] = nodes.inputs(one)
+        base = one.path.lstrip(".")
+        if one.function == "silu":
+            factor = nodes.step("Sigmoid", [x], f"{base}.sigmoid")
+        else:
+            factor = nodes.step("Tanh", [nodes.step("Softplus", [x], f"{base}.softplus")], f"{base}.tanh")
+        nodes.layer("Mul", one, [x, factor])
+        return
     known: dict[str, tuple[str, dict[str, Any]]] = {
         "relu": ("Relu", {}),
         "leaky": ("LeakyRelu", {"alpha": one.constant}),

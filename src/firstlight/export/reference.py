@@ -16,6 +16,7 @@ from firstlight.export.inference_graph import (
     BatchNorm,
     Concatenate,
     Convolution,
+    Depthwise,
     Estimates,
     MaxPool,
     Mean,
@@ -23,6 +24,7 @@ from firstlight.export.inference_graph import (
     Prepare,
     Product,
     Reshape,
+    SampleNorm,
     Softmax,
     Strangeness,
 )
@@ -64,6 +66,25 @@ def _(one: Convolution, x: Array) -> Array:
 
 
 @compute.register
+def _(one: Depthwise, x: Array) -> Array:
+    filters = len(one.W) // len(x)
+    each = [
+        reference.conv2d(x[o // filters, None], one.W[o, None], one.b[o, None], one.stride, one.padding)
+        for o in range(len(one.W))
+    ]
+    return np.concatenate(each)
+
+
+@compute.register
+def _(one: SampleNorm, x: Array) -> Array:
+    channels = (-1, *[1] * (x.ndim - 1))
+    seen = x.reshape(*one.seen, x.shape[-1])
+    apart = seen - seen.mean(axis=1, keepdims=True)
+    apart /= np.sqrt(np.square(apart).mean(axis=1, keepdims=True) + np.float32(one.epsilon))
+    return one.gamma.reshape(channels) * apart.reshape(x.shape) + one.beta.reshape(channels)
+
+
+@compute.register
 def _(one: Product, x: Array) -> Array:
     return one.W @ x + one.b[:, None]
 
@@ -84,6 +105,10 @@ def _(one: Activate, x: Array) -> Array:
             return 1 / (1 + np.exp(-x))
         case "tanh":
             return np.tanh(x)
+        case "silu":
+            return x / (1 + np.exp(-x))
+        case "mish":
+            return x * np.tanh(np.logaddexp(np.float32(0), x))
         case "gelu":
             from scipy.special import ndtr
 

@@ -19,7 +19,7 @@ from firstlight.kernels.operation import OPERATIONS, Memory, Slot, Step, Value
 from firstlight.types import Shape
 
 # The activations that `Graph.activation` knows.
-ACTIVATIONS = ("relu", "leaky", "elu", "selu", "sigmoid", "tanh", "gelu")
+ACTIVATIONS = ("relu", "leaky", "elu", "selu", "sigmoid", "tanh", "gelu", "silu", "mish")
 
 AnyStep = TypeVar("AnyStep", bound=Step)
 

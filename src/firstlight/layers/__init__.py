@@ -25,19 +25,25 @@ from firstlight.layers.concat import Concat as Concat
 from firstlight.layers.container import Container as Container
 from firstlight.layers.conv2d import Conv2D as Conv2D
 from firstlight.layers.dense import Dense as Dense
+from firstlight.layers.depthwiseconv2d import DepthwiseConv2D as DepthwiseConv2D
 from firstlight.layers.dropout import Dropout as Dropout
 from firstlight.layers.elu import ELU as ELU
 from firstlight.layers.flatten import Flatten as Flatten
 from firstlight.layers.gelu import GELU as GELU
 from firstlight.layers.globalavgpool2d import GlobalAvgPool2D as GlobalAvgPool2D
+from firstlight.layers.groupnorm import GroupNorm as GroupNorm
+from firstlight.layers.layernorm import LayerNorm as LayerNorm
 from firstlight.layers.leakyrelu import LeakyReLU as LeakyReLU
 from firstlight.layers.maxpool2d import MaxPool2D as MaxPool2D
+from firstlight.layers.mish import Mish as Mish
 from firstlight.layers.padchannels import PadChannels as PadChannels
 from firstlight.layers.relu import ReLU as ReLU
 from firstlight.layers.reshape import Reshape as Reshape
 from firstlight.layers.residual import Residual as Residual
 from firstlight.layers.selu import SELU as SELU
+from firstlight.layers.separableconv2d import SeparableConv2D as SeparableConv2D
 from firstlight.layers.sigmoid import Sigmoid as Sigmoid
+from firstlight.layers.silu import SiLU as SiLU
 from firstlight.layers.softmax import Softmax as Softmax
 from firstlight.layers.tanh import Tanh as Tanh
 

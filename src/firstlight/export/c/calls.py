@@ -40,6 +40,7 @@ from firstlight.export.inference_graph import (
     BatchNorm,
     Concatenate,
     Convolution,
+    Depthwise,
     Estimates,
     MaxPool,
     Mean,
@@ -47,6 +48,7 @@ from firstlight.export.inference_graph import (
     Prepare,
     Product,
     Reshape,
+    SampleNorm,
     Softmax,
     Strangeness,
 )
@@ -113,6 +115,19 @@ class Calls:
         self.call("convolution", *self.places(one), W, b, window)
 
     @write.register
+    def _(self, one: Depthwise) -> None:
+        W, b = self.constant(one, "W", one.W.ravel()), self.constant(one, "b", one.b)
+        window = self.window(one, one.W.shape[2:], one.stride, one.padding)
+        self.call("depthwise_convolution", *self.places(one), W, b, window)
+
+    @write.register
+    def _(self, one: SampleNorm) -> None:
+        names = self.constant(one, "gamma", one.gamma), self.constant(one, "beta", one.beta)
+        groups, values, others = one.seen
+        of_each = values // (one.shape[0] // groups)
+        self.call("sample_norm", *self.places(one), *names, groups, values, others, of_each, repr(one.epsilon))
+
+    @write.register
     def _(self, one: Product) -> None:
         W, b = self.constant(one, "W", one.W.ravel()), self.constant(one, "b", one.b)
         self.call("product", *self.places(one), W, b, *one.W.shape)
@@ -128,6 +143,8 @@ class Calls:
             "sigmoid": ("sigmoid",),
             "tanh": ("hyperbolic_tangent",),
             "gelu": ("gelu",),
+            "silu": ("silu",),
+            "mish": ("mish",),
         }
         function, *constants = names[one.function]
         self.call(function, *self.places(one), self.size(one.output), *constants)

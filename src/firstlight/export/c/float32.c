@@ -52,6 +52,19 @@ static void convolution(const float *restrict x, float *restrict y, const float 
         }
 }
 
+/* y[o] = b[o] + sum over k, l of W[o][k][l] * x[c][i * stride + k - before][j * stride + l - before], where x is 0
+   outside, and c is the channel of x that the filter o sees */
+static void depthwise_convolution(const float *restrict x, float *restrict y, const float *W, const float *b,
+                                  struct window w)
+{
+    const int area = w.size[0] * w.size[1], filters = w.y[0] / w.x[0];
+    for (int o = 0; o < w.y[0]; o++) {
+        struct window one = w;
+        one.x[0] = one.y[0] = 1;
+        convolution(x + o / filters * w.x[1] * w.x[2], y + o * w.y[1] * w.y[2], W + o * area, b + o, one);
+    }
+}
+
 /* y[o] = b[o] + sum over k of W[o][k] * x[k]; four sums at a time, so that none waits for the one before */
 static void product(const float *restrict x, float *restrict y, const float *W, const float *b, int outputs, int inputs)
 {
@@ -107,6 +120,41 @@ static void gelu(const float *x, float *y, int n)
 {
     for (int i = 0; i < n; i++)
         y[i] = x[i] * 0.5f * erfcf(x[i] * -0.70710678f);
+}
+
+/* y = x / (1 + e^-x) */
+static void silu(const float *x, float *y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] / (1.0f + expf(-x[i]));
+}
+
+/* y = x * tanh(log(1 + e^x)) */
+static void mish(const float *x, float *y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] * tanhf(x[i] > 20.0f ? x[i] : log1pf(expf(x[i])));
+}
+
+/* y = gamma * (x - mean) / deviation + beta for x[group][value][other], mean and deviation over the values of a group,
+   of which `of_each` one after another are of one channel */
+static void sample_norm(const float *x, float *y, const float *gamma, const float *beta, int groups, int values,
+                        int others, int of_each, double epsilon)
+{
+    for (int g = 0; g < groups; g++, x += values * others, y += values * others)
+        for (int p = 0; p < others; p++) {
+            double mean = 0.0, variance = 0.0;
+            for (int v = 0; v < values; v++)
+                mean += (double)x[v * others + p];
+            mean /= values;
+            for (int v = 0; v < values; v++)
+                variance += ((double)x[v * others + p] - mean) * ((double)x[v * others + p] - mean);
+            const double deviation = sqrt(variance / values + epsilon);
+            for (int v = 0; v < values; v++) {
+                const int c = (g * values + v) / of_each;
+                y[v * others + p] = gamma[c] * (float)(((double)x[v * others + p] - mean) / deviation) + beta[c];
+            }
+        }
 }
 
 /* y = the largest x of each window, of what lies inside x */

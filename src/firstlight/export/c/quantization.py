@@ -40,17 +40,23 @@ from firstlight.export.inference_graph import (
     BatchNorm,
     Concatenate,
     Convolution,
+    Depthwise,
     MaxPool,
     Operation,
     Prepare,
     Product,
     Reshape,
+    SampleNorm,
     Softmax,
 )
 from firstlight.export.reference import compute, values
 from firstlight.randomness import generator
 from firstlight.types import Array
 
+NOT_INTEGERS: dict[type[Operation], str] = {
+    Depthwise: "depthwise convolution",
+    SampleNorm: "normalization of each image by itself",
+}
 IMAGES = 512  # for the calibration, where their values fit into `MOST_VALUES`
 MOST_VALUES = 2**26
 BEYOND = 1e-4
@@ -163,7 +169,8 @@ class _Quantizer:
     @singledispatchmethod
     def integers(self, one: Operation) -> Iterable[Operation]:
         """The operations of integers in the place of one."""
-        raise ExportError(f"int8 has no {type(one).__name__.lower()} within a net.")
+        what = NOT_INTEGERS.get(type(one), type(one).__name__.lower())
+        raise ExportError(f"int8 has no {what} within a net, as {one.path} is. Export it with weights in float32.")
 
     @integers.register
     def _(self, one: Prepare) -> Iterable[Operation]:

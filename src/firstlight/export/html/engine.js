@@ -107,6 +107,51 @@ const OPERATIONS = {
     };
   },
 
+  /** As a convolution, but that a filter sees one channel; as many filters one after another see the same. */
+  Depthwise({ W, b, size: [kh, kw], stride: [down, right], padding }, y, x) {
+    const [channels] = x.shape;
+    const [filters, rows, columns] = y.shape;
+    const { data: input, width: wide, height: high, fill } = padded(x, padding);
+    const data = (y.data = new Float32Array(filters * rows * columns));
+    return () => {
+      fill();
+      for (let o = 0, to = 0; o < filters; o++) {
+        const plane = Math.floor((o * channels) / filters) * high * wide;
+        for (let i = 0; i < rows; i++) {
+          for (let j = 0; j < columns; j++, to++) {
+            let sum = b[o];
+            for (let k = 0, w = o * kh * kw; k < kh; k++) {
+              const from = plane + (i * down + k) * wide + j * right;
+              for (let l = 0; l < kw; l++, w++) sum += W[w] * input[from + l];
+            }
+            data[to] = sum;
+          }
+        }
+      }
+    };
+  },
+
+  /** y = gamma (x - mean) / deviation + beta for x (groups, values, others), over the values of a group. */
+  SampleNorm({ gamma, beta, seen: [groups, values, others], epsilon }, y, x) {
+    const [data, input] = [(y.data = new Float32Array(x.data.length)), x.data];
+    const each = (groups * values) / gamma.length;
+    return () => {
+      for (let g = 0; g < groups; g++) {
+        for (let p = 0; p < others; p++) {
+          const at = g * values * others + p;
+          let [mean, variance] = [0, 0];
+          for (let v = 0; v < values; v++) mean += input[at + v * others] / values;
+          for (let v = 0; v < values; v++) variance += (input[at + v * others] - mean) ** 2 / values;
+          const deviation = Math.sqrt(variance + epsilon);
+          for (let v = 0; v < values; v++) {
+            const c = Math.floor((g * values + v) / each);
+            data[at + v * others] = (gamma[c] * (input[at + v * others] - mean)) / deviation + beta[c];
+          }
+        }
+      }
+    };
+  },
+
   /** y = W x + b, four rows of W at a time. */
   Product({ W, b }, y, x) {
     const [outputs] = y.shape;
@@ -248,6 +293,8 @@ const ACTIVATIONS = {
   sigmoid: () => (x) => 1 / (1 + Math.exp(-x)),
   tanh: () => Math.tanh,
   gelu: () => (x) => x * normal(x),
+  silu: () => (x) => x / (1 + Math.exp(-x)),
+  mish: () => (x) => x * Math.tanh(x > 20 ? x : Math.log1p(Math.exp(x))),
 };
 
 /** The share of a standard normal distribution below x: 1/2 + φ(x) (x + x³/3 + x⁵/(3·5) + …), Marsaglia 2004. */

@@ -9,7 +9,7 @@ from dataclasses import fields
 import numpy as np
 
 from firstlight.errors import ExportError
-from firstlight.export.inference_graph import BatchNorm, Convolution, Operation, Product
+from firstlight.export.inference_graph import BatchNorm, Convolution, Depthwise, Operation, Product, SampleNorm
 from firstlight.types import Array, Json
 
 HALVED = "W"  # what may have 16 bits; the few other arrays keep 32
@@ -38,7 +38,9 @@ def packed(operations: Sequence[Operation], half: bool) -> tuple[list[Json], str
         told = {
             name: placed(
                 _compact(value),
-                "float16" if half and isinstance(one, Convolution | Product) and name == HALVED else "float32",
+                "float16"
+                if half and isinstance(one, Convolution | Depthwise | Product) and name == HALVED
+                else "float32",
             )
             if isinstance(value, np.ndarray)
             else value
@@ -54,7 +56,9 @@ def _fields(one: Operation) -> Json:
     else:
         names = [field.name for field in fields(one)]
     found = {name: getattr(one, name) for name in names}
-    return found | {"size": one.W.shape[2:]} if isinstance(one, Convolution) else found
+    if isinstance(one, SampleNorm):
+        return found | {"seen": one.seen}
+    return found | {"size": one.W.shape[2:]} if isinstance(one, Convolution | Depthwise) else found
 
 
 def _compact(array: Array) -> Array:

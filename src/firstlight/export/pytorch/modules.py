@@ -24,17 +24,22 @@ from firstlight.layers import (
     Concat,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    GroupNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     MaxPool2D,
+    Mish,
     PadChannels,
     ReLU,
     Reshape,
     Residual,
     Sigmoid,
+    SiLU,
     Softmax,
     Tanh,
     join,
@@ -236,6 +241,36 @@ def _(layer: Conv2D, shape: Shape, number: Note) -> Leaf:
     return Leaf(f"{{self}}({x})", f"nn.Conv2d({', '.join(arguments)})")
 
 
+@leaf(DepthwiseConv2D)
+def _(layer: DepthwiseConv2D, shape: Shape, number: Note) -> Leaf:
+    kernel, stride = pair(layer.kernel), pair(layer.stride)
+    padding = padding_of(layer.padding, (shape[1], shape[2]), kernel, stride)
+    even, x = padded(padding, "")
+    arguments = [
+        number("channels", shape[0]),
+        number("filters", shape[0] * layer.multiplier),
+        f"kernel_size={size_of(kernel)}",
+        f"stride={number('stride', stride[0]) if stride[0] == stride[1] else stride}",
+        *([f"padding={size_of(even)}"] if even != (0, 0) else []),
+        f"groups={number('channels', shape[0])}",
+        *([] if layer.bias else ["bias=False"]),
+    ]
+    return Leaf(f"{{self}}({x})", f"nn.Conv2d({', '.join(arguments)})")
+
+
+@leaf(GroupNorm)
+def _(layer: GroupNorm, shape: Shape, number: Note) -> Leaf:
+    epsilon = f", eps={layer.epsilon!r}" if layer.epsilon != 1e-5 else ""
+    return Leaf("{self}({x})", f"nn.GroupNorm({layer.groups}, {number('channels', shape[0])}{epsilon})")
+
+
+@leaf(LayerNorm)
+def _(layer: LayerNorm, shape: Shape, number: Note) -> Leaf:
+    epsilon = f", eps={layer.epsilon!r}" if layer.epsilon != 1e-5 else ""
+    used = "{self}({x})" if len(shape) == 1 else "{self}({x}.movedim(1, -1)).movedim(-1, 1)"
+    return Leaf(used, f"nn.LayerNorm({number('channels', shape[0])}{epsilon})")
+
+
 @leaf(Dense)
 def _(layer: Dense, shape: Shape, number: Note) -> Leaf:
     bias = "" if layer.bias else ", bias=False"
@@ -302,6 +337,8 @@ def _(layer: LeakyReLU, shape: Shape, number: Note) -> Leaf:
 for _kind, _call in {
     ReLU: "F.relu({x})",
     GELU: "F.gelu({x})",
+    SiLU: "F.silu({x})",
+    Mish: "F.mish({x})",
     SELU: "F.selu({x})",
     Sigmoid: "torch.sigmoid({x})",
     Tanh: "torch.tanh({x})",

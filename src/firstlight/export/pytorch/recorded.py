@@ -12,10 +12,12 @@ from firstlight.export.inference_graph import (
     BatchNorm,
     Concatenate,
     Convolution,
+    Depthwise,
     MaxPool,
     Operation,
     Product,
     Reshape,
+    SampleNorm,
     Softmax,
 )
 from firstlight.export.pytorch.modules import Leaf, average_pool, max_pool, padded, size_of
@@ -31,6 +33,8 @@ ACTIVATIONS = {
     "sigmoid": "torch.sigmoid({x})",
     "tanh": "torch.tanh({x})",
     "gelu": "F.gelu({x})",
+    "silu": "F.silu({x})",
+    "mish": "F.mish({x})",
 }
 Keep = Callable[[str, Array], str]  # keeps an array as a parameter, and returns what it is called
 
@@ -95,6 +99,25 @@ def _(one: Convolution, inputs: list[str], keep: Keep) -> str:
     )
     arguments = [x.format(x=inputs[0]), keep("weight", one.W), keep("bias", one.b), *options]
     return f"F.conv2d({', '.join(arguments)})"
+
+
+@_call.register
+def _(one: Depthwise, inputs: list[str], keep: Keep) -> str:
+    even, x = padded(one.padding, "")
+    options = ([f"stride={size_of(one.stride)}"] if one.stride != (1, 1) else []) + (
+        [f"padding={size_of(even)}"] if even != (0, 0) else []
+    )
+    x = x.format(x=inputs[0])
+    arguments = [x, keep("weight", one.W), keep("bias", one.b), *options, f"groups={inputs[0]}.shape[1]"]
+    return f"F.conv2d({', '.join(arguments)})"
+
+
+@_call.register
+def _(one: SampleNorm, inputs: list[str], keep: Keep) -> str:
+    weights = f"{keep('gamma', one.gamma)}, {keep('beta', one.beta)}, {one.epsilon!r}"
+    if one.over_pixels:
+        return f"F.group_norm({inputs[0]}, {one.groups}, {weights})"
+    return f"F.layer_norm({inputs[0]}.movedim(1, -1), ({one.shape[0]},), {weights}).movedim(-1, 1)"
 
 
 @_call.register

@@ -103,9 +103,9 @@ def formula(forward: Any, backward: Any, from_x: bool = False) -> Formula:
     return Formula(steps[0], steps[1], from_x)
 
 
-@intrinsic
-def _expm1_single(_, x):
-    """eˣ − 1 in float32, without a branch, so that loops become vectors; NaN stays."""
+@intrinsic(prefer_literal=True)
+def _exponential(_, x, less_one):
+    """eˣ or eˣ − 1 in float32, without a branch, so that loops become vectors; NaN stays."""
 
     def emit(context, builder, signature, args):
         real, whole = ir.FloatType(), ir.IntType(32)
@@ -129,10 +129,11 @@ def _expm1_single(_, x):
             q = fused(q, r, number(1 / factor))
         bits = builder.shl(builder.add(builder.fptosi(k, whole), whole(127)), whole(23))  # 2ᵏ: k is its exponent
         power = builder.bitcast(bits, real)
-        found = fused(power, builder.fmul(q, r), builder.fsub(power, number(1)))
+        level = builder.fsub(power, number(1)) if less_one.literal_value else power
+        found = fused(power, builder.fmul(q, r), level)
         return builder.select(builder.fcmp_unordered("uno", args[0], args[0]), args[0], found)
 
-    return types.float32(types.float32), emit
+    return types.float32(types.float32, less_one), emit
 
 
 def expm1(x):
@@ -142,7 +143,17 @@ def expm1(x):
 
 @overload(expm1)
 def _expm1(x):
-    return (lambda x: _expm1_single(x)) if x == types.float32 else (lambda x: math.expm1(x))
+    return (lambda x: _exponential(x, True)) if x == types.float32 else (lambda x: math.expm1(x))
+
+
+def exp(x):
+    """eˣ."""
+    return math.exp(x)
+
+
+@overload(exp)
+def _exp(x):
+    return (lambda x: _exponential(x, False)) if x == types.float32 else (lambda x: math.exp(x))
 
 
 @inner
@@ -264,6 +275,62 @@ def gelu_back(x, dy, a):
         dy[i] = dy[i] * real(0.5 * math.erfc(-x[i] * math.sqrt(0.5)) + x[i] * density)
 
 
+@inner
+def _nothing(x):
+    """Where eˣ is nothing: in float32 less than the smallest number, which the exponential above does not reach."""
+    return x.dtype.type(-104 if x.itemsize == 4 else -708)
+
+
+@inner
+def silu(x, a):
+    """x σ(x)."""
+    real = x.dtype.type
+    zero, one, two, low = real(0), real(1), real(2), _nothing(x)
+    for i in range(len(x)):
+        x[i] = x[i] * (zero if x[i] < low else one / (two + expm1(-x[i])))
+
+
+@inner
+def silu_back(x, dy, a):
+    """dy s (1 + x (1 − s)) with s = σ(x) = 1 / (1 + r), r = e⁻ˣ, and 1 − s = r s."""
+    real = x.dtype.type
+    zero, one, low = real(0), real(1), _nothing(x)
+    for i in range(len(x)):
+        r = zero if x[i] > -low else exp(-(x[i] if x[i] > low else low))
+        s = zero if x[i] < low else one / (one + r)
+        dy[i] = dy[i] * (s * (one + x[i] * (r * s)))
+
+
+@inner
+def _softplus_tanh(x, zero, two, low, high):
+    """tanh(log(1 + eˣ)) = q / (q + 2) with q = e (e + 2), e = eˣ; and e. Beyond `high` it is 1."""
+    e = exp(high if x > high else x)
+    e = zero if x < low else e
+    q = e * (e + two)
+    return q / (q + two), e
+
+
+@inner
+def mish(x, a):
+    """x tanh(log(1 + eˣ))."""
+    real = x.dtype.type
+    zero, two, low, high = real(0), real(2), _nothing(x), real(20)
+    for i in range(len(x)):
+        x[i] = x[i] * _softplus_tanh(x[i], zero, two, low, high)[0]
+
+
+@inner
+def mish_back(x, dy, a):
+    """dy (t + x σ(x) (1 − t²)), where t = tanh(log(1 + eˣ)) and 1 − t² = 4 (q + 1) / (q + 2)²."""
+    real = x.dtype.type
+    zero, one, two, four, low, high = real(0), real(1), real(2), real(4), _nothing(x), real(20)
+    for i in range(len(x)):
+        t, e = _softplus_tanh(x[i], zero, two, low, high)
+        q = e * (e + two)
+        slope = t + x[i] * (e / (e + one)) * (four * (q + one) / ((q + two) * (q + two)))
+        dy[i] = dy[i] * (one if x[i] > high else slope)
+
+
 FORMULAS: dict[str, Formula] = {
     "relu": formula(relu, relu_back),
     "leaky": formula(leaky, leaky_back),
@@ -272,4 +339,6 @@ FORMULAS: dict[str, Formula] = {
     "sigmoid": formula(sigmoid, sigmoid_back),
     "tanh": formula(tanh, tanh_back),
     "gelu": formula(gelu, gelu_back, from_x=True),
+    "silu": formula(silu, silu_back, from_x=True),
+    "mish": formula(mish, mish_back, from_x=True),
 }

@@ -1,0 +1,117 @@
+"""Depthwise convolution: each filter sees one channel (Howard et al. 2017, MobileNets)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+
+from firstlight.kernels import Pair, pad
+from firstlight.kernels.graph import Graph, Value
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
+from firstlight.layers.initializers import Initializer
+from firstlight.layers.window import Border, Size, padding_of, pair, slide, twin_padding
+from firstlight.types import Array, Shape
+
+
+@LAYERS.register
+class DepthwiseConv2D(Layer):
+    """y[o,i,j] = b[o] + Σ W[o,u,v] · x[o // m, i·s+u, j·s+v]: m filters for each channel, with zeros round x.
+
+    dW[o,u,v] = Σ dy[o,i,j] · x[o // m, i·s+u, j·s+v],  db[o] = Σ dy[o,i,j],
+    dx[o // m, i·s+u, j·s+v] += W[o,u,v] · dy[o,i,j]
+
+    kernel       the size of a filter (rows, columns); one number for a square
+    stride       s: how far the window moves (down, to the right); one number for both
+    padding      the zeros round x: none ("valid"), as many as make y of the size of x, by the stride ("same"), or how
+                 many at each side
+    multiplier   m: the filters for each channel of x
+    bias         whether there is a b
+    initializer  how W is drawn
+    l1, l2       weights of the penalties l1 Σ|W| and l2 Σ W²
+    """
+
+    kernel: Size = 3
+    stride: Size = 1
+    padding: Border = "valid"
+    multiplier: Annotated[int, Ge(1)] = 1
+    bias: bool = True
+    initializer: Initializer = "glorot_uniform"
+    l1: Annotated[float, Ge(0)] = 0.0
+    l2: Annotated[float, Ge(0)] = 0.0
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        size = slide(self, input_shape, pair(self.kernel), pair(self.stride), self.padding)
+        return (input_shape[0] * self.multiplier, *size)
+
+    def parameters(self, input_shape: Shape) -> Mapping[str, Any]:
+        filters, area = input_shape[0] * self.multiplier, math.prod(pair(self.kernel))
+        shape = (filters, 1, *pair(self.kernel))
+        W = Parameter(shape, self.initializer, area, area * self.multiplier, kernel=True, l1=self.l1, l2=self.l2)
+        return {"W": W, "b": Parameter((filters,))} if self.bias else {"W": W}
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        return math.prod(self.output_shape(input_shape)) * math.prod(pair(self.kernel))
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        W, m, padding = p["W"], self.multiplier, self._padding(x.shape)
+        (_, (top, _), (left, _), _), (C, height, width, N) = ((0, 0), *padding, (0, 0)), x.shape
+        padded = pad(x, padding)
+        _, *out = self.output_shape(x.shape[:3])
+        y = np.zeros((C, m, *out, N), x.dtype)
+        for tap, seen in self._taps((out[0], out[1])):
+            y += _column(W, tap, C) * padded[seen][:, None]
+        y = y.reshape(C * m, *out, N)
+        if self.bias:
+            y += p["b"][:, None, None, None]
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            of_channels = dy.reshape(C, m, *out, N)
+            dW, dx = np.empty_like(W), np.zeros_like(padded)
+            for (r, s), seen in self._taps((out[0], out[1])):
+                dW[:, 0, r, s] = np.einsum("cmijn,cijn->cm", of_channels, padded[seen]).ravel()
+                dx[seen] += (_column(W, (r, s), C) * of_channels).sum(axis=1)
+            grads = {"W": dW}
+            if self.bias:
+                grads["b"] = dy.reshape(len(dy), -1).sum(axis=1)
+            return np.ascontiguousarray(dx[:, top : top + height, left : left + width]), grads
+
+        return y, backward
+
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.apply("depthwise_conv2d", x, p["W"], p.get("b"), pair(self.stride), self._padding(x.shape))
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        x, even = twin_padding(torch, x, self._padding(x.shape[1:]), 0.0)
+        return torch.nn.functional.conv2d(x, p["W"], p.get("b"), pair(self.stride), even, groups=x.shape[1])
+
+    def _padding(self, shape: Shape) -> tuple[Pair, Pair]:
+        return padding_of(self.padding, (shape[1], shape[2]), pair(self.kernel), pair(self.stride))
+
+    def _taps(self, out: Pair) -> Iterator[tuple[Pair, tuple[slice, ...]]]:
+        """For each tap its (row, column), and the slices of a padded image that it sees over all windows."""
+        (sh, sw), (rows, columns) = pair(self.stride), out
+        for r, s in np.ndindex(pair(self.kernel)):
+            seen = slice(r, r + sh * (rows - 1) + 1, sh), slice(s, s + sw * (columns - 1) + 1, sw)
+            yield (r, s), (slice(None), *seen)
+
+
+def _column(W: Array, tap: Pair, channels: int) -> Array:
+    """The weights of a tap, (C, m, 1, 1, 1)."""
+    column: Array = W[:, 0, tap[0], tap[1]].reshape(channels, -1, 1, 1, 1)
+    return column
+
+
+DepthwiseConv2D.examples = (
+    Example(DepthwiseConv2D(), (2, 5, 6)),
+    Example(DepthwiseConv2D(3, padding="same", multiplier=2), (3, 4, 5)),
+    Example(DepthwiseConv2D((2, 4), padding="same", bias=False), (3, 5, 6)),
+    Example(DepthwiseConv2D(3, stride=2, padding=1, initializer="he_normal"), (2, 7, 6)),
+    Example(DepthwiseConv2D((3, 2), stride=(1, 3), padding=((2, 0), (0, 1)), name="depthwise"), (2, 4, 8)),
+    Example(DepthwiseConv2D(5, padding=4, l1=1e-4, l2=1e-4), (1, 3, 3)),
+)

@@ -1,0 +1,79 @@
+"""Group normalization (Wu & He 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Gt
+
+from firstlight.kernels.graph import Graph, Value
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
+from firstlight.types import Array, Shape
+
+
+@LAYERS.register
+class GroupNorm(Layer):
+    """y = γ x̂ + β with x̂ = (x − μ) s and s = 1 / √(σ² + ε): μ, σ² of each sample, over K values, a group's.
+
+    dβ = Σ dy,  dγ = Σ dy x̂,  dx = s (γ dy − Σ γ dy / K − x̂ Σ γ dy x̂ / K)
+
+    A group is so many channels one after another, with their pixels; γ and β are of each channel. Evaluation is the
+    same as training, and nothing depends on the other samples of a batch, or on how many these are.
+
+    groups   into which the channels are divided: 1 for all together, as many as channels for each by itself
+    epsilon  ε, against a division by nothing
+    """
+
+    groups: Annotated[int, Ge(1)] = 8
+    epsilon: Annotated[float, Gt(0)] = 1e-5
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if input_shape[0] % self.groups:
+            reason = f"its {input_shape[0]} channels cannot be divided into {self.groups} groups"
+            raise self.misfit(input_shape, reason, "Choose a number of groups that divides the channels.")
+        return input_shape
+
+    def parameters(self, input_shape: Shape) -> Mapping[str, Any]:
+        return {"gamma": Parameter(input_shape[:1], "ones"), "beta": Parameter(input_shape[:1])}
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        return normalize(
+            p, x, (self.groups, len(x) // self.groups, math.prod(x.shape[1:-1]), x.shape[-1]), self.epsilon
+        )
+
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.apply("normalize_sample", x, p["gamma"], p["beta"], self.groups, True, self.epsilon)
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        return torch.nn.functional.group_norm(x, self.groups, p["gamma"], p["beta"], self.epsilon)
+
+
+def normalize(p: Tree, x: Array, shape: Shape, epsilon: float) -> tuple[Array, Backward]:
+    """y and its gradient for x seen in the `shape` (groups, channels, pixels, m), with statistics over the middle."""
+    groups, channels, _, _ = shape
+    whole, gamma = x.reshape(shape), p["gamma"].reshape(groups, channels, 1, 1)
+    x_hat = whole - whole.mean(axis=(1, 2), keepdims=True)
+    scale = 1 / np.sqrt(np.square(x_hat).mean(axis=(1, 2), keepdims=True) + epsilon)
+    x_hat *= scale
+
+    def backward(dy: Array) -> tuple[Array | None, Tree]:
+        dy = dy.reshape(shape)
+        products = dy * x_hat
+        grads = {"gamma": products.sum(axis=(2, 3)).ravel(), "beta": dy.sum(axis=(2, 3)).ravel()}
+        level, lean = ((gamma * a).mean(axis=(1, 2), keepdims=True) for a in (dy, products))
+        return (scale * (gamma * dy - level - x_hat * lean)).reshape(x.shape), grads
+
+    return (gamma * x_hat + p["beta"].reshape(gamma.shape)).reshape(x.shape), backward
+
+
+GroupNorm.examples = (
+    Example(GroupNorm(2), (4, 3, 2)),
+    Example(GroupNorm(1, epsilon=1e-3), (3, 2, 5)),
+    Example(GroupNorm(3, name="norm"), (6,)),
+    Example(GroupNorm(2), (2, 4, 4)),
+)

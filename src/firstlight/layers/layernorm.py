@@ -1,0 +1,50 @@
+"""Layer normalization (Ba et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Gt
+
+from firstlight.kernels.graph import Graph, Value
+from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
+from firstlight.layers.groupnorm import normalize
+from firstlight.types import Array, Shape
+
+
+@LAYERS.register
+class LayerNorm(Layer):
+    """y = γ x̂ + β with x̂ = (x − μ) s and s = 1 / √(σ² + ε): μ, σ² of each sample, over its K features.
+
+    dβ = Σ dy,  dγ = Σ dy x̂,  dx = s (γ dy − Σ γ dy / K − x̂ Σ γ dy x̂ / K)
+
+    Of an image, over the K channels of each pixel, as Keras does and ConvNeXt (Liu et al. 2022); over all its values,
+    it is GroupNorm with 1 group. Evaluation is the same as training.
+
+    epsilon  ε, against a division by nothing
+    """
+
+    epsilon: Annotated[float, Gt(0)] = 1e-5
+
+    examples: ClassVar[tuple[Example, ...]]
+
+    def parameters(self, input_shape: Shape) -> Mapping[str, Any]:
+        return {"gamma": Parameter(input_shape[:1], "ones"), "beta": Parameter(input_shape[:1])}
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        return normalize(p, x, (1, len(x), 1, x.size // len(x)), self.epsilon)
+
+    def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
+        return graph.apply("normalize_sample", x, p["gamma"], p["beta"], 1, False, self.epsilon)
+
+    def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
+        last = torch.nn.functional.layer_norm(x.movedim(1, -1), p["gamma"].shape, p["gamma"], p["beta"], self.epsilon)
+        return last.movedim(-1, 1)
+
+
+LayerNorm.examples = (
+    Example(LayerNorm(), (5,)),
+    Example(LayerNorm(epsilon=1e-3), (3, 2, 4)),
+    Example(LayerNorm(name="norm"), (2, 1, 3)),
+)
