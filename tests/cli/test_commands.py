@@ -110,7 +110,8 @@ def test_summary(firstlight: Call) -> None:
         (61_706, [28, 28, 1])
     ]
     assert all(row["about"] for row in listed)
-    text = firstlight("summary").out
+    text = firstlight("summary", "--list").out
+    assert text == firstlight("summary").out
     assert all(row["name"] in text for row in listed)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -34,9 +33,10 @@ def summary(
     freeze: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help='What is not trained: --freeze "*" --freeze "!head"')
     ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the architectures.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show a model layer by layer, or list the architectures."""
+    """Show a model layer by layer, or list the architectures. `firstlight components` lists all else."""
     from rich.console import Console
     from rich.table import Table
 
@@ -44,7 +44,7 @@ def summary(
     from firstlight.records.codec import encode
     from firstlight.records.run_folder import EXPERIMENT
 
-    if name is None:
+    if name is None or list_:
         _list(as_json)
         return
     batch_norm = ""
@@ -98,10 +98,10 @@ def _list(as_json: bool) -> None:
     table.add_column("parameters", justify="right", no_wrap=True)
     table.add_column("what it is")
     rows = []
-    for name, architecture in models.ARCHITECTURES.items():
+    for name in models.ARCHITECTURES:
         shape, classes = models.default_shape(name)
         parameters = models.build(name, shape, classes).parameters
-        what = inspect.cleandoc(architecture.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        what = models.ARCHITECTURES.about(name).partition("\n\n")[0].replace("\n", " ")
         rows.append({"name": name, "input_shape": shape, "classes": classes, "parameters": parameters, "about": what})
         table.add_row(name, "×".join(map(str, shape)), f"{parameters:,}", what)
     if as_json:

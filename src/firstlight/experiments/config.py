@@ -39,10 +39,23 @@ from firstlight.records.plugin import require_plugins
 from firstlight.records.run_folder import EXPERIMENT, RunFolder
 from firstlight.types import Dataset, Images
 
+# The tables that choose a component by its name; their other keys are its options.
+NAMED: dict[str, Registry[Any]] = {
+    "model": models.ARCHITECTURES,
+    "loss": losses.LOSSES,
+    "optimizer": optimizers.OPTIMIZERS,
+    "schedule": schedules.SCHEDULES,
+}
+
 
 def spelt(value: Any) -> Any:
     """A name as the registries spell it: "Adam" is adam, and "one_cycle" is one-cycle."""
     return value.strip().lower().replace("_", "-") if isinstance(value, str) else value
+
+
+def _name_in(table: str) -> BeforeValidator:
+    """The name that a table chooses, as it stands where there is such a component, else as the registries spell it."""
+    return BeforeValidator(lambda value: value if value in [*NAMED[table]] else spelt(value))
 
 
 def _class_name(value: Any) -> Any:
@@ -92,20 +105,10 @@ OF_A_SEARCH = ("tune", "space")  # the tables of a file that `firstlight tune` r
 PROBLEMS = 20  # of a file that are named, one a line
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Spelt = Annotated[str, BeforeValidator(spelt)]
 ClassName = Annotated[str, BeforeValidator(_class_name)]
 Monitor = Annotated[str, BeforeValidator(_monitor)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 Size = Annotated[tuple[Side, Side] | None, BeforeValidator(read_size)]
-
-
-# The tables that choose a component by its name; their other keys are its options.
-NAMED: dict[str, Registry[Any]] = {
-    "model": models.ARCHITECTURES,
-    "loss": losses.LOSSES,
-    "optimizer": optimizers.OPTIMIZERS,
-    "schedule": schedules.SCHEDULES,
-}
 
 
 def _described(schema: dict[str, Any], section: type[BaseModel]) -> None:
@@ -304,7 +307,7 @@ class Loss(Options):
                    not weighted
     """
 
-    name: Spelt = "cross-entropy"
+    name: Annotated[str, _name_in("loss")] = "cross-entropy"
     class_weights: Annotated[Literal["balanced"] | dict[str, float], BeforeValidator(_weights_of_classes)] = {}
 
     @model_validator(mode="before")
@@ -326,7 +329,7 @@ class Optimizer(Options):
     lr_factors  what the learning rate is multiplied by, by patterns of names: {head = 10}; the last that fits counts
     """
 
-    name: Spelt = "adam"
+    name: Annotated[str, _name_in("optimizer")] = "adam"
     lr: Annotated[float, Field(gt=0)] | None = None
     lag: Annotated[float, Field(ge=0, le=1)] = 0.0
     lookahead: Annotated[int, Field(ge=0)] = 0
@@ -340,7 +343,7 @@ class Schedule(Options):
     name  the curve that it follows
     """
 
-    name: Spelt = "constant"
+    name: Annotated[str, _name_in("schedule")] = "constant"
 
 
 class Penalty(Section):
