@@ -225,7 +225,8 @@ net = Chain((Conv2D(4, 3), BatchNorm(), Tanh(), Flatten(), Dense(12, bias=False)
 task = Task(Model("net", net, (8, 8, 1), 10), CrossEntropy(), Preparation.fit(images), SGD(momentum=0.5), l2=1e-3)
 running_stats = frozenset({"batchnorm1", "batchnorm2"})
 answer = {}
-drawn = {"share_norms": True, "augmentation": Augmentation.of({"rotate": 20, "noise": 0.1, "flip_horizontal": 0.5})}
+mixed = Augmentation.of({"rotate": 20, "noise": 0.1, "flip_horizontal": 0.5, "mixup": 1.0})
+drawn = {"share_norms": True, "augmentation": mixed}
 every = {"shared": {"share_norms": True}, "own": {}, "running": {"running_stats": running_stats}, "augmented": drawn}
 for name, changes in every.items():
     for precision in ("float64", "bfloat16"):

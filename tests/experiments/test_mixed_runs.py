@@ -81,7 +81,7 @@ def test_the_report_tells_the_shares_and_what_the_training_accuracy_counts(run: 
     assert record.mixed
     assert record.augmented
     page = report.write(run).read_text()
-    assert "mixup (alpha 1, p 0.5), " in page
+    assert "mixup (alpha 1, p 0.5)" in page
     assert "elastic (amount 0.05, smoothness 0.14)" in page
     assert page.count("counts an image as correct where the class of the largest share is predicted") == 1
     shares = record.samples["augmented"].targets[0]  # type: ignore[attr-defined]

@@ -43,6 +43,7 @@ from firstlight.layers import (
 from firstlight.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
+    Focal,
     HalfSquaredError,
     MeanSquaredError,
     SoftmaxBinaryCrossEntropy,
@@ -61,6 +62,7 @@ LOSSES = (
     SoftmaxBinaryCrossEntropy(),
     MeanSquaredError(),
     HalfSquaredError(),
+    Focal(),
 )
 
 

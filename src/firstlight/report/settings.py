@@ -180,7 +180,9 @@ def _kind(name: str, value: Chance) -> str:
 
 def _others(name: str, value: Mapping[str, object]) -> str:
     """A kind with options of its own: "mixup (alpha 0.2)"."""
-    said = [f"{key} {value_text(item)}" for key, item in value.items() if key != "p" or item != 1]
+    said = [
+        f"{key} {value_text(item)}" for key, item in value.items() if item is not False and (key != "p" or item != 1)
+    ]
     options = f" ({', '.join(said)})" if said else ""
     return f"{name.replace('_', ' ')}{options}"
 
