@@ -58,6 +58,19 @@ def test_a_function_may_give_splits_or_a_dataset():
     assert load("again").name == "again"
 
 
+def test_a_function_may_tell_groups():
+    @fl.source
+    def grouped():
+        """Arrays by name."""
+        return {"images": pixels(4), "labels": [0, 1, 0, 1], "patient": ["p", "p", "q", "q"]}
+
+    assert np.asarray(load("grouped", group="patient").splits["train"].groups).tolist() == list("ppqq")
+    with pytest.raises(DataError, match="has no array of that name"):
+        load("grouped", group="video")
+    with pytest.raises(DataError, match="nothing tells which images of digits belong together"):
+        load("digits", group="patient")
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

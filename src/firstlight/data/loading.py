@@ -75,12 +75,7 @@ def load(
     if group == "":
         raise DataError("data.group is empty: leave it out where no images belong together.")
     if isinstance(source, str) and source in SOURCES:
-        if group is not None:
-            raise DataError(
-                f"data.group = '{brief(group)}': nothing tells which images of {source} belong together. Groups are of "
-                "your own images, by a column, an array, their folders or their names. Leave data.group out."
-            )
-        dataset = SOURCES[source].load(unverified=unverified, cache=cache, progress=progress, label=label)
+        dataset = SOURCES[source].load(unverified=unverified, cache=cache, progress=progress, group=group, label=label)
         dataset = _resized(dataset, sides)
     else:
         dataset = _load_own(source, sides, progress, group, label)

@@ -23,6 +23,7 @@ from typing import Any, TypeVar, overload
 from firstlight.components import Option, Registry, kebab
 from firstlight.data.arrays import from_arrays
 from firstlight.data.download import PublishedFile, find, obtain
+from firstlight.data.groups import group_by_name
 from firstlight.errors import DataError, ExperimentError, FirstlightError, brief, nearest
 from firstlight.files import sha256
 from firstlight.types import Dataset, Images, Shape, SourceFile
@@ -102,15 +103,23 @@ class Source:
         return "a function" if self.made else "here" if self.at_hand else "download"
 
     def load(
-        self, *, unverified: bool = False, cache: Path | None = None, progress: bool = False, label: str | None = None
+        self,
+        *,
+        unverified: bool = False,
+        cache: Path | None = None,
+        progress: bool = False,
+        group: str | None = None,
+        label: str | None = None,
     ) -> Dataset:
         """The images, downloaded where they are not at hand. Arguments as of `data.load`. Raises DataError."""
         if label is not None:
             raise DataError(
                 f"data.label = '{brief(label)}' names a column of a table, and {self.name} has none: leave it out."
             )
+        if group is not None and not self.made:
+            raise DataError(self._no_groups(group))
         if self.made:
-            return self._named(self._made_images())
+            return self._named(self._made_images(group))
         if self.embedded:
             found = [self._embedded()]
         else:
@@ -131,11 +140,17 @@ class Source:
         notes = [f"Not verified, as no checksum is known: {', '.join(unknown)}."] if unknown else []
         return self._named(Dataset(self.name, splits, tuple(record for _, record in found), notes=notes))
 
+    def _no_groups(self, group: str) -> str:
+        return (
+            f"data.group = '{brief(group)}': nothing tells which images of {self.name} belong together. Groups are of "
+            "your own images, by a column, an array, their folders or their names. Leave data.group out."
+        )
+
     def _named(self, dataset: Dataset) -> Dataset:
         known = {key: getattr(dataset, key) or getattr(self, key) for key in ("licence", "homepage")}
         return replace(dataset, name=self.name, **known)
 
-    def _made_images(self) -> Dataset:
+    def _made_images(self, group: str | None) -> Dataset:
         """What the function returns, as a Dataset. Raises DataError, also where the function fails."""
         assert self.made is not None
         try:
@@ -149,13 +164,13 @@ class Source:
                 f"({last.filename}, line {last.lineno})."
             ) from error
         if isinstance(given, Dataset):
-            return given
+            return given if group is None else group_by_name(given, group)
         if not isinstance(given, tuple | list | Mapping):
             raise DataError(
                 f"The source {self.name} must return a Dataset, a pair (images, labels), or a mapping of arrays such "
                 f"as train_images, train_labels, test_images, test_labels; received {type(given).__name__}."
             )
-        return from_arrays(given, name=self.name)
+        return from_arrays(given, name=self.name, group=group)
 
     def _embedded(self) -> tuple[Path, SourceFile]:
         """The file inside scikit-learn, found without importing it (1.3 s); pip has verified it at installation."""

@@ -79,9 +79,17 @@ class OpenML(Source):
         return PublishedFile("description.json", "", (DESCRIPTION.format(self.number),))
 
     def load(
-        self, *, unverified: bool = False, cache: Path | None = None, progress: bool = False, label: str | None = None
+        self,
+        *,
+        unverified: bool = False,
+        cache: Path | None = None,
+        progress: bool = False,
+        group: str | None = None,
+        label: str | None = None,
     ) -> Dataset:
         """As `Source.load`; `label` is the column that tells the class, where OpenML names none or several."""
+        if group is not None:
+            raise DataError(self._no_groups(group))
         [(path, _)] = obtain(self.folder, [self._description], cache=cache, progress=progress)
         about = _read(path)
         published = self._file(about)
