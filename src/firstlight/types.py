@@ -117,7 +117,7 @@ class Images(Shown, Brief):
         """The same with pixels in memory: where they are mapped, they are read now."""
         if not is_mapped(self.pixels):
             return self
-        return Images(np.asarray(self.pixels), self.labels, self.ids, self.class_names, self.groups)
+        return Images(self.pixels[:], self.labels, self.ids, self.class_names, self.groups)
 
     def take(self, index: Array) -> Images:
         """The images at `index`, an integer or boolean array, in that order; of mapped ones no pixel is read."""

@@ -50,6 +50,7 @@ UNKNOWN = 0.9  # the threshold where there is nothing to choose by
 UNLIKE = 0.9  # and the least one for images of two classes: most pairs are of two, and hardly any copies
 CACHED = 2_000  # images from which on what was found is kept on the disk
 MANY = 20_000  # images that take a second or more
+ROWS = 1 << 14  # of images whose hashes are worked out together
 VERSION = 2  # of what is kept: another where any of the above changes
 
 TURNS = (
@@ -159,12 +160,20 @@ def _search(images: Images) -> tuple[NearCopy, ...]:
     side = min(SIDE, max(images.shape[:2]))
     side += side % 2
     how = (_waves(images.shape), _blurs(images.shape, side), *_around(side))
-    described = [kernels.describe(block, *how) for _, block in blocks(pixels)]
-    spectra, details, levels = map(np.concatenate, zip(*described, strict=True))
-    shown = np.flatnonzero(levels >= FLAT)
-    if len(shown) < 2:
+    shown = np.zeros(len(index), bool)
+    spectra = np.empty((len(index), 2 * PERIODS + 1, PERIODS + 1), np.float32)
+    details = np.empty((len(index), side, side), np.int8)
+    n = 0
+    for start, block in blocks(pixels):
+        *described, levels = kernels.describe(block, *how)
+        kept = levels >= FLAT
+        shown[start : start + len(block)] = kept
+        rows = slice(n, n + int(kept.sum()))
+        spectra[rows], details[rows] = (part[kept] for part in described)
+        n = rows.stop
+    if n < 2:
         return ()
-    index, labels, details, spectra = index[shown], labels[shown], details[shown], spectra[shown]
+    index, labels, details, spectra = index[shown], labels[shown], details[:n], spectra[:n]
     hashes, features = _hashes(_relative(spectra))
     bits = _allowed(hashes)
     found, turns = kernels.candidates(hashes, features, CANDIDATES, bits, round(LIKENESS * _SCALE**2))
@@ -274,13 +283,18 @@ def _relative(spectra: Array) -> Array:
 
 def _hashes(features: Array) -> tuple[Array, Array]:
     """The signs of features as bits, uint64 (4, N), and their values in bytes, int8 (4, N, 60), for the exchanges."""
-    length = np.sqrt((features**2).sum(axis=1, keepdims=True))
-    scaled = np.clip(np.round(features / np.maximum(length, 1e-9) * _SCALE), -127, 127).astype(np.int8)
-    powers = np.uint64(1) << np.arange(len(_WAVES), dtype=np.uint64)
-    hashes = [
-        np.where(features[:, order] > 0, powers, np.uint64(0)).sum(axis=1, dtype=np.uint64) for order in _EXCHANGES
-    ]
-    return np.array(hashes), np.ascontiguousarray(np.stack([scaled[:, order] for order in _EXCHANGES]))
+    n, (kinds, waves) = len(features), _EXCHANGES.shape
+    hashes, values = np.empty((kinds, n), np.uint64), np.empty((kinds, n, waves), np.int8)
+    powers = np.uint64(1) << np.arange(waves, dtype=np.uint64)
+    for start in range(0, n, ROWS):  # so that no copies of all features are made
+        rows = slice(start, start + ROWS)
+        some = features[rows]
+        length = np.sqrt((some**2).sum(axis=1, keepdims=True))
+        scaled = np.clip(np.round(some / np.maximum(length, 1e-9) * _SCALE), -127, 127).astype(np.int8)
+        for kind, order in enumerate(_EXCHANGES):
+            hashes[kind, rows] = np.where(some[:, order] > 0, powers, np.uint64(0)).sum(axis=1, dtype=np.uint64)
+            values[kind, rows] = scaled[:, order]
+    return hashes, values
 
 
 def _allowed(hashes: Array) -> int:

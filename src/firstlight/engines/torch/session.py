@@ -255,7 +255,7 @@ class TorchSession:
     def prepared(self, images: Images) -> Array:
         """See `Session.prepared`."""
         with self._turn(), torch.no_grad():
-            pixels = self._tensor(np.asarray(images.pixels), torch.uint8)
+            pixels = self._tensor(images.pixels[:], torch.uint8)
             x = self._batch(pixels, torch.arange(len(images), device=self.device))
             return x.cpu().numpy()
 
@@ -337,7 +337,7 @@ class TorchSession:
         targets, weights = self.task.targets(images, np.arange(len(images)))
         labels = self._tensor(images.labels, torch.int64)
         return Resident(
-            self._tensor(np.asarray(images.pixels), torch.uint8),
+            self._tensor(images.pixels[:], torch.uint8),
             labels,
             labels if targets.ndim == 1 else self._tensor(np.ascontiguousarray(targets.T), self.dtype),
             None if weights is None else self._tensor(weights, self.dtype),
