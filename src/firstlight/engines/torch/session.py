@@ -26,7 +26,7 @@ from firstlight.engines.torch.tuning import HALF_PRECISIONS, ComputeMode
 from firstlight.errors import ExperimentError, ModelError, TrainingError
 from firstlight.kernels.lock import LOCK, in_turn
 from firstlight.layers import TwinPass
-from firstlight.pixels import is_mapped
+from firstlight.pixels import is_mapped, located
 from firstlight.prepare import Augmented, batches, steps
 from firstlight.randomness import generator
 from firstlight.types import Array, Images, Shape
@@ -43,12 +43,26 @@ class Resident(NamedTuple):
     labels   int64 (N,)
     targets  what the loss is taken against: the labels, or of mixed images the shares of classes (N, K)
     weights  (N,), what the loss of each counts, if not one
+    rows     int64 (N,), where each lies among the pixels, which are those of a file; None: at its own place
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor | None
+    rows: torch.Tensor | None = None
+
+
+class _Lent:
+    """An array that may not be written to, in the form in which PyTorch takes it without a copy; nothing writes to it.
+
+    It is told that it may write, for it would warn otherwise. The pages of the file are protected all the same.
+    """
+
+    def __init__(self, array: Array) -> None:
+        self.array = array  # which lives as long as what is made of it
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
 class TorchSession:
@@ -163,8 +177,13 @@ class TorchSession:
 
     @property
     def made_by_host(self) -> bool:
-        """Whether the host makes the images of a batch, as they are augmented, or more than the memory holds."""
-        return self.augmented is not None or is_mapped(self._train_images().pixels)
+        """Whether the host makes the images of a batch: they are augmented, or read from a file by it alone."""
+        return self.augmented is not None or not self._reads_in_place(self._train_images())
+
+    def _reads_in_place(self, images: Images) -> bool:
+        """Whether a batch can be gathered from all images where they lie, in memory or in a file that is mapped."""
+        pixels: Any = images.pixels
+        return not is_mapped(pixels) or (self.device.type == "cpu" and pixels.change is None)
 
     def _share(self, index: Array, epoch: int) -> tuple[Resident, torch.Tensor]:
         """Images on the device, and which of them are this process's part of the batch at `index`."""
@@ -213,7 +232,8 @@ class TorchSession:
         self, images: Resident, places: torch.Tensor, n: int, run: TwinPass
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Leave on the parameters the gradients of the images at `places`, a part of a batch of n."""
-        x, labels = self._batch(images.pixels, places), images.labels.index_select(0, places)
+        where = places if images.rows is None else images.rows.index_select(0, places)
+        x, labels = self._batch(images.pixels, where), images.labels.index_select(0, places)
         for theta in self.net.trained:
             theta.grad = None
         with self._autocast():
@@ -333,15 +353,24 @@ class TorchSession:
         return x.sub_(mean).div_(torch.where(std > 0, std, 1))
 
     def _resident(self, images: Images) -> Resident:
-        """A copy of training images on the device."""
+        """A copy of training images on the device; of mapped ones that are read in place, a view of their file."""
         targets, weights = self.task.targets(images, np.arange(len(images)))
         labels = self._tensor(images.labels, torch.int64)
+        pixels, rows = self._pixels(images)
         return Resident(
-            self._tensor(images.pixels[:], torch.uint8),
+            pixels,
             labels,
             labels if targets.ndim == 1 else self._tensor(np.ascontiguousarray(targets.T), self.dtype),
             None if weights is None else self._tensor(weights, self.dtype),
+            rows,
         )
+
+    def _pixels(self, images: Images) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The pixels of images as a tensor, and their rows in it where it is of a file."""
+        if not (is_mapped(images.pixels) and self._reads_in_place(images)):
+            return self._tensor(images.pixels[:], torch.uint8), None
+        base, rows = located(images.pixels, np.arange(len(images)))
+        return torch.from_numpy(np.asarray(_Lent(base))), self._tensor(rows, torch.int64)
 
     def _tensor(self, array: Array, dtype: torch.dtype) -> torch.Tensor:
         """A copy on the device. The host does not wait for it."""
