@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,11 @@ from firstlight.kernels.graph import Graph
 from firstlight.kernels.operation import Cut, Memory, Part, Step, Subroutine, Value
 from firstlight.types import Array
 
+# With this variable of the environment set, every step is run by itself, and what lies round the memory of each thread
+# is looked at after it: a step that writes beyond its place is named. Slower, and cut into other chunks.
+CHECKED = "FIRSTLIGHT_CHECK_KERNELS"
+GUARD, MARK = 256, 77  # numbers behind each memory, and what they hold; the scratch memory has as many
+READ_ONLY = ("tables", "class_weights", "scale", "shift", "index", "labels", "masks")
 # What a thread's values may take of its second-level cache, where the batch can be cut into chunks.
 CACHE = 1 << 20
 # Vector instructions, of which a core does some in a nanosecond, that are done before another thread is awake.
@@ -112,7 +118,7 @@ class Runtime:
         Raises ValueError for images of another size.
         """
         program = self.program(len(pixels if index is None else index))
-        if program.alone:
+        if program.alone and not checked():
             self._must_fit(pixels)
             program.arrays["pixels"][:] = pixels if index is None else pixels[index]
             run(program.ops, 0, len(self.graph.steps), program.frames, alone=True)
@@ -129,7 +135,10 @@ class Runtime:
         """
         self._take(program, pixels, index, labels)
         for first, end in self._segments[part]:
-            run(program.ops, first, end, program.frames)
+            if checked():
+                self._run_checked(program, first, end)
+            else:
+                run(program.ops, first, end, program.frames)
 
     def step_by_step(self, program: Program, pixels: Array, index: Array, labels: Array) -> Iterator[int]:
         """Do the same a step at a time, for images that a single thread takes at once; yield how many are done."""
@@ -137,6 +146,17 @@ class Runtime:
         for step in range(len(self.graph.steps)):
             run(program.ops, step, step + 1, program.frames)
             yield step + 1
+
+    def _run_checked(self, program: Program, first: int, end: int) -> None:
+        """Run steps one by one. Raises AssertionError that names one which writes where it must not."""
+        images = int(program.frames["images"][0])
+        both = [self._steps(n) for n in (program.size, images % program.size or program.size)]
+        for k in range(first, end):
+            guards = Guards(program.arrays, max(steps[k].scratch(cut) for steps, cut in both))
+            run(program.ops, k, k + 1, program.frames)
+            if found := guards.broken():
+                path = self.graph.steps[k].path or "the net"
+                raise AssertionError(f"The step {both[0][0][k].name} of {path} writes beyond its {found}.")
 
     def value(self, program: Program, value: Value) -> Array:
         """What lies at a value between two steps, (·, n): a view into the memory of the first thread."""
@@ -171,7 +191,9 @@ class Runtime:
             size = 1
         elif size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts
-        if not self.graph.barriers:  # nobody needs all of a thread's images at once: as many as the cache holds
+        if (
+            not self.graph.barriers and not checked()
+        ):  # nobody needs all of a thread's images at once: as many as the cache holds
             fits = max(1, CACHE // (max(1, self.features) * kind.itemsize) // lanes) * lanes
             if size > fits:
                 size = -(-size // -(-size // fits) // lanes) * lanes
@@ -180,12 +202,13 @@ class Runtime:
         tables = _Tables()
         ops = _stacked([self._rows(steps, cut, tables) for steps, cut in rows])
         scratch = max((step.scratch(cut) for steps, cut in rows for step in steps), default=0)
+        guard = GUARD if checked() else 0
         masks = sum(math.prod(shape) for _, shape, _ in self.graph.masks)
         gradients = (self.graph.outputs, images) if self.graph.takes_output_gradients else (0, 0)
         arrays = self._fixed | {
-            "arena": _aligned(workers, self.features * size + 4 * lanes, kind),
-            "winners": np.empty((workers, self.winners * size), np.uint8),
-            "scratch": _aligned(workers, scratch, kind),
+            "arena": _aligned(workers, self.features * size + 4 * lanes + guard, kind),
+            "winners": np.empty((workers, self.winners * size + guard), np.uint8),
+            "scratch": _aligned(workers, scratch + guard, kind),
             "gradient": self._gradients,
             "tables": tables.joined(),
             "statistics": np.zeros((chunks, self.graph.statistics)),
@@ -237,6 +260,36 @@ class Runtime:
     def _effort(self, n: int) -> int:
         """About how many vector instructions n images of a chunk take in evaluation, fewer than a vector has lanes."""
         return sum(step.effort(n, self.lanes) for step in self.graph.steps)
+
+
+class Guards:
+    """What lies behind the memory of each thread, and behind what a step has said that it needs of the scratch memory.
+
+    Gradients and what is handed out have no guard: they lie in whole arrays, of which a step writes its part.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], scratch: int) -> None:
+        self.places = {name: arrays[name][:, -GUARD:] for name in ("arena", "winners")}
+        self.places["scratch"] = arrays["scratch"][:, scratch:]
+        for place in self.places.values():
+            place[...] = MARK
+        self.arrays = arrays
+        self.before = {name: arrays[name].copy() for name in READ_ONLY}
+
+    def broken(self) -> str:
+        """The memory beyond which something was written, if any."""
+        for name, place in self.places.items():
+            if (place != MARK).any():
+                return f"{name} memory"
+        for name, before in self.before.items():
+            if not np.array_equal(self.arrays[name], before):
+                return f"own memory, into {name}"
+        return ""
+
+
+def checked() -> bool:
+    """Whether steps are checked as they run."""
+    return bool(os.environ.get(CHECKED))
 
 
 class _Tables:
