@@ -73,6 +73,18 @@ assert layers.LAYERS["MeanPool"].examples
 """
 
 
+def operation(package: Package) -> str:
+    package.copy("kernels/ops/avg_pool.py", "kernels/ops/mean_pool.py", avg_pool="mean_pool", AveragePool="MeanWindow")
+    words = {"AvgPool2D": "OwnPool", "graph.avg_pool(x": 'graph.apply("mean_pool", x'}
+    package.copy("layers/avgpool2d.py", "layers/ownpool.py", **words)
+    return """
+from firstlight.kernels.graph import Graph
+graph = Graph((1, 4, 4), training=False)
+assert layers.LAYERS["OwnPool"]().record(graph, {}, graph.input(), "").shape == (1, 2, 2)
+assert graph.steps[-1].name == "mean_window"
+"""
+
+
 def optimizer(package: Package) -> str:
     package.copy("optimizers/rmsprop.py", "optimizers/other.py", RMSprop="Other")
     return named("optimizer")
@@ -224,6 +236,7 @@ assert '<a href="/again"' in asyncio.run(ask("/")), "the navigation"
 ROWS: dict[str, Callable[[Package], str]] = {
     "an activation": activation,
     "a layer with a window": window,
+    "an operation of the compiled engine": operation,
     "an optimizer": optimizer,
     "a loss": loss,
     "a schedule": schedule,

@@ -98,7 +98,7 @@ class Product(Operation):
 
 @dataclass(frozen=True, eq=False)
 class Activate(Operation):
-    """y = f(x) value by value: one of `kernels.graph.ACTIVATIONS`, whose layers have the formulas, and its constant."""
+    """y = f(x) value by value: one of `kernels.ops.activation`, whose layers have the formulas; its constant."""
 
     function: str
     constant: float

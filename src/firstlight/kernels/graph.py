@@ -18,9 +18,6 @@ from firstlight.kernels import Padding, Pair
 from firstlight.kernels.operation import OPERATIONS, Memory, Slot, Step, Value
 from firstlight.types import Shape
 
-# The activations that `Graph.activation` knows.
-ACTIVATIONS = ("relu", "leaky", "elu", "selu", "sigmoid", "tanh", "gelu", "silu", "mish")
-
 AnyStep = TypeVar("AnyStep", bound=Step)
 
 
@@ -115,7 +112,7 @@ class Graph:
         return self.apply("product", x, W, b)
 
     def activation(self, x: Value, name: str, constant: float = 0.0) -> Value:
-        """An activation of `ACTIVATIONS`, with its constant."""
+        """An activation of `ops.activation.FORMULAS`, with its constant."""
         return self.apply("activation", x, name, constant)
 
     def max_pool(self, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
@@ -248,7 +245,6 @@ class Graph:
 
 
 __all__ = [
-    "ACTIVATIONS",
     "Checkpoint",
     "Graph",
     "Memory",
