@@ -85,7 +85,7 @@ def is_file_name(name: str) -> bool:
     return name.endswith(".py") or "/" in name or os.sep in name
 
 
-def load(names: Iterable[str], origin: str = "plugins") -> list[Plugin]:
+def load(names: Iterable[str | Path], origin: str = "plugins") -> list[Plugin]:
     """Load plugins, so that their components are known: paths of files, from the working folder, or names of modules.
 
     A file that has changed since it was loaded is loaded anew.
@@ -170,11 +170,11 @@ def _plugin_of(module: str) -> Plugin | None:
 
 def _of_file(name: str, origin: str) -> Plugin:
     path = Path(name).expanduser()
+    if path.is_dir():
+        raise PluginError(f"{origin}: {brief(name)} is a folder; a plugin is a file, such as my_layers.py.")
     try:
         path = path.resolve()
         source = read_bytes(path, limit=LARGEST)
-    except IsADirectoryError:
-        raise PluginError(f"{origin}: {brief(name)} is a folder; a plugin is a file, such as my_layers.py.") from None
     except FileNotFoundError:
         raise PluginError(f"{origin}: there is no file {brief(path)}. Give the path of a plugin.") from None
     except (OSError, ValueError) as error:

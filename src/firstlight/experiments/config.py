@@ -271,7 +271,7 @@ class Model(Options):
             if options := set(value) - {"name", "layers"}:
                 raise ValueError(f"a model given by layers has no options, such as {min(options)}")
             return {"name": "custom", **value}
-        if isinstance(value, dict) and str(spelt(value.get("name"))) in models.ARCHITECTURES:
+        if isinstance(value, dict) and "name" in value and str(spelt(value["name"])) in models.ARCHITECTURES:
             return {**value, "name": spelt(value["name"])}
         return value
 
