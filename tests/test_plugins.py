@@ -59,7 +59,7 @@ TABLES: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """What a test loads is forgotten after it."""
     held, modules = [registry.restored() for registry in components.registries()], set(sys.modules)
     monkeypatch.setattr(plugins, "_named", {})
@@ -70,7 +70,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for each in held:
         each.__exit__(None, None, None)
     for name in set(sys.modules) - modules:
-        if not name.startswith(("firstlight", "numpy", "scipy", "sklearn")):
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
 
 
@@ -222,7 +222,6 @@ def test_a_run_records_its_plugin_and_asks_for_it_when_it_is_opened(tmp_path: Pa
     forget()
     run = fl.open_run(folder.path)
     assert run.accuracy == folder.result.test.accuracy  # records need no plugin
-    assert report.write(folder).exists()
     with pytest.raises(PluginError) as caught:
         _ = run.session
     told = str(caught.value)
@@ -314,7 +313,6 @@ def test_nothing_that_a_run_folder_names_is_imported(hostile: tuple[RunFolder, P
     folder, trace = hostile
     run = fl.open_run(folder.path)
     report.write(folder)
-    report.render_html(report.Comparison([folder, folder], "two"))
     image = tmp_path / "image.png"
     from PIL import Image
 
@@ -333,7 +331,7 @@ def test_nothing_that_a_run_folder_names_is_imported(hostile: tuple[RunFolder, P
     result.write_text(result.read_text().replace('"finished"', '"interrupted"'))
     with pytest.raises(PluginError):
         fl.resume(folder.path, console=QUIET)
-    for command in ("predict", "evaluate", "resume", "summary", "report", "explain", "card"):
+    for command in ("predict", "evaluate", "resume", "summary", "explain"):
         arguments = [command, str(folder.path), *([str(image)] if command == "predict" else [])]
         CliRunner().invoke(cli.app, arguments)
     assert not trace.exists()
