@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -15,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import firstlight as fl
-from firstlight import cli, components, experiments, plugins, report
+from firstlight import checks, cli, components, experiments, plugins, report
 from firstlight.errors import ExperimentError, PluginError, PluginWarning
 from firstlight.layers import LAYERS
 from firstlight.parallel.pool import pool
@@ -364,3 +365,27 @@ def test_every_command_that_uses_components_takes_a_plugin(tmp_path: Path) -> No
     done = CliRunner().invoke(cli.app, ["summary", "lenet5", "--plugin", str(file), "--json"])
     assert done.exit_code == 0, done.output
     assert "Halved" in LAYERS
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_works_as_written(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n# (\S+)\n(.*?)```", page, re.DOTALL)
+    files = [written(tmp_path, text, name) for name, text in blocks]
+    assert [file.name for file in files] == ["my_layers.py", "my_optimizer.py", "my_metric.py"]
+    for file in files:
+        assert [str(one) for one in checks.check_plugin(str(file)) if not one.passed] == []
+    tables = {
+        **TABLES,
+        "plugins": [str(file) for file in files],
+        "model": {"layers": [{"type": "Flatten"}, {"type": "Scale"}, {"type": "Dense", "units": 10}]},
+        "optimizer": {"name": "sign-descent"},
+        "schedule": {"name": "constant"},
+        "training": {"epochs": 1, "metrics": ["brier-score"]},
+    }
+    run = fl.run(tables, out=tmp_path / "run", console=QUIET)
+    used = {component for record in run.folder.environment.plugins for component in record.components}
+    assert used == {"layer Scale", "optimizer sign-descent", "metric brier-score"}
+    assert 0 < run.result["test"]["metrics"][-1]["value"] < 2

@@ -83,6 +83,7 @@ def check_plugin(
     found = []
     for asked in names or defined:
         registry, component = defined[asked]
+        component = getattr(component, "function", component)  # a metric is known with what it is called in tables
         checked = registry.kind in CHECKED
         shape = input_shape if registry.kind == "layer" else None
         found.append(check(component, input_shape=shape) if checked else _not_checked(registry.kind, asked))
