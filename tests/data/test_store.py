@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,6 +90,19 @@ def test_an_npz(tmp_path: Path, packed: bool, size: int | None, monkeypatch: pyt
 def test_grey_images_of_an_npz_without_an_axis_of_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "set.npz", images=_drawn(3 * N)[..., 0], labels=np.arange(3 * N) % 2)
     _same(*_both(tmp_path / "set.npz", monkeypatch))
+
+
+def test_a_parquet_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    files = []
+    for pixels in _drawn(N):
+        buffer = BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    files[3] = b"nothing"
+    rows = pyarrow.table({"image": files, "label": ["ab"[i % 2] for i in range(N)]})
+    parquet.write_table(rows, tmp_path / "set.parquet")
+    _same(*_both(tmp_path / "set.parquet", monkeypatch))
 
 
 def test_a_source_that_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
