@@ -50,7 +50,7 @@ ALLOWED = (
     r"text-align: center|align-(?:items|self|content): center|justify-\w+: center|\bcenter\b(?=[;,\"'}\])]| /| no-)",
     r"grayscale\(|convert\(\"L\"\)|upload-artifact|download-artifact|artifact\(",
     r"[Nn](?:earest)?_?[Nn]eighbors|neighbors=|sklearn\.neighbors|kneighbors",
-    r"StandardScaler|Lavin & Gray|\\centering|\"color\"|alt\.Color",
+    r"colorectal|StandardScaler|Lavin & Gray|\\centering|\"color\"|alt\.Color",
 )
 
 

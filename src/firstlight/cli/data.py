@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstlight.cli.commands import Command
+from firstlight.cli.commands import Command, with_plugins
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,6 +43,7 @@ _SHOWN = 20  # groups of copies and files set aside that are printed; --json has
 
 
 @app.command("list", cls=Command)
+@with_plugins
 def list_sources(as_json: JsonOption = False) -> None:
     """List the named sources, their licences, and whether their files are on this machine."""
     from firstlight.data import SOURCES
@@ -61,6 +62,7 @@ def list_sources(as_json: JsonOption = False) -> None:
 
 
 @app.command(cls=Command)
+@with_plugins
 def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A named source.")], as_json: JsonOption = False
 ) -> None:
@@ -83,6 +85,7 @@ def info(
 
 
 @app.command(cls=Command)
+@with_plugins
 def check(
     source: SourceArgument,
     size: SizeOption = None,
@@ -137,6 +140,7 @@ def check(
 
 
 @app.command(cls=Command)
+@with_plugins
 def preview(
     source: SourceArgument,
     out: Annotated[Path | None, typer.Option(help="The PNG to write; NAME.png here otherwise.")] = None,
