@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from firstlight import processes
+from firstlight.evaluation.metrics import is_percent
 from firstlight.progress import Watcher
 from firstlight.records.search_folder import TrialRecord, shown
-from firstlight.report.format import percent
+from firstlight.report.format import decimal, percent
 
+WIDTH = 8  # of the column of a metric, at least
 REFRESH = 0.1  # seconds between two updates of the live display
 
 
@@ -71,6 +73,7 @@ class TrainingProgress(ConsoleProgress):
         super().__init__(console if processes.is_main() else Console(quiet=True))
         self.epochs = self.images = self.done = 0
         self.told = False  # whether the columns have their titles
+        self.further: list[str] = []  # columns of metrics
         self.began = self.refreshed = 0.0
 
     def training_started(self, epochs: int, images: int, done: int) -> None:
@@ -107,17 +110,26 @@ class TrainingProgress(ConsoleProgress):
         place = len(f"{self.epochs}")
         if not self.told:
             titles = (f"{f'{kind}loss':>8}  {f'{kind}accuracy':>12}" for kind in kinds)
-            self.line("  ".join([" " * (7 + 2 * place), *titles]).replace("val_", "val "), style="bold")
+            self.further = [
+                name for name in row if name.startswith("val_") and name not in ("val_loss", "val_accuracy")
+            ]
+            further = (f"{name:>{max(len(name), WIDTH)}}" for name in self.further)
+            self.line("  ".join([" " * (7 + 2 * place), *titles, *further]).replace("val_", "val "), style="bold")
             self.told = True
         numbers = (f"{row[f'{kind}loss']:8.4f}  {percent(row[f'{kind}accuracy'], 2):>12}" for kind in kinds)
+        further = (f"{_metric(name, row.get(name)):>{max(len(name), WIDTH)}}" for name in self.further)
         end = [f"{row['seconds']:5.1f} s", *(["best so far"] if best else [])]
-        self.line("  ".join([f"epoch {row['epoch']:{place}.0f}/{self.epochs}", *numbers, *end]))
+        self.line("  ".join([f"epoch {row['epoch']:{place}.0f}/{self.epochs}", *numbers, *further, *end]))
         self.done += 1
         if self.bar is not None:
             rate = self.images / max(time.perf_counter() - self.began, 1e-9)
             epoch = min(self.done + 1, self.epochs)
             self.bar.update(self.task, completed=self.done * self.images, epoch=epoch, loss=row["loss"], rate=rate)
         self.began = time.perf_counter()
+
+
+def _metric(column: str, value: float | None) -> str:
+    return percent(value, 2) if is_percent(column) else decimal(value)
 
 
 class SearchProgress(ConsoleProgress):

@@ -14,7 +14,7 @@ import typer
 
 from firstlight.cli.commands import ClassifierPath, Json
 from firstlight.cli.run import Device, Engine, FalseAlarms, opened_classifier
-from firstlight.cli.tables import plain
+from firstlight.cli.tables import plain, tell_metrics
 from firstlight.errors import ExperimentError
 from firstlight.text import listed, one_line, printable_name
 
@@ -301,6 +301,7 @@ def _print_evaluation(found: Measured, title: str) -> None:
         typer.echo(f"None of these: {strange.images:,} of {measured.images:,} images ({share}){of_others}")
     top = ", ".join(f"top-{k} {percent(share, 2)}" for k, share in measured.top_k.items() if k > 1)
     typer.echo(f"{top}{', ' if top else ''}calibration error {measured.calibration_error:.4f}")
+    tell_metrics(measured)
     table = Table("class", "precision", "recall", "F1", "images", box=None, header_style="bold")
     for score in measured.classes:
         numbers = (score.precision, score.recall, score.f1)

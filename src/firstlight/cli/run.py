@@ -12,7 +12,7 @@ from firstlight import processes
 from firstlight.cli import explanation_tables
 from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, console, show
 from firstlight.cli.study import carried_out, print_study
-from firstlight.cli.tables import plain
+from firstlight.cli.tables import plain, tell_metrics
 from firstlight.errors import ExperimentError, RunError, TrainingError
 from firstlight.text import listed
 
@@ -338,6 +338,7 @@ def _print_result(result: Result) -> None:
         f"test accuracy {percent(test.accuracy, 2)} (95{THIN}% interval {between}, "
         f"{test.images:,} images), loss {test.loss:.4f}"
     )
+    tell_metrics(result.test.evaluation)
     weights = f"weights of epoch {epochs.weights} of {epochs.run}"
     if result.validation and epochs.weights == epochs.best:
         weights += ", the best by validation"

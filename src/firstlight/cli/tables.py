@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from firstlight import report
+    from firstlight.evaluation import Evaluation
     from firstlight.records.study_folder import StudyFolder
     from firstlight.report import document
 
@@ -110,3 +111,17 @@ def print_outcome(console: Console, subject: StudyFolder | report.Comparison) ->
 def plain(text: str) -> str:
     """Text without the signs that keep a line whole, for which some terminals have no picture."""
     return text.replace("\u2060", "")
+
+
+def tell_metrics(measured: Evaluation) -> None:
+    """A line of the further metrics, and one for each that gave no number."""
+    import typer
+
+    from firstlight.report.format import scored
+
+    told = [f"{score.title} {plain(scored(score))}" for score in measured.scores if score.value is not None]
+    if told:
+        typer.echo(", ".join(told))
+    for score in measured.scores:
+        if score.value is None:
+            typer.echo(f"Note: {score.title} has no number: {score.trouble}.")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from firstlight.evaluation import Evaluation, Spread
+from firstlight.evaluation import Evaluation, MetricScore, Spread
 from firstlight.records.result import Shown
 from firstlight.text import listed
 
@@ -70,6 +70,30 @@ def interval(bounds: tuple[float, float] | None) -> str:
     if bounds is None:
         return UNDEFINED
     return f"{bare_percent(bounds[0])}{DASH}{bare_percent(bounds[1])}{THIN}%"
+
+
+def measured(shown: MetricScore, found: Spread) -> str:
+    """A mean of a metric with its standard deviation: 98.31 ± 0.12 %, or 0.8731 ± 0.0040."""
+    if shown.percent:
+        return plus_minus(found)
+    sd = "" if found.sd is None else f"\u00a0±\u00a0{decimal(found.sd)}"
+    return f"{decimal(found.mean)}{sd}".replace("-", "−")
+
+
+def scored(score: MetricScore) -> str:
+    """What a metric says, with its interval where there is one: 88.56 % (85.4–91.6 %)."""
+    if score.value is None:
+        return UNDEFINED
+    within = f" ({measured_interval(score, score.interval)})" if score.interval else ""
+    return f"{measured(score, Spread(1, score.value, None))}{within}"
+
+
+def measured_interval(shown: MetricScore, bounds: tuple[float, float] | None) -> str:
+    """The interval of a metric: 96.4–99.2 %, or 0.8358–0.9070."""
+    if shown.percent or bounds is None:
+        return interval(bounds)
+    low, high = (decimal(bound).replace("-", "−") for bound in bounds)
+    return f"{low}{DASH}{high}" if bounds[0] >= 0 else f"{low} to {high}"
 
 
 def points(difference: float) -> str:

@@ -45,6 +45,9 @@ class Metric:
     percent: bool = False
     of_counts: OfCounts | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "__doc__", self.function.__doc__)  # which lists and references show
+
     def score(self, labels: Array, probabilities: Array, *, interval: bool = False) -> MetricScore:
         """What it says of predictions; where it says nothing, why.
 

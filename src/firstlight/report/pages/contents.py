@@ -40,6 +40,7 @@ RUN: Contents = (
     "layers",
     Chapter("Learning", "learning", ("learning", "step_loss")),
     Chapter("Right and wrong", "results", ("confusion", "per_class")),
+    "metrics",
     "calibration",
     "novelty",
     Chapter("Test images", "answers", ("answers", "mistakes", "explain_command")),
@@ -49,11 +50,12 @@ RUN: Contents = (
     "terms",
 )
 # The card of a model, in Markdown: what a table or a text says.
-CARD = ("cautions", "layers", "per_class", "confusion", "exports", "reproduce")
+CARD = ("cautions", "layers", "metrics", "per_class", "confusion", "exports", "reproduce")
 COMPARED: Contents = (  # what the pages of a comparison and of a study have in common
     "cautions",
     "folds",
     "accuracy",
+    "metrics",
     "trade_off",
     "significance",
     "corrections",
