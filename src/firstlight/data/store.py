@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import PIL
 
 from firstlight import memory
 from firstlight.data.decoding import Size
@@ -42,7 +43,7 @@ class Place:
     """Where the store of a source is, by what its files are.
 
     source  what messages call it
-    key     a hash of how the images are read, and of the names, sizes and times of the files
+    key     a hash of how the images are read, by which Pillow, and of the names, sizes and times of the files
     """
 
     source: str
@@ -51,7 +52,7 @@ class Place:
     @classmethod
     def of(cls, source: str, files: Sequence[tuple[str, Path]], how: str) -> Place:
         """That of files with their names, read in some way; pieces of some files are hashed as well."""
-        made = hashlib.sha256(f"{VERSION} {how}\n".encode())
+        made = hashlib.sha256(f"{VERSION} {PIL.__version__} {how}\n".encode(errors="surrogateescape"))
         for name, path in files:
             with suppress(OSError):
                 found = path.stat()
@@ -230,7 +231,7 @@ def spilled(dataset: Dataset, how: str) -> Dataset:
     if held <= memory.limit():
         return dataset
     told = [file.sha256 for file in dataset.files] or [images.digest for images in parts.values()]
-    made = hashlib.sha256(f"{VERSION} {how} {told}".encode())
+    made = hashlib.sha256(f"{VERSION} {PIL.__version__} {how} {told}".encode(errors="surrogateescape"))
 
     def build(collector: Collector) -> dict[str, Array]:
         for images in parts.values():
