@@ -309,6 +309,12 @@ def test_a_state_restored_goes_on_in_the_same_bits(images: Images, optimizer: Op
     assert same(one, other)
 
 
+def test_matrices_are_the_same_on_both_engines_where_parts_learn_at_their_own_rates(images: Images) -> None:
+    factors = {"block": 0.5, "conv2d": 2.0, "head": 3.0}
+    assert_alike(task(images, optimizer=Muon(), lr_factors=factors), images, 1e-3)
+    assert_alike(task(images, optimizer=Lagged(Lookahead(Lion(), 2), 0.2), lr_factors=factors), images, 1e-3)
+
+
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_the_average_is_that_of_the_weights_after_each_step(images: Images, engine: str) -> None:
     averaged, plain = (exact(engine, task(images, average=average), images) for average in (MovingAverage(0.3), None))

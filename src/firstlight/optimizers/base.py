@@ -23,7 +23,7 @@ class Part(NamedTuple):
 
     where   the numbers of the vector
     factor  what its learning rate is multiplied by
-    shape   of the one array that it holds, where the optimizer asked for it by `matrices`
+    shape   of the one array that it holds, where its step has to know it
     """
 
     where: slice

@@ -44,14 +44,12 @@ class FormulaOptimizer(torch.optim.Optimizer):
     ) -> None:
         super().__init__([dict(group) for group in groups], {"lr": 0.0})
         self.ours, self.by_tensor, self.parts = optimizer, by_tensor, list[list[Part]]()
-        left = iter(blocks)
-        for group in self.param_groups:
-            start, inside = 0, []
-            for theta in group["params"]:
-                block = next(left)
-                inside.append(block._replace(where=slice(start, start + theta.numel()), factor=1.0))
-                start += theta.numel()
-            self.parts.append(optimizer.parts(inside))
+        parts, start = optimizer.parts(blocks), 0
+        for group in self.param_groups:  # one for each factor, where parts are cut too
+            stop = start + sum(theta.numel() for theta in group["params"])
+            inside = [part for part in parts if start <= part.where.start < stop]
+            self.parts.append([_within(part, start) for part in inside])
+            start = stop
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -62,7 +60,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 for name in self.ours.moments:
                     if name not in state:
                         state[name] = torch.zeros_like(theta)
-            theta, gradient = _flat(group["params"]), _flat([theta.grad for theta in group["params"]])
+            slopes = [torch.zeros_like(theta) if theta.grad is None else theta.grad for theta in group["params"]]
+            theta, gradient = _flat(group["params"]), _flat(slopes)
             moments = {name: _flat([state[name] for state in known]) for name in self.ours.moments}
             count = int(known[0].get("step", 0)) + 1
             self._move(parts, theta, gradient, moments, count, group["lr"])
@@ -126,6 +125,11 @@ class TensorArray(NDArrayOperatorsMixin):
             return NotImplemented
         condition, yes, no = (each.tensor if isinstance(each, TensorArray) else each for each in args)
         return TensorArray(torch.where(condition, yes, no))
+
+
+def _within(part: Part, start: int) -> Part:
+    """The part as it lies in a vector that begins at `start`; the group's learning rate has its factor."""
+    return part._replace(where=slice(part.where.start - start, part.where.stop - start), factor=1.0)
 
 
 def _flat(tensors: Sequence[Any]) -> torch.Tensor:
