@@ -107,6 +107,15 @@ assert "other" in form.CHOICES["{table}.name"]
 """
 
 
+def metric(package: Package) -> str:
+    words = {"def matthews(": "def concord(", '"Matthews correlation"': '"Concord"'}
+    package.copy("evaluation/metrics/matthews.py", "evaluation/metrics/concord.py", **words)
+    return """
+made = Experiment.of({"data": {"source": "digits"}, "training": {"monitor": "val_concord"}})
+assert made.training.monitor == "val_concord"
+"""
+
+
 def augmentation(package: Package) -> str:
     package.copy("prepare/augmentations/contrast.py", "prepare/augmentations/gloom.py", Contrast="Gloom")
     return """
@@ -240,6 +249,7 @@ ROWS: dict[str, Callable[[Package], str]] = {
     "an optimizer": optimizer,
     "a loss": loss,
     "a schedule": schedule,
+    "a metric": metric,
     "an augmentation": augmentation,
     "an architecture": architecture,
     "a data source": source,
