@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.making import pixels
+from tests.data.making import class_folders, pixels
 
 from firstlight.data import load
 from firstlight.errors import DataError, SizesDifferError
@@ -192,6 +192,18 @@ def test_a_split_without_labels_is_left_out(tmp_path):
     dataset = load(tmp_path)
     assert list(dataset.splits) == ["train"]
     assert any("test split is left out: none of its 2 images has a label" in note for note in dataset.notes)
+
+
+def test_a_table_beside_class_folders_is_none_of_images(tmp_path):
+    write(tmp_path / "labels.parquet", {"path": ["a/0.png"], "label": ["a"]})
+    assert load(class_folders(tmp_path, ["a", "b"])).class_names == ("a", "b")
+
+
+def test_a_damaged_description_is_done_without(tmp_path):
+    made = table({"image": images(2), "label": [0, 1]})
+    saved(tmp_path, made)
+    (tmp_path / "dataset_info.json").write_bytes(b"\xff{")
+    assert load(tmp_path).class_names == ("0", "1")
 
 
 def test_other_files_beside_splits_are_told(tmp_path):

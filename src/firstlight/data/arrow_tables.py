@@ -45,24 +45,23 @@ class Part:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file, or a folder with such files in it, is a table of images."""
+    """Whether a file, or a folder with such files and no images in it, is a table of images."""
     if path.is_file():
         return path.suffix.lower() in TABLES
     if (path / SAVED).is_file() or (path / SAVED_SPLITS).is_file():
         return True
-    left = LOOKED_AT
+    left, found = LOOKED_AT, False
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if any(name.lower().endswith(TABLES) for name in files):
-            return True
         if any(name.lower().endswith(SUFFIXES) for name in files):
-            return False
+            return False  # such as a table of predictions beside class folders
+        found = found or any(name.lower().endswith(TABLES) for name in files)
         left -= 1 + len(files) + len(folders)
         if left < 0:
-            return False
+            break
         if len(Path(folder).relative_to(path).parts) >= DEEPEST:
             folders.clear()
-    return False
+    return found
 
 
 def parts_of(path: Path) -> tuple[list[Part], list[str]]:
@@ -139,11 +138,11 @@ def _saved_files(folder: Path) -> list[Path]:
 def _part(path: Path, split: str) -> Part:
     with open_table(path) as (schema, rows, _):
         said = (schema.metadata or {}).get(b"huggingface", b"")
-        if not said and (beside := path.parent / "dataset_info.json").is_file():
-            said = b'{"info": ' + read_text(beside, limit=_HEAD).encode() + b"}"
         try:
+            if not said and (beside := path.parent / "dataset_info.json").is_file():
+                said = f'{{"info": {read_text(beside, limit=_HEAD)}}}'
             features = json.loads(said)["info"]["features"] if said else {}
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             features = {}
         return Part(path, split, schema, rows, features if isinstance(features, dict) else {})
 
