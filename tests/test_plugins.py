@@ -11,18 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
 import firstlight as fl
 from firstlight import checks, cli, components, experiments, plugins, report
+from firstlight.app import create_app
 from firstlight.errors import ExperimentError, PluginError, PluginWarning
 from firstlight.layers import LAYERS
 from firstlight.parallel.pool import pool
 from firstlight.records.plugin import SOURCES
 from firstlight.records.run_folder import ENVIRONMENT, RunFolder
 from firstlight.schedules import SCHEDULES
+from firstlight.web.server import in_thread
 
 QUIET = Console(quiet=True)
 PLUGIN = '''
@@ -298,7 +301,7 @@ def hostile(tmp_path: Path) -> tuple[RunFolder, Path]:
     """A run whose folder names, and holds, a plugin that leaves a trace where it is run; and the trace."""
     folder, trace = trained(tmp_path), tmp_path / "trace"
     forget()
-    evil = f"open({str(trace)!r}, 'w').write('was here')\n{PLUGIN}"
+    evil = f"import pathlib\npathlib.Path({str(trace)!r}).touch()\n{PLUGIN}"
     copy = folder.path / SOURCES / "my_layers.py"
     copy.write_text(evil)
     written(tmp_path, evil)
@@ -338,6 +341,24 @@ def test_nothing_that_a_run_folder_names_is_imported(hostile: tuple[RunFolder, P
     assert not trace.exists()
     plugins.load([str(tmp_path / "my_layers.py")])
     assert trace.exists(), "the trace would have shown"
+
+
+def test_the_dashboard_shows_such_a_run_and_takes_no_plugin_from_a_page(
+    hostile: tuple[RunFolder, Path], tmp_path: Path
+) -> None:
+    folder, trace = hostile
+    app = create_app(folder.path.parent, token="t", hosts=("127.0.0.1",))
+    with in_thread(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=120) as asking:
+        [entry] = app.state.index.entries(anew=True)
+        for page in ("/", f"/runs/{entry.id}", f"/compare?run={entry.id}"):
+            assert asking.get(page).status_code < 500, page
+        start = asking.get("/start", params={"run": entry.id})
+        assert start.status_code != 200
+        assert "--plugin" in start.text
+        form = {"plugins": str(tmp_path / "my_layers.py"), "data.source": "digits"}
+        refused = asking.post("/api/start/check", json=form, headers={"X-Firstlight-Token": "t"})
+        assert "plugins: there is no such field in the form" in refused.text
+    assert not trace.exists()
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
