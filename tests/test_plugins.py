@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import firstlight as fl
 from firstlight import checks, cli, components, experiments, plugins, report
 from firstlight.app import create_app
-from firstlight.errors import ExperimentError, PluginError, PluginWarning
+from firstlight.errors import ExperimentError, ModelError, PluginError, PluginWarning
 from firstlight.layers import LAYERS
 from firstlight.parallel.pool import pool
 from firstlight.records.plugin import SOURCES
@@ -410,3 +410,11 @@ def test_the_page_works_as_written(tmp_path: Path) -> None:
     used = {component for record in run.folder.environment.plugins for component in record.components}
     assert used == {"layer Scale", "optimizer sign-descent", "metric brier-score"}
     assert 0 < run.result["test"]["metrics"][-1]["value"] < 2
+
+
+def test_without_a_twin_the_engine_torch_says_what_is_missing_before_anything_starts(tmp_path: Path) -> None:
+    plugins.load([str(written(tmp_path, PLUGIN.replace("def twin", "def other")))])
+    tables = {**TABLES, "engine": "torch"}
+    with pytest.raises(ModelError, match=r"The layer halved1 \(Halved\) has no PyTorch twin"):
+        fl.run(tables, out=tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()

@@ -184,7 +184,10 @@ class Layer(Component):
         torch  the module; layer files do not import it
         p      tensors, with the names and shapes that `forward` takes
         """
-        raise NotImplementedError
+        raise ModelError(
+            f"The layer {run.path} ({type(self).__name__}) has no PyTorch twin, so the engine torch cannot run it. "
+            "Give it a method `twin`, or take the engine numpy."
+        )
 
     def to_json(self) -> Json:
         """The layer as plain values: its type, and the fields that differ from their defaults."""

@@ -53,7 +53,10 @@ class Loss(Component):
 
     def twin(self, torch: Any, y: Any, targets: Any) -> Any:
         """`values` by PyTorch's own operations: y (N, K), targets (N,) or (N, K)."""
-        raise NotImplementedError
+        raise ModelError(
+            f"The loss {self.name} has no PyTorch twin, so the engine torch cannot train with it. Give it a method "
+            "`twin`, or take the engine numpy."
+        )
 
     def record(self, graph: Graph, y: Value) -> None:
         """Write the end of a net on the graph that the compiled kernels run: y, and where its gradient comes in."""
