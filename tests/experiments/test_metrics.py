@@ -13,7 +13,7 @@ from rich.console import Console
 
 import firstlight as fl
 from firstlight.evaluation import METRICS
-from firstlight.experiments import Experiment
+from firstlight.experiments import Experiment, Search
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Dataset
 
@@ -139,3 +139,16 @@ def test_a_run_goes_on_with_them(few_digits: Dataset, tmp_path: Path) -> None:
         fit(few_digits, tmp_path / "run", metrics=["macro-auc"], looking=fail)
     again = fl.resume(tmp_path / "run", data=few_digits, console=QUIET)
     np.testing.assert_equal(again.folder.history["val_macro-auc"], whole.folder.history["val_macro-auc"])
+
+
+@pytest.mark.parametrize(("goal", "maximize"), [("calibration-error", False), ("val_macro_auc", True), (None, True)])
+def test_a_search_goes_the_way_of_its_metric(goal: str | None, maximize: bool) -> None:
+    tables: dict[str, Any] = {
+        "data": {"source": "digits"},
+        "space": {"optimizer.lr": [0.1, 0.2]},
+        "tune": {"sampler": "grid"},
+    }
+    tables["tune"] |= {} if goal is None else {"monitor": goal}
+    search = Search.of(tables)
+    assert search.maximize == maximize
+    assert search.first.training.measured == (() if goal is None else (search.monitor.removeprefix("val_"),))
