@@ -16,7 +16,7 @@ from firstlight.export.gate import STRANGENESS_TOLERANCE, largest_difference
 from firstlight.export.inference_graph import NOVELTY, PROBABILITIES, STRANGENESS, Strangeness, operations_of
 from firstlight.export.inference_graph import side_by_side as joined
 from firstlight.export.reference import values
-from firstlight.layers import Chain, Conv2D, Dense, Flatten, GlobalAvgPool2D, Layer, ReLU
+from firstlight.layers import Chain, Conv2D, Dense, Flatten, GlobalAvgPool2D, Layer, ReLU, SeparableConv2D
 from firstlight.models import Model
 from firstlight.types import Array, unlabelled
 
@@ -24,6 +24,7 @@ CONV = Conv2D(6, 3, padding="same", name="conv")
 LAYERS: dict[str, tuple[Layer, ...]] = {
     "a vector": (CONV, ReLU(), Flatten(), Dense(7, name="hidden"), ReLU(), Dense(CLASSES, name="head")),
     "maps": (CONV, ReLU(), Conv2D(CLASSES, 1, name="head"), GlobalAvgPool2D()),
+    "written by what it records": (SeparableConv2D(4, name="sep"), Flatten(), Dense(CLASSES, name="head")),
     "the outputs": (Flatten(), Dense(CLASSES, name="head")),
 }
 WIDE: tuple[Layer, ...] = (replace(CONV, filters=150), ReLU(), Flatten(), Dense(CLASSES, name="head"))

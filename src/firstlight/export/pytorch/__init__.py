@@ -159,7 +159,8 @@ def _features(net: Exportable, weights: Mapping[str, str | Array]) -> Features |
         before.append(one.inputs[0])
     if last.output in _ancestors(given, before[-1]):
         return Features("")
-    module = next((theirs.rpartition(".")[0] for theirs, ours in weights.items() if ours == f"{last.path}.W"), None)
+    own = {theirs: ours for theirs, ours in weights.items() if isinstance(ours, str)}
+    module = next((theirs.rpartition(".")[0] for theirs, ours in own.items() if ours == f"{last.path}.W"), None)
     if not module:
         return None
     if len(before) == 1:
