@@ -51,7 +51,7 @@ class PluginRecord:
     def called(self) -> str:
         """The name of the file, or of the module, for a person."""
         if not self.name:
-            return f"a class of {'a notebook or script' if self.module == '__main__' else self.module}"
+            return "a notebook or script" if self.module == "__main__" else brief(self.module)
         return brief(Path(self.name).name if plugins.is_file_name(self.name) else self.name)
 
     @property
@@ -140,12 +140,12 @@ def _advice(missing: Sequence[PluginRecord], run: Path) -> str:
         if one.name:
             gone = plugins.is_file_name(one.name) and not is_file(one.name)
             names.append(Path(one.name).name if gone else one.name)
-        else:
-            parts[-1] += ", which was not defined in a file: define it again first, from Python"
     text = f"{listed(parts)}, which {'is' if len(parts) == 1 else 'are'} not loaded here."
     if names:
         options = " ".join(f"--plugin {name}" for name in names)
         text += f" Give it: {options}; from Python, fl.open_run(…, plugins={names!r})."
+    if len(names) < len(missing):
+        text += " What was defined in a notebook or script is known only where it is defined again, in Python."
     kept = [str(run / one.copy) for one in missing if one.copy]
     return f"{text} What it was is kept in {listed(kept)}, to be read." if kept else text
 
