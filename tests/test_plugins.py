@@ -280,7 +280,7 @@ def test_a_class_of_a_notebook_is_recorded_with_its_source(tmp_path: Path) -> No
     assert (record.name, record.module) == ("", "__main__")
     del LAYERS._entries["Halved"], LAYERS._origins["Halved"]
     with pytest.raises(
-        PluginError, match=r"layer Halved of a notebook or script .*known only where it is defined again, in Python"
+        PluginError, match=r"layer Halved of a notebook or script.*known only where it is defined again, in Python"
     ):
         _ = fl.open_run(folder.path).session
 
