@@ -28,16 +28,20 @@ class ImageFeatures:
 
 def extract_features(net: Net, images: Images, layer: str, what: str, progress: Progress) -> ImageFeatures:
     """The layer's values for images, and the net's answers, a chunk at a time."""
-    features, outputs = [], []
+    features = outputs = np.empty((0, 0), np.float32)  # made whole at once: many small ones would scatter the memory
     wide = np.prod(net.places[layer].shape) > WIDEST
     for start in range(0, len(images), net.chunk):
         x = net.prepared(images.pixels[start : start + net.chunk])
         values = net.session.trace(x, None, {layer, net.head}).values
         held = values[layer].mean(axis=(2, 3)) if wide and values[layer].ndim == 4 else values[layer]
-        features.append(held.reshape(len(x), -1).astype(np.float32))
-        outputs.append(values[net.head])
-        progress(what, start + len(x), len(images))
-    return ImageFeatures(images, np.concatenate(features), net.task.loss.probabilities(np.concatenate(outputs).T))
+        rows, answers = held.reshape(len(x), -1), values[net.head]
+        if start == 0:
+            features = np.empty((len(images), rows.shape[1]), np.float32)
+            outputs = np.empty((len(images), *answers.shape[1:]), answers.dtype)
+        block = slice(start, start + len(x))
+        features[block], outputs[block] = rows, answers
+        progress(what, block.stop, len(images))
+    return ImageFeatures(images, features, net.task.loss.probabilities(outputs.T))
 
 
 def finite_rows(features: Array, what: str = "features") -> Array:
