@@ -31,8 +31,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
-    assert re.fullmatch(r"test accuracy \d\d\.\d\d\u202f% \(95\u202f% interval \d\d\.\d–\d\d\.\d\u202f%, .*", lines[-4])
-    assert lines[-3].startswith("mlp-128, ")
+    assert re.fullmatch(r"test accuracy \d\d\.\d\d\u202f% \(95\u202f% interval \d\d\.\d–\d\d\.\d\u202f%, .*", lines[-5])
+    assert lines[-4].startswith("mlp-128, ")
+    assert lines[-3].startswith("Training and evaluation took ")
     assert lines[-2] == f"Report: {out / 'report.html'}"
     assert lines[-1].startswith(f"Next: firstlight explain {out}, ")
     return out
