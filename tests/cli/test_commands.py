@@ -464,7 +464,7 @@ def test_a_run_on_the_other_engine_says_what_it_ran_on(firstlight: Any, tmp_path
         (("--engine", "torch", "--device", "gpu"), "device: there is none called 'gpu'"),
         (("--engine", "torch", "--device", "cpu:1"), "device: there is none called 'cpu:1'"),
         (("--device", "cuda"), "the engine numpy runs on the CPU"),
-        (("--precision", "bfloat16"), "the engine numpy has no 'bfloat16'"),
+        (("--precision", "float16"), "the engine numpy has no 'float16'"),
         (("--engine", "tensorflow"), "engine"),
         (("--init-from", "nowhere"), "nowhere is neither a run folder nor a file"),
     ],

@@ -701,8 +701,8 @@ def test_without_pytorch_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_an_engine_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ExperimentError, match=r"numpy has no 'bfloat16'.*--engine torch"):
-        open_engine("numpy", precision="bfloat16")
+    with pytest.raises(ExperimentError, match=r"numpy has no 'float16'.*--engine torch"):
+        open_engine("numpy", precision="float16")
     with pytest.raises(ExperimentError, match=r"numpy runs on the CPU.*--engine torch"):
         open_engine("numpy", device="cuda")
     monkeypatch.setenv("WORLD_SIZE", "2")

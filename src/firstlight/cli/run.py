@@ -70,7 +70,7 @@ def run(
     kernels: Annotated[str | None, typer.Option(help="Of numpy: compiled, or reference for the readable ones.")] = None,
     device: Device = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32, float64; of torch also bfloat16, float16, or auto for the fastest.")
+        str | None, typer.Option(help="float32, float64, bfloat16; of torch also float16, or auto for the fastest.")
     ] = None,
     exact_noise: Annotated[
         bool, typer.Option("--exact-noise", help="Of torch: the same dropout masks as numpy draws.")

@@ -10,7 +10,7 @@ from firstlight.errors import ExperimentError, nearest
 
 NAMES = ("numpy", "torch")
 PRECISIONS = {
-    "numpy": ("auto", "float32", "float64"),
+    "numpy": ("auto", "float32", "float64", "bfloat16"),
     "torch": ("auto", "float32", "float64", "bfloat16", "float16"),
 }
 
@@ -27,7 +27,8 @@ def open_engine(
 
     kernels      of the engine numpy: "compiled" or "reference"
     device       "auto", "cpu", or of the engine torch "cuda", "cuda:1", "mps"
-    precision    "float32" or "float64"; of the engine torch "bfloat16", "float16", or "auto" for the fastest
+    precision    "float32" or "float64"; "bfloat16" for products in half precision in training, of the engine numpy on
+                 processors that have them; of the engine torch "float16" too, or "auto" for the fastest
     exact_noise  of the engine torch: the same dropout masks as the engine numpy
 
     Raises ExperimentError for an unknown name, for what the engine does not have, or where it is not installed.
@@ -46,9 +47,12 @@ def open_engine(
                 f"The engine numpy trains in one process; torchrun started {processes.world_size()}. "
                 "Use --engine torch, or start firstlight without torchrun."
             )
+        if precision == "bfloat16":
+            _must_have_bfloat16(kernels)
         from firstlight.engines.numpy import NumpyEngine
 
-        return NumpyEngine(kernels, dtype="float64" if precision == "float64" else "float32")
+        dtype = "float64" if precision == "float64" else "float32"
+        return NumpyEngine(kernels, dtype=dtype, half=precision == "bfloat16")
     if find_spec("torch") is None:
         raise ExperimentError("The engine torch needs PyTorch, which is not installed: pip install 'firstlight[torch]'")
     from firstlight.engines.torch import TorchEngine, find_device
@@ -57,6 +61,21 @@ def open_engine(
     if find_device(device).type == "mps" and precision == "float64":
         raise ExperimentError("precision: the GPU of a Mac has no float64. Use --device cpu.")
     return TorchEngine(device, precision, exact_noise)
+
+
+def _must_have_bfloat16(kernels: str) -> None:
+    if kernels != "compiled":
+        raise ExperimentError(
+            f"precision: only the compiled kernels take products in bfloat16; received kernels = {kernels!r}. "
+            "Use --precision float32."
+        )
+    from firstlight.kernels._vectors import HAS_BFLOAT16
+
+    if not HAS_BFLOAT16:
+        raise ExperimentError(
+            "precision: this processor has no products in bfloat16 (AVX-512 BF16), which the engine numpy needs for "
+            "them. Use --precision float32."
+        )
 
 
 __all__ = ["NAMES", "PRECISIONS", "Engine", "EpochMetrics", "Sampling", "Session", "Task", "Trace", "open_engine"]

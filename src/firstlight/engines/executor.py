@@ -46,12 +46,12 @@ class Executor(Protocol):
         ...
 
 
-def build_executor(task: Task, kernels: Kernels, vector: Array) -> Executor:
+def build_executor(task: Task, kernels: Kernels, vector: Array, half: bool = False) -> Executor:
     """How the task's net is computed on `vector`: from a graph where the kernels and the layers can."""
     runtime = getattr(kernels, "Runtime", None)
     if runtime is not None:
         try:
-            return CompiledExecutor(task, runtime, vector)
+            return CompiledExecutor(task, runtime, vector, half)
         except NotRecordedError as error:
             return EagerExecutor(task, kernels, vector, not_compiled=str(error))
     return EagerExecutor(task, kernels, vector)
@@ -143,12 +143,14 @@ class CompiledExecutor:
     most = 4096  # values lie in memory for a chunk at a time
     blas = False
 
-    def __init__(self, task: Task, runtime: Callable[..., Any], vector: Array) -> None:
+    def __init__(self, task: Task, runtime: Callable[..., Any], vector: Array, half: bool = False) -> None:
         self.task = task
         layout = task.model.layout
         scale, shift = task.preparation.scale_shift(vector.dtype)
         self.training, self.evaluation = (
-            runtime(_record(task, training), vector, layout.trainable if training else 0, scale, shift)
+            runtime(
+                _record(task, training), vector, layout.trainable if training else 0, scale, shift, half and training
+            )
             for training in (True, False)
         )
 

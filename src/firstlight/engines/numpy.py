@@ -23,10 +23,15 @@ from firstlight.types import Array, Images
 
 @dataclass(frozen=True)
 class NumpyEngine:
-    """Opens sessions on the CPU. `kernels` is "compiled" or "reference"; dtype float64 is for proofs."""
+    """Opens sessions on the CPU. `kernels` is "compiled" or "reference"; dtype float64 is for proofs.
+
+    half  whether 3×3 convolutions and the gradients by all kernels of convolutions are taken, in training, of factors
+          in bfloat16; sums, weights, moments and statistics, and all of evaluation, stay in `dtype`, float32
+    """
 
     kernels: str = "compiled"
     dtype: Any = np.float32
+    half: bool = False
     name: str = "numpy"
 
     def session(self, task: Task, train: Images | None = None, vector: Array | None = None) -> NumpySession:
@@ -49,7 +54,7 @@ class NumpySession:
         self.units = math.prod(task.model.output_shape)
         self._vector = self.layout.initial(task.seed, self.dtype) if vector is None else vector.astype(self.dtype)
         with LOCK:
-            self.executor = build_executor(task, self.kernels, self._vector)
+            self.executor = build_executor(task, self.kernels, self._vector, engine.half)
         self._eager = self.executor if isinstance(self.executor, EagerExecutor) else None
         self.optimizer_state = task.initial_state(self.dtype)
         if task.average is not None:
@@ -150,7 +155,7 @@ class NumpySession:
         return {
             "engine": self.engine.name,
             "device": "cpu",
-            "precision": np.dtype(self.dtype).name,
+            "precision": "bfloat16" if self.engine.half else np.dtype(self.dtype).name,
             "kernels": self.engine.kernels,
             "threads": _threads(self.engine.kernels),
             **({"optimizer_not_compiled": why} if (why := optimizer.not_compiled(self.kernels)) else {}),

@@ -412,7 +412,8 @@ class Experiment(Section):
     engine       "numpy", written by hand, or "torch", PyTorch
     kernels      of the engine numpy: "compiled", or "reference" for the readable ones
     device       "auto", "cpu", or of the engine torch "cuda", "cuda:1", "mps"
-    precision    "float32" or "float64"; of the engine torch also "bfloat16", "float16", or "auto" for the fastest
+    precision    "float32" or "float64"; "bfloat16" for products in half precision in training, of the engine numpy on
+                 processors with AVX-512 BF16; of the engine torch also "float16", or "auto" for the fastest
     exact_noise  of the engine torch: the same dropout masks as numpy draws
     plugins      files and modules with components of your own, such as ["my_layers.py"]
     """

@@ -54,7 +54,7 @@ OWN = ("arena", "winners", "scratch", "gradient")
 NUMBERS = ("images", "size", "workers", "statistics_step", "fresh")
 FRAME = np.dtype([(name, np.int64) for name in (*ADDRESSES, *NUMBERS)])
 
-LONG, BYTE, SINGLE, DOUBLE = np.int64(0), np.uint8(0), np.int32(0), np.float64(0)
+LONG, BYTE, HALF, SINGLE, DOUBLE = np.int64(0), np.uint8(0), np.int16(0), np.int32(0), np.float64(0)
 
 
 @parallel

@@ -22,9 +22,9 @@ from __future__ import annotations
 import numpy as np
 from numba import prange, types
 
-from firstlight.kernels._interpreter import SINGLE, view
+from firstlight.kernels._interpreter import HALF, SINGLE, view
 from firstlight.kernels._jit import inner, parallel
-from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, clear, copy, intrinsic
+from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, PairEmitter, clear, copy, intrinsic
 from firstlight.kernels.operation import Subroutine
 
 # A tile of 8 × 2 vectors takes 16 of 32 registers (AVX-512, NEON), of 6 × 2 takes 12 of 16 (AVX2).
@@ -131,6 +131,21 @@ def _tiles(
 TILES = Subroutine(_tiles, 22)
 
 
+def _tiles_of_pairs(
+    strip, W, taps, runs, bias, y, scratch, step, W_row, tiles, Hy, Wy, N, n0, block, i0, i1, o, end, edge, start, relu,
+    like,
+):  # fmt: skip
+    tiles_of_strip(
+        view(strip, SINGLE), step, view(W, SINGLE), W_row, view(taps, SINGLE), view(runs, SINGLE), tiles,
+        view(bias, like), view(y, like), (Hy, Wy, N), (n0, block), (i0, i1), (o, end), view(scratch, like), edge, start,
+        relu != 0,
+    )  # fmt: skip
+
+
+# The same for factors in bfloat16: each number of the strip and of W is a pair of channels, and counts once.
+TILES_OF_PAIRS = Subroutine(_tiles_of_pairs, 22)
+
+
 @parallel
 def sum_dots(x, dy, dW, x_shape, y_shape, scratch, sh, reads, rows, pieces, y_rows, y_pieces, cut):
     """dW (workers, O, C kh kw): the sums that each worker's strips give; `cut` says whether dy is read in place."""
@@ -171,7 +186,7 @@ def dots_of_worker(
 def dots_of_strip(strip, step, y, y_row, y_line, reads, channels, K, lines, length, dW):
     """dW += the sums over `lines` rows of `length`, for the channels of dy whose first lies at the address y."""
     lanes = VECTOR_BYTES // strip.itemsize
-    found = np.empty(max(DOT_ROWS * TAPS, lanes), strip.dtype)
+    found = np.empty(max(DOT_ROWS * TAPS, lanes), dW.dtype)
     vectors = -(-length // lanes)
     # A lane's sum that grows too long loses digits: it is then taken up in several parts.
     few = max(1, LONGEST // vectors)
@@ -197,6 +212,16 @@ def _dots(strip, y, reads, dW, step, y_row, y_line, o0, end, K, lines, length, l
 
 # `dots_of_strip` for the steps of programs: the first four arguments are addresses.
 DOTS = Subroutine(_dots, 12)
+
+
+def _dots_of_halves(strip, y, reads, dW, step, y_row, y_line, o0, end, K, lines, length, like):
+    dots_of_strip(
+        view(strip, HALF), step, y, y_row, y_line, view(reads, SINGLE), (o0, end), K, lines, length, view(dW, like)
+    )
+
+
+# The same for factors in bfloat16.
+DOTS_OF_HALVES = Subroutine(_dots_of_halves, 12)
 
 
 @inner
@@ -281,7 +306,8 @@ def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, b
 
     def emit(context, builder, signature, args):
         _, _, strip_, at_, W_, w_, W_row_, taps_, first_, end_, bias_, o_, target_, step_, start_, relu_ = args
-        e = Emitter(context, builder, strip.dtype)
+        e = Emitter(context, builder, bias.dtype)
+        factors = e if strip.dtype == bias.dtype else PairEmitter(context, builder, strip.dtype)
         seen, weights, starts = e.at(strip, strip_, at_), e.at(W, W_, w_), e.at(bias, bias_, o_)
         pairs = e.at(taps, taps_, builder.shl(first_, INDEX(1)))
         y = builder.inttoptr(target_, e.scalar.as_pointer())
@@ -298,11 +324,11 @@ def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, b
         with e.loop(builder.sub(end_, first_)) as k:
             pair = e.at(None, pairs, builder.shl(k.index, INDEX(1)))
             x, weight = e.at(None, seen, e.index(pair)), e.at(None, weights, e.index(e.at(None, pair, 1)))
-            xs = [e.load(e.at(None, x, v * e.lanes)) for v in range(wide)]
+            xs = [factors.load(e.at(None, x, v * e.lanes)) for v in range(wide)]
             for r in range(tall):
-                value = e.splat(e.at(None, weight, builder.mul(W_row_, INDEX(r))))
+                value = factors.splat(e.at(None, weight, builder.mul(W_row_, INDEX(r))))
                 for slot, x_v in zip(sums[r], xs, strict=True):
-                    e.accumulate(slot, value, x_v)
+                    factors.accumulate(slot, value, x_v)
         for r in range(tall):
             for slot, address in zip(sums[r], targets[r], strict=True):
                 total = builder.load(slot)
@@ -321,19 +347,20 @@ def _register_dot(_, rows, y, y_row, y_line, strip, x_line, reads, k, lines, vec
 
     def emit(context, builder, signature, args):
         _, y_, y_row_, y_line_, strip_, x_line_, reads_, k_, lines_, vectors_, found_ = args
-        e = Emitter(context, builder, strip.dtype)
-        dy, x = builder.inttoptr(y_, e.scalar.as_pointer()), e.at(strip, strip_)
+        e = Emitter(context, builder, found.dtype)
+        factors = e if strip.dtype == found.dtype else PairEmitter(context, builder, strip.dtype)
+        dy, x = builder.inttoptr(y_, factors.scalar.as_pointer()), e.at(strip, strip_)
         sums = [[e.register(e.zero) for _ in range(TAPS)] for _ in range(tall)]
         starts = [e.index(e.at(reads, reads_, k_, q)) for q in range(TAPS)]
         with e.loop(lines_) as i:
             dy_i, x_i = e.at(None, dy, builder.mul(i.index, y_line_)), e.at(None, x, builder.mul(i.index, x_line_))
             with e.loop(vectors_) as v:
-                m = builder.mul(v.index, INDEX(e.lanes))
-                dys = [e.load(e.at(None, dy_i, m, builder.mul(y_row_, INDEX(r)))) for r in range(tall)]
+                m = builder.mul(v.index, INDEX(VECTOR_BYTES // factors.itemsize))
+                dys = [factors.load(e.at(None, dy_i, m, builder.mul(y_row_, INDEX(r)))) for r in range(tall)]
                 for q in range(TAPS):
-                    x_q = e.load(e.at(None, x_i, m, starts[q]))
+                    x_q = factors.load(e.at(None, x_i, m, starts[q]))
                     for r in range(tall):
-                        e.accumulate(sums[r][q], dys[r], x_q)
+                        factors.accumulate(sums[r][q], dys[r], x_q)
         totals = e.totals([slot for row in sums for slot in row])
         for group, total in enumerate(totals):
             e.store(total, e.at(found, found_, group * e.lanes))

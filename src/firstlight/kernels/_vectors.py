@@ -19,7 +19,24 @@ intrinsic: Any = _numba_intrinsic
 
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
+# Whether the processor multiplies in bfloat16; elsewhere its instruction is imitated by those of float32, to be tested.
+HAS_BFLOAT16 = VECTOR_BYTES == 64 and bool(_FEATURES.get("avx512bf16"))
 INDEX = ir.IntType(64)
+
+
+class _BFloat16(ir.Type):
+    """LLVM's type, which llvmlite does not name: the upper half of a float32."""
+
+    null = "0.0"
+
+    def _to_string(self):
+        return "bfloat"
+
+    def __eq__(self, other):
+        return isinstance(other, _BFloat16)
+
+    def __hash__(self):
+        return hash(_BFloat16)
 
 
 class Emitter:
@@ -44,7 +61,8 @@ class Emitter:
         return self.builder.load(self.builder.bitcast(address, self.vector.as_pointer()), align=self.itemsize)
 
     def store(self, value, address):
-        self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=self.itemsize)
+        align = min(self.itemsize, self.context.get_abi_sizeof(address.type.pointee))
+        self.builder.store(value, self.builder.bitcast(address, value.type.as_pointer()), align=align)
 
     def index(self, address):
         """The int32 at `address`."""
@@ -75,6 +93,17 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         self.builder.store(self.builder.call(function, [a, b, self.builder.load(slot)]), slot)
 
+    def narrow(self, vector):
+        """The float32 of a vector, rounded to bfloat16, the nearest."""
+        return self.builder.fptrunc(vector, ir.VectorType(_BFloat16(), self.lanes))
+
+    def pair(self, low, high):
+        """Both in bfloat16, side by side in each lane, as int32."""
+        builder, whole = self.builder, ir.VectorType(ir.IntType(32), self.lanes)
+        halves = ir.VectorType(ir.IntType(16), self.lanes)
+        low, high = (builder.zext(builder.bitcast(self.narrow(x), halves), whole) for x in (low, high))
+        return builder.or_(low, builder.shl(high, ir.Constant(whole, [16] * self.lanes)))
+
     def totals(self, slots):
         """Vectors whose lanes are the sums over the lanes of each slot, neighbours added until one is left."""
         even, odd = (
@@ -94,6 +123,60 @@ class Emitter:
 
     def loop(self, count):
         return cgutils.for_range(self.builder, count, intp=INDEX)
+
+
+class PairEmitter(Emitter):
+    """The same for vectors of bfloat16, two of them for each float32 of the sums: a product adds both to its lane."""
+
+    def __init__(self, context, builder, dtype):
+        super().__init__(context, builder, types.float32)
+        self.pairs = ir.VectorType(_BFloat16(), 2 * self.lanes)
+        self.scalar = context.get_data_type(dtype)  # in which addresses count: int32 for pairs, int16 for each
+        self.itemsize = context.get_abi_sizeof(self.scalar)
+        self.step = 4 * self.lanes // self.itemsize
+
+    def load(self, address):
+        return self.builder.load(self.builder.bitcast(address, self.pairs.as_pointer()), align=self.itemsize)
+
+    def splat(self, address):
+        """The pair at `address` in every lane."""
+        whole = ir.VectorType(ir.IntType(32), self.lanes)
+        pair, zero = self.builder.load(address), ir.Constant(whole, None)
+        one = self.builder.insert_element(zero, pair, ir.IntType(32)(0))
+        every = self.builder.shuffle_vector(one, zero, ir.Constant(whole, None))
+        return self.builder.bitcast(every, self.pairs)
+
+    def accumulate(self, slot, a, b):
+        """slot += a · b of both of each pair."""
+        builder, total = self.builder, self.builder.load(slot)
+        if HAS_BFLOAT16:
+            kind = ir.FunctionType(self.vector, [self.vector, self.pairs, self.pairs])
+            function = cgutils.get_or_insert_function(
+                builder.module, kind, f"llvm.x86.avx512bf16.dpbf16ps.{8 * VECTOR_BYTES}"
+            )
+            total = builder.call(function, [total, a, b])
+        else:
+            for first in (0, 1):
+                mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(first, 2 * self.lanes, 2)))
+                wide = [builder.fpext(builder.shuffle_vector(x, x, mask), self.vector) for x in (a, b)]
+                total = builder.fadd(total, builder.fmul(*wide))
+        builder.store(total, slot)
+
+
+@intrinsic
+def narrow(_, x, to, at, vectors):
+    """to[2 · at : …] = x[at : …] in bfloat16, for so many vectors; `to` counts in int16 and may lie where x does."""
+
+    def emit(context, builder, signature, args):
+        e = Emitter(context, builder, x.dtype)
+        half = ir.VectorType(_BFloat16(), e.lanes).as_pointer()
+        with e.loop(args[3]) as i:
+            m = builder.add(args[2], builder.mul(i.index, INDEX(e.lanes)))
+            value = e.narrow(e.load(e.at(x, args[0], m)))
+            builder.store(value, builder.bitcast(e.at(to, args[1], m), half), align=2)
+        return context.get_dummy_value()
+
+    return types.void(x, to, types.intp, types.intp), emit
 
 
 @intrinsic

@@ -62,12 +62,16 @@ class Slot:
 
 @dataclass(frozen=True)
 class Cut:
-    """What a step is made ready for: chunks of n images; vectors have `lanes` numbers of `itemsize` bytes."""
+    """What a step is made ready for: chunks of n images; vectors have `lanes` numbers of `itemsize` bytes.
+
+    half  whether factors may be rounded to bfloat16; sums stay as they are
+    """
 
     n: int
     lanes: int
     itemsize: int
     training: bool
+    half: bool = False
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,13 @@ class Runtime:
 
     theta    the weights; those that are trained come first
     scale    with shift, (C, H, W): how the bytes of the images are prepared
+    half     whether products are of factors in bfloat16
     """
 
-    def __init__(self, graph: Graph, theta: Array, trained: int, scale: Array, shift: Array) -> None:
-        self.graph, self.theta = graph, theta
+    def __init__(
+        self, graph: Graph, theta: Array, trained: int, scale: Array, shift: Array, half: bool = False
+    ) -> None:
+        self.graph, self.theta, self.half = graph, theta, half
         self.places, self.features, self.winners = _place(graph.steps)
         self._gradients = np.zeros((get_num_threads(), trained), theta.dtype)
         self._fixed = {
@@ -230,7 +233,7 @@ class Runtime:
 
     def _steps(self, n: int) -> tuple[list[Step], Cut]:
         """The steps that do it for chunks of n images."""
-        cut = Cut(n, self.lanes, int(self.theta.itemsize), self.graph.training)
+        cut = Cut(n, self.lanes, int(self.theta.itemsize), self.graph.training, self.half)
         return [step.ready(cut) for step in self.graph.steps], cut
 
     def _rows(self, steps: list[Step], cut: Cut, tables: _Tables) -> Array:

@@ -21,9 +21,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from firstlight.kernels._interpreter import SINGLE, call, view
+from firstlight.kernels._interpreter import HALF, SINGLE, call, view
 from firstlight.kernels._jit import inner
-from firstlight.kernels._tiles import FROM_ZERO, ROWS, TILES, fill
+from firstlight.kernels._tiles import FROM_ZERO, ROWS, TILES, TILES_OF_PAIRS, fill
 from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, intrinsic
 from firstlight.kernels.operation import Cut, Step, Subroutine, Value, step
 from firstlight.types import Array
@@ -94,10 +94,11 @@ class Winograd(Step):
     def of(cls, x: Value, y: Value, W: int, b: int, c: Correlation, cut: Cut, relu: bool) -> Winograd:
         """The step for a correlation, cut so that what is transformed stays in the cache."""
         (C, H, width), (O, Hy, Wy), n = c.x, c.y, cut.n
+        factors = -(-C // 2) if cut.half else C  # numbers of U and V for each filter and tile
         top, left = -c.start[0], -c.start[1]
         T, down = -(-Wy // 2), -(-Hy // 2)
         block = next(block for block in (2 * cut.lanes, cut.lanes) if n % block == 0)
-        budget = TRANSFORMED // (16 * (C + O) * T * cut.itemsize)  # tile rows × images
+        budget = TRANSFORMED // (16 * (factors + O) * T * cut.itemsize)  # tile rows × images
         if budget < block:
             block = cut.lanes
         R = min(down, max(1, budget // block))
@@ -107,16 +108,18 @@ class Winograd(Step):
         rows = np.arange(2 * down + 2) - top
         rows[(rows < 0) | (rows >= H)] = -1
         first, left_out = max(0, left), max(0, -left)  # columns of zeros before x, or of x left out
-        channels = np.arange(C)
+        channels = np.arange(factors)
         tiles = -(-stride // (2 * cut.lanes))
         piece = np.array([first, left_out, max(0, min(width - left_out, 2 * T + 2 - first))])
-        taps, runs = np.stack([channels * stride, channels], 1), np.tile([0, C], tiles)
+        taps, runs = np.stack([channels * stride, channels], 1), np.tile([0, factors], tiles)
         padded, lanes = -(-C // cut.lanes) * cut.lanes, cut.lanes
-        planes = [_apart(size, lanes) for size in (O * padded, C * stride, O * stride)]
+        row = padded // 2 if cut.half else padded
+        planes = [_apart(size, lanes) for size in (O * row, factors * stride, O * stride)]
         U = 2 * ROWS * lanes + -(-C * (2 * R + 2) * (2 * T + 2) * block // lanes) * lanes
         V = U + 16 * planes[0]
         M = V + 16 * planes[1] + 2 * lanes
-        return cls(
+        kind = WinogradOfPairs if cut.half else cls
+        return kind(
             x, y, W, b, C, H, width, O, Hy, Wy, *c.W_strides, c.flipped, rows, piece, taps, runs, tiles, block, R,
             stride, U, V, M, planes[0], planes[1], planes[2], relu,
         )  # fmt: skip
@@ -126,39 +129,57 @@ class Winograd(Step):
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
-        arena, theta, scratch = view(frame.arena, like), view(frame.theta, like), view(frame.scratch, like)
-        tables, size = view(frame.tables, SINGLE), arena.itemsize
-        C, H, W, O, Hy, Wy = op.C, op.H, op.width, op.O, op.Hy, op.Wy
-        T, block, R, stride = (Wy + 1) // 2, op.block, op.R, op.stride
-        lines, line, lanes = 2 * R + 2, (2 * T + 2) * block, VECTOR_BYTES // size
-        rows, pieces = tables[op.rows :], tables[op.piece : op.piece + 3].reshape(1, 3)
-        x = arena[op.x : op.x + C * H * W * n]
-        strip, U, V, M = scratch[2 * ROWS * lanes :], scratch[op.U :], scratch[op.V :], scratch[op.M :]
-        padded = -(-C // lanes) * lanes
-        _filters(theta, op.W, op.W_row, op.W_channel, op.flipped != 0, U, op.U_plane, C, O, padded)
-        for start in range(0, n, block):
-            for first in range(0, (Hy + 1) // 2, R):
-                count = min(R, (Hy + 1) // 2 - first)
-                r0, r1 = 2 * first, 2 * (first + count) + 2
-                fill(strip, 0, x, 0, C, (C, H, W, n), start, rows, r0, r1, pieces, lines, line, block, True)
-                _spread(strip, V, op.V_plane, C, lines, line, count, T, block, stride, lanes)
-                for k in range(16):
-                    call(op.subroutine, (
-                        V.ctypes.data + k * op.V_plane * size, U.ctypes.data + k * op.U_plane * size,
-                        frame.tables + op.taps * 4, frame.tables + op.runs * 4, frame.scratch,
-                        M.ctypes.data + k * op.M_plane * size, frame.scratch,
-                        0, padded, op.tiles, 1, 1, stride, 0, stride, 0, 1, 0, O, 0, FROM_ZERO, 0,
-                    ))  # fmt: skip
-                for o in range(O):
-                    bias = theta[op.b + o] if op.b >= 0 else theta.dtype.type(0)
-                    for t in range(count):
-                        i = 2 * (first + t)
-                        to = op.y + (o * Hy + i) * Wy * n + start
-                        for j in range(T):
-                            gather_tile(
-                                M, o * stride + (t * T + j) * block, op.M_plane, arena, to + 2 * j * n, n, Wy * n,
-                                i + 1 < Hy, 2 * j + 1 < Wy, bias, op.relu != 0, block // lanes,
-                            )  # fmt: skip
+        scratch = view(frame.scratch, like)
+        _convolve(op, n, frame, like, scratch[op.U :], scratch[op.V :], 1)
+
+
+@step
+class WinogradOfPairs(Winograd):
+    """The same, of products in bfloat16: U and V hold pairs of channels, so that C counts half."""
+
+    subroutine: Subroutine = TILES_OF_PAIRS
+
+    @staticmethod
+    def loops(op, n, n0, chunk, frame, like):
+        U, V = view(frame.scratch, HALF)[2 * op.U :], view(frame.scratch, SINGLE)[op.V :]
+        _convolve(op, n, frame, like, U, V, 2)
+
+
+@inner
+def _convolve(op, n, frame, like, U, V, together):
+    arena, theta, scratch = view(frame.arena, like), view(frame.theta, like), view(frame.scratch, like)
+    tables, size = view(frame.tables, SINGLE), arena.itemsize
+    C, H, W, O, Hy, Wy = op.C, op.H, op.width, op.O, op.Hy, op.Wy
+    T, block, R, stride = (Wy + 1) // 2, op.block, op.R, op.stride
+    lines, line, lanes = 2 * R + 2, (2 * T + 2) * block, VECTOR_BYTES // size
+    rows, pieces = tables[op.rows :], tables[op.piece : op.piece + 3].reshape(1, 3)
+    x = arena[op.x : op.x + C * H * W * n]
+    strip, M = scratch[2 * ROWS * lanes :], scratch[op.M :]
+    padded = -(-C // lanes) * lanes
+    _filters(theta, op.W, op.W_row, op.W_channel, op.flipped != 0, U, together * op.U_plane, C, O, padded)
+    for start in range(0, n, block):
+        for first in range(0, (Hy + 1) // 2, R):
+            count = min(R, (Hy + 1) // 2 - first)
+            r0, r1 = 2 * first, 2 * (first + count) + 2
+            fill(strip, 0, x, 0, C, (C, H, W, n), start, rows, r0, r1, pieces, lines, line, block, True)
+            _spread(strip, V, op.V_plane, C, together, lines, line, count, T, block, stride, lanes)
+            for k in range(16):
+                call(op.subroutine, (
+                    V.ctypes.data + k * op.V_plane * size, U.ctypes.data + k * op.U_plane * size,
+                    frame.tables + op.taps * 4, frame.tables + op.runs * 4, frame.scratch,
+                    M.ctypes.data + k * op.M_plane * size, frame.scratch,
+                    0, padded // together, op.tiles, 1, 1, stride, 0, stride, 0, 1, 0, O, 0, FROM_ZERO, 0,
+                ))  # fmt: skip
+            for o in range(O):
+                bias = theta[op.b + o] if op.b >= 0 else theta.dtype.type(0)
+                for t in range(count):
+                    i = 2 * (first + t)
+                    to = op.y + (o * Hy + i) * Wy * n + start
+                    for j in range(T):
+                        gather_tile(
+                            M, o * stride + (t * T + j) * block, op.M_plane, arena, to + 2 * j * n, n, Wy * n,
+                            i + 1 < Hy, 2 * j + 1 < Wy, bias, op.relu != 0, block // lanes,
+                        )  # fmt: skip
 
 
 def _apart(size: int, lanes: int) -> int:
@@ -181,15 +202,16 @@ def _filters(theta, W, row, channel, flipped, U, plane, C, O, padded):
 
 
 @inner
-def _spread(strip, V, plane, C, lines, line, count, T, block, stride, lanes):
-    """V = Bᵀ d B for every channel and tile."""
-    for c in range(C):
+def _spread(strip, V, plane, C, together, lines, line, count, T, block, stride, lanes):
+    """V = Bᵀ d B for every channel, or pair of channels, and tile."""
+    for c in range(0, C, together):
+        other = lines * line if c + 1 < C else 0  # what has no second channel has a U of zero for it
         for t in range(count):
             at = (c * lines + 2 * t) * line
             for j in range(T):
                 spread_tile(
-                    strip, at + 2 * j * block, block, line, V, c * stride + (t * T + j) * block, plane,
-                    block // lanes,
+                    strip, at + 2 * j * block, other, block, line, V, c // together * stride + (t * T + j) * block,
+                    plane, block // lanes,
                 )  # fmt: skip
 
 
@@ -213,6 +235,7 @@ def spread_filter(_, g, plane_of_g, U, to, plane, vectors):
             columns = [rows_of_g(taps[s::3]) for s in range(3)]
             for r in range(4):
                 for s, value in enumerate(rows_of_g([column[r] for column in columns])):
+                    value = value if U.dtype == g.dtype else e.narrow(value)
                     e.store(value, e.at(U, U_, to_, c, builder.mul(plane_, INDEX(4 * r + s))))
         return context.get_dummy_value()
 
@@ -221,11 +244,14 @@ def spread_filter(_, g, plane_of_g, U, to, plane, vectors):
 
 
 @intrinsic
-def spread_tile(_, x, at, column, row, V, to, plane, vectors):
-    """V[k · plane + to + ·] = Bᵀ d B, element k of 16, for the pixels x[at + r · row + s · column + ·]."""
+def spread_tile(_, x, at, other, column, row, V, to, plane, vectors):
+    """V[k · plane + to + ·] = Bᵀ d B, element k of 16, for the pixels x[at + r · row + s · column + ·].
+
+    Where V counts in int32, it is this and the same for the pixels `other` further on, as a pair in bfloat16.
+    """
 
     def emit(context, builder, signature, args):
-        x_, at_, column_, row_, V_, to_, plane_, vectors_ = args
+        x_, at_, other_, column_, row_, V_, to_, plane_, vectors_ = args
         e = Emitter(context, builder, x.dtype)
 
         def rows_of_b(d):
@@ -233,9 +259,7 @@ def spread_tile(_, x, at, column, row, V, to, plane, vectors):
                 builder.fsub(d[0], d[2]), builder.fadd(d[1], d[2]), builder.fsub(d[2], d[1]), builder.fsub(d[1], d[3])
             ]  # fmt: skip
 
-        with e.loop(vectors_) as i:
-            m = builder.mul(i.index, INDEX(e.lanes))
-            first = e.at(x, x_, at_, m)
+        def transformed(first):
             d = [
                 [
                     e.load(e.at(None, first, builder.mul(row_, INDEX(r)), builder.mul(column_, INDEX(s))))
@@ -244,13 +268,24 @@ def spread_tile(_, x, at, column, row, V, to, plane, vectors):
                 for s in range(4)
             ]  # by columns
             half = [rows_of_b(column) for column in d]
+            return [rows_of_b([half[column][r] for column in range(4)]) for r in range(4)]
+
+        with e.loop(vectors_) as i:
+            m = builder.mul(i.index, INDEX(e.lanes))
+            first = e.at(x, x_, at_, m)
+            found = transformed(first)
+            if V.dtype != x.dtype:
+                second = transformed(e.at(None, first, other_))
+                found = [
+                    [e.pair(*both) for both in zip(*rows, strict=True)] for rows in zip(found, second, strict=True)
+                ]
             for r in range(4):
-                for s, value in enumerate(rows_of_b([half[column][r] for column in range(4)])):
-                    e.store(value, e.at(V, V_, to_, m, builder.mul(plane_, INDEX(4 * r + s))))
+                for s in range(4):
+                    e.store(found[r][s], e.at(V, V_, to_, m, builder.mul(plane_, INDEX(4 * r + s))))
         return context.get_dummy_value()
 
     i = types.int64
-    return types.void(x, i, i, i, V, i, i, i), emit
+    return types.void(x, i, i, i, i, V, i, i, i), emit
 
 
 @intrinsic
