@@ -21,7 +21,7 @@ from firstlight.optimizers import SGD
 from firstlight.prepare import Preparation
 from firstlight.types import Array, Images
 
-# A wide 3×3 convolution, which goes by Winograd's way, between one with an odd number of channels and one with a stride.
+# A wide 3×3 convolution, by Winograd's way, between one with an odd number of channels and one with a stride.
 NET = Chain((
     Conv2D(17, 3, padding="same"), ReLU(), Conv2D(16, 3, padding="same"), BatchNorm(), ReLU(), MaxPool2D(2),
     Conv2D(18, 3, stride=2), ReLU(), Flatten(), Dense(10),
@@ -44,7 +44,7 @@ def pairs(x: Array) -> Array:
 def tile() -> Callable[..., None]:
     """A register tile of 4 × 2 vectors, compiled anew."""
 
-    @njit  # type: ignore[untyped-decorator]
+    @njit
     def product(x: Any, W: Any, bias: Any, taps: Any, y: Any) -> None:
         row = y.shape[1]
         _register_tile(

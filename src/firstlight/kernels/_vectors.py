@@ -24,7 +24,7 @@ HAS_BFLOAT16 = VECTOR_BYTES == 64 and bool(_FEATURES.get("avx512bf16"))
 INDEX = ir.IntType(64)
 
 
-class _BFloat16(ir.Type):
+class _BFloat16(ir.Type):  # type: ignore[misc]
     """LLVM's type, which llvmlite does not name: the upper half of a float32."""
 
     null = "0.0"

@@ -279,8 +279,7 @@ class KernelGradient(Step):
         c = self.correlation
         (C, H, width), (O, Hy, Wy), area = c.x, c.y, math.prod(c.kernel)
         lanes = 2 * cut.lanes
-        p = replace(cut, lanes=lanes, itemsize=2)
-        p = c.plan(p, (Hy, Wy), lanes, DOT_STRIP, area)
+        p = c.plan(replace(cut, lanes=lanes, itemsize=2), (Hy, Wy), lanes, DOT_STRIP, area)
         return DotsOfHalves(
             self.x, self.dy, self.dW, C, H, width, O, Hy, Wy, C * area, c.stride[0], p.reads, p.rows, p.pieces,
             len(p.pieces), np.arange(Hy), np.array([0, 0, Wy]), p.block, p.height, p.lines, p.line,
