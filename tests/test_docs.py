@@ -1,8 +1,9 @@
-"""The pages of docs/ that the program makes are current."""
+"""The pages of docs/ that the program makes are current, and links between pages lead somewhere."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,26 @@ def test_the_reference_of_components_is_current() -> None:
     page = maker("components").page()
     assert page == (DOCS / "components.md").read_text(encoding="utf-8")
     assert page.count("\n### `") > 60
+
+
+def dead_links(page: Path) -> list[str]:
+    """Of a page's links to other files, those that lead nowhere."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+    return [link for link in links if link and ":" not in link and not (page.parent / link).exists()]
+
+
+def test_links_between_pages_lead_somewhere(tmp_path: Path) -> None:
+    pages = [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+    assert {page.name: dead for page in pages if (dead := dead_links(page))} == {}
+    (tmp_path / "page.md").write_text("[a](page.md#there), [b](gone.md), [c](https://example.org/)", encoding="utf-8")
+    assert dead_links(tmp_path / "page.md") == ["gone.md"]
+
+
+def test_every_decision_is_listed_once() -> None:
+    decisions = DOCS / "decisions"
+    listed = re.findall(r"\]\((\d{4}-[^)]+)\)", (decisions / "README.md").read_text(encoding="utf-8"))
+    assert listed == sorted(page.name for page in decisions.glob("0*.md"))
 
 
 def test_one_study_is_put_into_the_page_of_all() -> None:

@@ -29,7 +29,6 @@ from firstlight.types import Array
 N, STEPS, BOWL = 7, 8, 300
 RATES = [0.05 * 0.9**t for t in range(STEPS)]
 TWIN = 1e-9
-KERNELS = {"compiled": 1e-12, "reference": 0.0}
 
 
 @dataclass(frozen=True)

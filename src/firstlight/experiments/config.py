@@ -496,7 +496,7 @@ class Experiment(Section):
         inner = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
         if self.optimizer.lookahead:
             share = self.optimizer.lookahead_share
-            inner = optimizers.Lookahead(inner, self.optimizer.lookahead, 0.5 if share is None else share)
+            inner = optimizers.Lookahead(inner, self.optimizer.lookahead, **({} if share is None else {"alpha": share}))
         return optimizers.Lagged(inner, self.optimizer.lag) if self.optimizer.lag else inner
 
     def build_average(self) -> optimizers.MovingAverage | None:

@@ -222,12 +222,6 @@ def bootstrap_of_counts(counts: Array, of_counts: OfCounts, confidence: float = 
     return float(low), float(high)
 
 
-def missing_classes(labels: Array, classes: Sequence[str]) -> list[str]:
-    """The classes of which there is no image."""
-    there = np.bincount(labels, minlength=len(classes))
-    return [name for name, count in zip(classes, there, strict=True) if not count]
-
-
 def in_words(column: str) -> str:
     """What a column of the history is called: "val_macro-auc" is "validation macro AUC"."""
     name = column.removeprefix("val_")
