@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from firstlight.checks import gradients as g
+from firstlight.checks import losses as checks
+from firstlight.checks.demand import examine
+from firstlight.checks.losses import LABELS, ONE_HOT, Case, K, N
 from firstlight.errors import ExperimentError, ModelError
 from firstlight.layers import (
     GELU,
@@ -41,10 +44,7 @@ from firstlight.losses import (
 )
 from firstlight.types import Array
 
-K, N = 4, 6
-LABELS = np.array([0, 3, 1, 1, 2, 0])
-ONE_HOT = np.eye(K)[:, LABELS]
-SOFT = 0.7 * ONE_HOT + 0.3 * np.eye(K)[:, LABELS[::-1]]
+SOFT = checks.TARGETS["soft targets"]
 YES_NO = np.array([0, 1, 1, 0, 1, 0])
 
 SMOOTHED = CrossEntropy(label_smoothing=0.1)
@@ -52,107 +52,25 @@ BOTH_TERMS = SoftmaxBinaryCrossEntropy()
 FOCAL = Focal(1.5)
 EVERY = [CrossEntropy(), SMOOTHED, BinaryCrossEntropy(), BOTH_TERMS, MeanSquaredError(), HalfSquaredError(), FOCAL]
 CASES = [
-    *(
-        pytest.param(each, K, t, id=f"{each}-{kind}")
-        for each in EVERY
-        for kind, t in (("labels", LABELS), ("soft", SOFT))
-    ),
-    pytest.param(BinaryCrossEntropy(), 1, YES_NO, id="one-unit"),
-    pytest.param(BinaryCrossEntropy(), 1, YES_NO[None], id="one-unit-column"),
-    pytest.param(BinaryCrossEntropy(), 1, 0.8 * np.eye(2)[:, YES_NO] + 0.1, id="one-unit-of-two-classes"),
+    *(Case(each, kind, targets) for each in EVERY for kind, targets in (("labels", LABELS), ("soft targets", SOFT))),
+    Case(BinaryCrossEntropy(), "one unit", YES_NO, 1),
+    Case(BinaryCrossEntropy(), "one unit, a column each", YES_NO[None], 1),
+    Case(BinaryCrossEntropy(), "one unit of two classes", 0.8 * np.eye(2)[:, YES_NO] + 0.1, 1),
 ]
-every_case = pytest.mark.parametrize(("each", "units", "targets"), CASES)
 every_loss = pytest.mark.parametrize("each", EVERY, ids=repr)
 
 
-def outputs(units: int, n: int = N, dtype: Any = np.float64) -> Array:
-    return (2 * np.random.default_rng(0).standard_normal((units, n))).astype(dtype)
+def outputs(units: int) -> Array:
+    return Case(CrossEntropy(), "", LABELS, units).outputs()
 
 
-def mean(each: Loss, y: Array, targets: Array) -> Array:
-    return np.array([each.value_and_gradient(y, targets)[0]])
-
-
-@every_case
-def test_gradients_are_those_of_central_differences(each: Loss, units: int, targets: Array) -> None:
-    y = outputs(units)
-    g.check(
-        lambda y: mean(each, y, targets),
-        lambda v: v * each.value_and_gradient(y, targets)[1],
-        y,
-        np.random.default_rng(1),
-    )
-
-
-@every_case
-@pytest.mark.parametrize(
-    "tamper", [lambda dy: 1.01 * dy, np.zeros_like, lambda dy: dy[:, ::-1]], ids=["scaled", "lost", "moved"]
-)
-def test_the_checker_rejects_a_wrong_gradient(each: Loss, units: int, targets: Array, tamper: Any) -> None:
-    y = outputs(units)
-    with pytest.raises(AssertionError, match="gradient by x"):
-        g.check(
-            lambda y: mean(each, y, targets),
-            lambda v: v * tamper(each.value_and_gradient(y, targets)[1]),
-            y,
-            np.random.default_rng(1),
-        )
-
-
-WEIGHTS = np.array([2.0, 0.5, 1.0, 3.0, 0.25, 1.5])
-
-
-@every_case
-def test_weighted_gradients_are_those_of_central_differences(each: Loss, units: int, targets: Array) -> None:
-    y = outputs(units)
-    g.check(
-        lambda y: np.array([each.value_and_gradient(y, targets, WEIGHTS)[0]]),
-        lambda v: v * each.value_and_gradient(y, targets, WEIGHTS)[1],
-        y,
-        np.random.default_rng(1),
-    )
-    with pytest.raises(AssertionError, match="gradient by x"):
-        g.check(
-            lambda y: np.array([each.value_and_gradient(y, targets, WEIGHTS)[0]]),
-            lambda v: v * each.value_and_gradient(y, targets)[1],
-            y,
-            np.random.default_rng(1),
-        )
-
-
-@every_case
-def test_a_sample_of_weight_two_counts_as_two_and_the_mean_is_over_all(each: Loss, units: int, targets: Array) -> None:
-    y = outputs(units)
-    value, dy = each.value_and_gradient(y.astype(np.float32), targets, WEIGHTS)
-    assert value == pytest.approx(float((each.values(y, targets) * WEIGHTS).sum() / N), rel=1e-5)
-    assert dy.dtype == np.float32
-    ones = each.value_and_gradient(y, targets, np.ones(N))
-    plain = each.value_and_gradient(y, targets)
-    assert ones[0] == plain[0]
-    np.testing.assert_array_equal(ones[1], plain[1])
-
-
-@every_case
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_values_are_a_sample_each_and_average_to_the_loss(each: Loss, units: int, targets: Array, dtype: Any) -> None:
-    y = g.frozen(outputs(units, dtype=dtype))
-    values = each.values(y, targets)
-    value, dy = each.value_and_gradient(y, targets)
-    assert values.shape == (N,)
-    assert isinstance(value, float)
-    assert value == pytest.approx(values.mean(dtype=np.float64))
-    assert dy.shape == y.shape
-    assert values.dtype == dy.dtype == dtype
-    for i in range(N):
-        alone = each.values(y[:, i : i + 1], targets[..., i : i + 1])
-        np.testing.assert_allclose(alone, values[i : i + 1], rtol=1e-6)
-
-
-@every_loss
-def test_labels_are_one_hot_columns(each: Loss) -> None:
-    y = outputs(K)
-    np.testing.assert_array_equal(each.values(y, LABELS), each.values(y, ONE_HOT))
-    np.testing.assert_array_equal(each.value_and_gradient(y, LABELS)[1], each.value_and_gradient(y, ONE_HOT)[1])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_demand_holds_and_every_fault_is_caught(case: Case) -> None:
+    """Those that `fl.check` makes of a user's loss."""
+    found = examine("loss", case.loss.name, [case], checks.DEMANDS, checks.FAULTS)
+    assert found.failures == ()
+    assert {one.demand for one in found.findings if one.passed is None} <= {"one-hot"}
+    assert [str(proof) for proof in found.proofs if proof.caught is not True] == []
 
 
 def test_values_equal_their_formula() -> None:

@@ -82,6 +82,8 @@ def weights(case: Case) -> None:
     plain, dy_plain = case.loss.value_and_gradient(y, case.targets)
     must_be_close("all weights 1, value", value, plain, 1e-12)
     must_be_close("all weights 1, gradient", dy, dy_plain, 1e-12)
+    _, dy = case.loss.value_and_gradient(case.outputs(np.float32), case.targets, WEIGHTS)
+    must_equal("float32, weighted gradient", "float32", dy.dtype.name, "{}, as the outputs have it")
 
 
 def values(case: Case) -> None:
