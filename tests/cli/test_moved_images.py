@@ -29,3 +29,12 @@ def test_resume_and_explain_are_told_where_the_images_are_now(
         assert firstlight(*command, "--data", there).code == 0
     assert RunFolder(run).data.location == str(there)
     assert firstlight("evaluate", run).code == 0
+
+
+def test_what_set_says_counts_instead_of_a_source_that_is_gone(
+    firstlight: Callable[..., Answer], tmp_path: Path
+) -> None:
+    file = tmp_path / "moved.toml"
+    file.write_text('[data]\nsource = "gone"\n[model]\nname = "softmax-regression"\n', encoding="utf-8")
+    assert "looked for" in firstlight("summary", file).err
+    assert firstlight("summary", file, "--set", "data.source=digits", "--json").json()["parameters"] == 650

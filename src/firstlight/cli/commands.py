@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -152,6 +153,35 @@ class Commands(TyperGroup):
             advice = f": {SYNONYMS[name]}." if name in SYNONYMS else f". {nearest(name, self.list_commands(ctx))}"
             raise ExperimentError(f"There is no command {name!r}{advice}")
         return super().resolve_command(ctx, args)
+
+
+def asked_for(
+    file: Path | None,
+    settings: Sequence[str] | None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    search: bool = False,
+) -> dict[str, Any]:
+    """The tables of an experiment file with what the command line says over them; without a file, that alone.
+
+    settings  those of --set, over all others
+    options   values by the keys that they stand for; None where one was not given
+    search    whether the tables of a search are wanted too
+    """
+    from firstlight import experiments, plugins
+
+    over: dict[str, Any] = {}
+    for key, value in options.items():
+        if value is not None:
+            experiments.put(over, key, value)
+    more = [experiments.parse_setting(text) for text in settings or []]
+    given = {*(key for key, value in options.items() if value is not None), *(key for key, _ in more)}
+    tables = experiments.merged(experiments.read_located(file, given, search=search) if file else {}, over)
+    for key, value in more:
+        experiments.put(tables, key, value)
+    if named_plugins := plugins.named():  # so that a run's own file names those of --plugin too
+        tables["plugins"] = named_plugins
+    return tables
 
 
 def console(json: bool = False, quiet: bool = False) -> Console:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstlight.cli.commands import asked_for
 from firstlight.errors import ExperimentError
 from firstlight.options import read_sides
 
@@ -115,9 +116,7 @@ def _of_file(file: Path, size: str | None, classes: int | None, settings: list[s
     """The model of an experiment file: for its images, or for those that --input and --classes describe."""
     from firstlight import experiments
 
-    tables = experiments.read_located(file)
-    for text in settings:
-        experiments.put(tables, *experiments.parse_setting(text))
+    tables = asked_for(file, settings)
     if freeze:
         experiments.put(tables, "weights.freeze", freeze)
     experiment = experiments.Experiment.of(tables, str(file))

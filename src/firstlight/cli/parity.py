@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, default_of, show
+from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, asked_for, default_of, show
 
 if TYPE_CHECKING:
     from firstlight.experiments import Experiment
@@ -94,10 +94,7 @@ def _experiment(file: Path, settings: list[str]) -> Experiment:
     """The experiment of a file, with settings over it."""
     from firstlight import experiments
 
-    tables = experiments.read_located(file)
-    for text in settings:
-        experiments.put(tables, *experiments.parse_setting(text))
-    return experiments.Experiment.of(tables, str(file))
+    return experiments.Experiment.of(asked_for(file, settings), str(file))
 
 
 def _print(found: Parity) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstlight.cli.commands import OPTIMIZERS, Json, Open, console, show
+from firstlight.cli.commands import OPTIMIZERS, Json, Open, asked_for, console, show
 from firstlight.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -43,23 +43,13 @@ def rate(
 
     Nothing is kept of this training: no run is made and none is touched. Exit code 1 where the curve suggests none.
     """
-    from firstlight import api, experiments, plugins
+    from firstlight import api
+    from firstlight.experiments import Experiment
 
     if open_ and out is None:
         raise ExperimentError("--open shows the page, which is written only where --out says: give --out FILE.html.")
-    given = {"data.limit": limit, "optimizer.name": optimizer, "engine": engine}
-    more = [experiments.parse_setting(text) for text in settings or []]
-    tables = experiments.read_located(file, {key for key, _ in more})
-    over: dict[str, object] = {}
-    for key, value in given.items():
-        if value is not None:
-            experiments.put(over, key, value)
-    tables = experiments.merged(tables, over)
-    for key, value in more:
-        experiments.put(tables, key, value)
-    if named_plugins := plugins.named():
-        tables["plugins"] = named_plugins
-    experiment = experiments.Experiment.of(tables, str(file))
+    options = {"data.limit": limit, "optimizer.name": optimizer, "engine": engine}
+    experiment = Experiment.of(asked_for(file, settings, options), str(file))
     found = api.rate(experiment, steps=steps, low=low, high=high, out=out, console=console(as_json, quiet))
     suggested = found.suggestion
     if as_json:

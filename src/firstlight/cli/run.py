@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstlight import processes
 from firstlight.cli import explanation_tables
-from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, console, show
+from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, asked_for, console, show
 from firstlight.cli.study import carried_out, print_study
 from firstlight.cli.tables import plain, tell_metrics
 from firstlight.errors import ExperimentError, RunError, TrainingError
@@ -106,7 +106,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment: read images, train, measure, report. Options override the file."""
-    from firstlight import api, experiments, plugins
+    from firstlight import api, experiments
     from firstlight.records.result import Status
     from firstlight.records.run_folder import REPORT
 
@@ -148,18 +148,7 @@ def run(
         "exact_noise": exact_noise or None,
         "data.unverified": unverified or None,
     }
-    given: dict[str, Any] = {}
-    for key, value in options.items():
-        if value is not None:
-            experiments.put(given, key, value)
-    more = [experiments.parse_setting(text) for text in settings or []]
-    named = {*(key for key, value in options.items() if value is not None), *(key for key, _ in more)}
-    searched = folds is not None
-    tables = experiments.merged(experiments.read_located(file, named, search=searched) if file else {}, given)
-    for key, value in more:
-        experiments.put(tables, key, value)
-    if named_plugins := plugins.named():  # so that the run's own file names those of --plugin too
-        tables["plugins"] = named_plugins
+    tables = asked_for(file, settings, options, search=folds is not None)
     if "data" not in tables:
         raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
     if folds is not None:
