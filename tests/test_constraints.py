@@ -98,3 +98,7 @@ def test_a_refusal_names_the_nearest_of_many() -> None:
     )
     assert refusal(many, 3).startswith("must be he_normal, he_uniform, lecun_normal")
     assert len(refusal(str, 10**999)) < 300
+
+
+def test_an_array_is_none_of_the_names_and_no_error() -> None:
+    assert not fits(Literal["a", "b"], np.zeros(2))

@@ -60,7 +60,7 @@ def fits(annotation: Any, value: Any) -> bool:
     elif kind is float:
         right = is_number(value)
     elif of is Literal:
-        right = any(value == choice and type(value) is type(choice) for choice in inner)
+        right = any(type(value) is type(choice) and value == choice for choice in inner)
     elif of in (Union, types.UnionType):
         right = any(fits(each, value) for each in inner)
     elif of is Sequence:

@@ -117,6 +117,7 @@ def test_one_that_cannot_work_is_told_before_anything_starts(few_digits: Dataset
         ({"metrics": ["balanced-acuracy"]}, "training.metrics.*name of a metric .did you mean balanced-accuracy"),
         ({"monitor": "val_macro_auk"}, "training.monitor.*val_macro-auc"),
         ({"metrics": "macro-auc"}, "training.metrics"),
+        ({"metrics": [[1]]}, "training.metrics.0: must be the name of a metric"),
     ],
 )
 def test_names_that_are_not_known_are_told_with_the_nearest(training: dict[str, Any], told: str) -> None:

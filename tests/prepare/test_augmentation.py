@@ -299,6 +299,7 @@ def test_the_resolved_table_says_everything_and_means_the_same() -> None:
         ({"noise": [-0.1, 0.1]}, r"augment\.noise must be a range within 0 to 1"),
         ({"rotate": {"range": 5, "p": 1.5}}, r"augment\.rotate\.p must be a probability.*received 1\.5"),
         ({"flip_horizontal": 50}, r"augment\.flip_horizontal must be a probability.*received 50"),
+        ({"flip_horizontal": np.zeros(2)}, r"augment\.flip_horizontal must be a probability"),
         ({"flip_horizontal": True}, r"augment\.flip_horizontal must be a probability.*received True"),
         ({"flip_vertical": {"range": 1}}, r"augment\.flip_vertical\.range: there is no such key"),
         ({"flip_vertical": {}}, r"augment\.flip_vertical\.p: this is needed"),

@@ -179,6 +179,8 @@ def asked_for(
     tables = experiments.merged(experiments.read_located(file, given, search=search) if file else {}, over)
     for key, value in more:
         experiments.put(tables, key, value)
+    if "plugins" in given:
+        experiments.load_plugins(tables, "--set")
     if named_plugins := plugins.named():  # so that a run's own file names those of --plugin too
         tables["plugins"] = named_plugins
     return tables

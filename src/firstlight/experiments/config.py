@@ -77,8 +77,8 @@ def _weights_of_classes(value: Any) -> Any:
 
 def _metric(value: Any) -> Any:
     """The name of a metric, also as Python writes it: balanced_accuracy."""
-    name = value if value in METRICS else spelt(value)
-    if name not in METRICS:
+    name = value if not isinstance(value, str) or value in METRICS else spelt(value)
+    if not isinstance(name, str) or name not in METRICS:
         raise ValueError(f"must be the name of a metric{_perhaps(value, METRICS)}")
     return name
 

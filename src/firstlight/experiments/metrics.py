@@ -11,6 +11,9 @@ from firstlight.evaluation import METRICS
 from firstlight.types import Images
 
 
+FEW = 10  # images that an interval is tried on, which resamples them many times
+
+
 def must_be_measurable(names: Sequence[str], splits: Mapping[str, Images]) -> None:
     """Raise ExperimentError where a metric fails, or returns no number, on the labels and drawn probabilities.
 
@@ -23,6 +26,7 @@ def must_be_measurable(names: Sequence[str], splits: Mapping[str, Images]) -> No
             for name in names:
                 try:
                     METRICS[name].value(labels, drawn)
+                    METRICS[name].interval(labels[:FEW], drawn[:FEW])
                 except MetricError as error:
                     raise ExperimentError(
                         f"training.metrics: {name} cannot be measured. On the labels of the {split} images and "

@@ -22,6 +22,7 @@ from firstlight.prepare.augmentations import AUGMENTATIONS, Amounts, Mixing, Pix
 from firstlight.prepare.augmentations.base import NUMBERS
 from firstlight.prepare.augmentations.colours import matrices
 from firstlight.prepare.augmentations.flip import Flip
+from firstlight.options import is_number
 from firstlight.randomness import generator
 from firstlight.types import Array, Images, Shape
 
@@ -224,7 +225,7 @@ def _off(name: str, value: Any) -> bool:
     return (
         value is None
         or (value is False and name not in PLACES)
-        or (name in FLIPS and value == 0 and value is not False)
+        or (name in FLIPS and is_number(value) and value == 0)
     )
 
 

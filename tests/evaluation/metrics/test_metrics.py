@@ -184,3 +184,32 @@ def test_what_gives_no_number_says_why(gives: Any, told: str) -> None:
 def test_of_one_that_is_not_loaded_nothing_is_said() -> None:
     (score,) = scores(["of-a-plugin"], np.array([0]), np.array([[1, 0]], np.float32))
     assert (score.value, score.trouble) == (None, "its definition was not loaded")
+
+
+@pytest.mark.parametrize("returned", [10**400, SystemExit(3)], ids=["huge", "exit"])
+def test_what_is_no_number_of_float64_is_told(returned: Any) -> None:
+    def odd(labels: Array, probabilities: Array) -> Any:
+        """A metric."""
+        if isinstance(returned, BaseException):
+            raise returned
+        return returned
+
+    score = base.Metric("odd", odd, "odd", "").score(np.array([0, 1]), np.eye(2, dtype=np.float32))
+    assert score.value is None
+    assert score.trouble
+
+
+@pytest.mark.parametrize(
+    "of_counts", [lambda c: 1 / 0, lambda c: 0.5, lambda c: c.sum(axis=-1)], ids=["raises", "one number", "many numbers"]
+)
+def test_without_counts_that_work_the_number_stands_alone(of_counts: base.OfCounts) -> None:
+    def half(labels: Array, probabilities: Array) -> float:
+        """A metric."""
+        return 0.5
+
+    metric = base.Metric("half", half, "half", "", of_counts=of_counts)
+    labels, probabilities = np.array([0, 1, 1]), np.eye(2, dtype=np.float32)[[0, 1, 0]]
+    with pytest.raises(fl.FirstlightError, match="of_counts"):
+        metric.interval(labels, probabilities)
+    score = metric.score(labels, probabilities, interval=True)
+    assert (score.value, score.interval, score.trouble) == (0.5, None, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import Any, TypeVar, overload
@@ -61,11 +62,21 @@ class Metric:
         if value is not None and not math.isfinite(value):
             value, trouble = None, f"it gave {value}, which is no number"
         found = None
-        if interval and value is not None and self.of_counts is not None:
-            found = bootstrap_of_counts(confusion(labels, probabilities), self.of_counts)
+        if interval and value is not None:
+            with suppress(MetricError):  # the number stands without it
+                found = self.interval(labels, probabilities)
         return MetricScore(
             self.name, self.title, self.about, value, found, self.higher_is_better, self.percent, trouble
         )
+
+    def interval(self, labels: Array, probabilities: Array) -> Interval | None:
+        """Its 95 % interval, where it follows from the confusion matrix. Raises MetricError where `of_counts` fails."""
+        if self.of_counts is None:
+            return None
+        try:
+            return bootstrap_of_counts(confusion(labels, probabilities), self.of_counts)
+        except (Exception, SystemExit) as error:
+            raise MetricError(f"its of_counts raised {type(error).__name__}: {brief(str(error))}") from error
 
     def value(self, labels: Array, probabilities: Array) -> float:
         """Its number, which may be nan. Raises MetricError where the function fails, or returns something else."""
@@ -75,13 +86,16 @@ class Metric:
         try:
             with np.errstate(all="ignore"):  # what is not finite is told by the value
                 value: Any = self.function(*given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise MetricError(f"it raised {type(error).__name__}: {brief(str(error))}") from error
         if isinstance(value, np.ndarray) and value.ndim == 0:
             value = value[()]
         if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
             raise MetricError(f"it must return a number; it returned {brief(value)}")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise MetricError("it returned a number beyond those of float64") from None
 
 
 @dataclass(frozen=True)
@@ -213,7 +227,9 @@ def bootstrap_of_counts(counts: Array, of_counts: OfCounts, confidence: float = 
         drawn = np.zeros((min(step, RESAMPLES - start), flat.size), np.int64)
         drawn[:, there] = draw.multinomial(total, flat[there] / total, len(drawn))
         with np.errstate(all="ignore"):
-            values.append(of_counts(drawn.reshape(-1, *counts.shape)))
+            values.append(np.asarray(of_counts(drawn.reshape(-1, *counts.shape))))
+        if values[-1].shape != (len(drawn),):
+            raise ValueError(f"of {len(drawn)} matrices, it returned the shape {values[-1].shape}")
     found = np.concatenate(values)
     found = found[np.isfinite(found)]
     if len(found) < 0.95 * RESAMPLES or np.ptp(found) == 0:
