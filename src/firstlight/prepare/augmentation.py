@@ -223,9 +223,7 @@ class Draws:
 def _off(name: str, value: Any) -> bool:
     """Whether a value asks for nothing, so that a table without it is the same."""
     return (
-        value is None
-        or (value is False and name not in PLACES)
-        or (name in FLIPS and is_number(value) and value == 0)
+        value is None or (value is False and name not in PLACES) or (name in FLIPS and is_number(value) and value == 0)
     )
 
 

@@ -200,7 +200,9 @@ def test_what_is_no_number_of_float64_is_told(returned: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "of_counts", [lambda c: 1 / 0, lambda c: 0.5, lambda c: c.sum(axis=-1)], ids=["raises", "one number", "many numbers"]
+    "of_counts",
+    [lambda c: 1 / 0, lambda c: 0.5, lambda c: c.sum(axis=-1)],
+    ids=["raises", "one number", "many numbers"],
 )
 def test_without_counts_that_work_the_number_stands_alone(of_counts: base.OfCounts) -> None:
     def half(labels: Array, probabilities: Array) -> float:
