@@ -10,7 +10,6 @@ from firstlight.errors import ExperimentError, MetricError
 from firstlight.evaluation import METRICS
 from firstlight.types import Images
 
-
 FEW = 10  # images that an interval is tried on, which resamples them many times
 
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from firstlight.errors import ExperimentError, nearest
 from firstlight.kernels import Fill, Kernels
+from firstlight.options import is_number
 from firstlight.prepare.augmentations import AUGMENTATIONS, Amounts, Mixing, PixelTransform, Transform, Uniform
 from firstlight.prepare.augmentations.base import NUMBERS
 from firstlight.prepare.augmentations.colours import matrices
 from firstlight.prepare.augmentations.flip import Flip
-from firstlight.options import is_number
 from firstlight.randomness import generator
 from firstlight.types import Array, Images, Shape
 
