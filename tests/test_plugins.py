@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import firstlight as fl
 from firstlight import checks, cli, components, experiments, plugins, report
 from firstlight.app import create_app
+from firstlight.cli import commands
 from firstlight.errors import ExperimentError, ModelError, PluginError, PluginWarning
 from firstlight.layers import LAYERS
 from firstlight.parallel.pool import pool
@@ -259,6 +260,14 @@ def test_a_file_names_plugins_that_lie_beside_it(tmp_path: Path, monkeypatch: py
     file.write_text('plugins = ["mine.py"]\n[data]\nsource = "digits"\n')
     with pytest.raises(PluginError, match=r"experiment.toml: plugins: there is no file .*mine\.py"):
         experiments.read_located(file)
+
+
+def test_set_names_plugins_too(tmp_path: Path) -> None:
+    tables = commands.asked_for(None, [f'plugins=["{written(tmp_path)}"]', "schedule.name=half-rate"])
+    assert [Path(name).name for name in tables["plugins"]] == ["my_layers.py"]
+    assert "half-rate" in SCHEDULES
+    with pytest.raises(PluginError, match=r"--set: plugins: there is no file .*mine\.py"):
+        commands.asked_for(None, ['plugins=["mine.py"]'])
 
 
 def test_studies_and_searches_load_what_they_name(tmp_path: Path) -> None:
