@@ -238,7 +238,31 @@ class Registry(Mapping[str, Entry]):
             )
 
 
-class Components(Registry[type[Built]]):
+class Definitions(Registry[Entry]):
+    """The components of a kind that are what was written: classes, or functions."""
+
+    @overload
+    def register(self, definition: Definition, /) -> Definition: ...
+    @overload
+    def register(self, /, *, name: str) -> Callable[[Definition], Definition]: ...
+    def register(self, definition: Any = None, /, *, name: str = "") -> Any:
+        """The decorator that makes a definition a component, known by its name.
+
+        A class becomes a frozen dataclass, if it is not one yet.
+
+        name  where it is not to be the definition's own, in the kind's style: Dense, or one-cycle for OneCycle
+        Raises the kind's error where it is no definition of the kind, has no docstring, or where the name is taken.
+        """
+        if definition is None:
+            return lambda definition: self._registered(definition, name)
+        return self._registered(definition, name)
+
+    def _registered(self, definition: Any, name: str) -> Any:
+        """Register a definition, under its own name where none is given, and return it as it is then."""
+        raise NotImplementedError
+
+
+class Components(Definitions[type[Built]]):
     """The components of a kind that are frozen dataclasses.
 
     base  the class that each derives from; those that do are checked by `check_fields`, also before they are registered
@@ -250,20 +274,6 @@ class Components(Registry[type[Built]]):
         super().__init__(kind, error=error, place=place)
         self.base = base
         _KINDS[base] = self
-
-    @overload
-    def register(self, definition: Definition, /) -> Definition: ...
-    @overload
-    def register(self, /, *, name: str) -> Callable[[Definition], Definition]: ...
-    def register(self, definition: Any = None, /, *, name: str = "") -> Any:
-        """The decorator that makes a class a component: a frozen dataclass, known by its name.
-
-        name  where it is not to be the class's own, in the kind's style: Dense, or one-cycle for OneCycle
-        Raises the kind's error where the class has no docstring or another base, or where the name is taken.
-        """
-        if definition is None:
-            return lambda definition: self._registered(definition, name)
-        return self._registered(definition, name)
 
     def build(self, name: str, /, **options: Any) -> Built:
         """The component called `name`, with its options; lists become tuples.
@@ -317,7 +327,7 @@ class Components(Registry[type[Built]]):
         return component
 
 
-class Functions(Registry[Callable[..., Built]]):
+class Functions(Definitions[Callable[..., Built]]):
     """The components of a kind that are functions.
 
     takes  the names of the first arguments, which whoever calls it gives; all others are options
@@ -328,20 +338,6 @@ class Functions(Registry[Callable[..., Built]]):
     ) -> None:
         super().__init__(kind, error=error, place=place)
         self.takes = tuple(takes)
-
-    @overload
-    def register(self, definition: Definition, /) -> Definition: ...
-    @overload
-    def register(self, /, *, name: str) -> Callable[[Definition], Definition]: ...
-    def register(self, definition: Any = None, /, *, name: str = "") -> Any:
-        """The decorator that makes a function a component; its name is the function's in kebab-case, or `name`.
-
-        Raises the kind's error where it has no docstring or other arguments, or where the name is taken.
-        """
-
-        if definition is None:
-            return lambda definition: self._registered(definition, name)
-        return self._registered(definition, name)
 
     def check(self, function: Any) -> None:
         """Raise the kind's error unless this is a function with a docstring and the arguments of its kind."""
