@@ -1,4 +1,4 @@
-"""The test of learning rates of an experiment: a training that nothing is kept of."""
+"""The learning-rate range test of an experiment: a training of which nothing is kept."""
 
 from __future__ import annotations
 

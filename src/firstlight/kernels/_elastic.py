@@ -17,7 +17,7 @@ SINGLE = np.float32
 
 
 def elastic(pixels: Array, keys: Array, amount: float, spacing: float) -> Array:
-    """Raises ValueError where there is not a key for each image, or no space between knots."""
+    """See `Kernels.elastic`. Raises ValueError where there is not a key for each image, or no space between knots."""
     if len(keys) != len(pixels) or not spacing > 0 or not 0 <= amount < 1e6:
         raise ValueError(f"elastic: {len(keys)} keys, {len(pixels)} images, spacing {spacing}, amount {amount}.")
     y = np.empty_like(pixels, order="C")

@@ -8,11 +8,13 @@ from firstlight.types import Array
 
 
 def log_softmax(y: Array) -> Array:
+    """The logarithm of `softmax`, (K, N)."""
     z = y - y.max(axis=0)  # the largest exponential is 1: nothing overflows, and the logarithm is of at least 1
     return z - np.log(np.exp(z).sum(axis=0))
 
 
 def softmax(y: Array) -> Array:
+    """Probabilities (K, N) from outputs y (K, N): the exponentials of each column over their sum."""
     p = np.exp(y - np.maximum.reduce(y))  # as y.max(axis=0), which takes longer to come to it
     return p / np.add.reduce(p)
 
@@ -31,4 +33,5 @@ def estimates(y: Array) -> Array:
 
 
 def rows(p: Array) -> Array:
+    """Columns (K, N) as rows, float32 (N, K)."""
     return np.ascontiguousarray(p.T, dtype=np.float32)

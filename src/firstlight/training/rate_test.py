@@ -1,4 +1,4 @@
-"""The test of learning rates: a training whose rate rises from step to step, and of which nothing is kept."""
+"""The learning-rate range test (Smith 2017): a training whose rate rises from step to step; nothing of it is kept."""
 
 from __future__ import annotations
 
