@@ -17,7 +17,7 @@ import firstlight as fl
 from firstlight import layers
 from firstlight.components import REQUIRED, Component, Components, Functions, import_modules, kebab
 from firstlight.errors import ExperimentError, ModelError
-from firstlight.layers import ACTIVATIONS, LAYERS, Activation, Layer
+from firstlight.layers import ACTIVATIONS, LAYERS, Activation, Backward, Layer, Pass, Tree
 from firstlight.schedules import SCHEDULES, Schedule
 from firstlight.types import Array
 
@@ -340,6 +340,9 @@ def test_a_layer_of_ones_own_is_read_again_and_its_activation_chosen_by_name() -
 
             most: Annotated[float, Gt(0)] = 1.0
 
+            def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+                return x, lambda dy: (dy, {})
+
         @fl.layer(name="Scaled")
         class Other(Layer):
             """y = a x.
@@ -348,6 +351,9 @@ def test_a_layer_of_ones_own_is_read_again_and_its_activation_chosen_by_name() -
             """
 
             a: float
+
+            def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+                return x, lambda dy: (dy, {})
 
         assert layers.from_json(HardCut(2.0, name="cut").to_json()) == HardCut(2.0, name="cut")
         assert layers.from_json({"type": "Scaled", "a": 2}) == Other(2)
@@ -370,3 +376,28 @@ def test_each_component_of_ours_explains_itself_and_its_options(kind: str) -> No
     ]
     assert unexplained == []
     assert all(registry.summary(name) for name in registry)
+
+
+def test_a_class_without_what_it_needs_is_refused_with_what_that_gives() -> None:
+    class Nothing(fl.optimizers.Optimizer):
+        """θ stays"""
+
+    class Half(fl.losses.Loss):
+        """Σ y"""
+
+        def values(self, y: Any, targets: Any) -> Any:
+            return y.sum(axis=0)
+
+    class Matrices(fl.optimizers.Optimizer):
+        """θ ← 0"""
+
+        def update(self, *args: Any) -> None: ...
+
+    with pytest.raises(ExperimentError, match=r"Nothing: an optimizer needs a method `formula` \(formula\(theta, g"):
+        fl.optimizer(Nothing)
+    with pytest.raises(ExperimentError, match=r"needs methods `gradient` \(dy: .*\) and `probabilities` \(float32"):
+        fl.loss(Half)
+    with pytest.raises(ExperimentError, match="needs a method `formula`"):  # of one that is not registered
+        Nothing().formula(1, 2)
+    with fl.optimizers.OPTIMIZERS.restored():
+        fl.optimizer(Matrices)

@@ -17,25 +17,28 @@ themselves, and its docstring explains each. Of some kinds it is a function, who
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import json
 import math
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar, dataclass_transform, get_type_hints, overload
+from typing import Any, TypeVar, cast, dataclass_transform, get_type_hints, overload
 from weakref import WeakKeyDictionary
 
 from firstlight.constraints import as_tuple, choices, fits, in_words, refusal, value_schema, with_article
 from firstlight.errors import ExperimentError, KeyedError, nearest
 from firstlight.options import documented, split_docstring
+from firstlight.text import listed
 
 Entry = TypeVar("Entry")
 Built = TypeVar("Built")
 Definition = TypeVar("Definition", bound=Callable[..., Any])
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 REQUIRED = MISSING  # the default of an option that has to be given
 
@@ -82,6 +85,23 @@ class Component:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+def needed(*, unless: str = "") -> Callable[[Method], Method]:
+    """The decorator of a base's method that each component has to write: one without it is refused, in words.
+
+    unless  another method, beside which it need not be written
+    """
+
+    def decorator(method: Method) -> Method:
+        @functools.wraps(method)
+        def refused(self: Any, *args: Any, **options: Any) -> Any:
+            raise _kind_of(type(self)).lacking(type(self), (method.__name__,))
+
+        refused.__dict__["needed_unless"] = unless
+        return cast(Method, refused)
+
+    return decorator
 
 
 _REGISTRIES: list[Registry[Any]] = []  # of all kinds
@@ -301,6 +321,12 @@ class Components(Definitions[type[Built]]):
         key = f"{self._owner(component)}.{option.name}"
         return self.error(f"{key} {refusal(option.annotation, received)}", key=key)
 
+    def lacking(self, component: type, methods: Sequence[str]) -> KeyedError:
+        """The error for a class without methods that it needs, with what each gives."""
+        said = [f"`{name}` ({_first_sentence(getattr(component, name))})" for name in methods]
+        word = "a method" if len(said) == 1 else "methods"
+        return self.error(f"{component.__qualname__}: {with_article(self.kind)} needs {word} {listed(said)}.")
+
     def default_name(self, component: type) -> str:
         """The name that a class has where none is given: its own where messages use that, else in kebab-case."""
         return component.__name__ if self.place == "{type}" else kebab(component.__name__)
@@ -317,6 +343,8 @@ class Components(Definitions[type[Built]]):
                 f"({self.base.__module__}.{self.base.__name__})."
             )
         self._must_be_documented(definition)
+        if missing := _missing(definition, self.base):
+            raise self.lacking(definition, missing)
         try:
             component = definition if "__dataclass_fields__" in vars(definition) else dataclass(frozen=True)(definition)
             for option in options_of(component):
@@ -373,11 +401,31 @@ _OPTIONS: WeakKeyDictionary[type, tuple[Option, ...]] = WeakKeyDictionary()  # t
 
 def check_fields(component: Any) -> None:
     """Raise the error of its kind, in words, unless each field has a value that its annotation allows."""
-    kind = next(_KINDS[base] for base in type(component).__mro__ if base in _KINDS)
+    kind = _kind_of(type(component))
     for option in options_of(type(component)):
         value = getattr(component, option.name)
         if not fits(option.annotation, value):
             raise kind.bad_field(type(component), option, value)
+
+
+def _kind_of(component: type) -> Components[Any]:
+    return next(_KINDS[base] for base in component.__mro__ if base in _KINDS)
+
+
+def _missing(component: type, base: type) -> list[str]:
+    """The methods that `needed` marks and that a class has not written, in the order of the bases."""
+    names = dict.fromkeys(name for owner in reversed(component.__mro__) for name in vars(owner))
+    found = []
+    for name in names:
+        unless = getattr(getattr(component, name, None), "needed_unless", None)
+        if unless is not None and not (unless and getattr(component, unless) is not getattr(base, unless)):
+            found.append(name)
+    return found
+
+
+def _first_sentence(method: Any) -> str:
+    """What a method's docstring says first, without the point."""
+    return " ".join((inspect.getdoc(method) or "").partition("\n")[0].split()).rstrip(".")
 
 
 def values_of(component: Any) -> dict[str, Any]:

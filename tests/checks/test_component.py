@@ -169,3 +169,13 @@ def test_ours_pass_and_every_fault_is_caught(cases: list[Any], of: Any) -> None:
     found = examine("component", "ours", cases, of.DEMANDS, of.FAULTS)
     assert [str(one) for one in found.findings if one.passed is not True] == []
     assert [str(proof) for proof in found.proofs if proof.caught is not True] == []
+
+
+def test_a_metric_of_certainty_alone_is_a_metric() -> None:
+    def sure_share(labels: Array, probabilities: Array) -> float:
+        """The share of answers given with more than half."""
+        return float((probabilities.max(axis=1) > 0.5).mean())
+
+    found = fl.check(sure_share)
+    assert found.passed
+    assert all(proof.caught for proof in found.proofs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from tests.conftest import Answer
 
@@ -11,6 +12,7 @@ import firstlight as fl
 from firstlight.experiments import Experiment
 from firstlight.optimizers import OPTIMIZERS
 from firstlight.schedules import SCHEDULES, Schedule
+from firstlight.types import Array
 
 Call = Callable[..., Answer]
 
@@ -45,6 +47,9 @@ def test_what_is_a_users_own_says_so(firstlight: Call) -> None:
             """
 
             needed_one: int
+
+            def curve(self, epochs: Array, progress: Array) -> Array:
+                return np.ones_like(progress)
 
         assert f"The same all along. (of {__name__})" in " ".join(firstlight("components", "schedule").out.split())
         assert "needed_one  needed" in firstlight("components", "schedule", "flat").out

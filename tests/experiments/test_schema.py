@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
 from annotated_types import Gt
 from jsonschema import Draft202012Validator
@@ -13,6 +14,7 @@ from firstlight.errors import FirstlightError
 from firstlight.experiments import Experiment
 from firstlight.experiments.config import NAMED
 from firstlight.schedules import SCHEDULES, Schedule
+from firstlight.types import Array
 
 SCHEMA = Experiment.model_json_schema()
 LAYERS: list[dict[str, Any]] = [{"type": "Flatten"}, {"type": "Chain", "layers": [{"type": "Dense", "units": 3}]}]
@@ -85,5 +87,8 @@ def test_a_component_of_ones_own_is_in_it() -> None:
             """
 
             share: Annotated[float, Gt(0)] = 0.5
+
+            def curve(self, epochs: Array, progress: Array) -> Array:
+                return np.full_like(progress, self.share)
 
         assert Draft202012Validator(Experiment.model_json_schema()).is_valid(tables)

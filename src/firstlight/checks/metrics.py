@@ -78,12 +78,16 @@ def unwritten(case: Case) -> None:
 
 
 def sensitive(case: Case) -> None:
-    """Perfect predictions and those that are all wrong differ in it."""
+    """Perfect predictions, those that are all wrong, and undecided ones are not all the same to it."""
     labels, _ = case.predictions()
     right, wrong = (np.eye(case.classes, dtype=np.float32)[(labels + shift) % case.classes] for shift in (0, 1))
-    values = [case.value(labels, rows, what) for rows, what in ((right, "all right"), (wrong, "all wrong"))]
-    if values[0] == values[1]:
-        raise DemandError("all right, and all wrong", "two numbers", f"{values[0]:g} twice")
+    undecided = np.full_like(right, 1 / case.classes)
+    values = [
+        case.value(labels, rows, what)
+        for rows, what in ((right, "all right"), (wrong, "all wrong"), (undecided, "undecided"))
+    ]
+    if len(set(values)) == 1:
+        raise DemandError("all right, all wrong, and undecided", "numbers that differ", f"{values[0]:g} three times")
 
 
 DEMANDS = (

@@ -84,6 +84,8 @@ class ComponentCheck:
         if self.failures:
             return f"✗ {self.name} fails: {listed(found.demand for found in self.failures)}."
         done = sum(found.passed is True for found in self.findings)
+        if not done:
+            return f"– {self.name}: no check applies."
         caught = sum(proof.caught is True for proof in self.proofs)
         tried = sum(proof.caught is not None for proof in self.proofs)
         return f"✓ {self.name} passes all {done} checks that apply; of {tried} spoilt versions, they caught {caught}."

@@ -71,5 +71,6 @@ def _print(found: ComponentCheck, console: Console) -> None:
         sign, style = {True: ("✓", ""), False: ("✗", "red"), None: ("–", "dim")}[proof.caught]
         said = ", ".join(proof.by) if proof.caught else proof.reason or "nothing"
         proofs.add_row(proof.fault, sign, escape(said), style=style)
-    console.print(proofs, highlight=False)
+    if found.proofs:
+        console.print(proofs, highlight=False)
     console.print(found.verdict, style="" if found.passed else "red", highlight=False, markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from firstlight.components import Component, Components, kebab, options_of
+from firstlight.components import Component, Components, kebab, needed, options_of
 from firstlight.constraints import Fits
 from firstlight.errors import ModelError
 from firstlight.kernels import Kernels
@@ -164,6 +164,7 @@ class Layer(Component):
         """Multiply-accumulate operations of one forward pass of one sample."""
         return 0
 
+    @needed()
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         """Return y = f(x; p) and `backward(dy) -> (dx, grads)`. dx may be None where `run.needs_dx` is False.
 

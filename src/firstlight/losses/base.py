@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from firstlight.components import Component, Components
+from firstlight.components import Component, Components, needed
 from firstlight.errors import ExperimentError, ModelError
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape
@@ -43,10 +43,12 @@ class Loss(Component):
         """What an experiment calls it."""
         return LOSSES.name_of(type(self)) or type(self).__name__
 
+    @needed()
     def values(self, y: Array, targets: Array) -> Array:
         """The loss of each sample, (N,)."""
         raise NotImplementedError
 
+    @needed()
     def gradient(self, y: Array, targets: Array) -> Array:
         """dy: the gradient of the mean of `values` by y."""
         raise NotImplementedError
@@ -62,6 +64,7 @@ class Loss(Component):
         """Write the end of a net on the graph that the compiled kernels run: y, and where its gradient comes in."""
         graph.output(y)
 
+    @needed()
     def probabilities(self, y: Array) -> Array:
         """float32 (N, K): what the outputs say of the classes; rows sum to one."""
         raise NotImplementedError

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from firstlight.components import Component, Components
+from firstlight.components import Component, Components, needed
 from firstlight.kernels import GRID, Kernels, reference
 from firstlight.kernels.formula import Formula
 from firstlight.types import Array, Shape
@@ -65,6 +65,7 @@ class Optimizer(Component):
         """The numbers that the formula takes in step t (from 1) at a learning rate: what is worked out once a step."""
         return {"lr": lr}
 
+    @needed(unless="update")
     def formula(self, *args: Any, **kwargs: Any) -> Any:
         """formula(theta, g, *, m, …, lr, …): the weights and then the moments after a step, as new arrays.
 

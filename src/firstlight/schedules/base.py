@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Gt, Le, Unit
 
-from firstlight.components import Component, Components
+from firstlight.components import Component, Components, needed
 from firstlight.errors import ExperimentError
 from firstlight.types import Array
 
@@ -50,6 +50,7 @@ class Schedule(Component):
         rise = np.minimum((step + 1) / (warmup + 1), 1)
         return lr * rise * self.curve(since / steps_per_epoch, progress) * self.reduction(history)
 
+    @needed()
     def curve(self, epochs: Array, progress: Array) -> Array:
         """The share of the learning rate so many `epochs` after the warm-up.
 
