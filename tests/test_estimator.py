@@ -337,6 +337,8 @@ def test_other_images_than_those_of_fit(fitted: fl.Classifier, pixels: Array) ->
         ({"random_state": -1}, "seed: "),
         ({"validation": 1.5}, "data.validation"),
         ({"settings": {"training.epoch": 3}}, "Did you mean epochs"),
+        ({"settings": [1]}, r"settings must be a dictionary.*received \[1\]"),
+        ({"settings": {1: 2}}, "settings must be a dictionary"),
         (
             {"settings": {"loss.class_weights": {3: "2"}}},
             r"loss.class_weights: .* number above 0 .*received \{3: \'2\'\}",

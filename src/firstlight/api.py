@@ -120,9 +120,9 @@ def fit(
     Raises a FirstlightError before anything is written where something does not fit. An error in `on_epoch` or
     `on_step` interrupts the run as Ctrl-C does, and is raised once what was learnt is kept: `resume` goes on.
     """
-    callbacks = Callbacks(on_epoch, on_step)
+    callbacks, settings = Callbacks(on_epoch, on_step), experiments.settings_given(settings)
     if not isinstance(data, Dataset | str | Path):
-        data = load_images(data, group=(settings or {}).get("data.group"))
+        data = load_images(data, group=settings.get("data.group"))
     tables = experiments.tables(
         _data_table(data),
         model,
@@ -135,7 +135,7 @@ def fit(
         seed=seed,
     )
     _must_be_free(out, reuse)
-    for key, value in (settings or {}).items():
+    for key, value in settings.items():
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
             raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
         experiments.put(tables, key, value)

@@ -232,7 +232,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         experiments.put(tables, "data.validation", validation if self.validation is None else self.validation)
         experiments.put(tables, "training.early_stopping", self.early_stopping)
         experiments.put(tables, "engine", self.engine)
-        for key, value in (self.settings or {}).items():
+        for key, value in experiments.settings_given(self.settings).items():
             if key.split(".")[0] == "data" and key not in _OF_DATA:
                 raise ExperimentError(
                     f"settings: {key} has no place here, where the images are X and their classes y. "

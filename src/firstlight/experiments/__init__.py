@@ -1,6 +1,15 @@
 """Experiments: the file, its setting up, the run, and studies of several."""
 
-from firstlight.experiments.config import OF_A_SEARCH, USUAL, Experiment, only_experiment, parse_setting, put, read
+from firstlight.experiments.config import (
+    OF_A_SEARCH,
+    USUAL,
+    Experiment,
+    only_experiment,
+    parse_setting,
+    put,
+    read,
+    settings_given,
+)
 from firstlight.experiments.lineage import SeenImages, seen_by
 from firstlight.experiments.novelty import false_alarm_rate
 from firstlight.experiments.paths import load_plugins, load_plugins_of, located, read_located
@@ -52,6 +61,7 @@ __all__ = [
     "resume",
     "seen_by",
     "set_up",
+    "settings_given",
     "start",
     "tables",
 ]

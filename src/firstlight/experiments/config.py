@@ -608,6 +608,18 @@ def put(tables: dict[str, Any], key: str, value: Any) -> None:
     tables[last] = value
 
 
+def settings_given(settings: Any) -> dict[str, Any]:
+    """What `settings` of Python holds, values by keys of the experiment file. Raises ExperimentError for another."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
+        raise ExperimentError(
+            f'settings must be a dictionary of keys and values, such as {{"training.epochs": 5}}; received '
+            f"{brief(repr(settings))}."
+        )
+    return dict(settings)
+
+
 def parse_setting(text: str) -> tuple[str, Any]:
     """`a.b=value` as (key, value); the value is TOML where it reads as such, a string otherwise."""
     key, sign, value = text.partition("=")
