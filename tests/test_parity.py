@@ -82,6 +82,7 @@ ALL_LAYERS = all_layers()
 PARAMETERS = {"Conv2D": ("W", "b"), "Dense": ("W", "b"), "BatchNorm": ("gamma", "beta")}
 NAMED = ("two-layer", "mlp-128-64", "lenet5", "lenet5-batchnorm", "lenet5-dropout", "vgg-small", "resnet20")
 Forward = Callable[..., Any]
+MADE_OF = {"SeparableConv2D": ("DepthwiseConv2D", "Conv2D")}  # layers that do their work by others
 
 
 def check(model: Model | str, options: dict[str, Any] | None = None, **asked: Any) -> fl.Parity:
@@ -127,8 +128,8 @@ def again(untampered: fl.Parity, loss: losses.Loss | None = None) -> fl.Parity:
 
 
 def innermost(parity: fl.Parity, kind: str) -> list[str]:
-    """The paths of the layers of a type, less those that hold another of that type."""
-    paths = [row.path for row in parity.layers if row.type == kind]
+    """The paths of the layers of a type, or made of it, less those that hold another of that type."""
+    paths = [row.path for row in parity.layers if kind in (row.type, *MADE_OF.get(row.type, ()))]
     return [
         path for path in paths if not any(other.startswith(f"{path}.") or not path for other in paths if other != path)
     ]

@@ -94,7 +94,7 @@ lr = { log = [1e-4, 1e-1] }
 """
 
 # Differs between two runs of the same experiment.
-PASSING = {"seconds", "images_per_second", "measured_before"}
+PASSING = {"seconds", "images_per_second", "measured_before", "estimate"}
 
 
 def finished_run(a: Attack, *, explain: bool = False) -> Path:

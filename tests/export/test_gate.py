@@ -7,7 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ class Table(Format):
     wrong  what is added to the first probability of image 2, and taken from the second
     """
 
-    wrong: float = 0.0
+    wrong: Any = 0.0  # a number, also one that is not finite
     at_hand: bool = True
 
     name: ClassVar[str] = "table"

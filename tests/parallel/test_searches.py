@@ -206,7 +206,8 @@ def test_two_workers_do_each_point_of_a_grid_once(tmp_path: Path) -> None:
     points = [(trial.values["optimizer.lr"], trial.values["model.units"]) for trial in folder.result.trials]
     assert sorted(points) == sorted((lr, units) for lr in (0.001, 0.01, 0.1) for units in (4, 8))
     assert all(trial.state == "complete" and trial.attempts == 1 for trial in folder.result.trials)
-    lines = shown.getvalue().splitlines()
+    told, *lines = shown.getvalue().splitlines()
+    assert told.startswith("About ")
     assert sorted(line.split("  ")[0] for line in lines) == [f"trial {n}/6" for n in range(1, 7)]
     assert lines[0].endswith("  best so far")
 
