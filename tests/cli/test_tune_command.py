@@ -43,7 +43,9 @@ def test_tune_says_what_is_best_and_the_best_file_runs(
     answer = firstlight("tune", file)
     assert answer.code == 0, answer.err
     told, *lines = answer.out.splitlines()
-    assert re.match(r"About [\d.]+ (s|min) on this machine for 3 trials in 1 process, and [\d.]+ [MG]B of memory, if ", told)
+    assert re.match(
+        r"About [\d.]+ (s|min) on this machine for 3 trials in 1 process, and [\d.]+ [MG]B of memory, if ", told
+    )
     assert [line.split("  ")[0] for line in lines[:3]] == ["trial 1/3", "trial 2/3", "trial 3/3"]
     assert "3 complete; the test images were not used" in answer.out
     place = Path("runs") / "small-tune"

@@ -208,7 +208,10 @@ def test_tables_do_not_go_over_what_is_no_table() -> None:
         ({"run": [{"name": "a", "trainin": {"epochs": 3}}]}, ["'a'", "trainin", "training"]),
         ({"run": [{"name": "a", "training": {"epochs": "many"}}]}, ["'a'", "training.epochs", "many"]),
         ({"run": [{"name": "a", "seed": 3}]}, ["'a'", "seeds = [3]"]),
-        ({"run": [{"name": "a", "publised": 0.9}]}, ["'a': publised", "Did you mean published, published_validation or"]),
+        (
+            {"run": [{"name": "a", "publised": 0.9}]},
+            ["'a': publised", "Did you mean published, published_validation or"],
+        ),
         ({"run": [{"name": "a"}, {"note": "of no name"}]}, ["run number 2: name", "missing"]),
         ({"run": [{"name": "a", "published": "0.9"}]}, ["'a': published", "received '0.9'"]),
         ({"run": [{"name": "a", "optional": "no"}]}, ["'a': optional", "received 'no'"]),
