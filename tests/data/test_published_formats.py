@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -133,6 +134,8 @@ def test_no_matlab_files(tmp_path, data):
     ],
 )
 def test_other_files_are_told_how_to_be_read(tmp_path, name, says):
+    if name.endswith(".parquet") and find_spec("pyarrow") is None:
+        says = r"firstlight\[parquet\]"
     (tmp_path / name).write_bytes(b"?")
     with pytest.raises(DataError, match=says):
         load(tmp_path / name)

@@ -69,11 +69,12 @@ def _default_of_parity(found: re.Match[str]) -> str:
     return str(inspect.signature(api.parity).parameters[found[1]].default)
 
 
-def _load_plugins(names: list[str] | None) -> None:
+def _load_plugins(names: list[str] | None) -> list[str]:
     if names:
         from firstlight import plugins
 
         plugins.load(names, "--plugin")
+    return names or []
 
 
 Plugins = Annotated[
