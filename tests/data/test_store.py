@@ -143,6 +143,23 @@ def test_a_store_that_was_cut_off_is_made_anew(folder: Path) -> None:
     assert fl.load(folder).splits["train"].digest == first.splits["train"].digest
 
 
+@pytest.mark.parametrize("place", [0, 0.5, 1])
+def test_a_store_that_was_overwritten_at_its_length_is_made_anew(folder: Path, place: float) -> None:
+    before = {name: images.digest for name, images in fl.load(folder).splits.items()}
+    (pixels,) = store.stores().glob("*.pixels")
+    held = bytearray(pixels.read_bytes())
+    held[round(place * (len(held) - 1))] ^= 1
+    pixels.write_bytes(held)
+    again = fl.load(folder)
+    assert is_mapped(again.splits["train"].pixels)
+    assert {name: images.digest for name, images in again.splits.items()} == before
+
+
+def test_pieces_of_a_large_file_are_of_its_beginning_its_middle_and_its_end(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"".join(bytes([i]) * store.PIECE for i in range(9)))
+    assert [set(piece) for piece in store._pieces(tmp_path / "file")] == [{0}, {4}, {8}]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, DataError("no")])
 def test_nothing_is_left_of_one_that_was_interrupted(
     folder: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch

@@ -76,15 +76,16 @@ def stores() -> Path:
 
 
 def kept(place: Place) -> tuple[MappedPixels, dict[str, Array]] | None:
-    """The store at a place and what was kept beside it; None where it is not there, or not whole."""
+    """The store at a place and what was kept beside it; None where it is not there, not whole, or was changed."""
+    pixels = place.file(PIXELS)
     try:
         beside = arrays_of(read_bytes(place.file(BESIDE), limit=ARRAYS_LIMIT))
-        shape = tuple(beside.pop("shape").tolist())
-        if len(shape) != 4 or place.file(PIXELS).stat().st_size != math.prod(shape):
+        shape, sampled = tuple(beside.pop("shape").tolist()), str(beside.pop("sampled"))
+        if len(shape) != 4 or pixels.stat().st_size != math.prod(shape) or _sampled(pixels) != sampled:
             return None
     except (OSError, ValueError, KeyError):
         return None
-    return MappedPixels(place.file(PIXELS), shape, np.arange(shape[0])), beside
+    return MappedPixels(pixels, shape, np.arange(shape[0])), beside
 
 
 def collected(
@@ -114,8 +115,9 @@ def collected(
                 if collector.file is None:
                     return collector.array(), extra
                 shape = collector.completed()
+            told = {"shape": np.array(shape), "sampled": np.array(_sampled(place.file(PIXELS)))}
             data = io.BytesIO()
-            np.savez_compressed(data, **{"shape": np.array(shape), **extra})  # type: ignore[arg-type]
+            np.savez_compressed(data, **told, **extra)  # type: ignore[arg-type]
             write_bytes(place.file(BESIDE), data.getvalue())
     except OSError as error:
         raise DataError(
@@ -256,6 +258,11 @@ def told(pixels: Any) -> str:
         f"{len(pixels):,} images are {megabytes(pixels.nbytes)} of pixels, more than the {megabytes(memory.limit())} "
         f"that are held in memory: they are read from {pixels.path}, which can be removed when no run needs it."
     )
+
+
+def _sampled(path: Path) -> str:
+    """A hash of pieces of a file."""
+    return hashlib.sha256(b"".join(_pieces(path))).hexdigest()
 
 
 def _pieces(path: Path) -> Iterable[bytes]:
