@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from firstlight.text import LONGEST, cut, display_names, encodable, listed, printable, text_width
+from firstlight.text import LONGEST, cut, display_names, encodable, listed, printable, size_said, text_width
 
 EMOJI = "happy customer 😀with a smile"
 FAMILY = "👩‍👩‍👧‍👦"
@@ -58,3 +58,18 @@ def test_what_no_file_may_hold_is_shown_all_the_same() -> None:
     assert printable("\ud83d\x00\ufffe") == "\ufffd" * 3
     assert encodable("caf\udce9\ud83d\x00") == "caf\\xe9\ufffd\x00"
     assert printable(f"{EMOJI} é界") == f"{EMOJI} é界"
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (0, "0 bytes"),
+        (2_000, "2.0 kB"),
+        (99_999, "100 kB"),
+        (100_000, "0.1 MB"),
+        (5_300_000, "5.3 MB"),
+        (1_500_000_000, "1,500 MB"),
+    ],
+)
+def test_sizes(size: int, said: str) -> None:
+    assert size_said(size) == said

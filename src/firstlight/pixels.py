@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from firstlight.errors import DataError
 from firstlight.memory import VARIABLE, limit
+from firstlight.text import size_said
 
 Array = NDArray[Any]
 
@@ -84,9 +85,9 @@ class MappedPixels:
         """All of them in memory. Raises DataError where they are more than `memory.limit` allows."""
         if self.nbytes > limit():
             raise DataError(
-                f"{len(self):,} images are {self.nbytes / 1e6:,.0f} MB of pixels, more than the "
-                f"{limit() / 1e6:,.0f} MB that are held in memory ({VARIABLE}). Take some of them, as "
-                "pixels[:100], or go over firstlight.pixels.blocks(pixels)."
+                f"{len(self):,} images are {size_said(self.nbytes)} of pixels, more than the {size_said(limit())} that "
+                f"are held in memory ({VARIABLE}). Take some of them, as pixels[:100], or go over "
+                "firstlight.pixels.blocks(pixels)."
             )
         return self[:] if dtype is None else self[:].astype(dtype)
 

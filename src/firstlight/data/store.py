@@ -25,9 +25,10 @@ import PIL
 from firstlight import memory
 from firstlight.data.decoding import Size
 from firstlight.errors import DataError
-from firstlight.files import ARRAYS_LIMIT, arrays_of, megabytes, read_bytes, user_cache, write_bytes, writing
+from firstlight.files import ARRAYS_LIMIT, arrays_of, read_bytes, user_cache, write_bytes, writing
 from firstlight.locks import locked
 from firstlight.pixels import BLOCK, MappedPixels, blocks, is_mapped, taken
+from firstlight.text import size_said
 from firstlight.types import Array, Dataset
 
 VERSION = 1  # of the files: another where what is decoded of the same bytes changes
@@ -194,9 +195,9 @@ class Collector:
         free = shutil.disk_usage(self.place.folder).free
         if needed + SPARE > free:
             raise DataError(
-                f"{self.place.source}: its decoded images are more than the {megabytes(self.limit)} that are held in "
-                f"memory, and keeping them takes about {megabytes(needed)} in {self.place.folder}, where "
-                f"{megabytes(free)} are free. {_REMEDY}"
+                f"{self.place.source}: its decoded images are more than the {size_said(self.limit)} that are held in "
+                f"memory, and keeping them takes about {size_said(needed)} in {self.place.folder}, where "
+                f"{size_said(free)} are free. {_REMEDY}"
             )
         self.file = self.stack.enter_context(writing(self.place.file(PIXELS)))
         held, self.held = self.held, []
@@ -255,7 +256,7 @@ def told(pixels: Any) -> str:
     if not isinstance(pixels, MappedPixels):
         return ""
     return (
-        f"{len(pixels):,} images are {megabytes(pixels.nbytes)} of pixels, more than the {megabytes(memory.limit())} "
+        f"{len(pixels):,} images are {size_said(pixels.nbytes)} of pixels, more than the {size_said(memory.limit())} "
         f"that are held in memory: they are read from {pixels.path}, which can be removed when no run needs it."
     )
 
