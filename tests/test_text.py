@@ -63,9 +63,9 @@ def test_what_no_file_may_hold_is_shown_all_the_same() -> None:
 @pytest.mark.parametrize(
     ("size", "said"),
     [
-        (0, "0 bytes"),
+        (0, "0.0 kB"),
         (2_000, "2.0 kB"),
-        (99_999, "100 kB"),
+        (99_900, "99.9 kB"),
         (100_000, "0.1 MB"),
         (5_300_000, "5.3 MB"),
         (1_500_000_000, "1,500 MB"),

@@ -34,7 +34,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from firstlight.errors import brief
-from firstlight.text import size_said
+from firstlight.text import megabytes
 from firstlight.types import Array, Json
 
 MB = 1_000_000
@@ -103,7 +103,7 @@ def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None)
             if not (os.path.samestat(os.lstat(real), found) and Path(real).is_relative_to(folder)):
                 raise UnreadableError(path, "it is a link to a file outside its folder")
         if found.st_size > limit:
-            raise _too_large(path, f"it has {size_said(found.st_size)}", limit)
+            raise _too_large(path, f"it has {megabytes(found.st_size)}", limit)
     except BaseException:
         file.close()
         raise
@@ -213,7 +213,7 @@ def toml_of(data: bytes | str) -> Json:
     """The tables of a TOML text. Raises ValueError where it is none, or has a date or a number that cannot be kept."""
     text = data if isinstance(data, str) else text_of(data)
     if len(text) > TOML_LIMIT:
-        raise ValueError(f"it has {size_said(len(text))}; at most {size_said(TOML_LIMIT)} of TOML are read")
+        raise ValueError(f"it has {megabytes(len(text))}; at most {megabytes(TOML_LIMIT)} of TOML are read")
     if _MANY_DOTS.search(text):  # the parser takes the square of their number
         raise ValueError(_TOO_DEEP)
     try:
@@ -287,7 +287,7 @@ def arrays_of(
     with _archive(source) as (archive, members):
         members = {name: member for name, member in members.items() if name not in without}
         if (size := sum(member.file_size for member in members.values())) > limit:
-            raise ValueError(f"it unpacks to {size_said(size)}; at most {size_said(limit)} are read here")
+            raise ValueError(f"it unpacks to {megabytes(size)}; at most {megabytes(limit)} are read here")
         return {name: _array(archive, member) for name, member in members.items()}
 
 
@@ -473,7 +473,7 @@ def _regular(path: str | Path, found: os.stat_result) -> None:
 
 
 def _too_large(path: str | Path, has: str, limit: int) -> UnreadableError:
-    return UnreadableError(path, f"{has}; at most {size_said(limit)} are read of such a file")
+    return UnreadableError(path, f"{has}; at most {megabytes(limit)} are read of such a file")
 
 
 def _no_number(name: str) -> Any:

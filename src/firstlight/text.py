@@ -142,9 +142,11 @@ def bytes_said(number: float) -> str:
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(10, round(megabytes, -1)):.0f} MB"
 
 
+def megabytes(size: int) -> str:
+    """A number of bytes for a person: "5.3 MB", "1,500 MB"."""
+    return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:,.1f} MB"
+
+
 def size_said(size: int) -> str:
-    """A number of bytes for a person, to a tenth where it is small: "2.0 kB", "5.3 MB", "1,500 MB"."""
-    if size < 1000:
-        return f"{size} bytes"
-    value, unit = (size / 1e6, "MB") if size >= 1e5 else (size / 1e3, "kB")
-    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:,.1f} {unit}"
+    """As `megabytes`, and in kB where that would be next to nothing: "2.0 kB"."""
+    return f"{size / 1e3:.1f} kB" if size < 1e5 else megabytes(size)
