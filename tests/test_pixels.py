@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from firstlight import pixels as module
 from firstlight.errors import DataError
-from firstlight.pixels import MappedPixels, blocks, changed, concatenated, is_mapped, located, taken
+from firstlight.pixels import MappedPixels, blocks, changed, concatenated, divided, is_mapped, located, taken
 from firstlight.prepare.preparation import luma
 from firstlight.types import Array, Images, joined
 
@@ -96,6 +96,14 @@ def test_images_are_the_same_wherever_they_lie(stored: tuple[Array, MappedPixels
         assert ours.digest == theirs.digest
         assert np.array_equal(ours.fingerprints, theirs.fingerprints)
         assert np.array_equal(ours.held.pixels, theirs.pixels)
+
+
+def test_parts_are_consecutive(stored: tuple[Array, MappedPixels]) -> None:
+    array, mapped = stored
+    for pixels in (array, mapped):
+        parts = [*divided(pixels, [3, 0, N - 3])]
+        assert [len(part) for part in parts] == [3, 0, N - 3]
+        assert np.array_equal(concatenated(parts), array)
 
 
 def test_too_many_do_not_come_into_memory(stored: tuple[Array, MappedPixels], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ they lie; both take NumPy arrays as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -163,6 +163,14 @@ def concatenated(parts: Sequence[Array | MappedPixels]) -> Any:
         rows = np.concatenate([part.rows for part in parts if isinstance(part, MappedPixels)])
         return MappedPixels(first.path, first.stored, rows, first.change, first.image)
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def divided(pixels: Array | MappedPixels, counts: Iterable[int]) -> Iterator[Any]:
+    """The first so many images, the next so many, and so on, as `taken`."""
+    at = 0
+    for count in counts:
+        yield taken(pixels, slice(at, at + count))
+        at += count
 
 
 def _alike(first: MappedPixels, other: Array | MappedPixels) -> bool:

@@ -28,7 +28,7 @@ from firstlight.data.names import SPLIT_NAMES, merged, natural_order, of_a_group
 from firstlight.data.store import Collector, Place, collected
 from firstlight.errors import DataError, brief
 from firstlight.files import ArrayHead, array_heads, array_rows, arrays_of, open_file, sha256
-from firstlight.pixels import BLOCK, taken
+from firstlight.pixels import BLOCK, divided
 from firstlight.text import listed
 from firstlight.types import Array, Dataset, Images, SourceFile
 
@@ -111,10 +111,9 @@ def _mapped(
         return {"sha256": np.array(sha256(path, limit=FILE_LIMIT))}
 
     place = Place.of(str(path), [(name, path) for name in large], f"arrays {size}")
-    whole, beside = collected(place, sum(head.shape[0] for head in large.values()), build)
-    ends = np.cumsum([head.shape[0] for head in large.values()]).tolist()
-    starts = zip(large, large.values(), ends, strict=True)
-    return {name: taken(whole, slice(end - head.shape[0], end)) for name, head, end in starts}, str(beside["sha256"])
+    counts = [head.shape[0] for head in large.values()]
+    whole, beside = collected(place, sum(counts), build)
+    return dict(zip(large, divided(whole, counts), strict=True)), str(beside["sha256"])
 
 
 def published_files(place: Path) -> list[Path]:

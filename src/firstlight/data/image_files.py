@@ -41,7 +41,7 @@ from firstlight.data.names import SPLITS_SAID, merged, natural_order, nearly, on
 from firstlight.data.store import Collector, Place, collected
 from firstlight.errors import DataError, DeeperFoldersError, SizesDifferError, brief
 from firstlight.files import read_bytes, sha256
-from firstlight.pixels import taken
+from firstlight.pixels import divided
 from firstlight.text import listed, printable_name
 from firstlight.types import Array, Dataset, Images, SourceFile
 
@@ -317,12 +317,9 @@ def read_listing(
         pixels, beside = collected(_place(name, contents, len(samples), size, common), len(samples), build)
     hashes, reasons = beside["sha256"].tolist(), beside["reasons"].tolist()
     set_aside = set_aside | {s.id: reason for s, reason in zip(samples, reasons, strict=True) if reason}
-    splits, at = {}, 0
-    for split, listed_there in listing.items():
-        kept = [sample for sample in listed_there if sample.id not in set_aside]
-        if kept:
-            splits[split] = _images(kept, taken(pixels, slice(at, at + len(kept))), class_names)
-        at += len(kept)
+    kept = {split: [s for s in listed_there if s.id not in set_aside] for split, listed_there in listing.items()}
+    parts = zip(kept.items(), divided(pixels, map(len, kept.values())), strict=True)
+    splits = {split: _images(those, its, class_names) for (split, those), its in parts if those}
     files = [
         SourceFile(s.id, sha, verified=True)
         for s, sha, reason in zip(samples, hashes, reasons, strict=True)

@@ -27,7 +27,7 @@ from firstlight.data.decoding import Size
 from firstlight.errors import DataError
 from firstlight.files import ARRAYS_LIMIT, arrays_of, read_bytes, user_cache, write_bytes, writing
 from firstlight.locks import locked
-from firstlight.pixels import BLOCK, MappedPixels, blocks, is_mapped, taken
+from firstlight.pixels import BLOCK, MappedPixels, blocks, divided, is_mapped
 from firstlight.text import size_said
 from firstlight.types import Array, Dataset
 
@@ -244,11 +244,8 @@ def spilled(dataset: Dataset, how: str) -> Dataset:
 
     place = Place(dataset.name, made.hexdigest()[:40])
     pixels, _ = collected(place, sum(map(len, parts.values())), build)
-    splits, at = {}, 0
-    for name, images in parts.items():
-        splits[name] = replace(images, pixels=taken(pixels, slice(at, at + len(images))))
-        at += len(images)
-    return replace(dataset, splits=splits)
+    mapped = zip(parts.items(), divided(pixels, map(len, parts.values())), strict=True)
+    return replace(dataset, splits={name: replace(images, pixels=its) for (name, images), its in mapped})
 
 
 def told(pixels: Any) -> str:
