@@ -115,7 +115,7 @@ def collected(
                 extra = build(collector)
                 if collector.file is None:
                     return collector.array(), extra
-                shape = collector.completed()
+                shape = collector.shape
             told = {"shape": np.array(shape), "sampled": np.array(_sampled(place.file(PIXELS)))}
             data = io.BytesIO()
             np.savez_compressed(data, **told, **extra)  # type: ignore[arg-type]
@@ -146,8 +146,14 @@ class Collector:
         self.limit = memory.limit()
         self.sizes: Counter[Size] = Counter()
         self.held: list[Array] = []
-        self.bytes = self.channels = self.images = 0
+        self.bytes = self.channels = 0
         self.file: BinaryIO | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, C) of all images that are kept."""
+        (height, width), images = next(iter(self.sizes.items()), ((0, 0), 0))
+        return images, height, width, self.channels
 
     def append(self, pixels: Array) -> None:
         """Take one image."""
@@ -161,7 +167,6 @@ class Collector:
             return
         if pixels.shape[3] > self.channels:
             self._widen(pixels.shape[3])
-        self.images += len(pixels)
         if self.file is None:
             self.held.append(pixels)
             self.bytes += pixels.nbytes
@@ -172,8 +177,7 @@ class Collector:
 
     def array(self) -> Array:
         """All images in memory, (N, H, W, C). What was held is given up one by one."""
-        height, width = next(iter(self.sizes), (0, 0))
-        whole = np.empty((self.images, height, width, self.channels), np.uint8)
+        whole = np.empty(self.shape, np.uint8)
         at = 0
         for place, pixels in enumerate(self.held):
             whole[at : at + len(pixels)] = pixels
@@ -181,17 +185,12 @@ class Collector:
             self.held[place] = whole[:0]
         return whole
 
-    def completed(self) -> tuple[int, int, int, int]:
-        """The shape of all that is in the file."""
-        (height, width), *_ = self.sizes
-        return self.images, height, width, self.channels
-
     def _begin(self) -> None:
         """Go over to the file, if the disk has room for it."""
         assert self.place is not None
         assert self.stack is not None
-        (height, width), *_ = self.sizes
-        needed = max(self.count, self.images) * height * width * self.channels
+        images, *image = self.shape
+        needed = max(self.count, images) * math.prod(image)
         free = shutil.disk_usage(self.place.folder).free
         if needed + SPARE > free:
             raise DataError(
