@@ -232,8 +232,7 @@ def spilled(dataset: Dataset, how: str) -> Dataset:
     held = sum(images.pixels.nbytes for images in parts.values() if not is_mapped(images.pixels))
     if held <= memory.limit():
         return dataset
-    told = [file.sha256 for file in dataset.files] or [images.digest for images in parts.values()]
-    made = hashlib.sha256(f"{VERSION} {PIL.__version__} {how} {told}".encode(errors="surrogateescape"))
+    contents = [file.sha256 for file in dataset.files] or [images.digest for images in parts.values()]
 
     def build(collector: Collector) -> dict[str, Array]:
         for images in parts.values():
@@ -241,7 +240,7 @@ def spilled(dataset: Dataset, how: str) -> Dataset:
                 collector.extend(block)
         return {}
 
-    place = Place(dataset.name, made.hexdigest()[:40])
+    place = Place.of(dataset.name, (), f"{how} {contents}")
     pixels, _ = collected(place, sum(map(len, parts.values())), build)
     mapped = zip(parts.items(), divided(pixels, map(len, parts.values())), strict=True)
     return replace(dataset, splits={name: replace(images, pixels=its) for (name, images), its in mapped})
