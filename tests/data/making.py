@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import io
 import struct
+import tarfile
 
 import numpy as np
 from PIL import Image
@@ -51,3 +53,14 @@ def class_folders(root, classes, shape=(6, 6, 3), images_each=2):
 
 def published(name, data, urls=(), algorithm="sha256"):
     return PublishedFile(name, f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}", tuple(urls))
+
+
+def tarred(members):
+    """A .tar.gz of files by name, as bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()

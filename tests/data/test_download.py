@@ -1,11 +1,9 @@
 import hashlib
-import io
 import os
-import tarfile
 from pathlib import Path
 
 import pytest
-from tests.data.making import published
+from tests.data.making import published, tarred
 
 from firstlight.data.download import PublishedFile, find, obtain
 from firstlight.errors import DataError
@@ -17,16 +15,6 @@ def put(path, data=DATA):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
-
-
-def packed(members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, data in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
@@ -107,7 +95,7 @@ def test_no_mirror_answers(server, tmp_path):
 
 
 def archive_of(members, urls=()):
-    data = packed(members)
+    data = tarred(members)
     return data, PublishedFile("set.tar.gz", f"md5:{hashlib.md5(data).hexdigest()}", tuple(urls))
 
 
@@ -151,7 +139,7 @@ def test_archive_that_is_damaged(tmp_path):
     path = put(tmp_path / "set" / "set.tar.gz", data[:1500])
     with pytest.raises(DataError, match=r"set\.tar\.gz: the archive is truncated or damaged"):
         obtain("set", [published("bin/a", DATA)], archive, cache=tmp_path)
-    path.write_bytes(packed({"bin/b": DATA}))
+    path.write_bytes(tarred({"bin/b": DATA}))
     with pytest.raises(DataError, match=r"set\.tar\.gz: the archive lacks a file: .*bin/a"):
         obtain("set", [published("bin/a", DATA)], archive, cache=tmp_path)
     assert not list(tmp_path.rglob("bin/*"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from firstlight.data.arrow_tables import Part, open_table, parts_of, pyarrow_for, shown
 from firstlight.data.decoding import Size
-from firstlight.data.formats import FILE_LIMIT
+from firstlight.data.formats import FILE_LIMIT, numbered
 from firstlight.data.groups import A_GROUP_IS, group_by_name, must_tell_groups, with_groups
 from firstlight.data.image_files import Contents, Sample, read_listing
 from firstlight.data.names import SPLITS_SAID, one_form, split_of
@@ -225,7 +225,7 @@ def _listing(parts: Sequence[Part], columns: Columns) -> tuple[dict[str, list[Sa
 def _ids(paths: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """The images' paths where each has one of its own, below the split where two splits share one; else numbers."""
     if not all(all(those) and len(set(those)) == len(those) for those in paths.values()):
-        return {split: [f"{split}/{i:05d}" for i in range(len(those))] for split, those in paths.items()}
+        return {split: numbered(split, len(those)).tolist() for split, those in paths.items()}
     ids = {split: [printable_name(path.replace("\\", "/")) for path in those] for split, those in paths.items()}
     if len(set().union(*ids.values())) == sum(map(len, ids.values())):
         return ids

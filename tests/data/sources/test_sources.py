@@ -3,13 +3,12 @@
 import bz2
 import gzip
 import io
-import tarfile
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.data.making import idx, pixels, published
+from tests.data.making import idx, pixels, published, tarred
 
 from firstlight.data import SOURCES, load
 from firstlight.errors import DataError
@@ -37,16 +36,6 @@ def zipped(members):
         for name, data in members.items():
             archive.writestr(name, data)
         archive.writestr("gzip/emnist-byclass-mapping.txt", "0 48\n")
-    return buffer.getvalue()
-
-
-def tarred(members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, data in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()
 
 

@@ -248,7 +248,7 @@ def _labelled(pixels: Array, labels: list[str], declared: tuple[str, ...]) -> Im
         raise DataError(
             f"The class {min(strange)!r} is none of those that the table declares: {listed(declared, most=10)}."
         )
-    names = [_plain_number(name) for name in (n for n in (declared or natural_order(met)) if n in met)]
+    names = [_plain_number(name) for name in declared or natural_order(met) if name in met]
     given = [_plain_number(label) for label in labels]
     order = names if declared and not all(name.isdigit() for name in names) else natural_order(names)
     place = {name: i for i, name in enumerate(dict.fromkeys(map(one_form, order)))}
