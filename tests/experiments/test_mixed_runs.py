@@ -14,8 +14,10 @@ from firstlight.console import TrainingProgress
 from firstlight.errors import ExperimentError
 from firstlight.experiments import Experiment
 from firstlight.records import run_folder
+from firstlight.records.group import of_runs
 from firstlight.records.run import read
 from firstlight.records.run_folder import RunFolder
+from firstlight.report.sections import results
 from firstlight.types import MixedImages
 
 QUIET = TrainingProgress(Console(quiet=True))
@@ -84,6 +86,7 @@ def test_the_report_tells_the_shares_and_what_the_training_accuracy_counts(run: 
     assert "mixup (alpha 1, p 0.5)" in page
     assert "elastic (amount 0.05, smoothness 0.14)" in page
     assert page.count("counts an image as correct where the class of the largest share is predicted") == 1
+    assert results.MIXED in results.table(results.numbers(of_runs([record]))).caption
     shares = record.samples["augmented"].targets[0]  # type: ignore[attr-defined]
     largest = int(shares.argmax())
     assert f"{shares[largest]:.0%}".rstrip("%") + "\u202f% " + record.class_names[largest] in page

@@ -24,7 +24,7 @@ from firstlight.records.novelty import read as read_novelty
 from firstlight.records.result import Result, Status
 from firstlight.records.run_folder import DATA, HISTORY, MODEL, REPORT, RESULT, RunFolder
 from firstlight.text import display_names
-from firstlight.types import SPLITS, Array, Images, Predictions
+from firstlight.types import SPLITS, Array, Images, MixedImages, Predictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +140,7 @@ class RunRecord:
     @property
     def mixed(self) -> bool:
         """Whether training images were mixed with others, and their labels with them."""
-        return any(_happens(self.experiment.augment.get(name)) for name in ("mixup", "cutmix"))
+        return isinstance(self.samples.get("augmented"), MixedImages)
 
     @property
     def monitor(self) -> str:

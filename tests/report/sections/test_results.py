@@ -8,7 +8,7 @@ from firstlight.records.group import of_runs, of_study
 from firstlight.records.run import read
 from firstlight.records.study_folder import StudyFolder
 from firstlight.report.format import DASH, interval, percent, plus_minus, signed
-from firstlight.report.sections.results import numbers, table
+from firstlight.report.sections.results import MIXED, numbers, table
 
 
 def test_every_number_stands_under_its_title(two: StudyFolder) -> None:
@@ -47,6 +47,8 @@ def test_a_single_run_has_an_interval_and_the_epoch_that_was_measured(make_run: 
     records = [read(make_run("a", restore_best=False)), read(make_run("b", seed=1))]
     shown = table(numbers(of_runs(records)))
     assert "seeds" not in shown.titles
+    assert "training accuracy is" in shown.caption
+    assert MIXED not in shown.caption
     rows = [dict(zip(shown.titles, row, strict=True)) for row in shown.rows]
     assert [row["epochs (kept)"] for row in rows] == ["4 (4)", "4 (3)"]
     for row, record in zip(rows, records, strict=True):

@@ -27,9 +27,10 @@ from firstlight.report.published import MARKS, MARKS_EXPLAINED
 
 GAP = (
     "The training accuracy is that of the epoch whose weights were kept, measured while it trained, with dropout and "
-    "augmentation where there are any (of mixed images, the class with the largest share counts); the gap is that less "
-    "the validation accuracy, and a large one tells of overfitting."
+    "augmentation where there are any{mixed}; the gap is that less the validation accuracy, and a large one tells of "
+    "overfitting."
 )
+MIXED = " (of mixed images, the class with the largest share counts)"
 COSTS = ("parameters.total", "multiply_adds", "seconds.train")  # which add up over the nets of an ensemble
 
 
@@ -46,6 +47,7 @@ class Result:
     report    that of a single run, where there is one
     noun      what there are several of: "seed", "fold"
     together  whether these are not means over the nets, but what the mean of their probabilities came to
+    mixed     whether a run had its training images mixed with others
     """
 
     name: str
@@ -68,6 +70,7 @@ class Result:
     report: Path | None = None
     noun: str = "seed"
     together: bool = False
+    mixed: bool = False
 
 
 def numbers(groups: Sequence[Group]) -> list[Result]:
@@ -127,6 +130,7 @@ def _result(group: Group, best: bool) -> Result:
         recorded=group.numbers,
         report=alone.report if alone else None,
         noun=group.noun,
+        mixed=any(run.mixed for run in runs),
     )
 
 
@@ -203,7 +207,7 @@ def _caption(found: Sequence[Result], validated: bool, greatest: bool, judged: b
         "Of the epochs, the number in brackets is that whose weights were kept and measured"
         f"{f'; where {noun}s differ, from the least to the greatest' * several}.": True,
         "The training time is the mean of one run.": several,
-        GAP: validated,
+        GAP.format(mixed=MIXED * any(result.mixed for result in nets)): validated,
         "Losses compare only where the loss function is the same.": True,
     }
     return " ".join(text for text, there in said.items() if there)
