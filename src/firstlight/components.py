@@ -343,7 +343,7 @@ class Components(Definitions[type[Built]]):
                 f"({self.base.__module__}.{self.base.__name__})."
             )
         self._must_be_documented(definition)
-        if missing := _missing(definition, self.base):
+        if missing := _missing(definition):
             raise self.lacking(definition, missing)
         try:
             component = definition if "__dataclass_fields__" in vars(definition) else dataclass(frozen=True)(definition)
@@ -412,13 +412,13 @@ def _kind_of(component: type) -> Components[Any]:
     return next(_KINDS[base] for base in component.__mro__ if base in _KINDS)
 
 
-def _missing(component: type, base: type) -> list[str]:
+def _missing(component: type) -> list[str]:
     """The methods that `needed` marks and that a class has not written, in the order of the bases."""
-    names = dict.fromkeys(name for owner in reversed(component.__mro__) for name in vars(owner))
+    owners = {name: owner for owner in reversed(component.__mro__) for name in vars(owner)}
     found = []
-    for name in names:
+    for name, owner in owners.items():
         unless = getattr(getattr(component, name, None), "needed_unless", None)
-        if unless is not None and not (unless and getattr(component, unless) is not getattr(base, unless)):
+        if unless is not None and not (unless and getattr(component, unless) is not getattr(owner, unless)):
             found.append(name)
     return found
 

@@ -313,3 +313,24 @@ def test_a_way_of_mixing_of_ones_own() -> None:
         found = mixed(images, {"half_and_half": True})
         assert np.array_equal(found.pixels[:, :6], images.pixels[:, :6])
         assert {*found.targets.ravel()} == {0.0, 0.5, 1.0}
+
+
+def test_a_class_of_ones_own_without_the_method_that_it_needs_is_refused() -> None:
+    class Nothing(PixelTransform):
+        """Nothing."""
+
+    class Unmixed(Mixing):
+        """Nothing."""
+
+    class Fast(PixelTransform):
+        """As it is."""
+
+        def run(self, images: Array, uniform: Array, kernels: Kernels) -> Array:
+            return images
+
+    with AUGMENTATIONS.restored():
+        with pytest.raises(ExperimentError, match=r"Nothing: an augmentation needs a method `apply` \(uint8 \(n, H"):
+            fl.augmentation(Nothing)
+        with pytest.raises(ExperimentError, match=r"Unmixed: an augmentation needs a method `mix` \(The mixed images"):
+            fl.augmentation(Unmixed)
+        fl.augmentation(Fast)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
-from firstlight.components import Component, Components
+from firstlight.components import Component, Components, needed
 from firstlight.constraints import Fits
 from firstlight.errors import ExperimentError, nearest
 from firstlight.kernels import Kernels
@@ -243,6 +243,7 @@ class PixelTransform(Transform):
     numbers: ClassVar[int] = 4
     turn: ClassVar[int] = 2
 
+    @needed(unless="run")
     def apply(self, images: Array, uniform: Array) -> Array:
         """uint8 (n, H, W, C) of the same images, which must not be written to.
 
@@ -279,6 +280,7 @@ class Mixing(Transform):
                 key=f"augment.{name}",
             )
 
+    @needed()
     def mix(self, images: Array, others: Array, uniform: Array, kernels: Kernels) -> tuple[Array, Array]:
         """The mixed images, uint8 (n, H, W, C), and the share that each image has in its own, float64 (n,).
 
@@ -331,15 +333,15 @@ def _of_function(function: Callable[..., Array]) -> type[PixelTransform]:
 
 
 def table_options(
-    name: str, value: Mapping[str, Any], needed: tuple[str, ...], usual: Mapping[str, Any] | None = None
+    name: str, value: Mapping[str, Any], required: tuple[str, ...], usual: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """A table in the place of a number. Raises ExperimentError for an unknown key, and where one is missing."""
-    known = [*needed, *(usual or {})]
+    known = [*required, *(usual or {})]
     for key in value:
         if key not in known:
             text = f"augment.{name}.{key}: there is no such key. {nearest(str(key), known)}"
             raise ExperimentError(text, key=f"augment.{name}.{key}")
-    for key in needed:
+    for key in required:
         if key not in value:
             text = f"augment.{name}.{key}: this is needed, and missing."
             raise ExperimentError(text, key=f"augment.{name}.{key}")
