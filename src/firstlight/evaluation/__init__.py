@@ -5,14 +5,13 @@ from firstlight.evaluation.ensembles import averaged, mean_probabilities, negati
 from firstlight.evaluation.measures import (
     Evaluation,
     confused_pairs,
-    confusion_matrix,
     measure,
     most_confident_mistakes,
     most_missed_class,
     top_k_accuracy,
 )
 from firstlight.evaluation.metrics import METRICS, Metric, MetricScore
-from firstlight.evaluation.scores import Averages, ClassScore, class_scores, wilson_interval
+from firstlight.evaluation.scores import Averages, ClassScore, class_scores, confusion_matrix, wilson_interval
 from firstlight.evaluation.significance import (
     LEVEL,
     CorrectedT,

@@ -17,6 +17,7 @@ from firstlight.evaluation.scores import (
     ClassScore,
     Interval,
     class_scores,
+    confusion_matrix,
     macro_average,
     weighted_average,
     wilson_interval,
@@ -151,21 +152,6 @@ def measure(
         bins=reliability_bins(predictions),
         scores=scores(metrics, predictions.labels, predictions.probabilities, interval=True),
     )
-
-
-def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
-    """Count the pairs of true and predicted class: int64 (K, K), rows true, columns predicted.
-
-    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=2).tolist()
-    [[1, 1], [0, 1]]
-    """
-    if labels.shape != predicted.shape:
-        raise DataError(f"Every label needs a prediction; received {labels.shape} and {predicted.shape}.")
-    for name, values in (("Labels", labels), ("Predicted classes", predicted)):
-        if len(values) and not 0 <= int(values.min()) <= int(values.max()) < classes:
-            raise DataError(f"{name} must lie in 0..{classes - 1}; received {int(values.min())}..{int(values.max())}.")
-    pairs = labels.astype(np.int64) * classes + predicted
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
 def confused_pairs(confusion: Array) -> list[tuple[int, int, int, int]]:

@@ -1,4 +1,4 @@
-"""Scores that follow from counts: intervals of a share, and what a confusion matrix says of each class."""
+"""Scores that follow from counts: intervals of a share, the confusion matrix, and what it says of each class."""
 
 from __future__ import annotations
 
@@ -33,6 +33,21 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return low, high
+
+
+def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
+    """Count the pairs of true and predicted class: int64 (K, K), rows true, columns predicted.
+
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    if labels.shape != predicted.shape:
+        raise DataError(f"Every label needs a prediction; received {labels.shape} and {predicted.shape}.")
+    for name, values in (("Labels", labels), ("Predicted classes", predicted)):
+        if len(values) and not 0 <= int(values.min()) <= int(values.max()) < classes:
+            raise DataError(f"{name} must lie in 0..{classes - 1}; received {int(values.min())}..{int(values.max())}.")
+    pairs = labels.astype(np.int64) * classes + predicted
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
 @dataclass(frozen=True)

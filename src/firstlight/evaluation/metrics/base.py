@@ -14,7 +14,7 @@ import numpy as np
 
 from firstlight.components import Option, Registry, kebab
 from firstlight.errors import MetricError, brief
-from firstlight.evaluation.scores import Interval
+from firstlight.evaluation.scores import Interval, confusion_matrix
 from firstlight.types import Array, Json
 
 Function = Callable[[Array, Array], float]
@@ -205,9 +205,7 @@ def scores(
 
 def confusion(labels: Array, probabilities: Array) -> Array:
     """How often each class was taken for each: int64 (K, K), rows true and columns predicted."""
-    classes = probabilities.shape[1]
-    pairs = labels.astype(np.int64) * classes + probabilities.argmax(axis=1)
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    return confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1])
 
 
 def bootstrap_of_counts(counts: Array, of_counts: OfCounts, confidence: float = 0.95) -> Interval | None:
