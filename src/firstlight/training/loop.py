@@ -19,7 +19,7 @@ from firstlight import processes
 from firstlight.engines import Session
 from firstlight.engines.base import AVERAGE
 from firstlight.errors import TrainingError
-from firstlight.evaluation.metrics import METRICS, scores
+from firstlight.evaluation.metrics import higher_is_better, scores
 from firstlight.losses import Loss
 from firstlight.prepare import steps
 from firstlight.progress import Watcher
@@ -375,8 +375,7 @@ class ValidationMetrics:
 
 def _better(row: dict[str, float], best: dict[str, float], monitor: str) -> bool:
     """Whether `row` beats the best epoch so far; of two that are equal, the one with the lower loss is better."""
-    name = monitor.removeprefix("val_")
-    sign = -1 if name == "loss" or not METRICS[name].higher_is_better else 1
+    sign = 1 if higher_is_better(monitor) else -1
 
     def rank(each: dict[str, float]) -> tuple[float, float]:
         return sign * each[monitor] if monitor in each else -math.inf, -each["val_loss"]

@@ -243,6 +243,12 @@ def in_words(column: str) -> str:
     return f"validation {title}" if name != column else title
 
 
+def higher_is_better(column: str) -> bool:
+    """Whether greater numbers of a column of the history are better, a metric's or a loss's."""
+    name = column.removeprefix("val_")
+    return name != "loss" and METRICS[name].higher_is_better
+
+
 def is_percent(column: str) -> bool:
     """Whether the numbers of a column of the history are shown as percentages, as far as is known here."""
     name = column.removeprefix("val_")

@@ -34,7 +34,7 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from firstlight.errors import ExperimentError, FirstlightError, KeyedError
-from firstlight.evaluation import METRICS
+from firstlight.evaluation.metrics import higher_is_better
 from firstlight.experiments.config import Experiment, Monitor, Section, as_experiment_error, must_be_no_study, put, read
 from firstlight.experiments.paths import located, relative_to
 from firstlight.experiments.search.pruner import Pruner
@@ -142,7 +142,7 @@ class Search:
     @property
     def maximize(self) -> bool:
         """Whether a greater value of the monitor is better."""
-        return self.monitor != "val_loss" and METRICS[self.monitor.removeprefix("val_")].higher_is_better
+        return higher_is_better(self.monitor)
 
     @cached_property
     def trials(self) -> int:
