@@ -311,9 +311,7 @@ def _fits(setup: Setup, checkpoint: Checkpoint, state: Mapping[str, Array]) -> b
 
 def _columns(setup: Setup) -> list[str]:
     """The columns of the history."""
-    if setup.validation is None:
-        return [column for column in training.COLUMNS if not column.startswith("val_")]
-    return [*training.COLUMNS, *(f"val_{name}" for name in setup.experiment.training.measured)]
+    return training.columns(setup.experiment.training.measured, setup.validation is not None)
 
 
 def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | None = None) -> tuple[Session, float]:

@@ -2,7 +2,7 @@
 
 from firstlight.training.callbacks import STOP, Callbacks, EpochProgress, OnEpoch, OnStep, StepProgress
 from firstlight.training.checkpoints import Checkpoint, Progress, newest, save
-from firstlight.training.loop import COLUMNS, TrainingConfig, TrainingResult, evaluate, train
+from firstlight.training.loop import COLUMNS, TrainingConfig, TrainingResult, columns, evaluate, train
 from firstlight.training.rate_test import rate_test
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "StepProgress",
     "TrainingConfig",
     "TrainingResult",
+    "columns",
     "evaluate",
     "newest",
     "rate_test",

@@ -34,6 +34,13 @@ LOOK_EVERY = 0.2  # seconds, for a request to stop
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "penalty", "learning_rate", "seconds")
 
 
+def columns(metrics: Sequence[str], validated: bool = True) -> list[str]:
+    """The columns of the history of a training that is asked for further metrics; without validation, fewer."""
+    if not validated:
+        return [column for column in COLUMNS if not column.startswith("val_")]
+    return [*COLUMNS, *(f"val_{name}" for name in metrics)]
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """How training goes.

@@ -111,7 +111,7 @@ def _do(job: SearchJob, storage: Storage, running: RunningTrial) -> TrialRecord:
     except MemoryError as error:
         state, reason = "failed", f"There was not enough memory. {error}".strip()
     if scorer.history:
-        columns = [*training.COLUMNS, *(f"val_{name}" for name in experiment.training.measured)]
+        columns = training.columns(experiment.training.measured)
         run_folder.write_history(running.folder, columns, scorer.history)
     return TrialRecord(
         running.place + 1,
