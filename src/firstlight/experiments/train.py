@@ -326,12 +326,13 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
     seconds = time.perf_counter() - began
     if seconds > LONG_WARM_UP:
         watcher.note(f"Warmed up in {seconds:.1f} s.")
-    if why := session.describe().get("optimizer_not_compiled"):
+    here = session.describe()
+    if why := here.get("optimizer_not_compiled"):
         watcher.note(
             f"Note: the formula of the optimizer {setup.experiment.optimizer.name} is not compiled: {why}. NumPy works "
             "it out as it is; the results are the same, a step takes longer."
         )
-    if layer := session.describe().get("not_compiled"):
+    if layer := here.get("not_compiled"):
         watcher.note(
             f"Note: there is no compiled operation for the layer {layer}, so the whole net is computed layer by layer. "
             "The results are the same; an epoch takes longer."
