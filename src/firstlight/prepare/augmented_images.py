@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,6 @@ class Augmented:
         self.images, self.augmentation, self.seed, self.kernels = images, augmentation, seed, kernels
         self.samples = sample_keys(images.ids)
         self.balanced = balanced
-        self._by_class = [np.flatnonzero(images.labels == k) for k in np.unique(images.labels)] if balanced else []
 
     def batch(self, index: Array, epoch: int) -> Images:
         """The images at `index`, an image that comes twice drawn twice."""
@@ -64,11 +64,15 @@ class Augmented:
         """The images to mix with, int64 (n,): each of all training images, or first of all classes, equally likely."""
         if not self.balanced:
             return (uniform[:, 0] * len(self.images)).astype(np.int64)
-        chosen = (uniform[:, 0] * len(self._by_class)).astype(np.int64)
-        sizes = np.array([len(own) for own in self._by_class])[chosen]
-        places = (uniform[:, 1] * sizes).astype(np.int64)
-        starts = np.cumsum([0, *map(len, self._by_class)])[chosen]
-        return np.concatenate(self._by_class)[starts + places]
+        by_class, sizes = self._by_class
+        chosen = (uniform[:, 0] * len(sizes)).astype(np.int64)
+        places = (uniform[:, 1] * sizes[chosen]).astype(np.int64)
+        return by_class[(np.cumsum(sizes) - sizes)[chosen] + places]
+
+    @cached_property
+    def _by_class(self) -> tuple[Array, Array]:
+        """All images with those of a class together, int64 (N,), and how many there are of each class that has any."""
+        return np.argsort(self.images.labels, kind="stable"), np.unique(self.images.labels, return_counts=True)[1]
 
     def _made(self, index: Array, drawn: _Drawn) -> Images:
         source, make = self.images.pixels, self.augmentation.make
