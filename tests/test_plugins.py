@@ -390,6 +390,21 @@ def test_check_of_a_file(tmp_path: Path) -> None:
         CliRunner().invoke(cli.app, ["check", str(file), "Halve"], catch_exceptions=False)
 
 
+def test_what_a_plugin_prints_does_not_mix_with_json(tmp_path: Path) -> None:
+    (tmp_path / "installed").mkdir()
+    install(
+        tmp_path / "installed",
+        "installed_loud",
+        "print('installed')\n" + PLUGIN.replace("Hal", "Hol").replace("half-", "hole-"),
+    )
+    written(tmp_path, f"print('loud')\n{PLUGIN}")
+    code = "import sys; sys.path += ['installed']; from firstlight.cli import main; main()"
+    asked = [sys.executable, "-c", code, "components", "layer", "--json", "--plugin", "my_layers.py"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert {"Halved", "Holved"} <= {row["name"] for row in json.loads(done.stdout)}
+    assert done.stderr.split() == ["loud", "installed"]
+
+
 def test_every_command_that_uses_components_takes_a_plugin(tmp_path: Path) -> None:
     file = written(tmp_path)
     for command in ("run", "resume", "study", "tune", "summary", "parity", "predict", "evaluate", "export", "serve"):

@@ -17,7 +17,8 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -119,7 +120,7 @@ def load_installed() -> None:
         for entry in metadata.entry_points(group=GROUP):
             package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
             try:
-                with components.whole_or_not():
+                with _loading():
                     entry.load()
             except (Exception, SystemExit) as error:
                 warnings.warn(
@@ -158,6 +159,13 @@ def origin_of(definition: object, module: str) -> Origin:
     return Origin(name, module, version, file, source)
 
 
+@contextmanager
+def _loading() -> Iterator[None]:
+    """What is registered by a plugin that fails is forgotten; what one prints goes to standard error, beside results."""
+    with components.whole_or_not(), redirect_stdout(sys.stderr):
+        yield
+
+
 def _as_text(name: Any) -> Any:
     return str(name) if isinstance(name, Path) else name
 
@@ -182,12 +190,10 @@ def _of_file(name: str, origin: str) -> Plugin:
     module_name = _module_name(path)
     module = sys.modules.get(module_name)
     digest = hashlib.sha256(source).hexdigest()
-    if module is None or (str(path) in _named and vars(module).get("__firstlight_sha256__") != digest):
-        with components.whole_or_not():
+    with _loading():
+        if module is None or (str(path) in _named and vars(module).get("__firstlight_sha256__") != digest):
             module = _executed(module_name, path, source, origin)
             vars(module)["__firstlight_sha256__"] = digest
-            _must_register(module_name, path.name, origin)
-    else:
         _must_register(module_name, path.name, origin)
     return Plugin(str(path), module_name)
 
@@ -218,7 +224,7 @@ def _of_module(name: str, origin: str) -> Plugin:
     if name.partition(".")[0] == "firstlight":
         raise PluginError(f"{origin}: {name} is a part of firstlight, and no plugin.")
     try:
-        with components.whole_or_not():
+        with _loading():
             importlib.import_module(name)
             _must_register(name, name, origin)
     except PluginError:
