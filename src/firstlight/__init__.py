@@ -77,8 +77,6 @@ _WHERE = {
             "open_run",
             "parity",
             "rate",
-            "rate",
-            "rate",
             "resume",
             "run",
             "run_study",

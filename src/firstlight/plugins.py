@@ -161,7 +161,7 @@ def origin_of(definition: object, module: str) -> Origin:
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """What is registered by a plugin that fails is forgotten; what one prints goes to standard error, beside results."""
+    """What a plugin that fails has registered is forgotten; what one prints goes to standard error."""
     with components.whole_or_not(), redirect_stdout(sys.stderr):
         yield
 
