@@ -12,7 +12,7 @@ import numpy as np
 
 from firstlight import models
 from firstlight.checks import gradients as g
-from firstlight.checks.demand import Demand, DemandError, Fault, NotApplicableError, must_equal, spoilt
+from firstlight.checks.demand import Demand, DemandError, Fault, NotApplicableError, must_be_finite, must_equal, spoilt
 from firstlight.losses import CrossEntropy
 from firstlight.models import Model
 from firstlight.models.registry import GREY28
@@ -78,8 +78,7 @@ def learns(case: Case) -> None:
     layers = CrossEntropy().check_head(model.layers, model.channels_first, model.classes)
     vector = layout.initial(0, np.float64)
     y, backward = layers.forward(layout.tree(vector), x, g.a_pass(training=True))
-    if not np.isfinite(y).all():
-        raise DemandError("outputs", "finite numbers", y[~np.isfinite(y)][0])
+    must_be_finite("outputs", y)
     dy = CrossEntropy().value_and_gradient(y, draw.integers(0, model.classes, N))[1]
     for path, value in g.leaves(backward(dy)[1]):
         if not np.isfinite(value).all() or not value.any():

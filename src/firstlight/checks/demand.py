@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 
 from firstlight.checks.result import ComponentCheck, Finding, Proof
 from firstlight.errors import brief
+from firstlight.types import Array
 
 Subject = TypeVar("Subject")
 Owner = TypeVar("Owner")
@@ -98,9 +100,30 @@ def spoilt(component: Owner, **methods: Callable[..., Any]) -> Owner:
     return made
 
 
-def changed_attributes(held: Mapping[str, object], component: object) -> list[str]:
-    """The names of what is on a component now and was not in `held` before."""
-    return sorted(name for name in {**vars(component), **held} if vars(component).get(name) is not held.get(name))
+def must_store_nothing(where: str, held: Mapping[str, object], component: object, call: str = "call") -> None:
+    """Raise DemandError where an attribute of a component, or of a class, is not what it was in `held`."""
+    now = vars(component)
+    if changed := sorted(name for name in {**now, **held} if now.get(name) is not held.get(name)):
+        raise DemandError(where, f"no attribute that a {call} sets", ", ".join(changed))
+
+
+def must_be_unwritten(where: str, array: Array, before: Array) -> None:
+    """Raise DemandError unless an array has the bits that it had before."""
+    if array.tobytes() != before.tobytes():
+        raise DemandError(where, "an array that is left as it was", "one that was written to")
+
+
+def must_be_finite(where: str, array: Array) -> None:
+    """Raise DemandError, with the first number that is not finite, where there is one."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise DemandError(where, "finite numbers", array[~finite].flat[0])
+
+
+def must_have_pytorch() -> None:
+    """Raise NotApplicableError where PyTorch is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise NotApplicableError("PyTorch is not installed: pip install 'firstlight[torch]'")
 
 
 def must_equal(where: str, expected: object, received: object, said: str) -> None:

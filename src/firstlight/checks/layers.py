@@ -17,7 +17,10 @@ from firstlight.checks.demand import (
     Fault,
     NotApplicableError,
     must_be_close,
+    must_be_unwritten,
     must_equal,
+    must_have_pytorch,
+    must_store_nothing,
     spoilt,
 )
 from firstlight.errors import ModelError
@@ -113,8 +116,7 @@ def unwritten(case: Case) -> None:
         before |= {".".join(path): g.leaf(fresh_p, path) for path, _ in g.leaves(g.trained(case.layer, x))}
         backward(dy)
         for what, array in shared.items():
-            if array.tobytes() != before[what].tobytes():
-                raise DemandError(f"{mode}, {what}", "an array that is left as it was", "one that was written to")
+            must_be_unwritten(f"{mode}, {what}", array, before[what])
 
 
 def nothing_stored(case: Case) -> None:
@@ -127,10 +129,8 @@ def nothing_stored(case: Case) -> None:
     y, backward = case.layer.forward(g.copied(p), x, g.a_pass(training=True))
     case.layer.forward(g.copied(p), other, g.a_pass(training=True))[1](np.cos(y))
     after = backward(np.sin(y))
-    for where, now, before in (("layer", vars(case.layer), held), ("class", vars(type(case.layer)), kind)):
-        changed = [name for name in {**now, **before} if now.get(name) is not before.get(name)]
-        if changed:
-            raise DemandError(f"training, {where}", "no attribute that a pass sets", ", ".join(sorted(changed)))
+    must_store_nothing("training, layer", held, case.layer, "pass")
+    must_store_nothing("training, class", kind, type(case.layer), "pass")
     _same("training, backward after another pass", expected, after)
 
 
@@ -209,8 +209,7 @@ def twin(case: Case) -> None:
     """The PyTorch twin gives the same output and, by autograd, the same gradients and running statistics."""
     if type(case.layer).twin is Layer.twin:
         raise NotApplicableError("it has no twin, so the engine torch cannot run it")
-    if importlib.util.find_spec("torch") is None:
-        raise NotApplicableError("PyTorch is not installed: pip install 'firstlight[torch]'")
+    must_have_pytorch()
     from firstlight.engines import autograd
 
     for mode, training in MODES.items():

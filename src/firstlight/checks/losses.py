@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,12 @@ from firstlight.checks.demand import (
     DemandError,
     Fault,
     NotApplicableError,
-    changed_attributes,
     must_be_close,
+    must_be_finite,
+    must_be_unwritten,
     must_equal,
+    must_have_pytorch,
+    must_store_nothing,
     spoilt,
 )
 from firstlight.losses import Loss
@@ -131,8 +133,7 @@ def huge(case: Case) -> None:
     value, dy = case.loss.value_and_gradient(y, case.targets)
     found = {"loss": np.array(value), "gradient": dy, "probabilities": case.loss.probabilities(y)}
     for what, array in found.items():
-        if not np.isfinite(array).all():
-            raise DemandError(f"outputs of ±10,000, {what}", "finite numbers", array[~np.isfinite(array)].flat[0])
+        must_be_finite(f"outputs of ±10,000, {what}", array)
 
 
 def unwritten(case: Case) -> None:
@@ -142,18 +143,15 @@ def unwritten(case: Case) -> None:
     case.loss.value_and_gradient(*arrays.values())
     case.loss.probabilities(arrays["outputs"])
     for name, array in arrays.items():
-        if array.tobytes() != before[name].tobytes():
-            raise DemandError(name, "an array that is left as it was", "one that was written to")
-    if changed := changed_attributes(held, case.loss):
-        raise DemandError("loss", "no attribute that a call sets", ", ".join(changed))
+        must_be_unwritten(name, array, before[name])
+    must_store_nothing("loss", held, case.loss)
 
 
 def twin(case: Case) -> None:
     """The PyTorch twin gives the same values and, by autograd, the same gradient."""
     if type(case.loss).twin is Loss.twin:
         raise NotApplicableError("it has no twin, so the engine torch cannot train with it")
-    if importlib.util.find_spec("torch") is None:
-        raise NotApplicableError("PyTorch is not installed: pip install 'firstlight[torch]'")
+    must_have_pytorch()
     from firstlight.engines import autograd
 
     y = case.outputs()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from firstlight.checks.demand import Demand, DemandError, Fault, must_equal
+from firstlight.checks.demand import Demand, DemandError, Fault, must_be_unwritten, must_equal
 from firstlight.types import Array
 
 Metric = Callable[[Array, Array], float]
@@ -73,8 +73,7 @@ def unwritten(case: Case) -> None:
     labels, rows = case.predictions()
     case.metric(labels, rows)
     for what, now, before in zip(("labels", "probabilities"), (labels, rows), case.predictions(), strict=True):
-        if now.tobytes() != before.tobytes():
-            raise DemandError(what, "an array that is left as it was", "one that was written to")
+        must_be_unwritten(what, now, before)
 
 
 def sensitive(case: Case) -> None:
