@@ -390,6 +390,20 @@ def test_check_of_a_file(tmp_path: Path) -> None:
         CliRunner().invoke(cli.app, ["check", str(file), "Halve"], catch_exceptions=False)
 
 
+def test_two_kinds_may_have_one_name_and_both_are_checked(tmp_path: Path) -> None:
+    metric = """
+@fl.metric(name="half-rate")
+def half_rate(labels, probabilities):
+    \"\"\"Half of the share that is right\"\"\"
+    return (probabilities.argmax(axis=1) == labels).mean() / 2
+"""
+    found = checks.check_plugin(str(written(tmp_path, PLUGIN + metric)), ["half-rate"])
+    assert [(one.kind, one.name, one.passed) for one in found] == [
+        ("metric", "half_rate", True),
+        ("schedule", "half-rate", True),
+    ]
+
+
 def test_what_a_plugin_prints_does_not_mix_with_json(tmp_path: Path) -> None:
     (tmp_path / "installed").mkdir()
     install(

@@ -52,7 +52,7 @@ def check(component: Any, *, input_shape: Sequence[int] | None = None) -> Compon
     if _is(component, Transform):
         drawn = augmentations.Case.all_of(augmentations.made(component), _name(component))
         return examine("augmentation", _name(component), drawn, augmentations.DEMANDS, augmentations.FAULTS)
-    if (name := _architecture(component)) is not None:
+    if (name := models.ARCHITECTURES.name_of(component)) is not None:
         built = architectures.Case.all_of(name)
         return examine("architecture", name, built, architectures.DEMANDS, architectures.FAULTS)
     if callable(component) and not inspect.isclass(component):
@@ -72,21 +72,21 @@ def check_plugin(
     Raises PluginError where it cannot be loaded, ExperimentError for a name that it does not define.
     """
     [plugin] = plugins.load([name], "check")
-    defined = {
-        name: (registry, registry[name])
-        for registry in components.registries()
-        for name in registry.defined_in(plugin.module)
-    }
+    defined: dict[str, list[components.Registry[Any]]] = {}  # a loss and a metric may have one name
+    for registry in components.registries():
+        for own in registry.defined_in(plugin.module):
+            defined.setdefault(own, []).append(registry)
     for asked in names:
         if asked not in defined:
             raise ExperimentError(f"check: {name} defines no {asked!r}. {nearest(asked, defined)}")
     found = []
     for asked in names or defined:
-        registry, component = defined[asked]
-        component = getattr(component, "function", component)  # a metric is known with what it is called in tables
-        checked = registry.kind in CHECKED
-        shape = input_shape if registry.kind == "layer" else None
-        found.append(check(component, input_shape=shape) if checked else _not_checked(registry.kind, asked))
+        for registry in defined[asked]:
+            component = registry[asked]
+            component = getattr(component, "function", component)  # a metric is known with what it is called in tables
+            checked = registry.kind in CHECKED
+            shape = input_shape if registry.kind == "layer" else None
+            found.append(check(component, input_shape=shape) if checked else _not_checked(registry.kind, asked))
     return found
 
 
@@ -119,10 +119,6 @@ def _made(component: Any) -> Any:
 def _needed(kind: Any) -> dict[str, str]:
     """The fields of a class that have no default, and their types."""
     return {entry.name: str(entry.type) for entry in fields(kind) if entry.default is MISSING is entry.default_factory}
-
-
-def _architecture(component: Any) -> str | None:
-    return next((name for name, made in models.ARCHITECTURES.items() if made is component), None)
 
 
 def _layer_cases(component: Any, shape: Shape | None) -> list[layers.Case]:
