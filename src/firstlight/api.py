@@ -207,11 +207,7 @@ def run(
         return run_folds(experiment, folds, out=out, workers=workers, console=console)
     if workers is not None:
         raise ExperimentError("workers: a single run is one process; workers are for folds.")
-    if isinstance(experiment, str | Path):
-        experiment = Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
-    elif not isinstance(experiment, Experiment):
-        experiments.load_plugins(experiment, "experiment")
-        experiment = Experiment.of(experiment)
+    experiment = _asked(experiment)
     callbacks = Callbacks(on_epoch, on_step)
     _must_be_free(out, reuse)
     setup = experiments.set_up(experiment, tell=_watching(console, False, "").note)
@@ -405,11 +401,7 @@ def rate(
     console     where progress goes; standard output where none is given
     Raises a FirstlightError as `run` does.
     """
-    if isinstance(experiment, str | Path):
-        experiment = Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
-    elif not isinstance(experiment, Experiment):
-        experiments.load_plugins(experiment, "experiment")
-        experiment = Experiment.of(experiment)
+    experiment = _asked(experiment)
     with (console or Console()).status("learning rates") as status:
         setup = experiments.set_up(experiment, look=False)
         found = experiments.rate_test(
@@ -534,6 +526,16 @@ def label_issues(
     found = label_issues_out_of_fold(asked, nets, dataset, progress=watch or unwatched)
     found.write(place)
     return found
+
+
+def _asked(experiment: Experiment | Mapping[str, Any] | str | Path) -> Experiment:
+    """The experiment, of its tables or of its file, with its plugins loaded."""
+    if isinstance(experiment, Experiment):
+        return experiment
+    if isinstance(experiment, str | Path):
+        return Experiment.of(experiments.read_located(Path(experiment)), str(experiment))
+    experiments.load_plugins(experiment, "experiment")
+    return Experiment.of(experiment)
 
 
 def _must_be_free(out: str | Path | None, reuse: bool) -> None:
