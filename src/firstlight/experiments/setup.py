@@ -386,6 +386,7 @@ def set_up(
     prepared = {name: preparation.apply(images) for name, images in splits.items()}
     model = _build_model(experiment, prepared["train"])
     model = replace(model, frozen=transfer.frozen(model, experiment))
+    augmentation = experiment.build_augmentation()
     task = Task(
         model,
         experiment.build_loss(),
@@ -399,10 +400,10 @@ def set_up(
         class_weights=class_weights(experiment.loss.class_weights, prepared["train"]),
         sampling=course.sampling,
         steps_per_epoch=course.steps_per_epoch,
-        augmentation=experiment.build_augmentation(),
+        augmentation=augmentation,
         average=experiment.build_average(),
     )
-    experiment.build_augmentation().check(prepared["train"])
+    augmentation.check(prepared["train"])
     task.trained_layers()  # head, labels and loss must fit before the first step
     _must_fit_memory(experiment, model, len(splits["train"]))
     start = None if begun else transfer.start(model, experiment, splits, dataset.files)
