@@ -32,6 +32,10 @@ value})` in Python. Only `data.source` is needed. A run writes its experiment wi
 
 A value is TOML: text in quotes, numbers, `true` and `false`, lists `[1, 2]`, tables `{ key = 1 }`."""
 
+AUGMENTATION = """\
+Options of those that have some of their own, as in `mixup = { alpha = 0.4, p = 0.5 }`; `p`, which is 1 where it is \
+not given, is the probability that it happens to an image:"""
+
 STUDY = """\
 ## The study file
 
@@ -57,11 +61,7 @@ def page() -> str:
             parts += [f"What `{section.name}.name` may be, and its options:", _table(_named(section.name))]
             parts.append(_table(_merged(options)))
         if section.name == "augment":
-            parts += [
-                "Options of those that have some of their own, as in `mixup = { alpha = 0.4, p = 0.5 }`; `p`, which "
-            ]
-            parts[-1] += "is 1 where it is not given, is the probability that it happens to an image:"
-            parts.append(_table(_kinds()))
+            parts += [AUGMENTATION, _table(_kinds())]
         if section.name == "model":
             parts += ["The types of `[[model.layers]]`, with their options:", _table(_layers(), "type")]
     parts += [STUDY, _table(_keys(File)), "Keys of a `[[run]]`, beside tables of the experiment file:"]
