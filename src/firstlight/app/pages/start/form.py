@@ -29,9 +29,6 @@ Choices = tuple[tuple[str, str], ...]
 
 OWN_LAYERS = "custom"  # stands among the architectures for a list of layers
 CHOICES = {f"{table}.name": registry for table, registry in NAMED.items()}
-OPTION_CHOICES = {
-    "fill": get_args(Fill),
-}
 # What most people set, in this order; all else is folded away by table.
 USUAL = (
     "data.source",
@@ -282,10 +279,10 @@ def _augmentations() -> Iterator[Field]:
             AUGMENTATIONS.summary(name).replace("`", ""),
             AUGMENTATIONS[name].allowed(),
         )
-    known = documented(Augmentation.__doc__)
-    choices = OPTION_CHOICES["fill"]
-    yield Field("augment.fill", "choice", "nearest", known["fill"], "", tuple((each, each) for each in choices))
-    yield Field("augment.fill_value", "value", "0", known["fill_value"].replace("`", ""))
+    known, usual = documented(Augmentation.__doc__), Augmentation()
+    fills = tuple((each, each) for each in get_args(Fill))
+    yield Field("augment.fill", "choice", usual.fill, known["fill"], "", fills)
+    yield Field("augment.fill_value", "value", as_text(usual.fill_value), known["fill_value"].replace("`", ""))
 
 
 def _limits(schema: Mapping[str, Any]) -> str:
