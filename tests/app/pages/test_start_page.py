@@ -22,6 +22,7 @@ from firstlight.app.server import processes
 from firstlight.app.server.processes import FILE, OUTPUT, STARTED, TrainingProcess, TrainingProcesses
 from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments import Experiment
+from firstlight.optimizers import OPTIMIZERS, Optimizer
 from firstlight.records.run_folder import RunFolder
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -409,6 +410,24 @@ def test_a_run_goes_on_when_its_server_ends(tmp_path: Path) -> None:
 def test_an_unknown_id_is_told_in_the_words_of_the_form() -> None:
     with pytest.raises(ExperimentError, match=r"^data.source: choose one of those that are listed; received 'x'"):
         catalogue.chosen(catalogue.images(None), "x", "data.source")
+
+
+def test_an_optimizer_without_a_learning_rate_of_its_own_is_in_the_form() -> None:
+    with OPTIMIZERS.restored():
+
+        @OPTIMIZERS.register
+        class Plain(Optimizer):
+            """θ ← θ − lr g"""
+
+            lr: float
+
+            def formula(self, theta: Any, g: Any, lr: float) -> Any:
+                return theta - lr * g
+
+        fields = {field.key: field for section in form.sections.__wrapped__() for field in section.fields}
+        assert "plain" in dict(fields["optimizer.name"].choices)
+        assert "sgd 0.01" in fields["optimizer.lr"].limits
+        assert "plain" not in fields["optimizer.lr"].limits
 
 
 def test_a_run_works_among_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

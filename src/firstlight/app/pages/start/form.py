@@ -237,7 +237,8 @@ def _field(key: str, schema: Mapping[str, Any]) -> Field:
     if "prefixItems" in ways[0]:
         return replace(field, limits=f"such as 28 or 28x32, {_limits(ways[0]['prefixItems'][0])}")
     if key == "optimizer.lr":
-        each = ", ".join(f"{name} {OPTIMIZERS.defaults(name)['lr']:g}" for name in OPTIMIZERS)
+        usual = {name: OPTIMIZERS.defaults(name).get("lr") for name in OPTIMIZERS}  # one of a user's own may have none
+        each = ", ".join(f"{name} {lr:g}" for name, lr in usual.items() if lr is not None)
         return replace(field, limits=f"{field.limits}; {each}")
     return field
 
