@@ -296,8 +296,7 @@ def test_the_modules_of_a_package_register_what_they_define(tmp_path: Any, monke
         )
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        import toolbox  # type: ignore[import-not-found]
-
+        toolbox = importlib.import_module("toolbox")
         import_modules("toolbox", toolbox.__path__)
         assert {name for name in sys.modules if name.startswith("toolbox.")} == {"toolbox.a", "toolbox.b"}
         assert isinstance(toolbox.a, types.ModuleType)
