@@ -116,9 +116,9 @@ def collected(
                 if collector.file is None:
                     return collector.array(), extra
                 shape = collector.shape
-            told = {"shape": np.array(shape), "sampled": np.array(_sampled(place.file(PIXELS)))}
+            beside = {"shape": np.array(shape), "sampled": np.array(_sampled(place.file(PIXELS))), **extra}
             data = io.BytesIO()
-            np.savez_compressed(data, **told, **extra)  # type: ignore[arg-type]
+            np.savez_compressed(data, **beside)  # type: ignore[arg-type]
             write_bytes(place.file(BESIDE), data.getvalue())
     except OSError as error:
         raise DataError(
