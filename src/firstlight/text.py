@@ -33,6 +33,11 @@ def listed(words: Iterable[str], last: str = "and", *, most: int | None = None, 
     return f" {last} ".join(filter(None, [separator.join(first), end]))
 
 
+def capitalized(text: str) -> str:
+    """The text with a capital letter at its start; the others stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def encodable(text: str) -> str:
     """The text as UTF-8 can hold it: a byte that is none as \\xNN, half a surrogate pair as �."""
     return NO_UTF8.sub(lambda found: _shown(found[0]), text)

@@ -26,6 +26,7 @@ from firstlight.data.download import PublishedFile, find, obtain
 from firstlight.data.groups import group_by_name
 from firstlight.errors import DataError, ExperimentError, FirstlightError, brief, nearest
 from firstlight.files import sha256
+from firstlight.text import capitalized
 from firstlight.types import Dataset, Images, Shape, SourceFile
 
 DIGITS = tuple("0123456789")
@@ -237,7 +238,7 @@ class Sources(Registry[Source]):
             f"of {'×'.join(map(str, source.shape))}" if source.shape else "",
             f"in {len(source.class_names)} classes" if source.class_names else "",
         )
-        said = f"{source.shows[:1].upper()}{source.shows[1:]}."
+        said = f"{capitalized(source.shows)}."
         return f"{said}\n\n{' '.join(filter(None, facts))}. Licence: {source.licence or 'not said'}. {source.homepage}"
 
     def origin(self, name: str) -> str:

@@ -22,7 +22,7 @@ from firstlight.export.exportable import Exportable
 from firstlight.export.html.net import packed
 from firstlight.report.format import count, date, percent
 from firstlight.report.render.html import embedded, script
-from firstlight.text import encodable
+from firstlight.text import capitalized, encodable
 from firstlight.types import Json
 
 HERE = Path(__file__).parent
@@ -77,7 +77,7 @@ def _origin(facts: Mapping[str, str]) -> list[tuple[str, str, str]]:
     for name, text in facts.items():
         if name not in ("model", "homepage of the data", "test accuracy", "95 % interval", "test images"):
             shown = date(text) if name == "trained" else text
-            found.append((name[:1].upper() + name[1:], shown, links.get(name, "")))
+            found.append((capitalized(name), shown, links.get(name, "")))
     return found
 
 

@@ -27,7 +27,7 @@ from firstlight.report.render.vega import (
     run_colour,
 )
 from firstlight.report.tasks import by_task
-from firstlight.text import listed
+from firstlight.text import capitalized, listed
 from firstlight.types import Array, Json
 
 ABSENT = 6  # classes that are named
@@ -128,14 +128,14 @@ def table(found: Metrics) -> Table:
         titles = ("metric", *["validation"] * validated, "test")
         rows = tuple(
             (
-                _sentence(shown.title),
+                capitalized(shown.title),
                 *[_text(shown, of[metric].validation)] * validated,
                 _test(shown, of[metric]),
             )
             for metric, shown in found.shown.items()
         )
     else:
-        titles = ("run", *(_sentence(shown.title) for shown in found.shown.values()))
+        titles = ("run", *(capitalized(shown.title) for shown in found.shown.values()))
         rows = tuple(
             (name, *(_test(shown, of[metric]) for metric, shown in found.shown.items()))
             for name, of in found.found.items()
@@ -150,10 +150,6 @@ def _test(shown: MetricScore, found: Measured) -> str:
 
 def _text(shown: MetricScore, found: Spread | None) -> str:
     return DASH if found is None else measured(shown, found)
-
-
-def _sentence(title: str) -> str:
-    return title[:1].upper() + title[1:]
 
 
 def _caption(found: Metrics) -> str:
@@ -230,7 +226,7 @@ def blocks(found: Metrics, graded: bool = False) -> tuple[Block, ...]:
         )
         for name in drawn
     )
-    notes = [f"{_sentence(each.title)}: {each.about}" for each in found.shown.values() if each.about]
+    notes = [f"{capitalized(each.title)}: {each.about}" for each in found.shown.values() if each.about]
     texts = [Text(" ".join(notes), tone="note")] if notes else []
     if found.absent:
         texts.append(
@@ -241,7 +237,7 @@ def blocks(found: Metrics, graded: bool = False) -> tuple[Block, ...]:
             )
         )
     troubles = {
-        f"{_sentence(found.shown[name].title)} of {run} has no number: {each.trouble}."
+        f"{capitalized(found.shown[name].title)} of {run} has no number: {each.trouble}."
         for run, of in found.found.items()
         for name, each in of.items()
         if each.trouble

@@ -11,6 +11,7 @@ from firstlight.records.run import RunRecord
 from firstlight.report.document import Beside, Block, Section, Table
 from firstlight.report.format import THIN, UNDEFINED, decimal, interval, percent, recorded, scored
 from firstlight.report.settings import Row, settings
+from firstlight.text import capitalized
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,10 @@ def _results(run: RunRecord) -> list[Row]:
         *((f"Top-{k} accuracy", percent(share)) for k, share in test.top_k.items() if k > 1),
         ("Calibration error", percent(test.calibration_error)),
         ("Macro F1", decimal(test.macro.f1, 3)),
-        *((_sentence(score.title), scored(score)) for score in test.scores),
+        *((capitalized(score.title), scored(score)) for score in test.scores),
         ("Epochs", epochs(run)),
         *((shown.title, recorded(shown, run.numbers[place])) for place, shown in result.shown().items()),
     ]
-
-
-def _sentence(title: str) -> str:
-    return title[:1].upper() + title[1:]
 
 
 def epochs(run: RunRecord) -> str:
