@@ -18,6 +18,7 @@ import numpy as np
 
 from firstlight.kernels import Padding, Pair, output_size
 from firstlight.kernels._interpreter import HALF, SINGLE, call, gradient_sums, view
+from firstlight.kernels._jit import inner
 from firstlight.kernels._plan import DOT_STRIP, TILE_STRIP, Plan, plan
 from firstlight.kernels._tiles import DOTS, DOTS_OF_HALVES, FROM_BIAS, FROM_ZERO, ROWS, TILES, fill
 from firstlight.kernels._vectors import VECTOR_BYTES, narrow, total
@@ -260,30 +261,20 @@ class KernelGradient(Step):
     def ready(self, cut: Cut) -> Step:
         c = self.correlation
         (C, H, width), (O, Hy, Wy), area = c.x, c.y, math.prod(c.kernel)
-        K, whole = C * area, Wy * cut.n % cut.lanes == 0
-        if cut.half:
-            return self._of_halves(cut)
+        K, whole = C * area, Wy * cut.n % cut.lanes == 0 and not cut.half
         if c.inside and whole and c.reads_in_place(cut, DOT_STRIP, True):
             reads = c.reads(cut.n)
             reads = np.append(reads, np.full(-len(reads) % 4, reads[-1]))
             return DotsInPlace(self.x, self.dy, self.dW, O, Hy, Wy, K, c.stride[0] * width * cut.n, reads)
+        kind = DotsStrips
+        if cut.half:
+            kind, cut = DotsOfHalves, replace(cut, lanes=2 * cut.lanes, itemsize=2)
         p = c.plan(cut, (Hy, Wy), cut.lanes, DOT_STRIP, area)
         direct = p.block == cut.n and whole  # whole vectors of dy lie as the dots want them
         y_line = Wy * cut.n if direct else -(-Wy * p.block // cut.lanes) * cut.lanes
-        return DotsStrips(
+        return kind(
             self.x, self.dy, self.dW, C, H, width, O, Hy, Wy, K, c.stride[0], p.reads, p.rows, p.pieces, len(p.pieces),
             np.arange(Hy), np.array([0, 0, Wy]), p.block, p.height, p.lines, p.line, y_line, direct,
-        )  # fmt: skip
-
-    def _of_halves(self, cut: Cut) -> Step:
-        c = self.correlation
-        (C, H, width), (O, Hy, Wy), area = c.x, c.y, math.prod(c.kernel)
-        lanes = 2 * cut.lanes
-        p = c.plan(replace(cut, lanes=lanes, itemsize=2), (Hy, Wy), lanes, DOT_STRIP, area)
-        return DotsOfHalves(
-            self.x, self.dy, self.dW, C, H, width, O, Hy, Wy, C * area, c.stride[0], p.reads, p.rows, p.pieces,
-            len(p.pieces), np.arange(Hy), np.array([0, 0, Wy]), p.block, p.height, p.lines, p.line,
-            -(-Wy * p.block // lanes) * lanes, False,
         )  # fmt: skip
 
 
@@ -348,32 +339,7 @@ class DotsStrips(Step):
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
-        x, dy, strip = view(frame.arena, like)[op.x :], view(frame.arena, like)[op.dy :], view(frame.scratch, like)
-        tables = view(frame.tables, SINGLE)
-        rows, pieces = tables[op.rows :], tables[op.pieces : op.pieces + 3 * op.count].reshape(op.count, 3)
-        y_rows, y_pieces = tables[op.y_rows :], tables[op.y_pieces : op.y_pieces + 3].reshape(1, 3)
-        C, O, Hy, Wy, sh = op.C, op.O, op.Hy, op.Wy, op.stride
-        block, height, lines, line, y_line = op.block, op.height, op.lines, op.line, op.y_line
-        size, kh = strip.itemsize, lines - (height - 1) * sh
-        y_strip = C * lines * line + VECTOR_BYTES // size
-        gradient_sums(frame, op.dW, O * op.K, like)
-        for first in range(0, n, block):
-            for i0 in range(0, Hy, height):
-                i1 = min(i0 + height, Hy)
-                r0, r1 = i0 * sh, (i1 - 1) * sh + kh
-                shape, y_shape = (C, op.H, op.width, n), (O, Hy, Wy, n)
-                fill(strip, 0, x, 0, C, shape, first, rows, r0, r1, pieces, lines, line, block, True)
-                if op.direct:
-                    y, y_row = frame.arena + (op.dy + i0 * y_line) * size, Hy * y_line
-                else:
-                    fill(
-                        strip, y_strip, dy, 0, O, y_shape, first, y_rows, i0, i1, y_pieces, height, y_line, block, True
-                    )
-                    y, y_row = frame.scratch + y_strip * size, height * y_line
-                call(op.subroutine, (
-                    frame.scratch, y, frame.tables + op.reads * 4, frame.gradient + op.dW * size, line * sh, y_row,
-                    y_line, 0, O, op.K, i1 - i0, Wy * block,
-                ))  # fmt: skip
+        _dots(op, n, frame, like, like)
 
 
 @step
@@ -382,33 +348,42 @@ class DotsOfHalves(DotsStrips):
 
     subroutine: Subroutine = DOTS_OF_HALVES
 
-    def scratch(self, cut: Cut) -> int:
-        return self.C * self.lines * self.line + self.O * self.height * self.y_line + 4 * cut.lanes
-
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
-        x, dy, strip = view(frame.arena, like)[op.x :], view(frame.arena, like)[op.dy :], view(frame.scratch, like)
-        tables, halves = view(frame.tables, SINGLE), view(frame.scratch, HALF)
-        rows, pieces = tables[op.rows :], tables[op.pieces : op.pieces + 3 * op.count].reshape(op.count, 3)
-        y_rows, y_pieces = tables[op.y_rows :], tables[op.y_pieces : op.y_pieces + 3].reshape(1, 3)
-        C, O, Hy, Wy, sh = op.C, op.O, op.Hy, op.Wy, op.stride
-        block, height, lines, line, y_line = op.block, op.height, op.lines, op.line, op.y_line
-        lanes, kh = VECTOR_BYTES // strip.itemsize, lines - (height - 1) * sh
-        y_strip = C * lines * line + 2 * lanes
-        gradient_sums(frame, op.dW, O * op.K, like)
-        for first in range(0, n, block):
-            for i0 in range(0, Hy, height):
-                i1 = min(i0 + height, Hy)
-                r0, r1 = i0 * sh, (i1 - 1) * sh + kh
-                shape, y_shape = (C, op.H, op.width, n), (O, Hy, Wy, n)
-                fill(strip, 0, x, 0, C, shape, first, rows, r0, r1, pieces, lines, line, block, True)
-                narrow(strip, halves, 0, C * lines * line // lanes)
+        _dots(op, n, frame, like, HALF)
+
+
+@inner
+def _dots(op, n, frame, like, factor):
+    """The dots of strips whose numbers are rounded to `factor`, HALF, where that is not `like`."""
+    x, dy, strip = view(frame.arena, like)[op.x :], view(frame.arena, like)[op.dy :], view(frame.scratch, like)
+    tables = view(frame.tables, SINGLE)
+    rows, pieces = tables[op.rows :], tables[op.pieces : op.pieces + 3 * op.count].reshape(op.count, 3)
+    y_rows, y_pieces = tables[op.y_rows :], tables[op.y_pieces : op.y_pieces + 3].reshape(1, 3)
+    C, O, Hy, Wy, sh = op.C, op.O, op.Hy, op.Wy, op.stride
+    block, height, lines, line, y_line = op.block, op.height, op.lines, op.line, op.y_line
+    size, kh = strip.itemsize, lines - (height - 1) * sh
+    lanes = VECTOR_BYTES // size
+    y_strip = C * lines * line + lanes
+    y_copy = frame.scratch + y_strip * size
+    gradient_sums(frame, op.dW, O * op.K, like)
+    for first in range(0, n, block):
+        for i0 in range(0, Hy, height):
+            i1 = min(i0 + height, Hy)
+            r0, r1 = i0 * sh, (i1 - 1) * sh + kh
+            shape, y_shape = (C, op.H, op.width, n), (O, Hy, Wy, n)
+            fill(strip, 0, x, 0, C, shape, first, rows, r0, r1, pieces, lines, line, block, True)
+            narrow(strip, view(frame.scratch, factor), C * lines * line // lanes)
+            if op.direct:
+                y, y_row = frame.arena + (op.dy + i0 * y_line) * size, Hy * y_line
+            else:
                 fill(strip, y_strip, dy, 0, O, y_shape, first, y_rows, i0, i1, y_pieces, height, y_line, block, True)
-                narrow(strip[y_strip:], halves[2 * y_strip :], 0, O * height * y_line // lanes)
-                call(op.subroutine, (
-                    frame.scratch, frame.scratch + y_strip * 4, frame.tables + op.reads * 4,
-                    frame.gradient + op.dW * 4, line * sh, height * y_line, y_line, 0, O, op.K, i1 - i0, Wy * block,
-                ))  # fmt: skip
+                narrow(view(y_copy, like), view(y_copy, factor), O * height * y_line // lanes)
+                y, y_row = y_copy, height * y_line
+            call(op.subroutine, (
+                frame.scratch, y, frame.tables + op.reads * 4, frame.gradient + op.dW * size, line * sh, y_row,
+                y_line, 0, O, op.K, i1 - i0, Wy * block,
+            ))  # fmt: skip
 
 
 @step
