@@ -194,9 +194,8 @@ class Runtime:
             size = 1
         elif size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts
-        if (
-            not self.graph.barriers and not checked()
-        ):  # nobody needs all of a thread's images at once: as many as the cache holds
+        if not self.graph.barriers and not checked():
+            # Nobody needs all of a thread's images at once: as many as the cache holds.
             fits = max(1, CACHE // (max(1, self.features) * kind.itemsize) // lanes) * lanes
             if size > fits:
                 size = -(-size // -(-size // fits) // lanes) * lanes

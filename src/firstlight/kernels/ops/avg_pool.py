@@ -11,7 +11,8 @@ from firstlight.kernels import Padding, Pair, output_size
 from firstlight.kernels._interpreter import view
 from firstlight.kernels._vectors import add_to
 from firstlight.kernels.graph import Graph
-from firstlight.kernels.operation import Step, Value, operation, step
+from firstlight.kernels.operation import Value, operation, step
+from firstlight.kernels.ops.window import Window
 
 
 @operation
@@ -20,12 +21,12 @@ def avg_pool(graph: Graph, x: Value, size: Pair, stride: Pair, padding: Padding)
     C, H, W = x.shape
     out = output_size((H, W), size, stride, padding)
     y = graph.value((C, *out), x.requires_grad, may_overwrite=True)
-    geometry = (C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
-    graph.append(AveragePool(x, y, *geometry))
+    window = (C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
+    graph.append(AveragePool(*window, x, y))
 
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
         dx = graph.value(x.shape)
-        graph.append(AveragePoolBack(dx, dy, *geometry))
+        graph.append(AveragePoolBack(*window, dx, dy))
         return ((x, dx),)
 
     graph.on_backward(y, backward)
@@ -33,27 +34,16 @@ def avg_pool(graph: Graph, x: Value, size: Pair, stride: Pair, padding: Padding)
 
 
 @step
-class AveragePool(Step):
+class AveragePool(Window):
     """y."""
 
     x: Value
     y: Value
-    C: int
-    H: int
-    W: int
-    Hy: int
-    Wy: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    top: int
-    left: int
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
         arena = view(frame.arena, like)
-        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.W, op.Hy, op.Wy, op.kh, op.kw
+        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.width, op.Hy, op.Wy, op.kh, op.kw
         sh, sw, top, left = op.sh, op.sw, op.top, op.left
         x, y = op.x, op.y
         for c in range(C):
@@ -71,27 +61,16 @@ class AveragePool(Step):
 
 
 @step
-class AveragePoolBack(Step):
+class AveragePoolBack(Window):
     """dx."""
 
     dx: Value
     dy: Value
-    C: int
-    H: int
-    W: int
-    Hy: int
-    Wy: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    top: int
-    left: int
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
         arena = view(frame.arena, like)
-        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.W, op.Hy, op.Wy, op.kh, op.kw
+        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.width, op.Hy, op.Wy, op.kh, op.kw
         sh, sw, top, left = op.sh, op.sw, op.top, op.left
         dx, dy = op.dx, op.dy
         arena[dx : dx + C * H * W * n] = 0

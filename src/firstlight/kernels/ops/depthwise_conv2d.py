@@ -18,8 +18,9 @@ from firstlight.kernels._interpreter import gradient_sums, view
 from firstlight.kernels._jit import inner
 from firstlight.kernels._vectors import total_of_products
 from firstlight.kernels.graph import Graph
-from firstlight.kernels.operation import Cut, Slot, Step, Value, operation, slot_start, step
+from firstlight.kernels.operation import Cut, Slot, Value, operation, slot_start, step
 from firstlight.kernels.ops.convolution import bias_gradient
+from firstlight.kernels.ops.window import Window, windows_of_tap
 
 
 @operation
@@ -30,27 +31,21 @@ def depthwise_conv2d(graph: Graph, x: Value, W: Slot, b: Slot | None, stride: Pa
     out = output_size((height, width), (kh, kw), stride, padding)
     trains = x.requires_grad or W.trainable or (b is not None and b.trainable)
     y = graph.value((O, *out), trains, may_overwrite=True)
-    geometry = (C, height, width, O, *out, kh, kw, *stride, padding[0][0], padding[1][0])
-    graph.append(Depthwise(x, y, W.start, slot_start(b), *geometry))
+    window = (C, height, width, *out, kh, kw, *stride, padding[0][0], padding[1][0])
+    graph.append(Depthwise(*window, x, y, W.start, slot_start(b), O))
 
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
         bias_gradient(graph, dy, b)
         if W.trainable:
-            graph.append(DepthwiseKernelGradient(x, dy, W.start, *geometry))
+            graph.append(DepthwiseKernelGradient(*window, x, dy, W.start, O))
         if not x.requires_grad:
             return ()
         dx = graph.value(x.shape)
-        graph.append(DepthwiseBack(dx, dy, W.start, *geometry))
+        graph.append(DepthwiseBack(*window, dx, dy, W.start, O))
         return ((x, dx),)
 
     graph.on_backward(y, backward)
     return y
-
-
-@inner
-def _seen(tap, stride, before, size, out):
-    """The first and the end of the windows, of `out`, whose tap hits a pixel of `size`."""
-    return max(0, -((tap - before) // stride)), min(out, (size - 1 - tap + before) // stride + 1)
 
 
 @inner
@@ -62,25 +57,14 @@ def _add_scaled(x, at, to, scale, length):
 
 
 @step
-class Depthwise(Step):
+class Depthwise(Window):
     """y: each tap of a filter adds what it sees."""
 
     x: Value
     y: Value
     W: int
     b: int
-    C: int
-    H: int
-    width: int
     O: int
-    Hy: int
-    Wy: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    top: int
-    left: int
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
@@ -93,7 +77,7 @@ class Depthwise(Step):
                 for r in range(max(0, op.top - i * op.sh), min(op.kh, op.H + op.top - i * op.sh)):
                     seen = op.x + (c * op.H + i * op.sh + r - op.top) * op.width * n
                     for s in range(op.kw):
-                        j0, j1 = _seen(s, op.sw, op.left, op.width, op.Wy)
+                        j0, j1 = windows_of_tap(s, op.sw, op.left, op.width, op.Wy)
                         weight = W[r * op.kw + s]
                         if op.sw == 1 and j0 < j1:
                             at = seen + (j0 + s - op.left) * n
@@ -104,24 +88,13 @@ class Depthwise(Step):
 
 
 @step
-class DepthwiseBack(Step):
+class DepthwiseBack(Window):
     """dx: each tap of a filter sends its share of dy back."""
 
     dx: Value
     dy: Value
     W: int
-    C: int
-    H: int
-    width: int
     O: int
-    Hy: int
-    Wy: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    top: int
-    left: int
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
@@ -134,7 +107,7 @@ class DepthwiseBack(Step):
                 for r in range(max(0, op.top - i * op.sh), min(op.kh, op.H + op.top - i * op.sh)):
                     seen = op.dx + (c * op.H + i * op.sh + r - op.top) * op.width * n
                     for s in range(op.kw):
-                        j0, j1 = _seen(s, op.sw, op.left, op.width, op.Wy)
+                        j0, j1 = windows_of_tap(s, op.sw, op.left, op.width, op.Wy)
                         weight = W[r * op.kw + s]
                         if op.sw == 1 and j0 < j1:
                             to = seen + (j0 + s - op.left) * n
@@ -145,24 +118,13 @@ class DepthwiseBack(Step):
 
 
 @step
-class DepthwiseKernelGradient(Step):
+class DepthwiseKernelGradient(Window):
     """dW: of each tap, the products of dy with what it saw; with a stride, image by image in scratch memory first."""
 
     x: Value
     dy: Value
     dW: int
-    C: int
-    H: int
-    width: int
     O: int
-    Hy: int
-    Wy: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    top: int
-    left: int
 
     def scratch(self, cut: Cut) -> int:
         return cut.n
@@ -176,8 +138,8 @@ class DepthwiseKernelGradient(Step):
             c = o // (op.O // op.C)
             for r in range(op.kh):
                 for s in range(op.kw):
-                    i0, i1 = _seen(r, op.sh, op.top, op.H, op.Hy)
-                    j0, j1 = _seen(s, op.sw, op.left, op.width, op.Wy)
+                    i0, i1 = windows_of_tap(r, op.sh, op.top, op.H, op.Hy)
+                    j0, j1 = windows_of_tap(s, op.sw, op.left, op.width, op.Wy)
                     found = 0.0
                     each[:n] = 0
                     for i in range(i0, i1):

@@ -18,6 +18,7 @@ from firstlight.kernels._jit import inner
 from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, intrinsic
 from firstlight.kernels.graph import Graph, NotRecordedError
 from firstlight.kernels.operation import Cut, Memory, Step, Value, operation, step
+from firstlight.kernels.ops.window import Window, windows_of_tap
 
 # What a tap takes in vector instructions, for one image alone, and in the loop over fewer images than a vector's lanes.
 ALONE, ONE_BY_ONE = 3, 25
@@ -33,12 +34,12 @@ def max_pool(graph: Graph, x: Value, size: Pair, stride: Pair, padding: Padding)
     out = output_size((H, W), size, stride, padding)
     y = graph.value((C, *out), x.requires_grad, may_overwrite=not relu)
     where = Value(y.shape, Memory(y.size, small=True))
-    geometry = (C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
-    graph.append(MaxPool(x, y, where, *geometry, relu))
+    window = (C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
+    graph.append(MaxPool(*window, x, y, where, relu))
 
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
         dx = graph.value(x.shape)
-        graph.append(MaxPoolBack(dx, dy, where, *geometry, relu, y))
+        graph.append(MaxPoolBack(*window, dx, dy, where, relu, y))
         return ((x, dx),)
 
     graph.on_backward(y, backward)
@@ -46,31 +47,22 @@ def max_pool(graph: Graph, x: Value, size: Pair, stride: Pair, padding: Padding)
 
 
 @step
-class MaxPool(Step):
+class MaxPool(Window):
     """y, and where each window's winner lies in it."""
 
     x: Value
     y: Value
     where: Value
-    C: int
-    H: int
-    W: int
-    Hy: int
-    Wy: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    top: int
-    left: int
     relu: bool
 
     def ready(self, cut: Cut) -> Step:
         """Of one image alone, nobody asks who won."""
         if cut.n > 1 or cut.training:
             return self
-        geometry = (self.C, self.H, self.W, self.Hy, self.Wy, self.kh, self.kw, self.sh, self.sw, self.top, self.left)
-        return MaxPoolOfOne(self.x, self.y, *geometry, self.relu)
+        return MaxPoolOfOne(
+            self.C, self.H, self.width, self.Hy, self.Wy, self.kh, self.kw, self.sh, self.sw, self.top, self.left,
+            self.x, self.y, self.relu,
+        )  # fmt: skip
 
     def effort(self, n: int, lanes: int) -> int:
         return self.C * self.Hy * self.Wy * self.kh * self.kw * (ALONE if n == 1 else n * ONE_BY_ONE)
@@ -78,7 +70,7 @@ class MaxPool(Step):
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
         arena, where = view(frame.arena, like), view(frame.winners, BYTE)
-        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.W, op.Hy, op.Wy, op.kh, op.kw
+        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.width, op.Hy, op.Wy, op.kh, op.kw
         sh, sw, top, left, relu = op.sh, op.sw, op.top, op.left, op.relu != 0
         lanes = VECTOR_BYTES // arena.itemsize
         four = kh == 2 and kw == 2 and top == 0 and left == 0 and (Hy - 1) * sh + 2 <= H and (Wy - 1) * sw + 2 <= W
@@ -108,30 +100,19 @@ class MaxPool(Step):
 
 
 @step
-class MaxPoolBack(Step):
+class MaxPoolBack(Window):
     """dx: dy at each window's winner; where y was rectified, of what is above zero."""
 
     dx: Value
     dy: Value
     where: Value
-    C: int
-    H: int
-    W: int
-    Hy: int
-    Wy: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    top: int
-    left: int
     relu: bool
     y: Value
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
         arena, where = view(frame.arena, like), view(frame.winners, BYTE)
-        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.W, op.Hy, op.Wy, op.kh, op.kw
+        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.width, op.Hy, op.Wy, op.kh, op.kw
         sh, sw, top, left, relu = op.sh, op.sw, op.top, op.left, op.relu != 0
         lanes = VECTOR_BYTES // arena.itemsize
         four = kh == 2 and kw == 2 and sh == 2 and sw == 2 and top == 0 and left == 0 and 2 * Hy <= H and 2 * Wy <= W
@@ -158,34 +139,21 @@ class MaxPoolBack(Step):
 
 
 @step
-class MaxPoolOfOne(Step):
+class MaxPoolOfOne(Window):
     """y of one image alone: what elsewhere has its vectors along the images has them along a row of windows."""
 
     x: Value
     y: Value
-    C: int
-    H: int
-    W: int
-    Hy: int
-    Wy: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    top: int
-    left: int
     relu: bool
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
         arena = view(frame.arena, like)
-        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.W, op.Hy, op.Wy, op.kh, op.kw
+        C, H, W, Hy, Wy, kh, kw = op.C, op.H, op.width, op.Hy, op.Wy, op.kh, op.kw
         sh, sw, top, left, relu = op.sh, op.sw, op.top, op.left, op.relu != 0
         least, lanes = arena.dtype.type(0 if relu else -np.inf), VECTOR_BYTES // arena.itemsize
-        whole, end = (
-            -(-Wy // lanes) * lanes,
-            op.y + C * Hy * Wy,
-        )  # a vector may reach into the next row, which comes later
+        # A vector may reach into the next row, which comes later.
+        whole, end = -(-Wy // lanes) * lanes, op.y + C * Hy * Wy
         four = kh == 2 and kw == 2 and sw == 2 and top == 0 and left == 0 and (Hy - 1) * sh + 2 <= H and 2 * Wy <= W
         for c in range(C):
             for i in range(Hy):
@@ -206,8 +174,7 @@ class MaxPoolOfOne(Step):
                     row = op.x + (c * H + i * sh - top + r) * W
                     x = arena[row : row + W]
                     for s in range(kw):
-                        # The windows whose tap s hits a pixel: 0 <= j sw + s − left < W.
-                        first, end = max(0, -((s - left) // sw)), min(Wy, (W - 1 - s + left) // sw + 1)
+                        first, end = windows_of_tap(s, sw, left, W, Wy)
                         for j in range(first, end):
                             y[j] = _larger(y[j], x[j * sw + s - left])
 
