@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import from_dtype, prange, types
-from numba.extending import intrinsic as _numba_intrinsic
 
 from firstlight.kernels._jit import callback, inner, parallel
+from firstlight.kernels._vectors import intrinsic
 from firstlight.kernels.lock import in_turn
 from firstlight.kernels.operation import Step, Subroutine
-
-_intrinsic: Any = _numba_intrinsic
 
 # Where a thread finds what it works with, by the dtype of what lies there; None is that of the net's numbers.
 ADDRESSES: dict[str, Any] = {
@@ -77,7 +75,7 @@ def _run(worker, ops, first, end, frames):
             _call(row[k, 0], row[k].ctypes.data + 8, n, n0, chunk, at)
 
 
-@_intrinsic
+@intrinsic
 def _call(_, function, op, n, n0, chunk, frame):
     """Call the loops at an address."""
 
@@ -90,7 +88,7 @@ def _call(_, function, op, n, n0, chunk, frame):
     return types.void(*[types.int64] * 6), emit
 
 
-@_intrinsic
+@intrinsic
 def call(_, address, arguments):
     """Call the subroutine at an address with a tuple of whole numbers."""
 
@@ -104,7 +102,7 @@ def call(_, address, arguments):
     return types.void(types.int64, types.UniTuple(types.int64, len(arguments))), emit
 
 
-@_intrinsic
+@intrinsic
 def view(_, address, like):
     """The array at `address`, of the type of `like`, a scalar or a pointer; nobody checks its length."""
     kind = types.Array(like.dtype if isinstance(like, types.CPointer) else like, 1, "C")

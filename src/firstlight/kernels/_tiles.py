@@ -331,9 +331,7 @@ def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, b
                     factors.accumulate(slot, value, x_v)
         for r in range(tall):
             for slot, address in zip(sums[r], targets[r], strict=True):
-                total = builder.load(slot)
-                cut = builder.select(builder.fcmp_ordered("<", total, e.zero), e.zero, total)  # NaN stays
-                e.store(builder.select(relu_, cut, total), address)
+                e.store(e.rectified(builder.load(slot), relu_), address)
         return context.get_dummy_value()
 
     tall, wide = rows.literal_value, columns.literal_value

@@ -93,6 +93,15 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         self.builder.store(self.builder.call(function, [a, b, self.builder.load(slot)]), slot)
 
+    def rectified(self, vector, relu):
+        """The vector, what is below zero cut where `relu` is true; NaN stays."""
+        cut = self.builder.select(self.builder.fcmp_ordered("<", vector, self.zero), self.zero, vector)
+        return self.builder.select(relu, cut, vector)
+
+    def every_other(self, first):
+        """What shuffles two vectors to every other lane of both, from the `first` on."""
+        return ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(first, 2 * self.lanes, 2)))
+
     def narrow(self, vector):
         """The float32 of a vector, rounded to bfloat16, the nearest."""
         return self.builder.fptrunc(vector, ir.VectorType(_BFloat16(), self.lanes))
@@ -106,10 +115,7 @@ class Emitter:
 
     def totals(self, slots):
         """Vectors whose lanes are the sums over the lanes of each slot, neighbours added until one is left."""
-        even, odd = (
-            ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(first, 2 * self.lanes, 2)))
-            for first in (0, 1)
-        )
+        even, odd = map(self.every_other, (0, 1))
         shuffle = self.builder.shuffle_vector
         found = []
         for group in range(0, len(slots), self.lanes):
@@ -157,7 +163,7 @@ class PairEmitter(Emitter):
             total = builder.call(function, [total, a, b])
         else:
             for first in (0, 1):
-                mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(first, 2 * self.lanes, 2)))
+                mask = self.every_other(first)
                 wide = [builder.fpext(builder.shuffle_vector(x, x, mask), self.vector) for x in (a, b)]
                 total = builder.fadd(total, builder.fmul(*wide))
         builder.store(total, slot)

@@ -204,8 +204,7 @@ def largest_of_four(_, x, upper, lower, step, y, where, at, relu, windows, n, do
                 taps = [e.at(x, x_, row, seen, m, *right) for row in (upper_, lower_) for right in ((), (n_,))]
                 v = [(e.load(tap), number) for tap, number in zip(taps, numbers, strict=True)]
                 best, tap = larger(*larger(*v[3], *v[2]), *larger(*v[1], *v[0]))
-                cut = builder.select(builder.fcmp_ordered("<", best, e.zero), e.zero, best)
-                e.store(builder.select(relu_, cut, best), e.at(x, x_, y_, window, m))
+                e.store(e.rectified(best, relu_), e.at(x, x_, y_, window, m))
                 address = e.at(where, where_, at_, window, m)
                 builder.store(tap, builder.bitcast(address, ir.VectorType(byte, e.lanes).as_pointer()), align=1)
         return context.get_dummy_value()
@@ -254,9 +253,7 @@ def _largest_of_pairs(_, x, upper, lower, to, least, vectors):
     def emit(context, builder, signature, args):
         x_, upper_, lower_, to_, least_, vectors_ = args
         e = Emitter(context, builder, x.dtype)
-        even, odd = (
-            ir.Constant(ir.VectorType(ir.IntType(32), e.lanes), list(range(first, 2 * e.lanes, 2))) for first in (0, 1)
-        )
+        even, odd = map(e.every_other, (0, 1))
 
         def larger(best, v):
             wins = builder.and_(builder.fcmp_unordered(">", v, best), builder.fcmp_ordered("==", best, best))

@@ -311,9 +311,7 @@ def gather_tile(_, M, at, plane, y, to, column, row, second_row, second_column, 
             outputs = [rows_of_a([half[column][r] for column in range(4)]) for r in range(2)]
             for r in range(2):
                 for s in range(2):
-                    value = builder.fadd(outputs[r][s], bias_vector)
-                    cut = builder.select(builder.fcmp_ordered("<", value, e.zero), e.zero, value)
-                    value = builder.select(relu_, cut, value)
+                    value = e.rectified(builder.fadd(outputs[r][s], bias_vector), relu_)
                     address = e.at(y, y_, to_, v, builder.mul(row_, INDEX(r)), builder.mul(column_, INDEX(s)))
                     present = ir.Constant(ir.IntType(1), 1)
                     if r:
