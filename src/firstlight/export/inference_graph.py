@@ -96,6 +96,9 @@ class Product(Operation):
     b: Array
 
 
+Weighted = Convolution | Depthwise | Product  # what has weights W and b
+
+
 @dataclass(frozen=True, eq=False)
 class Activate(Operation):
     """y = f(x) value by value: one of `kernels.ops.activation`, whose layers have the formulas; its constant."""
@@ -251,10 +254,7 @@ class InferenceGraph(Graph):
         return noted
 
     def conv2d(self, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
-        O, _, kh, kw = W.shape
-        out = output_size((x.shape[1], x.shape[2]), (kh, kw), stride, padding)
-        weights, bias = self._array(W), self._bias(b, O)
-        return self._note(Convolution, [x], (O, *out), W=weights, b=bias, stride=stride, padding=padding)
+        return self._convolution(Convolution, x, W, b, stride, padding)
 
     def product(self, x: Value, W: Slot, b: Slot | None) -> Value:
         O = W.shape[0]
@@ -275,10 +275,7 @@ class InferenceGraph(Graph):
 
     def depthwise_conv2d(self, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
         """See `Depthwise`."""
-        O, _, kh, kw = W.shape
-        out = output_size((x.shape[1], x.shape[2]), (kh, kw), stride, padding)
-        weights, bias = self._array(W), self._bias(b, O)
-        return self._note(Depthwise, [x], (O, *out), W=weights, b=bias, stride=stride, padding=padding)
+        return self._convolution(Depthwise, x, W, b, stride, padding)
 
     def normalize_sample(
         self, x: Value, gamma: Slot, beta: Slot, groups: int, over_pixels: bool, epsilon: float
@@ -347,6 +344,14 @@ class InferenceGraph(Graph):
         names = tuple(self._names[x] for x in inputs)
         self.operations.append(kind(path=self.path, inputs=names, output=name, shape=shape, **rest))
         return value
+
+    def _convolution(
+        self, kind: Callable[..., Operation], x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding
+    ) -> Value:
+        O, _, kh, kw = W.shape
+        out = output_size((x.shape[1], x.shape[2]), (kh, kw), stride, padding)
+        weights, bias = self._array(W), self._bias(b, O)
+        return self._note(kind, [x], (O, *out), W=weights, b=bias, stride=stride, padding=padding)
 
     def _pool(self, kind: Callable[..., Operation], x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
         out = output_size((x.shape[1], x.shape[2]), size, stride, padding)
@@ -443,11 +448,7 @@ def folded(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     found: dict[str, Operation] = {}
     for one in operations:
         before = found.get(one.inputs[0]) if isinstance(one, BatchNorm) else None
-        if (
-            isinstance(one, BatchNorm)
-            and isinstance(before, Convolution | Depthwise | Product)
-            and readers[before.output] == 1
-        ):
+        if isinstance(one, BatchNorm) and isinstance(before, Weighted) and readers[before.output] == 1:
             scale = one.scale.reshape(-1, *[1] * (before.W.ndim - 1))
             W, b = (before.W * scale).astype(np.float32), (before.b * one.scale + one.shift).astype(np.float32)
             del found[before.output]

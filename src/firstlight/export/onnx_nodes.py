@@ -35,6 +35,7 @@ from firstlight.export.inference_graph import (
     SampleNorm,
     Softmax,
     Strangeness,
+    Weighted,
 )
 from firstlight.kernels import Padding
 from firstlight.layers.selu import ALPHA, SCALE
@@ -101,7 +102,7 @@ class Nodes:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name
 
-    def weights(self, one: Convolution | Depthwise | Product) -> list[str]:
+    def weights(self, one: Weighted) -> list[str]:
         """W, and b where the layer has one."""
         names = [self.constant(f"{one.path}.W", one.W)]
         if (f"{one.path}.b" in self._weights and not isinstance(one, Depthwise)) or one.b.any():
@@ -165,16 +166,10 @@ def _per_channel(array: Array) -> Array:
 
 
 @write.register
-def _(one: Convolution, nodes: Nodes) -> None:
+def _(one: Convolution | Depthwise, nodes: Nodes) -> None:
     window = {"kernel_shape": one.W.shape[2:], "strides": one.stride, "pads": _pads(one.padding)}
-    nodes.layer("Conv", one, [*nodes.inputs(one), *nodes.weights(one)], **window)
-
-
-@write.register
-def _(one: Depthwise, nodes: Nodes) -> None:
-    window = {"kernel_shape": one.W.shape[2:], "strides": one.stride, "pads": _pads(one.padding)}
-    group = nodes.shapes[one.inputs[0]][0]
-    nodes.layer("Conv", one, [*nodes.inputs(one), *nodes.weights(one)], group=group, **window)
+    group = {"group": nodes.shapes[one.inputs[0]][0]} if isinstance(one, Depthwise) else {}
+    nodes.layer("Conv", one, [*nodes.inputs(one), *nodes.weights(one)], **group, **window)
 
 
 @write.register

@@ -18,7 +18,7 @@ from firstlight.export.c.quantization import calibrated, chosen, quantized
 from firstlight.export.c.source import Source
 from firstlight.export.exportable import NONE_OF_THESE, Expected, Exportable
 from firstlight.export.gate import FORMATS, TOLERANCE, Files, Findings, Format
-from firstlight.export.inference_graph import NOVELTY, Convolution, Depthwise, Operation, Product, Reshape, folded
+from firstlight.export.inference_graph import NOVELTY, Convolution, Operation, Product, Reshape, Weighted, folded
 from firstlight.export.reference import values
 from firstlight.types import Array
 
@@ -50,7 +50,7 @@ class C(Format):
 
     def operations(self, model: Exportable) -> tuple[Operation, ...]:
         """What is written. Raises ExportError where it is too much."""
-        weights = sum(one.W.size for one in model.operations if isinstance(one, Convolution | Depthwise | Product))
+        weights = sum(one.W.size for one in model.operations if isinstance(one, Weighted))
         if weights > MOST_WEIGHTS:
             raise ExportError(
                 f"{model.title} has {weights:,} weights; a C file of more than {MOST_WEIGHTS:,} is too "
@@ -148,11 +148,7 @@ INT8 = "int8 weights by output channel, int8 activations, int32 sums"
 
 def work(operations: Sequence[Operation]) -> int:
     """Multiplications of one image."""
-    return sum(
-        one.W.size * math.prod(one.shape[1:])
-        for one in operations
-        if isinstance(one, Convolution | Depthwise | Product)
-    )
+    return sum(one.W.size * math.prod(one.shape[1:]) for one in operations if isinstance(one, Weighted))
 
 
 def products(operations: Sequence[Operation]) -> tuple[Operation, ...]:

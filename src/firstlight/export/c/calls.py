@@ -109,16 +109,11 @@ class Calls:
             self.call("standardize", self.place(one.output), self.size(one.output))
 
     @write.register
-    def _(self, one: Convolution) -> None:
+    def _(self, one: Convolution | Depthwise) -> None:
         W, b = self.constant(one, "W", one.W.ravel()), self.constant(one, "b", one.b)
         window = self.window(one, one.W.shape[2:], one.stride, one.padding)
-        self.call("convolution", *self.places(one), W, b, window)
-
-    @write.register
-    def _(self, one: Depthwise) -> None:
-        W, b = self.constant(one, "W", one.W.ravel()), self.constant(one, "b", one.b)
-        window = self.window(one, one.W.shape[2:], one.stride, one.padding)
-        self.call("depthwise_convolution", *self.places(one), W, b, window)
+        function = "convolution" if isinstance(one, Convolution) else "depthwise_convolution"
+        self.call(function, *self.places(one), W, b, window)
 
     @write.register
     def _(self, one: SampleNorm) -> None:

@@ -9,7 +9,7 @@ from dataclasses import fields
 import numpy as np
 
 from firstlight.errors import ExportError
-from firstlight.export.inference_graph import BatchNorm, Convolution, Depthwise, Operation, Product, SampleNorm
+from firstlight.export.inference_graph import BatchNorm, Convolution, Depthwise, Operation, SampleNorm, Weighted
 from firstlight.types import Array, Json
 
 HALVED = "W"  # what may have 16 bits; the few other arrays keep 32
@@ -38,9 +38,7 @@ def packed(operations: Sequence[Operation], half: bool) -> tuple[list[Json], str
         told = {
             name: placed(
                 _compact(value),
-                "float16"
-                if half and isinstance(one, Convolution | Depthwise | Product) and name == HALVED
-                else "float32",
+                "float16" if half and isinstance(one, Weighted) and name == HALVED else "float32",
             )
             if isinstance(value, np.ndarray)
             else value

@@ -227,32 +227,25 @@ def _variable(depth: int) -> str:
 
 @leaf(Conv2D)
 def _(layer: Conv2D, shape: Shape, number: Note) -> Leaf:
-    kernel, stride = pair(layer.kernel), pair(layer.stride)
-    padding = padding_of(layer.padding, (shape[1], shape[2]), kernel, stride)
-    even, x = padded(padding, "")
-    arguments = [
-        number("channels", shape[0]),
-        number("filters", layer.filters),
-        f"kernel_size={size_of(kernel)}",
-        f"stride={number('stride', stride[0]) if stride[0] == stride[1] else stride}",
-        *([f"padding={size_of(even)}"] if even != (0, 0) else []),
-        *([] if layer.bias else ["bias=False"]),
-    ]
-    return Leaf(f"{{self}}({x})", f"nn.Conv2d({', '.join(arguments)})")
+    return _conv2d(layer, shape, number, layer.filters)
 
 
 @leaf(DepthwiseConv2D)
 def _(layer: DepthwiseConv2D, shape: Shape, number: Note) -> Leaf:
+    return _conv2d(layer, shape, number, shape[0] * layer.multiplier)
+
+
+def _conv2d(layer: Conv2D | DepthwiseConv2D, shape: Shape, number: Note, filters: int) -> Leaf:
     kernel, stride = pair(layer.kernel), pair(layer.stride)
     padding = padding_of(layer.padding, (shape[1], shape[2]), kernel, stride)
     even, x = padded(padding, "")
     arguments = [
         number("channels", shape[0]),
-        number("filters", shape[0] * layer.multiplier),
+        number("filters", filters),
         f"kernel_size={size_of(kernel)}",
         f"stride={number('stride', stride[0]) if stride[0] == stride[1] else stride}",
         *([f"padding={size_of(even)}"] if even != (0, 0) else []),
-        f"groups={number('channels', shape[0])}",
+        *([f"groups={number('channels', shape[0])}"] if isinstance(layer, DepthwiseConv2D) else []),
         *([] if layer.bias else ["bias=False"]),
     ]
     return Leaf(f"{{self}}({x})", f"nn.Conv2d({', '.join(arguments)})")

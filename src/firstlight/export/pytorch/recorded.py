@@ -92,23 +92,16 @@ def _call(one: Operation, inputs: list[str], keep: Keep) -> str:
 
 
 @_call.register
-def _(one: Convolution, inputs: list[str], keep: Keep) -> str:
+def _(one: Convolution | Depthwise, inputs: list[str], keep: Keep) -> str:
     even, x = padded(one.padding, "")
-    options = ([f"stride={size_of(one.stride)}"] if one.stride != (1, 1) else []) + (
-        [f"padding={size_of(even)}"] if even != (0, 0) else []
-    )
-    arguments = [x.format(x=inputs[0]), keep("weight", one.W), keep("bias", one.b), *options]
-    return f"F.conv2d({', '.join(arguments)})"
-
-
-@_call.register
-def _(one: Depthwise, inputs: list[str], keep: Keep) -> str:
-    even, x = padded(one.padding, "")
-    options = ([f"stride={size_of(one.stride)}"] if one.stride != (1, 1) else []) + (
-        [f"padding={size_of(even)}"] if even != (0, 0) else []
-    )
-    x = x.format(x=inputs[0])
-    arguments = [x, keep("weight", one.W), keep("bias", one.b), *options, f"groups={inputs[0]}.shape[1]"]
+    arguments = [
+        x.format(x=inputs[0]),
+        keep("weight", one.W),
+        keep("bias", one.b),
+        *([f"stride={size_of(one.stride)}"] if one.stride != (1, 1) else []),
+        *([f"padding={size_of(even)}"] if even != (0, 0) else []),
+        *([f"groups={inputs[0]}.shape[1]"] if isinstance(one, Depthwise) else []),
+    ]
     return f"F.conv2d({', '.join(arguments)})"
 
 
