@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol, cast
 
 import numpy as np
@@ -158,6 +158,15 @@ def pad(x: Array, padding: Padding, value: float = 0.0) -> Array:
     return np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
 
 
+def taps(size: Pair, stride: Pair, out: Pair) -> Iterator[tuple[Pair, tuple[slice, ...]]]:
+    """For each tap, row by row: its (row, column), and the slices of a padded image that it sees over all windows."""
+    for r in range(size[0]):
+        for s in range(size[1]):
+            rows = slice(r, r + stride[0] * (out[0] - 1) + 1, stride[0])
+            columns = slice(s, s + stride[1] * (out[1] - 1) + 1, stride[1])
+            yield (r, s), (slice(None), rows, columns, slice(None))
+
+
 __all__ = [
     "GRID",
     "NAMES",
@@ -171,4 +180,5 @@ __all__ = [
     "load",
     "output_size",
     "pad",
+    "taps",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from firstlight.kernels import NOISE_MEAN, NOISE_SD, Fill, Padding, Pair, output_size, pad
+from firstlight.kernels import NOISE_MEAN, NOISE_SD, Fill, Padding, Pair, output_size, pad, taps
 from firstlight.kernels.formula import Formula
 from firstlight.types import Array, Shape
 
@@ -25,7 +25,7 @@ def conv2d(x: Array, W: Array, b: Array | None, stride: Pair, padding: Padding) 
     out = output_size(x.shape[1:3], (kh, kw), stride, padding)
     padded = pad(x, padding)
     y = np.zeros((len(W), *out, x.shape[3]), x.dtype)
-    for (r, s), seen in _taps((kh, kw), stride, out):
+    for (r, s), seen in taps((kh, kw), stride, out):
         y += np.tensordot(W[:, :, r, s], padded[seen], 1)
     return y if b is None else y + b[:, None, None, None]
 
@@ -34,7 +34,7 @@ def conv2d_dx(dy: Array, W: Array, stride: Pair, padding: Padding, size: Pair) -
     """Each tap sends W[:, :, tap]ᵀ · dy back to the pixels that it saw."""
     _, C, kh, kw = W.shape
     dx, inside = _bordered((C, *size, dy.shape[3]), padding, dy.dtype)
-    for (r, s), seen in _taps((kh, kw), stride, dy.shape[1:3]):
+    for (r, s), seen in taps((kh, kw), stride, dy.shape[1:3]):
         dx[seen] += np.tensordot(W[:, :, r, s].T, dy, 1)
     return np.ascontiguousarray(dx[inside])
 
@@ -43,7 +43,7 @@ def conv2d_dW(x: Array, dy: Array, stride: Pair, padding: Padding, size: Pair) -
     """dW[:, :, tap] = Σ over pixels and images of dy · (what the tap saw of x)ᵀ."""
     padded = pad(x, padding)
     dW = np.empty((len(dy), len(x), *size), x.dtype)
-    for (r, s), seen in _taps(size, stride, dy.shape[1:3]):
+    for (r, s), seen in taps(size, stride, dy.shape[1:3]):
         dW[:, :, r, s] = np.tensordot(dy, padded[seen], ((1, 2, 3), (1, 2, 3)))
     return dW
 
@@ -55,7 +55,7 @@ def max_pool(x: Array, size: Pair, stride: Pair, padding: Padding) -> tuple[Arra
     inside = pad(np.ones((1, *x.shape[1:3], 1), bool), padding)
     y = np.full((len(x), *out, x.shape[3]), -np.inf, x.dtype)
     where = np.full(y.shape, -1, np.int32)
-    for position, (_, seen) in enumerate(_taps(size, stride, out)):
+    for position, (_, seen) in enumerate(taps(size, stride, out)):
         v = padded[seen]
         wins = inside[seen] & ((where < 0) | (v > y) | (np.isnan(v) & ~np.isnan(y)))
         y[wins] = v[wins]
@@ -66,7 +66,7 @@ def max_pool(x: Array, size: Pair, stride: Pair, padding: Padding) -> tuple[Arra
 def max_pool_dx(dy: Array, where: Array, size: Pair, stride: Pair, padding: Padding, input_size: Pair) -> Array:
     """Each tap receives the dy of the windows that it won."""
     dx, inside = _bordered((len(dy), *input_size, dy.shape[3]), padding, dy.dtype)
-    for position, (_, seen) in enumerate(_taps(size, stride, dy.shape[1:3])):
+    for position, (_, seen) in enumerate(taps(size, stride, dy.shape[1:3])):
         dx[seen] += np.where(where == position, dy, 0)
     return np.ascontiguousarray(dx[inside])
 
@@ -76,7 +76,7 @@ def avg_pool(x: Array, size: Pair, stride: Pair, padding: Padding) -> Array:
     out = output_size(x.shape[1:3], size, stride, padding)
     padded = pad(x, padding)
     y = np.zeros((len(x), *out, x.shape[3]), x.dtype)
-    for _, seen in _taps(size, stride, out):
+    for _, seen in taps(size, stride, out):
         y += padded[seen]
     return y / _counts(x.shape[1:3], size, stride, padding, out).astype(x.dtype)
 
@@ -86,7 +86,7 @@ def avg_pool_dx(dy: Array, size: Pair, stride: Pair, padding: Padding, input_siz
     out: Pair = dy.shape[1:3]
     dx, inside = _bordered((len(dy), *input_size, dy.shape[3]), padding, dy.dtype)
     share = dy / _counts(input_size, size, stride, padding, out).astype(dy.dtype)
-    for _, seen in _taps(size, stride, out):
+    for _, seen in taps(size, stride, out):
         dx[seen] += share
     return np.ascontiguousarray(dx[inside])
 
@@ -249,15 +249,6 @@ def step(
             array[...] = result
 
 
-def _taps(size: Pair, stride: Pair, out: Pair) -> Iterator[tuple[Pair, tuple[slice, ...]]]:
-    """For each tap, row by row: its (row, column), and the slices of a padded image that it sees over all windows."""
-    for r in range(size[0]):
-        for s in range(size[1]):
-            rows = slice(r, r + stride[0] * (out[0] - 1) + 1, stride[0])
-            columns = slice(s, s + stride[1] * (out[1] - 1) + 1, stride[1])
-            yield (r, s), (slice(None), rows, columns, slice(None))
-
-
 def _bordered(shape: Shape, padding: Padding, dtype: np.dtype[np.generic]) -> tuple[Array, tuple[slice, ...]]:
     """Zeros of an image's `shape` with its padding round it, and the slices that cut the image out again."""
     (top, bottom), (left, right) = padding
@@ -270,7 +261,7 @@ def _counts(image: Pair, size: Pair, stride: Pair, padding: Padding, out: Pair) 
     """How many pixels of each window lie inside the image, (H', W', 1)."""
     inside = pad(np.ones((1, *image, 1)), padding)
     counts = np.zeros((1, *out, 1))
-    for _, seen in _taps(size, stride, out):
+    for _, seen in taps(size, stride, out):
         counts += inside[seen]
     return counts[0]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge
 
-from firstlight.kernels import Pair, pad
+from firstlight.kernels import Pair, output_size, pad, taps
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
 from firstlight.layers.initializers import Initializer
@@ -60,11 +60,12 @@ class DepthwiseConv2D(Layer):
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
         W, m, padding = p["W"], self.multiplier, self._padding(x.shape)
-        (_, (top, _), (left, _), _), (C, height, width, N) = ((0, 0), *padding, (0, 0)), x.shape
+        ((top, _), (left, _)), (C, height, width, N) = padding, x.shape
         padded = pad(x, padding)
-        _, *out = self.output_shape(x.shape[:3])
-        y = np.zeros((C, m, *out, N), x.dtype)
-        for tap, seen in self._taps((out[0], out[1])):
+        kernel, stride = pair(self.kernel), pair(self.stride)
+        out = output_size((height, width), kernel, stride, padding)
+        y: Array = np.zeros((C, m, *out, N), x.dtype)
+        for tap, seen in taps(kernel, stride, out):
             y += _column(W, tap, C) * padded[seen][:, None]
         y = y.reshape(C * m, *out, N)
         if self.bias:
@@ -73,7 +74,7 @@ class DepthwiseConv2D(Layer):
         def backward(dy: Array) -> tuple[Array | None, Tree]:
             of_channels = dy.reshape(C, m, *out, N)
             dW, dx = np.empty_like(W), np.zeros_like(padded)
-            for (r, s), seen in self._taps((out[0], out[1])):
+            for (r, s), seen in taps(kernel, stride, out):
                 dW[:, 0, r, s] = np.einsum("cmijn,cijn->cm", of_channels, padded[seen]).ravel()
                 dx[seen] += (_column(W, (r, s), C) * of_channels).sum(axis=1)
             grads = {"W": dW}
@@ -92,13 +93,6 @@ class DepthwiseConv2D(Layer):
 
     def _padding(self, shape: Shape) -> tuple[Pair, Pair]:
         return padding_of(self.padding, (shape[1], shape[2]), pair(self.kernel), pair(self.stride))
-
-    def _taps(self, out: Pair) -> Iterator[tuple[Pair, tuple[slice, ...]]]:
-        """For each tap its (row, column), and the slices of a padded image that it sees over all windows."""
-        (sh, sw), (rows, columns) = pair(self.stride), out
-        for r, s in np.ndindex(pair(self.kernel)):
-            seen = slice(r, r + sh * (rows - 1) + 1, sh), slice(s, s + sw * (columns - 1) + 1, sw)
-            yield (r, s), (slice(None), *seen)
 
 
 def _column(W: Array, tap: Pair, channels: int) -> Array:
