@@ -27,7 +27,17 @@ from firstlight.export.inference_graph import (
     operations_of,
 )
 from firstlight.export.reference import values
-from firstlight.layers import Chain, Dense, Flatten, Layer
+from firstlight.layers import (
+    Chain,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    ReLU,
+    SeparableConv2D,
+)
 from firstlight.models import Model
 from firstlight.types import Array
 
@@ -121,3 +131,15 @@ def test_how_strange_an_image_is_comes_from_the_features_that_the_engine_gives(n
         assert found[STRANGENESS][0] == pytest.approx(wanted, rel=1e-3)
         assert written[-1].output == PROBABILITIES
     assert name in NETS or np.ptp(wanted) > 0  # some examples give the same for all images
+
+
+@pytest.mark.parametrize(
+    "last", [Conv2D(3, 1), DepthwiseConv2D(), SeparableConv2D(3)], ids=lambda last: type(last).__name__
+)
+def test_features_are_read_by_the_first_operation_of_the_last_layer_with_weights(last: Layer) -> None:
+    chain = Chain((Conv2D(3, 3, padding="same"), ReLU(), last, GlobalAvgPool2D()))
+    model = Model("net", chain, (6, 5, 1), 3)
+    task, vector, pixels = task_of(model), weights_of(model), images(model.input_shape, 8, seed=2).pixels
+    classes, wanted = distances_of(task, vector, pixels)
+    found = {one.output: y for one, y in values(operations_of(task, vector, classes), pixels)}
+    assert found[STRANGENESS][0] == pytest.approx(wanted, rel=1e-3)

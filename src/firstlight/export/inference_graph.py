@@ -325,7 +325,7 @@ class InferenceGraph(Graph):
         if not width:
             return y
         given = {one.output: one for one in self.operations}
-        read = next(one for one in reversed(self.operations) if isinstance(one, Convolution | Product)).inputs[0]
+        read = head(self.operations).inputs[0]
         if isinstance(given[read], Reshape) and given[read].shape != (width,):
             read = given[read].inputs[0]
         x = next(value for value, name in self._names.items() if name == read)
@@ -386,6 +386,12 @@ def operations_of(task: Task, vector: Array, distances: ClassDistances | None = 
         graph.strangeness(y, FeatureNet.of(task).width, distances)
     graph.finish(task.loss.record_probabilities(graph, y))
     return tuple(graph.operations)
+
+
+def head(operations: Sequence[Operation]) -> Operation:
+    """The first operation of the last layer with weights, which reads the features of `engines.features.FeatureNet`."""
+    last = next(one for one in reversed(operations) if isinstance(one, Weighted))
+    return next(one for one in operations if one.path == last.path)
 
 
 def tells_strangeness(operations: Sequence[Operation]) -> bool:

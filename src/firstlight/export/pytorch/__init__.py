@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from firstlight.errors import ExportError, NoRuntimeError
 from firstlight.export.exportable import NONE_OF_THESE, Exportable
 from firstlight.export.gate import FORMATS, Format
-from firstlight.export.inference_graph import INPUT, Concatenate, Convolution, Operation, Product, Softmax, Strangeness
+from firstlight.export.inference_graph import INPUT, Concatenate, Operation, Softmax, Strangeness, head
 from firstlight.export.pytorch.classes import net_source
 from firstlight.export.pytorch.recorded import Recorded
 from firstlight.export.pytorch.source import class_name, listed, paragraph, text
@@ -153,7 +153,7 @@ def _features(net: Exportable, weights: Mapping[str, str | Array]) -> Features |
     """Those of a net; None where the layer that reads them has no name in PyTorch."""
     given = {one.output: one for one in net.operations}
     found = next(one for one in net.operations if isinstance(one, Strangeness))
-    last = next(one for one in reversed(net.operations) if isinstance(one, Convolution | Product))
+    last = head(net.operations)
     before: list[str] = [found.inputs[0]]
     while (one := given[before[-1]]).path == found.path:  # means of maps
         before.append(one.inputs[0])
