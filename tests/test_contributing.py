@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import firstlight
 
 ROOT = Path(__file__).parents[1]
@@ -295,6 +297,7 @@ def test_the_files_that_it_names_are_there() -> None:
     assert missing == []
 
 
+@pytest.mark.slow
 def test_whoever_follows_it_gets_what_it_says(tmp_path: Path) -> None:
     package = Package(tmp_path)
     checks = {what: follow(package) for what, follow in ROWS.items()}

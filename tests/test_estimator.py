@@ -91,6 +91,7 @@ def test_a_search_over_rates_batches_models_and_settings(pixels: Array, labels: 
     assert (again.predict_proba(pixels) == search.predict_proba(pixels)).all()
 
 
+@pytest.mark.slow
 def test_a_search_in_two_processes(pixels: Array, labels: Array) -> None:
     """The workers have a thread each; sums of two threads differ from those of one in their last bits."""
     choices = {"lr": [1e-4, 1e-3, 1e-2]}

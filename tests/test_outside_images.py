@@ -75,6 +75,7 @@ def test_a_service_finds_it_too(run, folder):
     np.testing.assert_allclose(found, run.predict([folder / name for name in names]), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_leaves_finds_it_too(name, run, folder, tmp_path):
     """By its own runtime, on the pixels that `outside_image` makes; model.py reads the files itself."""

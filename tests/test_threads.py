@@ -291,6 +291,7 @@ print("right")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "engine", "layer"),
     [

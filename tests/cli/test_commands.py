@@ -134,6 +134,7 @@ def test_resume_of_a_complete_run_is_refused(firstlight: Call, run: Path) -> Non
     assert "nothing to resume" in answer.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on(firstlight: Call, interrupted: Call, tmp_path: Path) -> None:
     options = ["--data", "digits", "--model", "mlp-128", "--epochs", 9000, "--seed", 3, "--out", tmp_path / "a"]
     history = tmp_path / "a" / "history.csv"
@@ -279,6 +280,7 @@ def test_a_terminal_without_unicode_is_no_obstacle() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_first_epoch_keeps_the_weights_so_far(interrupted: Call, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6_000, 28, 28), dtype=np.uint8)
     np.savez(tmp_path / "many.npz", images=pixels, labels=np.arange(6_000) % 2)

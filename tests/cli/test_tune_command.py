@@ -59,6 +59,7 @@ def test_tune_says_what_is_best_and_the_best_file_runs(
     assert (place / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_and_json_alone_goes_to_standard_output(firstlight: Call, file: Path, tmp_path: Path) -> None:
     first = firstlight("tune", file, "--out", tmp_path / "a", "--json").json()
     answer = firstlight("tune", file, "--out", tmp_path / "a", "--trials", 5, "--json")

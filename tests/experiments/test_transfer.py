@@ -237,6 +237,7 @@ def test_a_run_without_weights_says_why(tmp_path: Path, base: RunFolder) -> None
         do(tmp_path / "run", {"weights.init_from": str(tmp_path / "base")})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["imagenet", "file"])
 def test_published_weights_begin_a_run_that_records_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str

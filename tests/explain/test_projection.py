@@ -55,6 +55,7 @@ def kept(features: Array, points: Array, k: int = 10) -> float:
     return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(there, here, strict=True)]))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_points(method: str, features: Array) -> None:
     points = project(features, method, seed=3)
     assert points.shape == (120, 2)

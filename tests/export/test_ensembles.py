@@ -72,6 +72,7 @@ def test_it_is_the_mean_of_what_each_net_gives(kind: str, preparations: int) -> 
     assert set(model.arrays) == {f"{prefix(number)}{name}" for number in range(3) for name in nets[0].arrays}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "loss"),
     [("pixel", losses.CrossEntropy()), ("none", losses.MeanSquaredError())],

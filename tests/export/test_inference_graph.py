@@ -76,6 +76,7 @@ def test_operations_read_what_was_given_before_and_have_the_shapes_that_they_say
     assert changed == {one.path for one in operations[1:-1]} - {""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in architectures() if name not in ("vgg16", "vgg19")])
 def test_every_architecture_can_leave(name: str) -> None:
     model = build(name)

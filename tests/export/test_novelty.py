@@ -54,6 +54,7 @@ def spoilt(model: Exportable) -> Exportable:
     return replace(model, operations=tuple(operations))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_tells_it_and_another_threshold_is_refused(form: str, layers: str) -> None:

@@ -244,6 +244,7 @@ def test_a_gradient_of_another_shape_moves_nothing(shape: tuple[int, ...]) -> No
     assert state["step"].tolist() == [0]
 
 
+@pytest.mark.slow
 @every_optimizer
 @both_kernels
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

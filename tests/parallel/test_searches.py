@@ -114,6 +114,7 @@ def test_a_grid_takes_each_point_once_and_more_trials_go_on(tmp_path: Path) -> N
     assert fewer.best == whole.best
 
 
+@pytest.mark.slow
 def test_tpe_learns_where_it_is_good(tmp_path: Path) -> None:
     folder = do(tmp_path / "a", tune__sampler="tpe", tune__trials=24, space={"lr": {"log": [1e-6, 1e-1]}})
     values = [trial.value or 0.0 for trial in folder.result.trials]
@@ -121,6 +122,7 @@ def test_tpe_learns_where_it_is_good(tmp_path: Path) -> None:
     assert folder.result.importance == {"optimizer.lr": 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["halving", "hyperband"])
 def test_pruners_stop_trials_early_that_are_not_among_the_best(tmp_path: Path, pruner: str) -> None:
     folder = do(tmp_path / "a", tune__pruner=pruner, tune__trials=12, training__epochs=6)

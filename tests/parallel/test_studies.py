@@ -164,6 +164,7 @@ def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> 
     assert not (tmp_path / "two").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not [*Path("/proc/self/task").glob("*/children")], reason="reads a process's children from /proc")
 def test_workers_end_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
     """Killed, it can tell them nothing; they look for it themselves, and keep what they have learnt."""
@@ -221,6 +222,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "came to no result" not in (folder.path / run_folder.REPORT).read_text()
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_named_and_the_others_are_done(copy: Path) -> None:
     """Whatever is damaged: what says which experiment it is of, what came out, or what only the report reads."""
     (copy / "mlp" / "seed-0" / run_folder.EXPERIMENT).write_text("[data")
@@ -261,6 +263,7 @@ def test_a_second_command_on_the_same_folder_is_told(copy: Path) -> None:
         carried_out(copy)
 
 
+@pytest.mark.slow
 def test_the_winner_of_a_search_is_trained_with_the_studys_seeds(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     search = {"name": "grid", "tune": {"sampler": "grid"}, "space": {"optimizer.lr": [1e-6, 1e-2]}}
@@ -290,6 +293,7 @@ def test_an_interrupted_search_of_a_study_leaves_its_report(tmp_path: Path, monk
     assert not (tmp_path / "two" / "winner").exists()
 
 
+@pytest.mark.slow
 def test_of_several_workers_a_single_run_that_is_missing_needs_none(tmp_path: Path) -> None:
     tables = {**TABLES, "seeds": 1, "run": TABLES["run"][2:]}
     for seeds in (1, 2, 3):  # one more each time

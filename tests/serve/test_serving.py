@@ -61,6 +61,7 @@ def ended(process: subprocess.Popen[str], by: int) -> str:
     return rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_what_was_begun_is_finished(served_runs: dict[str, fl.Run], by: int) -> None:
     """A body that is half here when the signal comes is answered; then the program ends with 0, and says nothing."""

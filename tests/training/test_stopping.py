@@ -18,6 +18,7 @@ from firstlight.records.locked_folder import STOP, ask_to_stop
 from firstlight.records.run_folder import RunFolder
 
 
+@pytest.mark.slow
 def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = ["run", "--data", "digits", "--model", "slim-cnn", "--epochs", "5000", "--out", str(run)]

@@ -74,6 +74,7 @@ def _shown(served: Any, src: str) -> Array:
     return np.asarray(Image.open(BytesIO(httpx.get(served.url + src, trust_env=False).content)))
 
 
+@pytest.mark.slow
 def test_tables_fit_or_say_that_they_go_on(comparing: Any, page_at: Any) -> None:
     widths = "[...document.querySelectorAll('.report .scroll')].map(box => box.scrollWidth - box.clientWidth)"
     said = "[...document.querySelectorAll('.report .scroll.cut')].length"

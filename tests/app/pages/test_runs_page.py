@@ -38,6 +38,7 @@ def training(tmp_path: Path) -> Iterator[Path]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_training_elsewhere_is_followed_and_stopped(training: Path, page: Any, open_dashboard: Any) -> None:
     with open_dashboard(training.parent) as served:
         page.goto(served.url)
@@ -91,6 +92,7 @@ def _rows_written(history: Path, epochs: int) -> dict[int, float]:
     return written
 
 
+@pytest.mark.slow
 def test_a_run_that_trains_has_a_page_that_moves_on(training: Path, page: Any, open_dashboard: Any) -> None:
     with open_dashboard(training.parent) as served:
         page.goto(f"{served.url}/run/{served.id('live')}")

@@ -326,6 +326,7 @@ class TestPage:
         assert Experiment.of(run.experiment.tables) == Experiment.of(tomllib.loads(shown))
         assert bench.id("mlp-128-digits") == page.url.rpartition("/")[2]
 
+    @pytest.mark.slow
     def test_an_own_set_with_a_hostile_class_is_trained(self, bench: Served, page: Page) -> None:
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))
         page.goto(f"{bench.url}/start")
@@ -396,6 +397,7 @@ class TestPage:
             assert not complaints.found
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_its_server_ends(tmp_path: Path) -> None:
     with dashboard(tmp_path) as running:
         texts = {"data.source": "digits", "model.name": "mlp-128", "training.epochs": "2"}

@@ -109,6 +109,7 @@ SPOILT: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", SPOILT)
 def test_one_spoilt_folder_spoils_its_own_row_alone(two: Path, serve: Any, how: str) -> None:
     """Whatever file of a run is spoilt: every route answers, none with a defect, and the other run is whole."""

@@ -84,6 +84,7 @@ def by_numpy(operations: Sequence[Operation], pixels: Array) -> tuple[Array, Arr
 # One test for all nets, as they are compiled and linked at once.
 
 
+@pytest.mark.slow
 def test_every_layer_in_c_gives_what_the_reference_gives(tmp_path: Path) -> None:
     said = said_by_c(tmp_path, {name: C().operations(model) for name, model in LEAVING.items()})
     expected = {name: by_numpy(model.operations, PIXELS[name])[0] for name, model in LEAVING.items()}
@@ -92,6 +93,7 @@ def test_every_layer_in_c_gives_what_the_reference_gives(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.slow
 def test_every_layer_in_int8_is_bit_by_bit_its_arithmetic_in_numpy_and_near_float32(tmp_path: Path) -> None:
     quantized = {name: C(int8=True).quantized(LEAVING[name])[0] for name in LEAVING if name not in REFUSED}
     said = said_by_c(tmp_path, quantized)

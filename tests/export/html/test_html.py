@@ -148,6 +148,7 @@ def test_a_program_that_is_called_node_and_is_not(tmp_path: Path, monkeypatch: p
         runtime.Node(str(program), "Node 20").run(tmp_path / "net.html", np.zeros((2, 2, 2, 1), np.uint8), 3)
 
 
+@pytest.mark.slow
 def test_a_browser_runs_the_page_where_there_is_no_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: object
 ) -> None:

@@ -137,6 +137,7 @@ def pixels_of(page: Page, canvas: str) -> bytes:
     return base64.b64decode(address.partition(",")[2])
 
 
+@pytest.mark.slow
 def test_ten_drawings_have_the_probabilities_of_the_dashboards_way(browser: Browser, path: Path, run: Run) -> None:
     style = style_of_run(run.folder, lambda: run._own["train"])
     assert style.plain

@@ -61,6 +61,7 @@ def test_a_study_without_any_result_is_an_error(make_study: MakeStudy) -> None:
     assert not (folder.path / "report.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
