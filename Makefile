@@ -6,7 +6,7 @@ LOWEST := .venv-lowest
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lowest lint check format bench reliability screenshots clean
+.PHONY: demo test lowest lint check format docs reference bench reliability screenshots clean
 
 demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and write a report
 	$(BIN)/firstlight demo
@@ -37,13 +37,19 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+docs: $(VENV)/docs.stamp  ## the book: build/site, and build/site/firstlight.pdf; its tutorials are run
+	$(BIN)/python docs/build.py
+
+reference: $(VENV)/test.stamp  ## docs/reference anew, where a command, a key, a component or a public name changed
+	$(BIN)/python -m docs.reference
+
 screenshots: $(VENV)/test.stamp  ## the pictures of README and docs, by chromium: docs/images/*.png
 	$(BIN)/python docs/screenshots.py
 
-reliability: $(VENV)/test.stamp  ## attack firstlight by programs of its own; writes docs/reliability.md
+reliability: $(VENV)/test.stamp  ## attack firstlight by programs of its own; writes docs/why/reliability.md
 	$(BIN)/python -m benchmarks.reliability
 
-bench: $(BENCH)/bench.stamp  ## firstlight beside its peers, in an environment of their own; writes docs/benchmarks.md
+bench: $(BENCH)/bench.stamp  ## firstlight beside its peers, in an environment of their own; writes docs/why/benchmarks.md
 	$(BENCH)/bin/python -m benchmarks
 
 $(BIN)/python $(BENCH)/bin/python $(LOWEST)/bin/python:
@@ -61,6 +67,10 @@ $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 	  echo "PyTorch's build for CPUs cannot be had: the usual one is installed."
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@ $(VENV)/core.stamp
+
+$(VENV)/docs.stamp: $(VENV)/test.stamp
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 # "name>=1.2,<3" becomes "name==1.2". What those need in turn is as new as they allow, as for whoever installs today.
 $(LOWEST)/lowest.stamp: $(LOWEST)/bin/python pyproject.toml

@@ -1,7 +1,7 @@
 """firstlight side by side with its peers, measured and written down: `python -m benchmarks`.
 
-Everything goes to docs/benchmarks.json, section by section, each whole or not at all; docs/benchmarks.md and its
-plots are made from that. With --quick, a look whether all works, it goes to runs/benchmarks instead.
+Everything goes to docs/why/benchmarks.json, section by section, each whole or not at all; benchmarks.md beside it and
+its plots are made from that. With --quick, a look whether all works, it goes to runs/benchmarks instead.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _arguments() -> argparse.Namespace:
         asked.rounds = QUICK if asked.quick else ROUNDS
     elif asked.rounds < (1 if asked.quick else ROUNDS):
         parser.error(f"--rounds: a median of fewer than {ROUNDS} is no measurement (--quick takes fewer).")
-    asked.out = asked.out or Path("runs/benchmarks" if asked.quick else "docs")
+    asked.out = asked.out or Path("runs/benchmarks" if asked.quick else "docs/why")
     for name in asked.peers:
         if CONTESTANTS[name].missing:
             print(f"Left out: {name} ({' and '.join(CONTESTANTS[name].missing)} not installed)", file=sys.stderr)

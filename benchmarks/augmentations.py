@@ -1,4 +1,4 @@
-"""How many images each augmentation makes in a second, and what mixing costs a training step: docs/augmentation.md.
+"""Images that each augmentation makes in a second, and what mixing costs a training step: docs/guide/augmentation.md.
 
     python -m benchmarks.augmentations [--images 4096] [--rounds 5] [--threads 1]
 

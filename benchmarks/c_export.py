@@ -3,7 +3,7 @@
     FIRSTLIGHT_DATA=… python -m benchmarks.c_export [--epochs 5] [--out runs/c-export]
 
 Trains lenet5 and slim-cnn on Fashion-MNIST (finished runs are not repeated), exports each both ways, and writes the
-table in docs/export.md anew. Flash is for a Cortex-M4 where arm-none-eabi-gcc is at hand, else for this machine.
+table in docs/guide/export.md anew. Flash is for a Cortex-M4 where arm-none-eabi-gcc is at hand, else for this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.passages import table
 from firstlight.export.c.compiler import compiler
 
 MODELS = ("lenet5", "slim-cnn")
-PAGE = Path(__file__).parents[1] / "docs" / "export.md"
+PAGE = Path(__file__).parents[1] / "docs" / "guide" / "export.md"
 BEGIN, END = "<!-- python -m benchmarks.c_export -->", "<!-- end -->"
 CORTEX_M4 = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
 ROUNDS, IMAGES = 15, 100

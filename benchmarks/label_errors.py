@@ -1,6 +1,6 @@
 """Wrong labels found again, and the accuracy that this regains: `firstlight labels` beside cleanlab.
 
-    FIRSTLIGHT_DATA=… python -m benchmarks.label_errors [--images 20000] [--seeds 5] [--epochs 5] [--out docs]
+    FIRSTLIGHT_DATA=… python -m benchmarks.label_errors [--images 20000] [--seeds 5] [--epochs 5] [--out docs/why]
 
 One label of twenty is turned: to any other class, or to the one that its class is most like. Five nets are trained on
 folds, and all orders are given the same out-of-fold probabilities; firstlight's asks the nets' neighbours besides.
@@ -49,12 +49,13 @@ Regained = dict[tuple[str, str], list[float]]  # accuracies by noise and labels
 PREFACE = """\
 # Wrong labels, found again
 
-Made by `python -m benchmarks.label_errors --out docs`, whose first lines say what is measured; no number was typed. \
-One label of twenty is turned, and all orders are given the same out-of-fold probabilities of five nets. Precision at \
-60: the share of wrong labels among the 60 first. Recall at 5 %: the share of all wrong ones among the first 5 % of \
-the images. Means ± standard deviations over seeds, which draw images, noise, folds and weights. The second table: the \
-test accuracy of the same net trained anew on all of these images, with the first 5 % of each order dropped, or \
-relabelled as it suggests without anyone looking, which the command is not meant for: it lists what to look at."""
+Made by `python -m benchmarks.label_errors --out docs/why`, whose first lines say what is measured; no number was \
+typed. One label of twenty is turned, and all orders are given the same out-of-fold probabilities of five nets. \
+Precision at 60: the share of wrong labels among the 60 first. Recall at 5 %: the share of all wrong ones among the \
+first 5 % of the images. Means ± standard deviations over seeds, which draw images, noise, folds and weights. The \
+second table: the test accuracy of the same net trained anew on all of these images, with the first 5 % of each order \
+dropped, or relabelled as it suggests without anyone looking, which \
+the command is not meant for: it lists what to look at."""
 QUIET = TrainingProgress(Console(quiet=True))
 OURS, ALONE = "firstlight labels", "firstlight, without neighbours"
 CLEANLAB = {"cleanlab, self-confidence": "self_confidence", "cleanlab, normalized margin": "normalized_margin"}

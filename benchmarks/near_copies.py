@@ -4,7 +4,7 @@ Into each set copies are put that are altered in one way or in several, and look
 published list of its duplicates (Barz & Denzler 2020, "Do we train on test data?"), which is not part of firstlight, as
 its licence is not stated: --list FOLDER with duplicates_cifar10.csv and duplicates_cifar10_test.csv, from
 https://github.com/cvjena/cifair/tree/master/meta. Without it, that table is left out. Nothing is downloaded: sets that
-are not on this machine are left out too. The tables go to docs/near_copies.md, between its markers.
+are not on this machine are left out too. The tables go to docs/why/near_copies.md, between its markers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from firstlight.data.near_copies import NearCopy, find
 from firstlight.files import write_text
 from firstlight.types import Array, Images, joined
 
-PAGE = Path(__file__).parents[1] / "docs" / "near_copies.md"
+PAGE = Path(__file__).parents[1] / "docs" / "why" / "near_copies.md"
 SETS = ("cifar-10", "svhn", "fashion-mnist", "mnist", "digits")
 EACH = 200  # copies of each kind, and at most a twentieth of the images
 AT = (0.70, 0.75, 0.80, 0.85, 0.90)

@@ -1,6 +1,6 @@
-"""How well scores tell images that are of none of a net's classes: docs/novelty.md.
+"""How well scores tell images that are of none of a net's classes: docs/why/novelty.md.
 
-    python -m benchmarks.novelty [--nets mlp-128 lenet5 slim-cnn] [--data mnist fashion-mnist] [--seeds 3] [--out docs]
+    python -m benchmarks.novelty [--nets mlp-128 lenet5] [--data mnist fashion-mnist] [--seeds 3] [--out docs/why]
 
 A net is trained for a few epochs, and each score is taken of its test images and of strange ones. AUROC is the
 probability that a strange image scores higher than a test image; caught is the share of the strange images beyond the
@@ -285,7 +285,7 @@ def table(first: str, kinds: list[str], rows: Mapping[str, list[Row]]) -> list[s
 PREFACE = f"""\
 # None of these, measured
 
-Made by `python -m benchmarks.novelty --out docs`, whose first lines say what each kind of image is; no number was \
+Made by `python -m benchmarks.novelty --out docs/why`, whose first lines say what each kind of image is; no number was \
 typed. Nets are trained for {EPOCHS} epochs. The threshold is that of the validation images for {RATE:.0%} of false \
 alarms; the false alarms are those among the test images. *Distance* is what firstlight uses: Mahalanobis' distance to \
 the nearest class mean in the last hidden features, scaled to length 1 \

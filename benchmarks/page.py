@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, from the record alone."""
+"""docs/why/benchmarks.md, from the record alone."""
 
 from __future__ import annotations
 

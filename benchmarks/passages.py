@@ -1,4 +1,4 @@
-"""The parts of docs/benchmarks.md: a heading, a sentence where it needs one, and the numbers of one section."""
+"""The parts of docs/why/benchmarks.md: a heading, a sentence where it needs one, and the numbers of one section."""
 
 from __future__ import annotations
 
@@ -360,9 +360,9 @@ def _serve(section: Json) -> Lines:
     libraries = ", ".join(f"{name} {number}" for name, number in section["libraries"].items())
     return [
         "`firstlight serve` of lenet5, beside the same net in ONNX Runtime behind starlette, which has no limits, no "
-        f"checks and no batches ([its lines](../benchmarks/contestants/bare_server.py)); both on {libraries}. A PNG of "
-        f"28×28 a request, {section['connections']} connections kept open, asked by wrk on the same cores, in turns of "
-        f"{section['of_each_turn']:g} s. At half of a saturation requests come at random (exponential pauses).",
+        f"checks and no batches ([its lines](../../benchmarks/contestants/bare_server.py)); both on {libraries}. A PNG "
+        f"of 28×28 a request, {section['connections']} connections kept open, asked by wrk on the same cores, in turns "
+        f"of {section['of_each_turn']:g} s. At half of a saturation requests come at random (exponential pauses).",
         "",
         *table(("", "load", "images a second", "p50, ms", "p99, ms"), rows, left=2),
     ]

@@ -1,4 +1,4 @@
-"""docs/benchmarks.json: every section as it was last measured, with where and when."""
+"""docs/why/benchmarks.json: every section as it was last measured, with where and when."""
 
 from __future__ import annotations
 

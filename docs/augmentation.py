@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/augmentation.md: each kind of augmentation on the same images, and images that are mixed.
+"""Makes the pictures of docs/guide/augmentation.md: each augmentation on the same images, and images that are mixed.
 
     FIRSTLIGHT_DATA=... .venv/bin/python docs/augmentation.py
 

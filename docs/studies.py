@@ -1,4 +1,4 @@
-"""Writes docs/studies.md anew from the run folders of the packaged studies.
+"""Writes docs/why/studies.md anew from the run folders of the packaged studies.
 
 .venv/bin/python docs/studies.py [RUNS] [--shared]     # the folder of the studies' folders; runs otherwise
 
@@ -20,7 +20,7 @@ from firstlight.records import run_folder
 from firstlight.records.study_folder import StudyFolder
 from firstlight.report.published import MARKS
 
-PAGE = Path(__file__).absolute().parent / "studies.md"
+PAGE = Path(__file__).absolute().parent / "why" / "studies.md"
 
 PREFACE = """\
 # The studies
@@ -55,7 +55,7 @@ REACHED = [MARKS[mark] for mark in ("above", "within", "higher", "equal")]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write docs/studies.md anew.")
+    parser = argparse.ArgumentParser(description="Write docs/why/studies.md anew.")
     parser.add_argument("runs", nargs="?", default="runs", type=Path, help="the folder of the studies' folders")
     parser.add_argument("--shared", action="store_true", help="the machine had other work: leave the seconds out")
     given = parser.parse_args()

@@ -432,7 +432,7 @@ def test_every_command_that_uses_components_takes_a_plugin(tmp_path: Path) -> No
 
 
 def test_the_page_works_as_written(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "guide" / "plugins.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n# (\S+)\n(.*?)```", page, re.DOTALL)
     files = [written(tmp_path, text, name) for name, text in blocks]
     assert [file.name for file in files] == ["my_layers.py", "my_optimizer.py", "my_metric.py", "my_recipe.py"]

@@ -1,4 +1,4 @@
-"""The example of docs/questions.md is run as it stands, and its gradients held against differences."""
+"""The example of docs/guide/questions.md is run as it stands, and its gradients held against differences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-PAGE = Path(__file__).parent.parent / "docs" / "questions.md"
+PAGE = Path(__file__).parent.parent / "docs" / "guide" / "questions.md"
 
 
 @pytest.mark.parametrize(("layer", "name"), [("dense1", "W"), ("dense1", "b"), ("dense2", "W"), ("dense2", "b")])

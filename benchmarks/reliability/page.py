@@ -1,4 +1,4 @@
-"""docs/reliability.md: one table of what was tried and what survived, with the machine and the revision."""
+"""docs/why/reliability.md: one table of what was tried and what survived, with the machine and the revision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEAD = """\
 
 firstlight is attacked on purpose, by programs of its own: `make reliability`, or `python -m benchmarks.reliability
 --only NAME --seconds S --seed N`. This page is what the last round of each found. A short round of each is part of
-the test suite. What is promised, and what is not: [security](security.md).
+the test suite. What is promised, and what is not: [security](../guide/security.md).
 
 | program | tried | survived | seconds | seed |
 |---|---:|---:|---:|---:|

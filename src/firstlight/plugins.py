@@ -2,7 +2,7 @@
 
 A plugin is loaded where the user names it, in an experiment file, on the command line or in Python, or where it is
 installed: a package with an entry point in the group `firstlight.components`. What a run folder says of plugins is
-compared with what is loaded, and never loaded: docs/decisions/0036-plugins.md.
+compared with what is loaded, and never loaded: docs/why/decisions/0036-plugins.md.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def _must_register(module: str, called: str, origin: str) -> None:
     if not any(registry.defined_in(module) for registry in components.registries()):
         raise PluginError(
             f"{origin}: {called} registers no component. Put a decorator above each of its definitions, such as "
-            "@fl.layer (see docs/plugins.md)."
+            "@fl.layer (see docs/guide/plugins.md)."
         )
 
 

@@ -442,7 +442,7 @@ def test_a_trained_run_leaves_and_is_used_as_the_documentation_says(
 
     PIL.Image.fromarray(few_digits.splits["train"].pixels[0, :, :, 0]).save(tmp_path / "seven.png")
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "export.md").read_text(encoding="utf-8")
     [script] = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "onnxruntime" in code]
     exec(script, {})
     said, sure = capsys.readouterr().out.split()

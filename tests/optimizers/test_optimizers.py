@@ -405,7 +405,7 @@ def test_a_lag_lies_between_nothing_and_all() -> None:
 
 
 def test_the_optimizer_of_the_docs_passes_its_checks(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "guide" / "training.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(# my_optimizers.*?)```", text, re.DOTALL)[0]
     (tmp_path / "my_optimizers.py").write_text(code, encoding="utf-8")
     with OPTIMIZERS.restored():

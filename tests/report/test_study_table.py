@@ -21,7 +21,7 @@ from firstlight.report.study_table import FILES, mean, study_table
 def test_the_table_of_all_studies(make_study: MakeStudy, two: StudyFolder, tmp_path: Path) -> None:
     other = make_study((entry("pipe|*d*", 1, published=0.4), STRONG), name="other", title="Of *another* kind")
     empty = make_study((entry("a", 1), {}), name="empty", title="Not begun", missing=frozenset({("a", 0)}))
-    path = report.write_study_table([two, other, empty], tmp_path / "docs" / "studies.md")
+    path = report.write_study_table([two, other, empty], tmp_path / "docs" / "why" / "studies.md")
     text = path.read_text(encoding="utf-8")
     ours = spread(list(of_study(two)[1].accuracies.values()))
     group = of_study(two)[1]
@@ -97,17 +97,17 @@ def test_the_table_links_the_file_that_was_run(make_study: MakeStudy, tmp_path: 
     (packaged / "same.toml").write_bytes(same.file.read_bytes())
     (packaged / "changed.toml").write_text("# other seeds\n" + changed.file.read_text())
     lost.file.unlink()
-    text = report.write_study_table([same, changed, own, lost], tmp_path / "docs" / "studies.md").read_text()
-    assert "[same.toml](../src/firstlight/experiments/files/same.toml)" in text
-    assert "[changed.toml](../changed/changed.toml)" in text
-    assert "[own one.toml](../own%20one/own%20one.toml)" in text
+    text = report.write_study_table([same, changed, own, lost], tmp_path / "docs" / "why" / "studies.md").read_text()
+    assert "[same.toml](../../src/firstlight/experiments/files/same.toml)" in text
+    assert "[changed.toml](../../changed/changed.toml)" in text
+    assert "[own one.toml](../../own%20one/own%20one.toml)" in text
     assert "\nlost.toml\n" in text
     elsewhere = report.write_study_table([same], tmp_path / "table.md").read_text()
     assert "[same.toml](same/same.toml)" in elsewhere
 
 
 def test_the_packaged_files_lie_where_the_page_links_to() -> None:
-    docs = Path(__file__).parents[2] / "docs"
+    docs = Path(__file__).parents[2] / "docs" / "why"
     assert all((docs / FILES / f"{name}.toml").is_file() for name in packaged())
 
 

@@ -38,7 +38,7 @@ SYNONYMS = {
     "deploy": "firstlight serve RUN answers other programs over HTTP",
     "fit": "firstlight run trains a model",
     "infer": "firstlight predict RUN PATH names what images show",
-    "init": "firstlight run FILE.toml takes an experiment file; docs/experiment.md lists its keys",
+    "init": "firstlight run FILE.toml takes an experiment file; docs/reference/experiment.md lists its keys",
     "list": "firstlight view lists runs, firstlight data list image sets, firstlight summary models",
     "models": "firstlight summary lists the models",
     "plot": "firstlight report RUN writes a page with the charts",

@@ -12,7 +12,7 @@ In three steps, each for fewer pairs than the one before:
 
 How great a correlation makes a copy depends on what there is to see: two photographs are like each other to 0.26, two
 drawings of a one to 0.5 and often to 0.9. So each class has a threshold of its own, an outlier among the correlations
-of pairs drawn from it. How it was chosen, and what it finds and misses: docs/near_copies.md.
+of pairs drawn from it. How it was chosen, and what it finds and misses: docs/why/near_copies.md.
 """
 
 from __future__ import annotations

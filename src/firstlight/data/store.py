@@ -2,7 +2,7 @@
 
 A reader gives its images to a `Collector` one after the other. They stay in memory while they fit `memory.limit`; from
 there on they go to the file, which is there whole or not at all. The next reader of the same files maps it at once.
-How it is keyed, and why: docs/decisions/0035.
+How it is keyed, and why: docs/why/decisions/0035.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which images are of none of a run's classes: measured once at its end, and told of new images by its net.
 
-See `evaluation.novelty` for the distance and its threshold, and docs/decisions for how they were chosen.
+See `evaluation.novelty` for the distance and its threshold, and docs/why/decisions for how they were chosen.
 """
 
 from __future__ import annotations

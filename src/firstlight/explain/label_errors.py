@@ -115,9 +115,9 @@ def by_two_witnesses(p: Array, shares: Array, k: int, given: Array) -> tuple[Arr
     give odds above 1 to another class. First go those of which both are sure: where the mean of probability and share
     is 0.95 or more for another class, by its lead over the label. The others follow by their odds.
 
-    Measured beside other orders (docs/label_errors.md): by odds alone, images that look like no class stand first where
-    labels are confused between classes alike; by margins alone, a wrong label of an image that is hard to tell is found
-    late. Confident learning's thresholds are not asked: they let a fifth to a third of the wrong labels go.
+    Measured beside other orders (docs/why/label_errors.md): by odds alone, images that look like no class stand first
+    where labels are confused between classes alike; by margins alone, a wrong label of an image that is hard to tell is
+    found late. Confident learning's thresholds are not asked: they let a fifth to a third of the wrong labels go.
     """
     rows = np.arange(len(p))
     odds = np.log(p + FLOOR) + np.log((shares * k + HALF) / (k + HALF * p.shape[1]))

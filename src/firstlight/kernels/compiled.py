@@ -7,8 +7,8 @@ inputs and on that number alone, bit for bit: gradients are summed in a fixed or
 import os
 
 # Threads that wait for the next kernel spin first. OpenMP's own choice is milliseconds, in which threads can keep each
-# other off a core that another program wants; ours is long enough not to fall asleep between two steps (docs/decisions/
-# 0004). Read when the threads start; whoever has set either keeps his choice.
+# other off a core that another program wants; ours is long enough not to fall asleep between two steps
+# (docs/why/decisions/0004). Read when the threads start; whoever has set either keeps his choice.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

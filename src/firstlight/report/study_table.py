@@ -22,7 +22,7 @@ from firstlight.report.sections import results
 from firstlight.report.sections.cautions import merged
 from firstlight.text import listed
 
-FILES = "../src/firstlight/experiments/files"  # where the packaged study files lie, seen from docs/
+FILES = "../../src/firstlight/experiments/files"  # where the packaged study files lie, seen from docs/why/
 
 LEGEND = """\
 **Test**: the test accuracy in percent, mean ± standard deviation over n seeds (n − 1 in the divisor), or that of the \

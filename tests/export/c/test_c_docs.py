@@ -1,4 +1,4 @@
-"""The program in docs/export.md works as it stands there."""
+"""The program in docs/guide/export.md works as it stands there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from firstlight.export.reference import values
 from firstlight.layers import Chain, Dense, Flatten
 from firstlight.models import Model
 
-PAGE = Path(__file__).parents[3] / "docs" / "export.md"
+PAGE = Path(__file__).parents[3] / "docs" / "guide" / "export.md"
 
 
 @pytest.mark.parametrize("int8", [False, True])

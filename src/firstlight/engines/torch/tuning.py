@@ -65,7 +65,7 @@ def candidates(
         yield {"threads": 1}
     if auto:
         yield {"half": "bfloat16"}
-    # On a CPU it never paid: docs/log.md.
+    # On a CPU it never paid: docs/why/log.md.
     if device == "cuda" and may_compile and seconds > LONG:
         yield {"compiled": True}
 

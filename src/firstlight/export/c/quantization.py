@@ -98,7 +98,7 @@ def chosen(count: int, operations: Sequence[Operation]) -> Array:
 def calibrated(operations: Sequence[Operation], pixels: Array) -> dict[str, tuple[float, float]]:
     """The range of each value over images uint8 (N, H, W, C), but for the share `BEYOND` of its values at each end.
 
-    One outlier would otherwise choose the step for all; see docs/decisions for what was compared.
+    One outlier would otherwise choose the step for all; see docs/why/decisions for what was compared.
     """
     return {
         one.output: (float(np.quantile(y, BEYOND)), float(np.quantile(y, 1 - BEYOND)))

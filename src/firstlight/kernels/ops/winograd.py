@@ -6,7 +6,7 @@ A tile of 2×2 outputs takes 16 products a channel instead of 36. With d the 4×
 
 ⊙ is element by element, so that over channels, filters and tiles each of the 16 elements is a product of matrices,
 which the register tiles of `_tiles` work out. The gradient by the filters goes the usual way: this one's,
-dg = Gᵀ (Σ (A dy Aᵀ) ⊙ V) G, was no faster (docs/log.md).
+dg = Gᵀ (Σ (A dy Aᵀ) ⊙ V) G, was no faster (docs/why/log.md).
 """
 
 # Numba infers the types of compiled functions, and O is the number of filters.
@@ -36,7 +36,7 @@ TRANSFORMED, WIDE = 3 << 18, 16
 
 
 def saves_products(c: Correlation, cut: Cut) -> bool:
-    """Whether it is the faster way (docs/log.md): 3×3, whole vectors of images, and wide enough."""
+    """Whether it is the faster way (docs/why/log.md): 3×3, whole vectors of images, and wide enough."""
     return (
         (c.kernel, c.stride, c.spread) == ((3, 3), (1, 1), (1, 1))
         and cut.n % cut.lanes == 0
