@@ -12,9 +12,9 @@ from firstlight.types import Array
 
 @LAYERS.register
 class AvgPool2D(Pool2D):
-    """y[c,i,j] = the mean of the pixels of x[c] in the window at (i·s, j·s); dx: dy shared equally among them.
+    """y[c,i,j] = Σ[u,v] x[c, i·s+u, j·s+v] / n;  dx[c, i·s+u, j·s+v] += dy[c,i,j] / n: the mean of a window's n pixels.
 
-    Padding is not counted: at the border the mean is over the pixels that lie inside the image.
+    Padding is not counted: at the border n are the pixels that lie inside the image.
     """
 
     examples: ClassVar[tuple[Example, ...]]

@@ -16,11 +16,11 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class BatchNorm(Layer):
-    """y = γ x̂ + β with x̂ = (x − μ) / √(σ² + ε), for each channel over its m values (pixels and batch, or batch).
+    """y = γ x̂ + β with x̂ = (x − μ) s and s = 1 / √(σ² + ε), for each channel over its m values (pixels and batch).
 
-    dβ = Σ dy,  dγ = Σ dy x̂
-    training    μ, σ² of the batch:      dx = γ / √(σ² + ε) · (dy − dβ/m − x̂ dγ/m)
-    evaluation  the running μ, σ²:       dx = γ / √(σ² + ε) · dy
+    dβ = Σ dy,  dγ = Σ dy x̂,
+    dx = γ s (dy − dβ/m − x̂ dγ/m) in training, with the batch's μ and σ²,
+    dx = γ s dy in evaluation, with the running ones.
 
     momentum    share of the running value that a step keeps (Keras's sense; PyTorch's is 1 − momentum). The running
                 variance follows the unbiased one, σ² m/(m−1).

@@ -22,7 +22,9 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class Chain(Container):
-    """y = fₙ(… f₂(f₁(x)));  dx by the chain rule, from the last layer to the first. Without layers, y = x.
+    """y = fₙ(… f₂(f₁(x)));  dx = J₁ᵀ J₂ᵀ … Jₙᵀ dy, from the last layer to the first, with the derivatives Jₖ of fₖ.
+
+    Without layers, it gives back what it is given.
 
     layers  f₁, f₂, … fₙ
     """

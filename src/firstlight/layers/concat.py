@@ -21,7 +21,7 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class Concat(Container):
-    """y = [f₁(x); f₂(x); …] along the channels;  dx = Σ of the branches' dx, each of its own part of dy.
+    """y = [f₁(x); f₂(x); …] along the channels;  dx = Σₖ dxₖ, where branch k gives dxₖ of its own part of dy.
 
     With Chain(()) as a branch, the input itself is kept: a DenseNet (Huang et al. 2016).
 

@@ -17,9 +17,9 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class Conv2D(Layer):
-    """y[o,i,j] = b[o] + Σ W[o,c,u,v] · x[c, i·s+u, j·s+v], with zeros round x (a cross-correlation, as everywhere).
+    """y[o,i,j] = b[o] + Σ[c,u,v] W[o,c,u,v] · x[c, i·s+u, j·s+v], with zeros round x (a cross-correlation).
 
-    dW[o,c,u,v] = Σ dy[o,i,j] · x[c, i·s+u, j·s+v],  db[o] = Σ dy[o,i,j],
+    dW[o,c,u,v] = Σ[i,j] dy[o,i,j] · x[c, i·s+u, j·s+v],  db[o] = Σ[i,j] dy[o,i,j],  both summed over the images, too;
     dx[c, i·s+u, j·s+v] += W[o,c,u,v] · dy[o,i,j]
 
     filters      the channels of y

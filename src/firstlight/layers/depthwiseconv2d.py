@@ -19,10 +19,10 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class DepthwiseConv2D(Layer):
-    """y[o,i,j] = b[o] + Σ W[o,u,v] · x[o // m, i·s+u, j·s+v]: m filters for each channel, with zeros round x.
+    """y[o,i,j] = b[o] + Σ[u,v] W[o,u,v] · x[⌊o/m⌋, i·s+u, j·s+v]: m filters for each channel, with zeros round x.
 
-    dW[o,u,v] = Σ dy[o,i,j] · x[o // m, i·s+u, j·s+v],  db[o] = Σ dy[o,i,j],
-    dx[o // m, i·s+u, j·s+v] += W[o,u,v] · dy[o,i,j]
+    dW[o,u,v] = Σ[i,j] dy[o,i,j] · x[⌊o/m⌋, i·s+u, j·s+v],  db[o] = Σ[i,j] dy[o,i,j],  both summed over the images, too;
+    dx[⌊o/m⌋, i·s+u, j·s+v] += W[o,u,v] · dy[o,i,j]
 
     kernel       the size of a filter (rows, columns); one number for a square
     stride       s: how far the window moves (down, to the right); one number for both

@@ -14,9 +14,9 @@ from firstlight.types import Array
 
 @LAYERS.register
 class Dropout(Layer):
-    """In training y = x m / (1 − rate) with m = 0 by chance `rate`, else 1, so that the mean stays; dx likewise of dy.
+    """y = m x / (1 − rate) in training,  dx = m dy / (1 − rate): m is 0 by chance `rate`, else 1.
 
-    In evaluation y = x. (Srivastava et al. 2014, inverted.)
+    The mean so stays, and y = x in evaluation. (Srivastava et al. 2014, inverted.)
 
     rate  how likely a value is dropped
     """

@@ -12,7 +12,7 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class Flatten(Layer):
-    """y = the numbers of x one after another, channel by channel and row by row; dx: dy in the shape of x."""
+    """y[(c·H + i)·W + j] = x[c,i,j];  dx[c,i,j] = dy[(c·H + i)·W + j]: one number after another, channel by channel."""
 
     examples: ClassVar[tuple[Example, ...]]
 

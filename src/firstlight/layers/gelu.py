@@ -14,7 +14,10 @@ from firstlight.types import Array
 
 @LAYERS.register
 class GELU(Activation):
-    """y = x Φ(x);  dx = dy (Φ(x) + x φ(x)), where Φ is the normal distribution function and φ = Φ′ its density"""
+    """y = x Φ(x);  dx = dy (Φ(x) + x φ(x)): Φ is the normal distribution function, and φ its density
+
+    φ(x) = e^(−x²/2) / √(2π).
+    """
 
     examples: ClassVar[tuple[Example, ...]]
 

@@ -13,7 +13,10 @@ from firstlight.types import Array
 
 @LAYERS.register
 class MaxPool2D(Pool2D):
-    """y[c,i,j] = the largest of x[c] in the window at (i·s, j·s); dx: dy at the place of the (first) largest."""
+    """y[c,i,j] = max[u,v] x[c, i·s+u, j·s+v], the largest value in a window;  dx[c, i·s+p, j·s+q] += dy[c,i,j]
+
+    where p and q are the u and the v of the (first) largest: dy goes to its place, and nothing to the others.
+    """
 
     examples: ClassVar[tuple[Example, ...]]
 

@@ -14,7 +14,7 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class PadChannels(Layer):
-    """y = x with zero channels before and after; dx = the channels of dy between them.
+    """y[c + before] = x[c], and 0 in the channels before and after;  dx[c] = dy[c + before].
 
     The shortcut without parameters where a ResNet widens (He et al. 2015, option A).
 

@@ -15,7 +15,7 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class Reshape(Layer):
-    """y = the numbers of x in `shape`, (C, H, W) or (I,), in the same order; dx: dy in the shape of x.
+    """yₖ = xₖ,  dxₖ = dyₖ: number k of x is number k of y, in `shape`, (C, H, W) or (I,).
 
     shape  (channels, height, width) of an image, or (units,)
     """

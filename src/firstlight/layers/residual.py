@@ -21,7 +21,7 @@ IDENTITY = Chain(())
 
 @LAYERS.register
 class Residual(Container):
-    """y = body(x) + shortcut(x);  dx is the sum of both. The children are called body and shortcut.
+    """y = body(x) + shortcut(x);  dx = dx₁ + dx₂, those of the two. The children are called body and shortcut.
 
     body      what is learnt beside the way round
     shortcut  the way round, which leaves x as it is where none is given

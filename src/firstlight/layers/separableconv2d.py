@@ -19,10 +19,11 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class SeparableConv2D(Layer):
-    """y = W (D ∗ x) + b: DepthwiseConv2D without bias, whose weights are called depthwise, then Conv2D of one pixel.
+    """y = W z + b with z = D ∗ x: DepthwiseConv2D without bias, whose weights are called depthwise, then 1 × 1 Conv2D.
 
-    For C channels, F filters and kernels of k pixels, C k + C F weights in the place of C k F. The gradients are those
-    of the two, one after the other.
+    dW = Σ dy zᵀ,  db = Σ dy,  dz = Wᵀ dy,  of all pixels and of each; dD and dx follow from dz as DepthwiseConv2D's do.
+
+    For C channels, F filters and kernels of k pixels, C k + C F weights in the place of C k F.
 
     filters      F: the channels of y
     kernel       the size of a depthwise filter (rows, columns); one number for a square

@@ -16,7 +16,7 @@ from firstlight.types import Array, Shape
 
 @LOSSES.register
 class BinaryCrossEntropy(Loss):
-    """−t log σ(y) − (1 − t) log(1 − σ(y)), the mean over the outputs;  dy = (σ(y) − t) / KN
+    """L = −Σₖ [tₖ log σ(yₖ) + (1 − tₖ) log(1 − σ(yₖ))] / K;  dy = (σ(y) − t) / KN, with σ(y) = 1 / (1 + e⁻ʸ)
 
     With one output, y is the logit of class 1 of two; with K, each is a yes or no of its own.
     """

@@ -16,7 +16,7 @@ from firstlight.types import Array
 
 @LOSSES.register
 class CrossEntropy(Loss):
-    """−Σₖ tₖ log pₖ with p = softmax(y);  dy = (p − t) / N
+    """L = −Σₖ tₖ log pₖ with p = softmax(y);  dy = (p − t) / N
 
     label_smoothing  ε: t becomes (1 − ε) t + ε/K (Szegedy et al. 2015)
     """

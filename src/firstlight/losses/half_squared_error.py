@@ -15,7 +15,7 @@ from firstlight.types import Array
 
 @LOSSES.register(name="half-mse")
 class HalfSquaredError(Loss):
-    """Σ (y − t)² / 2N;  dy = (y − t) / N
+    """L = Σₖ (yₖ − tₖ)² / 2;  dy = (y − t) / N
 
     Half of Σ (y − t)² / N, which others use: the same steps as by that loss take twice its learning rate and half of
     its penalties. Of K outputs, it is K/2 times "mse".

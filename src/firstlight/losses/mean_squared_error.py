@@ -15,7 +15,7 @@ from firstlight.types import Array
 
 @LOSSES.register(name="mse")
 class MeanSquaredError(Loss):
-    """Σ (y − t)² / KN, the mean over all elements;  dy = 2 (y − t) / KN"""
+    """L = Σₖ (yₖ − tₖ)² / K, the mean over the outputs;  dy = 2 (y − t) / KN"""
 
     def values(self, y: Array, targets: Array) -> Array:
         return np.square(y - columns(targets, y)).mean(axis=0)

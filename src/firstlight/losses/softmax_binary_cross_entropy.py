@@ -16,7 +16,7 @@ from firstlight.types import Array
 
 @LOSSES.register
 class SoftmaxBinaryCrossEntropy(Loss):
-    """−Σₖ [tₖ log pₖ + (1 − tₖ) log(1 − pₖ)] with p = softmax(y): binary cross-entropy, summed over the classes
+    """L = −Σₖ [tₖ log pₖ + (1 − tₖ) log(1 − pₖ)] with p = softmax(y): binary cross-entropy, summed over the classes
 
     Cross-entropy has the first term alone. The second one asks of every other class that its probability be small,
     which the softmax does already: it makes steps larger, and an untrained net of ten classes begins at 3.25, not 2.30.

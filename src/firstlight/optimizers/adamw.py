@@ -13,9 +13,9 @@ from firstlight.optimizers.base import OPTIMIZERS
 
 @OPTIMIZERS.register
 class AdamW(Adam):
-    """θ ← (1 − lr λ) θ before each step of Adam: a decay that the gradient's size does not scale (Loshchilov & Hutter).
+    """θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε): Adam, and a decay that the gradient's size does not scale
 
-    As in PyTorch, all trained weights decay, biases too.
+    (Loshchilov & Hutter 2017). As in PyTorch, all trained weights decay, biases too.
 
     weight_decay  λ
     """

@@ -16,10 +16,10 @@ from firstlight.types import Array
 
 @dataclass(frozen=True)
 class Lagged(Wrapped):
-    """Each step starts from θᵅₜ = (1 − α) θₜ + α θₜ₋₁: the last step's result mixed with the weights it started from.
+    """θₜ ← (1 − α) θₜ + α θₜ₋₁ after each step: its result mixed with the weights it started from.
 
-    The mix is made at the end of the step, so that evaluation sees the weights from which the next one starts. With
-    α = 0 this is the inner optimizer; with α = 1 nothing is learnt.
+    Evaluation so sees the weights from which the next step starts. An α of 0 is the inner optimizer; with one of 1
+    nothing is learnt.
 
     alpha  α
     """

@@ -15,7 +15,7 @@ from firstlight.optimizers.base import OPTIMIZERS, running_mean
 
 @OPTIMIZERS.register
 class NAdam(Adam):
-    """θ ← θ − lr (μₜ₊₁ m / (1 − Π μᵢ₍₁…ₜ₊₁₎) + (1 − μₜ) g / (1 − Π μᵢ₍₁…ₜ₎)) / (√v̂ + ε)   (Dozat 2016)
+    """θ ← θ − lr (μₜ₊₁ m / (1 − Πᵢ₌₁ᵗ⁺¹ μᵢ) + (1 − μₜ) g / (1 − Πᵢ₌₁ᵗ μᵢ)) / (√v̂ + ε)   (Dozat 2016)
 
     with Adam's m and v, and a momentum that rises: μₜ = β₁ (1 − 0.96^(t ψ) / 2).
 
