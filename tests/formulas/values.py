@@ -158,7 +158,8 @@ def _script(node: Script, names: Mapping[str, Any], sizes: Mapping[str, int]) ->
 
 
 def _big(node: Big, names: Mapping[str, Any], sizes: Mapping[str, int]) -> Any:
-    by = {"Σ": np.sum, "Π": np.prod, "max": np.max, "min": np.min}[node.sign]
+    over_all: dict[str, Callable[..., Any]] = {"Σ": np.sum, "Π": np.prod, "max": np.max, "min": np.min}
+    by = over_all[node.sign]
     over = [*indices(node.below)]
     if not over:
         return by(value(node.body, names, sizes))

@@ -288,7 +288,7 @@ class Reader:
         return self._related(self._sum, [self._sum()])
 
     def _related(self, side: Callable[[], Node], sides: list[Node]) -> Node:
-        signs = []
+        signs: list[str] = []
         while self._is(*RELATIONS):
             signs.append(self._take())
             sides.append(side())
@@ -302,7 +302,8 @@ class Reader:
         return terms[0][1] if len(terms) == 1 and not sign else Sum(tuple(terms))
 
     def _term(self) -> Node:
-        factors, signs = [self._factor()], []
+        factors = [self._factor()]
+        signs: list[str] = []
         while True:
             if self._is("/"):
                 self._take()
@@ -415,20 +416,18 @@ class Reader:
         if kind == "word" and self._is_name(text):
             return Name(self._take())
         if kind == "letter":
-            letter, *accents = self._take()
-            return Name(letter, "".join(self._accent(accent) for accent in accents))
+            return self._name(self._take())
         if kind == "gradient":
-            letter, *accents = self._take()[1:]
-            return Name(letter, "".join(self._accent(accent) for accent in accents), gradient=True)
+            return self._name(self._take().removeprefix("d"), gradient=True)
         if text in CLOSING:
             entries, separator = self._list(text)
             return Group(text, entries, separator)
         raise self.misread("a name, a number or a bracket")
 
-    def _accent(self, accent: str) -> str:
-        if accent not in ACCENTS:
-            raise FormulaError(f"The formula {self.text!r} has an accent that is not known: {accent!r}.")
-        return accent
+    def _name(self, letter: str, gradient: bool = False) -> Name:
+        if unknown := [accent for accent in letter[1:] if accent not in ACCENTS]:
+            raise FormulaError(f"The formula {self.text!r} has an accent that is not known: {unknown[0]!r}.")
+        return Name(letter[0], letter[1:], gradient)
 
     def _list(self, opening: str) -> tuple[tuple[Node, ...], str]:
         """The entries between brackets, and what parts them."""

@@ -177,5 +177,6 @@ def _row(inner: str) -> str:
 
 def _inside(node: Node) -> Node:
     """What stands in brackets that a stroke makes needless."""
-    bracketed = isinstance(node, Group) and node.opening in ("(", "{") and len(node.entries) == 1
-    return node.entries[0] if bracketed else node
+    if isinstance(node, Group) and node.opening in ("(", "{") and len(node.entries) == 1:
+        return node.entries[0]
+    return node
