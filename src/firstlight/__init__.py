@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         resume,
         run,
         run_study,
+        step,
         study_table,
         tune,
     )
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from firstlight.prepare.augmentations import AUGMENTATIONS
     from firstlight.schedules import SCHEDULES
     from firstlight.training import STOP, EpochProgress, StepProgress
+    from firstlight.training_step import Step
     from firstlight.types import Dataset, Images, Predictions
 
     layer = LAYERS.register
@@ -80,6 +82,7 @@ _WHERE = {
             "resume",
             "run",
             "run_study",
+            "step",
             "study_table",
             "tune",
         ],
@@ -100,6 +103,7 @@ _WHERE = {
     "Parity": "firstlight.engine_parity",
     "Prediction": "firstlight.inference",
     "Preparation": "firstlight.prepare",
+    "Step": "firstlight.training_step",
     "architecture": "firstlight.models",
 }
 # The decorators that register a component of one's own: where the registry of each kind is, by the module and its name.
@@ -136,6 +140,7 @@ __all__ = [
     "Preparation",
     "Run",
     "RunError",
+    "Step",
     "StepProgress",
     "TrainingError",
     "architecture",
@@ -162,6 +167,7 @@ __all__ = [
     "schedule",
     "schedules",
     "source",
+    "step",
     "study_table",
     "tune",
 ]

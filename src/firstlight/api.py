@@ -18,7 +18,7 @@ from firstlight.experiments import USUAL, Experiment
 from firstlight.experiments.paths import IN_MEMORY
 from firstlight.explain import Progress
 from firstlight.inference import Measured
-from firstlight.models import Model
+from firstlight.models import ARCHITECTURES, Model
 from firstlight.parallel import Backend
 from firstlight.plugins import load as load_plugins
 from firstlight.progress import unwatched
@@ -32,6 +32,8 @@ from firstlight.records.study_folder import StudyFolder
 from firstlight.trained_ensemble import Ensemble
 from firstlight.trained_run import Run
 from firstlight.training import Callbacks, OnEpoch, OnStep
+from firstlight.training_step import Step
+from firstlight.training_step.opening import course_of_model
 from firstlight.types import Array, Dataset, joined
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ __all__ = [
     "run",
     "run_folds",
     "run_study",
+    "step",
     "studies",
     "study_table",
     "tune",
@@ -268,6 +271,40 @@ def resume_study(
     folder = StudyFolder.open(path)
     plan = experiments.read_plan(folder.file, folds=folder.folds).with_seeds(folder.entries)
     return parallel.run_study(plan, folder.path, workers=workers, threads=threads, console=console)
+
+
+def step(
+    run: Run | Model | str | Path,
+    images: Any = None,
+    labels: Any = None,
+    *,
+    train: Any = None,
+    optimizer: str | optimizers.Optimizer = USUAL.optimizer.name,
+    lr: float | None = None,
+    loss: str | losses.Loss = USUAL.loss.name,
+    batch_size: int = USUAL.training.batch_size,
+    seed: int = USUAL.seed,
+) -> Step:
+    """One step of training on an image or a few, taken apart number by number, and the steps that follow it.
+
+    run     a run, or its folder: see `Run.step`, which takes images, labels, `train` and `lr`; optimizer, loss and seed
+            are the run's own. Or a Model, or the name of an architecture, with its initial weights
+    images  `Images`, such as `fl.load("digits").splits["train"].take([0])`; an image file; pixels uint8, (H, W),
+            (H, W, C) or (N, H, W, C)
+    labels  the class of each, by its number or its name; not where the images have theirs
+    train   what the steps that follow are taken on, batch by batch: a Dataset, or whatever `load` takes; of a run, True
+            for its own training images. The images themselves, all in every step, unless given
+    lr      the learning rate of every step; the optimizer's own unless given
+    batch_size  of the images in `train`
+
+    Every number is that of the engine numpy with its reference kernels in float32, in training.
+    Raises a FirstlightError where something does not fit.
+    """
+    if isinstance(run, Model) or (isinstance(run, str) and run in ARCHITECTURES):
+        settings: dict[str, Any] = {"train": train, "optimizer": optimizer, "lr": lr, "loss": loss}
+        return course_of_model(run, images, labels, **settings, batch_size=batch_size, seed=seed).start
+    opened = run if isinstance(run, Run) else open_run(run)
+    return opened.step(images, labels, train=bool(train), lr=lr)
 
 
 def resume(

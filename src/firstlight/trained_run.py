@@ -21,7 +21,7 @@ from firstlight.errors import (
     RunError,
     nearest,
 )
-from firstlight.experiments import Experiment
+from firstlight.experiments import Experiment, transfer
 from firstlight.experiments.novelty import NoveltyDetector, feature_session, full_precision
 from firstlight.explain import (
     ExplainedRun,
@@ -39,7 +39,7 @@ from firstlight.kernels.lock import ForkedLock
 from firstlight.members import Member
 from firstlight.models import Model
 from firstlight.notebook_display import ReportPath, Shown
-from firstlight.prepare import Preparation, outside_image
+from firstlight.prepare import Preparation, class_weights, outside_image
 from firstlight.progress import unwatched
 from firstlight.records.explanation import Attribution, Embedding, Explanation, FeatureMaps, MaximizingImage, Mistakes
 from firstlight.records.novelty import EARLIER, NoveltyRecord
@@ -47,7 +47,8 @@ from firstlight.records.novelty import read as read_novelty
 from firstlight.records.plugin import require_plugins
 from firstlight.records.run_folder import RunFolder
 from firstlight.trained_classifier import TrainedClassifier, made_once
-from firstlight.types import Array, Dataset, Images, Json, Predictions, unlabelled
+from firstlight.training_step import Step
+from firstlight.types import Array, Dataset, Images, Json, Predictions, joined, unlabelled
 
 if TYPE_CHECKING:
     from firstlight.export import Exportable
@@ -200,6 +201,53 @@ class Run(TrainedClassifier, Shown):
         targets = None if request.target is None else np.array([request.target])
         [found] = attribute(self.net, request.image, request.split, targets, layer or "")
         return replace(found, class_names=self.class_names)
+
+    def step(
+        self,
+        images: Any = None,
+        labels: Any = None,
+        *,
+        train: bool = False,
+        trained: bool = True,
+        lr: float | None = None,
+        seed: int | None = None,
+    ) -> Step:
+        """A step of the run's training on an image or a few, number by number, and the steps after it.
+
+        images   ids of the run's own images, one or a list; an image file; pixels uint8; `Images`. The first test image
+                 where none is given
+        labels   their classes, by name or number; of the run's own images they are known, and of another one it is the
+                 class that the net takes it for unless given
+        train    whether the steps that follow are on the run's training images, batch by batch, and not on these
+        trained  whether it begins with the trained weights, or as the run did
+        lr       the learning rate; the run's own, without its schedule, otherwise
+        seed     of the initial weights and of whatever is drawn; the run's own otherwise
+        """
+        from firstlight.training_step.opening import course
+
+        chosen = self._step_images(images, labels)
+        asked, task = self.experiment, self.task
+        own = self.images["train"] if train or isinstance(asked.loss.class_weights, str) else chosen
+        task = replace(
+            task,
+            **asked.penalty.model_dump(),
+            seed=asked.seed if seed is None else seed,
+            lr_factors=asked.optimizer.lr_factors,
+            running_stats=transfer.running_stats(task.model, asked),
+            class_weights=class_weights(asked.loss.class_weights, own),
+            sampling=asked.training.sampling,
+            steps_per_epoch=asked.training.steps_per_epoch,
+            augmentation=asked.build_augmentation(),
+        )
+        return course(
+            task,
+            chosen,
+            name=f"{self.folder.name}",
+            train=own if train else None,
+            lr=lr,
+            batch_size=asked.training.batch_size,
+            vector=weights.of_run(self.folder, task.model.layout) if trained else None,
+        ).start
 
     def feature_maps(self, image: str | Path | Array, most: int | None = 64) -> FeatureMaps:
         """What every layer gives for one image, in the order of the data; see `attribution` for what an image may be.
@@ -389,6 +437,27 @@ class Run(TrainedClassifier, Shown):
                 f"{name} is neither an image file nor the id of an image of {self.path}, such as {', '.join(close)}."
             )
         return ImageRequest(self._unlabelled(outside_image(name, self.task.preparation), name), "", wanted)
+
+    def _step_images(self, images: Any, labels: Any) -> Images:
+        """The images that a step is shown on, with their labels."""
+        from firstlight.training_step.opening import images_of
+
+        if images is None:
+            images = self.folder.predictions["test"].ids[:1].tolist()
+        if isinstance(images, str | Path):
+            images = [images]
+        if isinstance(images, list | tuple) and all(isinstance(each, str | Path) for each in images):
+            requests = [self._request(each) for each in images]
+            found = joined([request.image for request in requests])
+            if labels is None and not all(request.split for request in requests):
+                predicted = self.session.outputs(found).T
+                known = np.array([bool(request.split) for request in requests])
+                labels = np.where(known, found.labels, self.task.loss.predicted(predicted)).tolist()
+            return images_of(found, labels, self.class_names, self.task.model)
+        if labels is None and isinstance(images, np.ndarray):
+            prepared = self.task.preparation.apply(images_of(images, 0, self.class_names, self.task.model))
+            labels = self.task.loss.predicted(self.session.outputs(prepared).T).tolist()
+        return images_of(images, labels, self.class_names, self.task.model)
 
     def _unlabelled(self, pixels: Array, name: str) -> Images:
         """One image of the user's own, prepared."""

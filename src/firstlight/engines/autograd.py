@@ -63,12 +63,25 @@ def of_loss(loss: Loss, y: Array, targets: Array) -> tuple[Array, Array]:
 
 
 def of_net(
-    layers: Layer, loss: Loss, p: Tree, x: Array, targets: Array, *, noise: Noise | None = None
+    layers: Layer,
+    loss: Loss,
+    p: Tree,
+    x: Array,
+    targets: Array,
+    *,
+    noise: Noise | None = None,
+    weights: Array | None = None,
+    training: bool = True,
+    running_stats: frozenset[str] = frozenset(),
 ) -> dict[str, Array]:
-    """The gradient of the mean loss by each trained parameter of a net in training, by name."""
+    """The gradient of the mean loss by each trained parameter of a net, by name.
+
+    weights  what each sample's loss counts, (N,)
+    """
     tree, trained, _ = _tensors(layers.parameters(x.shape[:-1]), p)
-    y = layers.twin(torch, tree, _batch_first(x), TwinPass(True, "", _uniform(noise)))
-    mean = loss.twin(torch, y, torch.from_numpy(targets.T.copy())).mean()
+    run = TwinPass(training, "", _uniform(noise), running_stats=running_stats)
+    values = loss.twin(torch, layers.twin(torch, tree, _batch_first(x), run), torch.from_numpy(targets.T.copy()))
+    mean = (values if weights is None else values * torch.from_numpy(weights)).mean()
     gradients = _gradients(mean, [*trained.values()])
     return {name: g.numpy() for name, g in zip(trained, gradients, strict=True)}
 

@@ -172,7 +172,7 @@ class NumpySession:
         with contextlib.ExitStack() as stack:
             stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
             if blas or self.executor.blas or self.task.optimizer.innermost.uses_blas:
-                stack.enter_context(_one_thread_of_blas())
+                stack.enter_context(one_thread_of_blas())
             yield
 
     def _train_images(self) -> Images:
@@ -205,13 +205,17 @@ class NumpySession:
     @in_turn
     def _gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         loss, correct, gradients = self.executor.gradients(images, index, epoch, step)
-        for part, l1, l2 in self.penalties:  # the executor writes its gradients anew each time
-            weights = self._vector[part]
-            if l1:
-                gradients[0, part] += l1 * np.sign(weights)
-            if l2:
-                gradients[0, part] += 2 * l2 * weights
+        self.add_penalties(gradients[0], self._vector)  # the executor writes its gradients anew each time
         return loss, correct, gradients
+
+    def add_penalties(self, gradient: Array, vector: Array) -> None:
+        """Add the gradient of the penalties, at weights `vector`, to that of the loss, in place."""
+        for part, l1, l2 in self.penalties:
+            weights = vector[part]
+            if l1:
+                gradient[part] += l1 * np.sign(weights)
+            if l2:
+                gradient[part] += 2 * l2 * weights
 
     @in_turn
     def _step(self, images: Images, index: Array, epoch: int, step: int, rate: float) -> tuple[float, int]:
@@ -233,7 +237,7 @@ _holders = 0
 
 
 @contextlib.contextmanager
-def _one_thread_of_blas() -> Iterator[None]:
+def one_thread_of_blas() -> Iterator[None]:
     """Hold BLAS to one thread; of several callers the last one gives back what the first one found."""
     global _holders
     with LOCK:

@@ -32,6 +32,7 @@ from firstlight.layers.flatten import Flatten as Flatten
 from firstlight.layers.gelu import GELU as GELU
 from firstlight.layers.globalavgpool2d import GlobalAvgPool2D as GlobalAvgPool2D
 from firstlight.layers.groupnorm import GroupNorm as GroupNorm
+from firstlight.layers.layer_step import LayerStep as LayerStep
 from firstlight.layers.layernorm import LayerNorm as LayerNorm
 from firstlight.layers.leakyrelu import LeakyReLU as LeakyReLU
 from firstlight.layers.maxpool2d import MaxPool2D as MaxPool2D

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from firstlight.errors import ModelError
 from firstlight.kernels import Kernels
 from firstlight.kernels.graph import Graph, NotRecordedError, Value
 from firstlight.types import Array, Json, Shape
+from firstlight.working import Index, Line, Operand, Working
+
+if TYPE_CHECKING:
+    from firstlight.layers.layer_step import LayerStep
 
 # Parameters, and gradients by them, by name. A container's are nested: {"conv1": {"W": ..., "b": ...}}.
 Tree = Mapping[str, Any]
@@ -190,6 +194,16 @@ class Layer(Component):
             "Give it a method `twin`, or take the engine numpy."
         )
 
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """How one number of a step came about: of the output "y", of "dx", or of the gradient by a parameter.
+
+        Here by the rule for any layer, which asks `backward` for a row or a column of the Jacobian. A layer whose
+        numbers have a story of their own tells it in its own file.
+        """
+        from firstlight.layers.layer_step import general
+
+        return general(step, of, index)
+
     def to_json(self) -> Json:
         """The layer as plain values: its type, and the fields that differ from their defaults."""
         settings: Json = {"type": LAYERS.name_of(type(self)) or type(self).__name__}
@@ -222,6 +236,20 @@ class Activation(Layer):
     """
 
     flat_at_both_ends: ClassVar[bool] = False
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """Each value by itself: y = f(x), and dx = dy f′(x), where f′ is what `backward` makes of a dy of ones."""
+        wide, backward = step.again(step.x.astype(np.float64))
+        y, slope, x = float(wide[index]), float(backward(np.ones_like(wide))[0][index]), Operand.at("x", step.x, *index)
+        if of == "y":
+            size = abs(y) + abs(slope * x.values[0])
+            return Working.made(of, index, [Line.expression("y", "y = f(x)", y, x)], step.y[index], size=size)
+        lines = [
+            Line.expression("f′(x)", "f′(x)", slope, x),
+            Line.sum("dx", "dx = dy f′(x)", [Operand.at("dy", step.dy, *index), Operand.number("f′(x)", slope)]),
+        ]
+        size = abs(step.dy[index]) * (1 + abs(slope))  # f′ is made of numbers about 1, which may cancel
+        return Working.made(of, index, lines, step.dx[index], size=size)
 
 
 class Activations(Mapping[str, type[Layer]]):

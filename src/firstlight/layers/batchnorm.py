@@ -11,7 +11,10 @@ from annotated_types import Ge, Gt, Le
 from firstlight.errors import ModelError
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
+from firstlight.layers.layer_step import LayerStep
+from firstlight.layers.normalization import moments, normalized
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Line, Operand, Working, places
 
 
 @LAYERS.register
@@ -80,6 +83,25 @@ class BatchNorm(Layer):
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         return graph.batch_norm(x, p, self.momentum, self.epsilon, path)
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """Mean and variance of the channel first, then x̂; backward, the two sums that all of the channel share."""
+        x, axes = step.x.astype(np.float64), tuple(range(1, step.x.ndim))
+        column = (-1, *(1 for _ in axes))
+        if step.run.training and step.run.path not in step.run.running_stats:
+            channel = places(index[0], *np.argwhere(np.ones(x.shape[1:], bool)).T)
+            mean, var = x.mean(axis=axes), x.var(axis=axes)
+            lines, group = moments(step.x, channel), channel
+        else:
+            mean, var = step.p["mean"], step.p["var"]
+            kept = [Operand.at(name, step.p[name], index[0]) for name in ("mean", "var")]
+            lines = [
+                Line.sum(symbol, f"{symbol}, as it was learnt", [each])
+                for symbol, each in zip(("μ", "σ²"), kept, strict=True)
+            ]
+            group = None
+        x_hat = (x - mean.reshape(column)) / np.sqrt(var.reshape(column) + self.epsilon)
+        return normalized(step, of, index, lines, x_hat, group, self.epsilon)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         training = run.training and run.path not in run.running_stats

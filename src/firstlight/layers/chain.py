@@ -14,10 +14,12 @@ from firstlight.layers.conv2d import Conv2D
 from firstlight.layers.dense import Dense
 from firstlight.layers.dropout import Dropout
 from firstlight.layers.flatten import Flatten
+from firstlight.layers.layer_step import LayerStep
 from firstlight.layers.maxpool2d import MaxPool2D
 from firstlight.layers.relu import ReLU
 from firstlight.layers.tanh import Tanh
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Line, Operand, Working
 
 
 @LAYERS.register
@@ -75,6 +77,18 @@ class Chain(Container):
         for name, layer in self.named():
             x = graph.through(layer, name, p, x, path)
         return x
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """What its last layer gave, or its first one sends back; without layers, x or dy itself."""
+        inner = [*step.inner.items()]
+        if not inner:
+            array, numbers = ("x", step.x) if of == "y" else ("dy", step.dy)
+        elif of == "y":
+            array, numbers = inner[-1][0], inner[-1][1].y
+        else:
+            array, numbers = inner[0][0], inner[0][1].dx
+        line = Line.sum(of, f"{of} = {array}", [Operand.at(array, numbers, *index)])
+        return Working.made(of, index, [line], step.arrays[of][index])
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         for name, layer in self.named():

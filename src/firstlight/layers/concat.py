@@ -15,8 +15,10 @@ from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, by_type, shape_inside
 from firstlight.layers.conv2d import Conv2D
 from firstlight.layers.dense import Dense
+from firstlight.layers.layer_step import LayerStep
 from firstlight.layers.tanh import Tanh
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Line, Operand, Working
 
 
 @LAYERS.register
@@ -61,6 +63,19 @@ class Concat(Container):
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         return graph.concat([graph.through(layer, name, p, graph.branch(x), path) for name, layer in self.named()])
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """The branch that a channel is of; backward, what every branch sends back."""
+        if of == "dx":
+            terms = [[Operand.at(name, branch.dx, *index)] for name, branch in step.inner.items()]
+            return Working.made(of, index, [Line.sum("dx", "dx = Σ of the branches' dx", *terms)], step.dx[index])
+        c, *rest = index
+        for name, branch in step.inner.items():
+            if c < len(branch.y):
+                line = Line.sum("y", "y = the branch's own", [Operand.at(name, branch.y, c, *rest)])
+                break
+            c -= len(branch.y)
+        return Working.made(of, index, [line], step.y[index])
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.cat([run.through(torch, layer, name, p, x) for name, layer in self.named()], dim=1)

@@ -6,13 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from annotated_types import Ge
 
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
 from firstlight.layers.initializers import Initializer
-from firstlight.layers.window import Border, Size, padding_of, pair, slide, twin_padding
+from firstlight.layers.layer_step import LayerStep
+from firstlight.layers.window import Border, Size, Window, padding_of, pair, slide, twin_padding
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Line, Operand, Working, places
 
 
 @LAYERS.register
@@ -76,11 +79,48 @@ class Conv2D(Layer):
         kernel, stride = pair(self.kernel), pair(self.stride)
         return graph.conv2d(x, p["W"], p.get("b"), stride, padding_of(self.padding, size, kernel, stride))
 
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """The kernel over its patch; backward, over the outputs that saw a pixel, or all that a weight was used for."""
+        W, x, dy = step.p["W"], step.x, step.dy
+        window = Window.over((x.shape[1], x.shape[2]), pair(self.kernel), pair(self.stride), self.padding)
+        at: Any = index
+        if of == "y":
+            o, i, j, n = at
+            c, (u, v, h, w) = across(len(x), window.seen_by(i, j))
+            terms = [Operand.of("W", W, places(o, c, u, v)), Operand.of("x", x, places(c, h, w, n))]
+            bias = [[Operand.at("b", step.p["b"], o)]] if self.bias else []
+            formula = "y[o,i,j] = Σ W[o,c,u,v] · x[c,i·s+u,j·s+v]"
+            line = Line.sum("y", f"{formula} + b[o]" if bias else formula, terms, *bias)
+        elif of == "dx":
+            c, h, w, n = at
+            o, (u, v, i, j) = across(len(dy), window.sent_to(h, w))
+            terms = [Operand.of("W", W, places(o, c, u, v)), Operand.of("dy", dy, places(o, i, j, n))]
+            line = Line.sum("dx", "dx[c,i·s+u,j·s+v] = Σ W[o,c,u,v] · dy[o,i,j]", terms)
+        elif of == "W":
+            o, c, u, v = at
+            n, (h, w, i, j) = across(x.shape[3], window.met_at(u, v))
+            terms = [Operand.of("dy", dy, places(o, i, j, n)), Operand.of("x", x, places(c, h, w, n))]
+            line = Line.sum("dW", "dW[o,c,u,v] = Σ dy[o,i,j] · x[c,i·s+u,j·s+v]", terms)
+        else:
+            line = bias_gradient(dy, at[0])
+        return Working.made(of, index, [line], step.arrays[of][index])
+
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         kernel, stride = pair(self.kernel), pair(self.stride)
         padding = padding_of(self.padding, (x.shape[2], x.shape[3]), kernel, stride)
         x, even = twin_padding(torch, x, padding, 0.0)
         return torch.nn.functional.conv2d(x, p["W"], p.get("b"), stride, even)
+
+
+def across(count: int, arrays: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+    """Arrays (T,) once for each of 0 … count − 1, one after the other, and which it is: all (count · T,)."""
+    return np.repeat(np.arange(count), len(arrays[0])), tuple(np.tile(array, count) for array in arrays)
+
+
+def bias_gradient(dy: Array, o: int) -> Line:
+    """db[o] of a convolution: a bias is added to every pixel of its channel."""
+    where = np.argwhere(np.ones(dy.shape[1:], bool))
+    return Line.sum("db", "db[o] = Σ dy[o,i,j]", [Operand.of("dy", dy, places(o, *where.T))])
 
 
 Conv2D.examples = (

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from annotated_types import Ge
 
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
 from firstlight.layers.initializers import Initializer
+from firstlight.layers.layer_step import LayerStep
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Line, Operand, Working, places
 
 
 @LAYERS.register
@@ -62,6 +65,28 @@ class Dense(Layer):
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         return graph.product(x, p["W"], p.get("b"))
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """A row of W times a column of x; backward, a column of W times one of dy, or a row of dy times one of x."""
+        W, x, dy = step.p["W"], step.x, step.dy
+        if of == "y":
+            o, n = index
+            at = np.arange(len(x))
+            terms = [Operand.of("W", W, places(o, at)), Operand.of("x", x, places(at, n))]
+            bias = [[Operand.at("b", step.p["b"], o)]] if self.bias else []
+            line = Line.sum("y", "y[o] = Σᵢ W[o,i] x[i] + b[o]" if bias else "y[o] = Σᵢ W[o,i] x[i]", terms, *bias)
+        elif of == "dx":
+            i, n = index
+            at = np.arange(len(dy))
+            terms = [Operand.of("W", W, places(at, i)), Operand.of("dy", dy, places(at, n))]
+            line = Line.sum("dx", "dx[i] = Σₒ W[o,i] dy[o]", terms)
+        else:
+            at = np.arange(dy.shape[1])
+            terms = [Operand.of("dy", dy, places(index[0], at))]
+            if of == "W":
+                terms.append(Operand.of("x", x, places(index[1], at)))
+            line = Line.sum(f"d{of}", "dW[o,i] = Σₙ dy[o,n] x[i,n]" if of == "W" else "db[o] = Σₙ dy[o,n]", terms)
+        return Working.made(of, index, [line], step.arrays[of][index])
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.linear(x, p["W"], p.get("b"))

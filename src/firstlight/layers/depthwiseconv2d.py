@@ -12,9 +12,12 @@ from annotated_types import Ge
 from firstlight.kernels import Pair, output_size, pad, taps
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
+from firstlight.layers.conv2d import across, bias_gradient
 from firstlight.layers.initializers import Initializer
-from firstlight.layers.window import Border, Size, padding_of, pair, slide, twin_padding
+from firstlight.layers.layer_step import LayerStep
+from firstlight.layers.window import Border, Size, Window, padding_of, pair, slide, twin_padding
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Line, Operand, Working, places
 
 
 @LAYERS.register
@@ -86,6 +89,32 @@ class DepthwiseConv2D(Layer):
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         return graph.apply("depthwise_conv2d", x, p["W"], p.get("b"), pair(self.stride), self._padding(x.shape))
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """As a convolution's, of the one channel that a filter sees."""
+        W, x, dy, m = step.p["W"], step.x, step.dy, self.multiplier
+        window = Window.over((x.shape[1], x.shape[2]), pair(self.kernel), pair(self.stride), self.padding)
+        at: Any = index
+        if of == "y":
+            o, i, j, n = at
+            u, v, h, w = window.seen_by(i, j)
+            terms = [Operand.of("W", W, places(o, 0, u, v)), Operand.of("x", x, places(o // m, h, w, n))]
+            bias = [[Operand.at("b", step.p["b"], o)]] if self.bias else []
+            formula = "y[o,i,j] = Σ W[o,u,v] · x[o // m,i·s+u,j·s+v]"
+            line = Line.sum("y", f"{formula} + b[o]" if bias else formula, terms, *bias)
+        elif of == "dx":
+            c, h, w, n = at
+            k, (u, v, i, j) = across(m, window.sent_to(h, w))
+            terms = [Operand.of("W", W, places(c * m + k, 0, u, v)), Operand.of("dy", dy, places(c * m + k, i, j, n))]
+            line = Line.sum("dx", "dx[o // m,i·s+u,j·s+v] = Σ W[o,u,v] · dy[o,i,j]", terms)
+        elif of == "W":
+            o, _, u, v = at
+            n, (h, w, i, j) = across(x.shape[3], window.met_at(u, v))
+            terms = [Operand.of("dy", dy, places(o, i, j, n)), Operand.of("x", x, places(o // m, h, w, n))]
+            line = Line.sum("dW", "dW[o,u,v] = Σ dy[o,i,j] · x[o // m,i·s+u,j·s+v]", terms)
+        else:
+            line = bias_gradient(dy, at[0])
+        return Working.made(of, index, [line], step.arrays[of][index])
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         x, even = twin_padding(torch, x, self._padding(x.shape[1:]), 0.0)

@@ -11,7 +11,10 @@ from annotated_types import Ge, Gt
 
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
+from firstlight.layers.layer_step import LayerStep
+from firstlight.layers.normalization import moments, normalized
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Working, places
 
 
 @LAYERS.register
@@ -49,8 +52,26 @@ class GroupNorm(Layer):
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         return graph.apply("normalize_sample", x, p["gamma"], p["beta"], self.groups, True, self.epsilon)
 
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """Mean and variance of the sample's group first, then x̂; backward, the two sums that all of the group share."""
+        size = len(step.x) // self.groups
+        start = index[0] // size * size if of in ("y", "dx") else 0
+        inside = np.argwhere(np.ones((size, *step.x.shape[1:-1]), bool))
+        group = places(start + inside[:, 0], *inside[:, 1:].T, index[-1] if of in ("y", "dx") else 0)
+        x = step.x.astype(np.float64).reshape(self.groups, size, -1, step.x.shape[-1])
+        return normalized(
+            step, of, index, moments(step.x, group), standardized(x, (1, 2), self.epsilon).reshape(step.x.shape), group,
+            self.epsilon,
+        )  # fmt: skip
+
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.group_norm(x, self.groups, p["gamma"], p["beta"], self.epsilon)
+
+
+def standardized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """x̂ of x, with the mean and the variance over some axes."""
+    standard: Array = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
+    return standard
 
 
 def normalize(p: Tree, x: Array, shape: Shape, epsilon: float) -> tuple[Array, Backward]:

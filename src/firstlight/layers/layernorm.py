@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from annotated_types import Gt
 
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import LAYERS, Backward, Example, Layer, Parameter, Pass, Tree, TwinPass
-from firstlight.layers.groupnorm import normalize
+from firstlight.layers.groupnorm import normalize, standardized
+from firstlight.layers.layer_step import LayerStep
+from firstlight.layers.normalization import moments, normalized
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Working, places
 
 
 @LAYERS.register
@@ -37,6 +41,13 @@ class LayerNorm(Layer):
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         return graph.apply("normalize_sample", x, p["gamma"], p["beta"], 1, False, self.epsilon)
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """Mean and variance over the features of the sample, or over the channels of the pixel, as GroupNorm's."""
+        rest = index[1:] if of in ("y", "dx") else (0,) * (step.x.ndim - 1)
+        group = places(np.arange(len(step.x)), *rest)
+        x_hat = standardized(step.x.astype(np.float64), (0,), self.epsilon)
+        return normalized(step, of, index, moments(step.x, group), x_hat, group, self.epsilon)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         last = torch.nn.functional.layer_norm(x.movedim(1, -1), p["gamma"].shape, p["gamma"], p["beta"], self.epsilon)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import numpy as np
+
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers.base import LAYERS, Backward, Example, Pass, Tree, TwinPass
-from firstlight.layers.window import Pool2D, twin_padding
+from firstlight.layers.layer_step import LayerStep
+from firstlight.layers.window import Pool2D, Window, twin_padding
 from firstlight.types import Array
+from firstlight.working import Index, Line, Operand, Product, Working, places
 
 
 @LAYERS.register
@@ -33,6 +37,29 @@ class MaxPool2D(Pool2D):
 
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         return graph.max_pool(x, *self._window, self._padding((x.shape[1], x.shape[2])))
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """The window with its winner; backward, the dy of every window that this pixel has won."""
+        x, dy = step.x, step.dy
+        window = Window.over((x.shape[1], x.shape[2]), *self._window, self.padding)
+        at: Any = index
+        if of == "y":
+            c, i, j, n = at
+            _, _, h, w = window.seen_by(i, j)
+            seen = Operand.of("x", x, places(c, h, w, n))
+            first = int(np.argmax(seen.values))
+            largest = float(seen.values[first])
+            line = Line("y", "y[c,i,j] = max x[c,h,w]", largest, (Product((seen,)),), "largest", first)
+            return Working.made(of, index, [line], step.y[index])
+        c, h, w, n = at
+        won = []
+        for i, j in zip(*window.sent_to(h, w)[2:], strict=True):
+            _, _, rows, columns = window.seen_by(i, j)
+            first = int(np.argmax(x[c, rows, columns, n]))
+            if (rows[first], columns[first]) == (h, w):
+                won.append((c, i, j, n))
+        terms = [Operand.of("dy", dy, np.array(won, np.int64))]
+        return Working.made(of, index, [Line.sum("dx", "dx[c,h,w] = Σ dy[c,i,j]", terms)], step.dx[index])
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         window, stride = self._window

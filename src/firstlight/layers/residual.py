@@ -12,9 +12,11 @@ from firstlight.layers.chain import Chain
 from firstlight.layers.container import Container, Named, shape_inside, unique
 from firstlight.layers.conv2d import Conv2D
 from firstlight.layers.dense import Dense
+from firstlight.layers.layer_step import LayerStep
 from firstlight.layers.padchannels import PadChannels
 from firstlight.layers.tanh import Tanh
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Line, Operand, Working
 
 IDENTITY = Chain(())
 
@@ -59,6 +61,16 @@ class Residual(Container):
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         body, shortcut = (graph.through(layer, name, p, graph.branch(x), path) for name, layer in self.named())
         return graph.add(body, shortcut)
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """The two that meet: what came by the body and by the shortcut, or goes back by them."""
+        by = [
+            [Operand.at(name, getattr(inner, of), *index)] for name, inner in step.inner.items()
+        ]  # fmt: skip
+        line = Line.sum(
+            of, "y = body(x) + shortcut(x)" if of == "y" else "dx = dx of the body + dx of the shortcut", *by
+        )
+        return Working.made(of, index, [line], step.arrays[of][index])
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return sum(run.through(torch, layer, name, p, x) for name, layer in self.named())

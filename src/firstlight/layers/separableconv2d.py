@@ -13,8 +13,10 @@ from firstlight.layers.base import LAYERS, Backward, Example, Layer, Pass, Tree,
 from firstlight.layers.conv2d import Conv2D
 from firstlight.layers.depthwiseconv2d import DepthwiseConv2D
 from firstlight.layers.initializers import Initializer
+from firstlight.layers.layer_step import LayerStep
 from firstlight.layers.window import Border, Size
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Working
 
 
 @LAYERS.register
@@ -82,6 +84,24 @@ class SeparableConv2D(Layer):
     def record(self, graph: Graph, p: Tree, x: Value, path: str) -> Value:
         depthwise, pointwise = self._both
         return pointwise.record(graph, p, depthwise.record(graph, {"W": p["depthwise"]}, x, path), path)
+
+    def working(self, step: LayerStep, of: str, index: Index) -> Working:
+        """That of the one of the two that the number is of; z is what the depthwise one gives."""
+        depthwise, pointwise = self._both
+        p = {"W": step.p["depthwise"]}
+        z, first = depthwise.forward(p, step.x, replace(step.run, watch=None))
+        _, second = pointwise.forward(step.p, z, replace(step.run, watch=None, needs_dx=True))
+        dz, gradients = second(step.dy)
+        assert dz is not None
+        if of in ("dx", "depthwise"):
+            dx, by_first = first(dz)
+            assert dx is not None
+            inner = replace(step, layer=depthwise, p=p, y=z, dy=dz, dx=dx, gradients=by_first)
+            return depthwise.working(inner, "W" if of == "depthwise" else of, index).called(
+                {"dy": "dz", "W": "depthwise"}, of
+            )
+        outer = replace(step, layer=pointwise, x=z, dx=dz, gradients=gradients)
+        return pointwise.working(outer, of, index).called({"x": "z"}, of)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         depthwise, pointwise = self._both

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from annotated_types import Ge
 
 from firstlight.constraints import Words
 from firstlight.kernels import Padding, Pair, output_size
 from firstlight.layers.base import Layer
-from firstlight.types import Shape
+from firstlight.types import Array, Shape
 
 Positive = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
@@ -58,6 +59,60 @@ def slide(layer: Layer, input_shape: Shape, window: Pair, stride: Pair, border: 
             'Choose a smaller window, padding "same", less pooling before it, or larger images.',
         )
     return height, width
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that slides over an image: which pixels meet which outputs at which tap.
+
+    Each method gives three arrays of equal length: of taps (row, column), pixels (row, column) or outputs, int64. What
+    lies in the padding is left out, as it is no pixel.
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: Padding
+    size: Pair
+    out: Pair
+
+    @classmethod
+    def over(cls, size: Pair, kernel: Pair, stride: Pair, border: Border) -> Window:
+        """The window over an image of `size` (H, W)."""
+        padding = padding_of(border, size, kernel, stride)
+        return cls(kernel, stride, padding, size, output_size(size, kernel, stride, padding))
+
+    def seen_by(self, i: int, j: int) -> tuple[Array, Array, Array, Array]:
+        """Of the output (i, j): the taps u, v and the pixels h, w that it sees, tap by tap."""
+        u, v = _grid(*self.kernel)
+        u, v, h, w, _, _ = self._inside(u, v, np.full_like(u, i), np.full_like(v, j))
+        return u, v, h, w
+
+    def sent_to(self, h: int, w: int) -> tuple[Array, Array, Array, Array]:
+        """Of the pixel (h, w): the taps u, v and the outputs i, j that see it."""
+        u, v = _grid(*self.kernel)
+        (top, _), (left, _) = self.padding
+        (i, off_i), (j, off_j) = np.divmod(h + top - u, self.stride[0]), np.divmod(w + left - v, self.stride[1])
+        held = (off_i == 0) & (off_j == 0) & (i >= 0) & (j >= 0) & (i < self.out[0]) & (j < self.out[1])
+        return u[held], v[held], i[held], j[held]
+
+    def met_at(self, u: int, v: int) -> tuple[Array, Array, Array, Array]:
+        """At the tap (u, v): the pixels h, w and the outputs i, j that meet there."""
+        i, j = _grid(*self.out)
+        _, _, h, w, i, j = self._inside(np.full_like(i, u), np.full_like(j, v), i, j)
+        return h, w, i, j
+
+    def _inside(self, u: Array, v: Array, i: Array, j: Array) -> tuple[Array, ...]:
+        """(u, v, h, w, i, j) of those that meet a pixel."""
+        (top, _), (left, _) = self.padding
+        h, w = i * self.stride[0] + u - top, j * self.stride[1] + v - left
+        inside = (h >= 0) & (w >= 0) & (h < self.size[0]) & (w < self.size[1])
+        return tuple(each[inside] for each in (u, v, h, w, i, j))
+
+
+def _grid(rows: int, columns: int) -> tuple[Array, Array]:
+    """All (row, column), row by row."""
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return row, column
 
 
 def twin_padding(torch: Any, x: Any, padding: Padding, value: float, most: Pair | None = None) -> tuple[Any, Pair]:

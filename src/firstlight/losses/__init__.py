@@ -6,6 +6,7 @@ from firstlight.losses.binary_cross_entropy import BinaryCrossEntropy
 from firstlight.losses.cross_entropy import CrossEntropy
 from firstlight.losses.focal import Focal
 from firstlight.losses.half_squared_error import HalfSquaredError
+from firstlight.losses.loss_step import LossStep
 from firstlight.losses.mean_squared_error import MeanSquaredError
 from firstlight.losses.softmax_binary_cross_entropy import SoftmaxBinaryCrossEntropy
 
@@ -19,6 +20,7 @@ __all__ = [
     "Focal",
     "HalfSquaredError",
     "Loss",
+    "LossStep",
     "MeanSquaredError",
     "SoftmaxBinaryCrossEntropy",
     "loss",

@@ -19,7 +19,9 @@ from firstlight.components import Component, Components, needed
 from firstlight.errors import ExperimentError, ModelError
 from firstlight.kernels.graph import Graph, Value
 from firstlight.layers import Activation, Chain, Flatten, Layer, Reshape
+from firstlight.losses.loss_step import LossStep, general
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Working
 
 
 class ClassGraph(Protocol):
@@ -72,6 +74,13 @@ class Loss(Component):
     def record_probabilities(self, graph: ClassGraph, y: Value) -> Value:
         """Write `probabilities` on a graph of the net in use."""
         return graph.softmax(y)
+
+    def working(self, step: LossStep, of: str, index: Index) -> Working:
+        """How the loss "value" of an image (n,) came about, or the gradient "dy" by one of its outputs (k, n).
+
+        Here by the rule for any loss: its formula in float64, and a nudge. A loss may tell a story of its own.
+        """
+        return general(step, of, index)
 
     def value_and_gradient(self, y: Array, targets: Array, weights: Array | None = None) -> tuple[float, Array]:
         """The mean loss of the batch, Σ wᵢ lossᵢ / N, and its gradient by y.

@@ -10,6 +10,8 @@ import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 from firstlight.optimizers.base import OPTIMIZERS, Optimizer, running_mean
+from firstlight.optimizers.weight_update import WeightUpdate
+from firstlight.working import Line, Operand, Working
 
 
 @OPTIMIZERS.register
@@ -41,6 +43,30 @@ class Adam(Optimizer):
         m = running_mean(m, self.beta1, (1 - self.beta1) * g)
         v = running_mean(v, self.beta2, (1 - self.beta2) * g * g)
         return theta - rate * (m / (np.sqrt(v) + epsilon)), m, v
+
+    def working(self, update: WeightUpdate) -> Working:
+        """As in the paper, algorithm 1: the corrections by themselves, where the formula makes both in lr and ε."""
+        g, t = Operand.number("g", update.g), Operand.number("t", update.t)
+        lines: list[Line] = []
+        hats = []
+        for name, letter, beta, news, power in (("m", "β₁", self.beta1, update.g, ""),
+                                                ("v", "β₂", self.beta2, update.g**2, "²")):  # fmt: skip
+            before, share = Operand.number(name, update.moment(name)), Operand.number(letter, beta)
+            after = beta * before.values[0] + (1 - beta) * news
+            mean = Line.expression(name, f"{name} ← {letter} {name} + (1 − {letter}) g{power}", after, share, before, g)
+            hat = f"{name}̂" if name == "m" else "v̂"
+            corrected = after / (1 - beta**update.t)
+            hats.append(Line.expression(hat, f"{hat} = {name} / (1 − {letter}ᵗ)", corrected, mean.operand, share, t))
+            lines += [mean, hats[-1]]
+        m, v = (line.value for line in hats)
+        step = update.lr * m / (math.sqrt(v) + self.epsilon)
+        parts = [Operand.number("lr", update.lr), *(line.operand for line in hats), Operand.number("ε", self.epsilon)]
+        lines.append(Line.expression("step", "step = lr m̂ / (√v̂ + ε)", step, *parts))
+        theta = Operand.number("θ", update.weight)
+        return update.working([*lines, self._moved(theta, lines[-1], update.lr)])
+
+    def _moved(self, theta: Operand, step: Line, lr: float) -> Line:
+        return Line.expression("θ", "θ ← θ − step", theta.values[0] - step.value, theta, step.operand)
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         return torch.optim.Adam(groups, self.lr, (self.beta1, self.beta2), self.epsilon, fused=fused)

@@ -9,6 +9,7 @@ from annotated_types import Ge
 
 from firstlight.optimizers.adam import Adam
 from firstlight.optimizers.base import OPTIMIZERS
+from firstlight.working import Line, Operand
 
 
 @OPTIMIZERS.register
@@ -27,6 +28,11 @@ class AdamW(Adam):
 
     def formula(self, theta: Any, g: Any, m: Any, v: Any, rate: float, epsilon: float, kept: float = 1.0) -> Any:
         return super().formula(kept * theta, g, m, v, rate, epsilon)
+
+    def _moved(self, theta: Operand, step: Line, lr: float) -> Line:
+        decay, rate = Operand.number("λ", self.weight_decay), Operand.number("lr", lr)
+        end = (1 - lr * self.weight_decay) * theta.values[0] - step.value
+        return Line.expression("θ", "θ ← (1 − lr λ) θ − step", end, rate, decay, theta, step.operand)
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         betas, decay = (self.beta1, self.beta2), self.weight_decay

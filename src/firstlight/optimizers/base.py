@@ -13,7 +13,9 @@ import numpy as np
 from firstlight.components import Component, Components, needed
 from firstlight.kernels import GRID, Kernels, reference
 from firstlight.kernels.formula import Formula
+from firstlight.optimizers.weight_update import WeightUpdate, general
 from firstlight.types import Array, Shape
+from firstlight.working import Working
 
 State = Mapping[str, Array]
 
@@ -132,6 +134,10 @@ class Optimizer(Component):
         """Why these kernels leave the formula to NumPy, as a step has found; empty where they compile it."""
         why = getattr(kernels, "why_not", None)
         return "" if why is None or "_recorded" not in vars(self) else str(why(self._recorded[0]))
+
+    def working(self, update: WeightUpdate) -> Working:
+        """What a step did with one weight, line by line: here its own formula, written out with the numbers."""
+        return general(self, update)
 
     def parts(self, blocks: Sequence[Block]) -> list[Part]:
         """How the weights are cut for a step: where the factor of the learning rate changes."""

@@ -10,8 +10,10 @@ from annotated_types import Ge, Le
 
 from firstlight.kernels import Kernels
 from firstlight.optimizers.base import Part, State
+from firstlight.optimizers.weight_update import WeightUpdate
 from firstlight.optimizers.wrapped import Wrapped
 from firstlight.types import Array
+from firstlight.working import Line, Operand, Working
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ class Lagged(Wrapped):
         before *= self.alpha
         theta[part.where] *= 1 - self.alpha
         theta[part.where] += before
+
+    def working(self, update: WeightUpdate) -> Working:
+        """The inner optimizer's step, and then the mix."""
+        lines = self.inner.working(update).lines
+        made = Line(**{**vars(lines[-1]), "symbol": "θ′"})
+        before, alpha = Operand.number("θ", update.weight), Operand.number("α", self.alpha)
+        end = (1 - self.alpha) * made.value + self.alpha * update.weight
+        mixed = Line.expression("θ", "θ ← (1 − α) θ′ + α θ", end, alpha, made.operand, before)
+        return update.working([*lines[:-1], made, mixed])
 
     def twin_step(
         self, parameters: Sequence[Any], step: Callable[[], None], memory: dict[str, list[Any]], t: int

@@ -10,8 +10,10 @@ from annotated_types import Ge, Gt, Le
 
 from firstlight.kernels import Kernels
 from firstlight.optimizers.base import Part, State
+from firstlight.optimizers.weight_update import WeightUpdate
 from firstlight.optimizers.wrapped import Wrapped
 from firstlight.types import Array
+from firstlight.working import Line, Operand, Working
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ class Lookahead(Wrapped):
         if t % self.steps == 0:
             slow += self.alpha * (fast - slow)
             fast[:] = slow
+
+    def working(self, update: WeightUpdate) -> Working:
+        """The inner optimizer's step, and every k steps the slow weight's."""
+        inner = self.inner.working(update)
+        if update.t % self.steps:
+            return inner
+        fast, alpha = inner.lines[-1], Operand.number("α", self.alpha)
+        before = Operand.number("φ", update.weight if update.t == 1 else update.moment("slow"))
+        end = before.values[0] + self.alpha * (fast.value - before.values[0])
+        slow = Line.expression("φ", "φ ← φ + α (θ − φ)", end, before, alpha, fast.operand)
+        return update.working([*inner.lines, slow, Line.expression("θ", "θ ← φ", end, slow.operand)])
 
     def twin_step(
         self, parameters: Sequence[Any], step: Callable[[], None], memory: dict[str, list[Any]], t: int

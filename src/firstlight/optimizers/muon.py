@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from annotated_types import Ge, Lt
 
 from firstlight.kernels import Kernels
 from firstlight.optimizers.adamw import AdamW
 from firstlight.optimizers.base import OPTIMIZERS, Block, Optimizer, Part, State
+from firstlight.optimizers.weight_update import WeightUpdate
 from firstlight.types import Array
+from firstlight.working import Line, Operand, Working
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315  # Jordan's: singular values come near one in five steps
 
@@ -64,6 +68,33 @@ class Muon(AdamW):
         matrix = orthogonalized(direction.reshape(part.shape[0], -1), self.iterations)
         weights *= 1 - lr * self.weight_decay
         weights -= lr * 0.2 * math.sqrt(max(matrix.shape)) * matrix.reshape(-1)
+
+    def working(self, update: WeightUpdate) -> Working:
+        """Of a matrix, the one number of U Vᵀ, which all of the momentum has a part in."""
+        if update.part.shape is None:
+            return super().working(update)
+        where = update.part.where
+        g, mean = update.gradient[where].astype(np.float64), update.state["m"][where].astype(np.float64)
+        k = update.at - where.start
+        before, share = Operand.number("m", mean[k]), Operand.number("μ", self.momentum)
+        slope, theta = Operand.number("g", g[k]), Operand.number("θ", update.weight)
+        mean = mean + (1 - self.momentum) * (g - mean)
+        lines = [Line.expression("m", "m ← m + (1 − μ) (g − m)", mean[k], before, share, slope)]
+        direction = mean
+        if self.nesterov:
+            direction = g + self.momentum * (mean - g)
+            parts = (slope, share, lines[0].operand)
+            lines.append(Line.expression("d", "d = g + μ (m − g)", direction[k], *parts))
+        matrix = orthogonalized(direction.reshape(update.part.shape[0], -1), self.iterations)
+        one = Line.expression("o", "o, the number of U Vᵀ in its place", matrix.ravel()[k], lines[-1].operand)
+        factor = Line.expression("f", "f = 0.2 √max(rows, columns)", 0.2 * math.sqrt(max(matrix.shape)))
+        end = update.weight * (1 - update.lr * self.weight_decay) - update.lr * factor.value * one.value
+        given = (theta, Operand.number("lr", update.lr), Operand.number("λ", self.weight_decay))
+        lines += [one, factor]
+        lines.append(Line.expression("θ", "θ ← (1 − lr λ) θ − lr f o", end, *given, factor.operand, one.operand))
+        made = update.working(lines, "U Vᵀ is of the whole matrix, in float64 here.")
+        # Newton and Schulz's iterations carry what float32 rounds in the matrix on from one to the next.
+        return replace(made, rounding=made.rounding + 1e-4 * update.lr * factor.value)
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         return Optimizer.twin(self, torch, groups, fused)

@@ -10,7 +10,9 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from firstlight.optimizers.adam import Adam
-from firstlight.optimizers.base import OPTIMIZERS, running_mean
+from firstlight.optimizers.base import OPTIMIZERS, Optimizer, running_mean
+from firstlight.optimizers.weight_update import WeightUpdate
+from firstlight.working import Working
 
 
 @OPTIMIZERS.register
@@ -40,6 +42,9 @@ class NAdam(Adam):
         m = running_mean(m, self.beta1, (1 - self.beta1) * g)
         v = running_mean(v, self.beta2, (1 - self.beta2) * g * g)
         return theta - (by_gradient * g + by_mean * m) / (np.sqrt(v) / correction + self.epsilon), m, v
+
+    def working(self, update: WeightUpdate) -> Working:
+        return Optimizer.working(self, update)  # its own formula, not Adam's
 
     def twin(self, torch: Any, groups: Sequence[Mapping[str, Any]], fused: bool) -> Any:
         betas = (self.beta1, self.beta2)

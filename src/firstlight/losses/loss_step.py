@@ -1,0 +1,105 @@
+"""What the loss did in one step, and the rule by which any loss's numbers can be worked out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firstlight.errors import ModelError, nearest
+from firstlight.types import Array, Json
+from firstlight.working import Index, Line, Operand, Working, array_json, number
+
+if TYPE_CHECKING:
+    from firstlight.losses.base import Loss
+
+NUDGE = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class LossStep:
+    """The loss in one step. The batch is the last axis of y, t and dy.
+
+    y        what the net gave, (K, N)
+    targets  what the loss is taken against: labels (N,), or shares of classes (K, N)
+    t        the targets as columns, (K, N)
+    values   the loss of each image, (N,), as it counts
+    value    the mean of these; without penalties
+    dy       its gradient by y, (K, N)
+    probabilities  what y says of the classes, float32 (N, classes)
+    weights  what each image counts, (N,); None where all count the same
+    penalty  what the penalties of the weights add to the loss that is descended along
+    """
+
+    loss: Loss
+    y: Array
+    targets: Array
+    t: Array
+    values: Array
+    value: float
+    dy: Array
+    probabilities: Array
+    weights: Array | None = None
+    penalty: float = 0.0
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """What can be worked out: the loss of an image, and the gradient by one of its outputs."""
+        return {"value": self.values, "dy": self.dy}
+
+    def weight(self, n: int) -> float:
+        """What the image n counts."""
+        return 1.0 if self.weights is None else float(self.weights[n])
+
+    def working(self, of: str, index: Index) -> Working:
+        """How the loss "value" of an image (n,) came about, or the gradient "dy" by one output (k, n).
+
+        Raises ModelError for another array, or a place outside it.
+        """
+        if of not in self.arrays:
+            raise ModelError(f"The loss has no {of!r} to work out. {nearest(of, self.arrays)}")
+        shape, index = self.arrays[of].shape, tuple(int(i) for i in index)
+        if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+            raise ModelError(f"The loss: {of} has the shape {shape}; received the place {index}.")
+        return self.loss.working(self, of, index)
+
+    def to_json(self, image: int | None = None) -> Json:
+        """Plain values; of one image, where it is given."""
+
+        def one(array: Array) -> Json:
+            return array_json(array if image is None else array[..., image])
+
+        return {
+            "type": self.loss.name,
+            "value": number(self.value),
+            "penalty": number(self.penalty),
+            "values": array_json(self.values),
+            "weights": None if self.weights is None else array_json(self.weights),
+            "arrays": {"y": one(self.y), "t": one(self.t), "dy": one(self.dy), "p": one(self.probabilities.T)},
+        }
+
+
+def general(step: LossStep, of: str, index: Index) -> Working:
+    """The rule for any loss: its formula in float64, and for the gradient a nudge of the one output by either side."""
+    loss, n = step.loss, index[-1]
+    wide, weight, N = step.y.astype(np.float64), step.weight(n), step.y.shape[1]
+    y = Operand.of("y", step.y, np.stack([np.arange(len(step.y)), np.full(len(step.y), n)], axis=1))
+    if of == "value":
+        value = weight * float(loss.values(wide, step.targets)[n])
+        line = Line.expression("L", "L, by its formula in float64", value, y)
+        return Working.made(of, index, [line], step.values[n], size=1 + abs(value) + float(np.abs(y.values).max()))
+    sides = []
+    for sign in (1, -1):
+        moved = wide.copy()
+        moved[index] += sign * NUDGE
+        sides.append(weight * float(loss.values(moved, step.targets)[n]) / N)
+    up, down = (
+        Line.expression(symbol, f"{symbol} = L(y[k] {sign} h) / N", side, Operand.at("y", step.y, *index))
+        for symbol, sign, side in zip(("L₊", "L₋"), "+−", sides, strict=True)
+    )
+    h = Operand.number("h", NUDGE)
+    dy = (sides[0] - sides[1]) / (2 * NUDGE)
+    line = Line.expression("dy", "dy[k] = (L₊ − L₋) / (2 h)", dy, up.operand, down.operand, h)
+    note = f"A nudge of the one output by {NUDGE:.0e} to either side, in float64."
+    return Working.made(of, index, [up, down, line], step.dy[index], note, size=(1 + abs(dy)) * weight / N)

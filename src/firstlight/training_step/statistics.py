@@ -1,0 +1,75 @@
+"""How large each layer's numbers are in a step, how lively, and how far the step moves its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firstlight.layers.container import Container
+from firstlight.types import Array, Json
+from firstlight.working import number
+
+if TYPE_CHECKING:
+    from firstlight.training_step.step import Step
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """A layer's numbers in a step. Those by weights are None where it has none that are trained.
+
+    output    root mean square of y
+    silent    share of its units, channels or features, that give zero everywhere, for all images
+    zeros     share of the numbers of y that are zero
+    dy        root mean square of the gradient by y
+    weights   that of its trained weights
+    gradient  that of the gradient by them, penalties with it
+    update    that of what the step adds to them
+    ratio     update / weights: about 0.001 is usual, 0.1 is much
+    """
+
+    output: float
+    silent: float
+    zeros: float
+    dy: float
+    weights: float | None = None
+    gradient: float | None = None
+    update: float | None = None
+    ratio: float | None = None
+
+    def to_json(self) -> Json:
+        return {name: None if value is None else number(value) for name, value in vars(self).items()}
+
+
+def statistics(step: Step) -> Mapping[str, LayerStatistics]:
+    """Those of every layer of a step, by its path."""
+    layout = step.course.task.model.layout
+    parts: dict[str, list[slice]] = {}
+    for entry in layout.entries:
+        if entry.parameter.trainable:
+            parts.setdefault(".".join(entry.path[:-1]), []).append(slice(entry.start, entry.stop))
+    found = {}
+    for path, layer in step.layers.items():
+        y = layer.y.reshape(len(layer.y), -1)
+        live = (y != 0).any(axis=1)
+        own = () if isinstance(layer.layer, Container) else parts.get(path, ())
+        moved = by_weights(step.vector, step.gradient, step.after, own) if own else (None,) * 4
+        shares = (1 - float(live.mean()), 1 - float(np.count_nonzero(y)) / y.size)
+        found[path] = LayerStatistics(root_mean_square(y), *shares, root_mean_square(layer.dy), *moved)
+    return found
+
+
+def by_weights(
+    before: Array, gradient: Array, after: Array, parts: list[slice] | tuple[slice, ...]
+) -> tuple[float, float, float, float | None]:
+    """Root mean squares of the weights, of the gradient and of the update of parts of the vector; and the ratio."""
+    weights, slopes, ends = (np.concatenate([array[part] for part in parts]) for array in (before, gradient, after))
+    size, update = root_mean_square(weights), root_mean_square(ends - weights)
+    return size, root_mean_square(slopes), update, update / size if size else None
+
+
+def root_mean_square(array: Array) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.sqrt(np.square(array, dtype=np.float64).mean())) if array.size else 0.0

@@ -1,0 +1,111 @@
+"""How each number of a layer came about: for every example of every layer, the terms make the layer's own number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firstlight.checks import gradients as g
+from firstlight.errors import ModelError
+from firstlight.layers import (
+    LAYERS,
+    BatchNorm,
+    Chain,
+    Conv2D,
+    Dense,
+    Example,
+    Layer,
+    MaxPool2D,
+    Parameter,
+    Pass,
+    ReLU,
+    Residual,
+    Sigmoid,
+)
+from firstlight.layers.container import Container
+from firstlight.layers.layer_step import LayerStep, general
+from firstlight.types import Array, Shape
+
+EXAMPLES = [
+    pytest.param(example, id=f"{name}-{number}")
+    for name, layer in LAYERS.ours().items()
+    for number, example in enumerate(layer.examples)
+]
+PLACES = 4  # of each array that are tried; the first and the last are among them
+
+
+def layer_step(layer: Layer, shape: Shape, *, training: bool = True, smooth: bool = True, n: int = 3) -> LayerStep:
+    """A layer in a step with random numbers, float32; of a container, its children too."""
+    draw = np.random.default_rng(5)
+    x = g.inputs(shape, n, draw, smooth=smooth).astype(np.float32)
+    p = g.parameters(layer, shape, draw, np.float32)
+    dy = draw.standard_normal((*layer.output_shape(shape), n)).astype(np.float32)
+    return stepped(layer, p, x, dy, g.a_pass(training=training))
+
+
+def stepped(layer: Layer, p: Mapping[str, Any], x: Array, dy: Array, run: Pass, path: str = "") -> LayerStep:
+    watched: dict[str, Any] = {}
+
+    def watch(path: str, y: Array, backward: Any) -> tuple[Array, Any]:
+        watched[path] = seen = {"y": y}
+
+        def told(dy: Array) -> Any:
+            seen["dy"] = dy
+            seen["dx"], seen["gradients"] = result = backward(dy)
+            return result
+
+        return y, told
+
+    y, backward = layer.forward(g.copied(p), x, replace(run, watch=watch))
+    dx, gradients = backward(dy)
+    assert dx is not None
+    inner = {}
+    if isinstance(layer, Container):
+        source = x
+        for name, child in layer.named():
+            seen = watched[name]
+            inner[name] = LayerStep(name, child, "", p.get(name, {}), source, **seen, run=run)
+            source = seen["y"] if isinstance(layer, Chain) else x
+    return LayerStep(path, layer, "", p, x, y, dy, dx, gradients, run, inner)
+
+
+def places(array: Array) -> Iterator[tuple[int, ...]]:
+    chosen = {0, array.size - 1, *np.random.default_rng(1).integers(0, array.size, PLACES - 2).tolist()}
+    return (tuple(map(int, np.unravel_index(i, array.shape))) for i in sorted(chosen))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_terms_make_the_number(example: Example, training: bool) -> None:
+    step = layer_step(example.layer, example.input_shape, training=training, smooth=example.smooth)
+    for of, array in step.arrays.items():
+        for index in places(array):
+            made = step.working(of, index)
+            assert made.value == array[index]
+            assert made.agrees, (of, index, made.to_json())
+            assert made.rounding <= 2e-4 * (np.abs(array).max() + np.abs(step.dy).max()), (of, index)
+            assert made.to_json()["agrees"] is True
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_rule_for_any_layer_makes_the_same_number(example: Example) -> None:
+    if isinstance(example.layer, Container):
+        pytest.skip("its parameters are its children's")
+    step = layer_step(example.layer, example.input_shape, smooth=example.smooth)
+    for of, array in step.arrays.items():
+        index = next(places(array))
+        made = general(step, of, index)
+        assert made.difference <= made.rounding + 1e-6 * np.abs(step.dy).max(), (of, index)  # it may round inside
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_spoilt_number_is_seen_to_disagree(example: Example) -> None:
+    step = layer_step(example.layer, example.input_shape, smooth=example.smooth)
+    for of, array in step.arrays.items():
+        index = np.unravel_index(np.abs(array).argmax(), array.shape)
+        made = step.working(of, tuple(map(int, index)))
+        assert not made.against(made.value * 1.03 + 1e-3).agrees, of
