@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from firstlight.checks import gradients as g
-from firstlight.errors import ModelError
 from firstlight.layers import (
     LAYERS,
-    BatchNorm,
     Chain,
-    Conv2D,
-    Dense,
     Example,
     Layer,
-    MaxPool2D,
-    Parameter,
     Pass,
-    ReLU,
-    Residual,
-    Sigmoid,
 )
 from firstlight.layers.container import Container
 from firstlight.layers.layer_step import LayerStep, general

@@ -36,8 +36,8 @@ from firstlight.types import Images
 CLASSES = ("a", "b", "c")
 BODY = Chain((Conv2D(4, padding="same", bias=False), BatchNorm(), Tanh(), Conv2D(4, padding="same", name="second")))
 NETS = {
-    "conv": Chain((Conv2D(4, padding="same"), Tanh(), MaxPool2D(2), Conv2D(5), ReLU(), Flatten(), Dropout(0.5), Dense(3),
-                   Softmax())),
+    "conv": Chain((Conv2D(4, padding="same"), Tanh(), MaxPool2D(2), Conv2D(5), ReLU(), Flatten(), Dropout(0.5),
+                   Dense(3), Softmax())),
     "residual": Chain((Conv2D(4, padding="same"), Residual(BODY), ReLU(), Residual(Conv2D(8, stride=2, padding=1),
                        Chain((AvgPool2D(1, stride=2), PadChannels(2, 2)))), GroupNorm(2), AvgPool2D(2),
                        GlobalAvgPool2D(), Dense(3))),

@@ -148,7 +148,8 @@ def test_the_step_as_json() -> None:
     told = json.loads(json.dumps(step.to_json()))
     assert [layer["path"] for layer in told["layers"]] == list(step.layers)
     assert told["layers"][0] | {"statistics": None} == {
-        "path": "conv1", "type": "Conv2D", "source": "", "container": False, "options": {"filters": 4, "padding": "same"},
+        "path": "conv1", "type": "Conv2D", "source": "", "container": False,
+        "options": {"filters": 4, "padding": "same"},
         "input_shape": [1, 8, 8], "output_shape": [4, 8, 8],
         "parameters": {"W": {"shape": [4, 1, 3, 3], "trained": True}, "b": {"shape": [4], "trained": True}},
         "statistics": None,
