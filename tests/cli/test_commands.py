@@ -100,6 +100,14 @@ def test_a_report_as_pdf(firstlight: Any, run: Path, tmp_path: Path) -> None:
     assert "b.pdf would be no PDF" in contradicted.err
 
 
+def test_summary_draws_the_net(firstlight: Call, tmp_path: Path) -> None:
+    path = tmp_path / "lenet5.svg"
+    assert firstlight("summary", "lenet5", "--svg", path).out == f"{path}\n"
+    assert path.read_text("utf-8").count("data-path=") == 12
+    assert firstlight("summary", "two-layer", "--svg", path, "--json").json()["name"] == "two-layer"
+    assert path.read_text("utf-8").count("data-path=") == 4
+
+
 def test_summary(firstlight: Call) -> None:
     answer = firstlight("summary", "lenet5-batchnorm")
     assert "62,274: 61,990 trainable" in answer.out
@@ -175,6 +183,8 @@ MISTAKES: list[tuple[list[object], list[str]]] = [
     (["run", "--data", "digits", "--bogus"], ["--bogus"]),
     (["run", "--data", "digits", "--epochs", "many"], ["many"]),
     (["summary", "lenet"], ["lenet", "lenet5"]),
+    (["summary", "--svg", "net.svg"], ["--svg", "name it"]),
+    (["summary", "lenet5", "--svg", "net.png"], ["--svg", ".svg", "net.png"]),
     (["summary", "lenet5", "--input", "28"], ["28x28x1"]),
     (["summary", "lenet5", "--input", "8x8x1"], ["8×8×1"]),
     (["summary", "lenet5", "--set", "model.activation=rleu"], ["rleu", "relu"]),

@@ -140,14 +140,22 @@ def _write_environment(path: Path) -> None:
 
 
 def _write_model(path: Path, names: tuple[str, ...], model: str, parameters: int, shape: tuple[int, int, int]) -> None:
-    layer = {"name": "conv1", "type": "Conv2D", "output_shape": [8, 8, 6], "parameters": parameters - 100}
-    dense = {"name": "dense", "type": "Dense", "output_shape": [len(names)], "parameters": 100, "multiply_adds": 384}
+    layer: dict[str, Any] = {"name": "conv1", "type": "Conv2D", "output_shape": [8, 8, 6], "inputs": [""]}
+    layer |= {"parameters": parameters - 100, "trainable": parameters - 106, "multiply_adds": 416_136}
+    dense: dict[str, Any] = {
+        "name": "dense",
+        "type": "Dense",
+        "output_shape": [len(names)],
+        "parameters": 100,
+        "multiply_adds": 384,
+    }
+    dense["inputs"] = ["conv1"]
     height, width, channels = shape
     unit = np.ones((channels, 1, 1)).tolist()
     preparation = {"input_shape": [channels, height, width], "standardise": "none", "scale": unit, "shift": unit}
     record: dict[str, Any] = {"name": model, "input_shape": list(shape), "class_names": list(names), "layers": []}
     record["preparation"] = preparation
-    summary = [layer | {"trainable": parameters - 106, "multiply_adds": 416_136}, dense]
+    summary = [layer, dense]
     write_record(path, run_folder.MODEL, {**record, "summary": summary})
 
 

@@ -36,15 +36,22 @@ def summary(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the architectures.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    svg: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the net there, as in --svg lenet5.svg.", show_default=False),
+    ] = None,
 ) -> None:
     """Show a model layer by layer, or list the architectures. `firstlight components` lists all else."""
     from rich.console import Console
     from rich.table import Table
 
     from firstlight import api
+    from firstlight.files import write_text
     from firstlight.records.codec import encode
     from firstlight.records.run_folder import EXPERIMENT
 
+    if svg is not None:
+        _check_drawing(svg, name, list_)
     if name is None or list_:
         _list(as_json)
         return
@@ -57,6 +64,11 @@ def summary(
         model, batch_norm = run.task.model, run.experiment.weights.batchnorm
     else:
         model = _build(name, size, classes, settings or [], freeze or [])
+    if svg is not None:
+        write_text(svg, model.svg())
+        if not as_json:
+            typer.echo(svg)
+            return
     counts = {
         "parameters": model.parameters,
         "trainable": model.trainable,
@@ -86,6 +98,14 @@ def summary(
     )
     if batch_norm and counts["statistics"]:
         console.print(f"batch norm: {batch_norm}", highlight=False)
+
+
+def _check_drawing(path: Path, name: str | None, list_: bool) -> None:
+    """Raise ExperimentError where there is no net to be drawn, or no such file can be written."""
+    if name is None or list_:
+        raise ExperimentError("--svg draws one net: name it, as in firstlight summary lenet5 --svg lenet5.svg.")
+    if path.suffix.lower() != ".svg":
+        raise ExperimentError(f"--svg takes a file that ends in .svg; received {str(path)!r}.")
 
 
 def _list(as_json: bool) -> None:

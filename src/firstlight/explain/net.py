@@ -187,7 +187,7 @@ def _places(layer: Layer, path: str, source: str, shape: Shape) -> Iterator[Plac
         inner = join(path, name)
         yield from _places(child, inner, source, input_shape)
         yield Place(inner, child, source, input_shape, child.output_shape(input_shape))
-        if isinstance(layer, Chain):
+        if layer.sequential:
             source = inner
 
 

@@ -33,6 +33,7 @@ class Chain(Container):
 
     layers: tuple[Layer, ...]
 
+    sequential: ClassVar[bool] = True
     examples: ClassVar[tuple[Example, ...]]
 
     def named(self) -> Named:

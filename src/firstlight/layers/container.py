@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from firstlight.errors import ModelError
 from firstlight.layers.base import Layer
@@ -15,7 +15,14 @@ Named = tuple[tuple[str, Layer], ...]
 
 
 class Container(Layer):
-    """The base of Chain, Residual and Concat."""
+    """The base of Chain, Residual and Concat.
+
+    sequential   whether each child reads what the one before it gives, as in a chain; else all read the container's x
+    reads_input  whether the container itself works with its x, as y = x · gate(x) does, and not through a child alone
+    """
+
+    sequential: ClassVar[bool] = False
+    reads_input: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

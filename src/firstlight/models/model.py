@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from firstlight import diagram
 from firstlight.constraints import as_tuple
 from firstlight.errors import ModelError, ShapeError
-from firstlight.layers import Chain, Concat, Layer, Residual, from_json, join
+from firstlight.layers import Chain, Container, Layer, from_json, join
 from firstlight.notebook_display import Shown
 from firstlight.records.model import LayerRecord
 from firstlight.types import Json, Shape
-from firstlight.weights import Layout
+from firstlight.weights import Entry, Layout
 
 LARGEST = 2**30  # parameters: 4 GiB in float32, and training takes four times that
 
@@ -88,12 +89,22 @@ class Model(Shown):
         return self.layers.multiply_adds(self.channels_first)
 
     def summary(self) -> list[LayerRecord]:
-        """The layers in the order of the data; a residual or concatenation follows its branches."""
-        trainable: Counter[str] = Counter()
+        """The layers in the order of the data; a container follows what it holds, and a chain has no row of its own."""
+        held = defaultdict[str, list[Entry]](list)
         for entry in self.layout.entries:
-            if entry.parameter.trainable:
-                trainable[".".join(entry.path[:-1])] += entry.parameter.size
-        return list(_rows(self.layers, "", self.channels_first, trainable))
+            for depth in range(1, len(entry.path)):
+                held[".".join(entry.path[:depth])].append(entry)
+        return _rows(self.layers, "", "", self.channels_first, held)[0]
+
+    def svg(self, *, width: float = 928, fold: bool = True) -> str:
+        """The net as a picture: SVG with its layers as blocks from the image downwards, in light and dark.
+
+        width  CSS pixels that there are for columns side by side; 0 for one column
+        fold   whether a deep net shows what is repeated once, with its count
+        """
+        return diagram.standalone(
+            self.summary(), self.input_shape, f"The layers of {self.name}", width=width, fold=fold
+        )
 
     def to_json(self) -> Json:
         """Plain values from which `from_json` makes an equal model."""
@@ -118,19 +129,48 @@ class Model(Shown):
             raise ModelError(f"This is no description of a model: {type(error).__name__} {error}.") from None
 
 
-def _rows(layer: Layer, name: str, shape: Shape, trainable: Counter[str]) -> Iterator[LayerRecord]:
-    """The rows of a layer; a container's children stand before it, and a chain has no row of its own."""
-    if isinstance(layer, Chain):
-        for child_name, child in layer.named():
-            yield from _rows(child, join(name, child_name), shape, trainable)
-            shape = child.output_shape(shape)
-        return
-    size = operations = 0
-    if isinstance(layer, Residual | Concat):
-        for child_name, child in layer.named():
-            yield from _rows(child, join(name, child_name), shape, trainable)
-    else:
-        size, operations = Layout.of(layer.parameters(shape)).size, layer.multiply_adds(shape)
+def _rows(
+    layer: Layer, name: str, source: str, shape: Shape, held: Mapping[str, Sequence[Entry]]
+) -> tuple[list[LayerRecord], str]:
+    """The rows of a layer that reads what `source` gives, and the name of the one whose output is the layer's.
+
+    held  the arrays of each layer and container, by its name
+    """
+    rows: list[LayerRecord] = []
+    ends: list[str] = []
+    container = layer if isinstance(layer, Container) else None
+    if container is not None:
+        for child_name, child, child_shape in container.shapes(shape):
+            before = ends[-1] if container.sequential and ends else source
+            inner, end = _rows(child, join(name, child_name), before, child_shape, held)
+            rows += inner
+            ends = [end] if container.sequential else [*ends, end]
+        if isinstance(container, Chain):
+            return rows, ends[-1] if ends else source
+    if not ends or (container is not None and container.reads_input):
+        ends.append(source)
+    depth = len(name.split("."))
+    own = [entry for entry in held.get(name, ()) if container is None or len(entry.path) == depth + 1]
     output = layer.output_shape(shape)
-    shown = (*output[1:], output[0])
-    yield LayerRecord(name, type(layer).__name__, shown, size, trainable[name], operations)
+    record = LayerRecord(
+        name,
+        type(layer).__name__,
+        (*output[1:], output[0]),
+        sum(entry.parameter.size for entry in own),
+        sum(entry.parameter.size for entry in own if entry.parameter.trainable),
+        0 if container is not None else layer.multiply_adds(shape),
+        tuple(ends),
+        {".".join(entry.path[depth:]): entry.parameter.shape for entry in own},
+        _settings(layer),
+    )
+    return [*rows, record], name
+
+
+def _settings(layer: Layer) -> Json:
+    """The fields of a layer that differ from their defaults, but its name and the layers in it."""
+    inner = {field.name for field in fields(layer) if _holds_layers(getattr(layer, field.name))}
+    return {key: value for key, value in layer.to_json().items() if key not in {"type", "name", *inner}}
+
+
+def _holds_layers(value: object) -> bool:
+    return isinstance(value, Layer) or (isinstance(value, tuple) and any(map(_holds_layers, value)))

@@ -173,7 +173,9 @@ def _(model: Model) -> Document:
     """The layers with what they cost."""
     found = model.summary()
     frozen = model.frozen_parameters
-    shown = layers.Layers(found, model.parameters, model.trainable, frozen, model.multiply_adds)
+    shown = layers.Layers(
+        model.name, model.input_shape, found, model.parameters, model.trainable, frozen, model.multiply_adds
+    )
     numbers = Numbers(
         (
             Number("parameters", count(model.parameters), f"{count(model.trainable)} trainable"),

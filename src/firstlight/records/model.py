@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -16,6 +17,10 @@ class LayerRecord:
 
     output_shape  (H, W, C) or (features,), as a person writes it
     trainable     how many of the parameters are trained; None where a record does not tell
+    inputs        the names of the layers that it reads, "" for the image, each branch's end for what joins branches;
+                  none where a record of an earlier version does not tell
+    shapes        of its parameters, by their names
+    settings      its fields that differ from their defaults
     """
 
     name: str
@@ -24,6 +29,9 @@ class LayerRecord:
     parameters: Count
     trainable: Count | None = omitted(None)
     multiply_adds: Count = 0
+    inputs: tuple[str, ...] = omitted(())
+    shapes: Mapping[str, tuple[Count, ...]] = omitted(make=dict)
+    settings: Table = omitted(make=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from urllib.parse import quote
 
 from firstlight.notebook_display import Shown
+from firstlight.records.model import LayerRecord
 from firstlight.types import Array, Json
 
 
@@ -163,6 +164,21 @@ class Panels:
 
 
 @dataclass(frozen=True)
+class Diagram:
+    """A net as a picture, of the rows of its summary, which say what each layer reads.
+
+    input_shape  (H, W, C) of an image
+    """
+
+    element: ClassVar[str] = "diagram"
+    layers: tuple[LayerRecord, ...]
+    input_shape: tuple[int, ...]
+    title: str
+    caption: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
 class Code:
     """A file or command to copy; `folded` where a page may hide it until asked."""
 
@@ -182,7 +198,7 @@ class Beside:
     caption: str = ""
 
 
-Block = Heading | Text | Numbers | Table | Chart | ImageGrid | Panels | Code | Beside
+Block = Heading | Text | Numbers | Table | Chart | ImageGrid | Panels | Diagram | Code | Beside
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,14 @@ from tests.report.run_folders import MakeRun
 
 from firstlight import report
 from firstlight.errors import FirstlightError, RunError
+from firstlight.records.model import LayerRecord
 from firstlight.report.document import (
     Bar,
     Beside,
     Block,
     Chart,
     Code,
+    Diagram,
     Document,
     Heading,
     ImageGrid,
@@ -93,6 +95,7 @@ def every_block(text: str) -> dict[str, Block]:
         "chart": replace(named, caption=text, description=text),
         "grid": ImageGrid((picture, Picture(pixels(200, 90, 3), "a")), columns=10, caption=text),
         "panels": Panels((panel(text), panel(text, right=True), panel("c")), caption=text),
+        "diagram": Diagram((LayerRecord(text, text, (8, 8, 1), 0, 0, 0, ("",)),), (8, 8, 1), text, caption=text),
         "code": Code(f"{text}\n\tb = 2", title=text),
         "tables beside": Beside((facts, facts), caption=text),
         "charts beside": Beside((named, named, named), caption=text),

@@ -17,9 +17,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from firstlight import design_tokens
+from firstlight import design_tokens, diagram
 from firstlight.image_encoding import shown_size, small_uri, sprite
-from firstlight.report.document import Beside, Block, Chart, Document
+from firstlight.report.document import Beside, Block, Chart, Diagram, Document
 from firstlight.report.format import LOCALE
 from firstlight.report.render import vega
 from firstlight.report.render.failed_charts import FailedCharts, sentence
@@ -28,6 +28,7 @@ from firstlight.text import encodable
 from firstlight.types import Json
 
 HERE = Path(__file__).parent
+COLUMNS = 928.0  # CSS pixels that a wide page has for its blocks
 
 
 def page(document: Document) -> str:
@@ -70,8 +71,16 @@ def templates(*folders: Path, **filters: Callable[..., Any]) -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update({"data_uri": small_uri, "shown_size": shown_size, **filters})
+    environment.filters.update({"data_uri": small_uri, "shown_size": shown_size, "diagram": diagram_drawn, **filters})
     return environment
+
+
+def diagram_drawn(block: Diagram) -> Markup:
+    """A net in columns and, for where the page is narrow, in one."""
+    drawn = [diagram.embedded(block.layers, block.input_shape, block.title, width=width) for width in (COLUMNS, 0.0)]
+    if drawn[0] == drawn[1]:
+        return Markup(drawn[0])
+    return Markup(f'<div class="columns">{drawn[0]}</div><div class="column">{drawn[1]}</div>')
 
 
 def sprites(charts: Sequence[Chart]) -> Json:

@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Sequence
 from functools import cache
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from firstlight import design_tokens
+from firstlight import design_tokens, diagram
 from firstlight.errors import RunError
 from firstlight.image_encoding import shown_size, small_png
 from firstlight.report.document import (
@@ -24,6 +25,7 @@ from firstlight.report.document import (
     Cell,
     Chart,
     Code,
+    Diagram,
     Document,
     Heading,
     ImageGrid,
@@ -136,6 +138,8 @@ def _parts(block: Block, width: float, files: _Files) -> Json:
             return {"pictures": tiles, "columns": block.columns, "caption": block.caption}
         case Panels():
             return _panels(block, files)
+        case Diagram():
+            return _diagram(block, width, files)
         case Code():
             return {"title": block.title, "parts": _split(block.text)}
         case Beside():
@@ -161,8 +165,7 @@ def _chart(chart: Chart, room: float, files: _Files) -> Json:
     spec = {**chart.spec, "config": {**chart.spec["config"], "font": FONT}}
     try:
         svg = coloured(vega.svg(spec, min(chart.width, int(room / PIXEL))))
-        found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
-        width, height = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+        width, height = _size(svg)
         if not width or not height:
             raise ChartError("its drawing has no size")
     except ChartError as error:
@@ -176,6 +179,31 @@ def _chart(chart: Chart, room: float, files: _Files) -> Json:
         "description": chart.description,
         "caption": chart.caption,
     }
+
+
+def _diagram(block: Diagram, room: float, files: _Files) -> Json:
+    """A net in as many columns as make it largest on a page."""
+
+    def drawn(columns: int) -> tuple[float, float, float, str]:
+        svg = diagram.standalone(block.layers, block.input_shape, block.title, width=columns * room / PIXEL)
+        width, height = _size(svg)
+        return min(PIXEL, room / width, TALLEST / height), width, height, svg
+
+    scale, width, height, svg = max(map(drawn, range(1, 5)), key=lambda found: found[0])
+    return {
+        "element": "chart",
+        "file": files.add(svg.replace(escape(design_tokens.CHART_FONT), FONT).encode(), "svg"),
+        "width": scale * width,
+        "height": scale * height,
+        "description": block.title,
+        "caption": block.caption,
+    }
+
+
+def _size(svg: str) -> tuple[float, float]:
+    """The width and the height of a drawing; zeros where it does not say."""
+    found = re.search(r'<svg[^>]* width="([\d.]+)(?:px)?" height="([\d.]+)(?:px)?"', svg)
+    return (float(found[1]), float(found[2])) if found else (0.0, 0.0)
 
 
 def coloured(svg: str) -> str:

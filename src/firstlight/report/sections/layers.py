@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from firstlight.diagram import Repeat, structure
 from firstlight.records.group import Group
 from firstlight.records.model import LayerRecord
-from firstlight.report.document import Block, Section, Table
+from firstlight.report.document import Block, Diagram, Section, Table
 from firstlight.report.format import DASH, count, percent, shape
 
 
@@ -15,6 +16,8 @@ from firstlight.report.format import DASH, count, percent, shape
 class Layers:
     """The layers, and over all of them the parameters and the multiply-adds for one image."""
 
+    model: str
+    input_shape: tuple[int, ...]
     layers: Sequence[LayerRecord]
     parameters: int
     trainable: int
@@ -25,7 +28,15 @@ class Layers:
 def numbers(group: Group) -> Layers:
     run = group.first
     counts = run.result.parameters
-    return Layers(run.layers, counts.total, counts.trainable, counts.frozen, run.multiply_adds)
+    return Layers(
+        run.model,
+        run.run.model.input_shape,
+        run.layers,
+        counts.total,
+        counts.trainable,
+        counts.frozen,
+        run.multiply_adds,
+    )
 
 
 def caption(found: Layers) -> str:
@@ -50,7 +61,30 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 
 def blocks(found: Layers) -> tuple[Block, ...]:
-    """A row a layer, and the sums."""
+    """The net as a picture, and a row a layer with the sums."""
+    return (*_picture(found), _table(found))
+
+
+def _picture(found: Layers) -> tuple[Block, ...]:
+    """None where the rows do not say what each reads: those of an earlier version, and of a file that was changed."""
+    try:
+        items = structure(found.layers)
+    except ValueError:
+        return ()
+    if not items:
+        return ()
+    repeated = any(isinstance(block, Repeat) for block in items)
+    text = (
+        "From the image downwards, each layer with the shape of what it gives, for one image, and its parameters. "
+        "Blue: layers with kernels or weight matrices; green: with a scale and a shift; grey: without parameters."
+    )
+    more = " What comes several times in a row is drawn once, with its count: “64…224” is from the first to the last."
+    title = f"The layers of {found.model}"
+    drawn = Diagram(tuple(found.layers), found.input_shape, title, text + (more if repeated else ""), kind="net")
+    return (drawn,)
+
+
+def _table(found: Layers) -> Table:
     rows: list[tuple[str, ...]] = [
         (layer.name, layer.type, shape(layer.output_shape), _or_dash(layer.parameters), _or_dash(layer.multiply_adds))
         for layer in found.layers
@@ -60,7 +94,7 @@ def blocks(found: Layers) -> tuple[Block, ...]:
     if found.frozen:
         rows.append(("of which frozen", "", "", count(found.frozen), ""))
     rows.append(("of which running statistics", "", "", count(found.parameters - found.trainable - found.frozen), ""))
-    table = Table(
+    return Table(
         titles=("layer", "type", "output shape", "parameters", "multiply-adds"),
         rows=tuple(rows),
         right=frozenset({3, 4}),
@@ -68,7 +102,6 @@ def blocks(found: Layers) -> tuple[Block, ...]:
         caption=caption(found),
         kind="layers",
     )
-    return (table,)
 
 
 def _or_dash(value: int) -> str:
@@ -81,8 +114,16 @@ def examples() -> dict[str, tuple[Block, ...]]:
         LayerRecord("conv <1>", "Conv2D", (28, 28, 6), 156, 156, 117_600),
         LayerRecord("dense", "Dense", (10,), 0, 0, 0),
     )
+    joined = LayerRecord("<b>&", 'A "join"' * 9, (28, 28, 7), 6, 6, 0, ("<b>&.conv", ""), {"gain": (6,)}, {"x": 1e-9})
+    inner = replace(conv, name="<b>&.conv", inputs=("",), shapes={"W": (6, 1, 5, 5)})
+
+    def of(*layers: LayerRecord, frozen: int = 0) -> Layers:
+        return Layers("a net", (28, 28, 1), layers, sum(one.parameters for one in layers), 100, frozen, 117_600)
+
     return {
-        "no layers": blocks(Layers((), 0, 0, 0, 0)),
-        "one layer": blocks(Layers((dense,), 0, 0, 0, 0)),
-        "frozen": blocks(Layers((conv, dense), 156, 100, 50, 117_600)),
+        "no layers": blocks(of()),
+        "one layer": blocks(of(replace(dense, inputs=("",)))),
+        "frozen, of an earlier version": blocks(of(conv, dense, frozen=50)),
+        "joined": blocks(of(inner, joined)),
+        "contradictory": blocks(of(replace(dense, inputs=("what is not there",)))),
     }
