@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from rich.console import Console
 
 from firstlight import experiments, losses, optimizers, parallel, report, schedules
+from firstlight.cautions import NOTE, Caution
 from firstlight.console import TrainingProgress
 from firstlight.data import load as load_images
 from firstlight.engine_parity import STEPS, Parity
@@ -597,7 +598,7 @@ def _start(
         return Run(out)
     with _watching(console, live, f"{setup.model.name} on {setup.dataset.name}") as watcher:
         for warning in setup.warnings():
-            watcher.note(f"Note: {warning}")
+            watcher.note(f"{NOTE}{warning}")
         folder = experiments.start(setup, _free_folder(setup) if out is None else Path(out), watcher, callbacks)
     return _kept(folder.path, callbacks)
 
@@ -630,7 +631,9 @@ def _watching(console: Console | None, live: bool, title: str) -> TrainingProgre
             return LiveCurves(title)
     display = TrainingProgress(console or Console())
     if live:
-        display.note("Note: live=True draws curves in a Jupyter notebook only; here is a line an epoch.")
+        display.note(
+            Caution.NO_NOTEBOOK.note("live=True draws curves in a Jupyter notebook only; here is a line an epoch.")
+        )
     return display
 
 

@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from firstlight import data, experiments, losses, optimizers, schedules
+from firstlight.cautions import NOTE, Caution
 from firstlight.console import TrainingProgress
 from firstlight.data.decoding import resize
 from firstlight.data.formats import numbered
@@ -191,7 +192,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             )
         if len(images) and (doubt := self.levels_.doubt(images)):
             warnings.warn(
-                f"X is likely to be on another scale than in fit: {doubt}. Give images as they were given to fit.",
+                Caution.OTHER_SCALE.text(
+                    f"X is likely to be on another scale than in fit: {doubt}. Give images as they were given to fit."
+                ),
                 UserWarning,
                 stacklevel=3,
             )
@@ -261,13 +264,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Train, and say what went wrong on the way."""
         with TrainingProgress(Console(quiet=not self.verbose)) as watcher:
             for warning in setup.warnings():
-                watcher.note(f"Note: {warning}")
+                watcher.note(f"{NOTE}{warning}")
             outcome = experiments.learn(setup, watcher, callbacks)
         if outcome.status == "interrupted" and callbacks.failure is None:
             raise KeyboardInterrupt  # a search would go on with what a part of the training gave
         if outcome.status == "diverged":
             warnings.warn(
-                f"Training went astray; the weights of epoch {outcome.weights} are kept. {outcome.because}",
+                Caution.DIVERGED.text(
+                    f"Training went astray; the weights of epoch {outcome.weights} are kept. {outcome.because}"
+                ),
                 ConvergenceWarning,
                 stacklevel=4,
             )

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firstlight import evaluation, members
+from firstlight.cautions import Caution
 from firstlight.data.file_listing import ListedFile
 from firstlight.data.names import one_form
 from firstlight.errors import DataError, UnreadableImageError
@@ -134,8 +135,10 @@ def without_seen(
         )
     whole = measure(every)
     if include_seen:
-        return Measured(*whole, (f"{what}: the accuracy is flattered.", *notes), seen=trained + chosen)
-    note = (
+        return Measured(
+            *whole, (Caution.SEEN_IMAGES.text(f"{what}: the accuracy is flattered."), *notes), seen=trained + chosen
+        )
+    note = Caution.SEEN_IMAGES.text(
         f"{what}: they are left out. With them, the accuracy would be {100 * whole[0].accuracy:.2f} % "
         "(--include-seen, include_seen=True)."
     )
@@ -217,7 +220,7 @@ class FileClassifier:
         if not counted:
             classes = listed(self.class_names, most=10)
             raise DataError(f"No image can be measured: {first or 'there is none'}. The run's classes are {classes}.")
-        notes = (f"Not measured: {others:,}, such as {first}.",) if others else ()
+        notes = (Caution.NOT_MEASURED.text(f"Not measured: {others:,}, such as {first}."),) if others else ()
         return self._measured(counted, include_seen, notes)
 
     def _measured(self, counted: list[tuple[_Answer, int]], include_seen: bool, notes: tuple[str, ...]) -> Measured:

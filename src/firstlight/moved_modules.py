@@ -67,9 +67,15 @@ class MovedModules:
         """Let Python make one, which `exec_module` replaces."""
 
     def exec_module(self, module: ModuleType) -> None:
+        from firstlight.cautions import Caution
+
         old = module.__name__
         new = f"firstlight.{present_name(old.partition('.')[2])}"
-        warnings.warn(f"{old} is now {new}. The old name works for one more release.", DeprecationWarning, stacklevel=2)
+        warnings.warn(
+            Caution.RENAMED.text(f"{old} is now {new}. The old name works for one more release."),
+            DeprecationWarning,
+            stacklevel=2,
+        )
         sys.modules[old] = importlib.import_module(new)
 
 

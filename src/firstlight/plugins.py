@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from firstlight import components
+from firstlight.cautions import Caution
 from firstlight.errors import FirstlightError, PluginError, PluginWarning, brief
 from firstlight.files import read_bytes
 
@@ -124,8 +125,10 @@ def load_installed() -> None:
                     entry.load()
             except (Exception, SystemExit) as error:
                 warnings.warn(
-                    f"The installed package {package} cannot be loaded, and its components are missing: "
-                    f"{entry.value}: {type(error).__name__}: {brief(str(error))}",
+                    Caution.PACKAGE_NOT_LOADED.text(
+                        f"The installed package {package} cannot be loaded, and its components are missing: "
+                        f"{entry.value}: {type(error).__name__}: {brief(str(error))}"
+                    ),
                     PluginWarning,
                     stacklevel=2,
                 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstlight import experiments, members, report, weights
+from firstlight.cautions import Caution
 from firstlight.engines import Session, Task
 from firstlight.errors import (
     DataError,
@@ -302,7 +303,7 @@ class Run(TrainedClassifier, Shown):
         try:
             self.report()
         except ReportError as error:  # what was found is kept, and returned
-            warnings.warn(str(error), ReportWarning, stacklevel=2)
+            warnings.warn(Caution.REPORT_NOT_RENEWED.text(str(error)), ReportWarning, stacklevel=2)
         return found
 
     def maximizing_image(
@@ -352,12 +353,14 @@ class Run(TrainedClassifier, Shown):
 
     def look(self, *arguments: Any, **options: Any) -> Attribution:
         """Deprecated: the older name of `attribution`."""
-        warnings.warn("Run.look is now called Run.attribution.", DeprecationWarning, stacklevel=2)
+        warnings.warn(Caution.RENAMED.text("Run.look is now called Run.attribution."), DeprecationWarning, stacklevel=2)
         return self.attribution(*arguments, **options)
 
     def ideal(self, *arguments: Any, **options: Any) -> MaximizingImage:
         """Deprecated: the older name of `maximizing_image`."""
-        warnings.warn("Run.ideal is now called Run.maximizing_image.", DeprecationWarning, stacklevel=2)
+        warnings.warn(
+            Caution.RENAMED.text("Run.ideal is now called Run.maximizing_image."), DeprecationWarning, stacklevel=2
+        )
         return self.maximizing_image(*arguments, **options)
 
     def report(self, out: str | Path | None = None, *, pdf: bool | None = None) -> ReportPath:
@@ -388,7 +391,9 @@ class Run(TrainedClassifier, Shown):
         try:
             self.report()
         except (ReportError, OSError) as error:  # the export is kept
-            warnings.warn(f"The report is as it was: {error}", ReportWarning, stacklevel=3)
+            warnings.warn(
+                Caution.REPORT_NOT_RENEWED.text(f"The report is as it was: {error}"), ReportWarning, stacklevel=3
+            )
 
     def _images(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:
         return self._own if data is None else self._recalled(data)

@@ -41,10 +41,10 @@ def test_duplicates_leaks_and_conflicts():
     assert findings.across == {("train", "validation"): 1, ("train", "test"): 3, ("validation", "test"): 1}
     assert findings.leaked == 5
     assert findings.warnings() == [
-        "1 file could not be read and is set aside.",
-        "5 validation or test images also occur in an earlier split: the leak flatters the model.",
-        "2 images repeat another image of their split exactly.",
-        "3 images have an exact copy with another label.",
+        "1 file could not be read and is set aside. (FL102)",
+        "5 validation or test images also occur in an earlier split: the leak flatters the model. (FL103)",
+        "2 images repeat another image of their split exactly. (FL104)",
+        "3 images have an exact copy with another label. (FL105)",
     ]
 
 
@@ -54,9 +54,9 @@ def test_warnings_in_the_other_number():
         set_aside={"x.png": "the file is empty", "y.png": "the file is empty"},
     )
     assert findings.warnings() == [
-        "2 files could not be read and are set aside.",
-        "1 validation or test image also occurs in an earlier split: the leak flatters the model.",
-        "1 image repeats another image of its split exactly.",
+        "2 files could not be read and are set aside. (FL102)",
+        "1 validation or test image also occurs in an earlier split: the leak flatters the model. (FL103)",
+        "1 image repeats another image of its split exactly. (FL104)",
     ]
 
 
@@ -70,16 +70,16 @@ def test_classes_without_images():
     findings = check(splits)
     assert findings.missing == {"train": ("i",), "validation": ("a",), "test": tuple("abcdefgh")}
     assert findings.warnings() == [
-        "1 class has no images in train and cannot be learnt: i.",
-        "1 class has no images in validation and cannot be measured there: a.",
-        "8 classes have no images in test and cannot be measured there: a, b, c, d, e and 3 more.",
+        "1 class has no images in train and cannot be learnt: i. (FL113)",
+        "1 class has no images in validation and cannot be measured there: a. (FL113)",
+        "8 classes have no images in test and cannot be measured there: a, b, c, d, e and 3 more. (FL113)",
     ]
     assert findings.to_json()["missing_classes"]["validation"] == ["a"]
 
 
 def test_a_single_class():
     assert check({"train": flat("train", [1, 2], [0, 0], ("only",))}).warnings() == [
-        "All images are of a single class, only: a classifier needs two."
+        "All images are of a single class, only: a classifier needs two. (FL114)"
     ]
 
 

@@ -91,7 +91,12 @@ def root(
 
 @app.command("help", hidden=True, cls=Command)
 def help_(ctx: typer.Context, names: Annotated[list[str] | None, typer.Argument(metavar="COMMAND")] = None) -> None:
-    """Print the help of a command, as --help does."""
+    """Print the help of a command, as --help does, or what the code of a warning means, such as FL103."""
+    from firstlight.cautions import EXPLAINED
+
+    if names and (about := EXPLAINED.get(names[0].upper())):
+        typer.echo(f"{about.code}: {about.title}\n\n{about.meaning}\n\n{about.remedy}")
+        return
     found, parent = ctx.parent.command if ctx.parent else ctx.command, ctx.parent
     for name in names or []:
         child = getattr(found, "commands", {}).get(name)

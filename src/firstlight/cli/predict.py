@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstlight.cautions import NOTE, Caution
 from firstlight.cli.commands import ClassifierPath, Json
 from firstlight.cli.run import Device, Engine, FalseAlarms, opened_classifier
 from firstlight.cli.tables import plain, tell_metrics
@@ -63,8 +64,10 @@ def predict(
     if progress.trained_on:
         who = "the run was" if len(trained.folders) == 1 else "some of the nets were"
         typer.echo(
-            f"Note: {who} trained on {progress.trained_on:,} of these {progress.read:,} images: its answers to "
-            "them say nothing of new ones.",
+            Caution.SEEN_IMAGES.note(
+                f"{who} trained on {progress.trained_on:,} of these {progress.read:,} images: its answers to "
+                "them say nothing of new ones."
+            ),
             err=True,
         )
     if progress.failed:
@@ -163,7 +166,10 @@ def _survey(paths: Sequence[str], *, labelled: bool = False) -> int | None:
     if found.others:
         what = "file is no image and was" if found.others == 1 else "files are no images and were"
         names = [*map(_shown, found.such_as), *[""] * (found.others - len(found.such_as))]
-        typer.echo(f"Note: {found.others:,} {what} not read: {listed(names, most=len(found.such_as))}.", err=True)
+        typer.echo(
+            Caution.NOT_IMAGES.note(f"{found.others:,} {what} not read: {listed(names, most=len(found.such_as))}."),
+            err=True,
+        )
     return found.files
 
 
@@ -293,7 +299,7 @@ def _print_evaluation(found: Measured, title: str) -> None:
         f"{plain(interval(measured.accuracy_interval))}, {measured.images:,} images), loss {measured.loss:.4f}"
     )
     for note in found.notes:
-        typer.echo(f"Note: {note}")
+        typer.echo(f"{NOTE}{note}")
     if (strange := found.none_of_these) is not None:
         others = strange.accuracy_of_others
         of_others = "" if others is None else f"; accuracy among the others {percent(others, 2)}"

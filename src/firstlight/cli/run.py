@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstlight import processes
+from firstlight.cautions import Caution
 from firstlight.cli import explanation_tables
 from firstlight.cli.commands import OPTIMIZERS, Json, Open, Quiet, asked_for, console, show
 from firstlight.cli.study import carried_out, print_study
@@ -125,7 +126,9 @@ def run(
         and (ignored := [f"[{key}]" for key in experiments.read(file) if key in experiments.OF_A_SEARCH])
     ):
         console(as_json, quiet).print(
-            f"Note: {listed(ignored)} in {file} are ignored here; firstlight tune {file} uses them.",
+            Caution.TABLES_OF_A_SEARCH.note(
+                f"{listed(ignored)} in {file} are ignored here; firstlight tune {file} uses them."
+            ),
             style="dim",
             markup=False,
             highlight=False,
@@ -237,7 +240,7 @@ def opened_classifier(
         raise RunError(f"--false-alarm-rate {false_alarm_rate:g}: {path}: {why}")
     if isinstance(trained, api.Ensemble):
         for place, why in trained.folder.left_out.items():
-            typer.echo(f"Note: {place} is left out: {why}.", err=True)
+            typer.echo(Caution.MEMBER_LEFT_OUT.note(f"{place} is left out: {why}."), err=True)
     _note_unhashed(trained)
     return trained
 
@@ -246,8 +249,10 @@ def _note_unhashed(trained: Run | Ensemble) -> None:
     for folder in trained.folders:
         if folder.finished and not folder.hashes:
             typer.echo(
-                f"Note: {folder.path} keeps no hashes of its files, like every run of an earlier version: that they "
-                "are as they were written cannot be checked.",
+                Caution.NO_HASHES.note(
+                    f"{folder.path} keeps no hashes of its files, like every run of an earlier version: that they "
+                    "are as they were written cannot be checked."
+                ),
                 err=True,
             )
 

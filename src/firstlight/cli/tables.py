@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from firstlight.cautions import Caution
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -124,4 +126,4 @@ def tell_metrics(measured: Evaluation) -> None:
         typer.echo(", ".join(told))
     for score in measured.scores:
         if score.value is None:
-            typer.echo(f"Note: {score.title} has no number: {score.trouble}.")
+            typer.echo(Caution.METRIC_WITHOUT_NUMBER.note(f"{score.title} has no number: {score.trouble}."))

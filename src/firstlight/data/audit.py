@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations
 
+from firstlight.cautions import Caution
 from firstlight.data.copy_groups import NearCopies
 from firstlight.data.groups import GroupCounts
 from firstlight.data.names import look_alikes, without_label
@@ -122,33 +123,39 @@ class Findings:
         of_groups = [] if self.groups is None else self.groups.warnings()
         sentences = (
             (
+                Caution.UNREADABLE_FILES,
                 len(self.set_aside),
                 "file could not be read and is set aside.",
                 "files could not be read and are set aside.",
             ),
             (
+                Caution.COPIES_ACROSS_SPLITS,
                 self.leaked,
                 "validation or test image also occurs in an earlier split: the leak flatters the model.",
                 "validation or test images also occur in an earlier split: the leak flatters the model.",
             ),
             (
+                Caution.COPIES_WITHIN_SPLIT,
                 sum(self.within.values()),
                 "image repeats another image of its split exactly.",
                 "images repeat another image of their split exactly.",
             ),
             (
+                Caution.COPIES_WITH_OTHER_LABELS,
                 self.conflicting,
                 "image has an exact copy with another label.",
                 "images have an exact copy with another label.",
             ),
             *(self.near.sentences() if self.near is not None else ()),
             (
+                Caution.DARK_IMAGES,
                 self.dark,
                 f"image is nearly black, {_DARK}",
                 f"images are nearly black, {_DARK}",
             ),
         )
-        return [f"{n:,} {one if n == 1 else more}" for n, one, more in sentences if n] + of_groups + self._of_classes()
+        told = [kind.text(f"{n:,} {one if n == 1 else more}") for kind, n, one, more in sentences if n]
+        return told + of_groups + self._of_classes()
 
     def _of_classes(self) -> list[str]:
         """What is odd about the classes: nearly one name, no name, no images in a split, or a single class."""
@@ -157,23 +164,33 @@ class Findings:
         if alike := look_alikes(classes):
             groups = listed((listed(map(repr, group)) for group in alike), most=_NAMED, separator="; ")
             texts.append(
-                f"{len(alike):,} {'group' if len(alike) == 1 else 'groups'} of classes with nearly the same name: "
-                f"{groups}. They count as different classes; where they are one, give them one name."
+                Caution.ALIKE_CLASSES.text(
+                    f"{len(alike):,} {'group' if len(alike) == 1 else 'groups'} of classes with nearly the same name: "
+                    f"{groups}. They count as different classes; where they are one, give them one name."
+                )
             )
         if nameless := without_label(classes):
             n = sum(counts[name] for counts in self.counts.values() for name in nameless)
             texts.append(
-                f"{n:,} {'image is' if n == 1 else 'images are'} of class "
-                f"{listed(map(repr, nameless), most=_NAMED)}, which is how "
-                "tables write that a label is missing: leave them out, or name the class otherwise."
+                Caution.MISSING_LABELS.text(
+                    f"{n:,} {'image is' if n == 1 else 'images are'} of class "
+                    f"{listed(map(repr, nameless), most=_NAMED)}, which is how "
+                    "tables write that a label is missing: leave them out, or name the class otherwise."
+                )
             )
         for split, names in self.missing.items():
             if names:
                 harm = "cannot be learnt" if split == "train" else "cannot be measured there"
                 what = "class has" if len(names) == 1 else "classes have"
-                texts.append(f"{len(names):,} {what} no images in {split} and {harm}: {listed(names, most=_NAMED)}.")
+                texts.append(
+                    Caution.EMPTY_CLASSES.text(
+                        f"{len(names):,} {what} no images in {split} and {harm}: {listed(names, most=_NAMED)}."
+                    )
+                )
         if len(classes) == 1:
-            texts.append(f"All images are of a single class, {classes[0]}: a classifier needs two.")
+            texts.append(
+                Caution.SINGLE_CLASS.text(f"All images are of a single class, {classes[0]}: a classifier needs two.")
+            )
         return texts
 
     def to_json(self) -> Json:

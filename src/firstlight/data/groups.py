@@ -17,6 +17,7 @@ from itertools import combinations
 
 import numpy as np
 
+from firstlight.cautions import Caution
 from firstlight.data.names import split_of
 from firstlight.errors import DataError, brief, nearest
 from firstlight.text import listed
@@ -96,19 +97,27 @@ class GroupCounts:
     def warnings(self) -> list[str]:
         """What is wrong with the groups: divided, one that is nearly everything, or none that has two images."""
         lines = [
-            f"{n:,} {'group is' if n == 1 else 'groups are'} both in {one} and in {other}: the leak flatters the model."
+            Caution.DIVIDED_GROUPS.text(
+                f"{n:,} {'group is' if n == 1 else 'groups are'} both in {one} and in {other}: the leak flatters the "
+                "model."
+            )
             for (one, other), n in self.divided.items()
             if n
         ]
         if self.most == 1:
             lines.append(
-                "Each group (data.group) is of one image, so that nothing is kept together: does it name the image "
-                "itself, such as its number? Name what images have in common, or leave data.group out."
+                Caution.GROUPS_OF_ONE.text(
+                    "Each group (data.group) is of one image, so that nothing is kept together: does it name the image "
+                    "itself, such as its number? Name what images have in common, or leave data.group out."
+                )
             )
         elif 2 * self.most >= self.images and self.groups > 1:
             lines.append(
-                f"The group {brief(self.largest, 60)!r} has {self.most:,} of {self.images:,} images: it can only be in "
-                "one split, and the others have the rest. Does data.group tell what belongs together finely enough?"
+                Caution.LARGE_GROUP.text(
+                    f"The group {brief(self.largest, 60)!r} has {self.most:,} of {self.images:,} images: it can only "
+                    "be in one split, and the others have the rest. Does data.group tell what belongs together finely "
+                    "enough?"
+                )
             )
         return lines
 

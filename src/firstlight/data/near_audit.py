@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from firstlight.cautions import Caution
 from firstlight.data.alteration import alteration
 from firstlight.data.copy_groups import NearCopies
 from firstlight.data.near_copies import NearCopy
@@ -53,21 +54,24 @@ class NearFindings:
     conflicting: int
     leaked: int
 
-    def sentences(self) -> list[tuple[int, str, str]]:
-        """What is said of them: a number of images, and how it goes on for one and for more."""
+    def sentences(self) -> list[tuple[Caution, int, str, str]]:
+        """What is warned of, of how many images, and how the sentence goes on for one and for more."""
         return [
             (
+                Caution.NEAR_COPIES_ACROSS_SPLITS,
                 self.leaked,
                 f"validation or test image has a near copy in an earlier split ({_HOW}): the leak flatters the model.",
                 f"validation or test images have a near copy in an earlier split ({_HOW}): the leak flatters the "
                 "model.",
             ),
             (
+                Caution.NEAR_COPIES_WITHIN_SPLIT,
                 sum(self.within.values()),
                 "image is a near copy of another image of its split.",
                 "images are near copies of other images of their split.",
             ),
             (
+                Caution.NEAR_COPIES_WITH_OTHER_LABELS,
                 self.conflicting,
                 "image has a near copy with another label.",
                 "images have a near copy with another label.",

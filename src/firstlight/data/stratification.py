@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firstlight.cautions import Caution
 from firstlight.randomness import generator
 from firstlight.types import Array, Images
 
@@ -56,8 +57,10 @@ class Balance:
     def warnings(self) -> list[str]:
         """A sentence for each split that has less than half, or more than one and a half times, what was asked for."""
         return [
-            f"The groups allow no even split: {asked:.0%} of the images were to be in {split}; it "
-            f"has {self.said(split)}."
+            Caution.UNEVEN_GROUPS.text(
+                f"The groups allow no even split: {asked:.0%} of the images were to be in {split}; it "
+                f"has {self.said(split)}."
+            )
             for split, asked in self.asked.items()
             if any(abs(share - asked) > asked / 2 for share in (self.images[split], *self.classes[split].values()))
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from firstlight.cautions import Caution
 from firstlight.data import NearCopies
 from firstlight.data.copy_groups import grouped, without_copies
 from firstlight.experiments.config import Data
@@ -49,7 +50,7 @@ def summary(dropped: Mapping[str, Sequence[str]], splits: Mapping[str, Images]) 
 def not_looked_for(dataset: Dataset) -> str:
     """Why near copies were not looked for."""
     images = sum(map(len, dataset.splits.values()))
-    return (
+    return Caution.NEAR_COPIES_NOT_SOUGHT.text(
         f"Near copies were not looked for: that would take long for {images:,} images, more than {MOST:,}. "
         "firstlight data check looks for them."
     )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from firstlight import memory
+from firstlight.cautions import Caution
 from firstlight.data import SOURCES, Findings, Guess, NearCopies, group_by_name, guess, hold_out, pooled
 from firstlight.data import check as check_images
 from firstlight.data import split as split_images
@@ -97,14 +98,20 @@ class Setup:
         lines = []
         if not self.dataset.verified:
             names = ", ".join(file.name for file in self.dataset.files if not file.verified)
-            lines.append(f"Not the published files: {names}. The numbers cannot be compared with published ones.")
+            lines.append(
+                Caution.UNVERIFIED_FILES.text(
+                    f"Not the published files: {names}. The numbers cannot be compared with published ones."
+                )
+            )
         if self.start is not None:
             lines += self.start.notes
         if self.experiment.data.folds and "test" in self.published:
             lines.append(
-                f"data.folds: the {listed(self.published)} images of {self.dataset.name} are put together, so its "
-                "published test images are trained on in other folds: the accuracy does not compare with published "
-                "ones. To compare with these, leave the folds out, and take several seeds."
+                Caution.PUBLISHED_TEST_IN_FOLDS.text(
+                    f"data.folds: the {listed(self.published)} images of {self.dataset.name} are put together, so its "
+                    "published test images are trained on in other folds: the accuracy does not compare with published "
+                    "ones. To compare with these, leave the folds out, and take several seeds."
+                )
             )
         lines += self.dataset.notes
         if (groups := self.findings.groups) is not None:
@@ -242,7 +249,7 @@ class Setup:
             " An accuracy on the test images as they were labelled before does not compare with this one; firstlight "
             "compare tells both."
         )
-        return [f"{said}{others if changed else ''}"]
+        return [Caution.CORRECTED_TEST_LABELS.text(f"{said}{others}") if changed else said]
 
     def _doubtful_groups(self) -> list[str]:
         """That groups allow no even split, or that images look as if they belonged together and no groups were told."""
@@ -251,7 +258,8 @@ class Setup:
             return [] if balance is None else balance.warnings()
         divided = {name: found.divided(self.train, part) for name, part in self.splits.items() if name != "train"}
         apart = listed(f"{n:,} of {len(self.splits[name]):,} {name} images" for name, n in divided.items() if n)
-        return [f"{found.said()}" + (f" As it is, {apart} are of a series that is also trained on." if apart else "")]
+        also = f" As it is, {apart} are of a series that is also trained on." if apart else ""
+        return [Caution.LIKELY_GROUPS.text(f"{found.said()}{also}")]
 
     @cached_property
     def _guess(self) -> Guess | None:
@@ -271,8 +279,10 @@ class Setup:
         flips = [name for name in ("flip_horizontal", "flip_vertical") if (flip := augmentation.get(name)) and flip.p]
         if flips:
             lines.append(
-                f"augment.{' and augment.'.join(flips)}: the images show written characters, and a mirrored 2 is no 2. "
-                "The model is likely to be better without."
+                Caution.WRITTEN_CHARACTERS.text(
+                    f"augment.{' and augment.'.join(flips)}: the images show written characters, and a mirrored 2 is "
+                    "no 2. The model is likely to be better without."
+                )
             )
         turned, wide = augmentation.get("rotate"), augmentation.get("trivial_augment")
         for name, turns in (
@@ -282,8 +292,10 @@ class Setup:
             if not turns:
                 continue
             lines.append(
-                f"augment.{name}: the images show written characters, and a 6 turned by more than {UPRIGHT} degrees "
-                "begins to be a 9. The model is likely to be better with less."
+                Caution.WRITTEN_CHARACTERS.text(
+                    f"augment.{name}: the images show written characters, and a 6 turned by more than {UPRIGHT} "
+                    "degrees begins to be a 9. The model is likely to be better with less."
+                )
             )
         return lines
 

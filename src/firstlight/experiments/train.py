@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from firstlight import evaluation, kernels, memory, processes, training
+from firstlight.cautions import NOTE, Caution
 from firstlight.engines import Session
 from firstlight.errors import FirstlightError, ProcessLostError, RunError
 from firstlight.experiments import corrections
@@ -139,9 +140,13 @@ def _go_on(
         must_be_the_same(folder, setup.splits)
         setup = replace(setup, dropped=folder.data.copies_dropped)
     for warning in setup.warnings():
-        watcher.note(f"Note: {warning}")
+        watcher.note(f"{NOTE}{warning}")
     if corrections.have_changed(folder, experiment):
-        watcher.note("Note: the table of corrections has changed since; the run goes on with those that it recorded.")
+        watcher.note(
+            Caution.CORRECTIONS_CHANGED.note(
+                "the table of corrections has changed since; the run goes on with those that it recorded."
+            )
+        )
     before = None
     if checkpoint is not None:
         _must_go_on(out, setup, checkpoint)
@@ -160,8 +165,10 @@ def _go_on(
     else:
         if changes := differences(before.last, now):
             watcher.note(
-                f"Note: it goes on with {changes}. The weights may differ in their last digits from those of a run "
-                "that was never interrupted."
+                Caution.OTHER_ENVIRONMENT.note(
+                    f"it goes on with {changes}. The weights may differ in their last digits from those of a run "
+                    "that was never interrupted."
+                )
             )
         write_record(out, run_folder.ENVIRONMENT, before.resumed_in(now, checkpoint.progress.epoch))
     return _train_and_measure(setup, session, held, watcher, callbacks, compile_seconds, checkpoint, measured_before)
@@ -243,7 +250,7 @@ def _must_be_sound(out: Path, watcher: Watcher, checkpoint: Checkpoint | None, d
             f"firstlight run {out / run_folder.EXPERIMENT} --out ANOTHER"
         )
     if damaged:
-        watcher.note(f"Note: {names} is damaged; going on from an older checkpoint.")
+        watcher.note(Caution.DAMAGED_CHECKPOINT.note(f"{names} is damaged; going on from an older checkpoint."))
 
 
 def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> None:
@@ -329,13 +336,17 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
     here = session.describe()
     if why := here.get("optimizer_not_compiled"):
         watcher.note(
-            f"Note: the formula of the optimizer {setup.experiment.optimizer.name} is not compiled: {why}. NumPy works "
-            "it out as it is; the results are the same, a step takes longer."
+            Caution.OPTIMIZER_NOT_COMPILED.note(
+                f"the formula of the optimizer {setup.experiment.optimizer.name} is not compiled: {why}. NumPy works "
+                "it out as it is; the results are the same, a step takes longer."
+            )
         )
     if layer := here.get("not_compiled"):
         watcher.note(
-            f"Note: there is no compiled operation for the layer {layer}, so the whole net is computed layer by layer. "
-            "The results are the same; an epoch takes longer."
+            Caution.LAYER_NOT_COMPILED.note(
+                f"there is no compiled operation for the layer {layer}, so the whole net is computed layer by layer. "
+                "The results are the same; an epoch takes longer."
+            )
         )
     return session, seconds
 

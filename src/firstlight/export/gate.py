@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firstlight.cautions import Caution
 from firstlight.components import Component, Components
 from firstlight.errors import ExportError, NoRuntimeError, ReportWarning
 from firstlight.export.exportable import Expected, Exportable
@@ -212,7 +213,10 @@ def export(
         exports.add(folder, record)
     except OSError as error:
         warnings.warn(
-            f"{path} is written, but not recorded, since {folder.path} cannot be written: {error.strerror or error}.",
+            Caution.EXPORT_NOT_RECORDED.text(
+                f"{path} is written, but not recorded, since {folder.path} cannot be written: "
+                f"{error.strerror or error}."
+            ),
             ReportWarning,
             stacklevel=2,
         )

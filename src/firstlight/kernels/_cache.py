@@ -36,6 +36,7 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from firstlight.cautions import Caution
 from firstlight.files import user_cache, write_bytes
 
 HASH = 32  # bytes
@@ -168,7 +169,9 @@ def _tell(where: str) -> None:
     if not _told:
         _told = True
         print(
-            f"Note: compiled kernels {where}: neither the program's folder nor a cache folder of the user's can be "
-            "written. Set NUMBA_CACHE_DIR to a folder that can, and the next command need not wait for them.",
+            Caution.KERNELS_NOT_KEPT.note(
+                f"compiled kernels {where}: neither the program's folder nor a cache folder of the user's can be "
+                "written. Set NUMBA_CACHE_DIR to a folder that can, and the next command need not wait for them."
+            ),
             file=sys.stderr,
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from firstlight.cautions import NOTE
 from firstlight.notebook.cards import curves, latest
 from firstlight.notebook.html import drawn, filled
 from firstlight.progress import Watcher
@@ -74,7 +75,7 @@ class LiveCurves(Watcher):
 
     def note(self, text: str) -> None:
         """See `Watcher.note`. What is worth knowing stays; what is only being done is the line until the next."""
-        if text.startswith("Note: "):
+        if text.startswith(NOTE):
             self.notes.append(text)
         else:
             self.line = text

@@ -19,6 +19,7 @@ import tomli_w
 from rich.console import Console
 
 from firstlight import processes, report
+from firstlight.cautions import NOTE, Caution
 from firstlight.console import SearchProgress
 from firstlight.errors import ExperimentError, ModelError, ReportError, RunError
 from firstlight.experiments.environment import environment
@@ -76,7 +77,7 @@ def tune(search: Search, out: Path, *, workers: int = 1, watcher: Watcher) -> Tu
     job = SearchJob(search, out, uuid.uuid4().hex, math.inf)
     setup = _check_setup(job)
     for note in [*_warnings(search), *setup.warnings()]:
-        watcher.note(f"Note: {note}")
+        watcher.note(f"{NOTE}{note}")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with search_folder.exclusive(out, watcher.note):  # of several that start at once, one makes the storage
@@ -166,17 +167,25 @@ def _warnings(search: Search) -> list[str]:
     asked = search.tuning.trials
     if search.size is not None and search.trials == search.size and (asked is None or asked > search.size):
         warnings.append(
-            f"The keys of the search have {search.size:,} combinations of values, and none is trained twice: it ends "
-            f"after {search.size:,} trials."
+            Caution.FEW_COMBINATIONS.text(
+                f"The keys of the search have {search.size:,} combinations of values, and none is trained twice: it "
+                f"ends after {search.size:,} trials."
+            )
         )
     if drawn := [key for key in search.space if key.startswith("data.")]:
         warnings.append(
-            f"{', '.join(drawn)} changes the validation images or how they are prepared: trials that differ in it are "
-            "not compared on the same images."
+            Caution.SEARCH_OF_IMAGES.text(
+                f"{', '.join(drawn)} changes the validation images or how they are prepared: trials that differ in it "
+                "are not compared on the same images."
+            )
         )
     losses = [key for key in search.space if key.partition(".")[0] == "loss"]
     if losses and search.monitor == "val_loss":
-        warnings.append(f"{', '.join(losses)} changes what val_loss measures: compare by val_accuracy instead.")
+        warnings.append(
+            Caution.SEARCH_OF_LOSSES.text(
+                f"{', '.join(losses)} changes what val_loss measures: compare by val_accuracy instead."
+            )
+        )
     return warnings
 
 

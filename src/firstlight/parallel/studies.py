@@ -15,6 +15,7 @@ from typing import get_args
 from rich.console import Console
 
 from firstlight import experiments, processes, report
+from firstlight.cautions import NOTE, Caution
 from firstlight.errors import ExperimentError, ModelError, ReportError, ReportWarning, RunError
 from firstlight.experiments import Experiment, Plan, PlannedRun
 from firstlight.experiments.corrections import have_changed
@@ -134,7 +135,7 @@ def _check_folds(plan: Plan, out: Path, console: Console) -> None:
                 raise
             continue
         for note in [] if setup.findings.groups is None else setup.findings.groups.warnings():
-            console.print(f"Note: {note}", style="yellow", markup=False, highlight=False)
+            console.print(f"{NOTE}{note}", style="yellow", markup=False, highlight=False)
         for fold in others:
             drawn_splits(fold, setup.dataset)
 
@@ -355,7 +356,7 @@ def _write_reports(folder: StudyFolder) -> dict[str, str]:
             try:
                 report.write(run)
             except ReportError as error:
-                warnings.warn(f"{title}: {error}", ReportWarning, stacklevel=2)
+                warnings.warn(Caution.REPORT_NOT_RENEWED.text(f"{title}: {error}"), ReportWarning, stacklevel=2)
             except RunError:
                 pass  # the study's report names what is damaged
     lost = report.lost(folder)

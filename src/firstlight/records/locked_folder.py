@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from firstlight.cautions import Caution
 from firstlight.errors import FolderGoneError, RunError
 from firstlight.files import TEMPORARY, json_object, read_bytes, remove_leftovers, write_bytes, write_text
 from firstlight.locks import LOCK, LockedError, is_locked, locked
@@ -54,8 +55,10 @@ def locked_folder(run: Path, note: Callable[[str], None] = lambda text: None) ->
             raise RunError(f"{run} is being trained by another process: wait for it, or stop it.") from None
         if missing is not None:
             note(
-                f"Note: the file system of {run} has no locks ({missing.strerror}). Nothing keeps two processes from "
-                "training it at once, and the dashboard cannot tell that it is being trained."
+                Caution.NO_LOCKS.note(
+                    f"the file system of {run} has no locks ({missing.strerror}). Nothing keeps two processes from "
+                    "training it at once, and the dashboard cannot tell that it is being trained."
+                )
             )
         for name in WHILE_TRAINING:  # meant for, or left by, another process, which was killed
             (run / name).unlink(missing_ok=True)

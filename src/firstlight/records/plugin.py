@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstlight import components, plugins
+from firstlight.cautions import Caution
 from firstlight.errors import PluginError, PluginWarning, brief
 from firstlight.files import is_file, write_bytes
 from firstlight.records.codec import omitted
@@ -125,8 +126,11 @@ def require_plugins(folder: RunFolder) -> None:
             kept = f" What it was is kept in {folder.path / one.copy}." if one.copy else ""
             version = f", version {one.version} then and {now.version} now" if one.version != now.version else ""
             warnings.warn(
-                f"{folder.path} was trained with another {one.called}{version}: its SHA-256 was {one.sha256[:SHOWN]}, "
-                f"and is {now.sha256[:SHOWN] or 'not known'}. What the net computes may have changed.{kept}",
+                Caution.PLUGIN_CHANGED.text(
+                    f"{folder.path} was trained with another {one.called}{version}: its SHA-256 was "
+                    f"{one.sha256[:SHOWN]}, "
+                    f"and is {now.sha256[:SHOWN] or 'not known'}. What the net computes may have changed.{kept}"
+                ),
                 PluginWarning,
                 stacklevel=3,
             )

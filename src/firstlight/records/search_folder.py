@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from firstlight.cautions import Caution
 from firstlight.errors import RunError, brief
 from firstlight.files import TEMPORARY, TOML_LIMIT, is_file, read_text, remove_leftovers, write_text
 from firstlight.locks import LOCK, locked
@@ -242,8 +243,10 @@ def exclusive(folder: Path, note: Callable[[str], None] = lambda text: None) -> 
     with locked(folder, wait=True) as missing:
         if missing is not None:
             note(
-                f"Note: the file system of {folder} has no locks ({missing.strerror}). Nothing keeps two processes "
-                "from training the same trial at once; keep the storage on another one (--storage) where it fails."
+                Caution.NO_LOCKS.note(
+                    f"the file system of {folder} has no locks ({missing.strerror}). Nothing keeps two processes "
+                    "from training the same trial at once; keep the storage on another one (--storage) where it fails."
+                )
             )
         remove_leftovers(folder)
         yield

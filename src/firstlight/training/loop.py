@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from firstlight import processes
+from firstlight.cautions import Caution
 from firstlight.engines import Session
 from firstlight.engines.base import AVERAGE
 from firstlight.errors import TrainingError
@@ -376,7 +377,11 @@ class ValidationMetrics:
                 found[f"val_{score.name}"] = score.value
             elif score.name not in self.told:
                 self.told.add(score.name)
-                self.note(f"Note: the metric {score.name} gave no number on the validation images: {score.trouble}.")
+                self.note(
+                    Caution.METRIC_WITHOUT_NUMBER.note(
+                        f"the metric {score.name} gave no number on the validation images: {score.trouble}."
+                    )
+                )
         return found
 
 

@@ -130,7 +130,7 @@ def test_a_sentence_stands_in_its_place_and_a_warning_names_it(make_run: MakeRun
         [warning] = told_of
         assert str(warning.message) == (
             "The report of lenet5 on animals lacks a chart, “Loss over the epochs, train and validation”: "
-            "it is <too> bad."
+            "it is <too> bad. (FL503)"
         )
         if isinstance(made, str):
             found = re.findall(r'<div class="drawing"[^>]*><p class="undrawn">([^<]*)</p></div>', made)

@@ -34,16 +34,18 @@ def test_warnings_come_first_with_their_counts(make_run: MakeRun) -> None:
     warnings = [text.text for text in texts if text.tone == "warning"]
     assert [text.tone for text in texts] == ["warning"] * len(warnings) + ["note"] * (len(texts) - len(warnings))
     assert warnings == [
-        "The run was interrupted after 3 epochs of 10. The numbers are those of what it had learnt by then.",
-        "12 images of the test split are also in the train split, pixel for pixel. The test accuracy may be flattered.",
-        "1 image of the validation split is also in the train split, pixel for pixel. Selection may be flattered.",
-        "Some images occur more than once in their own split: 3 in train.",
-        "2 images have an exact copy with another label.",
-        "The test split has no images of dog: nothing here tells how these are recognized.",
+        "The run was interrupted after 3 epochs of 10. The numbers are those of what it had learnt by then. (FL209)",
+        "12 images of the test split are also in the train split, pixel for pixel. The test accuracy may be flattered. "
+        "(FL103)",
+        "1 image of the validation split is also in the train split, pixel for pixel. Selection may be flattered. "
+        "(FL103)",
+        "Some images occur more than once in their own split: 3 in train. (FL104)",
+        "2 images have an exact copy with another label. (FL105)",
+        "The test split has no images of dog: nothing here tells how these are recognized. (FL113)",
         "Not verified: t10k.gz. The checksum is not the published one, or none is known, so these may not be the "
-        "images that others mean by this name.",
+        "images that others mean by this name. (FL101)",
         "5 files could not be read and had to be set aside: 0.png (truncated), 1.png (truncated), 2.png (truncated) "
-        "and 2 others.",
+        "and 2 others. (FL102)",
     ]
 
 
@@ -89,7 +91,8 @@ def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
     record = read(make_run(status="diverged", result={"stopped_because": because}))
     assert of_run(record)[0] == Text(
         f"Training diverged after 4 epochs of 10: its loss was no longer finite. {because} The numbers are those of "
-        "the weights of epoch 3, the best by validation loss: what was learnt before, not what was asked for.",
+        "the weights of epoch 3, the best by validation loss: what was learnt before, not what was asked for. "
+        "(FL208)",
         tone="warning",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from firstlight.cautions import Caution
 from firstlight.errors import ReportWarning
 from firstlight.report.document import Chart, Document
 from firstlight.report.format import counted
@@ -29,7 +30,9 @@ class FailedCharts:
             names = "; ".join(f"“{name.rstrip('.')}”" for name in charts[:NAMED])
             many = "a chart" if len(charts) == 1 else counted(len(charts), "chart")
             warnings.warn(
-                f"The report of {self.title} lacks {many}, {names}{more}: {reason}.", ReportWarning, stacklevel=2
+                Caution.CHART_NOT_DRAWN.text(f"The report of {self.title} lacks {many}, {names}{more}: {reason}."),
+                ReportWarning,
+                stacklevel=2,
             )
 
 

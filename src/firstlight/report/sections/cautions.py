@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from firstlight.cautions import Caution
 from firstlight.evaluation import same_images
 from firstlight.records.group import Group, leader, named_runs, noun, paired, present, selected, tasks
 from firstlight.records.run import RunRecord
@@ -44,10 +45,15 @@ def _missing(groups: Sequence[Group]) -> list[str]:
     said = []
     for group in groups:
         if missing := [group.title(key) for key in group.missing if key not in group.failed]:
-            said.append(f"No result yet: {group.name}, {listed(missing)}.")
+            said.append(Caution.NO_RESULT.text(f"No result yet: {group.name}, {listed(missing)}."))
     for group in groups:
-        said += [f"{group.name}, {group.title(key)} came to no result: {why}" for key, why in group.failed.items()]
-        said += [f"{group.name}, {group.title(key)}: {why}" for key, why in group.unread.items()]
+        said += [
+            Caution.NO_RESULT.text(f"{group.name}, {group.title(key)} came to no result: {why}")
+            for key, why in group.failed.items()
+        ]
+        said += [
+            Caution.NO_RESULT.text(f"{group.name}, {group.title(key)}: {why}") for key, why in group.unread.items()
+        ]
     return said
 
 
@@ -58,10 +64,14 @@ def _other_images(groups: Sequence[Group]) -> list[str]:
         return []
     if all(relabelled(*pair) is not None for pair in others):
         return [
-            "Labels of test images were corrected in some of the runs: their accuracies, also those on validation "
-            "images, do not compare as they stand. “Corrected labels” measures the nets by the same labels."
+            Caution.CORRECTED_TEST_LABELS.text(
+                "Labels of test images were corrected in some of the runs: their accuracies, also those on validation "
+                "images, do not compare as they stand. “Corrected labels” measures the nets by the same labels."
+            )
         ]
-    return ["The runs were not tested on the same images: their accuracies do not compare."]
+    return [
+        Caution.OTHER_TEST_IMAGES.text("The runs were not tested on the same images: their accuracies do not compare.")
+    ]
 
 
 def _kept_together(groups: Sequence[Group]) -> list[str]:
@@ -81,7 +91,7 @@ def _kept_together(groups: Sequence[Group]) -> list[str]:
 
 def _interrupted(groups: Sequence[Group]) -> list[str]:
     return [
-        f"Of {group.name}, interrupted runs are left out of the means."
+        Caution.INTERRUPTED_RUNS_LEFT_OUT.text(f"Of {group.name}, interrupted runs are left out of the means.")
         for group in groups
         if len(group.averaged) < len(group.runs)
     ]
@@ -190,14 +200,18 @@ def _ending(record: RunRecord) -> list[str]:
     if record.status == "interrupted":
         cause = f" {record.stopped_because.rstrip('.')}." if record.stopped_because else ""
         return [
-            f"The run was interrupted {done} of {record.epochs_asked}.{cause} "
-            "The numbers are those of what it had learnt by then."
+            Caution.INTERRUPTED.text(
+                f"The run was interrupted {done} of {record.epochs_asked}.{cause} "
+                "The numbers are those of what it had learnt by then."
+            )
         ]
     if record.status == "diverged":
         cause = f" {record.stopped_because.rstrip('.')}." if record.stopped_because else ""
         return [
-            f"Training diverged {done} of {record.epochs_asked}: its loss was no longer finite.{cause} "
-            f"The numbers are those of {selection.weights(record)}: what was learnt before, not what was asked for."
+            Caution.DIVERGED.text(
+                f"Training diverged {done} of {record.epochs_asked}: its loss was no longer finite.{cause} "
+                f"The numbers are those of {selection.weights(record)}: what was learnt before, not what was asked for."
+            )
         ]
     return []
 
@@ -208,26 +222,37 @@ def _leaks(record: RunRecord) -> list[str]:
     for pair, n in record.groups.divided.items() if record.groups is not None else ():
         if n:
             texts.append(
-                f"{counted(n, 'group')} {'is' if n == 1 else 'are'} both in {listed(pair.split('-'))}: the accuracy "
-                "may be flattered."
+                Caution.DIVIDED_GROUPS.text(
+                    f"{counted(n, 'group')} {'is' if n == 1 else 'are'} both in {listed(pair.split('-'))}: the "
+                    "accuracy may be flattered."
+                )
             )
     for (first, second), n in checks.across.items():
         if n:
             verb = "is" if n == 1 else "are"
             harm = "The test accuracy may be flattered." if "test" in (first, second) else "Selection may be flattered."
             texts.append(
-                f"{counted(n, 'image')} of the {second} split {verb} also in the {first} split, pixel for pixel. {harm}"
+                Caution.COPIES_ACROSS_SPLITS.text(
+                    f"{counted(n, 'image')} of the {second} split {verb} also in the {first} split, pixel for pixel. "
+                    f"{harm}"
+                )
             )
     within = {split: n for split, n in checks.within.items() if n}
     if within:
         found = listed([f"{count(n)} in {split}" for split, n in within.items()])
-        texts.append(f"Some images occur more than once in their own split: {found}.")
+        texts.append(Caution.COPIES_WITHIN_SPLIT.text(f"Some images occur more than once in their own split: {found}."))
     if checks.conflicting:
         verb = "has" if checks.conflicting == 1 else "have"
-        texts.append(f"{counted(checks.conflicting, 'image')} {verb} an exact copy with another label.")
+        texts.append(
+            Caution.COPIES_WITH_OTHER_LABELS.text(
+                f"{counted(checks.conflicting, 'image')} {verb} an exact copy with another label."
+            )
+        )
     for split, names in checks.missing.items():
         texts.append(
-            f"The {split} split has no images of {_named(names)}: nothing here tells how these are recognized."
+            Caution.EMPTY_CLASSES.text(
+                f"The {split} split has no images of {_named(names)}: nothing here tells how these are recognized."
+            )
         )
     return texts
 
@@ -237,12 +262,18 @@ def _source_files(record: RunRecord) -> list[str]:
     unverified, aside = record.unverified_files, record.set_aside
     if unverified:
         texts.append(
-            f"Not verified: {_named(unverified)}. The checksum is not the published one, or none is known, so "
-            "these may not be the images that others mean by this name."
+            Caution.UNVERIFIED_FILES.text(
+                f"Not verified: {_named(unverified)}. The checksum is not the published one, or none is known, so "
+                "these may not be the images that others mean by this name."
+            )
         )
     if aside:
         reasons = [f"{path} ({reason})" for path, reason in aside.items()]
-        texts.append(f"{counted(len(aside), 'file')} could not be read and had to be set aside: {_named(reasons)}.")
+        texts.append(
+            Caution.UNREADABLE_FILES.text(
+                f"{counted(len(aside), 'file')} could not be read and had to be set aside: {_named(reasons)}."
+            )
+        )
     return texts
 
 
@@ -266,15 +297,25 @@ def _near_copies(record: RunRecord) -> list[str]:
             verb = "is a near copy" if n == 1 else "are near copies"
             harm = "The test accuracy may be flattered." if "test" in (first, second) else "Selection may be flattered."
             texts.append(
-                f"{counted(n, 'image')} of the {second} split {verb} of images of the {first} split, turned, mirrored, "
-                f"resized, compressed, brighter or shifted. {harm}"
+                Caution.NEAR_COPIES_ACROSS_SPLITS.text(
+                    f"{counted(n, 'image')} of the {second} split {verb} of images of the {first} split, turned, "
+                    f"mirrored, resized, compressed, brighter or shifted. {harm}"
+                )
             )
     within = listed([f"{count(n)} in {split}" for split, n in near.within.items() if n])
     if within:
-        texts.append(f"Some images are near copies of others in their own split: {within}.")
+        texts.append(
+            Caution.NEAR_COPIES_WITHIN_SPLIT.text(
+                f"Some images are near copies of others in their own split: {within}."
+            )
+        )
     if near.conflicting:
         verb = "has" if near.conflicting == 1 else "have"
-        texts.append(f"{counted(near.conflicting, 'image')} {verb} a near copy with another label.")
+        texts.append(
+            Caution.NEAR_COPIES_WITH_OTHER_LABELS.text(
+                f"{counted(near.conflicting, 'image')} {verb} a near copy with another label."
+            )
+        )
     return texts
 
 

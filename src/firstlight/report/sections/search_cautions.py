@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from firstlight.cautions import Caution
 from firstlight.evaluation.metrics import in_words, is_percent
 from firstlight.records.search_folder import Tuned
 from firstlight.report.document import Block, Section, Text
@@ -50,17 +51,25 @@ def numbers(tuned: Tuned) -> SearchCautions:
 def blocks(found: SearchCautions) -> tuple[Block, ...]:
     """The warnings first."""
     warnings = [
-        f"The {in_words(found.monitor)} of the best trial is optimistic: it is the best of "
-        f"{counted(found.ended, 'trial')}, chosen by that same number, on one seed. Measure it on several seeds: "
-        "firstlight run best.toml --seed 1 (2, 3, …) reads the test images, which no trial has seen."
+        Caution.BEST_OF_MANY.text(
+            f"The {in_words(found.monitor)} of the best trial is optimistic: it is the best of "
+            f"{counted(found.ended, 'trial')}, chosen by that same number, on one seed. Measure it on several seeds: "
+            "firstlight run best.toml --seed 1 (2, 3, …) reads the test images, which no trial has seen."
+        )
     ]
     if found.ended < found.asked:
         warnings.append(
-            f"The search is not complete: {counted(found.asked - found.ended, 'trial')} of {count(found.asked)} "
-            "missing. The same command goes on."
+            Caution.SEARCH_INCOMPLETE.text(
+                f"The search is not complete: {counted(found.asked - found.ended, 'trial')} of {count(found.asked)} "
+                "missing. The same command goes on."
+            )
         )
     for reason, trials in list(found.failed.items())[:REASONS]:
-        warnings.append(f"Trial{'s' * (len(trials) > 1)} {listed([str(number) for number in trials])} failed. {reason}")
+        warnings.append(
+            Caution.SEARCH_INCOMPLETE.text(
+                f"Trial{'s' * (len(trials) > 1)} {listed([str(number) for number in trials])} failed. {reason}"
+            )
+        )
     notes = [UNREAD]
     if found.second is not None:
         trial, behind = found.second
