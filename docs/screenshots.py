@@ -1,4 +1,4 @@
-"""The pictures of README and docs: trains three nets, explains them, and photographs report, PDF and dashboard.
+"""The pictures of README and docs: draws a net, trains three, explains them, and photographs report and dashboard.
 
     make screenshots        # or: .venv/bin/python docs/screenshots.py [--runs FOLDER]
 
@@ -25,6 +25,7 @@ import firstlight as fl
 from firstlight import report
 from firstlight.app import create_app
 from firstlight.app.index import Index
+from firstlight.files import write_text
 from firstlight.serve import Service, named_runs
 from firstlight.web.server import in_thread
 
@@ -52,6 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = (asked.runs or Path(temporary) / "runs").absolute()
         make(root)
+        write_text(IMAGES / "net.svg", fl.models.resnet20().svg())
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:
             parser.error("No browser was found: install chromium.")

@@ -54,18 +54,29 @@ def embedded(
 
 
 def standalone(
-    layers: Sequence[LayerRecord], input_shape: Sequence[int], title: str, *, width: float = 0.0, fold: bool = True
+    layers: Sequence[LayerRecord],
+    input_shape: Sequence[int],
+    title: str,
+    *,
+    width: float = 0.0,
+    fold: bool = True,
+    paper: bool = True,
 ) -> str:
-    """The net as a file: with colours of its own, for light and for dark. See `embedded`."""
+    """The net as a file: with colours of its own, for light and for dark. See `embedded`.
+
+    paper  whether it stands on paper of its own; else, on what is white
+    """
     drawn = _svg(layers, input_shape, title, width, fold, False, "px")
     light, dark = design_tokens.LIGHT, design_tokens.DARK
     used = sorted({"paper", *re.findall(r"var\(--([\w-]+)\)", drawn)})
+    plain = re.sub(r'="var\(--([\w-]+)\)"', lambda found: f'="{light[found[1]]}"', drawn)
+    if not paper:
+        return plain
     rules = "".join(f'[{what}="{light[name]}"]{{{what}:{dark[name]}}}' for name in used for what in ("fill", "stroke"))
     style = f"<style>@media (prefers-color-scheme: dark) {{{rules}}}</style>"
-    plain = re.sub(r'="var\(--([\w-]+)\)"', lambda found: f'="{light[found[1]]}"', drawn)
+    sheet = f'<rect width="100%" height="100%" fill="{light["paper"]}"/>'
     head = plain.index(">") + 1
-    paper = f'<rect width="100%" height="100%" fill="{light["paper"]}"/>'
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{plain[:head]}{style}{paper}{plain[head:]}\n'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{plain[:head]}{style}{sheet}{plain[head:]}\n'
 
 
 def _svg(
@@ -314,7 +325,7 @@ def _size(items: Sequence[Item], width: float) -> tuple[float, float]:
 def _join_size(join: Join, width: float) -> tuple[float, float]:
     sizes = [_branch_size(branch, _inner_width(join, width)) for branch in join.branches]
     row = sum(w for w, _ in sizes) + PAD * (len(sizes) - 1)
-    return row + 2 * PAD, HEADER + 2 + FORK + max(h for _, h in sizes) + FORK + NODE + PAD
+    return max(row + 2 * PAD, NARROW), HEADER + 2 + FORK + max(h for _, h in sizes) + FORK + NODE + PAD
 
 
 def _branch_size(branch: Sequence[Item], width: float) -> tuple[float, float]:

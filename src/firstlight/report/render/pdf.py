@@ -55,6 +55,8 @@ PICTURE = 58.0
 PANEL_IMAGE = 62.0
 PIXEL = 0.7  # points that a CSS pixel takes on paper, so that the lettering of charts is as large as a caption's
 
+DIAGRAM_WIDTHS = (1.0, 1.35, 1.7, 2.2, 3.0)  # of a net before it is reduced, as shares of the room
+
 FONT = "Libertinus Serif, Liberation Serif, Times New Roman, serif"  # the others measure it where it is not at hand
 NARROW = 300  # CSS pixels: charts up to this width stand three in a row, wider ones two
 SPLIT_FROM, SPLIT_UP_TO, SPLIT_WIDTH = 24, 120, 52  # lines of code, and their length, for which two columns serve
@@ -184,12 +186,13 @@ def _chart(chart: Chart, room: float, files: _Files) -> Json:
 def _diagram(block: Diagram, room: float, files: _Files) -> Json:
     """A net in as many columns as make it largest on a page."""
 
-    def drawn(columns: int) -> tuple[float, float, float, str]:
-        svg = diagram.standalone(block.layers, block.input_shape, block.title, width=columns * room / PIXEL)
+    def drawn(share: float) -> tuple[float, float, float, str]:
+        wide = share * room / PIXEL
+        svg = diagram.standalone(block.layers, block.input_shape, block.title, width=wide, paper=False)
         width, height = _size(svg)
         return min(PIXEL, room / width, TALLEST / height), width, height, svg
 
-    scale, width, height, svg = max(map(drawn, range(1, 5)), key=lambda found: found[0])
+    scale, width, height, svg = max(map(drawn, DIAGRAM_WIDTHS), key=lambda found: found[0])
     return {
         "element": "chart",
         "file": files.add(svg.replace(escape(design_tokens.CHART_FONT), FONT).encode(), "svg"),

@@ -78,7 +78,7 @@ def _picture(found: Layers) -> tuple[Block, ...]:
         "From the image downwards, each layer with the shape of what it gives, for one image, and its parameters. "
         "Blue: layers with kernels or weight matrices; green: with a scale and a shift; grey: without parameters."
     )
-    more = " What comes several times in a row is drawn once, with its count: “64…224” is from the first to the last."
+    more = " What is repeated is drawn once, with its count; “1…3” goes from its first to its last."
     title = f"The layers of {found.model}"
     drawn = Diagram(tuple(found.layers), found.input_shape, title, text + (more if repeated else ""), kind="net")
     return (drawn,)
