@@ -1,4 +1,15 @@
-"""Pooling by the mean."""
+"""Pooling by the mean.
+
+Derivation
+
+s is the stride; n the pixels of x in the window, fewer at a padded border.
+
+    y[c,i,j] = Σ[u,v] x[c, i·s+u, j·s+v] / n
+    ∂y[c,i,j]/∂x[c, i·s+u, j·s+v] = 1 / n   each pixel has an equal part in the mean of its window
+    dx[c,p,q] = Σ[i,j] dy[c,i,j] · ∂y[c,i,j]/∂x[c,p,q]   the chain rule: windows that overlap add
+      = Σ[i·s+u = p, j·s+v = q] dy[c,i,j] / n   over the i, j, u, v that fit p and q
+    dx[c, i·s+u, j·s+v] += dy[c,i,j] / n   the same sum term by term
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,32 @@
-"""Batch normalization (Ioffe & Szegedy 2015)."""
+"""Batch normalization (Ioffe & Szegedy 2015).
+
+Derivation
+
+Of one channel with m values xᵢ, in training:
+
+    μ = Σᵢ xᵢ / m
+    σ² = Σᵢ (xᵢ − μ)² / m
+    s = 1 / √(σ² + ε)
+    x̂ᵢ = (xᵢ − μ) s
+    yᵢ = γ x̂ᵢ + β
+    dβ = Σᵢ dyᵢ · ∂yᵢ/∂β = Σᵢ dyᵢ         the chain rule: β is in each y
+    dγ = Σᵢ dyᵢ · ∂yᵢ/∂γ = Σᵢ dyᵢ x̂ᵢ
+    dx̂ᵢ = γ dyᵢ
+    ∂μ/∂xⱼ = 1 / m
+    ∂s/∂xⱼ = −s³ (xⱼ − μ) / m             s′ = −s³ / 2 by σ², of which 2 (xⱼ − μ) / m is the derivative: what μ adds
+                                          to it is zero, as Σᵢ (xᵢ − μ) = 0
+      = −s² x̂ⱼ / m
+    ∂x̂ᵢ/∂xⱼ = (δᵢⱼ − 1 / m) s + (xᵢ − μ) · ∂s/∂xⱼ   the rule for products; δᵢⱼ is 1 where i = j, else 0
+      = s (δᵢⱼ − 1 / m − x̂ᵢ x̂ⱼ / m)
+    dxⱼ = Σᵢ dx̂ᵢ · ∂x̂ᵢ/∂xⱼ                the chain rule: each x reaches the loss through all x̂
+      = γ s (dyⱼ − Σᵢ dyᵢ / m − x̂ⱼ Σᵢ dyᵢ x̂ᵢ / m)
+    dx = γ s (dy − dβ/m − x̂ dγ/m) in training
+
+In evaluation μ and s are given numbers, which no x changes:
+
+    ∂x̂ᵢ/∂xⱼ = δᵢⱼ s in evaluation
+    dx = γ s dy in evaluation
+"""
 
 from __future__ import annotations
 
@@ -21,7 +49,7 @@ from firstlight.working import Index, Line, Operand, Working, places
 class BatchNorm(Layer):
     """y = γ x̂ + β with x̂ = (x − μ) s and s = 1 / √(σ² + ε), for each channel over its m values (pixels and batch).
 
-    dβ = Σ dy,  dγ = Σ dy x̂,
+    dβ = Σᵢ dyᵢ,  dγ = Σᵢ dyᵢ x̂ᵢ,
     dx = γ s (dy − dβ/m − x̂ dγ/m) in training, with the batch's μ and σ²,
     dx = γ s dy in evaluation, with the running ones.
 

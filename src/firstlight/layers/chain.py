@@ -1,4 +1,17 @@
-"""Layers one after another."""
+"""Layers one after another.
+
+Derivation
+
+    x₁ = f₁(x)
+    x₂ = f₂(x₁)                           and so on to fₙ, which gives y
+    y = fₙ(… f₂(f₁(x)))
+    dx₁ = J₂ᵀ … Jₙᵀ dy                    the chain rule: of each layer, Jₖ[a,b] is the derivative of its output a by
+                                          its input b, and Jₖᵀ is what its `backward` multiplies by
+    dx = J₁ᵀ dx₁ = J₁ᵀ J₂ᵀ … Jₙᵀ dy
+
+From the right, each product is of a matrix and a vector, and no Jₖ is ever written down: going back costs as much as
+two passes forward, whatever the number of weights.
+"""
 
 from __future__ import annotations
 

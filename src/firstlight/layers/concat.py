@@ -1,4 +1,12 @@
-"""Branches side by side, their channels one after another."""
+"""Branches side by side, their channels one after another.
+
+Derivation
+
+    y = [f₁(x); f₂(x); …]
+    dxₖ = Jₖᵀ dyₖ                         what the `backward` of branch k gives of dyₖ, its own channels of dy; Jₖ are
+                                          the derivatives of fₖ(x) by x
+    dx = Σₖ Jₖᵀ dyₖ = Σₖ dxₖ              the chain rule: x reaches the loss through all branches
+"""
 
 from __future__ import annotations
 

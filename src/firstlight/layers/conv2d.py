@@ -1,4 +1,19 @@
-"""Convolution over images."""
+"""Convolution over images.
+
+Derivation
+
+The zeros at the border are part of x here, and get a dx that is thrown away. s is the stride.
+
+    y[o,i,j] = b[o] + Σ[c,u,v] W[o,c,u,v] · x[c, i·s+u, j·s+v]
+    dW[o,c,u,v] = Σ[i,j] dy[o,i,j] · ∂y[o,i,j]/∂W[o,c,u,v]   the chain rule: a weight is used at all places of y
+      = Σ[i,j] dy[o,i,j] · x[c, i·s+u, j·s+v]
+    db[o] = Σ[i,j] dy[o,i,j] · ∂y[o,i,j]/∂b[o] = Σ[i,j] dy[o,i,j]
+    dx[c,p,q] = Σ[o,i,j] dy[o,i,j] · ∂y[o,i,j]/∂x[c,p,q]   a pixel lies under the window at some places of y
+      = Σ[o, i·s+u = p, j·s+v = q] W[o,c,u,v] · dy[o,i,j]   over the i, j, u, v that fit p and q
+    dx[c, i·s+u, j·s+v] += W[o,c,u,v] · dy[o,i,j]   the same sum term by term, as the window goes over y
+
+dW and db of a batch are the sums of those of its images, for each image uses the same weights; dx is each image's own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,21 @@
-"""A fully connected layer."""
+"""A fully connected layer.
+
+Derivation
+
+    y[k,n] = b[k] + Σᵢ W[k,i] x[i,n]      output k of image n
+    dW[k,i] = Σₙ dy[k,n] · ∂y[k,n]/∂W[k,i]   the chain rule: a weight reaches the loss through its output of each image
+      = Σₙ dy[k,n] x[i,n]
+    db[k] = Σₙ dy[k,n] · ∂y[k,n]/∂b[k] = Σₙ dy[k,n]
+    dx[i,n] = Σₖ dy[k,n] · ∂y[k,n]/∂x[i,n]   a number of x reaches it through all outputs of its image
+      = Σₖ W[k,i] dy[k,n]
+
+In matrices, a column an image, these sums are products:
+
+    y = W x + b
+    dW = dy xᵀ
+    db = Σₙ dy
+    dx = Wᵀ dy
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,19 @@
-"""Depthwise convolution: each filter sees one channel (Howard et al. 2017, MobileNets)."""
+"""Depthwise convolution: each filter sees one channel (Howard et al. 2017, MobileNets).
+
+Derivation
+
+The zeros at the border are part of x here. s is the stride; filter o sees the channel ⌊o/m⌋.
+
+    y[o,i,j] = b[o] + Σ[u,v] W[o,u,v] · x[⌊o/m⌋, i·s+u, j·s+v]
+    dW[o,u,v] = Σ[i,j] dy[o,i,j] · ∂y[o,i,j]/∂W[o,u,v]   the chain rule: a weight is used at all places of y
+      = Σ[i,j] dy[o,i,j] · x[⌊o/m⌋, i·s+u, j·s+v]
+    db[o] = Σ[i,j] dy[o,i,j] · ∂y[o,i,j]/∂b[o] = Σ[i,j] dy[o,i,j]
+    dx[c,p,q] = Σ[o,i,j] dy[o,i,j] · ∂y[o,i,j]/∂x[c,p,q]   a pixel lies under the windows of its channel's filters
+      = Σ[⌊o/m⌋ = c, i·s+u = p, j·s+v = q] W[o,u,v] · dy[o,i,j]   over the o, i, j, u, v that fit c, p and q
+    dx[⌊o/m⌋, i·s+u, j·s+v] += W[o,u,v] · dy[o,i,j]   the same sum term by term
+
+dW and db of a batch are the sums of those of its images.
+"""
 
 from __future__ import annotations
 

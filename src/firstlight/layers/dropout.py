@@ -1,4 +1,16 @@
-"""Dropout."""
+"""Dropout.
+
+Derivation
+
+    y = m x / (1 − rate) in training
+    y′ = m / (1 − rate) in training       m is drawn, and no x changes it
+    dx = dy y′ = m dy / (1 − rate) in training   the chain rule: what was dropped had no part in the loss
+
+The mean of m over its draws is 1 − rate, so that of y is x: in evaluation nothing need be scaled.
+
+    y = x in evaluation
+    dx = dy in evaluation
+"""
 
 from __future__ import annotations
 
@@ -14,9 +26,10 @@ from firstlight.types import Array
 
 @LAYERS.register
 class Dropout(Layer):
-    """y = m x / (1 − rate) in training,  dx = m dy / (1 − rate): m is 0 by chance `rate`, else 1.
+    """y = m x / (1 − rate) in training,  dx = m dy / (1 − rate) in training: m is drawn.
 
-    The mean so stays, and y = x in evaluation. (Srivastava et al. 2014, inverted.)
+    It is 0 by chance `rate`, else 1, so that the mean stays.  y = x in evaluation,  dx = dy in evaluation.
+    (Srivastava et al. 2014, inverted.)
 
     rate  how likely a value is dropped
     """

@@ -1,4 +1,12 @@
-"""The exponential linear unit (Clevert et al. 2015)."""
+"""The exponential linear unit (Clevert et al. 2015).
+
+Derivation
+
+    y = x where x > 0, else α (eˣ − 1)
+    y′ = 1 where x > 0, else α eˣ
+      = 1 where x > 0, else y + α         below zero α eˣ = α (eˣ − 1) + α, so that y is all that need be kept
+    dx = dy y′ = dy where x > 0, else dy (y + α)   the chain rule
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""From images to vectors."""
+"""From images to vectors.
+
+Derivation
+
+    y[(c·H + i)·W + j] = x[c,i,j]
+    ∂y[(c·H + i)·W + j]/∂x[c,i,j] = 1     each x is one y, and reaches the loss through it alone
+    dx[c,i,j] = dy[(c·H + i)·W + j]       the chain rule
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""The Gaussian error linear unit (Hendrycks & Gimpel 2016)."""
+"""The Gaussian error linear unit (Hendrycks & Gimpel 2016).
+
+Derivation
+
+    φ(x) = Φ′(x) = e^(−x²/2) / √(2π)      the density is the derivative of the distribution function
+    y = x Φ(x)
+    y′ = Φ(x) + x Φ′(x)                   the rule for products
+      = Φ(x) + x φ(x)
+    dx = dy y′ = dy (Φ(x) + x φ(x))       the chain rule
+"""
 
 from __future__ import annotations
 

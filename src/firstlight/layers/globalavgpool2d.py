@@ -1,4 +1,11 @@
-"""The mean of each channel."""
+"""The mean of each channel.
+
+Derivation
+
+    y[c] = Σᵢⱼ x[c,i,j] / HW
+    ∂y[c]/∂x[c,i,j] = 1 / HW              each pixel has an equal part in the mean of its channel
+    dx[c,i,j] = dy[c] · ∂y[c]/∂x[c,i,j] = dy[c] / HW   the chain rule
+"""
 
 from __future__ import annotations
 

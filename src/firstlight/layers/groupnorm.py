@@ -1,4 +1,23 @@
-"""Group normalization (Wu & He 2018)."""
+"""Group normalization (Wu & He 2018).
+
+Derivation
+
+Of one group of a sample, with the channels c, the pixels p, and K values in all:
+
+    μ = Σ[c,p] x[c,p] / K
+    σ² = Σ[c,p] (x[c,p] − μ)² / K
+    s = 1 / √(σ² + ε)
+    x̂[c,p] = (x[c,p] − μ) s
+    y[c,p] = γ[c] x̂[c,p] + β[c]
+    dβ[c] = Σ[p,n] dy[c,p]                the chain rule: β and γ are in all pixels of a channel, of all samples n
+    dγ[c] = Σ[p,n] dy[c,p] x̂[c,p]
+    dx̂[c,p] = γ[c] dy[c,p]
+    ∂s/∂x[e,q] = −s³ (x[e,q] − μ) / K = −s² x̂[e,q] / K   as of BatchNorm
+    ∂x̂[c,p]/∂x[e,q] = s (δ[c,e] δ[p,q] − 1 / K − x̂[c,p] x̂[e,q] / K)   the rule for products; δ is 1 where both
+                                          indices are equal, else 0
+    dx[e,q] = Σ[c,p] dx̂[c,p] · ∂x̂[c,p]/∂x[e,q]   the chain rule: each x reaches the loss through all x̂
+      = s (dx̂[e,q] − Σ[c,p] dx̂[c,p] / K − x̂[e,q] Σ[c,p] dx̂[c,p] x̂[c,p] / K)
+"""
 
 from __future__ import annotations
 
@@ -21,7 +40,8 @@ from firstlight.working import Index, Working, places
 class GroupNorm(Layer):
     """y = γ x̂ + β with x̂ = (x − μ) s and s = 1 / √(σ² + ε): μ, σ² of each sample, over K values, a group's.
 
-    dβ = Σ dy,  dγ = Σ dy x̂,  dx = s (γ dy − Σ γ dy / K − x̂ Σ γ dy x̂ / K)
+    dβ[c] = Σ[p,n] dy[c,p],  dγ[c] = Σ[p,n] dy[c,p] x̂[c,p],  dx̂[c,p] = γ[c] dy[c,p],
+    dx[e,q] = s (dx̂[e,q] − Σ[c,p] dx̂[c,p] / K − x̂[e,q] Σ[c,p] dx̂[c,p] x̂[c,p] / K), of channels c, e and pixels p, q.
 
     A group is so many channels one after another, with their pixels; γ and β are of each channel. Evaluation is the
     same as training, and nothing depends on the other samples of a batch, or on how many these are.

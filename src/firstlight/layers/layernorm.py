@@ -1,4 +1,22 @@
-"""Layer normalization (Ba et al. 2016)."""
+"""Layer normalization (Ba et al. 2016).
+
+Derivation
+
+Of the K features xᵢ of a sample (of an image, of a pixel):
+
+    μ = Σᵢ xᵢ / K
+    σ² = Σᵢ (xᵢ − μ)² / K
+    s = 1 / √(σ² + ε)
+    x̂ᵢ = (xᵢ − μ) s
+    yᵢ = γᵢ x̂ᵢ + βᵢ
+    dβᵢ = Σₙ dyᵢ                          the chain rule: βᵢ and γᵢ are in yᵢ of all samples n
+    dγᵢ = Σₙ dyᵢ x̂ᵢ
+    dx̂ᵢ = γᵢ dyᵢ
+    ∂s/∂xⱼ = −s³ (xⱼ − μ) / K = −s² x̂ⱼ / K   as of BatchNorm
+    ∂x̂ᵢ/∂xⱼ = s (δᵢⱼ − 1 / K − x̂ᵢ x̂ⱼ / K)   the rule for products; δᵢⱼ is 1 where i = j, else 0
+    dxⱼ = Σᵢ dx̂ᵢ · ∂x̂ᵢ/∂xⱼ                the chain rule: each x reaches the loss through all x̂
+      = s (dx̂ⱼ − Σᵢ dx̂ᵢ / K − x̂ⱼ Σᵢ dx̂ᵢ x̂ᵢ / K)
+"""
 
 from __future__ import annotations
 
@@ -21,7 +39,7 @@ from firstlight.working import Index, Working, places
 class LayerNorm(Layer):
     """y = γ x̂ + β with x̂ = (x − μ) s and s = 1 / √(σ² + ε): μ, σ² of each sample, over its K features.
 
-    dβ = Σ dy,  dγ = Σ dy x̂,  dx = s (γ dy − Σ γ dy / K − x̂ Σ γ dy x̂ / K)
+    dβᵢ = Σₙ dyᵢ,  dγᵢ = Σₙ dyᵢ x̂ᵢ,  dxⱼ = s (dx̂ⱼ − Σᵢ dx̂ᵢ / K − x̂ⱼ Σᵢ dx̂ᵢ x̂ᵢ / K) with dx̂ᵢ = γᵢ dyᵢ.
 
     Of an image, over the K channels of each pixel, as Keras does and ConvNeXt (Liu et al. 2022); over all its values,
     it is GroupNorm with 1 group. Evaluation is the same as training.

@@ -1,4 +1,11 @@
-"""The rectifier that lets a little through."""
+"""The rectifier that lets a little through.
+
+Derivation
+
+    y = x where x > 0, else slope · x
+    y′ = 1 where x > 0, else slope        at x = 0, where there is no derivative, that of the lower part is taken
+    dx = dy y′ = dy where x > 0, else slope · dy   the chain rule
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,15 @@
-"""Pooling by the largest value."""
+"""Pooling by the largest value.
+
+Derivation
+
+s is the stride; p and q are the u and the v of the (first) largest value in the window of y[c,i,j].
+
+    y[c,i,j] = max[u,v] x[c, i·s+u, j·s+v] = x[c, i·s+p, j·s+q]
+    ∂y[c,i,j]/∂x[c, i·s+u, j·s+v] = 1 where (u, v) = (p, q), else 0   a little more of another value changes no y
+    dx[c, i·s+p, j·s+q] += dy[c,i,j]      the chain rule, window by window: those that overlap add
+
+Where two values are equally large there is no derivative; the first one takes it all.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,18 @@
-"""Mish (Misra 2019)."""
+"""Mish (Misra 2019).
+
+Derivation
+
+    σ(x) = 1 / (1 + e⁻ˣ)
+    r(x) = log(1 + eˣ)                    the softplus
+    r′(x) = eˣ / (1 + eˣ) = σ(x)          log′ z = 1 / z, and the chain rule
+    t = tanh r(x)
+    t′ = (1 − t²) r′(x)                   as of Tanh, and the chain rule
+      = (1 − t²) σ(x)
+    y = x t
+    y′ = t + x t′                         the rule for products
+      = t + x σ(x) (1 − t²)
+    dx = dy y′ = dy (t + x σ(x) (1 − t²))   the chain rule
+"""
 
 from __future__ import annotations
 

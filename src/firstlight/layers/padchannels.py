@@ -1,4 +1,11 @@
-"""Channels of zeros."""
+"""Channels of zeros.
+
+Derivation
+
+    y[c + before] = x[c]
+    ∂y[k]/∂x[c] = 1 where k = c + before, else 0   the zeros before and after depend on no x
+    dx[c] = Σ[k] dy[k] · ∂y[k]/∂x[c] = dy[c + before]   the chain rule
+"""
 
 from __future__ import annotations
 

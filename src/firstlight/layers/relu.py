@@ -1,4 +1,11 @@
-"""The rectifier."""
+"""The rectifier.
+
+Derivation
+
+    y = max(x, 0) = x where x > 0, else 0
+    y′ = 1 where x > 0, else 0            the slopes of x and of 0; at x = 0, where there is none, 0 is taken
+    dx = dy y′ = dy where y > 0, else 0   the chain rule; y > 0 just where x > 0
+"""
 
 from __future__ import annotations
 

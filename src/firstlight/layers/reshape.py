@@ -1,4 +1,11 @@
-"""From vectors to images, or between shapes."""
+"""From vectors to images, or between shapes.
+
+Derivation
+
+    yₖ = xₖ
+    ∂yₖ/∂xⱼ = δₖⱼ                         1 where k = j, else 0
+    dxⱼ = Σₖ dyₖ · ∂yₖ/∂xⱼ = dyⱼ          the chain rule
+"""
 
 from __future__ import annotations
 
@@ -15,7 +22,7 @@ from firstlight.types import Array, Shape
 
 @LAYERS.register
 class Reshape(Layer):
-    """yₖ = xₖ,  dxₖ = dyₖ: number k of x is number k of y, in `shape`, (C, H, W) or (I,).
+    """yₖ = xₖ,  dxⱼ = dyⱼ: number k of x is number k of y, in `shape`, (C, H, W) or (I,).
 
     shape  (channels, height, width) of an image, or (units,)
     """

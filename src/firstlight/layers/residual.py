@@ -1,4 +1,14 @@
-"""A body with a way round it (He et al. 2015)."""
+"""A body with a way round it (He et al. 2015).
+
+Derivation
+
+    y = body(x) + shortcut(x)
+    dx₁ = J₁ᵀ dy                          what the body's `backward` gives; J₁ are the derivatives of body(x) by x
+    dx₂ = J₂ᵀ dy                          what the shortcut's gives
+    dx = (J₁ + J₂)ᵀ dy = dx₁ + dx₂        the derivative of a sum
+
+Where the shortcut is x itself, dx₂ = dy: however small J₁ is, the gradient comes through whole.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,18 @@
-"""The self-normalizing linear unit."""
+"""The self-normalizing linear unit.
+
+Derivation
+
+    y = λ x where x > 0, else λ α (eˣ − 1)
+    y′ = λ where x > 0, else λ α eˣ
+      = λ where x > 0, else y + λ α       as of ELU
+    dx = dy y′ = λ dy where x > 0, else dy (y + λ α)   the chain rule
+
+λ and α are chosen so that y has mean 0 and variance 1 where x has, and is normal. These are integrals over the density
+of x, in which Φ is the normal distribution function:
+
+    λ / √(2π) + λ α {√e Φ(−1) − 1/2} = 0                     the mean of y: of its part above zero, and of that below
+    λ² / 2 + λ² α² {e² Φ(−2) − 2 √e Φ(−1) + 1/2} = 1         the mean of y²
+"""
 
 from __future__ import annotations
 

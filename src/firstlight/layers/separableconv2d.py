@@ -1,4 +1,17 @@
-"""Separable convolution: a depthwise one for where, and a pointwise one for what (Chollet 2016, Xception)."""
+"""Separable convolution: a depthwise one for where, and a pointwise one for what (Chollet 2016, Xception).
+
+Derivation
+
+    z = D ∗ x                             as of DepthwiseConv2D, without a bias
+    y[f,i,j] = b[f] + Σ[o] W[f,o] · z[o,i,j]   in each pixel a product of a matrix and a vector: y = W z + b
+    dW[f,o] = Σ[i,j] dy[f,i,j] · ∂y[f,i,j]/∂W[f,o]   the chain rule: a weight is used in all pixels
+      = Σ[i,j] dy[f,i,j] · z[o,i,j]
+    db[f] = Σ[i,j] dy[f,i,j] · ∂y[f,i,j]/∂b[f] = Σ[i,j] dy[f,i,j]
+    dz[o,i,j] = Σ[f] dy[f,i,j] · ∂y[f,i,j]/∂z[o,i,j] = Σ[f] W[f,o] · dy[f,i,j]
+
+dz is what comes in as dy where DepthwiseConv2D's derivation goes on to dD and dx. dW, db and dD of a batch are the sums
+of those of its images.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +36,8 @@ from firstlight.working import Index, Working
 class SeparableConv2D(Layer):
     """y = W z + b with z = D ∗ x: DepthwiseConv2D without bias, whose weights are called depthwise, then 1 × 1 Conv2D.
 
-    dW = Σ dy zᵀ,  db = Σ dy,  dz = Wᵀ dy,  of all pixels and of each; dD and dx follow from dz as DepthwiseConv2D's do.
+    dW[f,o] = Σ[i,j] dy[f,i,j] · z[o,i,j],  db[f] = Σ[i,j] dy[f,i,j],  dz[o,i,j] = Σ[f] W[f,o] · dy[f,i,j];  dD and dx
+    follow from dz as DepthwiseConv2D's dW and dx from its dy.
 
     For C channels, F filters and kernels of k pixels, C k + C F weights in the place of C k F.
 

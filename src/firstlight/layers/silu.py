@@ -1,4 +1,15 @@
-"""The sigmoid linear unit, or swish (Elfwing et al. 2017; Ramachandran et al. 2017)."""
+"""The sigmoid linear unit, or swish (Elfwing et al. 2017; Ramachandran et al. 2017).
+
+Derivation
+
+    σ(x) = 1 / (1 + e⁻ˣ)
+    σ′(x) = σ(x) (1 − σ(x))               as of Sigmoid
+    y = x σ(x)
+    y′ = σ(x) + x σ′(x)                   the rule for products
+      = σ(x) + x σ(x) (1 − σ(x))
+      = σ(x) (1 + x (1 − σ(x)))
+    dx = dy y′ = dy σ(x) (1 + x (1 − σ(x)))   the chain rule
+"""
 
 from __future__ import annotations
 

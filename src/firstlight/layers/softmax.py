@@ -1,4 +1,18 @@
-"""Probabilities from logits."""
+"""Probabilities from logits.
+
+Derivation
+
+    yₖ = exp xₖ / Σⱼ exp xⱼ
+    ∂yₖ/∂xⱼ = (δₖⱼ exp xₖ Σᵢ exp xᵢ − exp xₖ exp xⱼ) / (Σᵢ exp xᵢ)²   the rule for quotients; δₖⱼ is 1 where k = j,
+                                          else 0
+      = yₖ (δₖⱼ − yⱼ)
+    dxⱼ = Σₖ dyₖ · ∂yₖ/∂xⱼ                the chain rule: each x reaches the loss through all y
+      = Σₖ dyₖ yₖ (δₖⱼ − yⱼ)
+      = yⱼ (dyⱼ − Σₖ dyₖ yₖ)              of the terms with δₖⱼ, that with k = j is left
+    dx = y (dy − Σⱼ dyⱼ yⱼ)               all of them at once
+
+A number taken from all x changes no y: with the largest taken from them, no exponential overflows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""The hyperbolic tangent."""
+"""The hyperbolic tangent.
+
+Derivation
+
+    y = tanh x = sinh x / cosh x
+    y′ = (cosh x · cosh x − sinh x · sinh x) / (cosh x)²   the rule for quotients; sinh′ = cosh and cosh′ = sinh
+      = 1 − (sinh x / cosh x)²
+      = 1 − y²
+    dx = dy y′ = dy (1 − y²)              the chain rule
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,16 @@
-"""Binary cross-entropy of the sigmoid."""
+"""Binary cross-entropy of the sigmoid.
+
+Derivation
+
+    σ(y) = 1 / (1 + e⁻ʸ)
+    σ′(y) = σ(y) (1 − σ(y))               as of Sigmoid
+    L = −Σₖ [tₖ log σ(yₖ) + (1 − tₖ) log(1 − σ(yₖ))] / K
+    ∂L/∂yⱼ = −{tⱼ σ′(yⱼ) / σ(yⱼ) − (1 − tⱼ) σ′(yⱼ) / (1 − σ(yⱼ))} / K   log′ z = 1 / z; yⱼ is in one term of the sum
+      = −{tⱼ (1 − σ(yⱼ)) − (1 − tⱼ) σ(yⱼ)} / K   with σ′
+      = (σ(yⱼ) − tⱼ) / K
+    dyⱼ = 1/N · ∂L/∂yⱼ = (σ(yⱼ) − tⱼ) / KN   the mean over the N images of a batch
+    dy = (σ(y) − t) / KN                  all of them at once
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,15 @@
-"""Cross-entropy of the softmax."""
+"""Cross-entropy of the softmax.
+
+Derivation
+
+    pₖ = exp yₖ / Σⱼ exp yⱼ
+    log pₖ = yₖ − log(Σⱼ exp yⱼ)
+    L = −Σₖ tₖ log pₖ = log(Σₖ exp yₖ) − Σₖ tₖ yₖ   as Σₖ tₖ = 1, also with smoothed labels
+    ∂L/∂yⱼ = exp yⱼ / Σₖ exp yₖ − tⱼ      log′ z = 1 / z, and the chain rule
+      = pⱼ − tⱼ
+    dyⱼ = 1/N · ∂L/∂yⱼ = (pⱼ − tⱼ) / N    the mean over the N images of a batch
+    dy = (p − t) / N                      all of them at once
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,20 @@
-"""Focal loss: cross-entropy in which what is known already counts little."""
+"""Focal loss: cross-entropy in which what is known already counts little.
+
+Derivation
+
+    p = softmax(y)
+    h(z) = −(1 − z)^γ log z               the loss of a class of probability z
+    h′(z) = γ (1 − z)^(γ − 1) log z − (1 − z)^γ / z   the rule for products
+    L = −Σₖ tₖ (1 − pₖ)^γ log pₖ = Σₖ tₖ h(pₖ)
+    ∂pₖ/∂yⱼ = pₖ (δₖⱼ − pⱼ)               as of Softmax; δₖⱼ is 1 where k = j, else 0
+    gₖ = tₖ (1 − pₖ)^γ (γ pₖ log pₖ / (1 − pₖ) − 1) = tₖ pₖ h′(pₖ)
+    ∂L/∂yⱼ = Σₖ tₖ h′(pₖ) · ∂pₖ/∂yⱼ       the chain rule
+      = Σₖ gₖ (δₖⱼ − pⱼ)
+      = gⱼ − pⱼ Σₖ gₖ
+    dyⱼ = 1/N · ∂L/∂yⱼ = (gⱼ − pⱼ Σₖ gₖ) / N   the mean over the N images of a batch
+
+With γ = 0, gₖ = −tₖ and this is the gradient of cross-entropy.
+"""
 
 from __future__ import annotations
 

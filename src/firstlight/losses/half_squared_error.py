@@ -1,4 +1,12 @@
-"""Half the squared error."""
+"""Half the squared error.
+
+Derivation
+
+    L = Σₖ (yₖ − tₖ)² / 2
+    ∂L/∂yⱼ = 2 (yⱼ − tⱼ) / 2 = yⱼ − tⱼ    yⱼ is in one term of the sum: the half is there for this
+    dyⱼ = 1/N · ∂L/∂yⱼ = (yⱼ − tⱼ) / N    the mean over the N images of a batch
+    dy = (y − t) / N                      all of them at once
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""The mean squared error."""
+"""The mean squared error.
+
+Derivation
+
+    L = Σₖ (yₖ − tₖ)² / K
+    ∂L/∂yⱼ = 2 (yⱼ − tⱼ) / K              yⱼ is in one term of the sum
+    dyⱼ = 1/N · ∂L/∂yⱼ = 2 (yⱼ − tⱼ) / KN   the mean over the N images of a batch
+    dy = 2 (y − t) / KN                   all of them at once
+"""
 
 from __future__ import annotations
 

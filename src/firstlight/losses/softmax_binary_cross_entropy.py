@@ -1,4 +1,17 @@
-"""Binary cross-entropy of the softmax."""
+"""Binary cross-entropy of the softmax.
+
+Derivation
+
+    p = softmax(y)
+    L = −Σₖ [tₖ log pₖ + (1 − tₖ) log(1 − pₖ)]
+    ∂pₖ/∂yⱼ = pₖ (δₖⱼ − pⱼ)               as of Softmax; δₖⱼ is 1 where k = j, else 0
+    ∂L/∂yⱼ = −Σₖ {tₖ / pₖ − (1 − tₖ) / (1 − pₖ)} · ∂pₖ/∂yⱼ   log′ z = 1 / z, and the chain rule
+      = −Σₖ tₖ (δₖⱼ − pⱼ) + Σₖ (1 − tₖ) pₖ (δₖⱼ − pⱼ) / (1 − pₖ)
+      = pⱼ − tⱼ + Σₖ (1 − tₖ) pₖ (δₖⱼ − pⱼ) / (1 − pₖ)   as Σₖ tₖ = 1
+      = pⱼ − tⱼ + (1 − tⱼ) pⱼ − Σₖ≠ⱼ (1 − tₖ) pₖ pⱼ / (1 − pₖ)   in the term k = j, 1 − pⱼ goes out
+    dyⱼ = 1/N · ∂L/∂yⱼ                    the mean over the N images of a batch
+      = {pⱼ − tⱼ + (1 − tⱼ) pⱼ − Σₖ≠ⱼ (1 − tₖ) pₖ pⱼ / (1 − pₖ)} / N
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,20 @@
-"""Adam: the mean gradient, over the root of its mean square."""
+"""Adam: the mean gradient, over the root of its mean square.
+
+Derivation
+
+    m ← β₁ m + (1 − β₁) g
+    mₜ = (1 − β₁) Σᵢ₌₁ᵗ β₁^(t − i) gᵢ     from m₀ = 0: a mean of the gradients whose weights sum to less than one
+    1 − β₁ᵗ = (1 − β₁) Σᵢ₌₁ᵗ β₁^(t − i)   a geometric series: what they sum to, so that m is divided by it
+    m̂ = m / (1 − β₁ᵗ)
+    v ← β₂ v + (1 − β₂) g²
+    v̂ = v / (1 − β₂ᵗ)                     in the same way
+    θ ← θ − lr m̂ / (√v̂ + ε)              about lr where the gradient keeps its sign, and less where it does not,
+                                          whatever its size
+
+The code puts both corrections into two numbers, which are worked out once a step and not for each weight:
+
+    m̂ / (√v̂ + ε) = √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε √(1 − β₂ᵗ))   both sides times √(1 − β₂ᵗ)
+"""
 
 from __future__ import annotations
 

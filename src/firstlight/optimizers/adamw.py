@@ -1,4 +1,13 @@
-"""AdamW: Adam with a decay of the weights beside the gradient."""
+"""AdamW: Adam with a decay of the weights beside the gradient.
+
+Derivation
+
+A penalty λ/2 Σ θ² adds λ θ to the gradient. In Adam it would go through m̂ and be divided by √v̂: weights with large
+gradients would hardly decay. Beside Adam's step, each weight decays by the same share:
+
+    θ ← θ − lr λ θ − lr m̂ / (√v̂ + ε)
+    θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε)   the same
+"""
 
 from __future__ import annotations
 

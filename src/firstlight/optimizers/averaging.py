@@ -1,4 +1,12 @@
-"""The average of the weights over the steps of a training, which is often better than the weights of any step."""
+"""The average of the weights over the steps of a training, which is often better than the weights of any step.
+
+Derivation
+
+    θ̄ ← d θ̄ + (1 − d) θ
+    θ̄ ← θ̄ + (1 − d) (θ − θ̄)             the same with one product less, as the code has it
+
+The steps of the end go to and fro about a minimum, by noise that a smaller learning rate would lessen; so does a mean.
+"""
 
 from __future__ import annotations
 

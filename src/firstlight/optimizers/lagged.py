@@ -1,4 +1,10 @@
-"""The lagged update, round another optimizer."""
+"""The lagged update, round another optimizer.
+
+Derivation
+
+    θₜ ← (1 − α) θₜ + α θₜ₋₁
+    θₜ ← θₜ₋₁ + (1 − α) (θₜ − θₜ₋₁)       the same: each step keeps 1 − α of its length
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""Lion: steps of one size, by the sign of a mean gradient."""
+"""Lion: steps of one size, by the sign of a mean gradient.
+
+Derivation
+
+    L(θ + d) ≈ L(θ) + gᵀ d                for a small step d: of all that move no weight by more than lr,
+                                          −lr sign(g) lowers the loss the most
+    θ ← (1 − lr λ) θ − lr sign(β₁ m + (1 − β₁) g)   by the mean of the gradients in the place of g, in which this one
+                                          counts more than in the mean that is kept, as β₁ < β₂
+    m ← β₂ m + (1 − β₂) g
+"""
 
 from __future__ import annotations
 

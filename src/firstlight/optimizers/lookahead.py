@@ -1,4 +1,13 @@
-"""Lookahead, round another optimizer."""
+"""Lookahead, round another optimizer.
+
+Derivation
+
+    φ ← φ + α (θ − φ)
+    φ ← (1 − α) φ + α θ                   the same: a mean of where the inner optimizer was after every k steps
+    θ ← φ
+
+Where the inner optimizer goes to and fro across a valley, the mean lies in its middle.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,19 @@
-"""Muon: the momentum of each matrix of weights, made orthogonal."""
+"""Muon: the momentum of each matrix of weights, made orthogonal.
+
+Derivation
+
+Of all steps D of a matrix that lengthen no vector by more than one (D's largest singular value is at most 1), that with
+the largest product ⟨G, D⟩ with the gradient G = U S Vᵀ is U Vᵀ: it is the sum of the singular values of G. So all
+directions of the gradient count alike, also those in which it is small.
+
+    x = U S Vᵀ / ‖G‖                      singular values from 0 to 1
+    x ← a x + b x xᵀ x + c x xᵀ x xᵀ x    Newton and Schulz: U and V stay, and each singular value z becomes
+                                          a z + b z³ + c z⁵, which five times over brings it near 1
+
+The elements of U Vᵀ have a mean square of 1 / max(rows, columns). With the factor it is that of AdamW's steps:
+
+    Θ ← (1 − lr λ) Θ − lr 0.2 √max(rows, columns) · U Vᵀ
+"""
 
 from __future__ import annotations
 

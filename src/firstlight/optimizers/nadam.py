@@ -1,4 +1,12 @@
-"""NAdam: Adam with Nesterov's look ahead."""
+"""NAdam: Adam with Nesterov's look ahead.
+
+Derivation
+
+    m ← β₁ m + (1 − β₁) g                 as of Adam, and so v and v̂
+    m̂ = μₜ₊₁ m / (1 − Πᵢ₌₁ᵗ⁺¹ μᵢ) + (1 − μₜ) g / (1 − Πᵢ₌₁ᵗ μᵢ)   Nesterov's look ahead: the mean as the next step
+                                          counts it, and this gradient, each corrected for the start at zero
+    θ ← θ − lr m̂ / (√v̂ + ε)
+"""
 
 from __future__ import annotations
 
@@ -17,7 +25,7 @@ from firstlight.working import Working
 
 @OPTIMIZERS.register
 class NAdam(Adam):
-    """θ ← θ − lr (μₜ₊₁ m / (1 − Πᵢ₌₁ᵗ⁺¹ μᵢ) + (1 − μₜ) g / (1 − Πᵢ₌₁ᵗ μᵢ)) / (√v̂ + ε)   (Dozat 2016)
+    """θ ← θ − lr m̂ / (√v̂ + ε) with m̂ = μₜ₊₁ m / (1 − Πᵢ₌₁ᵗ⁺¹ μᵢ) + (1 − μₜ) g / (1 − Πᵢ₌₁ᵗ μᵢ)   (Dozat 2016)
 
     with Adam's m and v, and a momentum that rises: μₜ = β₁ (1 − 0.96^(t ψ) / 2).
 

@@ -1,4 +1,11 @@
-"""RMSprop: the gradient over the root of its mean square."""
+"""RMSprop: the gradient over the root of its mean square.
+
+Derivation
+
+    v ← ρ v + (1 − ρ) g²
+    vₜ = (1 − ρ) Σᵢ₌₁ᵗ ρ^(t − i) gᵢ²      a mean of the squares over the last 1 / (1 − ρ) steps, by their age
+    θ ← θ − lr g / (√v + ε)               about lr where gradients keep their size, however large that is
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,15 @@
-"""Stochastic gradient descent, with momentum."""
+"""Stochastic gradient descent, with momentum.
+
+Derivation
+
+    L(θ + d) ≈ L(θ) + gᵀ d                for a small step d: of all steps of one length, that against the
+                                          gradient g lowers the loss the most
+    θ ← θ − lr g                          without momentum
+    v ← μ v + g                           with it: vₜ is what a ball has gathered that rolls downhill
+    vₜ = Σᵢ₌₁ᵗ μ^(t − i) gᵢ               so the gradients of the last 1 / (1 − μ) steps count, as long as they agree
+    θ ← θ − lr v
+    θ ← θ − lr (g + μ v)                  Nesterov's: the v of the next step, if its gradient is this one again
+"""
 
 from __future__ import annotations
 
