@@ -3,21 +3,70 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import Annotated
 
+import pytest
+import typer
 from docs import studies
-from docs.reference import experiment
-from docs.reference.__main__ import PAGES
+from docs.reference import commands, dashboard, experiment, python, run_folder
+from docs.reference.__main__ import pages
 
+from firstlight import records
 from firstlight.experiments import Experiment
 
 DOCS = Path(__file__).parents[1] / "docs"
+REFERENCE = DOCS / "reference"
 
 
 def test_the_reference_is_current() -> None:
     """Where it is not: python -m docs.reference."""
-    for name, page in PAGES.items():
-        assert page() == (DOCS / "reference" / name).read_text(encoding="utf-8"), name
+    written = {str(path.relative_to(REFERENCE)): path.read_text(encoding="utf-8") for path in REFERENCE.rglob("*.md")}
+    written.pop("index.md")
+    assert pages() == written
+
+
+def test_a_name_that_is_not_explained_is_refused() -> None:
+    def told(first: int, second: int) -> None:
+        """Does it.
+
+        first  one of two
+        """
+
+    with pytest.raises(ValueError, match=r"fl\.told: second not explained"):
+        [*python.about("fl.told", told)]
+    with pytest.raises(ValueError, match=r"fl\.silent is not explained"):
+        [*python.about("fl.silent", lambda: None)]
+    command = typer.main.get_command(silent)
+    with pytest.raises(ValueError, match=r"silent: --odd is not explained"):
+        [*commands.about("silent", command)]
+
+
+silent = typer.Typer()
+
+
+@silent.command()
+def _(odd: Annotated[bool, typer.Option("--odd")] = False) -> None:
+    """Has an option that nobody explains."""
+
+
+def test_every_file_of_a_run_is_explained() -> None:
+    """Whatever a constant of the records names, and what a run really has."""
+    lists = [run_folder.files(text) for text in run_folder.FOLDERS.values()]
+    known = {name.removesuffix("/").rpartition("/")[2] for files in lists for name in files}
+    modules = [import_module(f"firstlight.records.{found.name}") for found in iter_modules(records.__path__)]
+    names = [value for module in modules for value in vars(module).values() if isinstance(value, str)]
+    files = {name for name in names if re.fullmatch(r"\.?[a-z_]+\.(json|npz|csv|toml|html|db|safetensors)", name)}
+    assert files - known - {"report.html"} == set()
+    assert len(files) > 15
+
+
+def test_every_page_of_the_dashboard_is_explained() -> None:
+    guide = (DOCS / "guide" / "dashboard.md").read_text(encoding="utf-8")
+    titles = {module.PAGE.title for module in dashboard.modules().values()} - {""}
+    assert {title for title in titles if f"## {title}\n" not in guide} == set()
 
 
 def test_every_key_of_the_experiment_file_is_explained() -> None:

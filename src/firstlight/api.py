@@ -111,7 +111,10 @@ def fit(
 
     model     a Model, or the name of an architecture, which is then built for the images
     data      a Dataset, or whatever `load` takes: a name, a path, a pair of arrays (images, labels)
+    epochs    passes over the training images, in batches of `batch_size`
+    optimizer, schedule, loss  an instance, or the name of one
     lr        the learning rate; the optimizer's own default where none is given
+    seed      fixes every random draw: splits, initial weights, order, augmentation, dropout
     out       the run folder; a new one below runs/ where none is given
     console   where progress goes; standard output where none is given, nowhere with Console(quiet=True)
     settings  any other key of the experiment file, such as {"prepare.standardise": "channel"}
@@ -193,7 +196,7 @@ def run(
 ) -> Run | StudyFolder:
     """Do an experiment: an `Experiment`, its tables, or the path of its file.
 
-    `live`, `reuse`, `on_epoch` and `on_step` are as in `fit`.
+    `experiment` is one of these; `out`, `console`, `live`, `reuse`, `on_epoch` and `on_step` are as in `fit`.
 
     In a file, what a search alone needs, [tune] and [space], is ignored.
 
@@ -295,7 +298,8 @@ def step(
     labels  the class of each, by its number or its name; not where the images have theirs
     train   what the steps that follow are taken on, batch by batch: a Dataset, or whatever `load` takes; of a run, True
             for its own training images. The images themselves, all in every step, unless given
-    lr      the learning rate of every step; the optimizer's own unless given
+    lr      the learning rate of every step; the optimizer's own unless given. `optimizer`, `loss` and `seed`, of a net
+            that is not trained, are as in `fit`
     batch_size  of the images in `train`
 
     Every number is that of the engine numpy with its reference kernels in float32, in training.
@@ -318,7 +322,9 @@ def resume(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> Run:
-    """Go on with a run that was interrupted or cut off. `live`, `on_epoch` and `on_step` are as in `fit`.
+    """Go on with the run whose folder is at `path`, which was interrupted or cut off.
+
+    `console`, `live`, `on_epoch` and `on_step` are as in `fit`.
 
     data     its images, where they were given as arrays; or where they are now, if they were moved
     plugins  files or modules with components of your own; those that its folder names are not loaded by themselves
@@ -392,7 +398,9 @@ def parity(
     model     a Model, or the name of an architecture with `options`
     data      a named set, a path or a Dataset; images of random pixels where none is given. Images are resized to the
               model's input where it takes no other size
+    steps     of training side by side, each of `batch_size` images; `optimizer`, `loss` and `seed` are as in `fit`
     lr        the learning rate; the optimizer's own default where none is given
+    kernels   of the engine numpy: "compiled", or "reference" for those in plain NumPy
     out       where to write the page of the check, if anywhere
     console   where progress goes; standard output where none is given
     Raises a FirstlightError where PyTorch is missing or the model does not fit the images.
@@ -469,7 +477,11 @@ def run_study(
     seeds    so many instead of those of the file
     folds    so many, of all images, instead of those of the file
     out      its folder; runs/<name> where none is given
-    The others are those of `firstlight.parallel.run_study`, and so are the errors.
+    only     the names of the runs to do, of those of the file; all where none is given
+    workers  runs at a time, each in a process of its own, with so many `threads`
+    backend  "loky" for this machine, "dask" or "ray" for a cluster, whose scheduler is at `address`
+    console  where progress goes; standard output where none is given
+    Errors are those of `firstlight.parallel.run_study`.
     """
     if address is not None and backend == "loky":
         raise ExperimentError(
@@ -515,7 +527,7 @@ def open_run(
     false_alarm_rate: float | None = None,
     plugins: Sequence[str] = (),
 ) -> Run | Any:  # Any, so that nobody who opens a run need say that it is no Ensemble
-    """Return the run whose folder is at `path`, to be used on another engine or device where one is given.
+    """Return the run whose folder is at `path`, to be used on another `engine` or `device` where one is given.
 
     Of a folder that holds the runs of one recipe, over seeds or folds, such as that of a study's entry, it is their
     `Ensemble`: what of a `Run` predicts, measures and exports.
@@ -548,6 +560,7 @@ def label_issues(
     path    the folder of the folds, or one with a single such folder below it
     data    the images, where they were given as arrays; or where they are now, if they were moved
     watch   called with (what is done, how much of it, of how much)
+    engine  "numpy" or "torch"; that of the runs where none is given. `device` is one of PyTorch's
     Raises RunError where not all folds are complete, or their images are no longer the same.
     """
     from firstlight.explain.out_of_fold_labels import label_issues_out_of_fold

@@ -266,7 +266,7 @@ class Definitions(Registry[Entry]):
     @overload
     def register(self, /, *, name: str) -> Callable[[Definition], Definition]: ...
     def register(self, definition: Any = None, /, *, name: str = "") -> Any:
-        """The decorator that makes a definition a component, known by its name.
+        """The decorator that makes a `definition` a component, known by its name.
 
         A class becomes a frozen dataclass, if it is not one yet.
 

@@ -124,6 +124,7 @@ class TrainedClassifier(ABC):
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """By the number of the class."""
         return self.folders[0].class_names
 
     def evaluate(

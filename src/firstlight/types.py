@@ -189,12 +189,15 @@ class SourceFile:
 class Dataset(Shown, Brief):
     """Images as their publisher or owner arranged them, before any split by seed.
 
+    name       what reports call it
     splits     Images by name: always "train"; "validation" and "test" where the source has them
     files      the files read, with hashes; `verified` where a checksum known to firstlight matched
     set_aside  files that could not be read: path -> reason
+    licence    of the images, and `homepage` of their publisher, where they are known
     origin     the name or path that `load` was given, from which the images can be loaded again
     notes      what the user should know of how the images were read
-    group      the `data.group` by which images were grouped, and in words what it is; "" where they were not
+    group      the `data.group` by which images were grouped, and `grouped_by`, what it is in words; "" where there is
+               none
     label      the `data.label` that tells the classes; "" where none had to be said
 
     Raises DataError when the splits do not belong together.
@@ -244,6 +247,7 @@ class Dataset(Shown, Brief):
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """By the number of the class."""
         return self.splits["train"].class_names
 
     @property

@@ -60,7 +60,9 @@ class Proof:
 class ComponentCheck:
     """What a component passes, and which of its spoilt versions the same demands catch.
 
-    kind  "layer", "loss", …; `name` is what it is called
+    kind      "layer", "loss", …; `name` is what it is called
+    findings  each demand, and whether it holds
+    proofs    each spoilt version, and whether the demands catch it
     """
 
     kind: str

@@ -251,7 +251,7 @@ class Sources(Registry[Source]):
     @overload
     def register(self, /, *, name: str = "", licence: str = "", homepage: str = "") -> Callable[[Defined], Defined]: ...
     def register(self, definition: Any = None, /, *, name: str = "", licence: str = "", homepage: str = "") -> Any:
-        """Make a `Source`, or a function without arguments that returns the images, known by its name.
+        """Make a `definition`, a `Source` or a function without arguments that returns the images, known by its name.
 
         A function returns a Dataset, a pair (images, labels), or a mapping of arrays by name; its docstring's first
         line says what they show. Beside a function, `name` where it is not the function's own, `licence`, `homepage`.

@@ -56,14 +56,17 @@ class Evaluation:
 
     @property
     def images(self) -> int:
+        """How many were measured."""
         return int(self.confusion.sum())
 
     @property
     def correct(self) -> int:
+        """How many were answered rightly."""
         return int(np.trace(self.confusion))
 
     @property
     def accuracy(self) -> float:
+        """The share that was answered rightly."""
         return self.correct / self.images
 
     @property
@@ -88,10 +91,12 @@ class Evaluation:
 
     @property
     def macro(self) -> Averages:
+        """The means over the classes."""
         return macro_average(self.classes)
 
     @property
     def weighted(self) -> Averages:
+        """The means over the classes, each counted by its images."""
         return weighted_average(self.classes)
 
     def to_json(self) -> Json:

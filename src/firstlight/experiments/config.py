@@ -490,9 +490,11 @@ class Experiment(Section):
         return models.build(self.model.name, tuple(input_shape), classes, self.model.options)
 
     def build_loss(self) -> losses.Loss:
+        """The loss of the table, with its options."""
         return losses.loss(self.loss.name, **self.loss.options)
 
     def build_optimizer(self) -> optimizers.Optimizer:
+        """The optimizer of the table, with its options."""
         inner = optimizers.optimizer(self.optimizer.name, **self._optimizer_options())
         if self.optimizer.lookahead:
             share = self.optimizer.lookahead_share
@@ -504,6 +506,7 @@ class Experiment(Section):
         return optimizers.MovingAverage(self.training.average_decay) if self.training.average == "ema" else None
 
     def build_augmentation(self) -> Augmentation:
+        """The augmentation of the table, with its options."""
         return Augmentation.of(self.augment.options)
 
     def open_engine(self) -> Engine:
@@ -517,6 +520,7 @@ class Experiment(Section):
         )
 
     def build_schedule(self) -> schedules.Schedule:
+        """The schedule of the table, with its options."""
         return schedules.schedule(self.schedule.name, **self.schedule.options)
 
     def to_toml(self, *, brief: bool = False) -> str:

@@ -24,6 +24,9 @@ LARGEST = 2**30  # parameters: 4 GiB in float32, and training takes four times t
 class Model(Shown):
     """A chain of layers for images of one shape and a number of classes.
 
+    name         of the architecture
+    layers       what is computed, in the order of the data
+    classes      how many there are to tell apart
     input_shape  (H, W, C) of one image, as a person writes it; the layers see (C, H, W)
     options      the arguments of the named architecture, for the record
     frozen       patterns of the names of what is not trained, such as ("*", "!head"); see `weights.chosen`
@@ -62,6 +65,7 @@ class Model(Shown):
 
     @cached_property
     def output_shape(self) -> Shape:
+        """Of one image, without the batch."""
         return self.layers.output_shape(self.channels_first)
 
     @cached_property
@@ -76,6 +80,7 @@ class Model(Shown):
 
     @property
     def trainable(self) -> int:
+        """How many numbers training changes."""
         return self.layout.trainable
 
     @property

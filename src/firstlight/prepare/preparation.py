@@ -26,7 +26,7 @@ class Preparation:
 
     input_shape  (H, W, C) of what the model takes, as `Model.input_shape`
     standardise  what the statistics were taken over
-    scale, shift float64 (C, 1, 1), or (C, H, W) where each pixel has its own
+    scale, shift  float64 (C, 1, 1), or (C, H, W) where each pixel has its own
     """
 
     input_shape: tuple[int, int, int]

@@ -221,11 +221,16 @@ class Speed:
 class Parity(Shown):
     """What came of a check; `firstlight.engine_parity` makes it.
 
+    model            its name, with its `options`; `input_shape` is (H, W, C), `classes` are those it tells apart
     parameter_count  the numbers of the model, running statistics included
     images           in words, what images it was made with
     gradient_images  how many of them the gradients were taken on
+    batch_size       of the steps side by side, with `seed` and `optimizer`
     layers           in the order of the data, a container after what it is made of
+    loss             against its twin, and `parameters`: the gradient of each through the whole net
     runs             in float64 and in float32
+    speed            seconds of a step of each engine, measured side by side
+    environment      versions and machine
     engines          what each says of itself, as it was timed
     seconds          that the whole check took
     graph            the compiled graph; None with the reference kernels, and in records of before it was compared
@@ -294,6 +299,7 @@ class Parity(Shown):
 
     @property
     def passed(self) -> bool:
+        """Whether all differences are within what is tolerated."""
         return not self.failures
 
     @property

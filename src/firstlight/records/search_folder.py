@@ -6,7 +6,7 @@
     trials.csv   a trial a row, for a spreadsheet
     best.toml    the experiment of the best trial: firstlight run best.toml
     result.json  the trials and what came of them; written last
-    report.html
+    report.html  the trials, what they tell of each setting, and the best
     .lock        held for the moment in which a trial is taken; that of a trial by the process that trains it
 
 Every file but the storage is written whole or not at all, and the storage is a database.

@@ -142,7 +142,7 @@ class Metrics(Registry[Metric]):
         of_counts: OfCounts | None = None,
     ) -> Callable[[Defined], Defined]: ...
     def register(self, function: Any = None, /, *, name: str = "", title: str = "", **known: Any) -> Any:
-        """The decorator that makes a function of labels and probabilities a metric.
+        """The decorator that makes a `function` of labels and probabilities a metric.
 
         name              the function's own in kebab-case unless given
         title             what tables call it; made of the name unless given
