@@ -99,11 +99,13 @@ class Product:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line of a working: symbol = formula = value.
+    """One line of a working: a formula and its value, which goes by a symbol in later lines.
 
+    formula in the notation of `firstlight.formulas`; "" where words alone tell it
     kind    "sum": the value is the sum of all products. "largest": that of the largest of them. "value": the formula
             says what is done with the numbers
     winner  of the largest, which term of the first product it is
+    says    in words, what no formula does
     """
 
     symbol: str
@@ -112,6 +114,7 @@ class Line:
     products: tuple[Product, ...] = ()
     kind: Literal["sum", "largest", "value"] = "sum"
     winner: int | None = None
+    says: str = ""
 
     @classmethod
     def sum(cls, symbol: str, formula: str, *products: Sequence[Operand]) -> Line:
@@ -143,6 +146,7 @@ class Line:
         return {
             "symbol": self.symbol,
             "formula": self.formula,
+            "says": self.says,
             "kind": self.kind,
             "value": number(self.value),
             "winner": self.winner,

@@ -25,21 +25,27 @@ def decoded(array: dict[str, Any]) -> Array:
 
 @pytest.mark.parametrize("net", NETS)
 def test_a_step_is_that_of_the_engine_to_the_last_bit(net: str) -> None:
-    """And of the compiled graph but for the order of its sums."""
     subject = course(net)
     step = subject.start.forward(2)
-    sessions = [NumpyEngine(kernels).session(subject.task, images()) for kernels in ("reference", "compiled")]
+    session = NumpyEngine("reference").session(subject.task, images())
     for number in range(2):
-        for session in sessions:
-            session.train_step(np.arange(4), number, 0, subject.rate)
-    np.testing.assert_array_equal(step.vector, sessions[0].vector())
-    loss, correct, gradient = sessions[0].gradients(np.arange(4), 2, 0)
+        session.train_step(np.arange(4), number, 0, subject.rate)
+    np.testing.assert_array_equal(step.vector, session.vector())
+    loss, correct, gradient = session.gradients(np.arange(4), 2, 0)
     assert (step.loss.value, int((step.predicted == step.images.labels).sum())) == (loss, correct)
     np.testing.assert_array_equal(step.gradient, gradient[0])
-    sessions[0].train_step(np.arange(4), 2, 0, subject.rate)
-    np.testing.assert_array_equal(step.after, sessions[0].vector())
+    session.restore(step.vector)  # batch norm has seen the images once more
+    session.train_step(np.arange(4), 2, 0, subject.rate)
+    np.testing.assert_array_equal(step.after, session.vector())
     np.testing.assert_array_equal(step.after, step.forward().vector)
-    np.testing.assert_allclose(step.vector, sessions[1].vector(), atol=1e-4)
+
+
+def test_a_step_is_that_of_the_compiled_net_but_for_the_order_of_its_sums() -> None:
+    subject = course("conv")
+    session = NumpyEngine().session(subject.task, images())
+    for number in range(3):
+        session.train_step(np.arange(4), number, 0, subject.rate)
+    np.testing.assert_allclose(subject.at(3).vector, session.vector(), atol=2e-5)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])

@@ -31,6 +31,7 @@ In evaluation μ and s are given numbers, which no x changes:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -124,7 +125,7 @@ class BatchNorm(Layer):
             mean, var = step.p["mean"], step.p["var"]
             kept = [Operand.at(name, step.p[name], index[0]) for name in ("mean", "var")]
             lines = [
-                Line.sum(symbol, f"{symbol}, as it was learnt", [each])
+                replace(Line.sum(symbol, f"{symbol} = {each.array}", [each]), says="as it was learnt in training")
                 for symbol, each in zip(("μ", "σ²"), kept, strict=True)
             ]
             group = None

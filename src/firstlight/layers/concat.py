@@ -76,11 +76,11 @@ class Concat(Container):
         """The branch that a channel is of; backward, what every branch sends back."""
         if of == "dx":
             terms = [[Operand.at(name, branch.dx, *index)] for name, branch in step.inner.items()]
-            return Working.made(of, index, [Line.sum("dx", "dx = Σ of the branches' dx", *terms)], step.dx[index])
+            return Working.made(of, index, [Line.sum("dx", "dx = Σₖ dxₖ", *terms)], step.dx[index])
         c, *rest = index
         for name, branch in step.inner.items():
             if c < len(branch.y):
-                line = Line.sum("y", "y = the branch's own", [Operand.at(name, branch.y, c, *rest)])
+                line = Line.sum("y", f"y = {name}", [Operand.at(name, branch.y, c, *rest)])
                 break
             c -= len(branch.y)
         return Working.made(of, index, [line], step.y[index])

@@ -104,18 +104,18 @@ class Conv2D(Layer):
             c, (u, v, h, w) = across(len(x), window.seen_by(i, j))
             terms = [Operand.of("W", W, places(o, c, u, v)), Operand.of("x", x, places(c, h, w, n))]
             bias = [[Operand.at("b", step.p["b"], o)]] if self.bias else []
-            formula = "y[o,i,j] = Σ W[o,c,u,v] · x[c,i·s+u,j·s+v]"
+            formula = "y[o,i,j] = Σ[c,u,v] W[o,c,u,v] · x[c, i·s+u, j·s+v]"
             line = Line.sum("y", f"{formula} + b[o]" if bias else formula, terms, *bias)
         elif of == "dx":
             c, h, w, n = at
             o, (u, v, i, j) = across(len(dy), window.sent_to(h, w))
             terms = [Operand.of("W", W, places(o, c, u, v)), Operand.of("dy", dy, places(o, i, j, n))]
-            line = Line.sum("dx", "dx[c,i·s+u,j·s+v] = Σ W[o,c,u,v] · dy[o,i,j]", terms)
+            line = Line.sum("dx", "dx[c, i·s+u, j·s+v] = Σ W[o,c,u,v] · dy[o,i,j]", terms)
         elif of == "W":
             o, c, u, v = at
             n, (h, w, i, j) = across(x.shape[3], window.met_at(u, v))
             terms = [Operand.of("dy", dy, places(o, i, j, n)), Operand.of("x", x, places(c, h, w, n))]
-            line = Line.sum("dW", "dW[o,c,u,v] = Σ dy[o,i,j] · x[c,i·s+u,j·s+v]", terms)
+            line = Line.sum("dW", "dW[o,c,u,v] = Σ[i,j,n] dy[o,i,j,n] · x[c, i·s+u, j·s+v, n]", terms)
         else:
             line = bias_gradient(dy, at[0])
         return Working.made(of, index, [line], step.arrays[of][index])
@@ -135,7 +135,7 @@ def across(count: int, arrays: tuple[Array, ...]) -> tuple[Array, tuple[Array, .
 def bias_gradient(dy: Array, o: int) -> Line:
     """db[o] of a convolution: a bias is added to every pixel of its channel."""
     where = np.argwhere(np.ones(dy.shape[1:], bool))
-    return Line.sum("db", "db[o] = Σ dy[o,i,j]", [Operand.of("dy", dy, places(o, *where.T))])
+    return Line.sum("db", "db[o] = Σ[i,j,n] dy[o,i,j,n]", [Operand.of("dy", dy, places(o, *where.T))])
 
 
 Conv2D.examples = (

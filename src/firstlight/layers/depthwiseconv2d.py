@@ -115,18 +115,18 @@ class DepthwiseConv2D(Layer):
             u, v, h, w = window.seen_by(i, j)
             terms = [Operand.of("W", W, places(o, 0, u, v)), Operand.of("x", x, places(o // m, h, w, n))]
             bias = [[Operand.at("b", step.p["b"], o)]] if self.bias else []
-            formula = "y[o,i,j] = Σ W[o,u,v] · x[o // m,i·s+u,j·s+v]"
+            formula = "y[o,i,j] = Σ[u,v] W[o,u,v] · x[⌊o/m⌋, i·s+u, j·s+v]"
             line = Line.sum("y", f"{formula} + b[o]" if bias else formula, terms, *bias)
         elif of == "dx":
             c, h, w, n = at
             k, (u, v, i, j) = across(m, window.sent_to(h, w))
             terms = [Operand.of("W", W, places(c * m + k, 0, u, v)), Operand.of("dy", dy, places(c * m + k, i, j, n))]
-            line = Line.sum("dx", "dx[o // m,i·s+u,j·s+v] = Σ W[o,u,v] · dy[o,i,j]", terms)
+            line = Line.sum("dx", "dx[⌊o/m⌋, i·s+u, j·s+v] = Σ W[o,u,v] · dy[o,i,j]", terms)
         elif of == "W":
             o, _, u, v = at
             n, (h, w, i, j) = across(x.shape[3], window.met_at(u, v))
             terms = [Operand.of("dy", dy, places(o, i, j, n)), Operand.of("x", x, places(o // m, h, w, n))]
-            line = Line.sum("dW", "dW[o,u,v] = Σ dy[o,i,j] · x[o // m,i·s+u,j·s+v]", terms)
+            line = Line.sum("dW", "dW[o,u,v] = Σ[i,j,n] dy[o,i,j,n] · x[⌊o/m⌋, i·s+u, j·s+v, n]", terms)
         else:
             line = bias_gradient(dy, at[0])
         return Working.made(of, index, [line], step.arrays[of][index])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,7 +87,7 @@ def general(step: LossStep, of: str, index: Index) -> Working:
     y = Operand.of("y", step.y, np.stack([np.arange(len(step.y)), np.full(len(step.y), n)], axis=1))
     if of == "value":
         value = weight * float(loss.values(wide, step.targets)[n])
-        line = Line.expression("L", "L, by its formula in float64", value, y)
+        line = replace(Line.expression("L", "L = L(y)", value, y), says="the loss's own formula, in float64")
         return Working.made(of, index, [line], step.values[n], size=1 + abs(value) + float(np.abs(y.values).max()))
     sides = []
     for sign in (1, -1):
@@ -96,10 +96,10 @@ def general(step: LossStep, of: str, index: Index) -> Working:
         sides.append(weight * float(loss.values(moved, step.targets)[n]) / N)
     up, down = (
         Line.expression(symbol, f"{symbol} = L(y[k] {sign} h) / N", side, Operand.at("y", step.y, *index))
-        for symbol, sign, side in zip(("L₊", "L₋"), "+−", sides, strict=True)
+        for symbol, sign, side in zip(("above", "below"), "+−", sides, strict=True)
     )
     h = Operand.number("h", NUDGE)
     dy = (sides[0] - sides[1]) / (2 * NUDGE)
-    line = Line.expression("dy", "dy[k] = (L₊ − L₋) / (2 h)", dy, up.operand, down.operand, h)
+    line = Line.expression("dy", "dy[k] = (above − below) / (2 h)", dy, up.operand, down.operand, h)
     note = f"A nudge of the one output by {NUDGE:.0e} to either side, in float64."
     return Working.made(of, index, [up, down, line], step.dy[index], note, size=(1 + abs(dy)) * weight / N)

@@ -101,7 +101,8 @@ class Muon(AdamW):
             parts = (slope, share, lines[0].operand)
             lines.append(Line.expression("d", "d = g + μ (m − g)", direction[k], *parts))
         matrix = orthogonalized(direction.reshape(update.part.shape[0], -1), self.iterations)
-        one = Line.expression("o", "o, the number of U Vᵀ in its place", matrix.ravel()[k], lines[-1].operand)
+        one = Line.expression("o", "o = U Vᵀ", matrix.ravel()[k], lines[-1].operand)
+        one = replace(one, says="its number in the place of the weight")
         factor = Line.expression("f", "f = 0.2 √max(rows, columns)", 0.2 * math.sqrt(max(matrix.shape)))
         end = update.weight * (1 - update.lr * self.weight_decay) - update.lr * factor.value * one.value
         given = (theta, Operand.number("lr", update.lr), Operand.number("λ", self.weight_decay))

@@ -81,8 +81,10 @@ def general(optimizer: Optimizer, update: WeightUpdate) -> Working:
             text, used = _written(formula.outputs[k], letters, names)
             names[id(formula.outputs[k])] = ends[k]
         else:
-            text, used = "by the whole array", list(arrays)
-        operands = [Operand.number(letters.get(name, name), values[name]) for name in dict.fromkeys(used)]
+            text, used = f"f({', '.join(letters.get(name, name) for name in arrays)})", list(arrays)
+        operands = [
+            Operand.number(letters.get(name, name.replace("_", " ")), values[name]) for name in dict.fromkeys(used)
+        ]
         lines.append(Line.expression(ends[k], f"{ends[k]} ← {text}", float(results[k][0]), *operands))
     return update.working(lines)
 
@@ -92,7 +94,7 @@ def _letters(optimizer: Optimizer) -> dict[str, str]:
     found = {f"self.{name}": name for name in vars(optimizer)}
     for kind in reversed(type(optimizer).__mro__):
         for name, text in documented(kind.__doc__).items():
-            letter = re.match(r"\S{1,2}(?=[:, ]|$)", text)
+            letter = re.match(r"[^\s:,]{1,2}(?=[:, ]|$)", text)
             if letter and not letter[0].isascii():
                 found[f"self.{name}"] = letter[0]
     return found
@@ -109,7 +111,7 @@ def _written(value: Any, letters: Mapping[str, str], names: Mapping[int, str]) -
             return names[id(value)]
         if value.operation == "argument":
             used.append(value.inputs[0])
-            return letters.get(value.inputs[0], value.inputs[0])
+            return letters.get(value.inputs[0], value.inputs[0].replace("_", " "))
         if (kept := _off_the_grid(value)) is not None:
             return text(kept, inside)
         if value.operation in SIGNS:
@@ -117,7 +119,8 @@ def _written(value: Any, letters: Mapping[str, str], names: Mapping[int, str]) -
             made = f"{left} {SIGNS[value.operation]} {right}"
             return f"({made})" if _brackets(value.operation, inside) else made
         if value.operation == "sqrt":
-            return f"√({text(value.inputs[0])})"
+            inner = text(value.inputs[0])
+            return f"√{inner}" if inner.isalpha() else f"√({inner})"
         return f"{value.operation}({', '.join(text(each) for each in value.inputs)})"
 
     return text(value), used

@@ -39,7 +39,8 @@ number, or a parameter's name, such as "W", for the gradient by it. With the pat
 
     of, index, value (the engine's), worked (the last line's), difference, rounding (the most by which float32 may take
     the two apart), agrees, note
-    lines: [{symbol, formula, kind, value, winner, products}, …]    a later line uses an earlier one by its symbol
+    lines: [{symbol, formula, says, kind, value, winner, products}, …]     a later line uses an earlier one by its symbol
+        formula: one that `firstlight.formulas.mathml` reads, or ""; says: in words, or ""
         kind "sum": value = Σ over products of Σ over terms; "largest": term `winner` of products[0]; "value": what the
         formula makes of the numbers, each of which is a product of one operand
         products: [{operands: [{array, index: null or [[place], …], values: […]}, …], values: [product of each term],
