@@ -35,6 +35,7 @@ from firstlight.trained_run import Run
 from firstlight.training import Callbacks, OnEpoch, OnStep
 from firstlight.training_step import Step
 from firstlight.training_step.opening import course_of_model
+from firstlight.training_step.presets import PRESETS
 from firstlight.types import Array, Dataset, joined
 
 if TYPE_CHECKING:
@@ -292,7 +293,8 @@ def step(
     """One step of training on an image or a few, taken apart number by number, and the steps that follow it.
 
     run     a run, or its folder: see `Run.step`, which takes images, labels, `train` and `lr`; optimizer, loss and seed
-            are the run's own. Or a Model, or the name of an architecture, with its initial weights
+            are the run's own. A Model, or the name of an architecture, begins with its initial weights. The name
+            of something that goes wrong (see `firstlight.training_step.PRESETS`) needs nothing else
     images  `Images`, such as `fl.load("digits").splits["train"].take([0])`; an image file; pixels uint8, (H, W),
             (H, W, C) or (N, H, W, C)
     labels  the class of each, by its number or its name; not where the images have theirs
@@ -308,6 +310,8 @@ def step(
     if isinstance(run, Model) or (isinstance(run, str) and run in ARCHITECTURES):
         settings: dict[str, Any] = {"train": train, "optimizer": optimizer, "lr": lr, "loss": loss}
         return course_of_model(run, images, labels, **settings, batch_size=batch_size, seed=seed).start
+    if run in PRESETS:
+        return PRESETS[str(run)].course().start
     opened = run if isinstance(run, Run) else open_run(run)
     return opened.step(images, labels, train=bool(train), lr=lr)
 

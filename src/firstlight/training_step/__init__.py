@@ -39,7 +39,7 @@ number, or a parameter's name, such as "W", for the gradient by it. With the pat
 
     of, index, value (the engine's), worked (the last line's), difference, rounding (the most by which float32 may take
     the two apart), agrees, note
-    lines: [{symbol, formula, says, kind, value, winner, products}, …]     a later line uses an earlier one by its symbol
+    lines: [{symbol, formula, says, kind, value, winner, products}, …]    a later one uses an earlier by its symbol
         formula: one that `firstlight.formulas.mathml` reads, or ""; says: in words, or ""
         kind "sum": value = Σ over products of Σ over terms; "largest": term `winner` of products[0]; "value": what the
         formula makes of the numbers, each of which is a product of one operand
@@ -59,18 +59,26 @@ number, or a parameter's name, such as "W", for the gradient by it. With the pat
 
     number, epoch, loss, accuracy (of the batch that was trained on), looked (the images' loss, or null),
     layers: {path: {ratio, weights, update, gradient, output, silent, dy: number or null}}
+
+`Preset.to_json()`, of each of `PRESETS`, what goes wrong: `preset.course(mended=False)` is its way, `preset.step()` the
+step at which it is plain.
+
+    name, title, steps (after which it is plain), watch, cause, remedy (a sentence each),
+    path, statistic (where it is seen: of `layers[path].statistics`; with the path "" "loss" or "accuracy" of the step)
 """
 
 from firstlight.layers import LayerStep
 from firstlight.losses import LossStep
 from firstlight.training_step.course import Course, LayerRow, StepRow
 from firstlight.training_step.opening import course_of_model
+from firstlight.training_step.presets import PRESETS, Preset, preset
 from firstlight.training_step.statistics import LayerStatistics
 from firstlight.training_step.step import Step
 from firstlight.training_step.weight import WeightStep
 from firstlight.working import Line, Operand, Product, Working
 
 __all__ = [
+    "PRESETS",
     "Course",
     "LayerRow",
     "LayerStatistics",
@@ -78,10 +86,12 @@ __all__ = [
     "Line",
     "LossStep",
     "Operand",
+    "Preset",
     "Product",
     "Step",
     "StepRow",
     "WeightStep",
     "Working",
     "course_of_model",
+    "preset",
 ]

@@ -19,6 +19,7 @@ from firstlight.types import Array, Images, Json
 from firstlight.working import number
 
 KEPT = 256e6  # bytes of weights and moments that are kept to go back to; the steps between are taken again
+BATCH = 64
 LOOKS = 30  # of an epoch, at most, in which the images are looked at
 
 
@@ -87,23 +88,27 @@ class Course:
         batch_size: int | None = None,
         rate: float | None = None,
         vector: Array | None = None,
+        kernels: str = "compiled",
     ) -> None:
         """Begin at weights `vector`, or at the initial weights of the task's seed.
 
-        batch_size  of the images to train on; all that are looked at, where there are no others
+        batch_size  of `train`; without these, every step is on all images that are looked at
         rate        the optimizer's own unless given
+        kernels     by which the steps on `train` are taken
         """
         self.name = name or task.model.name
         self.images = images
         self.own = train is None
-        self.task = replace(task, augmentation=None, sampling="shuffled", steps_per_epoch=None) if self.own else task
-        self.batch_size = min(batch_size or len(images), len(images)) if train is None else batch_size or 64
+        self.task = replace(task, average=None)
+        if self.own:
+            self.task = replace(self.task, augmentation=None, sampling="shuffled", steps_per_epoch=None)
+        self.batch_size = len(images) if train is None else batch_size or BATCH
         self.rate = float(vars(task.optimizer.innermost)["lr"]) if rate is None else float(rate)
         trained_on = images if train is None else train
         # Of the images alone, every step is that of the layers one by one, the very numbers that are shown. Over many,
         # the compiled net takes the steps: its sums are rounded in another order.
         self.session = NumpyEngine("reference").session(self.task, trained_on, vector)
-        self._trainer = self.session if self.own else NumpyEngine().session(self.task, trained_on, vector)
+        self._trainer = self.session if self.own else NumpyEngine(kernels).session(self.task, trained_on, vector)
         self.steps_per_epoch = self.task.steps_per_epoch or steps(len(trained_on), self.batch_size)
         self._kept: dict[int, tuple[Array, dict[str, Array]]] = {0: (self.session.vector(), self.session.state())}
         self._every = 1
