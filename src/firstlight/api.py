@@ -14,7 +14,7 @@ from firstlight.cautions import NOTE, Caution
 from firstlight.console import TrainingProgress
 from firstlight.data import load as load_images
 from firstlight.engine_parity import STEPS, Parity
-from firstlight.errors import ExperimentError, RunError
+from firstlight.errors import ExperimentError, RunError, nearest
 from firstlight.experiments import USUAL, Experiment
 from firstlight.experiments.paths import IN_MEMORY
 from firstlight.explain import Progress
@@ -312,7 +312,12 @@ def step(
         return course_of_model(run, images, labels, **settings, batch_size=batch_size, seed=seed).start
     if run in PRESETS:
         return PRESETS[str(run)].course().start
+    if isinstance(run, str) and not Path(run).exists():
+        known = nearest(run, [*ARCHITECTURES, *PRESETS])
+        raise ExperimentError(f"step: there is no architecture, no preset and no run folder called {run!r}. {known}")
     opened = run if isinstance(run, Run) else open_run(run)
+    if not isinstance(opened, Run):
+        raise ExperimentError(f"step: {run} holds several runs; give one of them.")
     return opened.step(images, labels, train=bool(train), lr=lr)
 
 

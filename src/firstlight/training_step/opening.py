@@ -41,10 +41,6 @@ def course_of_model(
     preparation = Preparation.fit(given if trained_on is None else trained_on)
     built = model
     if isinstance(built, str):
-        if built not in models.ARCHITECTURES:
-            raise ExperimentError(
-                f"step: {built!r} is no architecture, and no run lies there. {nearest(built, models.ARCHITECTURES)}"
-            )
         built = models.build(built, preparation.input_shape, len(given.class_names))
     else:
         height, width, channels = built.input_shape
@@ -103,6 +99,11 @@ def images_of(
 
     Raises DataError where they are no images, or labels are missing or do not fit.
     """
+    if images is None or isinstance(images, Dataset):
+        raise DataError(
+            'step: give the images that it is shown on, one or a few, such as data.splits["train"].take([0]); '
+            f"received {'none' if images is None else f'all of {images.name}'}."
+        )
     if isinstance(images, Images):
         return images if labels is None else replace(images, labels=_labels(labels, len(images), images.class_names))
     if isinstance(images, str | Path):
@@ -126,7 +127,7 @@ def images_of(
     n = len(pixels)
     ids = np.array([f"image {k}" for k in range(n)]) if ids is None else ids
     if labels is None:
-        raise DataError(f"step: the loss is taken against labels; give one for each of the {n} images.")
+        raise DataError(f"step: the loss is taken against labels: give one for each image ({n}).")
     return Images(pixels, _labels(labels, n, names), ids, names)
 
 
