@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json
 
 Index = tuple[int, ...]
@@ -154,8 +155,8 @@ class Line:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Working:
+@dataclass(frozen=True, eq=False, repr=False)
+class Working(Shown, Brief):
     """How one number came about.
 
     of        what it is a number of: "y", "dx" or the name of a parameter, whose gradient it then is

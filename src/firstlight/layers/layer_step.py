@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstlight.errors import ModelError, nearest
+from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json, Shape
 from firstlight.working import Index, Line, Operand, Working, array_json
 
@@ -20,8 +21,8 @@ FEW = 64  # outputs that depend on one number, up to which each is asked by itse
 SMALL = 1e-9  # of the largest: what a nudge gives below that is its own rounding
 
 
-@dataclass(frozen=True, eq=False)
-class LayerStep:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerStep(Shown, Brief):
     """A layer's numbers in one step. The batch is the last axis: x is (C, H, W, N) or (I, N).
 
     path       of the layer in its net, such as "block1.conv1"

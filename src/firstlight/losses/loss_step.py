@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from firstlight.errors import ModelError, nearest
+from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json
 from firstlight.working import Index, Line, Operand, Working, array_json, number
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 NUDGE = 1e-5
 
 
-@dataclass(frozen=True, eq=False)
-class LossStep:
+@dataclass(frozen=True, eq=False, repr=False)
+class LossStep(Shown, Brief):
     """The loss in one step. The batch is the last axis of y, t and dy.
 
     y        what the net gave, (K, N)

@@ -16,6 +16,7 @@ from firstlight import report
 from firstlight.errors import FirstlightError
 from firstlight.locks import is_locked
 from firstlight.models import Model
+from firstlight.notebook import step_cards
 from firstlight.notebook.html import render
 from firstlight.notebook_display import ReportPath
 from firstlight.records import run_folder
@@ -50,6 +51,7 @@ from firstlight.report.sections import (
 from firstlight.report.sections.answers import LIKELIEST
 from firstlight.report.sections.samples import spread
 from firstlight.text import display_names, listed
+from firstlight.training_step import LayerStep, LossStep, Step, WeightStep, Working
 from firstlight.types import Array, Dataset, Images
 
 SAMPLES = 10  # images of a split
@@ -252,6 +254,14 @@ def _pictured(kind: str, title: str, subtitle: str, splits: Mapping[str, Images]
             Section("Images per class", "classes", (Beside(bars, caption=class_counts.caption(names, counts)),)),
         ),
     )
+
+
+# Of a step of training.
+card.register(Step, step_cards.step_card)
+card.register(LayerStep, step_cards.layer_card)
+card.register(LossStep, step_cards.loss_card)
+card.register(WeightStep, step_cards.weight_card)
+card.register(Working, step_cards.working_card)
 
 
 def _unfinished(run: RunFolder) -> Document:

@@ -85,7 +85,9 @@ class Preset:
             for pattern, value in settings.weights.items():
                 if chosen(entry.name, [pattern]):
                     vector[entry.start : entry.stop] = value
-        others = {"train": images, "batch_size": IMAGES, "kernels": "reference"} if self.one_class else {}
+        others: dict[str, Any] = {}
+        if self.one_class:
+            others = {"train": images, "batch_size": IMAGES, "kernels": "reference"}
         return Course(task, looked if self.one_class else images, name=self.name, vector=vector, **others)
 
     def step(self, mended: bool = False) -> Step:

@@ -14,6 +14,7 @@ from firstlight.engines.numpy import one_thread_of_blas
 from firstlight.errors import ModelError, nearest
 from firstlight.kernels import reference
 from firstlight.layers import Pass
+from firstlight.notebook_display import Brief, Shown
 from firstlight.optimizers.weight_update import WeightUpdate
 from firstlight.types import Array, Json
 from firstlight.weights import Entry
@@ -27,8 +28,8 @@ POINTS = 21  # of the loss along the weight
 SPAN = 0.5  # how far they reach to either side, at least
 
 
-@dataclass(frozen=True, eq=False)
-class WeightStep:
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightStep(Shown, Brief):
     """One trained weight in a step.
 
     name, index  the array, such as "conv1.W", and the place in it
