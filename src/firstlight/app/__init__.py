@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from firstlight.app import images
 from firstlight.app.index import Index
 from firstlight.app.pages.review.subject import Subjects
+from firstlight.app.pages.step.courses import Courses
 from firstlight.app.server import static_files
 from firstlight.app.server.errors import exception_handlers
 from firstlight.app.server.processes import TrainingProcesses
@@ -57,6 +58,7 @@ def create_app(
     app.state.threads = Threads()
     app.state.explanations = {}  # explanations under way, by run
     app.state.subjects = Subjects(app.state.index, corrections)
+    app.state.courses = Courses()
     app.state.closing = False  # set when the server ends, so that streams end too
     return app
 

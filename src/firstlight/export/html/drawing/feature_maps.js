@@ -30,7 +30,7 @@ export function picture(canvas, { height, width, channels, pixels }, saliency = 
 }
 
 /** The colours of bytes, as 256 × [r, g, b]: of values from 0, and of those about 128. */
-function tables() {
+export function tables() {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => {
     const text = style.getPropertyValue(name).trim();

@@ -1,0 +1,246 @@
+"""A step as the page reads it: the net, tensors of one image, what a value is made of, and what changes, as JSON."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from html import escape
+
+import numpy as np
+
+from firstlight import diagram
+from firstlight.app.server.errors import UnknownError
+from firstlight.formulas import FormulaError, formulas_of, mathml
+from firstlight.layers.layer_step import LayerStep
+from firstlight.text import counted
+from firstlight.training_step import Step, StepRow
+from firstlight.types import Array, Json, Shape
+from firstlight.working import Working, number
+
+POINTS = 120  # of a curve over the steps
+SENT_AT_ONCE = 100_000  # values of a tensor; of a larger one, a channel is asked for at a time
+LONGEST = 60  # characters of a place in an address
+
+
+def net(step: Step, width: int) -> Json:
+    """The net: its picture, at most `width` CSS pixels wide where that can be, its layers, and its loss.
+
+    first   the number of the layer that is shown first: the first one with weights
+    weight  the place of a weight to begin with, in the middle of the first array
+    """
+    task = step.course.task
+    layers = [layer(each) for each in step.layers.values()]
+    first = next((n for n, each in enumerate(step.layers.values()) if _own(each)), 0)
+    name, array = next(((path, a) for path, a in _learnt(step)), ("", None))
+    middle = None if array is None else [side // 2 for side in array.shape]
+    rows = [row for row in task.model.summary() if row.name in step.layers]
+    formulas = formulas_of(task.loss)
+    lines = [*formulas.forward, *formulas.where, *formulas.backward]
+    return {
+        "net": diagram.embedded(rows, task.model.input_shape, step.course.name, width=width, interactive=True),
+        "layers": layers,
+        "first": first,
+        "weight": None if middle is None else {"name": name, "index": middle},
+        "loss": {"name": task.loss.name, "formulas": [typeset(line) for line in lines]},
+        "classes": list(step.images.class_names),
+        "size": list(step.images.shape[:2]),
+        "epoch": step.course.steps_per_epoch,
+    }
+
+
+def _learnt(step: Step) -> Iterator[tuple[str, Array]]:
+    """The arrays that are trained, by their names in the net."""
+    for path, each in step.layers.items():
+        for name, array in _own(each).items():
+            if name in each.gradients:
+                yield f"{path}.{name}", array
+
+
+def state(step: Step, n: int, ended: str = "") -> Json:
+    """What changes with the step, beside the layer that is looked at; n is the image that is shown."""
+    loss, course = step.loss, step.course
+    label = int(step.images.labels[n])
+    names = step.images.class_names
+    answer = int(loss.probabilities[n].argmax())
+    share = 100 * float(loss.probabilities[n, answer])
+    several = len(loss.y) == len(names)
+    rows = [
+        {"name": name, "p": number(float(loss.probabilities[n, k]))}
+        | ({key: number(float(array[k, n])) for key, array in (("y", loss.y), ("t", loss.t), ("dy", loss.dy))} if several or not k else {})
+        for k, name in enumerate(names)
+    ]
+    return {
+        "at": step.number,
+        "epoch": step.epoch,
+        "rate": step.rate,
+        "text": f"loss {loss.value:.4g} · {names[answer]}, {share:.1f} %",
+        "loss": {
+            "value": number(float(loss.values[n])),
+            "mean": number(loss.value),
+            "penalty": loss.penalty,
+            "label": label,
+            "rows": rows,
+        },
+        "history": _history(step),
+        "ended": ended,
+    }
+
+
+def _history(step: Step) -> Json:
+    """The numbers of the steps up to this one, at most POINTS of them, and of this one."""
+    rows = step.history
+    rows = [rows[n] for n in np.unique(np.linspace(0, len(rows) - 1, min(POINTS, len(rows))).astype(int))] if rows else []
+    now = step.statistics
+    layers = [
+        {
+            "path": path,
+            **{
+                key: [*(_row(row, path, key) for row in rows), None if getattr(each, key) is None else number(getattr(each, key))]
+                for key in ("ratio", "gradient", "weights", "silent")
+                if getattr(each, key) is not None
+            },
+        }
+        for path, each in now.items()
+        if not step.layers[path].inner
+    ]
+    return {
+        "numbers": [*(row.number for row in rows), step.number],
+        "loss": [*(None if row.looked is None else number(row.looked) for row in rows), number(step.loss.value)],
+        "trained": None if step.course.own else [*(number(row.loss) for row in rows), None],
+        "layers": layers,
+    }
+
+
+def _row(row: StepRow, path: str, key: str) -> float | str | None:
+    value = getattr(row.layers.get(path), key, None)
+    return None if value is None else number(value)
+
+
+def layer(step: LayerStep) -> Json:
+    """What is known of a layer before its numbers."""
+    formulas = formulas_of(step.layer)
+    parameters = _own(step)
+    count = sum(array.size for array in parameters.values())
+    told = f"{_sides(step.input_shape)} in, {_sides(step.output_shape)} out, {counted(count, 'parameter')}"
+    return {
+        "path": step.path,
+        "type": step.type,
+        "output": list(step.output_shape),
+        "told": f"{told}, from {step.source}." if step.source else f"{told}.",
+        "forward": [typeset(line) for line in (*formulas.forward, *formulas.where)],
+        "backward": [typeset(line) for line in formulas.backward],
+        "tensors": [*_tensors(step)],
+    }
+
+
+def _tensors(step: LayerStep) -> Iterator[Json]:
+    """What is shown of a layer, in order: on which side, and what becomes of a value that is chosen there.
+
+    explains  whose working it has, as `LayerStep.working` calls it
+    dials     the parameter that a value is one of, or the gradient of
+    """
+    known = step.arrays
+    yield {"name": "x", "label": "x, the input", "side": "forward"}
+    for name in _own(step):
+        learnt = {"dials": f"{step.path}.{name}"} if name in step.gradients else {}
+        yield {"name": name, "label": f"{name}, learnt" if learnt else name, "side": "forward", **learnt}
+    yield {"name": "y", "label": "y, the output", "side": "forward", "explains": "y"}
+    yield {"name": "dy", "label": "dy, which comes in", "side": "backward"}
+    for name in _own(step):
+        if name in known:
+            dials = f"{step.path}.{name}"
+            yield {"name": f"d{name}", "label": f"d{name}", "side": "backward", "explains": name, "dials": dials}
+    yield {"name": "dx", "label": "dx, which goes out", "side": "backward", "explains": "dx"}
+
+
+def _own(step: LayerStep) -> dict[str, Array]:
+    """The layer's own parameters; a container has none."""
+    return {} if step.inner else {name: array for name, array in step.p.items() if not isinstance(array, Mapping)}
+
+
+def arrays(step: LayerStep, n: int) -> dict[str, Array]:
+    """The tensors of a layer by the names that the page has, of image n of the batch."""
+    of_image = {"x": step.x, "y": step.y, "dy": step.dy, "dx": step.dx}
+    gradients = {f"d{name}": step.gradients[name] for name in _own(step) if name in step.gradients}
+    return {name: array[..., n] for name, array in of_image.items()} | _own(step) | gradients
+
+
+def tensors(step: LayerStep, n: int) -> Json:
+    """All tensors of a layer, the values of those that are not too large for it."""
+    return {name: _tensor(array) for name, array in arrays(step, n).items()}
+
+
+def channel(step: LayerStep, n: int, name: str, at: int) -> Json:
+    """One channel of a tensor."""
+    known = arrays(step, n)
+    if name not in known:
+        raise UnknownError(f"{step.path} has no {name[:LONGEST]!r}.")
+    array = known[name] if known[name].ndim > 1 else known[name][None]
+    if not 0 <= at < len(array):
+        raise UnknownError(f"{name} of {step.path} has {counted(len(array), 'channel')}; there is no number {at}.")
+    return {"values": packed(array[at])}
+
+
+def _tensor(array: Array) -> Json:
+    finite = array[np.isfinite(array)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return {
+        "shape": list(array.shape),
+        "low": low,
+        "high": high,
+        "extent": max(abs(low), abs(high)),
+        "values": packed(array) if array.size <= SENT_AT_ONCE else None,
+    }
+
+
+def packed(array: Array) -> str:
+    """float32 in the order of C, little-endian, in base64."""
+    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
+
+
+def working(step: LayerStep, n: int, of: str, place: str) -> Json:
+    """What a value of a layer is made of."""
+    index = place_of(place)
+    found = step.working(of, (*index, n) if of in ("y", "dx") else index)
+    name = of if of in ("y", "dx") else f"d{of}"
+    return written(found, f"{name}[{', '.join(map(str, index))}]")
+
+
+def loss_working(step: Step, n: int, of: str, k: int) -> Json:
+    """What the loss of image n, or its gradient by output k, is made of."""
+    found = step.loss.working(of, (n,) if of == "value" else (k, n))
+    return written(found, "the loss" if of == "value" else f"dy[{k}]")
+
+
+def weight(step: Step, name: str, place: str) -> Json:
+    """One weight: `WeightStep.to_json`, with the formulas of its update typeset."""
+    found = step.weight(name, place_of(place))
+    return found.to_json() | {"update": written(found.update, name), "working": written(found.working, name)}
+
+
+def written(found: Working, title: str) -> Json:
+    """A working as the page shows it: `Working.to_json`, with a title, and its formulas typeset."""
+    told = found.to_json()
+    for line in told["lines"]:
+        line["mathml"] = typeset(line["formula"], plain="")
+    return told | {"title": title}
+
+
+def place_of(text: str) -> tuple[int, ...]:
+    """A place such as "3,5,7" in an address. Raises UnknownError where it is none."""
+    parts = text.split(",")
+    if len(text) > LONGEST or not all(part.isascii() and part.isdecimal() for part in parts):
+        raise UnknownError(f"A place is whole numbers with commas between them; received {text[:LONGEST]!r}.")
+    return tuple(map(int, parts))
+
+
+def typeset(text: str, plain: str | None = None) -> str:
+    """A formula as MathML; `plain`, or the text itself in the element <span>, where it is more words than formula."""
+    try:
+        return mathml(text)
+    except FormulaError:
+        return f"<span>{escape(text)}</span>" if plain is None else plain
+
+
+def _sides(shape: Shape) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,74 @@
+// What the page asks the server: one net on one image, at one step; all of it follows from the settings and the step.
+
+import { api } from "/static/common.js";
+import { floats } from "/static/step/numbers.js";
+
+export class Session {
+  /** Of the settings { of, data }: `open` says on which image. */
+  constructor(settings) {
+    this.settings = settings;
+    this.at = 0;
+    this.shown = 0; // which image of the batch
+    this.body = undefined;
+  }
+
+  /** Begin on an image, { image } by its number or { label } with the bytes of a file. */
+  async open(image = {}, body) {
+    this.image = image;
+    this.body = body;
+    const found = await this.opened();
+    this.at = 0;
+    return found;
+  }
+
+  async opened() {
+    const query = new URLSearchParams({ ...this.settings, ...this.image });
+    const found = await api(`/api/step?${query}`, { method: "POST", body: this.body });
+    this.key = found.key;
+    return found;
+  }
+
+  /** Ask about the step; one that the server holds no longer is gone to again, and is then the same. */
+  async ask(what, query = {}) {
+    const path = () => `/api/step/${this.key}/${what}?${new URLSearchParams({ at: this.at, n: this.shown, ...query })}`;
+    try {
+      return await api(path(), { quiet: true });
+    } catch (error) {
+      if (error.message.includes("no longer held")) {
+        await this.opened();
+        await this.walk(0, this.at);
+      }
+      return api(path()); // once more, and then it is told
+    }
+  }
+
+  /** Go to a step from another, and return what is known there; `on` hears of each one on the way. */
+  async walk(from, to, on = () => true) {
+    let at = from;
+    for (;;) {
+      const now = await api(`/api/step/${this.key}/state?${new URLSearchParams({ at, to, n: this.shown })}`);
+      if (now.at === to || now.ended || now.at === at || !on(now)) return now;
+      at = now.at;
+    }
+  }
+
+  /** The tensors of a layer by their names, each { shape, values, low, high, extent }. */
+  async tensors(layer) {
+    const { tensors } = await this.ask("tensors", { layer });
+    const unpacked = Object.entries(tensors).map(([name, { values, ...rest }]) => [name, { ...rest, values: values === null ? null : floats(values) }]);
+    return Object.fromEntries(unpacked);
+  }
+
+  async channel(layer, of, channel) {
+    const { values } = await this.ask("channel", { layer, of, channel });
+    return floats(values);
+  }
+
+  working(layer, of, index) {
+    return this.ask("working", { layer, of, index: index.join(",") });
+  }
+
+  weight(name, index) {
+    return this.ask("weight", { name, index: index.join(",") });
+  }
+}
