@@ -60,8 +60,9 @@ def state(request: Request) -> Response:
     """The step `to` that is gone to from `at`, or one on the way there, where that takes longer."""
     held, query = _held(request), request.query_params
     at = number(query.get("at", "0"))
-    step = held.toward(at, number(query.get("to", str(at))))
-    return responses.reply(answers.state(step, _shown(request, step), held.ended if step.number == held.most else ""))
+    step = _mode(request, held.toward(at, number(query.get("to", str(at)))))
+    ended = held.ended if step.number == held.most else ""
+    return responses.reply(answers.state(step, _shown(request, step), ended))
 
 
 def tensors(request: Request) -> Response:
@@ -94,8 +95,9 @@ def loss(request: Request) -> Response:
 
 def weight(request: Request) -> Response:
     """One weight, its derivatives and its update."""
-    query = request.query_params
-    return responses.reply(answers.weight(_step(request), query.get("name", ""), query.get("index", "")))
+    step, query = _step(request), request.query_params
+    autograd = query.get("autograd") == "1"
+    return responses.reply(answers.weight(step, query.get("name", ""), query.get("index", ""), autograd))
 
 
 def _held(request: Request) -> Held:
@@ -105,7 +107,12 @@ def _held(request: Request) -> Held:
 
 def _step(request: Request) -> Step:
     """The step that is asked for."""
-    return _held(request).at(number(request.query_params.get("at", "0")))
+    return _mode(request, _held(request).at(number(request.query_params.get("at", "0"))))
+
+
+def _mode(request: Request, step: Step) -> Step:
+    """A step as in training, or as in evaluation."""
+    return _held(request).in_evaluation(step) if request.query_params.get("evaluation") == "1" else step
 
 
 def _shown(request: Request, step: Step) -> int:

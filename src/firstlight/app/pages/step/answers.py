@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Container, Iterator, Mapping
 from html import escape
+from importlib.util import find_spec
 
 import numpy as np
 
-from firstlight import diagram
 from firstlight.app.server.errors import UnknownError
 from firstlight.formulas import FormulaError, formulas_of, mathml
 from firstlight.layers.layer_step import LayerStep
-from firstlight.text import counted
-from firstlight.training_step import Step, StepRow
+from firstlight.losses import LossStep
+from firstlight.report.format import counted, percent
+from firstlight.training_step import Step
 from firstlight.types import Array, Json, Shape
 from firstlight.working import Working, number
 
+SHOWN = ("ratio", "gradient", "weights", "silent")  # of `LayerStatistics`
 POINTS = 120  # of a curve over the steps
 SENT_AT_ONCE = 100_000  # values of a tensor; of a larger one, a channel is asked for at a time
 LONGEST = 60  # characters of a place in an address
@@ -33,11 +36,10 @@ def net(step: Step, width: int) -> Json:
     first = next((n for n, each in enumerate(step.layers.values()) if _own(each)), 0)
     name, array = next(((path, a) for path, a in _learnt(step)), ("", None))
     middle = None if array is None else [side // 2 for side in array.shape]
-    rows = [row for row in task.model.summary() if row.name in step.layers]
     formulas = formulas_of(task.loss)
     lines = [*formulas.forward, *formulas.where, *formulas.backward]
     return {
-        "net": diagram.embedded(rows, task.model.input_shape, step.course.name, width=width, interactive=True),
+        "net": "",
         "layers": layers,
         "first": first,
         "weight": None if middle is None else {"name": name, "index": middle},
@@ -58,61 +60,54 @@ def _learnt(step: Step) -> Iterator[tuple[str, Array]]:
 
 def state(step: Step, n: int, ended: str = "") -> Json:
     """What changes with the step, beside the layer that is looked at; n is the image that is shown."""
-    loss, course = step.loss, step.course
-    label = int(step.images.labels[n])
-    names = step.images.class_names
-    answer = int(loss.probabilities[n].argmax())
-    share = 100 * float(loss.probabilities[n, answer])
-    several = len(loss.y) == len(names)
-    rows = [
-        {"name": name, "p": number(float(loss.probabilities[n, k]))}
-        | ({key: number(float(array[k, n])) for key, array in (("y", loss.y), ("t", loss.t), ("dy", loss.dy))} if several or not k else {})
-        for k, name in enumerate(names)
-    ]
+    names, loss = step.images.class_names, step.loss
+    answer = int(step.predicted[n])
     return {
         "at": step.number,
-        "epoch": step.epoch,
-        "rate": step.rate,
-        "text": f"loss {loss.value:.4g} · {names[answer]}, {share:.1f} %",
+        "text": f"loss {loss.value:.4g} · {names[answer]}, {percent(float(loss.probabilities[n, answer]))}",
         "loss": {
             "value": number(float(loss.values[n])),
             "mean": number(loss.value),
             "penalty": loss.penalty,
-            "label": label,
-            "rows": rows,
+            "label": int(step.images.labels[n]),
+            "rows": [{"name": name} | _outputs(loss, n, k) for k, name in enumerate(names)],
         },
         "history": _history(step),
         "ended": ended,
     }
 
 
+def _outputs(loss: LossStep, n: int, k: int) -> Json:
+    """What stands beside class k; one output of two classes stands beside the first."""
+    found: Json = {"p": number(float(loss.probabilities[n, k]))}
+    if k < len(loss.y):
+        found |= {name: number(float(array[k, n])) for name, array in (("y", loss.y), ("t", loss.t), ("dy", loss.dy))}
+    return found
+
+
 def _history(step: Step) -> Json:
-    """The numbers of the steps up to this one, at most POINTS of them, and of this one."""
+    """The numbers of the steps before, at most POINTS of them, and of this one."""
     rows = step.history
-    rows = [rows[n] for n in np.unique(np.linspace(0, len(rows) - 1, min(POINTS, len(rows))).astype(int))] if rows else []
-    now = step.statistics
-    layers = [
-        {
-            "path": path,
-            **{
-                key: [*(_row(row, path, key) for row in rows), None if getattr(each, key) is None else number(getattr(each, key))]
-                for key in ("ratio", "gradient", "weights", "silent")
-                if getattr(each, key) is not None
-            },
-        }
-        for path, each in now.items()
-        if not step.layers[path].inner
-    ]
+    kept = np.linspace(0, len(rows) - 1, min(POINTS, len(rows))).astype(int)
+    rows = [rows[n] for n in dict.fromkeys(kept.tolist())]
+    leaves = {path: now for path, now in step.statistics.items() if not step.layers[path].inner}
     return {
         "numbers": [*(row.number for row in rows), step.number],
-        "loss": [*(None if row.looked is None else number(row.looked) for row in rows), number(step.loss.value)],
+        "loss": [*(_plain(row.looked) for row in rows), number(step.loss.value)],
         "trained": None if step.course.own else [*(number(row.loss) for row in rows), None],
-        "layers": layers,
+        "layers": [
+            {"path": path}
+            | {
+                key: [*(_plain(getattr(row.layers.get(path), key, None)) for row in rows), _plain(getattr(now, key))]
+                for key in SHOWN
+                if getattr(now, key) is not None
+            }
+            for path, now in leaves.items()
+        ],
     }
 
 
-def _row(row: StepRow, path: str, key: str) -> float | str | None:
-    value = getattr(row.layers.get(path), key, None)
+def _plain(value: float | None) -> float | str | None:
     return None if value is None else number(value)
 
 
@@ -203,26 +198,39 @@ def working(step: LayerStep, n: int, of: str, place: str) -> Json:
     index = place_of(place)
     found = step.working(of, (*index, n) if of in ("y", "dx") else index)
     name = of if of in ("y", "dx") else f"d{of}"
-    return written(found, f"{name}[{', '.join(map(str, index))}]")
+    alone = step.x.shape[-1] == 1
+    return written(found, f"{name}[{', '.join(map(str, index))}]", keep=_own(step) if alone else None)
 
 
 def loss_working(step: Step, n: int, of: str, k: int) -> Json:
     """What the loss of image n, or its gradient by output k, is made of."""
     found = step.loss.working(of, (n,) if of == "value" else (k, n))
-    return written(found, "the loss" if of == "value" else f"dy[{k}]")
+    title = "the loss" if of == "value" else f"dy[{k}]"
+    return written(found, title, keep=() if len(step.images) == 1 else None)
 
 
-def weight(step: Step, name: str, place: str) -> Json:
-    """One weight: `WeightStep.to_json`, with the formulas of its update typeset."""
+def weight(step: Step, name: str, place: str, autograd: bool) -> Json:
+    """One weight: `WeightStep.to_json`, with the formulas of its update typeset.
+
+    autograd  whether PyTorch is loaded for it, where it is not yet; else that is `pending`
+    """
     found = step.weight(name, place_of(place))
-    return found.to_json() | {"update": written(found.update, name), "working": written(found.working, name)}
+    ready = autograd or "torch" in sys.modules or find_spec("torch") is None
+    told = found.to_json(autograd=ready)
+    return told | {"update": written(found.update, name), "working": written(found.working, name), "pending": not ready}
 
 
-def written(found: Working, title: str) -> Json:
-    """A working as the page shows it: `Working.to_json`, with a title, and its formulas typeset."""
+def written(found: Working, title: str, keep: Container[str] | None = None) -> Json:
+    """A working as the page shows it: `Working.to_json`, with a title, and its formulas typeset.
+
+    keep  of a batch of one image, the arrays that have no axis for the batch; the others' is left out
+    """
     told = found.to_json()
     for line in told["lines"]:
         line["mathml"] = typeset(line["formula"], plain="")
+        for operand in (operand for product in line["products"] for operand in product["operands"]):
+            if keep is not None and operand["index"] is not None and operand["array"] not in keep:
+                operand["index"] = [place[:-1] for place in operand["index"]]
     return told | {"title": title}
 
 

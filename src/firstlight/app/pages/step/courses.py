@@ -25,7 +25,7 @@ STRIDE = 8  # steps between two looks at the clock
 
 @dataclass(eq=False)
 class Held:
-    """A course, and the step that was asked for last.
+    """A course, and the step that was asked for last, as in training and as in evaluation.
 
     reached  the furthest step; whoever wants a later one goes there by `toward`
     ended    why it goes no further than `most` steps; "" where it does
@@ -33,6 +33,7 @@ class Held:
 
     opened: Opened
     step: Step | None = None
+    evaluated: Step | None = None
     reached: int = 0
     most: int = MOST_STEPS
     ended: str = ""
@@ -60,6 +61,13 @@ class Held:
                     break
                 at = following
             return step
+
+    def in_evaluation(self, step: Step) -> Step:
+        """The step as in evaluation."""
+        with self.lock:
+            if self.evaluated is None or self.evaluated.number != step.number:
+                self.evaluated = step.in_evaluation()
+            return self.evaluated
 
     def _as_far_as_it_goes(self, at: int, end: int, why: str) -> Step:
         """The last step before the loss is no number any more."""

@@ -16,7 +16,7 @@ from firstlight.app.server.errors import UnknownError
 from firstlight.data.decoding import ImageLimits
 from firstlight.prepare import outside_image
 from firstlight.prepare.strokes import StrokeStyle
-from firstlight.text import counted
+from firstlight.report.format import counted
 from firstlight.training_step import Course
 from firstlight.types import Images, Json
 
@@ -101,8 +101,8 @@ class Opened:
 def _seen(images: Images, n: int) -> Json:
     """An image as the net is given it, before its scale and shift."""
     pixels = np.asarray(images.pixels[n])
-    height, width, channels = pixels.shape
-    return {"height": height, "width": width, "channels": channels, "pixels": base64.b64encode(pixels.tobytes()).decode()}
+    sides = dict(zip(("height", "width", "channels"), pixels.shape, strict=True))
+    return {**sides, "pixels": base64.b64encode(pixels.tobytes()).decode()}
 
 
 def opened(index: Index, asked: Asked) -> Opened:
@@ -114,8 +114,8 @@ def opened(index: Index, asked: Asked) -> Opened:
     else:
         images, told = _of_set(found, asked, label)
         first = asked.image
-    train = found.train if asked.over == "train" else None
-    return Opened(found, found.course(images, train), f"{told} {found.note}".strip(), first)
+    course = found.course(images, asked.over == "train")
+    return Opened(found, course, f"{told} {found.note}".strip(), first)
 
 
 def _of_set(found: Subject, asked: Asked, label: int | None) -> tuple[Images, str]:

@@ -15,13 +15,13 @@ const SLOW = 700; // milliseconds between two steps that are watched
 const byId = (id) => document.getElementById(id);
 
 const { settings, limit } = embedded();
-const session = new Session(settings);
+const session = new Session({ ...settings, width: document.getElementById("main").clientWidth });
 const maps = new Map(); // by the tensor's name
 let facts = null;
 let layer = null; // of facts.layers
 let chosen = null; // { of, index } of the value that is explained
 let weight = null; // { name, index }
-let loss = null; // as the server told it last
+let asked = { of: "value", k: 0 }; // the number of the loss that is explained
 let playing = 0; // counts what was begun, so that it ends when something else begins
 
 byId("choice").addEventListener("change", () => byId("choice").submit());
@@ -58,16 +58,20 @@ async function open(image, body) {
   facts = found;
   byId("step").hidden = false;
   session.shown = 0;
-  picture(byId("seen"), found.images.shown[0]);
+  show(0);
+  byId("over").querySelector('[value="train"]').disabled = !found.over;
   choice.show(found);
   net(found);
-  byId("epoch").disabled = !found.epoch;
-  const wanted = layer ? found.layers.find(({ path }) => path === layer.path) : null;
-  await select(wanted ?? found.layers[found.first]);
-  if (!weight && found.weight) weight = found.weight;
-  await Promise.all([state(found.state), showChosenWeight()]);
+  byId("epoch").title = found.epoch > 1 ? `${found.epoch} steps` : "An epoch is of the training images: choose them below.";
+  const same = layer && found.layers.find(({ path }) => path === layer.path);
+  if (same) layer = same;
+  else arrange(found.layers[found.first]);
+  weight ??= found.weight;
+  await again(found.state);
   document.body.dataset.ready = String(Number(document.body.dataset.ready ?? 0) + 1);
 }
+
+const show = (n) => picture(byId("seen"), facts.images.shown[n]);
 
 const choice = new ImageChoice({ limit, open });
 
@@ -89,6 +93,13 @@ function net(found) {
 }
 
 async function select(next) {
+  arrange(next);
+  await tensors();
+  say(`${layer.path}, ${layer.type}. ${layer.told}`);
+}
+
+/** Make room for the tensors of a layer. */
+function arrange(next) {
   layer = next;
   const at = facts.layers.indexOf(layer);
   byId("layers").value = at;
@@ -106,8 +117,6 @@ async function select(next) {
   byId("forward").replaceChildren();
   byId("backward").replaceChildren();
   showWorking(byId("terms"), null);
-  await tensors();
-  say(`${layer.path}, ${layer.type}. ${layer.told}`);
 }
 
 /** Bring the layer's tensors; what is looked at stays. */
@@ -152,10 +161,11 @@ function hovered(view, index) {
   else if (!index && view.explains) explain(chosen?.of, chosen?.index, false);
 }
 
-async function explainLoss(of, k) {
-  const working = await session.ask("loss", { of, k: k ?? 0 }).catch(() => null);
+async function explainLoss(question, aloud = false) {
+  asked = question;
+  const working = await session.ask("loss", asked).catch(() => null);
   showWorking(byId("loss-terms"), working);
-  if (working) say(spoken(working));
+  if (working && aloud) say(spoken(working));
 }
 
 function picked(view, index, dials) {
@@ -177,7 +187,10 @@ const showChosenWeight = latest(async () => {
     byId("weight").replaceChildren(el("p", { class: "note" }, "No weight is chosen."));
     return;
   }
-  showWeight(byId("weight"), await session.weight(weight.name, weight.index));
+  const { name, index } = weight;
+  const found = await session.weight(name, index);
+  showWeight(byId("weight"), found);
+  if (found.pending && weight.name === name) showWeight(byId("weight"), await session.weight(name, index, true));
 });
 
 /** What changes with a step beside the layer that is looked at. */
@@ -187,9 +200,8 @@ function state(now) {
   byId("at").dataset.at = now.at;
   byId("loss-now").textContent = now.text;
   byId("back").disabled = now.at === 0;
-  for (const id of ["one", "ten", "epoch"]) byId(id).disabled = Boolean(now.ended) || (id === "epoch" && !facts.epoch);
-  loss = now.loss;
-  showLoss(byId("loss"), loss, facts.loss, explainLoss);
+  for (const id of ["one", "ten", "epoch"]) byId(id).disabled = Boolean(now.ended) || (id === "epoch" && facts.epoch < 2);
+  showLoss(byId("loss"), now.loss, facts.loss, (of, k) => explainLoss({ of, k: k ?? 0 }, true));
   showCourse(byId("course"), now.history);
 }
 
@@ -198,15 +210,20 @@ const progress = (now) => {
   return true;
 };
 
+/** Show what is looked at anew: at another step, of another image of the batch, in another mode. */
+async function again(now) {
+  state(now);
+  const waiting = [explainLoss(asked), showChosenWeight()];
+  await tensors();
+  if (chosen) explain(chosen.of, chosen.index, false);
+  await Promise.all(waiting);
+}
+
 /** Go to a step, and show all that is looked at there. */
 async function go(at) {
   const now = await session.walk(session.at, at, progress).catch(() => null);
   if (!now) return false;
-  state(now);
-  await tensors();
-  if (chosen) explain(chosen.of, chosen.index, false);
-  else showWorking(byId("terms"), null);
-  showChosenWeight();
+  await again(now);
   if (now.ended) tell(now.ended);
   return !now.ended;
 }
@@ -230,8 +247,22 @@ byId("back").addEventListener("click", () => move(-1));
 byId("one").addEventListener("click", () => move(1));
 byId("ten").addEventListener("click", () => move(10));
 byId("epoch").addEventListener("click", () => move(facts.epoch));
+byId("over").addEventListener("change", (event) => {
+  session.settings.over = event.target.value;
+  open(session.image, session.body);
+});
+byId("evaluation").addEventListener("change", (event) => {
+  session.evaluation = Number(event.target.checked);
+  go(session.at);
+});
+byId("shown").addEventListener("change", (event) => {
+  const n = Math.max(0, Math.min(facts.images.batch - 1, Math.round(Number(event.target.value)) || 0));
+  event.target.value = session.shown = n;
+  show(n);
+  go(session.at);
+});
 byId("layers").addEventListener("change", (event) => select(facts.layers[Number(event.target.value)]));
 byId("previous-layer").addEventListener("click", () => select(facts.layers[facts.layers.indexOf(layer) - 1]));
 byId("next-layer").addEventListener("click", () => select(facts.layers[facts.layers.indexOf(layer) + 1]));
 
-open({ image: 0, batch: settings.batch });
+open({ image: 0 });

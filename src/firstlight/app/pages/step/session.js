@@ -9,6 +9,7 @@ export class Session {
     this.settings = settings;
     this.at = 0;
     this.shown = 0; // which image of the batch
+    this.evaluation = 0; // whether layers do what they do in evaluation
     this.body = undefined;
   }
 
@@ -28,9 +29,13 @@ export class Session {
     return found;
   }
 
+  query(query) {
+    return new URLSearchParams({ at: this.at, n: this.shown, evaluation: this.evaluation, ...query });
+  }
+
   /** Ask about the step; one that the server holds no longer is gone to again, and is then the same. */
   async ask(what, query = {}) {
-    const path = () => `/api/step/${this.key}/${what}?${new URLSearchParams({ at: this.at, n: this.shown, ...query })}`;
+    const path = () => `/api/step/${this.key}/${what}?${this.query(query)}`;
     try {
       return await api(path(), { quiet: true });
     } catch (error) {
@@ -46,7 +51,7 @@ export class Session {
   async walk(from, to, on = () => true) {
     let at = from;
     for (;;) {
-      const now = await api(`/api/step/${this.key}/state?${new URLSearchParams({ at, to, n: this.shown })}`);
+      const now = await api(`/api/step/${this.key}/state?${this.query({ at, to })}`);
       if (now.at === to || now.ended || now.at === at || !on(now)) return now;
       at = now.at;
     }
@@ -68,7 +73,8 @@ export class Session {
     return this.ask("working", { layer, of, index: index.join(",") });
   }
 
-  weight(name, index) {
-    return this.ask("weight", { name, index: index.join(",") });
+  /** `autograd`: also where PyTorch has to be loaded first, which takes seconds. */
+  weight(name, index, autograd = false) {
+    return this.ask("weight", { name, index: index.join(","), autograd: Number(autograd) });
   }
 }

@@ -16,6 +16,7 @@ from firstlight.app.summary import READY
 from firstlight.data import SOURCES
 from firstlight.engines import Task
 from firstlight.errors import ModelError
+from firstlight.experiments import USUAL
 from firstlight.losses import loss
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.models.registry import default_shape
@@ -58,15 +59,13 @@ class Subject:
     run: Run | None = None
     note: str = ""
 
-    def course(self, images: Images, train: Images | None) -> Course:
-        """A course that shows steps on `images`, and takes them on these alone or on batches of `train`."""
+    def course(self, images: Images, over_train: bool) -> Course:
+        """A course that shows steps on `images`, and takes them on these alone or on batches of the training images."""
         if self.run is not None:
-            task, vector = self.run.task, self.run.session.vector()
-            batch = self.run.experiment.training.batch_size
-        else:
-            task, vector, batch = Task(self.model, loss("cross-entropy"), self.preparation, optimizer("adam")), None, 64
-        batch_size = len(images) if train is None else batch
-        return course(task, images, name=self.title, train=train, batch_size=batch_size, vector=vector)
+            return self.run.step(images, train=over_train).course
+        train = self.train if over_train else None
+        task = Task(self.model, loss("cross-entropy"), self.preparation, optimizer("adam"))
+        return course(task, images, name=self.title, train=train, batch_size=USUAL.training.batch_size)
 
 
 def of(index: Index, chosen: str, source: str) -> Subject:

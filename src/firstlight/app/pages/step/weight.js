@@ -7,8 +7,16 @@ import { linesOf } from "/static/step/working.js";
 
 /** Fill `host` with a weight, as `WeightStep.to_json` writes it. */
 export function showWeight(host, weight) {
-  const { name, index, value, agrees, offsets, losses, tangent, update, after, penalty, no_autograd: without } = weight;
-  const ways = [["by hand", weight.by_hand, "as the layer's backward has it, in float32"], ["by autograd", weight.by_autograd, without || "as PyTorch has it, in float64"], ["by a nudge", weight.by_nudge, "from the loss a little to either side, in float64"]];
+  const { name, index, value, offsets, losses, tangent, update, after, penalty, pending } = weight;
+  const without = pending ? "PyTorch is being loaded …" : weight.no_autograd;
+  const ways = [
+    ["by hand", weight.by_hand, null, "as the layer's backward has it, in float32"],
+    ["by autograd", weight.by_autograd, weight.autograd_agrees, without || "as PyTorch has it, in float64"],
+    ["by a nudge", weight.by_nudge, weight.nudge_agrees, "from the loss a little to either side, in float64"],
+  ];
+  const apart = ways.filter(([, , agrees]) => agrees === false).map(([way]) => way);
+  const compared = ways.filter(([, , agrees]) => agrees !== null).length + 1;
+  const verdict = apart.length ? `The derivative by hand disagrees with the one ${apart.join(" and the one ")}.` : `All ${compared} agree, but for what float32 rounds.`;
   const middle = (offsets.length - 1) / 2;
   const chart = el("div", {});
   const told = el("output", { class: "moved" });
@@ -25,8 +33,8 @@ export function showWeight(host, weight) {
     el("div", { class: "halves even" },
       el("div", {},
         el("table", { class: "ways" }, el("caption", {}, "The derivative of the loss by this weight"),
-          el("tbody", {}, ways.map(([way, found, about]) => el("tr", { "data-way": way }, el("th", { scope: "row" }, way), el("td", { class: "right", "data-value": found ?? "", title: String(found) }, brief(found, 6)), el("td", { class: "note" }, about))))),
-        el("p", { class: agrees ? "agree" : "agree not", "data-agrees": String(agrees) }, agrees ? "All agree, but for rounding." : "They do not agree."),
+          el("tbody", {}, ways.map(([way, found, , about]) => el("tr", { "data-way": way }, el("th", { scope: "row" }, way), el("td", { class: "right", "data-value": found ?? "", title: String(found) }, brief(found, 6)), el("td", { class: "note" }, about))))),
+        el("p", { class: apart.length ? "agree not" : "agree", "data-agrees": String(!apart.length) }, verdict),
         penalty ? el("p", { class: "note" }, `The optimizer adds ${brief(penalty)}, the derivative of the penalties.`) : ""),
       el("div", {}, chart, el("label", { class: "nudge", for: "nudge" }, "Move the weight"), slider, told)),
     el("h3", {}, "Update"),
