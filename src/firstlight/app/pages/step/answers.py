@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from firstlight import diagram
 from firstlight.app.server.errors import UnknownError
 from firstlight.formulas import FormulaError, formulas_of, mathml
 from firstlight.layers.layer_step import LayerStep
@@ -36,10 +37,11 @@ def net(step: Step, width: int) -> Json:
     first = next((n for n, each in enumerate(step.layers.values()) if _own(each)), 0)
     name, array = next(((path, a) for path, a in _learnt(step)), ("", None))
     middle = None if array is None else [side // 2 for side in array.shape]
+    rows = [row for row in task.model.summary() if row.name in step.layers]
     formulas = formulas_of(task.loss)
     lines = [*formulas.forward, *formulas.where, *formulas.backward]
     return {
-        "net": "",
+        "net": diagram.embedded(rows, task.model.input_shape, step.course.name, width=width, interactive=True),
         "layers": layers,
         "first": first,
         "weight": None if middle is None else {"name": name, "index": middle},
@@ -198,8 +200,8 @@ def working(step: LayerStep, n: int, of: str, place: str) -> Json:
     index = place_of(place)
     found = step.working(of, (*index, n) if of in ("y", "dx") else index)
     name = of if of in ("y", "dx") else f"d{of}"
-    alone = step.x.shape[-1] == 1
-    return written(found, f"{name}[{', '.join(map(str, index))}]", keep=_own(step) if alone else None)
+    title = f"{name}[{', '.join(map(str, index))}]"
+    return written(found, title, keep=_own(step) if step.x.shape[-1] == 1 else None) | {"place": list(index)}
 
 
 def loss_working(step: Step, n: int, of: str, k: int) -> Json:

@@ -149,7 +149,7 @@ const explain = latest(async (of, index, aloud) => {
 
 function shown(working) {
   showWorking(byId("terms"), working);
-  byId("working").dataset.of = working ? `${working.of}${working.index}` : "";
+  byId("working").dataset.of = working ? `${working.of}${working.place}` : "";
   const ranks = Object.fromEntries([...maps].map(([name, { tensor }]) => [name, tensor.shape.length]));
   const marks = marksOf(working, ranks, session.shown);
   for (const [name, one] of maps) one.mark(marks[name] ?? []);

@@ -22,9 +22,9 @@ from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.models.registry import default_shape
 from firstlight.optimizers import optimizer
 from firstlight.prepare import Preparation
+from firstlight.trained_run import Run
 from firstlight.training_step import Course
 from firstlight.training_step.opening import course
-from firstlight.trained_run import Run
 from firstlight.types import Images
 
 FIRST = "model-lenet5"  # what is shown until something else is asked for
