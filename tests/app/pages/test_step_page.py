@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,7 @@ def every_layer(monkeypatch: pytest.MonkeyPatch) -> Step:
 
 
 class TestPage:
+    @pytest.mark.slow
     def test_the_numbers_are_the_engines_for_every_layer(self, page: Page, served: Served, every_layer: Step) -> None:
         ready(page, served, "?of=every-layer")
         page.fill("#batch", "4")
@@ -254,14 +256,10 @@ class TestPage:
             types.add(layer.type)
             for of, array in layer.arrays.items():
                 shown = tensor(page, of if of in ("y", "dx") else f"d{of}")
-                shape = array.shape[:-1] if of in ("y", "dx") else array.shape
-                shown.locator(".map").press("Enter")
-                shown.locator(".map").press("ArrowRight")
-                index = np.unravel_index(min(1, shape[-1] - 1), shape) if len(shape) > 2 else None
-                text = page.locator(f'#working[data-of^="{of}"]')
-                text.wait_for()
-                place = tuple(map(int, (text.get_attribute("data-of") or "").removeprefix(of).split(",")))
-                assert index is None or place == tuple(map(int, index)), (path, of)
+                shape: tuple[int, ...] = array.shape[:-1] if of in ("y", "dx") else array.shape
+                shown.locator(".map").press("End")  # of the first row
+                width = shape[-1] if len(shape) > 2 or shape[-1] <= 32 else math.ceil(math.sqrt(shape[-1]))
+                place = tuple(int(i) for i in np.unravel_index(width - 1, shape))
                 at = (*place, 0) if of in ("y", "dx") else place
                 value, worked, agrees = explained(page, f"{of}{','.join(map(str, place))}")
                 expected = every_layer.working(path, of, at)
@@ -325,7 +323,7 @@ class TestPage:
             page.keyboard.press(key)
         assert explained(page, "y1,2,26")[0] == float(expected[1, 2, 26, 0])
         page.locator("#said", has_text="y[1, 2, 26] is").wait_for()
-        assert "the sum of 26 terms" in page.locator("#said").inner_text()
+        assert "the sum of 21 terms" in page.locator("#said").inner_text()
         assert "at [1, 2, 26]" in (box.get_attribute("aria-label") or "")
         assert tensor(page, "y").locator(".channel input").input_value() == "1"
         page.keyboard.press("Escape")

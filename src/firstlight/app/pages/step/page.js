@@ -175,7 +175,7 @@ function picked(view, index, dials) {
     weight = { name: dials, index };
     showChosenWeight();
   }
-  if (chosen) explain(view.of, index, true);
+  if (chosen) explain(chosen.of, index, true);
   else {
     explain(null, null, false);
     if (index) say(`${view.label} at ${index.join(", ")}`);

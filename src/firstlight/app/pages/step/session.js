@@ -1,6 +1,6 @@
 // What the page asks the server: one net on one image, at one step; all of it follows from the settings and the step.
 
-import { api } from "/static/common.js";
+import { api, tell } from "/static/common.js";
 import { floats } from "/static/step/numbers.js";
 
 export class Session {
@@ -39,11 +39,13 @@ export class Session {
     try {
       return await api(path(), { quiet: true });
     } catch (error) {
-      if (error.message.includes("no longer held")) {
-        await this.opened();
-        await this.walk(0, this.at);
+      if (!error.message.includes("no longer held")) {
+        tell(error.message, "error");
+        throw error;
       }
-      return api(path()); // once more, and then it is told
+      await this.opened();
+      await this.walk(0, this.at);
+      return api(path());
     }
   }
 
