@@ -132,6 +132,7 @@ def photograph_dashboard(page: Page, root: Path, address: str) -> None:
     keep(page, "view-draw")
     page.set_viewport_size({"width": WIDE, "height": HIGH})
 
+    photograph_step(page, address)
     page.goto(f"{address}/compare?run={lenet5}&run={slim}")
     page.wait_for_timeout(2500)
     keep(page, "view-compare")
@@ -144,6 +145,24 @@ def photograph_dashboard(page: Page, root: Path, address: str) -> None:
     page.goto(f"{address}/start?run={slim}")
     page.wait_for_timeout(2500)
     keep(page, "view-start")
+
+
+def photograph_step(page: Page, address: str) -> None:
+    """A convolution of LeNet-5 that has learnt nothing, and one of its outputs taken apart."""
+    page.set_viewport_size({"width": WIDE, "height": 1150})
+    page.goto(f"{address}/step?of=model-lenet5&data=mnist")
+    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    page.select_option("#layers", label="conv2 · Conv2D")
+    output = page.locator('.tensor[data-of="y"] .map')
+    output.wait_for()
+    for key in ("PageDown", *["ArrowDown"] * 4, *["ArrowRight"] * 5):
+        output.press(key)
+    page.locator("#working[data-of]").wait_for()
+    page.locator("#numbers").evaluate("section => section.scrollIntoView({behavior: 'instant'})")
+    page.evaluate("scrollBy({top: -70, behavior: 'instant'})")
+    page.wait_for_timeout(1000)
+    keep(page, "view-step")
+    page.set_viewport_size({"width": WIDE, "height": HIGH})
 
 
 def photograph_service(page: Page, path: Path) -> None:

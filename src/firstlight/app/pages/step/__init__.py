@@ -18,6 +18,7 @@ from firstlight.app.server.errors import UnknownError
 from firstlight.app.server.responses import Page
 from firstlight.app.server.security import BODY_LIMIT
 from firstlight.training_step import Step
+from firstlight.training_step.presets import PRESETS
 
 
 def page(request: Request) -> Response:
@@ -26,6 +27,11 @@ def page(request: Request) -> Response:
     query = request.query_params
     chosen, source = query.get("of", subject.FIRST), query.get("data", subject.DIGITS)
     choices = subject.choices(index)
+    tried = PRESETS.get(chosen.removeprefix(subject.PRESET)) if chosen.startswith(subject.PRESET) else None
+    mended = query.get("mended") == "1"
+    settings = {"of": chosen, "data": source, "mended": int(mended)}
+    if tried and not (tried.mended if mended else tried.wrong).training:
+        settings["evaluation"] = 1
     return responses.page(
         request,
         "step/page.html.j2",
@@ -34,9 +40,10 @@ def page(request: Request) -> Response:
         chosen=chosen,
         sources=subject.sources() if chosen.startswith(subject.MODEL) else [],
         source=source,
-        presets=[],
-        watch="",
-        data={"settings": {"of": chosen, "data": source}, "limit": BODY_LIMIT, "most": MOST_IMAGES},
+        presets=PRESETS.values(),
+        tried=tried,
+        mended=mended,
+        data={"settings": settings, "path": tried.path if tried else "", "limit": BODY_LIMIT, "most": MOST_IMAGES},
     )
 
 

@@ -32,6 +32,7 @@ export class ImageChoice {
     }
     byId("target").value = state.loss.label;
     byId("image-told").textContent = told;
+    byId("chooser").hidden = !images.choosable;
     const input = byId("image-number");
     input.max = this.count - 1;
     if (first !== null) input.value = first;
@@ -67,7 +68,7 @@ export class ImageChoice {
   }
 
   async file(file) {
-    if (!file) return;
+    if (!file || byId("chooser").hidden) return;
     if (file.size > this.limit) {
       tell(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${(this.limit / 1e6).toFixed(1)} MB can be sent at once.`, "error");
       return;

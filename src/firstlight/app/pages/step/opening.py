@@ -18,10 +18,12 @@ from firstlight.prepare import outside_image
 from firstlight.prepare.strokes import StrokeStyle
 from firstlight.report.format import counted
 from firstlight.training_step import Course
+from firstlight.training_step.presets import preset
 from firstlight.types import Images, Json
 
 MOST_IMAGES = 32  # in a batch
 UPLOADS = ImageLimits(pixels=25_000_000, side=10_000)
+OWN = "Your own image."
 SAMPLED = 200  # images that tell what a drawing should look like
 
 
@@ -34,6 +36,7 @@ class Asked:
     image   the number of the first image, and `batch` how many there are
     label   the class that is taken for the true one; None for the image's own
     over    "images" for steps on these alone, "train" for steps on batches of the training images
+    mended  whether a preset goes well
     drawn   whether the file in `body` is a drawing, to be fitted as the images were
     body    an image file in the place of an image of the set
     """
@@ -44,6 +47,7 @@ class Asked:
     batch: int = 1
     label: str = ""
     over: str = "images"
+    mended: bool = False
     drawn: bool = False
     body: bytes = field(default=b"", repr=False)
 
@@ -63,6 +67,7 @@ class Asked:
             batch,
             query.get("label", ""),
             over,
+            query.get("mended") == "1",
             query.get("drawn") == "1",
             body,
         )
@@ -84,13 +89,13 @@ class Opened:
         style = StrokeStyle.of(sampled)
         paper = "#" + "".join(f"{level:02x}" for level in np.broadcast_to(style.paper, 3))
         return {
-            "title": self.subject.title,
             "inks": ["#ffffff" if style.light else "#000000", paper],
             "brush": style.brush,
             "images": {
                 "count": len(self.subject.images),
                 "first": self.first,
                 "batch": len(images),
+                "choosable": self.first is not None or self.told == OWN,
                 "told": self.told,
                 "shown": [_seen(images, n) for n in range(len(images))],
             },
@@ -107,15 +112,25 @@ def _seen(images: Images, n: int) -> Json:
 
 def opened(index: Index, asked: Asked) -> Opened:
     """Begin a course. Raises UnknownError for what there is not, and DataError for a file that is no image."""
+    if asked.of.startswith(subject.PRESET):
+        return _preset(asked.of.removeprefix(subject.PRESET), asked.mended)
     found = subject.of(index, asked.of, asked.data)
     label = class_number(asked.label, found.images.class_names)
     if asked.body:
-        images, told, first = _of_file(found, asked, label or 0), "Your own image.", None
+        images, told, first = _of_file(found, asked, label or 0), OWN, None
     else:
         images, told = _of_set(found, asked, label)
         first = asked.image
     course = found.course(images, asked.over == "train")
     return Opened(found, course, f"{told} {found.note}".strip(), first)
+
+
+def _preset(name: str, mended: bool) -> Opened:
+    course = preset(name).course(mended)
+    images, task = course.images, course.task
+    found = Subject(name, task.model, task.preparation, images)
+    told = f"{counted(len(images), 'image')} of the digits{'' if course.own else ', all of one class'}."
+    return Opened(found, course, told, None)
 
 
 def _of_set(found: Subject, asked: Asked, label: int | None) -> tuple[Images, str]:

@@ -14,9 +14,11 @@ import { marksOf, showWorking, spoken } from "/static/step/working.js";
 const SLOW = 700; // milliseconds between two steps that are watched
 const byId = (id) => document.getElementById(id);
 
-const { settings, limit } = embedded();
+const { settings: { evaluation = 0, ...settings }, path: seen, limit } = embedded();
 const session = new Session({ ...settings, width: document.getElementById("main").clientWidth });
 const maps = new Map(); // by the tensor's name
+session.evaluation = evaluation;
+byId("evaluation").checked = Boolean(evaluation);
 let facts = null;
 let layer = null; // of facts.layers
 let chosen = null; // { of, index } of the value that is explained
@@ -59,13 +61,13 @@ async function open(image, body) {
   byId("step").hidden = false;
   session.shown = 0;
   show(0);
-  byId("over").querySelector('[value="train"]').disabled = !found.over;
+  byId("over").closest("label").hidden = !found.over;
   choice.show(found);
   net(found);
   byId("epoch").title = found.epoch > 1 ? `${found.epoch} steps` : "An epoch is of the training images: choose them below.";
-  const same = layer && found.layers.find(({ path }) => path === layer.path);
-  if (same) layer = same;
-  else arrange(found.layers[found.first]);
+  const same = found.layers.find(({ path }) => path === (layer?.path ?? seen));
+  if (same && layer) layer = same;
+  else arrange(same ?? found.layers[found.first]);
   weight ??= found.weight;
   await again(found.state);
   document.body.dataset.ready = String(Number(document.body.dataset.ready ?? 0) + 1);
@@ -262,6 +264,7 @@ byId("shown").addEventListener("change", (event) => {
   go(session.at);
 });
 byId("layers").addEventListener("change", (event) => select(facts.layers[Number(event.target.value)]));
+byId("there")?.addEventListener("click", (event) => move(Number(event.target.dataset.steps) - session.at));
 byId("previous-layer").addEventListener("click", () => select(facts.layers[facts.layers.indexOf(layer) - 1]));
 byId("next-layer").addEventListener("click", () => select(facts.layers[facts.layers.indexOf(layer) + 1]));
 

@@ -25,6 +25,7 @@ from firstlight.prepare import Preparation
 from firstlight.trained_run import Run
 from firstlight.training_step import Course
 from firstlight.training_step.opening import course
+from firstlight.training_step.presets import PRESETS
 from firstlight.types import Images
 
 FIRST = "model-lenet5"  # what is shown until something else is asked for
@@ -78,8 +79,12 @@ def of(index: Index, chosen: str, source: str) -> Subject:
 def choices(index: Index) -> list[tuple[str, list[Option]]]:
     """Everything that can be chosen, in groups."""
     runs = [one for one in index.summaries_within()[0] if one.state in READY]
-    found = [("Architectures, untrained", [Option(f"{MODEL}{name}", name) for name in architectures()])]
-    return [*found, ("Runs", [Option(one.id, f"{one.name} · {one.data}") for one in runs])] if runs else found
+    groups = [
+        ("Architectures, untrained", [Option(f"{MODEL}{name}", name) for name in architectures()]),
+        ("Runs", [Option(one.id, f"{one.name} · {one.data}") for one in runs]),
+        ("What goes wrong", [Option(f"{PRESET}{one.name}", one.title) for one in PRESETS.values()]),
+    ]
+    return [group for group in groups if group[1]]
 
 
 def sources() -> list[Option]:
