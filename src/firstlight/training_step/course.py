@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from firstlight.engines import Task
-from firstlight.engines.numpy import NumpyEngine
+from firstlight.engines.numpy import NumpyEngine, one_thread_of_blas
 from firstlight.explain.net import Place, places_of
 from firstlight.kernels.lock import LOCK
 from firstlight.prepare import batches, steps
@@ -113,7 +113,7 @@ class Course:
         self._kept: dict[int, tuple[Array, dict[str, Array]]] = {0: (self.session.vector(), self.session.state())}
         self._every = 1
         self._rows: dict[int, StepRow] = {}
-        self._steps: dict[int, Step] = {}
+        self._at = 0  # how many steps the trainer has taken
 
     @property
     def optimizer_name(self) -> str:
@@ -141,11 +141,13 @@ class Course:
         """
         if number < 0:
             raise ValueError(f"Steps count from 0; received {number}.")
-        with LOCK:
-            at = max(kept for kept in self._kept if kept <= number)
-            self._trainer.restore(*self._kept[at])
-            for step in range(at, number):
-                self._take(step)
+        with LOCK, one_thread_of_blas():  # once for all steps: to find the libraries takes as long as a step
+            kept = max(each for each in self._kept if each <= number)
+            if not kept <= self._at <= number:
+                self._trainer.restore(*self._kept[kept])
+                self._at = kept
+            while self._at < number:
+                self._take(self._at)
             return self._step(number)
 
     def history(self, number: int) -> list[StepRow]:
@@ -162,6 +164,7 @@ class Course:
         before = self._step(number)
         index = self._batches(epoch)[within]
         loss, correct = self._trainer.train_step(index, epoch, within, self.rate)
+        self._at = number + 1
         after = self._trainer.vector()
         if number not in self._rows:
             self._rows[number] = self._row(before, after, loss, correct / len(index))

@@ -13,6 +13,7 @@ from firstlight.engines.executor import noise_of
 from firstlight.engines.numpy import one_thread_of_blas
 from firstlight.errors import ModelError, nearest
 from firstlight.explain.net import Place
+from firstlight.kernels.lock import LOCK
 from firstlight.layers import Backward, LayerStep, Pass
 from firstlight.layers.container import Container
 from firstlight.losses import LossStep
@@ -66,7 +67,8 @@ class Step(Shown):
 
     @cached_property
     def _taken(self) -> _TakenApart:
-        return _TakenApart(self)
+        with LOCK:
+            return _TakenApart(self)
 
     @property
     def x(self) -> Array:

@@ -13,6 +13,7 @@ from firstlight.engines.executor import noise_of
 from firstlight.engines.numpy import one_thread_of_blas
 from firstlight.errors import ModelError, nearest
 from firstlight.kernels import reference
+from firstlight.kernels.lock import LOCK
 from firstlight.layers import Pass
 from firstlight.notebook_display import Brief, Shown
 from firstlight.optimizers.weight_update import WeightUpdate
@@ -78,7 +79,8 @@ class WeightStep(Shown, Brief):
 
     def loss_at(self, weight: float) -> float:
         """The mean loss, float64, where the weight has another value and all others stay."""
-        return float(_Along(self.step, self.name, self.index)(weight))
+        with LOCK:
+            return _Along(self.step, self.name, self.index)(weight)
 
     @property
     def tangent(self) -> Array:
@@ -128,7 +130,7 @@ def weight_step(step: Step, name: str, index: Index) -> WeightStep:
         step.rate * part.factor, int(step.state_after["step"][0]), part,
     )  # fmt: skip
     along = _Along(step, name, index)
-    with one_thread_of_blas(), np.errstate(over="ignore", invalid="ignore"):
+    with LOCK, one_thread_of_blas(), np.errstate(over="ignore", invalid="ignore"):  # the net in float64 is the step's
         by_nudge = (along(value + NUDGE) - along(value - NUDGE)) / (2 * NUDGE)
         span = max(SPAN, 2 * abs(update.after[at] - value))
         offsets = np.linspace(-span, span, POINTS)
