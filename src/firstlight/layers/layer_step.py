@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,17 @@ class LayerStep(Shown, Brief):
     @property
     def arrays(self) -> dict[str, Array]:
         """What can be worked out, by the name that `working` takes: y, dx, and each parameter, for its gradient."""
-        inside = {} if self.inner else {name: array for name, array in self.gradients.items() if name in self.p}
-        return {"y": self.y, "dx": self.dx, **inside}
+        return {"y": self.y, "dx": self.dx, **self.parameter_gradients}
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """By name; of a layer that is made of others, such as "first.W". Of a container none: its layers have them."""
+        return {} if self.inner else dict(_leaves(self.p))
+
+    @property
+    def parameter_gradients(self) -> dict[str, Array]:
+        """The gradients by these, as far as they are trained."""
+        return {} if self.inner else dict(_leaves(self.gradients))
 
     def working(self, of: str, index: Index) -> Working:
         """How one number came about: of the output "y", of the gradient "dx", or of that by a parameter, such as "W".
@@ -101,8 +110,8 @@ class LayerStep(Shown, Brief):
             "type": self.type,
             "source": self.source,
             "arrays": {"x": one(self.x), "y": one(self.y), "dy": one(self.dy), "dx": one(self.dx)},
-            "parameters": {} if self.inner else {name: array_json(array) for name, array in self.p.items()},
-            "gradients": {} if self.inner else {name: array_json(array) for name, array in self.gradients.items()},
+            "parameters": {name: array_json(array) for name, array in self.parameters.items()},
+            "gradients": {name: array_json(array) for name, array in self.parameter_gradients.items()},
         }
 
 
@@ -111,28 +120,29 @@ def general(step: LayerStep, of: str, index: Index) -> Working:
 
     A row, ∂y[i] / ∂x[j] for all j, is what `backward` answers to a cotangent that is 1 at i and 0 elsewhere. Where
     Σⱼ ∂y[i]/∂x[j] · x[j] is y[i] itself, the layer is linear there, and that sum is how y came about; otherwise it
-    tells what a small change of x would do. A column is what a small nudge, in float64, of the one number x[j], or of a
-    parameter, changes in y: its product with dy is the gradient.
+    tells what a small change of x would do. A column, ∂y[i] / ∂x[j] for all i, or that by one number of a parameter, is
+    made of the rows of the outputs that a nudge of x[j] changes; of very many, by the nudge itself, in float64. Its
+    product with dy is the gradient.
     """
     return _output(step, index) if of == "y" else _gradient(step, of, index)
 
 
 def _output(step: LayerStep, index: Index) -> Working:
-    y = float(step.y[index])
     one_hot = np.zeros_like(step.y)
     one_hot[index] = 1
     row = step.again(step.x)[1](one_hot)[0]
-    if row is None:
-        return Working.made("y", index, [Line.expression("y", "y = f(x)", y)], y)
-    where = np.argwhere(row)
-    slopes, seen = Operand.of("", row, where), Operand.of("x", step.x, where)
-    linear = Line.sum("y", "y[i] = Σⱼ (∂y[i] / ∂x[j]) x[j]", [slopes, seen])
+    where = np.argwhere(np.zeros_like(step.x) if row is None else row)
+    terms = [Operand.of("", step.x if row is None else row, where), Operand.of("x", step.x, where)]
+    linear = Line.sum("y", "y[i] = Σⱼ (∂y[i] / ∂x[j]) x[j]", terms)
     note = "The row ∂y[i] / ∂x[j] of the Jacobian is what backward answers to a dy that is 1 here and 0 elsewhere."
-    made = Working.made("y", index, [linear], y, note)
+    made = Working.made("y", index, [linear], step.y[index], note)
     if made.agrees:
         return made
-    share = Line.sum("change", "Σⱼ (∂y[i] / ∂x[j]) δ[j]: what a small change δ of x adds to y[i]", [slopes])
-    return Working.made("y", index, [share, Line.expression("y", "y[i] = f(x)", y)], y, note)
+    says = "not y[i] itself, as the layer is not linear: so much a change of x in proportion adds to it"
+    share = replace(linear, symbol="s", formula="s = Σⱼ (∂y[i] / ∂x[j]) x[j]", says=says)
+    y = float(_wide_step(step).again(step.x.astype(np.float64))[0][index])
+    lines = [share, Line.expression("y", "y[i] = f(x)", y)]
+    return Working.made("y", index, lines, step.y[index], note, size=linear.size + abs(y))
 
 
 def _gradient(step: LayerStep, of: str, index: Index) -> Working:
@@ -146,20 +156,20 @@ def _gradient(step: LayerStep, of: str, index: Index) -> Working:
         note = f"∂y[i] / ∂{by} is what backward answers to a dy that is 1 at i and 0 elsewhere, one i after the other."
     terms = [Operand.of("dy", step.dy, where), Operand.of("", column, where)]
     line = Line.sum(name, f"{name} = Σᵢ dy[i] (∂y[i] / ∂{by})", terms)
-    made = Working.made(of, index, [line], (step.dx if of == "dx" else step.gradients[of])[index], note)
+    made = Working.made(of, index, [line], step.arrays[of][index], note)
     return replace(made, rounding=made.rounding + bend * line.size)
 
 
 def _nudged(step: LayerStep, of: str, index: Index) -> tuple[Array, float]:
     """∂y / ∂ one number of the input or of a parameter, in the shape of y, by a central difference; and its nudge."""
-    wide = replace(step, x=step.x.astype(np.float64), p=_wide(step.p))
-    array = wide.x if of == "dx" else wide.p[of]
+    wide = _wide_step(step)
+    array = step.x.astype(np.float64) if of == "dx" else step.parameters[of].astype(np.float64)
     nudge = NUDGE * max(1.0, abs(float(array[index])))
     sides = []
     for sign in (1, -1):
         moved = array.copy()
         moved[index] += sign * nudge
-        sides.append((wide.again(moved) if of == "dx" else wide.again(wide.x, {**wide.p, of: moved}))[0])
+        sides.append((wide.again(moved) if of == "dx" else wide.again(wide.x, _replaced(wide.p, of, moved)))[0])
     column: Array = (sides[0] - sides[1]) / (2 * nudge)
     column[np.abs(column) < SMALL * np.abs(column).max(initial=0)] = 0
     return column, nudge
@@ -172,8 +182,28 @@ def _rows(step: LayerStep, of: str, index: Index, where: Array) -> Array:
         one_hot = np.zeros_like(step.y)
         one_hot[place] = 1
         dx, gradients = step.again(step.x)[1](one_hot)
-        column[place] = (dx if of == "dx" else gradients[of])[index]
+        column[place] = (dx if of == "dx" else dict(_leaves(gradients))[of])[index]
     return column
+
+
+def _wide_step(step: LayerStep) -> LayerStep:
+    """The same in float64."""
+    return replace(step, x=step.x.astype(np.float64), p=_wide(step.p))
+
+
+def _leaves(tree: Tree, before: str = "") -> Iterator[tuple[str, Array]]:
+    """The arrays of a tree by their names, inner ones after a full stop."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _replaced(tree: Tree, name: str, array: Array) -> Tree:
+    """The tree with another array of this name."""
+    first, _, rest = name.partition(".")
+    return {**tree, first: _replaced(tree[first], rest, array) if rest else array}
 
 
 def _copied(p: Tree) -> Tree:

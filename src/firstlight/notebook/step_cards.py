@@ -67,9 +67,9 @@ def _statistics(step: Step) -> Table:
 def layer_card(layer: LayerStep) -> Document:
     """What one layer gave for the first image, and the gradient by it, as maps; and its parameters."""
     made: list[Block] = [*_maps(layer.y, "What it gives"), *_maps(layer.dy, "The gradient of the loss by it")]
-    if not layer.inner:
-        for name, gradient in layer.gradients.items():
-            made += _maps(layer.p[name], name, batch=False) + _maps(gradient, f"The gradient by {name}", batch=False)
+    for name, gradient in layer.parameter_gradients.items():
+        weights = layer.parameters[name]
+        made += _maps(weights, name, batch=False) + _maps(gradient, f"The gradient by {name}", batch=False)
     shapes = "×".join(map(str, layer.input_shape)), "×".join(map(str, layer.output_shape))
     numbers = Numbers((Number("input", shapes[0]), Number("output", shapes[1], "channels first")))
     return Document("Layer", layer.path, layer.type, "", numbers, (Section("Maps", "maps", tuple(made)),))

@@ -15,6 +15,7 @@ from firstlight.kernels.lock import LOCK
 from firstlight.prepare import batches, steps
 from firstlight.training_step.statistics import root_mean_square
 from firstlight.training_step.step import Step
+from firstlight.training_step.weight import owner
 from firstlight.types import Array, Images, Json
 from firstlight.working import number
 
@@ -195,7 +196,7 @@ class Course:
         parts: dict[str, list[slice]] = {}
         for entry in self.task.model.layout.entries:
             if entry.parameter.trainable:
-                parts.setdefault(".".join(entry.path[:-1]), []).append(slice(entry.start, entry.stop))
+                parts.setdefault(owner(entry, self.places)[0], []).append(slice(entry.start, entry.stop))
         found = {}
         for path, slices in parts.items():
             start, end = (np.concatenate([vector[part] for part in slices]) for vector in (before, after))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from firstlight.layers.container import Container
+from firstlight.training_step.weight import owner
 from firstlight.types import Array, Json
 from firstlight.working import number
 
@@ -49,7 +50,7 @@ def statistics(step: Step) -> Mapping[str, LayerStatistics]:
     parts: dict[str, list[slice]] = {}
     for entry in layout.entries:
         if entry.parameter.trainable:
-            parts.setdefault(".".join(entry.path[:-1]), []).append(slice(entry.start, entry.stop))
+            parts.setdefault(owner(entry, step.layers)[0], []).append(slice(entry.start, entry.stop))
     found = {}
     for path, layer in step.layers.items():
         y = layer.y.reshape(len(layer.y), -1)

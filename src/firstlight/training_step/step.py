@@ -210,7 +210,7 @@ class Step(Shown):
             "output_shape": list(layer.output_shape),
             "parameters": {
                 name: {"shape": list(array.shape), "trained": f"{path}.{name}" in self._taken.trained}
-                for name, array in ({} if isinstance(layer.layer, Container) else layer.p).items()
+                for name, array in layer.parameters.items()
             },
             "statistics": self.statistics[path].to_json(),
         }

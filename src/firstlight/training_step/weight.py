@@ -120,7 +120,8 @@ def weight_step(step: Step, name: str, index: Index) -> WeightStep:
     entry, index = trained_entry(step, name, index)
     task, layout = step.course.task, step.course.task.model.layout
     at = entry.start + int(np.ravel_multi_index(index, entry.parameter.shape)) if index else entry.start
-    working = step.layer(".".join(entry.path[:-1])).working(entry.path[-1], index)
+    path, parameter = owner(entry, step.layers)
+    working = step.layer(path).working(parameter, index)
     value, trained = float(step.vector[at]), layout.trainable
     penalties = np.zeros(trained)
     step.course.session.add_penalties(penalties, step.vector)
@@ -163,6 +164,15 @@ def trained_entry(step: Step, name: str, index: Index) -> tuple[Entry, Index]:
     if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise ModelError(f"{name} has the shape {shape}; received the place {index}.")
     return entry, index
+
+
+def owner(entry: Entry, layers: Mapping[str, Any]) -> tuple[str, str]:
+    """The path of the layer that an array is a parameter of, and its name there ("first.W" of a layer made of others)."""
+    for depth in range(len(entry.path) - 1, 0, -1):
+        path = ".".join(entry.path[:depth])
+        if path in layers:
+            return path, ".".join(entry.path[depth:])
+    raise ModelError(f"{entry.name} is of no layer that was seen in the step.")
 
 
 class Float64:
