@@ -167,7 +167,7 @@ def trained_entry(step: Step, name: str, index: Index) -> tuple[Entry, Index]:
 
 
 def owner(entry: Entry, layers: Mapping[str, Any]) -> tuple[str, str]:
-    """The path of the layer that an array is a parameter of, and its name there ("first.W" of a layer made of others)."""
+    """The path of the layer that has an array as its parameter, and the name there, as "first.W" of an inner one."""
     for depth in range(len(entry.path) - 1, 0, -1):
         path = ".".join(entry.path[:depth])
         if path in layers:
