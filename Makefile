@@ -38,7 +38,7 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix
 
 docs: $(VENV)/docs.stamp  ## the book: build/site, and build/site/firstlight.pdf; its tutorials are run
-	$(BIN)/python docs/build.py
+	$(BIN)/python -m docs.build
 
 reference: $(VENV)/test.stamp  ## docs/reference anew, where a command, a key, a component or a public name changed
 	$(BIN)/python -m docs.reference

@@ -1,4 +1,4 @@
-"""Builds the book: the site in build/site, and the same as one PDF in it. `make docs` runs this.
+"""Builds the book: the site in build/site, and the same as one PDF in it. `make docs` runs it, `python -m docs.build`.
 
 Tutorials are run, derivations made from the sources of layers and losses; a broken link, a name that is not explained,
 a cell that fails is an error. Nothing is read from the net, neither now nor by the site.
@@ -18,6 +18,25 @@ BUILD = DOCS.parent / "build"
 SITE, ONE_PAGE = BUILD / "site", BUILD / "one-page"
 PDF = SITE / "firstlight.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Each chapter begins a page, and a list of the chapters and their pages stands before the first.
+CONTENTS = """() => {
+  const list = document.createElement("ul");
+  list.id = "contents";
+  const chapters = [...document.querySelectorAll(".toctree-wrapper > section, .toctree-wrapper > span + section")];
+  for (const section of chapters) {
+    const heading = section.querySelector("h1, h2, h3, h4, h5, h6");
+    const depth = Number(heading.tagName.slice(1));
+    if (depth > 3 || /^FL\\d|^\\d{4}/.test(heading.textContent)) continue;
+    const item = document.createElement("li"), link = document.createElement("a");
+    link.href = `#${section.id}`;
+    link.textContent = heading.childNodes[0].textContent;
+    item.style.marginLeft = `${depth - 2}em`;
+    item.append(link);
+    list.append(item);
+    if (depth === 2) section.classList.add("chapter");
+  }
+  document.querySelector(".toctree-wrapper").before(list);
+}"""
 
 
 def main() -> int:
@@ -42,6 +61,7 @@ def print_pdf(browser: str) -> None:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
         page = chromium.new_page()
         page.goto((ONE_PAGE / "index.html").as_uri())
+        page.evaluate(CONTENTS)
         page.pdf(
             path=PDF,
             format="A4",

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from importlib.metadata import version as version_of
 
+from docs import names
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+from sphinx.util.nodes import make_refnode
 
 project = "firstlight"
 author = "the firstlight contributors"
@@ -33,13 +38,32 @@ html_copy_source = False
 html_show_sourcelink = False
 
 DECISIONS = "why/decisions/README"
+LOG = logging.getLogger(__name__)
 
 
-def _list_decisions(app: Sphinx, name: str, source: list[str]) -> None:
-    """The pages of the decisions go below the page that lists them, which GitHub shows as it is."""
-    if name == DECISIONS:
+def _read(app: Sphinx, page: str, source: list[str]) -> None:
+    """Warn of names that the program does not have; decisions go below the page that lists them, as GitHub shows it."""
+    if not page.startswith(names.HISTORY):
+        for name in names.unknown(source[0]):
+            LOG.warning("there is no %s", name, location=page)
+    if page == DECISIONS:
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n0*\n```\n"
 
 
+class LinkedNames(SphinxPostTransform):  # type: ignore[misc]
+    """A name of the program in the text leads to where it is explained."""
+
+    default_priority = 400
+
+    def run(self) -> None:
+        for literal in list(self.document.findall(nodes.literal)):
+            place = names.place_of(literal.astext())
+            if place and place[0] != self.env.docname and not isinstance(literal.parent, nodes.reference | nodes.title):
+                page, heading = place
+                link = make_refnode(self.app.builder, self.env.docname, page, heading, literal.deepcopy())
+                literal.replace_self(link)
+
+
 def setup(app: Sphinx) -> None:
-    app.connect("source-read", _list_decisions)
+    app.connect("source-read", _read)
+    app.add_post_transform(LinkedNames)

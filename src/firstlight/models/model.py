@@ -29,7 +29,7 @@ class Model(Shown):
     classes      how many there are to tell apart
     input_shape  (H, W, C) of one image, as a person writes it; the layers see (C, H, W)
     options      the arguments of the named architecture, for the record
-    frozen       patterns of the names of what is not trained, such as ("*", "!head"); see `weights.chosen`
+    frozen       patterns of the names of what is not trained, such as ("*", "!head"); see `firstlight.weights.chosen`
     Raises ModelError when two layers do not fit.
     """
 
