@@ -10,7 +10,7 @@ from typing import Annotated
 
 import pytest
 import typer
-from docs import studies
+from docs import names, studies
 from docs.reference import commands, dashboard, experiment, python, run_folder
 from docs.reference.__main__ import pages
 
@@ -88,6 +88,54 @@ def test_links_between_pages_lead_somewhere(tmp_path: Path) -> None:
     assert {page.name: dead for page in pages if (dead := dead_links(page))} == {}
     (tmp_path / "page.md").write_text("[a](page.md#there), [b](gone.md), [c](https://example.org/)", encoding="utf-8")
     assert dead_links(tmp_path / "page.md") == ["gone.md"]
+
+
+def test_names_in_the_pages_exist() -> None:
+    pages = {str(page.relative_to(DOCS)): page for page in DOCS.rglob("*.md")}
+    pages |= {f"../{name}": DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md")}
+    now = {name: page for name, page in pages.items() if not name.startswith(names.HISTORY)}
+    texts = {name: page.read_text(encoding="utf-8") for name, page in now.items()}
+    assert {name: found for name, text in texts.items() if (found := [*names.unknown(text)])} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Call `fl.fitt(model)`, `fl.fit`, `data.json`.", ["fl.fitt"]),
+        ("Set `training.epoch` or `training.epochs`.", ["training.epoch"]),
+        ("    firstlight train FILE   # a comment: firstlight knows", ["firstlight train"]),
+        ("    firstlight run f.toml --epoch 3 --set model.nam=lenet5", ["model.nam", "firstlight run --epoch"]),
+        ("```python\nimport firstlight as fl\nfl.nothing()\n```", ["fl.nothing"]),
+        ("In `firstlight data list --json`, firstlight reads nothing.", []),
+    ],
+)
+def test_a_name_that_does_not_exist_is_found(text: str, found: list[str]) -> None:
+    assert [*names.unknown(text)] == found
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("fl.open_run(path)", ("reference/python", "fl-open-run")),
+        ("firstlight data list --json", ("reference/commands", "firstlight-data-list")),
+        ("FL103", ("reference/warnings/FL103", "")),
+        ("numpy.sum", None),
+    ],
+)
+def test_a_name_leads_to_where_it_is_explained(code: str, place: tuple[str, str] | None) -> None:
+    assert names.place_of(code) == place
+    if place and place[1]:
+        headings = re.findall(r"^#+ `(.*)`$", (DOCS / f"{place[0]}.md").read_text(encoding="utf-8"), re.MULTILINE)
+        assert place[1] in {re.sub(r"[^a-z]+", "-", heading.lower()) for heading in headings}
+
+
+def test_the_program_names_pages_that_are_there() -> None:
+    """Those of messages of earlier releases too, in whose place a line says where they are now."""
+    root = DOCS.parent
+    sources = [path.read_text(encoding="utf-8") for path in (root / "src").rglob("*.py")]
+    named = {page for text in sources for page in re.findall(r"\bdocs/[\w/-]+\.md", text)}
+    assert {page for page in named | {"docs/experiment.md", "docs/plugins.md"} if not (root / page).is_file()} == set()
+    assert len(named) > 3
 
 
 def test_every_decision_is_listed_once() -> None:
