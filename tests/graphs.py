@@ -18,6 +18,7 @@ import pytest
 from firstlight.engines.base import Task
 from firstlight.engines.executor import CompiledExecutor, EagerExecutor, Executor
 from firstlight.kernels import reference, runtime
+from firstlight.kernels.ops import product
 from firstlight.layers import (
     ELU,
     GELU,
@@ -191,10 +192,13 @@ def assert_equal(found: Results, expected: Results, tolerance: float = 1e-11, fl
 
 
 @contextmanager
-def cut(workers: int | None = None, cache: int | None = None, threads: int | None = None) -> Iterator[None]:
+def cut(
+    workers: int | None = None, cache: int | None = None, threads: int | None = None, split: int | None = None
+) -> Iterator[None]:
     """With graphs cut for so many workers, and into chunks whose values take at most `cache` bytes.
 
-    Where there are more workers than threads, they take turns.
+    From `split` weights on, workers share out the rows of a product. Where there are more workers than threads, they
+    take turns.
     """
     before = numba.get_num_threads()
     workers = before if workers is None else workers
@@ -204,6 +208,7 @@ def cut(workers: int | None = None, cache: int | None = None, threads: int | Non
         with (
             mock.patch.object(runtime, "get_num_threads", return_value=workers),
             mock.patch.object(runtime, "CACHE", runtime.CACHE if cache is None else cache),
+            mock.patch.object(product, "SPLIT", product.SPLIT if split is None else split),
         ):
             yield
     finally:

@@ -79,7 +79,7 @@ def test_every_loss_gives_the_gradient_that_it_gives_the_closures(name: str) -> 
         ("padding on the wrong sides", "correlate", "conv1"),
         ("dx by the kernel as it is", "correlate", "conv3"),
         ("dW of the wrong stride", "kernel_gradient", "conv3"),
-        ("dW of x not turned", "product_gradient", "dense2"),
+        ("dW of other rows", "product_gradient", "dense2"),
         ("a gradient through what batch norm rectified", "normalize_sums", "batchnorm1"),
         ("a gradient through what the pool rectified", "max_pool_back", "maxpool1"),
         ("the largest of what is not rectified", "max_pool", "maxpool1"),

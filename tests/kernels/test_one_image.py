@@ -14,6 +14,7 @@ from tests.graphs import RECORDED, Net, around, cut
 from firstlight import models
 from firstlight.engines.executor import CompiledExecutor
 from firstlight.kernels._interpreter import address, run
+from firstlight.kernels.operation import Cut
 from firstlight.kernels.ops.max_pool import MaxPoolOfOne
 from firstlight.kernels.ops.product import ProductOfOne
 from firstlight.kernels.runtime import Program, Runtime
@@ -97,12 +98,12 @@ def test_the_comparison_rejects_a_wrong_operation(monkeypatch: pytest.MonkeyPatc
     """A product without its bias."""
     whole = Runtime._steps
 
-    def spoilt(runtime: Runtime, n: int) -> Any:
-        steps, cut = whole(runtime, n)
+    def spoilt(runtime: Runtime, cut: Cut) -> Any:
+        steps = whole(runtime, cut)
         for step in steps:
             if isinstance(step, ProductOfOne):
                 step.b = -1
-        return steps, cut
+        return steps
 
     assert_the_same_alone(SMALL)
     monkeypatch.setattr(Runtime, "_steps", spoilt)

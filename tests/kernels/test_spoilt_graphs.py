@@ -117,7 +117,7 @@ SPOILT: dict[str, Callable[[Graph], None]] = {
     "dropout forward alone": _without("drop", 1),
     "the mask of other pixels": _each("drop", _put(mask=1)),
     "average and sum confused": _each("average_pool_back", _put(kh=2)),
-    "dW of x not turned": _each("transpose", _swap("x", "turned")),
+    "dW of other rows": _each("product_gradient", _swap("O", "K")),
     "dW of the wrong stride": _each("kernel_gradient", _correlation(stride=lambda c: (1, 1))),
     "labels not smoothed": _each("cross_entropy", _put(smoothing=0.0)),
     "classes not weighted": _each("cross_entropy", _put(weighted=False)),

@@ -226,7 +226,7 @@ def test_parts_of_the_vector_learn_at_their_own_rates(each: Optimizer, lag: floa
     for _ in range(3):
         each.step(theta, found, state, 0.1, parts, kernels)
     assert state["step"].tolist() == [3]
-    for part, factor, _ in parts:
+    for part, factor, *_ in parts:
         alone = start()[part]
         alone_state = each.state(len(alone), float)
         for _ in range(3):

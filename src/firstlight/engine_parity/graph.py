@@ -119,7 +119,7 @@ class _Comparison:
             fault = fault or self._checkpoints(program, done, suspects)
             if fault:  # whatever comes behind it is wrong because of it
                 break
-            if self.graph.takes_output_gradients and done == self.graph.barriers[self.graph.forward_segments - 1]:
+            if self.graph.takes_output_gradients and done == self.graph.forward_steps:
                 program.output_gradients[...] = self.task.loss.value_and_gradient(program.outputs, self.labels)[1]
         fault = fault or self._unwritten()
         return CompiledGraph(len(self.graph.steps), len(self.index), self.worst, self.gradients, fault)

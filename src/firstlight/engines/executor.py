@@ -29,10 +29,12 @@ class Executor(Protocol):
 
     most  images that `outputs` should be asked for at once
     blas  whether they call BLAS, whose threads are then held to one
+    cuts  of the weights, in order, where arrays begin and end whose rows stay with a thread each
     """
 
     most: int
     blas: bool
+    cuts: tuple[int, ...]
 
     def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         """Of the batch at `index`: mean loss, how many are correct, and the gradient, (k, trained) for k summands."""
@@ -70,6 +72,7 @@ class EagerExecutor:
 
     most = 256  # every value of the net lies in memory for all of them
     blas = True
+    cuts: tuple[int, ...] = ()
 
     def __init__(self, task: Task, kernels: Kernels, vector: Array, not_compiled: str = "") -> None:
         self.task, self.kernels, self.not_compiled = task, kernels, not_compiled
@@ -153,6 +156,8 @@ class CompiledExecutor:
             )
             for training in (True, False)
         )
+        slots = self.training.graph.split
+        self.cuts = tuple(sorted({end for slot in slots for end in (slot.start, slot.start + math.prod(slot.shape))}))
 
     def gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         """See `Executor.gradients`."""
@@ -166,11 +171,11 @@ class CompiledExecutor:
         if not runtime.graph.takes_output_gradients:
             runtime.run(program, pixels, index, labels)
             return float(program.losses.mean()), int(program.correct.sum()), runtime.gradients(program)
-        halfway = runtime.graph.forward_segments
-        runtime.run(program, pixels, index, labels, slice(0, halfway))
+        halfway = runtime.graph.forward_steps
+        runtime.run(program, pixels, index, labels, end=halfway)
         loss, dy = self.task.loss.value_and_gradient(program.outputs, *self.task.targets(images, index))
         program.output_gradients[...] = dy
-        runtime.run(program, pixels, index, labels, slice(halfway, None))
+        runtime.run(program, pixels, index, labels, first=halfway)
         correct = int((self.task.loss.predicted(program.outputs) == labels).sum())
         return loss, correct, runtime.gradients(program)
 

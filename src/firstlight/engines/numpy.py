@@ -60,7 +60,7 @@ class NumpySession:
         if task.average is not None:
             self.optimizer_state[AVERAGE][:] = self._vector
         self.penalties = task.penalties()
-        self.parts = task.optimizer.parts(task.blocks())
+        self.parts = [part._replace(cuts=self.executor.cuts) for part in task.optimizer.parts(task.blocks())]
         self.train = None if train is None else _in_order(train)
         self.augmented = task.augmented(self.train, self.kernels)
 

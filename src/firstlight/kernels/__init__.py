@@ -125,11 +125,12 @@ class Kernels(Protocol):
 
     def step(
         self, formula: Formula, part: slice, theta: Array, gradients: Array, moments: Sequence[Array],
-        scalars: Sequence[float],
+        scalars: Sequence[float], cuts: Sequence[int] = (),
     ) -> None:  # fmt: skip
         """A step of an optimizer, in place, for one `part` of the weights theta (n,) and of its moments (n,).
 
-        The gradient is the sum of `gradients` (k, n) over k, in order: each worker may leave its own.
+        The gradient is the sum of `gradients` (k, n) over k, in order: each worker may leave its own. What lies between
+        two of the `cuts`, in order, is shared out among the threads by itself.
         """
         ...
 

@@ -30,10 +30,11 @@ BLOCK = 1024
 SHARE = 16384
 
 SHARED = """
-def step_shared(start, stop, workers, {arguments}):
+def step_shared(bounds, workers, {arguments}):
     for worker in prange(workers):
-        first, end = share(start, stop, np.int64(worker), workers)
-        step(first, end, {arguments})
+        for k in range(len(bounds) - 1):
+            first, end = share(bounds[k], bounds[k + 1], np.int64(worker), workers)
+            step(first, end, {arguments})
 """
 
 
@@ -42,7 +43,13 @@ _refused: dict[Formula, str] = {}
 
 
 def step(
-    formula: Formula, part: slice, theta: Array, gradients: Array, moments: Sequence[Array], scalars: Sequence[float]
+    formula: Formula,
+    part: slice,
+    theta: Array,
+    gradients: Array,
+    moments: Sequence[Array],
+    scalars: Sequence[float],
+    cuts: Sequence[int] = (),
 ) -> None:
     """See `Kernels.step`. Only what is called is compiled; what cannot be compiled is left to NumPy."""
     if not formula.why_not and formula not in _refused:
@@ -52,7 +59,8 @@ def step(
             workers = min(workers, get_num_threads())
         try:
             if workers > 1:
-                shared(part.start, part.stop, workers, theta, gradients, *moments, *scalars)
+                bounds = np.array([part.start, *(cut for cut in cuts if part.start < cut < part.stop), part.stop])
+                shared(bounds, workers, theta, gradients, *moments, *scalars)
             else:
                 one(part.start, part.stop, theta, gradients, *moments, *scalars)
             return

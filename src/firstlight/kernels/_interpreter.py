@@ -29,6 +29,7 @@ ADDRESSES: dict[str, Any] = {
     "arena": None,  # values of this thread
     "winners": np.uint8,  # of pooling
     "scratch": None,  # for strips
+    "exchange": None,  # what other threads read
     "gradient": None,  # this thread's sum: see `gradient_sums`
     "theta": None,  # the weights
     "tables": np.int32,  # what convolutions need to know of their shapes
@@ -46,20 +47,24 @@ ADDRESSES: dict[str, Any] = {
     "correct": np.uint8,  # whether the most probable class is the label
 }
 # Of a thread alone; the others are of all.
-OWN = ("arena", "winners", "scratch", "gradient")
+OWN = ("arena", "winners", "scratch", "exchange", "gradient")
 # Images of the batch and of a chunk, of which the last may have fewer; threads; what lies between the statistics of
-# chunks; and whether this is the thread's first chunk.
-NUMBERS = ("images", "size", "workers", "statistics_step", "fresh")
+# chunks; and whether this is the thread's first chunk. Bytes between the memories of threads.
+NUMBERS = ("images", "size", "workers", "statistics_step", "fresh", "arena_step", "exchange_step", "gradient_step")
 FRAME = np.dtype([(name, np.int64) for name in (*ADDRESSES, *NUMBERS)])
 
 LONG, BYTE, HALF, SINGLE, DOUBLE = np.int64(0), np.uint8(0), np.int16(0), np.int32(0), np.float64(0)
 
 
 @parallel
-def run(ops, first, end, frames):
-    """Run the steps ops[·, first:end], a row for chunks of full size and one for the rest, a thread a frame."""
-    for worker in prange(len(frames)):
-        _run(np.int64(worker), ops, first, end, frames)
+def run(ops, bounds, frames):
+    """Run the steps ops[·, bounds[0] : bounds[-1]], a row for chunks of full size and one for the rest.
+
+    A thread takes a frame. All threads have done what is before a bound before one goes on behind it.
+    """
+    for k in range(len(bounds) - 1):
+        for worker in prange(len(frames)):
+            _run(np.int64(worker), ops, bounds[k], bounds[k + 1], frames)
 
 
 @inner

@@ -65,8 +65,8 @@ def tiles_of_worker(
         i1, end = min(i0 + height, Hy), min(o + share, O)
         fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, mixed)
         tiles_of_strip(
-            strip, line * sh, W, W_row, taps, runs.reshape(-1), runs.shape[1], bias, y, (Hy, Wy, N), (n0, block),
-            (i0, i1), (o, end), strip, edge, start, relu,
+            strip, line * sh, W, W_row, taps, runs.reshape(-1), runs.shape[1], bias, y, (Hy * Wy * N, Wy, N),
+            (n0, block), (i0, i1), (o, end), strip, edge, start, relu,
         )  # fmt: skip
 
 
@@ -76,13 +76,14 @@ def tiles_of_strip(
 ):  # fmt: skip
     """The outputs of `rows` and `channels` for a block of images, from a strip whose rows lie `step` apart.
 
+    y_shape      (plane, Wy, N): of y (O, Hy, Wy, N) the distance of its channels, and its last two
     runs, tiles  the first and the end of the taps of each tile, one after another, of which a row has so many
     scratch, edge  an array, and where in it a tile that reaches beyond its row may be written
     start        FROM_BIAS, FROM_ZERO or FROM_TARGET: what a sum begins with
     """
-    Hy, Wy, N = y_shape
+    plane, Wy, N = y_shape
     (n0, block), (i0, i1), (o, end) = images, rows, channels
-    plane, lanes = Hy * Wy * N, VECTOR_BYTES // y.itemsize
+    lanes = VECTOR_BYTES // y.itemsize
     width = 2 * lanes
     while o < end:
         # A row that fits one vector takes twice the rows at a time, for as many sums.
@@ -118,12 +119,12 @@ def tiles_of_strip(
 
 
 def _tiles(
-    strip, W, taps, runs, bias, y, scratch, step, W_row, tiles, Hy, Wy, N, n0, block, i0, i1, o, end, edge, start, relu,
-    like,
+    strip, W, taps, runs, bias, y, scratch, step, W_row, tiles, plane, Wy, N, n0, block, i0, i1, o, end, edge, start,
+    relu, like,
 ):  # fmt: skip
     tiles_of_strip(
         view(strip, like), step, view(W, like), W_row, view(taps, SINGLE), view(runs, SINGLE), tiles, view(bias, like),
-        view(y, like), (Hy, Wy, N), (n0, block), (i0, i1), (o, end), view(scratch, like), edge, start, relu != 0,
+        view(y, like), (plane, Wy, N), (n0, block), (i0, i1), (o, end), view(scratch, like), edge, start, relu != 0,
     )  # fmt: skip
 
 
@@ -132,13 +133,13 @@ TILES = Subroutine(_tiles, 22)
 
 
 def _tiles_of_pairs(
-    strip, W, taps, runs, bias, y, scratch, step, W_row, tiles, Hy, Wy, N, n0, block, i0, i1, o, end, edge, start, relu,
-    like,
+    strip, W, taps, runs, bias, y, scratch, step, W_row, tiles, plane, Wy, N, n0, block, i0, i1, o, end, edge, start,
+    relu, like,
 ):  # fmt: skip
     tiles_of_strip(
         view(strip, SINGLE), step, view(W, SINGLE), W_row, view(taps, SINGLE), view(runs, SINGLE), tiles,
-        view(bias, like), view(y, like), (Hy, Wy, N), (n0, block), (i0, i1), (o, end), view(scratch, like), edge, start,
-        relu != 0,
+        view(bias, like), view(y, like), (plane, Wy, N), (n0, block), (i0, i1), (o, end), view(scratch, like), edge,
+        start, relu != 0,
     )  # fmt: skip
 
 

@@ -200,6 +200,77 @@ def copy(_, to, i, x, j, count):
 
 
 @intrinsic
+def turn(_, x, at, row, to, start, column):
+    """to[start + i · column + k] = x[at + k · row + i] for as many k and i as a vector has lanes, in registers."""
+
+    def emit(context, builder, signature, args):
+        x_, at_, row_, to_, start_, column_ = args
+        e = Emitter(context, builder, x.dtype)
+        rows = [e.load(e.at(x, x_, at_, builder.mul(row_, INDEX(k)))) for k in range(e.lanes)]
+        half, kind = e.lanes // 2, ir.VectorType(ir.IntType(32), e.lanes)
+        shuffles = [
+            ir.Constant(kind, [n // 2 + first + n % 2 * e.lanes for n in range(e.lanes)]) for first in (0, half)
+        ]
+        for _ in range(half.bit_length()):  # each a perfect shuffle
+            pairs = zip(rows[:half], rows[half:], strict=True)
+            rows = [builder.shuffle_vector(a, b, shuffle) for a, b in pairs for shuffle in shuffles]
+        for i, column in enumerate(rows):
+            e.store(column, e.at(to, to_, start_, builder.mul(column_, INDEX(i))))
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(x, i, i, to, i, i), emit
+
+
+@inner
+def turn_rows(x, at, n, to, start, width, count):
+    """to[start + i · width + k] = x[at + k · n + i] for n numbers of `count` rows."""
+    lanes = VECTOR_BYTES // x.itemsize
+    rows, numbers = count // lanes * lanes, n // lanes * lanes
+    for k in range(0, rows, lanes):
+        for i in range(0, numbers, lanes):
+            turn(x, at + k * n + i, n, to, start + i * width + k, width)
+    for k in range(count):
+        for i in range(numbers if k < rows else 0, n):
+            to[start + i * width + k] = x[at + k * n + i]
+
+
+@inner
+def copy_vectors(to, i, x, j, count):
+    """The same as `copy` for few numbers, of which each copy would be a call."""
+    _moved(to, i, x, j, count, False)
+
+
+@inner
+def add_vectors(to, i, x, j, count):
+    """to[i : i + count] += x[j : j + count]."""
+    _moved(to, i, x, j, count, True)
+
+
+@intrinsic(prefer_literal=True)
+def _moved(_, to, i, x, j, count, add):
+    adds = add.literal_value
+
+    def emit(context, builder, signature, args):
+        e = Emitter(context, builder, x.dtype)
+        target, seen = e.at(to, args[0], args[1]), e.at(x, args[2], args[3])
+        whole = builder.udiv(args[4], INDEX(e.lanes))
+        with e.loop(whole) as v:
+            m = builder.mul(v.index, INDEX(e.lanes))
+            value, address = e.load(e.at(None, seen, m)), e.at(None, target, m)
+            e.store(builder.fadd(e.load(address), value) if adds else value, address)
+        done = builder.mul(whole, INDEX(e.lanes))
+        with e.loop(builder.sub(args[4], done)) as k:
+            m = builder.add(done, k.index)
+            value, address = builder.load(e.at(None, seen, m)), e.at(None, target, m)
+            builder.store(builder.fadd(builder.load(address), value) if adds else value, address)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(to, n, x, n, n, add), emit
+
+
+@intrinsic
 def clear(_, to, i, count):
     """to[i : i + count] = 0."""
 

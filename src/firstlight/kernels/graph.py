@@ -59,12 +59,14 @@ class Graph:
     class_weights: Sequence[float] = ()
     steps: list[Step] = field(default_factory=list)
     barriers: list[int] = field(default_factory=list)
+    splits: list[int] = field(default_factory=list)  # barriers where threads share out the rows of weights: see `Cut`
+    split: list[Slot] = field(default_factory=list)  # those weights
     masks: list[tuple[str, Shape, float]] = field(default_factory=list)
     statistics: int = 0
     norms: list[tuple[str, int]] = field(default_factory=list)
     outputs: int = 0
     takes_output_gradients: bool = False
-    forward_segments: int = 0  # those before the gradient comes in
+    forward_steps: int = 0  # those before the gradient comes in
     checkpoints: list[Checkpoint] = field(default_factory=list)
     path: str = ""  # of the layer that is being recorded
     _is_backward: bool = False
@@ -182,6 +184,10 @@ class Graph:
     def wait(self) -> None:
         """From here on, all threads have done all steps before."""
         self.barriers.append(len(self.steps))
+
+    def wait_to_split(self) -> None:
+        """The same, where threads share out the rows of weights."""
+        self.splits.append(len(self.steps))
 
     def on_backward(self, y: Value, backward: Backward) -> None:
         """How the gradient by y is recorded later: from dy, the values that y depends on and the gradients by them."""

@@ -64,7 +64,10 @@ class Slot:
 class Cut:
     """What a step is made ready for: chunks of n images; vectors have `lanes` numbers of `itemsize` bytes.
 
-    half  whether factors may be rounded to bfloat16; sums stay as they are
+    half    whether factors may be rounded to bfloat16; sums stay as they are
+    images  of the whole batch
+    size    of all chunks but the last
+    split   whether threads share out the rows of large weights, and not the images alone; each has then one chunk
     """
 
     n: int
@@ -72,6 +75,9 @@ class Cut:
     itemsize: int
     training: bool
     half: bool = False
+    images: int = 0
+    size: int = 0
+    split: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,10 @@ class Step:
 
     def scratch(self, cut: Cut) -> int:
         """The numbers of a thread's scratch memory that the loops write."""
+        return 0
+
+    def exchange(self, cut: Cut) -> int:
+        """The numbers that the loops write for other threads to read."""
         return 0
 
     def effort(self, n: int, lanes: int) -> int:

@@ -240,7 +240,13 @@ def mix(pixels: Array, others: Array, levels: Array, patches: Array) -> Array:
 
 
 def step(
-    formula: Formula, part: slice, theta: Array, gradients: Array, moments: Sequence[Array], scalars: Sequence[float]
+    formula: Formula,
+    part: slice,
+    theta: Array,
+    gradients: Array,
+    moments: Sequence[Array],
+    scalars: Sequence[float],
+    cuts: Sequence[int] = (),
 ) -> None:
     """The formula as it is: block by block where it works on each element by itself, else on the whole part."""
     for block in [part] if formula.why_not else _blocks(part):

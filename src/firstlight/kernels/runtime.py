@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,23 +24,34 @@ GUARD, MARK = 256, 77  # numbers behind each memory, and what they hold; the scr
 READ_ONLY = ("tables", "class_weights", "scale", "shift", "index", "labels", "masks")
 # What a thread's values may take of its second-level cache, where the batch can be cut into chunks.
 CACHE = 1 << 20
+# What the values of a batch may take of memory where threads share out the rows of weights: each then holds all of its
+# images at once.
+SPLIT = 1 << 28
 # Vector instructions, of which a core does some in a nanosecond, that are done before another thread is awake.
 SOON = 1 << 17
 
 
 @dataclass(frozen=True)
 class Program:
-    """A graph made ready for batches of `images`, of which a thread takes `size` at a time: see `run` and `FRAME`.
+    """A graph made ready for batches of so many images: see `run` and `FRAME`.
 
+    cuts    what it is made ready for: chunks of full size, and the last one
     alone   whether no thread is woken for it, as it is soon done or one image; its images are then copied first
+    bounds  int64: the first step, those before which all threads wait, and the number of steps
     arrays  what the frames point to, by name
     """
 
-    size: int
+    cuts: tuple[Cut, Cut]
     alone: bool
+    bounds: Array
     ops: Array
     frames: Array
     arrays: dict[str, Array]
+
+    @property
+    def size(self) -> int:
+        """The images that a thread takes at a time."""
+        return self.cuts[0].n
 
     @property
     def outputs(self) -> Array:
@@ -91,7 +102,8 @@ class Runtime:
             "shift": np.ascontiguousarray(shift),
         }
         self._programs: dict[int, Program] = {}
-        self._segments = [*zip([0, *graph.barriers], [*graph.barriers, len(graph.steps)], strict=True)]
+        self._shared = False  # whether several threads have written sums by weights whose rows they else share out
+        self._largest = max((math.prod(slot.shape) for slot in graph.split), default=0)
 
     def program(self, images: int) -> Program:
         """The graph made ready for so many images and the threads that there are."""
@@ -124,39 +136,49 @@ class Runtime:
         if program.alone and not checked():
             self._must_fit(pixels)
             program.arrays["pixels"][:] = pixels if index is None else pixels[index]
-            run(program.ops, 0, len(self.graph.steps), program.frames, alone=True)
+            run(program.ops, program.bounds, program.frames, alone=True)
         else:
             self.run(program, pixels, np.arange(len(pixels)) if index is None else index, 0)
         return program.outputs
 
     def run(
-        self, program: Program, pixels: Array, index: Array, labels: Array | int, part: slice = slice(None)
+        self,
+        program: Program,
+        pixels: Array,
+        index: Array,
+        labels: Array | int,
+        first: int = 0,
+        end: int | None = None,
     ) -> None:
-        """Run the segments of `part` for the images at `index` of `pixels`, uint8 (all images, H W C).
+        """Run the steps from the `first` on for the images at `index` of `pixels`, uint8 (all images, H W C).
 
         Raises IndexError for an index outside them, ValueError for images of another size.
         """
         self._take(program, pixels, index, labels)
-        for first, end in self._segments[part]:
-            if checked():
-                self._run_checked(program, first, end)
-            else:
-                run(program.ops, first, end, program.frames)
+        if program.cuts[0].split and self._shared:
+            for slot in self.graph.split:  # of the others' sums nothing is left where one thread's is the whole
+                self._gradients[1:, slot.start : slot.start + math.prod(slot.shape)] = 0
+        self._shared = not program.cuts[0].split
+        end = len(self.graph.steps) if end is None else end
+        if checked():
+            self._run_checked(program, first, end)
+        else:
+            bounds = program.bounds
+            run(program.ops, bounds[(first <= bounds) & (bounds <= end)], program.frames)
 
     def step_by_step(self, program: Program, pixels: Array, index: Array, labels: Array) -> Iterator[int]:
         """Do the same a step at a time, for images that a single thread takes at once; yield how many are done."""
         self._take(program, pixels, index, labels)
         for step in range(len(self.graph.steps)):
-            run(program.ops, step, step + 1, program.frames)
+            run(program.ops, np.array([step, step + 1]), program.frames)
             yield step + 1
 
     def _run_checked(self, program: Program, first: int, end: int) -> None:
         """Run steps one by one. Raises AssertionError that names one which writes where it must not."""
-        images = int(program.frames["images"][0])
-        both = [self._steps(n) for n in (program.size, images % program.size or program.size)]
+        both = [(self._steps(cut), cut) for cut in program.cuts]
         for k in range(first, end):
             guards = Guards(program.arrays, max(steps[k].scratch(cut) for steps, cut in both))
-            run(program.ops, k, k + 1, program.frames)
+            run(program.ops, np.array([k, k + 1]), program.frames)
             if found := guards.broken():
                 path = self.graph.steps[k].path or "the net"
                 raise AssertionError(f"The step {both[0][0][k].name} of {path} writes beyond its {found}.")
@@ -194,13 +216,19 @@ class Runtime:
             size = 1
         elif size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts
-        if not self.graph.barriers and not checked():
-            # Nobody needs all of a thread's images at once: as many as the cache holds.
-            fits = max(1, CACHE // (max(1, self.features) * kind.itemsize) // lanes) * lanes
+        split = bool(self.graph.splits) and images * self.features * kind.itemsize <= SPLIT
+        waits = sorted({*self.graph.barriers, *(self.graph.splits if split else ())})
+        if not waits and not checked():
+            # Nobody needs all of a thread's images at once: as many as the cache holds, and no fewer than pay for
+            # reading the weights of a large product from further away.
+            most = max(CACHE, self._largest * kind.itemsize // 3)
+            fits = max(1, most // (max(1, self.features) * kind.itemsize) // lanes) * lanes
             if size > fits:
                 size = -(-size // -(-size // fits) // lanes) * lanes
         chunks = -(-images // size)
-        rows = [self._steps(n) for n in (size, images - (chunks - 1) * size)]
+        whole = Cut(size, lanes, int(kind.itemsize), self.graph.training, self.half, images, size, split)
+        cuts = whole, replace(whole, n=images - (chunks - 1) * size)
+        rows = [(self._steps(cut), cut) for cut in cuts]
         tables = _Tables()
         ops = _stacked([self._rows(steps, cut, tables) for steps, cut in rows])
         scratch = max((step.scratch(cut) for steps, cut in rows for step in steps), default=0)
@@ -211,6 +239,7 @@ class Runtime:
             "arena": _aligned(workers, self.features * size + 4 * lanes + guard, kind),
             "winners": np.empty((workers, self.winners * size + guard), np.uint8),
             "scratch": _aligned(workers, scratch + guard, kind),
+            "exchange": _aligned(workers, max(step.exchange(cut) for steps, cut in rows for step in steps), kind),
             "gradient": self._gradients,
             "tables": tables.joined(),
             "statistics": np.zeros((chunks, self.graph.statistics)),
@@ -228,12 +257,14 @@ class Runtime:
             frames[name] = array.ctypes.data + np.arange(workers) * (array.strides[0] if name in OWN else 0)
         frames["images"], frames["size"], frames["workers"] = images, size, workers
         frames["statistics_step"] = self.graph.statistics
-        return Program(size, alone, ops, frames, arrays)
+        for name in ("arena", "exchange", "gradient"):
+            frames[f"{name}_step"] = arrays[name].strides[0]
+        bounds = np.array(sorted({0, *waits, self.graph.forward_steps, len(self.graph.steps)}))
+        return Program(cuts, alone, bounds, ops, frames, arrays)
 
-    def _steps(self, n: int) -> tuple[list[Step], Cut]:
-        """The steps that do it for chunks of n images."""
-        cut = Cut(n, self.lanes, int(self.theta.itemsize), self.graph.training, self.half)
-        return [step.ready(cut) for step in self.graph.steps], cut
+    def _steps(self, cut: Cut) -> list[Step]:
+        """The steps that do it for chunks of a cut."""
+        return [step.ready(cut) for step in self.graph.steps]
 
     def _rows(self, steps: list[Step], cut: Cut, tables: _Tables) -> Array:
         """int64 (steps, ·): for each the address of its loops, and its record."""

@@ -26,11 +26,13 @@ class Part(NamedTuple):
     where   the numbers of the vector
     factor  what its learning rate is multiplied by
     shape   of the one array that it holds, where its step has to know it
+    cuts    where arrays begin and end that threads share out by themselves: see `Kernels.step`
     """
 
     where: slice
     factor: float = 1.0
     shape: Shape | None = None
+    cuts: tuple[int, ...] = ()
 
 
 class Block(NamedTuple):
@@ -106,7 +108,8 @@ class Optimizer(Component):
         """The step that `state` counts, for one part of the weights and of what belongs to them, in place."""
         formula, numbers = self._recorded
         scalars = (*numbers, *self.scalars(lr, int(state["step"][0])).values())
-        kernels.step(formula, part.where, theta, gradients, [state[name] for name in formula.moments], scalars)
+        moments = [state[name] for name in formula.moments]
+        kernels.step(formula, part.where, theta, gradients, moments, scalars, part.cuts)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is recorded, which holds functions that cannot be pickled."""

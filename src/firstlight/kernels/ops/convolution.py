@@ -190,7 +190,7 @@ class CorrelateInPlace(Step):
         call(op.subroutine, (
             frame.arena + op.x * size, frame.theta + op.W * size, frame.tables + op.taps * 4,
             frame.tables + op.runs * 4, frame.theta + max(op.b, 0) * size, frame.arena + op.y * size, frame.scratch,
-            op.row, op.W_row, op.tiles, op.Hy, op.Wy, n, 0, n, 0, op.Hy, 0, op.O, 0, start, op.relu,
+            op.row, op.W_row, op.tiles, op.Hy * op.Wy * n, op.Wy, n, 0, n, 0, op.Hy, 0, op.O, 0, start, op.relu,
         ))  # fmt: skip
 
 
@@ -245,7 +245,7 @@ class CorrelateStrips(Step):
                 call(op.subroutine, (
                     frame.scratch, frame.theta + op.W * size, frame.tables + op.taps * 4, frame.tables + op.runs * 4,
                     frame.theta + max(op.b, 0) * size, frame.arena + op.y * size, frame.scratch, line * sh, op.W_row,
-                    op.tiles, op.Hy, op.Wy, n, first, block, i0, i1, 0, op.O, edge, start, op.relu,
+                    op.tiles, op.Hy * op.Wy * n, op.Wy, n, first, block, i0, i1, 0, op.O, edge, start, op.relu,
                 ))  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def output(graph: Graph, y: Value) -> Value:
     if graph.training:
         graph.takes_output_gradients = True
         graph.wait()
-        graph.forward_segments = len(graph.barriers)
+        graph.forward_steps = len(graph.steps)
         dy = graph.value(y.shape)
         graph.append(Seed(dy, y.size))
         graph.backward_from(y, dy)

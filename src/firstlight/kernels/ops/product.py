@@ -12,20 +12,29 @@ import numpy as np
 from numba import types
 
 from firstlight.kernels._interpreter import call, view
+from firstlight.kernels._jit import inner
 from firstlight.kernels._tiles import FROM_TARGET, FROM_ZERO, ROWS, TILES
-from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, intrinsic
+from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, intrinsic, turn_rows
 from firstlight.kernels.graph import Graph
 from firstlight.kernels.operation import Cut, Slot, Step, Subroutine, Value, operation, slot_start, step
 from firstlight.kernels.ops.convolution import Correlate, Correlation, bias_gradient
 from firstlight.types import Array
 
+# What the panels of xᵀ may take of a core's second-level cache.
+PANELS = 1 << 18
+# The weights from which on threads share out their rows in training.
+SPLIT = 1 << 13
 AT_ONCE = 8  # rows of weights, for one image alone: so many sums hide how long one takes
 
 
 @operation
 def product(graph: Graph, x: Value, W: Slot, b: Slot | None) -> Value:
     """For x (K,): a correlation of images of one pixel, and as many channels."""
+    from firstlight.kernels.ops.split_product import split_product
+
     O, K = W.shape[0], x.size
+    if graph.training and O * K >= SPLIT:
+        return split_product(graph, x, W, b)
     trains = x.requires_grad or W.trainable or (b is not None and b.trainable)
     y = graph.value((O,), trains, may_overwrite=True)
     forward = Correlation((K, 1, 1), (O, 1, 1), (K, 1))
@@ -34,9 +43,7 @@ def product(graph: Graph, x: Value, W: Slot, b: Slot | None) -> Value:
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
         bias_gradient(graph, dy, b)
         if W.trainable:
-            turned = graph.value((K,))
-            graph.append(Transpose(x, turned, K))
-            graph.append(ProductGradient(turned, dy, W.start, O, K))
+            graph.append(ProductGradient(x, dy, W.start, O, K))
         if not x.requires_grad:
             return ()
         dx = graph.value(x.shape)
@@ -48,64 +55,74 @@ def product(graph: Graph, x: Value, W: Slot, b: Slot | None) -> Value:
 
 
 @step
-class Transpose(Step):
-    """xᵀ (n, K) of x (K, n)."""
+class ProductGradient(Step):
+    """dW (O, K) = dy xᵀ: sums over the images."""
 
     x: Value
-    turned: Value
-    K: int
-
-    @staticmethod
-    def loops(op, n, n0, chunk, frame, like):
-        K = op.K
-        x, y = view(frame.arena, like)[op.x :], view(frame.arena, like)[op.turned :]
-        for k in range(K):
-            for i in range(n):
-                y[i * K + k] = x[k * n + i]
-
-
-@step
-class ProductGradient(Step):
-    """dW (O, K) = dy xᵀ: sums over the images, whose xᵀ is `turned`."""
-
-    turned: Value
     dy: Value
     dW: int
     O: int
     K: int
 
     def ready(self, cut: Cut) -> Step:
-        images = np.arange(cut.n)
-        tiles = -(-self.K // (2 * cut.lanes))
-        runs, taps = np.tile([0, cut.n], (tiles, 1)), np.stack([images * self.K, images], 1)
-        return ProductGradientTiles(self.turned, self.dy, self.dW, self.O, self.K, taps, runs, tiles)
+        panels, taps, runs = panels_of(self.K, cut.n, cut)
+        return ProductGradientTiles(self.x, self.dy, self.dW, self.O, self.K, panels, taps, runs)
 
 
 @step
 class ProductGradientTiles(Step):
-    """The same by `tiles_of_strip`. A large dW is not cleared: in a thread's first chunk its sums begin with zero."""
+    """The same by `sum_panels`. A large dW is not cleared: in a thread's first chunk its sums begin with zero."""
 
-    turned: Value
+    x: Value
     dy: Value
     dW: int
     O: int
     K: int
+    panels: int
     taps: Array
     runs: Array
-    tiles: int
     subroutine: Subroutine = TILES
 
     def scratch(self, cut: Cut) -> int:
-        return 2 * ROWS * cut.lanes  # a tile that reaches beyond its row
+        return 2 * cut.lanes * (self.panels * cut.n + ROWS)  # the panels, and a tile that reaches beyond its row
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
-        size, start = view(frame.arena, like).itemsize, FROM_ZERO if frame.fresh else FROM_TARGET
-        call(op.subroutine, (
-            frame.arena + op.turned * size, frame.arena + op.dy * size, frame.tables + op.taps * 4,
-            frame.tables + op.runs * 4, frame.gradient, frame.gradient + op.dW * size, frame.scratch,
-            0, n, op.tiles, 1, 1, op.K, 0, op.K, 0, 1, 0, op.O, 0, start, 0,
-        ))  # fmt: skip
+        x, scratch = view(frame.arena, like)[op.x :], view(frame.scratch, like)
+        size, width = scratch.itemsize, 2 * VECTOR_BYTES // scratch.itemsize
+        start = FROM_ZERO if frame.fresh else FROM_TARGET
+        dy, dW = frame.arena + op.dy * size, frame.gradient + op.dW * size
+        for k0 in range(0, op.K, op.panels * width):
+            k1 = min(op.K, k0 + op.panels * width)
+            for k in range(k0, k1, width):
+                turn_rows(x, k * n, n, scratch, ROWS * width + (k - k0) * n, width, min(width, k1 - k))
+            sum_panels(op, frame, like, frame.scratch + ROWS * width * size, dy, dW, n, k0, k1, op.O, start)
+
+
+def panels_of(K: int, n: int, cut: Cut) -> tuple[int, Array, Array]:
+    """How many panels are taken at a time, the taps of each, the images, and a run of all of them for each."""
+    width = 2 * cut.lanes
+    panels, images = min(-(-K // width), max(1, PANELS // (width * n * cut.itemsize))), np.arange(n)
+    return panels, np.stack([images * width, images], 1), np.tile([0, n], panels)
+
+
+@inner
+def sum_panels(op, frame, like, panels, dy, dW, n, k0, k1, rows, start):
+    """dW[:, k0 : k1] = dy xᵀ over n images, for as many columns of xᵀ at a time as a tile is wide: a panel.
+
+    A panel lies together in memory; in xᵀ as it is, these columns would fall on the same sets of the cache. The last
+    one may be narrower. `panels`, dy and dW are addresses.
+    """
+    size = view(frame.arena, like).itemsize
+    width = 2 * VECTOR_BYTES // size
+    whole, rest = (k1 - k0) // width, (k1 - k0) % width
+    for first, count, columns in ((0, whole, width), (whole, 1, rest)):
+        if count and columns:
+            call(op.subroutine, (
+                panels + first * n * width * size, dy, frame.tables + op.taps * 4, frame.tables + op.runs * 4,
+                frame.theta, dW + (k0 + first * width) * size, frame.scratch,
+                n * width, n, 1, op.K, 1, columns, 0, columns, 0, count, 0, rows, 0, start, 0,
+            ))  # fmt: skip
 
 
 @step

@@ -168,7 +168,7 @@ def _convolve(op, n, frame, like, U, V, together):
                     V.ctypes.data + k * op.V_plane * size, U.ctypes.data + k * op.U_plane * size,
                     frame.tables + op.taps * 4, frame.tables + op.runs * 4, frame.scratch,
                     M.ctypes.data + k * op.M_plane * size, frame.scratch,
-                    0, padded // together, op.tiles, 1, 1, stride, 0, stride, 0, 1, 0, O, 0, FROM_ZERO, 0,
+                    0, padded // together, op.tiles, stride, 1, stride, 0, stride, 0, 1, 0, O, 0, FROM_ZERO, 0,
                 ))  # fmt: skip
             for o in range(O):
                 bias = theta[op.b + o] if op.b >= 0 else theta.dtype.type(0)
