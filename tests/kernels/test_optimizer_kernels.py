@@ -175,7 +175,13 @@ def broken(spoilt: Callable[..., None]) -> SimpleNamespace:
 
 
 def in_double(
-    formula: Formula, part: slice, theta: Array, gradients: Array, moments: Sequence[Array], scalars: Sequence[float]
+    formula: Formula,
+    part: slice,
+    theta: Array,
+    gradients: Array,
+    moments: Sequence[Array],
+    scalars: Sequence[float],
+    cuts: Sequence[int] = (),
 ) -> None:
     wide, wide_moments = theta.astype(float), [moment.astype(float) for moment in moments]
     reference.step(formula, part, wide, gradients.astype(float), wide_moments, scalars)
@@ -195,7 +201,7 @@ BROKEN = {
         lambda formula, part, *rest: reference.step(formula, slice(part.start, part.stop - 1), *rest)
     ),
     "the scalars backwards": broken(
-        lambda formula, part, theta, g, moments, scalars: reference.step(
+        lambda formula, part, theta, g, moments, scalars, cuts=(): reference.step(
             formula, part, theta, g, moments, [*scalars][::-1]
         )
     ),

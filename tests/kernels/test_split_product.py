@@ -54,12 +54,12 @@ def test_batches_too_large_for_it_go_the_usual_way_and_leave_nothing_behind(monk
 
 
 def test_only_large_weights_are_shared_out_and_only_in_training() -> None:
-    net = Net((Flatten(), Dense(70), ReLU(), Dense(3)), (1, 12, 12))
+    net = Net((Flatten(), Dense(70), ReLU(), Dense(3)), (1, 32, 32))
     executor = CompiledExecutor(net.task, Runtime, net.weights())
-    assert executor.cuts == (0, 70 * 144)
+    assert executor.cuts == (0, 70 * 1024)
     assert not executor.evaluation.graph.splits
     with cut(split=1):
-        assert executor_of(net).cuts == (0, 70 * 144, 70 * 144 + 70, 70 * 144 + 70 + 210)
+        assert executor_of(net).cuts == (0, 70 * 1024, 70 * 1024 + 70, 70 * 1024 + 70 + 210)
 
 
 def test_every_row_belongs_to_one_thread() -> None:

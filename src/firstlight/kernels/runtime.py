@@ -163,8 +163,8 @@ class Runtime:
         if checked():
             self._run_checked(program, first, end)
         else:
-            bounds = program.bounds
-            run(program.ops, bounds[(first <= bounds) & (bounds <= end)], program.frames)
+            first, last = np.searchsorted(program.bounds, (first, end))
+            run(program.ops, program.bounds[first : last + 1], program.frames)
 
     def step_by_step(self, program: Program, pixels: Array, index: Array, labels: Array) -> Iterator[int]:
         """Do the same a step at a time, for images that a single thread takes at once; yield how many are done."""

@@ -22,8 +22,8 @@ from firstlight.types import Array
 
 # What the panels of xᵀ may take of a core's second-level cache.
 PANELS = 1 << 18
-# The weights from which on threads share out their rows in training.
-SPLIT = 1 << 13
+# The weights from which on threads share out their rows in training (decision 0043).
+SPLIT = 1 << 16
 AT_ONCE = 8  # rows of weights, for one image alone: so many sums hide how long one takes
 
 
