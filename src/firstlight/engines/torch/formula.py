@@ -86,7 +86,10 @@ class TensorKernels:
     """The step of an optimizer on tensors, as `Kernels.step` takes it on arrays."""
 
     @staticmethod
-    def step(formula: Formula, part: slice, theta: Any, gradients: Any, moments: Any, scalars: Sequence[float]) -> None:
+    def step(
+        formula: Formula, part: slice, theta: Any, gradients: Any, moments: Any, scalars: Sequence[float],
+        cuts: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         """See `Kernels.step`; what PyTorch does not know, NumPy works out on the host."""
         places, g = [theta[part], *(moment[part] for moment in moments)], gradients[:, part].sum(0)
         try:
