@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 from docs import names
 from docutils import nodes
@@ -27,6 +30,8 @@ myst_heading_anchors = 4  # of GitHub's form, so that links work there and here
 nb_execution_mode = "force"  # what a cell gives depends on firstlight's sources, of which no cache knows
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
+nb_execution_in_temp = True  # tutorials write run folders where they are run
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # their cells call `firstlight`
 nb_ipywidgets_js: dict[str, object] = {}  # would be read from the net
 
 html_theme = "furo"

@@ -13,6 +13,11 @@ from firstlight.console import ConsoleProgress, TrainingProgress
 ROW = {"epoch": 1.0, "loss": 0.5, "accuracy": 0.25, "val_loss": 0.75, "val_accuracy": 0.125, "seconds": 2.0}
 
 
+@pytest.fixture(autouse=True)
+def _no_colours_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+
 def shown(terminal: bool, epochs: int = 2) -> str:
     text = io.StringIO()
     with TrainingProgress(Console(file=text, force_terminal=terminal, width=120)) as display:
@@ -43,6 +48,16 @@ def test_on_a_terminal_a_bar_moves_along() -> None:
     assert "images/s" in text
     assert "loss 0.5000" in text
     assert "epoch 2/2" in text
+
+
+def test_where_only_colours_are_asked_for_no_bar_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command in a cell of a notebook: Jupyter asks for colours, and shows the output as a text."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console = Console(file=io.StringIO())
+    assert console.is_terminal
+    with TrainingProgress(console) as display:
+        display.training_started(1, 10, 0)
+        assert display.bar is None
 
 
 def test_without_validation_there_is_less_to_say() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,6 +19,11 @@ from firstlight.report.format import decimal, percent
 
 WIDTH = 8  # of the column of a metric, at least
 REFRESH = 0.1  # seconds between two updates of the live display
+
+
+def _animates(console: Console) -> bool:
+    """Whether a bar that moves can be seen. FORCE_COLOR, as Jupyter sets it for commands, asks for colours alone."""
+    return console.is_terminal and (console.file.isatty() or not os.environ.get("FORCE_COLOR"))
 
 
 class ConsoleProgress(Watcher):
@@ -58,7 +64,7 @@ class ConsoleProgress(Watcher):
 
     def show_bar(self, *columns: ProgressColumn, description: str = "", **task: Any) -> None:
         """Show a bar where that can be seen: of what `columns` say, or of how far it is and the time that is left."""
-        if not self.console.is_terminal or self.console.quiet:
+        if self.console.quiet or not _animates(self.console):
             return
         columns = columns or (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
         self.bar = Progress(*columns, console=self.console, transient=True)
