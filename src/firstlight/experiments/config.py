@@ -282,12 +282,15 @@ class Weights(Section):
     init_from  a run folder, a .safetensors file, or "imagenet" for those published for the architecture; else drawn
     fresh      what is not taken over from there but drawn: ["head"]
     freeze     what is not trained: ["*", "!head"] is all but the head; the last pattern that fits counts
+    whiten     start the filters of the first convolution as a whitening of the training images' patches (Page 2018);
+               they are trained on, unless `freeze` names them, as in ["conv1.W"]
     batchnorm  "train"; "frozen": what was taken over keeps its statistics; "sync": over the images of all processes
     """
 
     init_from: Annotated[str, Field(min_length=1)] | None = None
     fresh: list[str] = []
     freeze: list[str] = []
+    whiten: bool = False
     batchnorm: Literal["train", "frozen", "sync"] = "train"
 
     @model_validator(mode="after")
@@ -295,6 +298,8 @@ class Weights(Section):
         for key, given in (("fresh", self.fresh), ("batchnorm", self.batchnorm == "frozen")):
             if given and self.init_from is None:
                 raise ValueError(f"{key} says what becomes of weights that are taken over: give weights.init_from")
+        if self.whiten and self.init_from is not None:
+            raise ValueError("whiten and init_from both say how the first convolution starts: leave one out")
         return self
 
 
@@ -374,6 +379,8 @@ class Training(Section):
     average         "ema": evaluate and keep an exponential moving average of the weights over the steps, and of batch
                     norm's statistics, instead of the last ones
     average_decay   what it keeps of itself in a step; less in the first ones
+    test_flip       measure in the end, beside the plain accuracy, that of the mean of the probabilities for each image
+                    and for its mirror image, left to right
     """
 
     epochs: Annotated[int, Field(ge=0)] = 10
@@ -387,6 +394,7 @@ class Training(Section):
     sampling: Sampling = "shuffled"
     average: Literal["none", "ema"] = "none"
     average_decay: Fraction = 0.999
+    test_flip: bool = False
 
     @property
     def measured(self) -> tuple[str, ...]:

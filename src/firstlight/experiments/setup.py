@@ -22,7 +22,7 @@ from firstlight.data.store import told as where_mapped
 from firstlight.data.stratification import Balance
 from firstlight.engines import Engine, Task
 from firstlight.errors import DataError, ExperimentError, ModelError, ShapeError
-from firstlight.experiments import corrections, near_copies, transfer
+from firstlight.experiments import corrections, near_copies, transfer, whitening
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.corrections import Corrections
 from firstlight.experiments.lineage import packed
@@ -30,6 +30,7 @@ from firstlight.experiments.metrics import must_be_measurable
 from firstlight.experiments.transfer import Start
 from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.prepare import Preparation, class_weights
+from firstlight.prepare.augmentation import FLIPS
 from firstlight.prepare.augmentations import Ranged
 from firstlight.records.codec import decode, encode
 from firstlight.records.images import (
@@ -276,7 +277,7 @@ class Setup:
         if not augmentation or not written:
             return []
         lines = []
-        flips = [name for name in ("flip_horizontal", "flip_vertical") if (flip := augmentation.get(name)) and flip.p]
+        flips = [name for name in (*FLIPS, "alternating_flip") if (flip := augmentation.get(name)) and flip.p]
         if flips:
             lines.append(
                 Caution.WRITTEN_CHARACTERS.text(
@@ -419,6 +420,8 @@ def set_up(
     task.trained_layers()  # head, labels and loss must fit before the first step
     _must_fit_memory(experiment, model, len(splits["train"]))
     start = None if begun else transfer.start(model, experiment, splits, dataset.files)
+    if experiment.weights.whiten and not begun:
+        start = whitening.start(model, preparation, prepared["train"], experiment.seed)
     seconds = time.perf_counter() - began
     told = (start, before, record, published, near, look, dropped, drawn)
     return Setup(experiment, dataset, prepared, findings, task, engine, seconds, *told)

@@ -50,6 +50,7 @@ SAMPLES_SHOWN = 30
 MISTAKES_SHOWN = 24
 AUGMENTED_SHOWN, EPOCHS_SHOWN = 6, 4
 PAIRS_SHOWN = 25
+BLOCK = 4096  # images that are mirrored in memory together
 COMPUTED_BY = ("engine", "kernels", "device", "exact_noise")  # where a run is computed: environment.json tells of it
 NOT_TRAINED_WITH = ("novelty.false_alarm_rate", "plugins")
 STEPS_COMPARED = 7  # of an epoch, when two courses of the learning rate are compared
@@ -199,7 +200,7 @@ def _follow(
     try:
         outcome = _train(setup, session, watcher, callbacks, lambda checkpoint: None, start)
         session.restore(outcome.vector)
-        _measure(setup, session)
+        _flipped(setup, session, _measure(setup, session)[1])
         assess(setup, outcome.vector)
         session.share("")  # waits until all is written
     except ProcessLostError as error:
@@ -415,6 +416,7 @@ def _train_and_measure(
     began = time.perf_counter()
     session.restore(outcome.vector)
     measured, predictions = _measure(setup, session)
+    flipped = _flipped(setup, session, predictions)
     novelty = assess(setup, outcome.vector)
     evaluate_seconds = time.perf_counter() - began
     took = Estimate(seconds=time.perf_counter() - training_began, memory=max(watched.memory, memory.in_use()))
@@ -434,7 +436,7 @@ def _train_and_measure(
         "evaluate": evaluate_seconds,
     }
     seconds = Seconds(**parts, total=sum(parts.values()))
-    result = _result(setup, outcome, measured, seconds, measured_before)
+    result = replace(_result(setup, outcome, measured, seconds, measured_before), **flipped)
     before = run_folder.RunFolder(out).environment.last.estimate
     if before is not None:
         whole = outcome.status == Status.FINISHED
@@ -496,6 +498,23 @@ def _measure(setup: Setup, session: Session) -> tuple[dict[str, evaluation.Evalu
             metrics = setup.experiment.training.measured
             measured[name], predictions[name] = measure(session, setup.task.loss, images, metrics)
     return measured, predictions
+
+
+def _flipped(setup: Setup, session: Session, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
+    """The accuracies of the mean of the probabilities for each image and its mirror image, by fields of the result."""
+    if not setup.experiment.training.test_flip:
+        return {}
+    found = {}
+    for name, plain in predictions.items():
+        correct = 0
+        for start in range(0, len(plain), BLOCK):
+            these = slice(start, start + BLOCK)
+            images = setup.splits[name].take(np.arange(len(plain))[these]).held
+            outputs = session.outputs(np.ascontiguousarray(images.pixels[:, :, ::-1]))
+            both = plain.probabilities[these] + setup.task.loss.probabilities(outputs.T)
+            correct += int((both.argmax(axis=1) == plain.labels[these]).sum())
+        found[f"{name}_flipped_accuracy"] = correct / len(plain)
+    return found
 
 
 def measure(

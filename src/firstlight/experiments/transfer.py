@@ -31,12 +31,12 @@ class Start:
     """Weights to start from, and where they come from.
 
     vector   all weights of the model: those taken over, and initial ones for the rest
-    record   what model.json says of it
+    record   what model.json says of it; None where they come from nowhere else
     notes    what the user should know
     """
 
     vector: Array
-    record: StartRecord
+    record: StartRecord | None
     notes: tuple[str, ...] = ()
 
 

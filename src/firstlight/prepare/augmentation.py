@@ -1,6 +1,7 @@
 """Augmentation: each training image a little different in every epoch, so that a net cannot learn it by heart.
 
-What happens to an image is drawn by (seed, epoch, the sample's id) and nothing else: batches, workers, engines and a
+What happens to an image is drawn by (seed, epoch, the sample's id) and nothing else (once for all epochs, where an
+augmentation goes on from one epoch to the next): batches, workers, engines and a
 resumed run make no difference. In this order, the image is cropped and enlarged to its size again, flipped, zoomed,
 sheared, rotated about its centre and shifted, all in one affine map and one bilinear pass; it is deformed, blurred, and
 changed by augmentations of one's own; then its colours, its contrast about its own mean and its brightness are changed,
@@ -109,16 +110,15 @@ class Augmentation:
         samples  uint64 (n,): a number of its own for each image, such as a hash of its id
         """
         places = generator(seed, "augment", epoch).integers(0, 2**64, (len(PLACES), 4), np.uint64)
-        amounts = Amounts(len(samples), shape)
+        amounts = Amounts(len(samples), shape, epoch=epoch)
         steps: list[Step] = []
         for name, transform in self.transforms:
             numbers = getattr(transform, "numbers", 0)
             if name in PLACES:
                 keys = places[PLACES.index(name)]
             else:
-                keys = generator(seed, "augment", name, epoch).integers(
-                    0, 2**64, max(NUMBERS, numbers + 2) + 1, np.uint64
-                )
+                purpose = ("augment", name) if transform.once else ("augment", name, epoch)
+                keys = generator(seed, *purpose).integers(0, 2**64, max(NUMBERS, numbers + 2) + 1, np.uint64)
             uniform = Uniform(samples, keys)
             transform.draw(amounts, uniform)
             if isinstance(transform, PixelTransform | Mixing) and transform.can_happen:

@@ -36,12 +36,14 @@ class Shown:
     text    how it is written, as one of `report.format.WRITTEN`
     unit    what stands behind it
     column  what it is called in tables of several runs; "" where these have no column of it
+    asked   whether it is measured only where it is asked for, and else is not shown
     """
 
     title: str
     text: Literal["count", "decimal", "percent", "seconds", "significant"]
     unit: str = ""
     column: str = ""
+    asked: bool = False
 
 
 Confidence = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1 + TOLERANCE)]
@@ -172,6 +174,8 @@ class Result:
 
     measured_before  whether the test images had been measured when the run was interrupted
     stopped_because  why training stopped before its end, in sentences
+    validation_flipped_accuracy, test_flipped_accuracy  of the mean of the probabilities for each image and its mirror
+                     image, left to right; None where that was not asked for
     estimate         what it was told to take, and what it took; the part since it was resumed last
     hashed           whether hashes.json has the hashes of its files
     """
@@ -188,6 +192,13 @@ class Result:
     estimate: Estimated | None = omitted(None)
     validation: EvaluationRecord | None = omitted(None)
     test: EvaluationRecord
+    validation_flipped_accuracy: Annotated[
+        Share | None, Shown("Validation accuracy with mirror images", "percent", asked=True)
+    ] = omitted(None)
+    test_flipped_accuracy: Annotated[
+        Share | None,
+        Shown("Test accuracy with mirror images", "percent", column="test with mirror images", asked=True),
+    ] = omitted(None)
     hashed: bool = omitted(False)
 
     @property

@@ -13,7 +13,7 @@ from firstlight.report.format import count, counted, percent, shape
 from firstlight.text import listed
 
 MINUS = "−"
-MOVES = ("zoom", "shear", "rotate", "shift")  # what looks outside an image
+MOVES = ("zoom", "shear", "rotate", "shift", "translate")  # what looks outside an image
 DEGREES = ("rotate", "shear")
 PIXELS = ("blur",)
 FLIPS = {"flip_horizontal": "mirrored left to right", "flip_vertical": "mirrored upside down"}

@@ -27,6 +27,7 @@ NEW = ("elastic", "blur", "hue", "saturation", "rand_augment", "trivial_augment"
 EVERY: dict[str, Any] = {
     "rotate": 20, "noise": 0.05, "cutout": {"range": [0.2, 0.5], "p": 0.5}, "flip_horizontal": 0.5, "elastic": 0.05,
     "blur": {"range": 1.5, "p": 0.5}, "hue": 0.1, "saturation": {"range": 0.5, "p": 0.5}, "rand_augment": {"p": 0.5},
+    "translate": {"pixels": 2, "p": 0.5},
     "trivial_augment": {"p": 0.5, "wide": True}, "mixup": {"alpha": 0.4, "p": 0.5}, "cutmix": {"p": 0.5},
 }  # fmt: skip
 
@@ -334,3 +335,56 @@ def test_a_class_of_ones_own_without_the_method_that_it_needs_is_refused() -> No
         with pytest.raises(ExperimentError, match=r"Unmixed: an augmentation needs a method `mix` \(The mixed images"):
             fl.augmentation(Unmixed)
         fl.augmentation(Fast)
+
+
+# --- shifts by whole pixels, and flips by turns -----------------------------------------------------------------------
+
+
+def shifted(image: Array, down: int, right: int, fill: str) -> Array:
+    """The image moved by whole pixels, by NumPy's own padding."""
+    mode: Any = {"nearest": "edge", "reflect": "symmetric"}[fill]
+    wide = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode)
+    return wide[2 - down : 2 - down + image.shape[0], 2 - right : 2 - right + image.shape[1]]
+
+
+@pytest.mark.parametrize("fill", ["nearest", "reflect"])
+def test_a_shift_by_whole_pixels_moves_each_pixel_and_changes_none(fill: str) -> None:
+    images = some_images(300)
+    found = made(images, {"translate": 2, "fill": fill}).pixels
+    seen = []
+    for before, after in zip(images.pixels, found, strict=True):
+        ways = [
+            (d, r) for d in range(-2, 3) for r in range(-2, 3) if np.array_equal(after, shifted(before, d, r, fill))
+        ]
+        assert len(ways) == 1
+        seen += ways
+    counts = np.array([seen.count((d, r)) for d in range(-2, 3) for r in range(-2, 3)])
+    assert stats.chisquare(counts).pvalue > 0.001, counts
+
+
+def test_flips_by_turns_show_both_sides_in_any_two_epochs() -> None:
+    images = some_images(400)
+    plain, mirrored = images.pixels, images.pixels[:, :, ::-1]
+    epochs = [made(images, {"alternating_flip": True}, epoch).pixels for epoch in range(1, 5)]
+    flipped = [(found == mirrored).all(axis=(1, 2, 3)) for found in epochs]
+    for turn, found in zip(flipped, epochs, strict=True):
+        assert np.array_equal(found, np.where(turn[:, None, None, None], mirrored, plain))
+    assert stats.binomtest(int(flipped[0].sum()), 400).pvalue > 0.001
+    assert (flipped[0] != flipped[1]).all()
+    assert np.array_equal(flipped[0], flipped[2])
+    assert np.array_equal(flipped[1], flipped[3])
+    other = made(images, {"alternating_flip": True}, 1, seed=1).pixels
+    assert not np.array_equal(other, epochs[0]), "another seed begins otherwise"
+
+
+def test_flips_by_turns_can_be_of_some_images_alone() -> None:
+    images = some_images(400)
+    epochs = [made(images, {"alternating_flip": {"p": 0.5}}, epoch).pixels for epoch in (1, 2)]
+    still = (epochs[0] == epochs[1]).all(axis=(1, 2, 3))
+    assert np.array_equal(epochs[0][still], images.pixels[still])
+    assert stats.binomtest(int(still.sum()), 400).pvalue > 0.001
+
+
+def test_a_shift_beyond_the_image_is_refused() -> None:
+    with pytest.raises(ExperimentError, match=r"translate shifts by up to 10 pixels.*12 × 10"):
+        made(some_images(), {"translate": 10})

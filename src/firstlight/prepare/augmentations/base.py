@@ -66,6 +66,7 @@ class Amounts:
     brightness, noise  shares
     noise_keys  uint64 (n,)
     patch       top, bottom, left, right of what is painted over
+    epoch       from 1, for what is not the same in all epochs
     """
 
     n: int
@@ -84,6 +85,7 @@ class Amounts:
     noise: Any = 0.0
     noise_keys: Any = 0
     patch: Any = None
+    epoch: int = 1
 
     @property
     def has_colours(self) -> bool:
@@ -105,6 +107,7 @@ class Transform(Component):
     p: Probability = field(default=1.0, kw_only=True)
 
     main: ClassVar[str] = ""  # the option that a bare number in the table stands for
+    once: ClassVar[bool] = False  # whether its numbers are drawn once for all epochs
 
     @classmethod
     def of(cls, name: str, value: Any) -> Self:

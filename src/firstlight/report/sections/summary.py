@@ -39,7 +39,11 @@ def _results(run: RunRecord) -> list[Row]:
         ("Macro F1", decimal(test.macro.f1, 3)),
         *((capitalized(score.title), scored(score)) for score in test.scores),
         ("Epochs", epochs(run)),
-        *((shown.title, recorded(shown, run.numbers[place])) for place, shown in result.shown().items()),
+        *(
+            (shown.title, recorded(shown, number))
+            for place, shown in result.shown().items()
+            if (number := run.numbers[place]) is not None or not shown.asked
+        ),
     ]
 
 

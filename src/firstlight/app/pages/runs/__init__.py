@@ -64,7 +64,11 @@ def row(request: Request) -> Response:
 def _rows(index: Index) -> Json:
     """The rows that there was time to read, and how many are left; the stream of events brings these."""
     summaries, left = index.summaries_within()
-    numbers = {place: asdict(shown) for place, shown in result.shown().items() if shown.column}
+    numbers = {
+        place: asdict(shown)
+        for place, shown in result.shown().items()
+        if shown.column and (not shown.asked or any(one.numbers.get(place) is not None for one in summaries))
+    }
     runs = [asdict(summary) for summary in summaries]
     return {"runs": runs, "left": left, "studies": _studies(index), "numbers": numbers}
 
