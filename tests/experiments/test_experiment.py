@@ -32,6 +32,7 @@ def test_every_default_is_written_out_and_reads_back_the_same() -> None:
         "sampling": "shuffled",
         "average": "none",
         "average_decay": 0.999,
+        "test_flip": False,
     }
     assert tables["optimizer"] == {
         "name": "adam",
