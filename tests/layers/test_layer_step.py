@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from firstlight.checks import gradients as g
+from firstlight.formulas import mathml
 from firstlight.layers import (
     LAYERS,
     Chain,
@@ -80,6 +81,7 @@ def test_the_terms_make_the_number(example: Example, training: bool) -> None:
             assert made.agrees, (of, index, made.to_json())
             assert made.rounding <= 2e-4 * (np.abs(array).max() + np.abs(step.dy).max()), (of, index)
             assert made.to_json()["agrees"] is True
+        assert all(mathml(line.formula) for line in made.lines)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from tests.training_step.nets import NETS, course, images
 
 from firstlight.engines.numpy import NumpyEngine
 from firstlight.errors import ModelError
+from firstlight.formulas import mathml
 from firstlight.layers.container import Container
 from firstlight.losses import LOSSES, loss
+from firstlight.losses.loss_step import general as general_loss
 from firstlight.optimizers import OPTIMIZERS, optimizer
-from firstlight.training_step import Step, course_of_model
+from firstlight.training_step import Course, Step, course_of_model
 from firstlight.types import Array
 
 
@@ -81,13 +84,17 @@ def test_the_net_ends_in_the_loss_and_begins_in_the_images() -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_loss_and_its_gradient_are_worked_out(name: str) -> None:
-    step = course("dense", loss=loss(name)).start
-    for of, array in step.loss.arrays.items():
-        for index in np.ndindex(array.shape):
-            made = step.working("loss", of, index)
-            assert made.agrees, (of, index, made.to_json())
-            assert not made.against(made.value * 1.01 + 1e-3).agrees
-            assert made.rounding < 1e-4
+    plain = course("dense", loss=loss(name))
+    weighted = Course(replace(plain.task, class_weights=np.array([1.0, 2.0, 0.5])), plain.images)
+    step = plain.start
+    for subject in (step.loss, weighted.start.loss):
+        for of, array in subject.arrays.items():
+            for index in np.ndindex(array.shape):
+                for made in (subject.working(of, index), general_loss(subject, of, index)):
+                    assert made.agrees, (of, index, made.to_json())
+                    assert not made.against(made.value * 1.01 + 1e-3).agrees
+                    assert made.rounding < 1e-4
+                    assert all(mathml(line.formula) for line in made.lines)
     with pytest.raises(ModelError, match="no 'p' to work out"):
         step.working("loss", "p", (0,))
     with pytest.raises(ModelError, match=r"received the place \(9,\)"):
@@ -135,6 +142,7 @@ def test_an_optimizers_step_is_written_out_with_its_numbers(name: str) -> None:
             assert weight.update.value == step.forward().vector[weight.update.index[0]]
             assert not weight.update.against(weight.update.value + 0.05 * subject.rate + 1e-5).agrees
             assert weight.update.lines[-1].symbol == "θ"
+            assert all(mathml(line.formula) for line in weight.update.lines)
 
 
 def test_a_spoilt_gradient_is_seen_to_disagree(monkeypatch: pytest.MonkeyPatch) -> None:

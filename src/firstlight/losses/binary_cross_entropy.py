@@ -21,9 +21,11 @@ import numpy as np
 from firstlight.kernels.graph import Value
 from firstlight.layers import Layer, Sigmoid
 from firstlight.losses.base import LOSSES, ClassGraph, Loss
+from firstlight.losses.loss_step import LossStep
 from firstlight.losses.probabilities import rows, softmax
 from firstlight.losses.targets import columns, twin_targets
 from firstlight.types import Array, Shape
+from firstlight.working import Index, Line, Operand, Working
 
 
 @LOSSES.register
@@ -53,6 +55,27 @@ class BinaryCrossEntropy(Loss):
             return rows(np.exp(_log_sigmoid(np.concatenate((-y, y)))))
         # Given that exactly one of the classes is true: P(k) ∝ σₖ Πⱼ≠ₖ (1 − σⱼ) ∝ σₖ / (1 − σₖ) = exp yₖ.
         return rows(softmax(y))
+
+    def working(self, step: LossStep, of: str, index: Index) -> Working:
+        """Each output by itself: its sigmoid, and a yes or a no."""
+        n, K = index[-1], len(step.y)
+        y, t = step.column("y", n), step.column("t", n)
+        if of == "value":
+            yes = Operand("−log σ(y)", -_log_sigmoid(y.values), y.index)
+            no = Operand("−log(1 − σ(y))", -_log_sigmoid(-y.values), y.index)
+            share = [Operand("1/K", np.full(K, 1 / K)), *step.weighed(n, K)]
+            other = Operand("1 − t", 1 - t.values, t.index)
+            formula = "L = −Σₖ (tₖ log σ(yₖ) + (1 − tₖ) log(1 − σ(yₖ))) / K"
+            line = Line.sum("L", formula, [t, yes, *share], [other, no, *share])
+            return Working.made(of, index, [line], step.values[n], size=line.size + float(np.abs(y.values).mean()))
+        k = index[0]
+        sigmoid = float(np.exp(_log_sigmoid(y.values[k])))
+        lines = [Line.expression("σ", "σ = 1 / (1 + exp(−yₖ))", sigmoid, Operand.at("y", step.y, *index))]
+        dy = step.weight(n) * (sigmoid - t.values[k]) / step.y.size
+        parts = [lines[0].operand, Operand.at("t", step.t, *index), Operand.number("K", K)]
+        parts += [Operand.number("N", step.y.shape[1]), *step.weighed(n)]
+        lines.append(Line.expression("dy", "dyₖ = (σ − tₖ) / (K N)", dy, *parts))
+        return Working.made(of, index, lines, step.dy[index], size=step.weight(n) / step.y.size)
 
     def record_probabilities(self, graph: ClassGraph, y: Value) -> Value:
         # σ(−y) and σ(y) are the softmax of 0 and y.

@@ -26,7 +26,7 @@ from firstlight.losses.loss_step import LossStep
 from firstlight.losses.probabilities import log_softmax, rows, softmax
 from firstlight.losses.targets import columns
 from firstlight.types import Array
-from firstlight.working import Index, Line, Operand, Working, places
+from firstlight.working import Index, Line, Operand, Working
 
 
 @LOSSES.register
@@ -58,23 +58,19 @@ class CrossEntropy(Loss):
 
     def working(self, step: LossStep, of: str, index: Index) -> Working:
         """The softmax first; then the logarithm of the target's probability, or p − t."""
-        k, n = (int(step.t[:, index[0]].argmax()), *index) if of == "value" else index
-        column = places(np.arange(len(step.y)), n)
-        y, weight, N = Operand.of("y", step.y, column), Operand.number("w", step.weight(n)), step.y.shape[1]
+        n, N = index[-1], step.y.shape[1]
+        k = int(step.t[:, n].argmax()) if of == "value" else index[0]
+        y = step.column("y", n)
+        t = Operand("t", self._smoothed(step.y.astype(np.float64), step.targets)[:, n], y.index)
         lines = softmax_lines("y", "p", y, k)
-        t = Operand.of("t", self._smoothed(step.y.astype(np.float64), step.targets), column)
         if of == "value":
-            logs = Operand("−log p", -log_softmax(y.values[:, None])[:, 0], column)
-            weighted = Operand("w", np.full(len(column), weight.values[0]))
-            line = Line.sum("L", "L = −Σₖ tₖ log pₖ" if step.weights is None else "L = −w Σₖ tₖ log pₖ",
-                            [t, logs, *([] if step.weights is None else [weighted])])  # fmt: skip
+            logs = Operand("−log p", -log_softmax(y.values[:, None])[:, 0], y.index)
+            line = Line.sum("L", "L = −Σₖ tₖ log pₖ", [t, logs, *step.weighed(n, len(step.y))])
             return Working.made(of, index, [*lines, line], step.values[n], size=line.size + 1)
-        target, count = Operand.number("tₖ", t.values[k]), Operand.number("N", N)
-        dy = weight.values[0] * (lines[-1].value - t.values[k]) / N
-        parts = [lines[-1].operand, target, count, *([] if step.weights is None else [weight])]
-        formula = "dyₖ = (pₖ − tₖ) / N" if step.weights is None else "dyₖ = w (pₖ − tₖ) / N"
-        lines.append(Line.expression("dy", formula, dy, *parts))
-        return Working.made(of, index, lines, step.dy[index], size=weight.values[0] / N)
+        dy = step.weight(n) * (lines[-1].value - t.values[k]) / N
+        parts = [lines[-1].operand, Operand.number("t", t.values[k]), Operand.number("N", N), *step.weighed(n)]
+        lines.append(Line.expression("dy", "dyₖ = (pₖ − tₖ) / N", dy, *parts))
+        return Working.made(of, index, lines, step.dy[index], size=step.weight(n) / N)
 
     def _smoothed(self, y: Array, targets: Array) -> Array:
         t = columns(targets, y)

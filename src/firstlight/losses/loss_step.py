@@ -10,7 +10,7 @@ import numpy as np
 from firstlight.errors import ModelError, nearest
 from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json
-from firstlight.working import Index, Line, Operand, Working, array_json, number
+from firstlight.working import Index, Line, Operand, Working, array_json, number, places
 
 if TYPE_CHECKING:
     from firstlight.losses.base import Loss
@@ -53,6 +53,14 @@ class LossStep(Shown, Brief):
         """What the image n counts."""
         return 1.0 if self.weights is None else float(self.weights[n])
 
+    def column(self, array: str, n: int) -> Operand:
+        """What "y" or "t" has of the image n, one number for each output."""
+        return Operand.of(array, self.y if array == "y" else self.t, places(np.arange(len(self.y)), n))
+
+    def weighed(self, n: int, count: int = 1) -> list[Operand]:
+        """What the image n counts, as a factor of so many terms; nothing where all count the same."""
+        return [] if self.weights is None else [Operand("w", np.full(count, self.weight(n)))]
+
     def working(self, of: str, index: Index) -> Working:
         """How the loss "value" of an image (n,) came about, or the gradient "dy" by one output (k, n).
 
@@ -63,7 +71,11 @@ class LossStep(Shown, Brief):
         shape, index = self.arrays[of].shape, tuple(int(i) for i in index)
         if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
             raise ModelError(f"The loss: {of} has the shape {shape}; received the place {index}.")
-        return self.loss.working(self, of, index)
+        made = self.loss.working(self, of, index)
+        if self.weights is None:
+            return made
+        *before, last = made.lines
+        return replace(made, lines=(*before, replace(last, says="times w, what the image counts")))
 
     def to_json(self, image: int | None = None) -> Json:
         """Plain values; of one image, where it is given."""

@@ -16,15 +16,19 @@ Derivation
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from firstlight.layers import Layer, Softmax
+from firstlight.layers.softmax import softmax_lines
 from firstlight.losses.base import LOSSES, Loss
+from firstlight.losses.loss_step import LossStep
 from firstlight.losses.probabilities import log_softmax, rows, softmax
 from firstlight.losses.targets import columns, twin_targets
 from firstlight.types import Array
+from firstlight.working import Index, Line, Operand, Working
 
 
 @LOSSES.register
@@ -62,6 +66,33 @@ class SoftmaxBinaryCrossEntropy(Loss):
         others = torch.logsumexp(y.masked_fill(largest, -math.inf), 1) - torch.logsumexp(y, 1)
         rest = torch.where(largest, others[:, None], torch.log1p(-log_p.exp().masked_fill(largest, 0)))
         return -(t * log_p + (1 - t) * rest).sum(dim=1)
+
+    def working(self, step: LossStep, of: str, index: Index) -> Working:
+        """The softmax; then a yes for the target, and a no for every other class."""
+        n, K = index[-1], len(step.y)
+        k = int(step.t[:, n].argmax()) if of == "value" else index[0]
+        y, t = step.column("y", n), step.column("t", n)
+        lines = softmax_lines("y", "p", y, k)
+        log_p = log_softmax(y.values[:, None])[:, 0]
+        p = Operand("p", np.exp(log_p), y.index)
+        other = Operand("1 − t", 1 - t.values, t.index)
+        rest = np.array([log_sum_exp(np.delete(y.values, j)) for j in range(K)]) - log_sum_exp(y.values)
+        if of == "value":
+            weight = step.weighed(n, K)
+            yes, no = Operand("−log p", -log_p, y.index), Operand("−log(1 − p)", -rest, y.index)
+            formula = "L = −Σₖ (tₖ log pₖ + (1 − tₖ) log(1 − pₖ))"
+            line = Line.sum("L", formula, [t, yes, *weight], [other, no, *weight])
+            return Working.made(of, index, [*lines, line], step.values[n], size=line.size + 1)
+        N, apart = step.y.shape[1], np.arange(K) != k
+        among = [Operand(o.array, o.values[apart], None if o.index is None else o.index[apart]) for o in (other, p)]
+        share = Operand("pₖ / (1 − pⱼ)", np.exp(log_p[k] - rest[apart]))
+        s = Line.sum("s", "s = Σⱼ (1 − tⱼ) pⱼ pₖ / (1 − pⱼ)", [*among, share])
+        own, target = p.values[k], t.values[k]
+        dy = step.weight(n) * (own - target + (1 - target) * own - s.value) / N
+        parts = [lines[-1].operand, Operand.at("t", step.t, *index), s.operand, Operand.number("N", N)]
+        formula = "dyₖ = (pₖ − tₖ + (1 − tₖ) pₖ − s) / N"
+        lines += [replace(s, says="over the other classes j"), Line.expression("dy", formula, dy, *parts)]
+        return Working.made(of, index, lines, step.dy[index], size=step.weight(n) * (2 + s.size) / N)
 
     def probabilities(self, y: Array) -> Array:
         return rows(softmax(y))
