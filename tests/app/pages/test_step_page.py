@@ -18,10 +18,13 @@ from tests.test_parity import all_layers
 
 import firstlight as fl
 from firstlight.app.pages.step import courses, subject
+from firstlight.app.pages.step.opening import Asked, opened
 from firstlight.app.pages.step.subject import Subject
+from firstlight.errors import TrainingError
 from firstlight.layers import Dense
 from firstlight.prepare import Preparation
 from firstlight.training_step import Step
+from firstlight.training_step.presets import PRESETS
 from firstlight.types import Array, Dataset, Images
 
 Ask = Callable[..., Any]
@@ -135,6 +138,28 @@ class TestAnswers:
         for evaluation, expected in ((0, step), (1, step.in_evaluation())):
             assert ask(client, key, "state", evaluation=evaluation)["loss"]["mean"] == expected.loss.value
 
+    @pytest.mark.parametrize("mended", [0, 1])
+    def test_a_preset_goes_where_it_goes_by_itself(self, client: httpx.Client, begin: Ask, mended: int) -> None:
+        preset = PRESETS["dead-relus"]
+        key = begin(of="preset-dead-relus", mended=mended)["key"]
+        there = ask(client, key, "state", to=preset.steps)
+        relu = next(layer for layer in there["history"]["layers"] if layer["path"] == "relu1")
+        assert relu["silent"][-1] == preset.seen(preset.step(bool(mended)))
+
+    def test_the_end_of_a_training_that_diverges_is_told(self) -> None:
+        held = courses.Held(opened(None, Asked("preset-dead-relus", "")))  # type: ignore[arg-type]
+        at = held.opened.course.at
+
+        def diverges(number: int) -> Step:
+            if number > 5:
+                raise TrainingError("The loss became nan.")
+            return at(number)
+
+        object.__setattr__(held.opened, "course", type("Course", (), {"at": staticmethod(diverges)}))
+        assert held.toward(0, 20).number == 5
+        assert held.ended == "The loss became nan."
+        assert held.toward(5, 6).number == 5
+
     def test_every_architecture_that_is_offered_can_be_built(self) -> None:
         for name in subject.architectures():
             assert subject.of_architecture(name, "digits").model.name == name
@@ -146,6 +171,7 @@ class TestRefusals:
         [
             ({"of": "model-nothing"}, "no architecture"),
             ({"of": "0123456789ab"}, "nothing with the id"),
+            ({"of": "<script>"}, "nothing with the id"),
             ({"of": "model-lenet5", "data": "../etc"}, "no images"),
             ({"image": "5000"}, "numbered from 0"),
             ({"image": "-1"}, "A number is expected"),
@@ -291,7 +317,7 @@ class TestPage:
         monkeypatch.setattr(Dense, "forward", spoilt)
         page.click("#one")
         page.locator("#at", has_text="Step 1").wait_for()
-        page.locator('#terms .agree[data-agrees="false"]', has_text="disagree").wait_for()
+        page.locator('#terms .agree[data-agrees="false"]', has_text="They disagree").wait_for()
         page.locator('#weight .agree[data-agrees="false"]', has_text="by hand disagrees").wait_for()
         for way in ("by autograd", "by a nudge"):
             assert page.locator(f'#weight tr[data-way="{way}"]').count() == 1
@@ -372,6 +398,7 @@ class TestPage:
         wait(page, 2)
         assert page.locator("#epoch").is_enabled()
 
+    @pytest.mark.slow
     def test_a_step_that_was_dropped_is_gone_to_again(self, page: Page, served: Served) -> None:
         ready(page, served)
         page.click("#one")
@@ -384,6 +411,7 @@ class TestPage:
         assert explained(page, "y0,0,0")[0] == float(untrained().forward(1).layer("conv1").y[0, 0, 0, 0])
         page.complaints.clear()  # type: ignore[attr-defined]  # the console names the requests that were refused
 
+    @pytest.mark.slow
     def test_an_image_of_ones_own(self, page: Page, served: Served, digits: Dataset, tmp_path: Path) -> None:
         file = tmp_path / "seven.png"
         file.write_bytes(png(digits.splits["train"].pixels[7]))
@@ -402,6 +430,20 @@ class TestPage:
         page.locator("#image-number").press("Enter")
         wait(page, 5)
         assert page.locator("#next-image").is_enabled()
+
+    def test_what_goes_wrong_is_tried(self, page: Page, served: Served) -> None:
+        ready(page, served, "?of=preset-dead-relus")
+        preset = PRESETS["dead-relus"]
+        assert page.locator("#watch").inner_text() == preset.watch
+        assert page.locator("#layer-title").inner_text() == "relu1 · ReLU"
+        assert page.locator("#chooser").is_hidden()
+        page.click("#there")
+        page.locator(f'#at[data-at="{preset.steps}"]').wait_for()
+        silent = page.locator('#course tr[data-path="relu1"] td[data-key="silent"]').get_attribute("data-value")
+        assert float(silent or "nan") == preset.seen(preset.step()) > 0.9
+        with page.expect_navigation():
+            page.click("text=The same, mended")
+        assert page.locator("#watch-title").inner_text().endswith(", mended")
 
     @pytest.mark.parametrize("dark", [False, True])
     def test_a_phones_width_is_enough(self, page_at: Callable[..., Page], served: Served, dark: bool) -> None:

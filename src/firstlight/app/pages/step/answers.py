@@ -64,9 +64,10 @@ def state(step: Step, n: int, ended: str = "") -> Json:
     """What changes with the step, beside the layer that is looked at; n is the image that is shown."""
     names, loss = step.images.class_names, step.loss
     answer = int(step.predicted[n])
+    share = float(loss.probabilities[n, answer])
     return {
         "at": step.number,
-        "text": f"loss {loss.value:.4g} · {names[answer]}, {percent(float(loss.probabilities[n, answer]))}",
+        "text": f"loss {loss.value:.4g} · answer {names[answer]} ({percent(share)})",
         "loss": {
             "value": number(float(loss.values[n])),
             "mean": number(loss.value),

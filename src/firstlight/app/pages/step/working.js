@@ -20,8 +20,8 @@ export function showWorking(host, working) {
   }
   const { title, value, worked, difference, rounding, agrees, lines, note } = working;
   const how = agrees
-    ? `The engine, which adds in float32 and in another order, has ${brief(value, 8)}; they differ by ${brief(difference, 2)}, and rounding can make ${brief(rounding, 2)}.`
-    : `The engine has ${brief(value, 8)}: a difference of ${brief(difference, 3)}, where rounding can make ${brief(rounding, 2)} at the most. The two disagree.`;
+    ? `The engine, in float32 and in its own order, has ${brief(value, 8)}: they differ by ${brief(difference, 2)}, and rounding can account for up to ${brief(rounding, 2)}.`
+    : `They disagree: the engine has ${brief(value, 8)}, a difference of ${brief(difference, 3)}, and rounding can account for ${brief(rounding, 2)} at most.`;
   host.replaceChildren(
     el("p", { class: "result" }, el("b", {}, title), " = ", el("span", { class: "value", "data-value": value, "data-worked": worked }, brief(value))),
     el("ol", { class: "lines" }, lines.map((line) => el("li", {}, linesOf(line)))),
@@ -34,12 +34,12 @@ export function showWorking(host, working) {
 export function linesOf(line) {
   const { symbol, mathml, formula, kind, value, products, winner } = line;
   const said = { sum: "", largest: "the largest", value: "" }[kind];
-  const single = products.filter(({ terms, operands }) => terms === 1 && operands.length === 1);
+  const single = products.filter(({ operands, omitted }) => operands.length === 1 && !omitted);
   const tables = products.filter((product) => !single.includes(product));
   return [
     el("p", { class: "line" }, mathml ? markup(mathml) : el("span", {}, formula), el("span", { class: "number", "data-line": symbol, "data-value": value, title: String(value) }, ` = ${brief(value)}`)),
     tables.map((product) => terms(product, kind === "largest" ? winner : null, kind)),
-    single.length ? el("dl", { class: "quantities" }, single.map(({ operands: [operand] }) => el("div", {}, el("dt", {}, operand.array, operand.index ? ` ${places(operand.index[0])}` : ""), el("dd", { title: String(operand.values[0]) }, brief(operand.values[0]))))) : "",
+    single.length ? el("dl", { class: "quantities" }, single.map(({ operands: [{ array, index, values: each }] }) => each.map((value, n) => el("div", { class: n === winner ? "winner" : "" }, el("dt", {}, `${array} ${index ? places(index[n]) : ""}`), el("dd", { title: String(value) }, brief(value)))))) : "",
     said && !tables.length ? el("p", { class: "rule" }, said) : "",
   ];
 }
