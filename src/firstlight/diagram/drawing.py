@@ -12,22 +12,32 @@ from dataclasses import dataclass, field
 from html import escape
 
 from firstlight import design_tokens
+from firstlight.diagram.sizes import (
+    FORK,
+    GAP,
+    GUTTER,
+    HEADER,
+    HIGH,
+    LOW,
+    NODE,
+    PAD,
+    STACK,
+    WIDE,
+    block_height,
+    branch_size,
+    clings,
+    columns_of,
+    inner_width,
+    join_size,
+    runs_of,
+    size,
+)
 from firstlight.diagram.structure import Block, Item, Join, Repeat, description, structure
 from firstlight.records.model import LayerRecord
 from firstlight.text import cut, encodable, printable, text_width
 
-WIDE, NARROW = 300.0, 199.0  # a block, and one that stands beside others
-LOW, HIGH = 26.0, 44.0  # a block of one line, and of two
-GAP = 18.0  # between blocks, for the arrow
-HEADER, PAD = 26.0, 12.0  # of a frame
-FORK = 16.0  # where a path divides, and where it meets again
-NODE = 24.0  # what joins branches
 BROAD, BOLD = 1.17, 1.22  # how much broader than Helvetica's a system's letters may be
-LANE = 34.0  # a branch without layers
-STACK = 4.0  # by which the frame of a repetition stands out behind itself
-GUTTER = 36.0  # between columns
 MARGIN = 8.0
-COLUMN = 520.0  # a net that is no higher needs no second column
 REM = 16.0
 JOINING = {"Residual": "+", "Concat": "concat"}
 
@@ -111,12 +121,12 @@ class _Drawing:
 
     def net(self, items: Sequence[Item], image: str, room: float) -> tuple[float, float]:
         """Draw all in columns that fit into `room`, and return the width and the height."""
-        runs = _runs(items)
-        columns = _columns([_size(run, WIDE) for run in runs], room - 2 * MARGIN)
+        runs = runs_of(items)
+        columns = columns_of([size(run, WIDE) for run in runs], room - 2 * MARGIN)
         top = deepest = y = MARGIN + STACK
         left, middle = MARGIN, 0.0
         for number, column in enumerate(columns):
-            width = max((_size(runs[n], WIDE)[0] for n in column), default=WIDE)
+            width = max((size(runs[n], WIDE)[0] for n in column), default=WIDE)
             before, middle = middle, left + width / 2
             if number:
                 y = self._next_column(before, y, left - GUTTER / 2, middle, top)
@@ -140,11 +150,11 @@ class _Drawing:
     def _sequence(self, items: Sequence[Item], x: float, y: float, width: float) -> float:
         """Items one below the other, from y on; return where the last one ends."""
         for n, item in enumerate(items):
-            if n and not _clings(items[n - 1], item):
+            if n and not clings(items[n - 1], item):
                 y = self._arrow(x, y, y + GAP)
             match item:
                 case Block():
-                    y = self._block(item, x, y, width, n > 0 and _clings(items[n - 1], item))
+                    y = self._block(item, x, y, width, n > 0 and clings(items[n - 1], item))
                 case Join():
                     y = self._join(item, x, y, width)
                 case Repeat():
@@ -153,7 +163,7 @@ class _Drawing:
 
     def _block(self, block: Block, x: float, y: float, width: float, clings: bool) -> float:
         """One layer: its name and type, its output's shape; below, its settings and parameters."""
-        height, left, right = _block_height(block), x - width / 2, x + width / 2
+        height, left, right = block_height(block), x - width / 2, x + width / 2
         self._open(block)
         self._rect(left, y, width, height, "paper", "muted")
         self._rect(left, y, 5, height, _colour(block), "")
@@ -169,14 +179,14 @@ class _Drawing:
     def _label(self, block: Block, left: float, right: float, base: float, clings: bool) -> None:
         """Name, type and shape on one line; where there is no room, not a type or a shape that is told beside."""
         name, kind, shape = block.label, block.layer.type, block.shape
-        lengths = {name: text_width(name, 12 * BOLD), kind: text_width(kind, 11.5 * BROAD) + 6}
-        needed = lengths[name] + text_width(shape, 11 * BROAD) + 8
-        if needed + lengths[kind] > right - left and name.startswith(kind.lower().removesuffix("2d")):
+        type_width = text_width(kind, 11.5 * BROAD) + 6
+        needed = text_width(name, 12 * BOLD) + text_width(shape, 11 * BROAD) + 8
+        if needed + type_width > right - left and name.startswith(kind.lower().removesuffix("2d")):
             kind = ""
         if needed > right - left and clings:
             shape = ""
         room = right - left - (text_width(shape, 11 * BROAD) + 8 if shape else 0)
-        name = cut(name, room - (min(lengths[kind], room / 3) if kind else 0), 12 * BOLD)
+        name = cut(name, room - (min(type_width, room / 3) if kind else 0), 12 * BOLD)
         kind = cut(kind, room - text_width(name, 12 * BOLD) - 6, 11.5 * BROAD)
         self.parts.append(
             f'<text x="{_n(left)}" y="{_n(base)}" fill="var(--ink)"><tspan font-weight="600">{_text(name)}</tspan>'
@@ -187,8 +197,8 @@ class _Drawing:
 
     def _join(self, join: Join, x: float, y: float, width: float) -> float:
         """A container as a frame round its branches, and what joins them."""
-        (frame, height), inner = _join_size(join, width), _inner_width(join, width)
-        sizes = [_branch_size(branch, inner) for branch in join.branches]
+        (frame, height), inner = join_size(join, width), inner_width(join, width)
+        sizes = [branch_size(branch, inner) for branch in join.branches]
         left = x - frame / 2
         self._open(join.block)
         self.parts.append(
@@ -236,7 +246,7 @@ class _Drawing:
 
     def _repeat(self, repeat: Repeat, x: float, y: float, width: float) -> float:
         """What is repeated, in a frame that stands for as many as its header says."""
-        frame, height = _size((repeat,), width)
+        frame, height = size((repeat,), width)
         left = x - frame / 2
         for back in (2 * STACK, STACK, 0.0):
             self._rect(left + back, y + back, frame - 2 * STACK, height - 2 * STACK, "paper", "muted", radius=8)
@@ -299,89 +309,6 @@ def _colour(block: Block) -> str:
     if any(len(shape) > 1 for shape in shapes):
         return "series-1"
     return "series-3" if block.layer.parameters else "series-7"
-
-
-def _block_height(block: Block) -> float:
-    return HIGH if block.details or block.layer.parameters else LOW
-
-
-def _size(items: Sequence[Item], width: float) -> tuple[float, float]:
-    """The width and the height of items one below the other, whose blocks have that width."""
-    widest = height = 0.0
-    for n, item in enumerate(items):
-        match item:
-            case Block():
-                w, h = width, _block_height(item)
-            case Join():
-                w, h = _join_size(item, width)
-            case Repeat():
-                inner, h = _size(item.items, width)
-                w, h = inner + 2 * PAD + 2 * STACK, h + HEADER + PAD + 2 * STACK
-        widest = max(widest, w)
-        height += h + (GAP if n and not _clings(items[n - 1], item) else 0)
-    return widest, height
-
-
-def _join_size(join: Join, width: float) -> tuple[float, float]:
-    sizes = [_branch_size(branch, _inner_width(join, width)) for branch in join.branches]
-    row = sum(w for w, _ in sizes) + PAD * (len(sizes) - 1)
-    return max(row + 2 * PAD, NARROW), HEADER + 2 + FORK + max(h for _, h in sizes) + FORK + NODE + PAD
-
-
-def _branch_size(branch: Sequence[Item], width: float) -> tuple[float, float]:
-    return _size(branch, width) if branch else (LANE, 0.0)
-
-
-def _inner_width(join: Join, width: float) -> float:
-    """Of the blocks in its branches: those of several branches are narrow."""
-    filled = sum(bool(branch) for branch in join.branches)
-    return width - 2 * PAD - LANE if filled < 2 and width == WIDE else min(width, NARROW)
-
-
-def _clings(before: Item, item: Item) -> bool:
-    """Whether a layer is drawn at the one before it: where it keeps the shape and has no kernel."""
-    if not isinstance(item, Block) or not isinstance(before, Block):
-        return False
-    same = all(a.output_shape == b.output_shape for a, b in zip(before.layers, item.layers, strict=False))
-    return same and all(len(shape) < 2 for shape in item.layer.shapes.values())
-
-
-def _runs(items: Sequence[Item]) -> list[list[Item]]:
-    """Items that no column divides: each with what clings to it."""
-    runs: list[list[Item]] = []
-    for item in items:
-        if runs and _clings(runs[-1][-1], item):
-            runs[-1].append(item)
-        else:
-            runs.append([item])
-    return runs
-
-
-def _columns(sizes: Sequence[tuple[float, float]], room: float) -> list[range]:
-    """Which runs stand in each column: as many columns as the height asks for and the room has, none higher than need.
-
-    sizes  of the runs
-    """
-    heights = [height + GAP for _, height in sizes]
-    total = LOW + sum(heights)
-    for limit in (total * share / 64 for share in range(1, 64)):
-        columns = _filled(heights, limit)
-        width = sum(max(sizes[n][0] for n in column) + GUTTER for column in columns) - GUTTER
-        highest = max(LOW * (n == 0) + sum(heights[i] for i in column) for n, column in enumerate(columns))
-        if highest <= limit and width <= room and len(columns) <= 1 + total // COLUMN:
-            return columns
-    return [range(len(sizes))]
-
-
-def _filled(heights: Sequence[float], limit: float) -> list[range]:
-    """Columns that are filled one after the other up to a limit, each with one run at least."""
-    columns, start, height = list[range](), 0, LOW
-    for n, own in enumerate(heights):
-        if height + own > limit and n > start:
-            columns.append(range(start, n))
-            start, height = n, 0.0
-        height += own
-    return [*columns, range(start, len(heights))]
 
 
 def _n(value: float) -> str:
