@@ -48,7 +48,7 @@ def main() -> int:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("Interrupted. Sections that were complete are kept; --page writes the page anew.")
+        console.print("Interrupted. Sections that were complete are kept; --page writes the page again.")
         return 130
     console.print(f"Written: {asked.out / 'benchmarks.md'}")
     return 0
@@ -64,14 +64,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peers", nargs="*", choices=PEERS, default=PEERS, metavar="PEER", help=f"beside whom: {', '.join(PEERS)}"
     )
-    parser.add_argument("--page", action="store_true", help="measure nothing: write page and plots anew")
+    parser.add_argument("--page", action="store_true", help="measure nothing: write page and plots again")
     parser.add_argument("--png", action="store_true", help="the plots as PNG beside the SVG")
     parser.add_argument("--out", type=Path, help="the folder to write to")
     asked = parser.parse_args()
     if asked.rounds is None:
         asked.rounds = QUICK if asked.quick else ROUNDS
     elif asked.rounds < (1 if asked.quick else ROUNDS):
-        parser.error(f"--rounds: a median of fewer than {ROUNDS} is no measurement (--quick takes fewer).")
+        parser.error(f"--rounds: a median of fewer than {ROUNDS} is not a measurement (--quick takes fewer).")
     asked.out = asked.out or Path("runs/benchmarks" if asked.quick else "docs/why")
     for name in asked.peers:
         if CONTESTANTS[name].missing:

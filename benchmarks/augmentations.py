@@ -4,7 +4,7 @@
 
 Images are noise: what is done to them does not depend on what they show. Each kind makes an epoch of them in batches of
 32, as training does, in turns with all others; the medians of the rounds are told, and the quickest and the slowest.
-Shuffling, draws and labels are included. Steps are of mlp-128 and lenet5, in images a second of training alone.
+Shuffling, draws and labels are included. Steps are of mlp-128 and lenet5, in images per second of training alone.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ def main() -> None:
         grey = shape[2] == 1
         tables = {name: table for name, table in KINDS.items() if not (grey and {"hue", "saturation"} & table.keys())}
         print(
-            f"\n{'×'.join(map(str, shape))}, {asked.threads} threads, {asked.rounds} rounds: thousand images a second"
+            f"\n{'×'.join(map(str, shape))}, {asked.threads} threads, {asked.rounds} rounds: thousand images per second"
         )
         tell({name: making(images, table) for name, table in tables.items()}, asked.images, asked.rounds)
     images = noise(asked.images, SHAPES[0])
     for net in ("mlp-128", "lenet5"):
-        print(f"\n{net} on 28×28×1, steps of {BATCH}: thousand images a second")
+        print(f"\n{net} on 28×28×1, steps of {BATCH}: thousand images per second")
         found = {name: training(net, images, name) for name in ("labels", "shares")}
         tell(found, asked.images, asked.rounds)
 
@@ -100,7 +100,7 @@ def making(images: Images, table: dict[str, Any]) -> Callable[[int], None]:
 
 
 def training(net: str, images: Images, targets: str) -> Callable[[int], None]:
-    """Trains an epoch, by labels or by shares of classes; images are made anew, and next to nothing is done to them."""
+    """Trains an epoch, by labels or by shares of classes; images are made again, and barely altered."""
     model = models.build(net, images.shape, 10, {})
     table = {"noise": {"range": 0.05, "p": 1e-6}} if targets == "labels" else {"mixup": {"p": 1e-6}}
     task = Task(model, CrossEntropy(), Preparation.fit(images), Adam(), augmentation=Augmentation.of(table))

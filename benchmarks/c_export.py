@@ -3,7 +3,7 @@
     FIRSTLIGHT_DATA=… python -m benchmarks.c_export [--epochs 5] [--out runs/c-export]
 
 Trains lenet5 and slim-cnn on Fashion-MNIST (finished runs are not repeated), exports each both ways, and writes the
-table in docs/guide/export.md anew. Flash is for a Cortex-M4 where arm-none-eabi-gcc is at hand, else for this machine.
+table in docs/guide/export.md again. Flash is for a Cortex-M4 where arm-none-eabi-gcc is at hand, else for this machine.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def page(exports: list[Export], epochs: int) -> str:
             *table(head, rows),
             "",
             f"Fashion-MNIST, 28×28 grey, {epochs} epochs, all 10,000 test images. Flash is for {chip}, without the "
-            "mathematics library; RAM is static scratch memory, without the stack and the image. Milliseconds an image "
-            f"on one core of {platform.machine()} by {compiler()[1]}, median of {ROUNDS} rounds in turns.",
+            "mathematics library; RAM is static scratch memory, without the stack and the image. Milliseconds per "
+            f"image on one core of {platform.machine()} by {compiler()[1]}, median of {ROUNDS} rounds in turns.",
         ]
     )
 

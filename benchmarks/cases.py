@@ -18,7 +18,7 @@ CLASSES = 10
 class Case:
     """A net and how it is trained or, with `predict`, used.
 
-    batch   images a step; when predicting, images a call
+    batch   images per step; when predicting, images per call
     steps   of an epoch: the training set has batch × steps images
     layers  the net as plain values, from which a peer builds its own; filled in by `described`
     """

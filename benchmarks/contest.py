@@ -29,7 +29,7 @@ def together(cases: Sequence[Case], names: Sequence[str], options: Options) -> J
 
 
 def measure(case: Case, names: Sequence[str], rounds: int, found: Workers) -> Json:
-    """The record of a case: seconds a step, or a call to predict, of each contestant in each round.
+    """The record of a case: seconds per step, or a call to predict, of each contestant in each round.
 
     A peer that is not installed, or fails, is left out with the reason; raises WorkerError where firstlight fails.
     """
@@ -79,7 +79,7 @@ def must_be_the_same_net(name: str, case: Case, parameters: int) -> None:
 
 
 def _taker(worker: Worker, case: Case) -> partial[float]:
-    """Takes a turn of about TURN seconds and answers the seconds a step; warm."""
+    """Takes a turn of about TURN seconds and answers the seconds per step; warm."""
     worker.ask("turn", repeats=1)
     return partial(_take, worker, repeats(worker.ask("turn", repeats=1)), case.steps)
 

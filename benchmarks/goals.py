@@ -164,7 +164,7 @@ def _recipe(section: Json | None) -> Goal:
 
 def _serve(section: Json | None) -> Iterator[Goal]:
     whom = "a bare server with ONNX Runtime"
-    what = f"`firstlight serve`, lenet5: images a second, in those of {whom}"
+    what = f"`firstlight serve`, lenet5: images per second, in those of {whom}"
     if section is None:
         yield Goal(what, "1", "not measured", None)
         return

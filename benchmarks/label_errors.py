@@ -5,8 +5,9 @@
 One label of twenty is turned: to any other class, or to the one that its class is most like. Five nets are trained on
 folds, and all orders are given the same out-of-fold probabilities; firstlight's asks the nets' neighbours besides.
 Precision at 60 is the share of wrong labels among the 60 first, recall at 5 % the share of all wrong ones among the
-first 5 % of the images. Then the same net is trained anew on all these images: as they are, without the first 5 %, with
-these as each order suggests, and with the true labels; it is measured on the same test images, whose labels are true.
+first 5 % of the images. Then the same net is trained again on all these images: as they are, without the first 5 %,
+with these as each order suggests, and with the true labels; it is measured on the same test images, whose labels are
+true.
 
 Means ± standard deviations over seeds, which draw images, noise, folds and weights. cleanlab is left out where it is
 not installed.
@@ -53,7 +54,7 @@ Made by `python -m benchmarks.label_errors --out docs/why`, whose first lines sa
 typed. One label of twenty is turned, and all orders are given the same out-of-fold probabilities of five nets. \
 Precision at 60: the share of wrong labels among the 60 first. Recall at 5 %: the share of all wrong ones among the \
 first 5 % of the images. Means ± standard deviations over seeds, which draw images, noise, folds and weights. The \
-second table: the test accuracy of the same net trained anew on all of these images, with the first 5 % of each order \
+second table: the test accuracy of the same net trained again on all of these images, with the first 5 % of each order \
 dropped, or relabelled as it suggests without anyone looking, which \
 the command is not meant for: it lists what to look at."""
 QUIET = TrainingProgress(Console(quiet=True))

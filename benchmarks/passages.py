@@ -300,7 +300,7 @@ def _augment(section: Json) -> Lines:
     ]
     return [
         f"Each image turned by up to {asked['rotate']} degrees, shifted by up to {asked['shift']:.0%} of each side, "
-        f"zoomed by up to {asked['zoom']:.0%} and flipped half the time, anew in every epoch. An epoch of lenet5, "
+        f"zoomed by up to {asked['zoom']:.0%} and flipped half the time, again in every epoch. An epoch of lenet5, "
         f"batch {case['batch']}, {case['steps']} steps, with and without it, in turns; the draws are part of it.",
         "",
         *_side_by_side(section, "ms a step"),
@@ -309,7 +309,7 @@ def _augment(section: Json) -> Lines:
         "layers use both cores. OpenCV and ImageDataGenerator are called from Python for each image. Keras's layers "
         "interpolate three times, the others once, all bilinear.",
         "",
-        *table(("augmentation alone", "images a second", "µs an image"), rates),
+        *table(("augmentation alone", "images per second", "µs an image"), rates),
         *[line for name, why in alone["left_out"].items() for line in ("", f"Left out, {label(name)}: {why}.")],
     ]
 
@@ -364,7 +364,7 @@ def _serve(section: Json) -> Lines:
         f"of 28×28 a request, {section['connections']} connections kept open, asked by wrk on the same cores, in turns "
         f"of {section['of_each_turn']:g} s. At half of a saturation requests come at random (exponential pauses).",
         "",
-        *table(("", "load", "images a second", "p50, ms", "p99, ms"), rows, left=2),
+        *table(("", "load", "images per second", "p50, ms", "p99, ms"), rows, left=2),
     ]
 
 

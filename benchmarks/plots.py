@@ -114,7 +114,7 @@ def _batches(section: Json) -> alt.Chart:
         for case in section["cases"]
         for name, turns in case["turns"].items()
     ]
-    lines = _lines(rows, section, "batch", "rate", "batch size", "images a second", size=(250, 180))
+    lines = _lines(rows, section, "batch", "rate", "batch size", "images per second", size=(250, 180))
     facet = alt.Column("doing:N", sort=["training", "prediction"], title=None)
     return lines.encode(column=facet)
 

@@ -4,8 +4,8 @@
 
 PNG files of the digits of scikit-learn, enlarged to 28×28 in grey and to 32×32 in colour, which compress as drawings
 and photographs do; the net is lenet5. Each command is a process of its own, in turns with the same one on a single
-image: what that takes is the start of Python and of the net. The goal is 2,000 images a second on two cores. Where the
-machine has other work, the processor's time tells more than the clock's.
+image: what that takes is the start of Python and of the net. The goal is 2,000 images per second on two cores. Where
+the machine has other work, the processor's time tells more than the clock's.
 """
 
 from __future__ import annotations

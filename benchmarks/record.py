@@ -33,9 +33,11 @@ def read(path: Path) -> Json:
         if record["format"] != FORMAT:
             raise ValueError(f"its format is {record['format']!r}, not {FORMAT}")
         if not isinstance(record["sections"], dict):
-            raise ValueError("its sections are no table")
+            raise ValueError("its sections are not table")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path} is no record of benchmarks: {error}. Remove it, or give another folder.") from None
+        raise RecordError(
+            f"{path} is not a record of benchmarks: {error}. Remove it, or name another folder."
+        ) from None
     return record
 
 

@@ -29,7 +29,7 @@ class Ratio(NamedTuple):
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """Raises ValueError for no values, or for one that is no positive number."""
+    """Raises ValueError for no values, or for one that is not a positive number."""
     if not values or not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError(f"A measurement is a positive number; received {list(values)}.")
     low, middle, high = np.percentile(values, (25, 50, 75)).tolist()

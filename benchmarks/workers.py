@@ -104,7 +104,7 @@ class Worker:
 
 
 class Workers:
-    """The workers of a section, started when first asked for; one that died is started anew for the next case."""
+    """The workers of a section, started when first asked for; one that died is started again for the next case."""
 
     def __init__(self) -> None:
         self.started: dict[str, Worker] = {}

@@ -1,9 +1,9 @@
-"""Writes docs/why/studies.md anew from the run folders of the packaged studies.
+"""Writes docs/why/studies.md again from the run folders of the packaged studies.
 
 .venv/bin/python docs/studies.py [RUNS] [--shared]     # the folder of the studies' folders; runs otherwise
 
 The section of a study that has no folder there stays as it is, and so does a row for which its folder has no result, so
-that a study, or some runs of it, can be run anew at a time. With --shared the seconds are left out: the machine had
+that a study, or some runs of it, can be run again at a time. With --shared the seconds are left out: the machine had
 other work.
 """
 
@@ -55,7 +55,7 @@ REACHED = [MARKS[mark] for mark in ("above", "within", "higher", "equal")]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write docs/why/studies.md anew.")
+    parser = argparse.ArgumentParser(description="Write docs/why/studies.md again.")
     parser.add_argument("runs", nargs="?", default="runs", type=Path, help="the folder of the studies' folders")
     parser.add_argument("--shared", action="store_true", help="the machine had other work: leave the seconds out")
     given = parser.parse_args()

@@ -156,7 +156,7 @@ def step(executor: Executor, vector: Array, net: Net, index: Array, pictures: Pi
     found: Results = {"loss": np.array(loss), "right": np.array(correct), "outputs": outputs}
     for entry in net.task.model.layout.entries:
         if entry.parameter.trainable:
-            found[f"gradient by {entry.name}"] = total[entry.start : entry.stop]
+            found[f"gradient with respect to {entry.name}"] = total[entry.start : entry.stop]
         elif not entry.parameter.kernel:
             found[f"running {entry.name}"] = vector[entry.start : entry.stop].copy()
     return found

@@ -1,6 +1,6 @@
 """Image files of every odd kind that people have, for whatever takes images from outside: all must find one answer.
 
-Whoever prepares images anew (a server, a page, another language) is fed these beside `firstlight.prepare`.
+Whoever prepares images again (a server, a page, another language) is fed these beside `firstlight.prepare`.
 """
 
 import io

@@ -52,7 +52,7 @@ def test_fit_learns_and_measures(digits_run: fl.Run, digits: Dataset) -> None:
 
 def test_settings_that_came_too_late_are_refused(digits: Dataset, tmp_path: Path) -> None:
     for key, value in (("data.size", 16), ("data.source", "mnist")):
-        with pytest.raises(fl.ExperimentError, match=f"{key} is a matter of loading"):
+        with pytest.raises(fl.ExperimentError, match=f"{key} is used when images are loaded"):
             fl.fit("softmax-regression", digits, settings={key: value}, out=tmp_path / "a", console=QUIET)
 
 
@@ -147,7 +147,7 @@ def test_a_run_that_is_there_is_reused(few_digits: Dataset, tmp_path: Path) -> N
         fit(darker)
     with pytest.raises(RunError, match="exists already"):
         fit(reuse=False)
-    with pytest.raises(ExperimentError, match="by its folder"):
+    with pytest.raises(ExperimentError, match="needs the folder"):
         fit(out=None)
     assert written() == before
 

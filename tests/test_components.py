@@ -151,7 +151,7 @@ def test_one_without_a_docstring_or_another_base_is_refused() -> None:
         TOOLS.register(Tool)
     with pytest.raises(ExperimentError, match="derives from Tool"):
         TOOLS.register(lambda: None)
-    with pytest.raises(ExperimentError, match="not empty; received ' '"):
+    with pytest.raises(ExperimentError, match="must be a non-empty string; received ' '"):
         TOOLS.register(name=" ")(TwinSaw)
     assert list(TOOLS) == ["twin-saw"]
 
@@ -177,11 +177,11 @@ def test_a_constraint_that_is_not_known_is_refused_where_it_is_written() -> None
 def test_options_come_from_fields_and_docstring() -> None:
     teeth, hard, soft, edge, sizes = TOOLS.options("twin-saw")
     assert (teeth.name, teeth.default, teeth.required) == ("teeth", REQUIRED, True)
-    assert (teeth.allowed, teeth.explanation) == ("a whole number from 1", "how many, and what for")
+    assert (teeth.allowed, teeth.explanation) == ("an integer from 1", "how many, and what for")
     assert (hard.default, hard.allowed, hard.explanation) == (0.25, "a number from 0 to below 1", "shares")
     assert (soft.allowed, soft.explanation) == ("a number", "shares")
     assert (edge.allowed, edge.explanation) == ("fine or rough", "")
-    assert sizes.allowed == "a list of whole numbers from 1"
+    assert sizes.allowed == "a list of integers from 1"
     assert TOOLS.summary("twin-saw") == "Cuts in two."
 
 
@@ -197,7 +197,7 @@ def test_the_schema_says_types_constraints_defaults_and_explanations() -> None:
         "exclusiveMaximum": 1,
         "default": 0.25,
     }
-    assert properties["teeth"]["description"] == "how many, and what for (a whole number from 1)"
+    assert properties["teeth"]["description"] == "how many, and what for (an integer from 1)"
     assert "default" not in properties["teeth"]
     assert properties["edge"]["enum"] == ["fine", "rough"]
     assert properties["sizes"]["items"] == {"type": "integer", "minimum": 1}
@@ -211,18 +211,18 @@ def test_one_is_built_by_name_with_options() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message", "key"),
     [
-        ("twin-sw", {}, "tool: there is none called 'twin-sw'. Did you mean twin-saw?", "tool.name"),
-        (["x"], {}, "tool: there is none called", "tool.name"),
+        ("twin-sw", {}, "tool: 'twin-sw' is unknown. Did you mean twin-saw?", "tool.name"),
+        (["x"], {}, "tool: ['x'] is unknown", "tool.name"),
         ("twin-saw", {"tooth": 1}, "tool.tooth: twin-saw has no such option. Did you mean teeth", "tool.tooth"),
-        ("twin-saw", {}, "tool.teeth is needed, and missing: a whole number from 1.", "tool.teeth"),
-        ("twin-saw", {"teeth": 0}, "tool.teeth must be a whole number from 1; received 0.", "tool.teeth"),
-        ("twin-saw", {"teeth": True}, "tool.teeth must be a whole number from 1; received True.", "tool.teeth"),
+        ("twin-saw", {}, "tool.teeth is required: an integer from 1.", "tool.teeth"),
+        ("twin-saw", {"teeth": 0}, "tool.teeth must be an integer from 1; received 0.", "tool.teeth"),
+        ("twin-saw", {"teeth": True}, "tool.teeth must be an integer from 1; received True.", "tool.teeth"),
         ("twin-saw", {"teeth": 1, "hard": 1}, "tool.hard must be a number from 0 to below 1; received 1.", "tool.hard"),
         ("twin-saw", {"teeth": 1, "edge": "x"}, "tool.edge must be fine or rough; received 'x'.", "tool.edge"),
         (
             "twin-saw",
             {"teeth": 1, "sizes": [0]},
-            "tool.sizes must be a list of whole numbers from 1; received (0,).",
+            "tool.sizes must be a list of integers from 1; received (0,).",
             "tool.sizes",
         ),
         ("twin-saw", {"teeth": 1, "soft": float("nan")}, "tool.soft must be a number; received nan.", "tool.soft"),
@@ -240,7 +240,7 @@ def test_a_field_is_checked_in_one_that_is_not_registered_too() -> None:
     class Loose(Part):
         size: Annotated[int, Ge(1)] = 1
 
-    with pytest.raises(ModelError, match=r"^Loose\.size must be a whole number from 1; received 0\.$"):
+    with pytest.raises(ModelError, match=r"^Loose\.size must be an integer from 1; received 0\.$"):
         Loose(0)
 
 

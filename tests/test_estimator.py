@@ -328,7 +328,7 @@ def test_other_images_than_those_of_fit(fitted: fl.Classifier, pixels: Array) ->
     [
         ({"model": "lenet"}, "Did you mean lenet5"),
         ({"model": 5}, "a Model, or a list of layers; received 5"),
-        ({"model": fl.models.mlp_128((28, 28, 1), 10)}, "made for images of 28×28×1"),
+        ({"model": fl.models.mlp_128((28, 28, 1), 10)}, "built for images of 28×28×1"),
         ({"model": "lenet5"}, r"does not fit images of 1×64×1.*image_shape=\(8, 8\)\."),
         ({"model": "lenet5", "image_shape": (8, 8)}, r'settings=\{"data.size": 28\}'),
         ({"epochs": -1}, "training.epochs"),
@@ -345,7 +345,7 @@ def test_other_images_than_those_of_fit(fitted: fl.Classifier, pixels: Array) ->
             r"loss.class_weights: .* number above 0 .*received \{3: \'2\'\}",
         ),
         ({"settings": {"loss.class_weights": {12: 2.0}}}, r"loss.class_weights: there is no class '12'"),
-        ({"settings": {"data.regroup": {}}}, "data.regroup has no place here"),
+        ({"settings": {"data.regroup": {}}}, "data.regroup does not apply here"),
         ({"settings": {"prepare.standardise": "imagenet"}, "signed": True}, "is of brightness"),
     ],
 )

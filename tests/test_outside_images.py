@@ -86,7 +86,7 @@ def test_what_leaves_finds_it_too(name, run, folder, tmp_path):
         pytest.skip(str(error))
     vector = weights.of_run(run.folder, run.task.model.layout)
     model = exportable(run.folder, run.task, vector, lambda: run._own["train"])
-    files = form.write(model, "Not proved: a test.")
+    files = form.write(model, "Not verified: a test.")
     paths = [folder / name for name in odd_images()]
     expected = run.predict(paths)
     if name != "torch":

@@ -112,7 +112,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hasten(patch: pytest.MonkeyPatch) -> None:
-    """Measure seconds a step over as few steps as may be: no test asserts a time."""
+    """Measure seconds per step over as few steps as may be: no test asserts a time."""
     patch.setattr(speed, "BLOCK", 0.0)
     patch.setattr(speed, "BUDGET", 0.0)
     patch.setattr(tuning, "TRIAL", 0.0)
@@ -126,7 +126,7 @@ def untampered() -> Iterator[fl.Parity]:
 
 
 def again(untampered: fl.Parity, loss: losses.Loss | None = None, model: Model = ALL_LAYERS) -> fl.Parity:
-    """The same check with its gradients taken anew, of what has been tampered with since."""
+    """The same check with its gradients taken again, of what has been tampered with since."""
     images = random_images(model.input_shape, model.classes, 8, seed=0)
     preparation = Preparation.fit(images, standardise="channel")
     task = Task(model, loss or losses.CrossEntropy(), preparation, optimizers.Adam())
@@ -232,7 +232,7 @@ def shifted(x: Array) -> Array:
 def tamper(
     patch: pytest.MonkeyPatch, kind: type[Layer], change: Callable[[Array], Array | None], what: str = "dx"
 ) -> None:
-    """Change what the backward of a type of layer returns: dx, or the gradient by a parameter; None loses it."""
+    """Change what the backward of a type of layer returns: dx, or a parameter's gradient; None loses it."""
     sound: Forward = kind.forward
 
     def forward(self: Layer, p: Any, x: Array, run: Any) -> Any:
@@ -269,7 +269,7 @@ def test_a_wrong_dx_is_named(
     untampered: fl.Parity, monkeypatch: pytest.MonkeyPatch, kind: str, change: Callable[[Array], Array]
 ) -> None:
     tamper(monkeypatch, LAYERS[kind], change)
-    by_differences = () if kind in ("Chain", "Residual", "Concat") else ("so the one by hand is wrong",)
+    by_differences = () if kind in ("Chain", "Residual", "Concat") else ("so the gradient by hand is wrong",)
     model = ALL_LAYERS if change is scaled else small(kind)
     assert_names(again(untampered, model=model), kind, f"({kind}): dx by hand and by autograd differ", *by_differences)
 
@@ -289,7 +289,7 @@ def test_a_wrong_gradient_by_a_parameter_is_named(
     told = failures(parity, kind)
     assert [failure.split(" (")[0] for failure in told] == [row.path for row in named]
     assert all(f"({kind}): d{parameter} by hand and by autograd differ" in failure for failure in told)
-    assert all("so the one by hand is wrong" in failure for failure in told)
+    assert all("so the gradient by hand is wrong" in failure for failure in told)
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -356,7 +356,7 @@ def test_a_fault_that_no_layer_shows_is_named_by_its_parameters(
     parity = again(untampered)
     assert [failure.split(":")[0] for failure in parity.failures] == ["conv1.W"]
     assert all("through the whole net by hand and by autograd differ" in failure for failure in parity.failures)
-    assert all("so the one by hand is wrong" in failure for failure in parity.failures)
+    assert all("so the gradient by hand is wrong" in failure for failure in parity.failures)
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)
@@ -371,7 +371,7 @@ def test_a_tampered_loss_is_named(untampered: fl.Parity, monkeypatch: pytest.Mon
     words = {
         "gradient": "dy by hand and by autograd differ",
         "values": "the values of loss and twin differ",
-        "twin": "central differences agree with the one by hand, so the twin is wrong",
+        "twin": "central differences agree with the gradient by hand, so the twin is wrong",
     }
     assert words[part] in failure
 
@@ -387,7 +387,7 @@ def test_an_optimizer_that_differs_shows_in_the_runs(monkeypatch: pytest.MonkeyP
     parity = check("mlp-128-64", {"units": (8,)}, steps=4)
     assert max(row.gradient.hand_autograd for row in parity.parameters) < GRADIENT
     assert parity.failures[0].startswith("Training in float64: the losses differ by more than 1e-09 from step 2 on")
-    assert "look at the optimizer" in parity.failures[0]
+    assert "check the optimizer" in parity.failures[0]
 
 
 def test_masks_that_differ_show_in_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,9 +288,7 @@ def test_a_class_of_a_notebook_is_recorded_with_its_source(tmp_path: Path) -> No
     [record] = folder.environment.plugins
     assert (record.name, record.module) == ("", "__main__")
     del LAYERS._entries["Halved"], LAYERS._origins["Halved"]
-    with pytest.raises(
-        PluginError, match=r"layer Halved of a notebook or script.*known only where it is defined again, in Python"
-    ):
+    with pytest.raises(PluginError, match=r"layer Halved of a notebook or script.*must be defined again, in Python"):
         _ = fl.open_run(folder.path).session
 
 

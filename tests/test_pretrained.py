@@ -28,7 +28,7 @@ TENSORS |= {"densenet201": 1207, "vgg19": 38}
 
 
 def keep(name: str) -> bool:
-    """No array starts anew."""
+    """No array starts again."""
     return False
 
 
@@ -208,7 +208,7 @@ def test_a_file_that_cannot_be_read_is_named(model: Model, tmp_path: Path) -> No
     with pytest.raises(ModelError, match=re.escape(str(path))):
         translate(model, from_file(path), keep, str(path))
     path.write_bytes(b"no safetensors")
-    with pytest.raises(ModelError, match=f"{re.escape(str(path))} is no sound safetensors file"):
+    with pytest.raises(ModelError, match=f"{re.escape(str(path))} is not a valid safetensors file"):
         translate(model, from_file(path), keep, str(path))
 
 

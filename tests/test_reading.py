@@ -147,7 +147,7 @@ def test_a_run_of_an_earlier_version_is_said_to_have_no_hashes(
     assert capsys.readouterr().err == ""
     without_hashes(folder)
     opened(folder.path, None, None)
-    assert capsys.readouterr().err.count("keeps no hashes of its files") == 1
+    assert capsys.readouterr().err.count("has no hashes of its files") == 1
 
 
 def test_an_explanation_of_other_weights_is_told(folder: RunFolder) -> None:
@@ -358,7 +358,7 @@ HEAD = {"type": "Dense", "units": 10}
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"model": {"name": "mlp-128", "units": [10**18]}}, "parameters for these images; at most"),
+        ({"model": {"name": "mlp-128", "units": [10**18]}}, "parameters for these images; the limit"),
         ({"model": {"layers": [{"type": "Flatten"}, {"type": "Dense", "units": 2**62}]}}, "parameters for these"),
         (
             {

@@ -41,7 +41,7 @@ def test_the_demo_reaches_its_accuracy_and_writes_its_report(
     (tmp_path / "mine").mkdir()
     refused = firstlight("demo", "--out", tmp_path / "mine")
     assert refused.code == 2
-    assert "no earlier demo" in refused.err
+    assert "not an earlier demo" in refused.err
 
 
 @pytest.mark.slow

@@ -201,7 +201,9 @@ def of_other_classes(folder: Path) -> str:
     train = images(60, 0)
     other = Images(train.pixels, train.labels, train.ids, ("bright", "even", "dark"))
     fit(folder / "seed-7", Dataset("noise", {"train": other}), 7, **{"prepare.standardise": "pixel"})
-    return r"(?s)seed-0 and .*seed-7 cannot answer together: the classes bright, dark and even .* bright, even and dark"
+    return (
+        r"(?s)seed-0 and .*seed-7 cannot form an ensemble: the classes bright, dark and even .* bright, even and dark"
+    )
 
 
 def of_another_size(folder: Path) -> str:
@@ -210,7 +212,7 @@ def of_another_size(folder: Path) -> str:
     for seed in (0, 7):  # the same file, which then holds wider images
         np.savez(folder.parent / "noise.npz", x=train.pixels.repeat(1 + seed // 7, axis=2), y=train.labels)
         fit(folder / f"seed-{seed}", str(folder.parent / "noise.npz"), seed)
-    return r"(?s)seed-0 and .*seed-7 cannot answer together: images of 6, 6 and 1 .* 6, 12 and 1"
+    return r"(?s)seed-0 and .*seed-7 cannot form an ensemble: images of 6, 6 and 1 .* 6, 12 and 1"
 
 
 def of_another_recipe(folder: Path) -> str:
@@ -258,16 +260,16 @@ def test_the_command_line_takes_it(seeds: Path, files: Path, tmp_path: Path) -> 
     assert "seed-1 is left out: it has no result yet" in measured.stderr
 
 
-def test_it_leaves_as_one_file_that_is_proved_and_recorded(seeds: Path, folds: Path, tmp_path: Path) -> None:
+def test_it_leaves_as_one_file_that_is_verified_and_recorded(seeds: Path, folds: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(seeds, tmp_path / "linear")
     ensemble = fl.Ensemble(folder, data=SHARED)
     record = ensemble.export("onnx")
-    assert record.proved
+    assert record.verified
     assert (record.path, record.images, record.weights) == ("export/linear.onnx", 30, ensemble.folder.weights)
     assert exports.read(ensemble.folder) == (record,)
-    assert fl.Ensemble(folder).accuracy == ensemble.accuracy  # what was exported is no run
+    assert fl.Ensemble(folder).accuracy == ensemble.accuracy  # what was exported is not a run
     other = fl.Ensemble(folds, data=Dataset("noise", {"train": WHOLE})).export("onnx", tmp_path / "folds.onnx")
-    assert other.proved
+    assert other.verified
 
 
 def test_a_file_that_lacks_a_net_is_not_written(seeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A run that is kept and used: its images, measuring it anew, and what it says of other images."""
+"""A run that is kept and used: its images, measuring it again, and what it says of other images."""
 
 from __future__ import annotations
 

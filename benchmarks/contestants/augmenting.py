@@ -20,7 +20,7 @@ TABLE = {"rotate": DEGREES, "shift": SHIFT, "zoom": ZOOM, "flip_horizontal": FLI
 
 
 def prepare(case: Case, pipeline: str) -> Prepared:
-    """A pipeline by its name, warm: each repeat makes all images of the case anew."""
+    """A pipeline by its name, warm: each repeat makes all images of the case again."""
     repeat = PIPELINES[pipeline](case)
     repeat(1)
     return Prepared(0, repeat, {})

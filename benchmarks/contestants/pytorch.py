@@ -21,7 +21,7 @@ PREDICTED = 1000  # images at a time: of 100, 250, 1,000 and 10,000 the fastest 
 def prepare(case: Case, compiled: bool, threads: int = 0) -> Prepared:
     """Try both memory orders, and unless `threads` are given, one thread and as many as there are cores.
 
-    The compiled net takes over the memory order that is faster without compiling, and tries the threads anew.
+    The compiled net takes over the memory order that is faster without compiling, and tries the threads again.
     """
     torch.manual_seed(0)
     torch.set_flush_denormal(True)

@@ -63,7 +63,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.reliability", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PROGRAMS, metavar="PROGRAM", help=", ".join(PROGRAMS))
-    parser.add_argument("--seconds", type=float, default=300, help="how long each may go on; 300 unless given")
+    parser.add_argument("--seconds", type=float, default=300, help="how long each may continue; 300 unless given")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
     parser.add_argument("--out", type=Path, default=Path("docs/why"), help="where reliability.md and .json go")
     return parser.parse_args()

@@ -39,7 +39,7 @@ class Fault:
 class Attack:
     """The course of one program.
 
-    seconds  how long it may go on; `over` says when that is past. What was begun is finished
+    seconds  how long it may continue; `over` says when that is past. What was begun is finished
     seed     all of its randomness
     work     an empty folder that is its own
     kept     where finished runs, studies and searches lie that several programs start from; `work` unless given
@@ -150,7 +150,7 @@ def _place(error: BaseException) -> str:
 
 
 def _peak_memory(anew: bool = False) -> int:
-    """The most memory that this process has held, in bytes, since it was last asked `anew`; 0 where Linux is not."""
+    """The most memory that this process has held, in bytes, since it was last asked `again`; 0 where Linux is not."""
     try:
         if anew:
             Path("/proc/self/clear_refs").write_text("5")

@@ -30,7 +30,7 @@ def augment(options: Options) -> Json:
 
 
 def _alone(options: Options) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Seconds an image of each pipeline in each round, and who is left out and why."""
+    """Seconds per image of each pipeline in each round, and who is left out and why."""
     takers: dict[str, partial[float]] = {}
     left_out: dict[str, str] = {}
     with workers() as found:
@@ -50,7 +50,7 @@ def _alone(options: Options) -> tuple[dict[str, list[float]], dict[str, str]]:
             takers[name] = partial(_take, found[name], count)
         turns = alternate(takers, options.rounds, pause=lambda: time.sleep(PAUSE))
     rates = ", ".join(f"{name} {1 / summary(taken).median:,.0f}" for name, taken in turns.items())
-    console.print(f"  alone: {rates} images a second", soft_wrap=True)
+    console.print(f"  alone: {rates} images per second", soft_wrap=True)
     return turns, left_out
 
 

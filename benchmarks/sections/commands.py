@@ -57,7 +57,7 @@ def whole_run(options: Options) -> Json:
 
 
 def epoch(options: Options) -> Json:
-    """Seconds a step of a real epoch, and of nothing but forward, backward and optimizer; see the page."""
+    """Seconds per step of a real epoch, and of nothing but forward, backward and optimizer; see the page."""
     worker = Worker(CONTESTANTS["firstlight"])
     found: dict[str, list[float]] = {"epoch": [], "ready": [], "gather": [], "order": []}
     try:

@@ -52,7 +52,7 @@ def serve(options: Options) -> Json:
         for _ in range(options.rounds):
             for name, url in urls.items():
                 turns[name].append(1 / _load(url, image, seconds)["rate"])
-                console.print(f"  {name}: {1 / turns[name][-1]:,.0f} images a second")
+                console.print(f"  {name}: {1 / turns[name][-1]:,.0f} images per second")
         half = {name: 0.5 / summary(found).median for name, found in turns.items()}
         loads = {"half of its own saturation": half, "half of the bare server's": dict.fromkeys(urls, half[BARE])}
         latencies: Json = {load: {name: [] for name in urls} for load in loads}

@@ -34,7 +34,7 @@ LARGE = (
     Case("densenet121, 32×32×3, batch 32", "densenet121", 32, COLOUR32, steps=2),
 )
 PREDICTION = Case("prediction, lenet5, 10,000 images", "lenet5", 10_000, predict=True)
-CALLS = tuple(Case(f"lenet5, {count:,} images a call", "lenet5", count, predict=True) for count in (10, 100, 1000))
+CALLS = tuple(Case(f"lenet5, {count:,} images per call", "lenet5", count, predict=True) for count in (10, 100, 1000))
 SINGLE = Case("prediction, lenet5, one image at a time", "lenet5", 1, predict=True)
 ALONE = ("firstlight", "firstlight-predict", *RUNTIMES, *TORCH)
 ENGINES = ("firstlight", "firstlight-torch", "firstlight-torch-auto", "torch")

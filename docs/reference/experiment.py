@@ -28,7 +28,7 @@ A value is TOML: text in quotes, numbers, `true` and `false`, lists `[1, 2]`, ta
 
 AUGMENTATION = """\
 Options of those that have some of their own, as in `mixup = { alpha = 0.4, p = 0.5 }`; `p`, which is 1 where it is \
-not given, is the probability that it happens to an image:"""
+not given, is the probability that it is applied to an image:"""
 
 STUDY = """\
 ## The study file
@@ -87,7 +87,7 @@ def _named(section: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _kinds() -> Iterator[tuple[str, str, str]]:
-    """The options of augmentations that are no range."""
+    """The options of augmentations that are not ranges."""
     for name, kind in sorted(AUGMENTATIONS.items()):
         for option in () if issubclass(kind, Ranged | Flip) else AUGMENTATIONS.options(name):
             if option.name != "p":

@@ -81,7 +81,7 @@ def load(
                 images uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers or strings (N,)
     size        (height, width) to resize to, one number for a square
     unverified  read files of a named set whose checksum is not the published one
-    group       what images have in common that no split may divide, such as a patient or a video: as data.group of an
+    group       groups of images that must stay in one split, such as those of a patient or a video: as data.group of an
                 experiment file, the name of an array of a mapping, or beside a pair an array (N,)
     label       the column of a table that tells the class, where its name does not
     Raises DataError.
@@ -120,13 +120,13 @@ def fit(
     console   where progress goes; standard output where none is given, nowhere with Console(quiet=True)
     settings  any other key of the experiment file, such as {"prepare.standardise": "channel"}
     live      draw the curves as they grow, where this runs in a Jupyter notebook; elsewhere the console tells as ever
-    reuse     where `out` holds this very run already, return it, or go on with it where it was cut off
+    reuse     where `out` holds this very run already, return it, or continue with it where it was cut off
     on_epoch  a function that looks on: it is called with an `EpochProgress` after each epoch, and returns `fl.STOP` to
               end the run there, whole, or nothing
     on_step   likewise with a `StepProgress` after each step; `fl.STOP` ends the run at once, without the epoch that was
               begun
     Raises a FirstlightError before anything is written where something does not fit. An error in `on_epoch` or
-    `on_step` interrupts the run as Ctrl-C does, and is raised once what was learnt is kept: `resume` goes on.
+    `on_step` interrupts the run as Ctrl-C does, and is raised once what was learnt is kept: `resume` continues.
     """
     callbacks, settings = Callbacks(on_epoch, on_step), experiments.settings_given(settings)
     if not isinstance(data, Dataset | str | Path):
@@ -145,7 +145,7 @@ def fit(
     _must_be_free(out, reuse)
     for key, value in settings.items():
         if isinstance(data, Dataset) and key in ("data.source", "data.size", "data.unverified"):
-            raise ExperimentError(f"settings: {key} is a matter of loading; the images are loaded already.")
+            raise ExperimentError(f"settings: {key} is used when images are loaded, and these are loaded already.")
         experiments.put(tables, key, value)
     images = data if isinstance(data, Dataset) else None
     setup = experiments.set_up(Experiment.of(tables, "fit"), images, tell=_watching(console, False, "").note)
@@ -207,14 +207,16 @@ def run(
     """
     if folds is not None:
         if live or reuse:
-            raise ExperimentError("folds: live and reuse are of a single run; the folds go on where they stopped.")
+            raise ExperimentError(
+                "folds: live and reuse are for a single run; folds always continue where they stopped."
+            )
         if on_epoch is not None or on_step is not None:
             raise ExperimentError(
-                "folds: on_epoch and on_step look on at a single run; folds are trained in processes of their own."
+                "folds: on_epoch and on_step are for a single run; folds are trained in their own processes."
             )
         return run_folds(experiment, folds, out=out, workers=workers, console=console)
     if workers is not None:
-        raise ExperimentError("workers: a single run is one process; workers are for folds.")
+        raise ExperimentError("workers: a single run is one process; workers need folds.")
     experiment = _asked(experiment)
     callbacks = Callbacks(on_epoch, on_step)
     _must_be_free(out, reuse)
@@ -240,7 +242,7 @@ def run_folds(
 
     It is a study of one run; out_of_fold.npz, beside the runs, has what the nets said of the images that they have not
     seen. Where the experiment has [space], the search is done in each fold, on its training and validation images. The
-    same call goes on with what is missing.
+    same call continues with what is missing.
 
     name     of the study; <file>-<folds>-folds, or of model and images, where none is given
     origin   what errors call the experiment, where it has no file
@@ -268,7 +270,7 @@ def resume_study(
     plugins: Sequence[str] = (),
     console: Console | None = None,
 ) -> StudyFolder:
-    """Go on with the study in a folder, or with an experiment over folds: the runs that it recorded and that lack.
+    """Continue the study in a folder, or with an experiment over folds: the runs that it recorded and that lack.
 
     plugins  files or modules with components of your own; those that the folder names are not loaded by themselves
     """
@@ -358,7 +360,7 @@ def tune(
     """Search for good settings, write the report, and return the folder, whose `best` is the winner's experiment.
 
     search   the path of a tune file, or its tables: those of an experiment, with `space` and `tune`
-    out      the folder; runs/<file>-tune where none is given. One that exists goes on
+    out      the folder; runs/<file>-tune where none is given. One that exists continues
     workers  trials at a time, each in a process of its own
     trials   how many, instead of those of the file
     storage  the URL of an Optuna storage that machines share; a file in the folder where none is given
@@ -494,8 +496,8 @@ def run_study(
     """
     if address is not None and backend == "loky":
         raise ExperimentError(
-            f"--address is that of a cluster; received {address!r} with backend loky, which is this machine alone. "
-            "Give --backend dask or --backend ray with it."
+            f"--address is the address of a cluster; received {address!r} with backend loky, which is this machine "
+            "alone. Give --backend dask or --backend ray with it."
         )
     if str(source) not in experiments.packaged() and Path(source).is_file():
         experiments.load_plugins_of(Path(source))
@@ -561,7 +563,7 @@ def label_issues(
     data: Dataset | str | Path | None = None,
     watch: Progress | None = None,
 ) -> LabelIssues:
-    """Labels that may be wrong among all images of a k-fold split, which are written into its folder too.
+    """Suspected label errors among all images of a k-fold split, which are written into its folder too.
 
         for doubt in fl.label_issues("runs/folds"):
             print(doubt.id, doubt.reason)
@@ -602,7 +604,7 @@ def _must_be_free(out: str | Path | None, reuse: bool) -> None:
     if not reuse:
         experiments.must_be_free(out)
     elif out is None:
-        raise ExperimentError("reuse: say which run, by its folder: --out FOLDER, or out=… from Python.")
+        raise ExperimentError("reuse needs the folder of the run: --out FOLDER, or out=… from Python.")
 
 
 def _start(
@@ -640,7 +642,7 @@ def _resume(
 def _kept(path: Path, callbacks: Callbacks) -> Run:
     """The run; a failure of a function that looked on says where it is."""
     if callbacks.failure is not None:
-        callbacks.failure.add_note(f"What was learnt is kept in {path}. Go on with it: fl.resume({str(path)!r})")
+        callbacks.failure.add_note(f"The weights so far are kept in {path}. Resume it: fl.resume({str(path)!r})")
     return Run(path)
 
 
@@ -654,7 +656,7 @@ def _watching(console: Console | None, live: bool, title: str) -> TrainingProgre
     display = TrainingProgress(console or Console())
     if live:
         display.note(
-            Caution.NO_NOTEBOOK.note("live=True draws curves in a Jupyter notebook only; here is a line an epoch.")
+            Caution.NO_NOTEBOOK.note("live=True draws curves in a Jupyter notebook only; here is a line per epoch.")
         )
     return display
 

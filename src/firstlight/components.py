@@ -9,7 +9,7 @@ themselves, and its docstring explains each. Of some kinds it is a function, who
     class Exponential(Schedule):
         \"""lr · factorᵗ after t epochs, falling with every step.
 
-        factor  what an epoch multiplies the rate by
+        factor  the factor per epoch
         \"""
 
         factor: Annotated[float, Gt(0), Le(1)] = 0.95
@@ -162,14 +162,14 @@ class Registry(Mapping[str, Entry]):
     def add(self, name: str, entry: Entry, definition: Any = None) -> None:
         """Register `entry`; `definition` is what was written, where the entry was made of it.
 
-        Raises the kind's error where the name is another's; the same definition may be made anew, as a cell of a
+        Raises the kind's error where the name is another's; the same definition may be made again, as a cell of a
         notebook that is run again.
         """
         definition = entry if definition is None else definition
         origin = (definition.__module__, definition.__qualname__)
         if not isinstance(name, str) or not name.strip():
             raise self.error(
-                f"{origin[1]}: the name of {with_article(self.kind)} is a text that is not empty; received {name!r}."
+                f"{origin[1]}: the name of {with_article(self.kind)} must be a non-empty string; received {name!r}."
             )
         if self._origins.get(name, origin) != origin:
             other = ".".join(self._origins[name])
@@ -183,7 +183,7 @@ class Registry(Mapping[str, Entry]):
     def known(self, name: object, key: str = "name") -> str:
         """The name, where there is such a component. Raises the kind's error, with the nearest that exist."""
         if not isinstance(name, str) or name not in self:
-            text = f"{self.kind}: there is none called {name!r}. {nearest(str(name), self)}".rstrip()
+            text = f"{self.kind}: {name!r} is unknown. {nearest(str(name), self)}".rstrip()
             raise self.error(text, key=f"{self.kind}.{key}")
         return name
 
@@ -253,8 +253,8 @@ class Registry(Mapping[str, Entry]):
         doc = (definition.__doc__ if inspect.isfunction(definition) else vars(definition).get("__doc__")) or ""
         if not doc.strip() or doc.startswith(f"{definition.__name__}("):  # as dataclass writes one
             raise self.error(
-                f"{definition.__qualname__}: {with_article(self.kind)} needs a docstring. Its first line is what lists "
-                "show; below, it explains each option, as in: momentum  what is kept of the direction so far"
+                f"{definition.__qualname__}: {with_article(self.kind)} needs a docstring. Its first line is shown "
+                "in lists; below, it explains each option, as in: momentum  the share of the previous step to keep"
             )
 
 
@@ -271,7 +271,7 @@ class Definitions(Registry[Entry]):
         A class becomes a frozen dataclass, if it is not one yet.
 
         name  where it is not to be the definition's own, in the kind's style: Dense, or one-cycle for OneCycle
-        Raises the kind's error where it is no definition of the kind, has no docstring, or where the name is taken.
+        Raises the kind's error where it is not a definition of the kind, has no docstring, or where the name is taken.
         """
         if definition is None:
             return lambda definition: self._registered(definition, name)
@@ -310,7 +310,7 @@ class Components(Definitions[type[Built]]):
         for option in known.values():
             if option.required and option.name not in options:
                 key = f"{self._owner(component)}.{option.name}"
-                raise self.error(f"{key} is needed, and missing: {option.allowed}.", key=key)
+                raise self.error(f"{key} is required: {option.allowed}.", key=key)
         return component(**{given: as_tuple(value) for given, value in options.items()})
 
     def options(self, name: str) -> tuple[Option, ...]:

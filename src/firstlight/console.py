@@ -139,7 +139,7 @@ def _metric(column: str, value: float | None) -> str:
 
 
 class SearchProgress(ConsoleProgress):
-    """A watcher that writes to a console: a line a trial, and a bar over all of them on a terminal."""
+    """A watcher that writes to a console: a line per trial, and a bar over all of them on a terminal."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)

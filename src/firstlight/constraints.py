@@ -25,7 +25,7 @@ FEW = 5  # names that a message lists, instead of the nearest alone
 class Fits:
     """A constraint of one's own on a field, beside those of annotated_types: whether a value fits, and what does.
 
-    words  as they follow "must be": "a text without a full stop"
+    words  as they follow "must be": "a string without a full stop"
     """
 
     test: Callable[[Any], bool]
@@ -49,7 +49,7 @@ class OneOf:
 def fits(annotation: Any, value: Any) -> bool:
     """Whether a value is of the annotated type and within its constraints.
 
-    A whole number is a number too; numbers are finite. What the types here do not tell apart, fits.
+    An integer is a number too; numbers are finite. What the types here do not tell apart, fits.
     """
     kind, constraints = _parts(annotation)
     of, inner = get_origin(kind), get_args(kind)
@@ -84,10 +84,10 @@ def in_words(annotation: Any) -> str:
     if kind is bool:
         return "true or false"
     if kind is str:
-        return "a text" + (" that is not empty" if MinLen(1) in constraints else "")
+        return "a non-empty string" if MinLen(1) in constraints else "a string"
     if kind in (int, float):
         units = "".join(f" of {each.unit}" for each in constraints if isinstance(each, Unit))
-        return f"a {'whole ' if kind is int else ''}number{units}{_range(constraints)}"
+        return f"{'an integer' if kind is int else 'a number'}{units}{_range(constraints)}"
     if of in (Union, types.UnionType):
         return listed((in_words(each) for each in inner if each is not type(None)), "or")
     if of in (tuple, Sequence):
@@ -207,7 +207,7 @@ def _holds(constraint: Any, value: Any) -> bool:
 
 
 def _list_in_words(inner: tuple[Any, ...], constraints: Iterable[Any]) -> str:
-    """Of a tuple, which is a list in a file: "a list of whole numbers from 1", "a tuple of at least one layer"."""
+    """Of a tuple, which is a list in a file: "a list of integers from 1", "a tuple of at least one layer"."""
     if inner[1:] != (...,):
         same = len(inner) == 2 and inner[0] == inner[1]
         return f"a pair of {plural(in_words(inner[0]))}" if same else f"a list of {listed(map(in_words, inner))}"
@@ -218,11 +218,11 @@ def _list_in_words(inner: tuple[Any, ...], constraints: Iterable[Any]) -> str:
 
 
 def plural(words: str) -> str:
-    """Of the words of a constraint: "whole numbers from 1" for "a whole number from 1"."""
+    """Of the words of a constraint: "integers from 1" for "an integer from 1"."""
     bare = re.sub(r"^an? ", "", words)
     if bare == words:
         return words
-    return re.sub(r"^(whole )?(\w+)", r"\1\2s", bare)
+    return re.sub(r"^(\w+)", r"\1s", bare)
 
 
 def _range(constraints: Iterable[Any]) -> str:

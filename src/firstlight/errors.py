@@ -26,7 +26,7 @@ class DataError(FirstlightError):
 class UnreadableImageError(DataError):
     """An image file cannot be read or decoded.
 
-    reason  why, as it goes on after the file's name
+    reason  why, as it continues after the file's name
     """
 
     def __init__(self, name: str | Path, reason: str) -> None:
@@ -94,7 +94,7 @@ class PluginWarning(UserWarning):
 
 
 class MetricError(FirstlightError):
-    """A metric raised an error, or returned what is no number."""
+    """A metric raised an error, or returned what is not a number."""
 
 
 class RunError(FirstlightError):
@@ -137,7 +137,7 @@ class ExportError(FirstlightError):
 
 
 class NoRuntimeError(ExportError):
-    """What runs an export is not at hand, so that it cannot be proved; the text says what is missing."""
+    """What runs an export is not at hand, so that it cannot be verified; the text says what is missing."""
 
 
 class ProcessLostError(RunError):
@@ -145,7 +145,7 @@ class ProcessLostError(RunError):
 
 
 class TrainingError(FirstlightError):
-    """Training cannot go on, such as when the loss is no longer finite."""
+    """Training cannot continue, such as when the loss is no longer finite."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -67,7 +67,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     levels_         the range of numbers, see `prepare.Levels`
     model_          the Model
     weights_        its arrays by name
-    history_        a column of numbers for each of loss, accuracy, val_loss, …, one row an epoch
+    history_        a column of numbers for each of loss, accuracy, val_loss, …, one row per epoch
     n_iter_         the epochs that were run
     n_features_in_  numbers in an image
     seed_           the seed that was used
@@ -193,7 +193,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if len(images) and (doubt := self.levels_.doubt(images)):
             warnings.warn(
                 Caution.OTHER_SCALE.text(
-                    f"X is likely to be on another scale than in fit: {doubt}. Give images as they were given to fit."
+                    f"X seems to be on another scale than in fit: {doubt}. Scale the images as for fit."
                 ),
                 UserWarning,
                 stacklevel=3,
@@ -238,8 +238,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         for key, value in experiments.settings_given(self.settings).items():
             if key.split(".")[0] == "data" and key not in _OF_DATA:
                 raise ExperimentError(
-                    f"settings: {key} has no place here, where the images are X and their classes y. "
-                    f"Of data there are {', '.join(_OF_DATA)}."
+                    f"settings: {key} does not apply here, where the images are X and their classes y. Keys of data "
+                    f"that do: {', '.join(_OF_DATA)}."
                 )
             experiments.put(tables, key, value)
         return Experiment.of(_plain(tables), type(self).__name__)
@@ -267,11 +267,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
                 watcher.note(f"{NOTE}{warning}")
             outcome = experiments.learn(setup, watcher, callbacks)
         if outcome.status == "interrupted" and callbacks.failure is None:
-            raise KeyboardInterrupt  # a search would go on with what a part of the training gave
+            raise KeyboardInterrupt  # a search would continue with what a part of the training gave
         if outcome.status == "diverged":
             warnings.warn(
                 Caution.DIVERGED.text(
-                    f"Training went astray; the weights of epoch {outcome.weights} are kept. {outcome.because}"
+                    f"Training diverged; the weights of epoch {outcome.weights} are kept. {outcome.because}"
                 ),
                 ConvergenceWarning,
                 stacklevel=4,
@@ -326,7 +326,7 @@ def _plain(value: Any) -> Any:
 
 def _shape_of_rows(pixels: int) -> str:
     """A sentence that says how rows of so many numbers are taken, and what to do where they are images."""
-    sentence = f"each row was taken as a line of {pixels} grey pixels. Where it is an image, say of which shape"
+    sentence = f"each row was taken as a line of {pixels} grey pixels. If it is an image, give its shape"
     for channels in (1, 3):
         side = math.isqrt(pixels // channels)
         if side > 1 and side * side * channels == pixels:

@@ -1,6 +1,6 @@
 """Files: written whole or not at all, and read within limits, since the folder of a run may be anybody's.
 
-A reader takes the bytes by `read_bytes`, which refuses what is no regular file, is too large, or lies outside the
+A reader takes the bytes by `read_bytes`, which refuses what is not a regular file, is too large, or lies outside the
 folder that it should lie in, and turns them into values by `json_of`, `toml_of`, `csv_rows` or `arrays_of`. Whatever
 is wrong is an OSError with a `strerror` for a person where the file cannot be had, and a ValueError whose text goes
 on "it …" where its contents are not sound.
@@ -92,7 +92,7 @@ def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None)
         _regular(path, Path(path).stat())  # opening a device can be more than looking at it
         file = os.fdopen(os.open(path, os.O_RDONLY | _CAREFULLY), "rb")
     except UnicodeError:
-        raise UnreadableError(path, "its name is no text that a file system takes") from None
+        raise UnreadableError(path, "its name is not valid for a file system") from None
     except ValueError:
         raise UnreadableError(path, "its name has a NUL character") from None
     try:
@@ -182,7 +182,7 @@ def text_of(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"it is no text in UTF-8, from line {line} on") from None
+        raise ValueError(f"it is not UTF-8 text, from line {line} on") from None
 
 
 def json_of(data: bytes) -> Any:
@@ -192,7 +192,7 @@ def json_of(data: bytes) -> Any:
     try:
         value = json.loads(text_of(data), parse_constant=_no_number)
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON: {error}") from None
+        raise ValueError(f"it is not valid JSON: {error}") from None
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     except ValueError as error:
@@ -205,7 +205,7 @@ def json_object(data: bytes) -> Json:
     """The JSON object in `data`. Raises ValueError where it is something else."""
     value = json_of(data)
     if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not valid JSON object")
     return value
 
 
@@ -255,7 +255,7 @@ def numbers_of(data: bytes) -> dict[str, Array]:
     try:
         table = np.loadtxt(io.StringIO(body), np.float64, delimiter=",", comments=None, ndmin=2)
     except ValueError as error:
-        raise ValueError(f"it is no table of numbers: {error}") from None
+        raise ValueError(f"it is not a table of numbers: {error}") from None
     if table.shape[1] != len(names):
         raise ValueError(f"it has {table.shape[1]} columns and {len(names)} names for them")
     return dict(zip(names, table.T, strict=True))
@@ -282,7 +282,7 @@ def arrays_of(
     limit    bytes of all arrays together, told by the archive and held to while it is unpacked
     without  names of arrays that are left aside
 
-    Raises ValueError where it is no archive of plain arrays, or one of more.
+    Raises ValueError where it is not an archive of plain arrays, or one of more.
     """
     with _archive(source) as (archive, members):
         members = {name: member for name, member in members.items() if name not in without}
@@ -323,7 +323,7 @@ def array_rows(source: bytes | BinaryIO, name: str, size: int) -> Iterator[Array
 def check_values(value: Any, place: str = "", depth: int = 0) -> None:
     """Raise ValueError at what JSON, TOML and Python can spell but nobody downstream can keep.
 
-    That is nesting without end, a whole number beyond 64 bits, a number that is not finite, half of a surrogate pair
+    That is nesting without end, an integer beyond 64 bits, a number that is not finite, half of a surrogate pair
     in a text, and a date.
     """
     if isinstance(value, Mapping | list | tuple):
@@ -338,7 +338,7 @@ def check_values(value: Any, place: str = "", depth: int = 0) -> None:
         _check_text(value, place or "it")
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**63:
-            raise ValueError(f"{brief(place or 'it', 80)} is a whole number of more than 64 bits")
+            raise ValueError(f"{brief(place or 'it', 80)} is an integer of more than 64 bits")
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{brief(place or 'it', 80)} is {value}, not a finite number")
@@ -477,7 +477,7 @@ def _too_large(path: str | Path, has: str, limit: int) -> UnreadableError:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"it has {name}, which is no number in JSON")
+    raise ValueError(f"it has {name}, which is not a number in JSON")
 
 
 def _said(error: ValueError) -> str:
@@ -490,7 +490,7 @@ def _check_text(text: str, place: str) -> None:
         raise ValueError(f"{brief(place, 80)} has half a character, a lone surrogate")
 
 
-_NO_ARCHIVE = "it is no whole .npz archive of plain arrays"
+_NO_ARCHIVE = "it is not a valid .npz archive of plain arrays"
 
 
 @contextmanager
@@ -557,5 +557,5 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     if dtype.kind == "U" and array.size:
         letters = array.view(dtype.byteorder.replace("|", "=") + "u4")
         if ((letters > 0x10FFFF) | ((letters >= 0xD800) & (letters <= 0xDFFF))).any():
-            raise ValueError("it has a text with characters that do not exist")
+            raise ValueError("it has a string with invalid characters")
     return array.reshape(shape, order="F" if fortran else "C")

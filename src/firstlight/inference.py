@@ -29,7 +29,7 @@ from firstlight.types import Array, Json, Predictions, unlabelled
 
 BATCH = 128  # images in memory at a time; a small net answers more of them hardly faster
 BYTES = 32_000_000  # of these images, for nets that take large ones
-LEARNT_FROM = "not measured: the run has learnt from it"
+LEARNT_FROM = "left out: the run was trained on it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Measured:
     """What was found where a trained net was measured.
 
     notes      what to know of which images were measured
-    seen       how many of the images the run has learnt from, or was chosen by
+    seen       how many of the images the run was trained on, or was chosen by
     with_seen  the evaluation on all images, where those were left out
     """
 
@@ -130,13 +130,13 @@ def without_seen(
     what = f"Of {len(every):,} images, {listed(parts)}"
     if seen.any.all() and not include_seen:
         raise DataError(
-            f"{what}: none is new to the run, and its accuracy on them says nothing of new images. To measure "
-            "it all the same: --include-seen (include_seen=True)."
+            f"{what}: none is new to the run, and its accuracy on them says nothing about new images. To evaluate on "
+            "them all the same: --include-seen (include_seen=True)."
         )
     whole = measure(every)
     if include_seen:
         return Measured(
-            *whole, (Caution.SEEN_IMAGES.text(f"{what}: the accuracy is flattered."), *notes), seen=trained + chosen
+            *whole, (Caution.SEEN_IMAGES.text(f"{what}: the accuracy is too high."), *notes), seen=trained + chosen
         )
     note = Caution.SEEN_IMAGES.text(
         f"{what}: they are left out. With them, the accuracy would be {100 * whole[0].accuracy:.2f} % "
@@ -167,7 +167,7 @@ class _Answer:
 
 @dataclass(frozen=True, eq=False)
 class FileClassifier:
-    """Trained nets that are asked of files: what they compute, what their answers mean, what they have learnt from."""
+    """Trained nets that are asked of files: what they compute, what their answers mean, what they were trained on."""
 
     members: Sequence[Member]
     class_names: tuple[str, ...]
@@ -183,7 +183,7 @@ class FileClassifier:
 
         top  so many classes of each image; all of them with None
 
-        Raises RunError where the answers are no numbers, and what `files` raises.
+        Raises RunError where the answers are not numbers, and what `files` raises.
         """
         return (self._told(answer, top) for answer in self._answers(files))
 
@@ -199,7 +199,7 @@ class FileClassifier:
         """Measure the net on files whose classes their folders, or a table, name.
 
         numbers       the number of each class by its name; None for one whose images are left out
-        include_seen  count images that the net has learnt from too
+        include_seen  count images that the net was trained on too
         each          is given every prediction in the order of the files; its reason says where it does not count
 
         The answers of all files are held, their images are not. Raises DataError where no image counts, and what
@@ -219,7 +219,7 @@ class FileClassifier:
             each(replace(self._told(answer, top), true_class=name, reason=reason))
         if not counted:
             classes = listed(self.class_names, most=10)
-            raise DataError(f"No image can be measured: {first or 'there is none'}. The run's classes are {classes}.")
+            raise DataError(f"No image can be evaluated: {first or 'there is none'}. The run's classes are {classes}.")
         notes = (Caution.NOT_MEASURED.text(f"Not measured: {others:,}, such as {first}."),) if others else ()
         return self._measured(counted, include_seen, notes)
 
@@ -314,5 +314,5 @@ def class_of(file: ListedFile) -> str:
 def _no_class(name: str, numbers: Mapping[str, int | None]) -> str:
     """Why a file cannot be compared with the class that it is said to have; nothing where it can be."""
     if name not in numbers:
-        return f"it is said to be of {name!r}, by its folder or its table, which is none of the classes"
+        return f"its label {name!r}, from its folder or table, is not one of the classes"
     return f"images of {name!r} are left out in this run" if numbers[name] is None else ""

@@ -18,7 +18,7 @@ from firstlight.evaluation import Evaluation
 from firstlight.experiments.novelty import NoveltyDetector
 from firstlight.types import Array, Images, Predictions
 
-NO_NUMBERS = "The model’s answer is not a number: its weights are damaged, or it diverged in training."
+NO_NUMBERS = "The model’s output is not finite: its weights are damaged, or it diverged in training."
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def probabilities(members: Sequence[Member], pixels: Array) -> Array:
 
 
 def require_numbers(members: Sequence[Member], found: Answers) -> None:
-    """Raise RunError where an answer is no number; of several nets, it names the first whose it is."""
+    """Raise RunError where an answer is not a number; of several nets, it names the first whose it is."""
     if np.isfinite(found.probabilities).all():
         return
     for member, y in zip(members, found.outputs, strict=True):

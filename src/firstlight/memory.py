@@ -22,7 +22,7 @@ def limit() -> int:
     """The bytes of pixels above which a set of images is kept in a store on the disk and mapped.
 
     That of FIRSTLIGHT_MEMORY_LIMIT, such as "2 GB"; a third of `total` where it is not set. Raises DataError where it
-    is no size.
+    is not a size.
     """
     given = os.environ.get(VARIABLE, "")
     if not given:

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 _WANTED = {
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a whole number of fewer digits",
-    "int_from_float": "must be a whole number",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_parsing_size": "must be an integer of fewer digits",
+    "int_from_float": "must be an integer",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
-    "string_type": "must be text, in quotes",
+    "string_type": "must be a string, in quotes",
     "list_type": "must be a list, such as [1, 2]",
     "tuple_type": "must be a list, such as [1, 2]",
     "dict_type": "must be a table, such as {{ key = 1 }}",
@@ -38,7 +38,7 @@ _WANTED = {
 
 
 def wanted(problem: Mapping[str, Any]) -> str:
-    """What a value must be that pydantic refuses, in a few words: "must be a whole number"."""
+    """What a value must be that pydantic refuses, in a few words: "must be an integer"."""
     text = _WANTED.get(problem["type"])
     if text is not None:
         return text.format(**problem.get("ctx", {}))
@@ -102,7 +102,7 @@ def read_size(value: Any) -> tuple[Any, Any] | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a finite number, also as a float: a whole number of 400 digits is not."""
+    """Whether `value` is a finite number, also as a float: an integer of 400 digits is not."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:

@@ -92,7 +92,7 @@ class MappedPixels:
         return self[:] if dtype is None else self[:].astype(dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MappedPixels, (self.path, self.stored, self.rows, self.change, self.image)  # the file is mapped anew
+        return MappedPixels, (self.path, self.stored, self.rows, self.change, self.image)  # the file is mapped again
 
     def take(self, index: Array | slice) -> MappedPixels:
         """The images at `index`, an integer or boolean array or a slice, in that order; none is read."""

@@ -90,7 +90,7 @@ def is_file_name(name: str) -> bool:
 def load(names: Iterable[str | Path], origin: str = "plugins") -> list[Plugin]:
     """Load plugins, so that their components are known: paths of files, from the working folder, or names of modules.
 
-    A file that has changed since it was loaded is loaded anew.
+    A file that has changed since it was loaded is loaded again.
     Raises PluginError, whose text `origin` begins, for one that is missing, fails or registers nothing; nothing of it
     stays registered then.
     """
@@ -225,7 +225,7 @@ def _of_module(name: str, origin: str) -> Plugin:
     if not all(part.isidentifier() for part in name.split(".")):
         raise PluginError(f"{origin}: {brief(name)} is neither the path of a file, such as my_layers.py, nor a module.")
     if name.partition(".")[0] == "firstlight":
-        raise PluginError(f"{origin}: {name} is a part of firstlight, and no plugin.")
+        raise PluginError(f"{origin}: {name} is a part of firstlight, not a plugin.")
     try:
         with _loading():
             importlib.import_module(name)
@@ -236,7 +236,7 @@ def _of_module(name: str, origin: str) -> Plugin:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             file = f"{name}.py" if "." not in name else "my_layers.py"
             raise PluginError(
-                f"{origin}: there is no installed module {error.name!r}. A file is named with its ending: {file}"
+                f"{origin}: there is no installed module {error.name!r}. A file is named with its extension: {file}"
             ) from None
         raise _failed(error, name, origin, _place(name)) from None
     except (Exception, SystemExit) as error:

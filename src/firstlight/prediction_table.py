@@ -150,7 +150,7 @@ def _pyarrow() -> tuple[Any, Any]:
         from pyarrow import parquet
     except ImportError:
         raise ExperimentError(
-            'A table in Parquet needs pyarrow: pip install "firstlight[parquet]". Without, write a .csv or .jsonl.'
+            'A table in Parquet needs pyarrow: pip install "firstlight[parquet]". Otherwise, write a .csv or .jsonl.'
         ) from None
     return pyarrow, parquet
 

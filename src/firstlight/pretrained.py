@@ -67,7 +67,7 @@ def published(name: str) -> Pretrained:
     """Where the weights of the architecture called `name` are published. Raises ModelError if they are not."""
     if name in BY_PATH:
         raise ModelError(
-            f"{name}: no revision of its published weights was checked, so that none is downloaded. Get the "
+            f"{name}: no revision of its published weights was verified, so none is downloaded. Get the "
             f"model.safetensors of https://huggingface.co/timm/{name}.tv_in1k, and give its path as weights.init_from."
         )
     if name not in PRETRAINED:
@@ -93,7 +93,7 @@ def fetch(name: str) -> Path:
     except Exception as error:  # by its version: errors of requests, of httpx or of its own, with no base in common
         raise DataError(
             f"The weights of {name} could not be downloaded from {source.homepage}: {type(error).__name__}: {error}\n"
-            f"Try again with network. {by_hand}"
+            f"Try again with a network connection. {by_hand}"
         ) from error
 
 
@@ -123,7 +123,7 @@ def is_published(names: Iterable[str], model: Model) -> bool:
 def translate(model: Model, arrays: Mapping[str, Array], fresh: Callable[[str], bool], origin: str) -> dict[str, Array]:
     """The arrays of a published file by our names, float32.
 
-    fresh  whether the array of that (our) name starts anew: it is left out, and need not fit
+    fresh  whether the array of that (our) name is re-initialized: it is left out, and need not fit
     Arrays without a published name are left out too, and so are those of the file that the model does not have.
 
     Raises ModelError at the first array that is missing or has another shape, before any is converted.
@@ -137,7 +137,7 @@ def translate(model: Model, arrays: Mapping[str, Array], fresh: Callable[[str], 
             layer = ours.rpartition(".")[0]
             raise ModelError(
                 f"{origin} {has}; {model.name} needs it for its {ours} of shape {shapes[ours]}. "
-                f'To start that layer anew: weights.fresh = ["{layer}"].'
+                f'To re-initialize that layer: weights.fresh = ["{layer}"].'
             )
     for theirs in names.values():
         if arrays[theirs].dtype.kind != "f":

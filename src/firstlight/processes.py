@@ -82,6 +82,6 @@ def raise_if_killed_often(killed: int, what: str) -> None:
     """Raise RunError where workers were killed too often in turn, and no `what` came to an end in between."""
     if killed > KILLED:
         raise RunError(
-            f"Workers were killed {killed} times in a row before any {what} was finished, perhaps by the system for "
-            "lack of memory. Use fewer --workers; the same command then continues."
+            f"Workers were killed {killed} times in a row before any {what} was finished, perhaps by the system "
+            "because they ran out of memory. Use fewer --workers; the same command then continues."
         ) from None

@@ -84,7 +84,7 @@ class TrainedClassifier(ABC):
     def why_no_novelty(self) -> str:
         """Why nothing tells images that are of none of the classes, a sentence; "" where something does."""
         unable = [member.path for member in self.members if member.novelty is None]
-        return f"{unable[0]} cannot tell images that are of none of its classes." if unable else ""
+        return f"{unable[0]} cannot detect images of none of its classes." if unable else ""
 
     @property
     @abstractmethod
@@ -135,7 +135,7 @@ class TrainedClassifier(ABC):
         unverified: bool = False,
         include_seen: bool = False,
     ) -> tuple[Evaluation, Predictions]:
-        """Measure the trained model anew: on a split of its own images, or on other images with the same classes.
+        """Evaluate the trained model again: on a split of its own images, or on other images with the same classes.
 
         See `measure` for what it takes and raises; what that notes is warned of here.
         """
@@ -152,12 +152,12 @@ class TrainedClassifier(ABC):
         unverified: bool = False,
         include_seen: bool = False,
     ) -> Measured:
-        """Measure the trained model anew: on a split of its own images, or on other images with the same classes.
+        """Evaluate the trained model again: on a split of its own images, or on other images with the same classes.
 
         data          other images: a Dataset or whatever `load` takes. The run's own where this is its own source, or
                       holds its images in another place: these are split as they were for training
         split         "test" unless another is asked for; of other images that come in no splits, all are taken
-        include_seen  measure other images also where the run, or one that its weights come from, has learnt from them;
+        include_seen  measure other images also where the run, or one that its weights come from, was trained on them;
                       they are left out otherwise
         Raises DataError where the classes differ or no image is new, RunError where the run's own images are no longer
         the same.
@@ -279,9 +279,9 @@ class TrainedClassifier(ABC):
         watch: Step | None = None,
         **options: Any,
     ) -> ExportRecord:
-        """Write the model in another format, proved on all test images of the run; return what was found.
+        """Write the model in another format, verified on all test images of the run; return what was found.
 
-        Of several runs, that is the mean of their nets' probabilities in one file, proved on the test images of the
+        Of several runs, that is the mean of their nets' probabilities in one file, verified on the test images of the
         first.
 
         to     "onnx", "html", "c" or "torch"; `options` are those of the format, such as int8=True of "c"
@@ -299,7 +299,7 @@ class TrainedClassifier(ABC):
         try:
             test = self._images(data)["test"]
         except (DataError, RunError) as error:
-            expected: Expected | str = f"the test images of the run are not at hand. {error}"
+            expected: Expected | str = f"the test images of the run are not available. {error}"
         else:
             expected = Expected(test, *self._stepwise(test.pixels, step, model.tells_strangeness))
         record = export(self.folder, model, form, None if out is None else Path(out), expected, step)
@@ -309,7 +309,7 @@ class TrainedClassifier(ABC):
 
     @made_once
     def _seen(self) -> experiments.SeenImages:
-        """What any of the runs has learnt from."""
+        """What any of the runs was trained on."""
         return experiments.SeenImages(*self.folders)
 
     @made_once

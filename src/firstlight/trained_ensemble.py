@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from firstlight.export import Exportable
 
 OUT_OF_FOLD = (
-    "Each image is answered by the nets that were not trained on it, those of its fold: their accuracy is measured, "
-    "and not that of the mean of all nets, to which none of these images is new."
+    "Each image is classified by the nets that were not trained on it, those of its fold: the accuracy is theirs, and "
+    "not that of the mean of all nets, to which none of these images is new."
 )
 
 

@@ -1,4 +1,4 @@
-"""A run that is kept, with its model ready to use: measured anew, asked of new images, looked into."""
+"""A run that is kept, with its model ready to use: measured again, asked of new images, looked into."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Run(TrainedClassifier, Shown):
 
     @property
     def history(self) -> dict[str, Array]:
-        """A column of numbers for each of loss, accuracy, val_loss, …, one row an epoch."""
+        """A column of numbers for each of loss, accuracy, val_loss, …, one row per epoch."""
         return self.folder.history
 
     @property
@@ -293,7 +293,7 @@ class Run(TrainedClassifier, Shown):
         explained = self._explained(seed, data)
         request = None if image is None else self._request(image, target)
         if target is not None and request is None:
-            raise DataError("A class is asked for of one image: give that image too.")
+            raise DataError("A class can be given for one image only: give that image too.")
         found = explain(
             explained, request=request, layer=layer, method=method, points=points, progress=watch or unwatched
         )
@@ -392,7 +392,7 @@ class Run(TrainedClassifier, Shown):
             self.report()
         except (ReportError, OSError) as error:  # the export is kept
             warnings.warn(
-                Caution.REPORT_NOT_RENEWED.text(f"The report is as it was: {error}"), ReportWarning, stacklevel=3
+                Caution.REPORT_NOT_RENEWED.text(f"The report is unchanged: {error}"), ReportWarning, stacklevel=3
             )
 
     def _images(self, data: Dataset | str | Path | None) -> Mapping[str, Images]:

@@ -60,9 +60,7 @@ class Images(Shown, Brief):
             raise DataError(f"Classes need names of their own; received {twice!r} more than once.")
         if not is_text("".join(self.class_names)):
             odd = next(name for name in self.class_names if not is_text(name))
-            raise DataError(
-                f"The class name {odd!r} is no text that can be written: it holds half of a pair of surrogates."
-            )
+            raise DataError(f"The class name {odd!r} is not valid Unicode: it holds half of a pair of surrogates.")
         n = len(self.pixels)
         if self.labels.shape != (n,) or self.ids.shape != (n,):
             raise DataError(
@@ -165,7 +163,7 @@ def joined(parts: Sequence[Images]) -> Images:
 
 
 def is_text(text: str) -> bool:
-    """Whether a text can be written; half of a surrogate pair, as a name that is no UTF-8 has it, cannot."""
+    """Whether a text can be written; half of a surrogate pair, as a name that is not UTF-8 has it, cannot."""
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
@@ -240,7 +238,7 @@ class Dataset(Shown, Brief):
         ids = [sample for images in self.splits.values() for sample in images.ids.tolist()]
         if not is_text("".join(ids)):
             odd = next(sample for sample in ids if not is_text(sample))
-            raise DataError(f"{self.name}: the id {odd!r} is no text that can be written.")
+            raise DataError(f"{self.name}: the id {odd!r} is not valid Unicode.")
         if len(set(ids)) < len(ids):
             twice = next(sample for sample, count in Counter(ids).items() if count > 1)
             raise DataError(f"{self.name}: the id {twice!r} names more than one sample; ids must be unique.")

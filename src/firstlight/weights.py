@@ -177,7 +177,7 @@ def from_bytes(data: bytes, origin: str) -> dict[str, Array]:
     try:
         return dict(load(data))
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
-        raise ModelError(f"{origin} is no sound safetensors file: {brief(str(error))}.") from None
+        raise ModelError(f"{origin} is not a valid safetensors file: {brief(str(error))}.") from None
 
 
 def from_file(path: Path) -> dict[str, Array]:

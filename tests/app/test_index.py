@@ -260,7 +260,7 @@ def test_to_look_at_a_run_downloads_nothing(
     monkeypatch.setattr("firstlight.experiments.config.Data.load", refused)
     index = Index(tmp_path)
     [entry] = index.entries()
-    with pytest.raises(RunError, match=r"MNIST.*is not on this machine\. Get it: firstlight data check mnist"):
+    with pytest.raises(RunError, match=r"MNIST.*is not on this machine\. To download it: firstlight data check mnist"):
         index.images(entry.id, "test")
     shown = images.shown(index, entry.id, "test")  # at once, from the run folder
     assert shown.source == "kept"

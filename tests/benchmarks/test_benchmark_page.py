@@ -148,7 +148,7 @@ def test_a_section_is_put_in_place_and_the_others_stay(measured: dict[str, Any],
 def test_what_is_no_record_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / record.NAME
     path.write_text(text)
-    with pytest.raises(RecordError, match="is no record of benchmarks"):
+    with pytest.raises(RecordError, match="is not a record of benchmarks"):
         record.read(path)
 
 

@@ -23,7 +23,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_refusal_survives(tmp_path: Path) -> None:
     def refuse() -> None:
-        raise DataError("That is no image.")
+        raise DataError("That is not an image.")
 
     attack = Attack(0, 1, tmp_path)
     attack.read("refused", refuse)

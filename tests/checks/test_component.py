@@ -53,7 +53,7 @@ def test_a_sound_layer_passes_and_each_fault_that_it_can_have_is_caught() -> Non
     assert {one.demand: one.reason for one in found.findings if one.passed is None}.keys() == {"twin", "compiled graph"}
     assert all(proof.caught is not False for proof in found.proofs)
     assert sum(proof.caught is True for proof in found.proofs) >= 9
-    assert "✓ Thrice passes all 11 checks that apply; of 10 spoilt versions, they caught 10." in str(found)
+    assert "✓ Thrice passes all 11 checks that apply; of 10 deliberately broken versions, they caught 10." in str(found)
     read = json.loads(json.dumps(found.to_json()))
     assert read["passed"] is True
     assert read["findings"][0] == {
@@ -64,7 +64,7 @@ def test_a_sound_layer_passes_and_each_fault_that_it_can_have_is_caught() -> Non
 
 def test_a_layer_that_is_not_registered_is_told_how() -> None:
     assert failures(Twice) == {
-        "JSON": "JSON: Twice() on (6,), JSON: expected a layer that is registered: put @fl.layer above its "
+        "JSON": "JSON: Twice() on (6,), JSON: expected a registered layer: put @fl.layer above its "
         "class; received Twice"
     }
 
@@ -72,7 +72,7 @@ def test_a_layer_that_is_not_registered_is_told_how() -> None:
 def test_a_wrong_gradient_says_where_and_both_numbers() -> None:
     @fl.layer
     class Wrong(Layer):
-        """y = a x, and a gradient by a of twice the size"""
+        """y = a x, and a gradient with respect to a of twice the size"""
 
         def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
             return {"a": Parameter((1,), "ones")}
@@ -83,7 +83,7 @@ def test_a_wrong_gradient_says_where_and_both_numbers() -> None:
     found = fl.check(Wrong)
     [failure] = found.failures
     assert failure.demand == "gradients"
-    assert failure.where == "Wrong() on (6,), gradient by a"
+    assert failure.where == "Wrong() on (6,), gradient with respect to a"
     central, hand = (np.fromstring(text.split(" by ")[0], sep=",") for text in (failure.expected, failure.received))
     np.testing.assert_allclose(hand, 2 * central, rtol=1e-5)
     assert "✗ Wrong fails: gradients." in str(found)

@@ -29,7 +29,7 @@ def test_kinds_names_and_options_are_listed(firstlight: Call) -> None:
     for kind, names in kinds.items():
         assert firstlight("components", kind).out.count("\n") > len(names)
         assert firstlight("components", kind, names[0]).code == 0
-    assert "of Newton and Schulz; a whole number from 1" in firstlight("components", "optimizer", "muon").out
+    assert "Newton–Schulz iterations per step; an integer from 1" in firstlight("components", "optimizer", "muon").out
 
 
 def test_the_schema_is_that_of_the_experiment_file(firstlight: Call) -> None:
@@ -59,7 +59,7 @@ def test_what_is_a_users_own_says_so(firstlight: Call) -> None:
     ("asked", "words"),
     [
         (("optimzer",), "no kind of component called 'optimzer'. Did you mean optimizer?"),
-        (("optimizer", "adm"), "optimizer: there is none called 'adm'. Did you mean adam"),
+        (("optimizer", "adm"), "optimizer: 'adm' is unknown. Did you mean adam"),
         (("loss", "focl", "--json"), "Did you mean focal"),
     ],
 )

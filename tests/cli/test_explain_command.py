@@ -106,7 +106,7 @@ def test_the_command_prints_a_table_and_the_same_as_json(firstlight: Call, train
         "silhouette",
         "t-sne",
         " mistakes on ",
-        "Labels that may be wrong",
+        "Suspected label errors",
     ):
         assert text in answer.out
     assert answer.out.splitlines()[-1] == f"Report: {trained / 'report.html'}"
@@ -226,8 +226,8 @@ def test_one_unit_is_the_one_of_the_explanation(
     answer = firstlight("explain", trained, "--unit", f"conv1:{kept.unit}", "--seed", 1, "--out", picture)
     assert answer.code == 0, answer.err
     assert answer.out == (
-        f"conv1, channel {kept.unit}: gives {ideal.value:.3g} for its image, "
-        f"and at most {ideal.typical:.3g} for a test image\nPicture: {picture}\n"
+        f"conv1, channel {kept.unit}: {ideal.value:.3g} for this image, "
+        f"at most {ideal.typical:.3g} for a test image\nPicture: {picture}\n"
     )
     with Image.open(picture) as drawn:
         assert drawn.size == (480, 480)
@@ -258,17 +258,17 @@ def test_tensorboard_gets_the_vectors(firstlight: Call, trained: Path, tmp_path:
         (("--image", "nothing.png"), "neither an image file nor the id of an image"),
         (("--true", "eleven"), "There is no class called 'eleven'"),
         (("--true", "3", "--predicted", "3"), "give two different classes"),
-        (("--class", "3"), "--class is of no use without --image"),
-        (("--image", "x", "--map", "pca", "--points", "9"), "--map and --points are of no use with --image"),
+        (("--class", "3"), "--class is not used without --image"),
+        (("--image", "x", "--map", "pca", "--points", "9"), "--map and --points are not used with --image"),
         (("--true", "3", "--layer", "conv7"), "Did you mean conv1?"),
-        (("--true", "3", "--out", "x.png"), "--out is of no use with a list of mistakes"),
+        (("--true", "3", "--out", "x.png"), "--out is not used with a list of mistakes"),
         (("--unit", "conv1:0", "--out", "x.jpg"), "--out x.jpg: the picture is a PNG, so the name must end in .png."),
         (("--image", "test/999999", "--out", "x"), "--out x: the picture is a PNG"),
         (("--unit", "conv7:0"), "no layer to explain called 'conv7'. Did you mean conv1?"),
         (("--unit", "conv1:6"), "The units of conv1 are 0 to 5; received 6."),
         (("--unit", "conv1"), "--unit takes a layer and the number of a unit, such as conv2:0; received 'conv1'"),
         (("--unit", "conv1:-1"), "received 'conv1:-1'"),
-        (("--unit", "conv1:0", "--layer", "conv1"), "--layer is of no use with --unit"),
+        (("--unit", "conv1:0", "--layer", "conv1"), "--layer is not used with --unit"),
         (("--points", "1"), "t-sne needs at least 4 images; 1 of each split are 2. Take more."),
         (("--tensorboard", "pyproject.toml"), "pyproject.toml is a file; TensorBoard needs a folder"),
     ],

@@ -49,9 +49,9 @@ def test_one_run(firstlight, run, images):
     answer = firstlight("export", run, "--to", "onnx", *images)
     place = run / "export" / "small.onnx"
     assert (answer.code, answer.err) == (0, "")
-    proof, written = answer.out.splitlines()
-    assert proof.startswith("Proved by ONNX Runtime ")
-    assert "on all 40 test images (largest difference " in proof
+    verification, written = answer.out.splitlines()
+    assert verification.startswith("Verified by ONNX Runtime ")
+    assert "on all 40 test images (largest difference " in verification
     assert written.startswith(f"ONNX: {place} (")
     [record] = exports.read(RunFolder.open(run))
     assert (record.format, record.path) == ("onnx", "export/small.onnx")
@@ -84,11 +84,11 @@ def test_json_says_where_the_file_is(firstlight, run, images, tmp_path):
     assert Path("a.onnx").read_bytes() == (run / "export" / "small.onnx").read_bytes()
 
 
-def test_without_its_images_it_is_not_proved(firstlight, run):
+def test_without_its_images_it_is_not_verified(firstlight, run):
     answer = firstlight("export", run, "--to", "onnx")
     assert answer.code == 0
-    assert answer.err.startswith("Not proved: the test images of the run are not at hand.")
-    assert "Proved" not in answer.out
+    assert answer.err.startswith("Not verified: the test images of the run are not available.")
+    assert "Verified" not in answer.out
     assert firstlight("export", run, "--to", "onnx", "--json").json()["not_proved"]
 
 

@@ -1,4 +1,4 @@
-"""`firstlight labels`: labels that were spoilt on purpose are found among all images of a k-fold split."""
+"""`firstlight labels`: labels that were made wrong on purpose are found among all images of a k-fold split."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def test_each_has_its_reason_and_its_pixels(found: label_issues.LabelIssues, sou
     np.testing.assert_array_equal(found.nearest_pixels[0, 0], images.pixels[images.ids.tolist().index(one.nearest[0])])
     given, suggested = one.class_names[one.given], one.class_names[one.suggested]
     assert one.reason == (
-        f"the net that has not seen it gives {suggested} {one.probabilities[1]:.2f}, {given} {one.probabilities[0]:.2f}"
-        f"; of its {WITNESSES} nearest images {one.labels.count(one.suggested)} are labelled {suggested}, "
-        f"{one.labels.count(one.given)} {given}"
+        f"the net that was not trained on it predicts {suggested} {one.probabilities[1]:.2f}, {given} "
+        f"{one.probabilities[0]:.2f}; of its {WITNESSES} nearest images {one.labels.count(one.suggested)} are labelled "
+        f"{suggested}, {one.labels.count(one.given)} {given}"
     )
 
 
@@ -103,7 +103,7 @@ def test_the_record_is_read_again(found: label_issues.LabelIssues, folds: Path, 
     assert label_issues.read(tmp_path) is None
     copy = Path(shutil.copytree(folds, tmp_path / "copy"))
     (copy / LABEL_ISSUES).write_bytes((copy / LABEL_ISSUES).read_bytes()[:-100])
-    with pytest.raises(DamagedFileError, match=r"label_issues\.npz is damaged: .* Make it anew: firstlight labels"):
+    with pytest.raises(DamagedFileError, match=r"label_issues\.npz is damaged: .* Make it again: firstlight labels"):
         label_issues.read(copy)
     replace(found, runs=tuple(replace(run, predictions="0" * 64) for run in found.runs)).write(copy)
     with pytest.raises(RunError, match="is of other predictions than"):

@@ -18,7 +18,7 @@ SMALL = ("parity", "mlp-128-64", "--steps", 2, "--set", "model.units=[6]")
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure seconds a step over as few steps as may be: no test asserts a time."""
+    """Measure seconds per step over as few steps as may be: no test asserts a time."""
     monkeypatch.setattr(speed, "BLOCK", 0.0)
     monkeypatch.setattr(speed, "BUDGET", 0.0)
     monkeypatch.setattr(tuning, "TRIAL", 0.0)
@@ -36,7 +36,7 @@ def test_tables_a_verdict_and_a_page(firstlight: Call, tmp_path: Path, monkeypat
         "Layer by layer",
         "through the whole net",
         "Two runs of 2 steps",
-        "Milliseconds a step",
+        "Milliseconds per step",
         "compiled graph",
     ):
         assert title in answer.out

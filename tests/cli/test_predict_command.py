@@ -70,7 +70,7 @@ def test_predict_takes_folders_and_names_what_it_does_not_read(firstlight, run, 
     assert answer.code == 0
     assert [Path(one["image"]).name for one in answer.json()] == ["b.png", "a.gif"]
     assert [len(one["probabilities"]) for one in answer.json()] == [2, 2]
-    assert "1 file is no image and was not read: " in answer.err
+    assert "1 file is not an image and was not read: " in answer.err
     assert "notes.txt" in answer.err
     assert "trained on 1 of these 2 images" in answer.err
     (tmp_path / "new/cut.png").write_bytes(b"\x89PNG")
@@ -78,7 +78,7 @@ def test_predict_takes_folders_and_names_what_it_does_not_read(firstlight, run, 
     answer = firstlight("predict", run, tmp_path / "new")
     assert answer.code == 1
     assert [name in answer.out for name in ("a.gif: ", "b.png: ")] == [True, True]
-    assert [name in answer.err for name in ("cut.png", "gone.png: a link that leads nowhere")] == [True, True]
+    assert [name in answer.err for name in ("cut.png", "gone.png: a broken link")] == [True, True]
     (tmp_path / "none").mkdir()
     answer = firstlight("predict", run, tmp_path / "none", "--out", tmp_path / "none.csv")
     assert answer.code == 2
@@ -230,7 +230,7 @@ class TestEvaluate:
     def test_paths_say_what_is_measured(self, firstlight, run, new, option):
         answer = firstlight("evaluate", run, "new", *option)
         assert answer.code == 2
-        assert f"{option[0]} is of no use with paths" in answer.err
+        assert f"{option[0]} cannot be used with paths" in answer.err
 
 
 def test_a_list_is_not_replaced_by_the_table(firstlight, run, new):
@@ -241,7 +241,7 @@ def test_a_list_is_not_replaced_by_the_table(firstlight, run, new):
     for command in (("predict", run, "list.csv"), ("evaluate", run, "list.csv"), ("evaluate", run, "--data", listing)):
         answer = firstlight(*command, "--out", Path().resolve() / "list.csv")
         assert answer.code == 2
-        assert "is what is read" in answer.err
+        assert "is also an input" in answer.err
         assert listing.read_text() == before
     assert firstlight("predict", run, image, "--out", listing).code == 0
 

@@ -70,7 +70,7 @@ def test_it_prints_a_curve_and_what_it_speaks_for(file: Path) -> None:
     said = asked(str(file), "--optimizer", "sgd", "--limit", "100", "--set", "seed=3")
     assert said.exit_code == 0, said.output
     assert "Suggested: --lr" in said.stdout
-    assert "The experiment asks for 0.01." in said.stdout
+    assert "The experiment has 0.01." in said.stdout
     assert said.stdout.count("█") > 100
     short = asked(str(file), "--optimizer", "sgd", "-q")
     assert float(short.stdout) > 0
@@ -79,11 +79,11 @@ def test_it_prints_a_curve_and_what_it_speaks_for(file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from", "1", "--to", "0.1"], "from a rate above 0 to a larger one; received 1 and 0.1"),
+        (["--from", "1", "--to", "0.1"], "from a rate above 0 to a higher one; received 1 and 0.1"),
         (["--from", "-1"], "from a rate above 0"),
-        (["--steps", "3"], "at least 20 steps to tell a curve from chance; received 3"),
+        (["--steps", "3"], "at least 20 steps to distinguish a curve from noise; received 3"),
         (["--open"], "give --out FILE.html"),
-        (["--optimizer", "adm"], "none called 'adm'. Did you mean adam"),
+        (["--optimizer", "adm"], "'adm' is unknown. Did you mean adam"),
     ],
 )
 def test_a_mistake_is_told_before_anything_starts(file: Path, arguments: list[str], message: str) -> None:

@@ -69,13 +69,15 @@ def test_without_a_report_run_and_study_are_complete_and_explain_keeps_what_it_f
     assert "test accuracy " in answer.out
     [line] = answer.err.splitlines()
     assert line.startswith(f"firstlight: The run is complete in {tmp_path / 'a'}, but its report cannot be written: ")
-    assert "ZeroDivisionError: division by zero. Mend that, then: firstlight report" in line
+    assert "ZeroDivisionError: division by zero. Fix that, then: firstlight report" in line
     assert RunFolder.open(tmp_path / "a").finished
     assert (tmp_path / "a" / WEIGHTS).is_file()
 
     answer = firstlight("explain", tmp_path / "a", "--map", "pca")
     assert answer.code == 0
-    assert answer.err.splitlines() == ["firstlight: report.html cannot be made: ZeroDivisionError: division by zero."]
+    assert answer.err.splitlines() == [
+        "firstlight: report.html cannot be made: ZeroDivisionError: division by zero. (FL504)"
+    ]
     assert (tmp_path / "a" / "explanation.npz").is_file()
 
     (tmp_path / "s.toml").write_text(STUDY)

@@ -60,7 +60,7 @@ def test_of_a_run_it_serves_the_folder_in_which_that_lies(firstlight: Callable[.
     run = tmp_path / "runs" / "mine"
     assert firstlight("run", "--data", "digits", "--model", "softmax-regression", "--epochs", 1, "--out", run).code == 0
     with viewing(run) as (_, lines, address):
-        assert f"{run} is a run; here are all that lie beside it." in lines
+        assert f"{run} is a run; the dashboard shows all runs beside it." in lines
         found = httpx.get(f"{address}api/runs", trust_env=False).json()["runs"]
         assert [summary["name"] for summary in found] == ["mine"]
 
@@ -103,7 +103,7 @@ def test_a_token_that_an_address_cannot_hold_is_refused(
     monkeypatch.setattr("firstlight.app.server.serving._listen", lambda *_: pytest.fail("it would serve"))
     answer = firstlight("view", tmp_path, "--no-browser", "--token", token)
     assert answer.code == 2
-    assert "--token takes letters (a to z, A to Z), digits and - . _ ~ alone" in answer.err
+    assert "--token may contain only letters (a to z, A to Z), digits and - . _ ~" in answer.err
     assert repr(token) in answer.err
 
 
@@ -116,10 +116,10 @@ def test_with_a_token_every_request_needs_it(tmp_path: Path) -> None:
 
 def test_what_others_can_reach_is_said_to_go_in_the_clear(tmp_path: Path) -> None:
     with viewing(tmp_path, "--host", "0.0.0.0", "--port", 0, "--token", "a-long-token") as (_, lines, address):
-        assert "The token goes over plain http" in lines
+        assert "The token is sent over plain HTTP" in lines
         assert asked(address).status_code == 200
     with viewing(tmp_path, "--port", 0, "--token", "a-long-token") as (_, lines, _):
-        assert "plain http" not in lines
+        assert "plain HTTP" not in lines
 
 
 def test_a_file_is_no_folder_of_runs(firstlight: Callable[..., Any], tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_duplicates_leaks_and_conflicts():
     assert findings.leaked == 5
     assert findings.warnings() == [
         "1 file could not be read and is set aside. (FL102)",
-        "5 validation or test images also occur in an earlier split: the leak flatters the model. (FL103)",
+        "5 validation or test images also occur in an earlier split: the leak inflates the accuracy. (FL103)",
         "2 images repeat another image of their split exactly. (FL104)",
         "3 images have an exact copy with another label. (FL105)",
     ]
@@ -55,7 +55,7 @@ def test_warnings_in_the_other_number():
     )
     assert findings.warnings() == [
         "2 files could not be read and are set aside. (FL102)",
-        "1 validation or test image also occurs in an earlier split: the leak flatters the model. (FL103)",
+        "1 validation or test image also occurs in an earlier split: the leak inflates the accuracy. (FL103)",
         "1 image repeats another image of its split exactly. (FL104)",
     ]
 
@@ -70,7 +70,7 @@ def test_classes_without_images():
     findings = check(splits)
     assert findings.missing == {"train": ("i",), "validation": ("a",), "test": tuple("abcdefgh")}
     assert findings.warnings() == [
-        "1 class has no images in train and cannot be learnt: i. (FL113)",
+        "1 class has no images in train and cannot be learned: i. (FL113)",
         "1 class has no images in validation and cannot be measured there: a. (FL113)",
         "8 classes have no images in test and cannot be measured there: a, b, c, d, e and 3 more. (FL113)",
     ]

@@ -1,4 +1,4 @@
-"""Classes put together anew, or some of them alone."""
+"""Classes regrouped, or some of them alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_images_of_other_classes_are_left_out(splits: dict[str, Images]) -> None
     ("groups", "message"),
     [
         ({"all": ["1"]}, "at least two classes; received all"),
-        ({"a": ["1"], "b": []}, r"data\.regroup\.b names no class"),
+        ({"a": ["1"], "b": []}, r"data\.regroup\.b lists no class"),
         ({"a": ["1"], "b": ["seven"]}, r"data\.regroup\.b: there is no class 'seven'"),
         ({"a": ["1"], "b": ["2", "1"]}, "'1' is in a and in b"),
     ],

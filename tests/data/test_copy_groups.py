@@ -82,5 +82,5 @@ def test_a_class_that_would_be_left_without_images() -> None:
     made = dataset(4)
     images = made.splits["train"]
     parts = {"train": images.take(np.r_[0:3]), "test": images.take(np.r_[60:64, 30:40])}
-    with pytest.raises(DataError, match=r'data\.near_copies = "drop" would leave no train images of .a. and .b.'):
+    with pytest.raises(DataError, match=r'data\.near_copies = "drop" would leave no train images of class .a. and .b.'):
         without_copies(parts, NearCopies.of(Dataset("any", parts)))

@@ -84,10 +84,10 @@ HEAD = "id,pixels,old,new\n"
         (f"{HEAD}a,{HASH},x,y\nb,{HASH},x,y,z\n", "line 3: 5 cells for 4 columns"),
         (f"{HEAD}a,{HASH},x,y\n,{HASH},x,y\n", "line 3, column id: it is empty"),
         (f"{HEAD}\na,{HASH},,y\n", "line 3, column old: it is empty"),
-        (f"{HEAD}a,12ab,x,y\n", "line 2, column pixels: it is no SHA-256, .* received '12ab'"),
+        (f"{HEAD}a,12ab,x,y\n", "line 2, column pixels: it is not a SHA-256, .* received '12ab'"),
         (f"{HEAD}a\n", "line 2, column old: it is empty"),
         (f"{HEAD}a,{HASH},x,y\nb,{HASH},x,y\na,{HASH},x,z\n", "line 4, column id: 'a' is there already, in line 2"),
-        (f"id,pixels,old,new,at\na,{HASH},x,y,29.11.2026\n", "line 2, column at: it is no time"),
+        (f"id,pixels,old,new,at\na,{HASH},x,y,29.11.2026\n", "line 2, column at: it is not a time"),
         (f'{HEAD}a,{HASH},"x,y\n', "line 2: not a CSV"),
     ],
 )
@@ -166,10 +166,10 @@ def test_a_name_in_another_form_of_unicode():
     ("change", "says"),
     [
         ({"id": "train/7"}, r"c\.csv: there is no image 'train/7' in some: .* Put it back, or remove its line"),
-        ({"pixels": HASH}, r"1 of 2 images are not those that were looked at, 'train/00000': .* \(4×5\)"),
+        ({"pixels": HASH}, r"1 of 2 images are not those that were reviewed, 'train/00000': .* \(4×5\)"),
         ({"new": "d"}, "the new label of 'train/00000' is 'd', which is none of the classes of some. Known: a, b, c"),
-        ({"old": "b"}, "'train/00000' is labelled 'a' now, and was 'b' when it was looked at. Look at it again"),
-        ({"old": "b", "new": "a"}, "'train/00000' is labelled 'a' now, .* It bears the new label already"),
+        ({"old": "b"}, "'train/00000' is labelled 'a' now, and was 'b' when it was reviewed. Look at it again"),
+        ({"old": "b", "new": "a"}, "'train/00000' is labelled 'a' now, .* It has the new label already"),
         ({"id": "train/00001"}, "'train/00001' has more than one correction"),
     ],
 )

@@ -88,7 +88,7 @@ def test_no_mirror_answers(server, tmp_path):
     assert lines[0] == "set: a.gz could not be downloaded."
     assert lines[1] == "  http://127.0.0.1:9/a.gz: ConnectionError"
     assert lines[2].endswith("missing.gz: 404 Client Error: File not found")
-    assert lines[3].endswith("altered.gz: what came is not the published file (its checksum differs)")
+    assert lines[3].endswith("altered.gz: the downloaded file is not the published one (its checksum differs)")
     assert lines[4] == "On a machine without network, set FIRSTLIGHT_DATA to a folder that holds"
     assert lines[5:] == ["  set/a.gz", "  set/b.gz"]
     assert not (tmp_path / "c" / "set").exists()

@@ -16,7 +16,7 @@ from firstlight.errors import DataError
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """b.png, deep/er/{1,2}.JPG, deep/none, and what is no image."""
+    """b.png, deep/er/{1,2}.JPG, deep/none, and what is not an image."""
     monkeypatch.chdir(tmp_path)
     for name in ("new/b.png", "new/deep/er/2.JPG", "new/deep/er/1.JPG", "new/deep/none", "new/z.webp"):
         path = tmp_path / name
@@ -45,9 +45,9 @@ def test_a_folder_is_listed_with_all_below_in_order(folder):
         base = str(folder) if name is folder else "new"
         assert [file.path for file in files] == [f"{base}/{path}" for path in BELOW]
         assert {Path(file.path).name: file.reason for file in files if file.reason} == {
-            "gone.png": "a link that leads nowhere",
+            "gone.png": "a broken link",
             "loop": "a link to a folder",
-            "notes.txt": "its ending, .txt, is of no image format that is read here",
+            "notes.txt": "its extension, .txt, is not that of a supported image format",
         }
         assert [file.path for file in files if file.is_other] == [f"{base}/notes.txt"]
 
@@ -95,7 +95,7 @@ def test_why_a_folder_has_no_image_is_told(folder):
     (folder.parent / "links").mkdir()
     (folder.parent / "links/notes.txt").touch()
     (folder.parent / "links/a.png").symlink_to("nowhere")
-    with pytest.raises(DataError, match=r"holds no image\. links/a\.png: a link that leads nowhere\."):
+    with pytest.raises(DataError, match=r"holds no image\. links/a\.png: a broken link\."):
         survey(["links"])
 
 

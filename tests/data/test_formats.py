@@ -35,8 +35,8 @@ def test_idx_pairs(tmp_path):
         (b"", "begins with nothing"),
         (b"\x00\x00\x08\x01" + bytes(20), "begins with 00 00 08 01, not with 00 00 08 03"),
         (idx(np.zeros((2, 3, 3), np.uint8))[:10], "not an idx file"),
-        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "promises 18 bytes (2, 3, 3); it holds 17"),
-        (idx(np.zeros((2, 3, 3), np.uint8)) + b"!", "it holds 19"),
+        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "declares 18 bytes (2, 3, 3); the file holds 17"),
+        (idx(np.zeros((2, 3, 3), np.uint8)) + b"!", "the file holds 19"),
     ],
 )
 def test_idx_that_is_damaged(tmp_path, data, says):
@@ -93,7 +93,7 @@ def test_cifar_that_is_damaged(tmp_path):
     paths = [tmp_path / "train.bin", tmp_path / "test.bin"]
     cifar_batch(paths[0], [1], seed=0)
     paths[1].write_bytes(bytes(3072))
-    with pytest.raises(DataError, match=r"test\.bin: 3,072 bytes are no whole number of records"):
+    with pytest.raises(DataError, match=r"test\.bin: 3,072 bytes are not an integer of records"):
         read_cifar(paths, DIGITS)
     cifar_batch(paths[1], [1, 77], seed=0)
     with pytest.raises(DataError, match=r"test\.bin: labels must lie in 0\.\.9; received 1\.\.77"):

@@ -80,7 +80,7 @@ def test_the_folder_of_a_split_is_no_part_of_the_path():
     ("key", "words"),
     [
         ("patient", "neither columns nor arrays"),
-        ("(x", "no regular expression: missing"),
+        ("(x", "not a regular expression: missing"),
         ("(?:x)", "no part in parentheses"),
         (r"(x)\.png", r"4 of 4 images do not match the pattern, such as a/p1_1.png.*no /"),
         (r"(p1)_", r"2 of 4 images do not match the pattern, such as a/p2_1.png and b/p2_2.png"),
@@ -213,9 +213,9 @@ def test_splits_in_arrays_have_groups_of_their_own():
         (arrays(patient=np.array([1.0, 2, 3, 4, 5, 6])), "patient", "integers or strings.*float64.*They are whole"),
         (arrays(patient=np.array([1, 2])), "patient", "6 train images need as many groups; patient has 2"),
         (arrays(patient=np.array(["a", "", "a", "b", "c", ""])), "patient", "2 images have no group, the first at 1"),
-        (arrays(patient=np.array(["\ud800", *"abcde"])), "patient", "no text that can be written"),
+        (arrays(patient=np.array(["\ud800", *"abcde"])), "patient", "not valid Unicode"),
         (arrays(), [1, 2, 3, 4, 5, 6], "name of one of them"),
-        ("digits", "patient", "nothing tells which images of digits"),
+        ("digits", "patient", "it is not known which images of digits"),
         ("digits", "", "data.group is empty"),
     ],
 )
@@ -295,7 +295,7 @@ def test_balance_says_what_each_split_has():
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [([*"aaaabc"], "'a' has 4 of 6 images"), ([*"abcdef"], "of one image, so that nothing is kept together")],
+    [([*"aaaabc"], "'a' has 4 of 6 images"), ([*"abcdef"], "has a single image, so nothing is kept together")],
 )
 def test_groups_that_keep_nothing_or_everything_together_are_warned_of(names, words):
     some = replace(images([0, 1] * 3, "ab"), groups=np.array(names))

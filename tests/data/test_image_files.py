@@ -134,8 +134,9 @@ def test_sizes_that_differ(tmp_path):
     class_folders(tmp_path, ["b"], shape=(9, 6, 3))
     with pytest.raises(DataError) as error:
         load(tmp_path)
-    assert "the images differ in size (height × width): 6×6 (3) and 9×6 (2). Say what all are resized to" in str(
-        error.value
+    assert (
+        "the images differ in size (height × width): 6×6 (3) and 9×6 (2). Give a size to which all are resized"
+        in str(error.value)
     )
     assert load(tmp_path, size=(4, 5)).shape == (4, 5, 3)
 
@@ -205,7 +206,7 @@ def test_every_format_is_read_whatever_its_ending_and_all_else_is_named(tmp_path
     dataset = load(tmp_path)
     assert len(dataset.splits["train"]) == 4 + len(endings) + 2
     assert set(dataset.set_aside) == {"a/notes.txt", "a/raw.nef", "b/LICENSE", "b/pipe.png", "stray"}
-    assert "its ending, .txt," in dataset.set_aside["a/notes.txt"]
+    assert "its extension, .txt," in dataset.set_aside["a/notes.txt"]
 
 
 @pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAINING", "Testing"), ("train ", "test")])
@@ -305,7 +306,7 @@ def test_table_with_a_byte_order_mark_and_no_splits(tmp_path):
         ("path,label\n,x\n", "line 2: the path is empty"),
         ("path,label\na/0.png\n", "line 2: the label is empty"),
         ("path,label\na/0.png,x\na/9.png,x\n", r"line 3: there is no file .*a/9\.png"),
-        ("path,label\na/0.png,x\na/../a/0.png,x\n", r"line 3: a/0\.png stands in line 2 already"),
+        ("path,label\na/0.png,x\na/../a/0.png,x\n", r"line 3: a/0\.png is listed in line 2 already"),
         ("path,label,split\na/0.png,x,trian\n", "line 2: the split is one of train, .* received 'trian'"),
         ("path,label,split\na/0.png,x,test\n", "there are no training images"),
         ("path,label,split\na/0.png,x,train\na/1.png,y,test\n", "test has classes that train lacks: y"),

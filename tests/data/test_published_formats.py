@@ -69,10 +69,10 @@ def test_labels_of_several_columns(tmp_path):
     ("data", "says"),
     [
         (b"", "begins with nothing"),
-        (b"\0\0\x0d\3" + bytes(12), "not an idx file of whole numbers"),
-        (bytes([0, 0, 8, 3]) + b"\xff" * 12, "far more than it can hold"),
-        (idx(pixels(2)[..., 0])[:-1], "it holds 39"),
-        (idx(pixels(2)[..., 0]) + b"x", "it holds 41"),
+        (b"\0\0\x0d\3" + bytes(12), "not an idx file of integers"),
+        (bytes([0, 0, 8, 3]) + b"\xff" * 12, "far more than the file can hold"),
+        (idx(pixels(2)[..., 0])[:-1], "the file holds 39"),
+        (idx(pixels(2)[..., 0]) + b"x", "the file holds 41"),
         (gzip.compress(idx(pixels(2)), mtime=0)[:-9], "truncated or damaged"),
     ],
 )
@@ -97,10 +97,10 @@ def test_a_matlab_file(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
-        ({"y": np.array(["a"] * 2)}, "y must be whole numbers"),
-        ({"y": np.array([1, "a"], object)}, "y must be whole numbers"),
-        ({"y": np.array([[1.5], [1]])}, "y must be whole numbers"),
-        ({"y": np.array([[np.nan], [1]])}, "y must be whole numbers"),
+        ({"y": np.array(["a"] * 2)}, "y must be integers"),
+        ({"y": np.array([1, "a"], object)}, "y must be integers"),
+        ({"y": np.array([[1.5], [1]])}, "y must be integers"),
+        ({"y": np.array([[np.nan], [1]])}, "y must be integers"),
         ({"y": np.array([[1e300], [1]])}, "y must be labels"),
         ({"y": np.ones((3, 1))}, "3 labels for 2 images"),
         ({"X": np.ones((4, 4))}, "X must be uint8"),

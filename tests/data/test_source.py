@@ -67,7 +67,7 @@ def test_a_function_may_tell_groups():
     assert np.asarray(load("grouped", group="patient").splits["train"].groups).tolist() == list("ppqq")
     with pytest.raises(DataError, match="has no array of that name"):
         load("grouped", group="video")
-    with pytest.raises(DataError, match="nothing tells which images of digits belong together"):
+    with pytest.raises(DataError, match="it is not known which images of digits belong together"):
         load("digits", group="patient")
 
 

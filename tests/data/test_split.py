@@ -90,8 +90,8 @@ def test_limit_keeps_proportions(limit):
         ({"validation": 1.0}, r"data\.validation is a fraction of the training images, 0 ≤ data\.validation < 1"),
         ({"test": -0.1}, r"data\.test is a fraction"),
         ({"test": 0.6, "validation": 0.4}, "together must leave images to train on; they take 1.0 of them"),
-        ({"limit": 0}, r"data\.limit must be at least 2 training images \(one a class\); received 0"),
-        ({"limit": 1}, r"data\.limit must be at least 2 training images \(one a class\); received 1"),
+        ({"limit": 0}, r"data\.limit must be at least 2 training images, one per class; received 0"),
+        ({"limit": 1}, r"data\.limit must be at least 2 training images, one per class; received 1"),
         (
             {"test": 0.45, "validation": 0.5},
             r"class 'class1' has 4 images, too few: with data\.test = 0\.45 and data\.validation = 0\.5, none of them "

@@ -53,7 +53,7 @@ def test_separators_and_encodings(tmp_path, separator, encoding):
 
 
 def test_utf_16_that_does_not_say_so(tmp_path):
-    with pytest.raises(DataError, match="line 1: it holds a NUL character"):
+    with pytest.raises(DataError, match="line 1: it contains a NUL character"):
         load(written(tmp_path, "path,label", listed(), encoding="utf-16-le"))
 
 
@@ -105,7 +105,7 @@ def test_columns_that_are_not_used_are_named(tmp_path):
 
 def test_rows_without_a_split_are_counted(tmp_path):
     dataset = load(written(tmp_path, "path,label,split", listed(("train", "", "test", "val"))))
-    assert dataset.notes == ("2 of 8 rows name no split: their images are training images.",)
+    assert dataset.notes == ("2 of 8 rows have no split: their images are training images.",)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_rows_without_a_split_are_counted(tmp_path):
         ("path,class,category", [("a/0.png", "x", "y")], "class and category may both be the label"),
         ("path,label", [("a/1.png", "x"), ('"a/0.png', "x"), ("a/2.png", "x")], "line 3: not a CSV file in UTF-8"),
         ("path,label", [("a\\9.png", "x")], "not by a backslash"),
-        ("path,label", [("a/0", "x")], r"There is a/0\.png: a path needs its ending"),
+        ("path,label", [("a/0", "x")], r"There is a/0\.png: a path needs its extension"),
         ("path,label", [("x" * 5000, "x")], "line 2: there is no file"),
-        ("path,label", [("a\0.png", "x")], "line 2: it holds a NUL"),
+        ("path,label", [("a\0.png", "x")], "line 2: it contains a NUL"),
         ("path,label", [("a/0.png", "x" * 200_000)], "line 2: not a CSV file in UTF-8"),
     ],
 )

@@ -35,7 +35,7 @@ def task(images: Images, model: Model | None = None, **changes: Any) -> Task:
 
 
 def objective(session: NumpySession, images: Images, theta: Array) -> float:
-    """The loss of a batch plus the penalties, computed anew from the outputs: what the gradient must be of."""
+    """The loss of a batch plus the penalties, computed again from the outputs: what the gradient must be of."""
     vector = session.vector()
     vector[: len(theta)] = theta
     session.restore(vector)

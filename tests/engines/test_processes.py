@@ -156,8 +156,8 @@ def test_a_process_killed_ends_the_run_so_that_one_can_go_on(
     assert code != 0
     [message] = [line for line in err.splitlines() if line.startswith("firstlight: ")]
     assert message == (
-        "firstlight: Another of the 2 processes that train together has ended. What was learnt up to the last complete "
-        f"epoch is kept. Go on: firstlight resume {out}"
+        "firstlight: Another of the 2 processes that train together has ended. The checkpoint of the last complete "
+        f"epoch is kept. Resume it: firstlight resume {out}"
     )
     assert "src/firstlight" not in err, "no traceback of ours"
     done = len(RunFolder.open(out).history["loss"])

@@ -663,10 +663,10 @@ def test_a_defect_stays_a_defect(images: Images, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("gpu", "none called 'gpu'. Known: auto, cpu, cuda, cuda:1, mps"),
-        ("cpu:1", "none called 'cpu:1'"),
-        ("cuda:x", "none called 'cuda:x'"),
-        ("cuda:²", "none called 'cuda:²'"),
+        ("gpu", "'gpu' is unknown. Known: auto, cpu, cuda, cuda:1, mps"),
+        ("cpu:1", "'cpu:1' is unknown"),
+        ("cuda:x", "'cuda:x' is unknown"),
+        ("cuda:²", "'cuda:²' is unknown"),
         ("cuda", "cuda is not available.*--device cpu"),
         ("cuda:1", "cuda:1 is not available.*--device cpu"),
         ("mps", "GPU of a Mac.*--device cpu"),

@@ -195,7 +195,7 @@ def broken(labels: list[int], probabilities: list[list[float]]) -> Predictions:
         ([0, 2], [[0.5, 0.5], [0.5, 0.5]], 1.0, r"0\.\.1; received 0\.\.2"),
         ([0, -1], [[0.5, 0.5], [0.5, 0.5]], 1.0, r"received -1\.\.0"),
         ([0, 1], [[0.5, 0.5], [math.nan, 0.5]], 1.0, "image 1 are not finite"),
-        ([0, 1], [[0.5, 0.5], [2.0, 0.5]], 1.0, "image 1 are no probabilities.*sum to 2.5"),
+        ([0, 1], [[0.5, 0.5], [2.0, 0.5]], 1.0, "image 1 are not probabilities.*sum to 2.5"),
         ([0, 1], [[1.5, -0.5], [0.5, 0.5]], 1.0, "smallest is -0.5"),
         ([0, 1], [[0.5, 0.5], [0.5, 0.5]], math.inf, "loss is not finite"),
     ],
@@ -206,7 +206,7 @@ def test_bad_input_is_named(labels: list[int], probabilities: list[list[float]],
 
 
 def test_columns_must_be_the_classes() -> None:
-    with pytest.raises(DataError, match="3 classes need 3 probabilities an image; received 2"):
+    with pytest.raises(DataError, match="3 classes need 3 probabilities per image; received 2"):
         measure(broken([0], [[0.5, 0.5]]), names(3), 1.0)
     with pytest.raises(DataError, match="Every label"):
         confusion_matrix(np.array([0, 1]), np.array([0]), 2)

@@ -101,9 +101,9 @@ def test_a_limit_is_of_the_images_that_are_used(tmp_path: Path) -> None:
         ({"loss__class_weights": "balnced"}, r'loss\.class_weights: class_weights is "balanced", or a number above 0'),
         ({"loss__class_weights": {"3": 0}}, r"number above 0 for each class.*received \{'3': 0\}"),
         ({"loss__class_weights": {"33": 2}}, r"loss\.class_weights: there is no class '33'\. Did you mean 3\?"),
-        ({"loss__class_weight": {"3": 2}}, "class_weight is called class_weights here"),
+        ({"loss__class_weight": {"3": 2}}, "class_weight is spelled class_weights here"),
         ({"training__sampling": "equal"}, r"training\.sampling.*'balanced'"),
-        ({"loss__class_weights": "balanced", "training__sampling": "balanced"}, "made up for twice"),
+        ({"loss__class_weights": "balanced", "training__sampling": "balanced"}, "compensated for twice"),
     ],
 )
 def test_what_cannot_be_is_named(changes: dict[str, Any], message: str) -> None:
@@ -221,7 +221,7 @@ def test_a_run_of_before_there_were_these_keys_still_opens(tmp_path: Path) -> No
     assert not {"before", "drawn", "class_weights"} & record.keys()
     run = fl.open_run(folder.path)
     assert run.evaluate()[0].accuracy == run.accuracy
-    assert "the classes as they came" not in run.report().read_text()
+    assert "the original classes" not in run.report().read_text()
 
 
 def test_both_balanced_is_one_too_many() -> None:

@@ -82,7 +82,7 @@ def test_the_record(corrected: RunFolder, table: Path) -> None:
     assert [(one.split, one.kind) for one in record.rows if one.kind == "kept"] == [("train", "kept")]
     assert {one.split for one in record.rows} == {"train", "validation", "test"}
     assert "of test 2 relabelled and 1 dropped" in corrected.data.how_split
-    assert any("firstlight compare tells both" in warning for warning in corrected.data.warnings)
+    assert any("firstlight compare shows both" in warning for warning in corrected.data.warnings)
 
 
 def test_a_run_is_found_again_whatever_became_of_the_table(tmp_path: Path, table: Path, digits: Dataset) -> None:
@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_told_before_anything_starts(tmp_path: Path, digits
     path = tmp_path / "corrections.csv"
     [row] = corrections(digits, {"test": ["7"]})
     write_corrections(path, [Correction(row.id, "0" * 64, row.old, row.new)])
-    with pytest.raises(DataError, match=r"corrections.csv: 1 of 1 images are not those that were looked at"):
+    with pytest.raises(DataError, match=r"corrections.csv: 1 of 1 images are not those that were reviewed"):
         do(tmp_path / "run", data__corrections=str(path))
     assert not (tmp_path / "run").exists()
     with pytest.raises(DataError, match=r"gone.csv cannot be read: No such file"):

@@ -123,13 +123,13 @@ def test_the_command_tells_what_came_out(firstlight: Callable[..., Any], tmp_pat
     )
     assert answer.code == 0
     assert "Training and evaluation took " in answer.out
-    assert "(told: " in answer.out
+    assert "(estimated: " in answer.out
 
 
 def test_said() -> None:
     one = Estimated(told=Estimate(seconds=40, memory=400_000_000), took=Estimate(seconds=43.2, memory=380_000_000))
-    assert one.said() == "took 43 s (told: 40 s), 380 MB of memory (told: 400 MB)"
-    assert Estimated(told=Estimate(seconds=0.2), took=Estimate(seconds=3)).said() == "took 3.0 s (told: 1 s)"
+    assert one.said() == "took 43 s (estimated: 40 s), 380 MB of memory (estimated: 400 MB)"
+    assert Estimated(told=Estimate(seconds=0.2), took=Estimate(seconds=3)).said() == "took 3.0 s (estimated: 1 s)"
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_a_model_layer_by_layer() -> None:
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({}, ["data", "needed"]),
+        ({}, ["data", "required"]),
         ({"data": {"source": "digits"}, "sed": 1}, ["sed", "seed"]),
         ({"data": {"source": "digits", "sise": 3}}, ["data.sise", "size"]),
         ({"data": {"source": "digits"}, "training": {"epochs": -1}}, ["training.epochs", "received -1"]),
@@ -285,8 +285,8 @@ def told(tables: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("seed", "x", "seed: must be a whole number; received 'x'."),
-        ("seed", 1.5, "seed: must be a whole number; received 1.5."),
+        ("seed", "x", "seed: must be an integer; received 'x'."),
+        ("seed", 1.5, "seed: must be an integer; received 1.5."),
         ("optimizer.lr", -1, "optimizer.lr: must be above 0; received -1."),
         ("data.validation", 1, "data.validation: must be below 1; received 1."),
         (
@@ -298,7 +298,7 @@ def told(tables: dict[str, Any]) -> str:
         (
             "model.units",
             ["a"],
-            "or a list of whole numbers from 1; received ['a']. The default is (128, 64).",
+            "or a list of integers from 1; received ['a']. The default is (128, 64).",
         ),
     ],
 )
@@ -326,7 +326,7 @@ def test_names_may_be_written_in_capitals() -> None:
 def test_a_file_of_another_kind_is_answered_with_its_command(tmp_path: Path) -> None:
     experiment = {"data": {"source": "digits"}}
     assert only_experiment({**experiment, "tune": {}, "space": {"lr": [1, 2]}}, "e.toml") == experiment
-    with pytest.raises(FirstlightError, match=r"s\.toml is the file of a study: firstlight study s\.toml"):
+    with pytest.raises(FirstlightError, match=r"s\.toml is a study file: firstlight study s\.toml"):
         only_experiment({"title": "x", "defaults": experiment, "run": []}, "s.toml")
     file = tmp_path / "e.toml"
     for text, command in (("", "run"), ("[space]\nlr = [1e-3]\n", "tune")):

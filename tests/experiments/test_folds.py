@@ -57,7 +57,7 @@ def test_the_splits_of_the_source_are_one_and_each_image_is_tested_once(publishe
         assert len(setup.validation) == 9
         for one, other in combinations(setup.splits.values(), 2):
             assert not ids(one) & ids(other)
-        assert any("does not compare with published ones" in text for text in setup.warnings())
+        assert any("is not comparable with published ones" in text for text in setup.warnings())
         assert "fold 1 of 3 of all images" in found[0].data_record().how_split
     shifts = [setup.task.preparation.shift for setup in found]  # fitted on the training images of each
     assert not np.array_equal(shifts[0], shifts[1])

@@ -142,7 +142,7 @@ def test_a_folder_that_another_run_has_taken_is_left_alone(tmp_path: Path, run: 
 def test_a_run_that_ends_before_its_folder_is_held_is_complete(
     tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two that go on with a run, the second finds it complete, not as it was when it first looked."""
+    """Of two that continue with a run, the second finds it complete, not as it was when it first looked."""
     copy = cut(run, tmp_path / "a", *(path.name for path in run.path.iterdir() if path.name != run_folder.RESULT))
     held = locked_folder
 
@@ -225,7 +225,7 @@ def test_what_is_in_the_way_is_named(tmp_path: Path, run: RunFolder, name: str) 
     with pytest.raises(RunError) as told:
         experiments.resume(copy, QUIET)
     assert str(told.value).startswith(f"{copy / name} cannot be written")
-    assert str(told.value).endswith(f"Mend that, then go on: firstlight resume {copy}")
+    assert str(told.value).endswith(f"Fix that, then resume it: firstlight resume {copy}")
     (copy / name).rmdir()
     assert_the_same(run, experiments.resume(copy, QUIET))
 

@@ -1,4 +1,4 @@
-"""No image that a run has learnt from is taken for a new one, by whichever door it comes."""
+"""No image that a run was trained on is taken for a new one, by whichever door it comes."""
 
 from __future__ import annotations
 

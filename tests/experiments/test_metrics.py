@@ -88,7 +88,7 @@ def test_one_that_fails_later_leaves_gaps_and_the_run_is_whole(
         settings["training.monitor"] = "val_fragile"
         run = fl.fit("mlp-128", few_digits, epochs=3, out=tmp_path / "run", settings=settings)
     said = capsys.readouterr().out
-    assert said.count("the metric fragile gave no number on the validation images: it raised LookupError") == 1
+    assert said.count("the metric fragile has no value on the validation images: it raised LookupError") == 1
     np.testing.assert_equal(run.folder.history["val_fragile"], [0.5, math.nan, math.nan])
     result = run.folder.result
     assert (result.status, result.epochs.best) == ("finished", 1)

@@ -85,7 +85,7 @@ def test_the_report_tells_the_shares_and_what_the_training_accuracy_counts(run: 
     page = report.write(run).read_text()
     assert "mixup (alpha 1, p 0.5)" in page
     assert "elastic (amount 0.05, smoothness 0.14)" in page
-    assert page.count("counts an image as correct where the class of the largest share is predicted") == 1
+    assert page.count("counts an image as correct if the class with the largest share is predicted") == 1
     assert results.MIXED in results.table(results.numbers(of_runs([record]))).caption
     shares = record.samples["augmented"].targets[0]  # type: ignore[attr-defined]
     largest = int(shares.argmax())

@@ -89,7 +89,7 @@ def test_a_large_set_is_looked_through_where_that_is_asked_for(monkeypatch: pyte
     monkeypatch.setattr(near_copies, "MOST", 70)
     setup = set_up()
     assert setup.findings.near is None
-    assert any("Near copies were not looked for" in line for line in setup.warnings())
+    assert any("Near copies were not searched for" in line for line in setup.warnings())
     assert across(set_up(data__near_copies="group")) == 0
 
 

@@ -205,7 +205,7 @@ def test_a_disk_that_fills_in_training_loses_nothing_that_was_learnt(
 
 
 def test_a_loss_that_explodes_at_once_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"(?s)learning rate of 1e\+30.*Nothing was kept"):
+    with pytest.raises(TrainingError, match=r"(?s)learning rate of 1e\+30.*Nothing was saved"):
         do(tmp_path / "a", optimizer__name="sgd", optimizer__lr=1e30, loss__name="mse")
     assert not (tmp_path / "a").exists()
 
@@ -342,7 +342,7 @@ def test_a_change_before_the_first_epoch_is_the_plan(tmp_path: Path, run: RunFol
 @pytest.mark.parametrize("changes", [{"penalty__l2": 1e-4}, {"data__validation": 0.0}])
 def test_numbers_beyond_all_bounds_leave_no_folder(tmp_path: Path, changes: dict[str, Any]) -> None:
     settings = {"optimizer__name": "sgd", "optimizer__lr": 1e38, "training__batch_size": 500, "training__epochs": 1}
-    with pytest.raises(TrainingError, match=r"beyond all numbers|became"):
+    with pytest.raises(TrainingError, match=r"overflowed|became"):
         do(tmp_path / "a", **(settings | changes))
     assert not (tmp_path / "a").exists()
 
@@ -479,7 +479,7 @@ def test_costs_within_the_epochs_are_kept_and_go_on_after_a_stop(tmp_path: Path)
     changes = {"training__cost_every": 4, "training__epochs": 3, "training__batch_size": 20, "data__validation": 0}
     whole = do(tmp_path / "whole", **changes)
     assert whole.costs is not None
-    assert whole.costs["step"].tolist() == [4, 8, 12, 16, 20, 24, 28]  # 200 images, ten steps an epoch
+    assert whole.costs["step"].tolist() == [4, 8, 12, 16, 20, 24, 28]  # 200 images, ten steps per epoch
     first, second = whole.costs["loss"][:2]  # two spans of 80 images, and 40 that the next epoch does not count
     assert whole.history["loss"][0] * 200 > 80 * (first + second)
     assert (np.diff(whole.costs["loss"]) < 0.1).all()
@@ -505,7 +505,7 @@ def test_a_published_split_can_be_pooled_and_the_run_is_recalled(digits: Dataset
     splits = pooled.data.splits
     assert splits["test"].images == round(0.2 * len(digits.splits["train"]))
     assert {sample.split("/")[0] for sample in splits["test"].ids} == {"train", "test"}
-    assert "put together" in pooled.data.how_split
+    assert "pooled" in pooled.data.how_split
     _, again = experiments.reload_splits(pooled)
     for name in ("test", "train"):
         assert again[name].ids.tolist() == list(splits[name].ids)

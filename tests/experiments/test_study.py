@@ -201,7 +201,7 @@ def test_tables_do_not_go_over_what_is_no_table() -> None:
     [
         ({"title": ""}, ["title"]),
         ({"runs": []}, ["runs", "run"]),
-        ({"run": []}, ["nothing to compare", "[[run]]"]),
+        ({"run": []}, ["it has no runs", "[[run]]"]),
         ({"run": [{"name": "a/b"}]}, ["'a/b'", "name"]),
         ({"run": [{"name": ".."}]}, ["'..'", "name"]),
         ({"run": [{"name": "a"}, {"name": "a"}]}, ["more than one", "'a'"]),
@@ -212,7 +212,7 @@ def test_tables_do_not_go_over_what_is_no_table() -> None:
             {"run": [{"name": "a", "publised": 0.9}]},
             ["'a': publised", "Did you mean published, published_validation or"],
         ),
-        ({"run": [{"name": "a"}, {"note": "of no name"}]}, ["run number 2: name", "missing"]),
+        ({"run": [{"name": "a"}, {"note": "of no name"}]}, ["run number 2: name", "required"]),
         ({"run": [{"name": "a", "published": "0.9"}]}, ["'a': published", "received '0.9'"]),
         ({"run": [{"name": "a", "optional": "no"}]}, ["'a': optional", "received 'no'"]),
         *(

@@ -1,4 +1,4 @@
-"""Labels that may be wrong: labels that were spoilt on purpose are found again."""
+"""Suspected label errors: labels that were made wrong on purpose are found again."""
 
 from __future__ import annotations
 

@@ -41,5 +41,5 @@ def test_names_are_checked(answered: Predictions) -> None:
         confident_mistakes(answered, NAMES, true="Dog")
     with pytest.raises(DataError, match=r"no class called 'zebra'\. Known: cat, dog, fox"):
         confident_mistakes(answered, NAMES, predicted="zebra")
-    with pytest.raises(DataError, match="cat that is predicted as cat is no mistake"):
+    with pytest.raises(DataError, match="cat that is predicted as cat is not a mistake"):
         confident_mistakes(answered, NAMES, true="cat", predicted="cat")

@@ -129,7 +129,7 @@ def test_a_second_time_takes_the_place_of_the_first(run: RunFolder, vectors: Vec
 
 def test_a_folder_with_other_things_is_left_alone(run: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(RunError, match=r"holds thesis.tex, which is not TensorBoard's"):
+    with pytest.raises(RunError, match=r"holds thesis.tex, which TensorBoard did not write"):
         write(run, tmp_path)
     with pytest.raises(RunError, match="is a file"):
         write(run, tmp_path / "thesis.tex")

@@ -88,7 +88,7 @@ def test_every_format_holds_it(form: str, kind: str, loss: losses.Loss) -> None:
     model = together(*(net(seed, kind, loss) for seed in range(3)))
     pixels = images(MODEL.input_shape, 12, seed=9).pixels
     expected = Expected(unlabelled(pixels), answers(model, pixels))
-    exported.prove(model, expected, "here")  # which raises where they differ
+    exported.verify(model, expected, "here")  # which raises where they differ
 
 
 @pytest.mark.parametrize("form", ["onnx", "c"])
@@ -96,7 +96,7 @@ def test_another_net_among_them_is_noticed(form: str) -> None:
     pixels = images(MODEL.input_shape, 12, seed=9).pixels
     expected = Expected(unlabelled(pixels), answers(together(net(0), net(1)), pixels))
     with pytest.raises(ExportError, match="does not agree"):
-        FORMATS[form]().prove(together(net(0), net(2)), expected, "here")
+        FORMATS[form]().verify(together(net(0), net(2)), expected, "here")
 
 
 def test_int8_is_refused_in_a_sentence() -> None:

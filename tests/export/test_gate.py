@@ -78,8 +78,8 @@ def test_what_agrees_is_written_and_recorded(folder: RunFolder, leaving: tuple[E
     record = export(folder, model, Table(wrong=5e-5), None, expected)
     written = json.loads((folder.path / "export" / "net.json").read_bytes())
     assert "5 test images" in written["claim"]
-    assert written["claim"].startswith("Proved: Reader 1.0")
-    assert record.proved
+    assert written["claim"].startswith("Verified: Reader 1.0")
+    assert record.verified
     assert record.largest_difference == pytest.approx(5e-5, rel=0.01)
     assert (record.path, record.images, record.options) == ("export/net.json", 5, {"wrong": 5e-5})
     assert exports.read(folder) == (record,)
@@ -109,12 +109,12 @@ def test_another_class_is_refused_however_near(folder: RunFolder, leaving: tuple
 def test_what_cannot_be_run_says_so(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
     model, expected = leaving
     record = export(folder, model, Table(at_hand=False), None, expected)
-    assert not record.proved
-    assert "Install a reader" in record.not_proved
+    assert not record.verified
+    assert "Install a reader" in record.not_verified
     written = json.loads((folder.path / "export" / "net.json").read_bytes())
-    assert written["claim"] == f"Not proved: {record.not_proved}"
+    assert written["claim"] == f"Not verified: {record.not_verified}"
     record = export(folder, model, Table(), folder.path / "other.json", "the images are gone.")
-    assert (record.proved, record.path) == (False, "other.json")
+    assert (record.verified, record.path) == (False, "other.json")
 
 
 def test_a_folder_of_others_is_not_touched(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
@@ -180,8 +180,8 @@ def test_an_export_of_a_run_that_cannot_be_written_is_kept(
 
     monkeypatch.setattr(exports, "write_record", refuse)
     out = folder.path.parent / "mine.json"
-    with pytest.warns(ReportWarning, match="but not recorded, since .* Read-only file system"):
-        assert export(folder, leaving[0], Table(), out, leaving[1]).proved
+    with pytest.warns(ReportWarning, match="but not recorded, as .* Read-only file system"):
+        assert export(folder, leaving[0], Table(), out, leaving[1]).verified
     assert out.is_file()
 
 
@@ -203,7 +203,9 @@ def test_an_export_of_earlier_weights_is_replaced(folder: RunFolder, leaving: tu
     assert [one.path for one in exports.read(folder)] == [first.path]
 
 
-def test_what_nothing_ran_is_not_proved(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+def test_what_nothing_ran_is_not_verified(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
     record = export(folder, leaving[0], Table(), None, leaving[1])
-    assert record.proved
-    assert not replace(record, runtime="").proved
+    assert record.verified
+    assert not replace(record, runtime="").verified
+    with pytest.warns(DeprecationWarning, match="now called"):
+        assert record.proved

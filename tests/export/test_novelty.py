@@ -66,11 +66,11 @@ def test_every_format_tells_it_and_another_threshold_is_refused(form: str, layer
     model = model_of(LAYERS[layers])
     pixels = images(model.input_shape, 12, seed=9).pixels
     expected = expected_of(model, pixels)
-    files, _ = exported.prove(model, expected, "here")  # which raises where they differ
+    files, _ = exported.verify(model, expected, "here")  # which raises where they differ
     assert NONE_OF_THESE.encode() in b"".join(files.values())
     if layers == "a vector":
-        with pytest.raises(ExportError, match=r"of 12 test images .* differ in how strange they are"):
-            exported.prove(spoilt(model), expected, "here")
+        with pytest.raises(ExportError, match=r"of 12 test images .* differ in strangeness"):
+            exported.verify(spoilt(model), expected, "here")
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def test_means_of_maps_whose_vector_would_be_too_wide(form: str) -> None:
     model = model_of(WIDE)
     assert next(one for one in model.operations if isinstance(one, Strangeness)).W.shape[1] == 150
     pixels = images(model.input_shape, 12, seed=9).pixels
-    FORMATS[form]().prove(model, expected_of(model, pixels), "here")
+    FORMATS[form]().verify(model, expected_of(model, pixels), "here")
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -94,7 +94,7 @@ def test_of_nets_side_by_side_it_is_the_mean(form: str) -> None:
     expected = expected_of(both, pixels)
     each = [expected_of(net, pixels).answers[:, -1] for net in nets]
     assert expected.strangeness == pytest.approx(np.mean(each, axis=0), rel=1e-6)
-    FORMATS[form]().prove(both, expected, "here")
+    FORMATS[form]().verify(both, expected, "here")
 
 
 def test_where_one_of_several_nets_cannot_tell_none_does() -> None:
@@ -108,7 +108,7 @@ def test_where_one_of_several_nets_cannot_tell_none_does() -> None:
 def test_eight_bits_do_not_tell_it() -> None:
     model = model_of(LAYERS["a vector"])
     pixels = images(model.input_shape, 12, seed=9).pixels
-    files, _ = C(int8=True, most_loss=100).prove(model, expected_of(model, pixels), "here")
+    files, _ = C(int8=True, most_loss=100).verify(model, expected_of(model, pixels), "here")
     [text] = files.values()
     assert b"firstlight_strangeness" not in text
     assert NONE_OF_THESE.encode() not in text
@@ -122,7 +122,7 @@ def test_the_gate_holds_it_to_the_engines(apart: float) -> None:
     found[2, -1] *= 1 + STRANGENESS_TOLERANCE / 2
     assert largest_difference("table", expected, found) == 0
     found[1, -1] += apart
-    with pytest.raises(ExportError, match="of 3 test images 1 differ in how strange"):
+    with pytest.raises(ExportError, match="of 3 test images 1 differ in strangeness"):
         largest_difference("table", expected, found)
-    with pytest.raises(ExportError, match=r"gives .* numbers where"):
+    with pytest.raises(ExportError, match=r"gives .* numbers instead of"):
         largest_difference("table", expected, probabilities)

@@ -384,9 +384,9 @@ def leaving() -> tuple[Exportable, Expected]:
     return exportable_of(task, vector), Expected(test, engine_probabilities(task, vector, test.pixels))
 
 
-def test_the_whole_is_proved_and_recorded(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
+def test_the_whole_is_verified_and_recorded(folder: RunFolder, leaving: tuple[Exportable, Expected]) -> None:
     record = export(folder, leaving[0], Onnx(), None, leaving[1])
-    assert record.proved
+    assert record.verified
     assert record.runtime == f"ONNX Runtime {onnxruntime.__version__}"
     assert (record.path, record.images) == ("export/net.onnx", 40)
     assert record.largest_difference is not None
@@ -450,14 +450,14 @@ def test_a_trained_run_leaves_and_is_used_as_the_documentation_says(
     assert (said, float(sure)) == (run.class_names[wanted.argmax()], pytest.approx(wanted.max(), abs=1e-6))
 
 
-def test_without_onnx_runtime_it_is_written_as_not_proved(
+def test_without_onnx_runtime_it_is_written_as_not_verified(
     folder: RunFolder, leaving: tuple[Exportable, Expected], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     record = export(folder, leaving[0], Onnx(), None, leaving[1])
-    assert not record.proved
-    assert 'pip install "firstlight[export]"' in record.not_proved
-    assert onnx.load(folder.path / record.path).doc_string.endswith(f"Not proved: {record.not_proved}")
+    assert not record.verified
+    assert 'pip install "firstlight[export]"' in record.not_verified
+    assert onnx.load(folder.path / record.path).doc_string.endswith(f"Not verified: {record.not_verified}")
 
 
 def test_without_onnx_it_cannot_be_written(

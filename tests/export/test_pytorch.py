@@ -44,7 +44,7 @@ DEEPER = ("vgg19", "resnet34", "resnet152v2", "densenet169", "densenet201")
 SMALL = ("lenet5", "lenet5-dropout", "lenet5-batchnorm", "slim-cnn", "vgg-small", "pyramid-regularised", "resnet20")
 
 
-def written(folder: Path, exportable: Exportable, claim: str = "Proved: so.") -> Path:
+def written(folder: Path, exportable: Exportable, claim: str = "Verified: so.") -> Path:
     for name, data in Torch().write(exportable, claim).items():
         (folder / name).write_bytes(data)
     return folder
@@ -148,7 +148,7 @@ def test_texts_cannot_break_the_file(tmp_path: Path) -> None:
         names = tuple(np.roll(hostile, number)[: model.classes].tolist())
         facts = {"run": '"""\\', "a name": "long " * 40, "": "y" * 200}
         made = exportable_of(task_of(model, standardise="channel"), np.zeros(model.parameters, np.float32))
-        written(folder, replace(made, class_names=names, facts=facts), "Not proved: " + "because " * 20)
+        written(folder, replace(made, class_names=names, facts=facts), "Not verified: " + "because " * 20)
         text = (folder / MODEL).read_text(encoding="utf-8")
         assigned = {
             ast.unparse(one.targets[0]): one.value for one in ast.parse(text).body if isinstance(one, ast.Assign)
@@ -301,16 +301,16 @@ def run_folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-def test_it_is_proved_in_a_process_without_firstlight(run_folder: RunFolder, leaving, monkeypatch) -> None:
+def test_it_is_verified_in_a_process_without_firstlight(run_folder: RunFolder, leaving, monkeypatch) -> None:
     model, expected = leaving
     monkeypatch.setattr(pytorch, "ALONE", pytorch.ALONE + NOTHING_OF_OURS)
     record = export(run_folder, model, open_format("torch"), None, expected)
-    assert record.proved
+    assert record.verified
     assert record.runtime.startswith("PyTorch 2.")
     assert record.largest_difference is not None
     assert record.largest_difference < 1e-5
     assert set(record.sha256) == {MODEL, WEIGHTS}
-    assert "Proved: PyTorch 2." in (run_folder.path / record.path / MODEL).read_text()
+    assert "Verified: PyTorch 2." in (run_folder.path / record.path / MODEL).read_text()
     assert Torch().write(model, "so") == Torch().write(model, "so"), "the same bytes each time"
 
 
@@ -366,14 +366,14 @@ def test_what_does_not_run_is_told(tmp_path: Path, leaving) -> None:
         Torch().run(model, tmp_path, expected.images.pixels)
 
 
-def test_without_pytorch_it_says_that_it_is_not_proved(run_folder: RunFolder, leaving, monkeypatch) -> None:
+def test_without_pytorch_it_says_that_it_is_not_verified(run_folder: RunFolder, leaving, monkeypatch) -> None:
     model, expected = leaving
     monkeypatch.setattr(pytorch, "find_spec", lambda name: None)
     with pytest.raises(NoRuntimeError, match=r"pip install"):
         Torch().runtime()
     record = export(run_folder, model, Torch(), None, expected)
-    assert not record.proved
-    assert "Not proved: PyTorch is not installed" in (run_folder.path / record.path / MODEL).read_text()
+    assert not record.verified
+    assert "Not verified: PyTorch is not installed" in (run_folder.path / record.path / MODEL).read_text()
 
 
 def test_writing_needs_no_pytorch() -> None:

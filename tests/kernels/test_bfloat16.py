@@ -42,7 +42,7 @@ def pairs(x: Array) -> Array:
 
 
 def tile() -> Callable[..., None]:
-    """A register tile of 4 × 2 vectors, compiled anew."""
+    """A register tile of 4 × 2 vectors, compiled again."""
 
     @njit
     def product(x: Any, W: Any, bias: Any, taps: Any, y: Any) -> None:

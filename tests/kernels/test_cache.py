@@ -1,4 +1,4 @@
-"""Compiled kernels are kept on disk, and compiled anew only where a file that they are made of has changed."""
+"""Compiled kernels are kept on disk, and compiled again only where a file that they are made of has changed."""
 
 from __future__ import annotations
 

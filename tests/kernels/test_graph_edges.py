@@ -160,7 +160,9 @@ def test_the_first_of_equals_wins(pool: MaxPool2D, bent: tuple[Layer, ...]) -> N
                 run_compiled(net, index_of(images), weights=weights), run_eager(net, index_of(images), weights)
             )
         weights[entries["pixels.b"]] = 1.0
-        met = run_compiled(net, index_of(images), weights=weights)["gradient by pixels.b"].reshape(6, 7) != 0
+        met = (
+            run_compiled(net, index_of(images), weights=weights)["gradient with respect to pixels.b"].reshape(6, 7) != 0
+        )
         if pool.size == 2 and pool.stride is None:
             assert met[::2, :6:2].all()
             assert met.sum() == 9

@@ -46,7 +46,7 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Odd(Optimizer):
-    """What no optimizer does: comparisons, powers, whole numbers, a choice of two, an array that stays."""
+    """What no optimizer does: comparisons, powers, integers, a choice of two, an array that stays."""
 
     limit: float = 0.5
 

@@ -45,17 +45,17 @@ def test_no_gradient_but_its_own_is_accepted(case: Case) -> None:
         if check.what == "x":
             tampers.append(lambda dx: dx[..., ::-1])
         for tamper in tampers:
-            with pytest.raises(DemandError, match=f"gradient by {check.what}"):
+            with pytest.raises(DemandError, match=f"gradient with respect to {check.what}"):
                 check.verify(tamper)
 
 
 CATCHES = {
     "record of another formula": "twin",
-    "gradient by x × 1.01": "gradients",
-    "gradient by x lost": "gradients",
-    "gradient by x of another sample": "gradients",
-    "gradients by weights × 1.01": "gradients",
-    "gradients by weights missing": "shapes",
+    "gradient with respect to x × 1.01": "gradients",
+    "gradient with respect to x lost": "gradients",
+    "gradient with respect to x of another sample": "gradients",
+    "gradients with respect to weights × 1.01": "gradients",
+    "gradients with respect to weights missing": "shapes",
     "output of another shape": "shapes",
     "output always float32": "both dtypes",
     "forward writes to x": "inputs unwritten",

@@ -47,5 +47,5 @@ def test_zeros_and_ones() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ModelError, match=r"none called 'glorot'.*glorot_"):
+    with pytest.raises(ModelError, match=r"'glorot' is unknown.*glorot_"):
         initialize(Parameter((3,), "glorot"), np.random.default_rng(0))

@@ -190,7 +190,7 @@ def test_two_dropouts_of_a_net_draw_from_different_keys() -> None:
 
 
 def test_dropout_without_a_generator_says_so() -> None:
-    with pytest.raises(ModelError, match="The layer drop draws random numbers"):
+    with pytest.raises(ModelError, match="The layer drop needs a random generator"):
         Dropout(0.5).forward({}, np.ones((2, 2)), Pass(load("reference"), training=True).within("drop"))
 
 
@@ -312,13 +312,13 @@ def test_an_input_that_does_not_fit_is_named_with_its_shape_and_the_remedy(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Dense(0), "Dense.units must be a whole number from 1; received 0"),
+        (lambda: Dense(0), "Dense.units must be an integer from 1; received 0"),
         (lambda: Dense(True), "Dense.units .* received True"),
         (lambda: Dense(3, bias=1), "Dense.bias must be true or false"),  # type: ignore[arg-type]
         (lambda: Dense(3, initializer="he_norml"), "Did you mean he_normal"),
         (lambda: Dense(3, l1=-1), "Dense.l1 must be a number from 0"),
         (lambda: Dense(3, l2=math.nan), "Dense.l2 must be a number from 0"),
-        (lambda: Dense(3, name="a.b"), "Dense.name must be a text without a full stop"),
+        (lambda: Dense(3, name="a.b"), "Dense.name must be a string without a full stop"),
         (lambda: Conv2D(3, (1, 2, 3)), "Conv2D.kernel"),  # type: ignore[arg-type]
         (lambda: Conv2D(3, stride=0), "Conv2D.stride"),
         (lambda: Conv2D(3, padding="full"), 'Conv2D.padding must be "valid", "same"'),  # type: ignore[arg-type]
@@ -326,7 +326,7 @@ def test_an_input_that_does_not_fit_is_named_with_its_shape_and_the_remedy(
         (lambda: Conv2D(3, padding=-1), "Conv2D.padding"),
         (lambda: MaxPool2D(2, padding=2), "MaxPool2D.padding must be less than the size 2"),
         (lambda: AvgPool2D(2, stride=(0, 1)), "AvgPool2D.stride"),
-        (lambda: Reshape((2, 2)), "Reshape.shape must be three whole numbers"),
+        (lambda: Reshape((2, 2)), "Reshape.shape must be three integers"),
         (lambda: LeakyReLU(1.0), "LeakyReLU.slope"),
         (lambda: ELU(-0.5), "ELU.alpha"),
         (lambda: Dropout(1.0), "Dropout.rate must be a number from 0 to below 1; received 1.0"),
@@ -355,7 +355,7 @@ def test_from_json_reads_what_a_person_writes() -> None:
         ({"type": "Dens", "units": 3}, "There is no layer of type 'Dens'. Did you mean Dense"),
         ({"type": "Dense", "unit": 3}, "Dense has no setting 'unit'. Did you mean units"),
         ({"type": "Dense"}, "Dense needs the setting 'units'"),
-        ({"type": "Dense", "units": "ten"}, "Dense.units must be a whole number from 1; received 'ten'"),
+        ({"type": "Dense", "units": "ten"}, "Dense.units must be an integer from 1; received 'ten'"),
         ({"type": "Dense", "units": {"type": "ReLU"}}, "Dense.units must be"),
         ({"type": "Chain", "layers": ["Dense"]}, "Chain.layers must be a tuple of layers"),
         ({"type": "Chain", "layers": [{"units": 3}]}, "A layer is a table with a type"),

@@ -266,7 +266,7 @@ def test_losses_are_made_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("crossentropy", {}, "none called 'crossentropy'. Did you mean cross-entropy"),
+        ("crossentropy", {}, "'crossentropy' is unknown. Did you mean cross-entropy"),
         ("cross-entropy", {"smoothing": 0.1}, "loss.smoothing: cross-entropy has no such option. .*label_smoothing"),
         ("mse", {"label_smoothing": 0.1}, "loss.label_smoothing: mse has no such option"),
         ("cross-entropy", {"label_smoothing": 1.0}, "label_smoothing must be a number from 0 to below 1; received 1.0"),

@@ -1,4 +1,4 @@
-"""Soft targets: every loss takes any columns that sum to one, and has the same gradient by them on both engines."""
+"""Soft targets: every loss takes any columns that sum to one, with the same gradient of them on both engines."""
 
 from __future__ import annotations
 

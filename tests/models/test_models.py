@@ -182,7 +182,7 @@ def test_a_model_needs_sense() -> None:
         models.softmax_regression((8, 8, 1), classes=1)
     with pytest.raises(ModelError, match="height, width, channels"):
         models.softmax_regression((8, 8), classes=3)
-    with pytest.raises(ModelError, match="no description of a model"):
+    with pytest.raises(ModelError, match="not a description of a model"):
         Model.from_json({"name": "x"})
 
 
@@ -209,11 +209,9 @@ def test_an_architecture_of_ones_own_comes_in_by_the_same_door() -> None:
         assert build("tiny-net", (4, 4, 1), 3, {"units": 2}).parameters == 17 * 2 + 3 * 3
         assert tiny_net(units=2).options == {"units": 2}
         for wrong in ({"units": 0}, {"units": 2.0}):
-            with pytest.raises(
-                ModelError, match=r"model\.units must be a whole number from 1; received .*default is 4"
-            ):
+            with pytest.raises(ModelError, match=r"model\.units must be an integer from 1; received .*default is 4"):
                 build("tiny-net", (4, 4, 1), 3, wrong)
-            with pytest.raises(ModelError, match=r"model\.units must be a whole number from 1"):
+            with pytest.raises(ModelError, match=r"model\.units must be an integer from 1"):
                 tiny_net(**wrong)
         with pytest.raises(ModelError, match=r"the architecture 'lenet5' is firstlight\.models.* already"):
             fl.architecture("lenet5")(inspect.unwrap(tiny_net))

@@ -377,7 +377,7 @@ def test_optimizers_are_made_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("adm", {}, "none called 'adm'. Did you mean adam"),
+        ("adm", {}, "'adm' is unknown. Did you mean adam"),
         ("adam", {"beta": 0.5}, "optimizer.beta: adam has no such option. Did you mean beta"),
         ("sgd", {"lr": 0}, "optimizer.lr must be a number above 0; received 0"),
         ("sgd", {"lr": math.nan}, "optimizer.lr must be a number above 0; received nan"),
@@ -385,7 +385,7 @@ def test_optimizers_are_made_by_name() -> None:
         ("sgd", {"momentum": 1}, "optimizer.momentum must be a number from 0 to below 1"),
         ("sgd", {"nesterov": True}, "true only with momentum; received True with momentum 0.0"),
         ("sgd", {"nesterov": "yes", "momentum": 0.5}, "nesterov must be true or false"),
-        ("muon", {"iterations": 2.5}, "optimizer.iterations must be a whole number from 1"),
+        ("muon", {"iterations": 2.5}, "optimizer.iterations must be an integer from 1"),
         ("adam", {"beta1": 1.0}, "optimizer.beta1"),
         ("adam", {"beta2": -0.1}, "optimizer.beta2"),
         ("adam", {"epsilon": 0}, "optimizer.epsilon must be a number above 0"),

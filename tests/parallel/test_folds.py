@@ -192,7 +192,7 @@ def test_folds_from_python_go_on_with_the_same_call(images: Path, tmp_path: Path
 
 
 def test_what_is_of_a_single_run_is_refused_with_folds(images: Path) -> None:
-    with pytest.raises(ExperimentError, match="live and reuse are of a single run"):
+    with pytest.raises(ExperimentError, match="live and reuse are for a single run"):
         api.run(tables(images), folds=FOLDS, reuse=True)  # type: ignore[call-overload]
-    with pytest.raises(ExperimentError, match="workers are for folds"):
+    with pytest.raises(ExperimentError, match="workers need folds"):
         api.run(tables(images), workers=2)  # type: ignore[call-overload]

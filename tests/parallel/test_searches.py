@@ -366,7 +366,7 @@ def test_a_storage_that_was_emptied_damaged_or_taken_away_is_told(tmp_path: Path
     older = storage.read_bytes()
     before = do(tmp_path / "a", tune__trials=2).path.joinpath("result.json").read_bytes()
     for contents, error, what in (
-        (b"", ExperimentError, "knows nothing of the search"),
+        (b"", ExperimentError, "does not contain the search"),
         (b"x" * 5000, RunError, r"search\.db is damaged: .*not a database"),
         (None, ExperimentError, r"has no search\.db"),
         (older, ExperimentError, r"lists trial 2 .* lacks: it is an older copy"),

@@ -91,7 +91,7 @@ def test_what_is_there_is_kept_and_what_is_missing_is_done(copy: Path) -> None:
     before = written(StudyFolder.open(copy))
     (copy / "mlp" / "seed-1" / run_folder.RESULT).unlink()  # cut off after its last epoch
     shutil.rmtree(copy / "softmax" / "seed-0" / run_folder.CHECKPOINTS)
-    (copy / "softmax" / "seed-0" / run_folder.RESULT).unlink()  # cut off with nothing to go on with
+    (copy / "softmax" / "seed-0" / run_folder.RESULT).unlink()  # cut off with nothing to continue with
     after = written(carried_out(copy))
     assert before.keys() == after.keys()
     changed = {name for name in after if after[name] != before[name]}
@@ -140,7 +140,7 @@ def test_what_is_no_run_is_not_removed(copy: Path) -> None:
     shutil.rmtree(place)
     place.mkdir()
     (place / "precious.txt").write_text("mine")
-    with pytest.raises(RunError, match=r"precious.txt and is no run"):
+    with pytest.raises(RunError, match=r"precious.txt and is not a run"):
         carried_out(copy)
     assert (place / "precious.txt").read_text() == "mine"
 
@@ -206,8 +206,8 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     folder = StudyFolder.open(tmp_path / "two")
     assert [len(folder.finished(entry)) for entry in folder.entries] == [0, 0, 1]
     page = (folder.path / run_folder.REPORT).read_text()
-    assert "wild, seed 0 came to no result: The loss" in page
-    assert "after, seed 0 came to no result: " in page
+    assert "wild, seed 0 has no result: The loss" in page
+    assert "after, seed 0 has no result: " in page
 
     # those that are not tried again are told again
     console = Console(record=True, width=300, file=io.StringIO())
@@ -219,7 +219,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     folder = carried_out(tmp_path / "two", {**tables, "run": mended})
     assert [len(folder.finished(entry)) for entry in folder.entries] == [1, 1, 1]
     assert not list(folder.path.glob("*/*.failed"))
-    assert "came to no result" not in (folder.path / run_folder.REPORT).read_text()
+    assert "has no result" not in (folder.path / run_folder.REPORT).read_text()
 
 
 @pytest.mark.slow
@@ -413,6 +413,6 @@ def test_what_all_runs_will_take_is_told_by_the_first(tmp_path: Path) -> None:
         write_record(tmp_path / f"{n}", run_folder.ENVIRONMENT, here)
     progress._tell(2)
     assert said.getvalue() == (
-        "About 2.0 min on this machine for 6 runs in 2 processes, and 600 MB of memory, if all take as long as the "
+        "About 2.0 min on this machine for 6 runs in 2 processes, and 600 MB of memory, if each takes as long as the "
         "first 2.\n"
     )

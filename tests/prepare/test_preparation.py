@@ -145,10 +145,10 @@ def test_errors():
 )
 def test_malformed_json(change):
     value = Preparation.fit(made(), standardise="pixel").to_json()
-    with pytest.raises(ModelError, match="The model's preparation is malformed"):
+    with pytest.raises(ModelError, match="The model's preprocessing is malformed"):
         Preparation.from_json({**value, **change})
     del value["scale"]
-    with pytest.raises(ModelError, match="The model's preparation is malformed: 'scale'"):
+    with pytest.raises(ModelError, match="The model's preprocessing is malformed: 'scale'"):
         Preparation.from_json(value)
 
 

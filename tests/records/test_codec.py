@@ -90,7 +90,7 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("change", "place", "said"),
     [
-        ({"name": None}, "name", "must be text; received None"),
+        ({"name": None}, "name", "must be a string; received None"),
         ({"name": "bad"}, "", "the name is bad"),
         ({"colour": "green"}, "colour", "must be one of 'red', 'blue'; received 'green'"),
         ({"side": 1}, "side", "must be one of 'left', 'right'; received 1"),
@@ -100,10 +100,10 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
         ({"pair": [1, True]}, "pair.1", "must be a number; received True"),
         ({"pair": [1, float("nan")]}, "pair.1", "must be a number; received nan"),
         ({"pair": [1, 10**309]}, "pair.1", f"must be a number; received {brief(str(10**309), LONGEST)}"),
-        ({"either": 1.5}, "either", "must be a whole number or true or false or a list; received 1.5"),
+        ({"either": 1.5}, "either", "must be an integer or true or false or a list; received 1.5"),
         ({"inner": {}}, "inner", "must be a list; received a table"),
         ({"inner": [{"share": 2}]}, "inner.0.share", "must be a number from 0 to 1; received 2"),
-        ({"inner": [{}, {"from": {"a": -1}}]}, "inner.1.from.a", "must be a whole number from 0 on; received -1"),
+        ({"inner": [{}, {"from": {"a": -1}}]}, "inner.1.from.a", "must be an integer of at least 0; received -1"),
     ],
 )
 def test_what_is_no_such_record_is_named_with_its_place(change: dict[str, Any], place: str, said: str) -> None:

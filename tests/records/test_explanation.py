@@ -122,7 +122,7 @@ def test_a_damaged_or_newer_file_is_told(tmp_path: Path) -> None:
     for spoilt in (b"", b"no archive", b"\x80\x04K\x01.", whole[: len(whole) // 2], single.getvalue()):
         path.write_bytes(spoilt)
         with pytest.raises(
-            RunError, match=r"damaged: it is no whole \.npz archive of plain arrays.*firstlight explain"
+            RunError, match=r"damaged: it is not a valid \.npz archive of plain arrays.*firstlight explain"
         ):
             read(run)
     np.savez(path, record=np.frombuffer(b'{"format": 99}', np.uint8))

@@ -146,5 +146,5 @@ def test_predictions_of_a_run_that_was_trained_anew_are_told(tmp_path: Path) -> 
         runs[0].path, {"test": replace(again, probabilities=again.probabilities[:, ::-1].copy())}
     )
     run_folder.write_result(runs[0].path, runs[0].result)
-    with pytest.raises(RunError, match="trained anew"):
+    with pytest.raises(RunError, match="trained again"):
         read(tmp_path)

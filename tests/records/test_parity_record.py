@@ -20,7 +20,7 @@ WRONG = GraphFault(("matmul",), ("dense1",), "the output", math.inf)
 CASES = {
     "as it was": FOUND,
     "an output": replace(FOUND, layers=(replace(DENSE, y=math.inf), CHAIN)),
-    "a gradient by an input": replace(FOUND, layers=(replace(DENSE, dx=LOST), CHAIN)),
+    "a gradient with respect to an input": replace(FOUND, layers=(replace(DENSE, dx=LOST), CHAIN)),
     "a gradient of a layer": replace(FOUND, layers=(replace(DENSE, parameters={"W": LOST}), CHAIN)),
     "the loss": replace(FOUND, loss=replace(FOUND.loss, value=math.inf, dy=LOST)),
     "a gradient through the net": replace(FOUND, parameters=(replace(FOUND.parameters[0], gradient=LOST),)),

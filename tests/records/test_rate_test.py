@@ -43,23 +43,23 @@ def fall(at: float, again: float, noise: float = 0.02) -> Array:
 def test_where_the_loss_falls_fastest(at: float) -> None:
     test = found(fall(at, 100 * at))
     assert test.suggestion.rate == pytest.approx(at, rel=1.0)  # by the share of itself: a little later
-    assert test.suggestion.reason.startswith("The loss falls fastest there. Training breaks down at")
+    assert test.suggestion.reason.startswith("The loss falls fastest there. Training diverges at")
 
 
 def test_at_most_a_tenth_of_where_training_breaks_down() -> None:
     test = found(fall(1e-3, 4e-3))
     assert test.suggestion.rate is not None
     assert test.suggestion.rate < 7e-4
-    assert test.suggestion.reason.startswith("A tenth of")
+    assert test.suggestion.reason.startswith("One tenth of")
 
 
 def test_a_curve_that_holds_to_the_end_says_so() -> None:
     test = found(fall(1e-2, 1e9))
     assert not test.diverged
-    assert test.suggestion.reason.endswith("Up to 10, the last rate, training did not break down.")
+    assert test.suggestion.reason.endswith("Up to 10, the last rate, training did not diverge.")
     cut = found(fall(1e-3, 1e9)[:150])
     assert cut.diverged
-    assert "Training breaks down at 0.17" in cut.suggestion.reason
+    assert "Training diverges at 0.17" in cut.suggestion.reason
 
 
 FLAT = 2.3 + 0.05 * np.random.default_rng(1).standard_normal(200)
@@ -81,7 +81,7 @@ def test_a_curve_that_shows_nothing_suggests_nothing(losses: Array) -> None:
 def test_a_test_that_ends_at_once_suggests_a_smaller_start() -> None:
     suggested = found([2.3, 2.4, 50.0, math.nan]).suggestion
     assert suggested.rate is None
-    assert "start from a smaller rate (--from)" in suggested.reason
+    assert "start from a lower rate (--from)" in suggested.reason
 
 
 def test_smoothing_is_not_late_and_passes_over_what_is_no_number() -> None:

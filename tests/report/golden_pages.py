@@ -1,6 +1,6 @@
 """Pages of the report as they are known to be: their text, and the specifications of their charts.
 
-Written anew by `python -m tests.report.golden_pages`: look at the difference before you keep it.
+Written again by `python -m tests.report.golden_pages`: look at the difference before you keep it.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def test_the_table_is_markdown_latex_or_csv_by_its_ending(make_study: MakeStudy,
     text = report.write_study_table([folder], tmp_path / "t.md").read_text()
     assert text.count("# ") == 1  # the title of the study alone, and no preface of ours
     assert "notebook" not in text
-    assert "▲ ours is higher" in text
+    assert "▲ our accuracy is higher" in text
     assert report.write_study_table([folder], tmp_path / "p.md", "# Mine").read_text().startswith("# Mine\n")
 
     text = report.write_study_table([folder], tmp_path / "t.tex").read_text()

@@ -47,7 +47,7 @@ WIDE = png_of(2_000_000_000, 2_000_000_000, b"")
 
 
 def attacks(random: random.Random) -> Iterator[tuple[str, bytes]]:
-    """A name and what is sent, of each kind of request; drawn anew at each call."""
+    """A name and what is sent, of each kind of request; drawn again at each call."""
     yield "good", request()
     yield "good in JSON", request(json.dumps({"image": base64.b64encode(PNG).decode()}).encode(), JSON)
     yield "odd image", request(random.choice(list(odd_images().values())))
@@ -76,7 +76,7 @@ def attacks(random: random.Random) -> Iterator[tuple[str, bytes]]:
     yield "another type", request(kind=random.choice(["text/html", "video/mp4", "multipart/mixed", "\xff", "a" * 500]))
     yield "deep JSON", request(b"[" * 200_000, JSON)
     yield "deep objects", request(b'{"image":' * 50_000, JSON)
-    yield "no base64", request(json.dumps({"image": "*" * 5000}).encode(), JSON)
+    yield "not valid base64", request(json.dumps({"image": "*" * 5000}).encode(), JSON)
     yield "long number", request(b'{"image": ' + b"9" * 100_000 + b"}", JSON)
     yield "many images", request(json.dumps({"images": [""] * 10_000}).encode(), JSON)
     yield "JSON of random bytes", request(random.randbytes(300), JSON)

@@ -187,12 +187,12 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("body", "words"),
         [
-            ("{", "no JSON"),
+            ("{", "not valid JSON"),
             ("[" * 100_000, "nested too deep"),
-            ("\udcff", "no JSON"),
-            ("9" * 5000, "no JSON"),
-            ('{"image": "===="}', "no base64"),
-            ('{"image": "aé"}', "no base64"),
+            ("\udcff", "not valid JSON"),
+            ("9" * 5000, "not valid JSON"),
+            ('{"image": "===="}', "not valid base64"),
+            ('{"image": "aé"}', "not valid base64"),
             ('{"image": 3}', "an object with 'image'"),
             ('{"images": ["", 3]}', "an object with 'images'"),
             ('{"image": "", "model": "x"}', "'image', 'model'"),
@@ -207,7 +207,7 @@ class TestRefusals:
         refused(digits_alone.client.post("/v1/predict", content=content, headers=headers), 400, words)
 
     def test_of_a_form(self, digits_alone: Served) -> None:
-        refused(digits_alone.client.post("/v1/predict", files={"model": (None, "x")}), 400, "'model' is no file")
+        refused(digits_alone.client.post("/v1/predict", files={"model": (None, "x")}), 400, "'model' is not a file")
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
         cut = digits_alone.client.post("/v1/predict", content=b"--b\r\nContent-Disp", headers=headers)
         refused(cut, 400, "cut off")
@@ -290,7 +290,7 @@ class TestWhoMayAsk:
         with serve([served_runs["digits"].path], token=TOKEN) as served:
             for path in ("/v1/models", "/metrics"):
                 refused(served.client.get(path), 401, "Authorization: Bearer TOKEN")
-                refused(served.client.get(path, headers={"Authorization": "Bearer x"}), 401, "another token")
+                refused(served.client.get(path, headers={"Authorization": "Bearer x"}), 401, "a wrong token")
                 assert served.client.get(path, headers=BEARER).status_code == 200
             for wrong in ("", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer é"):
                 headers = {b"Authorization": wrong.encode()}

@@ -95,7 +95,7 @@ def test_what_was_begun_is_finished(served_runs: dict[str, fl.Run], by: int) -> 
 
 def test_others_need_the_token_that_is_made(served_runs: dict[str, fl.Run]) -> None:
     with program(served_runs["digits"].path, "--host", "0.0.0.0") as (process, said, port):
-        [token] = re.findall(r"for this time: (\S{20,})\n", said)
+        [token] = re.findall(r"for this session:  (\S{20,})\n", said)
         url = f"http://127.0.0.1:{port}/v1/predict"
         assert httpx.post(url, content=PNG, trust_env=False).status_code == 401
         bearer = {"Authorization": f"Bearer {token}", "Host": "any.example"}
@@ -115,7 +115,7 @@ def test_what_cannot_be_served_is_a_sentence(
     for arguments, words in (
         ((tmp_path / "none",), "none"),
         ((path, path), "would both be called"),
-        ((path, "--token", "a b"), "takes letters"),
+        ((path, "--token", "a b"), "may contain only letters"),
         ((path, "--host", "0.0.0.0", "--token", "short"), "at least 8 characters"),
         ((path, "--token-file", tmp_path / "none"), "cannot be read"),
     ):
@@ -123,7 +123,7 @@ def test_what_cannot_be_served_is_a_sentence(
         assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err
         assert words in answer.err
     monkeypatch.setenv("FIRSTLIGHT_TOKEN", "a b")
-    assert "FIRSTLIGHT_TOKEN takes letters" in firstlight("serve", path).err
+    assert "FIRSTLIGHT_TOKEN may contain only letters" in firstlight("serve", path).err
 
 
 def test_attacks_get_no_5xx(serve: Callable[..., Any], served_runs: dict[str, fl.Run]) -> None:

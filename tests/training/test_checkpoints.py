@@ -31,7 +31,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
 
 
 def test_the_history_comes_back_to_the_last_sign(tmp_path: Path) -> None:
-    """A penalty of 0 is a whole number, and so it stays: a run that is resumed has the same history.csv."""
+    """A penalty of 0 is an integer, and so it stays: a run that is resumed has the same history.csv."""
     row = {"epoch": 1.0, "loss": 0.5, "penalty": 0}
     save(tmp_path, Checkpoint(np.zeros(1), np.zeros(1), {}, Progress((row,), best=1, waited=0, seconds=1.0)))
     found, _ = newest(tmp_path)

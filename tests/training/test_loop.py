@@ -151,7 +151,7 @@ def test_weights_that_are_not_finite_after_the_last_step_are_not_kept() -> None:
     session.after = spoil
     outcome, saved, _ = go(session, validation=None)
     assert (outcome.status, outcome.weights, outcome.vector[0]) == ("diverged", 1, 1)
-    assert "beyond all numbers in epoch 2" in outcome.because
+    assert "overflowed in epoch 2" in outcome.because
     assert len(saved) == 1
 
 

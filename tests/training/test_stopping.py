@@ -40,7 +40,7 @@ def test_a_run_that_is_asked_to_stop_ends_as_after_ctrl_c(tmp_path: Path) -> Non
     assert not is_locked(run)
     epochs = folder.result.epochs.run
     assert 1 <= epochs < 5000
-    # It can be resumed, and a request that was left lying does not stop what goes on.
+    # It can be resumed, and a request that was left lying does not stop what continues.
     (run / STOP).touch()
     text = (run / "experiment.toml").read_text().replace("epochs = 5000", f"epochs = {epochs + 1}")
     (run / "experiment.toml").write_text(text)

@@ -27,7 +27,7 @@ def test_a_token_is_from_a_file_or_a_variable(tmp_path: Path, monkeypatch: pytes
 
 def test_a_token_that_no_address_takes_is_told() -> None:
     listening.check_token("a-Z_0.~", "--token")
-    with pytest.raises(RunError, match=r"--token takes letters .* received 'a b'"):
+    with pytest.raises(RunError, match=r"--token may contain only letters .* received 'a b'"):
         listening.check_token("a b", "--token")
 
 

@@ -1,4 +1,4 @@
-"""Connections that wait for nothing, and what is no HTTP."""
+"""Connections that wait for nothing, and what is not HTTP."""
 
 from __future__ import annotations
 

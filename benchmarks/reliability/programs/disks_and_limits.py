@@ -86,7 +86,7 @@ def _judged(ended: Ended, whole: Path, place: Path, codes: tuple[int, ...] = (0,
 
 
 def _full_disk(a: Attack, whole: Path, kilobytes: int, place: Path) -> str | None:
-    """A run onto a disk that is full before its end; then there is room, and it goes on."""
+    """A run onto a disk that is full before its end; then there is room, and it continues."""
     with _disk(place, kilobytes):
         target = place / "run"
         wrong = _judged(run("run", a.work / "run.toml", "--out", target), whole, target)

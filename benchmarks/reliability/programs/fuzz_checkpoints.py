@@ -101,7 +101,7 @@ def attack(a: Attack) -> None:
 
 
 class _Interrupted:
-    """A run that ended before its last epoch, made anew for each trial."""
+    """A run that ended before its last epoch, made again for each trial."""
 
     def __init__(self, finished: Path, place: Path) -> None:
         self.finished, self.place = finished, place

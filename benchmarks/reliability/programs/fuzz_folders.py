@@ -60,7 +60,7 @@ PAGES = [
 
 
 def attack(a: Attack) -> None:
-    """Each file of a run in turn: special contents first, then drawn ones, then what is no file."""
+    """Each file of a run in turn: special contents first, then drawn ones, then what is not a file."""
     root = a.folder("runs")
     victim, whole = root / "victim", finished_run(a, explain=True)
     shutil.copytree(whole, victim)

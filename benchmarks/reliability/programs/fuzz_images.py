@@ -1,6 +1,6 @@
 """PNG, JPEG, BMP, WebP, GIF and TIFF files spoilt at random, files whose heads claim other sides, files that unfold to
-hundreds of megabytes, and files that are no images; alone and in folders of classes. Survived: uint8 pixels with one or
-three channels, or refused (in a folder: set aside), within 30 seconds and 2 GiB."""
+hundreds of megabytes, and files that are not images; alone and in folders of classes. Survived: uint8 pixels with one
+or three channels, or refused (in a folder: set aside), within 30 seconds and 2 GiB."""
 
 from __future__ import annotations
 

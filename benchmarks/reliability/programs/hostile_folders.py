@@ -87,7 +87,7 @@ def _page(served: Dashboard, page: str, code: int | None = None) -> str | None:
 
 def _kinds(secret: Path) -> dict[str, Callable[[Path], None]]:
     kinds: dict[str, Callable[[Path], None]] = {
-        "a name that is no UTF-8": _not_utf8,
+        "a name that is not a UTF-8": _not_utf8,
         "a name with a script": _script_name,
         "class names with scripts": _script_classes,
         "no file at all": _emptied,

@@ -24,7 +24,7 @@ class Victim:
     file: str | None  # the experiment that it takes, or None for one that works on a finished run
 
     def words(self, work: Path, place: Path) -> list[str | Path]:
-        """The command that begins, and goes on."""
+        """The command that begins, and continues."""
         if self.file is None:
             return [self.name, place]
         if self.name == "run" and (place / EXPERIMENT).exists():

@@ -49,7 +49,7 @@ def shown(index: Index, key: str, split: str) -> Shown:
         kept = folder.samples.get(split)
         if kept is None:
             raise
-        note = f"Only the {len(kept):,} images that the run folder keeps are shown. {error}"
+        note = f"Only the {len(kept):,} images saved in the run folder are shown. {error}"
         return Shown("kept", kept, kept.digest[:12], note)
 
 

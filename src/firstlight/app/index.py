@@ -272,10 +272,10 @@ def _content(folder: RunFolder) -> list[str]:
 def _recalled(folder: RunFolder) -> tuple[Dataset, dict[str, Images]]:
     """The images of a run as they were loaded, and its splits as the model sees them."""
     source = data.SOURCES.get(folder.data.source)
-    if source and not source.at_hand and not folder.data.location:  # to look at a page is no wish to download
+    if source and not source.at_hand and not folder.data.location:  # to look at a page is not a wish to download
         raise RunError(
-            f"{source.title}, which {folder.name} learnt, is not on this machine. "
-            f"Get it: firstlight data check {source.name}"
+            f"{source.title}, on which {folder.name} was trained, is not on this machine. To download it: firstlight "
+            f"data check {source.name}"
         )
     dataset, splits = experiments.reload_splits(folder)
     preparation = Preparation.from_json(folder.model.preparation.settings)

@@ -145,7 +145,7 @@ def _state(folder: RunFolder) -> tuple[State, str]:
         return folder.result.status.value, folder.result.stopped_because
     if is_locked(folder.path):
         return "training", ""
-    return "cut off", f"Nothing trains it, and it has no result. Go on with it: firstlight resume {folder.path}"
+    return "cut off", f"No process is training it, and it has no result. Resume it: firstlight resume {folder.path}"
 
 
 def _facts(folder: RunFolder) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _number(value: Any, file: str, key: str) -> float | None:
 
 
 def _whole(value: Any, file: str, key: str) -> int | None:
-    """A whole number of a record; None where it is null."""
+    """An integer of a record; None where it is null."""
     number = _number(value, file, key)
     return None if number is None else int(number)
 

@@ -51,7 +51,7 @@ class Case:
 
 def outputs(case: Case) -> None:
     """It is built for its images, with one output a class."""
-    must_equal("outputs", (case.classes,), case.model().output_shape, "the shape {}, one a class")
+    must_equal("outputs", (case.classes,), case.model().output_shape, "the shape {}, one per class")
     CrossEntropy().check_head(case.model().layers, case.model().channels_first, case.classes)
 
 
@@ -82,13 +82,15 @@ def learns(case: Case) -> None:
     dy = CrossEntropy().value_and_gradient(y, draw.integers(0, model.classes, N))[1]
     for path, value in g.leaves(backward(dy)[1]):
         if not np.isfinite(value).all() or not value.any():
-            raise DemandError(f"gradient by {'.'.join(path)}", "finite numbers that are not all zero", value.ravel()[0])
+            raise DemandError(
+                f"gradient with respect to {'.'.join(path)}", "finite numbers that are not all zero", value.ravel()[0]
+            )
 
 
 DEMANDS = (
     Demand("outputs", outputs),
     Demand("JSON", json_round_trip),
-    Demand("the same again", same_again),
+    Demand("the same result again", same_again),
     Demand("learns", learns),
 )
 
@@ -96,7 +98,7 @@ DEMANDS = (
 def _must_be_small(model: Model) -> None:
     if model.multiply_adds > BUDGET:
         raise NotApplicableError(
-            f"it takes {model.multiply_adds / 1e6:,.0f} million multiply-adds an image: too many here"
+            f"it takes {model.multiply_adds / 1e6:,.0f} million multiply-adds per image: too many here"
         )
 
 
@@ -130,6 +132,6 @@ FAULTS: tuple[Fault[Case], ...] = (
         "one output too many",
         lambda case: replace(case, build=lambda name, shape, classes, options: models.build(name, shape, classes + 1)),
     ),
-    Fault("another model each time", _renamed),
+    Fault("a different model each time", _renamed),
     Fault("a last layer that stops the gradient", _stopped),
 )

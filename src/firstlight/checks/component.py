@@ -112,7 +112,7 @@ def _made(component: Any) -> Any:
         return component
     name = component.__name__
     if needed := [*_needed(component)]:
-        raise ExperimentError(f"check: {name} needs {', '.join(needed)}. Give it made: {name}({needed[0]}=…).")
+        raise ExperimentError(f"check: {name} needs {', '.join(needed)}. Give an instance: {name}({needed[0]}=…).")
     return component()
 
 
@@ -145,8 +145,8 @@ def _layer_cases(component: Any, shape: Shape | None) -> list[layers.Case]:
     if not found:
         told = "; ".join(refusals[:3])
         raise ModelError(
-            f"check: {_name(component)} took none of the inputs that were tried ({told}). Give it examples, or a shape "
-            f"that it takes: fl.check({_name(component)}(…), input_shape=(2, 5, 5))."
+            f"check: {_name(component)} accepted none of the inputs that were tried ({told}). Give it examples, or a "
+            f"shape that it accepts: fl.check({_name(component)}(…), input_shape=(2, 5, 5))."
         )
     return found
 
@@ -169,7 +169,7 @@ def _layers_of(kind: Any) -> list[Layer]:
             reasons.append(f"{error}")
     if not made:
         raise ModelError(
-            f"check: {kind.__name__} needs {', '.join(hints)}, and simple values do not fit ({reasons[0]}). Give it "
-            f"made, as in fl.check({kind.__name__}({next(iter(hints))}=…)), or give it examples."
+            f"check: {kind.__name__} needs {', '.join(hints)}, and simple values do not work ({reasons[0]}). Give an "
+            f"instance, as in fl.check({kind.__name__}({next(iter(hints))}=…)), or give it examples."
         )
     return made

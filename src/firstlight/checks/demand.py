@@ -104,13 +104,13 @@ def must_store_nothing(where: str, held: Mapping[str, object], component: object
     """Raise DemandError where an attribute of a component, or of a class, is not what it was in `held`."""
     now = vars(component)
     if changed := sorted(name for name in {**now, **held} if now.get(name) is not held.get(name)):
-        raise DemandError(where, f"no attribute that a {call} sets", ", ".join(changed))
+        raise DemandError(where, f"no attribute set by {call}", ", ".join(changed))
 
 
 def must_be_unwritten(where: str, array: Array, before: Array) -> None:
     """Raise DemandError unless an array has the bits that it had before."""
     if array.tobytes() != before.tobytes():
-        raise DemandError(where, "an array that is left as it was", "one that was written to")
+        raise DemandError(where, "an array that is not modified", "one that was modified")
 
 
 def must_be_finite(where: str, array: Array) -> None:
@@ -174,7 +174,7 @@ def _proof(fault: Fault[Subject], subjects: Sequence[Subject], demands: Sequence
             reason = str(skipped)
             continue
         except Exception:  # which a demand has told of
-            reason = "it fails by itself"
+            reason = "the component itself fails"
             continue
         spoilt_any = True
         caught = tuple(demand.name for demand in demands if demand.slow <= fault.slow and _fails(demand, broken))

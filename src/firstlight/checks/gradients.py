@@ -28,7 +28,7 @@ DIRECTIONS = 4
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """The gradient by x: along some directions by central differences, and by hand as the pullback gives it.
+    """The gradient with respect to x: along some directions by central differences, and by hand from the pullback.
 
     what        names x in the message
     directions  u, one by one
@@ -50,7 +50,9 @@ class GradientCheck:
         size = max(np.linalg.norm(self.numeric), np.linalg.norm(by_hand))
         if not error <= TOLERANCE * size + self.rounding:
             central, hand = (", ".join(f"{value:.9g}" for value in each) for each in (self.numeric, by_hand))
-            raise DemandError(f"gradient by {self.what}", f"{central} by central differences", f"{hand} by hand")
+            raise DemandError(
+                f"gradient with respect to {self.what}", f"{central} by central differences", f"{hand} by hand"
+            )
 
 
 def differences(
@@ -87,7 +89,7 @@ def check(
 def of_layer(
     layer: Layer, p: Mapping[str, Any], x: Array, generator: np.random.Generator, *, training: bool
 ) -> Iterator[GradientCheck]:
-    """The gradient by x and then by each parameter, each on its own."""
+    """The gradient with respect to x and then by each parameter, each on its own."""
     run = a_pass(training=training)
 
     def output(p: Mapping[str, Any], x: Array) -> Array:
@@ -100,7 +102,7 @@ def of_layer(
         result = backward(dy)[0]
         shape = None if result is None else result.shape
         if result is None or shape != x.shape:
-            raise DemandError("gradient by x", f"the shape {x.shape}, as x has it", shape)
+            raise DemandError("gradient with respect to x", f"the shape {x.shape}, as x has it", shape)
         return result
 
     yield differences(lambda x: output(p, x), dx, x, generator)

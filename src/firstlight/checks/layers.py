@@ -69,10 +69,15 @@ def shapes(case: Case) -> None:
         y, backward = case.layer.forward(p, x, g.a_pass(training=training))
         must_equal(f"{mode}, output", promised, np.shape(y), "the shape {}, as output_shape says")
         dx, grads = backward(np.ones_like(y))
-        must_equal(f"{mode}, gradient by x", x.shape, None if dx is None else dx.shape, "the shape {}, as x has it")
+        must_equal(
+            f"{mode}, gradient with respect to x",
+            x.shape,
+            None if dx is None else dx.shape,
+            "the shape {}, as x has it",
+        )
         wanted = {".".join(path): value.shape for path, value in g.leaves(g.trained(case.layer, x))}
         given = {".".join(path): np.shape(value) for path, value in g.leaves(grads)}
-        must_equal(f"{mode}, gradients by parameters", wanted, given, "{}, as parameters says")
+        must_equal(f"{mode}, gradients with respect to parameters", wanted, given, "{}, as parameters says")
 
 
 def dtypes(case: Case) -> None:
@@ -82,8 +87,8 @@ def dtypes(case: Case) -> None:
             p, x = case.drawn(dtype=dtype)
             y, backward = case.layer.forward(p, x, g.a_pass(training=training))
             dx, grads = backward(np.ones_like(y))
-            arrays = {"output": y, "gradient by x": dx}
-            arrays |= {f"gradient by {'.'.join(path)}": value for path, value in g.leaves(grads)}
+            arrays = {"output": y, "gradient with respect to x": dx}
+            arrays |= {f"gradient with respect to {'.'.join(path)}": value for path, value in g.leaves(grads)}
             arrays |= {".".join(path): value for path, value in g.leaves(p)}
             for what, array in arrays.items():
                 if array is not None:
@@ -97,7 +102,7 @@ def gradients(case: Case) -> None:
 
 
 def gradient_checks(case: Case) -> Iterator[g.GradientCheck]:
-    """The gradient by x and by each parameter, in training and in evaluation."""
+    """The gradient with respect to x and by each parameter, in training and in evaluation."""
     for training in MODES.values():
         p, x = case.drawn()
         yield from g.of_layer(case.layer, p, x, np.random.default_rng(2), training=training)
@@ -156,7 +161,7 @@ def evaluation(case: Case) -> None:
 
 
 def without_dx(case: Case) -> None:
-    """Where no gradient by x is needed, output and gradients by parameters are the same."""
+    """Where no gradient with respect to x is needed, output and gradients with respect to parameters are the same."""
     for mode, training in MODES.items():
         results = []
         for needs_dx in (True, False):
@@ -181,15 +186,15 @@ def one_sample(case: Case) -> None:
     except ModelError as error:
         raise NotApplicableError(str(error)) from None
     dx, _ = backward(np.ones_like(y))
-    must_equal("training, one sample, gradient by x", x.shape, None if dx is None else dx.shape, "the shape {}")
+    must_equal(
+        "training, one sample, gradient with respect to x", x.shape, None if dx is None else dx.shape, "the shape {}"
+    )
 
 
 def json_round_trip(case: Case) -> None:
     """The layer can be written as JSON and read back equal, as an experiment and a run folder do."""
     if LAYERS.get(type(case.layer).__name__) is not type(case.layer):
-        raise DemandError(
-            "JSON", "a layer that is registered: put @fl.layer above its class", type(case.layer).__name__
-        )
+        raise DemandError("JSON", "a registered layer: put @fl.layer above its class", type(case.layer).__name__)
     layer = from_json(json.loads(json.dumps(case.layer.to_json())))
     if layer != case.layer or type(layer) is not type(case.layer):
         raise DemandError("JSON", repr(case.layer), repr(layer))
@@ -220,10 +225,12 @@ def twin(case: Case) -> None:
         dx, grads = backward(v)
         theirs = autograd.of_layer(case.layer, p, x, v, training=training, noise=run.noise)
         must_be_close(f"{mode}, output", y, theirs.y, TWIN, "its twin")
-        must_be_close(f"{mode}, gradient by x", dx, theirs.dx, TWIN, "autograd")
+        must_be_close(f"{mode}, gradient with respect to x", dx, theirs.dx, TWIN, "autograd")
         for path, value in g.leaves(grads):
             name = ".".join(path)
-            must_be_close(f"{mode}, gradient by {name}", value, theirs.gradients.get(name), TWIN, "autograd")
+            must_be_close(
+                f"{mode}, gradient with respect to {name}", value, theirs.gradients.get(name), TWIN, "autograd"
+            )
         for path, value in g.leaves(after):
             if ".".join(path) in theirs.statistics:
                 must_be_close(f"{mode}, {'.'.join(path)}", value, theirs.statistics[".".join(path)], TWIN, "its twin")
@@ -311,12 +318,12 @@ def _forward_changed(change: Callable[[Case, Tree, Array, Pass], tuple[Array, Ba
 
 
 def _must_move(case: Case) -> None:
-    """Raise NotApplicableError where the gradient by x is zero everywhere."""
+    """Raise NotApplicableError where the gradient with respect to x is zero everywhere."""
     p, x = case.drawn()
     y, backward = case.layer.forward(p, x, g.a_pass(training=True))
     dx = backward(np.sin(np.arange(y.size, dtype=y.dtype)).reshape(y.shape))[0]
     if dx is None or not dx.any():
-        raise NotApplicableError("its gradient by x is zero")
+        raise NotApplicableError("its gradient with respect to x is zero")
 
 
 def _scaled(case: Case) -> Case:
@@ -421,11 +428,11 @@ def _twin_scaled(case: Case) -> Case:
 
 
 FAULTS = (
-    Fault("gradient by x × 1.01", _scaled),
-    Fault("gradient by x lost", _lost),
-    Fault("gradient by x of another sample", _another_sample),
-    Fault("gradients by weights × 1.01", _weights_scaled),
-    Fault("gradients by weights missing", _weights_lost),
+    Fault("gradient with respect to x × 1.01", _scaled),
+    Fault("gradient with respect to x lost", _lost),
+    Fault("gradient with respect to x of another sample", _another_sample),
+    Fault("gradients with respect to weights × 1.01", _weights_scaled),
+    Fault("gradients with respect to weights missing", _weights_lost),
     Fault("output of another shape", _forward_changed(_one_row_more)),
     Fault("output always float32", _forward_changed(_float32)),
     Fault("forward writes to x", _forward_changed(_writes_x)),

@@ -94,7 +94,7 @@ def values(case: Case) -> None:
         y, what = case.outputs(dtype), np.dtype(dtype).name
         found = case.loss.values(y, case.targets)
         value, dy = case.loss.value_and_gradient(y, case.targets)
-        must_equal(f"{what}, values", (N,), np.shape(found), "the shape {}, a number a sample")
+        must_equal(f"{what}, values", (N,), np.shape(found), "the shape {}, a number per sample")
         must_equal(f"{what}, gradient", y.shape, np.shape(dy), "the shape {}, as the outputs have it")
         must_equal(f"{what}, values", what, found.dtype.name, "{}, as the outputs have it")
         must_equal(f"{what}, gradient", what, dy.dtype.name, "{}, as the outputs have it")
@@ -119,7 +119,7 @@ def probabilities(case: Case) -> None:
     y = case.outputs(np.float32)
     rows, predicted = case.loss.probabilities(y), case.loss.predicted(y)
     classes = max(case.units, 2)
-    must_equal("probabilities", (N, classes), np.shape(rows), "the shape {}, a row a sample")
+    must_equal("probabilities", (N, classes), np.shape(rows), "the shape {}, a row per sample")
     must_equal("probabilities", "float32", rows.dtype.name, "{}")
     if not rows.min() >= 0:
         raise DemandError("probabilities", "numbers from 0", f"{rows.min():g}")

@@ -93,7 +93,7 @@ def descends(case: Case) -> None:
 
 
 def resumed(case: Case) -> None:
-    """All that it remembers is in its state: from a copy of weights and state it goes on to the same last bit."""
+    """All that it remembers is in its state: from a copy of weights and state it continues to the same last bit."""
     case.walked(1)  # records the formula
     held, (whole, _) = dict(vars(case.optimizer)), case.walked()
     theta, state = case.walked(STEPS // 2)

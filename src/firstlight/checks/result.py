@@ -53,7 +53,7 @@ class Proof:
     def __str__(self) -> str:
         if self.caught is None:
             return f"{self.fault}: {self.reason}"
-        return f"{self.fault}: caught by {listed(self.by)}" if self.caught else f"{self.fault}: caught by nothing"
+        return f"{self.fault}: caught by {listed(self.by)}" if self.caught else f"{self.fault}: not caught"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,10 @@ class ComponentCheck:
             return f"– {self.name}: no check applies."
         caught = sum(proof.caught is True for proof in self.proofs)
         tried = sum(proof.caught is not None for proof in self.proofs)
-        return f"✓ {self.name} passes all {done} checks that apply; of {tried} spoilt versions, they caught {caught}."
+        return (
+            f"✓ {self.name} passes all {done} checks that apply; of {tried} deliberately broken versions, they caught "
+            f"{caught}."
+        )
 
     def to_json(self) -> Json:
         """Plain values."""
@@ -101,6 +104,6 @@ class ComponentCheck:
         lines = [f"{self.kind} {self.name}"]
         lines += [f"  {signs[found.passed]} {found}" for found in self.findings]
         if self.proofs:
-            lines.append("Spoilt on purpose, to show that the checks can fail")
+            lines.append("Deliberately broken versions, to show that the checks can fail")
             lines += [f"  {signs[proof.caught]} {proof}" for proof in self.proofs]
         return "\n".join([*lines, self.verdict])

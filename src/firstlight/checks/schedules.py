@@ -42,7 +42,7 @@ def rates(case: Case) -> None:
     """There is a finite rate for each step, float64, from 0 to the learning rate."""
     for epoch in range(case.epochs):
         found = case.rates(epoch)
-        must_equal(f"epoch {epoch + 1}", (case.steps,), np.shape(found), "the shape {}, a rate a step")
+        must_equal(f"epoch {epoch + 1}", (case.steps,), np.shape(found), "the shape {}, a rate per step")
         must_equal(f"epoch {epoch + 1}", "float64", found.dtype.name, "{}")
         wrong = ~((found >= 0) & (found <= LR * (1 + 1e-12)))
         if wrong.any():

@@ -124,7 +124,7 @@ def main() -> None:
     except FirstlightError as error:
         _fail(str(error))
     except MemoryError as error:
-        _fail(f"not enough memory: {error} Choose a smaller model or smaller images.", alone=True)
+        _fail(f"out of memory: {error} Choose a smaller model or smaller images.", alone=True)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}.")

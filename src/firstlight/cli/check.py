@@ -21,14 +21,15 @@ def check(
         str, typer.Argument(metavar="FILE", help="A file, or an installed module, with components of your own.")
     ],
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Those to check; all of the file otherwise.")
+        list[str] | None, typer.Argument(metavar="NAME", help="The components to check. Default: all of the file.")
     ] = None,
     shape: Annotated[
         str | None,
         typer.Option(
             "--input",
             metavar="CxHxW",
-            help="Of a layer without examples, an input: channels, height and width as in 2x5x5, or features alone.",
+            help="An input shape for a layer without examples: channels, height and width as in 2x5x5, or features "
+            "alone.",
             show_default=False,
         ),
     ] = None,
@@ -59,14 +60,17 @@ def _print(found: ComponentCheck, console: Console) -> None:
 
     console.print(f"\n{found.kind} {found.name}", style="bold", highlight=False, markup=False)
     table = Table("check", "", "cases", "what it says", box=None, header_style="bold")
+    failures: dict[str, str] = {}  # what failed, by what it says: one error is told once
     for one in found.findings:
         sign, style = {True: ("✓", ""), False: ("✗", "red"), None: ("–", "dim")}[one.passed]
         said = one.reason or one.about
         if one.passed is False:
             said = f"{one.where}: expected {one.expected}; received {one.received}"
+            said = f"the same error as {failures[said]}" if said in failures else said
+            failures.setdefault(said, one.demand)
         table.add_row(one.demand, sign, str(one.cases or ""), escape(said), style=style)
     console.print(table, highlight=False)
-    proofs = Table("spoilt on purpose", "", "caught by", box=None, header_style="bold")
+    proofs = Table("deliberately broken", "", "caught by", box=None, header_style="bold")
     for proof in found.proofs:
         sign, style = {True: ("✓", ""), False: ("✗", "red"), None: ("–", "dim")}[proof.caught]
         said = ", ".join(proof.by) if proof.caught else proof.reason or "nothing"

@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to standard error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the report and errors, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the report, and errors.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 ClassifierPath = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="The folder of a run; or STUDY/NAME, whose nets answer together.", show_default=False
+        metavar="RUN", help="The folder of a run; or STUDY/NAME, to use its nets as an ensemble.", show_default=False
     ),
 ]
 
 # Names that users of other tools try, and what does the work here.
 SYNONYMS = {
-    "classify": "firstlight predict RUN PATH names what images show",
+    "classify": "firstlight predict RUN PATH classifies images",
     "convert": "firstlight export RUN --to FORMAT writes a model in another format",
     "dashboard": "firstlight view opens the dashboard",
     "deploy": "firstlight serve RUN answers other programs over HTTP",
     "fit": "firstlight run trains a model",
-    "infer": "firstlight predict RUN PATH names what images show",
+    "infer": "firstlight predict RUN PATH classifies images",
     "init": "firstlight run FILE.toml takes an experiment file; docs/reference/experiment.md lists its keys",
-    "list": "firstlight view lists runs, firstlight data list image sets, firstlight summary models",
+    "list": "firstlight view lists runs, firstlight data list datasets, firstlight summary models",
     "models": "firstlight summary lists the models",
     "plot": "firstlight report RUN writes a page with the charts",
     "search": "firstlight tune FILE.toml searches for good settings",
@@ -82,7 +82,7 @@ Plugins = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE|MODULE",
-        help="A file, or an installed module, with components of your own.",
+        help="A file or an installed module that defines your own components.",
         callback=_load_plugins,
         is_eager=True,  # before other options are looked at, which may name what it brings
         show_default=False,

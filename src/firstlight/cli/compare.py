@@ -25,20 +25,22 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="RUN",
-            help="The folders of runs, or folders that hold several, such as those of one net with different seeds.",
+            help="Folders of runs, or folders that contain several, such as the runs of one net with different seeds.",
             show_default=False,
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="The page; A-vs-B.html beside the first run otherwise."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The file to write. Default: A-vs-B.html beside the first run."
+        ),
     ] = None,
     pdf: Pdf = None,
-    title: Annotated[str, typer.Option(help="The page's title.")] = "Runs compared",
+    title: Annotated[str, typer.Option(help="The title of the page.")] = "Runs compared",
     open_: Open = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare runs: accuracies, which differences are more than chance, curves, confusion matrices.
+    """Compare runs: accuracies, which differences are significant, curves, confusion matrices.
 
     Runs that differ in nothing but seed or fold count as one, with mean and standard deviation.
     """

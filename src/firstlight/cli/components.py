@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 def components(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="Such as optimizer; else a list of the kinds.")
+        str | None,
+        typer.Argument(
+            metavar="KIND", help="A kind of component, such as optimizer. Without it, the kinds are listed."
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Such as adam; else a list of those of the kind.")
+        str | None,
+        typer.Argument(metavar="NAME", help="A component, such as adam. Without it, those of the kind are listed."),
     ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of the experiment file, for an editor.")

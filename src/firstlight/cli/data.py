@@ -21,21 +21,23 @@ if TYPE_CHECKING:
     from firstlight.prepare import Augmentation
     from firstlight.types import Dataset, Json
 
-app = typer.Typer(name="data", help="List and check image sets, named ones and your own.", no_args_is_help=True)
+app = typer.Typer(name="data", help="List and check datasets, named ones and your own.", no_args_is_help=True)
 
 SourceArgument = Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A named source, or your own images.")]
-SizeOption = Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH, or one number for a square.")]
+SizeOption = Annotated[str | None, typer.Option(help="Resize to HEIGHTxWIDTH; one number stands for a square.")]
 GroupOption = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN|ARRAY|parent|PATTERN",
-        help="What no split may divide, such as a patient or a video: as data.group of an experiment file.",
+        help="What must stay in one split, such as a patient or a video: as data.group in an experiment file.",
     ),
 ]
 LabelOption = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="The column of a table that tells the class: as data.label.")
+    str | None, typer.Option(metavar="COLUMN", help="The column of a table that holds the class: as data.label.")
 ]
-UnverifiedOption = Annotated[bool, typer.Option("--unverified", help="Read files with other checksums.")]
+UnverifiedOption = Annotated[
+    bool, typer.Option("--unverified", help="Read files even where their checksum is not the published one.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 CHECKED_AT = 64
@@ -57,7 +59,7 @@ def list_sources(as_json: JsonOption = False) -> None:
         images = f"{sum(source.counts.values()):,}" if source.counts else ""
         licence = "not stated" if source.licence == NOT_STATED else source.licence
         table.add_row(name, source.shows, images, _times(source.shape or ()), licence, source.where)
-    table.add_row("openml:NUMBER", "a set of openml.org", "", "", "of each", "download")
+    table.add_row("openml:NUMBER", "a dataset of openml.org", "", "", "of each", "download")
     _print(table)
 
 
@@ -93,10 +95,11 @@ def check(
     label: LabelOption = None,
     unverified: UnverifiedOption = False,
     corrections: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Check the images as these corrections make them.")
+        Path | None, typer.Option(metavar="FILE.csv", help="Check the images after these corrections.")
     ] = None,
     copies: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Write the near copies as pairs of pictures.")
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Write the near copies (near-duplicates) as pairs of images."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -143,9 +146,10 @@ def check(
 @with_plugins
 def preview(
     source: SourceArgument,
-    out: Annotated[Path | None, typer.Option(help="The PNG to write; NAME.png here otherwise.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write. Default: NAME.png in the working folder.")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Which images, and which augmentation: 0, or as FILE.toml says.")
+        int | None,
+        typer.Option(help="The seed that chooses the images and their augmentation. Default: 0, or that of FILE.toml."),
     ] = None,
     size: SizeOption = None,
     group: GroupOption = None,
@@ -153,7 +157,7 @@ def preview(
     unverified: UnverifiedOption = False,
     augment: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.toml", help="Show each image beside what [augment] of a file makes of it."),
+        typer.Option(metavar="FILE.toml", help="Show each image beside its augmentations by [augment] of this file."),
     ] = None,
 ) -> None:
     """Write a contact sheet of training images, a row for each class, and print its path."""
@@ -194,9 +198,9 @@ def _augmentation(path: Path) -> tuple[Augmentation, int, tuple[int, int] | None
     except ExperimentError as error:
         raise ExperimentError(f"{path}: {error}") from None
     if not augmentation:
-        raise ExperimentError(f"{path}: its [augment] table asks for nothing, such as rotate = 15.")
+        raise ExperimentError(f"{path}: its [augment] table is empty. Add an augmentation, such as rotate = 15.")
     if not isinstance(seed, int) or seed < 0:
-        raise ExperimentError(f"{path}: seed must be a whole number from 0; received {seed!r}.")
+        raise ExperimentError(f"{path}: seed must be an integer from 0; received {seed!r}.")
     images = tables.get("data")
     size = images.get("size") if isinstance(images, dict) else None
     return augmentation, seed, experiments.Experiment.of({"data": {"source": "any", "size": size}}, str(path)).data.size

@@ -40,16 +40,16 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 
 
 INTRODUCTION = (
-    "Three nets learn to read 1,797 handwritten digits: softmax-regression, one layer; mlp-128-64, a dense net with "
-    "two hidden layers; lenet5-batchnorm, a convolutional net. A line is an epoch, one pass over the training images; "
-    "“best so far” marks those after which the validation images were recognized best. The weights of the last of "
-    "these are kept and measured once on the test images."
+    "Three nets learn to classify 1,797 handwritten digits: softmax-regression, one layer; mlp-128-64, a dense net "
+    "with two hidden layers; lenet5-batchnorm, a convolutional net. Each line is an epoch, one pass over the training "
+    "images; “best so far” marks the epochs with the best validation accuracy up to then. The weights of the last of "
+    "these are kept and evaluated once on the test images."
 )
 
 
 def demo(
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The folder of the three runs and of their comparison.")
+        Path, typer.Option("--out", "-o", help="The folder for the three runs and their comparison.")
     ] = Path("runs/demo"),
     open_: Open = False,
     quiet: Quiet = False,
@@ -61,7 +61,7 @@ def demo(
     console = commands.console(quiet=quiet)
     if out.exists():
         if not (out / ".demo").exists():
-            raise RunError(f"{out} exists and is no earlier demo. Choose another folder with --out.")
+            raise RunError(f"{out} exists and is not an earlier demo. Choose another folder with --out.")
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / ".demo").touch()

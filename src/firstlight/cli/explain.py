@@ -27,42 +27,49 @@ def explain(
     path: RunPath,
     image: Annotated[
         str | None,
-        typer.Option(metavar="ID|FILE", help="Explain one image alone: the id of one of the run, or a file."),
+        typer.Option(metavar="ID|FILE", help="Explain a single image: the id of one of the run, or a file."),
     ] = None,
     of_class: Annotated[
         str | None,
-        typer.Option("--class", metavar="NAME", help="With --image: for this class, not the predicted one."),
+        typer.Option("--class", metavar="NAME", help="With --image: explain this class instead of the predicted one."),
     ] = None,
     layer: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="The layer by whose values images are compared; with --image: that of Grad-CAM."
+            metavar="PATH", help="The layer whose features are compared; with --image, the layer of Grad-CAM."
         ),
     ] = None,
     unit: Annotated[
         str | None,
-        typer.Option(metavar="LAYER:K", help="Draw the image that one unit gives most for, such as conv2:0."),
+        typer.Option(
+            metavar="LAYER:K", help="Synthesize an image that maximizes the activation of a unit, such as conv2:0."
+        ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--map", help="How images are put on a plane: pca, t-sne (otherwise) or umap.")
+        str | None, typer.Option("--map", help="The method of the 2-D embedding: pca, t-sne or umap. Default: t-sne.")
     ] = None,
     points: Annotated[
-        int | None, typer.Option(min=1, help=f"Training images, and test images, on a map; {POINTS:,} otherwise.")
+        int | None,
+        typer.Option(min=1, help=f"How many training images, and test images, to embed. Default: {POINTS:,}."),
     ] = None,
     true: Annotated[str | None, typer.Option(metavar="NAME", help="List the mistakes on images of this class.")] = None,
     predicted: Annotated[
         str | None, typer.Option(metavar="NAME", help="List the mistakes that were classified as this.")
     ] = None,
     tensorboard: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write scalars, histograms and the map's vectors there too.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write scalars, histograms and embedding vectors to this folder."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="With --image or --unit: the picture; else in the folder.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="With --image or --unit: the PNG to write. Default: in the run's folder."
+        ),
     ] = None,
     engine: Engine = None,
     device: Device = None,
     data: OwnData = None,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes every random draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The random seed.")] = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +116,7 @@ def explain(
 def _must_be_left_out(options: dict[str, Any], when: str) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise ExperimentError(f"{listed(given)} {'is' if len(given) == 1 else 'are'} of no use {when}.")
+        raise ExperimentError(f"{listed(given)} {'is' if len(given) == 1 else 'are'} not used {when}.")
 
 
 def _explain_image(
@@ -182,7 +189,7 @@ def _explain_unit(trained: Run, unit: str, seed: int, out: Path | None, as_json:
         typer.echo(json.dumps({**plain, "picture": str(place)}, ensure_ascii=False))
         return
     name = found.name if found.name.startswith(layer) else f"{layer}, unit {found.unit} ({found.name})"
-    typer.echo(f"{name}: gives {found.value:.3g} for its image, and at most {found.typical:.3g} for a test image")
+    typer.echo(f"{name}: {found.value:.3g} for this image, at most {found.typical:.3g} for a test image")
     typer.echo(f"Picture: {place}")
 
 

@@ -30,7 +30,7 @@ def watched(work: Callable[..., Found], as_json: bool, **options: Any) -> Found:
 
 
 def write(console: Console, found: Explanation, trained: Run) -> None:
-    """The layers, how far the classes lie apart, the most confident mistakes and the labels that may be wrong."""
+    """The layers, how far the classes lie apart, the most confident mistakes and the suspected label errors."""
     _print_layers(console, found)
     _print_separation(console, found)
     _print_mistakes(console, found, trained)
@@ -58,9 +58,9 @@ def _print_layers(console: Console, found: Explanation) -> None:
     console.print(table)
     _note(
         console,
-        "dead: gives the same for every image. saturated: values where the gradient of the activation is less than a "
-        "hundredth of its largest (of a ReLU, all below zero); units: those saturated for at least 95 % of their "
-        "values.",
+        "dead: outputs the same value for every image. saturated: values at which the derivative of the activation "
+        "function is less than a hundredth of its maximum (for a ReLU, all below zero); units: those saturated for at "
+        "least 95 % of their values.",
     )
 
 
@@ -80,8 +80,8 @@ def _print_separation(console: Console, found: Explanation) -> None:
     console.print(table)
     _note(
         console,
-        f"agreement: the share of the {first.in_features.k} nearest neighbours that are of a point's own class. "
-        "accuracy: of the points whose class most of them have.",
+        f"agreement: the share of the {first.in_features.k} nearest neighbours that have the class of the point. "
+        "accuracy: the share of points that have the majority class of these neighbours.",
     )
 
 
@@ -110,7 +110,7 @@ def _print_mistakes(console: Console, found: Explanation, trained: Run) -> None:
         nearest = ", ".join(f"{count} {names[k]}" for k, count in _counts(one.nearest.labels.tolist()))
         row = (one.id, names[one.label], names[one.predicted], percent(one.confidence), nearest)
         table.add_row(*map(escape, row))
-    console.print(table if found.mistakes else "None: every test image was recognized.")
+    console.print(table if found.mistakes else "None: every test image was classified correctly.")
     _more(console, len(found.mistakes))
 
 
@@ -124,7 +124,7 @@ def _print_label_issues(console: Console, found: Explanation, names: tuple[str, 
 
     from firstlight.report.format import percent
 
-    _heading(console, "Labels that may be wrong: look at the images before you change one")
+    _heading(console, "Suspected label errors: look at the images before you change a label")
     table = Table(box=None, header_style="bold")
     table.add_column(
         "image", overflow="fold", min_width=_widest(console, [one.id for one in found.label_issues[:SHOWN]])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from firstlight.export import Format
     from firstlight.records.exports import ExportRecord
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the export and errors, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the export, and errors.")]
 
 
 def export(
@@ -31,7 +31,7 @@ def export(
         list[Path] | None,
         typer.Argument(
             metavar="RUN",
-            help="The folder of a run, or of several; or STUDY/NAME, whose nets answer together.",
+            help="The folder of a run, or of several; or STUDY/NAME, to export its nets as an ensemble.",
             show_default=False,
         ),
     ] = None,
@@ -42,12 +42,12 @@ def export(
             "--out",
             "-o",
             metavar="PATH",
-            help="The file, or the folder for several files or runs; in the run's folder otherwise.",
+            help="The file to write, or the folder for several files or runs. Default: in the run's folder.",
         ),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="html: float16, float32, or auto (usually), the first of them that agrees."),
+        typer.Option(metavar="TYPE", help="html: float16, float32, or auto (default), the first of them that agrees."),
     ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="c: weights and activations as int8, calibrated on training images.")
@@ -57,14 +57,14 @@ def export(
         typer.Option(
             "--most-loss",
             metavar="POINTS",
-            help="c: the most accuracy that --int8 may lose, in percentage points (usually 1).",
+            help="c: the accuracy that --int8 may lose, in percentage points. Default: 1.",
         ),
     ] = None,
     data: OwnData = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write a trained model in a format that other programs use, proved on all test images of the run.
+    """Write a trained model in a format that other programs use, verified on all test images of the run.
 
     Nothing is written where the export gives another class than firstlight for one of them, or a probability that
     differs by more than 1e-4. Of several runs, the others are written all the same, and the exit code is 1. Without
@@ -160,7 +160,7 @@ def _exported(
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """Let SIGTERM end what is run to prove an export, and remove its temporary files, as Ctrl-C does."""
+    """Let SIGTERM end what is run to verify an export, and remove its temporary files, as Ctrl-C does."""
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield
@@ -176,16 +176,16 @@ def _print(path: Path, record: ExportRecord, quiet: bool, as_json: bool) -> None
     if as_json:
         typer.echo(json.dumps({**encode(record), "run": str(path), "path": str(place)}, ensure_ascii=False))
         return
-    if not record.proved:
-        typer.echo(f"Not proved: {record.not_proved}", err=True)
+    if not record.verified:
+        typer.echo(f"Not verified: {record.not_verified}", err=True)
     if quiet:
         typer.echo(place)
         return
     if record.accuracy is not None:  # of its own, which the facts say
         typer.echo(f"Run by {record.runtime} on all {record.images:,} test images.")
-    elif record.proved:
+    elif record.verified:
         differ = "" if record.largest_difference is None else f" (largest difference {record.largest_difference:.1e})"
-        typer.echo(f"Proved by {record.runtime} on all {record.images:,} test images{differ}.")
+        typer.echo(f"Verified by {record.runtime} on all {record.images:,} test images{differ}.")
     for name, text in record.facts.items():
         typer.echo(f"{name}: {text}")
     typer.echo(f"{record.title}: {place} ({file_size(record.bytes)})")

@@ -27,24 +27,24 @@ def labels(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDS", help="What `firstlight run FILE --folds N` made, complete.", show_default=False
+            metavar="FOLDS", help="The complete folder of firstlight run FILE --folds N.", show_default=False
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE.csv", help="Write all of them to a table too.")
+        Path | None, typer.Option("--out", "-o", metavar="FILE.csv", help="Also write all of them to a table.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many are printed.")] = TOP,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many to print.")] = TOP,
     engine: Engine = None,
     device: Device = None,
     data: OwnData = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the path of what was written and errors, nothing else.")
+        bool, typer.Option("--quiet", "-q", help="Print only the path of what was written, and errors.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List labels that may be wrong, among all images, training images too: each by the net that has not seen it.
+    """List suspected label errors among all images of a cross-validation, each by the net that was not trained on it.
 
-    Each has its reason: what that net says, and how the nearest images are labelled. They are doubts, not findings:
+    Each comes with a reason: what that net predicts, and how the nearest images are labelled. They are only suspected:
     look at each image before you change its label, on the page Review of firstlight view.
     """
     from firstlight import api
@@ -77,7 +77,7 @@ def labels(
 
 
 def _report(folds: Path) -> Path | None:
-    """The report of the study that the folds are of, made anew: it shows the first of them with their images."""
+    """The report of the study that the folds are of, made again: it shows the first of them with their images."""
     from firstlight import report
     from firstlight.records.run_folder import STUDY
     from firstlight.records.study_folder import StudyFolder
@@ -102,8 +102,8 @@ def _print(console: Console, found: LabelIssues, top: int) -> None:
     shown = [found[place] for place in range(min(top, len(found)))]
     names = display_names(found.class_names)
     console.print(
-        f"{len(found):,} of {found.images:,} labels are in doubt"
-        + (f"; the first {len(shown)}, of which the nets and the neighbours are surest:" if shown else "."),
+        f"{len(found):,} of {found.images:,} labels are suspected to be wrong"
+        + (f"; the {len(shown)} most suspect:" if shown else "."),
         style="bold",
         soft_wrap=True,
     )

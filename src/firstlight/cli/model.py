@@ -21,18 +21,20 @@ def summary(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="An architecture, an experiment file or a run; else a list of architectures."
+            metavar="NAME",
+            help="An architecture, an experiment file or a run. Without it, the architectures are listed.",
         ),
     ] = None,
     size: Annotated[
-        str | None, typer.Option("--input", metavar="HxWxC", help="Its input, as in 28x28x1.", show_default=False)
+        str | None, typer.Option("--input", metavar="HxWxC", help="The input shape, as in 28x28x1.", show_default=False)
     ] = None,
     classes: Annotated[int | None, typer.Option(min=2, help="The number of classes.", show_default=False)] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option: --set model.activation=tanh")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an option: --set model.activation=tanh")
     ] = None,
     freeze: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help='What is not trained: --freeze "*" --freeze "!head"')
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help='Freeze the parameters that match: --freeze "*" --freeze "!head"'),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the architectures.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -92,7 +94,7 @@ def summary(
     console.print(table)
     console.print(
         f"parameters {model.parameters:,}: {model.trainable:,} trainable, {counts['frozen']:,} frozen, "
-        f"{counts['statistics']:,} running statistics; multiply-adds {model.multiply_adds:,} an image",
+        f"{counts['statistics']:,} running statistics; {model.multiply_adds:,} multiply-adds per image",
         highlight=False,
         soft_wrap=True,
     )

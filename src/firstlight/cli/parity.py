@@ -19,30 +19,31 @@ WIDE = 110  # columns of a terminal from which a table shows types and shapes as
 
 def parity(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A named architecture, or an experiment file.", show_default=False)
+        str,
+        typer.Argument(metavar="MODEL", help="The name of an architecture, or an experiment file.", show_default=False),
     ],
     data: Annotated[
-        str | None, typer.Option(help="Images to compare on, as for run; random pixels otherwise.", show_default=False)
+        str | None, typer.Option(help="Images to compare on, as for run. Default: random pixels.", show_default=False)
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help=f"Steps of training, side by side; {default_of('steps')} otherwise.")
+        int | None, typer.Option(min=1, help=f"Steps of training, side by side. Default: {default_of('steps')}.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=2, help=f"Images a step; {default_of('batch_size')} otherwise.")
+        int | None, typer.Option(min=2, help=f"Images per step. Default: {default_of('batch_size')}.")
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help=f"{OPTIMIZERS}; {default_of('optimizer')}, or the file's, otherwise.")
+        str | None, typer.Option(help=f"{OPTIMIZERS}. Default: {default_of('optimizer')}, or that of the file.")
     ] = None,
     lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="The learning rate.", show_default=False)] = None,
-    loss: Annotated[str | None, typer.Option(help=f"The loss; {default_of('loss')}, or the file's, otherwise.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help=f"Fixes every random draw; {default_of('seed')} otherwise.")
+    loss: Annotated[
+        str | None, typer.Option(help=f"The loss. Default: {default_of('loss')}, or that of the file.")
     ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help=f"The random seed. Default: {default_of('seed')}.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option: --set model.activation=tanh")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an option: --set model.activation=tanh")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The page; runs/parity-MODEL.html otherwise.", show_default=False)
+        Path | None, typer.Option(help="The page to write. Default: runs/parity-MODEL.html.", show_default=False)
     ] = None,
     open_: Open = False,
     quiet: Quiet = False,
@@ -127,7 +128,7 @@ def _print(found: Parity) -> None:
             found.parameters
         ),
         f"Two runs of {found.steps} steps, largest relative differences": parity_training.table(found.runs),
-        "Milliseconds a step, in float32": parity_speed.table(found.speed, found.engines, found.batch_size),
+        "Milliseconds per step, in float32": parity_speed.table(found.speed, found.engines, found.batch_size),
     }
     for title, table in tables.items():
         console.print(f"\n{title}", style="bold", highlight=False, markup=False, soft_wrap=True)

@@ -40,7 +40,12 @@ def predict(
     images: Annotated[list[str], typer.Argument(metavar="PATH", help=PATHS, show_default=False)],
     out: Out = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help="How many classes to name; 3, or with --json all.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many of the most probable classes to print. Default: 3, or all with --json.",
+            show_default=False,
+        ),
     ] = None,
     false_alarm_rate: FalseAlarms = None,
     engine: Engine = None,
@@ -65,8 +70,8 @@ def predict(
         who = "the run was" if len(trained.folders) == 1 else "some of the nets were"
         typer.echo(
             Caution.SEEN_IMAGES.note(
-                f"{who} trained on {progress.trained_on:,} of these {progress.read:,} images: its answers to "
-                "them say nothing of new ones."
+                f"{who} trained on {progress.trained_on:,} of these {progress.read:,} images: predictions on them say "
+                "nothing about new images."
             ),
             err=True,
         )
@@ -78,18 +83,27 @@ def evaluate(
     path: ClassifierPath,
     images: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH", help=f"Instead of its own, by the folders that they lie in. {PATHS}"),
+        typer.Argument(metavar="PATH", help=f"Other images instead of its own, labelled by their folders. {PATHS}"),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Other images with the same classes, or its own in another place.")
+        str | None, typer.Option(help="Other images with the same classes, or its own if they were moved.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="train, validation or test; test, or all of images that come in no splits.")
+        str | None,
+        typer.Option(help="train, validation or test. Default: test, or all images if they come without splits."),
     ] = None,
     include_seen: Annotated[
-        bool, typer.Option("--include-seen", help="Measure images that it has learnt from too; left out otherwise.")
+        bool,
+        typer.Option(
+            "--include-seen", help="Also evaluate on images that it was trained on. Default: they are left out."
+        ),
     ] = False,
-    unverified: Annotated[bool, typer.Option("--unverified", help="As for run.")] = False,
+    unverified: Annotated[
+        bool,
+        typer.Option(
+            "--unverified", help="Read files of a named dataset even where their checksum is not the published one."
+        ),
+    ] = False,
     out: Out = None,
     false_alarm_rate: FalseAlarms = None,
     engine: Engine = None,
@@ -99,7 +113,7 @@ def evaluate(
     """Measure a trained model again, on its own images or on others. A table has their true classes too."""
     for option, given in (("--data", data), ("--split", split)):
         if images and given:
-            raise ExperimentError(f"{option} is of no use with paths, which say what is measured.")
+            raise ExperimentError(f"{option} cannot be used with paths, which say what is evaluated.")
     _must_not_be_read(out, [*(images or []), *([data] if data else [])])
     trained = opened_classifier(path, engine, device, false_alarm_rate=false_alarm_rate)
     unread = 0
@@ -164,7 +178,7 @@ def _survey(paths: Sequence[str], *, labelled: bool = False) -> int | None:
 
     found = survey(paths, labelled=labelled)
     if found.others:
-        what = "file is no image and was" if found.others == 1 else "files are no images and were"
+        what = "file is not an image and was" if found.others == 1 else "files are not images and were"
         names = [*map(_shown, found.such_as), *[""] * (found.others - len(found.such_as))]
         typer.echo(
             Caution.NOT_IMAGES.note(f"{found.others:,} {what} not read: {listed(names, most=len(found.such_as))}."),
@@ -184,7 +198,7 @@ def _must_not_be_read(out: Path | None, paths: Sequence[str]) -> None:
     if out is not None and is_file(out):
         for path in paths:
             if is_file(path) and out.samefile(path):
-                raise ExperimentError(f"--out {out} is what is read, and would be lost. Name another file.")
+                raise ExperimentError(f"--out {out} is also an input and would be overwritten. Name another file.")
 
 
 def _must_be_files(paths: Sequence[str]) -> None:
@@ -194,7 +208,7 @@ def _must_be_files(paths: Sequence[str]) -> None:
 
     for path in paths:
         if path.endswith(".npz") or (path in SOURCES and not is_there(Path(path))):
-            raise ExperimentError(f"{path} is a set of images: measure it by --data {path}.")
+            raise ExperimentError(f"{path} is a dataset: evaluate on it with --data {path}.")
 
 
 @contextmanager

@@ -19,29 +19,27 @@ BARS, BAR = 24, 40  # lines of the curve in a terminal, and the length of the lo
 
 def rate(
     file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="An experiment file.", show_default=False)],
-    steps: Annotated[int, typer.Option(help="Steps of training, each at a larger rate.")] = 200,
+    steps: Annotated[int, typer.Option(help="Steps of training, each at a higher rate.")] = 200,
     low: Annotated[float, typer.Option("--from", metavar="X", help="The first learning rate.")] = 1e-6,
     high: Annotated[float, typer.Option("--to", metavar="X", help="The last one.")] = 10.0,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Train on so many images only.", show_default=False)
+        int | None, typer.Option(min=1, metavar="N", help="Train on this many images only.", show_default=False)
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help=f"{OPTIMIZERS}.")] = None,
-    engine: Annotated[str | None, typer.Option(help="numpy, written by hand, or torch.")] = None,
+    engine: Annotated[str | None, typer.Option(help="numpy (written by hand) or torch.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the file: --set a.b=c")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the experiment: --set a.b=c")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write a page with the curve.")
     ] = None,
     open_: Open = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the suggested rate and errors, nothing else.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the suggested rate, and errors.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Suggest a learning rate: train for a few steps at rates that rise, and look where the loss falls.
+    """Suggest a learning rate by a range test: train for a few steps at increasing rates, and see where the loss falls.
 
-    Nothing is kept of this training: no run is made and none is touched. Exit code 1 where the curve suggests none.
+    Nothing of this training is kept; no run is made or changed. Exit code 1 if the curve suggests none.
     """
     from firstlight import api
     from firstlight.experiments import Experiment
@@ -80,4 +78,4 @@ def _print(found: RateTest) -> None:
     head = "No learning rate is suggested." if suggested.rate is None else f"Suggested: --lr {suggested.rate:.2g}."
     typer.echo(f"\n{head} {suggested.reason}")
     if suggested.rate is not None:
-        typer.echo(f"The experiment asks for {found.lr:g}. A schedule that falls ends below either.")
+        typer.echo(f"The experiment has {found.lr:g}. A decaying schedule ends below either.")

@@ -22,25 +22,26 @@ if TYPE_CHECKING:
     from firstlight.trained_ensemble import Ensemble
     from firstlight.trained_run import Run
 
-Engine = Annotated[str | None, typer.Option(help="numpy or torch; the one it was trained on otherwise.")]
+Engine = Annotated[str | None, typer.Option(help="numpy or torch. Default: the one it was trained with.")]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(
         "--false-alarm-rate",
         metavar="X",
-        help="The share of images of the classes that may be called none of these; that of the experiment otherwise.",
+        help="The share of images of the known classes that may be rejected as none of these. Default: that of the "
+        "experiment.",
         show_default=False,
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="Of torch: auto, cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[str | None, typer.Option(help="torch only: auto, cpu, cuda, cuda:1 or mps.")]
 Pdf = Annotated[
     bool | None,
     typer.Option(
-        "--pdf/--html", help="A PDF, or a page of HTML; the page, unless FILE ends in .pdf.", show_default=False
+        "--pdf/--html", help="A PDF or an HTML page. Default: HTML, unless FILE ends in .pdf.", show_default=False
     ),
 ]
 OwnData = Annotated[
-    str | None, typer.Option("--data", metavar="PATH", help="Where the run's own images are now, if they were moved.")
+    str | None, typer.Option("--data", metavar="PATH", help="Where the run's images are now, if they were moved.")
 ]
 
 
@@ -49,58 +50,60 @@ def run(
         Path | None, typer.Argument(metavar="FILE.toml", help="An experiment file.", show_default=False)
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="A named set of images, or the path of a folder, a CSV or an .npz.")
+        str | None, typer.Option(help="A named dataset, or the path of a folder, a CSV or an .npz.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="A named architecture.")] = None,
+    model: Annotated[str | None, typer.Option(help="The name of an architecture.")] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Resize the images; one number for a square.")
+        str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Resize the images. One number stands for a square.")
     ] = None,
-    epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over the training images.")] = None,
-    batch_size: Annotated[str | None, typer.Option(metavar="N", help="Images a step.")] = None,
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="Epochs: passes over the training images.")] = None,
+    batch_size: Annotated[str | None, typer.Option(metavar="N", help="Images per step of training.")] = None,
     optimizer: Annotated[str | None, typer.Option(help=f"{OPTIMIZERS}.")] = None,
     lr: Annotated[str | None, typer.Option(metavar="X", help="The learning rate.")] = None,
-    seed: Annotated[str | None, typer.Option(metavar="N", help="Fixes every random draw.")] = None,
+    seed: Annotated[str | None, typer.Option(metavar="N", help="The random seed.")] = None,
     init_from: Annotated[
         str | None,
         typer.Option(
             metavar="RUN|FILE",
-            help='Weights to start from: a run, a .safetensors file, or "imagenet" for published ones.',
+            help='Initial weights: those of a run, of a .safetensors file, or "imagenet" for published ones.',
         ),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="numpy, written by hand, or torch.")] = None,
-    kernels: Annotated[str | None, typer.Option(help="Of numpy: compiled, or reference for the readable ones.")] = None,
+    engine: Annotated[str | None, typer.Option(help="numpy (written by hand) or torch.")] = None,
+    kernels: Annotated[str | None, typer.Option(help="numpy only: compiled, or reference (readable, slow).")] = None,
     device: Device = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32, float64, bfloat16; of torch also float16, or auto for the fastest.")
+        str | None, typer.Option(help="float32, float64 or bfloat16; with torch also float16, or auto for the fastest.")
     ] = None,
     exact_noise: Annotated[
-        bool, typer.Option("--exact-noise", help="Of torch: the same dropout masks as numpy draws.")
+        bool, typer.Option("--exact-noise", help="torch only: draw the same dropout masks as numpy.")
     ] = False,
     unverified: Annotated[
-        bool, typer.Option("--unverified", help="Read files of a named set whose checksum is not the published one.")
+        bool,
+        typer.Option(
+            "--unverified", help="Read files of a named dataset even where their checksum is not the published one."
+        ),
     ] = False,
     folds: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="Share all images out into N folds and train a run for each, tested on it; a search of the file is "
-            "done in each fold. The same command, or resume, goes on.",
+            help="N-fold cross-validation: train N runs, each tested on another fold of all images. A search in the "
+            "file is repeated in each fold. The same command, or resume, continues it.",
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="With --folds: runs at the same time, each in a process.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="With --folds: how many runs train at the same time, each in a process."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Explain the trained net too: see firstlight explain.")
+        bool, typer.Option("--explain", help="Explain the trained net as well: see firstlight explain.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; a new one in runs/ otherwise.")
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder. Default: a new one in runs/.")
     ] = None,
-    reuse: Annotated[
-        bool, typer.Option("--reuse", help="Where --out holds this very run already, train nothing.")
-    ] = False,
+    reuse: Annotated[bool, typer.Option("--reuse", help="Train nothing if --out already holds this very run.")] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the file: --set a.b=c")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the experiment: --set a.b=c")
     ] = None,
     open_: Open = False,
     quiet: Quiet = False,
@@ -114,11 +117,11 @@ def run(
     if file is not None and not file.is_file():
         _must_be_no_name(str(file))
     if folds is None and workers is not None:
-        raise ExperimentError("--workers is for --folds: a single run is one process.")
+        raise ExperimentError("--workers needs --folds: a single run is one process.")
     if folds is not None and (explain or reuse):
         raise ExperimentError(
-            f"{'--explain' if explain else '--reuse'} is for a single run, and --folds trains one for each fold. Leave "
-            + ("it out, and then: firstlight explain FOLDER of a fold." if explain else "it out: the folds go on.")
+            f"{'--explain' if explain else '--reuse'} is for a single run, and --folds trains one for each fold. Omit "
+            + ("it, and afterwards run firstlight explain on a fold." if explain else "it: folds always continue.")
         )
     if (
         folds is None
@@ -153,7 +156,7 @@ def run(
     }
     tables = asked_for(file, settings, options, search=folds is not None)
     if "data" not in tables:
-        raise ExperimentError("There are no images to learn from: give an experiment file, or --data with --model.")
+        raise ExperimentError("There are no images to train on: give an experiment file, or --data with --model.")
     if folds is not None:
         name = f"{file.stem}-{folds}-folds" if file else ""
         origin, progress = str(file) if file else "options", console(as_json, quiet)
@@ -183,7 +186,7 @@ def _must_be_no_name(name: str) -> None:
         raise ExperimentError(f"{name} is a model, not an experiment file: firstlight run --data mnist --model {name}")
     if name in data.SOURCES:
         raise ExperimentError(
-            f"{name} is a set of images, not an experiment file: firstlight run --data {name} --model mlp-128"
+            f"{name} is a dataset, not an experiment file: firstlight run --data {name} --model mlp-128"
         )
     if name in experiments.packaged():
         raise ExperimentError(f"{name} is a study, not an experiment file: firstlight study {name}")
@@ -191,16 +194,22 @@ def _must_be_no_name(name: str) -> None:
 
 def resume(
     path: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a study or folds.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="RUN", help="The folder of a run, of a study or of a cross-validation.", show_default=False
+        ),
     ],
     data: OwnData = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of a study or folds: runs at the same time.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Of a study or a cross-validation: how many runs train at the same time."
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Continue a run that was interrupted, to the result that it would have had; or a study, or folds."""
+    """Resume an interrupted run, to the same result; or a study, or a cross-validation."""
     from firstlight import api
     from firstlight.records import run_folder
 
@@ -250,8 +259,8 @@ def _note_unhashed(trained: Run | Ensemble) -> None:
         if folder.finished and not folder.hashes:
             typer.echo(
                 Caution.NO_HASHES.note(
-                    f"{folder.path} keeps no hashes of its files, like every run of an earlier version: that they "
-                    "are as they were written cannot be checked."
+                    f"{folder.path} has no hashes of its files, as it was made by an earlier version: whether they are "
+                    "unchanged cannot be checked."
                 ),
                 err=True,
             )
@@ -265,11 +274,11 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="The file; report.html or report.pdf in that folder otherwise."
+            "--out", "-o", metavar="FILE", help="The file to write. Default: report.html or report.pdf in that folder."
         ),
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write its charts as SVG files there too.")
+        Path | None, typer.Option(metavar="FOLDER", help="Also write the charts to this folder, as SVG files.")
     ] = None,
     open_: Open = False,
 ) -> None:
@@ -312,7 +321,7 @@ def _finish(done: Run, as_json: bool, quiet: bool = False) -> None:
     if not as_json:
         typer.echo(page if quiet else f"Report: {page}")
     if result.status == Status.DIVERGED:
-        raise TrainingError(f"{result.stopped_because} What was learnt before is in {done.path}.")
+        raise TrainingError(f"{result.stopped_because} The weights from before that are in {done.path}.")
     if result.status == Status.INTERRUPTED:
         typer.echo(f"Interrupted. To continue: firstlight resume {done.path}", err=as_json)
     elif not as_json and not quiet:
@@ -343,7 +352,7 @@ def _print_result(result: Result) -> None:
         f"{result.model}, {parameters.total:,} parameters{frozen}, {weights}, {result.seconds.train:.1f} s of training"
     )
     if result.estimate is not None:
-        stopped = "" if result.estimate.whole else "; training ended before the epochs that it was told for"
+        stopped = "" if result.estimate.whole else "; training ended before the epochs of the estimate"
         typer.echo(f"Training and evaluation {result.estimate.said()}{stopped}")
     if result.status == Status.STOPPED_EARLY:
         typer.echo(f"Stopped early: no improvement since epoch {epochs.best}.")

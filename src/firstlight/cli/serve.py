@@ -19,27 +19,27 @@ def serve(
     ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for a free one.")] = 8000,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; one that others can reach has a token.")
+        str, typer.Option(help="The address to listen on. One that others can reach needs a token.")
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
         typer.Option(
-            help="What requests must then bring. Other users of the machine can read a command line: --token-file, or "
-            "the variable FIRSTLIGHT_TOKEN, keeps it from them.",
+            help="The token that every request must then send. Other users of the machine can read a command line: "
+            "--token-file, or the variable FIRSTLIGHT_TOKEN, keeps it from them.",
             show_default=False,
         ),
     ] = None,
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file whose one line is the token.", show_default=False)
     ] = None,
-    max_mb: Annotated[float, typer.Option(min=0.001, max=1000, metavar="X", help="Megabytes of a request.")] = 10.0,
-    max_pixels: Annotated[int, typer.Option(min=1, max=89_478_485, help="Pixels of an image.")] = 25_000_000,
-    max_images: Annotated[int, typer.Option(min=1, max=4096, help="Images of a request.")] = 64,
+    max_mb: Annotated[float, typer.Option(min=0.001, max=1000, metavar="X", help="Most megabytes per request.")] = 10.0,
+    max_pixels: Annotated[int, typer.Option(min=1, max=89_478_485, help="Most pixels per image.")] = 25_000_000,
+    max_images: Annotated[int, typer.Option(min=1, max=4096, help="Most images per request.")] = 64,
     max_seconds: Annotated[
-        float, typer.Option(min=0.1, max=3600, metavar="X", help="Seconds in which a request must come.")
+        float, typer.Option(min=0.1, max=3600, metavar="X", help="Seconds within which a request must arrive.")
     ] = 20.0,
-    max_waiting: Annotated[int, typer.Option(min=1, help="Images that may wait for the model.")] = 512,
-    max_batch: Annotated[int, typer.Option(min=1, max=4096, help="Images that are computed at once.")] = 64,
+    max_waiting: Annotated[int, typer.Option(min=1, help="Most images that may wait for the model.")] = 512,
+    max_batch: Annotated[int, typer.Option(min=1, max=4096, help="Most images per batch.")] = 64,
     false_alarm_rate: FalseAlarms = None,
     engine: Engine = None,
     device: Device = None,

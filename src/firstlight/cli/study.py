@@ -19,22 +19,28 @@ if TYPE_CHECKING:
 
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="How many runs at the same time, each in a process; 1, or a whole cluster."),
+    typer.Option(
+        min=1, help="How many runs train at the same time, each in a process. Default: 1, or the whole cluster."
+    ),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of each run; the cores are shared out otherwise.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads per run. Default: the cores are divided among the runs.")
+]
 
 
 def study(
     study: Annotated[
         str | None,
-        typer.Argument(metavar="FILE_OR_NAME", help="A study file, or one that --list names.", show_default=False),
+        typer.Argument(
+            metavar="FILE_OR_NAME", help="A study file, or the name of a study that --list shows.", show_default=False
+        ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the studies that come with firstlight.")] = False,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many seeds, from 0 on, instead of those of the file.")
+        int | None, typer.Option(min=1, help="Use this many seeds, starting at 0, instead of those of the file.")
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(help="Train each run once a fold of all images, so many; see firstlight run --folds.")
+        int | None, typer.Option(help="N-fold cross-validation of each run, as by firstlight run --folds.")
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this run of the study; may be repeated.")
@@ -42,13 +48,16 @@ def study(
     workers: Workers = None,
     threads: Threads = None,
     backend: Annotated[str, typer.Option(help="loky: this machine; dask or ray: a cluster.")] = "loky",
-    address: Annotated[str | None, typer.Option(help="Of the cluster, such as tcp://host:8786.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder; runs/NAME otherwise.")] = None,
+    address: Annotated[str | None, typer.Option(help="The address of the cluster, such as tcp://host:8786.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder of the study. Default: runs/NAME.")
+    ] = None,
     table: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write its numbers to a .md, .tex or .csv too; without a study, those of all below runs/ (or --out).",
+            help="Also write the numbers to a .md, .tex or .csv; without a study, those of all studies in runs/ (or "
+            "--out).",
         ),
     ] = None,
     open_: Open = False,

@@ -98,7 +98,7 @@ def _shared(left: int, natural: Mapping[int, int]) -> dict[int, int]:
 
 
 def print_outcome(console: Console, subject: StudyFolder | report.Comparison) -> None:
-    """The accuracies of runs side by side, which differences are more than chance, and the outcome in a sentence."""
+    """The accuracies of runs side by side, which differences are significant, and the outcome in a sentence."""
     from firstlight import report
     from firstlight.records import result
 

@@ -20,24 +20,30 @@ def tune(
         Path,
         typer.Argument(metavar="FILE.toml", help="An experiment file with [space] and [tune].", show_default=False),
     ],
-    workers: Annotated[int, typer.Option(min=1, help="How many trials at the same time, each in a process.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="How many trials run at the same time, each in a process.")] = 1,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help="How many, instead of the file's; a larger number continues.", show_default=False),
+        typer.Option(
+            min=1,
+            help="How many trials, instead of the number in the file. A larger number continues the search.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The folder; runs/FILE-tune otherwise.", show_default=False),
+        typer.Option("--out", "-o", help="The folder of the search. Default: runs/FILE-tune.", show_default=False),
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="An Optuna storage that machines share; a file in the folder otherwise."),
+        typer.Option(
+            metavar="URL", help="An Optuna storage shared by several machines. Default: a file in the folder."
+        ),
     ] = None,
     open_: Open = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Search for good settings, compared on validation images alone. A stopped search continues."""
+    """Search for hyperparameters, compared on validation images alone. A stopped search continues."""
     from firstlight import api
     from firstlight.records.search_folder import TuneFolder
 

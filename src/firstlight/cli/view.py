@@ -12,15 +12,17 @@ def view(
     root: Annotated[Path, typer.Argument(metavar="RUNS", help="The folder of the runs.")] = Path("runs"),
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="The port; 8765, or a free one where that is taken.", show_default=False),
+        typer.Option(
+            min=0, max=65535, help="The port. Default: 8765, or a free one if that is taken.", show_default=False
+        ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; one that others can reach needs a token.")
+        str, typer.Option(help="The address to listen on. One that others can reach needs a token.")
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
         typer.Option(
-            help="The token that every request then needs. Other users of the machine can read a command line: "
+            help="The token that every request must then send. Other users of the machine can read a command line: "
             "--token-file, or the variable FIRSTLIGHT_TOKEN, keeps it from them.",
             show_default=False,
         ),
@@ -39,14 +41,16 @@ def view(
     at_once: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Runs started from the page that may train at a time; as many as cores.", show_default=False
+            min=1,
+            help="How many runs started from the page may train at the same time. Default: the number of cores.",
+            show_default=False,
         ),
     ] = None,
     corrections: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.csv",
-            help="Where the page Review keeps what is decided of labels; in RUNS otherwise, by set of images.",
+            help="Where the page Review saves decisions about labels. Default: in RUNS, a file for each dataset.",
             show_default=False,
         ),
     ] = None,

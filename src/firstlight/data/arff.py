@@ -1,4 +1,4 @@
-"""ARFF, the format of Weka that OpenML publishes: a head with an attribute a line, then a row of values a line."""
+"""ARFF, the format of Weka that OpenML publishes: a head with an attribute per line, then a row of values per line."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Arff:
         """A row of numbers with the target at one end."""
         numbers, _, label = row.rpartition(b",") if at else row.partition(b",")[::-1]
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what is no number
+            warnings.simplefilter("error")  # what is not a number
             try:
                 values = np.fromstring(numbers.decode("ascii"), np.float64, sep=",")
             except (DeprecationWarning, UnicodeDecodeError):

@@ -82,7 +82,7 @@ def _mapped(
 ) -> tuple[dict[str, Any], str]:
     """The images of these arrays by name, from a store or in it from now on; and the SHA-256 of the file.
 
-    Raises DataError where they are no images, or lie in another order than one after the other.
+    Raises DataError where they are not images, or lie in another order than one after the other.
     """
     for name, head in large.items():
         if (
@@ -240,7 +240,7 @@ def _dataset(
         extra = natural_order(map(str, set(values.tolist()) - set(classes)))
         if extra:
             raise DataError(
-                f"{where}: {split} has labels that are no class: {', '.join(extra[:10])}. The classes are "
+                f"{where}: {split} has unknown labels: {', '.join(extra[:10])}. The classes are "
                 f"{', '.join(map(str, list(classes)[:10]))}, by {labels_name if split == 'train' else 'train'}."
             )
         labels = np.array([place[classes[value]] for value in values.tolist()], np.int64)

@@ -122,7 +122,7 @@ def _saved(path: Path, key: str) -> list[Any]:
             return value
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise DataError(f"{path}: not as datasets' save_to_disk writes it: it has no list {key!r}. Save the dataset anew.")
+    raise DataError(f"{path}: not as datasets' save_to_disk writes it: it has no list {key!r}. Save the dataset again.")
 
 
 def _saved_files(folder: Path) -> list[Path]:

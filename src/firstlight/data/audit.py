@@ -131,8 +131,8 @@ class Findings:
             (
                 Caution.COPIES_ACROSS_SPLITS,
                 self.leaked,
-                "validation or test image also occurs in an earlier split: the leak flatters the model.",
-                "validation or test images also occur in an earlier split: the leak flatters the model.",
+                "validation or test image also occurs in an earlier split: the leak inflates the accuracy.",
+                "validation or test images also occur in an earlier split: the leak inflates the accuracy.",
             ),
             (
                 Caution.COPIES_WITHIN_SPLIT,
@@ -166,7 +166,7 @@ class Findings:
             texts.append(
                 Caution.ALIKE_CLASSES.text(
                     f"{len(alike):,} {'group' if len(alike) == 1 else 'groups'} of classes with nearly the same name: "
-                    f"{groups}. They count as different classes; where they are one, give them one name."
+                    f"{groups}. They count as different classes; if they are the same, give them one name."
                 )
             )
         if nameless := without_label(classes):
@@ -174,13 +174,13 @@ class Findings:
             texts.append(
                 Caution.MISSING_LABELS.text(
                     f"{n:,} {'image is' if n == 1 else 'images are'} of class "
-                    f"{listed(map(repr, nameless), most=_NAMED)}, which is how "
-                    "tables write that a label is missing: leave them out, or name the class otherwise."
+                    f"{listed(map(repr, nameless), most=_NAMED)}, which in tables usually marks a missing label: leave "
+                    "them out, or rename the class."
                 )
             )
         for split, names in self.missing.items():
             if names:
-                harm = "cannot be learnt" if split == "train" else "cannot be measured there"
+                harm = "cannot be learned" if split == "train" else "cannot be measured there"
                 what = "class has" if len(names) == 1 else "classes have"
                 texts.append(
                     Caution.EMPTY_CLASSES.text(

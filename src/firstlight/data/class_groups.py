@@ -1,4 +1,4 @@
-"""Classes put together anew: ten digits as even and odd, clothes as tops and shoes; or some of them alone."""
+"""Classes regrouped: ten digits as even and odd, clothes as tops and shoes; or some of them alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def regroup(splits: Mapping[str, Images], groups: Mapping[str, Sequence[str]]) -
     into = np.full(len(old), -1)
     for number, (group, members) in enumerate(groups.items()):
         if not members:
-            raise DataError(f"data.regroup.{group} names no class of the images.")
+            raise DataError(f"data.regroup.{group} lists no class.")
         for member in members:
             if member not in old:
                 raise DataError(f"data.regroup.{group}: there is no class {member!r}. {nearest(member, old)}")
@@ -37,7 +37,7 @@ def regroup(splits: Mapping[str, Images], groups: Mapping[str, Sequence[str]]) -
     for name, images in regrouped.items():
         if not len(images):
             members = [member for group in groups.values() for member in group]
-            raise DataError(f"The {name} split has no images of {', '.join(members)}: nothing would be left of it.")
+            raise DataError(f"The {name} split has no images of {', '.join(members)}: it would be empty.")
     return regrouped
 
 

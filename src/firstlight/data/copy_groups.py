@@ -117,6 +117,6 @@ def _must_be_left(split: str, before: Images, after: Images) -> None:
     ]
     if gone:
         raise DataError(
-            f'data.near_copies = "drop" would leave no {split} images of {listed(map(repr, gone), most=5)}: each has a '
-            'copy in a later split. Set it to "group", which keeps copies on one side of the split, or to "warn".'
+            f'data.near_copies = "drop" would leave no {split} images of class {listed(map(repr, gone), most=5)}: each '
+            'has a copy in a later split. Set it to "group", which keeps copies on one side of the split, or to "warn".'
         )

@@ -119,14 +119,14 @@ def _head(path: Path, text: str, separators: str) -> tuple[list[str], str]:
     if missing := [name for name in NEEDED if name not in names]:
         received = ", ".join(names)
         raise DataError(
-            f"{path}, line 1: the first line must name the columns {listed(NEEDED)} (and, if wanted, reason, by and "
+            f"{path}, line 1: the first line must name the columns {listed(NEEDED)} (and optionally reason, by and "
             f"at); it lacks {listed(missing)}. Received {brief(received) or 'nothing'}."
         )
     for name in names:
         if name not in COLUMNS:
             raise DataError(
                 f"{path}, line 1: there is no column {brief(name)!r} in a table of corrections. "
-                f"{nearest(name, COLUMNS)} A word of your own goes into reason."
+                f"{nearest(name, COLUMNS)} Your own remarks go into reason."
             )
         if names.count(name) > 1:
             raise DataError(f"{path}, line 1: two columns have the same name, {name}. Remove one.")
@@ -151,21 +151,21 @@ def _must_be_sound(one: Correction) -> None:
     for name in COLUMNS:
         value = getattr(one, name)
         if not is_text(value) or "\0" in value:
-            raise _UnsoundError(f"{name}: {brief(value)!r} is no text that can be written.")
+            raise _UnsoundError(f"{name}: {brief(value)!r} is not valid Unicode.")
     for name in ("id", "old"):
         if not getattr(one, name).strip():
-            what = "the id of the image" if name == "id" else "the class that the image bears in your labels"
+            what = "the id of the image" if name == "id" else "the class of the image in your labels"
             raise _UnsoundError(f"{name}: it is empty. It names {what}.")
     if len(one.pixels) != _HASH or not set(one.pixels) <= set("0123456789abcdef"):
         raise _UnsoundError(
-            f"pixels: it is no SHA-256, which has {_HASH} hexadecimal digits; received {brief(one.pixels, 80)!r}."
+            f"pixels: it is not a SHA-256, which has {_HASH} hexadecimal digits; received {brief(one.pixels, 80)!r}."
         )
     if one.at:
         try:
             datetime.fromisoformat(one.at)
         except ValueError:
             raise _UnsoundError(
-                f"at: it is no time in ISO 8601, such as 2026-11-29T17:10:00Z; received {brief(one.at, 80)!r}."
+                f"at: it is not a time in ISO 8601, such as 2026-11-29T17:10:00Z; received {brief(one.at, 80)!r}."
             ) from None
 
 
@@ -246,9 +246,9 @@ def must_fit(dataset: Dataset, corrections: Sequence[Correction], where: str = "
     if changed:
         height, width, _ = dataset.shape
         raise DataError(
-            f"{where}: {len(changed):,} of {len(corrections):,} images are not those that were looked at, "
-            f"{_named(changed)}: their pixels have changed, or data.size was another than now ({height}×{width}). Look "
-            f"at {_them(changed)} again, or remove {_their_lines(changed)}."
+            f"{where}: {len(changed):,} of {len(corrections):,} images are not those that were reviewed, "
+            f"{_named(changed)}: their pixels have changed, or data.size was different ({height}×{width}). Look at "
+            f"{_them(changed)} again, or remove {_their_lines(changed)}."
         )
     for one in corrections:
         images, i = places[one.id]
@@ -259,10 +259,10 @@ def must_fit(dataset: Dataset, corrections: Sequence[Correction], where: str = "
                 f"{dataset.name}. {nearest(new, dataset.class_names)}"
             )
         if label != one_form(one.old):
-            done = " It bears the new label already: remove its line." if label == new else ""
+            done = " It has the new label already: remove its line." if label == new else ""
             raise DataError(
                 f"{where}: {brief(one.id)!r} is labelled {brief(label)!r} now, and was {brief(one.old)!r} when it was "
-                f"looked at.{done or ' Look at it again, or remove its line.'}"
+                f"reviewed.{done or ' Look at it again, or remove its line.'}"
             )
 
 

@@ -1,4 +1,4 @@
-"""One image file to uint8 pixels: upright, 8 bits a channel, grey or colour, on white where it is transparent."""
+"""One image file to uint8 pixels: upright, 8 bits per channel, grey or colour, on white where it is transparent."""
 
 from __future__ import annotations
 
@@ -226,11 +226,11 @@ def _eight_bits(image: Image.Image, grey: bool) -> Image.Image:
     """The image in Pillow's mode L (grey) or RGB, on white. `grey`: it is grey, whatever its mode."""
     stored = image.mode
     if stored == "F":
-        raise DataError("its pixels are floating-point numbers; save it with 8 bits a channel")
+        raise DataError("its pixels are floating-point numbers; save it with 8 bits per channel")
     if stored.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65_535:
-            raise DataError("its pixels are no numbers from 0 to 65,535; save it with 8 bits a channel")
+            raise DataError("its pixels are not numbers from 0 to 65,535; save it with 8 bits per channel")
         bytes_ = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
         transparent = image.info.get("transparency")
         return Image.fromarray(bytes_ if transparent is None else np.where(values == transparent, 255, bytes_))

@@ -128,7 +128,7 @@ def _retrieve(file: PublishedFile, url: str, folder: Path, progress: bool) -> st
         pooch.retrieve(url, file.checksum or None, fname=file.name, path=folder, downloader=downloader)
     except (OSError, ValueError) as error:
         if "hash" in str(error):
-            return "what came is not the published file (its checksum differs)"
+            return "the downloaded file is not the published one (its checksum differs)"
         if type(error).__name__ == "HTTPError":
             return str(error).split(" for url")[0]
         return getattr(error, "strerror", None) or type(error).__name__
@@ -150,7 +150,7 @@ def unpack(archive: Path, files: Sequence[PublishedFile], folder: Path) -> None:
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, zlib.error) as error:
         if isinstance(error, OSError) and error.filename is not None and Path(error.filename) != archive:
             raise  # it is the disk
-        raise DataError(f"{archive}: the archive is truncated or damaged ({error}). Fetch it again.") from error
+        raise DataError(f"{archive}: the archive is truncated or damaged ({error}). Download it again.") from error
 
 
 @contextmanager

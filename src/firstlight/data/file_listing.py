@@ -20,7 +20,7 @@ from firstlight.text import printable_name
 
 STANDARD_INPUT = "-"
 TABLES = (".csv", ".tsv")
-SHOWN = 5  # of the files that are no images
+SHOWN = 5  # of the files that are not images
 
 _BLOCK = 1 << 16  # bytes of a list that are read at a time
 
@@ -32,7 +32,7 @@ class ListedFile:
     path      as text that the file system takes, bytes that are no UTF-8 as surrogates
     label     its class, where a table gives it
     reason    why it is not read
-    is_other  it is not read since, by its ending, it is no image, and nobody named it by itself
+    is_other  it is not read since, by its ending, it is not an image, and nobody named it by itself
     """
 
     path: str
@@ -55,7 +55,7 @@ def listed_files(
     for path in map(str, named):
         if path == STANDARD_INPUT:
             if standard_input is None:
-                raise DataError('"-" stands for a list on standard input, which there is none of here.')
+                raise DataError('"-" stands for a list on standard input, but standard input is a terminal.')
             yield from (ListedFile(line) for line in _lines(standard_input))
         elif is_folder(path):
             yield from _some(_below(str(Path(path))), f"{printable_name(path)}: the folder holds no image.")
@@ -72,7 +72,7 @@ class Survey:
     """What is named, before any image is read.
 
     files   how many are to be read; None where a list on standard input tells
-    others  how many are no images, and `such_as` the first of them
+    others  how many are not images, and `such_as` the first of them
     """
 
     files: int | None

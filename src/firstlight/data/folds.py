@@ -45,12 +45,12 @@ def _check_enough(images: Images, folds: int) -> None:
             held, what = len(np.unique(images.groups[of_class])), "group"
         if held == 1:
             raise DataError(
-                f"Class {name!r} has one {what} only, and each of {folds} folds needs one to be measured on. "
+                f"Class {name!r} has one {what} only, and each of {folds} folds needs one to be tested on. "
                 "Add images of it, or leave the class out."
             )
         if 1 < held < folds:
             raise DataError(
-                f"Class {name!r} has {held} {what}s, too few for {folds} folds: each needs one to be measured on. Take "
+                f"Class {name!r} has {held} {what}s, too few for {folds} folds: each needs one to be tested on. Take "
                 f"at most {held} folds, add images of it, or leave the class out."
             )
 

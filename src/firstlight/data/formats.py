@@ -75,7 +75,7 @@ def read_idx(path: Path, ndim: int) -> Array:
 
 
 def read_any_idx(path: Path, begins: bytes = bytes(2)) -> Array:
-    """An array of whole numbers from an idx file, gzipped or not, that begins as it should.
+    """An array of integers from an idx file, gzipped or not, that begins as it should.
 
     The format: two zero bytes, the type (8: uint8), the number of axes, each axis' length as big-endian uint32, data.
     Raises DataError when the file is damaged or holds something else, or promises more than such a file can hold.
@@ -89,20 +89,20 @@ def read_any_idx(path: Path, begins: bytes = bytes(2)) -> Array:
             head = file.read(4 * ndim)
             if not 1 <= ndim <= 4 or len(head) < 4 * ndim:
                 raise DataError(
-                    f"{path}: not an idx file of whole numbers; it begins with {start.hex(' ') or 'nothing'}, not with "
+                    f"{path}: not an idx file of integers; it begins with {start.hex(' ') or 'nothing'}, not with "
                     f"{begins.hex(' ')}{' 08 and the number of axes' if len(begins) < 4 else ''}."
                 )
             dtype = np.dtype(_IDX_TYPES[start[2]])
             shape: Shape = tuple(int(n) for n in np.frombuffer(head, ">u4"))
             size = math.prod(shape) * dtype.itemsize
             if size > unpacked_limit(len(packed)):
-                raise DataError(f"{path}: its head promises {size:,} bytes {shape}, far more than it can hold.")
+                raise DataError(f"{path}: its header declares {size:,} bytes {shape}, far more than the file can hold.")
             data = file.read(size + 1000)
             if len(data) != size:
                 held = f"{len(data):,}" if len(data) < size + 1000 else "more"
-                raise DataError(f"{path}: its head promises {size:,} bytes {shape}; it holds {held}.")
+                raise DataError(f"{path}: its header declares {size:,} bytes {shape}; the file holds {held}.")
     except (EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{path}: the gzip file is truncated or damaged ({error}). Fetch it again.") from error
+        raise DataError(f"{path}: the gzip file is truncated or damaged ({error}). Download it again.") from error
     return np.frombuffer(data, dtype).reshape(shape)
 
 
@@ -118,7 +118,7 @@ def read_cifar(
     for path in paths:
         data = np.frombuffer(bytes_of(path), np.uint8)
         if not len(data) or len(data) % record:
-            raise DataError(f"{path}: {len(data):,} bytes are no whole number of records of {record:,} bytes.")
+            raise DataError(f"{path}: {len(data):,} bytes are not an integer of records of {record:,} bytes.")
         batches.append(data.reshape(-1, record))
         _check_labels(batches[-1][:, label], class_names, path)
     splits = {}
@@ -148,7 +148,7 @@ def read_mat(path: Path) -> tuple[Array, Array]:
     if not isinstance(X, np.ndarray) or X.dtype != np.uint8 or X.ndim != 4 or X.shape[2] != 3:
         raise DataError(f"{path}: X must be uint8 (H, W, 3, N); received {_kind(X)}.")
     if not isinstance(y, np.ndarray) or y.dtype.kind not in "iuf" or not (np.isfinite(y) & (y % 1 == 0)).all():
-        raise DataError(f"{path}: y must be whole numbers (N, 1); received {_kind(y)}.")
+        raise DataError(f"{path}: y must be integers (N, 1); received {_kind(y)}.")
     if y.size and float(np.abs(y).max()) > np.iinfo(np.int32).max:
         raise DataError(f"{path}: y must be labels; it goes up to {float(np.abs(y).max()):g}.")
     labels = y.ravel().astype(np.int64)
@@ -187,7 +187,7 @@ def _check_labels(labels: Array, class_names: Sequence[str], path: Path) -> None
 
 
 def unpacked_limit(size: int) -> int:
-    """How many bytes a file of `size` bytes may unpack to: more is no set of images, or more than there is memory."""
+    """How many bytes a file of `size` bytes may unpack to: more is not a dataset, or more than there is memory."""
     return min(max(_UNPACKED, _RATIO * size), memory.total())
 
 
@@ -210,11 +210,11 @@ def _load_mat(path: Path) -> dict[str, Any]:
 
     data = bytes_of(path)
     if data.startswith(b"MATLAB 7.3") or data.startswith(b"\x89HDF"):
-        raise DataError(f"{path}: a MATLAB 7.3 file, which is not read. Save it with -v7, or as an .npz.")
+        raise DataError(f"{path}: a MATLAB 7.3 file, which is not supported. Save it with -v7, or as an .npz.")
     try:
         size = sum(math.prod(shape) for name, shape, _ in whosmat(BytesIO(data)) if name in ("X", "y"))
         if size > unpacked_limit(len(data)):
-            raise ValueError(f"it promises {size:,} numbers")
+            raise ValueError(f"it declares {size:,} numbers")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dict(loadmat(BytesIO(data), variable_names=("X", "y")))

@@ -98,8 +98,8 @@ class GroupCounts:
         """What is wrong with the groups: divided, one that is nearly everything, or none that has two images."""
         lines = [
             Caution.DIVIDED_GROUPS.text(
-                f"{n:,} {'group is' if n == 1 else 'groups are'} both in {one} and in {other}: the leak flatters the "
-                "model."
+                f"{n:,} {'group is' if n == 1 else 'groups are'} both in {one} and in {other}: the leak inflates the "
+                "accuracy."
             )
             for (one, other), n in self.divided.items()
             if n
@@ -107,7 +107,7 @@ class GroupCounts:
         if self.most == 1:
             lines.append(
                 Caution.GROUPS_OF_ONE.text(
-                    "Each group (data.group) is of one image, so that nothing is kept together: does it name the image "
+                    "Each group (data.group) has a single image, so nothing is kept together: does it name the image "
                     "itself, such as its number? Name what images have in common, or leave data.group out."
                 )
             )
@@ -115,8 +115,7 @@ class GroupCounts:
             lines.append(
                 Caution.LARGE_GROUP.text(
                     f"The group {brief(self.largest, 60)!r} has {self.most:,} of {self.images:,} images: it can only "
-                    "be in one split, and the others have the rest. Does data.group tell what belongs together finely "
-                    "enough?"
+                    "be in one split, and the others have the rest. Are the groups (data.group) too coarse?"
                 )
             )
         return lines
@@ -149,8 +148,8 @@ def group_by_name(dataset: Dataset, key: str) -> Dataset:
     key  "parent": a group is the name of the folder that an image lies in. A pattern, with parentheses: what its first
          ones hold where it is found in the file's name; or, where it has a /, in the path without the folder of a split
 
-    Raises DataError for another key, a pattern that is no regular expression, does not match every image or takes too
-    long, and for groups that are the classes.
+    Raises DataError for another key, a pattern that is not a regular expression, does not match every image or takes
+    too long, and for groups that are the classes.
     """
     must_tell_groups(key, f"{dataset.name} has neither columns nor arrays with names")
     paths = {name: paths_of(name, images) for name, images in dataset.splits.items()}
@@ -195,13 +194,13 @@ def with_groups(dataset: Dataset, splits: Mapping[str, Images], key: str, words:
     if len(pairs) == len({label for label, _ in pairs}) == len({group for _, group in pairs}) > 1:
         raise DataError(
             f"data.group = '{brief(key)}': the groups are the classes, as each class is one group, and no class could "
-            f"be both trained on and tested. {A_GROUP_IS} Leave data.group out where there is nothing such."
+            f"be both trained on and tested. {A_GROUP_IS} Leave data.group out if there are no such groups."
         )
     return replace(dataset, splits=splits, group=key, grouped_by=words)
 
 
 def names_of(where: str, values: Array) -> Array:
-    """Groups as text, str (N,), of whole numbers or text (N,) or (N, 1). Raises DataError for other values."""
+    """Groups as text, str (N,), of integers or text (N,) or (N, 1). Raises DataError for other values."""
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or values.dtype.kind not in "iuU":
@@ -210,12 +209,12 @@ def names_of(where: str, values: Array) -> Array:
     names = np.char.strip(values.astype(np.str_))
     if (empty := np.flatnonzero(names == "")).size:
         raise DataError(
-            f"{where}: {len(empty):,} images have no group, the first at {empty[0]}. Give an image that belongs "
-            "with no other a group of its own."
+            f"{where}: {len(empty):,} images have no group, the first at {empty[0]}. Give an image that belongs to no "
+            "other a group of its own."
         )
     if not is_text("".join(names.tolist())):
         odd = next(name for name in names.tolist() if not is_text(name))
-        raise DataError(f"{where}: the group {odd!r} is no text that can be written.")
+        raise DataError(f"{where}: the group {odd!r} is not valid Unicode.")
     return names
 
 
@@ -233,14 +232,14 @@ def must_not_be_divided(dataset: Dataset, wanted: Array) -> None:
         if both := sorted(held[one] & held[other]):
             such = listed(brief(name, 60) for name in both[:3])
             otherwise = (
-                "leave data.group out, if these are no groups"
+                "leave data.group out, if these are not groups"
                 if dataset.group
                 else 'where they are near copies, have those left out of training: data.near_copies = "drop"'
             )
             raise DataError(
                 f"{dataset.name}: {len(both):,} of {len(held[one] | held[other]):,} groups are both in {one} and in "
-                f"{other} as they came with the images, such as {such}: the model would be measured on what it has "
-                f"learnt from. Have the images split anew, by groups, with data.pool = true; or {otherwise}."
+                f"{other} as they came with the images, such as {such}: the model would be tested on groups that "
+                f"it was trained on. Split the images again, by groups, with data.pool = true; or {otherwise}."
             )
 
 
@@ -273,14 +272,14 @@ def paths_of(split: str, images: Images) -> list[str]:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern. Raises DataError where it is no regular expression, or has no parentheses that hold a group."""
+    """The pattern. Raises DataError where it is not a regular expression, or has no parentheses that hold a group."""
     said = f"data.group = '{brief(pattern)}'"
     try:
         compiled = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         raise DataError(
-            f"{said} is no regular expression: {error}. Such as {PATTERN}; a sign that is meant as it is takes a "
-            "backslash before it."
+            f"{said} is not a regular expression: {error}. Such as {PATTERN}; put a backslash before a character that "
+            "is meant literally."
         ) from None
     if not compiled.groups:
         raise DataError(f"{said}: the pattern has no part in parentheses that holds the group, as {PATTERN} has.")
@@ -299,8 +298,8 @@ def _search(pattern: str, names: Sequence[str]) -> list[str | None]:
         done = subprocess.run(command, input=given, capture_output=True, encoding="ascii", timeout=SECONDS, check=True)
     except subprocess.TimeoutExpired:
         raise DataError(
-            f"{said}: the pattern was stopped after {SECONDS:g} s, with {len(names):,} names. One repetition inside "
-            f"another, as in (a+)+, tries every way to divide a name: write it simpler, such as {PATTERN}."
+            f"{said}: the pattern was stopped after {SECONDS:g} s, with {len(names):,} names. A repetition inside "
+            f"another one, as in (a+)+, tries every way to divide a name: simplify it, as in {PATTERN}."
         ) from None
     except (OSError, subprocess.CalledProcessError) as error:
         raise DataError(f"{said}: the pattern could not be looked for ({brief(str(error))}).") from None

@@ -139,7 +139,7 @@ def load_table(
         name = Path(os.path.normpath(row.path.replace("\\", "/"))).as_posix()
         sample = Sample(file, name, row.label, one_form(row.group))
         if sample.id in lines:
-            raise DataError(f"{path}, line {row.line}: {sample.id} stands in line {lines[sample.id]} already.")
+            raise DataError(f"{path}, line {row.line}: {sample.id} is listed in line {lines[sample.id]} already.")
         lines[sample.id] = row.line
         listing.setdefault(row.split or "train", []).append(sample)
     dataset = read_listing(path.stem, listing, {}, size, progress)
@@ -159,7 +159,7 @@ def _file(listed_in: Path, row: table.Row) -> Path:
         if _is(Path.is_file, path):
             return path
     hints = [
-        f"There is {row.path}{end}: a path needs its ending."
+        f"There is {row.path}{end}: a path needs its extension."
         for end in SUFFIXES
         if _is(Path.is_file, Path(f"{asked}{end}"))
     ]
@@ -198,14 +198,14 @@ def is_visible(name: str) -> bool:
 def _list_classes(
     root: Path, folder: Path, set_aside: dict[str, str], group: str | None, *, needed: bool
 ) -> list[Sample]:
-    """The samples of `folder`/<class>/*; what is no image there, and images beside the class folders, are set aside.
+    """The samples of `folder`/<class>/*; what is not an image, and images beside the class folders, are set aside.
 
     group   of `load_folder`
     needed  whether every class folder must hold an image
     """
     classes = _folders(folder)
     if not classes:
-        raise DataError(f"{folder}: there are no class folders; images belong into <class>/ or train/<class>/.")
+        raise DataError(f"{folder}: there are no class folders; images belong in <class>/ or train/<class>/.")
     samples = []
     for name, class_folder in classes.items():
         files = _files_below(root, class_folder, group)
@@ -251,7 +251,7 @@ def _files_below(root: Path, class_folder: Path, group: str | None, depth: int =
 def why_not(path: Path) -> str:
     """Why a file is not read as an image; nothing where it is tried. One without an ending is, whatever it holds."""
     if path.is_symlink() and not _is(Path.exists, path):
-        return "a link that leads nowhere"
+        return "a broken link"
     if not _is(Path.is_file, path):
         return "not a regular file"
     return "" if is_named_as_image(path.name) else _other_ending(path)
@@ -264,7 +264,7 @@ def is_named_as_image(name: str) -> bool:
 
 
 def _other_ending(path: Path) -> str:
-    return f"its ending, {printable_name(path.suffix.lower())}, is of no image format that is read here"
+    return f"its extension, {printable_name(path.suffix.lower())}, is not that of a supported image format"
 
 
 def _strays(root: Path, folder: Path) -> dict[str, str]:
@@ -335,7 +335,7 @@ def _files_of(listing: Listing) -> Contents:
 
 
 def _place(name: str, contents: Contents, n: int, size: Size | None, common: Size | None) -> Place | None:
-    """Where decoded images are kept if they may be too many for the memory, three bytes a pixel."""
+    """Where decoded images are kept if they may be too many for the memory, three bytes per pixel."""
     if common is None or 3 * math.prod(common) * n <= memory.limit():
         return None
     return Place.of(name, contents.files, f"{contents.how} {size}")
@@ -370,7 +370,9 @@ def _class_map(name: str, listing: Listing, order: Sequence[str]) -> tuple[str, 
         extra = natural_order({sample.class_name for sample in samples} - set(class_names))
         if extra:
             pairs = [(one, nearly(one, class_names)) for one in extra]
-            near = [f" {one!r} is nearly {other!r}: give one class one name." for one, other in pairs if other]
+            near = [
+                f" {one!r} is nearly {other!r}: use the same name for the same class." for one, other in pairs if other
+            ]
             raise DataError(
                 f"{name}: {split} has classes that train lacks: {', '.join(extra)}. Train has {', '.join(class_names)}."
                 f"{''.join(near[:1])}"
@@ -394,7 +396,7 @@ def _must_be_one_size(name: str, sizes: Counter[Size]) -> None:
         common = [f"{height}×{width} ({n})" for (height, width), n in sizes.most_common()]
         raise SizesDifferError(
             f"{name}: the images differ in size (height × width): {listed(common, most=5)}. "
-            "Say what all are resized to: --set data.size=64 for a run (data.size in its file), --size 64 for "
+            "Give a size to which all are resized: --set data.size=64 for a run (data.size in its file), --size 64 for "
             "firstlight data, size=64 in Python."
         )
 

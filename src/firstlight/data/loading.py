@@ -71,9 +71,11 @@ def load(
             raise DataError("label names a column of a table, and beside arrays there is none: leave it out.")
         return from_arrays(source, sides, group=group)
     if not isinstance(group, str | None):
-        raise DataError("group is an array beside arrays of images only; of a source, it is a text. See data.group.")
+        raise DataError(
+            "group may be an array only beside arrays of images; for a source, it is a string. See data.group."
+        )
     if group == "":
-        raise DataError("data.group is empty: leave it out where no images belong together.")
+        raise DataError("data.group is empty: leave it out if no images belong together.")
     if isinstance(source, str) and source in SOURCES:
         dataset = SOURCES[source].load(unverified=unverified, cache=cache, progress=progress, group=group, label=label)
         dataset = _resized(dataset, sides)
@@ -103,7 +105,7 @@ def _load_own(source: str | Path, size: Size | None, progress: bool, group: str 
         path = Path(source).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # too long a name, ~ of nobody, a NUL
-        raise DataError(f"{str(source)[:200]!r} is no path: {getattr(error, 'strerror', None) or error}.") from None
+        raise DataError(f"{str(source)[:200]!r} is not a path: {getattr(error, 'strerror', None) or error}.") from None
     if is_folder or is_file:
         files = published_files(path)
         if files:

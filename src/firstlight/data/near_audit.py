@@ -55,14 +55,15 @@ class NearFindings:
     leaked: int
 
     def sentences(self) -> list[tuple[Caution, int, str, str]]:
-        """What is warned of, of how many images, and how the sentence goes on for one and for more."""
+        """What is warned of, of how many images, and how the sentence continues for one and for more."""
         return [
             (
                 Caution.NEAR_COPIES_ACROSS_SPLITS,
                 self.leaked,
-                f"validation or test image has a near copy in an earlier split ({_HOW}): the leak flatters the model.",
-                f"validation or test images have a near copy in an earlier split ({_HOW}): the leak flatters the "
-                "model.",
+                f"validation or test image has a near copy in an earlier split ({_HOW}): the leak inflates the "
+                "accuracy.",
+                f"validation or test images have a near copy in an earlier split ({_HOW}): the leak inflates the "
+                "accuracy.",
             ),
             (
                 Caution.NEAR_COPIES_WITHIN_SPLIT,

@@ -256,7 +256,7 @@ def _class(part: Part, row: int, columns: Columns, value: object) -> str:
         return columns.names[value]
     if not isinstance(value, int | str):
         raise DataError(
-            f"{part.path}, row {row + 1}: {columns.label} must be one whole number or one text an image; received "
+            f"{part.path}, row {row + 1}: {columns.label} must be one integer or one string per image; received "
             f"{brief(repr(value), 40)}."
         )
     return str(value).strip()
@@ -266,7 +266,7 @@ def _group(part: Part, row: int, column: str, value: object) -> str:
     if isinstance(value, int | str) and str(value).strip():
         return one_form(str(value).strip())
     raise DataError(
-        f"{part.path}, row {row + 1}: the group (data.group, the column {column}) must be a whole number or a text; "
+        f"{part.path}, row {row + 1}: the group (data.group, the column {column}) must be an integer or a string;  "
         f"received {brief(repr(value), 40)}. Give an image that belongs with no other a group of its own."
     )
 

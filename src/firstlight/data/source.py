@@ -143,8 +143,8 @@ class Source:
 
     def _no_groups(self, group: str) -> str:
         return (
-            f"data.group = '{brief(group)}': nothing tells which images of {self.name} belong together. Groups are of "
-            "your own images, by a column, an array, their folders or their names. Leave data.group out."
+            f"data.group = '{brief(group)}': it is not known which images of {self.name} belong together. Groups can "
+            "be given for your own images, by a column, an array, their folders or their names. Leave data.group out."
         )
 
     def _named(self, dataset: Dataset) -> Dataset:
@@ -206,10 +206,10 @@ class Sources(Registry[Source]):
         """What to say where there is no source of a name: `text`, and why, or which are nearest."""
         prefix = name.partition(":")[0]
         if name in self.refused:
-            return f"{name} is not read here: {self.refused[name]}."
+            return f"{name} is not supported: {self.refused[name]}."
         if prefix in self._numbered and ":" in name:
             return (
-                f"{name!r} is no source: {prefix}:NUMBER is, such as {prefix}:554, or {prefix}:NUMBER:HEIGHTxWIDTH "
+                f"{name!r} is not a source: {prefix}:NUMBER is, such as {prefix}:554, or {prefix}:NUMBER:HEIGHTxWIDTH "
                 "where the number of values of an image does not tell its shape."
             )
         return f"{text} {nearest(name, self)}".rstrip()

@@ -33,7 +33,7 @@ def split(
     and `test` are the fractions of these, each class in proportion, rounded so that the totals are right. A class too
     small for its proportion to make an image gives one all the same, so that a total may exceed its fraction. The same
     seed draws the same images, and the test images do not depend on `validation`. A fraction of 0 gives no such split.
-    `limit` then keeps that many training images, in proportion and at least one a class, for a quick look.
+    `limit` then keeps that many training images, in proportion and at least one per class, for a quick look.
     Where images have groups, no group comes into two splits: the fractions, and the proportions of the classes, are
     met as nearly as whole groups allow.
     Where only some `classes` will be used, the limit counts these alone, and only these need enough images; which of
@@ -51,7 +51,7 @@ def split(
     must_not_be_divided(dataset, wanted)
     _check_enough(dataset, [name for name in SPLITS if name == "train" or name in drawn], wanted)
     if limit is not None and limit < wanted.sum():
-        raise DataError(f"data.limit must be at least {wanted.sum()} training images (one a class); received {limit}.")
+        raise DataError(f"data.limit must be at least {wanted.sum()} training images, one per class; received {limit}.")
 
     parts = dict(dataset.splits)
     if train.groups is not None:
@@ -121,7 +121,7 @@ def _too_few_groups(dataset: Dataset, class_name: str, split: str, needing: Sequ
 
 
 def pooled(dataset: Dataset) -> Dataset:
-    """The same images in one split, to be split anew: the dataset itself where they are in one already."""
+    """The same images in one split, to be split again: the dataset itself where they are in one already."""
     if set(dataset.splits) == {"train"}:
         return dataset
     parts = [dataset.splits[name] for name in SPLITS if name in dataset.splits]

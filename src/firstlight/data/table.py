@@ -58,7 +58,7 @@ def read(path: Path, group: str | None = None, label: str | None = None) -> tupl
     text = csv_text(path)
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path}, line {line}: it holds a NUL character, as no text does. Save the table as UTF-8.")
+        raise DataError(f"{path}, line {line}: it contains a NUL character. Save the table as UTF-8.")
     first, _, rest = text.partition("\n")
     skipped = 0
     if separators := said_separator(first):
@@ -93,7 +93,7 @@ def read(path: Path, group: str | None = None, label: str | None = None) -> tupl
         rows.append(Row(line, image, label, split_of(split), *of_group))
     without = sum(not row.split for row in rows)
     if split_column is not None and without:
-        notes.append(f"{without:,} of {len(rows):,} rows name no split: their images are training images.")
+        notes.append(f"{without:,} of {len(rows):,} rows have no split: their images are training images.")
     return rows, notes
 
 
@@ -102,7 +102,7 @@ def rows(path: Path, *, labelled: bool) -> Iterator[Row]:
 
     labelled  whether there must be a column of labels; otherwise labels are empty where there is none
 
-    An empty cell is an empty path or label here. Splits are no matter. Raises DataError for a missing or ambiguous
+    An empty cell is an empty path or label here. Splits do not matter. Raises DataError for a missing or ambiguous
     column before the first row, and where the text ends to be a CSV.
     """
     try:
@@ -270,7 +270,7 @@ def _split_column(
                     f"holds {SPLITS_SAID}. Name it so, or remove it."
                 )
     notes += [
-        f"The column {names[i]} is not used: folds are no split. For a split of your own, name a column split."
+        f"The column {names[i]} is not used: folds are not splits. For a split of your own, name a column split."
         for i in left
         if chosen is None and _key(names[i]) in _FOLDS
     ]
@@ -300,7 +300,7 @@ def _values(cells: Sequence[tuple[int, list[str]]], column: int) -> list[tuple[i
 
 
 def _why(known: Sequence[tuple[int, str]], cells: Sequence[tuple[int, list[str]]], column: int) -> str:
-    """The first value that is no split, and its line."""
+    """The first value that is not a split, and its line."""
     line = next((line for line, split in known if not split), None)
     if line is None:
         return ""

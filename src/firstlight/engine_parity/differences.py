@@ -21,7 +21,8 @@ def relative_difference(a: Array | None, b: Array | None, scale: float = 0.0) ->
     """The relative difference of two arrays: max |a − b| over the largest number in them; infinite where one is lost.
 
     scale  the largest of all the numbers that these belong to. An array smaller than a thousandth of it is measured
-           against that: the gradient by a bias before a batch norm is zero, and its rounding is no difference
+           against that: the gradient with respect to a bias before a batch norm is zero, and its rounding is no
+           difference
     """
     if a is None or b is None or a.shape != b.shape:
         return math.inf

@@ -2,7 +2,8 @@
 
 The graph runs in float64 on one thread, for as many images as a vector has numbers, so that every operation is met in
 its fast form. At each of its checkpoints, what lies in memory is compared with what the layer gave, or with the
-gradient by that; and as a step writes gradients by weights, or running statistics, with those of the closures.
+gradient with respect to that; and as a step writes gradients with respect to weights, or running statistics, with those
+of the closures.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Comparison:
         return randomness.generator(self.task.seed, "noise", path)
 
     def _truth(self, vector: Array, kernels: Kernels) -> None:
-        """What the closures give: by path, each layer's output and the gradient by it; by name, those by weights."""
+        """What the closures give: each layer's output and the gradient with respect to it by path; those of weights."""
         self.outputs: dict[str, Array] = {}
         self.by_output: dict[str, Array] = {}
 
@@ -125,7 +126,7 @@ class _Comparison:
         return CompiledGraph(len(self.graph.steps), len(self.index), self.worst, self.gradients, fault)
 
     def _prepared(self, program: Any, step: Step, suspects: list[Step]) -> GraphFault | None:
-        """Compare the images as the graph prepares them; it then goes on with those that are off all ties."""
+        """Compare the images as the graph prepares them; it then continues with those that are off all ties."""
         if step.name != "gather":
             return None
         x = self.runtime.value(program, next(step.values()))
@@ -135,7 +136,7 @@ class _Comparison:
         return self._judged(difference, [step], "what the net sees of the images")
 
     def _weights(self, written: Array, step: Step, suspects: list[Step]) -> GraphFault | None:
-        """Compare the gradients by weights that this step wrote, and the running statistics after it."""
+        """Compare the gradients with respect to weights that this step wrote, and the running statistics after it."""
         for entry in self.task.model.layout.entries:
             if ".".join(entry.path[:-1]) != step.path:
                 continue
@@ -148,14 +149,14 @@ class _Comparison:
             elif math.isinf(self.gradients.get(entry.name, 0.0)) and not np.isnan(written[part]).any():
                 difference = relative_difference(written[part], self.by_weight[entry.name].ravel(), self.scales[2])
                 self.gradients[entry.name] = difference
-                if fault := self._judged(difference, [step], f"the gradient by {entry.name}"):
+                if fault := self._judged(difference, [step], f"the gradient with respect to {entry.name}"):
                     return fault
                 if step.name != "normalize_running_back":  # which writes more than these
                     suspects[:] = [one for one in suspects if one is not step]
         return None
 
     def _checkpoints(self, program: Any, done: int, suspects: list[Step]) -> GraphFault | None:
-        """Compare what layers gave, and the gradients by it, that are whole after so many steps."""
+        """Compare what layers gave, and the gradients with respect to it, that are whole after so many steps."""
         for point in self.graph.checkpoints:
             if point.steps != done:
                 continue
@@ -163,7 +164,11 @@ class _Comparison:
             if truth is None:
                 continue
             found = self.runtime.value(program, point.value)
-            what = f"the gradient by the output of {point.path}" if point.backward else f"the output of {point.path}"
+            what = (
+                f"the gradient with respect to the output of {point.path}"
+                if point.backward
+                else f"the output of {point.path}"
+            )
             difference = relative_difference(found, truth, self.scales[point.backward])
             if fault := self._judged(difference, suspects or [self.graph.steps[done - 1]], what):
                 return fault
@@ -176,7 +181,7 @@ class _Comparison:
             if math.isinf(difference):
                 path = name.rpartition(".")[0]
                 steps = [step for step in self.graph.steps if step.backward and step.path == path]
-                return self._judged(difference, steps, f"the gradient by {name}")
+                return self._judged(difference, steps, f"the gradient with respect to {name}")
         return None
 
     def _judged(self, difference: float, suspects: list[Step], what: str) -> GraphFault | None:

@@ -1,9 +1,9 @@
 """Layer by layer: each layer of a net beside its twin, at the very input that it has there, so that a fault is named.
 
 One pass goes through the net with a probe about each layer. The probe compares, at the layer's input x and for a random
-gradient v by its output, y, dx = (∂y/∂x)ᵀ v and the gradients by its parameters: by hand, by autograd, and by central
-differences of ⟨v, y⟩. Not for the gradient that comes from the loss, which may be zero where the layer is at fault, as
-its sum over the batch is before a batch norm.
+gradient v by its output, y, dx = (∂y/∂x)ᵀ v and the gradients with respect to its parameters: by hand, by autograd, and
+by central differences of ⟨v, y⟩. Not for the gradient that comes from the loss, which may be zero where the layer is at
+fault, as its sum over the batch is before a batch norm.
 """
 
 from __future__ import annotations

@@ -26,12 +26,12 @@ LONGEST = 200  # steps of a block
 def measure_speed(
     task: Task, images: Images, *, batch_size: int, rate: float, kernels: str, note: Callable[[str], None]
 ) -> tuple[Speed, Mapping[str, Any]]:
-    """The seconds a step of each engine, and what each says of itself. A block is an epoch of so many steps."""
+    """The seconds per step of each engine, and what each says of itself. A block is an epoch of so many steps."""
     engines: dict[str, Engine] = {
         "numpy": open_engine("numpy", kernels=kernels),
         "torch": open_engine("torch", device="cpu"),
     }
-    note("seconds a step: a first look")
+    note("seconds per step: a first look")
     slowest = max(
         _first_look(engine.session(task, images), len(images), batch_size, rate) for engine in engines.values()
     )
@@ -40,11 +40,11 @@ def measure_speed(
     again = images.take(np.resize(np.arange(len(images)), steps * batch_size))
     sessions: dict[str, Session] = {name: engine.session(task, again) for name, engine in engines.items()}
     for name, session in sessions.items():
-        note(f"seconds a step: {name} warms up")
+        note(f"seconds per step: {name} warms up")
         session.warm_up(batch_size, blocks)
     taken: dict[str, list[float]] = {name: [] for name in sessions}
     for epoch in range(blocks):
-        note(f"seconds a step: block {epoch + 1} of {blocks}")
+        note(f"seconds per step: block {epoch + 1} of {blocks}")
         for name, session in sessions.items():
             began = time.perf_counter()
             session.train_epoch(epoch, batch_size, np.full(steps, rate), lambda done, loss: None)

@@ -34,7 +34,7 @@ def open_engine(
     Raises ExperimentError for an unknown name, for what the engine does not have, or where it is not installed.
     """
     if name not in NAMES:
-        raise ExperimentError(f"engine: there is none called {name!r}. {nearest(name, NAMES)}")
+        raise ExperimentError(f"engine: {name!r} is unknown. {nearest(name, NAMES)}")
     if precision not in PRECISIONS[name]:
         others = [other for other in NAMES if precision in PRECISIONS[other]]
         hint = f"Use --engine {others[0]}." if others else nearest(precision, PRECISIONS[name])

@@ -23,7 +23,7 @@ Noise = Callable[[str], np.random.Generator]
 
 @dataclass(frozen=True, eq=False)
 class Derivatives:
-    """What a twin gives: its output, the gradients by its input and its parameters, and its running statistics.
+    """What a twin gives: its output, the gradients with respect to input and parameters, and its running statistics.
 
     Parameters are named by their path inside the layer, such as "conv1.W".
     """
@@ -55,7 +55,7 @@ def of_layer(
 
 
 def of_loss(loss: Loss, y: Array, targets: Array) -> tuple[Array, Array]:
-    """The twin of a loss at outputs y (K, N): the value of each sample (N,), and the gradient of their mean by y."""
+    """The twin of a loss at outputs y (K, N): the value of each sample (N,), and the gradient of their mean in y."""
     leaf = _batch_first(y).requires_grad_()
     values = loss.twin(torch, leaf, torch.from_numpy(targets.T.copy()))
     (dy,) = _gradients(values.mean(), [leaf])
@@ -74,7 +74,7 @@ def of_net(
     training: bool = True,
     running_stats: frozenset[str] = frozenset(),
 ) -> dict[str, Array]:
-    """The gradient of the mean loss by each trained parameter of a net, by name.
+    """The gradient of the mean loss with respect to each trained parameter of a net, by name.
 
     weights  what each sample's loss counts, (N,)
     """
@@ -106,7 +106,7 @@ def walk(optimizer: Optimizer, theta: Array, gradient: Callable[[Array, int], Ar
 
 
 def _gradients(y: torch.Tensor, inputs: list[torch.Tensor], dy: torch.Tensor | None = None) -> list[torch.Tensor]:
-    """The gradients by `inputs`; zeros for what y does not depend on."""
+    """The gradients with respect to `inputs`; zeros for what y does not depend on."""
     if not y.requires_grad:
         return [torch.zeros_like(leaf) for leaf in inputs]
     return list(torch.autograd.grad(y, inputs, dy, allow_unused=True, materialize_grads=True))

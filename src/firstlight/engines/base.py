@@ -175,7 +175,7 @@ class Session(Protocol):
     def warm_up(self, batch_size: int, epochs: int, as_before: Mapping[str, Any] | None = None) -> None:
         """Make ready for so much training, without effect on it, so that compiling and trials are not counted to it.
 
-        as_before  what `describe` said of the session that this one goes on from: to compute in the same way
+        as_before  what `describe` said of the session that this one continues from: to compute in the same way
         Raises ExperimentError where it cannot be done with this batch size.
         """
         ...
@@ -257,6 +257,6 @@ def not_finite(loss: float, epoch: int, step: int, rate: float) -> TrainingError
     """The error for a step after which training makes no sense."""
     return TrainingError(
         f"The loss became {loss} in epoch {epoch + 1}, step {step + 1}, at a learning rate of {rate:g}. "
-        "The steps were too large: try a tenth of the learning rate (--lr), a warm-up (--set schedule.warmup=1), "
+        "The steps were too large: try one tenth of the learning rate (--lr), a warm-up (--set schedule.warmup=1), "
         "or batch norm."
     )

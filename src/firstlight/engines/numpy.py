@@ -25,8 +25,8 @@ from firstlight.types import Array, Images
 class NumpyEngine:
     """Opens sessions on the CPU. `kernels` is "compiled" or "reference"; dtype float64 is for proofs.
 
-    half  whether 3×3 convolutions and the gradients by all kernels of convolutions are taken, in training, of factors
-          in bfloat16; sums, weights, moments and statistics, and all of evaluation, stay in `dtype`, float32
+    half  whether 3×3 convolutions and the gradients with respect to all kernels of convolutions are taken, in training,
+          of factors in bfloat16; sums, weights, moments and statistics, and all of evaluation, stay in `dtype`, float32
     """
 
     kernels: str = "compiled"
@@ -205,7 +205,7 @@ class NumpySession:
     @in_turn
     def _gradients(self, images: Images, index: Array, epoch: int, step: int) -> tuple[float, int, Array]:
         loss, correct, gradients = self.executor.gradients(images, index, epoch, step)
-        self.add_penalties(gradients[0], self._vector)  # the executor writes its gradients anew each time
+        self.add_penalties(gradients[0], self._vector)  # the executor writes its gradients again each time
         return loss, correct, gradients
 
     def add_penalties(self, gradient: Array, vector: Array) -> None:

@@ -137,7 +137,7 @@ class Evaluation:
                 scores=tuple(MetricScore.from_json(score) for score in value.get("metrics", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"This is no evaluation: {type(error).__name__}: {error}.") from None
+            raise DataError(f"This is not an evaluation: {type(error).__name__}: {error}.") from None
 
 
 def measure(
@@ -146,7 +146,7 @@ def measure(
     """Measure predictions against their labels; `loss` is the engine's, on the same images.
 
     metrics  names of further metrics
-    Raises DataError for empty predictions, labels outside the classes, and rows that are no probabilities.
+    Raises DataError for empty predictions, labels outside the classes, and rows that are not probabilities.
     """
     _check(predictions, len(class_names), loss)
     return Evaluation(
@@ -207,7 +207,7 @@ def _check(predictions: Predictions, classes: int, loss: float) -> None:
     if len(predictions) == 0:
         raise DataError("There is nothing to evaluate: the predictions are empty.")
     if p.shape[1] != classes:
-        raise DataError(f"{classes} classes need {classes} probabilities an image; received {p.shape[1]}.")
+        raise DataError(f"{classes} classes need {classes} probabilities per image; received {p.shape[1]}.")
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise DataError(f"Labels must lie in 0..{classes - 1}; received {int(labels.min())}..{int(labels.max())}.")
     if not np.isfinite(p).all():
@@ -218,7 +218,7 @@ def _check(predictions: Predictions, classes: int, loss: float) -> None:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise DataError(
-            f"The outputs for {predictions.ids[row]} are no probabilities: they sum to {sums[row]:.4g} and the "
+            f"The outputs for {predictions.ids[row]} are not probabilities: they sum to {sums[row]:.4g} and the "
             f"smallest is {float(p[row].min()):.4g}. Logits go through a softmax before they are measured."
         )
     if not math.isfinite(loss):

@@ -34,7 +34,7 @@ class ClassDistances:
 
     @classmethod
     def fit(cls, features: Array, labels: Array) -> ClassDistances | None:
-        """Fitted to features (N, F) and labels int (N,); None where the features do not vary, or are no numbers."""
+        """Fitted to features (N, F) and labels int (N,); None where the features do not vary, or are not numbers."""
         if len(features) < 2 or not np.isfinite(features).all():
             return None
         u = _to_length_one(features.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Whether a difference between models is more than chance: over test images, over seeds, and over folds.
+"""Whether a difference between models is significant: over test images, over seeds, and over folds.
 
 Three questions. McNemar's test asks of two trained nets whether other test images could turn their order round. The
 paired tests ask of two recipes, each trained from several seeds, whether other seeds could: the sign-flip test assumes
@@ -200,10 +200,10 @@ class CorrectedT:
     unbiased estimate of it from the folds of one split (Bengio and Grandvalet, "No unbiased estimator of the variance
     of k-fold cross-validation", JMLR 2004). The correction takes sd² (1/n + test/train) instead: Nadeau and Bengio,
     "Inference for the generalization error", Machine Learning 2003. Over the folds of several seeds, each of which
-    shares the images out anew, it is that of Bouckaert and Frank (2004), with n = folds × seeds.
+    shares the images out again, it is that of Bouckaert and Frank (2004), with n = folds × seeds.
 
     n         pairs of runs, one for each fold that both have
-    ratio     test images of a fold / the images that its net learnt from: 1 / (k − 1) of k folds
+    ratio     test images of a fold / the images that its net was trained on: 1 / (k − 1) of k folds
     mean      the mean difference, first less second
     t         the mean divided by its corrected standard error; None where all differences are equal
     p         two-sided, of n − 1 degrees of freedom; None where all differences are equal but not zero
@@ -221,7 +221,7 @@ class CorrectedT:
 def corrected_t(first: Sequence[float] | Array, second: Sequence[float] | Array, ratio: float) -> CorrectedT:
     """The corrected resampled t-test of two recipes, whose numbers stand in the order of their common folds.
 
-    ratio  test images of a fold / the images that its net learnt from, above 0
+    ratio  test images of a fold / the images that its net was trained on, above 0
     Raises DataError where there are fewer than two, not as many of both, one is not finite, or the ratio is none.
 
     >>> test = corrected_t([0.91, 0.92, 0.93, 0.92, 0.90], [0.89, 0.90, 0.90, 0.91, 0.88], 1 / 4)

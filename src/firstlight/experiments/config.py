@@ -102,7 +102,7 @@ def _perhaps(value: Any, names: Iterable[str]) -> str:
 
 IMAGENET = "imagenet"
 OF_A_SEARCH = ("tune", "space")  # the tables of a file that `firstlight tune` reads and `run` ignores
-PROBLEMS = 20  # of a file that are named, one a line
+PROBLEMS = 20  # of a file that are named, one per line
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 ClassName = Annotated[str, BeforeValidator(_class_name)]
@@ -139,28 +139,30 @@ class Options(Section):
 class Data(Section):
     """Where the images come from, and how they are split.
 
-    source      the name of a set (openml:NUMBER for one of OpenML), or the path of a folder, a CSV, Parquet files, a
-                saved Hugging Face dataset or an .npz
+    source      the name of a dataset (openml:NUMBER for one of OpenML), or the path of a folder, a CSV, Parquet files,
+                a saved Hugging Face dataset or an .npz
     size        (height, width) to resize to; one number for a square
     validation  the fraction of the training images kept for validation
     test        the fraction kept for the test, where the source has no test split of its own
-    split_seed  draws the splits and the folds, where it is not to be the experiment's seed
-    group       what images have in common that no split may divide, such as a patient or a video: the name of a column
-                of the CSV or of an array, "parent" for the folder that an image lies in (below that of its class), or a
-                pattern over its file name (over its path, where the pattern has a /) with the group in parentheses
-    label       the column of a table (a CSV, Parquet, OpenML) that tells the class, where its name does not
+    split_seed  the random seed of the splits and folds, if it is not that of the experiment
+    group       groups of images that must stay in one split, such as those of a patient or a video: the name of a
+                column of the CSV or of an array, "parent" for the folder that an image lies in (below that of its
+                class), or a pattern over its file name (over its path, where the pattern has a /) with the group in
+                parentheses
+    label       the column of a table (a CSV, Parquet, OpenML) that holds the class, if its name does not show it
     folds       share all images out into so many folds, of which `fold` alone is the test split. The splits that the
                 source brings are put together first, and `test` is not used. `firstlight run FILE --folds 5` trains one
-                run a fold
+                run per fold
     fold        the fold that is the test split, from 1 to `folds`
-    pool        put the splits that the source brings together, and split all images anew
+    pool        pool the splits that the source comes with, and split all images again
     classes     the classes to use, in that order; images of the others are left out
     regroup     new classes, each of the old classes that make it up; images of the others are left out
-    limit       train on so many images only, for a quick look
-    near_copies  what is done about images that show the same picture, turned, mirrored, resized, compressed, brightened
-                or shifted: "warn" tells of them, "group" keeps copies on one side of every split, "drop" leaves images
-                out of training and of validation of which a later split (of train, validation, test) has a copy
-    corrections  a CSV of labels to correct and images to drop, by id; the user's own images and labels stay as they are
+    limit       train on so many images only, for a quick trial
+    near_copies  what to do with near copies (near-duplicates), images that show the same picture, turned, mirrored,
+                resized, compressed, brightened or shifted: "warn" reports them, "group" keeps copies on one side of
+                every split, "drop" leaves images out of training and validation of which a later split (of train,
+                validation, test) has a copy
+    corrections  a CSV of labels to correct and images to drop, by id; the user's own images and labels are not changed
     unverified  read files of a named set whose checksum is not the published one
     """
 
@@ -191,14 +193,15 @@ class Data(Section):
     def _fold_of_folds(self) -> Data:
         if self.folds is not None and self.fold is None:
             raise ValueError(
-                f"folds = {self.folds} says of how many folds, and fold, which of them is the test split, is missing: "
-                f"give fold, from 1 to {self.folds}; to train one run a fold, leave both out: firstlight run FILE "
-                f"--folds {self.folds}"
+                f"folds = {self.folds} needs fold, which says which of them is the test split: give fold, from 1 to "
+                f"{self.folds}; to train one run per fold, leave both out: firstlight run FILE --folds {self.folds}"
             )
         if self.fold is not None and self.folds is None:
-            raise ValueError(f"fold = {self.fold} says which fold is the test split: give folds, how many there are")
+            raise ValueError(f"fold = {self.fold} needs folds, the number of folds: give both")
         if self.fold is not None and self.folds is not None and self.fold > self.folds:
-            raise ValueError(f"fold = {self.fold} is none of the {self.folds} folds: give one from 1 to {self.folds}")
+            raise ValueError(
+                f"fold = {self.fold} is not one of the {self.folds} folds: give one from 1 to {self.folds}"
+            )
         return self
 
     @property
@@ -226,7 +229,7 @@ class Data(Section):
 class Prepare(Section):
     """What is done to every image; statistics are taken from the training split alone.
 
-    greyscale    colour images become grey ones
+    greyscale    convert colour images to greyscale
     scale        divide by 255, so that inputs lie in [0, 1]
     standardise  (x − mean) / std, of each "pixel" or "channel" over the training images, or of each "image" by itself;
                  "imagenet" takes ImageNet's statistics, and three channels, as its published weights need
@@ -242,7 +245,7 @@ def _described_augment(schema: dict[str, Any], section: type[BaseModel]) -> None
 
 
 class Augment(Options):
-    """What happens to the images of training batches, and to no others: drawn anew for each image in every epoch.
+    """What happens to the images of training batches, and to no others: drawn again for each image in every epoch.
 
     Most kinds are a number, a range or, with its probability, a table: rotate = 15 is rotate = [-15, 15], and that is
     rotate = { range = [-15, 15], p = 1.0 }. Numbers in between are equally likely. Others have options of their own:
@@ -306,9 +309,9 @@ class Weights(Section):
 class Loss(Options):
     """The loss and its options.
 
-    name           what training makes small
+    name           the loss that training minimizes
     class_weights  what the loss of a training image is multiplied by, by its class: { Shirt = 2.0 }, the others by 1;
-                   or "balanced": each class by what makes all weigh the same together. Validation and test loss are
+                   or "balanced": inversely proportional to the class frequencies. Validation and test loss are
                    not weighted
     """
 
@@ -319,18 +322,18 @@ class Loss(Options):
     @classmethod
     def _has_another_name_elsewhere(cls, value: Any) -> Any:
         if isinstance(value, dict) and "class_weight" in value:
-            raise ValueError("class_weight is called class_weights here")
+            raise ValueError("class_weight is spelled class_weights here")
         return value
 
 
 class Optimizer(Options):
     """The optimizer, its learning rate (its own default where none is given) and its options.
 
-    name        how the weights follow the gradient
+    name        the optimizer
     lr          the learning rate; the optimizer's own default where none is given
     lag         α of the lagged update: 0 for none
-    lookahead   after so many steps each, slow weights follow the optimizer's, which go on from there; 0 for none
-    lookahead_share  how much of the way they follow; half of it where none is given
+    lookahead   after so many steps each, slow weights follow the optimizer's, which continue from there; 0 for none
+    lookahead_share  the share of the way that they follow; 0.5 by default
     lr_factors  what the learning rate is multiplied by, by patterns of names: {head = 10}; the last that fits counts
     """
 
@@ -345,7 +348,7 @@ class Optimizer(Options):
 class Schedule(Options):
     """How the learning rate changes in the course of training.
 
-    name  the curve that it follows
+    name  the schedule
     """
 
     name: Annotated[str, _name_in("schedule")] = "constant"
@@ -365,17 +368,18 @@ class Penalty(Section):
 class Training(Section):
     """The course of training.
 
-    epochs          passes over the training images; 0 measures the weights that it starts from
-    batch_size      images a step
-    steps_per_epoch  an epoch ends after so many steps, and the next goes on with the images that are left; else each
+    epochs          passes over the training images; 0 evaluates the initial weights
+    batch_size      images per step
+    steps_per_epoch  an epoch ends after so many steps, and the next continues with the images that are left; else each
                     epoch takes all images once
     metrics         further metrics, measured on the validation images after each epoch, and on validation and test
                     images in the end
-    monitor         what tells good weights from bad: val_accuracy, val_loss, or a metric, as in "val_balanced-accuracy"
-    early_stopping  stop after so many epochs without better ones
+    monitor         the value by which the best weights are selected: val_accuracy, val_loss, or a metric, as in
+                    "val_balanced-accuracy"
+    early_stopping  stop after so many epochs without improvement (patience)
     restore_best    end with the best weights by `monitor`, not the last
-    cost_every      tell the mean loss of every so many steps, and keep it in costs.csv
-    sampling        "shuffled": each image once an epoch; "balanced": as many, but all classes equally often
+    cost_every      report the mean loss of every so many steps, and save it in costs.csv
+    sampling        "shuffled": each image once per epoch; "balanced": as many, with all classes equally often
     average         "ema": evaluate and keep an exponential moving average of the weights over the steps, and of batch
                     norm's statistics, instead of the last ones
     average_decay   what it keeps of itself in a step; less in the first ones
@@ -406,7 +410,7 @@ class Training(Section):
 class Novelty(Section):
     """Images that are of none of the classes.
 
-    false_alarm_rate  the share of images of the classes that may be said to be of none of them, at most; the threshold
+    false_alarm_rate  the largest share of images of the classes that may be rejected as none of them; the threshold
                       is taken from the validation images. `firstlight predict --false-alarm-rate` sets another later
     """
 
@@ -418,12 +422,12 @@ class Experiment(Section):
 
     seed         fixes every random draw
     engine       "numpy", written by hand, or "torch", PyTorch
-    kernels      of the engine numpy: "compiled", or "reference" for the readable ones
+    kernels      engine numpy only: "compiled", or "reference" for the readable ones
     device       "auto", "cpu", or of the engine torch "cuda", "cuda:1", "mps"
     precision    "float32" or "float64"; "bfloat16" for products in half precision in training, of the engine numpy on
                  processors with AVX-512 BF16; of the engine torch also "float16", or "auto" for the fastest
-    exact_noise  of the engine torch: the same dropout masks as numpy draws
-    plugins      files and modules with components of your own, such as ["my_layers.py"]
+    exact_noise  engine torch only: draw the same dropout masks as numpy
+    plugins      files and modules with your own components, such as ["my_layers.py"]
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -472,8 +476,8 @@ class Experiment(Section):
         """The same experiment with the defaults of everything it names written out; unknown names are errors."""
         if self.loss.class_weights == self.training.sampling == "balanced":
             raise ExperimentError(
-                "loss.class_weights and training.sampling are both balanced: rare classes would be made up for twice. "
-                "Choose one of them.",
+                "loss.class_weights and training.sampling are both balanced: rare classes would be compensated for "
+                "twice. Choose one of them.",
                 key="loss.class_weights",
             )
         loss = losses.loss(self.loss.name, **self.loss.options)
@@ -581,11 +585,11 @@ def only_experiment(tables: Mapping[str, Any], origin: str) -> dict[str, Any]:
 def must_be_no_study(tables: Mapping[str, Any], origin: str) -> None:
     """Raise ExperimentError, with the command, where these are the tables of a study."""
     if "data" not in tables and any(key in tables for key in ("run", "matrix", "defaults")):
-        raise ExperimentError(f"{origin} is the file of a study: firstlight study {origin}")
+        raise ExperimentError(f"{origin} is a study file: firstlight study {origin}")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The tables of an experiment file. Raises ExperimentError with line and column where it is no TOML."""
+    """The tables of an experiment file. Raises ExperimentError with line and column where it is not TOML."""
     return parse(text_of(path), str(path))
 
 
@@ -655,8 +659,10 @@ def as_experiment_error(error: ValidationError, origin: str, schema: type[BaseMo
         if problem["type"] == "extra_forbidden":
             known = _known_keys(schema, problem["loc"][:-1])
             said = f"there is no such key. {nearest(str(problem['loc'][-1]), known)}"
+            if len(problem["loc"]) == 1 and "defaults" in known and key in Experiment.model_fields:
+                said = "a key of experiments, not of a study: it belongs in [defaults], for all runs, or in a [[run]]."
         elif problem["type"] == "missing":
-            said = "this is needed, and missing."
+            said = "is required."
         else:
             said = f"{wanted(problem)}; received {brief(repr(problem['input']))}.{_nearest_of(problem)}"
         keys.append((key, f"{brief(key)}: {said}"))

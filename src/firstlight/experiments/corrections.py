@@ -28,7 +28,7 @@ class Corrections:
 
     @classmethod
     def read(cls, path: str | Path) -> Corrections:
-        """Raises DataError where it is no table of corrections."""
+        """Raises DataError where it is not a table of corrections."""
         rows = read_corrections(Path(path))
         return cls(Path(path), sha256(Path(path)), rows)
 

@@ -1,7 +1,7 @@
 """How long a run will take, and how much memory, told from a few measured steps before it starts.
 
-The steps are those of training, on training images; what they have changed is taken back, as when a run goes on from a
-checkpoint. Their draws are keyed by epoch and step, so that training draws the same afterwards.
+The steps are those of training, on training images; what they have changed is taken back, as when a run continues from
+a checkpoint. Their draws are keyed by epoch and step, so that training draws the same afterwards.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from firstlight.text import bytes_said, duration
 BUDGET = 0.15  # seconds of steps that are measured; the first one, which may be longer, and at least one more
 MOST = 8  # steps, where they are short
 FEW, MANY, LONG = 4, 512, 0.05  # images that are evaluated first; and where these take less than LONG seconds
-SAVING, TO_DISK = 0.01, 3e8  # seconds that writing a checkpoint takes in any case, and bytes a second
+SAVING, TO_DISK = 0.01, 3e8  # seconds that writing a checkpoint takes in any case, and bytes per second
 COPIES = 5  # of the weights and the optimizer's arrays: in the session, the newest and the best checkpoint, on the way
 
 
 def estimate(setup: Setup, session: Session, done: int = 0) -> Estimate | None:
-    """What is left of a run after `done` epochs will take; None where its loss is no number already.
+    """What is left of a run after `done` epochs will take; None where its loss is not a number already.
 
     session  warmed up. Of several processes that train together, all ask at the same point
     """

@@ -1,4 +1,4 @@
-"""Which images a run has learnt from already, so that nothing is measured on them as if they were new.
+"""Which images a run was trained on already, so that nothing is measured on them as if they were new.
 
 data.json keeps a hash of each image as the net was given it. Images are known again by it wherever they come from: in
 another folder, under other names, in another format. Of runs from before that was kept, files are known by their hashes
@@ -52,7 +52,7 @@ def seen_by(folder: RunFolder, images: Images, files: Sequence[SourceFile] = (),
 
 
 class SeenImages:
-    """The images that runs, and those that their weights come from, have learnt from; to be asked again and again.
+    """The images that runs, and those that their weights come from, were trained on; to be asked again and again.
 
     Of several runs that answer together, an image counts as seen by all where any of them has.
     """

@@ -28,7 +28,7 @@ def must_be_measurable(names: Sequence[str], splits: Mapping[str, Images]) -> No
                     METRICS[name].interval(labels[:FEW], drawn[:FEW])
                 except MetricError as error:
                     raise ExperimentError(
-                        f"training.metrics: {name} cannot be measured. On the labels of the {split} images and "
-                        f"probabilities drawn at random, {error}.",
+                        f"training.metrics: {name} cannot be computed. On the labels of the {split} images and random "
+                        f"probabilities, {error}.",
                         key="training.metrics",
                     ) from None

@@ -51,6 +51,6 @@ def not_looked_for(dataset: Dataset) -> str:
     """Why near copies were not looked for."""
     images = sum(map(len, dataset.splits.values()))
     return Caution.NEAR_COPIES_NOT_SOUGHT.text(
-        f"Near copies were not looked for: that would take long for {images:,} images, more than {MOST:,}. "
+        f"Near copies were not searched for: that would take too long for {images:,} images, more than {MOST:,}. "
         "firstlight data check looks for them."
     )

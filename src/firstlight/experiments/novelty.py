@@ -27,7 +27,7 @@ NO_VALIDATION = (
     "The run has no validation images (data.validation is 0), so nothing says how far an image of its classes may lie "
     "from them."
 )
-NO_FEATURES = "What the net gives before its last layer is the same for all images, or no number."
+NO_FEATURES = "The features before the last layer are the same for all images, or not finite."
 
 
 def false_alarm_rate(rate: float) -> float:

@@ -32,7 +32,7 @@ def read_located(path: Path, given: Collection[str] = (), *, search: bool = Fals
     given   keys for which something else than the file's value counts
     search  whether the tables of a search are wanted too, which are left out otherwise
 
-    Raises ExperimentError where it is no experiment file, or a path of it leads nowhere.
+    Raises ExperimentError where it is not an experiment file, or a path of it leads nowhere.
     """
     whole = read(path)
     tables = located(only_experiment(whole, str(path)), path)

@@ -24,9 +24,9 @@ def rate_test(
     schedule is left aside. Nothing is written. Raises ExperimentError where the range or the steps make no sense.
     """
     if not 0 < low < high < np.inf:
-        raise ExperimentError(f"The test goes from a rate above 0 to a larger one; received {low:g} and {high:g}.")
+        raise ExperimentError(f"The test goes from a rate above 0 to a higher one; received {low:g} and {high:g}.")
     if steps < 20:
-        raise ExperimentError(f"The test needs at least 20 steps to tell a curve from chance; received {steps}.")
+        raise ExperimentError(f"The test needs at least 20 steps to distinguish a curve from noise; received {steps}.")
     experiment, batch_size = setup.experiment, setup.experiment.training.batch_size
     task = replace(setup.task, average=None, steps_per_epoch=None)
     session = setup.engine.session(task, setup.train, None if setup.start is None else setup.start.vector)

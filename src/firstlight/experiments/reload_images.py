@@ -1,6 +1,6 @@
-"""The images of a run, found again: the same ids in the same splits, proved by hash.
+"""The images of a run, found again: the same ids in the same splits, verified by hash.
 
-Drawing a split anew would not do: one file more in a folder, and images that were trained on are in the test.
+Drawing a split again would not do: one file more in a folder, and images that were trained on are in the test.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def reload_dataset(folder: RunFolder, where: str | Path | None = None) -> Datase
     source = location if location and Path(location).exists() else section.source
     if location and not expanded(source).exists():
         raise RunError(
-            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or say where they "
-            "are now: --data PATH with resume, explain and evaluate; from Python, "
-            f"fl.Run({str(folder.path)!r}, data=PATH)."
+            f"The images of {folder.path} were in {location}, which is gone. Put them back there, or give their new "
+            f"place: --data PATH with resume, explain and evaluate; from Python, fl.Run({str(folder.path)!r}, "
+            "data=PATH)."
         )
     return section.load(source)
 
@@ -106,7 +106,7 @@ def must_be_the_same(folder: RunFolder, prepared: Mapping[str, Images]) -> None:
         if images.digest != folder.data.splits[name].sha256:
             raise RunError(
                 f"The {name} images of {folder.path} are no longer the same as when it was trained, or they are "
-                "prepared otherwise. Measure it on them as other images with --data, or train anew."
+                "preprocessed differently. Measure it on them as other images with --data, or train again."
             )
 
 
@@ -121,14 +121,14 @@ def holds(folder: RunFolder, setup: Setup) -> bool:
     if changed:
         raise RunError(
             f"{folder.path} holds a run of another experiment: it differs in {', '.join(changed)}. "
-            "Choose another folder for this one, or remove that one to train anew."
+            "Choose another folder for this one, or remove that one to train again."
         )
     if corrections.have_changed(folder, setup.experiment):
         raise RunError(
             f"{folder.path} holds a run with other corrections than {setup.experiment.data.corrections} has now. "
-            "Choose another folder for this one, or remove that one to train anew."
+            "Choose another folder for this one, or remove that one to train again."
         )
     if not folder.finished or folder.result.status == Status.INTERRUPTED:
-        return False  # what goes on with it looks at its images
+        return False  # what continues with it looks at its images
     must_be_the_same(folder, setup.splits)
     return True

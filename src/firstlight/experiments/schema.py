@@ -1,6 +1,6 @@
 """The JSON Schema of the tables that choose a component by its name: an alternative for each, with its options.
 
-A table without a name means the usual one. What no alternative has is no key of the table.
+A table without a name means the usual one. What no alternative has is not a key of the table.
 """
 
 from __future__ import annotations

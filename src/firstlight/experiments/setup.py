@@ -109,9 +109,9 @@ class Setup:
         if self.experiment.data.folds and "test" in self.published:
             lines.append(
                 Caution.PUBLISHED_TEST_IN_FOLDS.text(
-                    f"data.folds: the {listed(self.published)} images of {self.dataset.name} are put together, so its "
-                    "published test images are trained on in other folds: the accuracy does not compare with published "
-                    "ones. To compare with these, leave the folds out, and take several seeds."
+                    f"data.folds: the {listed(self.published)} images of {self.dataset.name} are pooled, so its "
+                    "published test images are trained on in other folds: the accuracy is not comparable with "
+                    "published ones. To compare with these, use several seeds instead of folds."
                 )
             )
         lines += self.dataset.notes
@@ -218,9 +218,9 @@ class Setup:
         how = "by seed and in proportion to the classes" if balance is None else "by seed, in whole groups"
         parts = [f"The {listed(published)} images are those that came with the data."] if published else []
         if section.folds and self.published:
-            parts.append(f"The {listed(self.published)} images that came with the data were put together.")
+            parts.append(f"The {listed(self.published)} images that came with the data were pooled.")
         elif section.pool:
-            parts.append("The splits that came with the data were put together (data.pool).")
+            parts.append("The splits that came with the data were pooled (data.pool).")
         these = "the other images" if published else "the images"
         for name, fraction in self._drawn.items():
             has = "." if balance is None else f": it has {balance.said(name)}."
@@ -238,7 +238,7 @@ class Setup:
         if section.classes:
             parts.append("Images of other classes were left out after the split (data.classes).")
         if section.regroup:
-            parts.append("The classes were put together anew after the split (data.regroup).")
+            parts.append("The classes were regrouped after the split (data.regroup).")
         return " ".join(filter(None, parts))
 
     def _corrected(self) -> list[str]:
@@ -247,8 +247,8 @@ class Setup:
             return []
         changed = self.corrections.changed("test")
         others = (
-            " An accuracy on the test images as they were labelled before does not compare with this one; firstlight "
-            "compare tells both."
+            " An accuracy on the test images with their old labels is not comparable with this one; firstlight compare "
+            "shows both."
         )
         return [Caution.CORRECTED_TEST_LABELS.text(f"{said}{others}") if changed else said]
 
@@ -295,7 +295,7 @@ class Setup:
             lines.append(
                 Caution.WRITTEN_CHARACTERS.text(
                     f"augment.{name}: the images show written characters, and a 6 turned by more than {UPRIGHT} "
-                    "degrees begins to be a 9. The model is likely to be better with less."
+                    "degrees looks like a 9. The model is likely to be better with a smaller range."
                 )
             )
         return lines
@@ -385,8 +385,8 @@ def set_up(
     splits = {name: images for name, images in splits.items() if name not in without}
     if "validation" not in splits and course.early_stopping is not None:
         raise ExperimentError(
-            "training.early_stopping needs validation images to judge by, and data.validation is 0. "
-            "Set data.validation, or leave early_stopping out."
+            "training.early_stopping needs validation images, and data.validation is 0. Set data.validation, or leave "
+            "early_stopping out."
         )
     if course.steps_per_epoch is not None and course.batch_size > len(splits["train"]):
         raise ExperimentError(
@@ -461,7 +461,7 @@ def _must_fit_memory(experiment: Experiment, model: Model, images: int) -> None:
     if needed > here:
         raise ExperimentError(
             f"A step of {model.name} with {batch:,} images needs {needed / 2**30:,.0f} GiB of memory or more: "
-            f"{model.parameters:,} parameters, and {given:,} numbers an image. This machine has "
+            f"{model.parameters:,} parameters, and {given:,} numbers per image. This machine has "
             f"{here / 2**30:,.0f} GiB. Make training.batch_size, the images (data.size) or the layers smaller."
         )
 
@@ -489,7 +489,7 @@ def must_fit(model: Model, images: Images) -> None:
     if made != needed:
         size, other = ("×".join(map(str, shape)) for shape in (made[0], needed[0]))
         raise ModelError(
-            f"{model.name} was made for images of {size} in {made[1]} classes; these are {other} in {needed[1]}. "
+            f"{model.name} was built for images of {size} in {made[1]} classes; these are {other} in {needed[1]}. "
             f"Give its name instead, as in fit({model.name!r}, …), or make it for them: "
             f"input_shape={needed[0]}, classes={needed[1]}."
         )

@@ -67,14 +67,14 @@ def _number_or_list(value: Any) -> Any:
     least, most = (0, math.inf) if isinstance(value, list) else (1, MOST_SEEDS)
     if given and all(isinstance(n, int) and not isinstance(n, bool) and least <= n <= most for n in given):
         return value
-    raise ValueError(f"give how many, from 1 to {MOST_SEEDS}, or a list of whole numbers from 0, as in [0, 1, 7]")
+    raise ValueError(f"give how many, from 1 to {MOST_SEEDS}, or a list of integers from 0, as in [0, 1, 7]")
 
 
 def _name(value: Any) -> Any:
     """Checked here, because a pattern's own error shows the pattern instead of what may be given."""
     if isinstance(value, str) and not (re.fullmatch(_NAME, value) and len(value) <= LONGEST_NAME):
         raise ValueError(
-            f"a name becomes that of a folder: up to {LONGEST_NAME} letters, digits and _ + . = -, the first one no "
+            f"the name is also that of a folder: up to {LONGEST_NAME} letters, digits and _ + . = -, the first one no "
             'dot, = or -, as in "two-words"'
         )
     return value
@@ -90,14 +90,14 @@ class Run(BaseModel):
     """What a [[run]] says beside the tables of its experiment.
 
     name                  the name of its folder, and in the report
-    published             a test accuracy, from 0 to 1, to stand beside ours
-    published_validation  the greatest validation accuracy over the epochs, to stand beside ours
+    published             a published test accuracy, from 0 to 1, for comparison
+    published_validation  the published highest validation accuracy over the epochs, for comparison
     beside                other test accuracies, by what they are: { "Keras" = 0.9 }
-    note                  what the report says of it
+    note                  a note for the report
     seeds                 instead of the study's: how many, or a list
     winner_of             the search whose best experiment its tables go over, instead of the defaults
-    optional              true where it needs what may not be had, such as published weights: without it, the study is
-                          complete
+    optional              true if it needs something that may be unavailable, such as published weights: the study is
+                          complete without it
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -125,9 +125,9 @@ class File(Section):
 
     title     the title of the report
     about     what the study shows
-    seeds     how many, from 0 on, or a list
-    folds     into how many all images are shared out: each run is trained once a fold, and tested on that. With folds,
-              one seed unless several are given, each of which shares the images out anew
+    seeds     how many, starting at 0, or a list
+    folds     the number of folds of all images: each run is trained once for each fold, and tested on it. With folds,
+              one seed unless several are given, each with other folds
     defaults  tables of the experiment file, for every run
     run       [[run]], several: an experiment each
     matrix    keys of the experiment file, each with a list of values: every run with every combination
@@ -285,12 +285,12 @@ def plan(
     except ValidationError as error:
         raise as_experiment_error(error, origin, File) from None
     if not asked.run and not asked.matrix and not asked.search:
-        raise ExperimentError(
-            f"{origin}: it has nothing to compare: give a [[run]] for each experiment, or a [matrix]."
-        )
+        raise ExperimentError(f"{origin}: it has no runs: give a [[run]] for each experiment, or a [matrix].")
     for where, keys in (("defaults", asked.defaults), ("matrix", asked.matrix)):
         if "seed" in keys:
-            raise ExperimentError(f"{origin}: {where}.seed: a study runs each experiment with several; give seeds.")
+            raise ExperimentError(
+                f"{origin}: {where}.seed: a study runs each experiment with several seeds: use seeds."
+            )
         if asked.folds is not None:
             _must_have_no_fold(keys, f"{origin}: {where}")
     searches = dict[str, dict[str, Any]]()
@@ -369,7 +369,7 @@ def read_plan(study: str | Path, seeds: int | None = None, folds: int | None = N
     tables = parse(text, str(path))
     if "data" in tables and "title" not in tables:
         how = "tune" if "space" in tables else "run"
-        raise ExperimentError(f"{path} is no study but an experiment: firstlight {how} {path}")
+        raise ExperimentError(f"{path} is not a study but an experiment: firstlight {how} {path}")
     return plan(tables, path.stem, text, seeds=seeds, folds=folds, origin=str(path), file=path)
 
 
@@ -508,4 +508,4 @@ def _must_have_its_seeds(run: PlannedRun, needed: PlannedRun, origin: str) -> No
 
 def _must_be_one(name: str, known: Collection[str], where: str) -> None:
     if name not in known:
-        raise ExperimentError(f"{where}: there is none called {name!r}. {nearest(name, known)}".rstrip())
+        raise ExperimentError(f"{where}: {name!r} is unknown. {nearest(name, known)}".rstrip())

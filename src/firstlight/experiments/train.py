@@ -85,8 +85,8 @@ def start(setup: Setup, out: Path, watcher: Watcher, callbacks: Callbacks | None
                 raise _stopped(out, error) from None
             shutil.rmtree(out, ignore_errors=True)  # nothing was learnt, and the folder would be in the way
             if isinstance(error, OSError):
-                raise RunError(f"{_cannot_be_written(out, error)} Nothing was kept.") from None
-            raise type(error)(f"{error} Nothing was kept.") from None
+                raise RunError(f"{_cannot_be_written(out, error)} Nothing was saved.") from None
+            raise type(error)(f"{error} Nothing was saved.") from None
 
 
 def resume(
@@ -96,12 +96,13 @@ def resume(
     dataset: Dataset | str | Path | None = None,
     callbacks: Callbacks | None = None,
 ) -> run_folder.RunFolder:
-    """Go on with a run that was interrupted or cut off, from its newest sound checkpoint.
+    """Continue a run that was interrupted or cut off, from its newest sound checkpoint.
 
     dataset    its images, or where they are now; they are loaded from where they were otherwise
     callbacks  as in `start`
 
-    Raises RunError where there is nothing to go on with, or where the images or the experiment are no longer the same.
+    Raises RunError where there is nothing to continue with, or where the images or the experiment are no longer the
+    same.
     """
     _must_not_be_complete(run_folder.RunFolder.open(out))
     held = None
@@ -123,7 +124,7 @@ def _go_on(
     images: Dataset | str | Path | None,
     callbacks: Callbacks | None,
 ) -> run_folder.RunFolder:
-    """Go on with a run whose folder this process holds, or without `held` another that leads."""
+    """Continue a run whose folder this process holds, or without `held` another that leads."""
     folder = run_folder.RunFolder.open(out)
     _must_not_be_complete(folder)
     measured_before = folder.finished
@@ -145,7 +146,7 @@ def _go_on(
     if corrections.have_changed(folder, experiment):
         watcher.note(
             Caution.CORRECTIONS_CHANGED.note(
-                "the table of corrections has changed since; the run goes on with those that it recorded."
+                "the table of corrections has changed since; the run continues with those that it recorded."
             )
         )
     before = None
@@ -167,7 +168,7 @@ def _go_on(
         if changes := differences(before.last, now):
             watcher.note(
                 Caution.OTHER_ENVIRONMENT.note(
-                    f"it goes on with {changes}. The weights may differ in their last digits from those of a run "
+                    f"it continues with {changes}. The weights may differ in their last digits from those of a run "
                     "that was never interrupted."
                 )
             )
@@ -213,7 +214,7 @@ def _follow(
 def must_be_free(out: str | Path | None) -> None:
     """Raise RunError where the folder for a new run has something in it; of several processes, only the first looks.
 
-    Where its name is no text, which pages and records could not hold, too.
+    Where its name is not a string, which pages and records could not hold, too.
     """
     if out is not None and not is_text(str(out)):
         name = os.fsencode(out).decode(errors="backslashreplace")
@@ -221,19 +222,21 @@ def must_be_free(out: str | Path | None) -> None:
     if out is None or not processes.is_main() or is_free(Path(out)):
         return
     unfinished = (Path(out) / run_folder.EXPERIMENT).is_file() and not (Path(out) / run_folder.RESULT).exists()
-    go_on = f", or go on with it: firstlight resume {out}" if unfinished else "."
+    go_on = f", or resume it: firstlight resume {out}" if unfinished else "."
     raise RunError(f"{out} exists already. Choose another folder with --out, or remove it{go_on}")
 
 
 def _stopped(out: Path, error: Exception) -> RunError:
-    """The error for a run that stopped on the way and can go on."""
+    """The error for a run that stopped on the way and can continue."""
     trouble = _cannot_be_written(out, error) if isinstance(error, OSError) else str(error)
     kind = ProcessLostError if isinstance(error, ProcessLostError) else RunError
     first = ""
     if isinstance(error, OSError):
-        first = "Free some space, then go" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Mend that, then go"
+        first = (
+            "Free some space, then resume" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Fix that, then resume"
+        )
     return kind(
-        f"{trouble} What was learnt up to the last complete epoch is kept. {first or 'Go'} on: firstlight resume {out}"
+        f"{trouble} The checkpoint of the last complete epoch is kept. {first or 'Resume'} it: firstlight resume {out}"
     )
 
 
@@ -247,11 +250,11 @@ def _must_be_sound(out: Path, watcher: Watcher, checkpoint: Checkpoint | None, d
     names = ", ".join(path.name for path in damaged)
     if checkpoint is None and damaged:
         raise RunError(
-            f"{out} cannot go on: its checkpoints are damaged ({names}). Start anew: "
+            f"{out} cannot be resumed: its checkpoints are damaged ({names}). Start again: "
             f"firstlight run {out / run_folder.EXPERIMENT} --out ANOTHER"
         )
     if damaged:
-        watcher.note(Caution.DAMAGED_CHECKPOINT.note(f"{names} is damaged; going on from an older checkpoint."))
+        watcher.note(Caution.DAMAGED_CHECKPOINT.note(f"{names} is damaged; continuing from an older checkpoint."))
 
 
 def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> None:
@@ -273,9 +276,9 @@ def _must_be_as_asked(out: Path, experiment: Experiment, progress: Progress) -> 
     if changed:
         told = "; ".join(f"{key} was {was.get(key)!r}, is {now.get(key)!r}" for key in changed)
         raise RunError(
-            f"{out} cannot go on: its {run_folder.EXPERIMENT} was changed after epoch {progress.epoch} of the training "
-            f"({told}). Take the change back to go on (training.epochs may grow where the learning rates of the "
-            f"epochs that are done stay the same). For other settings start another run: firstlight run "
+            f"{out} cannot be resumed: its {run_folder.EXPERIMENT} was changed after epoch {progress.epoch} of the "
+            f"training ({told}). Undo the change to resume (training.epochs may grow where the learning rates of the "
+            "epochs that are done stay the same). For other settings start another run: firstlight run "
             f"{out / run_folder.EXPERIMENT} --out ANOTHER{_from_its_weights(out)}"
         )
 
@@ -300,7 +303,7 @@ def _must_go_on(out: Path, setup: Setup, checkpoint: Checkpoint) -> None:
     found = checkpoint.optimizer.keys() - {"loss_scale"}  # which half precision adds
     if not same_model or state.keys() != found or not _fits(setup, checkpoint, state):
         raise RunError(
-            f"{out} cannot go on: its checkpoint is of another model or optimizer than {run_folder.EXPERIMENT} "
+            f"{out} cannot be resumed: its checkpoint is of another model or optimizer than {run_folder.EXPERIMENT} "
             "names now."
         )
 
@@ -325,9 +328,9 @@ def _columns(setup: Setup) -> list[str]:
 def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | None = None) -> tuple[Session, float]:
     """A session that has compiled what it needs, and the seconds that took.
 
-    before  the environment of the run that it goes on with
+    before  the environment of the run that it continues with
     """
-    watcher.note("Warming up (the first time on a machine, the kernels are compiled and kept on disk) …")
+    watcher.note("Warming up (the first time on a machine, kernels are compiled and cached on disk) …")
     began = time.perf_counter()
     session = setup.engine.session(setup.task, setup.train, None if setup.start is None else setup.start.vector)
     session.warm_up(setup.experiment.training.batch_size, setup.experiment.training.epochs, before)
@@ -338,15 +341,15 @@ def _warm_session(setup: Setup, watcher: Watcher, before: Mapping[str, Any] | No
     if why := here.get("optimizer_not_compiled"):
         watcher.note(
             Caution.OPTIMIZER_NOT_COMPILED.note(
-                f"the formula of the optimizer {setup.experiment.optimizer.name} is not compiled: {why}. NumPy works "
-                "it out as it is; the results are the same, a step takes longer."
+                f"the formula of the optimizer {setup.experiment.optimizer.name} is not compiled: {why}. It runs in "
+                "NumPy; the results are the same, but a step takes longer."
             )
         )
     if layer := here.get("not_compiled"):
         watcher.note(
             Caution.LAYER_NOT_COMPILED.note(
                 f"there is no compiled operation for the layer {layer}, so the whole net is computed layer by layer. "
-                "The results are the same; an epoch takes longer."
+                "The results are the same, but an epoch takes longer."
             )
         )
     return session, seconds
@@ -366,7 +369,7 @@ def _write_plan(setup: Setup, here: Environment, out: Path) -> None:
     write_text(out / run_folder.EXPERIMENT, setup.experiment.to_toml())
     write_record(out, run_folder.ENVIRONMENT, here)
     _used_plugins(setup).write_sources(out)
-    if not (out / run_folder.DATA).exists():  # of a run that goes on, it tells of all images, also of those left out
+    if not (out / run_folder.DATA).exists():  # of a run that continues, it tells of all images, also of those left out
         write_record(out, run_folder.DATA, setup.data_record())
     write_record(out, run_folder.MODEL, setup.model_record())
 

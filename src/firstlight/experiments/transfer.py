@@ -53,7 +53,7 @@ def frozen(model: Model, experiment: Experiment) -> tuple[str, ...]:
         chosen(entry.name, section.freeze) for entry in model.layout.entries if entry.parameter.trainable
     ):
         raise ExperimentError(
-            f'weights.freeze = {section.freeze} leaves nothing to train. Leave a layer out of it, as in ["*", "!head"].'
+            f'weights.freeze = {section.freeze} leaves nothing to train. Exclude a layer from it, as in ["*", "!head"].'
         )
     return tuple(section.freeze)
 
@@ -65,7 +65,9 @@ def must_name(model: Model, key: str, patterns: Sequence[str]) -> None:
     for pattern in patterns:
         wanted = pattern.removeprefix("!")
         if not any(fits(name, wanted) for name in names):
-            raise ExperimentError(f"{key}: {model.name} has nothing called {pattern!r}. {nearest(wanted, layers)}")
+            raise ExperimentError(
+                f"{key}: {model.name} has no parameters called {pattern!r}. {nearest(wanted, layers)}"
+            )
 
 
 def running_stats(model: Model, experiment: Experiment) -> frozenset[str]:
@@ -80,7 +82,7 @@ def running_stats(model: Model, experiment: Experiment) -> frozenset[str]:
 def start(
     model: Model, experiment: Experiment, splits: Mapping[str, Images], files: Sequence[SourceFile] = ()
 ) -> Start | None:
-    """The weights that the experiment asks to start from, or None where all are drawn anew.
+    """The weights that the experiment asks to start from, or None where all are drawn again.
 
     splits, files  the images, not prepared yet, and where they come from
 
@@ -163,7 +165,7 @@ def _must_fit(model: Model, arrays: Mapping[str, Array], taken: set[str], origin
         if entry.name not in taken:
             continue
         layer = ".".join(entry.path[:-1])
-        remedy = f'To start {layer} anew: weights.fresh = ["{layer}"].'
+        remedy = f'To re-initialize {layer}: weights.fresh = ["{layer}"].'
         if entry.name not in arrays:
             near = nearest(entry.name, arrays) if arrays else "It is empty."
             raise ModelError(
@@ -180,7 +182,7 @@ def _must_fit(model: Model, arrays: Mapping[str, Array], taken: set[str], origin
 def _of_the_run(
     path: Path, experiment: Experiment, splits: Mapping[str, Images], files: Sequence[SourceFile]
 ) -> list[str]:
-    """What to know of weights from a run: images prepared otherwise, or now judged on that it has learnt from."""
+    """What to know of weights from a run: images prepared otherwise, or now judged on that it was trained on."""
     folder = run_of(path)
     if folder is None:
         return []
@@ -190,8 +192,8 @@ def _of_the_run(
         then = getattr(before.prepare, key)
         if now != then:
             notes.append(
-                f"{path} was trained with prepare.{key} = {then!r}, and this run has {now!r}: its weights expect "
-                "images prepared as they were."
+                f"{path} was trained with prepare.{key} = {then!r}, and this run has {now!r}: its weights expect the "
+                "preprocessing that they were trained with."
             )
     for name in ("validation", "test"):
         known = 0
@@ -200,7 +202,7 @@ def _of_the_run(
         if known:
             notes.append(
                 f"{known:,} of the {name} images are among those that {path}, or a run that it started from, was "
-                f"trained on: the {name} accuracy is flattered. Split as it did: the same seed, data.test and "
+                f"trained on: the {name} accuracy is too high. Use the same split: the same seed, data.test and "
                 "data.validation."
             )
     return notes

@@ -79,7 +79,7 @@ def answers(net: Net, pixels: Array, units: Sequence[Unit]) -> Array:
 
 
 def _gradient(net: Net, z: Array, units: Sequence[Unit]) -> Array:
-    """The gradient of each unit by its own image of pixels z (n, C, H, W), which need not be whole."""
+    """The gradient of each unit with respect to its own image of pixels z (n, C, H, W), which need not be whole."""
     cotangents = {}
     for path in {path for path, _ in units}:
         shape = net.places[path].shape

@@ -87,7 +87,7 @@ def saliency(net: Net, trace: Trace, pixels: Array) -> Array:
     """The greatest |d output / d pixel| over the channels, (N, H, W), in units of output for one grey level of 255.
 
     From the trace of the target outputs. An output is what the loss takes: a logit, before any softmax (Simonyan et al.
-    2014). It is the derivative by the pixels that the net was given; resizing and greyscale came before.
+    2014). It is the derivative with respect to the pixels that the net was given; resizing and greyscale came before.
     """
     assert trace.dx is not None, "cotangents were given"
     return np.abs(net.by_pixels(trace.dx, np.moveaxis(pixels, -1, 1))).max(axis=1)

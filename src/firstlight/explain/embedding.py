@@ -69,7 +69,7 @@ def embed(
 def check_enough_images(run: ExplainedRun, candidates: Images, method: str, points: int) -> None:
     """Raise DataError where the images that would be on a map are too few for it, or all of one class."""
     if points < 1:
-        raise DataError(f"A map needs at least 1 image of each split; received {points}.")
+        raise DataError(f"An embedding needs at least 1 image of each split; received {points}.")
     train = candidates.labels[_drawn(run, candidates, points)]
     labels = np.concatenate((train, run.splits["test"].labels[run.drawn("test", points)]))
     if method != "pca" and len(labels) < FEWEST:
@@ -78,7 +78,9 @@ def check_enough_images(run: ExplainedRun, candidates: Images, method: str, poin
         )
     if len(np.unique(labels)) < 2:
         name = run.class_names[int(labels[0])]
-        raise DataError(f"A map shows how classes lie apart; all its {len(labels)} images are of {name}. Take more.")
+        raise DataError(
+            f"An embedding shows how classes are separated; all its {len(labels)} images are of {name}. Take more."
+        )
 
 
 def _drawn(run: ExplainedRun, candidates: Images, points: int) -> Array:

@@ -18,5 +18,5 @@ def compute_feature_maps(net: Net, pixels: Array, most: int | None = MOST) -> tu
 
 
 def _maps(place: Place, values: Array, most: int | None) -> LayerMaps:
-    maps = values[:most] if place.has_maps else values.reshape(1, 1, -1)  # 1 × 1 is no map
+    maps = values[:most] if place.has_maps else values.reshape(1, 1, -1)  # 1 × 1 is not a map
     return LayerMaps(place.path, place.type, len(values), np.ascontiguousarray(maps, np.float32))

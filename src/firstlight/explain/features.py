@@ -45,7 +45,7 @@ def extract_features(net: Net, images: Images, layer: str, what: str, progress: 
 
 
 def finite_rows(features: Array, what: str = "features") -> Array:
-    """The features as a new float32 array (N, D). Raises DataError where they are no finite numbers of that shape."""
+    """The features as a new float32 array (N, D). Raises DataError where they are not finite numbers of that shape."""
     found = np.asarray(features)
     if found.ndim != 2 or 0 in found.shape or found.dtype.kind not in "fiub":
         raise DataError(

@@ -14,7 +14,7 @@ MOST = 64
 
 
 def first_filters(net: Net) -> Filters | None:
-    """The filters, at most 64, of the first layer with kernels; None where they are no pictures.
+    """The filters, at most 64, of the first layer with kernels; None where they are not pictures.
 
     A dense layer that reads the pixels, or what pooling made of them, has its rows shown as images.
     """

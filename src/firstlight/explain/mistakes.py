@@ -28,7 +28,7 @@ def confident_mistakes(
     """
     of = None if true is None else class_number(true, class_names)
     if true is not None and true == predicted:
-        raise DataError(f"An image of {true} that is predicted as {true} is no mistake: give two different classes.")
+        raise DataError(f"An image of {true} that is predicted as {true} is not a mistake: give two different classes.")
     found = most_confident_mistakes(predictions, len(predictions), of)
     if predicted is not None:
         found = found[predictions.predicted[found] == class_number(predicted, class_names)]

@@ -37,7 +37,7 @@ def nearest_rows(features: Array, queries: Array, k: int, progress: Steps | None
     Memory grows with N + Q and not with their product. Of rows at the same distance, those with lower indices go
     first among the k; which of them are among the k is left open.
 
-    Raises DataError where the arrays are no finite numbers or do not fit each other.
+    Raises DataError where the arrays are not finite numbers or do not fit each other.
     """
     x, q = finite_rows(features), finite_rows(queries, "queries")
     if x.shape[1] != q.shape[1]:

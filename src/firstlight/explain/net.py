@@ -139,7 +139,7 @@ class Net:
         return _standardized(x)[0] if self.task.preparation.per_image else x
 
     def by_pixels(self, dx: Array, z: Array) -> Array:
-        """Gradients by the pixels z (N, C, H, W), from those by what the net sees of them.
+        """Gradients with respect to the pixels z (N, C, H, W), from those by what the net sees of them.
 
         Where the preparation standardizes images by themselves, with x = (u − mean) / std of u = z · scale + shift:
         du = (dx − mean(dx) − x mean(dx x)) / std.

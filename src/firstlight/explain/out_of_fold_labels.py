@@ -1,4 +1,4 @@
-"""Labels that may be wrong among all images: of each, what the net says that has not seen it, and what its neighbours.
+"""Suspected label errors among all images: of each, what the net says that has not seen it, and what its neighbours.
 
 The nets of a k-fold split have each left out other images, so that together they can be asked about all of them,
 training images too. Two witnesses are heard: the net's probabilities, and the labels of the images that lie nearest in
@@ -39,7 +39,7 @@ def label_issues_out_of_fold(
     seed: int = 0,
     progress: Progress = unwatched,
 ) -> LabelIssues:
-    """Labels that may be wrong, those that most deserve a look first.
+    """Suspected label errors, those that most deserve a look first.
 
     nets     of each fold, in order, its net, and all images as it was given them
     dataset  the same images as they were loaded

@@ -54,7 +54,7 @@ def project(features: Array, method: str, seed: int, progress: Steps | None = No
     Points of PCA have the features' unit. The perplexity of t-SNE is 30, or a third of the other points where that is
     less, as both libraries look at three times as many neighbours; UMAP looks at 15, or all others.
 
-    Raises DataError for features that are no finite numbers (N, D), or for fewer than 4 rows (PCA takes any), and
+    Raises DataError for features that are not finite numbers (N, D), or for fewer than 4 rows (PCA takes any), and
     ExperimentError for an unknown method or one whose library is not installed.
     """
     made_by(method)
@@ -135,7 +135,7 @@ def _open_tsne(x: Array, start: Array, seed: int, tell: Steps) -> Array:
 
     def step(iteration: int, error: float, embedding: Array) -> None:
         nonlocal done
-        done += EVERY  # the library's own count begins anew after early exaggeration
+        done += EVERY  # the library's own count begins again after early exaggeration
         tell(done, total)
 
     tsne = openTSNE.TSNE(

@@ -3,7 +3,7 @@
 events.out.tfevents.*             learning rate, seconds and penalty by epoch; the weights, a histogram an array
 train/, validation/               loss and accuracy by epoch, which TensorBoard draws over each other
 projector_config.pbtxt            the projector: where the following are
-vectors.tsv, metadata.tsv         a row an image: its features; its class, id and prediction
+vectors.tsv, metadata.tsv         a row per image: its features; its class, id and prediction
 sprite.png                        their thumbnails, row by row in a square
 """
 
@@ -100,7 +100,9 @@ def _check_free(out: Path) -> None:
     known = {TRAIN, VALIDATION, CONFIG, VECTORS, METADATA, SPRITE}
     for path in sorted(out.iterdir()) if out.is_dir() else ():
         if path.name not in known and not path.name.startswith(EVENTS):
-            raise RunError(f"{out} holds {path.name}, which is not TensorBoard's of this run. Choose another folder.")
+            raise RunError(
+                f"{out} holds {path.name}, which TensorBoard did not write for this run. Choose another folder."
+            )
 
 
 @contextmanager
@@ -217,7 +219,7 @@ def _write_projector(folder: Path, vectors: Vectors, class_names: tuple[str, ...
 
 
 def _metadata(vectors: Vectors, class_names: tuple[str, ...]) -> str:
-    """A line an image, below the names of the columns."""
+    """A line per image, below the names of the columns."""
     names = np.array([_cell(name) for name in class_names])
     columns = {"class": names[vectors.labels], "id": [_cell(name) for name in vectors.ids.tolist()]}
     if vectors.splits is not None:

@@ -1,4 +1,4 @@
-"""A trained model leaves: one format a file, each proved to give what firstlight gives before it is written."""
+"""A trained model leaves: one format a file, each verified to give what firstlight gives before it is written."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Format(Component, ABC):
 
     @abstractmethod
     def write(self, model: Exportable, claim: str) -> Files:
-        """The files by name, one where there is a suffix. `claim` is a sentence on what was proved, to be kept inside.
+        """The files by name, one where there is a suffix. `claim`, a sentence on what was verified, is kept inside.
 
         Raises ExportError where the format cannot hold the model.
         """
@@ -78,7 +78,7 @@ class Format(Component, ABC):
         """Whether the export says how strange an image is."""
         return model.tells_strangeness
 
-    def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
+    def verify(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
         """The files that were run on the test images and agree. Raises ExportError where they do not."""
         if not self.tells_strangeness(model):
             expected = replace(expected, strangeness=None)
@@ -111,21 +111,21 @@ def claim(runtime: str, expected: Expected) -> str:
     n = len(expected.images)
     strangeness = "" if expected.strangeness is None else f"; so is the strangeness, within {STRANGENESS_TOLERANCE:g}"
     return (
-        f"Proved: {runtime} ran this on all {n:,} test images of the run. Every class is the one that firstlight "
+        f"Verified: {runtime} ran this on all {n:,} test images of the run. Every class is the one that firstlight "
         f"gives, and every probability is within {TOLERANCE:g} of it{strangeness}."
     )
 
 
-def unproved(why: str) -> str:
+def unverified(why: str) -> str:
     """What is kept inside an export that could not be run."""
-    return f"Not proved: {why}"
+    return f"Not verified: {why}"
 
 
 def largest_difference(title: str, expected: Expected, found: Array) -> float:
     """That of any probability. Raises ExportError where a class differs, or a probability by more than `TOLERANCE`."""
     wanted, answers = expected.probabilities, expected.answers
     if found.shape != answers.shape:
-        raise ExportError(f"The {title} export gives {found.shape} numbers where {answers.shape} are expected.")
+        raise ExportError(f"The {title} export gives {found.shape} numbers instead of {answers.shape}.")
     strangeness = found[:, -1] if expected.strangeness is not None else None
     found = found[:, : wanted.shape[1]]
     apart = np.abs(found.astype(np.float64) - wanted).max(axis=1)
@@ -155,7 +155,7 @@ def _must_be_as_strange(title: str, expected: Expected, found: Array) -> None:
         first = int(np.flatnonzero(wrong)[0])
         raise ExportError(
             f"The {title} export does not agree with the model, so nothing was written: of {len(wrong):,} test images "
-            f"{int(wrong.sum()):,} differ in how strange they are, by up to {apart.max():.2g} of it, and "
+            f"{int(wrong.sum()):,} differ in strangeness, by up to {apart.max():.2g} of it, and "
             f"{STRANGENESS_TOLERANCE:g} is allowed. The first is {expected.images.ids[first]}, by {apart[first]:.2g}."
         )
 
@@ -168,16 +168,16 @@ def export(
     expected: Expected | str,
     step: Step = unwatched,
 ) -> ExportRecord:
-    """Prove and write an export of a run, or of a group of runs, record it in that folder, and return the record.
+    """Verify and write an export of a run, or of a group of runs, record it in that folder, and return the record.
 
     out       the file, or the folder for a format of several; in the run's folder otherwise
     expected  what the engine says of the test images, or why they are not there, in a sentence
-    step      is told of the proof, which may take minutes
+    step      is told of the verification, which may take minutes
     Raises ExportError where it does not agree with the engine, or where `out` is in use for something else. Where the
     run's folder cannot be written, the export is kept all the same, and a ReportWarning says that it is not recorded.
     """
     path = _place(folder, form, model.name, out)
-    proof: dict[str, Any]
+    verification: dict[str, Any]
     if isinstance(expected, Expected):
         model = replace(model, samples=expected.samples(SAMPLES))
     try:
@@ -185,13 +185,13 @@ def export(
             raise NoRuntimeError(expected)
         runtime = form.runtime()
     except NoRuntimeError as error:
-        step(f"{form.title}, not proved", 0, None)
+        step(f"{form.title}, not verified", 0, None)
         why = str(error)
-        files, findings, proof = form.write(model, unproved(why)), Findings(), {"not_proved": why}
+        files, findings, verification = form.write(model, unverified(why)), Findings(), {"not_verified": why}
     else:
         step(f"{runtime} on {len(expected.images):,} test images", 0, None)
-        files, findings = form.prove(model, expected, runtime)
-        proof = {"runtime": runtime, "images": len(expected.images)}
+        files, findings = form.verify(model, expected, runtime)
+        verification = {"runtime": runtime, "images": len(expected.images)}
     home = path.parent if form.suffix else path
     home.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
@@ -206,7 +206,7 @@ def export(
         written=datetime.now(UTC).isoformat(timespec="seconds"),
         firstlight=version("firstlight"),
         options=form.options,
-        **proof,
+        **verification,
         **vars(findings),
     )
     try:
@@ -214,8 +214,7 @@ def export(
     except OSError as error:
         warnings.warn(
             Caution.EXPORT_NOT_RECORDED.text(
-                f"{path} is written, but not recorded, since {folder.path} cannot be written: "
-                f"{error.strerror or error}."
+                f"{path} was written, but not recorded, as {folder.path} cannot be written: {error.strerror or error}."
             ),
             ReportWarning,
             stacklevel=2,

@@ -379,8 +379,8 @@ def operations_of(task: Task, vector: Array, distances: ClassDistances | None = 
         y = task.trained_layers().record(graph, model.layout.slots, x, "")
     except NotRecordedError as error:
         raise ModelError(
-            f"{model.name} cannot be exported: the layer {error} does not say which operations it is made of. "
-            "Give it a method `record`, as the layers of firstlight have."
+            f"{model.name} cannot be exported: the layer {error} does not say of which operations it consists. Give it "
+            "a method `record`, as the layers of firstlight have."
         ) from None
     if distances is not None:
         graph.strangeness(y, FeatureNet.of(task).width, distances)

@@ -38,7 +38,7 @@ class Onnx(Format):
 
     name: ClassVar[str] = "onnx"
     title: ClassVar[str] = "ONNX"
-    about: ClassVar[str] = "one file for ONNX Runtime and whatever else reads ONNX"
+    about: ClassVar[str] = "one file for ONNX Runtime and other programs that read ONNX"
     suffix: ClassVar[str] = ".onnx"
 
     def write(self, model: Exportable, claim: str) -> Files:
@@ -54,7 +54,7 @@ class Onnx(Format):
         try:
             import onnxruntime
         except ImportError as error:
-            reason = f"ONNX Runtime is not there to run it ({error}). Install it and export again: {INSTALL}."
+            reason = f"ONNX Runtime is not installed ({error}). Install it and export again: {INSTALL}."
             raise NoRuntimeError(reason) from None
         return f"ONNX Runtime {onnxruntime.__version__}"
 
@@ -81,7 +81,7 @@ class Onnx(Format):
         apart = classes != answers[:, : len(model.class_names)].argmax(axis=1)
         if apart.any():
             raise ExportError(
-                f"The ONNX export does not agree with itself, so nothing was written: for {int(apart.sum()):,} of "
+                f"The ONNX export is inconsistent, so nothing was written: for {int(apart.sum()):,} of "
                 f"{len(apart):,} images `{CLASS}` is not that of the largest of the `{ANSWERS}`."
             )
         return answers

@@ -138,7 +138,7 @@ class Kernels(Protocol):
 def load(name: str = "compiled") -> Kernels:
     """Return the kernels called `name`. Raises ExperimentError for an unknown name."""
     if name not in NAMES:
-        raise ExperimentError(f"kernels: there are none called {name!r}. {nearest(name, NAMES)}")
+        raise ExperimentError(f"kernels: {name!r} is unknown. {nearest(name, NAMES)}")
     if name == "compiled" and importlib.util.find_spec("numba") is None:
         raise ExperimentError(
             "The compiled kernels need Numba, which is not installed: pip install numba, or choose --kernels reference."

@@ -5,7 +5,7 @@ that the function calls. It believes what it reads: an empty file ends in a trac
 LLVM, ends the process. Its index can mix up the files of processes that fill it together. And where no folder can be
 written, it refuses to compile at all.
 
-Here a file is used only where its hash is right; otherwise the kernel is compiled anew, and the file written again.
+Here a file is used only where its hash is right; otherwise the kernel is compiled again, and the file written again.
 What it holds is unpickled, and is machine code besides: whoever can write it can have anything done. The hash finds
 damage, not intent. So kernels are kept where the program itself lies, in folders of the user's own, or, where none of
 these can be written, in one below the system's for temporary files that nobody else can have made or can enter.
@@ -86,7 +86,7 @@ class Cache(NullCache):
             if folder == _temporary(make=False):
                 _tell(f"are kept in {folder} for now")
             return
-        _tell("are compiled anew by each command")
+        _tell("are compiled again by each command")
 
     def _file(self, signature: Any, codegen: Any) -> str:
         target = (signature, codegen.magic_tuple(), sys.implementation.cache_tag, platform.machine())

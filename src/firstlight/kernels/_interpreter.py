@@ -42,7 +42,7 @@ ADDRESSES: dict[str, Any] = {
     "shift": None,
     "masks": np.uint8,  # (features, images): dropout's masks
     "outputs": None,  # (K, images) of the net
-    "output_gradients": None,  # the same shape: the gradient by them, where Python works out the loss
+    "output_gradients": None,  # the same shape: the gradient with respect to them, where Python works out the loss
     "losses": np.float64,  # of each image
     "correct": np.uint8,  # whether the most probable class is the label
 }
@@ -95,7 +95,7 @@ def _call(_, function, op, n, n0, chunk, frame):
 
 @intrinsic
 def call(_, address, arguments):
-    """Call the subroutine at an address with a tuple of whole numbers."""
+    """Call the subroutine at an address with a tuple of integers."""
 
     def emit(context, builder, signature, args):
         long = ir.IntType(64)
@@ -128,10 +128,10 @@ def view(_, address, like):
 
 @inner
 def gradient_sums(frame, at, count, like):
-    """The gradient by `count` weights from the one `at`, to add to: a thread's sum begins with its first chunk.
+    """The gradient of `count` weights from the one `at`, to add to: a thread's sum begins with its first chunk.
 
-    This is the rule for all gradients by weights; `product` alone, whose are large, asks `frame.fresh` itself and then
-    begins with what it writes.
+    This is the rule for all gradients with respect to weights; `product` alone, whose are large, asks `frame.fresh`
+    itself and then begins with what it writes.
     """
     sums = view(frame.gradient, like)[at : at + count]
     if frame.fresh:

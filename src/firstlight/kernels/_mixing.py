@@ -1,4 +1,4 @@
-"""Mixing images with others, in whole numbers: images shared out to the threads."""
+"""Mixing images with others, in integers: images shared out to the threads."""
 
 # Numba infers the types of compiled functions.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"

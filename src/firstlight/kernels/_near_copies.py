@@ -1,6 +1,6 @@
 """The loops of the search for near copies: describe each image, find those that are alike, compare these by pixels.
 
-Images are shared out to the threads, each result has a place of its own, and what is compared are whole numbers: the
+Images are shared out to the threads, each result has a place of its own, and what is compared are integers: the
 same bits on however many threads. What is computed and why stands in `data.near_copies`.
 """
 
@@ -319,7 +319,7 @@ def _halved(image, half):
 
 @inner
 def _correlation(a, b, down, right):
-    """Of a with b moved down and to the right, over what both show; in whole numbers up to the last step."""
+    """Of a with b moved down and to the right, over what both show; in integers up to the last step."""
     side = len(a)
     top, bottom = max(0, down), min(side, side + down)
     left, wide = max(0, right), side - abs(right)

@@ -32,7 +32,7 @@ class NotRecordedError(Exception):
 
 
 class Checkpoint(NamedTuple):
-    """Behind so many steps, `value` holds what the layer at `path` gave, or the gradient by that."""
+    """Behind so many steps, `value` holds what the layer at `path` gave, or the gradient with respect to that."""
 
     steps: int
     path: str
@@ -74,7 +74,7 @@ class Graph:
     _backward: list[tuple[Value, str, Backward]] = field(default_factory=list)
     # Rectified values, what they were before, the step that cut them, and the checkpoints that there are without it.
     _rectified: dict[Value, tuple[Value, Step, list[Checkpoint]]] = field(default_factory=dict)
-    # Gradients by rectified values that batch norm's own gradient cuts.
+    # Gradients with respect to rectified values that batch norm's own gradient cuts.
     _uncut: set[Memory] = field(default_factory=set)
     # The steps that can cut what is below zero as they write it, by what they write.
     _writers: dict[Memory, Step] = field(default_factory=dict)
@@ -190,11 +190,11 @@ class Graph:
         self.splits.append(len(self.steps))
 
     def on_backward(self, y: Value, backward: Backward) -> None:
-        """How the gradient by y is recorded later: from dy, the values that y depends on and the gradients by them."""
+        """Record later how the gradient with respect to y follows from dy, what y depends on, and their gradients."""
         self._backward.append((y, self.path, backward))
 
     def backward_from(self, y: Value, dy: Value) -> None:
-        """Record the whole backward pass, from the gradient by what the net gives."""
+        """Record the whole backward pass, from the gradient with respect to what the net gives."""
         from firstlight.kernels.ops.add import Add
 
         gradients = {y: dy}

@@ -45,7 +45,7 @@ class Part(NamedTuple):
 
 @dataclass(eq=False)
 class Memory:
-    """Space for `size` numbers an image; `small` ones are bytes: the winners of pooling."""
+    """Space for `size` numbers per image; `small` ones are bytes: the winners of pooling."""
 
     size: int
     small: bool = False
@@ -84,7 +84,7 @@ class Cut:
 class Subroutine:
     """Loops that several steps share, compiled once and called by their address.
 
-    arguments  whole numbers that they take, of which the first are addresses
+    arguments  integers that they take, of which the first are addresses
     """
 
     loops: Callable[..., None]
@@ -95,7 +95,7 @@ class Step:
     """A step of a net's program. A subclass, made by `step`, adds its fields and its loops.
 
     In the compiled record, a value (or a part of one) is where it lies in the thread's memory for n images, an array of
-    int32 is where it lies in the tables, a subroutine is its address; whole numbers, truth values and floats stay.
+    int32 is where it lies in the tables, a subroutine is its address; integers, truth values and floats stay.
 
     path      of the layer that it belongs to; empty for what is before and behind all layers
     backward  whether it is part of the backward pass
@@ -168,5 +168,5 @@ def slot_start(slot: Slot | None) -> int:
 
 
 def trained_start(slot: Slot | None) -> int:
-    """Where the gradient by an array of weights starts; -1 where it is not trained."""
+    """Where the gradient with respect to an array of weights starts; -1 where it is not trained."""
     return slot.start if slot is not None and slot.trainable else -1

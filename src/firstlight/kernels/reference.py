@@ -231,7 +231,7 @@ def recolour(pixels: Array, matrices: Array) -> Array:
 
 
 def mix(pixels: Array, others: Array, levels: Array, patches: Array) -> Array:
-    """In whole numbers, rounded half up."""
+    """In integers, rounded half up."""
     level = levels[:, None, None, None]
     y = ((level * pixels + (256 - level) * others + 128) >> 8).astype(np.uint8)
     for n, (top, bottom, left, right) in enumerate(patches):

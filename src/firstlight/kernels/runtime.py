@@ -60,7 +60,7 @@ class Program:
 
     @property
     def output_gradients(self) -> Array:
-        """(K, images): the gradient by the outputs, to be written between the two halves."""
+        """(K, images): the gradient with respect to the outputs, to be written between the two halves."""
         return self.arrays["output_gradients"]
 
     @property
@@ -80,7 +80,7 @@ class Program:
 
 
 class Runtime:
-    """Runs one graph over one vector of weights; it writes its results anew each time.
+    """Runs one graph over one vector of weights; it writes its results again each time.
 
     Its memory is shared by all calls: hold `LOCK` from `program` until the results are read or copied.
 

@@ -24,7 +24,7 @@ from firstlight.working import Index, Line, Operand, Working
 if TYPE_CHECKING:
     from firstlight.layers.layer_step import LayerStep
 
-# Parameters, and gradients by them, by name. A container's are nested: {"conv1": {"W": ..., "b": ...}}.
+# Parameters, and gradients with respect to them, by name. A container's are nested: {"conv1": {"W": ..., "b": ...}}.
 Tree = Mapping[str, Any]
 Backward = Callable[[Array], tuple[Array | None, Tree]]
 Watch = Callable[[str, Array, Backward], tuple[Array, Backward]]
@@ -61,7 +61,7 @@ class Pass:
 
     kernels   the inner loops to use
     training  whether dropout drops and batch norm uses (and updates) the batch's statistics
-    needs_dx  whether anything before this layer wants the gradient by its input
+    needs_dx  whether anything before this layer wants the gradient with respect to its input
     path      the names of the containers and the layer, as in "block1.dropout1"
     noise     path -> the generator of this step's random numbers
     running_stats  paths of batch norms that keep their running statistics in training, and use them
@@ -98,7 +98,7 @@ class Pass:
     def generator(self) -> np.random.Generator:
         """The generator for this layer in this step."""
         if self.noise is None:
-            raise ModelError(f"The layer {self.path} draws random numbers in training and was given no generator.")
+            raise ModelError(f"The layer {self.path} needs a random generator in training, and none was given.")
         return self.noise(self.path)
 
 
@@ -150,7 +150,7 @@ class Layer(Component):
     name  how the container calls the layer, in paths such as "block1.conv1.W"; without one it counts: "conv1"
     """
 
-    name: Annotated[str, Fits(lambda name: "." not in name, "a text without a full stop")] = field(
+    name: Annotated[str, Fits(lambda name: "." not in name, "a string without a full stop")] = field(
         default="", kw_only=True
     )
 
@@ -191,7 +191,7 @@ class Layer(Component):
         """
         raise ModelError(
             f"The layer {run.path} ({type(self).__name__}) has no PyTorch twin, so the engine torch cannot run it. "
-            "Give it a method `twin`, or take the engine numpy."
+            "Give it a method `twin`, or use the engine numpy."
         )
 
     def working(self, step: LayerStep, of: str, index: Index) -> Working:

@@ -54,9 +54,9 @@ class BatchNorm(Layer):
     dx = γ s (dy − dβ/m − x̂ dγ/m) in training, with the batch's μ and σ²,
     dx = γ s dy in evaluation, with the running ones.
 
-    momentum    share of the running value that a step keeps (Keras's sense; PyTorch's is 1 − momentum). The running
+    momentum    the decay rate of the running statistics (as in Keras; PyTorch's momentum is 1 − this). The running
                 variance follows the unbiased one, σ² m/(m−1).
-    epsilon     ε, against a division by nothing
+    epsilon     ε, for numerical stability
     """
 
     momentum: Annotated[float, Ge(0), Le(1)] = 0.9

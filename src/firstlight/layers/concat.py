@@ -49,7 +49,7 @@ class Concat(Container):
         shapes = [shape_inside(name, layer, input_shape) for name, layer in self.named()]
         if len({shape[1:] for shape in shapes}) > 1:
             reason = f"its branches give {', '.join(map(str, shapes))}, which differ beyond their channels"
-            raise self.misfit(input_shape, reason, "Give them the same strides and paddings.")
+            raise self.misfit(input_shape, reason, "They need the same strides and paddings.")
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:

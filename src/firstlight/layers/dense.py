@@ -35,13 +35,13 @@ from firstlight.working import Index, Line, Operand, Working, places
 
 @LAYERS.register
 class Dense(Layer):
-    """y = W x + b, a column an image.
+    """y = W x + b, a column per image.
 
     dW = dy xᵀ,  db = Σₙ dy,  dx = Wᵀ dy
 
-    units        the numbers of y
-    bias         whether there is a b
-    initializer  how W is drawn
+    units        the number of outputs
+    bias         whether there is a bias b
+    initializer  the initializer of W
     l1, l2       weights of the penalties l1 Σ|W| and l2 Σ W²
     """
 

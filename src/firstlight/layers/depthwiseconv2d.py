@@ -37,18 +37,18 @@ from firstlight.working import Index, Line, Operand, Working, places
 
 @LAYERS.register
 class DepthwiseConv2D(Layer):
-    """y[o,i,j] = b[o] + Σ[u,v] W[o,u,v] · x[⌊o/m⌋, i·s+u, j·s+v]: m filters for each channel, with zeros round x.
+    """y[o,i,j] = b[o] + Σ[u,v] W[o,u,v] · x[⌊o/m⌋, i·s+u, j·s+v]: m filters for each channel, with zeros around x.
 
     dW[o,u,v] = Σ[i,j] dy[o,i,j] · x[⌊o/m⌋, i·s+u, j·s+v],  db[o] = Σ[i,j] dy[o,i,j],  both summed over the images, too;
     dx[⌊o/m⌋, i·s+u, j·s+v] += W[o,u,v] · dy[o,i,j]
 
     kernel       the size of a filter (rows, columns); one number for a square
-    stride       s: how far the window moves (down, to the right); one number for both
-    padding      the zeros round x: none ("valid"), as many as make y of the size of x, by the stride ("same"), or how
-                 many at each side
+    stride       s: the stride (down, to the right); one number for both
+    padding      zeros around x: none ("valid"), as many as give y the size of x divided by the stride ("same"), or
+                 their number at each side
     multiplier   m: the filters for each channel of x
-    bias         whether there is a b
-    initializer  how W is drawn
+    bias         whether there is a bias b
+    initializer  the initializer of W
     l1, l2       weights of the penalties l1 Σ|W| and l2 Σ W²
     """
 

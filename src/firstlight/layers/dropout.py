@@ -31,7 +31,7 @@ class Dropout(Layer):
     It is 0 by chance `rate`, else 1, so that the mean stays.  y = x in evaluation,  dx = dy in evaluation.
     (Srivastava et al. 2014, inverted.)
 
-    rate  how likely a value is dropped
+    rate  the probability that a value is dropped
     """
 
     rate: Annotated[float, Ge(0), Lt(1)]

@@ -24,7 +24,7 @@ from firstlight.types import Array
 class ELU(Activation):
     """y = x where x > 0, else α (eˣ − 1);  dx = dy where x > 0, else dy (y + α)
 
-    alpha  α: what y tends to, far below zero, is −α
+    alpha  α: y tends to −α far below zero
     """
 
     alpha: Annotated[float, Ge(0)] = 1.0

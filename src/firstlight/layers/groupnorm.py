@@ -46,8 +46,8 @@ class GroupNorm(Layer):
     A group is so many channels one after another, with their pixels; γ and β are of each channel. Evaluation is the
     same as training, and nothing depends on the other samples of a batch, or on how many these are.
 
-    groups   into which the channels are divided: 1 for all together, as many as channels for each by itself
-    epsilon  ε, against a division by nothing
+    groups   the number of groups of channels: 1 for all together, the number of channels for each by itself
+    epsilon  ε, for numerical stability
     """
 
     groups: Annotated[int, Ge(1)] = 8

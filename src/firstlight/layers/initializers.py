@@ -33,7 +33,7 @@ Initializer = Annotated[str, OneOf(INITIALIZERS)]
 def check(name: str) -> None:
     """Raise ModelError unless there is an initializer called `name`."""
     if name not in INITIALIZERS:
-        raise ModelError(f"initializer: there is none called {name!r}. {nearest(str(name), INITIALIZERS)}")
+        raise ModelError(f"initializer: {name!r} is unknown. {nearest(str(name), INITIALIZERS)}")
 
 
 def initialize(parameter: Parameter, generator: np.random.Generator, dtype: Any = np.float32) -> Array:

@@ -44,7 +44,7 @@ class LayerNorm(Layer):
     Of an image, over the K channels of each pixel, as Keras does and ConvNeXt (Liu et al. 2022); over all its values,
     it is GroupNorm with 1 group. Evaluation is the same as training.
 
-    epsilon  ε, against a division by nothing
+    epsilon  ε, for numerical stability
     """
 
     epsilon: Annotated[float, Gt(0)] = 1e-5

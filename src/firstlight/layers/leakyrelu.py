@@ -23,7 +23,7 @@ from firstlight.types import Array
 class LeakyReLU(Activation):
     """y = x where x > 0, else slope · x;  dx = dy where x > 0, else slope · dy
 
-    slope  what is let through of values below zero
+    slope  the slope below zero
     """
 
     slope: Annotated[float, Ge(0), Lt(1)] = 0.01

@@ -29,7 +29,7 @@ class Reshape(Layer):
 
     shape: Annotated[
         tuple[Annotated[int, Ge(1)], ...],
-        Fits(lambda shape: len(shape) in (1, 3), "three whole numbers from 1 (channels, height, width) or one"),
+        Fits(lambda shape: len(shape) in (1, 3), "three integers from 1 (channels, height, width) or one"),
     ]
 
     examples: ClassVar[tuple[Example, ...]]
@@ -37,7 +37,7 @@ class Reshape(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         if math.prod(input_shape) != math.prod(self.shape):
             reason = f"its {math.prod(input_shape)} numbers are not the {math.prod(self.shape)} of {self.shape}"
-            raise self.misfit(input_shape, reason, "Choose a shape of as many numbers.")
+            raise self.misfit(input_shape, reason, "Choose a shape with as many numbers.")
         return self.shape
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:

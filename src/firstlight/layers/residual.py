@@ -35,8 +35,8 @@ IDENTITY = Chain(())
 class Residual(Container):
     """y = body(x) + shortcut(x);  dx = dx₁ + dx₂, those of the two. The children are called body and shortcut.
 
-    body      what is learnt beside the way round
-    shortcut  the way round, which leaves x as it is where none is given
+    body      the residual branch
+    shortcut  the skip connection; the identity by default
     """
 
     body: Layer
@@ -50,8 +50,8 @@ class Residual(Container):
     def output_shape(self, input_shape: Shape) -> Shape:
         body, shortcut = (shape_inside(name, layer, input_shape) for name, layer in self.named())
         if body != shortcut:
-            reason = f"its body gives {body} and its shortcut {shortcut}, which do not add"
-            raise self.misfit(input_shape, reason, "Give the shortcut the body's strides and channels.")
+            reason = f"its body gives {body} and its shortcut {shortcut}, which cannot be added"
+            raise self.misfit(input_shape, reason, "The shortcut needs the strides and channels of the body.")
         return body
 
     def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:

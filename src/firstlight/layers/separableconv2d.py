@@ -43,12 +43,12 @@ class SeparableConv2D(Layer):
 
     filters      F: the channels of y
     kernel       the size of a depthwise filter (rows, columns); one number for a square
-    stride       how far the window moves (down, to the right); one number for both
-    padding      the zeros round x: none ("valid"), as many as make y of the size of x, by the stride ("same"), or how
-                 many at each side
+    stride       the stride (down, to the right); one number for both
+    padding      zeros around x: none ("valid"), as many as give y the size of x divided by the stride ("same"), or
+                 their number at each side
     multiplier   the depthwise filters for each channel of x
-    bias         whether there is a b
-    initializer  how the weights of both are drawn
+    bias         whether there is a bias b
+    initializer  the initializer of both
     l1, l2       weights of the penalties l1 Σ|W| and l2 Σ W², of both
     """
 

@@ -16,14 +16,14 @@ from firstlight.types import Array, Shape
 Positive = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
 # One number for both directions, or (rows, columns).
-Size = Annotated[Positive | tuple[Positive, Positive], Words("a whole number from 1 or a pair of them")]
+Size = Annotated[Positive | tuple[Positive, Positive], Words("an integer from 1 or a pair of them")]
 # "valid" (none), "same" (output ⌈size / stride⌉), one number, (rows, columns) or ((top, bottom), (left, right)).
 Border = Annotated[
     Literal["valid", "same"]
     | Natural
     | tuple[Natural, Natural]
     | tuple[tuple[Natural, Natural], tuple[Natural, Natural]],
-    Words('"valid", "same", a whole number from 0, a pair of them or ((top, bottom), (left, right))'),
+    Words('"valid", "same", an integer from 0, a pair of them or ((top, bottom), (left, right))'),
 ]
 
 
@@ -131,10 +131,10 @@ def twin_padding(torch: Any, x: Any, padding: Padding, value: float, most: Pair 
 class Pool2D(Layer):
     """The base of the poolings: a window that slides over each channel.
 
-    size     of the window (rows, columns); one number for a square
-    stride   how far the window moves (down, to the right); its own size where none is given
-    padding  what lies round the image: nothing ("valid"), as much as makes y of the size of x, by the stride ("same"),
-             or how much at each side
+    size     the size of the window (rows, columns); one number for a square
+    stride   the stride (down, to the right); the size of the window by default
+    padding  padding around the image: none ("valid"), as much as gives y the size of x divided by the stride ("same"),
+             or its width at each side
     """
 
     size: Size = 2

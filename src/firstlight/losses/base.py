@@ -1,6 +1,6 @@
-"""Losses: a number to make small, its gradient by the net's outputs, and the probabilities that the outputs mean.
+"""Losses: a number to minimize, its gradient with respect to the net's outputs, and the probabilities these mean.
 
-Outputs y are (K, N), a column a sample. Targets t are integer labels (N,), or one-hot or soft columns (K, N) that sum
+Outputs y are (K, N), a column per sample. Targets t are integer labels (N,), or one-hot or soft columns (K, N) that sum
 to one. Losses and gradients are means over the batch; with weights, of each sample's loss by its weight.
 
 Every gradient is affine in the targets: that of a sample which is to some share of one class, and for the rest of
@@ -59,7 +59,7 @@ class Loss(Component):
         """`values` by PyTorch's own operations: y (N, K), targets (N,) or (N, K)."""
         raise ModelError(
             f"The loss {self.name} has no PyTorch twin, so the engine torch cannot train with it. Give it a method "
-            "`twin`, or take the engine numpy."
+            "`twin`, or use the engine numpy."
         )
 
     def record(self, graph: Graph, y: Value) -> None:
@@ -83,7 +83,7 @@ class Loss(Component):
         return general(step, of, index)
 
     def value_and_gradient(self, y: Array, targets: Array, weights: Array | None = None) -> tuple[float, Array]:
-        """The mean loss of the batch, Σ wᵢ lossᵢ / N, and its gradient by y.
+        """The mean loss of the batch, Σ wᵢ lossᵢ / N, and its gradient with respect to y.
 
         weights  wᵢ of each sample, (N,); all 1 where none are given
         """

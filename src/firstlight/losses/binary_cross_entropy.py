@@ -32,7 +32,7 @@ from firstlight.working import Index, Line, Operand, Working
 class BinaryCrossEntropy(Loss):
     """L = −Σₖ [tₖ log σ(yₖ) + (1 − tₖ) log(1 − σ(yₖ))] / K;  dy = (σ(y) − t) / KN, with σ(y) = 1 / (1 + e⁻ʸ)
 
-    With one output, y is the logit of class 1 of two; with K, each is a yes or no of its own.
+    With one output, y is the logit of class 1 of two; with K, each is an independent yes or no (multi-label).
     """
 
     fuses: ClassVar[type[Layer] | None] = Sigmoid

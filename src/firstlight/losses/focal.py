@@ -36,7 +36,7 @@ from firstlight.working import Index, Line, Operand, Working
 
 @LOSSES.register
 class Focal(Loss):
-    """L = −Σₖ tₖ (1 − pₖ)^γ log pₖ with p = softmax(y): the less a sample counts, the surer the net is of its class
+    """L = −Σₖ tₖ (1 − pₖ)^γ log pₖ with p = softmax(y): samples that are classified with confidence count less
 
     Lin, Goyal, Girshick, He and Dollár (2017), "Focal loss for dense object detection", eq. 4, of K classes instead of
     two; its α are loss.class_weights. dyⱼ = (gⱼ − pⱼ Σₖ gₖ) / N, with gₖ = tₖ (1 − pₖ)^γ (γ pₖ log pₖ / (1 − pₖ) − 1).

@@ -21,7 +21,7 @@ def columns(targets: Array, y: Array) -> Array:
         if targets.shape != y.shape:
             raise ModelError(
                 f"Outputs of shape {y.shape} cannot be compared with targets of shape {targets.shape}. "
-                "Give one column a sample and one row an output, or integer labels."
+                "Give one column per sample and one row per output, or integer labels."
             )
         return targets.astype(y.dtype, copy=False)
     if len(y) == 1:

@@ -35,8 +35,8 @@ def lenet5(
 ) -> Chain:
     """LeNet-5 (LeCun et al. 1998) with today's activation and pooling.
 
-    activation  what follows each layer but the head
-    pooling     by the largest value of a window, or by its mean
+    activation  the activation function of each layer but the head
+    pooling     max pooling or average pooling
     dropout     after each pooling and after the third convolution
     batch_norm  between each convolution and its activation
     """
@@ -59,8 +59,8 @@ def lenet5_dropout(
 ) -> Chain:
     """LeNet-5 with dropout after each pooling and after the third convolution.
 
-    activation  what follows each layer but the head
-    dropout     the share that is dropped
+    activation  the activation function of each layer but the head
+    dropout     the dropout rate
     """
     return lenet5(input_shape, classes, activation=activation, dropout=dropout).layers
 
@@ -69,7 +69,7 @@ def lenet5_dropout(
 def lenet5_batchnorm(input_shape: Shape = GREY28, classes: int = 10, *, activation: ActivationName = "relu") -> Chain:
     """LeNet-5 with batch norm between each convolution and its activation.
 
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     """
     return lenet5(input_shape, classes, activation=activation, batch_norm=True).layers
 
@@ -78,7 +78,7 @@ def lenet5_batchnorm(input_shape: Shape = GREY28, classes: int = 10, *, activati
 def mnist_cnn(input_shape: Shape = GREY28, classes: int = 10, *, activation: ActivationName = "relu") -> Chain:
     """Three small convolutions, each followed by pooling, and a dense head.
 
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     """
     act, pool = activation_layer(activation), MaxPool2D(2)
     layers = (*(Conv2D(32), act, pool), *(Conv2D(64), act, pool), *(Conv2D(64), act, pool), Flatten(), head(classes))
@@ -99,11 +99,11 @@ def fashion_cnn(
 ) -> Chain:
     """Two convolutions of 32 and two dense layers, with the usual regularizers as options.
 
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     batch_norm  before each activation
     dense_norm  false: batch norm after the convolutions alone
     dropout     after the two dense layers (usually 0.2)
-    l1, l2      penalties on the kernels (usually 1e-4)
+    l1, l2      weight penalty on the kernels (usually 1e-4)
     """
     norm = (BatchNorm(),) if batch_norm else ()
     normed = norm if dense_norm else ()
@@ -129,7 +129,7 @@ def slim_cnn(
     units: Positive = 128,
     activation: ActivationName = "relu",
 ) -> Chain:
-    """Little work for what it learns: a 3×3 convolution for each of `filters`, and a dense layer of `units`.
+    """A small, fast net: a 3×3 convolution for each of `filters`, and a dense layer of `units`.
 
     All but the last pool at once: ReLU and max pooling may change places, and so norm and activation see a quarter of
     the numbers. Batch norm makes biases idle. The dense layer costs little, and sees where a feature is, which a global
@@ -137,7 +137,7 @@ def slim_cnn(
 
     filters     the channels of each convolution
     units       of the dense layer
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     """
     act, layers = activation_layer(activation), list[Layer]()
     for number, width in enumerate(filters, start=1):
@@ -165,11 +165,11 @@ def vgg_small(
     dropout       after each pair
     units         of the dense layer
     head_dropout  after the dense layer
-    activation    what follows each layer but the head
+    activation    the activation function of each layer but the head
     """
     if len(dropout) != len(filters):
         raise ModelError(
-            f"model.dropout needs one rate a block: {len(filters)} blocks, {len(dropout)} rates.", key="model.dropout"
+            f"model.dropout needs one rate per block: {len(filters)} blocks, {len(dropout)} rates.", key="model.dropout"
         )
     act, start = activation_layer(activation), initializer_for(activation)
     layers: list[Layer] = []
@@ -193,7 +193,7 @@ def vgg16(
     """The thirteen convolutions of VGG16 (Simonyan & Zisserman 2014) with a small dense head.
 
     units       of the dense layer
-    activation  what follows it; the convolutions have ReLU
+    activation  its activation function; the convolutions have ReLU
     dropout     after it
     """
     return _vgg((2, 2, 3, 3, 3), classes, units, activation, dropout)
@@ -211,7 +211,7 @@ def vgg19(
     """The sixteen convolutions of VGG19 (Simonyan & Zisserman 2014) with a small dense head.
 
     units       of the dense layer
-    activation  what follows it; the convolutions have ReLU
+    activation  its activation function; the convolutions have ReLU
     dropout     after it
     """
     return _vgg((2, 2, 4, 4, 4), classes, units, activation, dropout)

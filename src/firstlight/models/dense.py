@@ -44,7 +44,7 @@ def two_layer(
     hidden       the units of the hidden layer
     activation   what follows it
     output       what follows the head
-    initializer  how the weights are drawn
+    initializer  the initializer of the weights
     """
     last = () if output == "linear" else (activation_layer(output),)
     layers = (
@@ -68,7 +68,7 @@ def mlp_128(
     """A dense net with one hidden layer of 128.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     """
     return _dense_net(classes, units, activation)
 
@@ -84,7 +84,7 @@ def mlp_128_64(
     """A dense net with hidden layers of 128 and 64.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     """
     return _dense_net(classes, units, activation)
 
@@ -100,7 +100,7 @@ def mlp_500_250_100(
     """A dense net with hidden layers of 500, 250 and 100, made to compare sigmoid, tanh and ReLU.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     """
     return _dense_net(classes, units, activation)
 
@@ -116,7 +116,7 @@ def pyramid(
     """A dense net that narrows, with SELU.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     """
     return _dense_net(classes, units, activation)
 
@@ -133,13 +133,13 @@ def pyramid_regularised(
     """The pyramid with batch norm after each activation, and dropout after the second and third.
 
     units       of each hidden layer; a number alone means one layer
-    activation  what follows each layer but the head
+    activation  the activation function of each layer but the head
     dropout     after each
     """
     widths = _widths(units)
     if len(dropout) != len(widths):
         raise ModelError(
-            f"model.dropout needs one rate a layer: {len(widths)} units, {len(dropout)} rates.", key="model.dropout"
+            f"model.dropout needs one rate per layer: {len(widths)} units, {len(dropout)} rates.", key="model.dropout"
         )
     layers: list[Layer] = [Flatten()]
     for width, rate in zip(widths, dropout, strict=True):

@@ -53,8 +53,8 @@ class Model(Shown):
             raise ShapeError(text, shape=self.input_shape) from None
         if self.parameters > LARGEST:
             raise ModelError(
-                f"{self.name} has {self.parameters:,} parameters for these images; at most {LARGEST:,} are computed "
-                "with here. Make its layers smaller."
+                f"{self.name} has {self.parameters:,} parameters for these images; the limit is {LARGEST:,}. Make its "
+                "layers smaller."
             )
 
     @property
@@ -131,7 +131,7 @@ class Model(Shown):
             shape, frozen = tuple(value["input_shape"]), tuple(value.get("frozen", ()))
             return cls(value["name"], layers, shape, value["classes"], options, frozen)
         except (KeyError, TypeError) as error:
-            raise ModelError(f"This is no description of a model: {type(error).__name__} {error}.") from None
+            raise ModelError(f"This is not a description of a model: {type(error).__name__} {error}.") from None
 
 
 def _rows(

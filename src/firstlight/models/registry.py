@@ -35,8 +35,8 @@ ARCHITECTURES: Functions[Model] = Functions(
 OUTPUTS = Option(
     "outputs",
     Positive,
-    "one a class",
-    "the units of the head, where they are not one a class, as for one sigmoid of two",
+    "one per class",
+    "the units of the head, where they are not one per class, as for one sigmoid of two",
 )
 
 P = ParamSpec("P")
@@ -83,8 +83,8 @@ def _check(option: Option, value: Any) -> None:
 def build(name: str, input_shape: Shape, classes: int, options: Mapping[str, Any] | None = None) -> Model:
     """Return the named architecture for images of `input_shape` (H, W, C), with options.
 
-    One option every architecture has: "outputs", the units of its head where they are not one a class, such as the one
-    of a sigmoid that tells two classes apart.
+    One option every architecture has: "outputs", the units of its head where they are not one per class, such as the
+    one of a sigmoid that tells two classes apart.
     Raises ModelError for an unknown name or option, or where the model does not fit.
     """
     chosen = complete(name, options or {})
@@ -143,7 +143,7 @@ def head(classes: int) -> Dense:
 
 def activation_layer(name: str) -> Layer:
     if name not in ACTIVATIONS:
-        text = f"model.activation: there is none called {name!r}. {nearest(str(name), ACTIVATIONS)}"
+        text = f"model.activation: {name!r} is unknown. {nearest(str(name), ACTIVATIONS)}"
         raise ModelError(text, key="model.activation")
     return ACTIVATIONS[name]()
 

@@ -81,7 +81,7 @@ def _some(document: Document, anchors: Sequence[str]) -> Document:
 @singledispatch
 def card(thing: object) -> Document:
     """What is shown of a thing. Raises a FirstlightError where it cannot be read."""
-    raise TypeError(f"There is no card of a {type(thing).__name__}.")
+    raise TypeError(f"A {type(thing).__name__} has no notebook display.")
 
 
 @card.register
@@ -162,7 +162,7 @@ def _(found: FeatureMaps) -> Document:
 @card.register
 def _(found: Mistakes) -> Document:
     made = neighbours.blocks(neighbours.NearestToMistakes(found, found.layer), display_names(found.class_names))
-    none = Text("There are no such mistakes.", tone="note")
+    none = Text("There are no mistakes of this kind.", tone="note")
     return _of_one("Mistakes", counted(len(found), "mistake"), *(made or (none,)))
 
 
@@ -218,7 +218,7 @@ def _(data: Dataset) -> Document:
     warnings: list[Block] = []
     if not data.verified:
         wrong = listed([file.name for file in data.files if not file.verified][:3])
-        warnings.append(Text(f"Not what was published: the checksum of {wrong} is another one.", tone="warning"))
+        warnings.append(Text(f"Not the published files: the checksum of {wrong} differs.", tone="warning"))
     if data.set_aside:
         warnings.append(Text(f"{counted(len(data.set_aside), 'file')} could not be read.", tone="warning"))
     first, *others = made.sections
@@ -270,7 +270,7 @@ def _unfinished(run: RunFolder) -> Document:
     asked = run.experiment.training.epochs
     history = run.history if (run.path / run_folder.HISTORY).is_file() else {}
     done = len(history.get("epoch", ()))
-    said = "It is training." if held else f"It was cut off. Go on with it: firstlight resume {run.path}"
+    said = "It is training." if held else f"It was cut off. Resume it: firstlight resume {run.path}"
     return Document(
         kind_of="Run without a result",
         title=run.name,

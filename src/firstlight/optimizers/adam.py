@@ -34,11 +34,11 @@ from firstlight.working import Line, Operand, Working
 class Adam(Optimizer):
     """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  θ ← θ − lr m̂ / (√v̂ + ε)   (Kingma & Ba 2014)
 
-    with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ), which make up for the start at zero.
+    with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ), which correct the bias of the start at zero.
 
-    beta1    β₁: what is kept of the mean gradient
-    beta2    β₂: what is kept of its mean square
-    epsilon  ε, against a division by nothing
+    beta1    β₁: the decay rate of the first moment, the mean gradient
+    beta2    β₂: the decay rate of the second moment, the mean squared gradient
+    epsilon  ε, for numerical stability
     """
 
     lr: Annotated[float, Gt(0)] = 1e-3

@@ -23,7 +23,7 @@ from firstlight.working import Line, Operand
 
 @OPTIMIZERS.register
 class AdamW(Adam):
-    """θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε): Adam, and a decay that the gradient's size does not scale
+    """θ ← (1 − lr λ) θ − lr m̂ / (√v̂ + ε): Adam with weight decay decoupled from the gradient
 
     (Loshchilov & Hutter 2017). As in PyTorch, all trained weights decay, biases too.
 

@@ -26,8 +26,8 @@ class Lion(Optimizer):
 
     As each weight moves by lr whatever its gradient, the learning rate is a third to a tenth of Adam's.
 
-    beta1         β₁: what the mean counts in the direction of a step
-    beta2         β₂: what is kept of the mean gradient
+    beta1         β₁: the weight of the moving average in the direction of a step
+    beta2         β₂: the decay rate of the moving average of the gradient
     weight_decay  λ, three to ten times AdamW's
     """
 

@@ -27,7 +27,7 @@ from firstlight.working import Line, Operand, Working
 
 @dataclass(frozen=True)
 class Lookahead(Wrapped):
-    """Every k steps, slow weights follow those of the inner optimizer, which goes on from there (Zhang et al. 2019).
+    """Every k steps, slow weights follow those of the inner optimizer, which continues from there (Zhang et al. 2019).
 
     φ ← φ + α (θ − φ);  θ ← φ. In between, evaluation sees θ.
 

@@ -43,10 +43,10 @@ class Muon(AdamW):
     With the factor of Liu et al. (2025) a step is as long as AdamW's, so one learning rate serves both: biases, norms
     and the output layer are AdamW's, as its author recommends.
 
-    beta1, beta2, epsilon  of AdamW, for what is no matrix
-    momentum  what is kept of the mean gradient of a matrix
-    nesterov  whether to look ahead
-    iterations  of Newton and Schulz
+    beta1, beta2, epsilon  of AdamW, for parameters that are not matrices
+    momentum  the decay rate of the mean gradient of a matrix
+    nesterov  whether to use Nesterov momentum
+    iterations  Newton–Schulz iterations per step
     """
 
     uses_blas: ClassVar[bool] = True

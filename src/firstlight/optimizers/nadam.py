@@ -29,7 +29,7 @@ class NAdam(Adam):
 
     with Adam's m and v, and a momentum that rises: μₜ = β₁ (1 − 0.96^(t ψ) / 2).
 
-    momentum_decay  ψ: how fast it does
+    momentum_decay  ψ: the decay rate of the momentum schedule
     """
 
     lr: Annotated[float, Gt(0)] = 2e-3
@@ -59,7 +59,7 @@ class NAdam(Adam):
         return torch.optim.NAdam(groups, self.lr, betas, self.epsilon, momentum_decay=self.momentum_decay)
 
     def twin_state(self, torch: Any, t: int) -> dict[str, Any]:
-        product = np.float32(1)  # as PyTorch keeps it, so that a run goes on in the same bits
+        product = np.float32(1)  # as PyTorch keeps it, so that a run continues in the same bits
         for step in range(1, t + 1):
             product *= np.float32(self._momentum(step))
             if product == 0:

@@ -24,8 +24,8 @@ class RMSprop(Optimizer):
 
     ρ is 0.99 as in PyTorch, whose formula this is; Keras and the lecture take 0.9.
 
-    rho      ρ: what is kept of the mean square of the gradient
-    epsilon  ε, against a division by nothing
+    rho      ρ: the decay rate of the mean squared gradient
+    epsilon  ε, for numerical stability
     """
 
     lr: Annotated[float, Gt(0)] = 1e-3

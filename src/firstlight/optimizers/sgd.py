@@ -24,10 +24,10 @@ from firstlight.optimizers.base import OPTIMIZERS, Optimizer, running_mean
 
 @OPTIMIZERS.register
 class SGD(Optimizer):
-    """v ← μ v + g;  θ ← θ − lr v, or θ ← θ − lr (g + μ v) with Nesterov's look ahead (Sutskever et al. 2013).
+    """v ← μ v + g;  θ ← θ − lr v, or θ ← θ − lr (g + μ v) with Nesterov momentum (Sutskever et al. 2013).
 
-    momentum  μ: what is kept of the direction so far
-    nesterov  whether to look ahead, with momentum
+    momentum  μ: the decay rate of the velocity
+    nesterov  whether to use Nesterov momentum
     """
 
     lr: Annotated[float, Gt(0)] = 0.01

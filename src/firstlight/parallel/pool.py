@@ -132,7 +132,7 @@ def _local(workers: int, threads: int | None) -> Iterator[Pool]:
         executor = None
 
     with processes.safe_imports(), warnings.catch_warnings():
-        # loky starts a worker anew when its memory has grown: images are large, and none of its work is lost
+        # loky starts a worker again when its memory has grown: images are large, and none of its work is lost
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
         try:
             yield Pool(submit, workers, stop)

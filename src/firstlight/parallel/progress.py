@@ -92,7 +92,7 @@ class StudyProgress(ConsoleProgress):
         memory = fmean(one.memory for one in found) * at_once
         runs = "the run" if len(coming) == 1 else f"{len(coming)} runs"
         needed = f", and {bytes_said(memory)} of memory" if memory else ""
-        told = "" if len(coming) == len(found) else f", if all take as long as the first{_and_more(len(found))}"
+        told = "" if len(coming) == len(found) else f", if each takes as long as the first{_and_more(len(found))}"
         self.note(
             f"About {duration(seconds)} on this machine for {runs} in {at_once} process{'es' * (at_once > 1)}"
             f"{needed}{told}."
@@ -103,7 +103,7 @@ class StudyProgress(ConsoleProgress):
         try:
             result = run.result
         except RunError:
-            return  # it goes on with what was interrupted, and has just removed its result
+            return  # it continues with what was interrupted, and has just removed its result
         line = (
             f"{job.title}: test accuracy {percent(result.test.accuracy, 2)}, {result.epochs.run} epochs, "
             f"{result.seconds.train:.1f} s"

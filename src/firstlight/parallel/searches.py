@@ -137,7 +137,9 @@ def _trials(job: SearchJob, workers: int, watcher: Watcher) -> Iterator[TrialRec
             except WorkerKilledError:
                 killed += 1
                 processes.raise_if_killed_often(killed, "trial")
-                watcher.note("A worker was killed, perhaps by the system for lack of memory; its trial is tried again.")
+                watcher.note(
+                    "A worker was killed, perhaps by the system because it ran out of memory; its trial is run again."
+                )
 
 
 def _check_setup(job: SearchJob) -> Setup:
@@ -176,7 +178,7 @@ def _warnings(search: Search) -> list[str]:
         warnings.append(
             Caution.SEARCH_OF_IMAGES.text(
                 f"{', '.join(drawn)} changes the validation images or how they are prepared: trials that differ in it "
-                "are not compared on the same images."
+                "would not be compared on the same images."
             )
         )
     losses = [key for key in search.space if key.partition(".")[0] == "loss"]

@@ -48,7 +48,7 @@ def run_study(
 ) -> StudyFolder:
     """Do the runs of a study that are missing in the folder `out`, and write the study's report.
 
-    A run that is complete is kept; one that was cut off goes on from its last whole epoch.
+    A run that is complete is kept; one that was cut off continues from its last whole epoch.
 
     only     the runs to do, by name, and those that they start from; all unless given
     workers  runs at a time, each in a process of its own; 1 unless given, or all that the cluster has
@@ -175,7 +175,7 @@ def _run_searches(plan: Plan, folder: StudyFolder, workers: int, console: Consol
             try:
                 best[name, key] = _run_search_of_study(name, plan, folder, key, workers, console)
             except RunError as error:
-                failures |= {f"{run.name}, {run_title(key)}": f"Its search found nothing. {error}" for run in runs}
+                failures |= {f"{run.name}, {run_title(key)}": f"Its search has no result. {error}" for run in runs}
     return best, failures
 
 
@@ -244,7 +244,8 @@ def _outcomes(
             killed = 1 if len(jobs) < before else killed + 1
             processes.raise_if_killed_often(killed, "run")
             progress.note(
-                "A worker was killed, perhaps by the system for lack of memory; its run continues from its last epoch."
+                "A worker was killed, perhaps by the system because it ran out of memory; its run continues from its "
+                "last epoch."
             )
 
 
@@ -278,7 +279,7 @@ def _is_done(job: Job, needs: str) -> bool:
         files = [path.name for path in job.folder.iterdir()] if job.folder.is_dir() else [job.folder.name]
         strange = [name for name in files if not name.startswith(".")]  # what begins with a dot is a run's own
         if job.folder.exists() and strange:
-            raise RunError(f"{job.folder} holds {strange[0]} and is no run: move it, or choose another folder.")
+            raise RunError(f"{job.folder} holds {strange[0]} and is not a run: move it, or choose another folder.")
         return False
     folder = RunFolder.open(job.folder)
     held = Experiment.of_run(folder).model_dump()

@@ -59,7 +59,7 @@ class Augmentation:
             raise ExperimentError(text, key="augment.fill")
         if isinstance(self.fill_value, bool) or self.fill_value not in range(256):
             raise ExperimentError(
-                f"augment.fill_value must be a whole number from 0 to 255; received {self.fill_value!r}.",
+                f"augment.fill_value must be an integer from 0 to 255; received {self.fill_value!r}.",
                 key="augment.fill_value",
             )
 

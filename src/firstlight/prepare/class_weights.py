@@ -39,7 +39,7 @@ def weighted_targets(targets: Array, class_weights: Array | None) -> tuple[Array
     """Soft columns (K, N) and the weight of each sample (N,), by class weights (K,).
 
     A loss of targets t and weights w by class is to have the gradient Σₖ tₖ wₖ · (that of class k). As every loss's
-    gradient is affine in its targets, that is the gradient by t' = t w / Σₖ tₖ wₖ, times Σₖ tₖ wₖ.
+    gradient is affine in its targets, that is the gradient with respect to t' = t w / Σₖ tₖ wₖ, times Σₖ tₖ wₖ.
     """
     if class_weights is None:
         return targets, None

@@ -55,9 +55,9 @@ class Levels:
             return ""
         span = self.high - self.low
         if high - self.low >= _FAR * span or (not self.signed and low < -0.05 * span):
-            return f"{saw}, {now}: what lies beyond becomes the nearest end"
+            return f"{saw}, {now}: values outside are clipped"
         if not self.signed and self.high >= _FAR and (0 < high <= 1 or (low < 0 and high <= self.high / _FAR)):
-            return f"{saw}, {now}: to the model they are nearly black"
+            return f"{saw}, {now}: the model would see them as nearly black"
         return ""
 
     def apply(self, values: Array) -> Array:

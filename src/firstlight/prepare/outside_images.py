@@ -44,7 +44,7 @@ def outside_image(
 ) -> Array:
     """One image file as uint8 pixels (H, W, C) of `preparation.input_shape`: all but the affine part.
 
-    It is decoded upright, with 8 bits a channel and on white (see `load_image`), resized in the channels that it has,
+    It is decoded upright, with 8 bits per channel and on white (see `load_image`), resized in the channels that it has,
     and then made grey or colour as the model takes it. Of a drawing:
 
     source  the path of a file, or the bytes of one

@@ -52,7 +52,7 @@ class Preparation:
             known = nearest(standardise, get_args(Standardise))
             raise ExperimentError(f"prepare.standardise: there is no {standardise!r}. {known}")
         if not len(train):
-            raise DataError("A preparation is fitted on training images; there are none.")
+            raise DataError("Preprocessing is fitted on training images; there are none.")
         pixels = changed(train.pixels, luma) if greyscale else train.pixels
         height, width, channels = pixels.shape[1:]
         if standardise == "imagenet":
@@ -122,7 +122,7 @@ class Preparation:
             if value["standardise"] not in get_args(Standardise):
                 raise ValueError(f"standardise is {value['standardise']!r}")
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"The model's preparation is malformed: {brief(str(error))}.") from error
+            raise ModelError(f"The model's preprocessing is malformed: {brief(str(error))}.") from error
         return cls((height, width, channels), value["standardise"], scale, shift)
 
 

@@ -12,7 +12,7 @@ from firstlight.errors import FirstlightError, RunError
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Array, Images
 
-FAINT = 38  # levels off the paper that are no ink yet
+FAINT = 38  # levels off the paper that are not ink yet
 EVEN = 10.0  # levels that the papers of images may differ by and be called the same
 LARGEST_GAIN = 3.0  # what a small drawing is enlarged by at most, beyond what the whole sheet is: a dot stays small
 SWAY = 0.05  # pixels, so that what is symmetrical does not jump to and fro between two pixels

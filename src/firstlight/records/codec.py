@@ -133,7 +133,7 @@ class _Given:
 
 
 Reader = Callable[[Any, str, _Given], Any]
-NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
 
 @cache
@@ -168,7 +168,7 @@ def _plain(kind: type) -> Reader:
         if type(value) is kind and (not isinstance(value, float) or math.isfinite(value)):
             return value
         if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
-            # A whole number stays one, so that what is written again has the same bytes.
+            # An integer stays one, so that what is written again has the same bytes.
             return value if abs(value) < 2**53 else float(value)
         raise _mismatch(place, NAMES[kind], value)
 

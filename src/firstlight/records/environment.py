@@ -33,7 +33,7 @@ class Machine:
 class Environment:
     """Versions, machine, and what the engine says of itself.
 
-    after_epoch  the epoch that the run went on after here; None where it began
+    after_epoch  the epoch that the run continued after here; None where it began
     git          the commit of the working folder
     started      when, in ISO 8601
     kernels      of the engine numpy; not_compiled is a layer for which it has no compiled operation,

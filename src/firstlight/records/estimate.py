@@ -30,7 +30,7 @@ class Estimated:
 
     def said(self) -> str:
         """Both, for a person: "took 43 s (told: 40 s), 380 MB of memory (told: 400 MB)"."""
-        parts = [f"took {duration(self.took.seconds)} (told: {duration(self.told.seconds)})"]
+        parts = [f"took {duration(self.took.seconds)} (estimated: {duration(self.told.seconds)})"]
         if self.took.memory and self.told.memory:
-            parts.append(f"{bytes_said(self.took.memory)} of memory (told: {bytes_said(self.told.memory)})")
+            parts.append(f"{bytes_said(self.took.memory)} of memory (estimated: {bytes_said(self.told.memory)})")
         return ", ".join(parts)

@@ -37,9 +37,9 @@ class LayerStatistics:
     zero       the share of its values that are exactly 0
     dead       units, numbered from 0, that gave the same value everywhere for every image: nothing can be read off them
     saturated  the share of the values where the activation is so flat that it passes on less than a hundredth of its
-               steepest slope; None where the layer is no activation
-    saturated_units  units of which at least 95 % of the values are saturated; None where the layer is no activation,
-                     or the file is of a time when they were not counted
+               steepest slope; None where the layer is not an activation
+    saturated_units  units of which at least 95 % of the values are saturated; None where the layer is not an
+                     activation, or the file is of a time when they were not counted
     flat_at_both_ends  whether the activation is; None where the layer is none, or the file is of an earlier version
     """
 
@@ -294,7 +294,7 @@ def read(run: RunFolder) -> Explanation | None:
     path = run.path / EXPLANATION
     if not is_there(path):
         return None
-    again = f"Make it anew: firstlight explain {run.path}"
+    again = f"Make it again: firstlight explain {run.path}"
     try:
         record, arrays = unarchived(read_bytes(path, limit=ARRAYS_LIMIT, inside=run.path), path)
         weights = record.pop("weights", "")
@@ -305,7 +305,7 @@ def read(run: RunFolder) -> Explanation | None:
     except ValueError as error:
         raise DamagedFileError(f"{path} is damaged: {error}. {again}", path=path) from None
     if weights and weights != run.hashes.get(WEIGHTS, weights):
-        raise RunError(f"{path} explains other weights: the run went on, or was trained anew, after it. {again}")
+        raise RunError(f"{path} explains other weights: the run continued, or was trained again, after it. {again}")
     return found
 
 

@@ -1,12 +1,14 @@
-"""exports.json: the files that the model of a run, or of several, was exported to, and what was proved of each."""
+"""exports.json: the files that the model of a run, or of several, was exported to, and what was verified of each."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from firstlight.cautions import Caution
 from firstlight.files import is_folder, is_there, sha256
 from firstlight.locks import locked
 from firstlight.records.codec import omitted
@@ -39,11 +41,11 @@ class ExportRecord:
     weights             the SHA-256 of the run's weights as it was written
     written             when, in ISO 8601, and by which version of `firstlight`
     options             of the format that differ from what is usual
-    runtime             what ran it on the test images, with its version; "" where it was not proved
+    runtime             what ran it on the test images, with its version; "" where it was not verified
     images              how many test images it was run on
     largest_difference  between its probabilities and the engine's
     accuracy            its own, where it does not give the engine's classes (quantized weights)
-    not_proved          why it was not proved, in a sentence
+    not_verified        why it was not verified, in a sentence
     facts               what else is worth knowing: "memory" -> "12,345 bytes"
     """
 
@@ -60,12 +62,18 @@ class ExportRecord:
     images: Count = omitted(0)
     largest_difference: Positive | None = omitted(None)
     accuracy: Share | None = omitted(None)
-    not_proved: str = omitted("")
+    not_verified: str = omitted("", key="not_proved")  # as earlier versions called it
     facts: Mapping[str, str] = omitted(make=dict)
 
     @property
+    def verified(self) -> bool:
+        return bool(self.runtime) and not self.not_verified
+
+    @property
     def proved(self) -> bool:
-        return bool(self.runtime) and not self.not_proved
+        """Deprecated: the older name of `verified`."""
+        warnings.warn(Caution.RENAMED.text("proved is now called verified."), DeprecationWarning, stacklevel=2)
+        return self.verified
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -247,7 +247,7 @@ class Group:
 
     @property
     def test_to_learnt(self) -> float:
-        """Test images over the images that a net learnt from, and by which its weights were chosen: on the mean."""
+        """Test images over the images that a net was trained on, and by which its weights were chosen: on the mean."""
         sizes = [{split: sum(counts) for split, counts in run.counts.items()} for run in self.averaged.values()]
         return float(np.mean([size["test"] / (size["train"] + size.get("validation", 0)) for size in sizes]))
 
@@ -272,7 +272,7 @@ class Group:
         columns = [record.history[column] for record in self.averaged.values() if column in record.history]
         longest = max((len(values) for values in columns), default=0)
         reached = [np.array([values[e] for values in columns if len(values) > e]) for e in range(longest)]
-        with np.errstate(all="ignore"):  # a run that diverged ends with what is no number
+        with np.errstate(all="ignore"):  # a run that diverged ends with what is not a number
             means = [values.mean() for values in reached]
         return {
             "epoch": np.arange(1, longest + 1),
@@ -471,7 +471,7 @@ def noun(groups: Iterable[Group]) -> str:
 def winners(task: Sequence[Group]) -> list[Group]:
     """The best of a task by validation; several where these have the same accuracy and the same loss, or none at all.
 
-    A single group is no winner.
+    A single group is not a winner.
     """
     if len(task) < 2 or not selected(task):
         return []

@@ -70,20 +70,20 @@ class GroupFolder:
 
 
 def is_group(path: str | Path) -> bool:
-    """Whether a folder is no run, but holds runs."""
+    """Whether a folder is not a run, but holds runs."""
     place = Path(path)
     return is_folder(place) and not is_file(place / EXPERIMENT) and (is_file(place / STUDY) or bool(_runs_below(place)))
 
 
 def _of_only_entry(path: Path) -> Path:
-    """The folder of the only entry of a study, or `path` where it is no study. Raises RunError where it has more."""
+    """The folder of the only entry of a study, or `path` where it is not a study. Raises RunError where it has more."""
     if not is_file(path / STUDY):
         return path
     names = [entry.name for entry in StudyFolder.open(path).entries]
     if len(names) > 1:
         raise RunError(
             f"{path} is a study of {len(names)} experiments: {listed(names, most=10)}. Give one of them, whose nets "
-            f"then answer together, such as {path / names[0]}, or a single run."
+            f"then form an ensemble, such as {path / names[0]}, or a single run."
         )
     return path / names[0]
 
@@ -106,9 +106,9 @@ def _must_be_one_recipe(folder: GroupFolder) -> None:
     for other in others:
         if asked_of(other) != asked_of(first):
             raise RunError(
-                f"{folder.path} holds runs of several recipes, such as {first.path.name} and {other.path.name}. Nets "
-                "answer together that differ in nothing but seed or fold: give a folder with these alone, such as the "
-                "entry of a study, or a single run."
+                f"{folder.path} holds runs of several recipes, such as {first.path.name} and {other.path.name}. An "
+                "ensemble has nets that differ in nothing but seed or fold: give a folder with these alone, such as "
+                "the entry of a study, or a single run."
             )
         _must_agree(first, other, "the classes", first.class_names, other.class_names)
         _must_agree(first, other, "images of", first.model.input_shape, other.model.input_shape)
@@ -121,6 +121,7 @@ def _must_agree(
     if ours != theirs:
         one, another = (listed([str(value) for value in values], most=10) for values in (ours, theirs))
         raise RunError(
-            f"{first.path} and {other.path} cannot answer together: {what} {one} are those of the first, and {another} "
-            "those of the second. Train one of them anew on the other's images, or move it to another folder."
+            f"{first.path} and {other.path} cannot form an ensemble: {what} {one} are those of the first, and "
+            f"{another} those of the second. Train one of them again on the other's images, or move it to another "
+            "folder."
         )

@@ -54,7 +54,7 @@ class SplitRecord:
         except binascii.Error:
             whole = False
         if not whole:
-            raise ValueError(f"its pixels are no hashes of {self.images} images")
+            raise ValueError(f"its pixels are not hashes of {self.images} images")
 
     @cached_property
     def fingerprints(self) -> Array:

@@ -1,6 +1,6 @@
-"""The labels that may be wrong among all images of a k-fold split: label_issues.npz, beside the out-of-fold record.
+"""The suspected label errors among all images of a k-fold split: label_issues.npz, beside the out-of-fold record.
 
-`firstlight labels` writes it. Each image was looked at by the net that has not learnt from it.
+`firstlight labels` writes it. Each image was looked at by the net that was not trained on it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LABEL_ISSUES = "label_issues.npz"
 
 @dataclass(frozen=True)
 class DoubtedLabel:
-    """One of the labels that may be wrong, with its reason.
+    """One of the suspected label errors, with its reason.
 
     given, suggested  the label, and the class that the image seems to be: places in `class_names`
     probabilities     that the net gives to both, in this order
@@ -51,7 +51,7 @@ class DoubtedLabel:
         """Why it is in doubt, from the numbers."""
         given, suggested = self.class_names[self.given], self.class_names[self.suggested]
         by_given, by_suggested = self.probabilities
-        said = f"the net that has not seen it gives {suggested} {by_suggested:.2f}, {given} {by_given:.2f}"
+        said = f"the net that was not trained on it predicts {suggested} {by_suggested:.2f}, {given} {by_given:.2f}"
         if not self.labels:
             return said
         with_given, with_suggested = self.labels.count(self.given), self.labels.count(self.suggested)
@@ -63,7 +63,7 @@ class DoubtedLabel:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LabelIssues(Brief):
-    """Labels that may be wrong, those that most deserve a look first.
+    """Suspected label errors, those that most deserve a look first.
 
     images          how many were looked at: all of the split
     layer           in whose values images are near
@@ -139,14 +139,14 @@ def folder_of_folds(path: Path) -> Path:
         if is_file(path.parent / OUT_OF_FOLD):
             raise RunError(f"{path} is the run of one fold. Give the folder of all: firstlight labels {path.parent}")
         raise RunError(
-            f"{path} is one run. Which labels of its validation and test images may be wrong, from which its net has "
-            f"not learnt, firstlight explain {path} tells. For all images, train on folds: firstlight run "
+            f"{path} is one run. For suspected label errors among its validation and test images, on which its net was "
+            f"not trained: firstlight explain {path}. For all images, train on folds: firstlight run "
             f"{path / EXPERIMENT} --folds 5"
         )
     if not found:
         raise RunError(
             f"{path} has no out-of-fold predictions: it holds no folds, or they are not all complete. Train them with "
-            f"firstlight run FILE.toml --folds 5, or go on with them: firstlight resume {path}"
+            f"firstlight run FILE.toml --folds 5, or resume them: firstlight resume {path}"
         )
     if len(found) > 1:
         raise RunError(f"{path} holds several k-fold splits. Give one of them: {listed(map(str, found), 'or', most=5)}")
@@ -158,4 +158,4 @@ def read(folder: Path) -> LabelIssues | None:
 
     Raises RunError where it is damaged, too new, or of other predictions than the runs now have.
     """
-    return read_of_folds(folder, LABEL_ISSUES, LabelIssues, f"Make it anew: firstlight labels {folder}")
+    return read_of_folds(folder, LABEL_ISSUES, LabelIssues, f"Make it again: firstlight labels {folder}")

@@ -56,8 +56,8 @@ def locked_folder(run: Path, note: Callable[[str], None] = lambda text: None) ->
         if missing is not None:
             note(
                 Caution.NO_LOCKS.note(
-                    f"the file system of {run} has no locks ({missing.strerror}). Nothing keeps two processes from "
-                    "training it at once, and the dashboard cannot tell that it is being trained."
+                    f"the file system of {run} has no locks ({missing.strerror}). Nothing prevents two processes from "
+                    "training it at once, and the dashboard cannot see that it is being trained."
                 )
             )
         for name in WHILE_TRAINING:  # meant for, or left by, another process, which was killed

@@ -60,7 +60,7 @@ class StartRecord:
     """The weights that training started from.
 
     origin    as the experiment names it, and `location` where that was
-    arrays    that were taken; `fresh` those that were drawn anew
+    arrays    that were taken; `fresh` those that were re-initialized
     """
 
     origin: str = omitted("", key="from")
@@ -77,12 +77,12 @@ class StartRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """The model of a run; `models.Model.from_json` makes it anew of `architecture`. input_shape is (H, W, C)."""
+    """The model of a run; `models.Model.from_json` makes it again of `architecture`. input_shape is (H, W, C)."""
 
     name: str
     options: Table = field(default_factory=dict)
     input_shape: Shape
-    classes: Annotated[int, Must("a whole number from 2 on", lambda number: number >= 2)] | None = omitted(None)
+    classes: Annotated[int, Must("an integer of at least 2", lambda number: number >= 2)] | None = omitted(None)
     layers: tuple[Table, ...]
     frozen: tuple[str, ...] = ()
     class_names: Names

@@ -18,8 +18,8 @@ from firstlight.records.run_folder import NOVELTY, RunFolder
 from firstlight.types import Array
 
 EARLIER = (
-    "The run keeps no distances of its images from the classes, like every run of an earlier version. Train it anew to "
-    "tell images that are of none of them."
+    "The run has no distances of its images from the classes, as it was made by an earlier version. Train it again to "
+    "detect images of none of them."
 )
 Rate = Annotated[float, Must("a number between 0 and 1", lambda number: 0 < number < 1)]
 
@@ -79,7 +79,7 @@ class NoveltyRecord:
             return ""
         n = len(self.distances.validation)
         return (
-            f"{n:,} validation images are too few to tell images of none of the classes at a false-alarm rate of "
+            f"{n:,} validation images are too few to detect images of none of the classes at a false-alarm rate of "
             f"{rate:g}: it takes {fewest(rate):,}."
         )
 

@@ -132,14 +132,14 @@ def read(folder: Path) -> OutOfFold | None:
 
     Raises RunError where it is damaged, too new, or of other predictions than the runs now have.
     """
-    again = f"To make it anew, remove it, and go on with the folds: firstlight resume {folder.parent.parent}"
+    again = f"To make it again, remove it, and resume the folds: firstlight resume {folder.parent.parent}"
     return read_of_folds(folder, OUT_OF_FOLD, OutOfFold, again)
 
 
 def read_of_folds(folder: Path, name: str, kind: type[R], again: str) -> R | None:
     """A record that was made of the predictions of all folds, from their folder; None where there is none.
 
-    again  a sentence on how it is made anew
+    again  a sentence on how it is made again
 
     Raises RunError where it is damaged, too new, or of other predictions than the runs now have.
     """
@@ -156,5 +156,5 @@ def read_of_folds(folder: Path, name: str, kind: type[R], again: str) -> R | Non
     for run in found.runs:
         there = RunFolder(folder / run.folder)
         if run.predictions and there.hashes.get(PREDICTIONS, run.predictions) != run.predictions:
-            raise RunError(f"{path} is of other predictions than {there.path}, which was trained anew. {again}")
+            raise RunError(f"{path} is of other predictions than {there.path}, which was trained again. {again}")
     return found

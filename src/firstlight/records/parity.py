@@ -51,9 +51,9 @@ class Comparison:
             if self.hand_central is None or self.autograd_central is None:
                 return said
             if self.hand_central <= central < self.autograd_central:
-                return f"{said}; central differences agree with the one by hand, so the twin is wrong"
+                return f"{said}; central differences agree with the gradient by hand, so the twin is wrong"
             if self.autograd_central <= central < self.hand_central:
-                return f"{said}; central differences agree with autograd, so the one by hand is wrong"
+                return f"{said}; central differences agree with autograd, so the gradient by hand is wrong"
             return said
         if self.hand_central is not None and self.hand_central > central:
             return f"by hand and by central differences differ by {self.hand_central:.1e}"
@@ -62,13 +62,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer beside its twin, at the input that it has in the net and for a random gradient by its output.
+    """One layer beside its twin, at its input in the net and for a random gradient with respect to its output.
 
     path        of the layer in the net; empty for the chain of all layers
     container   whether it is made of layers, which have rows of their own before it
     y           the relative difference of the outputs
     statistics  that of the running statistics after the pass
-    dx          the gradient by its input, and `parameters` those by its parameters, in training and in evaluation
+    dx          the gradient with respect to its input, and `parameters` those with respect to its parameters, in
+                training and in evaluation
     """
 
     path: str
@@ -90,7 +91,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class LossRow:
-    """The loss beside its twin: its value, and its gradient by the net's outputs."""
+    """The loss beside its twin: its value, and its gradient with respect to the net's outputs."""
 
     name: str
     value: Difference
@@ -104,7 +105,7 @@ class LossRow:
 
 @dataclass(frozen=True)
 class ParameterRow:
-    """The gradient of the loss by one parameter, through the whole net.
+    """The gradient of the loss with respect to one parameter, through the whole net.
 
     largest  the largest magnitude of the gradient
     """
@@ -147,7 +148,7 @@ class CompiledGraph:
     operations    how many it has
     images        on how many it was compared
     worst         the largest relative difference of an output, a gradient or a running statistic
-    gradients     that of the gradient by each trained parameter
+    gradients     that of the gradient with respect to each trained parameter
     fault         what was wrong first, if anything was
     not_compiled  the layer that no graph can hold: then there is none, and training goes layer by layer
     """
@@ -162,7 +163,7 @@ class CompiledGraph:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Two training runs from the same start: a number a step for each.
+    """Two training runs from the same start: a number per step for each.
 
     rate          the learning rate
     numpy, torch  the mean loss of the step's batch on each engine
@@ -195,7 +196,7 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Seconds a step of one engine: the median over blocks of steps, and its quartiles."""
+    """Seconds per step of one engine: the median over blocks of steps, and its quartiles."""
 
     median: float
     lower: float
@@ -334,8 +335,8 @@ class Parity(Shown):
     def _hint(self, run: SideBySide) -> str:
         """Where to look when a run alone fails."""
         if run.precision == "float32" and self.runs[0].passed:
-            return " In float64 they agree, so this is rounding that training has made grow."
-        return " The gradients agree, so look at the optimizer."
+            return " In float64 they agree, so this is rounding error amplified by training."
+        return " The gradients agree, so check the optimizer."
 
     def _layer_failures(self) -> list[str]:
         faulty = [row for row in self.layers if row.faults()]

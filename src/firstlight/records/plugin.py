@@ -123,13 +123,13 @@ def require_plugins(folder: RunFolder) -> None:
         told = (str(folder.path), one.module, now.sha256)
         if one.sha256 and now.sha256 != one.sha256 and told not in _told:
             _told.add(told)
-            kept = f" What it was is kept in {folder.path / one.copy}." if one.copy else ""
+            kept = f" The version it was trained with is kept in {folder.path / one.copy}." if one.copy else ""
             version = f", version {one.version} then and {now.version} now" if one.version != now.version else ""
             warnings.warn(
                 Caution.PLUGIN_CHANGED.text(
-                    f"{folder.path} was trained with another {one.called}{version}: its SHA-256 was "
+                    f"{folder.path} was trained with another version of {one.called}{version}: its SHA-256 was "
                     f"{one.sha256[:SHOWN]}, "
-                    f"and is {now.sha256[:SHOWN] or 'not known'}. What the net computes may have changed.{kept}"
+                    f"and is {now.sha256[:SHOWN] or 'not known'}. The net may compute something else.{kept}"
                 ),
                 PluginWarning,
                 stacklevel=3,
@@ -149,9 +149,9 @@ def _advice(missing: Sequence[PluginRecord], run: Path) -> str:
         options = " ".join(f"--plugin {name}" for name in names)
         text += f" Give it: {options}; from Python, fl.open_run(…, plugins={names!r})."
     if len(names) < len(missing):
-        text += " What was defined in a notebook or script is known only where it is defined again, in Python."
+        text += " What was defined in a notebook or script must be defined again, in Python."
     kept = [str(run / one.copy) for one in missing if one.copy]
-    return f"{text} What it was is kept in {listed(kept)}, to be read." if kept else text
+    return f"{text} A copy to read is kept in {listed(kept)}." if kept else text
 
 
 def _origin(component: str) -> plugins.Origin | None:

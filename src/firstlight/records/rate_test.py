@@ -79,7 +79,7 @@ class RateTest(Brief):
         """
         smooth, rates = self.smoothed, np.array(self.rates)
         if len(rates) < 10:
-            return Suggestion(None, f"The loss grew after {len(rates)} steps: start from a smaller rate (--from).")
+            return Suggestion(None, f"The loss grew after {len(rates)} steps: start from a lower rate (--from).")
         first = max(3, len(rates) // 10)  # steps at rates too small to learn anything
         start = float(np.mean(self.losses[:first]))
         lowest = int(smooth.argmin())
@@ -90,8 +90,8 @@ class RateTest(Brief):
         if fall < max(SURE * chance, LEAST_FALL * abs(start)):
             return Suggestion(
                 None,
-                f"The loss never fell clearly: from {start:.4g} to {smooth[lowest]:.4g} at best, where chance alone "
-                f"makes ±{SURE * chance if math.isfinite(chance) else 0:.2g}. Take more steps (--steps), or another "
+                f"The loss never fell clearly: from {start:.4g} to {smooth[lowest]:.4g} at best, with a noise "
+                f"of ±{SURE * chance if math.isfinite(chance) else 0:.2g}. Use more steps (--steps), or another "
                 "range (--from, --to).",
             )
         slope = np.gradient(np.log(np.maximum(smooth, 1e-300)), np.log(rates))
@@ -100,13 +100,13 @@ class RateTest(Brief):
         if breaks is not None and steepest > breaks / 10:
             return Suggestion(
                 breaks / 10,
-                f"A tenth of {breaks:.2g}, where training breaks down; the loss falls fastest at {steepest:.2g}, which "
-                "is closer to that than is safe.",
+                f"One tenth of {breaks:.2g}, at which training diverges; the loss falls fastest at {steepest:.2g}, "
+                "which is closer to that than is safe.",
             )
         if breaks is None:
-            edge = f"Up to {rates[-1]:.2g}, the last rate, training did not break down."
+            edge = f"Up to {rates[-1]:.2g}, the last rate, training did not diverge."
         else:
-            edge = f"Training breaks down at {breaks:.2g}, more than ten times as much."
+            edge = f"Training diverges at {breaks:.2g}, more than ten times that."
         return Suggestion(steepest, f"The loss falls fastest there. {edge}")
 
     def _rises_again(self, start: float, lowest: int) -> float | None:

@@ -47,7 +47,7 @@ class Shown:
 
 
 Confidence = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1 + TOLERANCE)]
-Rank = Annotated[str, Must("a whole number from 1 on", lambda text: text.isdecimal() and 0 < int(text) < 10_000)]
+Rank = Annotated[str, Must("an integer of at least 1", lambda text: text.isdecimal() and 0 < int(text) < 10_000)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ class Result:
     model: str = omitted("")
     epochs: Epochs
     parameters: ParameterCounts
-    multiply_adds: Annotated[Count, Shown("Multiply-adds an image", "count", column="multiply-adds")] = 0
+    multiply_adds: Annotated[Count, Shown("Multiply-adds per image", "count", column="multiply-adds")] = 0
     images_per_second: Annotated[Positive | None, Shown("Speed", "count", unit=" images/s")] = omitted(None)
     seconds: Seconds
     estimate: Estimated | None = omitted(None)

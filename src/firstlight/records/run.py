@@ -172,7 +172,7 @@ class RunRecord:
         if found is not None and found.class_names not in ((), self.run.class_names):
             raise RunError(
                 f"{self.run.path / EXPLANATION} has other classes than the run. "
-                f"Make it anew: firstlight explain {self.run.path}"
+                f"Make it again: firstlight explain {self.run.path}"
             )
         return found
 

@@ -89,7 +89,7 @@ CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 STUDY = "study.json"
 HASHED = (MODEL, WEIGHTS, HISTORY, COSTS, PREDICTIONS, NOVELTY, SAMPLES)  # what hashes.json has
-MOST = 2**53  # epochs; from there on a float is not every whole number
+MOST = 2**53  # epochs; from there on a float is not every integer
 RECORDS = (EXPERIMENT, ENVIRONMENT, DATA, *HASHED, HASHES, RESULT)  # what nothing else may replace
 ONE = 1 + 1e-3  # the greatest probability, after rounding
 
@@ -97,7 +97,7 @@ ONE = 1 + 1e-3  # the greatest probability, after rounding
 def require_other(path: Path) -> None:
     """Raise RunError where writing a file would replace one that is the record of a run."""
     if path.name in RECORDS and is_file(path.resolve().parent / EXPERIMENT):
-        raise RunError(f"{path} is part of the record of a run, and would be lost. Name another place.")
+        raise RunError(f"{path} is part of the record of a run and would be overwritten. Name another file.")
 
 
 def runs_of_study(study: Path) -> list[Path]:
@@ -181,7 +181,7 @@ class RunFolder(Shown):
         if not self.finished:
             raise RunError(
                 f"{self.path} has no result yet: the run is still training, or it was cut off. "
-                f"Go on with it: firstlight resume {self.path}"
+                f"Resume it: firstlight resume {self.path}"
             )
         return read_record(self.path, RESULT, Result)
 
@@ -209,20 +209,21 @@ class RunFolder(Shown):
         recorded = self.hashes.get(name)
         if recorded is not None and hashlib.sha256(data).hexdigest() != recorded:
             if RunFolder(self.path).hashes.get(name) != recorded:
-                raise RunError(f"{self.path / name} was written anew while it was read: try again.")
+                raise RunError(f"{self.path / name} was rewritten while it was read: try again.")
             raise RunError(
                 f"{self.path / name} is damaged: it is not the file that the run wrote, for its SHA-256 is not the one "
-                f"in {HASHES}. Put the right one back, or train anew: firstlight run {self.path / EXPERIMENT} --out NEW"
+                f"in {HASHES}. Restore the right one, or train again: firstlight run {self.path / EXPERIMENT} --out "
+                "NEW"
             )
         return data
 
     @cached_property
     def history(self) -> dict[str, Array]:
-        """The columns of history.csv, float64, one row an epoch."""
+        """The columns of history.csv, float64, one row per epoch."""
         columns = self._table(HISTORY, {"epoch", "loss"})
         epochs = columns["epoch"]
         if not ((epochs >= 1) & (epochs < MOST) & (np.floor(epochs) == epochs)).all():
-            raise RunError(f"{self.path / HISTORY} is damaged: its epochs are not whole numbers from 1 on.")
+            raise RunError(f"{self.path / HISTORY} is damaged: its epochs are not integers of at least 1.")
         return columns
 
     @cached_property
@@ -317,9 +318,9 @@ class RunFolder(Shown):
 def write_result(run: Path, result: Result) -> None:
     """Write hashes.json, of what has been written before it, and result.json, which is the last file of a run.
 
-    So a run with a result has files that fit it, whenever it is killed: one that goes on with an interrupted run takes
-    the result away before it writes anything else. The hashes have a file of their own, since history.csv has seconds:
-    the results of two runs of one experiment stay the same but for theirs.
+    So a run with a result has files that fit it, whenever it is killed: one that continues with an interrupted run
+    takes the result away before it writes anything else. The hashes have a file of their own, since history.csv has
+    seconds: the results of two runs of one experiment stay the same but for theirs.
     """
     found = {name: sha256(run / name) for name in HASHED if (run / name).exists()}
     write_record(run, HASHES, Hashes(sha256=found))
@@ -327,7 +328,7 @@ def write_result(run: Path, result: Result) -> None:
 
 
 def write_history(run: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
-    """Write history.csv: a row an epoch, numbers in full precision; nan where a metric gave none."""
+    """Write history.csv: a row per epoch, numbers in full precision; nan where a metric gave none."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)

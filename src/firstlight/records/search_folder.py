@@ -1,9 +1,9 @@
-"""The folder of a search for good settings, which its report reads; whoever goes on with it reads the storage too.
+"""The folder of a search for good settings, which its report reads; whoever continues with it reads the storage too.
 
     tune.toml    the search as asked: the experiment, what is searched, and how
     search.db    Optuna's storage, unless it is kept elsewhere
     trials/0001/ experiment.toml and history.csv of a trial
-    trials.csv   a trial a row, for a spreadsheet
+    trials.csv   a trial per row, for a spreadsheet
     best.toml    the experiment of the best trial: firstlight run best.toml
     result.json  the trials and what came of them; written last
     report.html  the trials, what they tell of each setting, and the best
@@ -109,7 +109,7 @@ class Tuned:
                 value = trial.values.get(key, domain)
                 among = type(value) in (int, float) if isinstance(domain, Mapping) else value in domain
                 if value is not domain and not among:
-                    raise ValueError(f"trials: the {key} of trial {trial.number} is none that is searched")
+                    raise ValueError(f"trials: the {key} of trial {trial.number} is not one of those searched")
 
     @property
     def complete(self) -> list[TrialRecord]:
@@ -244,8 +244,9 @@ def exclusive(folder: Path, note: Callable[[str], None] = lambda text: None) -> 
         if missing is not None:
             note(
                 Caution.NO_LOCKS.note(
-                    f"the file system of {folder} has no locks ({missing.strerror}). Nothing keeps two processes "
-                    "from training the same trial at once; keep the storage on another one (--storage) where it fails."
+                    f"the file system of {folder} has no locks ({missing.strerror}). Nothing prevents two processes "
+                    "from training the same trial at once; keep the storage on another file system (--storage) if that "
+                    "happens."
                 )
             )
         remove_leftovers(folder)

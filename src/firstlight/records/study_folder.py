@@ -66,7 +66,7 @@ class StudyRecord:
         tuple[StudyEntry, ...],
         Must("a list of runs, each of another name", lambda runs: 0 < len(runs) == len({run.name for run in runs})),
     ]
-    folds: Annotated[int, Must("a whole number from 2 on", lambda number: number >= 2)] | None = omitted(None)
+    folds: Annotated[int, Must("an integer of at least 2", lambda number: number >= 2)] | None = omitted(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class StudyFolder(Shown):
 
     @property
     def file(self) -> Path:
-        """The study file, which has the study's name, so that it goes on from here too."""
+        """The study file, which has the study's name, so that it continues from here too."""
         return self.path / f"{self.name}.toml"
 
     @property

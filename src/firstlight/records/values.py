@@ -10,11 +10,11 @@ from firstlight.records.codec import Must
 LARGEST_SIDE = 65_535  # pixels
 TOLERANCE = 1e-6  # of a number that follows from others
 
-Count = Annotated[int, Must("a whole number from 0 on", lambda number: number >= 0)]
-AtLeastOne = Annotated[int, Must("a whole number from 1 on", lambda number: number >= 1)]
+Count = Annotated[int, Must("an integer of at least 0", lambda number: number >= 0)]
+AtLeastOne = Annotated[int, Must("an integer of at least 1", lambda number: number >= 1)]
 Share = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1)]
 Positive = Annotated[float, Must("a number of at least 0", lambda number: number >= 0)]
-Side = Annotated[int, Must(f"a whole number from 1 to {LARGEST_SIDE}", lambda number: 1 <= number <= LARGEST_SIDE)]
+Side = Annotated[int, Must(f"an integer from 1 to {LARGEST_SIDE}", lambda number: 1 <= number <= LARGEST_SIDE)]
 Shape = tuple[Side, Side, Side]
 Names = Annotated[tuple[str, ...], Must("a list of names, each once", lambda names: 0 < len(names) == len(set(names)))]
 FileName = Annotated[

@@ -95,7 +95,7 @@ def build_document(subject: Subject, folder: Path | None = None) -> Document:
 class Outcome:
     """What came of runs side by side, for those who do not read the whole report.
 
-    tables   accuracies, then, for each set of test images, which differences are more than chance
+    tables   accuracies, then, for each set of test images, which differences are significant
     verdict  the outcome in a few sentences
     """
 
@@ -119,7 +119,7 @@ def outcome(subject: StudyFolder | Comparison) -> Outcome:
 
 
 def render_html(subject: Subject, folder: Path | None = None) -> str:
-    """The report as a page of HTML; `folder` and errors as for `build_document`."""
+    """The report as a HTML page; `folder` and errors as for `build_document`."""
     from firstlight.report.render.html import page
 
     return page(build_document(subject, folder))
@@ -130,7 +130,7 @@ def card(run: RunFolder, licence: str = "", out: Path | None = None) -> str:
 
     licence  of the model, as hubs call it, such as "apache-2.0"; said to be unknown otherwise
     out      a file to write it to as well
-    Raises RunError where there is no result yet, or where `out` is a file that is no card.
+    Raises RunError where there is no result yet, or where `out` is a file that is not a card.
     """
     from firstlight.records.run import read
     from firstlight.report.pages import card as page
@@ -151,7 +151,7 @@ def _must_be_no_other(out: Path) -> None:
     if out.is_file():
         with out.open("rb") as file:
             if _OF_A_CARD not in file.read(1000):
-                raise RunError(f"{out} is there already, and is no card that firstlight wrote. Name another place.")
+                raise RunError(f"{out} exists already and is not a model card by firstlight. Name another file.")
 
 
 def render_pdf(subject: Subject, folder: Path | None = None) -> bytes:
@@ -174,14 +174,12 @@ def write(subject: Subject, out: Path | None = None, *, pdf: bool | None = None)
     if pdf is None:
         pdf = ending == ".pdf"
     elif ending in ((".html", ".htm") if pdf else (".pdf",)):
-        raise RunError(
-            f"{out} would be no {'page of HTML' if pdf else 'PDF'}: ask for the other format, or name it so."
-        )
+        raise RunError(f"{out} does not match the format: choose the other format, or another name.")
     if out is None:
         if not isinstance(subject, RunFolder | StudyFolder | TuneFolder):
             raise RunError(
-                "A comparison, a parity check and a test of learning rates have no folder of their own: say where the "
-                "report goes."
+                "A comparison, a parity check and a test of learning rates have no folder of their own: give a file "
+                "for the report."
             )
         out = (subject.path / REPORT).with_suffix(".pdf" if pdf else ".html")
     require_other(out)
@@ -206,7 +204,7 @@ def of_complete(what: str, path: Path) -> Iterator[None]:
         why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
         raise ReportError(
             f"The {what} is complete in {path}, but its report cannot be written: {why}. "
-            f"Mend that, then: firstlight report {path}"
+            f"Fix that, then: firstlight report {path}"
         ) from error
     except KeyboardInterrupt:
         said = f"The {what} is complete in {path}, without its report. Write it: firstlight report {path}"

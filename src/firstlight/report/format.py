@@ -18,7 +18,7 @@ LOCALE = {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""
 
 
 def count(value: int) -> str:
-    """A whole number: 61,706."""
+    """An integer: 61,706."""
     return f"{value:,}"
 
 

@@ -13,8 +13,8 @@ from firstlight.text import listed
 
 MARKS = {"above": "▲", "within": "≈", "below": "▼", "higher": "△", "lower": "▽", "equal": "="}
 MARKS_EXPLAINED = (
-    "▲ ours is higher than this number by more than two standard deviations of the seeds, ≈ within two, ▼ lower by "
-    "more. △ and ▽: higher or lower, with a single seed and so no standard deviation to judge by."
+    "▲ our accuracy is higher than the published one by more than two standard deviations over the seeds, ≈ within "
+    "two, ▼ lower by more. △ and ▽: higher or lower, with a single seed and therefore without a standard deviation."
 )
 
 

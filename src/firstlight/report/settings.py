@@ -30,7 +30,7 @@ def settings(record: RunRecord) -> list[Row]:
         ("Images", _images(record)),
         ("Classes", _classes(record)),
         ("Split", listed([f"{count(sum(n))} {split}" for split, n in record.counts.items()])),
-        ("Preparation", ", ".join(_preparation(asked.prepare))),
+        ("Preprocessing", ", ".join(_preparation(asked.prepare))),
         ("Augmentation", augmentation(asked.augment)),
         ("Model", _named(asked.model) or record.model),
         ("Weights", _weights(record)),

@@ -74,7 +74,7 @@ def outcome_axis(monitor: str, marks: list[Mark]) -> alt.Y:
 
 
 def layer(monitor: str, marks: list[Mark], x: alt.X) -> alt.Chart:
-    """A mark a trial, a cross where it was stopped early."""
+    """A mark per trial, a cross where it was stopped early."""
     kinds = [state for state in STATES if any(mark.state == state for mark in marks)]
     legend = alt.Legend() if len(kinds) > 1 else None
 

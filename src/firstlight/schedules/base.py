@@ -27,7 +27,7 @@ Factor = Annotated[float, Gt(0), Le(1)]
 class Schedule(Component):
     """The base of all schedules: `curve` is what the learning rate is multiplied by.
 
-    warmup  epochs at the start in which the rate rises in a straight line, and the curve waits
+    warmup  epochs of linear warm-up before the schedule begins
     """
 
     warmup: Annotated[float, Ge(0), Unit("epochs")] = field(default=0.0, kw_only=True)
@@ -59,7 +59,7 @@ class Schedule(Component):
         raise NotImplementedError
 
     def reduction(self, history: History) -> float:
-        """What the epochs so far make of the rate besides. It is asked anew each epoch, and so needs no state."""
+        """What the epochs so far make of the rate besides. It is asked again each epoch, and so needs no state."""
         return 1.0
 
 

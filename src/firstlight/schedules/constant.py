@@ -10,7 +10,7 @@ from firstlight.types import Array
 
 @SCHEDULES.register
 class Constant(Schedule):
-    """lr, all along."""
+    """lr throughout."""
 
     def curve(self, epochs: Array, progress: Array) -> Array:
         return np.ones_like(progress)

@@ -10,7 +10,7 @@ from firstlight.types import Array
 class Cosine(Schedule):
     """From lr to final · lr along half a cosine (Loshchilov & Hutter 2016).
 
-    final  the share of the rate that is left at the end
+    final  the share of the rate at the end
     """
 
     final: Share = 0.0

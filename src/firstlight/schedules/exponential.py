@@ -10,7 +10,7 @@ from firstlight.types import Array
 class Exponential(Schedule):
     """lr · factorᵗ after t epochs, falling with every step.
 
-    factor  what an epoch multiplies the rate by
+    factor  the factor per epoch
     """
 
     factor: Factor = 0.95

@@ -18,7 +18,7 @@ class OneCycle(Schedule):
     (Smith & Topin 2017; the defaults are PyTorch's.)
 
     start, end  shares of the rate at the first and at the last step
-    rise        the share of the steps in which it rises
+    rise        the share of the steps during which it rises
     """
 
     start: Share = 0.04

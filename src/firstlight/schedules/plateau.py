@@ -16,13 +16,13 @@ from firstlight.types import Array
 class Plateau(Schedule):
     """lr · factorᵏ after k times more than `patience` epochs without a better value.
 
-    Better is lower by a share of 10⁻⁴ at least, as in PyTorch; without validation images, the loss in training tells.
+    Better is lower by a share of 10⁻⁴ at least, as in PyTorch; without validation images, the training loss is used.
     Epochs of the warm-up do not count.
 
-    factor    what each plateau multiplies the rate by
-    patience  epochs without a better value that are borne
-    of        the value: "val_loss", or "val_error", the share of validation images that is not correct
-    final     the share of the rate that it never falls below
+    factor    the factor at each plateau
+    patience  epochs without improvement before the rate falls
+    of        the value: "val_loss", or "val_error", the error rate on the validation images
+    final     the lower bound, as a share of the rate
     """
 
     factor: Factor = 0.1

@@ -16,7 +16,7 @@ class Step(Schedule):
     """lr · factorᵏ after k times `every` epochs.
 
     every   epochs between two steps
-    factor  what each step multiplies the rate by
+    factor  the factor at each step
     """
 
     every: Annotated[int, Ge(1), Unit("epochs")] = 10

@@ -16,8 +16,8 @@ class Triangular(Schedule):
     """From start · lr up to lr and back in each `period` epochs (cyclical learning rates, Smith 2017).
 
     period  epochs of a rise and a fall
-    start   the share of the rate at the foot
-    factor  what each triangle multiplies the height of the one before by: 0.5 is the paper's triangular2
+    start   the share of the rate at the minimum
+    factor  the height of each triangle relative to the one before: 0.5 is the paper's triangular2
     """
 
     period: Annotated[int, Ge(1), Unit("epochs")] = 4

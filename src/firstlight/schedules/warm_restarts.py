@@ -18,8 +18,8 @@ class WarmRestarts(Schedule):
     Training best ends where a cosine does: with growth 2 after 1, 3, 7, 15, … periods.
 
     period  epochs of the first
-    growth  how many times as long each is as the one before
-    final   the share of the rate that is left at the end of each
+    growth  the length of each relative to the one before
+    final   the share of the rate at the end of each
     """
 
     period: Annotated[int, Ge(1), Unit("epochs")] = 5

@@ -58,5 +58,5 @@ _JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", "
 
 
 def dumped(value: Any) -> bytes:
-    """JSON in UTF-8: what is no character, such as half a pair in a name, stays an escape."""
+    """JSON in UTF-8: what is not a character, such as half a pair in a name, stays an escape."""
     return _JSON.encode(value).encode("utf-8", "backslashreplace")

@@ -54,7 +54,7 @@ class Batches:
     async def answers(self, name: str, images: Sequence[Array]) -> Array:
         """What a model says of prepared images, see `ServedModel.answers`. Raises RefusedError where too many wait."""
         if self.waiting and self.waiting + len(images) > self.may_wait:
-            raise busy(f"So many images wait for an answer already: {self.waiting:,}, of {self.may_wait:,} that may.")
+            raise busy(f"Too many images are waiting already: {self.waiting:,} of at most {self.may_wait:,}.")
         loop = asyncio.get_running_loop()
         if not self._came:
             loop.call_soon(self._next_turn)

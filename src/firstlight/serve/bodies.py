@@ -93,14 +93,14 @@ class Bodies:
                     if size > self.limits.bytes:
                         raise self._too_long()
                     if self.held > self.limits.held:
-                        raise busy("Too much is being sent by all who ask.")
+                        raise busy("Too much is being sent by all clients together.")
                     if not message.get("more_body"):
                         return b"".join(chunks)
         except BaseException as error:
             self.done(size)
             if isinstance(error, TimeoutError):
                 seconds = f"{self.limits.seconds:g} seconds"
-                raise RefusedError(408, f"The body of the request did not come within {seconds}.") from None
+                raise RefusedError(408, f"The body of the request did not arrive within {seconds}.") from None
             raise
 
     def done(self, size: int) -> None:
@@ -125,7 +125,7 @@ def images_of(content_type: str, body: bytes, limits: Limits) -> list[NamedImage
     elif kind == "application/json":
         images = _of_json(body)
     else:
-        raise RefusedError(415, f"The Content-Type {brief(kind)!r} is not read. {WAYS}.")
+        raise RefusedError(415, f"The Content-Type {brief(kind)!r} is not supported. {WAYS}.")
     if not images:
         raise RefusedError(400, f"The request holds no image. {WAYS}.")
     if len(images) > limits.images:
@@ -153,7 +153,7 @@ def _of_form(content_type: str, body: bytes, limits: Limits) -> list[NamedImage]
     images = []
     for part in parts(content_type, body, limits.images):
         if not part.filename:
-            text = f"The field {brief(part.field)!r} is no file. Every part is an image with a file name"
+            text = f"The field {brief(part.field)!r} is not a file. Every part is an image with a file name"
             raise RefusedError(400, f"{text}: curl -F image=@a.png -F image=@b.png")
         images.append(NamedImage(part.filename, part.content))
     return images
@@ -164,7 +164,7 @@ def _of_json(body: bytes) -> list[NamedImage]:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise RefusedError(400, f"The body is no JSON: {why}.") from None
+        raise RefusedError(400, f"The body is not valid JSON: {why}.") from None
     keys = list(value) if isinstance(value, dict) else []
     texts = [value["image"]] if keys == ["image"] else value["images"] if keys == ["images"] else None
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -178,11 +178,11 @@ def _decoded(text: str, number: int) -> bytes:
     try:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RefusedError(400, f"Image {number} of the JSON is no base64: {str(error).lower()}.") from None
+        raise RefusedError(400, f"Image {number} of the JSON is not valid base64: {str(error).lower()}.") from None
 
 
 def _shape(value: Any) -> str:
     """What JSON is, in words that quote nothing long."""
     if isinstance(value, dict):
         return "an object with " + (", ".join(repr(brief(key, 40)) for key in list(value)[:5]) or "no keys")
-    return {list: "an array", str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")
+    return {list: "an array", str: "a string", bool: "true or false", type(None): "null"}.get(type(value), "a number")

@@ -67,22 +67,22 @@ class Metrics:
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> bytes:
         """All of it. `gauges`: the name of each value of this moment, with what it means and the value."""
         lines = [
-            *_family("firstlight_requests_total", "counter", "Answers by route and status."),
+            *_family("firstlight_requests_total", "counter", "Responses by route and status."),
             *(
                 _line("firstlight_requests_total", (("path", path), ("status", str(status))), count)
                 for (path, status), count in sorted(self.requests.items())
             ),
-            *_family("firstlight_request_seconds", "histogram", "From a request's head to its answer."),
+            *_family("firstlight_request_seconds", "histogram", "Seconds from the head of a request to its response."),
             *_histograms("firstlight_request_seconds", "path", self.seconds),
             *_family("firstlight_predictions_total", "counter", "Images by model and predicted class."),
             *(
                 _line("firstlight_predictions_total", (("model", model), ("class", name)), count)
                 for (model, name), count in sorted(self.classes.items())
             ),
-            *_family("firstlight_batch_images", "histogram", "Images that a model computed at once."),
+            *_family("firstlight_batch_images", "histogram", "Images per batch."),
             *_histograms("firstlight_batch_images", "model", self.batches),
         ]
-        values = {**gauges, "process_start_time_seconds": ("When the service began.", self.began), **_process()}
+        values = {**gauges, "process_start_time_seconds": ("Start time of the service.", self.began), **_process()}
         for name, (about, value) in values.items():
             kind = "counter" if name.endswith("_total") else "gauge"
             lines += [*_family(name, kind, about), _line(name, (), value)]
@@ -95,8 +95,8 @@ def _process() -> dict[str, tuple[str, float]]:
     used = resource.getrusage(resource.RUSAGE_SELF)
     unit = 1 if sys.platform == "darwin" else 1024
     return {
-        "process_cpu_seconds_total": ("Time of processors.", used.ru_utime + used.ru_stime),
-        "firstlight_largest_resident_memory_bytes": ("The most memory that it has had.", used.ru_maxrss * unit),
+        "process_cpu_seconds_total": ("CPU time.", used.ru_utime + used.ru_stime),
+        "firstlight_largest_resident_memory_bytes": ("Peak memory.", used.ru_maxrss * unit),
     }
 
 

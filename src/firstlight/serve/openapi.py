@@ -10,15 +10,15 @@ from firstlight.types import Json
 
 _REFUSALS = {
     "400": "The request cannot be understood: the sentence says where.",
-    "401": "The token is missing, or another one.",
-    "403": "Asked under another name, or by a page of another site.",
+    "401": "The token is missing or wrong.",
+    "403": "The host name is not the service's, or the request comes from a page of another site.",
     "404": "There is no such model or path.",
-    "405": "The path takes another method.",
-    "408": "The body did not come in time.",
+    "405": "The path has another method.",
+    "408": "The body did not arrive in time.",
     "413": "The body is too long, or holds too many images.",
-    "415": "The Content-Type is not read.",
+    "415": "The Content-Type is not supported.",
     "422": "An image cannot be read, or has too many pixels.",
-    "429": "Too much at once: try again after Retry-After.",
+    "429": "Overloaded: try again after Retry-After.",
 }
 
 
@@ -28,8 +28,8 @@ def document(limits: Limits, *, locked: bool) -> Json:
         "/v1/predict": {"post": _predict(limits, "query")},
         "/v1/models/{model}/predict": {"post": _predict(limits, "path")},
         "/v1/models": {"get": _reading("The models that are served.", "Models", locked=True)},
-        "/health": {"get": _reading("Whether it answers; needs no token.", "Health")},
-        "/metrics": {"get": _text("What it has done, for Prometheus.", locked=True)},
+        "/health": {"get": _reading("Whether the service is up; needs no token.", "Health")},
+        "/metrics": {"get": _text("Metrics of the service, for Prometheus.", locked=True)},
     }
     security: Json = {"security": [{"token": []}]} if locked else {}
     if locked:
@@ -62,8 +62,8 @@ def _predict(limits: Limits, place: str) -> Json:
     }
     return {
         "summary": "Classes and probabilities of one image, or of several.",
-        "description": f"At most {limits.images:,} images and {limits.bytes:,} bytes a request, and {limits.pixels:,} "
-        f"pixels an image; the body must come within {limits.seconds:g} seconds.",
+        "description": f"At most {limits.images:,} images and {limits.bytes:,} bytes per request, and "
+        f"{limits.pixels:,} pixels per image; the body must arrive within {limits.seconds:g} seconds.",
         "parameters": [parameter],
         "requestBody": {
             "required": True,
@@ -129,12 +129,13 @@ _SCHEMAS: Json = {
         probabilities={"type": "object", "additionalProperties": _SHARE, "description": "Of each class."},
         none_of_these={
             "type": "boolean",
-            "description": "Whether it is of none of the classes, if that is known.",
+            "description": "Whether it is of none of the classes (out of distribution), if that is known.",
         },
         strangeness={
             "type": "number",
             "minimum": 0,
-            "description": "The distance from the classes by the one that is still usual: above 1, it is of none.",
+            "description": "The novelty score: the distance from the classes, relative to the threshold. Above 1, the "
+            "image is of none of them.",
         },
         **{"class": {"type": "string", "description": "The most probable class."}},
     ),

@@ -58,7 +58,7 @@ class ServedModel:
 
         That is 0 where the model does not tell it.
 
-        The net is made ready anew for another number of images, which takes longer than the images do: it is asked for
+        The net is made ready again for another number of images, which takes longer than the images do: it is asked for
         1, 2, 4, 8, … images, the last of them empty. On one core, a vector that is full takes as long as six images.
         """
         if len(images) == 1:

@@ -115,7 +115,7 @@ class Service:
         self._must_be_let_in(scope, headers, path)
         route = self._route(path)
         if route == OTHER:
-            text = f"There is nothing at {brief(path)!r}. / is a page to try it at; /openapi.json tells the rest."
+            text = f"There is nothing at {brief(path)!r}. / is a page to try the service; /openapi.json describes it."
             raise RefusedError(404, text)
         allowed = ("POST",) if route == PREDICT else ("GET", "HEAD")
         if scope["method"] not in allowed:
@@ -137,14 +137,14 @@ class Service:
                     403, f"Without a token, this service answers to {names} only, not to {brief(host)!r}."
                 )
             if b"sec-fetch-site" in headers and from_elsewhere(Request(scope), ("/v1/", "/metrics")):
-                raise RefusedError(403, "This was asked for by a page of another site. Open the service's own page.")
+                raise RefusedError(403, "This request came from a page of another site. Open the service's own page.")
         elif path in OPEN or (path in self.fixed and not path.startswith("/v1/")):
             return
         else:
             scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
             if scheme.lower() != "bearer" or not same(token.strip(), self.token):
-                what = "another token than the service's" if scheme else "no token"
-                text = f"The request brings {what}. It needs the header Authorization: Bearer TOKEN."
+                what = "a wrong token" if scheme else "no token"
+                text = f"The request has {what}. It needs the header Authorization: Bearer TOKEN."
                 raise RefusedError(401, text, [(b"www-authenticate", b"Bearer")])
 
     def _model(self, path: str, query: bytes) -> ServedModel:
@@ -154,7 +154,7 @@ class Service:
             asked.setdefault("model", path.removeprefix(OF_A_MODEL[0]).removesuffix(OF_A_MODEL[1]))
         name = asked.pop("model", None)
         if asked:
-            raise RefusedError(400, f"The address has {brief(min(asked))!r} behind its ?; there is ?model=NAME alone.")
+            raise RefusedError(400, f"The address has the query {brief(min(asked))!r}; only ?model=NAME is known.")
         if name is None and len(self.models) > 1:
             names = listed([repr(brief(each)) for each in self.models])
             raise RefusedError(400, f"Several models are served, {names}: name one, by {PREDICT}?model=NAME.")

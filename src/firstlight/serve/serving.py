@@ -56,7 +56,7 @@ def serve(
     if token is not None:
         check_token(token, given)
         if not local and len(token) < SHORTEST_TOKEN:
-            raise RunError(f"{given}: a token that others need has at least {SHORTEST_TOKEN} characters.")
+            raise RunError(f"{given}: a token must have at least {SHORTEST_TOKEN} characters.")
     made = token is None and not local
     if made:
         token = secrets.token_urlsafe(24)
@@ -73,7 +73,7 @@ def serve(
         if not local:
             say(PLAIN)
         if made:
-            say(f"Each request needs this token, which was made for this time: {token}")
+            say(f"Each request needs this token, made for this session: {token}")
         say(f"Serving at {address}/{f'#token={token}' if made else ''}  (Ctrl-C ends it)")
         if "*" in hosts_of(host):
             say(f"From other machines: http://{socket.gethostname()}:{listening.getsockname()[1]}/")

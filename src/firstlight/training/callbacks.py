@@ -49,7 +49,9 @@ class _Moment:
         Raises RunError after the function that was given the record has returned: training has gone on since.
         """
         if self._look.weights is None:
-            raise RunError("weights() tells of the moment of its record: call it within on_epoch or on_step.")
+            raise RunError(
+                "weights() gives the weights at the moment of its record: call it within on_epoch or on_step."
+            )
         return self._look.weights()
 
 
@@ -121,8 +123,8 @@ class Callbacks:
         _must_take_a_record("on_step", on_step)
         if on_step is not None and processes.world_size() > 1:
             raise ExperimentError(
-                f"on_step is not called where {processes.world_size()} processes train one model together: they tell "
-                "each other the loss now and then only. Use on_epoch."
+                f"on_step is not called where {processes.world_size()} processes train one model together: they "
+                "exchange the loss only now and then. Use on_epoch."
             )
         self.on_epoch, self.on_step = on_epoch, on_step
         self.failure: Exception | None = None
@@ -172,7 +174,7 @@ class Callbacks:
             return ""
         if isinstance(self.failure, ExperimentError):
             return str(self.failure)
-        return f"A function that looked on raised {type(self.failure).__name__}: {brief(str(self.failure))}"
+        return f"A callback raised {type(self.failure).__name__}: {brief(str(self.failure))}"
 
 
 def _must_take_a_record(name: str, function: Any) -> None:

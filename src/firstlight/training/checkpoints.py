@@ -1,4 +1,4 @@
-"""Checkpoints: what it takes to go on with a run as if it had never stopped. The newest two sound ones are kept.
+"""Checkpoints: what it takes to continue with a run as if it had never stopped. The newest two sound ones are kept.
 
 Each is a folder with the arrays, the progress, and a manifest of hashes that is written last: a folder without a
 manifest, or with a file that does not match it, is passed over.
@@ -42,7 +42,7 @@ Row = Annotated[dict[str, float], Must("a row with its epoch and loss", lambda r
 class Progress:
     """How far training has come, in plain values.
 
-    history  one row an epoch
+    history  one row per epoch
     best     the epoch (from 1) of the best weights so far, 0 for none
     waited   epochs since then
     seconds  spent in training

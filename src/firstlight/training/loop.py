@@ -127,7 +127,7 @@ def train(
 ) -> TrainingResult:
     """Train until the last epoch, until nothing gets better, or until Ctrl-C or SIGTERM; return what was learnt.
 
-    `save` is called after every epoch; `start` is where to go on. `asked_to_stop` is asked now and then, and its yes
+    `save` is called after every epoch; `start` is where to continue. `asked_to_stop` is asked now and then, and its yes
     counts as Ctrl-C does, as does the failure of one of `callbacks`, which see the weights as `named` copies them.
     Where the loss is no longer finite, what the epochs before have learnt is returned; raises TrainingError where there
     is none.
@@ -357,8 +357,7 @@ def _must_be_finite(vector: Array, epoch: int, rate: float) -> None:
     """The last step of an epoch can still spoil the weights, with no loss after it to tell."""
     if not np.isfinite(vector).all():
         raise TrainingError(
-            f"The weights grew beyond all numbers in epoch {epoch + 1}, at a learning rate of {rate:g}. "
-            "Try a tenth of it (--lr)."
+            f"The weights overflowed in epoch {epoch + 1}, at a learning rate of {rate:g}. Try a tenth of it (--lr)."
         )
 
 
@@ -379,7 +378,7 @@ class ValidationMetrics:
                 self.told.add(score.name)
                 self.note(
                     Caution.METRIC_WITHOUT_NUMBER.note(
-                        f"the metric {score.name} gave no number on the validation images: {score.trouble}."
+                        f"the metric {score.name} has no value on the validation images: {score.trouble}."
                     )
                 )
         return found

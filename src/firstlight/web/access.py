@@ -33,7 +33,7 @@ def same(text: str | None, secret: str) -> bool:
 def from_elsewhere(request: Request, unlinked: tuple[str, ...]) -> bool:
     """Whether another site's page asks for more than a link to a page of ours, by what a browser says of itself.
 
-    unlinked  how the paths begin that are no pages
+    unlinked  how the paths begin that are not pages
     Its answer would be unreadable to that page, but the work would be done. Another port is another site here.
     """
     if request.headers.get("sec-fetch-site", "none") in ("none", "same-origin"):

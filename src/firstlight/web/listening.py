@@ -16,8 +16,8 @@ TOKEN_LIMIT = 10_000  # bytes of its file
 SHORTEST_TOKEN = 8  # characters
 TOKEN = "[A-Za-z0-9._~-]+"  # what an address takes as it is (RFC 3986, unreserved)
 PLAIN = (
-    "The token goes over plain http, which others on the network can read. Where you do not trust them all, listen "
-    "on 127.0.0.1 and come through ssh -L or a proxy with TLS."
+    "The token is sent over plain HTTP, which others on the network can read. If you do not trust them all, listen on "
+    "127.0.0.1 and connect through ssh -L or a proxy with TLS."
 )
 QUEUE = 128  # connections that wait to be taken
 
@@ -62,8 +62,8 @@ def check_token(token: str, given: str) -> None:
     """Raise RunError where an address cannot take the token as it is; `given` says where it comes from."""
     if not re.fullmatch(TOKEN, token):
         raise RunError(
-            f"{given} takes letters (a to z, A to Z), digits and - . _ ~ alone, as the token stands in an address; "
-            f"received {token!r}"
+            f"{given} may contain only letters (a to z, A to Z), digits and - . _ ~, as the token is part of an "
+            f"address; received {token!r}"
         )
 
 

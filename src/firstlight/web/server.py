@@ -34,7 +34,7 @@ FULL = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nContent-Length: %d\r\nRetry-After: 5\r\n"
     b"Connection: close\r\n\r\n%s" % (len(FULL_TEXT), FULL_TEXT)
 )
-MALFORMED = b'{"error":"This is no request as HTTP/1.1 has it: its head, its length or its chunks are malformed."}'
+MALFORMED = b'{"error":"This is not a valid HTTP/1.1 request: its head, its length or its chunks are malformed."}'
 GRACE = 1  # second that answers under way get when the server ends
 ENDING = 10  # seconds in which a server in a thread must have ended
 
@@ -143,7 +143,7 @@ class Connection(H11Protocol):
         self._look()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, and close. An answer that is under way is given up: it could not be told apart."""
+        """Answer what is not HTTP, and close. An answer that is under way is given up: it could not be told apart."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

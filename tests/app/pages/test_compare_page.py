@@ -87,7 +87,7 @@ def test_tables_fit_or_say_that_they_go_on(comparing: Any, page_at: Any) -> None
     page.wait_for_function(f"{said} > 0")
     assert page.evaluate(said) == sum(width > 1 for width in page.evaluate(widths))
     hint = "getComputedStyle(document.querySelector('.scroll.cut + figcaption'), '::before').content"
-    assert "goes on to the right" in page.evaluate(hint)
+    assert "continues to the right" in page.evaluate(hint)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -171,7 +171,7 @@ def test_runs_on_other_test_images_cannot_be_paired_and_are_told_so(comparing: A
     ("rest", "said"),
     [
         ("/all", "no cell called 'all'"),
-        ("/both?page=-1", "page is a whole number"),
+        ("/both?page=-1", "page is an integer"),
         ("/both?page=99999", "page is a"),
         ("/both?true=10", "true is a"),
         ("/both?true=²", "true is a"),
@@ -209,7 +209,7 @@ def test_a_run_whose_file_is_damaged_is_left_out(comparing: Any, tmp_path: Path,
         answer = httpx.get(_address(served, "dense", "spoilt"), trust_env=False)
     assert answer.status_code == 200
     assert "spoilt is left out." in unescape(answer.text)
-    assert "seed: must be a whole number; received 'x'" in unescape(answer.text)
+    assert "seed: must be an integer; received 'x'" in unescape(answer.text)
 
 
 def test_without_any_run_the_page_says_where_to_begin(tmp_path: Path, dashboards: Any) -> None:

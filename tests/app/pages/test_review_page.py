@@ -270,7 +270,7 @@ class TestDeciding:
         file.write_text("id;new\nwhat?;;;\n")
         sample = mlp.list()["images"][0]["id"]
         assert "corrections-few-" in mlp.list()["trouble"]
-        assert "nothing can be decided" in mlp.client.get("/review", params={"run": mlp.key}).text
+        assert "no decision can be saved" in mlp.client.get("/review", params={"run": mlp.key}).text
         answer = mlp.decide(sample, "")
         assert answer.status_code == 422
         assert "line 1" in answer.json()["error"]
@@ -394,8 +394,8 @@ def test_the_keys_decide_take_back_and_outlive_a_reload(reviewed: Served, mlp: A
         (other, f"Changed from {isolated(third['label'])} to {isolated(other)}. 3 of"),
         ("Delete", "Dropped. 4 of"),
         ("ArrowRight", "6 of"),
-        ("Control+z", f"Taken back: {fourth['id']} is not decided. 3 of"),
-        ("Control+z", f"Taken back: {third['id']} is not decided. 2 of"),
+        ("Control+z", f"Undone: {fourth['id']} is not decided. 3 of"),
+        ("Control+z", f"Undone: {third['id']} is not decided. 2 of"),
     ):
         page.keyboard.press(key)
         told.filter(has_text=text).wait_for(state="attached")
@@ -406,7 +406,7 @@ def test_the_keys_decide_take_back_and_outlive_a_reload(reviewed: Served, mlp: A
     page.locator("#where", has_text=third["id"]).wait_for()
     page.wait_for_function("document.activeElement.id === 'desk'")
     page.keyboard.press("Control+z")  # also what was decided before
-    told.filter(has_text=f"Taken back: {second['id']}").wait_for(state="attached")
+    told.filter(has_text=f"Undone: {second['id']}").wait_for(state="attached")
     assert [mlp.image(each["id"])["decided"] is None for each in (first, second)] == [False, True]
 
 

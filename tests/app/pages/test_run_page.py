@@ -362,7 +362,7 @@ def test_where_the_images_are_gone_those_of_the_run_are_shown(
     with open_dashboard(tmp_path) as served:
         page.goto(f"{served.url}/run/{served.id('hostile')}")
         page.locator("#answer").select_option("")
-        page.get_by_text("that the run folder keeps are shown").wait_for()
+        page.get_by_text("saved in the run folder are shown").wait_for()
         assert page.locator("#tiles img").count() > 0
         page.locator("#tiles button").first.click()
         page.locator("#views img").first.wait_for()

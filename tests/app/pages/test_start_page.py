@@ -166,7 +166,7 @@ class TestCheck:
             ({"loss.class_weights": "heavy"}, "loss.class_weights", '"balanced", or a number'),
             ({"schedule.name": "cosine", "schedule.warmup@cosine": "99"}, "schedule.warmup", "less than the 10 epochs"),
             ({"model.name": "lenet5", "data.source": "digits"}, "model.name", "Give a size"),
-            ({"weights.fresh": "head"}, "weights", "give weights.init_from"),
+            ({"weights.fresh": "head"}, "weights", "needs weights.init_from"),
         ],
     )
     def test_what_is_wrong_stands_at_its_field(
@@ -298,7 +298,7 @@ class TestLaunch:
         assert answer.status_code == 404
         answer = httpx.get(f"{bench.url}/api/start/unknown", trust_env=False)
         assert answer.status_code == 404
-        assert "has started no such run" in answer.json()["error"]
+        assert "has not started such a run" in answer.json()["error"]
 
 
 def finished(training: TrainingProcess) -> RunFolder:

@@ -62,7 +62,7 @@ def test_how_the_colours_lie_is_told_by_the_images(tmp_path, planes):
 def test_a_shape_may_be_said(tmp_path, monkeypatch):
     rows = np.arange(24)[None] * [[1], [2]]
     put(tmp_path, arff(rows, "01"), 41084)
-    with pytest.raises(DataError, match=r"24 values an image are no square.*openml:41084:HEIGHTxWIDTH"):
+    with pytest.raises(DataError, match=r"24 values per image are not a square.*openml:41084:HEIGHTxWIDTH"):
         load("openml:41084", cache=tmp_path)
     assert load("openml:41084:6x4", cache=tmp_path).splits["train"].pixels[1, 2, :, 0].tolist() == [16, 18, 20, 22]
     assert load("openml:41084:2x4x3", cache=tmp_path).splits["train"].pixels[0, 0, 1].tolist() == [3, 4, 5]
@@ -154,7 +154,7 @@ GOOD = arff([[20, 1, 2, 3], [30, 1, 2, 3]], "01")
         (GOOD.replace(b"3,1", b"3,?"), {}, "the class is missing"),
         (GOOD.replace(b"30,1", b"3000,1"), {}, "values go from 1 to 3000"),
         (GOOD.replace(b"30,1", b"nan,1"), {}, "values go from"),
-        (GOOD.replace(b"V0 REAL", b"V0 string"), {}, "shows no images: .* V0 hold no numbers"),
+        (GOOD.replace(b"V0 REAL", b"V0 string"), {}, "does not hold images: .* V0 are not numeric"),
         (GOOD.replace(b"{0,1}", b"{0,2}"), {}, "class '1' is none of those"),
         (GOOD.replace(b"V1", b"V0"), {}, "two of its attributes have one name"),
     ],

@@ -163,8 +163,8 @@ def test_what_is_no_metric_is_refused(function: Any, told: str) -> None:
     ("gives", "told"),
     [
         (lambda y, p: 1 / 0, "it raised ZeroDivisionError: division by zero"),
-        (lambda y, p: math.nan, "it gave nan, which is no number"),
-        (lambda y, p: -math.inf, "it gave -inf, which is no number"),
+        (lambda y, p: math.nan, "it returned nan, which is not a finite number"),
+        (lambda y, p: -math.inf, "it returned -inf, which is not a finite number"),
         (lambda y, p: p[0], "it must return a number; it returned array"),
         (lambda y, p: "0.5", "it must return a number; it returned 0.5"),
         (lambda y, p: None, "it must return a number; it returned None"),

@@ -27,7 +27,7 @@ def test_the_program_of_the_docs_names_the_class_of_a_picture(c_compiler: str, t
     assert len(program.splitlines()) <= 20
     model = Model("net", Chain((Flatten(), Dense(3))), (5, 4, 1), 3)
     leaving = exportable_of(task_of(model), weights_of(model))
-    (tmp_path / "lenet5.c").write_bytes(C(int8=int8).write(leaving, "Proved.")["net.c"])
+    (tmp_path / "lenet5.c").write_bytes(C(int8=int8).write(leaving, "Verified.")["net.c"])
     (tmp_path / "classify.c").write_text(program)
     made = compiled(tmp_path, [tmp_path / "classify.c"])
     pixels = images((5, 4, 1), 1, seed=9).pixels
@@ -48,7 +48,7 @@ def test_the_calls_that_the_docs_list_are_those_of_the_file() -> None:
     task, vector = task_of(model), weights_of(model)
     classes, _ = distances_of(task, vector, images((5, 4, 1), 2).pixels)
     leaving = replace(exportable_of(task, vector), operations=operations_of(task, vector, classes))
-    source = C().write(leaving, "Proved.")["net.c"].decode()
+    source = C().write(leaving, "Verified.")["net.c"].decode()
     for line in block.splitlines():
         declared = re.sub(r"\[\]", "[", line.split(";")[0]).split("[")[0]
         assert declared in source

@@ -1,4 +1,4 @@
-"""The C file: proved by a compiler, checks itself, says what it needs, and holds whatever people call their things."""
+"""The C file: verified by a compiler, checks itself, says what it needs, and holds whatever names people give."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_what_agrees_is_written_and_checks_itself(
     c_compiler: str, folder: RunFolder, leaving: tuple[Exportable, Expected]
 ) -> None:
     record = export(folder, leaving[0], C(), None, leaving[1])
-    assert record.proved
+    assert record.verified
     assert (record.path, record.images) == ("export/net.c", 40)
     assert record.largest_difference == pytest.approx(0, abs=1e-5)
     source = (folder.path / record.path).read_bytes()
@@ -71,7 +71,7 @@ def test_a_file_with_another_weight_fails_its_own_test(
     c_compiler: str, tmp_path: Path, leaving: tuple[Exportable, Expected]
 ) -> None:
     model = replace(leaving[0], samples=leaving[1].samples(10))
-    source = C().write(model, "Proved.")["net.c"]
+    source = C().write(model, "Verified.")["net.c"]
     spoilt = re.sub(rb"(dense2_b\[3\] = \{\s+)", rb"\g<1>9.0f + ", source)
     assert spoilt != source
     told = self_test(tmp_path, spoilt)
@@ -143,7 +143,7 @@ def test_names_cannot_leave_their_comment_or_string(c_compiler: str, tmp_path: P
     model = Model("*/ net", Chain(layers), (2, 2, 1), 9)
     task, vector = task_of(model), weights_of(model)
     leaving = replace(exportable_of(task, vector), class_names=HOSTILE, facts=dict.fromkeys(HOSTILE, "*/ ??/"))
-    source = C().write(leaving, "Proved */ by ??/")["net.c"]
+    source = C().write(leaving, "Verified */ by ??/")["net.c"]
     assert self_test(tmp_path, source).returncode == 0
     shown = '#include <stdio.h>\n#include "net.c"\nint main(void) { for (int k = 0; k < 9; k++) puts(firstlight_classes[k]); }\n'  # noqa: E501
     (tmp_path / "show.c").write_text(shown)
@@ -158,7 +158,7 @@ def test_odd_numbers_are_kept_exactly(c_compiler: str, tmp_path: Path) -> None:
     odd = np.array([1e-45, 3.4028235e38, -0.0, 1 / 3, 16777217, 1.1754942e-38, -1e-7, 1, 0.1, 2, 5, 123456.79])
     vector[:12] = odd.astype(np.float32)
     (W,) = [one.W for one in exportable_of(task, vector).operations if isinstance(one, Product)]
-    source = C().write(exportable_of(task, vector), "Proved.")["net.c"]
+    source = C().write(exportable_of(task, vector), "Verified.")["net.c"]
     (tmp_path / "net.c").write_bytes(source)
     (tmp_path / "show.c").write_text(
         '#include <stdio.h>\n#include "net.c"\nint main(void) { fwrite(dense1_W, 4, 12, stdout); return 0; }\n'
@@ -166,16 +166,16 @@ def test_odd_numbers_are_kept_exactly(c_compiler: str, tmp_path: Path) -> None:
     told = subprocess.run([str(compiled(tmp_path, [tmp_path / "show.c"]))], capture_output=True).stdout
     assert told == W.tobytes()
     with pytest.raises(ExportError, match="not finite"):
-        C().write(exportable_of(task, np.full_like(vector, np.inf)), "Proved.")
+        C().write(exportable_of(task, np.full_like(vector, np.inf)), "Verified.")
 
 
 def test_what_c_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch, leaving: tuple[Exportable, Expected]) -> None:
     long = replace(leaving[0], class_names=("a" * 5000, "b", "c"))
     with pytest.raises(ExportError, match=r"name of the class.*5,000 bytes"):
-        C().write(long, "Proved.")
+        C().write(long, "Verified.")
     monkeypatch.setattr("firstlight.export.c.c_format.MOST_WEIGHTS", 10)
     with pytest.raises(ExportError, match="Export it to onnx"):
-        C().write(leaving[0], "Proved.")
+        C().write(leaving[0], "Verified.")
 
 
 def test_without_a_compiler_it_is_written_and_says_so(
@@ -186,9 +186,9 @@ def test_without_a_compiler_it_is_written_and_says_so(
 
     monkeypatch.setattr(compiler, "compiler", none)
     record = export(folder, leaving[0], C(), None, leaving[1])
-    assert not record.proved
+    assert not record.verified
     source = (folder.path / record.path).read_text(encoding="ascii")
-    assert "Not proved: no C compiler is at hand." in source
+    assert "Not verified: no C compiler is at hand." in source
     assert "test_images[10]" in source
 
 
@@ -199,7 +199,7 @@ def test_no_compiler_and_a_broken_one_are_told(monkeypatch: pytest.MonkeyPatch, 
         compiler.compiler()
     (tmp_path / "cc").write_text("#!/bin/sh\necho no headers >&2\nexit 1\n")
     (tmp_path / "cc").chmod(0o755)
-    with pytest.raises(NoRuntimeError, match="does not make a program: no headers"):
+    with pytest.raises(NoRuntimeError, match="does not build an executable: no headers"):
         compiler.compiler()
     for spoilt, why in {
         "#!/bin/sh\nexec /bin/sleep 9\n": "timed out",
@@ -208,7 +208,7 @@ def test_no_compiler_and_a_broken_one_are_told(monkeypatch: pytest.MonkeyPatch, 
     }.items():
         (tmp_path / "cc").write_text(spoilt)
         monkeypatch.setattr(compiler, "TRIAL_SECONDS", 0.2 if why == "timed out" else 10)
-        with pytest.raises(NoRuntimeError, match=f"does not make a program: .*{why}"):
+        with pytest.raises(NoRuntimeError, match=f"does not build an executable: .*{why}"):
             compiler.compiler()
     compiler.compiler.cache_clear()
 
@@ -227,7 +227,7 @@ def test_a_program_that_fails_or_never_ends_is_told(c_compiler: str, tmp_path: P
 
 
 def test_the_file_has_no_more_functions_than_it_calls(leaving: tuple[Exportable, Expected]) -> None:
-    text = C().write(leaving[0], "Proved.")["net.c"].decode()
+    text = C().write(leaving[0], "Verified.")["net.c"].decode()
     functions = re.findall(r"^static [\w ]*?(\w+)\(", text, re.MULTILINE)
     assert {"convolution", "max_pool", "product", "relu", "softmax"} < set(functions)
     assert "gelu" not in functions
@@ -250,7 +250,7 @@ def test_int8_is_measured_and_says_so_beside_float32(
     told = self_test(folder.path, source)
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.startswith("firstlight: 10 of 10 test images as expected")
-    assert constants(source) < constants(C().write(model, "Proved.")["net.c"])
+    assert constants(source) < constants(C().write(model, "Verified.")["net.c"])
 
 
 def test_int8_that_loses_too_much_is_not_written(

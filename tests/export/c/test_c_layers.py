@@ -69,7 +69,7 @@ Said = dict[str, tuple[Array, Array]]
 def said_by_c(folder: Path, nets: Mapping[str, Sequence[Operation]]) -> Said:
     """Probabilities and logits."""
     sources = {
-        name: Source(LEAVING[name], operations, "Proved.", {"numbers": ""}).text().encode()
+        name: Source(LEAVING[name], operations, "Verified.", {"numbers": ""}).text().encode()
         for name, operations in nets.items()
     }
     logits = {name: Calls(operations).place(operations[-1].inputs[0]) for name, operations in nets.items()}
@@ -119,7 +119,7 @@ def test_what_int8_does_not_have_is_refused_in_a_sentence(name: str) -> None:
 def test_another_rounding_is_seen_in_the_bits(tmp_path: Path) -> None:
     name = "Conv2D-0"
     operations = C(int8=True).quantized(LEAVING[name])[0]
-    source = Source(LEAVING[name], operations, "Proved.", {"numbers": ""}).text()
+    source = Source(LEAVING[name], operations, "Verified.", {"numbers": ""}).text()
     down = source.replace("(product + half) >> shift", "product >> shift")
     assert down != source
     place = Calls(operations).place(operations[-1].inputs[0])

@@ -107,16 +107,16 @@ def test_a_page_that_fails_is_told(folder: RunFolder) -> None:
         export(folder, model, Broken(), None, expected)
 
 
-def test_without_a_runtime_the_page_says_that_nothing_is_proved(
+def test_without_a_runtime_the_page_says_that_nothing_is_verified(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     model, expected = leaving()
     record = export(folder, model, Html(), None, expected)
-    assert not record.proved
-    assert "Install one of them" in record.not_proved
+    assert not record.verified
+    assert "Install one of them" in record.not_verified
     text = text_of(folder)
-    assert '<p class="caution" id="claim">Not proved: neither Node' in text
+    assert '<p class="caution" id="claim">Not verified: neither Node' in text
     assert '"type":"float32"' in text
     with pytest.raises(NoRuntimeError):
         runtime.at_hand()
@@ -178,6 +178,6 @@ def test_where_the_training_images_are_gone_nobody_is_asked_to_draw() -> None:
         raise RunError("The images are gone.")
 
     model, _ = leaving()
-    [data] = Html().write(replace(model, strokes=gone), "Not proved: …").values()  # type: ignore[arg-type]
+    [data] = Html().write(replace(model, strokes=gone), "Not verified: …").values()  # type: ignore[arg-type]
     assert '"plain":false' in data.decode()
     assert "Draw here" not in data.decode()

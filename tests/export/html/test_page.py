@@ -29,7 +29,7 @@ from firstlight.prepare.strokes import style_of_run
 from firstlight.trained_run import Run
 from firstlight.types import unlabelled
 
-CLAIM = "Proved: a test ran this."
+CLAIM = "Verified: a test ran this."
 HOSTILE = (
     "</script><img src=x onerror=\"document.title='taken'\">",
     "<!--<script>",
@@ -64,7 +64,7 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Model("net", Chain((Flatten(), Dense(len(HOSTILE)))), (12, 9, 3), len(HOSTILE))
     task = task_of(model)
     leaving = replace(exportable_of(task, weights_of(model)), class_names=HOSTILE, facts={"data": HOSTILE[0]})
-    [data] = Html().write(leaving, f"Not proved: {HOSTILE[0]}").values()
+    [data] = Html().write(leaving, f"Not verified: {HOSTILE[0]}").values()
     found = tmp_path_factory.mktemp("hostile") / "page.html"
     found.write_bytes(data)
     return found
@@ -235,7 +235,7 @@ def test_images_that_are_chosen_pasted_and_dropped(browser: Browser, path: Path,
             page.click("#clear")
         page.set_input_files("#file", tmp_path / "letter.txt")
         page.wait_for_selector("#message:not([hidden])")
-        assert "letter.txt is no image" in str(page.text_content("#message"))
+        assert "letter.txt is not an image" in str(page.text_content("#message"))
         page.check("#fit")
         page.set_input_files("#file", tmp_path / "scene.png")
         page.wait_for_selector("#message", state="hidden")
@@ -284,7 +284,7 @@ def test_hostile_names_are_text(width: int, browser: Browser, coloured: Path, tm
         assert page.locator("main img, .bars script").count() == 0
         assert "taken" not in page.title() or page.title().startswith("net")
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert page.text_content("#claim") == f"Not proved: {HOSTILE[0]}"
+        assert page.text_content("#claim") == f"Not verified: {HOSTILE[0]}"
 
 
 def test_nothing_else_runs_or_is_asked_for(browser: Browser, path: Path) -> None:

@@ -264,7 +264,7 @@ def test_a_function_is_an_augmentation() -> None:
         for index in (np.array([3, 50]), np.array([50])):
             few = Augmented(images, asked, 0, COMPILED).batch(index, 0)
             assert np.array_equal(few.pixels, found[index]), "whatever its company"
-        with pytest.raises(ExperimentError, match=r"augment\.solarize\.least must be a whole number from 0 to 255"):
+        with pytest.raises(ExperimentError, match=r"augment\.solarize\.least must be an integer from 0 to 255"):
             Augmentation.of({"solarize": {"least": 300}})
         with pytest.raises(ExperimentError, match="solarize has no such option"):
             Augmentation.of({"solarize": {"most": 300}})

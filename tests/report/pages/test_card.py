@@ -76,7 +76,7 @@ def test_a_card_says_what_the_record_does(make_run: MakeRun) -> None:
     assert headings == [
         "lenet5 on animals",
         *("What it is", "Data and licences", "Before you trust it", "The model", "Class by class"),
-        *("What is confused most", "Confidence", "Exports", "How to reproduce it"),
+        *("The most frequent confusions", "Confidence", "Exports", "How to reproduce it"),
     ]
     [*fences] = [token.content for token in tree if token.type == "fence"]
     assert record.experiment_text in fences

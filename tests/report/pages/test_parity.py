@@ -73,7 +73,7 @@ def test_a_page_of_what_agrees_says_so_with_its_numbers() -> None:
 
 def test_the_page_tells_of_the_compiled_graph() -> None:
     sound = CompiledGraph(44, 8, 1.6e-15, {"conv1.W": 1e-15})
-    fault = GraphFault(("tiles", "clear"), ("conv1", "block"), "the gradient by the output of relu2", 0.5)
+    fault = GraphFault(("tiles", "clear"), ("conv1", "block"), "the gradient with respect to the output of relu2", 0.5)
     assert "44 operations, was run on 8 images" in assert_sound(report.render_html(parity(graph=sound))).text
     assert (
         "layer softmax1 (Softmax)"
@@ -90,7 +90,7 @@ def test_a_page_of_what_differs_begins_with_it() -> None:
     shown = assert_sound(report.render_html(record)).text
     assert record.failures == [
         "block.conv1 (Conv2D): dx by hand and by autograd differ by 5.0e-01; central differences agree with autograd, "
-        "so the one by hand is wrong."
+        "so the gradient by hand is wrong."
     ]
     assert "The engines do not agree on lenet5." in shown
     assert shown.count(record.failures[0]) == 2  # in the verdict, and as the first section

@@ -140,14 +140,14 @@ def test_a_browser_draws_every_chart(make_run: MakeRun, tmp_path: Path) -> None:
 def test_verdict_names_the_trivial_answer(make_run: MakeRun) -> None:
     record = read(make_run(skill=99.0))
     assert verdict(record) == (
-        "lenet5 is right on all 60 test images. It had never seen them; always answering “cat”, the most frequent "
-        "class, would be right on 33.3\u202f%."
+        "lenet5 is right on all 60 test images. It was not trained on any of them; always predicting “cat”, the most "
+        "frequent class, would be right on 33.3\u202f%."
     )
 
 
 def test_verdict_does_not_call_leaked_images_unseen(make_run: MakeRun) -> None:
     record = read(make_run(data={"checks": {"duplicates_across": {"train-test": 12}}}))
-    assert "never seen" not in verdict(record)
+    assert "not trained on any" not in verdict(record)
     assert "12 of them are also among its training images" in verdict(record)
 
 
@@ -182,7 +182,7 @@ def test_the_last_weights_are_not_called_the_best(make_run: MakeRun) -> None:
     record = read(run)
     assert record.validation is not None
     assert verdict(record).endswith(
-        "Measured were the weights of the last epoch (4); the best by validation loss was epoch 3."
+        "Evaluated were the weights of the last epoch (4); the best by validation loss was epoch 3."
     )
     assert summary.epochs(record) == "4 of 10, best 3, weights of 4"
     text = report.render_html(run)
@@ -193,14 +193,14 @@ def test_the_last_weights_are_not_called_the_best(make_run: MakeRun) -> None:
 def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
     because = "The validation loss became nan after epoch 5. Try a tenth of the learning rate."
     record = read(make_run(status="diverged", result={"stopped_because": because}))
-    assert verdict(record).startswith("Training broke off, as its loss was no longer finite. ")
-    assert verdict(record).endswith("Measured were the weights of epoch 3, the best by validation loss.")
+    assert verdict(record).startswith("Training diverged: its loss was no longer finite. ")
+    assert verdict(record).endswith("Evaluated were the weights of epoch 3, the best by validation loss.")
     assert summary.epochs(record) == "4 of 10, best 3, diverged"
 
 
 def test_a_verdict_on_a_part_of_the_first_epoch(make_run: MakeRun) -> None:
     record = read(make_run(status="interrupted", epochs=0))
-    assert verdict(record).endswith("Measured were the weights that a part of the first epoch had made.")
+    assert verdict(record).endswith("Evaluated were the weights that a part of the first epoch had made.")
 
 
 def test_a_report_of_odd_names_is_whole_and_small(make_run: MakeRun) -> None:

@@ -106,7 +106,7 @@ def test_a_loss_goes_down_and_a_part_of_a_search_says_so(tmp_path: Path) -> None
     )
     assert "Trial 1 of 8 was the best: validation loss 1.0000" in found.verdict
     assert "12 trials of 20 missing" in texts(found, "warning")
-    assert "cannot be told" in texts(found, "note")
+    assert "cannot be estimated" in texts(found, "note")
     history = next(block for block in blocks(found) if isinstance(block, Chart)).spec
     assert [row["value"] for row in rows(history)[0]] == [1.0] * 8
 

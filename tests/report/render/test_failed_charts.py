@@ -155,7 +155,7 @@ def fl_images() -> Any:
 
 
 def test_of_what_is_complete_the_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = f"The run is complete in {tmp_path}, .*: no. Mend that, then: firstlight"
+    said = f"The run is complete in {tmp_path}, .*: no. Fix that, then: firstlight"
     with pytest.raises(ReportError, match=said), report.of_complete("run", tmp_path):
         raise ReportError("no.")
     with pytest.raises(KeyboardInterrupt), report.of_complete("run", tmp_path):

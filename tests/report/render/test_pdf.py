@@ -262,7 +262,7 @@ def test_runs_compared(make_run: MakeRun, tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"%PDF-")
     for page in pages(report.build_document(compared, tmp_path), tmp_path / "pages"):
         assert_within(page)
-    with pytest.raises(RunError, match="say where"):
+    with pytest.raises(RunError, match="give a file for the report"):
         report.write(compared, pdf=True)
 
 

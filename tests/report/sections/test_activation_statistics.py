@@ -28,7 +28,7 @@ def test_the_caption_names_what_is_unusual() -> None:
     assert unusual([layer(saturated=0.9)]).startswith("Nothing is unusual"), "half of a ReLU is flat"
     assert "tanh1 (60\u202f%)" in unusual([layer("tanh1", "Tanh", saturated=0.6)])
     assert unusual([layer(), layer("dense9", "Dense", std=0.005)]) == (
-        "The values spread 200 times as far in relu1 as in dense9."
+        "The standard deviation of the values is 200 times as large in relu1 as in dense9."
     )
     many = [layer(f"relu{k}", dead=k) for k in range(10, 16)]
     assert unusual(many).endswith("So are units of 3 other layers.")

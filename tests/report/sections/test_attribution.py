@@ -1,4 +1,4 @@
-"""Attribution: a row an image."""
+"""Attribution: a row per image."""
 
 from __future__ import annotations
 

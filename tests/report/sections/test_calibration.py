@@ -20,4 +20,4 @@ def sure(right: int, wrong: int) -> Evaluation:
 
 def test_the_caption_tells_boldness() -> None:
     assert "overconfident" in caption(sure(7, 3))
-    assert "about as sure as it is right" in caption(sure(7, 0))
+    assert "well calibrated on average" in caption(sure(7, 0))

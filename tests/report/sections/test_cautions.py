@@ -34,17 +34,17 @@ def test_warnings_come_first_with_their_counts(make_run: MakeRun) -> None:
     warnings = [text.text for text in texts if text.tone == "warning"]
     assert [text.tone for text in texts] == ["warning"] * len(warnings) + ["note"] * (len(texts) - len(warnings))
     assert warnings == [
-        "The run was interrupted after 3 epochs of 10. The numbers are those of what it had learnt by then. (FL209)",
-        "12 images of the test split are also in the train split, pixel for pixel. The test accuracy may be flattered. "
+        "The run was interrupted after 3 epochs of 10. The numbers are those of the weights at that point. (FL209)",
+        "12 images of the test split are also in the train split, pixel for pixel. The test accuracy may be too high. "
         "(FL103)",
-        "1 image of the validation split is also in the train split, pixel for pixel. Selection may be flattered. "
+        "1 image of the validation split is also in the train split, pixel for pixel. The selection may be biased. "
         "(FL103)",
         "Some images occur more than once in their own split: 3 in train. (FL104)",
         "2 images have an exact copy with another label. (FL105)",
-        "The test split has no images of dog: nothing here tells how these are recognized. (FL113)",
+        "The test split has no images of dog: how well these are classified is not known. (FL113)",
         "Not verified: t10k.gz. The checksum is not the published one, or none is known, so these may not be the "
-        "images that others mean by this name. (FL101)",
-        "5 files could not be read and had to be set aside: 0.png (truncated), 1.png (truncated), 2.png (truncated) "
+        "images that are known by this name. (FL101)",
+        "5 files could not be read and were set aside: 0.png (truncated), 1.png (truncated), 2.png (truncated) "
         "and 2 others. (FL102)",
     ]
 
@@ -54,7 +54,7 @@ def test_a_clean_run_has_notes_but_no_warnings(make_run: MakeRun) -> None:
     assert {text.tone for text in texts} == {"note"}
     said = " ".join(text.text for text in texts)
     assert "Selection was by validation: the weights are those of epoch 3, the best by validation loss." in said
-    assert "The test images were measured once, after that choice." in said
+    assert "The test images were evaluated once, after that choice." in said
     assert "Training stopped early, after 4 epochs of 10" in said
 
 
@@ -79,10 +79,11 @@ def test_class_weights_and_balanced_sampling_are_told(make_run: MakeRun) -> None
 def test_which_weights_were_measured_is_told(make_run: MakeRun) -> None:
     alone = said(read(make_run("alone", validation=False)))
     assert (
-        "Measured were the weights of the last epoch (4). The test images were measured once, after training." in alone
+        "Evaluated were the weights of the last epoch (4). The test images were evaluated once, after training."
+        in alone
     )
     last = said(read(make_run("last", restore_best=False)))
-    assert "Measured were the weights of the last epoch (4); the best by validation loss was epoch 3." in last
+    assert "Evaluated were the weights of the last epoch (4); the best by validation loss was epoch 3." in last
     assert "Selection was by validation" not in last
 
 
@@ -91,16 +92,15 @@ def test_a_diverged_run_says_so(make_run: MakeRun) -> None:
     record = read(make_run(status="diverged", result={"stopped_because": because}))
     assert of_run(record)[0] == Text(
         f"Training diverged after 4 epochs of 10: its loss was no longer finite. {because} The numbers are those of "
-        "the weights of epoch 3, the best by validation loss: what was learnt before, not what was asked for. "
-        "(FL208)",
+        "the weights of epoch 3, the best by validation loss, from before the divergence. (FL208)",
         tone="warning",
     )
 
 
 def test_a_run_that_a_function_stopped_or_failed_in_says_so(make_run: MakeRun) -> None:
     stopped = said(read(make_run("stopped", status="stopped by on_epoch")))
-    assert "Training was stopped by a function of the user's, on_epoch, after 4 epochs of 10." in stopped
-    because = "A function that looked on raised LookupError: nothing there"
+    assert "Training was stopped by a user's callback, on_epoch, after 4 epochs of 10." in stopped
+    because = "A callback raised LookupError: nothing there"
     failed = said(read(make_run("failed", status="interrupted", result={"stopped_because": because})))
     assert f"interrupted after 4 epochs of 10. {because}." in failed
 

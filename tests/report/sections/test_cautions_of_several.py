@@ -31,7 +31,7 @@ def test_what_is_missing_and_what_failed_is_named(make_study: MakeStudy) -> None
     notes = said(section(groups))
     assert "No result yet: strong, seed 3." in notes
     assert "No result yet: wild, seed 1 and seed 2." in notes
-    assert "wild, seed 0 came to no result: The loss is not finite." in notes
+    assert "wild, seed 0 has no result: The loss is not finite." in notes
     assert "weak, seed 0" not in notes
     assert verdict(groups) == "4 of 13 runs have no result yet."
     assert table(every_run(groups)).rows[2][1:4] == ("failed", "no result", "no result")
@@ -43,7 +43,7 @@ def test_splits_that_keep_groups_together_are_told_of_all_runs_or_of_some(make_r
         read(make_run(f"kept{n}", data={"groups": {**told, "divided": {"train-test": n}}}, seed=n)) for n in (0, 1)
     )
     plain = read(make_run("plain"))
-    assert "counted after each; images were kept together by the column patient." in said(
+    assert "checked after each; images were kept together by the column patient." in said(
         section(of_runs([kept, kept]))
     )
     assert "Images were kept together in groups by the splits of kept0 alone" in said(section(of_runs([kept, plain])))
@@ -85,7 +85,7 @@ def test_how_the_best_was_chosen_is_told_of_seeds_and_of_single_runs(make_study:
     alone = said(section(of_study(make_study((entry("weak", 1), WEAK), (entry("strong", 1), STRONG), name="alone"))))
     assert "the one with the highest validation accuracy." in alone
     assert "Of each of them there is one seed" in alone
-    assert "a difference smaller than that may be chance" in alone
+    assert "a smaller difference may be due to chance" in alone
     assert "mean" not in alone
     mixed = said(section(of_study(make_study((entry("weak", 3), WEAK), (entry("strong", 1), STRONG), name="mixed"))))
     assert "highest mean validation accuracy over its seeds, or the one of its seed" in mixed
@@ -102,4 +102,4 @@ def test_other_images_are_a_warning_and_other_classes_another_question(make_run:
     first, *others = (read(make_run(name, **changes)) for name, changes in {"a": {}, **odd}.items())
     warned, apart = (said(section(of_runs([first, other]))) for other in others)
     assert "not tested on the same images" in warned
-    assert "accuracies compare only where images and classes are the same" in apart
+    assert "Not all of them solve the same task" in apart

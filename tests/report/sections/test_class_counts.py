@@ -52,8 +52,8 @@ def test_classes_that_were_left_out_are_shown_before_and_after(make_run: MakeRun
     before, after = [block for block in blocks if isinstance(block, Beside)]
     assert [len(row.blocks) for row in (before, after)] == [3, 3]
     texts = said_of(blocks)
-    assert "Before: the classes as they came" in texts
-    assert "After: the classes as they are used" in texts
+    assert "Before: the original classes" in texts
+    assert "After: the classes used" in texts
     assert "4 classes became 3; 15 of 225 images were left out." in texts
     assert "fish" in json.dumps(before.blocks[0].spec)  # type: ignore[union-attr]
     assert "fish" not in json.dumps(after.blocks[0].spec)  # type: ignore[union-attr]

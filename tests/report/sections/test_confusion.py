@@ -50,8 +50,8 @@ def test_confusion_prints_counts_up_to_twelve_classes() -> None:
 
 def test_the_caption_names_true_then_predicted() -> None:
     said = confusion.caption(Confusion("a", ("c0", "c1"), np.array([[7, 3], [1, 9]])))
-    assert said.startswith("c0 is most often taken for c1: 3 of 10. Next: c1 for c0 (1 of 10).")
-    assert confusion.most_confused(Confusion("a", ("c0", "c1"), np.diag([7, 3]))) == "No test image was mistaken."
+    assert said.startswith("c0 is most often misclassified as c1: 3 of 10. Next: c1 for c0 (1 of 10).")
+    assert confusion.most_confused(Confusion("a", ("c0", "c1"), np.diag([7, 3]))) == "No test image was misclassified."
 
 
 def test_a_group_is_added_up_over_its_seeds_and_several_stand_side_by_side(make_run: MakeRun) -> None:

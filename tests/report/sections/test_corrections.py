@@ -76,7 +76,7 @@ def test_what_is_said(groups: list[Group]) -> None:
     text = said(section)
     assert "3 of 59 test labels are changed and 1 test image is dropped" in text
     assert "3 of 59 test labels are changed" in corrections.verdict(groups)
-    assert any("do not compare as they stand" in each.text for each in cautions.of_several(groups))
+    assert any("are not directly comparable" in each.text for each in cautions.of_several(groups))
 
 
 def test_without_corrections_there_is_nothing(tmp_path: Path) -> None:

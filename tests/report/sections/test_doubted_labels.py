@@ -58,7 +58,7 @@ def test_a_row_for_each(tmp_path: Path) -> None:
     assert grid.columns == 3
     assert [picture.text for picture in grid.pictures[:3]] == ["cat → dog", "dog", "bird"]
     assert "0.10 → 0.90, 1 of 2 near" in grid.pictures[0].detail
-    assert "3 of 40 labels are in doubt" in grid.caption
+    assert "3 of 40 labels are suspected to be wrong" in grid.caption
     (tmp_path / LABEL_ISSUES).write_bytes(b"damaged")
     assert section([group]) is None
 

@@ -50,7 +50,7 @@ def test_of_many_points_some_are_drawn_and_of_many_classes_some_have_a_colour(ma
     [t_sne, _] = charts(section)
     assert len(points(t_sne)) == embedding.POINTS
     assert "evenly taken from 5,000" in t_sne.caption
-    assert "The 8 of 30 classes that are missed most" in t_sne.caption
+    assert "Only the 8 of 30 classes that are misclassified most" in t_sne.caption
     groups = {row["group"] for row in points(t_sne)}
     assert len(groups) == 9
     assert embedding.OTHER in groups

@@ -66,4 +66,4 @@ def test_the_caption_names_what_is_better_by_more_than_chance(make_study: MakeSt
         one = replace(found, p=p)
         assert one.better is better
         assert ("better than that net for weak" in caption([one])) == bool(better)
-        assert ("may be chance" in caption([one])) == (better is None)
+        assert ("may be due to chance" in caption([one])) == (better is None)

@@ -78,7 +78,7 @@ def charts(blocks: Sequence[Block]) -> Iterator[Chart]:
 
 
 def assert_drawn(parts: Sequence[Section]) -> None:
-    """Page, PDF, notebook, dashboard, dark and narrow; nothing in words that is no number."""
+    """Page, PDF, notebook, dashboard, dark and narrow; nothing in words that is not a number."""
     made = document(parts)
     shown = assert_sound(page(made))
     assert not NONE.search(shown.text), NONE.search(shown.text)

@@ -1,4 +1,4 @@
-"""The section on exports: what was proved of each file, and what became of it since."""
+"""The section on exports: what was verified of each file, and what became of it since."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def test_a_run_without_exports_says_nothing(make_run: MakeRun) -> None:
     assert exports.section([group(run), group(run)]) is None
 
 
-def test_what_was_proved_is_in_every_view(make_run: MakeRun) -> None:
+def test_what_was_verified_is_in_every_view(make_run: MakeRun) -> None:
     run = make_run()
     records.add(run, exported(run.path / "export"))
-    unproved: dict[str, object] = {
+    unverified: dict[str, object] = {
         "runtime": "",
         "images": 0,
         "largest_difference": None,
-        "not_proved": "gcc is not installed.",
+        "not_verified": "gcc is not installed.",
     }
-    records.add(run, exported(run.path / "export", "net.c", title="C", **unproved))
+    records.add(run, exported(run.path / "export", "net.c", title="C", **unverified))
     quantized = exported(run.path / "export", "int8.c", title="C", options={"int8": True}, accuracy=0.4321)
     records.add(run, replace(quantized, largest_difference=None, facts={"memory": "12,345 bytes"}))
     found = exports.numbers(group(run))
@@ -70,7 +70,7 @@ def test_what_was_proved_is_in_every_view(make_run: MakeRun) -> None:
     assert isinstance(table, Table)
     assert [(row[0], row[3], row[4], row[5]) for row in table.rows] == [
         ("ONNX", "ONNX Runtime 1.20", "60", "3.1e-07"),
-        ("C", "not proved", DASH, DASH),
+        ("C", "not verified", DASH, DASH),
         ("C, int8", "ONNX Runtime 1.20", "60", DASH),
     ]
     own, none, quantized_accuracy = (row[6] for row in table.rows)
@@ -87,7 +87,7 @@ def test_what_was_proved_is_in_every_view(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("spoil", ["changed", "missing"])
-def test_a_file_that_is_not_what_was_proved_is_told(make_run: MakeRun, spoil: str) -> None:
+def test_a_file_that_is_not_what_was_verified_is_told(make_run: MakeRun, spoil: str) -> None:
     run = make_run()
     records.add(run, exported(run.path / "export"))
     folder = exported(run.path / "torch", "model.py")

@@ -67,8 +67,8 @@ def test_a_fold_that_lacks_is_told(make_study: MakeStudy) -> None:
     assert shown is not None
     warnings = [block.text for block in shown.blocks if isinstance(block, Text) and block.tone == "warning"]
     assert len(warnings) == 1
-    assert "fold 2 of 3 folds has no whole result" in warnings[0]
-    assert "no record of out-of-fold predictions" in warnings[0]
+    assert "fold 2 of 3 folds has no complete result" in warnings[0]
+    assert "no out-of-fold predictions" in warnings[0]
     assert table(every_run.section(groups)).titles == ("run", "fold 1", "fold 2", "fold 3")
 
 
@@ -91,7 +91,7 @@ def test_two_folds_are_too_few_to_test(make_study: MakeStudy) -> None:
     groups = of_study(make_study((entry("weak", 1), WEAK), (entry("strong", 1), STRONG), folds=2))
     (found,) = significance.numbers(groups)
     assert found.decides is None
-    assert found.verdict.replace("\u00a0", " ") == "n = 2 folds are too few to test"
+    assert found.verdict.replace("\u00a0", " ") == "n = 2 folds are too few for a test"
     assert numbers(groups[0]).corrected is None
 
 

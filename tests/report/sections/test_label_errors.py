@@ -1,4 +1,4 @@
-"""Labels that may be wrong."""
+"""Suspected label errors."""
 
 from __future__ import annotations
 

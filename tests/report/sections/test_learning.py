@@ -55,7 +55,7 @@ def test_huge_losses_are_floats_on_a_logarithmic_axis() -> None:
 
 
 def test_the_ticks_beside_a_single_value_are_true() -> None:
-    """Without room on both sides the only tick was rounded to a whole number: 1 for 0.757, 41 % for 40.8 %."""
+    """Without room on both sides the only tick was rounded to an integer: 1 for 0.757, 41 % for 40.8 %."""
     once = of_history({"loss": np.array([0.757]), "accuracy": np.array([0.408])})
     assert tick_labels(overlay([once], "loss")) >= {"0.70", "0.74", "0.76", "0.80"}
     for spec in (overlay([once, replace(once, name="b")], "accuracy"), chart(once, "accuracy")):
@@ -107,12 +107,12 @@ def test_without_an_epoch_there_are_no_curves(make_run: MakeRun) -> None:
 
 
 def test_weights_that_are_not_the_best_are_named(make_run: MakeRun) -> None:
-    assert "Measured were the weights of the last epoch (4)" in caption(of(read(make_run(restore_best=False))))
+    assert "Evaluated were the weights of the last epoch (4)" in caption(of(read(make_run(restore_best=False))))
 
 
 def test_it_says_why_train_and_validation_do_not_compare(make_run: MakeRun) -> None:
     drawn = caption(of(read(make_run("drawn", data={"drawn": [40, 40, 40]}))))
-    assert "classes drawn equally often" in drawn
+    assert "classes sampled equally often" in drawn
     assert "overfitting" not in drawn
     weighted = caption(of(read(make_run("weighted", data={"class_weights": [0.5, 1.0, 3.25]}))))
     assert "Train loss is weighted by class" in weighted
@@ -131,7 +131,7 @@ def test_a_rising_loss_is_overfitting_only_where_train_goes_on(make_run: MakeRun
     record = read(make_run("unstable", losses=(0.5, 0.4, 7.0, 2.0**101)))
     assert "and train loss with it: training became unstable" in caption(of(record))
     falling = {**record.history, "loss": np.array([0.5, 0.4, 0.3, 0.2])}
-    assert "rose afterwards while training went on: overfitting" in caption(of(replace(record, history=falling)))
+    assert "rose afterwards while training continued: overfitting" in caption(of(replace(record, history=falling)))
 
 
 def ended(make_run: MakeRun, images: int = 1000, **last: float) -> str:
@@ -148,7 +148,7 @@ def test_overfitting_is_judged_by_loss_and_by_accuracy_and_in_numbers(make_run: 
     assert "loss is 0.0020 on train and 0.0688 on validation, accuracy 100.0\u202f% and 98.5\u202f%" in sure
     assert "34 times train loss" in sure
     assert "little overfitting" not in sure
-    for remedy in ("more images", "augmented images", "dropout", "batch norm", "a penalty on the weights"):
+    for remedy in ("more images", "augmented images", "dropout", "batch norm", "a weight penalty"):
         assert remedy in sure
     assert "early stopping" not in sure  # of which this run has three epochs
     far = ended(make_run, loss=0.1, val_loss=0.4, accuracy=0.97, val_accuracy=0.90)
@@ -156,7 +156,7 @@ def test_overfitting_is_judged_by_loss_and_by_accuracy_and_in_numbers(make_run: 
     some = ended(make_run, loss=0.2, val_loss=0.25, accuracy=0.97, val_accuracy=0.94)
     assert "3.0 percentage points ahead, some overfitting" in some
     few = ended(make_run, images=60, loss=0.2, val_loss=0.25, accuracy=0.97, val_accuracy=0.94)
-    assert "which 60 images cannot tell from chance" in few
+    assert "which may be due to chance with 60 images" in few
     assert "may help" not in few
     level = ended(make_run, loss=0.2, val_loss=0.21, accuracy=0.95, val_accuracy=0.95)
     assert "little overfitting" in level

@@ -37,7 +37,7 @@ def test_of_a_run_each_has_a_row_with_its_interval(make_run: MakeRun) -> None:
     assert table.rows[0] == ("Macro AUC", "0.9000", f"0.9000 (0.8500{DASH}0.9500)")
     assert table.rows[1][0] == "My error"
     assert str(table.rows[1][2]).replace("\u202f", " ") == "25.00 %"
-    assert "Of my error less is better" in table.caption
+    assert "Lower is better for my error" in table.caption
 
 
 def test_over_seeds_there_is_a_spread(make_run: MakeRun) -> None:

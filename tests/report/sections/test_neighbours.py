@@ -41,4 +41,4 @@ def test_a_row_with_fewer_neighbours_is_filled_up(make_run: MakeRun) -> None:
 
 def test_a_run_without_mistakes_says_so(make_run: MakeRun) -> None:
     section = chapters_of(explained_run(make_run, skill=99.0))["nearest"]
-    assert texts(section).splitlines()[1:] == ["No test image was mistaken."]
+    assert texts(section).splitlines()[1:] == ["No test image was misclassified."]

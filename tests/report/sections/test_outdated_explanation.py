@@ -36,7 +36,7 @@ def test_an_explanation_of_older_weights_is_told(make_run: MakeRun) -> None:
     [warning] = outdated_explanation.blocks(numbers)
     assert isinstance(warning, Text)
     assert warning.tone == "warning"
-    assert "30 test images in both, 30 now have another answer" in warning.text
+    assert "30 test images in both, 30 now have another prediction" in warning.text
     assert warning.text in Page(report.render_html(RunFolder.open(run.path))).text
 
 

@@ -73,7 +73,7 @@ def test_very_many_classes_lose_their_names_and_not_their_rows() -> None:
 
 
 def test_the_ticks_beside_a_single_value_are_true() -> None:
-    """Without room on both sides the only tick was rounded to a whole number: 41 % for 40.8 %."""
+    """Without room on both sides the only tick was rounded to an integer: 41 % for 40.8 %."""
     drawn = vega.svg(per_class.chart(by_class(NAMES, {"a": [0.408, None, 0.408]})), 500)
     assert {"40\u202f%", "42\u202f%"} <= (ticks := set(re.findall(r">([^<]+)</text>", drawn)))
     assert "41\u202f%" not in ticks

@@ -40,7 +40,7 @@ def test_a_published_validation_accuracy_stands_beside_the_greatest_of_ours(make
     beside = [row[shown.titles.index("published, validation")] for row in shown.rows]
     assert beside == [f"{percent(0.99, 2)} ▼", DASH, DASH, DASH]
     assert strong.best_validation is not None
-    assert shown.rows[0][shown.titles.index("greatest validation accuracy")] == plus_minus(strong.best_validation)
+    assert shown.rows[0][shown.titles.index("highest validation accuracy")] == plus_minus(strong.best_validation)
 
 
 def test_a_single_run_has_an_interval_and_the_epoch_that_was_measured(make_run: MakeRun) -> None:

@@ -1,4 +1,4 @@
-"""The settings in which runs differ: a row a run, or a row a setting where these are more."""
+"""The settings in which runs differ: a row per run, or a row per setting where these are more."""
 
 from __future__ import annotations
 

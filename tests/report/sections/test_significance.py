@@ -54,12 +54,14 @@ def test_six_seeds_are_too_few_for_two_sign_flip_tests(make_study: MakeStudy) ->
 
 def test_two_seeds_are_too_few_to_test(make_study: MakeStudy) -> None:
     (row,) = paired(of_study(make_study((entry("weak", 2), WEAK), (entry("strong", 2), STRONG))))
-    assert row[-2:] == ("–\u2060", "n = 2 seeds are too few to test")
+    assert row[-2:] == ("–\u2060", "n = 2 seeds are too few for a test")
 
 
 def test_equal_recipes_may_be_chance(make_study: MakeStudy) -> None:
     groups = of_study(make_study((entry("a", 7), STRONG), (entry("b", 7), {**STRONG, "model": "twin"})))
-    assert [row[2:] for row in paired(groups)] == [("+0.00", "+0.00 to +0.00", "1.00", "1.00", "1.00", "may be chance")]
+    assert [row[2:] for row in paired(groups)] == [
+        ("+0.00", "+0.00 to +0.00", "1.00", "1.00", "1.00", "not significant")
+    ]
     assert "a and b are equally good by validation" in verdict(groups)
 
 

@@ -13,7 +13,7 @@ def test_the_questions_are_answered_for_the_net_of_the_run() -> None:
 
     lenet = said(fl.models.lenet5((28, 28, 1), 10))
     assert lenet.startswith("Yes: dense1, with ")
-    assert "conv1, conv2 and conv3 use one kernel everywhere" in lenet
+    assert "conv1, conv2 and conv3 use one kernel at every position" in lenet
     assert said(fl.models.mlp_128((28, 28, 1), 10)).startswith("Yes: dense1, ")
     assert said(fl.models.resnet20((32, 32, 3), 10)).startswith("No: ")
 

@@ -44,7 +44,7 @@ async def _system_error(request: Request, error: Exception) -> Response:
     """What the system refused: for want of descriptors or memory, or a file that changed or vanished meanwhile."""
     assert isinstance(error, OSError)
     if error.errno in EXHAUSTED:
-        text = f"The server is out of resources ({error.strerror}). Try again in a moment."
+        text = f"The server has run out of resources ({error.strerror}). Try again in a moment."
         return refusal(request, 503, text)
     place = f"{error.filename}: " if error.filename else ""
     return refusal(request, 422, f"A file cannot be read. {place}{error.strerror or error}.")

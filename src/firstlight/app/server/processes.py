@@ -1,4 +1,4 @@
-"""Processes that pages start: training, which goes on when the server ends, and explaining."""
+"""Processes that pages start: training, which continues when the server ends, and explaining."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def firstlight(
         more = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
     elif apart:
         more = {"start_new_session": True}
-    # -P: what lies in the folder of runs is no module to import.
+    # -P: what lies in the folder of runs is not a module to import.
     # The plugins that were named as the server began, and no others: what a run folder names is not loaded.
     own = [part for name in plugins.named() for part in ("--plugin", name)]
     command = [sys.executable, "-P", "-m", "firstlight", arguments[0], *own, *arguments[1:]]
@@ -67,7 +67,7 @@ class TrainingProcess:
     name    what it is called here
     run     its folder
     kept    the folder with its file and output
-    resumes whether it goes on with a run that was there before
+    resumes whether it continues with a run that was there before
     """
 
     name: str
@@ -114,7 +114,7 @@ class TrainingProcesses:
             return self._started[name]
 
     def resume(self, run: Path, stem: str) -> TrainingProcess:
-        """Go on with a run in a new process. Raises as `start` does, and where this server has begun that already."""
+        """Continue a run in a new process. Raises as `start` does, and where this server has begun that already."""
         with self._lock, self._room():
             if any(each.run == run and each.process.poll() is None for each in self._started.values()):
                 raise BusyError(f"{run} is being resumed already.")

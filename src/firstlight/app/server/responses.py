@@ -77,12 +77,12 @@ def page(request: Request, template: str, *, title: str, status: int = 200, **va
             **values,
         )
     )
-    # A name may hold what is no character (a file name that is not UTF-8, half a pair): it is shown as its code.
+    # A name may hold what is not a character (a file name that is not UTF-8, half a pair): it is shown as its code.
     return HTMLResponse(text.encode("utf-8", "backslashreplace"), status)
 
 
 def reply(value: Any, status: int = 200) -> Response:
-    """JSON. What is not a finite number is null, and what is no character stays an escape."""
+    """JSON. What is not a finite number is null, and what is not a character stays an escape."""
     try:
         text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     except ValueError:

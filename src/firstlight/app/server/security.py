@@ -15,7 +15,7 @@ from firstlight.app.server import responses
 from firstlight.text import listed
 from firstlight.web.access import HEADERS, READING, from_elsewhere, hostname, same
 
-UNLINKED = ("/api/", "/image/", "/static/")  # what is no page
+UNLINKED = ("/api/", "/image/", "/static/")  # what is not a page
 BODY_LIMIT = 5_000_000  # bytes
 BODY_SECONDS = 20.0
 TOKEN_HEADER = "X-Firstlight-Token"
@@ -28,7 +28,7 @@ class SecurityMiddleware:
     this machine (DNS rebinding). It cannot choose the Host, Origin or Sec-Fetch headers, nor know the token.
 
     A browser sends cookies to every port of a machine. So the cookie of a locked page does not hold the token: its
-    value is drawn anew by each server, and is good for reading alone.
+    value is drawn again by each server, and is good for reading alone.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str], locked: bool) -> None:
@@ -62,7 +62,7 @@ class SecurityMiddleware:
         if "*" not in self.hosts and hostname(host) not in self.hosts:
             return _plain(403, f"This page answers to {listed(sorted(self.hosts))} only, not to {host!r}.")
         if from_elsewhere(request, UNLINKED):
-            return _plain(403, "This was asked for by a page of another site. Open the dashboard itself.")
+            return _plain(403, "This request came from a page of another site. Open the dashboard itself.")
         if not self.locked:
             return None
         cookie = f"firstlight-{_port(host)}"
@@ -92,11 +92,11 @@ class SecurityMiddleware:
                     if len(body) > BODY_LIMIT:
                         return too_much, request.receive
         except TimeoutError:
-            return responses.refusal(request, 408, f"What was sent did not come within {BODY_SECONDS:g} seconds."), (
-                request.receive
-            )
+            return responses.refusal(
+                request, 408, f"The request body did not arrive within {BODY_SECONDS:g} seconds."
+            ), (request.receive)
         if not self._is_token(request.headers.get(TOKEN_HEADER) or _form_token(request, bytes(body))):
-            text = "The request lacks the token of this page, or has an old one. Load the page anew."
+            text = "The request has no token of this page, or an outdated one. Reload the page."
             return responses.refusal(request, 403, text), request.receive
         return None, _again(bytes(body), request.receive)
 
@@ -112,7 +112,7 @@ def _form_token(request: Request, body: bytes) -> str | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """A receive that gives the body once more, and then goes on with the real one."""
+    """A receive that gives the body once more, and then continues with the real one."""
     given = False
 
     async def received() -> Message:

@@ -78,7 +78,7 @@ def serve(
     if corrections is not None:
         _check_corrections(corrections)
     if (root / EXPERIMENT).is_file():
-        say(f"{root} is a run; here are all that lie beside it.")
+        say(f"{root} is a run; the dashboard shows all runs beside it.")
         root = root.parent if root.name not in ("", "..") else root.resolve().parent
     listening, note = _listen(host, port)
     with listening:

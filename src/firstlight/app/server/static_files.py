@@ -81,7 +81,7 @@ def report_style(request: Request) -> Response:
 
 routes: list[BaseRoute] = [
     Route("/static/vega.js", vega_script),
-    Route("/static/tables.js", report_script),  # says of a table that it goes on beyond its box
+    Route("/static/tables.js", report_script),  # says of a table that it continues beyond its box
     Route("/static/tooltip.js", report_script),  # shows the image of a point beside it
     Route("/static/palette.css", palette),
     Route("/static/report.css", report_style),

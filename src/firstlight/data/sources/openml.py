@@ -1,7 +1,7 @@
 """Images of OpenML by the number of a set: `openml:41081`; where its shape cannot be told, `openml:41084:112x92`.
 
-OpenML publishes tables: a row is an image, a column a pixel, and one column the class. The file is ARFF, whose MD5 its
-description states. How the pixels lie in a row of a colour image is told by how smooth the images are.
+OpenML publishes tables: each row is an image, each column a pixel, and one column the class. The file is ARFF, whose
+MD5 its description states. How the pixels lie in a row of a colour image is told by how smooth the images are.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class OpenML(Source):
         url, digest = str(about.get("url") or ""), str(about.get("md5_checksum") or "")
         if str(about.get("format", "")).casefold() != "arff" or not re.match("https?://", url):
             raise DataError(
-                f"{self.name} is of the format {brief(about.get('format'), 40)}; tables in ARFF, with a row an image, "
+                f"{self.name} is of the format {brief(about.get('format'), 40)}; tables in ARFF, with a row per image, "
                 "are read."
             )
         checksum = f"md5:{digest.lower()}" if re.fullmatch("[0-9a-fA-F]{32}", digest) else ""
@@ -144,8 +144,8 @@ class OpenML(Source):
         used = [attribute for attribute in table.attributes if attribute.name not in left_out]
         odd = [attribute.name for attribute in used if not attribute.numeric]
         if odd or not used:
-            what = f"{listed(odd, most=3)} hold no numbers" if odd else "there are none beside the class"
-            raise DataError(f"{self.name} shows no images: each column is a pixel, and {what}.")
+            what = f"{listed(odd, most=3)} are not numeric" if odd else "there are none besides the class"
+            raise DataError(f"{self.name} does not hold images: each column must be a pixel, and {what}.")
         return target, [attribute.name for attribute in used]
 
 
@@ -193,8 +193,8 @@ def _images(name: str, blocks: list[Array], layout: Shape | None) -> tuple[Array
         )
         if scale is None or not math.isfinite(low + high):
             raise DataError(
-                f"{name} shows no images: its values go from {low:g} to {high:g}; those of images lie in 0..255, 0..1, "
-                "-1..1 or 0..16."
+                f"{name} does not hold images: its values go from {low:g} to {high:g}; those of images lie in 0..255, "
+                "0..1, -1..1 or 0..16."
             )
         base, top = scale
         factor = 255 / (top - base)
@@ -214,7 +214,7 @@ def _images(name: str, blocks: list[Array], layout: Shape | None) -> tuple[Array
     by_planes = shape[0] == 3
     if layout is None:
         order = "one colour after the other" if by_planes else "pixel by pixel"
-        notes.append(f"The colours of a row are taken to lie {order}, as the images are smoother so.")
+        notes.append(f"The colours of a row are assumed to lie {order}, as the images are smoother that way.")
     return (np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)) if by_planes else pixels), notes
 
 
@@ -227,7 +227,8 @@ def _layout(name: str, rows: Array) -> Shape:
     side = math.isqrt(n // 3)
     if n % 3 or 3 * side * side != n:
         raise DataError(
-            f"{name}: {n:,} values an image are no square, neither grey nor in colour. Say the height and the width: "
+            f"{name}: {n:,} values per image are not a square, neither in grey nor in colour. Give the height and the "
+            "width: "
             f'data.source = "{name}:HEIGHTxWIDTH", with x3 for colours pixel by pixel, 3x before for plane by plane.'
         )
     some = rows[:: max(1, len(rows) // LOOKED_AT)].astype(np.float32)
@@ -257,7 +258,7 @@ def _labelled(pixels: Array, labels: list[str], declared: tuple[str, ...]) -> Im
 
 
 def _plain_number(label: str) -> str:
-    """A class that is a whole number without its decimals: 3 for 3.0."""
+    """A class that is an integer without its decimals: 3 for 3.0."""
     return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", label)
 
 

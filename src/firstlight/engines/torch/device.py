@@ -21,9 +21,9 @@ def find_device(name: str) -> torch.device:
     if kind == "auto":
         kind = "cuda" if gpus else "cpu"
     if kind not in ("cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdecimal())):
-        raise ExperimentError(f"device: there is none called {name!r}. Known: auto, cpu, cuda, cuda:1, mps.")
+        raise ExperimentError(f"device: {name!r} is unknown. Known: auto, cpu, cuda, cuda:1, mps.")
     if kind == "cuda" and not gpus:
-        built = "was built without CUDA" if torch.version.cuda is None else "finds no GPU of NVIDIA"
+        built = "was built without CUDA" if torch.version.cuda is None else "finds no NVIDIA GPU"
         which = f"PyTorch {torch.__version__} {built}"
         raise ExperimentError(f"device: {name} is not available: {which}. Use --device cpu.")
     if kind == "mps" and not torch.backends.mps.is_available():
@@ -75,7 +75,7 @@ def _flushes_denormals() -> bool:
 
 
 def seeded_generators(device: torch.device, seed: int) -> Callable[[], contextlib.AbstractContextManager[None]]:
-    """PyTorch's generators, which start from a seed and go on from one `with` to the next.
+    """PyTorch's generators, which start from a seed and continue from one `with` to the next.
 
     The caller's own are untouched between.
     """

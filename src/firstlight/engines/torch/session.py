@@ -98,7 +98,7 @@ class TorchSession:
             self.scale, self.shift = self._tensor(scale, self.dtype), self._tensor(shift, self.dtype)
             if train is not None:
                 if not self.net.trained:
-                    raise ModelError(f"{task.model.name} has nothing to train: all that it has is frozen.")
+                    raise ModelError(f"{task.model.name} has nothing to train: all of its parameters are frozen.")
                 self.augmented = task.augmented(train, kernels.load()) if task.augmentation else None
                 if not self.made_by_host:
                     self.resident = self._resident(train)
@@ -170,7 +170,7 @@ class TorchSession:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss became {loss} in epoch {epoch + 1}, at a learning rate of up to {rates.max():g}. "
-                "The steps were too large: try a tenth of the learning rate (--lr), or a warm-up "
+                "The steps were too large: try one tenth of the learning rate (--lr), or a warm-up "
                 "(--set schedule.warmup=1)."
             )
         return EpochMetrics(loss / n, hits / n)

@@ -21,7 +21,7 @@ class Net(torch.nn.Module):
 
     tensors  by name
     trained  those to train, in order
-    held     the others: running statistics, and what is frozen. They are no buffers of the module, which the replicas
+    held     the others: running statistics, and what is frozen. They are not buffers of the module, which the replicas
              of several processes would send to each other before each step.
     """
 
@@ -63,7 +63,7 @@ class Net(torch.nn.Module):
 
 
 class TrainingState:
-    """The weights of a net and its optimizer, as arrays that the other engine can go on from.
+    """The weights of a net and its optimizer, as arrays that the other engine can continue from.
 
     tensor  makes a tensor of an array, on the device and in the precision of the weights
     """

@@ -60,7 +60,7 @@ class Metric:
         except MetricError as error:
             value, trouble = None, str(error)
         if value is not None and not math.isfinite(value):
-            value, trouble = None, f"it gave {value}, which is no number"
+            value, trouble = None, f"it returned {value}, which is not a finite number"
         found = None
         if interval and value is not None:
             with suppress(MetricError):  # the number stands without it

@@ -16,9 +16,9 @@ def of_counts(counts: Array) -> Array:
 
 @METRICS.register(title="Cohen’s kappa", of_counts=of_counts)
 def cohen_kappa(labels: Array, probabilities: Array) -> float:
-    """The accuracy beyond what chance gives with as many labels and answers of each class: 1 at best, 0 by chance.
+    """The agreement beyond chance, given how often each class is labelled and predicted: 1 at best, 0 by chance.
 
-    Cohen, "A coefficient of agreement for nominal scales", Educ. Psychol. Meas. 1960, equation 1. Not defined where
-    labels and answers are all of one and the same class.
+    Cohen, "A coefficient of agreement for nominal scales", Educ. Psychol. Meas. 1960, equation 1. Not defined if labels
+    and predictions are all of one and the same class.
     """
     return float(of_counts(confusion(labels, probabilities)))

@@ -45,8 +45,7 @@ TRIALS = 20  # where the file does not say
 LARGEST_GRID = 100_000
 # What trials are compared by and on: searched, it would compare the incomparable.
 FIXED = {
-    "seed": "the best of several seeds is the luckiest, and no setting that does better again; give the winner several "
-    "seeds afterwards",
+    "seed": "the best of several seeds is luck, not a better setting; train the winner with several seeds afterwards",
     "training.monitor": "trials are compared by it",
     "data.source": "trials are compared on the same validation images",
     "data.validation": "trials are compared on the same validation images",
@@ -63,13 +62,13 @@ FIXED = {
 class Tuning(Section):
     """The `[tune]` table: how the search goes.
 
-    sampler     "tpe" learns from the trials before, "random" does not, "grid" takes every combination
+    sampler     "tpe" learns from earlier trials, "random" does not, "grid" tries every combination
     trials      so many; of a grid all unless given
     pruner      "halving" or "hyperband" stop trials early that are not among the best so far
     min_epochs  of a pruner: no trial is stopped before
-    reduction   of a pruner: at each comparison, one of so many trials goes on
-    seed        fixes every draw of the search; that of the trainings is the experiment's
-    monitor     what trials are judged by; training.monitor unless given
+    reduction   of a pruner: at each comparison, one of so many trials continues
+    seed        the random seed of the search; the seed of training is that of the experiment
+    monitor     the value by which trials are compared; training.monitor by default
     timeout     seconds after which no further trial is begun
     storage     an Optuna storage URL, such as postgresql://host/base; a file in the search's folder unless given
     """
@@ -86,7 +85,7 @@ class Tuning(Section):
 
 
 class _File(Section):
-    """The part of a tune file that is no experiment."""
+    """The part of a tune file that is not an experiment."""
 
     tune: Tuning = Tuning()
     space: dict[str, Any] = Field(default_factory=dict)
@@ -202,7 +201,7 @@ class Search:
         return Experiment.of(tables, f"{self.origin}, with {where}")
 
     def to_json(self) -> dict[str, Any]:
-        """All that decides which trials there are and how they are judged: equal where a search can go on."""
+        """All that decides which trials there are and how they are judged: equal where a search can continue."""
         ways = self.tuning.model_dump(exclude={"trials", "timeout", "storage"})
         space = {key: domain.written() for key, domain in self.space.items()}
         return {**copy.deepcopy(dict(self.tables)), "tune": {**ways, "monitor": self.monitor}, "space": space}
@@ -264,7 +263,7 @@ class Search:
             _ = self.grid
         if self.pruner is not None and not self.pruner.rungs:
             raise ExperimentError(
-                f"tune.min_epochs: a trial of {self.pruner.epochs} epochs is over before it could be stopped early, "
+                f"tune.min_epochs: a trial of {self.pruner.epochs} epochs ends before it could be stopped early, "
                 f'at {self.tuning.min_epochs}. Give fewer, more training.epochs, or pruner = "none".'
             )
 

@@ -1,7 +1,7 @@
 """Which trials of a search are stopped early: successive halving and Hyperband, from the recorded values alone.
 
-At a rung, after r·ηᵏ epochs, a trial goes on only if it is among the best 1/η of those that have come so far (Li et al.
-2020, "A system for massively parallel hyperparameter tuning", ASHA). Hyperband (Li et al. 2018) hedges against good
+At a rung, after r·ηᵏ epochs, a trial continues only if it is among the best 1/η of those that have come so far (Li et
+al. 2020, "A system for massively parallel hyperparameter tuning", ASHA). Hyperband (Li et al. 2018) hedges against good
 trials that start slowly: it deals the trials to brackets whose first rung comes later and later.
 
 Optuna has both, but keeps their state on every attempt at a trial and deals brackets by the number of the attempt: a
@@ -24,7 +24,7 @@ class Pruner:
     """The rule of one search.
 
     min_epochs  r: no trial is stopped before
-    reduction   η: one of so many goes on
+    reduction   η: one of so many continues
     epochs      the most that a trial trains
     hyperband   several brackets, not one
     seed        deals the trials to them

@@ -214,18 +214,18 @@ def _range(key: str, table: Mapping[str, Any]) -> Range:
             raise ExperimentError(f"space.{key}.step: a range in the logarithm has no even steps; leave step out.")
         if not _is_number(step, whole) or not 0 < step <= high - low:
             raise ExperimentError(
-                f"space.{key}.step must be {'a whole number' if whole else 'a number'} above 0 and at most "
+                f"space.{key}.step must be {'an integer' if whole else 'a number'} above 0 and at most "
                 f"{high - low:g}; received {step!r}."
             )
         count = math.floor((high - low) / step + 1e-9)
         high = low + count * step if whole else float(f"{low + count * step:.12g}")
     if points is not None and (not _is_number(points, True) or points < 2):
-        raise ExperimentError(f"space.{key}.points must be a whole number from 2 on; received {points!r}.")
+        raise ExperimentError(f"space.{key}.points must be an integer of at least 2; received {points!r}.")
     return Range(low, high, log, whole, step, points)
 
 
 def _ends(key: str, kind: str, ends: Any, log: bool, whole: bool) -> tuple[float, float]:
-    numbers = "whole numbers" if whole else "numbers"
+    numbers = "integers" if whole else "numbers"
     pair = isinstance(ends, list) and len(ends) == 2 and all(_is_number(end, whole) for end in ends)
     if not pair or not ends[0] < ends[1]:
         raise ExperimentError(

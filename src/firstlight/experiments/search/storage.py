@@ -87,7 +87,7 @@ class Storage:
         if held is None:
             if (self.out / search_folder.TUNE).exists():  # which is written once the storage knows the search
                 raise ExperimentError(
-                    f"{self._display_name} knows nothing of the search that {self.out / search_folder.TUNE} describes: "
+                    f"{self._display_name} does not contain the search that {self.out / search_folder.TUNE} describes: "
                     "it was emptied, or it is another storage. Restore it, or start again in another folder with --out."
                 )
             self.optuna.set_user_attr(SEARCH, asked)
@@ -102,7 +102,7 @@ class Storage:
         told = search_folder.TuneFolder(self.out)
         try:
             ended = [trial for trial in told.result.trials if trial.state in search_folder.ENDED]
-        except RunError:  # there is none yet, or it is written anew
+        except RunError:  # there is none yet, or it is written again
             return
         held = {record.number: record.value for record in self.records()}
         for trial in ended:
@@ -269,7 +269,7 @@ class Storage:
         return False
 
     def _give_up(self, place: int, trial: FrozenTrial) -> None:
-        reason = f"Its process was killed {ATTEMPTS} times, perhaps by the system for lack of memory."
+        reason = f"Its process was killed {ATTEMPTS} times, perhaps by the system because it ran out of memory."
         attributes = {PLACE: place, RECORD: {"state": "failed", "reason": reason}}
         self.optuna.add_trial(
             optuna.trial.create_trial(

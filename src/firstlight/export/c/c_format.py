@@ -91,10 +91,10 @@ class C(Format):
         columns = len(model.class_names) + strangeness
         return compiler.answers(source, pixels, columns, strangeness, seconds)
 
-    def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
-        """As the base; int8 is proved to compute what its arithmetic says, and to lose no more than `most_loss`."""
+    def verify(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
+        """As the base; int8 is verified to compute what its arithmetic says, and to lose no more than `most_loss`."""
         if not self.int8:
-            files, findings = super().prove(model, expected, runtime)
+            files, findings = super().verify(model, expected, runtime)
             return files, replace(findings, facts={"memory": Source(model, self.operations(model), "", {}).memory})
         operations, calibration = self.quantized(model)
         write = partial(self._files, model, operations)

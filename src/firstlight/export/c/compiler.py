@@ -69,14 +69,14 @@ def compiler() -> tuple[str, str]:
                 done = _run([path, "-std=c99", "trial.c", "-o", "trial", "-lm"], Path(folder), TRIAL_SECONDS)
                 about = _run([path, "--version"], Path(folder), TRIAL_SECONDS).stdout.decode(errors="replace")
             except (OSError, subprocess.TimeoutExpired) as error:
-                told.append(f"{path} does not make a program: {brief(str(error))}.")
+                told.append(f"{path} does not build an executable: {brief(str(error))}.")
                 continue
             if done.returncode == 0 and (Path(folder) / "trial").is_file():
                 return path, about.split("\n")[0].strip() or path
-        told.append(f"{path} does not make a program: {brief(done.stderr.decode(errors='replace').strip())}")
+        told.append(f"{path} does not build an executable: {brief(done.stderr.decode(errors='replace').strip())}")
     if told:
         raise NoRuntimeError(" ".join(told))
-    raise NoRuntimeError("no C compiler (cc, gcc or clang) is at hand. Install one, and export again.")
+    raise NoRuntimeError("no C compiler (cc, gcc or clang) was found. Install one, and export again.")
 
 
 def compiled(folder: Path, files: list[Path], options: tuple[str, ...], output: str) -> Path:

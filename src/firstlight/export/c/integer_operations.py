@@ -155,7 +155,7 @@ class Int8Softmax(Int8):
 
 
 def rounded(x: Array, divisor: Array | int) -> Array:
-    """x / divisor, both int64, to the nearest whole number, halves away from 0."""
+    """x / divisor, both int64, to the nearest integer, halves away from 0."""
     return np.sign(x) * ((np.abs(x) + divisor // 2) // divisor)
 
 
@@ -220,7 +220,7 @@ def _(one: FloatProduct, x: Array) -> Array:
 
 
 def _sums(one: Int8Product | FloatProduct, x: Array) -> Array:
-    """Whole numbers, which float64 holds exactly and multiplies fast."""
+    """integers, which float64 holds exactly and multiplies fast."""
     return one.W.astype(np.float64) @ (x.astype(np.float64) - one.zero_x) + one.b[:, None]
 
 

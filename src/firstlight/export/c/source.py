@@ -46,7 +46,7 @@ class Source:
     """The file of a model.
 
     operations  what it computes
-    claim       a sentence on what was proved
+    claim       a sentence on what was verified
     facts       in addition to those of the model
     measured    a further line on the memory it needs, as a compiler has found
     """

@@ -45,13 +45,13 @@ class Html(Format):
         [path] = folder.glob(f"*{self.suffix}")
         return runtime.at_hand().run(path, pixels, model.columns)
 
-    def prove(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
+    def verify(self, model: Exportable, expected: Expected, runtime: str) -> tuple[Files, Findings]:
         if self.weights == "auto":
             half = replace(self, weights="float16")
             first = expected.take(np.arange(min(FEW, len(expected.images))))
             with suppress(ExportError):
-                half.prove(model, first, runtime)  # which most nets do not pass
-                return half.prove(model, expected, runtime)
-            return replace(self, weights="float32").prove(model, expected, runtime)
-        files, findings = super().prove(model, expected, runtime)
+                half.verify(model, first, runtime)  # which most nets do not pass
+                return half.verify(model, expected, runtime)
+            return replace(self, weights="float32").verify(model, expected, runtime)
+        files, findings = super().verify(model, expected, runtime)
         return files, replace(findings, facts={"weights": self.weights})

@@ -66,7 +66,7 @@ class Net {
   }
 }
 
-// Each makes the array of its result, `y.data`, and returns what fills it anew from the inputs, `x.data`.
+// Each makes the array of its result, `y.data`, and returns what fills it again from the inputs, `x.data`.
 const OPERATIONS = {
   /** x (C, H, W) from bytes (H, W, C): image · scale + shift; then (x − mean) / std of the image where `per_image`. */
   Prepare({ scale, shift, per_image: perImage }, y, image) {
@@ -384,7 +384,7 @@ function spread(numbers, size) {
   return Float32Array.from({ length: numbers.length * size }, (_, i) => numbers[Math.floor(i / size)]);
 }
 
-/** x (C, H, W) with zeros around it: its array and sides, and what fills it anew; x itself where there are none. */
+/** x (C, H, W) with zeros around it: its array and sides, and what fills it again; x itself where there are none. */
 function padded(x, [[top, bottom], [left, right]]) {
   const [channels, height, width] = x.shape;
   if (!(top || bottom || left || right)) return { data: x.data, height, width, fill() {} };

@@ -87,7 +87,7 @@ function atMost(pixels, side) {
   return resized(pixels, height, width);
 }
 
-const FAINT = 38; // levels off the paper that are no ink yet
+const FAINT = 38; // levels off the paper that are not ink yet
 const LARGEST_GAIN = 3; // what a small drawing is enlarged by at most, beyond what the whole sheet is
 const SWAY = 0.05; // pixels, so that what is symmetrical does not jump to and fro between two pixels
 
@@ -165,7 +165,7 @@ function extentOf(pixels, paper) {
   return bottom < 0 ? null : { top, left, rows: bottom - top + 1, columns: right - left + 1 };
 }
 
-/** Rounded to a whole number, halves to the even one. */
+/** Rounded to an integer, halves to the even one. */
 function even(value) {
   const floor = Math.floor(value);
   const rest = value - floor;

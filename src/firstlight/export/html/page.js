@@ -139,7 +139,7 @@ function begin({ classes, size, operations, layers: places, strokes }) {
     if (!file) return;
     tell("");
     const shown = await pictureOf(file);
-    if (!shown) return tell(`${file.name || "This"} is no image that this browser can show. Choose a PNG, JPEG, WebP, GIF or BMP file.`);
+    if (!shown) return tell(`${file.name || "This"} is not an image that this browser can show. Choose a PNG, JPEG, WebP, GIF or BMP file.`);
     if (shown.width > WIDEST) return tell(`${file.name || "This image"} is ${shown.width.toLocaleString("en")} pixels wide; at most ${WIDEST.toLocaleString("en")} can be read. Scale it down first.`);
     if (!sheet.upload) ready.fit = find("fit").checked;
     find("fit").checked = find("swap").checked = false;

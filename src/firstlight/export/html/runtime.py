@@ -1,4 +1,4 @@
-"""What runs a page to prove it: Node, or a browser without a window; either takes the page's own script."""
+"""What runs a page to verify it: Node, or a browser without a window; either takes the page's own script."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def at_hand() -> Runtime:
     if found is None:
         raise NoRuntimeError(
             f"neither Node {OLDEST_NODE} or later (node) nor a browser (chromium, google-chrome or msedge) was found "
-            "that runs the page. Install one of them and export again."
+            "to run the page. Install one of them and export again."
         )
     return found
 

@@ -108,7 +108,7 @@ class Torch(Format):
     def runtime(self) -> str:
         """See `Format.runtime`."""
         if find_spec("torch") is None:
-            raise NoRuntimeError('PyTorch is not installed. To prove the export: pip install "firstlight[torch]"')
+            raise NoRuntimeError('PyTorch is not installed. To verify the export: pip install "firstlight[torch]"')
         return f"PyTorch {version('torch')}"
 
     def run(self, model: Exportable, folder: Path, pixels: Array) -> Array:

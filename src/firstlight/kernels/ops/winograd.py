@@ -5,7 +5,7 @@ A tile of 2×2 outputs takes 16 products a channel instead of 36. With d the 4×
     y = Aᵀ (U ⊙ V) A,   U = G g Gᵀ,   V = Bᵀ d B,
 
 ⊙ is element by element, so that over channels, filters and tiles each of the 16 elements is a product of matrices,
-which the register tiles of `_tiles` work out. The gradient by the filters goes the usual way: this one's,
+which the register tiles of `_tiles` work out. The gradient with respect to the filters goes the usual way: this one's,
 dg = Gᵀ (Σ (A dy Aᵀ) ⊙ V) G, was no faster (docs/why/log.md).
 """
 

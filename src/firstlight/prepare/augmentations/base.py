@@ -101,7 +101,7 @@ class Amounts:
 class Transform(Component):
     """The base of all augmentations.
 
-    p  the probability that it happens to an image
+    p  the probability that it is applied to an image
     """
 
     p: Probability = field(default=1.0, kw_only=True)
@@ -346,7 +346,7 @@ def table_options(
             raise ExperimentError(text, key=f"augment.{name}.{key}")
     for key in required:
         if key not in value:
-            text = f"augment.{name}.{key}: this is needed, and missing."
+            text = f"augment.{name}.{key} is required."
             raise ExperimentError(text, key=f"augment.{name}.{key}")
     return {**(usual or {}), **value}
 

@@ -17,7 +17,7 @@ REACH = 3  # standard deviations, beyond which the bell is cut off
 
 @AUGMENTATIONS.register
 class Blur(Ranged, PixelTransform):
-    """Blur by a Gaussian of so many pixels' standard deviation, its edges drawn out: 1 is [0, 1]."""
+    """Gaussian blur, with a standard deviation of so many pixels; edges are replicated: 1 is [0, 1]."""
 
     bounds: ClassVar[Numbers] = (0, 16)
     unit: ClassVar[str] = "a standard deviation in pixels"

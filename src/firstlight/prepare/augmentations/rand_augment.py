@@ -13,7 +13,7 @@ from firstlight.prepare.augmentations.policies import USUAL, choose
 
 @AUGMENTATIONS.register
 class RandAugment(Transform):
-    """Do `ops` operations drawn at random to each image, of one strength (Cubuk, Zoph, Shlens and Le 2020).
+    """Apply `ops` random operations to each image, of one strength (Cubuk, Zoph, Shlens and Le 2020).
 
     They are those of the paper that are here: nothing, rotate, shear, shift down and shift right, contrast, brightness
     and, in colour, saturation, with the ranges of the paper at a magnitude of 10. The paper does them one after

@@ -9,7 +9,7 @@ from firstlight.prepare.augmentations.base import AUGMENTATIONS, Amounts, Number
 
 @AUGMENTATIONS.register
 class Rotate(Ranged):
-    """Turn by so many degrees: 15 is [-15, 15]."""
+    """Rotate by so many degrees: 15 is [-15, 15]."""
 
     bounds: ClassVar[Numbers] = (-180, 180)
     unit: ClassVar[str] = "degrees, anticlockwise"

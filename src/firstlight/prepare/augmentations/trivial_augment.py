@@ -12,7 +12,7 @@ STRENGTHS = 31
 
 @AUGMENTATIONS.register
 class TrivialAugment(Transform):
-    """Do one operation drawn at random to each image, of a strength drawn at random (Müller and Hutter 2021).
+    """Apply one random operation of random strength to each image (Müller and Hutter 2021).
 
     They are those of RandAugment. There is nothing to tune.
 

@@ -99,12 +99,13 @@ def _what(record: RunRecord) -> Section:
     """What it does, of what it knows nothing, and how often it is right."""
     names = listed(record.class_names, most=MANY)
     text = (
-        f"A net that tells {counted(len(record.class_names), 'class')} of images apart: {names}. It takes images of "
-        f"{shape(record.shape)} (height, width, channels). Whatever an image shows, the answer is one of these classes."
+        f"A neural network that classifies images into {counted(len(record.class_names), 'class')}: {names}. Its input "
+        f"is images of {shape(record.shape)} (height, width, channels). Whatever an image shows, the prediction is one "
+        "of these classes."
     )
     made = (
-        f"It was made by firstlight {record.environment.firstlight}, a laboratory for small-image classifiers, and "
-        "this card from the record of its training. Nothing in it was written by hand."
+        f"It was trained with firstlight {record.environment.firstlight}, a laboratory for small-image classifiers, "
+        "and this card from the record of its training. Nothing in it was written by hand."
     )
     averaged = average(record.experiment.training)
     weights = (Text(f"Averaged weights: {averaged}."),) if averaged else ()
@@ -138,8 +139,8 @@ def _confused(record: RunRecord) -> Iterator[Section]:
         for true, taken, n, support in confused_pairs(test.confusion)[:PAIRS]
     )
     titles = ("true class", "taken for", "test images", "share of the class")
-    pairs = (Table(rows, titles, right=frozenset({2, 3})),) if rows else (Text("No test image was taken for another."),)
-    yield Section("What is confused most", "confused", pairs)
+    pairs = (Table(rows, titles, right=frozenset({2, 3})),) if rows else (Text("No test image was misclassified."),)
+    yield Section("The most frequent confusions", "confused", pairs)
     confidence = sum(b.images * (b.confidence or 0) for b in test.bins) / test.images
     told = Table(
         (
@@ -148,7 +149,10 @@ def _confused(record: RunRecord) -> Iterator[Section]:
             ("Expected calibration error", percent(test.calibration_error)),
         )
     )
-    text = "A probability is believed best where the mean confidence is the accuracy and the calibration error small."
+    text = (
+        "The probabilities can be trusted if the mean confidence is close to the accuracy and the calibration error "
+        "is small."
+    )
     yield Section("Confidence", "confidence", (told, Text(text)))
 
 

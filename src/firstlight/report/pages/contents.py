@@ -39,7 +39,7 @@ RUN: Contents = (
     Chapter("The images", "images", ("samples", "augmentation", "class_counts", "near_copies")),
     "layers",
     Chapter("Learning", "learning", ("learning", "step_loss")),
-    Chapter("Right and wrong", "results", ("confusion", "per_class")),
+    Chapter("Right and wrong predictions", "results", ("confusion", "per_class")),
     "metrics",
     "calibration",
     "novelty",
@@ -95,7 +95,7 @@ EXPLANATION_CARD = {
     "filters": "Filters of the first layer",
     "activation_statistics": "Activation statistics",
     "neighbours": "The most confident mistakes and their nearest training images",
-    "label_errors": "Labels that may be wrong",
+    "label_errors": "Suspected label errors",
     "separation": "Class separation",
 }
 # The page of a run in the dashboard: the kinds of blocks whose sections it shows before the others.

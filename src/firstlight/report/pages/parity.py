@@ -32,6 +32,6 @@ def _numbers(parity: Parity) -> Numbers:
             Number("gradients, central", exponent(parity.hand_central), f"tolerated: {power(GRADIENT)}"),
             Number(f"loss, {double.precision}", exponent(double.worst), f"tolerated: {power(double.tolerance)}"),
             Number(f"loss, {single.precision}", exponent(single.worst), f"tolerated: {power(single.tolerance)}"),
-            Number("milliseconds a step", milliseconds(ours), f"PyTorch: {milliseconds(theirs)}"),
+            Number("milliseconds per step", milliseconds(ours), f"PyTorch: {milliseconds(theirs)}"),
         )
     )

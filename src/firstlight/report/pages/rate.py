@@ -14,8 +14,8 @@ def document(test: RateTest) -> Document:
     value = "none" if suggested.rate is None else f"{suggested.rate:.2g}"
     begins = "No learning rate is suggested." if suggested.rate is None else f"Try a learning rate of {value}."
     return Document(
-        kind_of="Test of learning rates",
-        title=f"{test.model}: which learning rate?",
+        kind_of="Learning rate range test",
+        title=f"{test.model}: learning rate range test",
         subtitle=" · ".join([test.data, test.optimizer, date(test.environment.started)]),
         verdict=f"{begins} {suggested.reason}",
         numbers=Numbers(
@@ -23,7 +23,11 @@ def document(test: RateTest) -> Document:
                 Number("suggested", value),
                 Number("asked for", f"{test.lr:.2g}", "by the experiment"),
                 Number("lowest loss", decimal(float(smooth.min())), f"at {test.rates[int(smooth.argmin())]:.2g}"),
-                Number("last rate", f"{test.rates[-1]:.2g}", "the loss grew" if test.diverged else "the loss held"),
+                Number(
+                    "last rate",
+                    f"{test.rates[-1]:.2g}",
+                    "the loss grew" if test.diverged else "the loss did not diverge",
+                ),
                 Number("steps", count(len(test.rates))),
             )
         ),

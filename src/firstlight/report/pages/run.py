@@ -44,17 +44,19 @@ def verdict(record: RunRecord) -> str:
         said = f"{record.model} is right on {count(test.correct)} of {count(test.images)} test images."
     leaked = record.checks.across.get(("train", "test"), 0)
     near = 0 if record.checks.near is None else record.checks.near.across.get(("train", "test"), 0)
-    new = f"{count(leaked)} of them are also among its training images" if leaked else "It had never seen them"
+    new = (
+        f"{count(leaked)} of them are also among its training images" if leaked else "It was not trained on any of them"
+    )
     new += f", and {count(near)} are near copies of training images" if near else ""
     groups = record.groups
     if groups is not None and not leaked and not near and not any(groups.divided.values()):
         new += f", nor any other image of their {counted(groups.splits.get('test', 0), 'group')}"
-    ended = "Training broke off, as its loss was no longer finite. " if record.status == "diverged" else ""
+    ended = "Training diverged: its loss was no longer finite. " if record.status == "diverged" else ""
     last = record.best_epoch is None and record.weights_epoch == record.epochs_run > 0
     expected = record.status != "diverged" and (record.kept_best or last)
-    measured = "" if expected else f" Measured were {selection.weights(record)}."
+    measured = "" if expected else f" Evaluated were {selection.weights(record)}."
     return (
-        f"{ended}{said} {new}; always answering “{test.class_names[int(support.argmax())]}”, the most "
+        f"{ended}{said} {new}; always predicting “{test.class_names[int(support.argmax())]}”, the most "
         f"frequent class, would be right on {percent(int(support.max()) / test.images)}.{measured}"
     )
 

@@ -47,7 +47,11 @@ def _numbers(tuned: Tuned) -> Numbers:
             ),
             Number("trials", count(len(done)), ", ".join(fates) or "all complete"),
             Number("epochs trained", count(trained), f"at most {count(whole)}" if whole > trained else ""),
-            Number("most important", top[0] if top else UNDEFINED, percent(top[1]) if top else "too few to tell"),
+            Number(
+                "most important",
+                top[0] if top else UNDEFINED,
+                percent(top[1]) if top else "not estimated: too few trials",
+            ),
             Number("training time", seconds(sum(trial.seconds for trial in done)), "all trials together"),
         )
     )
@@ -79,9 +83,9 @@ def _reproduce(search: TuneFolder) -> tuple[Block, ...]:
         Code("firstlight tune tune.toml", title="With the file below, in a shell:"),
         Code(search.text.rstrip("\n"), title="tune.toml", folded=True),
         Text(
-            "With one worker, the same file draws the same trials and the same machine trains them to the same bits, "
-            "however often the search is interrupted. With several, what TPE draws and what is stopped early depends "
-            "on which trial ends first.",
+            "With one worker, the same file gives the same trials with bit-identical weights on the same machine, "
+            "however often the search is interrupted. With several workers, what TPE samples and what is stopped "
+            "early depends on which trial ends first.",
             tone="note",
         ),
         Table(rows, caption="How it was searched, and where"),

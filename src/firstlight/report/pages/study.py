@@ -99,8 +99,8 @@ def _exports(home: Path, name: str, place: Path) -> Iterator[tuple[Cell, ...]]:
     except RunError:
         return
     for one, since in found:
-        proved = f"proved by {one.runtime}" if one.proved else "not proved"
-        yield name, Link.to(group.path / one.path, one.title, place), f"{since} since" if since else proved
+        verified = f"verified by {one.runtime}" if one.verified else "not verified"
+        yield name, Link.to(group.path / one.path, one.title, place), f"{since} since" if since else verified
 
 
 def _reproduce(folder: StudyFolder, groups: Sequence[Group]) -> tuple[Block, ...]:

@@ -33,7 +33,7 @@ def over(pixels: Array, heat: Array) -> Array:
 
 
 def _share(values: Array, most: float, least: float = 0) -> Array:
-    """Numbers as shares of `most`, cut off at `least` and 1; what is no number counts as nothing."""
+    """Numbers as shares of `most`, cut off at `least` and 1; what is not a number counts as nothing."""
     with np.errstate(invalid="ignore", over="ignore"):
         shares = np.asarray(values, np.float32) / (most if np.isfinite(most) and most > 0 else 1)
     return np.clip(np.nan_to_num(shares), least, 1)

@@ -69,7 +69,7 @@ def pdf(document: Document) -> bytes:
     except ModuleNotFoundError:
         raise RunError(
             "A report as PDF needs typst, which is not installed: pip install 'firstlight[pdf]'. "
-            "The page of HTML needs nothing more."
+            "The HTML page needs no extra package."
         ) from None
     with TemporaryDirectory(prefix="firstlight-") as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-// A table that goes on beyond its box is told apart by its class, for which the style sheet has a sentence.
+// A table that continues beyond its box is told apart by its class, for which the style sheet has a sentence.
 const boxes = new ResizeObserver((found) => {
   for (const { target } of found) {
     const box = target.closest(".scroll");

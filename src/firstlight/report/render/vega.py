@@ -119,7 +119,7 @@ def even(columns: Sequence[Array | Sequence[float | None]], most: float = math.i
 
 
 def epoch_axis(domain: Sequence[float]) -> alt.X:
-    """Epochs along the foot, whole numbers only."""
+    """Epochs along the foot, integers only."""
     first, last = math.ceil(domain[0]), math.floor(domain[1])
     few = list(range(first, last + 1)) if last - first <= 10 else alt.Undefined  # it would put 2 at one and a half
     axis = alt.Axis(format="d", tickMinStep=1, grid=False, values=few)

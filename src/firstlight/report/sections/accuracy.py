@@ -111,9 +111,7 @@ def caption(found: Mapping[str, Accuracies]) -> str:
         f"Each dot is one {noun}.": True,
         f"An upright line is the mean of several {noun}s.": several,
         f"Whiskers are the 95{THIN}% interval of a single run.": single,
-        "◇ is the published number, and a triangle another one to stand beside ours.": any(
-            a.others for a in found.values()
-        ),
+        "◇ is the published number, and a triangle another one for comparison.": any(a.others for a in found.values()),
         f"Look first whether {overlap} overlap.": len(found) > 1,
     }
     return " ".join(text for text, there in said.items() if there)

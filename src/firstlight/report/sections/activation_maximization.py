@@ -42,7 +42,7 @@ def blocks(found: Sequence[MaximizingImage]) -> tuple[Block, ...]:
             for one in of_layer[:SHOWN]
         )
         left = f", the first {len(pictures)} of {len(of_layer)}" if len(pictures) < len(of_layer) else ""
-        caption = f"{layer}{left}: what a unit gives for its image, in brackets the most for any test image."
+        caption = f"{layer}{left}: the activation of a unit for its image, in brackets the highest for any test image."
         made.append(ImageGrid(pictures, columns=8, caption=caption))
     return (Text(_HOW), *made) if made else ()
 
@@ -52,10 +52,10 @@ def _unit(one: MaximizingImage) -> str:
 
 
 _HOW = (
-    "Images made for single units: from grey, each pixel is moved to where the unit gives more. Where a unit gives far "
-    "more for its image than for any test image, it responds strongly to something that no one would call an image of "
-    "the class. Texture without shape says that the net never needed the shape; an image is no proof of what a unit "
-    "means."
+    "Activation maximization: starting from grey, each pixel is moved by gradient ascent so that the activation of one "
+    "unit grows. If the activation is far higher than for any test image, the unit responds strongly to something that "
+    "nobody would call an image of the class. Texture without shape suggests that the net never needed the shape; such "
+    "an image is no proof of what a unit means."
 )
 
 

@@ -46,10 +46,10 @@ def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, .
 
 
 def blocks(found: Statistics) -> tuple[Block, ...]:
-    """A row a layer."""
+    """A row per layer."""
     if not found.layers:
         return ()
-    moments = ("mean", "s.d.", "least", "greatest", "zero")
+    moments = ("mean", "s.d.", "minimum", "maximum", "zero")
     titles = ("layer", "type", "output shape", *moments, "dead units", "saturated", "saturated units")
     rows = tuple(_row(layer) for layer in evenly(found.layers, ROWS))
     return (Table(titles=titles, rows=rows, right=frozenset(range(3, 11)), caption=caption(found)),)
@@ -60,10 +60,10 @@ def caption(found: Statistics) -> str:
     layers = found.layers
     left = f" {counted(len(layers) - ROWS, 'layer')} between these are left out." if len(layers) > ROWS else ""
     return (
-        f"{unusual(layers)} Over {counted(found.images, 'test image')}. A dead unit gives the same value for all "
-        "of them, so nothing can be read off it. Saturated is the share of values where an activation is so flat that "
-        "it hardly passes a gradient on; of a ReLU, half or more is as it should be. A saturated unit is so for at "
-        f"least {percent(SATURATED, 0)} of its values; a ReLU that never answers is among them.{left}"
+        f"{unusual(layers)} Over {counted(found.images, 'test image')}. A dead unit outputs the same value for all of "
+        "them and carries no information. Saturated is the share of values at which the activation function is so flat "
+        "that it hardly passes on a gradient; for a ReLU, half or more is normal. A saturated unit is so for at least "
+        f"{percent(SATURATED, 0)} of its values; a ReLU that never activates is among them.{left}"
     )
 
 
@@ -97,15 +97,16 @@ def unusual(layers: Sequence[LayerStatistics]) -> str:
     stuck = [layer for layer in layers if layer.may_be_stuck and (layer.saturated or 0) > STUCK]
     if stuck:
         parts = [f"{layer.layer} ({percent(layer.saturated, 0)})" for layer in stuck[:3]]
-        said.append(f"Saturated for most of their values: {listed(parts)}. Little gradient comes through.")
+        said.append(f"Saturated for most of their values: {listed(parts)}. Little gradient passes through.")
     inner = [layer for layer in layers if layer.type != "Softmax" and layer.std > 0]
     if len(inner) > 1:
         least, most = min(inner, key=lambda x: x.std), max(inner, key=lambda x: x.std)
         if most.std > 100 * least.std:
             said.append(
-                f"The values spread {most.std / least.std:,.0f} times as far in {most.layer} as in {least.layer}."
+                f"The standard deviation of the values is {most.std / least.std:,.0f} times as large in {most.layer} "
+                f"as in {least.layer}."
             )
-    return " ".join(said) or "Nothing is unusual here: hardly a unit is dead, and no layer is stuck."
+    return " ".join(said) or "Nothing is unusual here: hardly any unit is dead, and no layer is saturated."
 
 
 def _dead(layer: LayerStatistics) -> float:

@@ -81,7 +81,9 @@ def _panel(record: RunRecord, row: int, pixels: Array) -> Panel:
 def caption(sample: Sequence[Picture]) -> str:
     """What the grid of answers shows."""
     shown, right = len(sample), sum(bool(picture.right) for picture in sample)
-    drawn = f"{counted(shown, 'test image')}, the classes in turn, with the answer, its confidence and the true class"
+    drawn = (
+        f"{counted(shown, 'test image')}, the classes in turn, with the prediction, its confidence and the true class"
+    )
     if right == shown:
         return f"{drawn}: all are right."
     wrong = count(shown - right)
@@ -95,11 +97,13 @@ def panels_caption(found: Answers) -> str:
         f"The first {count(sample)} are the first of the sample above" if sample > 1 else "An image of the sample above"
     )
     if wrong:
-        which += f", the other {count(wrong)} mistakes, from the least sure to the surest that were kept with the run"
-    bars = "The bars are the likeliest classes" if found.more else "The bars are the classes"
+        which += (
+            f", the other {count(wrong)} mistakes, from the least to the most confident that were kept with the run"
+        )
+    bars = "The bars are the most probable classes" if found.more else "The bars are the classes"
     return (
-        f"{which}. Above each stands the answer, its probability and the true class. {bars}: blue and ✓ "
-        "the true one, red stripes and ✗ a wrong answer. Where the second bar is long too, the model hesitated."
+        f"{which}. Above each stand the prediction, its probability and the true class. {bars}: blue and ✓ the true "
+        "one, red stripes and ✗ a wrong prediction. If the second bar is long as well, the model was uncertain."
     )
 
 

@@ -46,9 +46,9 @@ def blocks(found: Sequence[Attribution], class_names: Sequence[str]) -> tuple[Bl
 
 
 _LIMITS = (
-    "Three ways to ask which pixels an answer rests on. They often disagree, and none of them is a reason: they show "
-    "where a change would matter to this net, not why, and a net may look at the right place for the wrong cause. "
-    "Trust what all of them say of several images."
+    "Three methods that show on which pixels a prediction depends. They often disagree, and none of them is an "
+    "explanation: they show where a change would matter to this net, not why, and a net may look at the right place "
+    "for the wrong reason. Trust what all of them show for several images."
 )
 
 
@@ -56,15 +56,16 @@ def caption(shown: Sequence[Attribution]) -> str:
     """What the columns are."""
     layers = dict.fromkeys(one.cam_layer for one in shown if one.cam_layer)
     cam = (
-        f"Grad-CAM ({', '.join(layers)}), laid over the image: the more orange, the more evidence lay there. "
+        f"Grad-CAM ({', '.join(layers)}), overlaid on the image: the more orange, the more evidence for the class. "
         if shown[0].grad_cam is not None
-        else "There is no Grad-CAM, as this net has no feature maps to take it from. "
+        else "There is no Grad-CAM, as this net has no feature maps to compute it from. "
     )
     return (
-        "From left to right: the image with the answer and its probability. Saliency: how much the output would change "
-        f"with each pixel, from dark violet, not at all, to yellow. {cam}Occlusion: orange where the probability falls "
-        "when a patch is covered, blue where it rises, nearly white where it stays; the number is the greatest fall. "
-        "Each picture has its own scale. Look for answers that rest on the background, on the border or on one corner."
+        "From left to right: the image with the prediction and its probability. Saliency: how much the output would "
+        f"change with each pixel, from dark violet, not at all, to yellow. {cam}Occlusion: orange where the "
+        "probability falls when a patch is covered, blue where it rises, nearly white where it does not change; the "
+        "number is the largest drop. Each map has its own scale. Look for predictions that depend on the background, "
+        "on the border or on one corner."
     )
 
 

@@ -56,14 +56,14 @@ def _shares(images: Images) -> list[dict[str, float]]:
 
 
 CAPTION = (
-    "Training images, each with what was drawn for it in the first epochs: what the model learnt from. Can you still "
-    "tell the class of each? Then the model can learn it. Validation and test images are as they are."
+    "Training images, each with its augmentations of the first epochs: what the model was trained on. If you can still "
+    "recognize the class of each, the model can learn it. Validation and test images are not augmented."
 )
 
 
 MIXED = (
-    "Images are mixed with others, and the model is to answer the shares of classes that stand below. In the training "
-    "accuracy, such an image counts as correct where the class with the largest share is predicted."
+    "Images are mixed with others, and the target is the shares of the classes below each. In the training accuracy, "
+    "such an image counts as correct if the class with the largest share is predicted."
 )
 
 
@@ -74,7 +74,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 
 def blocks(found: Sequence[Augmented]) -> tuple[Block, ...]:
-    """A row an image, the original first."""
+    """A row per image, the original first."""
     pictures: list[Picture] = []
     for one in found:
         pictures.append(Picture(one.original, one.name, "original"))

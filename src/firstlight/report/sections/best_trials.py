@@ -35,7 +35,7 @@ def numbers(tuned: Tuned) -> BestTrials:
 
 
 def table(found: BestTrials) -> Table:
-    """A row a trial."""
+    """A row per trial."""
     titles = ("trial", in_words(found.monitor), *found.space, "epochs (best)", "time")
     numeric = [place for place, domain in enumerate(found.space.values(), 2) if isinstance(domain, Mapping)]
     rows = tuple(
@@ -53,8 +53,8 @@ def table(found: BestTrials) -> Table:
         rows=rows,
         right=frozenset({1, *numeric, len(titles) - 2, len(titles) - 1}),
         strong=frozenset({0}),
-        caption=f"★ The best. All {counted(found.ended, 'trial')} stand in trials.csv; the curves and the experiment "
-        "of each in trials/.",
+        caption=f"★ The best. All {counted(found.ended, 'trial')} are in trials.csv, with the curves and the "
+        "experiment of each in trials/.",
     )
 
 

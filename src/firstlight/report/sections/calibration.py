@@ -55,12 +55,12 @@ def caption(test: Evaluation) -> str:
     gap = confidence - test.accuracy
     means = f"its mean confidence is {percent(confidence)}, its accuracy {percent(test.accuracy)}"
     if abs(gap) < 0.01:
-        said = f"The model is about as sure as it is right: {means}."
+        said = f"The model is well calibrated on average: {means}."
     else:
         said = f"The model is {'over' if gap > 0 else 'under'}confident: {means}."
     return (
-        f"{said} Points below the diagonal are answers given too boldly, points above it too timidly; a larger point "
-        f"stands for more images. The expected calibration error over {len(test.bins)} bins is "
+        f"{said} Points below the diagonal are overconfident predictions, points above it underconfident ones; a "
+        f"larger point stands for more images. The expected calibration error over {len(test.bins)} bins is "
         f"{percent(test.calibration_error)}."
     )
 

@@ -19,8 +19,8 @@ NUMERAL = re.compile(r"\d[\d,.]*")
 WEIGHTS = 12  # classes: of more, only the ends are named one by one
 NAMED = 3  # at most so many files are named one by one
 NO_SELECTION = (
-    "Without a validation split in every run, nothing can be chosen by validation, and choosing by the test accuracy "
-    "would flatter the winner: so none is called the best. Differences are to the first."
+    "Without a validation split in every run, nothing can be selected by validation, and selecting by the test "
+    "accuracy would be optimistically biased: so none is called the best. Differences are to the first."
 )
 
 
@@ -48,7 +48,7 @@ def _missing(groups: Sequence[Group]) -> list[str]:
             said.append(Caution.NO_RESULT.text(f"No result yet: {group.name}, {listed(missing)}."))
     for group in groups:
         said += [
-            Caution.NO_RESULT.text(f"{group.name}, {group.title(key)} came to no result: {why}")
+            Caution.NO_RESULT.text(f"{group.name}, {group.title(key)} has no result: {why}")
             for key, why in group.failed.items()
         ]
         said += [
@@ -65,12 +65,14 @@ def _other_images(groups: Sequence[Group]) -> list[str]:
     if all(relabelled(*pair) is not None for pair in others):
         return [
             Caution.CORRECTED_TEST_LABELS.text(
-                "Labels of test images were corrected in some of the runs: their accuracies, also those on validation "
-                "images, do not compare as they stand. “Corrected labels” measures the nets by the same labels."
+                "Labels of test images were corrected in some of the runs: their accuracies, also on validation "
+                "images, are not directly comparable. “Corrected labels” evaluates the nets on the same labels."
             )
         ]
     return [
-        Caution.OTHER_TEST_IMAGES.text("The runs were not tested on the same images: their accuracies do not compare.")
+        Caution.OTHER_TEST_IMAGES.text(
+            "The runs were not tested on the same images: their accuracies are not comparable."
+        )
     ]
 
 
@@ -83,10 +85,10 @@ def _kept_together(groups: Sequence[Group]) -> list[str]:
     if len(by) < len(found):
         return [
             f"Images were kept together in groups by the splits of {_named(list(by))} alone: the others may be "
-            "measured on images whose like they have learnt from."
+            "tested on images that resemble training images."
         ]
     ways = listed(dict.fromkeys(by.values()), "or")
-    return [f"No split of any run divides a group, as was counted after each; images were kept together by {ways}."]
+    return [f"No split of any run divides a group, as was checked after each; images were kept together by {ways}."]
 
 
 def _interrupted(groups: Sequence[Group]) -> list[str]:
@@ -116,8 +118,8 @@ def _how_chosen(groups: Sequence[Group]) -> str:
     number = "highest validation accuracy" if sizes == {False} else over
     alone = f", or the one of its {several} where it has no other" if len(sizes) > 1 else ""
     return (
-        f"Selection is by validation: the best is the one with the {number}{alone}. The test accuracies are shown for "
-        "every one, but choosing by them would flatter the winner."
+        f"Selection is by validation: the best is the one with the {number}{alone}. The test accuracies are shown "
+        "for all, but selecting by them would be optimistically biased."
     )
 
 
@@ -125,8 +127,8 @@ def _tasks(groups: Sequence[Group]) -> list[str]:
     if len(tasks(groups)) == 1:
         return []
     return [
-        "Not all of them answer the same question: accuracies compare only where images and classes are the same, and "
-        "so does the choice of the best."
+        "Not all of them solve the same task: accuracies, and the choice of the best, are comparable only for the same "
+        "images and classes."
     ]
 
 
@@ -149,18 +151,18 @@ def _precision(groups: Sequence[Group]) -> list[str]:
     said = []
     if any(len(group.averaged) > 1 and not group.over_folds for group in found):
         said.append(
-            "The standard deviation over seeds (n − 1 in its divisor) measures how much the random draws of training "
-            "change a number. It does not cover the choice of the test images, which are the same for every seed where "
-            "the set has its own."
+            "The standard deviation over seeds (n − 1 in its divisor) measures how much the randomness of training "
+            "changes a number. It does not cover the choice of the test images, which are the same for every seed if "
+            "the dataset has its own."
         )
     if single:
         whose = listed([group.name for group in single]) if len(single) < len(found) else "each of them"
         intervals = [group.first.test.accuracy_interval for group in single]
         said.append(
-            f"Of {whose} there is one {noun(single)}, and so no standard deviation: how much the random draws of "
-            "training change such a number is not known. The interval of its accuracy reaches about "
-            f"{points(max(high - low for low, high in intervals) / 2)} to either side: a difference smaller than that "
-            "may be chance, as other test images, or another seed, could reverse it."
+            f"Of {whose} there is one {noun(single)}, and so no standard deviation: how much the randomness of "
+            "training changes such a number is not known. The interval of its accuracy reaches about "
+            f"{points(max(high - low for low, high in intervals) / 2)} to either side: a smaller difference may be due "
+            "to chance, as other test images, or another seed, could reverse it."
         )
     return said
 
@@ -202,7 +204,7 @@ def _ending(record: RunRecord) -> list[str]:
         return [
             Caution.INTERRUPTED.text(
                 f"The run was interrupted {done} of {record.epochs_asked}.{cause} "
-                "The numbers are those of what it had learnt by then."
+                "The numbers are those of the weights at that point."
             )
         ]
     if record.status == "diverged":
@@ -210,7 +212,7 @@ def _ending(record: RunRecord) -> list[str]:
         return [
             Caution.DIVERGED.text(
                 f"Training diverged {done} of {record.epochs_asked}: its loss was no longer finite.{cause} "
-                f"The numbers are those of {selection.weights(record)}: what was learnt before, not what was asked for."
+                f"The numbers are those of {selection.weights(record)}, from before the divergence."
             )
         ]
     return []
@@ -224,13 +226,13 @@ def _leaks(record: RunRecord) -> list[str]:
             texts.append(
                 Caution.DIVIDED_GROUPS.text(
                     f"{counted(n, 'group')} {'is' if n == 1 else 'are'} both in {listed(pair.split('-'))}: the "
-                    "accuracy may be flattered."
+                    "accuracy may be too high."
                 )
             )
     for (first, second), n in checks.across.items():
         if n:
             verb = "is" if n == 1 else "are"
-            harm = "The test accuracy may be flattered." if "test" in (first, second) else "Selection may be flattered."
+            harm = "The test accuracy may be too high." if "test" in (first, second) else "The selection may be biased."
             texts.append(
                 Caution.COPIES_ACROSS_SPLITS.text(
                     f"{counted(n, 'image')} of the {second} split {verb} also in the {first} split, pixel for pixel. "
@@ -251,7 +253,7 @@ def _leaks(record: RunRecord) -> list[str]:
     for split, names in checks.missing.items():
         texts.append(
             Caution.EMPTY_CLASSES.text(
-                f"The {split} split has no images of {_named(names)}: nothing here tells how these are recognized."
+                f"The {split} split has no images of {_named(names)}: how well these are classified is not known."
             )
         )
     return texts
@@ -264,14 +266,14 @@ def _source_files(record: RunRecord) -> list[str]:
         texts.append(
             Caution.UNVERIFIED_FILES.text(
                 f"Not verified: {_named(unverified)}. The checksum is not the published one, or none is known, so "
-                "these may not be the images that others mean by this name."
+                "these may not be the images that are known by this name."
             )
         )
     if aside:
         reasons = [f"{path} ({reason})" for path, reason in aside.items()]
         texts.append(
             Caution.UNREADABLE_FILES.text(
-                f"{counted(len(aside), 'file')} could not be read and had to be set aside: {_named(reasons)}."
+                f"{counted(len(aside), 'file')} could not be read and were set aside: {_named(reasons)}."
             )
         )
     return texts
@@ -295,7 +297,7 @@ def _near_copies(record: RunRecord) -> list[str]:
     for (first, second), n in near.across.items():
         if n:
             verb = "is a near copy" if n == 1 else "are near copies"
-            harm = "The test accuracy may be flattered." if "test" in (first, second) else "Selection may be flattered."
+            harm = "The test accuracy may be too high." if "test" in (first, second) else "The selection may be biased."
             texts.append(
                 Caution.NEAR_COPIES_ACROSS_SPLITS.text(
                     f"{counted(n, 'image')} of the {second} split {verb} of images of the {first} split, turned, "
@@ -328,11 +330,11 @@ def _method(record: RunRecord) -> list[str]:
     if record.restore_best and record.kept_best:
         texts.append(
             f"Selection was by validation: the weights are those of epoch {record.best_epoch}, the best by "
-            f"{record.monitor}. The test images were measured {_times(record)}, after that choice."
+            f"{record.monitor}. The test images were evaluated {_times(record)}, after that choice."
         )
     else:
         texts.append(
-            f"Measured were {selection.weights(record)}. The test images were measured {_times(record)}, after "
+            f"Evaluated were {selection.weights(record)}. The test images were evaluated {_times(record)}, after "
             "training."
         )
     if record.status == "stopped early":
@@ -343,7 +345,7 @@ def _method(record: RunRecord) -> list[str]:
     if record.status in ("stopped by on_epoch", "stopped by on_step"):
         function = record.status.removeprefix("stopped by ")
         texts.append(
-            f"Training was stopped by a function of the user's, {function}, after "
+            f"Training was stopped by a user's callback, {function}, after "
             f"{counted(record.epochs_run, 'epoch')} of {record.epochs_asked}."
         )
     return texts
@@ -358,7 +360,7 @@ def _groups(record: RunRecord) -> list[str]:
     return [
         f"No group is divided: of {counted(groups.groups, 'group')}, {held}, none is in two splits; this was counted "
         f"after the split. They have {count(groups.smallest)} to {count(groups.largest)} images each. The intervals "
-        "take the test images as independent; images of one group are not, so that the true ones are wider."
+        "assume independent test images; images of one group are not, so the true intervals are wider."
     ]
 
 
@@ -380,12 +382,12 @@ def _classes(record: RunRecord) -> list[str]:
         weights = dict(zip(record.class_names, record.class_weights, strict=True))
         texts.append(
             f"In training, the loss of an image was multiplied by the weight of its class: {_weights(weights)}. "
-            "Validation and test loss are not weighted, so that they compare between runs."
+            "Validation and test loss are not weighted, so they are comparable between runs."
         )
     if record.drawn:
         texts.append(
-            "Sampling was balanced: each epoch draws all classes equally often. Validation and test images are as they "
-            "came."
+            "Sampling was balanced: each epoch draws all classes equally often. Validation and test images are not "
+            "resampled."
         )
     return texts
 
@@ -400,16 +402,16 @@ def _weights(weights: Mapping[str, float]) -> str:
 def _interval_of_run(record: RunRecord) -> list[str]:
     low, high = record.test.accuracy_interval
     texts = [
-        f"The 95{THIN}% interval says what {counted(record.test.images, 'test image')} can tell: "
-        f"a difference to another model below about {points((high - low) / 2)} is within chance. "
-        "It does not cover the luck of the seed; that takes several runs."
+        f"The 95{THIN}% interval reflects that there are {counted(record.test.images, 'test image')}: a difference to "
+        f"another model below about {points((high - low) / 2)} may be due to chance. It does not cover the variation "
+        "between seeds; that takes several runs."
     ]
     support = [s.support for s in record.test.classes if s.support]
     if max(support) > 3 * min(support):
         texts.append(
-            f"The classes are unequal: from {count(min(support))} to {count(max(support))} test images each: "
-            f"always answering the most frequent one would be right on {percent(max(support) / sum(support))}. "
-            "Read the per-class accuracies beside the overall one."
+            f"The classes are unequal: from {count(min(support))} to {count(max(support))} test images each: always "
+            f"predicting the most frequent one would be right on {percent(max(support) / sum(support))}. Look at the "
+            "per-class accuracies as well as the overall one."
         )
     return texts
 

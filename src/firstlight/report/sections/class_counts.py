@@ -75,8 +75,8 @@ def caption(class_names: Sequence[str], counts: Counts) -> str:
     if train.max() <= 1.2 * max(1, train.min()):
         return "Images per class in each split. The classes are about equally frequent."
     return (
-        f"Images per class in each split. The rarest class is {smallest} ({count(int(train.min()))} to learn from), "
-        f"the most frequent {largest} ({count(int(train.max()))})."
+        f"Images per class in each split. The rarest class is {smallest} ({count(int(train.min()))} training "
+        f"images), the most frequent {largest} ({count(int(train.max()))})."
     )
 
 
@@ -91,9 +91,9 @@ def blocks(found: ClassCounts) -> tuple[Block, ...]:
     """The histograms, with headings where there is a before and an after."""
     rows: list[tuple[str, Beside]] = []
     if found.before:
-        rows.append(("Before: the classes as they came", Beside(histograms(*found.before), _left_out(found))))
+        rows.append(("Before: the original classes", Beside(histograms(*found.before), _left_out(found))))
     if found.counts:
-        title = f"{'After' if found.before else 'Before'}: the classes as they are used"
+        title = f"{'After' if found.before else 'Before'}: the classes used"
         said = caption(found.class_names, found.counts)
         rows.append((title, Beside(histograms(found.class_names, found.counts), said)))
     if found.drawn:

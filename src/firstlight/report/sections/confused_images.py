@@ -63,8 +63,8 @@ def blocks(pairs: Sequence[Pair]) -> tuple[Block, ...]:
 
 
 _HOW = (
-    "The most confident answers of each pair first, each with the image’s id and the confidence of the wrong answer. "
-    "What do the images of a pair have in common, and could you tell them apart?"
+    "The most confident predictions of each pair first, each with the image’s id and the confidence of the wrong "
+    "prediction. What do the images of a pair have in common, and could you distinguish them?"
 )
 
 

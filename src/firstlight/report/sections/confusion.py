@@ -121,10 +121,10 @@ def most_confused(found: Confusion) -> str:
     """The pair of classes that is confused most."""
     pairs = confused_pairs(found.matrix)
     if not pairs:
-        return "No test image was mistaken."
+        return "No test image was misclassified."
     true, predicted, n, support = pairs[0]
     names = found.class_names
-    return f"{names[true]} is most often taken for {names[predicted]}: {count(n)} of {count(support)}."
+    return f"{names[true]} is most often misclassified as {names[predicted]}: {count(n)} of {count(support)}."
 
 
 def section(groups: Sequence[Group]) -> Section | None:

@@ -26,20 +26,20 @@ def numbers(group: Group) -> LabelIssues | None:
         return None
     try:
         return label_issues.read(places.pop())
-    except RunError:  # the command says what is wrong, and makes it anew
+    except RunError:  # the command says what is wrong, and makes it again
         return None
 
 
 def section(groups: Sequence[Group]) -> Section | None:
     found = [record for group in present(groups) if (record := numbers(group)) is not None]
     made = tuple(block for record in found for block in blocks(record))
-    return Section("Labels that may be wrong", "doubted", made) if made else None
+    return Section("Suspected label errors", "doubted", made) if made else None
 
 
 def blocks(found: LabelIssues) -> tuple[Block, ...]:
     """Rows of a doubted image and the images nearest to it."""
     if not len(found):
-        return (Text(f"No label of {counted(found.images, 'image')} is in doubt.", tone="note"),)
+        return (Text(f"No label of {counted(found.images, 'image')} is suspected to be wrong.", tone="note"),)
     shown = min(SHOWN, len(found.pixels))
     pictures = tuple(picture for place in range(shown) for picture in _row(found, place))
     return (ImageGrid(pictures, columns=1 + found.nearest_pixels.shape[1], caption=caption(found, shown), kind=KIND),)
@@ -58,11 +58,11 @@ def _row(found: LabelIssues, place: int) -> list[Picture]:
 
 def caption(found: LabelIssues, shown: int) -> str:
     return (
-        f"{count(len(found))} of {counted(found.images, 'label')} are in doubt; the first {count(shown)}. First the "
-        "image: its label → the class that it seems to be, what the net that has not seen it gives to both, and how "
-        "many of the nearest images bear the second. Beside it the nearest of these, by the last hidden layer of "
-        "that net. These are doubts, not findings: look at each image before you change its label (firstlight view, "
-        "Review)."
+        f"{count(len(found))} of {counted(found.images, 'label')} are suspected to be wrong; the first {count(shown)}. "
+        "First the image: its label → the suggested class, the probabilities of both by the net that was not trained "
+        "on it, and how many of the nearest images have the second label. Beside it the nearest of these, by the "
+        "features of the last hidden layer of that net. These are suspicions, not confirmed errors: look at each image "
+        "before you change its label (firstlight view, Review)."
     )
 
 

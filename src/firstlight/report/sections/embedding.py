@@ -202,28 +202,28 @@ def caption(embedding: Embedding, class_names: Sequence[str], rows: Array) -> st
     cut = f", evenly taken from {count(total)}" if len(rows) < total else ""
     wrong = int((embedding.labels[rows] != embedding.predicted[rows]).sum())
     coloured = (
-        f" The {APART} of {len(class_names)} classes that are missed most here have a colour."
+        f" Only the {APART} of {len(class_names)} classes that are misclassified most here have a colour."
         if len(class_names) > NAMED
         else ""
     )
     return (
-        f"{method_name(embedding)} of what {embedding.layer} gives, {counted(embedding.features, 'feature')} for each "
-        f"image: {said} images{cut}, put there by {embedding.made_by} in {seconds(embedding.seconds)}. Filled are test "
-        f"images, hollow and smaller those of train; a ring marks {counted(wrong, 'wrong answer')}.{coloured} "
-        f"{_limits(embedding)}"
+        f"{method_name(embedding)} of the output of {embedding.layer}, {counted(embedding.features, 'feature')} for "
+        f"each image: {said} images{cut}, computed by {embedding.made_by} in {seconds(embedding.seconds)}. Filled are "
+        "test images, hollow and smaller the training images; a ring marks "
+        f"{counted(wrong, 'wrong prediction')}.{coloured} {_limits(embedding)}"
     )
 
 
 def _limits(embedding: Embedding) -> str:
     if embedding.method == "pca":
         return (
-            "This is a straight shadow of the features: near and far are true in the two directions that vary most; "
-            "classes that overlap here may well lie apart in the others."
+            "This is a linear projection of the features onto the two directions of largest variance: classes that "
+            "overlap here may well be separated in the others."
         )
     return (
-        "Look for images among those of another class, and for classes that run into each other. Who is whose "
-        "neighbour can be believed; the distance between two clusters, their sizes and their places in "
-        f"{method_name(embedding)} mean little."
+        "Look for images among those of another class, and for classes that run into each other. Neighbourhoods can "
+        f"be trusted; the distances between clusters, their sizes and their positions in {method_name(embedding)} mean "
+        "little."
     )
 
 

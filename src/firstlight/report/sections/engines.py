@@ -76,7 +76,7 @@ def _engines(first: Group, second: Group) -> Engines:
 def _relative(a: Array, b: Array) -> list[float]:
     """|a − b| / |b| of the epochs that both have."""
     n = min(len(a), len(b))
-    with np.errstate(all="ignore"):  # a run that diverged ends with what is no number
+    with np.errstate(all="ignore"):  # a run that diverged ends with what is not a number
         return (np.abs(a[:n] - b[:n]) / np.maximum(np.abs(b[:n]), np.finfo(np.float64).tiny)).tolist()
 
 
@@ -109,7 +109,7 @@ def losses_chart(found: Engines) -> Json:
 
 
 def differences_chart(apart: Mapping[str, Sequence[float]]) -> Json:
-    """The relative difference of two losses by epoch, a line a run, logarithmic; none at all is drawn low.
+    """The relative difference of two losses by epoch, one line per run, logarithmic; none at all is drawn low.
 
     At least one of them is finite.
     """
@@ -162,7 +162,7 @@ def _short(value: float | None) -> str:
 
 
 def blocks(found: Engines) -> list[Block]:
-    """The losses of both by epoch, how far apart they are, and the seconds an epoch."""
+    """The losses of both by epoch, how far apart they are, and the seconds per epoch."""
     first, second = found.sides
     title = Heading(f"{first.name} and {second.name}")
     if not found.apart:
@@ -175,13 +175,13 @@ def blocks(found: Engines) -> list[Block]:
         ),
         Chart(
             spec=differences_chart(found.apart),
-            description="The relative difference of the training loss over the epochs, a line a run, logarithmic.",
+            description="The relative difference of the training loss over the epochs, one line per run, logarithmic.",
             width=440,
         ),
     )
     caption = (
         f"Left, the training loss of {found.run}: the dotted line lies on the thick one where they agree. Right, "
-        f"how far the losses are apart, relative to their size, of {counted(len(found.apart), 'run')}."
+        f"the relative difference of the losses, of {counted(len(found.apart), 'run')}."
     )
     return [title, Beside(charts, caption=caption), table(found)]
 

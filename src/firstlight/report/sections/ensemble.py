@@ -39,7 +39,7 @@ class Ensemble:
 
     @property
     def better(self) -> bool | None:
-        """Whether it is better or worse than the usual net by more than chance explains; None where that may be all."""
+        """Whether it is better or worse than the usual net significantly; None where that may be all."""
         return None if self.p >= LEVEL else self.against.difference > 0
 
 
@@ -97,15 +97,18 @@ def caption(found: Sequence[Ensemble]) -> str:
         f"{word} than that net for {listed(names)}" for word, names in (("better", better), ("worse", worse)) if names
     ]
     verdict = (
-        f"It is {' and '.join(judged)}, by more than chance explains." if judged else "The differences may be chance."
+        f"It is {' and '.join(judged)}; the differences are statistically significant."
+        if judged
+        else "The differences may be due to chance."
     )
     return (
-        "All nets of a recipe answer together, by the mean of their probabilities (Lakshminarayanan et al. 2017), on "
+        "All nets of a recipe form an ensemble, by the mean of their probabilities (Lakshminarayanan et al. 2017), on "
         f"the predictions that the runs have kept. That is one model: its 95{THIN}% interval, in brackets, is over "
-        "test images, and there is no spread over seeds. It stands beside the net that one would take otherwise, the "
-        "best of them by validation: the difference of their accuracies with its interval, and p by McNemar’s test "
-        f"after Holm’s correction. {verdict} For the negative log-likelihood and the calibration error, the mean of "
-        "single nets comes first; lower is better. An ensemble takes the time and the memory of all its nets."
+        "test images, and there is no standard deviation over seeds. It is compared with the net that one would use "
+        "otherwise, the best of them by validation: the difference of their accuracies with its interval, and p by "
+        f"McNemar’s test after Holm’s correction. {verdict} For the negative log-likelihood and the calibration error, "
+        "the mean of single nets comes first; lower is better. An ensemble takes the time and the memory of all its "
+        "nets."
     )
 
 
@@ -136,12 +139,13 @@ def blocks(all_: Ensembles) -> tuple[Block, ...]:
         kind="ensembles",
     )
     drawn = (
-        f"No ensemble of {listed(all_.drawn)} was measured: its nets have other test images each, and one may have "
-        "been trained on what another is tested on. Where splits are drawn, a data.split_seed gives all seeds the same."
+        f"No ensemble of {listed(all_.drawn)} was measured: its nets have different test images, and one may have been "
+        "trained on what another is tested on. If splits are drawn at random, a data.split_seed gives all seeds the "
+        "same one."
     )
     folds = (
         f"For a new image, predict takes the mean of the nets of all folds ({listed(all_.folds)}). That is not "
-        "measured here, for no image of the set is new to all of them: the numbers are of single nets."
+        "evaluated here, as no image of the dataset is new to all of them: the numbers are those of single nets."
     )
     notes = ((drawn, all_.drawn), (folds, all_.folds))
     return (*((table,) if all_.found else ()), *(Text(text, tone="note") for text, names in notes if names))

@@ -45,7 +45,7 @@ def _outcome(group: Group, key: RunKey) -> tuple[str, Path | None]:
 
 
 def table(found: EveryRun, folder: Path = Path()) -> Table:
-    """A row a group and a column a run, each a link to its own report where it has one, for a page in `folder`."""
+    """A row per group and a column per run, each a link to its own report where it has one, for a page in `folder`."""
     rows = tuple((name, *(_cell(*runs[key], folder) for key in found.titles)) for name, runs in found.groups.items())
     titles = ("run", *found.titles.values())
     return Table(titles=titles, rows=rows, right=frozenset(range(1, len(titles))), caption=CAPTION)

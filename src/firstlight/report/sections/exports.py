@@ -1,4 +1,4 @@
-"""The files that a model was exported to: by what each was proved, on how many images, and what is not proved."""
+"""The files that a model was exported to: by what each was verified, on how many images, and what is not verified."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from firstlight.report.format import DASH, count, exponent, file_size, percent
 from firstlight.text import printable
 
 SINCE = {
-    "changed": "was changed since: what was proved is no longer said of it. Export it anew",
+    "changed": "was changed since: what was verified is no longer said of it. Export it again",
     "missing": "is no longer there",
 }
 
@@ -31,9 +31,9 @@ def numbers(group: Group) -> Exports:
 
 def caption(found: Exports) -> str:
     """What was compared, and how far it went; what has an accuracy of its own is another model."""
-    same = [one for one, _ in found.exports if one.proved and one.accuracy is None]
+    same = [one for one, _ in found.exports if one.verified and one.accuracy is None]
     differences = [one.largest_difference for one in same if one.largest_difference is not None]
-    text = "Proved means that the runtime named ran the export on all test images of the run before it was written"
+    text = "Verified means that the runtime named ran the export on all test images of the run before it was written"
     if not differences:
         return f"{text}."
     return f"{text}, and found the classes of firstlight, with probabilities that differ by {_most(max(differences))}."
@@ -65,13 +65,13 @@ def blocks(found: Exports) -> tuple[Block, ...]:
 
 def _row(one: ExportRecord, accuracy: float) -> tuple[str, ...]:
     """The accuracy is the run's own where every class is."""
-    own = one.accuracy if one.accuracy is not None else accuracy if one.proved else None
+    own = one.accuracy if one.accuracy is not None else accuracy if one.verified else None
     return (
         _title(one),
         printable(one.path),
         file_size(one.bytes),
-        printable(one.runtime) if one.proved else "not proved",
-        count(one.images) if one.proved else DASH,
+        printable(one.runtime) if one.verified else "not verified",
+        count(one.images) if one.verified else DASH,
         exponent(one.largest_difference),
         DASH if own is None else percent(own, 2),
     )
@@ -80,8 +80,8 @@ def _row(one: ExportRecord, accuracy: float) -> tuple[str, ...]:
 def _remarks(found: Exports) -> Iterator[Text]:
     for one, state in found.exports:
         name = f"{_title(one)} ({printable(one.path)})"
-        if not one.proved:
-            yield Text(f"{name} is not proved: {printable(one.not_proved)}", tone="warning")
+        if not one.verified:
+            yield Text(f"{name} is not verified: {printable(one.not_verified)}", tone="warning")
         if state:
             yield Text(f"{name} {SINCE[state]}.", tone="warning")
         if one.accuracy is not None:
@@ -111,8 +111,8 @@ def examples() -> dict[str, tuple[Block, ...]]:
         }
         return ExportRecord(**usual | changes)  # type: ignore[arg-type]
 
-    proved = record(runtime="ONNX Runtime 1.20", images=10_000, largest_difference=3.1e-7)
-    hostile = record(title="<b>", path="/a \x07 </script>/net", not_proved="<i>no reader</i>.", facts={"<b>": "\x00"})
+    verified = record(runtime="ONNX Runtime 1.20", images=10_000, largest_difference=3.1e-7)
+    hostile = record(title="<b>", path="/a \x07 </script>/net", not_verified="<i>no reader</i>.", facts={"<b>": "\x00"})
     quantized = record(
         title="C",
         options={"int8": True, "most": 2},
@@ -122,8 +122,8 @@ def examples() -> dict[str, tuple[Block, ...]]:
         facts={"memory": "9 KB"},
     )
     return {
-        "proved": blocks(Exports([(proved, "")], 0.98)),
-        "not proved, and hostile": blocks(Exports([(hostile, "changed"), (proved, "missing")], 0.98)),
+        "verified": blocks(Exports([(verified, "")], 0.98)),
+        "not verified, and hostile": blocks(Exports([(hostile, "changed"), (verified, "missing")], 0.98)),
         "quantized": blocks(Exports([(quantized, "")], 1.0)),
         "no difference": blocks(Exports([(record(runtime="Node", images=1, largest_difference=0.0), "")], 0.0)),
     }

@@ -88,13 +88,13 @@ def blocks(found: ImageMaps) -> tuple[Block, ...]:
 
 
 _HOW = (
-    "Each small picture is one channel of a layer, for the same image. Look for maps that keep edges, then parts, then "
-    "hardly anything of the image: that is the way from pixels to a class. Maps that are all alike say the same thing "
-    "twice; maps without any pattern say nothing. Each layer has one scale for all its maps, so that a quiet channel "
-    "looks quiet: from dark violet, 0, to yellow, or, where values have a sign, orange above 0, blue below, and nearly "
-    "white at 0. Channels are numbered from 0."
+    "Each small picture is one channel of a layer, for the same image. Look for maps that show edges, then parts, then "
+    "hardly anything of the image: that is the way from pixels to a class. Maps that look alike are redundant; maps "
+    "without any pattern carry no information. Each layer has one scale for all its maps, so that a weakly active "
+    "channel looks weak: from dark violet, 0, to yellow, or, where values have a sign, orange above 0, blue below, and "
+    "nearly white at 0. Channels are numbered from 0."
 )
-_HOW_FEATURES = "Layers without maps: a cell a feature, from left to right and top to bottom."
+_HOW_FEATURES = "Layers without maps: one cell per feature, from left to right and top to bottom."
 
 
 def _grid(layer: LayerMaps, dead: Sequence[int]) -> ImageGrid:

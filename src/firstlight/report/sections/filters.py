@@ -17,7 +17,7 @@ COLUMNS = 16
 
 
 def numbers(group: Group) -> Filters | None:
-    """The filters of an explained run; None where they are no images."""
+    """The filters of an explained run; None where they are not images."""
     found = explained([group])
     return found[1].filters if found else None
 
@@ -43,7 +43,7 @@ def blocks(found: Filters | None) -> tuple[Block, ...]:
         grey = 127.5 + 127.5 * weights / (extent or 1)
         drawn = list(grey.transpose(0, 2, 3, 1).round().clip(0, 255).astype(np.uint8))
         names = [f"{k}" for k in range(len(drawn))]
-        read = "Middle grey is a weight of 0; a colour, that the filter looks for it"
+        read = "Mid-grey is a weight of 0; a colour means that the filter responds to it"
     else:
         drawn = list(signed(weights.reshape(-1, *weights.shape[2:]), extent))
         names = [f"{k}" for k in range(len(weights))]
@@ -54,7 +54,7 @@ def blocks(found: Filters | None) -> tuple[Block, ...]:
     which = "" if len(pictures) == len(drawn) else f", the first {len(pictures)}"
     caption = (
         f"The filters of {found.layer}{which}, all on one scale. {read}. Look for edges, bars and spots: filters that "
-        "stay noise have learnt little, or have been given little to learn."
+        "stay noise have learned little, or had little to learn from."
     )
     return (ImageGrid(pictures, columns=COLUMNS, caption=caption),)
 

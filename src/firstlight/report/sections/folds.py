@@ -21,11 +21,11 @@ class Folds:
     """A recipe over folds.
 
     asked      folds that were asked for, of each seed; `lacking` are those without a result
-    seeds      how often all images were shared out anew
+    seeds      how often all images were shared out again
     images     that were tested, each once a seed; `correct` are the right answers, of all seeds
     accuracy   over the folds; least and greatest are those of single folds, by what they are called
     corrected  the 95 % interval of the mean over the folds, corrected for the training images that they share
-    ratio      test images of a fold / the images that its net learnt from
+    ratio      test images of a fold / the images that its net was trained on
     how_split  how the images of its first run were split, in sentences
     found      the settings in which its runs differ, as a search in each fold found them, with the value of each run
     runs       what its runs are called
@@ -96,8 +96,8 @@ def blocks(found: Sequence[Folds]) -> tuple[Block, ...]:
     """What lacks, the table, and how to read it."""
     warnings = [
         f"{one.name}: {listed(one.lacking)} of {counted(one.asked * one.seeds, 'fold')} "
-        f"{'has' if len(one.lacking) == 1 else 'have'} no whole result. The numbers are of the other folds alone, and "
-        "there is no record of out-of-fold predictions of all images."
+        f"{'has' if len(one.lacking) == 1 else 'have'} no complete result. The numbers are those of the other folds "
+        "alone, and there are no out-of-fold predictions of all images."
         for one in found
         if one.lacking
     ]
@@ -134,12 +134,12 @@ def table(found: Sequence[Folds]) -> Table:
 
 
 def _settings(one: Folds) -> Table:
-    """What the search in each fold found, a row a fold."""
+    """What the search in each fold found, a row per fold."""
     return Table(
         titles=("run", *one.found),
         rows=tuple(zip(one.runs, *one.found.values(), strict=True)),
-        caption=f"What the search in each fold found best for {one.name}, by the validation images of that fold. Where "
-        "these differ much, the images do not tell the settings apart.",
+        caption=f"The best settings that the search in each fold found for {one.name}, by the validation images of "
+        "that fold. If these differ much, the images are too few to decide between the settings.",
     )
 
 
@@ -148,19 +148,18 @@ def _how_to_read(found: Sequence[Folds]) -> list[str]:
     first = found[0]
     return [
         *dict.fromkeys(one.how_split for one in found if one.how_split),
-        "What these numbers are of: the recipe, trained on a part of the images, and no single net. Each fold has a "
-        "net of its own, and a net that is trained on all images is likely to be a little better.",
-        f"“95{THIN}%, these nets” takes the nets as they are: it is what so many test images can tell of them "
-        "(Wilson’s interval). It does not cover that other training images, or another seed, would have made other "
-        "nets.",
-        f"“95{THIN}%, corrected” is of the recipe. Any two folds share most of their training images, so their "
+        "These numbers estimate the accuracy of the recipe, trained on a part of the images, and not that of a single "
+        "net. Each fold has its own net, and a net that is trained on all images is likely to be a little better.",
+        f"“95{THIN}%, these nets” is about these very nets: it covers the choice of the test images (Wilson’s "
+        "interval). It does not cover that other training images, or another seed, would have given other nets.",
+        f"“95{THIN}%, corrected” is about the recipe. Any two folds share most of their training images, so their "
         "accuracies are not independent, and the usual interval (the standard deviation over the square root of the "
         "number of folds) would be too narrow. This one widens the variance of the mean from sd²/n to "
         f"sd² (1/n + test/train), here with test/train = {first.ratio:.2f} (Nadeau and Bengio 2003). It is an "
         "approximation: no unbiased estimate of that variance exists from the folds of one split.",
-        "The standard deviation over the folds mixes other training images with other test images: a fold with hard "
-        "images lowers every recipe. To compare recipes, look at their differences fold by fold, not at whether these "
-        "intervals overlap.",
+        "The standard deviation over the folds mixes the effects of other training images and of other test images: a "
+        "fold with hard images lowers every recipe. To compare recipes, look at their differences fold by fold, not "
+        "at whether these intervals overlap.",
     ]
 
 

@@ -24,7 +24,7 @@ def numbers(group: Group) -> tuple[LabelIssue, ...]:
 
 def section(groups: Sequence[Group]) -> Section | None:
     found = numbers(groups[0]) if len(groups) == 1 else ()
-    return Section("Labels that may be wrong", "labels", blocks(found, groups[0].first.class_names)) if found else None
+    return Section("Suspected label errors", "labels", blocks(found, groups[0].first.class_names)) if found else None
 
 
 def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, ...]:
@@ -48,10 +48,10 @@ def blocks(found: Sequence[LabelIssue], class_names: Sequence[str]) -> tuple[Blo
     )
     which = "All of them" if len(shown) == len(found) else f"The first {len(shown)} of {count(len(found))}"
     caption = (
-        f"{which}: the label as it is → the class that it seems to be. Lead: by how much the net finds the second more "
-        "probable than the first. Neighbours: the share of the nearest training images of that class. These are "
-        "suspects, not errors: look at each before you change a label. A net that is wrong about a whole class accuses "
-        "its right labels too."
+        f"{which}: the given label → the suggested class. Lead: by how much the second is more probable than the "
+        "first, by the net. Neighbours: the share of the nearest training images of the suggested class. These are "
+        "suspicions, not confirmed errors: look at each image before you change a label. A net that is wrong about a "
+        "whole class suspects its correct labels too."
     )
     return (ImageGrid(pictures, columns=5, caption=caption, kind=KIND),)
 

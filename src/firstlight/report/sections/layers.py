@@ -41,7 +41,10 @@ def numbers(group: Group) -> Layers:
 
 def caption(found: Layers) -> str:
     """Where the model's parameters and its work lie."""
-    text = "Shapes are those of one image. A multiply-add is one multiplication with its addition, for one image."
+    text = (
+        "Shapes are those of one image. A multiply-add (MAC) is one multiplication with its addition; their numbers "
+        "are per image."
+    )
     if len(found.layers) < 2 or not found.parameters or not found.multiply_adds:
         return text
     heavy = max(found.layers, key=lambda layer: layer.parameters)
@@ -75,7 +78,7 @@ def _picture(found: Layers) -> tuple[Block, ...]:
         return ()
     repeated = any(isinstance(block, Repeat) for block in items)
     text = (
-        "From the image downwards, each layer with the shape of what it gives, for one image, and its parameters. "
+        "From the image downwards, each layer with its output shape for one image and its parameters. "
         "Blue: layers with kernels or weight matrices; green: with a scale and a shift; grey: without parameters."
     )
     more = " What is repeated is drawn once, with its count; “1…3” goes from its first to its last."

@@ -138,7 +138,7 @@ def _remedies(record: RunRecord) -> tuple[str, ...]:
         "augmented images": not record.augmented,
         "dropout": "Dropout" not in types,
         "batch norm": "BatchNorm" not in types,
-        "a penalty on the weights": not any(record.experiment.penalty.values()),
+        "a weight penalty": not any(record.experiment.penalty.values()),
         "early stopping": not record.experiment.training.early_stopping,
     }
     return ("more images", *(name for name, missing in done_without.items() if missing), "fewer parameters")
@@ -147,14 +147,14 @@ def _remedies(record: RunRecord) -> tuple[str, ...]:
 def _apart(record: RunRecord) -> tuple[str, ...]:
     reasons = []
     if record.drawn:
-        reasons.append("Train is measured on classes drawn equally often, validation on the classes as they come.")
+        reasons.append("Train is measured on classes sampled equally often, validation on the classes as they are.")
     elif record.class_weights:
-        reasons.append("Train loss is weighted by class and validation loss is not: their distance says little.")
+        reasons.append("Train loss is weighted by class and validation loss is not: their gap means little.")
     if record.mixed:
         reasons.append(
-            "Train images are mixed with others, so their classes cannot be told for sure: train loss is against the "
-            "shares of classes, and train accuracy counts an image as correct where the class of the largest share is "
-            "predicted. Neither compares with validation."
+            "Train images are mixed with others, so they have no single class: train loss is computed with the shares "
+            "of classes as targets, and train accuracy counts an image as correct if the class with the largest share "
+            "is predicted. Neither is comparable with validation."
         )
     elif record.augmented:
         harder = ", which are harder than those of validation" if record.validation else ""
@@ -267,7 +267,7 @@ def caption(run: Learning) -> str:
     if run.epochs < 2:
         said = ["After a single epoch there is a point, not yet a curve."]
     elif "val_loss" not in run.curves:
-        said = ["There was no validation split, so these curves tell nothing of unseen images."]
+        said = ["There was no validation split, so these curves say nothing about unseen images."]
     else:
         said = [_at_the_best(run), _fit(run)]
     return " ".join(filter(None, [*said, *run.apart, wide]))
@@ -281,7 +281,7 @@ def _at_the_best(run: Learning) -> str:
         f"At the best epoch, {run.best}, validation loss is {decimal(loss[run.best - 1])} and accuracy "
         f"{percent(accuracy[run.best - 1])}."
     )
-    return said if run.best_kept else f"{said} Measured were {run.weights}."
+    return said if run.best_kept else f"{said} Evaluated were {run.weights}."
 
 
 def _fit(run: Learning) -> str:
@@ -295,7 +295,7 @@ def _fit(run: Learning) -> str:
         said = f"Validation loss was lowest at epoch {lowest} and rose afterwards"
         if loss[-1] > 1.05 * loss[lowest - 1]:
             return f"{said}, and train loss with it: training became unstable."
-        return f"{said} while training went on: overfitting. {_help(run)}"
+        return f"{said} while training continued: overfitting. {_help(run)}"
     return "" if run.balanced else _apart_at_the_end(run)
 
 
@@ -316,21 +316,21 @@ def _apart_at_the_end(run: Learning) -> str:
     if by_loss:
         many = f"{times:.0f} times" if times < 1000 else "more than 1,000 times"
         return (
-            f"{numbers}: validation loss is {many} train loss, some overfitting, which shows less in the answers than "
-            f"in how sure they are. {_help(run)}"
+            f"{numbers}: validation loss is {many} train loss, some overfitting, which shows less in the "
+            f"predictions than in their confidence. {_help(run)}"
         )
     if gap > GAP:
-        return f"{numbers}: train is {points(gap)} ahead, which {counted(images, 'image')} cannot tell from chance."
+        return f"{numbers}: train is {points(gap)} ahead, which may be due to chance with {counted(images, 'image')}."
     if gap < -0.005:
         return (
-            f"{numbers}. Validation is ahead of train: the train columns are averages over the epoch, with any dropout "
-            "switched on."
+            f"{numbers}. Validation is ahead of train: the train columns are averages over the epoch, with dropout "
+            "active, if there is any."
         )
     return f"{numbers}. Train and validation stay together to the end: little overfitting."
 
 
 def _help(run: Learning) -> str:
-    return f"What this run does without and may help: {listed(list(run.remedies))}."
+    return f"Not used in this run, and may help: {listed(list(run.remedies))}."
 
 
 def caption_of_several(runs: Sequence[Learning], kind: str) -> str:
@@ -338,8 +338,8 @@ def caption_of_several(runs: Sequence[Learning], kind: str) -> str:
     text = f"On the {kind} images."
     if kind == "validation":
         text += (
-            " A curve that still rises at its end would gain from more epochs; a validation loss that rises again is "
-            "a sign of overfitting."
+            " A curve that still rises at its end would benefit from more epochs; a validation loss that rises again "
+            "is a sign of overfitting."
         )
     return f"{text} A loss grew so large that its axis is logarithmic." if _wide(runs, kind == "training") else text
 
@@ -347,11 +347,11 @@ def caption_of_several(runs: Sequence[Learning], kind: str) -> str:
 def _how_drawn(runs: Sequence[Learning], setting: str | None) -> str:
     text, noun = "", _noun(runs)
     if any(run.seeds > 1 for run in runs):
-        text += f" Lines are means over the {noun}s, the bands reach from the least to the greatest."
+        text += f" Lines are means over the {noun}s, the bands from the lowest to the highest."
     if any(run.uneven for run in runs):
-        text += f" Where {noun}s stopped at different epochs, the line goes on over those that still trained."
+        text += f" Where {noun}s stopped at different epochs, the line continues over those that were still training."
     if setting:
-        text += f" The colours go from the least {setting} to the greatest, in the order of the legend."
+        text += f" The colours go from the lowest {setting} to the highest, in the order of the legend."
     return text
 
 
@@ -398,7 +398,7 @@ def blocks(runs: Sequence[Learning], setting: str | None = None) -> tuple[Block,
 
 def _no_curves(runs: Sequence[Learning]) -> str:
     if all(run.asked == 0 for run in runs):
-        return "No training was asked for: these are the weights that the run started from, measured."
+        return "No training was requested: the initial weights were evaluated."
     return "Training ended within the first epoch, so there are no curves."
 
 

@@ -75,8 +75,8 @@ def table(found: Sequence[Effect]) -> Table:
         right=frozenset({2, 3}),
         strong=frozenset(strong),
         caption="Main effects: the test accuracy for each value of a setting, averaged over all combinations of the "
-        "others. Where the best value of one setting depends on another one, look at the combinations themselves. To "
-        "choose by these would be to choose by the test images.",
+        "others. If the best value of one setting depends on another one (an interaction), look at the combinations "
+        "themselves. Do not choose settings by these: that would be selection on the test images.",
     )
 
 

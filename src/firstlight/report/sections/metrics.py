@@ -159,10 +159,10 @@ def _caption(found: Metrics) -> str:
     said = {
         "On the test images.": not found.alone,
         f"Means over the {found.noun}s, with the standard deviation (±).": several,
-        f"In brackets the 95{THIN}% interval over the test images, by bootstrap of the confusion matrix; where there "
-        "is none, none is known.": intervals,
-        f"Of {listed(lower)} less is better, of the others more.": bool(lower) and len(lower) < len(found.shown),
-        f"Of {listed(lower)} less is better.": bool(lower) and len(lower) == len(found.shown),
+        f"In brackets the 95{THIN}% interval over the test images, by bootstrap of the confusion matrix; not every "
+        "metric has one.": intervals,
+        f"Lower is better for {listed(lower)}, higher for the others.": bool(lower) and len(lower) < len(found.shown),
+        f"Lower is better for {listed(lower)}.": bool(lower) and len(lower) == len(found.shown),
     }
     return " ".join(text for text, there in said.items() if there)
 
@@ -232,7 +232,7 @@ def blocks(found: Metrics, graded: bool = False) -> tuple[Block, ...]:
         texts.append(
             Text(
                 f"There are no test images of {listed(list(found.absent), most=ABSENT)}. A metric that is a mean over "
-                "classes is one over the others.",
+                "classes leaves them out.",
                 tone="note",
             )
         )

@@ -79,19 +79,19 @@ def still_wrong(task: Sequence[Group]) -> Mistakes:
 def caption(found: Mistakes) -> str:
     """What the most confident mistakes are good for."""
     return (
-        f"The {count(len(found.pictures))} surest of {counted(found.total, 'mistake')}, from "
-        f"{percent(found.confidence, 0)} confidence down. Look for labels that are wrong, images that a person could "
-        "not tell either, and what they have in common."
+        f"The {count(len(found.pictures))} most confident of {counted(found.total, 'mistake')}, from "
+        f"{percent(found.confidence, 0)} confidence down. Look for wrong labels, for images that a person could not "
+        "classify either, and for what they have in common."
     )
 
 
 def missed_caption(found: Missed) -> str:
     """The class that is recognized least."""
     shown, wrong = len(found.pictures), found.total
-    which = f"The surest {shown} of them" if shown < wrong else "All of them" if wrong > 1 else "Here it is"
+    which = f"The most confident {shown} of them" if shown < wrong else "All of them" if wrong > 1 else "Here it is"
     return (
-        f"{found.class_name} is the class that is missed most: {wrong:,} of its "
-        f"{counted(found.images, 'test image')} were taken for another. {which}, the most confident first. Look for "
+        f"{found.class_name} is the class with the most mistakes: {wrong:,} of its "
+        f"{counted(found.images, 'test image')} were misclassified. {which}, the most confident first. Look for "
         "what they have in common."
     )
 
@@ -101,8 +101,8 @@ def still_wrong_caption(found: Mistakes, name: str, chosen: str) -> str:
     shown = len(found.pictures)
     which = "The" if shown == found.total else f"{count(shown)} of the"
     return (
-        f"{which} {counted(found.total, 'test image')} that {name}, {chosen}, still gets wrong, the surest "
-        "first. Where every other run is right, the fault is the model’s; where all are wrong, doubt the label too."
+        f"{which} {counted(found.total, 'test image')} that {name}, {chosen}, still gets wrong, the most confident "
+        "first. If every other run is right, the fault is the model’s; if all are wrong, the label may be wrong too."
     )
 
 
@@ -121,14 +121,14 @@ def section(groups: Sequence[Group]) -> Section | None:
 def blocks(found: Mistakes, of_class: Missed | None = None) -> tuple[Block, ...]:
     """The most confident mistakes, and those of the class that is missed most."""
     if not found.total:
-        return (Text("There are no mistakes to show: every test image was recognized.", tone="note"),)
+        return (Text("There are no mistakes to show: every test image was classified correctly.", tone="note"),)
     if not found.pictures:
         return (Text("No images of the mistakes were kept with this run.", tone="note"),)
     grid = ImageGrid(tuple(found.pictures), columns=5, caption=caption(found), kind="mistakes")
     if of_class is None or not of_class.pictures:
         return (grid,)
     missed = ImageGrid(tuple(of_class.pictures), columns=5, caption=missed_caption(of_class), kind="mistakes")
-    return grid, Heading(f"What {of_class.class_name} is mistaken for"), missed
+    return grid, Heading(f"What {of_class.class_name} is misclassified as"), missed
 
 
 def _of_several(task: Sequence[Group]) -> Block:

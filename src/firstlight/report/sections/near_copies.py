@@ -19,8 +19,8 @@ from firstlight.types import Array
 GAP, GREY = 2, 128  # between the pictures of a pair: pixels, and their value
 WIDE = 140  # the width of small pictures of a pair, about, in pixels
 SIMILARITY = (
-    "The similarity is the correlation of the details of both images, the second one turned and shifted to be like the "
-    "first: at most 1. What is altered is told of the second image."
+    "The similarity is the correlation of the details of both images, the second one aligned with the first by "
+    "rotation and shift: at most 1. The alteration is that of the second image."
 )
 
 
@@ -98,14 +98,14 @@ def caption(pairs: Pairs) -> str:
     """How many there are, where, and what that does to the numbers."""
     found = pairs.found
     said = [
-        f"{counted(found.pairs, 'pair')} of images show the same picture: turned, mirrored, resized, compressed, "
-        "brighter or shifted by a few pixels."
+        f"{counted(found.pairs, 'pair')} of images are near copies (near-duplicates) of each other: turned, mirrored, "
+        "resized, compressed, brighter or shifted by a few pixels."
     ]
     across = [f"{count(n)} in {second} of images in {first}" for (first, second), n in found.across.items() if n]
     within = [f"{count(n)} within {split}" for split, n in found.within.items() if n]
     if across:
         said.append(
-            f"Copies of images in an earlier split: {listed(across)}. What was learnt by heart counts as recognized "
+            f"Copies of images in an earlier split: {listed(across)}. What the net has memorized counts as correct "
             'there. data.near_copies = "group" keeps copies on one side of a split that is drawn, and "drop" leaves '
             "those out of training that the test has."
         )
@@ -114,7 +114,7 @@ def caption(pairs: Pairs) -> str:
     if found.conflicting:
         verb = "has" if found.conflicting == 1 else "have"
         said.append(
-            f"{counted(found.conflicting, 'image')} {verb} a copy with another label: of two such labels, one is wrong."
+            f"{counted(found.conflicting, 'image')} {verb} a copy with another label: one of the two labels is wrong."
         )
     if pairs.dropped:
         said.append(

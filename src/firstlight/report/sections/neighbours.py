@@ -54,7 +54,7 @@ def card(explanation: Explanation, class_names: Sequence[str]) -> tuple[Block, .
 def blocks(found: NearestToMistakes, class_names: Sequence[str]) -> tuple[Block, ...]:
     """Rows of a mistake and the training images nearest to it."""
     if found.flawless:
-        return (Text("No test image was mistaken.", tone="note"),)
+        return (Text("No test image was misclassified.", tone="note"),)
     shown = found.mistakes[:MISTAKES]
     if not shown:
         return ()
@@ -87,11 +87,11 @@ def caption(shown: Sequence[Mistake], layer: str) -> str:
     answered = sum(int((found == mistake.predicted).sum()) for found, mistake in zip(labels, shown, strict=True))
     labelled = sum(int((found == mistake.label).sum()) for found, mistake in zip(labels, shown, strict=True))
     return (
-        f"First the mistake, in a dashed frame, with its answer; beside it the training images that lie nearest in "
-        f"what {layer} gives, the nearest first. Of {count(total)} neighbours, {count(answered)} are of the class that "
-        f"was answered and {count(labelled)} of the true one. Neighbours that look like the mistake and are of the "
-        "wrong class: the classes are not told apart, or labels are wrong. Neighbours that look like something else: "
-        "the net has learnt something other than the shape."
+        "First the mistake, in a dashed frame, with its prediction; beside it its nearest neighbours among the "
+        f"training images, in the features of {layer}, the nearest first. Of {count(total)} neighbours, "
+        f"{count(answered)} are of the predicted class and {count(labelled)} of the true one. Neighbours that look "
+        "like the mistake and are of the wrong class: the features do not separate the classes, or labels are wrong. "
+        "Neighbours that look like something else: the net has learnt something other than the shape."
     )
 
 

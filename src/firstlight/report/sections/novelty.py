@@ -110,18 +110,18 @@ def caption(found: Novelty) -> str:
     bounds = wilson_interval(strange, images)
     share = f"{percent(strange / images)}, 95{THIN}% interval {interval(bounds)}"
     said = (
-        f"Beyond the dashed line, the model says “none of these”: of {counted(strange, 'test image')} of "
-        f"{count(images)} ({share}). All of them are of its classes, so these are false alarms. The threshold is the "
-        f"one by which at most {percent(found.rate)} were asked for, taken from {counted(found.validation, 'image')} "
-        "of the validation split."
+        f"Beyond the dashed line, the model says “none of these”: for {counted(strange, 'test image')} of "
+        f"{count(images)} ({share}). All of them belong to its classes, so these are false alarms. The threshold is "
+        f"set for a false-alarm rate of at most {percent(found.rate)}, on {counted(found.validation, 'image')} of the "
+        "validation split."
     )
     if bounds[0] > found.rate:
         said += " There are more: the test images are stranger to the net than the validation images."
     accepted = found.correct[~found.strange]
     if len(accepted):
         said += (
-            f" The accuracy is {percent(float(found.correct.mean()), 2)} of all test images, as reported, and "
-            f"{percent(float(accepted.mean()), 2)} of those that it takes for one of its classes."
+            f" The accuracy is {percent(float(found.correct.mean()), 2)} on all test images, as reported, and "
+            f"{percent(float(accepted.mean()), 2)} on those that it assigns to one of its classes."
         )
     return said
 
@@ -130,8 +130,8 @@ def strangest_caption(found: Novelty) -> str:
     """What the strangest test images are good for."""
     return (
         f"The {count(len(found.pictures))} test images that lie farthest from the classes, the farthest first, with "
-        "what they are most like. Look for images that do not belong in the set, and for kinds of which there are too "
-        "few to train on."
+        "the class that they are most like. Look for images that do not belong in the dataset, and for kinds of which "
+        "there are too few training images."
     )
 
 
@@ -143,7 +143,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 def blocks(found: Novelty | str) -> tuple[Block, ...]:
     """The histogram, and the strangest images; the sentence where there is nothing to show."""
     if isinstance(found, str):
-        return (Text(f"The model takes every image for one of its classes. {found}", tone="note"),)
+        return (Text(f"The model assigns every image to one of its classes. {found}", tone="note"),)
     described = "Histogram of the strangeness of the test images."
     drawn = Chart(chart(found), described, caption(found), width=720, kind="novelty")
     if not found.pictures:

@@ -64,15 +64,14 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 
 def blocks(found: Outdated) -> tuple[Block, ...]:
-    again = f"Make it anew: firstlight explain {shlex.quote(found.run)}"
+    again = f"Make it again: firstlight explain {shlex.quote(found.run)}"
     if not found.both:
         said = f"The explanation is of other test images than the predictions. {again}"
     else:
         said = (
-            "The explanation was made of other weights than the predictions: of "
-            f"{counted(found.both, 'test image')} in both, {count(found.changed)} now have another answer and "
-            f"{count(found.moved)} another probability. What is said of feature maps, attribution, embedding and "
-            f"neighbours is of the older net. {again}"
+            f"The explanation was made of other weights than the predictions: of {counted(found.both, 'test image')} "
+            f"in both, {count(found.changed)} now have another prediction and {count(found.moved)} another "
+            f"probability. Feature maps, attribution, embedding and neighbours are those of the older net. {again}"
         )
     return (Text(said, tone="warning"),)
 

@@ -33,7 +33,7 @@ def caption(graph: CompiledGraph) -> str:
 
 def examples() -> dict[str, tuple[Block, ...]]:
     """Blocks of odd graphs, by what is odd."""
-    fault = GraphFault(("tiles", "clear"), ("<b>conv1", "block"), "the gradient by conv1.b", float("inf"))
+    fault = GraphFault(("tiles", "clear"), ("<b>conv1", "block"), "the gradient with respect to conv1.b", float("inf"))
     return {
         "sound": blocks(CompiledGraph(1, 8, 1.6e-15, {"conv1.W": 0.0})),
         "a wrong operation": blocks(CompiledGraph(44, 8, float("inf"), {}, fault)),

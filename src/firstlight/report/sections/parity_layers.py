@@ -10,9 +10,10 @@ from firstlight.report.document import Block, Section, Table
 from firstlight.report.format import exponent, power
 
 HOW = (
-    "Each layer stands beside its twin, PyTorch’s own operation, at the input that it has in the net and for a random "
-    "gradient by its output: y is that output, dx the gradient by the input, dθ the worst of those by its parameters, "
-    "each in training or evaluation, whichever is worse. Central differences are of this layer alone."
+    "Each layer is compared with its twin, PyTorch’s own operation, at its input in the net and for a random gradient "
+    "with respect to its output: y is that output, dx the gradient with respect to the input, dθ the worst of those "
+    "with respect to its parameters, each in training or evaluation, whichever is worse. Central differences are of "
+    "this layer alone."
 )
 
 
@@ -48,7 +49,7 @@ def table(layers: Sequence[LayerRow], loss: LossRow) -> Table:
         rows=tuple(rows),
         right=frozenset(range(2, 7)),
         strong=frozenset(n for n, row in enumerate(shown) if row.faults()),
-        caption=f"Relative differences; {power(GRADIENT)} is tolerated. {HOW}",
+        caption=f"Relative differences; the tolerance is {power(GRADIENT)}. {HOW}",
     )
 
 

@@ -9,12 +9,14 @@ from firstlight.report.format import UNDEFINED, count, counted, shape
 DEFINITION = (
     "A relative difference of two arrays is the largest difference of their numbers over the largest number in them. "
     f"An array whose numbers are all below {FLOOR:g} of the largest in the layer, or in the net, is measured against "
-    "that: the gradient by a bias before a batch norm is zero, and its rounding is no difference. Along a random "
-    "direction, it is the difference of two derivatives over the root mean square that such directions have."
+    "that: the gradient with respect to a bias before a batch norm is zero, and rounding errors are not counted as a "
+    "difference. Along a random direction, it is the difference of two directional derivatives over their root mean "
+    "square."
 )
 POINT = (
-    "Gradients are taken in float64 at the initial weights, each moved by a tenth of their size, so that none is zero, "
-    "and at inputs moved likewise, off the zeros of a ReLU and the ties of a max pooling, where there is no derivative."
+    "Gradients are computed in float64 at the initial weights, each perturbed by a tenth of their size, so that none "
+    "is zero, and at inputs perturbed likewise, away from the zeros of a ReLU and the ties of a max pooling, where "
+    "there is no derivative."
 )
 
 

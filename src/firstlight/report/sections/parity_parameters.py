@@ -1,4 +1,4 @@
-"""Parity through the whole net: the gradient of the loss by each parameter, three ways."""
+"""Parity through the whole net: the gradient of the loss with respect to each parameter, three ways."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from firstlight.report.document import Block, Section, Table
 from firstlight.report.format import exponent, power, shape
 
 HOW = (
-    "The gradient of the loss by each parameter, through the whole net. Central differences of the whole net are less "
-    "exact, by as much as they say under “uncertain”: a step of a millionth of the weights crosses a kink of some ReLU "
-    f"or pooling, and with smaller steps rounding shows. {power(WHOLE_NET)} is tolerated of them, {power(GRADIENT)} of "
-    "autograd."
+    "The gradient of the loss with respect to each parameter, through the whole net. Central differences of the whole "
+    "net are less exact, by the amount under “uncertain”: a step of a millionth of the weights crosses a kink of some "
+    f"ReLU or pooling, and with smaller steps rounding errors dominate. The tolerance is {power(WHOLE_NET)} for them, "
+    f"and {power(GRADIENT)} for autograd."
 )
 
 

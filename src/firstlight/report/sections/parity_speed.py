@@ -11,7 +11,7 @@ from firstlight.types import Json
 
 
 def section(parity: Parity) -> Section:
-    return Section("Seconds a step", "seconds", (table(parity.speed, parity.engines, parity.batch_size),))
+    return Section("Seconds per step", "seconds", (table(parity.speed, parity.engines, parity.batch_size),))
 
 
 def table(measured: Speed, engines: Mapping[str, Json], batch_size: int) -> Table:
@@ -19,16 +19,16 @@ def table(measured: Speed, engines: Mapping[str, Json], batch_size: int) -> Tabl
     rows = [
         ("numpy", *_spread(measured.numpy, 1000), _mode(engines.get("numpy", {}))),
         ("torch", *_spread(measured.torch, 1000), _mode(engines.get("torch", {}))),
-        ("torch over numpy", *_spread(measured.ratio, 1), "above 1, numpy is the faster"),
+        ("torch over numpy", *_spread(measured.ratio, 1), "above 1, numpy is faster"),
     ]
     return Table(
         titles=("engine", "median", "quartiles", "as it computed"),
         rows=tuple(rows),
         right=frozenset({1, 2}),
         caption=(
-            f"Milliseconds a step of training in float32, batches of {batch_size}, over "
-            f"{counted(measured.blocks, 'block')} of {counted(measured.steps, 'step')} each, the engines in turn, so "
-            "that both see the same machine. Each after its own warm-up."
+            f"Milliseconds per step of training in float32, batches of {batch_size}, over "
+            f"{counted(measured.blocks, 'block')} of {counted(measured.steps, 'step')} each; the engines alternate, so "
+            "that both run under the same conditions, each after its own warm-up."
         ),
     )
 

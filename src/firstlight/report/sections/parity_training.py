@@ -18,9 +18,9 @@ from firstlight.types import Json
 ZERO = 1e-17  # where a difference of zero is drawn on a logarithmic axis
 HEIGHT = 240
 HOW = (
-    "In float32 the learning rate is a hundredth: rounding tips a ReLU or max pooling now and then, and what training "
-    "makes of that grows with the rate, between any two programs. Weights are not judged: where a gradient is zero but "
-    "for its rounding, as by a bias before a batch norm, Adam takes whole steps along that."
+    "In float32 the learning rate is a hundredth of that: rounding errors flip a ReLU or max pooling now and then, and "
+    "between any two programs the consequences grow with the rate. Weights are not compared: if a gradient is zero but "
+    "for rounding errors, as that of a bias before a batch norm, Adam still takes full steps along it."
 )
 
 
@@ -48,8 +48,8 @@ def blocks(runs: Sequence[SideBySide]) -> tuple[Block, ...]:
         for column, title in (("loss", "difference of the loss"), ("weights", "difference of the weights"))
     )
     caption = (
-        f"The differences of each step, on a logarithmic axis; none at all is drawn at {power(ZERO)}. Dashed is what "
-        "is tolerated. The difference of the weights is the largest, over the largest weight."
+        f"The differences of each step, on a logarithmic axis; zero is drawn at {power(ZERO)}. The dashed line "
+        "is the tolerance. The difference of the weights is the largest, relative to the largest weight."
     )
     return (Beside(losses), Beside(differences, caption=caption), table(runs))
 

@@ -85,7 +85,7 @@ def numbers(task: Sequence[Group]) -> ClassAccuracies:
 
 
 def differences_chart(found: ClassAccuracies) -> Json:
-    """By how much each group recognizes each class better or worse than the leader: a column a group."""
+    """By how much each group recognizes each class better or worse than the leader: a column per group."""
     rows = [
         {
             "class": found.class_names[k],
@@ -130,7 +130,7 @@ def differences_caption(found: ClassAccuracies) -> str:
     size, name, run = max(sizes, default=(0.0, "", ""))
     most = f"It is greatest in {run}, class {name}: {100 * size:.1f} points." if size else "There is no difference."
     return (
-        f"The accuracy of each class less that in {_to(found)}, over the {found.noun}s of both, in percentage points: "
+        f"The accuracy of each class minus that in {_to(found)}, over the {found.noun}s of both, in percentage points: "
         f"blue is better, orange worse, in full colour from ten on. {most}{_left_out(found)}"
     )
 
@@ -144,7 +144,7 @@ def _left_out(found: ClassAccuracies) -> str:
 
 
 def chart(found: ClassAccuracies) -> Json:
-    """The accuracy of each class in each group: a row a class, a mark a group."""
+    """The accuracy of each class in each group: a row per class, a mark per group."""
     means, names = found.means, found.class_names
     rows = [
         {"run": run, "class": name, "accuracy": value}
@@ -175,13 +175,13 @@ def caption(found: ClassAccuracies) -> str:
     low, high = min(by_run, key=lambda run: by_run[run]), max(by_run, key=lambda run: by_run[run])
     return (
         f"The runs differ most on {found.class_names[k]}: from {percent(by_run[low])} ({low}) to "
-        f"{percent(by_run[high])} ({high}). A class where all marks lie far to the left is hard for every model; look "
+        f"{percent(by_run[high])} ({high}). A class whose marks all lie far to the left is hard for every model; look "
         "at its images and labels."
     )
 
 
 def table(found: ClassAccuracies) -> Table:
-    """The accuracy of each class, a column a group."""
+    """The accuracy of each class, a column per group."""
     several = any(value is not None and value.n > 1 for values in found.accuracies.values() for value in values)
     return Table(
         titles=("class", *found.accuracies),
@@ -276,9 +276,9 @@ def report(test: Evaluation) -> Table:
         rows=tuple(rows),
         right=frozenset({1, 2, 3, 4}),
         strong=frozenset({len(rows) - 2, len(rows) - 1}),
-        caption="Precision: of the images taken for this class, the share that belongs to it. Recall: of the images of "
-        "this class, the share that was recognized. F1 is their harmonic mean, support the number of test images. "
-        "The macro average counts each class the same, the weighted one by its support.",
+        caption="Precision: of the images predicted as this class, the share that belongs to it. Recall: of the "
+        "images of this class, the share that was predicted as it. F1 is their harmonic mean, support the number of "
+        "test images. The macro average counts each class the same, the weighted one by its support.",
     )
 
 
@@ -310,7 +310,7 @@ def blocks(found: ClassAccuracies) -> tuple[Block, ...]:
         made.append(
             Chart(
                 spec=differences_chart(found),
-                description=f"The accuracy of each class in each run less that in {_to(found)}.",
+                description=f"The accuracy of each class in each run minus that in {_to(found)}.",
                 caption=differences_caption(found),
                 width=max(360, 140 + 90 * len(found.differences)),
                 kind=KIND,

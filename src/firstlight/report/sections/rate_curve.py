@@ -113,8 +113,8 @@ def caption(found: RateCurve) -> str:
             beside = f" The experiment asks for {found.lr:g}, {many}."
     steps = counted(len(found.rates), "step")
     read = (
-        f" Each point is the loss of a step’s images before it, over {steps}; the line is their mean over neighbouring "
-        "steps. A loss far above the first is left out."
+        f" Each point is the loss of a batch before its step, over {steps}; the line is a moving average. A loss "
+        "far above the first is left out."
     )
     return f"{begins} {suggested.reason}{beside}{read}"
 

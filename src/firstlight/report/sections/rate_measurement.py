@@ -7,13 +7,13 @@ from firstlight.report.document import Block, Section, Table, Text
 from firstlight.report.format import UNDEFINED, count, counted
 
 WHAT = (
-    "The training of the experiment, from its own initial weights and on its own batches, at a learning rate that "
-    "grows by the same factor from step to step (Smith 2017). It ends where the loss has grown far above where it "
-    "began. The weights are thrown away; the schedule, early stopping and validation take no part."
+    "A learning rate range test (Smith 2017): the training of the experiment, from its own initial weights and on its "
+    "own batches, at a learning rate that grows by the same factor at each step. It ends when the loss has grown far "
+    "above its first value. The weights are discarded; schedule, early stopping and validation are not used."
 )
 LIMITS = (
-    "The test sees the first steps alone, so it tells which rates training can begin with. A longer training often "
-    "ends better below that, by a schedule that falls; another batch size or optimizer has another curve."
+    "The test covers the first steps alone, so it shows with which rates training can begin. Longer training often "
+    "ends better with a schedule that decays from there; another batch size or optimizer has another curve."
 )
 
 

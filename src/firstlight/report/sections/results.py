@@ -26,9 +26,9 @@ from firstlight.report.format import (
 from firstlight.report.published import MARKS, MARKS_EXPLAINED
 
 GAP = (
-    "The training accuracy is that of the epoch whose weights were kept, measured while it trained, with dropout and "
-    "augmentation where there are any{mixed}; the gap is that less the validation accuracy, and a large one tells of "
-    "overfitting."
+    "The training accuracy is that of the epoch whose weights were kept, measured during the epoch, with dropout and "
+    "augmentation where there are any{mixed}; the gap is that minus the validation accuracy, and a large one is a sign "
+    "of overfitting."
 )
 MIXED = " (of mixed images, the class with the largest share counts)"
 COSTS = ("parameters.total", "multiply_adds", "seconds.train")  # which add up over the nets of an ensemble
@@ -139,7 +139,7 @@ def _range(values: Sequence[int]) -> tuple[int, int]:
 
 
 def table(found: Sequence[Result], folder: Path = Path()) -> Table:
-    """A row a group, for a page that will lie in `folder`; a column is left out where no group has such a number."""
+    """A row per group, for a page that will lie in `folder`; a column is left out where no group has such a number."""
     others = list(dict.fromkeys(name for result in found for name in result.beside))
     there = [result for result in found if result.n]
     validated = any(result.validation for result in there)
@@ -156,7 +156,7 @@ def table(found: Sequence[Result], folder: Path = Path()) -> Table:
         **{name: [_beside(result.test, result.beside.get(name)) for result in found] for name in others},
     }
     if greatest:
-        columns["greatest validation accuracy"] = [_mean(result.greatest_validation) for result in found]
+        columns["highest validation accuracy"] = [_mean(result.greatest_validation) for result in found]
         columns["published, validation"] = [
             _beside(result.greatest_validation, result.published_validation) for result in found
         ]
@@ -201,14 +201,14 @@ def _caption(found: Sequence[Result], validated: bool, greatest: bool, judged: b
         f"An ensemble is the mean of the probabilities of its seeds’ nets, with the 95{THIN}% interval of its test "
         "accuracy in brackets; parameters, multiply-adds and time are those of all its nets.": len(nets) < len(found),
         f"★ The best by {'mean ' * several}validation accuracy.": any(result.best for result in found),
-        "The greatest validation accuracy is that over the epochs, whichever weights were kept.": greatest,
+        "The highest validation accuracy is the maximum over the epochs, whichever weights were kept.": greatest,
         MARKS_EXPLAINED: judged,
         f"“4 of 5” {noun}s: the others have no result, or were interrupted.": any(r.n < r.asked for r in found),
         "Of the epochs, the number in brackets is that whose weights were kept and measured"
         f"{f'; where {noun}s differ, from the least to the greatest' * several}.": True,
         "The training time is the mean of one run.": several,
         GAP.format(mixed=MIXED * any(result.mixed for result in nets)): validated,
-        "Losses compare only where the loss function is the same.": True,
+        "Losses are comparable only for the same loss function.": True,
     }
     return " ".join(text for text, there in said.items() if there)
 

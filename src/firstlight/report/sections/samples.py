@@ -53,7 +53,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 
 def blocks(found: Mapping[str, Samples]) -> tuple[Block, ...]:
-    """A row a split, in the order of the classes."""
+    """A row per split, in the order of the classes."""
     return tuple(
         ImageGrid(
             tuple(Picture(of.images.pixels[i], of.class_names[of.images.labels[i]]) for i in spread(of.images)),

@@ -15,8 +15,8 @@ from firstlight.text import listed
 
 REASONS = 5  # reasons of failing that are told one by one
 UNREAD = (
-    "The test images were left aside before the first trial and were never read: every trial was trained on the "
-    "training images and judged on the validation images alone."
+    "The test images were set aside before the first trial and were never read: every trial was trained on the "
+    "training images and evaluated on the validation images alone."
 )
 
 
@@ -54,14 +54,14 @@ def blocks(found: SearchCautions) -> tuple[Block, ...]:
         Caution.BEST_OF_MANY.text(
             f"The {in_words(found.monitor)} of the best trial is optimistic: it is the best of "
             f"{counted(found.ended, 'trial')}, chosen by that same number, on one seed. Measure it on several seeds: "
-            "firstlight run best.toml --seed 1 (2, 3, …) reads the test images, which no trial has seen."
+            "firstlight run best.toml --seed 1 (2, 3, …) evaluates on the test images, which no trial has used."
         )
     ]
     if found.ended < found.asked:
         warnings.append(
             Caution.SEARCH_INCOMPLETE.text(
                 f"The search is not complete: {counted(found.asked - found.ended, 'trial')} of {count(found.asked)} "
-                "missing. The same command goes on."
+                "missing. The same command continues."
             )
         )
     for reason, trials in list(found.failed.items())[:REASONS]:
@@ -75,8 +75,8 @@ def blocks(found: SearchCautions) -> tuple[Block, ...]:
         trial, behind = found.second
         reached = f"is {points(behind)} behind" if behind else "reached the same"
         notes.append(
-            f"The second best, trial {trial}, {reached}: such a difference is easily a matter of the seed. Prefer what "
-            "is simpler or quicker among the best."
+            f"The second best, trial {trial}, {reached}: such a difference may well be due to the seed. Prefer what is "
+            "simpler or faster among the best."
         )
     return (*(Text(text, tone="warning") for text in warnings), *(Text(text, tone="note") for text in notes))
 

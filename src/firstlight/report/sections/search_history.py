@@ -15,9 +15,9 @@ from firstlight.types import Json
 
 HEIGHT = 240
 SAMPLERS = {
-    "tpe": "TPE drew the first ten evenly, then where earlier ones did well: the dots should drift to the better.",
-    "random": "Every trial was drawn evenly, without regard to the others.",
-    "grid": "The points of the grid were taken in an order drawn by seed.",
+    "tpe": "TPE sampled the first ten at random, then near earlier ones that did well: the dots should improve.",
+    "random": "Every trial was sampled at random, independently of the others.",
+    "grid": "The points of the grid were tried in a random order, by seed.",
 }
 
 
@@ -60,7 +60,7 @@ def numbers(tuned: Tuned) -> History:
 
 
 def chart(found: History) -> Json:
-    """A mark a trial, and the best so far as a staircase."""
+    """A mark per trial, and the best so far as a staircase."""
 
     def x(field: str) -> alt.X:
         return alt.X(
@@ -81,9 +81,11 @@ def chart(found: History) -> Json:
 
 def caption(found: History) -> str:
     """What the marks are, and how the trials were drawn."""
-    said = ["A dot is a trial that trained to its end; the line is the best of them so far."]
+    said = ["A dot is a trial that ran to its end; the line is the best so far."]
     if any(mark.state == "pruned" for mark in found.marks):
-        said.append("A cross was stopped early: its value is that of the epoch at which it was stopped.")
+        said.append(
+            "A cross is a trial that was stopped early: its value is that of the epoch at which it was stopped."
+        )
     if found.failed:
         said.append("Trials that failed are left out.")
     return " ".join([*said, SAMPLERS[found.sampler]])

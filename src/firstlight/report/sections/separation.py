@@ -55,7 +55,7 @@ def table(embeddings: Sequence[Embedding]) -> Table:
             f"of {counted(first.k, 'neighbour')}, of the same class",
             *(percent(place.agreement) for place in places.values()),
         ),
-        ("own class found by their vote", *(percent(place.accuracy) for place in places.values())),
+        ("accuracy of their majority vote", *(percent(place.accuracy) for place in places.values())),
     )
     return Table(
         titles=("", *places), rows=rows, right=_all_but_first(places), caption=caption(places, embeddings[0].layer)
@@ -101,9 +101,13 @@ def caption(places: Mapping[str, Separation], layer: str) -> str:
         for where, place in others
         if place.agreement < first[1].agreement - 0.05
     ]
-    worse = f" Less of it is left {listed(lost)}: do not judge {layer} by that picture." if lost else ""
+    worse = f" Less of it is left {listed(lost)}: do not judge {layer} by that plot." if lost else ""
     k = first[1].k
-    few = f" No more than {k} are asked, as the smallest class has no more other images here." if k < NEIGHBOURS else ""
+    few = (
+        f" At most {k} neighbours are used, as the smallest class has no more other images here."
+        if k < NEIGHBOURS
+        else ""
+    )
     return (
         f"In {layer}, {percent(first[1].agreement)} of an image’s nearest neighbours are of its class.{few}{worse} The "
         "silhouette is 1 where every image is close to its own class and far from the next, 0 at a border, and below 0 "

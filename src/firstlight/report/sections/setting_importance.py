@@ -12,7 +12,7 @@ from firstlight.report.format import counted
 from firstlight.report.render.vega import SHARE, data, finish
 from firstlight.types import Json
 
-NONE = "Too few trials are complete, or all are equal: which setting matters cannot be told."
+NONE = "Too few trials are complete, or all are equal: the importance of the settings cannot be estimated."
 
 
 def numbers(tuned: Tuned) -> Mapping[str, float]:
@@ -28,7 +28,7 @@ def chart(shares: Mapping[str, float]) -> Json:
         alt.Chart(data(rows))
         .mark_bar(opacity=0.75)
         .encode(
-            x=alt.X("share:Q", title="share of the spread explained", scale=alt.Scale(domain=[0, 1]), axis=SHARE),
+            x=alt.X("share:Q", title="share of the variance explained", scale=alt.Scale(domain=[0, 1]), axis=SHARE),
             y=alt.Y("setting:N", title=None, scale=alt.Scale(domain=list(shares)), axis=axis),
             tooltip=["setting:N", alt.Tooltip("share:Q", format=".1%")],
         )
@@ -39,9 +39,9 @@ def chart(shares: Mapping[str, float]) -> Json:
 def caption(complete: int) -> str:
     """How it was found, from how many complete trials."""
     return (
-        "How much of the spread of the complete trials’ values each setting explains by itself or with others (fANOVA, "
-        f"a forest fitted to {counted(complete, 'complete trial')}; the shares add up to one). An unimportant setting "
-        "can be left alone the next time. With few trials it is a hint."
+        "How much of the variance of the complete trials’ values each setting explains, by itself or in interaction "
+        f"with others (fANOVA, a forest fitted to {counted(complete, 'complete trial')}; the shares add up to one). An "
+        "unimportant setting need not be searched the next time. With few trials this is only a hint."
     )
 
 

@@ -84,7 +84,7 @@ def _values(tuned: Tuned, key: str) -> SettingValues:
 
 
 def chart(found: SettingValues) -> Json:
-    """A mark a trial, the best one ringed; choices stand side by side."""
+    """A mark per trial, the best one ringed; choices stand side by side."""
     if isinstance(found.domain, Range):
         low, high, logarithmic = found.domain.low, found.domain.high, found.domain.logarithmic
         x = alt.X(
@@ -121,7 +121,7 @@ def caption(found: Sequence[SettingValues]) -> str:
     quantity, edge = in_words(found[0].monitor), "upper" if found[0].maximise else "lower"
     return (
         f"The {quantity} of each trial against each setting, the most important first; the best trial is ringed. Other "
-        f"settings differ from dot to dot: read the {edge} edge of the cloud, not its middle."
+        f"settings differ from dot to dot: look at the {edge} edge of the cloud, not at its middle."
     )
 
 

@@ -35,7 +35,7 @@ def numbers(groups: Sequence[Group]) -> SettingsDifferences:
 
 
 def table(found: SettingsDifferences) -> Table:
-    """A row a group and a column a setting, or the other way about where there are more settings than groups."""
+    """A row per group and a column per setting, or the other way about where there are more settings than groups."""
     only = f", and in each only the {found.several} changes" if found.several else ""
     caption = f"The settings in which they differ; all others are the same{only}."
     if len(found.settings) > len(found.groups):

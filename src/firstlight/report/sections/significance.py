@@ -1,4 +1,4 @@
-"""Which differences between groups are more than chance, and which group is the best: how that is tested and said."""
+"""Which differences between groups are significant, and which is the best: how that is tested and reported."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Contrast:
 
     @property
     def difference(self) -> float | None:
-        """Test accuracy of the leader less that of the other, over what is paired."""
+        """Test accuracy of the leader minus that of the other, over what is paired."""
         if self.paired is not None:
             return self.paired.mean
         return self.images.difference if self.images is not None else None
@@ -104,7 +104,7 @@ class Contrast:
     def verdict(self) -> str:
         """The conclusion, in a few words."""
         if self.paired is not None and self.decides is None:
-            return f"n\u00a0=\u00a0{self.paired.n} {self.noun}s are too few to test"
+            return f"n\u00a0=\u00a0{self.paired.n} {self.noun}s are too few for a test"
         if self.decides is None or self.difference is None:
             return f"not paired: other test {'labels' if self.other_labels else 'images'}"
         if self.p is None:
@@ -112,11 +112,11 @@ class Contrast:
                 f"the same difference with each of {len(self.seeds)} {self.noun}s: more {self.noun}s are needed to "
                 "test it"
             )
-        return "may be chance" if self.better is None else f"{self.better} is better"
+        return "not significant" if self.better is None else f"{self.better} is better"
 
     @property
     def better(self) -> str | None:
-        """The one that is better by more than chance explains."""
+        """The one that is better significantly."""
         if self.p is None or self.p >= LEVEL or self.difference is None:
             return None
         return self.leader if self.difference > 0 else self.other
@@ -191,7 +191,7 @@ def by_images(first: RunRecord, second: RunRecord) -> McNemar | None:
 def blocks(found: Sequence[Contrast]) -> tuple[Block, ...]:
     """The tests of a task: a table, and what was tested, in plain words. A task of one group has none."""
     if not found:
-        return (Text("There is nothing to test: only one was measured on these images.", tone="note"),)
+        return (Text("There is nothing to test: only one was evaluated on these images.", tone="note"),)
     return (table(found), *(Text(text, tone="note") for text in _method(found)))
 
 
@@ -203,7 +203,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 
 def verdict(groups: Sequence[Group]) -> str:
-    """The best of each task, the next one, and whether their difference is more than chance, in a few sentences."""
+    """The best of each task, the next one, and whether their difference is significant, in a few sentences."""
     found = tasks(groups)
     several = any(len(group.asked) > 1 for group in groups)
     return " ".join(_best_of(task, "experiment" if several else "run", alone=len(found) == 1) for task in found)
@@ -295,7 +295,7 @@ def _method(found: Sequence[Contrast]) -> list[str]:
     if any(contrast.flip is not None for contrast in found):
         said += [
             "Over seeds: the runs are paired by seed, which gives both the same split and the same order of images. "
-            "These tests are about other seeds, not about other test images.",
+            "These tests generalize to other seeds, not to other test images.",
             "The paired sign-flip test assumes only that, if the two were equally good, each difference could as well "
             "have the other sign; p is the share of all sign patterns whose mean is at least as far from zero. The "
             f"least that n seeds can give is 2/2ⁿ, so fewer than {SEEDS_FOR_LEVEL} seeds cannot give p < {LEVEL}. Its "
@@ -314,12 +314,12 @@ def _method(found: Sequence[Contrast]) -> list[str]:
             f"{f' in {found[0].tests} tests' * (found[0].tests > 1)}, however clear the difference."
         )
     elif any(contrast.flip is not None and contrast.decides is contrast.flip for contrast in found):
-        said.append("Here the sign-flip test decides, as it assumes less; the t-test stands beside it.")
+        said.append("Here the sign-flip test decides, as it assumes less; the t-test is shown beside it.")
     if any(contrast.images is not None and contrast.folds is None for contrast in found):
         said.append(
-            "Over images: two trained nets answered the same test images, and only the discordant ones count, on which "
-            "one alone is right; p is that of a fair coin (McNemar’s test, exact). It is about other test images, not "
-            "of other seeds: that takes several runs of each. The interval is that of Bonett and Price."
+            "Over images: two trained nets classified the same test images, and only the discordant ones count, on "
+            "which one alone is right; p is that of a fair coin (McNemar’s test, exact). It generalizes to other test "
+            "images, not to other seeds: that takes several runs of each. The interval is that of Bonett and Price."
         )
     if found[0].tests > 1:
         said.append(
@@ -335,18 +335,19 @@ def _method_of_folds(found: Sequence[Contrast]) -> list[str]:
     least, ratio = min(test.n for test in tests), tests[0].ratio
     said = [
         "Over folds: both recipes were trained and tested on the same folds, and are paired by fold. Any two folds "
-        "share most of their training images, so their accuracies are not independent, and Student’s t-test would call "
-        "chance a difference too often. The corrected resampled t-test (Nadeau and Bengio 2003) decides instead: it "
-        "widens the variance of the mean difference from sd²/n to sd² (1/n + test/train), here with test/train = "
-        f"{ratio:.2f}. It is an approximation: from the folds of one split, no unbiased estimate of that variance "
-        "exists.",
+        "share most of their training images, so their accuracies are not independent, and Student’s t-test would "
+        "find a difference by chance too often. The corrected resampled t-test (Nadeau and Bengio 2003) decides "
+        "instead: it widens the variance of the mean difference from sd²/n to sd² (1/n + test/train), here with "
+        f"test/train = {ratio:.2f}. It is an approximation: from the folds of one split, no unbiased estimate of that "
+        "variance exists.",
         f"With few folds it finds only large differences ({least - 1} degrees of freedom here). That it finds none "
         "does not show that two recipes are equally good.",
     ]
     if any(contrast.images is not None for contrast in found):
         said.append(
-            "McNemar’s test stands beside it, over all images, each answered by the net of either recipe that has not "
-            "seen it. It takes these nets as they are and says nothing of other training images, so it does not decide."
+            "McNemar’s test is shown beside it, over all images, each classified by the net of either recipe that was "
+            "not trained on it. It compares these very nets and does not generalize to other training images, so it "
+            "does not decide."
         )
     return said
 

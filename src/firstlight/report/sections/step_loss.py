@@ -39,8 +39,8 @@ def chart(columns: Mapping[str, Array]) -> Json:
 def caption(columns: Mapping[str, Array]) -> str:
     every = int(columns["step"][0])
     return (
-        f"The mean training loss of every {every:,} steps. How fast it falls within the first epoch tells how the net "
-        "starts; a saw, that the steps are large for what is left to learn."
+        f"The mean training loss of every {every:,} steps. How fast it falls within the first epoch shows how "
+        "training starts; a jagged curve, that the steps are large for what is left to learn."
     )
 
 

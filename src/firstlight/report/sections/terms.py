@@ -12,12 +12,12 @@ from firstlight.text import listed
 
 LOSSES = {
     "cross-entropy": (
-        "cross-entropy: minus the logarithm of the probability that the net gives the true class. Its gradient by the "
-        "outputs is p − t, which stays large as long as an answer is wrong."
+        "cross-entropy: the negative logarithm of the predicted probability of the true class. Its gradient with "
+        "respect to the logits is p − t, which stays large as long as a prediction is wrong."
     ),
     "binary-cross-entropy": (
         "binary cross-entropy: cross-entropy for one sigmoid output, the probability of the second class. Its gradient "
-        "is p − t."
+        "with respect to the logit is p − t."
     ),
     "softmax-binary-cross-entropy": (
         "cross-entropy with the term of the wrong classes, −(1 − t) log(1 − p), beside it: it is larger than "
@@ -34,26 +34,44 @@ SAME_FOR_ANY_SIZE = ("Conv2D", "BatchNorm")
 SHOWN = 4  # layers that are named
 
 TERMS = (
-    ("Accuracy", "The share of images whose likeliest class is the true one."),
+    ("Accuracy", "The share of images whose most probable class is the true one."),
     (
         "95 % interval",
-        "Where the accuracy on endlessly many such images may well lie, after Wilson; it is narrower the more test "
-        "images there are. It does not tell what another seed would give.",
+        "A range of plausible values of the accuracy on all such images, after Wilson; it is narrower the more test "
+        "images there are. It does not cover what another seed would give.",
     ),
-    ("Loss", "What training makes small; an answer that is wrong and sure costs most."),
+    ("Loss", "What training minimizes; a confident wrong prediction costs most."),
     (
         "Validation, test",
-        "Images not learnt from. The first choose weights and settings; the second measure the outcome.",
+        "Images that are not trained on. Validation images choose weights and settings; test images measure the "
+        "result.",
     ),
-    ("Epoch", "Once through the training images. A step is one batch of them, and one change of the weights."),
-    ("Parameters", "The numbers of the net. Trainable ones are learnt; running statistics are averages kept beside."),
-    ("Multiply-adds", "Multiplications, each with its addition, for one image: how much work an answer is."),
-    ("Overfitting", "The net does better on the images that it learnt from than on others."),
-    ("Calibration error", "How far confidence and accuracy lie apart, over groups of answers that are equally sure."),
-    ("Precision, recall, F1", "Of what was called so, how much is; of what is so, how much was found; both in one."),
-    ("Top-k accuracy", "The share of images whose true class is among the k likeliest."),
-    ("McNemar’s test", "Whether two nets differ, by the test images on which only one of them is right."),
-    ("Holm’s correction", "Of many comparisons some differ by chance: the more there are, the more each must show."),
+    ("Epoch", "One pass over the training images. A step is one batch of them, and one update of the weights."),
+    (
+        "Parameters",
+        "The numbers of the net. Trainable ones are updated by the optimizer; running statistics of batch norm are "
+        "moving averages.",
+    ),
+    ("Multiply-adds", "Multiplications, each with its addition, for one image (MACs): the work of one prediction."),
+    ("Overfitting", "The net does better on the images that it was trained on than on others."),
+    (
+        "Calibration error",
+        "The mean gap between confidence and accuracy, over bins of predictions of similar confidence.",
+    ),
+    (
+        "Precision, recall, F1",
+        "Precision: of the images predicted as a class, the share that belongs to it. Recall: of the images of a "
+        "class, the share that was predicted as it. F1: their harmonic mean.",
+    ),
+    ("Top-k accuracy", "The share of images whose true class is among the k most probable ones."),
+    (
+        "McNemar’s test",
+        "Whether the accuracies of two nets differ, judged by the test images on which only one of them is right.",
+    ),
+    (
+        "Holm’s correction",
+        "Of many comparisons some are significant by chance alone: the more there are, the smaller each p must be.",
+    ),
 )
 
 
@@ -74,17 +92,17 @@ def numbers(group: Group) -> list[tuple[str, str]]:
     record = group.first
     classes = len(record.class_names)
     outputs = record.layers[-1].output_shape[-1] if record.layers and record.layers[-1].output_shape else classes
-    kind = "one sigmoid output" if outputs == 1 else f"{count(outputs)} outputs, one a class"
+    kind = "one sigmoid output" if outputs == 1 else f"{count(outputs)} outputs, one per class"
     labels = (
-        f"Inside, a label is a whole number from 0 to {count(classes - 1)}. A class has no size, so the net has "
-        f"{kind}; cross-entropy looks at the output of the true class alone, which makes one-hot columns needless: "
-        "they would give the same numbers."
+        f"Internally, a label is an integer from 0 to {count(classes - 1)}. A class is not a quantity, so the net has "
+        f"{kind}; cross-entropy uses the output of the true class alone, so one-hot targets are not needed: they would "
+        "give the same numbers."
     )
     name = record.experiment.loss.name
     most = max((n for n in record.test.confusion.sum(axis=1).tolist()), default=0)
     metric = (
-        "Accuracy is what is wanted, and has no gradient to follow, so the loss is what training makes small. It is "
-        "fair where classes are about equally frequent: here the most frequent one has "
+        "Accuracy is what is wanted, but it has no useful gradient, so training minimizes the loss. Accuracy is a fair "
+        "measure if the classes are about equally frequent: here the most frequent one has "
         f"{percent(most / record.test.images)} of the test images."
     )
     size = by_size(record.layers) if record.layers else ""
@@ -104,20 +122,27 @@ def by_size(layers: Sequence[LayerRecord]) -> str:
         if layer.type == "Flatten":
             sees_places = True
         elif layer.type == "GlobalAvgPool2D":
-            break  # what follows sees a number a channel
+            break  # what follows sees a number per channel
         elif layer.type == "Dense":
             growing += [layer] if sees_places else []
             sees_places = False
     fixed = [layer.name for layer in layers if layer.type in SAME_FOR_ANY_SIZE and layer.parameters]
-    kernels = f" The others have the same for any size: {_named(fixed)} use one kernel everywhere." if fixed else ""
+    kernels = (
+        f" The others have the same number for any size: {_named(fixed)} use one kernel at every position."
+        if fixed
+        else ""
+    )
     if not growing:
-        return f"No: no dense layer sees pixels or maps. What grows with the images is the work.{kernels}"
+        return (
+            "No: no dense layer sees pixels or maps. What grows with the images is the number of "
+            f"multiply-adds.{kernels}"
+        )
     total = sum(layer.parameters for layer in layers)
     share = sum(layer.parameters for layer in growing) / total if total else 0
     names = _named([layer.name for layer in growing])
     return (
-        f"Yes: {names}, with {percent(share, 0)} of them, {'has' if len(growing) == 1 else 'have'} a weight for each "
-        f"value that comes in, and twice the width and height are four times as many.{kernels}"
+        f"Yes: {names}, with {percent(share, 0)} of them, {'has' if len(growing) == 1 else 'have'} a weight for "
+        f"each input value, and twice the width and height mean four times as many.{kernels}"
     )
 
 

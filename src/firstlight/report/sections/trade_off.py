@@ -14,8 +14,8 @@ from firstlight.types import Json
 
 KIND = "parameters"
 CAPTION = (
-    "What the accuracy costs in parameters, on an axis of equal factors: up and to the left is better. Of several "
-    "seeds or folds, the mean."
+    "What the accuracy costs in parameters, on a logarithmic axis: up and to the left is better. Means over several "
+    "seeds or folds."
 )
 
 
@@ -26,7 +26,7 @@ def numbers(groups: Sequence[Group]) -> dict[str, tuple[int, float]]:
 
 
 def chart(found: Mapping[str, tuple[int, float]]) -> Json:
-    """A mark a group, over parameters that grow tenfold a step."""
+    """A mark per group, over parameters that grow tenfold a step."""
     names = list(found)
     rows = [{"run": run, "parameters": n, "accuracy": a, "shown": percent(a, 2)} for run, (n, a) in found.items()]
     parameters = [n for n, _ in found.values()]

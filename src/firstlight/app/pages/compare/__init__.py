@@ -171,15 +171,15 @@ def _pair(index: Index, request: Request) -> Pair | str:
 def _why_not(names: tuple[str, str], first: RunRecord, second: RunRecord) -> str:
     if first.class_names != second.class_names:
         return (
-            f"These two cannot be paired image by image: {names[0]} tells {counted(len(first.class_names), 'class')} "
-            f"of {first.data} apart, {names[1]} {counted(len(second.class_names), 'class')} of {second.data}."
+            f"These two cannot be paired image by image: {names[0]} has {counted(len(first.class_names), 'class')} of "
+            f"{first.data}, {names[1]} {counted(len(second.class_names), 'class')} of {second.data}."
         )
     common = len(set(first.predictions.ids.tolist()) & set(second.predictions.ids.tolist()))
     return (
         "These two cannot be paired image by image: they were not tested on the same images with the same labels. "
         f"{names[0]} has {counted(len(first.predictions), 'test image')} of {first.data}, {names[1]} "
-        f"{counted(len(second.predictions), 'test image')} of {second.data}; {common:,} names are in both. "
-        "Their accuracies do not compare either."
+        f"{counted(len(second.predictions), 'test image')} of {second.data}; {common:,} ids are in both. Their "
+        "accuracies are not comparable either."
     )
 
 
@@ -193,7 +193,7 @@ def _said(pair: Pair) -> str:
     if difference < 0:
         ahead, behind, difference, low, high = behind, ahead, -difference, -high, -low
     p = significance.probability(test.p)
-    verdict = "that may be chance" if test.p >= LEVEL else "more than chance in the choice of test images explains"
+    verdict = "not significant" if test.p >= LEVEL else "significant"
     apart = (
         f"{ahead} is right on {100 * difference:.2f} percentage points more of the images than {behind} "
         f"(95{THIN}% interval {significance.between((low, high))})"
@@ -202,8 +202,8 @@ def _said(pair: Pair) -> str:
     )
     return (
         f"{apart}: {verdict}. McNemar’s test, exact, over the {counted(test.only_first + test.only_second, 'image')} "
-        f"on which one alone is right: p {p if p.startswith('<') else f'= {p}'}, as if these two were the only pair "
-        "that is compared. It says nothing about chance in training (the seed)."
+        f"on which one alone is right: p {p if p.startswith('<') else f'= {p}'}, not corrected for comparing other "
+        "pairs. It does not cover the randomness of training (the seed)."
     )
 
 
@@ -223,10 +223,10 @@ def _classes(pair: Pair) -> list[Json]:
 
 
 def _number(request: Request, name: str, end: int) -> int:
-    """A whole number below `end` in the request's address, 0 where there is none. Raises UnknownError for others."""
+    """An integer below `end` in the request's address, 0 where there is none. Raises UnknownError for others."""
     text = request.query_params.get(name, "0")
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < end):
-        raise UnknownError(f"{name} is a whole number below {end}; received {text[:20]!r}.")
+        raise UnknownError(f"{name} is an integer below {end}; received {text[:20]!r}.")
     return int(text)
 
 

@@ -38,7 +38,7 @@ def page(request: Request) -> Response:
         except FirstlightError as error:
             values["problem"] = str(error)
     elif asked is not None:
-        values["problem"] = "This run has no weights yet: it is still training, or it was cut off."
+        values["problem"] = "This run has no weights yet: it is still training, or training was cut off."
     return responses.page(request, "draw/page.html.j2", title="Draw", **values)
 
 

@@ -66,7 +66,7 @@ def facts(request: Request, key: str) -> Json:
     try:
         kept.read()
     except FirstlightError as error:
-        trouble = f"{error} Until it is mended, nothing can be decided here."
+        trouble = f"{error} Until that is fixed, no decision can be saved here."
     pairs = Counter((doubt.given, doubt.suggested) for doubt in subject.doubts)
     return {
         "run": key,
@@ -158,11 +158,11 @@ def near(request: Request) -> Response:
     doubt = None if row is None else subject.doubted.get(row)
     if subject.folds:
         found = list(doubt.nearest) if doubt else []
-        note = "" if found else "Of folds, they are known for images in doubt, once firstlight labels has looked."
+        note = "" if found else "In a cross-validation they are known for suspected labels, after firstlight labels."
     else:
         split = _split(subjects, subject, sample, row)
         if not split:
-            raise UnknownError("The run has left this image out, so that it is like none of the others.")
+            raise UnknownError("The run left this image out, so it has no neighbours.")
         images = subjects.nearest.of(key, split, sample)
         found, note = list(zip(images.ids.tolist(), images.labels.tolist(), strict=True)), ""
     near = [{"id": name, "label": subject.classes[label]} for name, label in found]
@@ -177,7 +177,7 @@ def picture(request: Request) -> Response:
 
 
 async def decide(request: Request) -> Response:
-    """Keep, relabel or drop an image, or put back what was decided of it before."""
+    """Keep, relabel or drop an image, or restore an earlier decision about it."""
     return await responses.compute(request, _decide, request, await request.body())
 
 
@@ -215,10 +215,10 @@ def _asked(body: bytes) -> Json:
         asked = json_object(body)
         for name in texts:
             if not isinstance(asked.get(name, ""), str):
-                raise ValueError(f"{name} is no text")
+                raise ValueError(f"{name} is not a string")
         for name in ("seen", "row"):
             if not isinstance(asked.get(name), dict | None):
-                raise ValueError(f"{name} is no decision")
+                raise ValueError(f"{name} is not a decision")
         missing = {"id", "seen"} - asked.keys() or ({"new"} - asked.keys() if "row" not in asked else set())
         if missing:
             raise ValueError(f"it lacks {min(missing)}")
@@ -232,9 +232,9 @@ def _row(value: Json, sample: str) -> Correction:
     try:
         row = Correction(**value)
     except TypeError:
-        raise RunError("What is put back is no decision.") from None
+        raise RunError("What is to be restored is not a decision.") from None
     if row.id != sample or not all(isinstance(text, str) for text in value.values()):
-        raise RunError("What is put back is a decision about another image.")
+        raise RunError("What is to be restored is a decision about another image.")
     return row
 
 

@@ -85,8 +85,9 @@ class Decisions:
                 return before
         except OSError as error:
             raise RunError(
-                f"{self.path} cannot be written: {error.strerror or error}. The decision is not kept, and the file is "
-                "as it was. Make room or give permission, or name another place: firstlight view --corrections FILE"
+                f"{self.path} cannot be written: {error.strerror or error}. The decision is not saved, and the file is "
+                "unchanged. Free some space, change the permissions, or name another file: firstlight view "
+                "--corrections FILE"
             ) from None
 
     @contextmanager
@@ -100,7 +101,7 @@ class Decisions:
             except LockedError:
                 if time.monotonic() > until:
                     raise RunError(
-                        f"{self.path} is being written by another program. The decision is not kept: try again."
+                        f"{self.path} is being written by another program. The decision is not saved: try again."
                     ) from None
 
 
@@ -131,7 +132,7 @@ def place(folder: RunFolder, root: Path, given: Path | None) -> Decisions:
     path = given or _of_run(folder) or root / f"corrections-{_stem(folder)}.csv"
     inside = _inside(path, folder)
     if inside:
-        text = f"{path} lies in {inside}, where nothing is written. Name another place: firstlight view --corrections"
+        text = f"{path} lies in {inside}, to which nothing is written. Name another file: firstlight view --corrections"
         return Decisions(path, f"{text} FILE")
     return Decisions(path)
 
@@ -169,10 +170,10 @@ def _inside(path: Path, folder: RunFolder) -> str:
 
 def _changed(sample: str, row: Correction | None) -> str:
     if row is None:
-        return f"What was decided of {sample} was taken back meanwhile, in another tab or by someone else."
+        return f"The decision about {sample} was undone meanwhile, in another tab or by someone else."
     who = row.by or "someone else"
     what = "dropped it" if not row.new else f"kept {row.new}" if row.new == row.old else f"changed it to {row.new}"
     return (
-        f"{who} has decided of {sample} meanwhile ({row.at or 'no time given'}): {what}. That is kept. To replace it, "
-        "decide again."
+        f"{who} has decided about {sample} meanwhile ({row.at or 'no time given'}): {what}. That is kept. To replace "
+        "it, decide again."
     )

@@ -65,7 +65,7 @@ function review(facts) {
     trouble(found?.trouble ?? "");
     const more = found && found.total > images.length;
     find("nothing").hidden = images.length > 0 && !more;
-    if (!images.length) find("nothing").textContent = found ? (doubts ? "There is no doubt about a label here." : "There is no such image.") : "";
+    if (!images.length) find("nothing").textContent = found ? (doubts ? "No label here is suspected to be wrong." : "There is no such image.") : "";
     else if (more) find("nothing").textContent = `The first ${images.length.toLocaleString("en")} of ${found.total.toLocaleString("en")} images: narrow them down by class or id.`;
     find("desk").hidden = !images.length;
     strip.list(images);
@@ -167,11 +167,11 @@ function review(facts) {
     search.own(found.decided?.new || found.label);
     const known = found.probabilities !== null;
     find("unknown").hidden = known;
-    find("unknown").textContent = known ? "" : "It has learnt from this image, so nothing is asked of it.";
+    find("unknown").textContent = known ? "" : "The model was trained on this image, so its prediction is not shown.";
     find("bars").hidden = !known;
     if (known) bars.show(found.probabilities, false, found.used);
     find("near").replaceChildren();
-    find("near-note").textContent = "Looking for them …";
+    find("near-note").textContent = "Searching …";
   }
 
   function status({ decided: row, stale }) {
@@ -215,7 +215,7 @@ function review(facts) {
     }).catch(() => null);
     const answer = await response?.json().catch(() => null);
     if (response?.ok) return answer;
-    tell(answer?.error ?? "The server does not answer. Was firstlight view ended? The decision is not kept.", "error");
+    tell(answer?.error ?? "The server does not respond. Was firstlight view stopped? The decision is not saved.", "error");
     if (response?.status === 409) note(id, answer.decided);
     return null;
   }
@@ -234,7 +234,7 @@ function review(facts) {
     count();
   }
 
-  /** Give the image on the desk a label, "" to drop it, and go on. */
+  /** Give the image on the desk a label, "" to drop it, and continue. */
   async function decide(name) {
     if (busy || !shown || find("desk").getAttribute("aria-busy") === "true") return;
     busy = true;
@@ -265,12 +265,12 @@ function review(facts) {
     busy = false;
     history.pop(); // also where another has decided since: that is not to be taken back
     find("undo").disabled = !history.last();
-    if (!answer) return announce("Nothing was taken back.");
+    if (!answer) return announce("There is nothing to undo.");
     tell("");
     note(last.id, answer.decided);
     const place = images.findIndex((image) => image.id === last.id);
     if (place >= 0) await go(place);
-    announce(`Taken back: ${last.id}${answer.decided ? `, again: ${said(answer.decided)}` : " is not decided"}. ${done()} decided.`);
+    announce(`Undone: ${last.id}${answer.decided ? `, again: ${said(answer.decided)}` : " is not decided"}. ${done()} decided.`);
     focus();
   }
 

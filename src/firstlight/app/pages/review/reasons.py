@@ -18,16 +18,16 @@ def suggested(subject: Subject, row: int | None, doubt: Doubt | None, label: str
 def why(subject: Subject, row: int | None, doubt: Doubt | None) -> list[str]:
     """The reason for a doubt in sentences, or why there is none."""
     if row is None:
-        return ["The model has learnt from this image: what it says of it would prove nothing."]
+        return ["The model was trained on this image, so its prediction is no evidence about the label."]
     p = subject.predictions.probabilities[row]
     if doubt is None:
         first = int(p.argmax())
         right = first == subject.predictions.labels[row]
         said = f"The model gives {percent(p[first], 0)} to {subject.classes[first]}"
-        return [f"{said}, as it is labelled." if right else f"{said}, which is too little for a doubt."]
+        return [f"{said}, as it is labelled." if right else f"{said}, too little to suspect the label."]
     given, suggested = subject.classes[doubt.given], subject.classes[doubt.suggested]
     probabilities = f"{percent(p[doubt.suggested], 0)} to {suggested} and {percent(p[doubt.given], 0)} to {given}"
-    lines = [f"A model that has not learnt from it gives {probabilities}."]
+    lines = [f"A model that was not trained on it predicts {probabilities}."]
     if doubt.neighbours_agree is not None:
         lines.append(f"Of the nearest training images, {percent(doubt.neighbours_agree, 0)} are labelled {suggested}.")
     return lines

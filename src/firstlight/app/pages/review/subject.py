@@ -1,4 +1,4 @@
-"""What is reviewed: the images of a run, what nets that have not learnt from them say of them, and the doubts."""
+"""What is reviewed: the images of a run, what nets that were not trained on them say of them, and the doubts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from firstlight.records.out_of_fold import OUT_OF_FOLD, OutOfFold
 from firstlight.types import Array, Dataset, Images, Predictions
 
 READY = 4  # subjects that are kept
-NOTE_OF_FOLDS = "The doubts are about all images, each by the model of the fold that has not learnt from it."
+NOTE_OF_FOLDS = "Suspected label errors among all images, each by the model of the fold that was not trained on it."
 SECONDED = 0.5  # the share of neighbours from which on no other class has more of them
 
 
@@ -52,7 +52,7 @@ class Subject:
     run          the id of the run from which images are had again: of folds, the first one
     classes      of the net, which predictions and doubts number
     labels       the classes that an image can be given: those of the images as they were loaded
-    predictions  of images that the net has not learnt from, and `splits` str (N,) the split, or the fold, of each
+    predictions  of images that the net was not trained on, and `splits` str (N,) the split, or the fold, of each
     doubts       the most doubtful first
     folds        how many there are; None of a run
     note         what is to be said of where the doubts come from
@@ -84,7 +84,7 @@ class Subject:
 class Everything:
     """All images of a run as it learnt them: ids and splits str (N,), labels int64 (N,); `rows` of their predictions.
 
-    A row of -1 is of an image that the net has learnt from.
+    A row of -1 is of an image that the net was trained on.
     """
 
     ids: Array
@@ -233,8 +233,8 @@ def _of_run(index: Index, key: str) -> Subject:
         splits=np.repeat([*parts], [len(found) for found in parts.values()]),
         doubts=tuple(found),
         folds=None,
-        note=f"The doubts are about {splits} images, from which the model has not learnt. Of its training images it "
-        "has learnt the wrong labels too.",
+        note=f"Suspected label errors among the {splits} images, on which the model was not trained. In its training "
+        "images it would have fitted wrong labels too.",
     )
 
 

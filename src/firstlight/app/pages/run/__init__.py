@@ -27,10 +27,10 @@ from firstlight.text import display_names
 from firstlight.types import Json
 
 STATES = {
-    "training": "It is training. This page is updated while it does.",
-    "interrupted": "It was interrupted. What it had learnt by then is kept and was measured. It can be resumed.",
-    "cut off": "Its training was cut off: it has no result, and no process trains it now. It can be resumed.",
-    "diverged": "It diverged: its loss became infinite or undefined. What it had learnt before that is kept.",
+    "training": "It is training. This page updates itself.",
+    "interrupted": "It was interrupted. The weights at that point were kept and evaluated. It can be resumed.",
+    "cut off": "Its training stopped without a result, and no process is training it now. It can be resumed.",
+    "diverged": "It diverged: its loss became infinite or NaN. The weights from before that were kept.",
     "damaged": "Its folder is damaged.",
     "newer": "It was made by a newer version of firstlight.",
 }
@@ -45,7 +45,7 @@ def page(request: Request) -> Response:
     if entry.kind == "folds":
         return RedirectResponse(f"/review?run={entry.id}")
     if entry.kind == "other":
-        text = f"{entry.path} is no run folder: it has no {folders.EXPERIMENT}."
+        text = f"{entry.path} is not a run folder: it has no {folders.EXPERIMENT}."
         return responses.page(request, "error.html.j2", title=entry.name, status=404, text=text)
     summary = index.summary(entry)
     folder = index.run(entry.id)
@@ -95,7 +95,13 @@ def _matrix(folder: RunFolder) -> list[Section]:
         return []
     matrix = np.zeros((len(names), len(names)), np.int64)
     np.add.at(matrix, (predictions.labels, predictions.predicted), 1)
-    return [Section("Right and wrong", "results", confusion.blocks([confusion.Confusion(folder.name, names, matrix)]))]
+    return [
+        Section(
+            "Right and wrong predictions",
+            "results",
+            confusion.blocks([confusion.Confusion(folder.name, names, matrix)]),
+        )
+    ]
 
 
 def _data(entry: Entry, folder: RunFolder, summary: RunSummary, shown: bool) -> Json:

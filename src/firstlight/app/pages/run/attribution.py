@@ -61,7 +61,7 @@ def _look(look: Attribution, image: Images) -> Json:
     views = [
         {
             "name": "Saliency",
-            "text": "how strongly the answer depends on each pixel; yellow is strongest",
+            "text": "how strongly the prediction depends on each pixel; yellow is strongest",
             "image": _uri(colours.amounts(look.saliency, float(look.saliency.max(initial=0)))),
         },
         {

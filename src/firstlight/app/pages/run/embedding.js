@@ -99,7 +99,7 @@ export class Embedding {
         location.reload();
         return;
       }
-      if (now.state === "failed") return tell(`The explanation was not made.\n${now.lines.join("\n")}`, "error");
+      if (now.state === "failed") return tell(`The explanation failed.\n${now.lines.join("\n")}`, "error");
       begun = true;
       await new Promise((resolve) => setTimeout(resolve, 500));
     }

@@ -69,7 +69,7 @@ def _explanation(request: Request) -> tuple[RunFolder, list[Embedding]]:
     folder = index.run(request.path_params["id"])
     found = index.explanation(request.path_params["id"])
     if found is None:
-        raise UnknownError(f"{folder.path} has no explanation yet. Make it: firstlight explain {folder.path}")
+        raise UnknownError(f"{folder.path} has no explanation yet. To make it: firstlight explain {folder.path}")
     return folder, [*reversed(found.embeddings)]
 
 
@@ -94,7 +94,9 @@ def explain(request: Request) -> Response:
     _ = folder.result  # an unfinished run says so
     with BEGINNING:
         if any(making.process.poll() is None for other, making in explanations.items() if other != key):
-            raise BusyError("Another run is being explained. Wait for it: two at once would slow both down.")
+            raise BusyError(
+                "Another run is being explained. Wait for it to finish: two at once would slow each other down."
+            )
         if key not in explanations or explanations[key].process.poll() is not None:
             explanations[key] = ExplainProcess.begin(folder.path)
     return responses.reply(explanations[key].told(), 202)

@@ -79,7 +79,7 @@ export class Details {
     const right = best === label;
     const said = `${this.classes[best]} (${percent(probabilities[best], 0)})`;
     const title = byId("details-title");
-    title.replaceChildren(el("span", { class: right ? "right-answer" : "wrong-answer" }, right ? "✓ " : "✗ "), `Answer: ${said}`, right ? "" : `. True class: ${this.classes[label]}`);
+    title.replaceChildren(el("span", { class: right ? "right-answer" : "wrong-answer" }, right ? "✓ " : "✗ "), `Prediction: ${said}`, right ? "" : `. True class: ${this.classes[label]}`);
     this.bars.show(probabilities, false, label);
     byId("bars").hidden = false;
   }

@@ -58,7 +58,7 @@ async function redraw() {
 redraw();
 
 const [stop, resume, live] = ["stop", "resume", "live"].map(byId);
-const ENDS = "Stopping after this step; what was learnt is then measured on the test images.";
+const ENDS = "Stopping after this step; the weights so far are then evaluated on the test images.";
 
 /** The numbers of a run that has no result yet. */
 function follow(now) {
@@ -95,8 +95,8 @@ function follow(now) {
 
 follow(run);
 stop.addEventListener("click", async () => {
-  const study = run.group ? `\n\nIt belongs to the study ${run.group}, which ends with it as after Ctrl-C; the same command goes on.` : "";
-  if (!confirm(`Stop ${run.name}? What it has learnt is kept and measured, and it can be resumed.${study}`)) return;
+  const study = run.group ? `\n\nIt belongs to the study ${run.group}, which ends with it as after Ctrl-C; the same command continues.` : "";
+  if (!confirm(`Stop ${run.name}? The weights so far are kept and evaluated, and it can be resumed.${study}`)) return;
   stop.disabled = true;
   stop.textContent = "Stopping …";
   tell(ENDS);
@@ -157,7 +157,7 @@ function answerable() {
   };
   tiles.forEach((tile, n) => {
     const image = tile.querySelector("img");
-    const button = el("button", { type: "button", class: "look", title: "What the answer depends on" });
+    const button = el("button", { type: "button", class: "look", title: "What the prediction depends on" });
     image.replaceWith(button);
     button.append(image);
     let at = n;

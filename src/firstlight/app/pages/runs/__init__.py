@@ -169,7 +169,7 @@ def stop(request: Request) -> Response:
 def report(request: Request) -> Response:
     """The report of a run, a study or a search, as it lies in its folder."""
     folder = _reported(request)
-    missing = f"{folder} has no report yet. Write it: firstlight report {folder}"
+    missing = f"{folder} has no report yet. To write it: firstlight report {folder}"
     return _file(folder, folders.REPORT, missing, "text/html", REPORT_POLICY)
 
 

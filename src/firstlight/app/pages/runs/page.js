@@ -96,9 +96,9 @@ function curve(run) {
 }
 
 async function stop(run) {
-  const study = run.group ? `\n\nIt belongs to the study ${run.group}, which ends with it as after Ctrl-C; the same command goes on.` : "";
-  if (!confirm(`Stop ${run.name}? What it has learnt is kept and measured, and it can be resumed.${study}`)) return;
-  tell(`Stopping ${run.name} after this step; what was learnt is then measured on the test images.`);
+  const study = run.group ? `\n\nIt belongs to the study ${run.group}, which ends with it as after Ctrl-C; the same command continues.` : "";
+  if (!confirm(`Stop ${run.name}? The weights so far are kept and evaluated, and it can be resumed.${study}`)) return;
+  tell(`Stopping ${run.name} after this step; the weights so far are then evaluated on the test images.`);
   heard({ run: run.id, state: run.state, summary: { ...run, stopping: true } }); // a sign at once
   await api(`/api/runs/${run.id}/stop`, { method: "POST" });
 }
@@ -257,7 +257,7 @@ function heard(change) {
   }
   runs.set(change.run, change.summary);
   const old = document.getElementById(`run-${change.run}`);
-  // A row that stays where it is, is all that is drawn anew: a pointer over another one is not disturbed.
+  // A row that stays where it is, is all that is drawn again: a pointer over another one is not disturbed.
   if (old && before && before.group === change.summary.group && order.key !== "changed" && fits(change.summary)) old.replaceWith(row(change.summary));
   else drawSoon();
 }

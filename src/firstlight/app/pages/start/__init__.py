@@ -26,7 +26,7 @@ ORIGIN = "form"
 # Fields that name something on this machine, by an id.
 IMAGES, WEIGHTS, CORRECTIONS = "data.source", "weights.init_from", "data.corrections"
 NAMES = {IMAGES: "images", CORRECTIONS: "corrections"}
-RESIZE = "Give a size that it takes, such as 28 or 32, under Images."
+RESIZE = "Set a size that it accepts, such as 28 or 32, under Images."
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def page(request: Request) -> Response:
             wanted = texts.get(key, "")
             texts[key] = next((item.id for item in found if item.source == wanted), "")
             if wanted and not texts[key] and key != WEIGHTS:
-                lacking += f"The {NAMES[key]} of {folder.name} are none that can be chosen here. "
+                lacking += f"The {NAMES[key]} of {folder.name} cannot be chosen here. "
     sections = [replace(section, fields=_folded(section)) for section in form.sections()]
     return responses.page(
         request,
@@ -93,7 +93,7 @@ async def begin(request: Request) -> Response:
 def _begin(request: Request, body: bytes) -> Response:
     checked = _checked(_texts(body), _items(request))
     if checked.experiment is None or checked.errors:
-        return responses.reply({"errors": dict(checked.errors), "error": "Something in the form does not fit."}, 422)
+        return responses.reply({"errors": dict(checked.errors), "error": "Something in the form is wrong."}, 422)
     trainings: TrainingProcesses = request.app.state.trainings
     asked = checked.experiment
     training = trainings.start(asked.to_toml(brief=True), f"{asked.model.name}-{_stem(asked.data.source)}")
@@ -101,13 +101,13 @@ def _begin(request: Request, body: bytes) -> Response:
 
 
 def resume(request: Request) -> Response:
-    """Go on with a run that was interrupted or cut off."""
+    """Continue a run that was interrupted or cut off."""
     index: Index = request.app.state.index
     trainings: TrainingProcesses = request.app.state.trainings
     entry = index.entry(request.path_params["id"])
     summary = index.summary(entry)
     if summary.state not in ("interrupted", "cut off"):
-        raise RunError(f"{entry.name} cannot go on: it is {summary.state}.")
+        raise RunError(f"{entry.name} cannot be resumed: it is {summary.state}.")
     training = trainings.resume(entry.path, entry.name)
     return responses.reply({"name": training.name}, 202)
 
@@ -117,7 +117,7 @@ def state(request: Request) -> Response:
     trainings: TrainingProcesses = request.app.state.trainings
     training = trainings.get(request.path_params["name"])
     if training is None:
-        raise UnknownError("This server has started no such run. What runs there are, the page Runs shows.")
+        raise UnknownError("This server has not started such a run. The page Runs shows all runs.")
     now = training.state
     return responses.reply(
         {"state": now, "run": _id(request, training) if now == "begun" else None, "output": training.output}
@@ -130,9 +130,9 @@ def _texts(body: bytes) -> dict[str, str]:
         texts = json_object(body)
         for key, text in texts.items():
             if not isinstance(text, str):
-                raise ValueError(f"{key[:TOLD]} is no text")
+                raise ValueError(f"{key[:TOLD]} is not a string")
     except ValueError as error:
-        raise ExperimentError(f"The form is a JSON object with a text for each field; {error}.") from None
+        raise ExperimentError(f"The form is a JSON object with a string for each field; {error}.") from None
     return texts
 
 
@@ -163,7 +163,7 @@ def _notes(experiment: Experiment, images: Item) -> tuple[str, ...]:
     """What the model will be. Raises ModelError where it does not fit the images."""
     asked = experiment.data
     if images.shape is None or images.classes is None:
-        return ("The model is fitted to the images when the run begins.",)
+        return ("The model is built for the images when the run begins.",)
     height, width, channels = images.shape
     if asked.size is not None:
         height, width = asked.size

@@ -43,8 +43,8 @@ USUAL = (
 )
 LABELS = {
     "data.source": "images",
-    "data.limit": "training images at most",
-    "data.group": "kept together by",
+    "data.limit": "maximum number of training images",
+    "data.group": "groups (kept in one split)",
     "model.name": "architecture",
     "optimizer.name": "optimizer",
     "optimizer.lr": "learning rate",
@@ -60,7 +60,7 @@ UNSET = {
 TITLES = {
     "": "The machine",
     "data": "Images",
-    "prepare": "Preparation",
+    "prepare": "Preprocessing",
     "augment": "Augmentation",
     "model": "Model",
     "weights": "Weights to start from",
@@ -77,8 +77,8 @@ class Field:
     """One key of the experiment file, as a control.
 
     key      such as "training.epochs"
-    kind     how its text is read: as it is, as a value of TOML, true or false, one of `choices`, strings with commas
-             between, or a table or list of TOML over several lines
+    kind     how its text is read: as it is, as a value of TOML, true or false, one of `choices`, strings separated by
+             commas, or a table or list of TOML over several lines
     default  as text; "" where there is none
     limits   what is allowed, in words
     only_for  the name in the same table, such as an architecture's, that it is an option of; "" for all
@@ -159,7 +159,7 @@ def all_fields() -> dict[str, Field]:
 def tables_of(texts: Mapping[str, str]) -> dict[str, Any]:
     """The experiment's tables that texts by the ids of fields mean; an empty text is the default.
 
-    Raises ExperimentError for what is no field.
+    Raises ExperimentError for what is not a field.
     """
     tables: dict[str, Any] = {}
     for name, text in texts.items():
@@ -231,7 +231,7 @@ def _field(key: str, schema: Mapping[str, Any]) -> Field:
     if types == {"string"}:
         return replace(field, kind="string")
     if types == {"array"} and ways[0].get("items", {}).get("type") == "string":
-        return replace(field, kind="strings", limits="with commas between")
+        return replace(field, kind="strings", limits="separated by commas")
     if types & {"object", "array"} and "prefixItems" not in ways[0]:
         return replace(field, kind="table")
     if "prefixItems" in ways[0]:
@@ -245,7 +245,7 @@ def _field(key: str, schema: Mapping[str, Any]) -> Field:
 
 def _choices(key: str) -> Choices:
     """What can be chosen by name, each with the first line of what is written about it."""
-    own = {OWN_LAYERS: "layers of your own, one by one"} if key == "model.name" else {}
+    own = {OWN_LAYERS: "your own layers, one by one"} if key == "model.name" else {}
     known = {name: CHOICES[key].summary(name).replace("`", "") for name in CHOICES[key]}
     return tuple({**known, **own}.items())
 
@@ -265,7 +265,7 @@ def _option(key: str, name: str, option: Option) -> Field:
     of_type = value_schema(option.annotation).get("type")
     kinds: dict[Any, Kind] = {"boolean": "flag", "string": "string"}
     kind: Kind = "choice" if option.choices else kinds.get(of_type, "value")
-    limits = "" if kind != "value" or option.allowed in ("a number", "a whole number") else option.allowed
+    limits = "" if kind != "value" or option.allowed in ("a number", "an integer") else option.allowed
     default = "" if option.required else as_text(option.default)
     return Field(key, kind, default, option.explanation, limits, tuple((each, each) for each in option.choices), name)
 
@@ -292,7 +292,7 @@ def _limits(schema: Mapping[str, Any]) -> str:
     high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
     parts = [f"above {above:g}"] if above is not None else [f"{low:g} or more"] if low is not None else []
     parts += [f"below {below:g}"] if below is not None else [f"at most {high:g}"] if high is not None else []
-    whole = "a whole number, " if parts and schema.get("type") == "integer" else ""
+    whole = "an integer, " if parts and schema.get("type") == "integer" else ""
     return whole + ", ".join(parts)
 
 

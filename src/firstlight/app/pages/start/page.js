@@ -2,7 +2,7 @@
 
 import { api, duration, embedded, tell } from "/static/common.js";
 
-const PAUSE = 150; // milliseconds of rest before the file is made anew
+const PAUSE = 150; // milliseconds of rest before the file is made again
 const LOOK = 400; // between two questions whether a started run is there
 
 const form = document.getElementById("form");

@@ -33,7 +33,7 @@ export async function api(path, { raw = false, quiet = false, json, ...options }
     text = type.startsWith("application/json") ? (await response.json()).error : await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    text = "The server does not answer. Was firstlight view ended?";
+    text = "The server does not respond. Was firstlight view stopped?";
   }
   if (!quiet) tell(text, "error");
   throw new Error(text);
@@ -45,7 +45,7 @@ function library() {
   charts ??= new Promise((resolve, reject) => {
     const script = el("script", { src: meta("charts") });
     script.addEventListener("load", resolve);
-    script.addEventListener("error", () => reject(new Error("The library of the charts did not come.")));
+    script.addEventListener("error", () => reject(new Error("The chart library could not be loaded.")));
     document.head.append(script);
   });
   return charts;
@@ -83,7 +83,7 @@ export async function chart(element, spec, options = {}) {
   });
   if (label) element.setAttribute("aria-label", label); // Vega has put its own name there
   unnamed(element);
-  new MutationObserver(() => unnamed(element)).observe(element, { childList: true, subtree: true }); // drawn anew
+  new MutationObserver(() => unnamed(element)).observe(element, { childList: true, subtree: true }); // drawn again
   return drawn;
 }
 

@@ -47,7 +47,7 @@ export function tables() {
   return { from0, about128 };
 }
 
-/** The layers of a net, one figure each, drawn anew as often as their values come. */
+/** The layers of a net, one figure each, drawn again as often as their values come. */
 export class Layers {
   constructor(list) {
     this.list = list;

@@ -150,7 +150,7 @@ function pictureOf(file) {
     .catch(() => null);
 }
 
-/** A BMP file of 24 bits a pixel, the upper row first. The browser's own PNG encoder waits until nothing else is to do. */
+/** A BMP file of 24 bits per pixel, the upper row first. The browser's own PNG encoder waits until nothing else is to do. */
 function bitmap({ width, height, data }) {
   const [head, row] = [54, 4 * Math.ceil((3 * width) / 4)];
   const file = new ArrayBuffer(head + row * height);
