@@ -29,7 +29,7 @@ myst_heading_anchors = 4  # of GitHub's form, so that links work there and here
 
 nb_execution_mode = "force"  # what a cell gives depends on firstlight's sources, of which no cache knows
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 600  # seconds a cell, of which a busy machine may need many
 nb_execution_in_temp = True  # tutorials write run folders where they are run
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # their cells call `firstlight`
 nb_ipywidgets_js: dict[str, object] = {}  # would be read from the net

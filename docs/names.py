@@ -30,6 +30,7 @@ ENDINGS = {
     "h",
     "md",
 }  # `model.json` is a file, and no key
+PYTHON = ("```python", "```{code-cell}")
 HISTORY = ("why/log", "why/decisions/")  # what had a name then, and may have lost it since
 HIDDEN = ("firstlight help",)  # which takes the name of a command, or the code of a warning
 OF_ALL = {"--help", "--version", "--install-completion", "--show-completion"}
@@ -80,6 +81,8 @@ def unknown(text: str) -> Iterator[str]:
         for name in PUBLIC.findall(found):
             if name not in fl.__all__ and name != "__version__":
                 yield f"fl.{name}"
+        if found.startswith(PYTHON) and "%%bash" not in found:
+            continue
         for line in re.sub(r"\\\n\s*", " ", found).strip("`").splitlines():
             yield from _unknown_of_command(line.partition("#")[0])
 

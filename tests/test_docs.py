@@ -106,6 +106,8 @@ def test_names_in_the_pages_exist() -> None:
         ("    firstlight train FILE   # a comment: firstlight knows", ["firstlight train"]),
         ("    firstlight run f.toml --epoch 3 --set model.nam=lenet5", ["model.nam", "firstlight run --epoch"]),
         ("```python\nimport firstlight as fl\nfl.nothing()\n```", ["fl.nothing"]),
+        ("```{code-cell} ipython3\n%%bash\nfirstlight trian x\n```", ["firstlight trian x"]),
+        ("```{code-cell} ipython3\nsay(\nfirstlight trian x\n```", []),
         ("In `firstlight data list --json`, firstlight reads nothing.", []),
     ],
 )
