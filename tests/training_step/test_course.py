@@ -69,6 +69,7 @@ def test_what_a_step_was_like() -> None:
 
 def test_a_loss_that_is_no_longer_a_number_ends_the_way() -> None:
     subject = course("dense", lr=1e30, optimizer="sgd", loss="mse")
-    with pytest.raises(TrainingError, match="learning rate of 1e\\+30"):
-        subject.at(20)
-    assert subject.start.loss.value < 10
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="learning rate of 1e\\+30"):
+            subject.at(20)
+        assert subject.start.loss.value < 10

@@ -67,6 +67,9 @@ def test_an_architecture_takes_what_has_labels(digits: Dataset, tmp_path: Path) 
     ):
         assert given.images.labels.tolist() == [3]
         np.testing.assert_allclose(given.x[0, :, :, 0], ONE / 255, rtol=1e-6)
+    coloured = np.repeat(ONE[:, :, None], 3, 2)
+    assert fl.step(model, coloured, 3).x.shape == (1, 8, 8, 1)
+    assert fl.step(fl.models.mlp_128((8, 8, 3), 10), ONE, 3).x.shape == (3, 8, 8, 1)
     assert fl.step("mlp-128", train.take(np.arange(2)), [5, 6]).images.labels.tolist() == [5, 6]
 
 

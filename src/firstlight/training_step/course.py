@@ -13,9 +13,8 @@ from firstlight.engines.numpy import NumpyEngine, one_thread_of_blas
 from firstlight.explain.net import Place, places_of
 from firstlight.kernels.lock import LOCK
 from firstlight.prepare import batches, steps
-from firstlight.training_step.statistics import root_mean_square
+from firstlight.training_step.statistics import by_weights, trained_parts
 from firstlight.training_step.step import Step
-from firstlight.training_step.weight import owner
 from firstlight.types import Array, Images, Json
 from firstlight.working import number
 
@@ -114,7 +113,8 @@ class Course:
         self._kept: dict[int, tuple[Array, dict[str, Array]]] = {0: (self.session.vector(), self.session.state())}
         self._every = 1
         self._rows: dict[int, StepRow] = {}
-        self._at = 0  # how many steps the trainer has taken
+        self._at = 0  # how many steps the trainer has taken; −1 where that is not known
+        self._epoch, self._index = -1, [np.empty(0, np.int64)]
 
     @property
     def optimizer_name(self) -> str:
@@ -147,8 +147,12 @@ class Course:
             if not kept <= self._at <= number:
                 self._trainer.restore(*self._kept[kept])
                 self._at = kept
-            while self._at < number:
-                self._take(self._at)
+            try:
+                while self._at < number:
+                    self._take(self._at)
+            except BaseException:
+                self._at = -1
+                raise
             return self._step(number)
 
     def history(self, number: int) -> list[StepRow]:
@@ -174,7 +178,7 @@ class Course:
     def _batches(self, epoch: int) -> list[Array]:
         images = self.images if self.own else self._trainer.train
         assert images is not None
-        if getattr(self, "_epoch", None) != epoch:
+        if self._epoch != epoch:
             self._epoch = epoch
             order = np.arange(len(images)) if self.own else self.task.order(images, epoch, self.batch_size)
             self._index = list(batches(order, self.batch_size))
@@ -193,15 +197,10 @@ class Course:
 
     def _moves(self, before: Array, after: Array) -> Mapping[str, LayerRow]:
         """How far the trained weights of each layer went."""
-        parts: dict[str, list[slice]] = {}
-        for entry in self.task.model.layout.entries:
-            if entry.parameter.trainable:
-                parts.setdefault(owner(entry, self.places)[0], []).append(slice(entry.start, entry.stop))
         found = {}
-        for path, slices in parts.items():
-            start, end = (np.concatenate([vector[part] for part in slices]) for vector in (before, after))
-            size, update = root_mean_square(start), root_mean_square(end - start)
-            found[path] = LayerRow(update / size if size else None, size, update)
+        for path, parts in trained_parts(self.task.model.layout, self.places).items():
+            weights, _, update, ratio = by_weights(before, before, after, parts)
+            found[path] = LayerRow(ratio, weights, update)
         return found
 
     def _keep(self, number: int, vector: Array) -> None:

@@ -38,13 +38,16 @@ def course_of_model(
     trained_on = None if dataset is None else dataset.splits["train"]
     names = None if trained_on is None else trained_on.class_names
     given = images_of(images, labels, names, model)
-    preparation = Preparation.fit(given if trained_on is None else trained_on)
-    built = model
-    if isinstance(built, str):
-        built = models.build(built, preparation.input_shape, len(given.class_names))
+    fitted_on = given if trained_on is None else trained_on
+    if isinstance(model, str):
+        preparation = Preparation.fit(fitted_on)
+        built = models.build(model, preparation.input_shape, len(given.class_names))
     else:
-        height, width, channels = built.input_shape
-        preparation = replace(preparation, input_shape=(height, width, channels))
+        height, width, channels = model.input_shape
+        preparation = replace(
+            Preparation.fit(fitted_on, greyscale=channels == 1), input_shape=(height, width, channels)
+        )
+        built = model
     task = Task(
         built,
         losses.loss(loss) if isinstance(loss, str) else loss,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from firstlight.layers.container import Container
 from firstlight.training_step.weight import owner
 from firstlight.types import Array, Json
+from firstlight.weights import Layout
 from firstlight.working import number
 
 if TYPE_CHECKING:
@@ -46,11 +47,7 @@ class LayerStatistics:
 
 def statistics(step: Step) -> Mapping[str, LayerStatistics]:
     """Those of every layer of a step, by its path."""
-    layout = step.course.task.model.layout
-    parts: dict[str, list[slice]] = {}
-    for entry in layout.entries:
-        if entry.parameter.trainable:
-            parts.setdefault(owner(entry, step.layers)[0], []).append(slice(entry.start, entry.stop))
+    parts = trained_parts(step.course.task.model.layout, step.layers)
     found = {}
     for path, layer in step.layers.items():
         y = layer.y.reshape(len(layer.y), -1)
@@ -62,8 +59,17 @@ def statistics(step: Step) -> Mapping[str, LayerStatistics]:
     return found
 
 
+def trained_parts(layout: Layout, layers: Mapping[str, Any]) -> dict[str, list[slice]]:
+    """Where the trained weights of each layer lie in the vector, by its path."""
+    parts: dict[str, list[slice]] = {}
+    for entry in layout.entries:
+        if entry.parameter.trainable:
+            parts.setdefault(owner(entry, layers)[0], []).append(slice(entry.start, entry.stop))
+    return parts
+
+
 def by_weights(
-    before: Array, gradient: Array, after: Array, parts: list[slice] | tuple[slice, ...]
+    before: Array, gradient: Array, after: Array, parts: Sequence[slice]
 ) -> tuple[float, float, float, float | None]:
     """Root mean squares of the weights, of the gradient and of the update of parts of the vector; and the ratio."""
     weights, slopes, ends = (np.concatenate([array[part] for part in parts]) for array in (before, gradient, after))
