@@ -7,6 +7,7 @@ a cell that fails is an error. Nothing is read from the net, neither now nor by 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +42,7 @@ CONTENTS = """() => {
 
 def main() -> int:
     shutil.rmtree(SITE, ignore_errors=True)
+    subprocess.run([sys.executable, DOCS / "derivations.py"], check=True)
     common = ["-n", "-W", "--keep-going", "-q", "-d", str(BUILD / "doctrees"), str(DOCS)]
     for builder, out in (("html", SITE), ("singlehtml", ONE_PAGE)):  # the second one reads what the first one has read
         if failed := build_main(["-E" if builder == "html" else "-q", "-b", builder, *common, str(out)]):
