@@ -13,6 +13,10 @@ import numpy as np
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:
     """Return the generator that belongs to `seed` and `key`, such as (0, "order", epoch)."""
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(philox_key(seed, *key), "little")))
+
+
+def philox_key(seed: int, *key: str | int) -> bytes:
+    """Return the 16 bytes that are the key of that generator, the lowest first."""
     text = "\x1f".join([str(seed), *map(str, key)])
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -110,7 +110,7 @@ class _Comparison:
         program = self.runtime.program(len(self.index))
         written = self.runtime.gradients(program)[0]
         written[:] = np.nan  # so that it shows which step writes which of them
-        self.executor.draw(program.masks, self.noise)
+        self.runtime.draw(program, lambda path: randomness.philox_key(self.task.seed, "noise", path))
         suspects: list[Step] = []
         fault: GraphFault | None = None
         for done in self.runtime.step_by_step(program, self.pixels, self.index, self.labels):

@@ -18,7 +18,7 @@ from firstlight.layers import Backward, Pass
 from firstlight.layers.batchnorm import must_vary
 from firstlight.pixels import located
 from firstlight.prepare import standardized
-from firstlight.randomness import generator
+from firstlight.randomness import generator, philox_key
 from firstlight.types import Array, Images
 
 Noise = Callable[[str], np.random.Generator]
@@ -165,7 +165,7 @@ class CompiledExecutor:
         for path, pixels in runtime.graph.norms:
             must_vary(pixels * len(index), path)
         program = runtime.program(len(index))
-        self.draw(program.masks, noise_of(self.task, epoch, step))
+        runtime.draw(program, lambda path: philox_key(self.task.seed, "noise", path, epoch, step))
         found, index = located(images.pixels, index)
         pixels = _flat(found)
         if not runtime.graph.takes_output_gradients:
@@ -183,15 +183,6 @@ class CompiledExecutor:
         """See `Executor.outputs`."""
         outputs: Array = self.evaluation.evaluate(_flat(pixels), index)
         return outputs
-
-    def draw(self, masks: Array, noise: Noise) -> None:
-        """Draw the step's masks, in the order of the graph."""
-        at = 0
-        for path, shape, rate in self.training.graph.masks:
-            size = math.prod(shape)
-            draws = noise(path).random((size, masks.shape[1]), dtype=np.float32)
-            np.greater_equal(draws, rate, out=masks[at : at + size].view(bool))
-            at += size
 
     def _labels(self, images: Images, index: Array) -> Array:
         """Raises IndexError where one is not of the task: no kernel would notice."""

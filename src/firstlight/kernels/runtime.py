@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numba import get_num_threads
 
+from firstlight.kernels import _masks
 from firstlight.kernels._interpreter import FRAME, OWN, address, run
 from firstlight.kernels._vectors import VECTOR_BYTES
 from firstlight.kernels.graph import Graph
@@ -102,6 +103,8 @@ class Runtime:
             "shift": np.ascontiguousarray(shift),
         }
         self._programs: dict[int, Program] = {}
+        self._mask_starts = np.cumsum([0, *(math.prod(shape) for _, shape, _ in graph.masks)])
+        self._kept_from = np.array([_masks.least(rate) for _, _, rate in graph.masks], np.uint64)
         self._shared = False  # whether several threads have written sums by weights whose rows they else share out
         self._largest = max((math.prod(slot.shape) for slot in graph.split), default=0)
 
@@ -124,6 +127,15 @@ class Runtime:
         """(threads that had images, trained): their sum in order is the gradient."""
         chunks = -(-int(program.frames["images"][0]) // program.size)
         return self._gradients[:chunks]
+
+    def draw(self, program: Program, key: Callable[[str], bytes]) -> None:
+        """Draw dropout's masks of a step; `key` finds each layer's, as `philox_key` makes them, by its path."""
+        if not self.graph.masks:
+            return
+        starts = self._mask_starts * program.masks.shape[1]
+        keys = np.frombuffer(b"".join(key(path) for path, _, _ in self.graph.masks), "<u8").reshape(-1, 2)
+        workers = max(1, min(len(self._gradients), int(starts[-1]) // (_masks.SHARE * _masks.PER_BLOCK)))
+        _masks.draw(program.masks.reshape(-1), starts, keys, self._kept_from, workers, alone=workers == 1)
 
     def evaluate(self, pixels: Array, index: Array | None = None) -> Array:
         """(K, n): what the net gives for the images of `pixels`, uint8 (n, H W C), until it is run again.
