@@ -431,6 +431,19 @@ class TestPage:
         wait(page, 5)
         assert page.locator("#next-image").is_enabled()
 
+    def test_what_cannot_be_begun_is_told(self, page: Page, served: Served) -> None:
+        page.goto(f"{served.url}/step?of=0123456789ab")
+        page.locator("#message.error", has_text="There is nothing with the id").wait_for()
+        ready(page, served, "?of=model-lenet5-batchnorm")  # whose last batch norm has one value of an image
+        page.locator("#message", has_text="So there are 4 images here.").wait_for()
+        assert page.locator("#batch").input_value() == "4"
+        page.fill("#shown", "3")
+        page.locator("#shown").press("Enter")
+        third = subject.of_architecture("lenet5-batchnorm", "digits")
+        loss = third.course(third.images.take(np.arange(4)), False).start.loss
+        page.locator(f'#loss button[data-of="value"][data-value="{float(loss.values[3])!r}"]').wait_for()
+        page.complaints.clear()  # type: ignore[attr-defined]  # the console names the requests that were refused
+
     def test_what_goes_wrong_is_tried(self, page: Page, served: Served) -> None:
         ready(page, served, "?of=preset-dead-relus")
         preset = PRESETS["dead-relus"]

@@ -55,9 +55,11 @@ async def begin(request: Request) -> Response:
 
 def _begin(request: Request, body: bytes) -> Response:
     asked = Asked.of_query(request.query_params, body)
-    key = hashlib.sha256(repr((asked, body)).encode()).hexdigest()[:24]
+    index: Index = request.app.state.index
     courses: Courses = request.app.state.courses
-    held = courses.begin(key, lambda: opened(request.app.state.index, asked))
+    settled = repr((asked, subject.version(index, asked.of)))
+    key = hashlib.sha256(settled.encode() + body).hexdigest()[:24]
+    held = courses.begin(key, lambda: opened(index, asked))
     step = held.at(0)
     net = answers.net(step, number(request.query_params.get("width", "0")))
     return responses.reply({"key": key, **net, **held.opened.facts(), "state": answers.state(step, 0)})

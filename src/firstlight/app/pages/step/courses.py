@@ -49,7 +49,7 @@ class Held:
     def toward(self, start: int, number: int) -> Step:
         """A step on the way from `start` to `number`: the last one for which there was time, or that there is."""
         with self.lock:
-            until, at = time.monotonic() + PATIENCE, min(start, number, self.most)
+            until, at = time.monotonic() + PATIENCE, min(start, number, self.reached)
             number = min(number, self.most)
             step = self._at(at)
             while at < number and time.monotonic() < until:

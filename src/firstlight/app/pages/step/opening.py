@@ -23,7 +23,6 @@ from firstlight.types import Images, Json
 
 MOST_IMAGES = 32  # in a batch
 UPLOADS = ImageLimits(pixels=25_000_000, side=10_000)
-OWN = "Your own image."
 SAMPLED = 200  # images that tell what a drawing should look like
 
 
@@ -75,12 +74,18 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A course, and what its images are: `told` in a sentence, `first` the number of the first, None for a file."""
+    """A course, and what its images are.
+
+    told       what they are, in a sentence
+    first      the number of the first; None where they are not of the set
+    choosable  whether others can be chosen
+    """
 
     subject: Subject
     course: Course
     told: str
     first: int | None
+    choosable: bool = True
 
     def facts(self) -> Json:
         """What the page says of the images."""
@@ -95,7 +100,7 @@ class Opened:
                 "count": len(self.subject.images),
                 "first": self.first,
                 "batch": len(images),
-                "choosable": self.first is not None or self.told == OWN,
+                "choosable": self.choosable,
                 "told": self.told,
                 "shown": [_seen(images, n) for n in range(len(images))],
             },
@@ -117,7 +122,7 @@ def opened(index: Index, asked: Asked) -> Opened:
     found = subject.of(index, asked.of, asked.data)
     label = class_number(asked.label, found.images.class_names)
     if asked.body:
-        images, told, first = _of_file(found, asked, label or 0), OWN, None
+        images, told, first = _of_file(found, asked, label or 0), "Your own image.", None
     else:
         images, told = _of_set(found, asked, label)
         first = asked.image
@@ -130,7 +135,7 @@ def _preset(name: str, mended: bool) -> Opened:
     images, task = course.images, course.task
     found = Subject(name, task.model, task.preparation, images)
     told = f"{counted(len(images), 'image')} of the digits{'' if course.own else ', all of one class'}."
-    return Opened(found, course, told, None)
+    return Opened(found, course, told, None, choosable=False)
 
 
 def _of_set(found: Subject, asked: Asked, label: int | None) -> tuple[Images, str]:

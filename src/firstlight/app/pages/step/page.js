@@ -11,6 +11,7 @@ import { Session } from "/static/step/session.js";
 import { showWeight } from "/static/step/weight.js";
 import { marksOf, showWorking, spoken } from "/static/step/working.js";
 
+const SEVERAL = 4; // images, where one alone cannot be trained on
 const SLOW = 700; // milliseconds between two steps that are watched
 const byId = (id) => document.getElementById(id);
 
@@ -50,12 +51,13 @@ function latest(ask) {
   };
 }
 
+/** Begin on other images. Returns the error, where it cannot be done. */
 async function open(image, body) {
   playing++;
   byId("step").setAttribute("aria-busy", "true");
-  const found = await session.open(image, body).catch(() => null);
+  const found = await session.open(image, body).catch((error) => error);
   byId("step").setAttribute("aria-busy", "false");
-  if (!found) return;
+  if (found instanceof Error) return found;
   tell("");
   facts = found;
   byId("step").hidden = false;
@@ -71,6 +73,7 @@ async function open(image, body) {
   weight ??= found.weight;
   await again(found.state);
   document.body.dataset.ready = String(Number(document.body.dataset.ready ?? 0) + 1);
+  return null;
 }
 
 const show = (n) => picture(byId("seen"), facts.images.shown[n]);
@@ -268,4 +271,9 @@ byId("there")?.addEventListener("click", (event) => move(Number(event.target.dat
 byId("previous-layer").addEventListener("click", () => select(facts.layers[facts.layers.indexOf(layer) - 1]));
 byId("next-layer").addEventListener("click", () => select(facts.layers[facts.layers.indexOf(layer) + 1]));
 
-open({ image: 0 });
+const problem = await open({ image: 0 });
+if (problem) {
+  // Batch norm of single values needs several images.
+  await open({ image: 0, batch: SEVERAL });
+  if (facts) tell(`${problem.message} So there are ${SEVERAL} images here.`);
+}

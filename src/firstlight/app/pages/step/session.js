@@ -53,7 +53,7 @@ export class Session {
   async walk(from, to, on = () => true) {
     let at = from;
     for (;;) {
-      const now = await api(`/api/step/${this.key}/state?${this.query({ at, to })}`);
+      const now = await this.ask("state", { at, to });
       if (now.at === to || now.ended || now.at === at || !on(now)) return now;
       at = now.at;
     }

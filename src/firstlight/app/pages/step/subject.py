@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,7 +12,7 @@ from firstlight import data
 from firstlight.app import images as run_images
 from firstlight.app.index import Index
 from firstlight.app.server.errors import UnknownError
-from firstlight.app.summary import READY
+from firstlight.app.summary import READY, fingerprint
 from firstlight.data import SOURCES
 from firstlight.engines import Task
 from firstlight.errors import ModelError
@@ -74,6 +74,11 @@ def of(index: Index, chosen: str, source: str) -> Subject:
     if chosen.startswith(MODEL):
         return of_architecture(chosen.removeprefix(MODEL), source)
     return of_run(index, chosen)
+
+
+def version(index: Index, chosen: str) -> Hashable:
+    """What changes when a run does, which may be trained anew under its name; None for all else."""
+    return None if chosen.startswith((MODEL, PRESET)) else fingerprint(index.entry(chosen).path)
 
 
 def choices(index: Index) -> list[tuple[str, list[Option]]]:
