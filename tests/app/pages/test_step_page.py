@@ -271,7 +271,7 @@ def every_layer(monkeypatch: pytest.MonkeyPatch) -> Step:
 class TestPage:
     @pytest.mark.slow
     def test_the_numbers_are_the_engines_for_every_layer(self, page: Page, served: Served, every_layer: Step) -> None:
-        ready(page, served, "?of=every-layer")
+        ready(page, served, "?of=model-every-layer")
         page.fill("#batch", "4")
         page.locator("#batch").press("Enter")
         wait(page, 2)
@@ -309,7 +309,7 @@ class TestPage:
 
             return y, wrong
 
-        ready(page, served, "?of=every-layer")
+        ready(page, served, "?of=model-every-layer")
         page.select_option("#layers", label="head · Dense")
         tensor(page, "dW").locator(".map").press("Enter")
         assert explained(page, "W0,0")[2]
