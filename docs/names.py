@@ -12,7 +12,7 @@ import firstlight as fl
 from firstlight.app.pages.start import form
 from firstlight.experiments import Experiment
 
-CODE = re.compile(r"```.*?```|(?:^ {4}.*\n?)+|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"```.*?```|(?:^ {4}[^\n]*\n?)+|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"firstlight(?: [a-z]+)+")  # at the beginning of a line, or of code in a line
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 PUBLIC = re.compile(r"\bfl\.([A-Za-z_]\w*)")

@@ -108,6 +108,7 @@ def test_names_in_the_pages_exist() -> None:
         ("```python\nimport firstlight as fl\nfl.nothing()\n```", ["fl.nothing"]),
         ("```{code-cell} ipython3\n%%bash\nfirstlight trian x\n```", ["firstlight trian x"]),
         ("```{code-cell} ipython3\nsay(\nfirstlight trian x\n```", []),
+        ("    firstlight view\n\nfirstlight knows a sentence from a command.", []),
         ("In `firstlight data list --json`, firstlight reads nothing.", []),
     ],
 )
