@@ -32,7 +32,6 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # seconds a cell, of which a busy machine may need many
 nb_execution_in_temp = True  # tutorials write run folders where they are run
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # their cells call `firstlight`
-nb_merge_streams = True  # what a command prints comes in pieces
 nb_ipywidgets_js: dict[str, object] = {}  # would be read from the net
 
 html_theme = "furo"
