@@ -105,7 +105,7 @@ def test_one_that_cannot_work_is_told_before_anything_starts(few_digits: Dataset
             return labels
 
         with pytest.raises(
-            fl.ExperimentError, match=r"training.metrics: wrong cannot be measured.*must return a number"
+            fl.ExperimentError, match=r"training.metrics: wrong cannot be computed.*must return a number"
         ):
             fit(few_digits, tmp_path / "run", metrics=["wrong"])
     assert not (tmp_path / "run").exists()
