@@ -190,5 +190,5 @@ def test_classes_put_together_and_left_out(digits, tmp_path):
 
 def test_a_net_whose_answers_are_no_numbers_says_so(run, folder, monkeypatch):
     monkeypatch.setattr(run.session, "outputs", lambda images: np.full((len(images), 3), np.nan, np.float32))
-    with pytest.raises(RunError, match="not a number"):
+    with pytest.raises(RunError, match="not finite"):
         next(run.predict_files(folder))

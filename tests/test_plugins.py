@@ -242,7 +242,7 @@ def test_another_source_of_a_plugin_is_warned_of_once(tmp_path: Path) -> None:
     forget()
     written(tmp_path, PLUGIN + "# another line\n")
     run = fl.open_run(folder.path, plugins=[str(tmp_path / "my_layers.py")])
-    with pytest.warns(PluginWarning, match=r"another my_layers.py: its SHA-256 was .{12}, and is .{12}"):
+    with pytest.warns(PluginWarning, match=r"another version of my_layers.py: its SHA-256 was .{12}, and is .{12}"):
         _ = run.session
     with warnings.catch_warnings():
         warnings.simplefilter("error")

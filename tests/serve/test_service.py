@@ -236,7 +236,7 @@ class TestRefusals:
                 slow.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc")
                 answer = b"".join(iter(lambda: slow.recv(4096), b""))  # head and body may come apart
             assert b" 408 " in answer
-            assert b"did not come within 0.3 seconds" in answer
+            assert b"did not arrive within 0.3 seconds" in answer
             assert served.service.bodies.held == 0
 
     def test_of_what_is_too_much_at_once(self, serve: Callable[..., Any], served_runs: dict[str, fl.Run]) -> None:
@@ -245,7 +245,7 @@ class TestRefusals:
             assert told.status_code == 422
             served.service.batches.waiting = 2
             answer = served.client.post("/v1/predict", content=PNG)
-            refused(answer, 429, "already: 2, of 2")
+            refused(answer, 429, "already: 2 of at most 2")
             assert answer.headers["retry-after"] == "1"
             served.service.batches.waiting = 0
             served.service.bodies.held = served.service.limits.held
@@ -258,7 +258,7 @@ class TestRefusals:
             return np.full((len(images), 11), np.nan)
 
         monkeypatch.setattr(digits_alone.service.batches, "answers", broken)
-        refused(digits_alone.client.post("/v1/predict", content=PNG), 422, "not a number")
+        refused(digits_alone.client.post("/v1/predict", content=PNG), 422, "not finite")
 
     def test_a_defect_is_a_500_without_its_details(
         self, digits_alone: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -95,7 +95,7 @@ def test_what_was_begun_is_finished(served_runs: dict[str, fl.Run], by: int) -> 
 
 def test_others_need_the_token_that_is_made(served_runs: dict[str, fl.Run]) -> None:
     with program(served_runs["digits"].path, "--host", "0.0.0.0") as (process, said, port):
-        [token] = re.findall(r"for this session:  (\S{20,})\n", said)
+        [token] = re.findall(r"for this session: (\S{20,})\n", said)
         url = f"http://127.0.0.1:{port}/v1/predict"
         assert httpx.post(url, content=PNG, trust_env=False).status_code == 401
         bearer = {"Authorization": f"Bearer {token}", "Host": "any.example"}
