@@ -13,9 +13,12 @@ from firstlight.checks import gradients as g
 from firstlight.formulas import mathml
 from firstlight.layers import (
     LAYERS,
+    BatchNorm,
     Chain,
     Example,
+    GroupNorm,
     Layer,
+    LayerNorm,
     Pass,
 )
 from firstlight.layers.container import Container
@@ -102,3 +105,16 @@ def test_a_spoilt_number_is_seen_to_disagree(example: Example) -> None:
         index = np.unravel_index(np.abs(array).argmax(), array.shape)
         made = step.working(of, tuple(map(int, index)))
         assert not made.against(made.value * 1.03 + 1e-3).agrees, of
+
+
+@pytest.mark.parametrize("layer", [BatchNorm(), GroupNorm(2), LayerNorm()])
+def test_a_spread_of_none_is_rounding_times_a_large_factor(layer: Layer) -> None:
+    """Of equal numbers x̂ is zero but for rounding, which s = 1 / √ε makes 300 times as large: no wrong gradient."""
+    one = layer_step(layer, (4, 3, 3))
+    flat = np.broadcast_to(
+        np.array([0.3, 0.7, 1.1], np.float32), one.x.shape
+    ).copy()  # an image is of one value throughout
+    step = stepped(layer, one.p, flat, one.dy, one.run)
+    for of, array in step.arrays.items():
+        for index in np.ndindex(array.shape):
+            assert step.working(of, index).agrees, (of, index)

@@ -129,8 +129,9 @@ class BatchNorm(Layer):
                 for symbol, each in zip(("μ", "σ²"), kept, strict=True)
             ]
             group = None
-        x_hat = (x - mean.reshape(column)) / np.sqrt(var.reshape(column) + self.epsilon)
-        return normalized(step, of, index, lines, x_hat, group, self.epsilon)
+        scale = np.broadcast_to(1 / np.sqrt(var.reshape(column) + self.epsilon), x.shape)
+        x_hat = (x - mean.reshape(column)) * scale
+        return normalized(step, of, index, lines, x_hat, scale, group, self.epsilon)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         training = run.training and run.path not in run.running_stats

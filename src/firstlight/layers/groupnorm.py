@@ -79,19 +79,17 @@ class GroupNorm(Layer):
         inside = np.argwhere(np.ones((size, *step.x.shape[1:-1]), bool))
         group = places(start + inside[:, 0], *inside[:, 1:].T, index[-1] if of in ("y", "dx") else 0)
         x = step.x.astype(np.float64).reshape(self.groups, size, -1, step.x.shape[-1])
-        return normalized(
-            step, of, index, moments(step.x, group), standardized(x, (1, 2), self.epsilon).reshape(step.x.shape), group,
-            self.epsilon,
-        )  # fmt: skip
+        x_hat, scale = (array.reshape(step.x.shape) for array in standardized(x, (1, 2), self.epsilon))
+        return normalized(step, of, index, moments(step.x, group), x_hat, scale, group, self.epsilon)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         return torch.nn.functional.group_norm(x, self.groups, p["gamma"], p["beta"], self.epsilon)
 
 
-def standardized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
-    """x̂ of x, with the mean and the variance over some axes."""
-    standard: Array = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
-    return standard
+def standardized(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array]:
+    """x̂ of x, with the mean and the variance over some axes, and the s of every number, in the shape of x."""
+    scale = 1 / np.sqrt(x.var(axes, keepdims=True) + epsilon)
+    return (x - x.mean(axes, keepdims=True)) * scale, np.broadcast_to(scale, x.shape)
 
 
 def normalize(p: Tree, x: Array, shape: Shape, epsilon: float) -> tuple[Array, Backward]:

@@ -64,8 +64,8 @@ class LayerNorm(Layer):
         """Mean and variance over the features of the sample, or over the channels of the pixel, as GroupNorm's."""
         rest = index[1:] if of in ("y", "dx") else (0,) * (step.x.ndim - 1)
         group = places(np.arange(len(step.x)), *rest)
-        x_hat = standardized(step.x.astype(np.float64), (0,), self.epsilon)
-        return normalized(step, of, index, moments(step.x, group), x_hat, group, self.epsilon)
+        x_hat, scale = standardized(step.x.astype(np.float64), (0,), self.epsilon)
+        return normalized(step, of, index, moments(step.x, group), x_hat, scale, group, self.epsilon)
 
     def twin(self, torch: Any, p: Tree, x: Any, run: TwinPass) -> Any:
         last = torch.nn.functional.layer_norm(x.movedim(1, -1), p["gamma"].shape, p["gamma"], p["beta"], self.epsilon)

@@ -27,13 +27,14 @@ def normalized(
     index: Index,
     statistics: Sequence[Line],
     x_hat: Array,
+    scales: Array,
     group: Array | None,
     epsilon: float,
 ) -> Working:
     """The working of y = γ x̂ + β, and of its gradients.
 
     statistics  the lines of μ and σ²
-    x_hat       all of x̂, float64, in the shape of x
+    x_hat       all of x̂, float64, in the shape of x; and `scales` every s
     group       where the numbers lie that share μ and σ², (K, axes); None where these were not taken of them
     """
     c, x, dy = index[0], step.x, step.dy
@@ -45,8 +46,8 @@ def normalized(
     if of == "gamma":
         terms = [Operand.of("dy", dy, channel), Operand.of("x̂", x_hat, channel)]
         line = Line.sum("dγ", "dγ = Σ dy x̂", terms)
-        wide = np.abs(x[c]).max() * _largest_scale(x, x_hat, channel)
-        size = line.size + float(np.abs(terms[0].values).sum()) * wide
+        wide = float((np.abs(terms[0].values) * scales[c].ravel()).sum()) * float(np.abs(x[c]).max())
+        size = line.size + wide  # x̂ is rounded as x is, and then made larger by s
         return Working.made(of, index, [line], _value(step, of, c), size=size)
     mean, variance = (line.value for line in statistics)
     scale = 1 / math.sqrt(variance + epsilon)
@@ -83,10 +84,3 @@ def normalized(
 
 def _value(step: LayerStep, of: str, c: int) -> float:
     return float(step.gradients[of][c])
-
-
-def _largest_scale(x: Array, x_hat: Array, channel: Array) -> float:
-    """About the largest s of the channel: how much further apart its numbers are in x̂ than in x."""
-    at = tuple(channel.T)
-    spread = float(np.ptp(x[at]))
-    return float(np.ptp(x_hat[at])) / spread if spread else 1.0
