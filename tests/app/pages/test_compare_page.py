@@ -160,7 +160,7 @@ def test_runs_on_other_test_images_cannot_be_paired_and_are_told_so(comparing: A
     assert "cannot be paired image by image" in found["said"]
     assert "not tested on the same images" in found["said"]
     found = _pair(comparing, "dense", "hostile-a").json()
-    assert "dense tells 10 classes of digits apart" in found["said"]
+    assert "dense has 10 classes of digits" in found["said"]
     answer = _pair(comparing, "dense", "other", "/both")
     assert answer.status_code == 404
     assert "cannot be paired" in answer.json()["error"]

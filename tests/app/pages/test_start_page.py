@@ -165,8 +165,8 @@ class TestCheck:
             ({"augment.rotate": "[5, "}, "augment.rotate", "received '[5,'"),
             ({"loss.class_weights": "heavy"}, "loss.class_weights", '"balanced", or a number'),
             ({"schedule.name": "cosine", "schedule.warmup@cosine": "99"}, "schedule.warmup", "less than the 10 epochs"),
-            ({"model.name": "lenet5", "data.source": "digits"}, "model.name", "Give a size"),
-            ({"weights.fresh": "head"}, "weights", "needs weights.init_from"),
+            ({"model.name": "lenet5", "data.source": "digits"}, "model.name", "Set a size"),
+            ({"weights.fresh": "head"}, "weights", "give weights.init_from"),
         ],
     )
     def test_what_is_wrong_stands_at_its_field(
