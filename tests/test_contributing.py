@@ -17,7 +17,7 @@ import firstlight
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-MAP = dict(re.findall(r"^\| (an? [^|]+?) \| ([^\n]+) \|$", TEXT, re.MULTILINE))
+MAP = dict(re.findall(r"^\| (an? [^|]+?) \| ([^\n]+) \|$", TEXT.partition("## Words")[0], re.MULTILINE))
 
 
 class Package:
