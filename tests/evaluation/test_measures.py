@@ -149,7 +149,7 @@ def test_swapped_record_is_refused() -> None:
 
 @pytest.mark.parametrize("record", [{}, {"confusion": None}, {"confusion": {"rows": "true", "columns": "predicted"}}])
 def test_a_damaged_record_is_refused(record: dict[str, object]) -> None:
-    with pytest.raises(DataError, match="no evaluation"):
+    with pytest.raises(DataError, match="not an evaluation"):
         Evaluation.from_json(record)
 
 
