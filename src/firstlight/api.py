@@ -312,11 +312,13 @@ def step(
     if isinstance(run, Model) or (isinstance(run, str) and run in ARCHITECTURES):
         settings: dict[str, Any] = {"train": train, "optimizer": optimizer, "lr": lr, "loss": loss}
         return course_of_model(run, images, labels, **settings, batch_size=batch_size, seed=seed).start
-    if run in PRESETS:
-        return PRESETS[str(run)].course().start
+    if isinstance(run, str) and run in PRESETS:
+        return PRESETS[run].course().start
     if isinstance(run, str) and not Path(run).exists():
         known = nearest(run, [*ARCHITECTURES, *PRESETS])
         raise ExperimentError(f"step: there is no architecture, no preset and no run folder called {run!r}. {known}")
+    if not isinstance(run, Run | str | Path):
+        raise ExperimentError(f"step: give a run, its folder, a Model or an architecture; received {run!r}.")
     opened = run if isinstance(run, Run) else open_run(run)
     if not isinstance(opened, Run):
         raise ExperimentError(f"step: {run} holds several runs; give one of them.")

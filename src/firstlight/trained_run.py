@@ -451,7 +451,7 @@ class Run(TrainedClassifier, Shown):
             images = self.folder.predictions["test"].ids[:1].tolist()
         if isinstance(images, str | Path):
             images = [images]
-        if isinstance(images, list | tuple) and all(isinstance(each, str | Path) for each in images):
+        if isinstance(images, list | tuple) and images and all(isinstance(each, str | Path) for each in images):
             requests = [self._request(each) for each in images]
             found = joined([request.image for request in requests])
             if labels is None and not all(request.split for request in requests):

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import base64
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from firstlight.errors import ModelError
 from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json
 
@@ -236,6 +238,23 @@ class Working(Shown, Brief):
             "agrees": self.agrees,
             "note": self.note,
         }
+
+
+def place_in(index: Any, shape: tuple[int, ...], of: str) -> Index:
+    """A place in an array of this shape, as whole numbers. Raises ModelError for one that it does not have.
+
+    of  what the array is called in the message, such as "conv1: y"
+    """
+    try:
+        found = tuple(map(operator.index, index))
+    except TypeError:
+        found = None
+    if found is None or len(found) != len(shape) or not all(0 <= i < n for i, n in zip(found, shape, strict=True)):
+        raise ModelError(
+            f"{of} has the shape {shape}, so a place in it is {len(shape)} whole numbers from 0 to less than these; "
+            f"received the place {index!r}."
+        )
+    return found
 
 
 def places(*parts: Any) -> Array:

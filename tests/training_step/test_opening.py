@@ -94,9 +94,9 @@ def test_what_does_not_fit_is_told(arguments: tuple[Any, ...], message: str) -> 
 
 
 def test_a_rate_or_a_size_that_is_none(digits: Dataset) -> None:
-    with pytest.raises(ExperimentError, match="lr must be above 0; received 0"):
+    with pytest.raises(ExperimentError, match="lr must be a finite number above 0; received 0"):
         fl.step("mlp-128", ONE, 3, lr=0)
-    with pytest.raises(ExperimentError, match="batch_size must be at least 1"):
+    with pytest.raises(ExperimentError, match="batch_size must be a whole number, at least 1"):
         fl.step("mlp-128", ONE, 3, batch_size=0)
     with pytest.raises(DataError, match=r'such as data.splits\["train"\].*received all of digits'):
         fl.step("mlp-128", digits)
@@ -131,3 +131,38 @@ def test_a_layer_of_ones_own_is_worked_out_by_the_rule_for_any() -> None:
     assert weight.equals(weight.by_nudge)
     assert (weight.by_autograd, "no PyTorch twin" in weight.no_autograd) == (None, True)
     assert step.forward(2).history[1].layers["twice1"].ratio is not None
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "options", "message"),
+    [
+        (ONE, 1.5, {}, "labels lie in 0..9, .* received 1.5"),
+        (ONE, [float("nan")], {}, "received nan"),
+        (ONE, [None], {}, "received None"),
+        (ONE, np.zeros((1, 10)), {}, "labels lie in"),
+        ([[1, 2], [3]], 0, {}, "images are those of a dataset"),
+        (np.zeros((0, 28, 28, 1), np.uint8), [], {}, r"received uint8 \(0, 28, 28, 1\)"),
+        (ONE, 0, {"lr": float("inf")}, "lr must be a finite number"),
+        (ONE, 0, {"lr": "fast"}, "lr must be a finite number"),
+        (ONE, 0, {"batch_size": 2.5}, "batch_size must be a whole number"),
+    ],
+)
+def test_what_is_no_label_no_image_and_no_number(images: Any, labels: Any, options: Any, message: str) -> None:
+    with pytest.raises(FirstlightError, match=message):
+        fl.step("mlp-128", images, labels, **options)
+
+
+@pytest.mark.parametrize("run", [3, None])
+def test_what_is_no_run(run: Any) -> None:
+    with pytest.raises(ExperimentError, match="step: give a run"):
+        fl.step(run)
+
+
+def test_a_run_without_images_is_told(digits_run: fl.Run) -> None:
+    with pytest.raises(DataError, match=r"received float64 \(0,\)"):
+        digits_run.step([])
+
+
+def test_images_taken_of_none_are_told(digits: Dataset) -> None:
+    with pytest.raises(DataError, match="on 1 to 512 images; received 0"):
+        fl.step("mlp-128", digits.splits["train"].take(np.arange(0)))

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.training_step.nets import NETS, course, images
 
+from firstlight.app.pages.step import answers
 from firstlight.engines.numpy import NumpyEngine
 from firstlight.errors import ModelError
 from firstlight.formulas import mathml
-from firstlight.layers.container import Container
+from firstlight.layers import Backward, Chain, Conv2D, Dense, Flatten, Layer, Pass, Tree
+from firstlight.layers.container import Container, Named
 from firstlight.losses import LOSSES, loss
 from firstlight.losses.loss_step import general as general_loss
+from firstlight.models import Model
 from firstlight.optimizers import OPTIMIZERS, optimizer
 from firstlight.training_step import Course, Step, course_of_model
-from firstlight.types import Array
+from firstlight.types import Array, Shape
 
 
 def decoded(array: dict[str, Any]) -> Array:
@@ -199,3 +203,65 @@ def test_numbers_that_are_not_finite_are_texts() -> None:
 def test_one_image_of_ones_own() -> None:
     step = course_of_model("lenet5", np.zeros((28, 28), np.uint8), 3).start
     assert (step.x.shape, step.loss.value > 0, step.images.labels.tolist()) == ((1, 28, 28, 1), True, [3])
+
+
+@dataclass(frozen=True)
+class Twice(Container):
+    """y = f(f(x)): a container of one's own that asks its one child twice, or, `unseen`, not in its pass."""
+
+    unseen: bool = False
+    f: Layer = field(default_factory=lambda: Conv2D(1, padding="same"))
+
+    def named(self) -> Named:
+        return (("f", self.f),)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def forward(self, p: Tree, x: Array, run: Pass) -> tuple[Array, Backward]:
+        run = replace(run, watch=None) if self.unseen else run
+        z, first = run.through(self.f, "f", p, x, True)
+        y, second = run.through(self.f, "f", p, z, True)
+
+        def backward(dy: Array) -> tuple[Array | None, Tree]:
+            dz, later = second(dy)
+            assert dz is not None
+            dx, sooner = first(dz)
+            return dx, {"f": {name: sooner[name] + later[name] for name in sooner}}
+
+        return y, backward
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+def test_a_container_that_does_not_ask_each_child_once_is_one_layer(unseen: bool) -> None:
+    """A gradient by weights that are used twice is the sum of both; neither alone is shown for it."""
+    model = Model("own", Chain((Twice(unseen), Flatten(), Dense(3))), (8, 8, 1), 3)
+    step = course_of_model(model, images()).start.forward(1)
+    assert list(step.layers) == ["twice1", "flatten1", "dense1"]
+    layer = step.layer("twice1")
+    assert list(layer.parameters) == ["f.W", "f.b"]
+    for of, array in layer.arrays.items():
+        assert step.working("twice1", of, tuple(side // 2 for side in array.shape)).agrees, of
+    weight = step.weight("twice1.f.W", (0, 0, 1, 1))
+    assert weight.equals(weight.by_nudge)
+    assert step.statistics["twice1"].ratio
+    told = answers.net(step, 800)
+    assert told["net"]
+    assert [tensor["name"] for tensor in told["layers"][0]["tensors"]][:3] == ["x", "f.W", "f.b"]
+    assert "df.W" in answers.tensors(layer, 0)
+    json.dumps(step.to_json())
+
+
+@pytest.mark.parametrize("index", [3, None, "0,0,0,0", (0, 1.7, 0, 0), (0, -1, 0, 0)])
+def test_a_place_is_whole_numbers(index: Any) -> None:
+    step = course().start
+    for ask in (
+        partial(step.working, "conv1", "W"),
+        partial(step.weight, "conv1.W"),
+        partial(step.working, "loss", "dy"),
+    ):
+        with pytest.raises(ModelError, match="whole numbers from 0"):
+            ask(index)
+    with pytest.raises(ModelError, match=r"whole numbers; received 1\.5"):
+        step.forward(1.5)  # type: ignore[arg-type]
+    assert step.forward(-2).number == 0

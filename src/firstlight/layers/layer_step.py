@@ -11,7 +11,7 @@ import numpy as np
 from firstlight.errors import ModelError, nearest
 from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json, Shape
-from firstlight.working import Index, Line, Operand, Working, array_json
+from firstlight.working import Index, Line, Operand, Working, array_json, place_in
 
 if TYPE_CHECKING:
     from firstlight.layers.base import Layer, Pass, Tree
@@ -84,13 +84,7 @@ class LayerStep(Shown, Brief):
         arrays = self.arrays
         if of not in arrays:
             raise ModelError(f"{self.path} ({self.type}) has no {of!r} to work out. {nearest(of, arrays)}")
-        shape, index = arrays[of].shape, tuple(int(i) for i in index)
-        if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
-            raise ModelError(
-                f"{self.path}: {of} has the shape {shape}, so a place in it is {len(shape)} numbers from 0 to less "
-                f"than these; received {index}."
-            )
-        return self.layer.working(self, of, index)
+        return self.layer.working(self, of, place_in(index, arrays[of].shape, f"{self.path}: {of}"))
 
     def again(self, x: Array, p: Tree | None = None) -> tuple[Array, Any]:
         """`forward` of the layer at another input, or at other parameters; nothing of the step is written to."""

@@ -10,7 +10,7 @@ import numpy as np
 from firstlight.errors import ModelError, nearest
 from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json
-from firstlight.working import Index, Line, Operand, Working, array_json, number, places
+from firstlight.working import Index, Line, Operand, Working, array_json, number, place_in, places
 
 if TYPE_CHECKING:
     from firstlight.losses.base import Loss
@@ -68,10 +68,7 @@ class LossStep(Shown, Brief):
         """
         if of not in self.arrays:
             raise ModelError(f"The loss has no {of!r} to work out. {nearest(of, self.arrays)}")
-        shape, index = self.arrays[of].shape, tuple(int(i) for i in index)
-        if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
-            raise ModelError(f"The loss: {of} has the shape {shape}; received the place {index}.")
-        made = self.loss.working(self, of, index)
+        made = self.loss.working(self, of, place_in(index, self.arrays[of].shape, f"The loss: {of}"))
         if self.weights is None:
             return made
         *before, last = made.lines

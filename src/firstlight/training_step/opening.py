@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +41,7 @@ def course_of_model(
     names = None if trained_on is None else trained_on.class_names
     given = images_of(images, labels, names, model)
     fitted_on = given if trained_on is None else trained_on
+    _must_be_few(given)
     if isinstance(model, str):
         preparation = Preparation.fit(fitted_on)
         built = models.build(model, preparation.input_shape, len(given.class_names))
@@ -72,12 +75,11 @@ def course(
 
     Raises ExperimentError for a learning rate or a batch size that is none, DataError for no images, or too many.
     """
-    if lr is not None and not lr > 0:
-        raise ExperimentError(f"step: lr must be above 0; received {lr}.")
-    if batch_size is not None and batch_size < 1:
-        raise ExperimentError(f"step: batch_size must be at least 1; received {batch_size}.")
-    if not 0 < len(images) <= MOST:
-        raise DataError(f"A step is shown on 1 to {MOST} images; received {len(images)}. Take some of them.")
+    if lr is not None and not (isinstance(lr, int | float | np.number) and 0 < lr < math.inf):
+        raise ExperimentError(f"step: lr must be a finite number above 0; received {lr!r}.")
+    if batch_size is not None and not (isinstance(batch_size, int | np.integer) and batch_size >= 1):
+        raise ExperimentError(f"step: batch_size must be a whole number, at least 1; received {batch_size!r}.")
+    _must_be_few(images)
     if len(images.class_names) != task.model.classes:
         raise DataError(
             f"{task.model.name} tells {task.model.classes} classes apart; the images have {len(images.class_names)}."
@@ -86,6 +88,11 @@ def course(
     prepared = task.preparation.apply(images)
     trained_on = None if train is None else task.preparation.apply(train)
     return Course(task, prepared, name=name, train=trained_on, rate=lr, batch_size=batch_size, vector=vector)
+
+
+def _must_be_few(images: Images) -> None:
+    if not 0 < len(images) <= MOST:
+        raise DataError(f"A step is shown on 1 to {MOST} images; received {len(images)}. Take some of them.")
 
 
 def images_of(
@@ -115,9 +122,12 @@ def images_of(
         pixels = load_image(str(images)) if preparation is None else outside_image(str(images), preparation)
         ids = np.array([Path(images).name])
     else:
-        pixels = np.asarray(images)
+        try:
+            pixels = np.asarray(images)
+        except ValueError:  # rows of different lengths
+            pixels = np.asarray(images, object)
         ids = None
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3, 4):
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3, 4) or not pixels.size:
         raise DataError(
             "step: images are those of a dataset, an image file, or uint8 pixels (H, W), (H, W, C) or (N, H, W, C); "
             f"received {pixels.dtype} {pixels.shape}."
@@ -142,7 +152,7 @@ def _classes(model: Model | str) -> int:
 
 def _labels(labels: Any, n: int, names: Sequence[str]) -> Array:
     """Labels as numbers, of numbers or of names of classes; one for one image."""
-    given = [labels] if isinstance(labels, str | int | np.integer) else list(labels)
+    given = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else list(labels)
     if len(given) != n:
         raise DataError(f"step: {n} images need {n} labels; received {len(given)}.")
     found = []
@@ -151,8 +161,11 @@ def _labels(labels: Any, n: int, names: Sequence[str]) -> Array:
             if label not in names:
                 raise DataError(f"step: there is no class {label!r}. {nearest(label, names)}")
             found.append(list(names).index(label))
-        elif not 0 <= int(label) < len(names):
+            continue
+        try:
+            found.append(operator.index(label))
+        except TypeError:
+            found.append(-1)
+        if not 0 <= found[-1] < len(names):
             raise DataError(f"step: labels lie in 0..{len(names) - 1}, or are names of classes; received {label!r}.")
-        else:
-            found.append(int(label))
     return np.array(found, np.int64)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstlight.layers.container import Container
 from firstlight.training_step.weight import owner
 from firstlight.types import Array, Json
 from firstlight.weights import Layout
@@ -52,7 +51,7 @@ def statistics(step: Step) -> Mapping[str, LayerStatistics]:
     for path, layer in step.layers.items():
         y = layer.y.reshape(len(layer.y), -1)
         live = (y != 0).any(axis=1)
-        own = () if isinstance(layer.layer, Container) else parts.get(path, ())
+        own = parts.get(path, ())
         moved = by_weights(step.vector, step.gradient, step.after, own) if own else (None,) * 4
         shares = (1 - float(live.mean()), 1 - float(np.count_nonzero(y)) / y.size)
         found[path] = LayerStatistics(root_mean_square(y), *shares, root_mean_square(layer.dy), *moved)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -154,15 +155,18 @@ class Step(Shown):
 
     def forward(self, steps: int = 1) -> Step:
         """The step after so many more. Raises TrainingError where the loss is no longer a number on the way."""
-        return self.course.at(self.number + steps)
+        return self._moved(self.number + _whole(steps))
 
     def epochs(self, epochs: int = 1) -> Step:
         """The first step of the epoch after so many more; with −1, of the one before."""
-        return self.course.at(max(0, (self.epoch + epochs) * self.course.steps_per_epoch))
+        return self._moved((self.epoch + _whole(epochs)) * self.course.steps_per_epoch)
 
     def back(self, steps: int = 1) -> Step:
         """The step before so many, at most the first one; forward again, the numbers are the same."""
-        return self.course.at(max(0, self.number - steps))
+        return self._moved(self.number - _whole(steps))
+
+    def _moved(self, number: int) -> Step:
+        return self.course.at(max(0, number))
 
     @property
     def history(self) -> list[StepRow]:
@@ -216,6 +220,14 @@ class Step(Shown):
         }
 
 
+def _whole(steps: int) -> int:
+    """So many steps. Raises ModelError where they are no whole number."""
+    try:
+        return operator.index(steps)
+    except TypeError:
+        raise ModelError(f"Steps and epochs are whole numbers; received {steps!r}.") from None
+
+
 class _TakenApart:
     """What one pass forward and backward leaves of every layer; the weights of the step are not written to.
 
@@ -230,8 +242,11 @@ class _TakenApart:
         self.after_forward = step.vector.copy()
         tree, before = layout.tree(self.after_forward), layout.tree(step.vector)
         seen: dict[str, dict[str, Any]] = {}
+        several: set[str] = set()  # paths of what a container of one's own asks more than once
 
         def watch(path: str, y: Array, backward: Backward) -> tuple[Array, Backward]:
+            if path in seen:
+                several.add(path)
             seen[path] = {"y": y}
 
             def watched(dy: Array) -> tuple[Array | None, Any]:
@@ -264,23 +279,33 @@ class _TakenApart:
         penalty = task.penalty(step.vector)
         t = columns(targets, y)
         self.loss = LossStep(loss, y, targets, t, weighted, value, dy, probabilities, weights, penalty)
-        self.layers = dict(_layer_steps(course.places, seen, before, self.x, run))
+        once = {path: found for path, found in seen.items() if path not in several and "dx" in found}
+        self.layers = _layer_steps(course.places, once, before, self.x, run)
 
 
 def _layer_steps(
     places: Mapping[str, Place], seen: Mapping[str, Mapping[str, Any]], p: Mapping[str, Any], x: Array, run: Pass
-) -> Iterator[tuple[str, LayerStep]]:
-    """The layers in the order of the data; a container comes after those inside it, and holds them."""
+) -> dict[str, LayerStep]:
+    """The layers in the order of the data; a container comes after those inside it, and holds them.
+
+    One that does not ask each of its children once, in the pass that it was given, has none: it is one layer itself.
+    """
     made: dict[str, LayerStep] = {}
     for path, place in places.items():
+        if path not in seen or (place.source and place.source not in made):
+            continue
         tree = p
         for name in path.split("."):
             tree = tree.get(name, {})
         inner = {}
         if isinstance(place.layer, Container):
-            inner = {name: made[f"{path}.{name}"] for name, _ in place.layer.named()}
-        source = seen[place.source]["y"] if place.source else x
+            children = [(name, f"{path}.{name}") for name, _ in place.layer.named()]
+            if all(child in made for _, child in children):
+                inner = {name: made[child] for name, child in children}
+            else:
+                made = {of: step for of, step in made.items() if not of.startswith(f"{path}.")}
+        source = made[place.source].y if place.source else x
         made[path] = LayerStep(
             path, place.layer, place.source, tree, source, **seen[path], run=replace(run, path=path), inner=inner
         )
-        yield path, made[path]
+    return made

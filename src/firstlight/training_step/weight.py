@@ -19,7 +19,7 @@ from firstlight.notebook_display import Brief, Shown
 from firstlight.optimizers.weight_update import WeightUpdate
 from firstlight.types import Array, Json
 from firstlight.weights import Entry
-from firstlight.working import Index, Working, number
+from firstlight.working import Index, Working, number, place_in
 
 if TYPE_CHECKING:
     from firstlight.training_step.step import Step
@@ -157,13 +157,10 @@ def trained_entry(step: Step, name: str, index: Index) -> tuple[Entry, Index]:
     entries = {entry.name: entry for entry in step.course.task.model.layout.entries}
     if name not in entries:
         raise ModelError(f"{step.course.name} has no weights called {name!r}. {nearest(name, entries)}")
-    entry, index = entries[name], tuple(int(i) for i in index)
+    entry = entries[name]
     if not entry.parameter.trainable:
         raise ModelError(f"{name} is not trained, so nothing is derived by it.")
-    shape = entry.parameter.shape
-    if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
-        raise ModelError(f"{name} has the shape {shape}; received the place {index}.")
-    return entry, index
+    return entry, place_in(index, entry.parameter.shape, name)
 
 
 def owner(entry: Entry, layers: Mapping[str, Any]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator
 from html import escape
 from importlib.util import find_spec
 
@@ -37,7 +37,7 @@ def net(step: Step, width: int) -> Json:
     first = next((n for n, each in enumerate(step.layers.values()) if _own(each)), 0)
     name, array = next(((path, a) for path, a in _learnt(step)), ("", None))
     middle = None if array is None else [side // 2 for side in array.shape]
-    rows = [row for row in task.model.summary() if row.name in step.layers]
+    rows = [row for row in task.model.summary() if row.name in step.course.places]
     formulas = formulas_of(task.loss)
     lines = [*formulas.forward, *formulas.where, *formulas.backward]
     return {
@@ -56,7 +56,7 @@ def _learnt(step: Step) -> Iterator[tuple[str, Array]]:
     """The arrays that are trained, by their names in the net."""
     for path, each in step.layers.items():
         for name, array in _own(each).items():
-            if name in each.gradients:
+            if name in each.parameter_gradients:
                 yield f"{path}.{name}", array
 
 
@@ -140,7 +140,7 @@ def _tensors(step: LayerStep) -> Iterator[Json]:
     known = step.arrays
     yield {"name": "x", "label": "x, the input", "side": "forward"}
     for name in _own(step):
-        learnt = {"dials": f"{step.path}.{name}"} if name in step.gradients else {}
+        learnt = {"dials": f"{step.path}.{name}"} if name in step.parameter_gradients else {}
         yield {"name": name, "label": f"{name}, learnt" if learnt else name, "side": "forward", **learnt}
     yield {"name": "y", "label": "y, the output", "side": "forward", "explains": "y"}
     yield {"name": "dy", "label": "dy, which comes in", "side": "backward"}
@@ -152,14 +152,14 @@ def _tensors(step: LayerStep) -> Iterator[Json]:
 
 
 def _own(step: LayerStep) -> dict[str, Array]:
-    """The layer's own parameters; a container has none."""
-    return {} if step.inner else {name: array for name, array in step.p.items() if not isinstance(array, Mapping)}
+    """The layer's own parameters; a container whose layers are shown has none."""
+    return step.parameters
 
 
 def arrays(step: LayerStep, n: int) -> dict[str, Array]:
     """The tensors of a layer by the names that the page has, of image n of the batch."""
     of_image = {"x": step.x, "y": step.y, "dy": step.dy, "dx": step.dx}
-    gradients = {f"d{name}": step.gradients[name] for name in _own(step) if name in step.gradients}
+    gradients = {f"d{name}": array for name, array in step.parameter_gradients.items()}
     return {name: array[..., n] for name, array in of_image.items()} | _own(step) | gradients
 
 
