@@ -30,7 +30,7 @@ WORDS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (Annotated[float, Gt(0), Lt(1)], "a number above 0 and below 1", [0.5], [0, 1]),
     (Annotated[float, Interval(ge=0, le=0.5)], "a number from 0 to 0.5", [0.5], [0.6]),
     (Annotated[float, Ge(0), Unit("epochs")], "a number of epochs from 0", [2.5], [-1]),
-    (Annotated[int, Ge(1), Unit("epochs")], "an integer of epochs from 1", [2], [0, 2.5]),
+    (Annotated[int, Ge(1), Unit("epochs")], "a whole number of epochs from 1", [2], [0, 2.5]),
     (str, "a string", ["", "x"], [1]),
     (Annotated[str, MinLen(1)], "a non-empty string", ["x"], [""]),
     (Annotated[str, Fits(str.islower, "small letters")], "small letters", ["x"], ["X", 1]),

@@ -272,7 +272,7 @@ class Caution(Enum):
         "FL303",
         "Interrupted runs are left out of means",
         "They have trained for fewer epochs than the others.",
-        "`firstlight resume` them.",
+        "Resume them: `firstlight resume RUN`.",
     )
     SEEN_IMAGES = Explanation(
         "FL401",

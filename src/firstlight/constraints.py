@@ -87,7 +87,8 @@ def in_words(annotation: Any) -> str:
         return "a non-empty string" if MinLen(1) in constraints else "a string"
     if kind in (int, float):
         units = "".join(f" of {each.unit}" for each in constraints if isinstance(each, Unit))
-        return f"{'an integer' if kind is int else 'a number'}{units}{_range(constraints)}"
+        whole = "a whole number" if units else "an integer"  # a whole number of epochs
+        return f"{whole if kind is int else 'a number'}{units}{_range(constraints)}"
     if of in (Union, types.UnionType):
         return listed((in_words(each) for each in inner if each is not type(None)), "or")
     if of in (tuple, Sequence):
@@ -222,7 +223,7 @@ def plural(words: str) -> str:
     bare = re.sub(r"^an? ", "", words)
     if bare == words:
         return words
-    return re.sub(r"^(\w+)", r"\1s", bare)
+    return re.sub(r"^((?:whole |non-empty )?\w+)", r"\1s", bare)
 
 
 def _range(constraints: Iterable[Any]) -> str:

@@ -205,7 +205,7 @@ def json_object(data: bytes) -> Json:
     """The JSON object in `data`. Raises ValueError where it is something else."""
     value = json_of(data)
     if not isinstance(value, dict):
-        raise ValueError("it is not valid JSON object")
+        raise ValueError("it is not a JSON object")
     return value
 
 

@@ -93,7 +93,7 @@ def test_cifar_that_is_damaged(tmp_path):
     paths = [tmp_path / "train.bin", tmp_path / "test.bin"]
     cifar_batch(paths[0], [1], seed=0)
     paths[1].write_bytes(bytes(3072))
-    with pytest.raises(DataError, match=r"test\.bin: 3,072 bytes are not an integer of records"):
+    with pytest.raises(DataError, match=r"test\.bin: 3,072 bytes are not a whole number of records"):
         read_cifar(paths, DIGITS)
     cifar_batch(paths[1], [1, 77], seed=0)
     with pytest.raises(DataError, match=r"test\.bin: labels must lie in 0\.\.9; received 1\.\.77"):

@@ -172,7 +172,7 @@ def test_schedules_are_made_by_name() -> None:
         ("cosine", {"finl": 0.1}, "schedule.finl: cosine has no such option. Did you mean final"),
         ("constant", {"warmup": -1}, "schedule.warmup must be a number of epochs from 0; received -1"),
         ("constant", {"warmup": "long"}, "received 'long'"),
-        ("step", {"every": 0}, "schedule.every must be an integer of epochs from 1"),
+        ("step", {"every": 0}, "schedule.every must be a whole number of epochs from 1"),
         ("step", {"every": 2.5}, "schedule.every"),
         ("step", {"factor": 0}, "schedule.factor"),
         ("exponential", {"factor": 1.1}, "schedule.factor must be a number above 0, to 1; received 1.1"),

@@ -89,7 +89,7 @@ def check(
 def of_layer(
     layer: Layer, p: Mapping[str, Any], x: Array, generator: np.random.Generator, *, training: bool
 ) -> Iterator[GradientCheck]:
-    """The gradient with respect to x and then by each parameter, each on its own."""
+    """The gradient with respect to x and then to each parameter, each on its own."""
     run = a_pass(training=training)
 
     def output(p: Mapping[str, Any], x: Array) -> Array:

@@ -102,7 +102,7 @@ def gradients(case: Case) -> None:
 
 
 def gradient_checks(case: Case) -> Iterator[g.GradientCheck]:
-    """The gradient with respect to x and by each parameter, in training and in evaluation."""
+    """The gradient with respect to x and to each parameter, in training and in evaluation."""
     for training in MODES.values():
         p, x = case.drawn()
         yield from g.of_layer(case.layer, p, x, np.random.default_rng(2), training=training)

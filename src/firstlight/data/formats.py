@@ -118,7 +118,7 @@ def read_cifar(
     for path in paths:
         data = np.frombuffer(bytes_of(path), np.uint8)
         if not len(data) or len(data) % record:
-            raise DataError(f"{path}: {len(data):,} bytes are not an integer of records of {record:,} bytes.")
+            raise DataError(f"{path}: {len(data):,} bytes are not a whole number of records of {record:,} bytes.")
         batches.append(data.reshape(-1, record))
         _check_labels(batches[-1][:, label], class_names, path)
     splits = {}

@@ -266,7 +266,7 @@ def _group(part: Part, row: int, column: str, value: object) -> str:
     if isinstance(value, int | str) and str(value).strip():
         return one_form(str(value).strip())
     raise DataError(
-        f"{part.path}, row {row + 1}: the group (data.group, the column {column}) must be an integer or a string;  "
+        f"{part.path}, row {row + 1}: the group (data.group, the column {column}) must be an integer or a string; "
         f"received {brief(repr(value), 40)}. Give an image that belongs with no other a group of its own."
     )
 

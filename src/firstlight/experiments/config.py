@@ -245,7 +245,7 @@ def _described_augment(schema: dict[str, Any], section: type[BaseModel]) -> None
 
 
 class Augment(Options):
-    """What happens to the images of training batches, and to no others: drawn again for each image in every epoch.
+    """What happens to the images of training batches, and to no others: drawn afresh for each image in every epoch.
 
     Most kinds are a number, a range or, with its probability, a table: rotate = 15 is rotate = [-15, 15], and that is
     rotate = { range = [-15, 15], p = 1.0 }. Numbers in between are equally likely. Others have options of their own:
@@ -662,7 +662,7 @@ def as_experiment_error(error: ValidationError, origin: str, schema: type[BaseMo
             if len(problem["loc"]) == 1 and "defaults" in known and key in Experiment.model_fields:
                 said = "a key of experiments, not of a study: it belongs in [defaults], for all runs, or in a [[run]]."
         elif problem["type"] == "missing":
-            said = "is required."
+            said = "this key is required."
         else:
             said = f"{wanted(problem)}; received {brief(repr(problem['input']))}.{_nearest_of(problem)}"
         keys.append((key, f"{brief(key)}: {said}"))

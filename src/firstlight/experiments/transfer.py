@@ -82,7 +82,7 @@ def running_stats(model: Model, experiment: Experiment) -> frozenset[str]:
 def start(
     model: Model, experiment: Experiment, splits: Mapping[str, Images], files: Sequence[SourceFile] = ()
 ) -> Start | None:
-    """The weights that the experiment asks to start from, or None where all are drawn again.
+    """The weights that the experiment asks to start from, or None where all are drawn at random.
 
     splits, files  the images, not prepared yet, and where they come from
 

@@ -145,7 +145,7 @@ def must_vary(m: int, path: str) -> None:
     """Raise ModelError where a channel has no more than m = 1 value to train on."""
     if m == 1:
         raise ModelError(
-            f"{path or 'BatchNorm'}: one value a channel has no variance to train on. "
+            f"{path or 'BatchNorm'}: one value per channel has no variance to train on. "
             "Choose a batch size of at least 2 (for each process) that leaves no single sample over."
         )
 

@@ -72,11 +72,11 @@ class LayerStep(Shown, Brief):
 
     @property
     def parameter_gradients(self) -> dict[str, Array]:
-        """The gradients by these, as far as they are trained."""
+        """The gradients with respect to these, as far as they are trained."""
         return {} if self.inner else dict(_leaves(self.gradients))
 
     def working(self, of: str, index: Index) -> Working:
-        """How one number came about: of the output "y", of the gradient "dx", or of that by a parameter, such as "W".
+        """How one number came about: of the output "y", of the gradient "dx", or of that of a parameter, such as "W".
 
         index  where it lies there, the batch's axis last in y and dx
         Raises ModelError for an array that the layer does not have, or a place outside it.

@@ -27,7 +27,7 @@ class LossStep(Shown, Brief):
     t        the targets as columns, (K, N)
     values   the loss of each image, (N,), as it counts
     value    the mean of these; without penalties
-    dy       its gradient by y, (K, N)
+    dy       its gradient with respect to y, (K, N)
     probabilities  what y says of the classes, float32 (N, classes)
     weights  what each image counts, (N,); None where all count the same
     penalty  what the penalties of the weights add to the loss that is descended along
@@ -46,7 +46,7 @@ class LossStep(Shown, Brief):
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """What can be worked out: the loss of an image, and the gradient by one of its outputs."""
+        """What can be worked out: the loss of an image, and the gradient with respect to one of its outputs."""
         return {"value": self.values, "dy": self.dy}
 
     def weight(self, n: int) -> float:
@@ -62,7 +62,7 @@ class LossStep(Shown, Brief):
         return [] if self.weights is None else [Operand("w", np.full(count, self.weight(n)))]
 
     def working(self, of: str, index: Index) -> Working:
-        """How the loss "value" of an image (n,) came about, or the gradient "dy" by one output (k, n).
+        """How the loss "value" of an image (n,) came about, or the gradient "dy" with respect to one output (k, n).
 
         Raises ModelError for another array, or a place outside it.
         """

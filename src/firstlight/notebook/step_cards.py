@@ -21,13 +21,13 @@ CELLS = 4096  # of a map that is drawn
 
 
 def step_card(step: Step) -> Document:
-    """The images with their answers, the net, and a row a layer: how large everything is, and how far it moves."""
+    """The images with their answers, the net, and a row per layer: how large everything is, and how far it moves."""
     names, loss, images = display_names(step.images.class_names), step.loss, step.images
     pictures = tuple(
         Picture(
             images.pixels[n],
             f"{names[images.labels[n]]}: loss {decimal(float(loss.values[n]), 3)}",
-            f"taken for {names[step.predicted[n]]}",
+            f"predicted as {names[step.predicted[n]]}",
             right=bool(step.predicted[n] == images.labels[n]),
         )
         for n in range(min(len(images), IMAGES))
@@ -65,11 +65,11 @@ def _statistics(step: Step) -> Table:
 
 
 def layer_card(layer: LayerStep) -> Document:
-    """What one layer gave for the first image, and the gradient by it, as maps; and its parameters."""
-    made: list[Block] = [*_maps(layer.y, "What it gives"), *_maps(layer.dy, "The gradient of the loss by it")]
+    """What one layer gave for the first image, and the gradient with respect to it, as maps; and its parameters."""
+    made: list[Block] = [*_maps(layer.y, "The output"), *_maps(layer.dy, "The gradient of the loss with respect to it")]
     for name, gradient in layer.parameter_gradients.items():
         weights = layer.parameters[name]
-        made += _maps(weights, name, batch=False) + _maps(gradient, f"The gradient by {name}", batch=False)
+        made += _maps(weights, name, batch=False) + _maps(gradient, f"The gradient with respect to {name}", batch=False)
     shapes = "×".join(map(str, layer.input_shape)), "×".join(map(str, layer.output_shape))
     numbers = Numbers((Number("input", shapes[0]), Number("output", shapes[1], "channels first")))
     return Document("Layer", layer.path, layer.type, "", numbers, (Section("Maps", "maps", tuple(made)),))

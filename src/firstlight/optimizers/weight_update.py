@@ -28,7 +28,7 @@ class WeightUpdate:
 
     at        which number of the vector it is
     theta     all trained weights before the step, and `after` it
-    gradient  the gradient by them, and by the penalties
+    gradient  the gradient with respect to them, penalties included
     state     the optimizer's moments before the step, and `state_after` it
     lr        the learning rate of the weight's own part
     t         which step it is, from 1
@@ -90,7 +90,7 @@ def general(optimizer: Optimizer, update: WeightUpdate) -> Working:
 
 
 def _letters(optimizer: Optimizer) -> dict[str, str]:
-    """What the docstring calls an option, as in "beta1    β₁: what is kept of the mean gradient"."""
+    """What the docstring calls an option, as in "beta1    β₁: the decay rate of the first moment"."""
     found = {f"self.{name}": name for name in vars(optimizer)}
     for kind in reversed(type(optimizer).__mro__):
         for name, text in documented(kind.__doc__).items():

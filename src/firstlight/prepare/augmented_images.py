@@ -21,7 +21,7 @@ ODD = np.uint64(0x9E3779B97F4A7C15)  # sets apart the draws of an image that com
 
 
 class Augmented:
-    """Training images as they are drawn again for each epoch.
+    """Training images as they are drawn afresh for each epoch.
 
     balanced  whether images are mixed with those of all classes equally often, and not with all images
 

@@ -17,7 +17,7 @@
     report.html         and report.pdf where it was asked for
     explanation.npz     what explaining the net found: units, filters, maps, mistakes, labels in doubt
     export/             the files that the model was exported to, unless another place was named
-    exports.json        which exports were written, and what was proved of each
+    exports.json        which exports were written, and what was verified of each
     plugins/            copies of the files with components of the user's own
     .lock               held by the process that trains
     .stop               asks that process to stop, as Ctrl-C does

@@ -119,7 +119,7 @@ def outcome(subject: StudyFolder | Comparison) -> Outcome:
 
 
 def render_html(subject: Subject, folder: Path | None = None) -> str:
-    """The report as a HTML page; `folder` and errors as for `build_document`."""
+    """The report as an HTML page; `folder` and errors as for `build_document`."""
     from firstlight.report.render.html import page
 
     return page(build_document(subject, folder))

@@ -15,7 +15,7 @@ Each number is that of a float32 step with the reference kernels (`kernels/refer
 `Step.to_json()`: the step without its arrays.
 
     name, number (of steps before it), epoch, steps_per_epoch, rate, training, optimizer, classes: [names]
-    images:  [{id, label, predicted, loss, probabilities: [number a class]}, …]
+    images:  [{id, label, predicted, loss, probabilities: [number per class]}, …]
     loss:    {type, value (their mean), penalty}
     layers:  [{path, type, source (path of what it reads, "" the images), container (whether layers lie inside it),
               options: {name: value}, input_shape, output_shape (of one image, channels first),
@@ -35,7 +35,7 @@ Each number is that of a float32 step with the reference kernels (`kernels/refer
     arrays: {y, t, dy: array (K,), p: array (classes,)}
 
 `Working.to_json(most=400)`, of `step.working(path, of, index)`: `of` is "y" or "dx", whose index ends in the image's
-number, or a parameter's name, such as "W", for the gradient by it. With the path "loss": "value" (n,) or "dy" (k, n).
+number, or a parameter's name, such as "W", for its gradient. With the path "loss": "value" (n,) or "dy" (k, n).
 
     of, index, value (the engine's), worked (the last line's), difference, rounding (the most by which float32 may take
     the two apart), agrees, note

@@ -82,7 +82,7 @@ def course(
     _must_be_few(images)
     if len(images.class_names) != task.model.classes:
         raise DataError(
-            f"{task.model.name} tells {task.model.classes} classes apart; the images have {len(images.class_names)}."
+            f"{task.model.name} has {task.model.classes} classes; the images have {len(images.class_names)}."
         )
     task.trained_layers()  # head, labels and loss must fit
     prepared = task.preparation.apply(images)

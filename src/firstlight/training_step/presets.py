@@ -127,7 +127,7 @@ PRESETS = {
             20,
             "Watch the loss: it falls for some steps and then jumps, again and again, above where it began.",
             "A step follows the tangent further than the loss follows it: on the other side of the valley, higher up.",
-            "A tenth of the learning rate: the loss falls in every step.",
+            "One tenth of the learning rate: the loss falls in every step.",
         ),
         Preset(
             "dead-relus",
@@ -179,10 +179,10 @@ PRESETS = {
             Settings(lr=0.5),
             Settings(lr=0.5, training=False),
             40,
-            "Watch the answers to twelve images of one class: by the mean and the variance of this batch most are "
-            "wrong, by those that were learnt in training they are right.",
+            "Watch the predictions for twelve images of one class: with the mean and the variance of this batch most are "
+            "wrong, with the running ones of training they are right.",
             "What all images of the batch have in common, their class, is their mean, and that is subtracted.",
-            "Evaluation uses the running mean and variance, so that an answer does not depend on the other images.",
+            "Evaluation uses the running mean and variance, so that a prediction does not depend on the other images.",
             "",
             "accuracy",
             one_class=True,

@@ -24,9 +24,9 @@ class LayerStatistics:
     output    root mean square of y
     silent    share of its units, channels or features, that give zero everywhere, for all images
     zeros     share of the numbers of y that are zero
-    dy        root mean square of the gradient by y
+    dy        root mean square of the gradient with respect to y
     weights   that of its trained weights
-    gradient  that of the gradient by them, penalties with it
+    gradient  that of the gradient with respect to them, penalties included
     update    that of what the step adds to them
     ratio     update / weights: about 0.001 is usual, 0.1 is much
     """

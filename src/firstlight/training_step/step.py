@@ -88,7 +88,7 @@ class Step(Shown):
 
     @property
     def gradient(self) -> Array:
-        """The gradient by the trained weights, float32 (trainable,), those of the penalties with it."""
+        """The gradient with respect to the trained weights, float32 (trainable,), penalties included."""
         return self._taken.gradient
 
     @property
@@ -138,7 +138,7 @@ class Step(Shown):
 
     @cached_property
     def autograd(self) -> tuple[Mapping[str, Array] | None, str]:
-        """The gradient by each trained array, by name, as PyTorch's autograd has it; or None, and why there is none."""
+        """By name, the gradient with respect to each trained array by PyTorch's autograd; or None, and why there is none."""
         return autograd_of(self)
 
     def weight(self, name: str, index: Index) -> WeightStep:

@@ -159,7 +159,7 @@ def trained_entry(step: Step, name: str, index: Index) -> tuple[Entry, Index]:
         raise ModelError(f"{step.course.name} has no weights called {name!r}. {nearest(name, entries)}")
     entry = entries[name]
     if not entry.parameter.trainable:
-        raise ModelError(f"{name} is not trained, so nothing is derived by it.")
+        raise ModelError(f"{name} is not trained, so it has no derivative here.")
     return entry, place_in(index, entry.parameter.shape, name)
 
 
@@ -221,7 +221,7 @@ class _Along:
 
 
 def autograd_of(step: Step) -> tuple[Mapping[str, Array] | None, str]:
-    """The gradient by every trained array as PyTorch's autograd has it, float64, or why there is none."""
+    """The gradient with respect to every trained array by PyTorch's autograd, float64, or why there is none."""
     if find_spec("torch") is None:
         return None, "PyTorch is not installed."
     from firstlight.engines import autograd

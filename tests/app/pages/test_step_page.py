@@ -129,7 +129,7 @@ class TestAnswers:
         own, other = begin(image=1), begin(image=1, label=5)
         assert own["key"] != other["key"]
         assert other["state"]["loss"]["label"] == 5
-        assert other["images"]["told"].endswith("here taken for 5.")
+        assert other["images"]["told"].endswith("here labelled 5.")
 
     def test_layers_as_in_evaluation(self, client: httpx.Client, begin: Ask) -> None:
         found = subject.of_architecture("lenet5-dropout", "digits")
@@ -455,7 +455,7 @@ class TestPage:
         silent = page.locator('#course tr[data-path="relu1"] td[data-key="silent"]').get_attribute("data-value")
         assert float(silent or "nan") == preset.seen(preset.step()) > 0.9
         with page.expect_navigation():
-            page.click("text=The same, mended")
+            page.click("text=The same, fixed")
         assert page.locator("#watch-title").inner_text().endswith(", mended")
 
     @pytest.mark.parametrize("dark", [False, True])

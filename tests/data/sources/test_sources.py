@@ -102,7 +102,7 @@ def test_cifar_100_has_fine_and_coarse_labels(tmp_path):
     coarse = given(SOURCES["cifar-100-coarse"], tmp_path, batches).load(cache=tmp_path)
     assert coarse.splits["test"].labels.tolist() == [19]
     assert [len(SOURCES[name].class_names) for name in ("cifar-100", "cifar-100-coarse")] == [100, 20]
-    with pytest.raises(DataError, match="not an integer of records of 3,074 bytes"):
+    with pytest.raises(DataError, match="not a whole number of records of 3,074 bytes"):
         given(SOURCES["cifar-100"], tmp_path, [batches[0][:-1], batches[1]]).load(cache=tmp_path)
 
 
@@ -138,7 +138,7 @@ def test_medmnist_has_three_splits_of_its_own(tmp_path):
     [
         (b"PK no archive", "not a readable .npz"),
         (npz(train_images=pixels(2), train_labels=np.array([[0], [1]])), "lacks val_images or val_labels"),
-        (medmnist([0, 1], val_labels=np.zeros((2, 14), int)), r"one integer an image, \(N, 1\); .* \(2, 14\)"),
+        (medmnist([0, 1], val_labels=np.zeros((2, 14), int)), r"one integer per image, \(N, 1\); .* \(2, 14\)"),
         (medmnist([0, 1], test_labels=np.array([[0], [9]])), r"labels must lie in 0\.\.8; received 0\.\.9"),
     ],
 )

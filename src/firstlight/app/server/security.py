@@ -28,7 +28,7 @@ class SecurityMiddleware:
     this machine (DNS rebinding). It cannot choose the Host, Origin or Sec-Fetch headers, nor know the token.
 
     A browser sends cookies to every port of a machine. So the cookie of a locked page does not hold the token: its
-    value is drawn again by each server, and is good for reading alone.
+    value is drawn afresh by each server, and is good for reading alone.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str], locked: bool) -> None:
@@ -92,9 +92,8 @@ class SecurityMiddleware:
                     if len(body) > BODY_LIMIT:
                         return too_much, request.receive
         except TimeoutError:
-            return responses.refusal(
-                request, 408, f"The request body did not arrive within {BODY_SECONDS:g} seconds."
-            ), (request.receive)
+            text = f"The request body did not arrive within {BODY_SECONDS:g} seconds."
+            return responses.refusal(request, 408, text), request.receive
         if not self._is_token(request.headers.get(TOKEN_HEADER) or _form_token(request, bytes(body))):
             text = "The request has no token of this page, or an outdated one. Reload the page."
             return responses.refusal(request, 403, text), request.receive

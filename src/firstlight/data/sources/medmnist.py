@@ -101,7 +101,7 @@ def read(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Images]
             raise DataError(f"{path}: it lacks {prefix}_images or {prefix}_labels; it has {', '.join(arrays)}.")
         if labels.ndim != 2 or labels.shape[1] != 1 or labels.dtype.kind not in "iu":
             raise DataError(
-                f"{path}: {prefix}_labels must be one integer an image, (N, 1); received {labels.dtype} {labels.shape}."
+                f"{path}: {prefix}_labels must be one integer per image, (N, 1); received {labels.dtype} {labels.shape}."
             )
         pixels = pixels[..., None] if pixels.ndim == 3 else pixels
         splits[split] = formats.labelled_images(split, pixels, labels[:, 0], class_names, path)

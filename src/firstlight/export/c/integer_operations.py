@@ -220,7 +220,7 @@ def _(one: FloatProduct, x: Array) -> Array:
 
 
 def _sums(one: Int8Product | FloatProduct, x: Array) -> Array:
-    """integers, which float64 holds exactly and multiplies fast."""
+    """Integers, which float64 holds exactly and multiplies fast."""
     return one.W.astype(np.float64) @ (x.astype(np.float64) - one.zero_x) + one.b[:, None]
 
 

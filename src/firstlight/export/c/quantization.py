@@ -267,7 +267,7 @@ class _Quantizer:
         return [before, Int8Table(one.path, (before.output,), one.output, one.shape, y.zero, y.held(x.all))]
 
     def _weights(self, path: str, W: Array, b: Array, x: Scale, most: int) -> tuple[Array, Array, Array]:
-        """integers up to `most` by output, biases int32, and what one step of the sums is worth, float64."""
+        """Integers up to `most` by output, biases int32, and what one step of the sums is worth, float64."""
         rows = W.reshape(len(W), -1).astype(np.float64)
         if rows.shape[1] > MOST_INPUTS:
             raise ExportError(f"{path} adds {rows.shape[1]:,} products; int8 has sums for {MOST_INPUTS:,} at most.")

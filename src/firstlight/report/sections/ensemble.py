@@ -39,7 +39,7 @@ class Ensemble:
 
     @property
     def better(self) -> bool | None:
-        """Whether it is better or worse than the usual net significantly; None where that may be all."""
+        """Whether it is significantly better or worse than the usual net; None where that may be chance."""
         return None if self.p >= LEVEL else self.against.difference > 0
 
 

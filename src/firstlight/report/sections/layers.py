@@ -64,7 +64,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 
 def blocks(found: Layers) -> tuple[Block, ...]:
-    """The net as a picture, and a row a layer with the sums."""
+    """The net as a picture, and a row per layer with the sums."""
     return (*_picture(found), _table(found))
 
 

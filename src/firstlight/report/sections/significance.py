@@ -116,7 +116,7 @@ class Contrast:
 
     @property
     def better(self) -> str | None:
-        """The one that is better significantly."""
+        """The one that is significantly better."""
         if self.p is None or self.p >= LEVEL or self.difference is None:
             return None
         return self.leader if self.difference > 0 else self.other

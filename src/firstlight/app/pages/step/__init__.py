@@ -95,7 +95,7 @@ def working(request: Request) -> Response:
 
 
 def loss(request: Request) -> Response:
-    """What the loss is made of, or its gradient by an output."""
+    """What the loss is made of, or its gradient with respect to an output."""
     step, query = _step(request), request.query_params
     return responses.reply(
         answers.loss_working(step, _shown(request, step), query.get("of", ""), number(query.get("k", "0")))

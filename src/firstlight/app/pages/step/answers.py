@@ -67,7 +67,7 @@ def state(step: Step, n: int, ended: str = "") -> Json:
     share = float(loss.probabilities[n, answer])
     return {
         "at": step.number,
-        "text": f"loss {loss.value:.4g} · answer {names[answer]} ({percent(share)})",
+        "text": f"loss {loss.value:.4g} · prediction {names[answer]} ({percent(share)})",
         "loss": {
             "value": number(float(loss.values[n])),
             "mean": number(loss.value),
@@ -206,7 +206,7 @@ def working(step: LayerStep, n: int, of: str, place: str) -> Json:
 
 
 def loss_working(step: Step, n: int, of: str, k: int) -> Json:
-    """What the loss of image n, or its gradient by output k, is made of."""
+    """What the loss of image n, or its gradient with respect to output k, is made of."""
     found = step.loss.working(of, (n,) if of == "value" else (k, n))
     title = "the loss" if of == "value" else f"dy[{k}]"
     return written(found, title, keep=() if len(step.images) == 1 else None)

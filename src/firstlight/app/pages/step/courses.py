@@ -19,7 +19,7 @@ from firstlight.training_step import Step
 HELD = 4  # courses; each keeps the weights of some steps to go back to
 MOST_STEPS = 100_000
 PATIENCE = 0.5  # seconds that an answer trains for; the page then asks for the rest
-NO_LONGER_HELD = "This step is no longer held. Load the page anew."
+NO_LONGER_HELD = "This step is no longer held. Reload the page."
 STRIDE = 8  # steps between two looks at the clock
 
 

@@ -1,4 +1,4 @@
-// The loss: its formula, what the net says of each class, the target, and the gradient by each output.
+// The loss: its formula, what the net says of each class, the target, and the gradient with respect to each output.
 
 import { el } from "/static/common.js";
 import { brief, markup } from "/static/step/numbers.js";

@@ -148,7 +148,7 @@ def _of_set(found: Subject, asked: Asked, label: int | None) -> tuple[Images, st
     if label is None or label == images.labels[0]:
         return images, f"{told}."
     labels = np.concatenate([[label], images.labels[1:]])
-    told += f", here taken for {images.class_names[label]}"
+    told += f", here labelled {images.class_names[label]}"
     return Images(images.pixels, labels, images.ids, images.class_names), f"{told}."
 
 

@@ -77,7 +77,7 @@ def of(index: Index, chosen: str, source: str) -> Subject:
 
 
 def version(index: Index, chosen: str) -> Hashable:
-    """What changes when a run does, which may be trained anew under its name; None for all else."""
+    """What changes when a run does, which may be trained again under its name; None for all else."""
     return None if chosen.startswith((MODEL, PRESET)) else fingerprint(index.entry(chosen).path)
 
 

@@ -32,7 +32,7 @@ export function showWeight(host, weight) {
     el("p", { class: "result" }, el("b", {}, `${name}${places(index)}`), " = ", el("span", { class: "value", "data-value": value }, brief(value))),
     el("div", { class: "halves even" },
       el("div", {},
-        el("table", { class: "ways" }, el("caption", {}, "The derivative of the loss by this weight"),
+        el("table", { class: "ways" }, el("caption", {}, "The derivative of the loss with respect to this weight"),
           el("tbody", {}, ways.map(([way, found, , about]) => el("tr", { "data-way": way }, el("th", { scope: "row" }, way), el("td", { class: "right", "data-value": found ?? "", title: String(found) }, brief(found, 6)), el("td", { class: "note" }, about))))),
         el("p", { class: apart.length ? "agree not" : "agree", "data-agrees": String(!apart.length) }, verdict),
         penalty ? el("p", { class: "note" }, `The optimizer adds ${brief(penalty)}, the derivative of the penalties.`) : ""),
