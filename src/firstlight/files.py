@@ -490,7 +490,7 @@ def _check_text(text: str, place: str) -> None:
         raise ValueError(f"{brief(place, 80)} has half a character, a lone surrogate")
 
 
-_NO_ARCHIVE = "it is not a valid .npz archive of plain arrays"
+_NO_ARCHIVE = "the archive is truncated, corrupt or holds other objects than arrays"
 
 
 @contextmanager

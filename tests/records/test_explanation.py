@@ -121,9 +121,7 @@ def test_a_damaged_or_newer_file_is_told(tmp_path: Path) -> None:
     np.save(single, np.zeros(3))
     for spoilt in (b"", b"no archive", b"\x80\x04K\x01.", whole[: len(whole) // 2], single.getvalue()):
         path.write_bytes(spoilt)
-        with pytest.raises(
-            RunError, match=r"damaged: it is not a valid \.npz archive of plain arrays.*firstlight explain"
-        ):
+        with pytest.raises(RunError, match=r"damaged: the archive is truncated, corrupt.*firstlight explain"):
             read(run)
     np.savez(path, record=np.frombuffer(b'{"format": 99}', np.uint8))
     with pytest.raises(RunError, match="format 99"):

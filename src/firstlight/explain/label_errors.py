@@ -50,7 +50,8 @@ def find_label_issues(predictions: Predictions, neighbour_labels: Array | None =
                       of -1 is of an image whose neighbours were not asked, and which is left out. Without any,
                       `by_confident_learning`
 
-    The net must not have been trained on these images: give out-of-fold predictions, or those of validation or test images.
+    The net must not have been trained on these images: give out-of-fold predictions, or those of validation or test
+    images.
     Of its training images it has learnt the wrong labels too. A doubt is a reason to look, not a finding: hard images
     with right labels are among them. Nor are the two witnesses independent, where the neighbours are by the same net's
     features.

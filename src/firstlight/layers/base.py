@@ -195,7 +195,7 @@ class Layer(Component):
         )
 
     def working(self, step: LayerStep, of: str, index: Index) -> Working:
-        """How one number of a step came about: of the output "y", of "dx", or of the gradient with respect to a parameter.
+        """How one number of a step came about: of the output "y", of "dx", or of the gradient of a parameter.
 
         Here by the rule for any layer, which asks `backward` for a row or a column of the Jacobian. A layer whose
         numbers have a story of their own tells it in its own file.

@@ -179,7 +179,7 @@ PRESETS = {
             Settings(lr=0.5),
             Settings(lr=0.5, training=False),
             40,
-            "Watch the predictions for twelve images of one class: with the mean and the variance of this batch most are "
+            "Watch the predictions for twelve images of one class: with the mean and variance of this batch most are "
             "wrong, with the running ones of training they are right.",
             "What all images of the batch have in common, their class, is their mean, and that is subtracted.",
             "Evaluation uses the running mean and variance, so that a prediction does not depend on the other images.",

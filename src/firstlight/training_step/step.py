@@ -138,7 +138,7 @@ class Step(Shown):
 
     @cached_property
     def autograd(self) -> tuple[Mapping[str, Array] | None, str]:
-        """By name, the gradient with respect to each trained array by PyTorch's autograd; or None, and why there is none."""
+        """By name, PyTorch's gradient with respect to each trained array; or None, and why there is none."""
         return autograd_of(self)
 
     def weight(self, name: str, index: Index) -> WeightStep:

@@ -456,7 +456,7 @@ class TestPage:
         assert float(silent or "nan") == preset.seen(preset.step()) > 0.9
         with page.expect_navigation():
             page.click("text=The same, fixed")
-        assert page.locator("#watch-title").inner_text().endswith(", mended")
+        assert page.locator("#watch-title").inner_text().endswith(", fixed")
 
     @pytest.mark.parametrize("dark", [False, True])
     def test_a_phones_width_is_enough(self, page_at: Callable[..., Page], served: Served, dark: bool) -> None:

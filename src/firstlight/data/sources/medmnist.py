@@ -93,7 +93,7 @@ def read(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Images]
     try:
         arrays = arrays_of(packed, limit=formats.unpacked_limit(len(packed)))
     except ValueError as error:
-        raise DataError(f"{path}: not a readable .npz file of plain arrays ({error}). Fetch it again.") from None
+        raise DataError(f"{path}: not a readable .npz file of plain arrays ({error}). Download it again.") from None
     splits = {}
     for prefix, split in SPLITS.items():
         pixels, labels = arrays.get(f"{prefix}_images"), arrays.get(f"{prefix}_labels")
@@ -101,7 +101,8 @@ def read(paths: Sequence[Path], class_names: Sequence[str]) -> dict[str, Images]
             raise DataError(f"{path}: it lacks {prefix}_images or {prefix}_labels; it has {', '.join(arrays)}.")
         if labels.ndim != 2 or labels.shape[1] != 1 or labels.dtype.kind not in "iu":
             raise DataError(
-                f"{path}: {prefix}_labels must be one integer per image, (N, 1); received {labels.dtype} {labels.shape}."
+                f"{path}: {prefix}_labels must be one integer per image, (N, 1); received {labels.dtype} "
+                f"{labels.shape}."
             )
         pixels = pixels[..., None] if pixels.ndim == 3 else pixels
         splits[split] = formats.labelled_images(split, pixels, labels[:, 0], class_names, path)

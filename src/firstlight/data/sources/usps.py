@@ -41,7 +41,7 @@ def _lines(path: Path) -> tuple[Array, Array]:
         with bz2.BZ2File(BytesIO(packed)) as file:
             text = file.read(limit + 1)
     except (OSError, EOFError) as error:
-        raise DataError(f"{path}: the bzip2 file is truncated or damaged ({error}). Fetch it again.") from error
+        raise DataError(f"{path}: the bzip2 file is truncated or damaged ({error}). Download it again.") from error
     if len(text) > limit:
         raise DataError(f"{path}: it unpacks to more than {limit:,} bytes, far more than such a set has.")
     lines = text.splitlines()
