@@ -398,6 +398,20 @@ class TestPage:
         wait(page, 2)
         assert page.locator("#epoch").is_enabled()
 
+    def test_quick_presses_add_up_and_a_number_that_is_none_is_put_back(self, page: Page, served: Served) -> None:
+        ready(page, served)
+        page.evaluate("for (let k = 0; k < 4; k++) document.getElementById('one').click()")
+        page.locator("#at[data-at='4']").wait_for()
+        page.locator("#step[aria-busy=false]").wait_for()
+        page.evaluate("for (let k = 0; k < 3; k++) document.getElementById('next-image').click()")
+        wait(page, 2)
+        assert (page.input_value("#image-number"), page.locator("#at").get_attribute("data-at")) == ("3", "0")
+        expected = untrained(image=3).images.ids[0]
+        assert str(expected) in page.inner_text("#image-told")
+        page.fill("#image-number", "99999")
+        page.press("#image-number", "Tab")
+        assert page.input_value("#image-number") == "3"
+
     @pytest.mark.slow
     def test_a_step_that_was_dropped_is_gone_to_again(self, page: Page, served: Served) -> None:
         ready(page, served)

@@ -35,7 +35,8 @@ export class ImageChoice {
     byId("chooser").hidden = !images.choosable;
     const input = byId("image-number");
     input.max = this.count - 1;
-    if (first !== null) input.value = first;
+    this.first = first ?? this.first ?? 0;
+    input.value = this.first;
     byId("previous-image").disabled = first === null || first === 0;
     byId("next-image").disabled = first === null || first >= this.count - 1;
     byId("batch").value = batch;
@@ -47,10 +48,14 @@ export class ImageChoice {
   number(n) {
     if (!Number.isInteger(n) || n < 0 || n >= this.count) {
       tell(`There are ${this.count.toLocaleString("en")} images, numbered from 0; received ${n}.`, "error");
+      byId("image-number").value = this.first;
       return;
     }
     this.own = null;
-    this.open({ image: n, batch: this.batch });
+    byId("image-number").value = n; // at once, so that quick presses add up
+    this.open({ image: n, batch: this.batch }).then((problem) => {
+      if (problem) byId("image-number").value = this.first;
+    });
   }
 
   /** How many images the step is taken on. */

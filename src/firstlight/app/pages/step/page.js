@@ -25,6 +25,8 @@ let layer = null; // of facts.layers
 let chosen = null; // { of, index } of the value that is explained
 let weight = null; // { name, index }
 let asked = { of: "value", k: 0 }; // the number of the loss that is explained
+let heading = null; // the step that is being gone to
+let opening = 0; // counts the images that were asked for: the last one is shown
 let playing = 0; // counts what was begun, so that it ends when something else begins
 
 byId("choice").addEventListener("change", () => byId("choice").submit());
@@ -54,8 +56,11 @@ function latest(ask) {
 /** Begin on other images. Returns the error, where it cannot be done. */
 async function open(image, body) {
   playing++;
+  heading = null;
+  const mine = ++opening;
   byId("step").setAttribute("aria-busy", "true");
   const found = await session.open(image, body).catch((error) => error);
+  if (mine !== opening) return null;
   byId("step").setAttribute("aria-busy", "false");
   if (found instanceof Error) return found;
   tell("");
@@ -225,9 +230,9 @@ async function again(now) {
 }
 
 /** Go to a step, and show all that is looked at there. */
-async function go(at) {
+async function go(at, wanted = () => true) {
   const now = await session.walk(session.at, at, progress).catch(() => null);
-  if (!now) return false;
+  if (!now || !wanted()) return false;
   await again(now);
   if (now.ended) tell(now.ended);
   return !now.ended;
@@ -237,15 +242,19 @@ async function go(at) {
 async function move(steps) {
   const mine = ++playing;
   byId("step").setAttribute("aria-busy", "true");
-  const target = Math.max(0, session.at + steps);
-  if (byId("slowly").checked && Math.abs(steps) > 1) {
+  const slowly = byId("slowly").checked;
+  const target = Math.max(0, (slowly ? session.at : heading ?? session.at) + steps); // quick presses add up
+  heading = target;
+  if (slowly && Math.abs(steps) > 1) {
     while (session.at !== target && mine === playing) {
       if (!(await go(session.at + Math.sign(steps)))) break;
       if (session.at !== target) await new Promise((resolve) => setTimeout(resolve, SLOW));
     }
-  } else await go(target);
+  } else await go(target, () => mine === playing);
+  if (mine !== playing) return;
+  heading = null;
   byId("step").setAttribute("aria-busy", "false");
-  if (mine === playing) say(`Step ${session.at}. ${byId("loss-now").textContent}`);
+  say(`Step ${session.at}. ${byId("loss-now").textContent}`);
 }
 
 byId("back").addEventListener("click", () => move(-1));
@@ -267,7 +276,10 @@ byId("shown").addEventListener("change", (event) => {
   go(session.at);
 });
 byId("layers").addEventListener("change", (event) => select(facts.layers[Number(event.target.value)]));
-byId("there")?.addEventListener("click", (event) => move(Number(event.target.dataset.steps) - session.at));
+byId("there")?.addEventListener("click", (event) => {
+  heading = null;
+  move(Number(event.target.dataset.steps) - session.at);
+});
 byId("previous-layer").addEventListener("click", () => select(facts.layers[facts.layers.indexOf(layer) - 1]));
 byId("next-layer").addEventListener("click", () => select(facts.layers[facts.layers.indexOf(layer) + 1]));
 

@@ -15,17 +15,23 @@ export class Session {
 
   /** Begin on an image, { image } by its number or { label } with the bytes of a file. */
   async open(image = {}, body) {
-    this.image = image;
-    this.body = body;
-    const found = await this.opened();
-    this.at = 0;
-    return found;
+    const before = { image: this.image, body: this.body };
+    Object.assign(this, { image, body });
+    try {
+      const found = await this.opened();
+      if (this.image === image) this.at = 0;
+      return found;
+    } catch (error) {
+      if (this.image === image) Object.assign(this, before);
+      throw error;
+    }
   }
 
   async opened() {
     const query = new URLSearchParams({ ...this.settings, ...this.image });
+    const { image } = this;
     const found = await api(`/api/step?${query}`, { method: "POST", body: this.body });
-    this.key = found.key;
+    if (this.image === image) this.key = found.key; // or else another has been asked for since
     return found;
   }
 
