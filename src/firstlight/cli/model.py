@@ -40,7 +40,9 @@ def summary(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     svg: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the net there, as in --svg lenet5.svg.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Draw the net as a picture to this file, as in --svg lenet5.svg.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Show a model layer by layer, or list the architectures. `firstlight components` lists all else."""
