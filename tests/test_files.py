@@ -261,14 +261,14 @@ PLAIN = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s,), }"
     ],
 )
 def test_an_array_that_is_not_what_its_head_says_is_a_value_error(member: bytes) -> None:
-    with pytest.raises(ValueError, match=r"^it "):
+    with pytest.raises(ValueError, match=r"^the archive is truncated, corrupt or holds other objects than arrays$"):
         arrays_of(_archive({"a.npy": member}))
 
 
 def test_a_damaged_archive_is_a_value_error() -> None:
     sound = _npz(a=np.arange(1000), b=np.array(["x", "y"]))
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        with pytest.raises(ValueError, match="not a valid"):
+        with pytest.raises(ValueError, match="truncated, corrupt"):
             arrays_of(_archive({"a.npy": _npy(PLAIN % "1", bytes(4))}, method))
     with pytest.raises(ValueError, match="two arrays of one name"):
         arrays_of(_archive({"a.npy": _npy(PLAIN % "1", bytes(4)), "a": b""}))

@@ -102,7 +102,7 @@ def test_threads_may_change_between_steps() -> None:
 def test_one_value_a_channel_is_refused() -> None:
     net = Net((Flatten(), Dense(4), BatchNorm(), Dense(3)), (1, 3, 3))
     for results in (run_eager, run_compiled):
-        with pytest.raises(ModelError, match="batchnorm1: one value a channel"):
+        with pytest.raises(ModelError, match="batchnorm1: one value per channel"):
             results(net, index_of(1))
     running_stats = replace(net, running_stats=frozenset({"batchnorm1"}))
     assert_equal(run_compiled(running_stats, index_of(1)), run_eager(running_stats, index_of(1)))

@@ -216,7 +216,7 @@ def test_batch_norm_evaluates_with_the_running_statistics() -> None:
 def test_batch_norm_refuses_a_single_value_a_channel() -> None:
     p = g.parameters(BatchNorm(), (3,), np.random.default_rng(0))
     run = g.a_pass(training=True).within("norm1")
-    with pytest.raises(ModelError, match="norm1: one value a channel has no variance"):
+    with pytest.raises(ModelError, match="norm1: one value per channel has no variance"):
         BatchNorm().forward(p, np.ones((3, 1)), run)
 
 
