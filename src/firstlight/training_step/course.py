@@ -13,7 +13,7 @@ from firstlight.engines.numpy import NumpyEngine, one_thread_of_blas
 from firstlight.explain.net import Place, places_of
 from firstlight.kernels.lock import LOCK
 from firstlight.prepare import batches, steps
-from firstlight.training_step.statistics import by_weights, trained_parts
+from firstlight.training_step.statistics import moved, trained_parts
 from firstlight.training_step.step import Step
 from firstlight.types import Array, Images, Json
 from firstlight.working import number
@@ -198,10 +198,14 @@ class Course:
     def _moves(self, before: Array, after: Array) -> Mapping[str, LayerRow]:
         """How far the trained weights of each layer went."""
         found = {}
-        for path, parts in trained_parts(self.task.model.layout, self.places).items():
-            weights, _, update, ratio = by_weights(before, before, after, parts)
+        for path, parts in self._parts.items():
+            weights, update, ratio = moved(before, after, parts)
             found[path] = LayerRow(ratio, weights, update)
         return found
+
+    @cached_property
+    def _parts(self) -> Mapping[str, list[slice]]:
+        return trained_parts(self.task.model.layout, self.places)
 
     def _keep(self, number: int, vector: Array) -> None:
         """Keep the weights before a step; of too many, every second one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,9 +52,13 @@ def statistics(step: Step) -> Mapping[str, LayerStatistics]:
         y = layer.y.reshape(len(layer.y), -1)
         live = (y != 0).any(axis=1)
         own = parts.get(path, ())
-        moved = by_weights(step.vector, step.gradient, step.after, own) if own else (None,) * 4
         shares = (1 - float(live.mean()), 1 - float(np.count_nonzero(y)) / y.size)
-        found[path] = LayerStatistics(root_mean_square(y), *shares, root_mean_square(layer.dy), *moved)
+        one = LayerStatistics(root_mean_square(y), *shares, root_mean_square(layer.dy))
+        if own:
+            gradient = root_mean_square(of_parts(step.gradient, own))
+            weights, update, ratio = moved(step.vector, step.after, own)
+            one = replace(one, weights=weights, gradient=gradient, update=update, ratio=ratio)
+        found[path] = one
     return found
 
 
@@ -67,13 +71,15 @@ def trained_parts(layout: Layout, layers: Mapping[str, Any]) -> dict[str, list[s
     return parts
 
 
-def by_weights(
-    before: Array, gradient: Array, after: Array, parts: Sequence[slice]
-) -> tuple[float, float, float, float | None]:
-    """Root mean squares of the weights, of the gradient and of the update of parts of the vector; and the ratio."""
-    weights, slopes, ends = (np.concatenate([array[part] for part in parts]) for array in (before, gradient, after))
-    size, update = root_mean_square(weights), root_mean_square(ends - weights)
-    return size, root_mean_square(slopes), update, update / size if size else None
+def moved(before: Array, after: Array, parts: Sequence[slice]) -> tuple[float, float, float | None]:
+    """Root mean squares of the weights in parts of the vector and of their update; and the ratio."""
+    weights = of_parts(before, parts)
+    size, update = root_mean_square(weights), root_mean_square(of_parts(after, parts) - weights)
+    return size, update, update / size if size else None
+
+
+def of_parts(vector: Array, parts: Sequence[slice]) -> Array:
+    return np.concatenate([vector[part] for part in parts])
 
 
 def root_mean_square(array: Array) -> float:
