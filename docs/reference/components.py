@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
+
+from docs.reference.markdown import table
 
 from firstlight.cli.components import all_kinds
 from firstlight.components import Registry
@@ -29,7 +31,7 @@ def page() -> str:
         for name in sorted(registry.ours()):
             parts += [f"### `{name}`", *_text(registry.about(name))]
             if rows := [*_rows(registry, name)]:
-                parts.append(_table([("option", "default", "meaning"), *rows]))
+                parts.append(table(("option", "default", "meaning"), rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -47,8 +49,3 @@ def _rows(registry: Registry[Any], name: str) -> Iterator[tuple[str, str, str]]:
         if not (registry.kind == "layer" and option.name == "name"):  # all layers have it
             meaning = f"{option.explanation} ({option.allowed})"
             yield f"`{option.name}`", f"`{option.default_text}`" if option.default_text else "", meaning
-
-
-def _table(rows: Iterable[tuple[str, str, str]]) -> str:
-    titles, *found = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *found))

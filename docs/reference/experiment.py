@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 
+from docs.reference.markdown import table
 from pydantic import BaseModel
 
 from firstlight.app.pages.start import form
@@ -41,7 +42,7 @@ SEARCH = """\
 `firstlight tune FILE.toml` takes an experiment file with these two tables; `firstlight run` ignores them.
 
 `[space]` has a key for each setting that is searched, and for it a list of values or a range: \
-{lr = { log = [1e-4, 1e-1] }`, `lag = { uniform = [0, 0.5] }`, `batch_size = { int = [16, 256], step = 16 }` or \
+`lr = { log = [1e-4, 1e-1] }`, `lag = { uniform = [0, 0.5] }`, `batch_size = { int = [16, 256], step = 16 }` or \
 `batch_size = { log_int = [16, 256] }`. `[tune]` says how to search:"""
 
 
@@ -59,7 +60,7 @@ def page() -> str:
         if section.name == "model":
             parts += ["The types of `[[model.layers]]`, with their options:", _table(_layers(), "type")]
     parts += [STUDY, _table(_keys(File)), "Keys of a `[[run]]`, beside tables of the experiment file:"]
-    parts += [_table(_keys(Run)), SEARCH.replace("{lr", "`lr"), _table(_keys(Tuning))]
+    parts += [_table(_keys(Run)), SEARCH, _table(_keys(Tuning))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,9 +119,4 @@ def _keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 
 
 def _table(rows: Iterable[tuple[str, str, str]], first: str = "key") -> str:
-    """A table of Markdown; a column without any text is left out."""
-    titles = (first, "options" if first == "type" else "default", "meaning")
-    found = [titles, *rows]
-    shown = [place for place in range(3) if any(row[place] for row in found[1:])]
-    lines = [[row[place].replace("|", "\\|") for place in shown] for row in found]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (lines[0], ["---"] * len(shown), *lines[1:]))
+    return table((first, "options" if first == "type" else "default", "meaning"), rows)
