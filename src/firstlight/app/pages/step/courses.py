@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from firstlight.app.index import Kept
 from firstlight.app.pages.step.opening import Opened
 from firstlight.app.server.errors import UnknownError
 from firstlight.errors import TrainingError
@@ -92,27 +92,16 @@ class Courses:
     """A few courses, each under a key that says all that it follows from."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, Held] = OrderedDict()
-        self._lock = threading.Lock()
+        self._held = Kept[Held](HELD)
 
     def begin(self, key: str, make: Callable[[], Opened]) -> Held:
         """The course under a key, made where it is not held."""
-        with self._lock:
-            held = self._held.get(key)
-        if held is None:
-            held = Held(make())
-        with self._lock:
-            self._held[key] = held
-            self._held.move_to_end(key)
-            while len(self._held) > HELD:
-                self._held.popitem(last=False)
-        return held
+        return self._held.get(key, None, lambda: Held(make()))
 
     def get(self, key: str) -> Held:
         """The course under a key. Raises UnknownError where it is not held any more."""
-        with self._lock:
-            held = self._held.get(key)
-            if held is None:
-                raise UnknownError(NO_LONGER_HELD)
-            self._held.move_to_end(key)
-            return held
+        return self._held.get(key, None, _no_longer_held)
+
+
+def _no_longer_held() -> Held:
+    raise UnknownError(NO_LONGER_HELD)
