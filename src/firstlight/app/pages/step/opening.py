@@ -15,7 +15,6 @@ from firstlight.app.pages.step.subject import Subject
 from firstlight.app.server.errors import UnknownError
 from firstlight.data.decoding import ImageLimits
 from firstlight.prepare import outside_image
-from firstlight.prepare.strokes import StrokeStyle
 from firstlight.report.format import counted
 from firstlight.training_step import Course
 from firstlight.training_step.presets import preset
@@ -23,7 +22,6 @@ from firstlight.types import Images, Json
 
 MOST_IMAGES = 32  # in a batch
 UPLOADS = ImageLimits(pixels=25_000_000, side=10_000)
-SAMPLED = 200  # images that tell what a drawing should look like
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,7 @@ class Opened:
     def facts(self) -> Json:
         """What the page says of the images."""
         images = self.course.images
-        sampled = self.subject.images.take(np.arange(min(SAMPLED, len(self.subject.images))))
-        style = StrokeStyle.of(sampled)
+        style = self.subject.style
         paper = "#" + "".join(f"{level:02x}" for level in np.broadcast_to(style.paper, 3))
         return {
             "inks": ["#ffffff" if style.light else "#000000", paper],
@@ -153,9 +150,6 @@ def _of_set(found: Subject, asked: Asked, label: int | None) -> tuple[Images, st
 
 
 def _of_file(found: Subject, asked: Asked, label: int) -> Images:
-    box = None
-    if asked.drawn:
-        style = StrokeStyle.of(found.images.take(np.arange(min(SAMPLED, len(found.images)))))
-        box = style.box if style.plain else None
+    box = found.style.box if asked.drawn and found.style.plain else None
     pixels = outside_image(asked.body, found.preparation, box=box, limits=UPLOADS)
     return Images(pixels[None], np.array([label]), np.array(["your image"]), found.images.class_names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from firstlight.models import ARCHITECTURES, Model, build
 from firstlight.models.registry import default_shape
 from firstlight.optimizers import optimizer
 from firstlight.prepare import Preparation
+from firstlight.prepare.strokes import SAMPLED, StrokeStyle
 from firstlight.trained_run import Run
 from firstlight.training_step import Course
 from firstlight.training_step.opening import course
@@ -59,6 +60,11 @@ class Subject:
     train: Images | None = None
     run: Run | None = None
     note: str = ""
+
+    @cached_property
+    def style(self) -> StrokeStyle:
+        """What its images look like as drawings."""
+        return StrokeStyle.of(self.images.take(np.arange(min(SAMPLED, len(self.images)))))
 
     def course(self, images: Images, over_train: bool) -> Course:
         """A course that shows steps on `images`, and takes them on these alone or on batches of the training images."""
@@ -107,11 +113,8 @@ def of_run(index: Index, key: str) -> Subject:
     """A run, on its test images. Raises RunError where its weights cannot be had."""
     run = index.opened(key)
     shown = run_images.shown(index, key, "test" if "test" in run.folder.data.splits else "validation")
-    train = run_images.shown(index, key, "train") if shown.source == "own" else None
-    task = run.task
-    images = task.preparation.apply(shown.images)
-    learnt = None if train is None else task.preparation.apply(train.images)
-    return Subject(run.folder.name, task.model, task.preparation, images, learnt, run, shown.note)
+    train = run_images.shown(index, key, "train").images if shown.source == "own" else None
+    return Subject(run.folder.name, run.task.model, run.task.preparation, shown.images, train, run, shown.note)
 
 
 def of_architecture(name: str, source: str) -> Subject:
