@@ -34,8 +34,8 @@ def net(step: Step, width: int) -> Json:
     """
     task = step.course.task
     layers = [layer(each) for each in step.layers.values()]
-    first = next((n for n, each in enumerate(step.layers.values()) if _own(each)), 0)
-    name, array = next(((path, a) for path, a in _learnt(step)), ("", None))
+    first = next((n for n, each in enumerate(step.layers.values()) if each.parameters), 0)
+    name, array = next(_learnt(step), ("", None))
     middle = None if array is None else [side // 2 for side in array.shape]
     rows = [row for row in task.model.summary() if row.name in step.course.places]
     formulas = formulas_of(task.loss)
@@ -55,7 +55,7 @@ def net(step: Step, width: int) -> Json:
 def _learnt(step: Step) -> Iterator[tuple[str, Array]]:
     """The arrays that are trained, by their names in the net."""
     for path, each in step.layers.items():
-        for name, array in _own(each).items():
+        for name, array in each.parameters.items():
             if name in each.parameter_gradients:
                 yield f"{path}.{name}", array
 
@@ -117,8 +117,7 @@ def _plain(value: float | None) -> float | str | None:
 def layer(step: LayerStep) -> Json:
     """What is known of a layer before its numbers."""
     formulas = formulas_of(step.layer)
-    parameters = _own(step)
-    count = sum(array.size for array in parameters.values())
+    count = sum(array.size for array in step.parameters.values())
     told = f"{_sides(step.input_shape)} in, {_sides(step.output_shape)} out, {counted(count, 'parameter')}"
     return {
         "path": step.path,
@@ -137,30 +136,25 @@ def _tensors(step: LayerStep) -> Iterator[Json]:
     explains  whose working it has, as `LayerStep.working` calls it
     dials     the parameter that a value is one of, or the gradient of
     """
-    known = step.arrays
+    dials = {name: f"{step.path}.{name}" for name in step.parameter_gradients}
     yield {"name": "x", "label": "x, the input", "side": "forward"}
-    for name in _own(step):
-        learnt = {"dials": f"{step.path}.{name}"} if name in step.parameter_gradients else {}
+    for name in step.parameters:
+        learnt = {"dials": dials[name]} if name in dials else {}
         yield {"name": name, "label": f"{name}, learnt" if learnt else name, "side": "forward", **learnt}
     yield {"name": "y", "label": "y, the output", "side": "forward", "explains": "y"}
     yield {"name": "dy", "label": "dy, which comes in", "side": "backward"}
-    for name in _own(step):
-        if name in known:
-            dials = f"{step.path}.{name}"
-            yield {"name": f"d{name}", "label": f"d{name}", "side": "backward", "explains": name, "dials": dials}
+    for name in step.parameters:
+        if name in dials:
+            told = {"explains": name, "dials": dials[name]}
+            yield {"name": f"d{name}", "label": f"d{name}", "side": "backward", **told}
     yield {"name": "dx", "label": "dx, which goes out", "side": "backward", "explains": "dx"}
-
-
-def _own(step: LayerStep) -> dict[str, Array]:
-    """The layer's own parameters; a container whose layers are shown has none."""
-    return step.parameters
 
 
 def arrays(step: LayerStep, n: int) -> dict[str, Array]:
     """The tensors of a layer by the names that the page has, of image n of the batch."""
     of_image = {"x": step.x, "y": step.y, "dy": step.dy, "dx": step.dx}
     gradients = {f"d{name}": array for name, array in step.parameter_gradients.items()}
-    return {name: array[..., n] for name, array in of_image.items()} | _own(step) | gradients
+    return {name: array[..., n] for name, array in of_image.items()} | step.parameters | gradients
 
 
 def tensors(step: LayerStep, n: int) -> Json:
@@ -202,7 +196,7 @@ def working(step: LayerStep, n: int, of: str, place: str) -> Json:
     found = step.working(of, (*index, n) if of in ("y", "dx") else index)
     name = of if of in ("y", "dx") else f"d{of}"
     title = f"{name}[{', '.join(map(str, index))}]"
-    return written(found, title, keep=_own(step) if step.x.shape[-1] == 1 else None) | {"place": list(index)}
+    return written(found, title, keep=step.parameters if step.x.shape[-1] == 1 else None) | {"place": list(index)}
 
 
 def loss_working(step: Step, n: int, of: str, k: int) -> Json:
