@@ -355,6 +355,7 @@ class TestPage:
         page.keyboard.press("Escape")
         page.locator("#terms", has_text="No value is chosen").wait_for()
         tensor(page, "b").locator("summary").press("Enter")
+        tensor(page, "b").locator("td").first.wait_for()  # it opens a moment after the key
         assert tensor(page, "b").locator("td").count() == 6
 
     def test_a_weight_is_chosen_and_moved_along_the_tangent(self, page: Page, served: Served) -> None:
