@@ -171,7 +171,7 @@ def _operator(sign: str) -> str:
 
 
 def _row(inner: str) -> str:
-    """The elements as one, where they are not one already."""
+    """The elements as one."""
     return f"<mrow>{inner}</mrow>"
 
 

@@ -94,7 +94,7 @@ def general(step: LossStep, of: str, index: Index) -> Working:
     """The rule for any loss: its formula in float64, and for the gradient a nudge of the one output by either side."""
     loss, n = step.loss, index[-1]
     wide, weight, N = step.y.astype(np.float64), step.weight(n), step.y.shape[1]
-    y = Operand.of("y", step.y, np.stack([np.arange(len(step.y)), np.full(len(step.y), n)], axis=1))
+    y = step.column("y", n)
     if of == "value":
         value = weight * float(loss.values(wide, step.targets)[n])
         line = replace(Line.expression("L", "L = L(y)", value, y), says="the loss's own formula, in float64")

@@ -19,7 +19,7 @@ from firstlight.notebook_display import Brief, Shown
 from firstlight.optimizers.weight_update import WeightUpdate
 from firstlight.types import Array, Json
 from firstlight.weights import Entry
-from firstlight.working import Index, Working, number, place_in
+from firstlight.working import Index, Working, number, numbers, place_in
 
 if TYPE_CHECKING:
     from firstlight.training_step.step import Step
@@ -106,9 +106,9 @@ class WeightStep(Shown, Brief):
             "no_autograd": self.no_autograd if autograd else "",
             "autograd_agrees": self.equals(by_autograd) if by_autograd is not None else None,
             "penalty": number(self.penalty),
-            "offsets": [number(float(each)) for each in self.offsets],
-            "losses": [number(float(each)) for each in self.losses],
-            "tangent": [number(float(each)) for each in self.tangent],
+            "offsets": numbers(self.offsets),
+            "losses": numbers(self.losses),
+            "tangent": numbers(self.tangent),
             "working": self.working.to_json(),
             "update": self.update.to_json(),
             "after": number(self.after),
