@@ -26,7 +26,7 @@ def start(model: Model, preparation: Preparation, train: Images, seed: int) -> S
     weights = model.layout.named(model.layout.initial(seed))
     drawn = weights[f"{name}.W"]
     chosen = generator(seed, "whitening").permutation(len(train))[:SAMPLE]
-    x = prepared(preparation, train.take(np.sort(chosen)).held.pixels)
+    x = prepared(preparation, train.pixels[np.sort(chosen)])
     filters = whitening_filters(x, drawn.shape[2:], len(drawn))
     whitened = drawn.copy()
     whitened[: len(filters)] = filters
