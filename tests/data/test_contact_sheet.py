@@ -39,7 +39,7 @@ def test_at_most_ten_of_a_class_by_seed():
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (28, 28, 1), (300, 500, 3), (2, 900, 3)])
 def test_sizes(shape):
-    picture = sheet(np.zeros((3, *shape), np.uint8), [0, 1, 1], ("a", "a name that continues and on, and on and on"))
+    picture = sheet(np.zeros((3, *shape), np.uint8), [0, 1, 1], ("a", "a name that goes on and on, and on and on"))
     assert picture.shape[1] < 1800
 
 

@@ -1,4 +1,4 @@
-"""Some of the classes, classes weighted, classes drawn equally often: whole runs, found again and gone on with."""
+"""Some of the classes, classes weighted, classes drawn equally often: whole runs, found again and continued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of a study as a worker does it: gone on with or begun, with its share of the threads, and reported."""
+"""One run of a study as a worker does it: continued or begun, with its share of the threads, and reported."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def train(job: Job) -> str:
 
 
 def _resumed(job: Job, watcher: TrainingProgress) -> RunFolder | None:
-    """The run gone on with, or None where it left nothing to continue with; what it left is then removed."""
+    """The run, continued, or None where it left nothing to continue; what it left is then removed."""
     if not job.folder.exists():
         return None
     with locked_folder(job.folder):  # so that nobody trains it between the look and the removal

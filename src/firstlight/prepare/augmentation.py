@@ -1,12 +1,12 @@
 """Augmentation: each training image a little different in every epoch, so that a net cannot learn it by heart.
 
 What happens to an image is drawn by (seed, epoch, the sample's id) and nothing else (once for all epochs, where an
-augmentation goes on from one epoch to the next): batches, workers, engines and a
-resumed run make no difference. In this order, the image is cropped and enlarged to its size again, flipped, zoomed,
-sheared, rotated about its centre and shifted, all in one affine map and one bilinear pass; it is deformed, blurred, and
-changed by augmentations of one's own; then its colours, its contrast about its own mean and its brightness are changed,
-noise is added, and a patch is cut out; at the end it is mixed with another image. Pixels stay bytes. An image for which
-nothing is drawn comes out as it was, and one that is only flipped is flipped exactly.
+augmentation goes on from one epoch to the next): batches, workers, engines and a resumed run make no difference. In
+this order, the image is cropped and enlarged to its size again, flipped, zoomed, sheared, rotated about its centre and
+shifted, all in one affine map and one bilinear pass; it is deformed, blurred, and changed by augmentations of one's
+own; then its colours, its contrast about its own mean and its brightness are changed, noise is added, and a patch is
+cut out; at the end it is mixed with another image. Pixels stay bytes. An image for which nothing is drawn comes out as
+it was, and one that is only flipped is flipped exactly.
 """
 
 from __future__ import annotations
