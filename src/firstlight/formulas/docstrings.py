@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from firstlight.formulas.notation import Call, FormulaError, Name, Node, Qualified, Reader, Relation, Script, tokens
@@ -34,10 +35,16 @@ def formulas_of(component: Any) -> Formulas:
     and goes as far as the notation does: words that are no options of the component end it.
     """
     kind = component if isinstance(component, type) else type(component)
-    about = split_docstring(vars(kind).get("__doc__"))[0]
+    return _read(vars(kind).get("__doc__"), frozenset(getattr(kind, "__dataclass_fields__", ())))
+
+
+@cache
+def _read(docstring: str | None, options: frozenset[str]) -> Formulas:
+    """The formulas of a docstring: it is read once, and asked for with each image that is looked at."""
+    about = split_docstring(docstring)[0]
     found: dict[str, list[str]] = {"forward": [], "backward": [], "where": []}
     for part in re.split(r"\s{2,}", about):
-        for text, node in _formulas(part, WORDS | {*getattr(kind, "__dataclass_fields__", ())}):
+        for text, node in _formulas(part, WORDS | options):
             found[_role(node)].append(re.sub(r"\s+", " ", text))
     return Formulas(**{role: tuple(texts) for role, texts in found.items()})
 

@@ -235,7 +235,7 @@ def place_of(text: str) -> tuple[int, ...]:
     """A place such as "3,5,7" in an address. Raises UnknownError where it is none."""
     parts = text.split(",")
     if len(text) > LONGEST or not all(part.isascii() and part.isdecimal() for part in parts):
-        raise UnknownError(f"A place is whole numbers with commas between them; received {text[:LONGEST]!r}.")
+        raise UnknownError(f"A place is integers with commas between them; received {text[:LONGEST]!r}.")
     return tuple(map(int, parts))
 
 

@@ -231,7 +231,7 @@ async function again(now) {
 
 /** Go to a step, and show all that is looked at there. */
 async function go(at, wanted = () => true) {
-  const now = await session.walk(session.at, at, progress).catch(() => null);
+  const now = await session.walk(session.at, at, (now) => wanted() && progress(now)).catch(() => null);
   if (!now || !wanted()) return false;
   await again(now);
   if (now.ended) tell(now.ended);
