@@ -268,6 +268,11 @@ SAME3, SAME5 = ((1, 1), (1, 1)), ((2, 2), (2, 2))
 LARGER = {
     "lenet5": ((Conv2D(6, 5, padding=SAME5), MaxPool2D(2), Conv2D(16, 5)), (1, 28, 28), 32),
     "wide": ((Conv2D(32, padding=SAME3), Conv2D(40, padding=SAME3)), (3, 12, 12), 64),
+    "wide, and a rest of its blocks": (
+        (Conv2D(24, 1), Conv2D(33, padding=SAME3), Conv2D(16, padding=SAME3)),
+        (2, 12, 11),
+        91,
+    ),
     "blocks of images and a rest": ((Conv2D(96, 1), Conv2D(9, padding=SAME3)), (2, 16, 16), 70),
     "strided": ((Conv2D(48, 1), Conv2D(11, padding=SAME3, stride=2)), (2, 15, 16), 64),
     "a thousand taps": ((Conv2D(130, 1), Conv2D(5, 3, padding=2)), (1, 4, 5), 33),

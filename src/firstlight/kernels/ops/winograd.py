@@ -36,10 +36,10 @@ TRANSFORMED, WIDE = 3 << 18, 16
 
 
 def saves_products(c: Correlation, cut: Cut) -> bool:
-    """Whether it is the faster way (docs/why/log.md): 3×3, whole vectors of images, and wide enough."""
+    """Whether it is the faster way (docs/why/log.md): 3×3, at least a vector of images, and wide enough."""
     return (
         (c.kernel, c.stride, c.spread) == ((3, 3), (1, 1), (1, 1))
-        and cut.n % cut.lanes == 0
+        and cut.n >= cut.lanes
         and min(c.x[0], c.y[0]) >= WIDE
         and _taps(c) >= 1.5 * 16 * -(-c.y[1] // 2) * -(-c.y[2] // 2)
     )
@@ -97,7 +97,8 @@ class Winograd(Step):
         factors = -(-C // 2) if cut.half else C  # numbers of U and V for each filter and tile
         top, left = -c.start[0], -c.start[1]
         T, down = -(-Wy // 2), -(-Hy // 2)
-        block = next(block for block in (2 * cut.lanes, cut.lanes) if n % block == 0)
+        blocks = [block for block in (2 * cut.lanes, cut.lanes) if block <= n]
+        block = min(blocks, key=lambda block: -(-n // block) * block)
         budget = TRANSFORMED // (16 * (factors + O) * T * cut.itemsize)  # tile rows × images
         if budget < block:
             block = cut.lanes
@@ -157,7 +158,8 @@ def _convolve(op, n, frame, like, U, V, together):
     strip, M = scratch[2 * ROWS * lanes :], scratch[op.M :]
     padded = -(-C // lanes) * lanes
     _filters(theta, op.W, op.W_row, op.W_channel, op.flipped != 0, U, together * op.U_plane, C, O, padded)
-    for start in range(0, n, block):
+    for begin in range(0, n, block):
+        start = min(begin, n - block)  # the last block repeats images of the one before rather than be cut
         for first in range(0, (Hy + 1) // 2, R):
             count = min(R, (Hy + 1) // 2 - first)
             r0, r1 = 2 * first, 2 * (first + count) + 2
