@@ -14,7 +14,7 @@ from tests.kernels.test_spoilt_graphs import BROAD
 from firstlight.kernels import _jit, runtime
 from firstlight.kernels._interpreter import view
 from firstlight.kernels.ops.standardize import Standardize
-from firstlight.kernels.ops.winograd import Winograd
+from firstlight.kernels.ops.winograd import WinogradLarge
 from firstlight.layers import Conv2D, Dense, Example, Flatten, MaxPool2D
 
 WIDE = Net((Conv2D(17, 1), Conv2D(33, 3, padding=1), MaxPool2D(2), Flatten(), Dense(3)), (2, 9, 8))
@@ -76,10 +76,10 @@ def test_a_place_beyond_the_arena_is_told() -> None:
 
 def test_the_scratch_of_winograd_is_what_it_writes() -> None:
     """Eight vectors less are seen, of which some lie beyond what is padding."""
-    whole = Winograd.scratch
+    whole = WinogradLarge.scratch
     with (
-        mock.patch.object(Winograd, "scratch", lambda step, cut: whole(step, cut) - 8 * cut.lanes),
+        mock.patch.object(WinogradLarge, "scratch", lambda step, cut: whole(step, cut) - 8 * cut.lanes),
         cut(1),
-        pytest.raises(AssertionError, match="winograd of conv2 writes beyond its scratch memory"),
+        pytest.raises(AssertionError, match="winograd_large of conv2 writes beyond its scratch memory"),
     ):
         run_compiled(WIDE, index_of(32))

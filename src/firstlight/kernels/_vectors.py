@@ -86,12 +86,20 @@ class Emitter:
         self.builder.store(value, slot)
         return slot
 
-    def accumulate(self, slot, a, b):
-        """slot += a · b, fused where the machine can."""
+    def constant(self, number):
+        """`number` in every lane."""
+        return ir.Constant(self.vector, [float(number)] * self.lanes)
+
+    def fused(self, a, b, c):
+        """a · b + c, fused where the machine can."""
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
         name = f"llvm.fmuladd.v{self.lanes}f{8 * self.itemsize}"
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        self.builder.store(self.builder.call(function, [a, b, self.builder.load(slot)]), slot)
+        return self.builder.call(function, [a, b, c])
+
+    def accumulate(self, slot, a, b):
+        """slot += a · b."""
+        self.builder.store(self.fused(a, b, self.builder.load(slot)), slot)
 
     def rectified(self, vector, relu):
         """The vector, what is below zero cut where `relu` is true; NaN stays."""

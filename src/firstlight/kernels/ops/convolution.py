@@ -131,8 +131,9 @@ class Correlate(Step):
         c = self.correlation
         if cut.n == 1 and not cut.training and c.is_product:
             return product.ProductOfOne(self.x, self.y, self.W, self.b, c.x[0], c.y[0], self.relu)
-        if winograd.saves_products(c, cut):
-            return winograd.Winograd.of(self.x, self.y, self.W, self.b, c, cut, self.relu)
+        way = winograd.tiles_for(c, cut)
+        if way is not None:
+            return winograd.Winograd.of(self.x, self.y, self.W, self.b, c, cut, way, self.relu)
         if c.inside and c.reads_in_place(cut, TILE_STRIP, math.prod(c.kernel) > 1):
             return self._in_place(cut)
         (C, H, width), (O, Hy, Wy) = c.x, c.y
@@ -259,7 +260,11 @@ class KernelGradient(Step):
     correlation: Correlation
 
     def ready(self, cut: Cut) -> Step:
+        from firstlight.kernels.ops import winograd_gradient
+
         c = self.correlation
+        if winograd_gradient.saves_products(c, cut):
+            return winograd_gradient.WinogradGradient.of(self.x, self.dy, self.dW, c, cut)
         (C, H, width), (O, Hy, Wy), area = c.x, c.y, math.prod(c.kernel)
         K, whole = C * area, Wy * cut.n % cut.lanes == 0 and not cut.half
         if c.inside and whole and c.reads_in_place(cut, DOT_STRIP, True):

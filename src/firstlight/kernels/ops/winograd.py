@@ -1,12 +1,8 @@
-"""3×3 convolutions by Winograd's minimal filtering, F(2×2, 3×3) of Lavin & Gray 2015.
+"""3×3 convolutions by Winograd's minimal filtering, F(2×2, 3×3) and F(4×4, 3×3) of Lavin & Gray 2015.
 
-A tile of 2×2 outputs takes 16 products a channel instead of 36. With d the 4×4 pixels that it sees and g a filter,
-
-    y = Aᵀ (U ⊙ V) A,   U = G g Gᵀ,   V = Bᵀ d B,
-
-⊙ is element by element, so that over channels, filters and tiles each of the 16 elements is a product of matrices,
-which the register tiles of `_tiles` work out. The gradient with respect to the filters goes the usual way: this one's,
-dg = Gᵀ (Σ (A dy Aᵀ) ⊙ V) G, was no faster (docs/why/log.md).
+A tile of 2×2 outputs takes 16 products a channel instead of 36, one of 4×4 takes 36 instead of 144. Over channels,
+filters and tiles each of the elements of ⊙ (see `_filtering`) is a product of matrices, which the register tiles of
+`_tiles` work out. The gradient with respect to the filters goes the same way: there the sums run over tiles and images.
 """
 
 # Numba infers the types of compiled functions, and O is the number of filters.
@@ -15,34 +11,39 @@ dg = Gᵀ (Σ (A dy Aᵀ) ⊙ V) G, was no faster (docs/why/log.md).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from llvmlite import ir
-from numba import types
 
+from firstlight.kernels._filtering import Filtering, filtering
 from firstlight.kernels._interpreter import HALF, SINGLE, call, view
 from firstlight.kernels._jit import inner
-from firstlight.kernels._tiles import FROM_ZERO, ROWS, TILES, TILES_OF_PAIRS, fill
-from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, intrinsic
+from firstlight.kernels._tiles import FROM_ZERO, TILES, TILES_OF_PAIRS
+from firstlight.kernels._vectors import VECTOR_BYTES, clear
 from firstlight.kernels.operation import Cut, Step, Subroutine, Value, step
 from firstlight.types import Array
 
 if TYPE_CHECKING:
     from firstlight.kernels.ops.convolution import Correlation
 
-# What the transformed tiles may take of a core's cache, and the fewest channels and filters for which it is faster.
-TRANSFORMED, WIDE = 3 << 18, 16
+# What the transformed tiles may take of a core's cache, what the transformed filters may take, and the fewest channels
+# and filters for which it is faster.
+TRANSFORMED, FILTERS, WIDE = 3 << 18, 5 << 19, 16
+
+# With ±1/√2 and ±√2 the error in float32 is half of that with Lavin & Gray's ±1 and ±2 (docs/why/decisions/0046).
+SMALL, LARGE = filtering([1.0]), filtering([0.5**0.5, 2.0**0.5])
 
 
-def saves_products(c: Correlation, cut: Cut) -> bool:
-    """Whether it is the faster way (docs/why/log.md): 3×3, at least a vector of images, and wide enough."""
-    return (
-        (c.kernel, c.stride, c.spread) == ((3, 3), (1, 1), (1, 1))
-        and cut.n >= cut.lanes
-        and min(c.x[0], c.y[0]) >= WIDE
-        and _taps(c) >= 1.5 * 16 * -(-c.y[1] // 2) * -(-c.y[2] // 2)
-    )
+def tiles_for(c: Correlation, cut: Cut) -> Filtering | None:
+    """The tiles that are the fastest way (docs/why/decisions/0046), if any: 3×3, vectors of images, and wide enough."""
+    if (c.kernel, c.stride, c.spread) != ((3, 3), (1, 1), (1, 1)) or cut.n < cut.lanes or min(c.x[0], c.y[0]) < WIDE:
+        return None
+
+    def products(way: Filtering) -> int:
+        return int(way.n**2 * -(-c.y[1] // way.m) * -(-c.y[2] // way.m))
+
+    best = SMALL if cut.half else min(SMALL, LARGE, key=products)
+    return best if _taps(c) >= 1.5 * products(best) else None
 
 
 def _taps(c: Correlation) -> int:
@@ -54,10 +55,11 @@ def _taps(c: Correlation) -> int:
 
 @step
 class Winograd(Step):
-    """y = bias + Σ W · x, R rows of tiles for a `block` of images at a time; `stride` lies between channels of V.
+    """y = bias + Σ W · x by small tiles: R × J of them at a time, for a `block` of images and a `part` of the filters.
 
-    In scratch memory, behind a register tile, lie the strip of x, U (16, O, C padded), V (16, C, stride) and
-    M (16, O, stride), each of 16 planes so far apart as the fields say.
+    The last block begins where as many images are left as it has. In scratch memory lie as many zeros, and space for
+    what nobody needs; U (n², part, C padded), V (n², C, stride) and M (n², part, stride), each in planes so far apart
+    as the fields say.
     """
 
     x: Value
@@ -73,13 +75,14 @@ class Winograd(Step):
     W_row: int
     W_channel: int
     flipped: bool
-    rows: Array
-    piece: Array
+    top: int
+    left: int
     taps: Array
     runs: Array
-    tiles: int
     block: int
+    part: int
     R: int
+    J: int
     stride: int
     U: int
     V: int
@@ -90,48 +93,40 @@ class Winograd(Step):
     relu: bool
     subroutine: Subroutine = TILES
 
+    way: ClassVar[Filtering] = SMALL
+
     @classmethod
-    def of(cls, x: Value, y: Value, W: int, b: int, c: Correlation, cut: Cut, relu: bool) -> Winograd:
+    def of(cls, x: Value, y: Value, W: int, b: int, c: Correlation, cut: Cut, way: Filtering, relu: bool) -> Winograd:
         """The step for a correlation, cut so that what is transformed stays in the cache."""
-        (C, H, width), (O, Hy, Wy), n = c.x, c.y, cut.n
-        factors = -(-C // 2) if cut.half else C  # numbers of U and V for each filter and tile
-        top, left = -c.start[0], -c.start[1]
-        T, down = -(-Wy // 2), -(-Hy // 2)
-        blocks = [block for block in (2 * cut.lanes, cut.lanes) if block <= n]
-        block = min(blocks, key=lambda block: -(-n // block) * block)
-        budget = TRANSFORMED // (16 * (factors + O) * T * cut.itemsize)  # tile rows × images
-        if budget < block:
-            block = cut.lanes
-        R = min(down, max(1, budget // block))
-        R = -(-down // -(-down // R))  # as many for each group
-        stride = R * T * block
-        stride += cut.lanes if stride * cut.itemsize % 4096 == 0 else 0  # channels apart in the cache
-        rows = np.arange(2 * down + 2) - top
-        rows[(rows < 0) | (rows >= H)] = -1
-        first, left_out = max(0, left), max(0, -left)  # columns of zeros before x, or of x left out
-        channels = np.arange(factors)
-        tiles = -(-stride // (2 * cut.lanes))
-        piece = np.array([first, left_out, max(0, min(width - left_out, 2 * T + 2 - first))])
-        taps, runs = np.stack([channels * stride, channels], 1), np.tile([0, factors], tiles)
-        padded, lanes = -(-C // cut.lanes) * cut.lanes, cut.lanes
+        (C, H, width), (O, Hy, Wy), lanes = c.x, c.y, cut.lanes
+        elements, factors = way.n**2, -(-C // 2) if cut.half else C  # numbers of U and V for each filter and tile
+        padded = -(-C // lanes) * lanes
         row = padded // 2 if cut.half else padded
-        planes = [_apart(size, lanes) for size in (O * row, factors * stride, O * stride)]
-        U = 2 * ROWS * lanes + -(-C * (2 * R + 2) * (2 * T + 2) * block // lanes) * lanes
-        V = U + 16 * planes[0]
-        M = V + 16 * planes[1] + 2 * lanes
-        kind = WinogradOfPairs if cut.half else cls
+        parts = -(-elements * O * row * cut.itemsize // FILTERS)
+        part = -(-O // parts)
+        budget = TRANSFORMED // (elements * (factors + part) * cut.itemsize)  # tiles × images
+        block, R, J = grouped(-(-Hy // way.m), -(-Wy // way.m), budget, cut)
+        stride = R * J * block
+        stride += lanes if stride * cut.itemsize % 4096 == 0 else 0  # channels apart in the cache
+        channels = np.arange(factors)
+        taps, runs = np.stack([channels * stride, channels], 1), np.tile([0, factors], -(-stride // (2 * lanes)))
+        planes = [apart(size, lanes) for size in (part * row, factors * stride, part * stride)]
+        U = 2 * block
+        V = U + elements * planes[0]
+        M = V + elements * planes[1] + 2 * lanes
+        kind = {(2, False): Winograd, (2, True): WinogradOfPairs, (4, False): WinogradLarge}[way.m, cut.half]
         return kind(
-            x, y, W, b, C, H, width, O, Hy, Wy, *c.W_strides, c.flipped, rows, piece, taps, runs, tiles, block, R,
-            stride, U, V, M, planes[0], planes[1], planes[2], relu,
+            x, y, W, b, C, H, width, O, Hy, Wy, *c.W_strides, c.flipped, *c.start, taps, runs, block, part, R, J,
+            stride, U, V, M, *planes, relu,
         )  # fmt: skip
 
     def scratch(self, cut: Cut) -> int:
-        return self.M + 16 * self.M_plane + 2 * cut.lanes
+        return self.M + self.way.n**2 * self.M_plane + 2 * cut.lanes
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
         scratch = view(frame.scratch, like)
-        _convolve(op, n, frame, like, scratch[op.U :], scratch[op.V :], 1)
+        _small(op, n, frame, like, scratch[op.U :], scratch[op.V :], 1)
 
 
 @step
@@ -143,186 +138,109 @@ class WinogradOfPairs(Winograd):
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
         U, V = view(frame.scratch, HALF)[2 * op.U :], view(frame.scratch, SINGLE)[op.V :]
-        _convolve(op, n, frame, like, U, V, 2)
+        _small(op, n, frame, like, U, V, 2)
 
 
-@inner
-def _convolve(op, n, frame, like, U, V, together):
-    arena, theta, scratch = view(frame.arena, like), view(frame.theta, like), view(frame.scratch, like)
-    tables, size = view(frame.tables, SINGLE), arena.itemsize
-    C, H, W, O, Hy, Wy = op.C, op.H, op.width, op.O, op.Hy, op.Wy
-    T, block, R, stride = (Wy + 1) // 2, op.block, op.R, op.stride
-    lines, line, lanes = 2 * R + 2, (2 * T + 2) * block, VECTOR_BYTES // size
-    rows, pieces = tables[op.rows :], tables[op.piece : op.piece + 3].reshape(1, 3)
-    x = arena[op.x : op.x + C * H * W * n]
-    strip, M = scratch[2 * ROWS * lanes :], scratch[op.M :]
-    padded = -(-C // lanes) * lanes
-    _filters(theta, op.W, op.W_row, op.W_channel, op.flipped != 0, U, together * op.U_plane, C, O, padded)
-    for begin in range(0, n, block):
-        start = min(begin, n - block)  # the last block repeats images of the one before rather than be cut
-        for first in range(0, (Hy + 1) // 2, R):
-            count = min(R, (Hy + 1) // 2 - first)
-            r0, r1 = 2 * first, 2 * (first + count) + 2
-            fill(strip, 0, x, 0, C, (C, H, W, n), start, rows, r0, r1, pieces, lines, line, block, True)
-            _spread(strip, V, op.V_plane, C, together, lines, line, count, T, block, stride, lanes)
-            for k in range(16):
-                call(op.subroutine, (
-                    V.ctypes.data + k * op.V_plane * size, U.ctypes.data + k * op.U_plane * size,
-                    frame.tables + op.taps * 4, frame.tables + op.runs * 4, frame.scratch,
-                    M.ctypes.data + k * op.M_plane * size, frame.scratch,
-                    0, padded // together, op.tiles, stride, 1, stride, 0, stride, 0, 1, 0, O, 0, FROM_ZERO, 0,
-                ))  # fmt: skip
-            for o in range(O):
-                bias = theta[op.b + o] if op.b >= 0 else theta.dtype.type(0)
-                for t in range(count):
-                    i = 2 * (first + t)
-                    to = op.y + (o * Hy + i) * Wy * n + start
-                    for j in range(T):
-                        gather_tile(
-                            M, o * stride + (t * T + j) * block, op.M_plane, arena, to + 2 * j * n, n, Wy * n,
-                            i + 1 < Hy, 2 * j + 1 < Wy, bias, op.relu != 0, block // lanes,
-                        )  # fmt: skip
+@step
+class WinogradLarge(Winograd):
+    """The same by large tiles."""
+
+    way: ClassVar[Filtering] = LARGE
+
+    @staticmethod
+    def loops(op, n, n0, chunk, frame, like):
+        scratch = view(frame.scratch, like)
+        _large(op, n, frame, like, scratch[op.U :], scratch[op.V :], 1)
 
 
-def _apart(size: int, lanes: int) -> int:
+def grouped(down: int, across: int, budget: int, cut: Cut) -> tuple[int, int, int]:
+    """A block of images, and the rows and columns of tiles in a group, of which the cache holds `budget` times."""
+    wide, slim = 2 * cut.lanes, cut.lanes
+    # Two vectors of images, unless the cache is too small or more of them are worked out twice.
+    few = cut.n < wide or budget < wide or -(-cut.n // wide) * wide > -(-cut.n // slim) * slim
+    block = slim if few else wide
+    tiles = max(1, budget // block)
+    if tiles < across:
+        return block, 1, -(-across // -(-across // tiles))
+    rows = min(down, tiles // across)
+    return block, -(-down // -(-down // rows)), across
+
+
+def apart(size: int, lanes: int) -> int:
     """The distance of planes of `size` numbers: an odd number of vectors, that none may share the cache's sets."""
     vectors = -(-size // lanes)
     return (vectors + 1 - vectors % 2) * lanes
 
 
-@inner
-def _filters(theta, W, row, channel, flipped, U, plane, C, O, padded):
-    """U = G g Gᵀ for every filter and channel."""
-    g = np.zeros(9 * padded, theta.dtype)
-    lanes = VECTOR_BYTES // theta.itemsize
-    for o in range(O):
-        for c in range(C):
-            at = W + o * row + c * channel
-            for t in range(9):
-                g[t * padded + c] = theta[at + 8 - t] if flipped else theta[at + t]
-        spread_filter(g, padded, U, o * padded, plane, padded // lanes)
+def _convolution(way: Filtering) -> Any:
+    """The loops by the tiles of a filtering; `together` channels are a factor of U and V."""
+    m, elements = way.m, way.n**2
+    spread_filter, spread_pixels, gather = way.filters, way.pixels, way.outputs
+
+    @inner
+    def filters(op, theta, o0, o1, U, plane, zeros):
+        """U for some filters and every channel."""
+        C, lanes = op.C, VECTOR_BYTES // theta.itemsize
+        padded = -(-C // lanes) * lanes
+        g = np.zeros(9 * padded, theta.dtype)
+        for o in range(o0, o1):
+            for c in range(C):
+                at = op.W + o * op.W_row + c * op.W_channel
+                for t in range(9):
+                    g[t * padded + c] = theta[at + 8 - t] if op.flipped else theta[at + t]
+            spread_filter(
+                g, 0, 0, 0, 0, 3, 3, padded, zeros, U, (o - o0) * padded, plane, padded // lanes
+            )  # fmt: skip
+
+    @inner
+    def convolve(op, n, frame, like, U, V, together):
+        arena, theta, scratch = view(frame.arena, like), view(frame.theta, like), view(frame.scratch, like)
+        size, C, H, W, O, Hy, Wy = arena.itemsize, op.C, op.H, op.width, op.O, op.Hy, op.Wy
+        block, stride, lanes = op.block, op.stride, VECTOR_BYTES // arena.itemsize
+        M, vectors, padded = scratch[op.M :], block // lanes, -(-C // lanes) * lanes
+        zeros, dump = frame.scratch, frame.scratch + block * size
+        clear(scratch, 0, block)
+        down, across = -(-Hy // m), -(-Wy // m)
+        for o0 in range(0, O, op.part):
+            o1 = min(O, o0 + op.part)
+            filters(op, theta, o0, o1, U, together * op.U_plane, zeros)
+            for first in range(0, n, block):
+                start = min(first, n - block)
+                for t0 in range(0, down, op.R):
+                    t1 = min(down, t0 + op.R)
+                    for j0 in range(0, across, op.J):
+                        j1 = min(across, j0 + op.J)
+                        for c in range(0, C, together):
+                            at, to = op.x + c * H * W * n + start, c // together * stride
+                            other = H * W * n if c + 1 < C else 0  # what has no second channel has a U of zero for it
+                            for t in range(t0, t1):
+                                for j in range(j0, j1):
+                                    spread_pixels(
+                                        arena, at, other, m * t + op.top, m * j + op.left, H, W, n, zeros, V, to,
+                                        op.V_plane, vectors,
+                                    )  # fmt: skip
+                                    to += block
+                        tiles = -(-(t1 - t0) * (j1 - j0) * vectors // 2)
+                        for k in range(elements):
+                            call(op.subroutine, (
+                                V.ctypes.data + k * op.V_plane * size, U.ctypes.data + k * op.U_plane * size,
+                                frame.tables + op.taps * 4, frame.tables + op.runs * 4, frame.scratch,
+                                M.ctypes.data + k * op.M_plane * size, frame.scratch,
+                                0, padded // together, tiles, stride, 1, stride, 0, stride, 0, 1, 0, o1 - o0, 0,
+                                FROM_ZERO, 0,
+                            ))  # fmt: skip
+                        for o in range(o0, o1):
+                            bias = theta[op.b + o] if op.b >= 0 else theta.dtype.type(0)
+                            at, to = (o - o0) * stride, op.y + o * Hy * Wy * n + start
+                            for t in range(t0, t1):
+                                for j in range(j0, j1):
+                                    gather(
+                                        M, at, op.M_plane, arena, to, m * t, m * j, Hy, Wy, n, dump, bias,
+                                        op.relu != 0, vectors,
+                                    )  # fmt: skip
+                                    at += block
+
+    return convolve
 
 
-@inner
-def _spread(strip, V, plane, C, together, lines, line, count, T, block, stride, lanes):
-    """V = Bᵀ d B for every channel, or pair of channels, and tile."""
-    for c in range(0, C, together):
-        other = lines * line if c + 1 < C else 0  # what has no second channel has a U of zero for it
-        for t in range(count):
-            at = (c * lines + 2 * t) * line
-            for j in range(T):
-                spread_tile(
-                    strip, at + 2 * j * block, other, block, line, V, c // together * stride + (t * T + j) * block,
-                    plane, block // lanes,
-                )  # fmt: skip
-
-
-@intrinsic
-def spread_filter(_, g, plane_of_g, U, to, plane, vectors):
-    """U[k · plane + to + ·] = G g Gᵀ, element k of 16, for the nine taps g[t · plane_of_g + ·]."""
-
-    def emit(context, builder, signature, args):
-        g_, plane_of_g_, U_, to_, plane_, vectors_ = args
-        e = Emitter(context, builder, g.dtype)
-        half = ir.Constant(e.vector, [0.5] * e.lanes)
-
-        def rows_of_g(d):
-            ends = builder.fadd(d[0], d[2])
-            sums = builder.fadd(ends, d[1]), builder.fsub(ends, d[1])
-            return [d[0], *(builder.fmul(half, total) for total in sums), d[2]]
-
-        with e.loop(vectors_) as i:
-            c = builder.mul(i.index, INDEX(e.lanes))
-            taps = [e.load(e.at(g, g_, c, builder.mul(plane_of_g_, INDEX(t)))) for t in range(9)]
-            columns = [rows_of_g(taps[s::3]) for s in range(3)]
-            for r in range(4):
-                for s, value in enumerate(rows_of_g([column[r] for column in columns])):
-                    value = value if U.dtype == g.dtype else e.narrow(value)
-                    e.store(value, e.at(U, U_, to_, c, builder.mul(plane_, INDEX(4 * r + s))))
-        return context.get_dummy_value()
-
-    i = types.int64
-    return types.void(g, i, U, i, i, i), emit
-
-
-@intrinsic
-def spread_tile(_, x, at, other, column, row, V, to, plane, vectors):
-    """V[k · plane + to + ·] = Bᵀ d B, element k of 16, for the pixels x[at + r · row + s · column + ·].
-
-    Where V counts in int32, it is this and the same for the pixels `other` further on, as a pair in bfloat16.
-    """
-
-    def emit(context, builder, signature, args):
-        x_, at_, other_, column_, row_, V_, to_, plane_, vectors_ = args
-        e = Emitter(context, builder, x.dtype)
-
-        def rows_of_b(d):
-            return [
-                builder.fsub(d[0], d[2]), builder.fadd(d[1], d[2]), builder.fsub(d[2], d[1]), builder.fsub(d[1], d[3])
-            ]  # fmt: skip
-
-        def transformed(first):
-            d = [
-                [
-                    e.load(e.at(None, first, builder.mul(row_, INDEX(r)), builder.mul(column_, INDEX(s))))
-                    for r in range(4)
-                ]
-                for s in range(4)
-            ]  # by columns
-            half = [rows_of_b(column) for column in d]
-            return [rows_of_b([half[column][r] for column in range(4)]) for r in range(4)]
-
-        with e.loop(vectors_) as i:
-            m = builder.mul(i.index, INDEX(e.lanes))
-            first = e.at(x, x_, at_, m)
-            found = transformed(first)
-            if V.dtype != x.dtype:
-                second = transformed(e.at(None, first, other_))
-                found = [
-                    [e.pair(*both) for both in zip(*rows, strict=True)] for rows in zip(found, second, strict=True)
-                ]
-            for r in range(4):
-                for s in range(4):
-                    e.store(found[r][s], e.at(V, V_, to_, m, builder.mul(plane_, INDEX(4 * r + s))))
-        return context.get_dummy_value()
-
-    i = types.int64
-    return types.void(x, i, i, i, i, V, i, i, i), emit
-
-
-@intrinsic
-def gather_tile(_, M, at, plane, y, to, column, row, second_row, second_column, bias, relu, vectors):
-    """y[to + r · row + s · column + ·] = bias + Aᵀ m A for m[k] = M[k · plane + at + ·]; some tiles lack a second."""
-
-    def emit(context, builder, signature, args):
-        M_, at_, plane_, y_, to_, column_, row_, second_row_, second_column_, bias_, relu_, vectors_ = args
-        e = Emitter(context, builder, M.dtype)
-        bias_vector = e.spread(bias_)
-
-        def rows_of_a(m):
-            return [
-                builder.fadd(builder.fadd(m[0], m[1]), m[2]), builder.fsub(builder.fsub(m[1], m[2]), m[3])
-            ]  # fmt: skip
-
-        with e.loop(vectors_) as i:
-            v = builder.mul(i.index, INDEX(e.lanes))
-            m = [
-                [e.load(e.at(M, M_, at_, v, builder.mul(plane_, INDEX(4 * r + s)))) for r in range(4)] for s in range(4)
-            ]
-            half = [rows_of_a(column) for column in m]
-            outputs = [rows_of_a([half[column][r] for column in range(4)]) for r in range(2)]
-            for r in range(2):
-                for s in range(2):
-                    value = e.rectified(builder.fadd(outputs[r][s], bias_vector), relu_)
-                    address = e.at(y, y_, to_, v, builder.mul(row_, INDEX(r)), builder.mul(column_, INDEX(s)))
-                    present = ir.Constant(ir.IntType(1), 1)
-                    if r:
-                        present = builder.and_(present, second_row_)
-                    if s:
-                        present = builder.and_(present, second_column_)
-                    with builder.if_then(present):
-                        e.store(value, address)
-        return context.get_dummy_value()
-
-    i = types.int64
-    return types.void(M, i, i, y, i, i, i, types.boolean, types.boolean, M.dtype, types.boolean, i), emit
+_small, _large = _convolution(SMALL), _convolution(LARGE)
