@@ -110,14 +110,14 @@ class Winograd(Step):
         stride += lanes if stride * cut.itemsize % 4096 == 0 else 0  # channels apart in the cache
         channels = np.arange(factors)
         taps, runs = np.stack([channels * stride, channels], 1), np.tile([0, factors], -(-stride // (2 * lanes)))
-        planes = [apart(size, lanes) for size in (part * row, factors * stride, part * stride)]
+        U_plane, V_plane, M_plane = (apart(size, lanes) for size in (part * row, factors * stride, part * stride))
         U = 2 * block
-        V = U + elements * planes[0]
-        M = V + elements * planes[1] + 2 * lanes
+        V = U + elements * U_plane
+        M = V + elements * V_plane + 2 * lanes
         kind = {(2, False): Winograd, (2, True): WinogradOfPairs, (4, False): WinogradLarge}[way.m, cut.half]
         return kind(
             x, y, W, b, C, H, width, O, Hy, Wy, *c.W_strides, c.flipped, *c.start, taps, runs, block, part, R, J,
-            stride, U, V, M, *planes, relu,
+            stride, U, V, M, U_plane, V_plane, M_plane, relu,
         )  # fmt: skip
 
     def scratch(self, cut: Cut) -> int:

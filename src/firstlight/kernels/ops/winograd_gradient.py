@@ -91,14 +91,15 @@ class WinogradGradient(Step):
         taps = np.append(images, rest)[:, None] * [C, 1]
         stride = R * J * block
         stride += lanes if stride * cut.itemsize % 4096 == 0 else 0  # channels apart in the cache
-        planes = [apart(size, lanes) for size in (R * J * block * C, O * stride, O * C)]
+        V_plane, Y_plane, S_plane = (apart(size, lanes) for size in (R * J * block * C, O * stride, O * C))
         runs = block * C
         strip = runs + -(-2 * C // lanes) * lanes
         V = strip + (LARGE.m * R + 2) * W * block * C
-        Y = V + elements * planes[0] + 2 * lanes
-        S = Y + elements * planes[1]
+        Y = V + elements * V_plane + 2 * lanes
+        S = Y + elements * Y_plane
         return cls(
-            x, dy, dW, C, H, W, O, Hy, Wy, *c.start, taps, block, R, J, stride, runs, strip, V, Y, S, *planes,
+            x, dy, dW, C, H, W, O, Hy, Wy, *c.start, taps, block, R, J, stride, runs, strip, V, Y, S, V_plane, Y_plane,
+            S_plane,
         )  # fmt: skip
 
     def scratch(self, cut: Cut) -> int:
