@@ -313,6 +313,13 @@ def test_the_first_of_equals_wins_and_padding_never_does() -> None:
         assert where[0, 1, 1, 1] == 0
 
 
+def test_a_window_of_more_than_256_pixels_is_left_to_the_reference() -> None:
+    case = Case(2, (19, 18), 3, 1, (17, 16))
+    found = pools(compiled, case, np.float32)
+    assert found["where"].dtype == np.int32
+    assert_equal(found, pools(reference, case, np.float32), np.float32)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("C", [1, 3])
 @pytest.mark.parametrize("count", [1, 7, 33])

@@ -1,5 +1,7 @@
 """The compiled graph, which trains, beside the layers' own closures, step by step: an operation that is wrong is named.
 
+The closures call the reference kernels: the compiled ones that layers call are the graph's own operations.
+
 The graph runs in float64 on one thread, for as many images as a vector has numbers, so that every operation is met in
 its fast form. At each of its checkpoints, what lies in memory is compared with what the layer gave, or with the
 gradient with respect to that; and as a step writes gradients with respect to weights, or running statistics, with those
@@ -20,7 +22,7 @@ from firstlight.engine_parity.differences import largest, relative_difference
 from firstlight.engine_parity.layers import named_arrays, perturbed
 from firstlight.engines import Task
 from firstlight.engines.executor import CompiledExecutor
-from firstlight.kernels import Kernels
+from firstlight.kernels import Kernels, reference
 from firstlight.kernels.graph import Graph, NotRecordedError, Step
 from firstlight.kernels.lock import LOCK
 from firstlight.layers import Backward, Pass
@@ -40,7 +42,7 @@ def compare_graph(task: Task, images: Images, vector: Array, kernels: Kernels) -
             executor = CompiledExecutor(task, runtime, vector.copy())
         except NotRecordedError as error:
             return CompiledGraph(not_compiled=str(error))
-        return _Comparison(task, images, vector, kernels, executor).compare()
+        return _Comparison(task, images, vector, executor).compare()
 
 
 @contextlib.contextmanager
@@ -58,16 +60,16 @@ def _one_thread() -> Iterator[None]:
 class _Comparison:
     """One pass, forward and back, of the graph and of the closures."""
 
-    def __init__(self, task: Task, images: Images, vector: Array, kernels: Kernels, executor: CompiledExecutor) -> None:
+    def __init__(self, task: Task, images: Images, vector: Array, executor: CompiledExecutor) -> None:
         self.task, self.executor, self.runtime = task, executor, executor.training
         self.graph: Graph = self.runtime.graph
         self.pixels = np.ascontiguousarray(images.pixels).reshape(len(images), -1)
         self.index = np.resize(np.arange(len(images)), self.runtime.lanes)
         self.labels = images.labels[self.index]
-        self.prepared = kernels.gather(images.pixels, self.index, *task.preparation.scale_shift(np.float64))
+        self.prepared = reference.gather(images.pixels, self.index, *task.preparation.scale_shift(np.float64))
         # Off all ties: where two pixels are equal, the first of them need not be found by both.
         self.x = perturbed(self.prepared, randomness.generator(task.seed, "parity", "graph"))
-        self._truth(vector, kernels)
+        self._truth(vector)
         self.worst = 0.0
         trained = [entry.name for entry in task.model.layout.entries if entry.parameter.trainable]
         self.gradients = dict.fromkeys(trained, math.inf)
@@ -75,7 +77,7 @@ class _Comparison:
     def noise(self, path: str) -> np.random.Generator:
         return randomness.generator(self.task.seed, "noise", path)
 
-    def _truth(self, vector: Array, kernels: Kernels) -> None:
+    def _truth(self, vector: Array) -> None:
         """What the closures give: each layer's output and the gradient with respect to it by path; those of weights."""
         self.outputs: dict[str, Array] = {}
         self.by_output: dict[str, Array] = {}
@@ -91,7 +93,7 @@ class _Comparison:
 
         layout, after = self.task.model.layout, vector.copy()
         run = Pass(
-            kernels,
+            reference,
             training=True,
             needs_dx=False,
             noise=self.noise,

@@ -80,6 +80,15 @@ def _run(worker, ops, first, end, frames):
             _call(row[k, 0], row[k].ctypes.data + 8, n, n0, chunk, at)
 
 
+@parallel
+def run_apart(ops, frames):
+    """Run a step in each thread, each its own, for all images: a row and a frame for each."""
+    for worker in prange(len(ops)):
+        w = np.int64(worker)
+        images, frame = frames[w].images, frames[w : w + 1].ctypes.data
+        _call(ops[w, 0], ops[w].ctypes.data + 8, images, np.int64(0), np.int64(0), frame)
+
+
 @intrinsic
 def _call(_, function, op, n, n0, chunk, frame):
     """Call the loops at an address."""
@@ -116,7 +125,7 @@ def view(_, address, like):
         array = context.make_array(kind)(context, builder)
         data = context.get_data_type(kind.dtype)
         itemsize = context.get_constant(types.intp, context.get_abi_sizeof(data))
-        length = context.get_constant(types.intp, 1 << 40)
+        length = context.get_constant(types.intp, 1 << 60)
         context.populate_array(
             array, data=builder.inttoptr(args[0], data.as_pointer()), shape=[length], strides=[itemsize],
             itemsize=itemsize, meminfo=None,

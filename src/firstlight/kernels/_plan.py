@@ -60,7 +60,6 @@ def plan(
     width: int,
     itemsize: int,
     strip_bytes: int,
-    workers: int,
 ) -> Plan:
     """Plan y[i, j] = Σ W[c, r, s] · x[c, (i · stride + r + start) / spread, ...] over the taps that hit a pixel.
 
@@ -81,14 +80,8 @@ def plan(
     budget = strip_bytes // (C * sw * positions * itemsize)  # rows × images
     rows_at_once = (min(Hy, 4) - 1) * sh + kh
     block = N if rows_at_once * N <= budget else min(N, max(1, budget // rows_at_once // width) * width)
-    if Hy % workers and N % (workers * width) == 0:
-        block = min(block, N // workers)
-    blocks = -(-N // block)
     fits = max(1, (budget // block - kh) // sh + 1)
-    strips = max(-(-Hy // fits), -(-workers // blocks))
-    if blocks % workers:  # as many for each worker
-        strips = -(-strips // workers) * workers
-    height = -(-Hy // min(Hy, strips))
+    height = -(-Hy // min(Hy, -(-Hy // fits)))
     lines = (height - 1) * sh + kh
     line = -(-sw * positions * block // lanes) * lanes + lanes
 

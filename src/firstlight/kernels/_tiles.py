@@ -15,15 +15,14 @@ AVX-512 one core's tile ran at 115 GFLOP/s from 150 taps up, where OpenBLAS's pr
 
 # Numba infers the types of compiled functions, and O is the number of filters.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
-# ruff: noqa: E741
 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange, types
+from numba import types
 
 from firstlight.kernels._interpreter import HALF, SINGLE, view
-from firstlight.kernels._jit import inner, parallel
+from firstlight.kernels._jit import inner
 from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, PairEmitter, clear, copy, intrinsic
 from firstlight.kernels.operation import Subroutine
 
@@ -35,39 +34,6 @@ TAPS = 4
 LONGEST = 512
 # What a tile's sum begins with.
 FROM_BIAS, FROM_ZERO, FROM_TARGET = 0, 1, 2
-
-
-@parallel
-def sum_tiles(x, W, W_row, bias, y, x_shape, y_shape, scratch, sh, taps, runs, rows, pieces, cut):
-    """y = bias + Σ W · x, a share for each row of `scratch`; x, W and y flat, `W_row` between the rows of W."""
-    for worker in prange(len(scratch)):
-        tiles_of_worker(
-            x, W, W_row, bias, y, x_shape, y_shape, scratch[worker], sh, taps, runs, rows, pieces, cut,
-            np.int64(worker), len(scratch), FROM_BIAS, False,
-        )  # fmt: skip
-
-
-@inner
-def tiles_of_worker(
-    x, W, W_row, bias, y, x_shape, y_shape, strip, sh, taps, runs, rows, pieces, cut, worker, workers, start, relu
-):  # fmt: skip
-    """Every so-manyth task: a strip of rows and images, and where these are few, a part of the channels of y."""
-    C, _, _, N = x_shape
-    O, Hy, Wy = y_shape
-    block, height, lines, line = cut
-    strips, parts, tasks, share = _tasks(Hy, height, N, block, O, workers)
-    kh = lines - (height - 1) * sh
-    width = 2 * VECTOR_BYTES // y.itemsize
-    mixed = block % width != 0  # a tile over several columns reads the padding of some
-    edge = C * lines * line + width  # behind the strip
-    for task in range(worker, tasks, workers):
-        n0, i0, o = task // parts // strips * block, task // parts % strips * height, task % parts * share
-        i1, end = min(i0 + height, Hy), min(o + share, O)
-        fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, mixed)
-        tiles_of_strip(
-            strip, line * sh, W, W_row, taps, runs.reshape(-1), runs.shape[1], bias, y, (Hy * Wy * N, Wy, N),
-            (n0, block), (i0, i1), (o, end), strip, edge, start, relu,
-        )  # fmt: skip
 
 
 @inner
@@ -147,42 +113,6 @@ def _tiles_of_pairs(
 TILES_OF_PAIRS = Subroutine(_tiles_of_pairs, 22)
 
 
-@parallel
-def sum_dots(x, dy, dW, x_shape, y_shape, scratch, sh, reads, rows, pieces, y_rows, y_pieces, cut):
-    """dW (workers, O, C kh kw): the sums that each worker's strips give; `cut` says whether dy is read in place."""
-    for worker in prange(len(scratch)):
-        dots_of_worker(
-            x, dy, dW[worker].reshape(-1), x_shape, y_shape, scratch[worker], sh, reads, rows, pieces, y_rows, y_pieces,
-            cut, np.int64(worker), len(scratch),
-        )  # fmt: skip
-
-
-@inner
-def dots_of_worker(
-    x, dy, dW, x_shape, y_shape, strip, sh, reads, rows, pieces, y_rows, y_pieces, cut, worker, workers
-):  # fmt: skip
-    """The sum over this worker's strips, in dW, flat."""
-    C, _, _, N = x_shape
-    O, Hy, Wy = y_shape
-    block, height, lines, line, y_line, direct = cut
-    strips, parts, tasks, share = _tasks(Hy, height, N, block, O, workers)
-    lanes = VECTOR_BYTES // x.itemsize
-    kh = lines - (height - 1) * sh
-    K = len(dW) // O
-    y_strip = C * lines * line + lanes
-    for task in range(worker, tasks, workers):
-        n0, i0, o0 = task // parts // strips * block, task // parts % strips * height, task % parts * share
-        i1, end = min(i0 + height, Hy), min(o0 + share, O)
-        fill(strip, 0, x, 0, C, x_shape, n0, rows, i0 * sh, (i1 - 1) * sh + kh, pieces, lines, line, block, True)
-        if direct:
-            y, y_row = dy.ctypes.data + (o0 * Hy + i0) * y_line * dy.itemsize, Hy * y_line
-        else:
-            shape = (O, Hy, Wy, N)
-            fill(strip, y_strip, dy, o0, end, shape, n0, y_rows, i0, i1, y_pieces, height, y_line, block, True)
-            y, y_row = strip.ctypes.data + y_strip * dy.itemsize, height * y_line
-        dots_of_strip(strip, line * sh, y, y_row, y_line, reads, (o0, end), K, i1 - i0, Wy * block, dW)
-
-
 @inner
 def dots_of_strip(strip, step, y, y_row, y_line, reads, channels, K, lines, length, dW):
     """dW += the sums over `lines` rows of `length`, for the channels of dy whose first lies at the address y."""
@@ -223,14 +153,6 @@ def _dots_of_halves(strip, y, reads, dW, step, y_row, y_line, o0, end, K, lines,
 
 # The same for factors in bfloat16.
 DOTS_OF_HALVES = Subroutine(_dots_of_halves, 12)
-
-
-@inner
-def _tasks(Hy, height, N, block, O, workers):
-    """Strips of rows in an image, parts of the channels, tasks (blocks × strips × parts), channels in a part."""
-    strips, blocks = -(-Hy // height), -(-N // block)
-    parts = -(-workers // (strips * blocks))
-    return strips, parts, strips * blocks * parts, -(-O // parts)
 
 
 @inner

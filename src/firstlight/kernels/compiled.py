@@ -15,12 +15,11 @@ if "OMP_WAIT_POLICY" not in os.environ:
 from firstlight.kernels._augment import augment
 from firstlight.kernels._blur import blur
 from firstlight.kernels._colours import recolour
-from firstlight.kernels._convolution import conv2d, conv2d_dW, conv2d_dx
 from firstlight.kernels._elastic import elastic
 from firstlight.kernels._formulas import step, why_not
 from firstlight.kernels._mixing import mix
-from firstlight.kernels._pooling import avg_pool, avg_pool_dx, gather, max_pool, max_pool_dx
 from firstlight.kernels.runtime import Runtime
+from firstlight.kernels.single import avg_pool, avg_pool_dx, conv2d, conv2d_dW, conv2d_dx, gather, max_pool, max_pool_dx
 
 __all__ = [
     "Runtime",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -241,17 +241,17 @@ class Runtime:
         whole = Cut(size, lanes, int(kind.itemsize), self.graph.training, self.half, images, size, split)
         cuts = whole, replace(whole, n=images - (chunks - 1) * size)
         rows = [(self._steps(cut), cut) for cut in cuts]
-        tables = _Tables()
-        ops = _stacked([self._rows(steps, cut, tables) for steps, cut in rows])
+        tables = Tables()
+        ops = _stacked([compiled(steps, kind, tables, self._at(cut.n)) for steps, cut in rows])
         scratch = max((step.scratch(cut) for steps, cut in rows for step in steps), default=0)
         guard = GUARD if checked() else 0
         masks = sum(math.prod(shape) for _, shape, _ in self.graph.masks)
         gradients = (self.graph.outputs, images) if self.graph.takes_output_gradients else (0, 0)
         arrays = self._fixed | {
-            "arena": _aligned(workers, self.features * size + 4 * lanes + guard, kind),
+            "arena": aligned(workers, self.features * size + 4 * lanes + guard, kind),
             "winners": np.empty((workers, self.winners * size + guard), np.uint8),
-            "scratch": _aligned(workers, scratch + guard, kind),
-            "exchange": _aligned(workers, max(step.exchange(cut) for steps, cut in rows for step in steps), kind),
+            "scratch": aligned(workers, scratch + guard, kind),
+            "exchange": aligned(workers, max(step.exchange(cut) for steps, cut in rows for step in steps), kind),
             "gradient": self._gradients,
             "tables": tables.joined(),
             "statistics": np.zeros((chunks, self.graph.statistics)),
@@ -274,33 +274,12 @@ class Runtime:
         bounds = np.array(sorted({0, *waits, self.graph.forward_steps, len(self.graph.steps)}))
         return Program(cuts, alone, bounds, ops, frames, arrays)
 
+    def _at(self, n: int) -> Callable[[Value, int], int]:
+        return lambda value, start: (self.places[value.memory] + start) * n
+
     def _steps(self, cut: Cut) -> list[Step]:
         """The steps that do it for chunks of a cut."""
         return [step.ready(cut) for step in self.graph.steps]
-
-    def _rows(self, steps: list[Step], cut: Cut, tables: _Tables) -> Array:
-        """int64 (steps, ·): for each the address of its loops, and its record."""
-        names = [step.record.names or () for step in steps]
-        width = 1 + max(map(len, names), default=0)
-        rows = np.zeros((len(steps), width), np.int64)
-        for row, step, fields in zip(rows, steps, names, strict=True):
-            row[0] = address(type(step), self.theta.dtype)
-            record = row[1 : 1 + len(fields)].view(step.record)
-            for name in fields:
-                record[name] = self._number(getattr(step, name), cut, tables)
-        return rows
-
-    def _number(self, value: Any, cut: Cut, tables: _Tables) -> Any:
-        """What stands for the value of a field: see `Step`."""
-        if isinstance(value, Part):
-            return (self.places[value.value.memory] + value.start) * cut.n
-        if isinstance(value, Value):
-            return self.places[value.memory] * cut.n
-        if isinstance(value, np.ndarray):
-            return tables.place(value)
-        if isinstance(value, Subroutine):
-            return address(value, self.theta.dtype)
-        return value
 
     def _effort(self, n: int) -> int:
         """About how many vector instructions n images of a chunk take in evaluation, fewer than a vector has lanes."""
@@ -337,7 +316,7 @@ def checked() -> bool:
     return bool(os.environ.get(CHECKED))
 
 
-class _Tables:
+class Tables:
     """Arrays of int32 one after another, each of them once."""
 
     def __init__(self) -> None:
@@ -358,6 +337,29 @@ class _Tables:
     def joined(self) -> Array:
         """All of them, (·,)."""
         return np.concatenate(self._arrays)
+
+
+def compiled(steps: Sequence[Step], dtype: np.dtype[Any], tables: Tables, at: Callable[[Value, int], int]) -> Array:
+    """int64 (steps, ·): for each the address of its loops, and its record; see `Step`.
+
+    at  where a value, from so many of its numbers on, lies in a thread's memory
+    """
+
+    def number(value: Any) -> Any:
+        if isinstance(value, Part | Value):
+            return at(*(value if isinstance(value, Part) else (value, 0)))
+        if isinstance(value, np.ndarray):
+            return tables.place(value)
+        return address(value, dtype) if isinstance(value, Subroutine) else value
+
+    names = [step.record.names or () for step in steps]
+    rows = np.zeros((len(steps), 1 + max(map(len, names), default=0)), np.int64)
+    for row, step, fields in zip(rows, steps, names, strict=True):
+        row[0] = address(type(step), dtype)
+        record = row[1 : 1 + len(fields)].view(step.record)
+        for name in fields:
+            record[name] = number(getattr(step, name))
+    return rows
 
 
 def _place(steps: list[Step]) -> tuple[dict[Memory, int], int, int]:
@@ -390,7 +392,7 @@ def _stacked(rows: list[Array]) -> Array:
     return np.stack([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows])
 
 
-def _aligned(workers: int, size: int, kind: Any) -> Array:
+def aligned(workers: int, size: int, kind: Any) -> Array:
     """Zeros (workers, size or more), each row on a vector's boundary."""
     size = -(-size * kind.itemsize // VECTOR_BYTES) * VECTOR_BYTES
     memory = np.zeros(workers * size + VECTOR_BYTES, np.uint8)

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firstlight.kernels import Padding, Pair, output_size
+from firstlight.kernels import Padding, Pair
 from firstlight.kernels._interpreter import view
 from firstlight.kernels._vectors import add_to
 from firstlight.kernels.graph import Graph
-from firstlight.kernels.operation import Value, operation, step
-from firstlight.kernels.ops.window import Window
+from firstlight.kernels.operation import Part, Value, operation, step
+from firstlight.kernels.ops.window import Window, window_of
 
 
 @operation
 def avg_pool(graph: Graph, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
     """See `Kernels.avg_pool`."""
-    C, H, W = x.shape
-    out = output_size((H, W), size, stride, padding)
-    y = graph.value((C, *out), x.requires_grad, may_overwrite=True)
-    window = (C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
+    window = window_of(x.shape, size, stride, padding)
+    y = graph.value((x.shape[0], *window[3:5]), x.requires_grad, may_overwrite=True)
     graph.append(AveragePool(*window, x, y))
 
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
@@ -37,8 +35,8 @@ def avg_pool(graph: Graph, x: Value, size: Pair, stride: Pair, padding: Padding)
 class AveragePool(Window):
     """y."""
 
-    x: Value
-    y: Value
+    x: Value | Part
+    y: Value | Part
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
@@ -64,8 +62,8 @@ class AveragePool(Window):
 class AveragePoolBack(Window):
     """dx."""
 
-    dx: Value
-    dy: Value
+    dx: Value | Part
+    dy: Value | Part
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
@@ -80,9 +78,11 @@ class AveragePoolBack(Window):
                 for j in range(Wy):
                     s0, s1 = max(0, left - j * sw), min(kw, W + left - j * sw)
                     share = dy + ((c * Hy + i) * Wy + j) * n
+                    each = arena[share : share + n]
                     count = arena.dtype.type((r1 - r0) * (s1 - s0))
                     for r in range(r0, r1):
                         for s in range(s0, s1):
                             to = dx + ((c * H + i * sh - top + r) * W + j * sw - left + s) * n
+                            pixel = arena[to : to + n]
                             for m in range(n):
-                                arena[to + m] += arena[share + m] / count
+                                pixel[m] += each[m] / count

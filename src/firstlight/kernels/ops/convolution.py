@@ -30,15 +30,12 @@ from firstlight.types import Array, Shape
 @operation
 def conv2d(graph: Graph, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
     """See `Kernels.conv2d`. A kernel as large as the image makes it a product of matrices."""
-    O, C, kh, kw = W.shape
-    size = (x.shape[1], x.shape[2])
-    if size == (kh, kw) and not any(map(any, padding)):
+    O, _, kh, kw = W.shape
+    if x.shape[1:] == (kh, kw) and not any(map(any, padding)):
         return graph.reshape(graph.product(graph.reshape(x, (x.size,)), W, b), (O, 1, 1))
-    out = output_size(size, (kh, kw), stride, padding)
-    start = (-padding[0][0], -padding[1][0])
+    forward, back = correlations(x.shape, W.shape, stride, padding)
     trains = x.requires_grad or W.trainable or (b is not None and b.trainable)
-    y = graph.value((O, *out), trains, may_overwrite=True)
-    forward = Correlation(x.shape, y.shape, (C * kh * kw, kh * kw), (kh, kw), stride, start=start)
+    y = graph.value(forward.y, trains, may_overwrite=True)
     graph.can_rectify(y, graph.append(Correlate(x, y, W.start, slot_start(b), forward)))
 
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
@@ -48,8 +45,6 @@ def conv2d(graph: Graph, x: Value, W: Slot, b: Slot | None, stride: Pair, paddin
         if not x.requires_grad:
             return ()
         dx = graph.value(x.shape)
-        turned = (padding[0][0] - kh + 1, padding[1][0] - kw + 1)
-        back = Correlation(y.shape, x.shape, (kh * kw, C * kh * kw), (kh, kw), (1, 1), stride, turned, flipped=True)
         graph.append(Correlate(dy, dx, W.start, -1, back))
         return ((x, dx),)
 
@@ -110,8 +105,17 @@ class Correlation:
         """How it is cut into strips."""
         return plan(
             (*self.x, cut.n), out, self.kernel, self.stride, self.spread, self.start, W_channel, self.flipped,
-            cut.lanes, width, cut.itemsize, strip_bytes, 1,
+            cut.lanes, width, cut.itemsize, strip_bytes,
         )  # fmt: skip
+
+
+def correlations(x: Shape, W: Shape, stride: Pair, padding: Padding) -> tuple[Correlation, Correlation]:
+    """Of a convolution of images x (C, H, W): y from x, and dx from dy."""
+    O, C, kh, kw = W
+    y = (O, *output_size((x[1], x[2]), (kh, kw), stride, padding))
+    start, turned = (-padding[0][0], -padding[1][0]), (padding[0][0] - kh + 1, padding[1][0] - kw + 1)
+    forward = Correlation(x, y, (C * kh * kw, kh * kw), (kh, kw), stride, start=start)
+    return forward, Correlation(y, x, (kh * kw, C * kh * kw), (kh, kw), (1, 1), stride, turned, flipped=True)
 
 
 @step
@@ -136,12 +140,7 @@ class Correlate(Step):
             return winograd.Winograd.of(self.x, self.y, self.W, self.b, c, cut, way, self.relu)
         if c.inside and c.reads_in_place(cut, TILE_STRIP, math.prod(c.kernel) > 1):
             return self._in_place(cut)
-        (C, H, width), (O, Hy, Wy) = c.x, c.y
-        p = c.plan(cut, (Hy, Wy), 2 * cut.lanes, TILE_STRIP, c.W_strides[1])
-        return CorrelateStrips(
-            self.x, self.y, self.W, self.b, C, H, width, O, Hy, Wy, c.W_strides[0], c.stride[0], p.taps, p.runs,
-            p.runs.shape[1], p.rows, p.pieces, len(p.pieces), p.block, p.height, p.lines, p.line, self.relu,
-        )  # fmt: skip
+        return CorrelateStrips.of(self.x, self.y, self.W, self.b, c, cut, self.relu)
 
     def _in_place(self, cut: Cut) -> CorrelateInPlace:
         c = self.correlation
@@ -200,7 +199,7 @@ class CorrelateStrips(Step):
     """The sums of strips copied from x, `height` rows of y for a `block` of images at a time; see `_plan.Plan`."""
 
     x: Value
-    y: Value
+    y: Value | Part
     W: int
     b: int
     C: int
@@ -223,6 +222,16 @@ class CorrelateStrips(Step):
     line: int
     relu: bool
     subroutine: Subroutine = TILES
+
+    @classmethod
+    def of(cls, x: Value, y: Value | Part, W: int, b: int, c: Correlation, cut: Cut, relu: bool) -> CorrelateStrips:
+        """The step for a correlation. It reads nothing beyond x."""
+        (C, H, width), (O, Hy, Wy) = c.x, c.y
+        p = c.plan(cut, (Hy, Wy), 2 * cut.lanes, TILE_STRIP, c.W_strides[1])
+        return cls(
+            x, y, W, b, C, H, width, O, Hy, Wy, c.W_strides[0], c.stride[0], p.taps, p.runs, p.runs.shape[1], p.rows,
+            p.pieces, len(p.pieces), p.block, p.height, p.lines, p.line, relu,
+        )  # fmt: skip
 
     def scratch(self, cut: Cut) -> int:
         """The strip, on which a tile may reach two vectors beyond its row, and such a tile."""

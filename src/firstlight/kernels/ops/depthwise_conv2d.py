@@ -13,25 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firstlight.kernels import Padding, Pair, output_size
+from firstlight.kernels import Padding, Pair
 from firstlight.kernels._interpreter import gradient_sums, view
 from firstlight.kernels._jit import inner
 from firstlight.kernels._vectors import total_of_products
 from firstlight.kernels.graph import Graph
 from firstlight.kernels.operation import Cut, Slot, Value, operation, slot_start, step
 from firstlight.kernels.ops.convolution import bias_gradient
-from firstlight.kernels.ops.window import Window, windows_of_tap
+from firstlight.kernels.ops.window import Window, window_of, windows_of_tap
 
 
 @operation
 def depthwise_conv2d(graph: Graph, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
     """x (C, H, W), W (O, 1, kh, kw) with O a multiple of C."""
     O, _, kh, kw = W.shape
-    C, height, width = x.shape
-    out = output_size((height, width), (kh, kw), stride, padding)
+    window = window_of(x.shape, (kh, kw), stride, padding)
     trains = x.requires_grad or W.trainable or (b is not None and b.trainable)
-    y = graph.value((O, *out), trains, may_overwrite=True)
-    window = (C, height, width, *out, kh, kw, *stride, padding[0][0], padding[1][0])
+    y = graph.value((O, *window[3:5]), trains, may_overwrite=True)
     graph.append(Depthwise(*window, x, y, W.start, slot_start(b), O))
 
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:

@@ -12,14 +12,16 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from firstlight.kernels import Padding, Pair, output_size
+from firstlight.kernels import Padding, Pair
 from firstlight.kernels._interpreter import BYTE, view
 from firstlight.kernels._jit import inner
 from firstlight.kernels._vectors import INDEX, VECTOR_BYTES, Emitter, intrinsic
 from firstlight.kernels.graph import Graph, NotRecordedError
-from firstlight.kernels.operation import Cut, Memory, Step, Value, operation, step
-from firstlight.kernels.ops.window import Window, windows_of_tap
+from firstlight.kernels.operation import Cut, Memory, Part, Step, Value, operation, step
+from firstlight.kernels.ops.window import Window, window_of, windows_of_tap
 
+# Pixels of a window: which of them won is a byte.
+LARGEST = 256
 # What a tap takes in vector instructions, for one image alone, and in the loop over fewer images than a vector's lanes.
 ALONE, ONE_BY_ONE = 3, 25
 
@@ -27,14 +29,12 @@ ALONE, ONE_BY_ONE = 3, 25
 @operation
 def max_pool(graph: Graph, x: Value, size: Pair, stride: Pair, padding: Padding) -> Value:
     """See `Kernels.max_pool`. Of rectified values the largest is rectified instead, which are fewer."""
-    if math.prod(size) > 256:
-        raise NotRecordedError(f"{graph.path} (a window of more than 256 pixels)")
+    if math.prod(size) > LARGEST:
+        raise NotRecordedError(f"{graph.path} (a window of more than {LARGEST} pixels)")
     x, relu = graph.unrectified(x)
-    C, H, W = x.shape
-    out = output_size((H, W), size, stride, padding)
-    y = graph.value((C, *out), x.requires_grad, may_overwrite=not relu)
+    window = window_of(x.shape, size, stride, padding)
+    y = graph.value((x.shape[0], *window[3:5]), x.requires_grad, may_overwrite=not relu)
     where = Value(y.shape, Memory(y.size, small=True))
-    window = (C, H, W, *out, *size, *stride, padding[0][0], padding[1][0])
     graph.append(MaxPool(*window, x, y, where, relu))
 
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
@@ -50,9 +50,9 @@ def max_pool(graph: Graph, x: Value, size: Pair, stride: Pair, padding: Padding)
 class MaxPool(Window):
     """y, and where each window's winner lies in it."""
 
-    x: Value
-    y: Value
-    where: Value
+    x: Value | Part
+    y: Value | Part
+    where: Value | Part
     relu: bool
 
     def ready(self, cut: Cut) -> Step:
@@ -103,11 +103,11 @@ class MaxPool(Window):
 class MaxPoolBack(Window):
     """dx: dy at each window's winner; where y was rectified, of what is above zero."""
 
-    dx: Value
-    dy: Value
-    where: Value
+    dx: Value | Part
+    dy: Value | Part
+    where: Value | Part
     relu: bool
-    y: Value
+    y: Value | Part
 
     @staticmethod
     def loops(op, n, n0, chunk, frame, like):
@@ -142,8 +142,8 @@ class MaxPoolBack(Window):
 class MaxPoolOfOne(Window):
     """y of one image alone: what elsewhere has its vectors along the images has them along a row of windows."""
 
-    x: Value
-    y: Value
+    x: Value | Part
+    y: Value | Part
     relu: bool
 
     @staticmethod

@@ -5,8 +5,19 @@
 
 from __future__ import annotations
 
+from firstlight.kernels import Padding, Pair, output_size
 from firstlight.kernels._jit import inner
 from firstlight.kernels.operation import Step, step
+from firstlight.types import Shape
+
+# The fields of `Window`, in their order.
+Fields = tuple[int, int, int, int, int, int, int, int, int, int, int]
+
+
+def window_of(shape: Shape, size: Pair, stride: Pair, padding: Padding) -> Fields:
+    """The fields for images (C, H, W)."""
+    C, H, W = shape
+    return (C, H, W, *output_size((H, W), size, stride, padding), *size, *stride, padding[0][0], padding[1][0])
 
 
 @step
