@@ -7,6 +7,7 @@ that draws: `firstlight/__init__.py` says what, and it is loaded when a notebook
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
+from dataclasses import fields
 from pathlib import Path
 
 LISTED = 3  # items of a list that is printed
@@ -35,7 +36,8 @@ class Brief:
     """
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={_brief(value)}" for name, value in vars(self).items() if not name.startswith("_"))
+        names = [field.name for field in fields(self) if not field.name.startswith("_")]  # type: ignore[arg-type]
+        parts = ", ".join(f"{name}={_brief(getattr(self, name))}" for name in names)
         return f"{type(self).__name__}({parts})"
 
 

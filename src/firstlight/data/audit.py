@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations
+
+import numpy as np
 
 from firstlight.cautions import Caution
 from firstlight.data.copy_groups import NearCopies
@@ -15,7 +17,7 @@ from firstlight.data.names import look_alikes, without_label
 from firstlight.data.near_audit import NearFindings, check_near
 from firstlight.pixels import blocks
 from firstlight.text import listed
-from firstlight.types import SPLITS, Dataset, Images, Json
+from firstlight.types import SPLITS, Array, Dataset, Images, Json
 
 _NAMED = 5  # classes that a warning names; the others are counted
 _BLACK = 16  # of 255: an image that shows something, and whose pixels are all below, is hardly to be seen
@@ -219,7 +221,8 @@ def check(
     """Look for exact duplicates, leaks between splits, conflicting labels, and classes without images in a split.
 
     Takes a Dataset as it was read, or Images by split (those that a run really uses) with the files set aside. Two
-    images are the same where a 128-bit hash of their shape and pixels is. About 0.3 s for 70,000 images of 28×28.
+    images are the same where a 128-bit hash of their shape and pixels is; only of those with a fingerprint that occurs
+    more than once it is looked at. About 0.1 s for 70,000 images of 28×28.
 
     near  the near copies of the set, where they were looked for (`NearCopies.of`); those among these images are told
     """
@@ -227,11 +230,13 @@ def check(
         return check(data.splits, data.set_aside, near)
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     dark = 0
-    for split, images in data.items():
+    several = _several([images.fingerprints for images in data.values()])
+    for (split, images), suspects in zip(data.items(), several, strict=True):
         head = repr(images.shape).encode()
         for start, block in blocks(images.pixels):
-            for i, row in enumerate(block, start):
-                places[blake2b(row, digest_size=16, key=head).digest()].append((split, i))
+            for i in np.flatnonzero(suspects[start : start + len(block)]).tolist():
+                digest = blake2b(block[i], digest_size=16, key=head).digest()
+                places[digest].append((split, start + i))
             darkest, brightest = block.min(axis=(1, 2, 3)), block.max(axis=(1, 2, 3))
             dark += int(((darkest < brightest) & (brightest <= _BLACK)).sum())
     copies = tuple(
@@ -249,3 +254,11 @@ def check(
     }
     found = None if near is None else check_near(data, near)
     return Findings(counts, copies, dict(set_aside or {}), dark, GroupCounts.of(data), found)
+
+
+def _several(parts: Sequence[Array]) -> list[Array]:
+    """Of each part, which of its values occur more than once in all of them: boolean."""
+    if not parts:
+        return []
+    _, same, counts = np.unique(np.concatenate(parts), return_inverse=True, return_counts=True)
+    return np.split(counts[same] > 1, np.cumsum([len(part) for part in parts])[:-1])

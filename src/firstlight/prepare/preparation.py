@@ -19,6 +19,9 @@ Standardise = Literal["none", "pixel", "channel", "image", "imagenet"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+EXACT = 258  # squares of bytes, at most, whose sum float32 has exactly: 258 · 255² < 2²⁴
+CACHED = 1 << 18  # numbers that fit into a core's second-level cache
+
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
@@ -148,18 +151,18 @@ def luma(pixels: Array) -> Array:
 def _statistics(pixels: Array, per_pixel: bool) -> tuple[Array, Array]:
     """Mean and standard deviation over the images, float64 (C, H, W), or (C, 1, 1) over the pixels as well.
 
-    The sums of integers are exact, so that a constant pixel has the standard deviation 0.
+    The sums are of integers below 2²⁴, which float32 adds exactly, so that a constant pixel has the standard deviation
+    0. They are taken of so few images at a time that these stay in the cache.
     """
-    total: Array = np.zeros(pixels.shape[1:], np.uint64)
-    squares: Array = np.zeros(pixels.shape[1:], np.uint64)
+    height, width, channels = pixels.shape[1:]
+    sums: Array = np.zeros((2, height * width * channels))  # of the pixels, and of their squares
+    at_once = max(1, min(EXACT, CACHED // sums.shape[1]))
     for _, block in blocks(pixels):
-        chunk = block.astype(np.uint32)
-        total += chunk.sum(axis=0, dtype=np.uint64)
-        squares += (chunk * chunk).sum(axis=0, dtype=np.uint64)
-    n = len(pixels)
+        for start in range(0, len(block), at_once):
+            x = block[start : start + at_once].reshape(-1, sums.shape[1]).astype(np.float32)
+            sums += x.sum(axis=0), np.einsum("ij,ij->j", x, x)
+    sums, n = sums.reshape(2, height, width, channels), len(pixels)
     if not per_pixel:
-        n *= total.shape[0] * total.shape[1]
-        total, squares = (array.sum(axis=(0, 1), keepdims=True) for array in (total, squares))
-    mean = total / n
-    variance = np.maximum(squares / n - mean**2, 0)
-    return mean.transpose(2, 0, 1), np.sqrt(variance).transpose(2, 0, 1)
+        sums, n = sums.sum(axis=(1, 2), keepdims=True), n * height * width
+    mean, mean_square = (sums / n).transpose(0, 3, 1, 2)
+    return mean, np.sqrt(np.maximum(mean_square - mean**2, 0))

@@ -6,12 +6,11 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Gt, Le
-from scipy.special import betaincinv
 
 from firstlight.errors import ExperimentError
 from firstlight.kernels import Kernels
 from firstlight.prepare.augmentations.base import AUGMENTATIONS, Mixing
-from firstlight.prepare.augmentations.mixup import LEVELS
+from firstlight.prepare.augmentations.mixup import LEVELS, beta_quantile
 from firstlight.types import Array, Shape
 
 
@@ -44,7 +43,7 @@ class CutMix(Mixing):
 
     def patches(self, uniform: Array, size: tuple[int, int]) -> Array:
         """int64 (n, 4): top, bottom, left, right; the centre is anywhere, and what lies outside is cut off."""
-        side = np.sqrt(1 - betaincinv(self.alpha, self.alpha, uniform[:, 0]))
+        side = np.sqrt(1 - beta_quantile(self.alpha, uniform[:, 0]))
         found = np.empty((len(uniform), 4), np.int64)
         for axis, length in enumerate(size):
             half = (side * length / 2).astype(np.int64)
