@@ -15,13 +15,14 @@ from firstlight.kernels import runtime
 from firstlight.kernels.graph import Graph
 from firstlight.kernels.ops.split_product import rows_of
 from firstlight.kernels.runtime import Runtime
-from firstlight.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU, Tanh
+from firstlight.layers import BatchNorm, Concat, Conv2D, Dense, Dropout, Flatten, ReLU, Tanh
 
 # Rows and columns that fill no tile and no panel, and such that do; a norm, which all threads wait for as well.
 ODD = Net((Flatten(), Dense(37), ReLU(), Dense(85), Tanh(), Dense(3)), (3, 7, 5))
 EVEN = Net((Flatten(), Dense(64), ReLU(), Dropout(0.3), Dense(4, bias=False), ReLU(), Dense(3)), (1, 8, 8))
 NORM = Net((Conv2D(4, 3), BatchNorm(), ReLU(), Conv2D(20, 6), Flatten(), Dense(9)), (1, 8, 8))
-ROWS = Net((Flatten(), Dense(16), ReLU(), Dropout(0.3), Dense(8), Tanh(), Dense(8)), (1, 4, 4))  # for each thread
+# Rows for each thread; images that are standardized lie with the thread that did it.
+ROWS = Net((Flatten(), Dense(16), ReLU(), Dropout(0.3), Dense(8), Tanh(), Dense(8)), (1, 4, 4), standardized=True)
 LONG = Net((Flatten(), Dense(6), Tanh(), Dense(3)), (3, 24, 24))
 NETS = pytest.mark.parametrize("net", [ODD, EVEN, NORM, LONG], ids=["odd", "even", "norm", "long"])
 
@@ -60,6 +61,23 @@ def test_only_large_weights_are_shared_out_and_only_in_training() -> None:
     assert not executor.evaluation.graph.splits
     with cut(split=1):
         assert executor_of(net).cuts == (0, 70 * 1024, 70 * 1024 + 70, 70 * 1024 + 70 + 210)
+
+
+def test_each_thread_gathers_all_images_where_a_product_alone_reads_them() -> None:
+    branched = Net((Flatten(), Concat((Dense(6), Tanh())), Dense(3)), (1, 4, 4))
+
+    def gathers(net: Net, workers: int) -> tuple[str, int]:
+        with cut(workers, split=1):
+            training = executor_of(net).training
+            program = training.program(32)
+            return training.graph.steps[0].ready(program.cuts[0]).name, int(program.bounds[1])
+
+    assert gathers(EVEN, 2) == ("gather_batch", 2), "nobody waits before the first product"
+    assert gathers(EVEN, 1) == ("gather", 1)
+    for net in (NORM, ROWS, branched):
+        assert gathers(net, 2)[0] == "gather"
+    with cut(2, split=1):
+        assert_equal(run_compiled(branched, index_of(33)), run_eager(branched, index_of(33)))
 
 
 def test_every_row_belongs_to_one_thread() -> None:

@@ -20,7 +20,6 @@ from numba import NumbaError, get_num_threads, prange
 
 from firstlight.kernels import reference
 from firstlight.kernels._jit import alone, inner, parallel
-from firstlight.kernels._vectors import claim
 from firstlight.kernels.formula import Formula, loop
 from firstlight.types import Array
 
@@ -85,7 +84,6 @@ def _compiled(formula: Formula) -> tuple[Callable[..., None], Callable[..., None
         "math": math,
         "np": np,
         "prange": prange,
-        "claim": claim,
         "share": _share,
         "sum_gradients": _sum,
     }

@@ -30,6 +30,7 @@ ADDRESSES: dict[str, Any] = {
     "winners": np.uint8,  # of pooling
     "scratch": None,  # for strips
     "exchange": None,  # what other threads read
+    "batch": None,  # (features, images): all images, where a thread gathers them for itself
     "gradient": None,  # this thread's sum: see `gradient_sums`
     "theta": None,  # the weights
     "tables": np.int32,  # what convolutions need to know of their shapes
@@ -47,7 +48,7 @@ ADDRESSES: dict[str, Any] = {
     "correct": np.uint8,  # whether the most probable class is the label
 }
 # Of a thread alone; the others are of all.
-OWN = ("arena", "winners", "scratch", "exchange", "gradient")
+OWN = ("arena", "winners", "scratch", "exchange", "batch", "gradient")
 # Images of the batch and of a chunk, of which the last may have fewer; threads; what lies between the statistics of
 # chunks; and whether this is the thread's first chunk. Bytes between the memories of threads.
 NUMBERS = ("images", "size", "workers", "statistics_step", "fresh", "arena_step", "exchange_step", "gradient_step")

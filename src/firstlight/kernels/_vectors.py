@@ -21,7 +21,6 @@ _FEATURES = llvmlite.binding.get_host_cpu_features()
 VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
 # Whether the processor multiplies in bfloat16; elsewhere its instruction is imitated by those of float32, to be tested.
 HAS_BFLOAT16 = VECTOR_BYTES == 64 and bool(_FEATURES.get("avx512bf16"))
-LINE = 64  # bytes that caches hold and hand over together
 INDEX = ir.IntType(64)
 
 
@@ -290,28 +289,6 @@ def clear(_, to, i, count):
         return context.get_dummy_value()
 
     return types.void(to, types.intp, types.intp), emit
-
-
-@intrinsic
-def claim(_, x, i, count):
-    """Ask early for the lines of x[i : i + count], which are soon written and which another core may have read.
-
-    Asked for one after another, as stores do, each takes as long as the way to that core and back.
-    """
-
-    def emit(context, builder, signature, args):
-        e = Emitter(context, builder, x.dtype)
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        first = builder.bitcast(e.at(x, args[0], args[1]), byte)
-        size = builder.mul(args[2], INDEX(e.itemsize))
-        with e.loop(builder.udiv(builder.add(size, INDEX(LINE - 1)), INDEX(LINE))) as line:
-            at = builder.gep(first, [builder.mul(line.index, INDEX(LINE))])
-            builder.call(prefetch, [at, number(1), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(x, types.intp, types.intp), emit
 
 
 @inner

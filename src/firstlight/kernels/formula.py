@@ -184,7 +184,6 @@ def loop(formula: Formula, block: int) -> str:
         f"    g_ = np.empty({block}, theta.dtype)",
         f"    for first in range(start, stop, {block}):",
         f"        end = min(first + {block}, stop)",
-        "        claim(theta, first, end - first)",
         "        sum_gradients(gradients, first, end, g_)",
         *(f"        {array}_ = {array}[first:end]" for array in arrays),
         "        for i in range(len(theta_)):",

@@ -68,6 +68,7 @@ class Cut:
     images  of the whole batch
     size    of all chunks but the last
     split   whether threads share out the rows of large weights, and not the images alone; each has then one chunk
+    batch   whether each thread then gathers all images for itself
     """
 
     n: int
@@ -78,6 +79,7 @@ class Cut:
     images: int = 0
     size: int = 0
     split: bool = False
+    batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Step:
     # What the record is in compiled code, and what the step is called.
     record: ClassVar[np.dtype[Any]]
     name: ClassVar[str]
+    # Whether it can do with a batch of images that each thread has gathered for itself: see `ops.gather`.
+    reads_batch: ClassVar[bool] = False
     # Whether it writes values that it can rectify by the way, see `relu`, and whether its own gradient then sees to it.
     gradient_rectifies: ClassVar[bool] = False
 

@@ -16,6 +16,7 @@ from firstlight.kernels._interpreter import FRAME, OWN, address, run
 from firstlight.kernels._vectors import VECTOR_BYTES
 from firstlight.kernels.graph import Graph
 from firstlight.kernels.operation import Cut, Memory, Part, Step, Subroutine, Value
+from firstlight.kernels.ops.gather import GATHERED, each_gathers
 from firstlight.types import Array
 
 # With this variable of the environment set, every step is run by itself, and what lies round the memory of each thread
@@ -229,7 +230,10 @@ class Runtime:
         elif size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts
         split = bool(self.graph.splits) and images * self.features * kind.itemsize <= SPLIT
-        waits = sorted({*self.graph.barriers, *(self.graph.splits if split else ())})
+        batch = split and workers > 1 and each_gathers(self.graph)
+        # The first of them is for the images of the others.
+        splits = [step for step in self.graph.splits if split and not (batch and step == GATHERED)]
+        waits = sorted({*self.graph.barriers, *splits})
         if not waits and not checked():
             # Nobody needs all of a thread's images at once: as many as the cache holds, and no fewer than pay for
             # reading the weights of a large product from further away.
@@ -238,7 +242,7 @@ class Runtime:
             if size > fits:
                 size = -(-size // -(-size // fits) // lanes) * lanes
         chunks = -(-images // size)
-        whole = Cut(size, lanes, int(kind.itemsize), self.graph.training, self.half, images, size, split)
+        whole = Cut(size, lanes, int(kind.itemsize), self.graph.training, self.half, images, size, split, batch)
         cuts = whole, replace(whole, n=images - (chunks - 1) * size)
         rows = [(self._steps(cut), cut) for cut in cuts]
         tables = Tables()
@@ -252,6 +256,7 @@ class Runtime:
             "winners": np.empty((workers, self.winners * size + guard), np.uint8),
             "scratch": aligned(workers, scratch + guard, kind),
             "exchange": aligned(workers, max(step.exchange(cut) for steps, cut in rows for step in steps), kind),
+            "batch": aligned(workers, self._fixed["scale"].size * images if batch else 0, kind),
             "gradient": self._gradients,
             "tables": tables.joined(),
             "statistics": np.zeros((chunks, self.graph.statistics)),

@@ -7,7 +7,8 @@ smaller x, y and dy change it. Let R be a thread's rows:
 
     y_R = W_R x + b_R,    dW_R = dy_R xᵀ,    dx = Σ W_Rᵀ dy_R over the threads
 
-so that threads wait for each other before x and dy are read, and before y and the sums that make dx are.
+so that threads wait for each other before x and dy are read, and before y and the sums that make dx are. Where x is
+the images, each thread gathers all of them for itself.
 """
 
 # Numba infers the types of compiled functions, and O is the number of rows.
@@ -27,6 +28,7 @@ from firstlight.kernels._vectors import VECTOR_BYTES, add_vectors, copy_vectors,
 from firstlight.kernels.graph import Graph
 from firstlight.kernels.operation import Cut, Slot, Step, Subroutine, Value, slot_start, step
 from firstlight.kernels.ops.convolution import Correlate, Correlation, bias_gradient
+from firstlight.kernels.ops.gather import images_of
 from firstlight.kernels.ops.product import ProductGradient, panels_of, sum_panels
 from firstlight.types import Array
 
@@ -39,9 +41,10 @@ def split_product(graph: Graph, x: Value, W: Slot, b: Slot | None) -> Value:
     O, K = W.shape[0], x.size
     trains = x.requires_grad or W.trainable or (b is not None and b.trainable)
     y = graph.value((O,), trains, may_overwrite=True)
+    whole = x.memory is images_of(graph)
     graph.split.append(W)
     graph.wait_to_split()
-    graph.can_rectify(y, graph.append(SplitProduct(x, y, W.start, slot_start(b), K, O)))
+    graph.can_rectify(y, graph.append(SplitProduct(x, y, W.start, slot_start(b), K, O, whole)))
     graph.wait_to_split()
 
     def backward(dy: Value) -> Sequence[tuple[Value, Value]]:
@@ -50,7 +53,7 @@ def split_product(graph: Graph, x: Value, W: Slot, b: Slot | None) -> Value:
         if x.requires_grad:
             graph.append(SplitProductBack(dy, W.start, K, O))
         if W.trainable:
-            graph.append(SplitGradient(x, dy, W.start, O, K))
+            graph.append(SplitGradient(x, dy, W.start, O, K, whole))
         graph.wait_to_split()
         if not x.requires_grad:
             return ()
@@ -90,7 +93,9 @@ class SplitProduct(Step):
     b: int
     K: int
     O: int
+    whole: bool
     relu: bool = False
+    reads_batch = True
 
     def ready(self, cut: Cut) -> Step:
         K, O = self.K, self.O
@@ -101,13 +106,29 @@ class SplitProduct(Step):
         taps = np.stack([np.arange(numbers) * images, np.arange(numbers)], 1)
         runs = _runs([numbers, K % numbers or numbers], images, cut)
         return RowsOfProduct(
-            self.x, self.y, self.W, self.b, K, O, self.relu, images, numbers, _most_rows(O, cut), taps, runs
+            self.x,
+            self.y,
+            self.W,
+            self.b,
+            K,
+            O,
+            self.relu,
+            self.whole and cut.batch,
+            images,
+            numbers,
+            _most_rows(O, cut),
+            taps,
+            runs,
         )
 
 
 @step
 class RowsOfProduct(Step):
-    """y_R = W_R x + b_R, for some `images` and `numbers` of x at a time; `rows` are the most that a thread has."""
+    """y_R = W_R x + b_R, for some images (`at_once`) and `numbers` of x at a time.
+
+    whole  whether x lies in the thread's own batch
+    rows   the most that a thread has
+    """
 
     x: Value
     y: Value
@@ -116,6 +137,7 @@ class RowsOfProduct(Step):
     K: int
     O: int
     relu: bool
+    whole: bool
     at_once: int
     numbers: int
     rows: int
@@ -141,7 +163,8 @@ class RowsOfProduct(Step):
             images = min(at_once, frame.images - i0)
             for k0 in range(0, K, numbers):
                 count = min(numbers, K - k0)
-                gather_rows(frame, chunk, like, op.x // n + k0, count, i0, images, scratch[x_at:], at_once)
+                row = k0 if op.whole else op.x // n + k0
+                gather_rows(frame, chunk, like, op.whole, row, count, i0, images, scratch[x_at:], at_once)
                 start = FROM_TARGET if k0 else FROM_ZERO if op.b < 0 else FROM_BIAS
                 last = k0 + count == K
                 call(op.subroutine, (
@@ -163,13 +186,15 @@ class SplitGradient(Step):
     dW: int
     O: int
     K: int
+    whole: bool
+    reads_batch = True
 
     def ready(self, cut: Cut) -> Step:
         if not cut.split:
             return ProductGradient(self.x, self.dy, self.dW, self.O, self.K).ready(cut)
         panels, taps, runs = panels_of(self.K, cut.images, cut)
-        rows = _most_rows(self.O, cut)
-        return RowsOfGradient(self.x, self.dy, self.dW, self.O, self.K, panels, rows, taps, runs)
+        rows, whole = _most_rows(self.O, cut), self.whole and cut.batch
+        return RowsOfGradient(self.x, self.dy, self.dW, self.O, self.K, whole, panels, rows, taps, runs)
 
 
 @step
@@ -181,6 +206,7 @@ class RowsOfGradient(Step):
     dW: int
     O: int
     K: int
+    whole: bool
     panels: int
     rows: int
     taps: Array
@@ -195,20 +221,21 @@ class RowsOfGradient(Step):
     def loops(op, n, n0, chunk, frame, like):
         scratch = view(frame.scratch, like)
         size, width = scratch.itemsize, 2 * VECTOR_BYTES // scratch.itemsize
-        N, step, K = frame.images, frame.size, op.K
-        chunks = -(-N // step)
+        N, K = frame.images, op.K
+        chunks = -(-N // frame.size)
         first, end = _rows_of(op.O, chunk, chunks), _rows_of(op.O, chunk + 1, chunks)
         y_at = ROWS * width
         x_at = y_at + op.rows * N
         dW = frame.gradient - chunk * frame.gradient_step + (op.dW + first * K) * size
-        gather_rows(frame, chunk, like, op.dy // n + first, end - first, 0, N, scratch[y_at:], N)
+        gather_rows(frame, chunk, like, False, op.dy // n + first, end - first, 0, N, scratch[y_at:], N)
+        row, parts, step = (0, 1, N) if op.whole else (op.x // n, chunks, frame.size)
         for k0 in range(0, K, op.panels * width):
             k1 = min(K, k0 + op.panels * width)
-            for c in range(chunks):
-                seen, images = view(frame.arena + (c - chunk) * frame.arena_step, like), min(step, N - c * step)
+            for c in range(parts):
+                seen, images = _part(frame, chunk, like, op.whole, c), min(step, N - c * step)
                 for k in range(k0, k1, width):
                     at = x_at + (k - k0) * N + c * step * width
-                    turn_rows(seen, (op.x // n + k) * images, images, scratch, at, width, min(width, k1 - k))
+                    turn_rows(seen, (row + k) * images, images, scratch, at, width, min(width, k1 - k))
             sum_panels(
                 op, frame, like, frame.scratch + x_at * size, frame.scratch + y_at * size, dW, N, k0, k1, end - first,
                 FROM_ZERO,
@@ -263,7 +290,7 @@ class RowsOfProductBack(Step):
         chunks = -(-N // frame.size)
         first, end = _rows_of(op.O, chunk, chunks), _rows_of(op.O, chunk + 1, chunks)
         at, tiles = ROWS * width, -(-min(IMAGES, N) // width)
-        gather_rows(frame, chunk, like, op.dy // n + first, end - first, 0, N, scratch[at:], N)
+        gather_rows(frame, chunk, like, False, op.dy // n + first, end - first, 0, N, scratch[at:], N)
         for i0 in range(0, N, IMAGES):
             images = min(IMAGES, N - i0)
             call(op.subroutine, (
@@ -322,14 +349,20 @@ class Nothing(Step):
 
 
 @inner
-def gather_rows(frame, chunk, like, row, rows, i0, images, to, stride):
+def _part(frame, chunk, like, whole, c):
+    """The values of chunk c; the thread's own batch where that has the `whole`."""
+    return view(frame.batch if whole else frame.arena + (c - chunk) * frame.arena_step, like)
+
+
+@inner
+def gather_rows(frame, chunk, like, whole, row, rows, i0, images, to, stride):
     """to[r · stride + i] = the number of image i0 + i in the r-th row of a value from its `row` on, for all chunks."""
-    size = frame.size
+    size = frame.images if whole else frame.size
     for c in range(-(-frame.images // size)):
         n = min(size, frame.images - c * size)
         first, end = max(i0, c * size), min(i0 + images, c * size + n)
         if first < end:
-            seen = view(frame.arena + (c - chunk) * frame.arena_step, like)
+            seen = _part(frame, chunk, like, whole, c)
             for r in range(rows):
                 copy_vectors(to, r * stride + first - i0, seen, (row + r) * n + first - c * size, end - first)
 
