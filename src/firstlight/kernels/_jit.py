@@ -37,15 +37,8 @@ FILES = sorted([*HERE.glob("_*.py"), *HERE.glob("ops/*.py")])
 SOURCES = blake2b(b"\0".join(path.read_bytes() for path in FILES)).hexdigest()
 
 
-def alone(function: Callable[..., None]) -> Any:
-    """Compile a function that Python calls, at its first call, or take it from the cache."""
-    compiled = _njit(**OPTIONS)(function)
-    compiled._cache = Cache(function, SOURCES)
-    return compiled
-
-
 def parallel(function: Callable[..., None]) -> Callable[..., None]:
-    """The same, for Numba's threads: one caller at a time.
+    """Compile a function for Numba's threads at its first call, or take it from the cache; one caller at a time.
 
     Where they are lost, in a forked process, or where the caller asks to be left `alone`, the same loops run one after
     another, which gives the same bits: the work is cut as before, and each share writes a place of its own.
