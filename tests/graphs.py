@@ -197,8 +197,8 @@ def cut(
 ) -> Iterator[None]:
     """With graphs cut for so many workers, and into chunks whose values take at most `cache` bytes.
 
-    From `split` weights on, workers share out the rows of a product. Where there are more workers than threads, they
-    take turns.
+    From `split` weights on, workers share out the rows of a product, for any number of images. Where there are more
+    workers than threads, they take turns.
     """
     before = numba.get_num_threads()
     workers = before if workers is None else workers
@@ -209,6 +209,7 @@ def cut(
             mock.patch.object(runtime, "get_num_threads", return_value=workers),
             mock.patch.object(runtime, "CACHE", runtime.CACHE if cache is None else cache),
             mock.patch.object(product, "SPLIT", product.SPLIT if split is None else split),
+            mock.patch.object(runtime, "PER_ROW", runtime.PER_ROW if split is None else 1 << 30),
         ):
             yield
     finally:

@@ -54,6 +54,14 @@ def test_batches_too_large_for_it_go_the_usual_way_and_leave_nothing_behind(monk
             assert_equal(step(executor, vector, ODD, index_of(images)), run_eager(ODD, index_of(images)))
 
 
+def test_of_few_rows_only_few_images_are_shared_out_so() -> None:
+    with cut(2, split=1):
+        net = executor_of(ODD).training  # the 85 rows of the second product wait for a gradient, and the head's 3
+    assert net.graph.summed == [85, 3]
+    with mock.patch.object(net.graph, "summed", [85]):
+        assert [net.program(images).cuts[0].split for images in (84, 85)] == [True, False]
+
+
 def test_only_large_weights_are_shared_out_and_only_in_training() -> None:
     net = Net((Flatten(), Dense(70), ReLU(), Dense(3)), (1, 32, 32))
     executor = CompiledExecutor(net.task, Runtime, net.weights())

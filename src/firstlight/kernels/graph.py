@@ -61,6 +61,7 @@ class Graph:
     barriers: list[int] = field(default_factory=list)
     splits: list[int] = field(default_factory=list)  # barriers where threads share out the rows of weights: see `Cut`
     split: list[Slot] = field(default_factory=list)  # those weights
+    summed: list[int] = field(default_factory=list)  # and how many rows each has of which a gradient is summed
     masks: list[tuple[str, Shape, float]] = field(default_factory=list)
     statistics: int = 0
     norms: list[tuple[str, int]] = field(default_factory=list)

@@ -29,6 +29,9 @@ CACHE = 1 << 20
 # What the values of a batch may take of memory where threads share out the rows of weights: each then holds all of its
 # images at once.
 SPLIT = 1 << 28
+# And the images for each row of weights: the more there are, the more of a product with few rows is the exchange of
+# what is summed over the threads. Measured with 64 and 128 rows of 1,568: slower from 64 images on, faster with 32.
+PER_ROW = 1
 # Vector instructions, of which a core does some in a nanosecond, that are done before another thread is awake.
 SOON = 1 << 17
 
@@ -229,7 +232,8 @@ class Runtime:
             size = 1
         elif size < lanes <= images:
             size = lanes  # a thread alone with whole vectors is faster than two with parts
-        split = bool(self.graph.splits) and images * self.features * kind.itemsize <= SPLIT
+        pays = all(images < PER_ROW * rows for rows in self.graph.summed)
+        split = bool(self.graph.splits) and pays and images * self.features * kind.itemsize <= SPLIT
         batch = split and workers > 1 and each_gathers(self.graph)
         # The first of them is for the images of the others.
         splits = [step for step in self.graph.splits if split and not (batch and step == GATHERED)]

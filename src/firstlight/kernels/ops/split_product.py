@@ -43,6 +43,7 @@ def split_product(graph: Graph, x: Value, W: Slot, b: Slot | None) -> Value:
     y = graph.value((O,), trains, may_overwrite=True)
     whole = x.memory is images_of(graph)
     graph.split.append(W)
+    graph.summed += [O] if x.requires_grad else []
     graph.wait_to_split()
     graph.can_rectify(y, graph.append(SplitProduct(x, y, W.start, slot_start(b), K, O, whole)))
     graph.wait_to_split()
