@@ -26,6 +26,7 @@ from firstlight.files import (
     numbers_of,
     open_lock,
     read_bytes,
+    resolved,
     sha256,
     toml_of,
     write_bytes,
@@ -91,6 +92,15 @@ def test_only_regular_files_within_the_limit_are_read(tmp_path: Path) -> None:
         assert failure.value.strerror
     with pytest.raises(FileNotFoundError):
         read_bytes(tmp_path / "missing", limit=5)
+
+
+def test_a_path_behind_links_is_had_even_where_they_lead_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    (tmp_path / "circle").symlink_to("circle")
+    assert resolved(tmp_path / "link" / "x") == (tmp_path / "link" / "x").resolve()
+    assert resolved(tmp_path / "circle").name == "circle"
+    assert resolved("a\0b").name == "a\0b"
 
 
 def test_a_file_that_hides_its_size_is_read_up_to_the_limit() -> None:

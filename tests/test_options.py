@@ -19,7 +19,9 @@ def test_a_size_is_a_height_and_a_width() -> None:
     assert read_sides("28x32x3") == [28, 32, 3]
 
 
-@pytest.mark.parametrize("value", ["", "x", "28x", "28x28x3", "-1", "2.5", 28.0, True, [], [28], [1, 2, 3], {}])
+@pytest.mark.parametrize(
+    "value", ["", "x", "28x", "28x28x3", "-1", "2.5", 28.0, True, [], [28], [1, 2, 3], {}, "9" * 5000]
+)
 def test_what_is_no_size(value: object) -> None:
     with pytest.raises(ValueError, match=r"\[28, 32\] or 28x32"):
         read_size(value)

@@ -134,6 +134,14 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
+def resolved(path: str | Path) -> Path:
+    """The absolute path behind all links, as `Path.resolve` has it; also where links lead in a circle."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # no name that a file system takes
+        return Path(path).absolute()
+
+
 def is_folder(path: str | Path) -> bool:
     """Whether a folder is there; no for a name that no file system takes, and where it may not be looked at."""
     try:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
+_SIDE = r"\d{1,18}"  # of an image; Python refuses to read thousands of digits
 _WANTED = {
     "int_type": "must be an integer",
     "int_parsing": "must be an integer",
@@ -79,7 +80,7 @@ def split_docstring(doc: str | None) -> tuple[str, dict[str, str]]:
 def read_sides(text: str) -> list[int] | None:
     """The sides in "28x28" or "32×32×3"; None where the text is not of that form."""
     plain = text.strip().lower().replace("×", "x")
-    return [int(side) for side in plain.split("x")] if re.fullmatch(r"\d+(x\d+)*", plain) else None
+    return [int(side) for side in plain.split("x")] if re.fullmatch(rf"{_SIDE}(x{_SIDE})*", plain) else None
 
 
 def read_size(value: Any) -> tuple[Any, Any] | None:

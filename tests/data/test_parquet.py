@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tests.data.making import class_folders, pixels
 
-from firstlight.data import load
+from firstlight.data import formats, load
 from firstlight.errors import DataError, SizesDifferError
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -275,6 +275,14 @@ def test_damaged_and_other_files(tmp_path):
     (tmp_path / "s" / "state.json").write_text("[]")
     with pytest.raises(DataError, match="not as datasets' save_to_disk writes it"):
         load(tmp_path / "s")
+
+
+def test_a_table_that_unpacks_to_far_more_is_not_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "_UNPACKED", 1_000_000)
+    made = table({"image": [bytes(3_000_000), *images(1)], **GOOD})
+    parquet.write_table(made, tmp_path / "t.parquet", compression="zstd")
+    with pytest.raises(DataError, match="bytes when unpacked, more than the images in a file of its size have"):
+        load(tmp_path / "t.parquet")
 
 
 def test_damage_inside_the_pages(tmp_path):

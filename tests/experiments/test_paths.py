@@ -82,6 +82,16 @@ def test_a_path_that_leads_nowhere_is_told_with_where_it_was_looked_for(project:
     assert str(project / "photos") in str(of_a_line.value)
 
 
+def test_a_link_to_itself_is_a_path_that_leads_nowhere(project: Path) -> None:
+    (project / "circle").symlink_to("circle")
+    for tables in (
+        {"data": {"source": "circle"}},
+        {"data": {"source": "mine.npz"}, "weights": {"init_from": "circle"}},
+    ):
+        with pytest.raises(ExperimentError, match="circle"):
+            experiments.read_located(write(project / "a.toml", tables))
+
+
 @pytest.mark.parametrize("source", ["mnist", "/somewhere", "~/photos", "in memory: digits", "", "a\0b"])
 def test_what_is_no_relative_path_stays(project: Path, source: str) -> None:
     tables = {"data": {"source": source}, "weights": {"init_from": "@lenet5"}}

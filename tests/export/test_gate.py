@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,6 +131,15 @@ def test_a_folder_of_others_is_not_touched(folder: RunFolder, leaving: tuple[Exp
     assert record.path == str(folder.path.parent / "new")
     export(folder, model, Folder(), folder.path.parent / "new", expected)
     assert [path.name for path in mine.iterdir()] == ["letter.txt"]
+
+
+def test_a_name_that_no_record_can_hold_is_refused_before_anything_is_written(
+    folder: RunFolder, leaving: tuple[Exportable, Expected]
+) -> None:
+    place = folder.path.parent / os.fsdecode(b"caf\xe9")
+    with pytest.raises(ExportError, match=r"caf\\xe9: the name is not in UTF-8"):
+        export(folder, leaving[0], Folder(), place, leaving[1])
+    assert not place.exists()
 
 
 def test_an_export_may_carry_samples_of_every_class(

@@ -32,6 +32,10 @@ def test_names_that_will_not_do_are_told(served_runs: dict[str, fl.Run], tmp_pat
         named_runs([f"a/b={path}"])
     with pytest.raises(RunError, match="none"):
         named_runs([str(tmp_path / "none")])
+    (tmp_path / "circle").symlink_to("circle")
+    for name in ("circle", "a\0b"):
+        with pytest.raises(RunError, match="no such run folder"):
+            named_runs([str(tmp_path / name)])
 
 
 def test_a_name_is_one_that_can_be_asked_for(served_runs: dict[str, fl.Run]) -> None:

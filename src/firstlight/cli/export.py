@@ -17,6 +17,7 @@ import typer
 from firstlight.cli.commands import FORMATS, Json
 from firstlight.cli.run import OwnData, opened_classifier
 from firstlight.errors import ExperimentError, FirstlightError, nearest
+from firstlight.files import resolved
 from firstlight.text import listed
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _places(paths: Sequence[Path], form: type[Format], out: Path | None) -> list
     """Where the export of each run goes; None for its own folder."""
     if out is None or len(paths) == 1:
         return [out] * len(paths)
-    names = [path.resolve().name for path in paths]
+    names = [resolved(path).name for path in paths]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ExperimentError(

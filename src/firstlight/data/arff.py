@@ -20,9 +20,10 @@ from firstlight.types import Array
 LONGEST_LINE = 16_000_000  # bytes: a row of a million numbers
 BLOCK = 1_000  # rows that are read at a time
 
-_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_ATTRIBUTE = re.compile(rf"@attribute\s+({_QUOTED}|\S+?)(?:\s*(\{{.*\}})|\s+(\w+))", re.IGNORECASE)
-_VALUE = re.compile(rf"\s*({_QUOTED}|[^,{{}}]*?)\s*(?:,|\}}|$)")
+# Each character is looked at once, whatever a line holds: what has matched is not given back.
+_QUOTED = r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\""""
+_ATTRIBUTE = re.compile(rf"@attribute\s++({_QUOTED}|[^\s{{]++)\s*+(\{{.*|\w++)", re.IGNORECASE)
+_VALUE = re.compile(rf"\s*+({_QUOTED}|[^,{{}}]*+)\s*+([,}}])")
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,20 @@ class Arff:
         found = _ATTRIBUTE.match(text)
         if found is None:
             raise DataError(f"{self.path}: an attribute has a name and a type; received {brief(text)!r}.")
-        name, kind = _bare(found[1]), found[2] or found[3]
+        name, kind = _bare(found[1]), found[2]
         if kind.startswith("{"):
-            values = [_bare(value) for value in _VALUE.findall(kind[1:])]
-            return Attribute(name, False, tuple(value for value in values if value))
+            return Attribute(name, False, tuple(value for value in self._values(kind) if value))
         return Attribute(name, kind.casefold() in ("numeric", "real", "integer"))
+
+    def _values(self, text: str) -> Iterator[str]:
+        """The values in braces, whatever stands behind."""
+        at, end = 1, ","
+        while end == ",":
+            found = _VALUE.match(text, at)
+            if found is None:
+                raise DataError(f"{self.path}: the values of an attribute stand in braces; received {brief(text)!r}.")
+            yield _bare(found[1].strip())
+            at, end = found.end(), found[2]
 
     def _plain(self, row: bytes, at: int) -> tuple[str, Array]:
         """A row of numbers with the target at one end."""
@@ -139,7 +149,10 @@ class Arff:
         """A row with other cells than numbers; only those of `columns`, places among `others`, need be numbers."""
         text = row.decode("utf-8")
         quote = "'" if "'" in text else '"'
-        [cells] = csv.reader([text], quotechar=quote, escapechar="\\", skipinitialspace=True)
+        try:
+            [cells] = csv.reader([text], quotechar=quote, escapechar="\\", skipinitialspace=True)
+        except csv.Error as error:
+            raise ValueError(str(error)) from None
         if len(cells) != len(others) + 1:
             raise ValueError(f"{len(cells)} values")
         values = np.array([float(cells[i]) if k in columns else 0.0 for k, i in enumerate(others)])

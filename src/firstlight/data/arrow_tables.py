@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.data.decoding import SUFFIXES
+from firstlight.data.formats import most_unpacked
 from firstlight.data.names import SPLITS_SAID, split_of
 from firstlight.errors import DataError, brief
 from firstlight.files import MB, read_text
@@ -154,6 +155,7 @@ def open_table(path: Path) -> Iterator[tuple[Any, int, Callable[[list[str]], Ite
     try:
         if path.suffix.lower() != ".arrow":
             with parquet.ParquetFile(path) as file:
+                _must_fit(path, file.metadata)
                 yield (
                     file.schema_arrow,
                     file.metadata.num_rows,
@@ -181,6 +183,14 @@ def open_table(path: Path) -> Iterator[tuple[Any, int, Callable[[list[str]], Ite
         kind = "an Arrow file" if path.suffix.lower() == ".arrow" else "a Parquet file"
         why = brief(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise DataError(f"{path}: not {kind}, or it is truncated or damaged ({why}).") from None
+
+
+def _must_fit(path: Path, metadata: Any) -> None:
+    """Refuse a file of which a group of rows unpacks to far more bytes than images of the file's size have."""
+    limit = most_unpacked(path.stat().st_size)
+    for number in range(metadata.num_row_groups):
+        if (size := metadata.row_group(number).total_byte_size) > limit:
+            raise DataError(f"{path}: {size:,} bytes when unpacked, more than the images in a file of its size have.")
 
 
 def pyarrow_for(path: Path) -> tuple[Any, Any]:

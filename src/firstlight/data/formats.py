@@ -188,7 +188,12 @@ def _check_labels(labels: Array, class_names: Sequence[str], path: Path) -> None
 
 def unpacked_limit(size: int) -> int:
     """How many bytes a file of `size` bytes may unpack to: more is not a dataset, or more than there is memory."""
-    return min(max(_UNPACKED, _RATIO * size), memory.total())
+    return min(most_unpacked(size), memory.total())
+
+
+def most_unpacked(size: int) -> int:
+    """The most bytes that a dataset in a file of `size` bytes may have, were there memory for them."""
+    return max(_UNPACKED, _RATIO * size)
 
 
 def bytes_of(path: Path) -> bytes:

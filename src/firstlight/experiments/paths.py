@@ -15,6 +15,7 @@ from firstlight import plugins
 from firstlight.data import SOURCES
 from firstlight.errors import ExperimentError, RunError
 from firstlight.experiments.config import IMAGENET, OF_A_SEARCH, only_experiment, read
+from firstlight.files import resolved
 from firstlight.options import flat
 from firstlight.records.run_folder import DATA, EXPERIMENT, MODEL, STUDY, RunFolder, runs_of_study
 from firstlight.text import listed
@@ -96,9 +97,9 @@ def relative_to(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         name = _path_in(found, table, key)
         if name is not None and _exists(name):
             try:
-                place = Path(os.path.relpath(Path(name).resolve(), folder.resolve()))
+                place = Path(os.path.relpath(resolved(name), resolved(folder)))
             except ValueError:  # on another drive
-                place = Path(name).resolve()
+                place = resolved(name)
             found[table][key] = place.as_posix()
     return found
 
@@ -128,7 +129,7 @@ def _located_plugin(name: Any, file: Path) -> Any:
     if not isinstance(name, str) or not plugins.is_file_name(name):
         return name
     beside = file.parent / Path(name).expanduser()
-    return str((beside if _exists(str(beside)) or not _exists(name) else Path(name)).resolve())
+    return str(resolved(beside if _exists(str(beside)) or not _exists(name) else name))
 
 
 def _exists(place: str) -> bool:
@@ -160,7 +161,7 @@ def _is_path(name: object) -> TypeGuard[str]:
 def _candidates(file: Path, where: tuple[str, str], name: str) -> Iterator[str]:
     """Where a relative path in a file may lead, the likeliest first."""
     beside = file.parent / name
-    yield name if beside.resolve() == Path(name).resolve() else str(beside)
+    yield name if resolved(beside) == resolved(name) else str(beside)
     if file.name == EXPERIMENT:
         yield from _recorded(file.parent, where, name)
     elif (file.parent / STUDY).is_file():  # the copy of its file that a study keeps

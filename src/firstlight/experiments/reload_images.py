@@ -17,7 +17,7 @@ from firstlight.experiments import corrections
 from firstlight.experiments.config import Experiment
 from firstlight.experiments.paths import IN_MEMORY, differing
 from firstlight.experiments.setup import Setup
-from firstlight.files import expanded
+from firstlight.files import expanded, resolved
 from firstlight.records.result import Status
 from firstlight.records.run_folder import RunFolder
 from firstlight.text import listed
@@ -32,7 +32,7 @@ def is_own(folder: RunFolder, data: str | Path | Dataset) -> bool:
             return source == IN_MEMORY + data.name
         data = data.origin
     if location:
-        return expanded(data).resolve() == Path(location)
+        return resolved(expanded(data)) == Path(location)
     return str(data) == source
 
 

@@ -11,7 +11,7 @@ from firstlight import pretrained
 from firstlight.errors import ExperimentError, ModelError, RunError, brief, nearest
 from firstlight.experiments.config import IMAGENET, Experiment
 from firstlight.experiments.lineage import seen_by
-from firstlight.files import WEIGHTS_LIMIT, expanded, is_folder, read_bytes
+from firstlight.files import WEIGHTS_LIMIT, expanded, is_folder, read_bytes, resolved
 from firstlight.models import Model
 from firstlight.prepare import IMAGENET_MEAN, IMAGENET_STD
 from firstlight.records.codec import decode
@@ -123,7 +123,7 @@ def start(
         raise ModelError(f"{origin}: {error}") from None
     fresh = [entry.name for entry in model.layout.entries if entry.name not in taken]
     if section.init_from != IMAGENET:
-        about["location"] = str(expanded(section.init_from).resolve())
+        about["location"] = str(resolved(expanded(section.init_from)))
     named = {"from": section.init_from, "sha256": hashlib.sha256(data).hexdigest()}
     record = decode(StartRecord, {**named, **about, "arrays": len(taken), "fresh": fresh})
     return Start(

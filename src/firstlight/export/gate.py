@@ -6,6 +6,7 @@ how strange an image is, that agrees within `STRANGENESS_TOLERANCE`, and so does
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
@@ -28,7 +29,7 @@ from firstlight.progress import Step, unwatched
 from firstlight.records import exports
 from firstlight.records.exports import ExportFolder, ExportRecord
 from firstlight.records.run_folder import require_other
-from firstlight.types import Array
+from firstlight.types import Array, is_text
 
 TOLERANCE = 1e-4
 STRANGENESS_TOLERANCE = 1e-3  # of the larger of it and 1: a difference of long vectors, by features that are rounded
@@ -230,6 +231,9 @@ def _place(folder: ExportFolder, form: Format, name: str, out: Path | None) -> P
     if form.suffix and path.is_dir():
         path /= usual
     require_other(path)
+    if not is_text(exports.place(folder, path)):
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        raise ExportError(f"{name}: the name is not in UTF-8, which the record of exports cannot hold. Name another.")
     home = next(one for one in path.parents if one.exists())
     if not home.is_dir():
         raise ExportError(f"{path} cannot be written, since {home} is not a folder. Name another place.")

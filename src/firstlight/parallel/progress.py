@@ -13,6 +13,7 @@ from rich.console import Console
 
 from firstlight.console import ConsoleProgress
 from firstlight.errors import RunError
+from firstlight.files import MB, read_bytes
 from firstlight.parallel.job import Job
 from firstlight.records import run_folder
 from firstlight.records.estimate import Estimate
@@ -126,6 +127,6 @@ def _estimate(place: Path) -> Estimate | None:
 
 def _rows(history: Path) -> int:
     try:
-        return max(0, history.read_bytes().count(b"\n") - 1)
+        return max(0, read_bytes(history, limit=16 * MB).count(b"\n") - 1)
     except OSError:
         return 0

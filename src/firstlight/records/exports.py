@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from firstlight.cautions import Caution
-from firstlight.files import is_folder, is_there, sha256
+from firstlight.files import is_folder, is_there, resolved, sha256
 from firstlight.locks import locked
 from firstlight.records.codec import omitted
 from firstlight.records.record_files import read_record, write_record
@@ -117,6 +117,5 @@ def state(run: ExportFolder, export: ExportRecord) -> State:
 
 def place(run: ExportFolder, path: Path) -> str:
     """A path as the record has it."""
-    whole = path.resolve()
-    home = run.path.resolve()
+    whole, home = resolved(path), resolved(run.path)
     return whole.relative_to(home).as_posix() if whole.is_relative_to(home) else str(whole)

@@ -13,6 +13,7 @@ import numpy as np
 
 from firstlight import api, members
 from firstlight.errors import RunError
+from firstlight.files import resolved
 from firstlight.members import NO_NUMBERS, Answers, Member
 from firstlight.prepare import Preparation
 from firstlight.text import one_line, printable_name
@@ -114,7 +115,7 @@ def named_runs(
     for text in texts:
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
-            name, path = Path(text).resolve().name, text
+            name, path = resolved(text).name, text
         name = one_line(printable_name(name))  # so that it can be asked for
         if not name or "/" in name:
             raise RunError(f"{text!r}: the model needs a name without a slash, such as digits={path}")
