@@ -17,6 +17,7 @@ import httpx
 from benchmarks.processes import firstlight
 from benchmarks.reliability.commands import ENVIRONMENT
 
+TOKEN_HEADER = "X-Firstlight-Token"
 PATIENCE = 10.0  # seconds that a page may take
 
 

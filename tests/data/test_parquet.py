@@ -294,6 +294,20 @@ def test_damage_inside_the_pages(tmp_path):
         load(path)
 
 
+def test_a_column_that_ends_early_is_damage(tmp_path, monkeypatch):
+    """As pyarrow gave a spoilt page: fewer images than labels, and no error."""
+    path = write(tmp_path / "t.parquet", {"image": images(4), "label": ["a", "b"] * 2})
+    whole = parquet.ParquetFile.iter_batches
+
+    def shorter(self, *given, columns, **options):
+        end = 3 if columns == ["image"] else 4
+        return (batch.slice(0, end) for batch in whole(self, *given, columns=columns, **options))
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", shorter)
+    with pytest.raises(DataError, match=r"damaged: of 4 rows, image has 3"):
+        load(path)
+
+
 def test_several_sets_and_splits_without_training(tmp_path):
     for name in ("digits", "letters"):
         write(tmp_path / name / "train.parquet", {"image": images(2), **GOOD})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -69,17 +70,22 @@ def words_of_a_message(tree: ast.AST) -> list[str]:
     return found
 
 
+@cache
+def read(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.parent.name != "records")
 
 
 def test_no_module_outside_records_names_a_key_of_a_run() -> None:
-    told = {str(path.relative_to(SOURCE)): keys_of_a_run(ast.parse(path.read_text())) for path in MODULES}
+    told = {str(path.relative_to(SOURCE)): keys_of_a_run(read(path)) for path in MODULES}
     assert {path: places for path, places in told.items() if places} == {}
 
 
 def test_no_module_looks_for_words_in_our_messages() -> None:
     told = {
-        str(path.relative_to(SOURCE)): words_of_a_message(ast.parse(path.read_text()))
+        str(path.relative_to(SOURCE)): words_of_a_message(read(path))
         for path in MODULES
         if not str(path.relative_to(SOURCE)).startswith(tuple(FOREIGN))
     }

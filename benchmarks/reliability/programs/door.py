@@ -15,9 +15,8 @@ import httpx
 
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.folders import finished_run
-from benchmarks.reliability.server import Dashboard, dashboard
+from benchmarks.reliability.server import TOKEN_HEADER, Dashboard, dashboard
 
-TOKEN_HEADER = "X-Firstlight-Token"
 HEADERS = ("content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy")
 HOSTS = [
     "evil.example", "127.0.0.1.evil.example", "", "127.0.0.1@evil.example", "[::1", "localhost.", "0.0.0.0", "a" * 5000,
@@ -39,6 +38,12 @@ ADDRESSES = [
     "/api/runs/{id}/look?index={}", "/api/runs/{id}/look?index=0&target={}", "/api/runs/{id}/layers?index={}",
     "/compare?run={}&run={id}", "/api/compare/{id}/{}", "/api/compare/{id}/{id}/{}", "/start?run={}",
     "/report/{}/{id}", "/report/run/{}", "/pdf/{}/{id}", "/api/start/{}", "/draw?run={}", "/static/{}", "/{}",
+    "/step?of={}", "/step?of={id}&data={}", "/step?of=preset-{}", "/api/step/{}/state", "/api/step/{step}/state?at={}",
+    "/api/step/{step}/state?at=0&to={}&n={}", "/api/step/{step}/tensors?layer={}", "/api/step/{step}/weight?name={}",
+    "/api/step/{step}/channel?layer=head&of={}&channel={}", "/api/step/{step}/working?layer=head&of={}&index={}",
+    "/api/step/{step}/loss?of={}&k={}", "/review?run={}", "/api/review/{}/list", "/api/review/{id}/list?label={}",
+    "/api/review/{id}/list?what=all&answer={}", "/api/review/{id}/list?order={}&text={}",
+    "/api/review/{id}/image?id={}", "/api/review/{id}/nearest?id={}", "/image/{id}/loaded.png?id={}",
 ]  # fmt: skip
 
 
@@ -48,9 +53,11 @@ def attack(a: Attack) -> None:
     with dashboard(a.work) as served:
         run = served.ids()[finished.name]
         served.client.get(f"/api/runs/{run}/look?index=0", timeout=300)  # compiled once, before the clock counts
+        headers = {TOKEN_HEADER: served.token}
+        step = served.client.post(f"/api/step?of={run}", headers=headers, timeout=300).json()["key"]
         for label, request in a.in_turn(_refused(served, run), "refused"):
             a.count(label, _judged(served, request, refused=True))
-        for label, request in a.in_turn(_answered(served, run), "answered"):
+        for label, request in a.in_turn(_answered(served, run, step), "answered"):
             a.count(label, _judged(served, request))
         if not a.over:  # which takes as long as a head may
             a.count("a head that does not end", _slow(served))
@@ -87,7 +94,14 @@ def _refused(served: Dashboard, run: str) -> Iterator[tuple[str, httpx.Request]]
     own = f"127.0.0.1:{served.port}"
     for host in HOSTS:
         yield f"host {host[:30]!r}", _request(served, "GET", "/", headers={"Host": host})
-    for path in (f"/api/runs/{run}/stop", "/api/start", "/api/start/check", f"/api/draw/{run}"):
+    for path in (
+        f"/api/runs/{run}/stop",
+        "/api/start",
+        "/api/start/check",
+        f"/api/draw/{run}",
+        "/api/step",
+        f"/api/review/{run}",
+    ):
         yield f"{path} without a token", _request(served, "POST", path, content=b"{}")
         yield f"{path}, a wrong token", _request(served, "POST", path, headers={TOKEN_HEADER: "x" * 40})
         for origin in ("http://evil.example", f"http://{own}.evil.example", "null"):
@@ -105,11 +119,11 @@ def _refused(served: Dashboard, run: str) -> Iterator[tuple[str, httpx.Request]]
         yield f"an image of another page ({site})", _request(served, "GET", path, headers=headers)
 
 
-def _answered(served: Dashboard, run: str) -> Iterator[tuple[str, httpx.Request]]:
+def _answered(served: Dashboard, run: str, step: str) -> Iterator[tuple[str, httpx.Request]]:
     """Odd values in every place of every address."""
     for address in ADDRESSES:
         for value in ODD:
-            path = address.replace("{id}", run).replace("{}", value)
+            path = address.replace("{id}", run).replace("{step}", step).replace("{}", value)
             yield f"{address} with {value[:20]!r}", _request(served, "GET", path)
 
 
@@ -119,7 +133,7 @@ def _drawn(served: Dashboard, run: str, draw: random.Random) -> Iterator[tuple[s
     form = {draw.choice(fields): draw.choice(VALUES) for _ in range(draw.choice([1, 2, 4]))}
     yield "a form", _request(served, "POST", "/api/start/check", content=json.dumps(form), headers=headers)
     bodies = [b"[" * 100_000, b"9" * 5000, b"\xff", b"null", b'{"a": NaN}', draw.randbytes(500)]
-    for path in ("/api/start/check", f"/api/draw/{run}"):
+    for path in ("/api/start/check", f"/api/draw/{run}", f"/api/step?of={run}", f"/api/review/{run}"):
         yield f"a body for {path}", _request(served, "POST", path, content=draw.choice(bodies), headers=headers)
 
 

@@ -1,6 +1,7 @@
 """The files that images and labels come in, spoilt at random or lying on purpose: .npz (pickles, heads that claim
-terabytes, a bomb of 3 GB), idx, CIFAR-10's binary files, .mat, and CSV tables with odd cells. Survived: images and
-labels that fit each other, or refused, within 30 seconds and 2 GiB; and nothing in them was executed."""
+terabytes, a bomb of 3 GB), idx, CIFAR-10's binary files, .mat, CSV tables with odd cells, ARFF, Parquet, and files of
+corrections. Survived: images and labels that fit each other, or refused, within 30 seconds and 2 GiB; and nothing in
+them was executed."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ from scipy.sparse import csc_matrix
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.mutations import spoil_bytes
 from firstlight.data import formats, load
+from firstlight.data.arff import Arff
+from firstlight.data.corrections import read_corrections
 from firstlight.types import Array, Images
 
 Files = dict[str, Any]  # contents by what they are: bytes, or what makes them when their turn comes
@@ -51,7 +54,9 @@ def attack(a: Attack) -> None:
     marker = a.work / "executed"
     arrays = _arrays(marker)
     readers = {"npz": _npz, "idx": _idx, "cifar": _cifar, "mat": _mat, "csv": _csv(a.folder("csv"))}
+    readers |= {"arff": _arff, "parquet": _parquet, "corrections": _corrections}
     lies = {"npz": arrays, "idx": _idx_lies(), "cifar": _cifar_lies(), "mat": _mat_lies(), "csv": _csv_lies()}
+    lies |= {"arff": _arff_lies(), "parquet": _parquet_lies(), "corrections": _corrections_lies()}
     fixed = [(kind, label, data) for kind, files in lies.items() for label, data in files.items()]
     for kind, label, data in a.in_turn(fixed):
         readers[kind](a, f"{kind}: {label}", data() if callable(data) else data)
@@ -119,6 +124,27 @@ def _csv(root: Path) -> Callable[[Attack, str, bytes], None]:
     return feed
 
 
+def _arff(a: Attack, label: str, data: bytes) -> None:
+    (a.work / "x.arff").write_bytes(data)
+
+    def read() -> list[Any]:
+        table = Arff(a.work / "x.arff")
+        used = [attribute.name for attribute in table.attributes[:-1] if attribute.numeric]
+        return list(table.rows(table.attributes[-1].name, used)) if used else []
+
+    a.read(label, read, lambda found: None)
+
+
+def _parquet(a: Attack, label: str, data: bytes) -> None:
+    (a.work / "x.parquet").write_bytes(data)
+    a.read(label, partial(load, a.work / "x.parquet"), lambda found: _fit(found.splits))
+
+
+def _corrections(a: Attack, label: str, data: bytes) -> None:
+    (a.work / "corrections.csv").write_bytes(data)
+    a.read(label, partial(read_corrections, a.work / "corrections.csv"), lambda found: None)
+
+
 def _fit(splits: Mapping[str, Images]) -> str | None:
     for images in splits.values():
         if images.pixels.dtype != np.uint8 or images.pixels.ndim != 4:
@@ -128,6 +154,56 @@ def _fit(splits: Mapping[str, Images]) -> str | None:
         if len(images) and not 0 <= images.labels.min() <= images.labels.max() < len(images.class_names):
             return "taken, with labels outside of the classes"
     return None
+
+
+def _arff_lies() -> Files:
+    head = b"@relation r\n@attribute a numeric\n@attribute s string\n@attribute c {x,'y z'}\n@data\n"
+    return {
+        "whole": head + b"1,h,x\n2.5,'i j','y z'\n" * 20,
+        "a carriage return": head + b"1,h\ri,x\n",
+        "a cell of 200,000 letters": head + b"1,'" + b"h" * 200_000 + b"',x\n",
+        "5,000 digits": head + b"9" * 5000 + b",h,x\n",
+        "spaces": b"@relation r\n@attribute c {" + b" " * 500_000 + b"{}\n@data\n",
+        "braces": b"@relation r\n@attribute " + b"{" * 500_000 + b"\n@data\n",
+        "no end": b"@attribute a numeric\n" * 100_000,
+        "nothing": b"",
+    }
+
+
+def _parquet_lies() -> Files:
+    from pyarrow import BufferOutputStream, parquet, table
+
+    def written(images: list[bytes]) -> bytes:
+        sink = BufferOutputStream()
+        labels = [f"{n % 2}" for n in range(len(images))]
+        parquet.write_table(table({"image": images, "label": labels}), sink, compression="zstd")
+        return bytes(sink.getvalue().to_pybytes())
+
+    draw = np.random.default_rng(0)
+    pictures = [io.BytesIO() for _ in range(12)]
+    for picture in pictures:
+        Image.fromarray(draw.integers(0, 256, (6, 5), np.uint8)).save(picture, "PNG")
+    sound = [picture.getvalue() for picture in pictures]
+    return {
+        "whole": written(sound),
+        "a bomb of 1.5 GB": lambda: written([*sound, bytes(1_500_000_000)]),
+        "no pictures": written([b"x", b"", b"\xff"]),
+        "nothing": b"",
+    }
+
+
+def _corrections_lies() -> Files:
+    head = b"id,pixels,old,new,reason,by,at\n"
+    row = b"train/00001," + b"0" * 64 + b",1,7,said,someone,2026-01-01T00:00:00+00:00\n"
+    return {
+        "whole": head + row,
+        "twice": head + row + row,
+        "a cell of 200,000 letters": head + row.replace(b"said", b"x" * 200_000),
+        "another head": b"a,b\n1,2\n",
+        "not UTF-8": head + row.replace(b"said", b"\xff"),
+        "NUL": head + row.replace(b"said", b"\0"),
+        "nothing": b"",
+    }
 
 
 def _arrays(marker: Path) -> Files:

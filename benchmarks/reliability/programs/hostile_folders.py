@@ -16,11 +16,13 @@ import httpx
 
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.folders import finished_run
-from benchmarks.reliability.server import Dashboard, dashboard
+from benchmarks.reliability.server import TOKEN_HEADER, Dashboard, dashboard
 from firstlight.locks import LOCK
 from firstlight.records.run_folder import (
     DATA,
+    ENVIRONMENT,
     EXPERIMENT,
+    HASHES,
     HISTORY,
     MODEL,
     PREDICTIONS,
@@ -31,12 +33,13 @@ from firstlight.records.run_folder import (
 )
 
 SECRET = "a secret that lies outside"
-FILES = (EXPERIMENT, DATA, MODEL, RESULT, HISTORY, PREDICTIONS, SAMPLES, WEIGHTS, REPORT, LOCK)
+FILES = (EXPERIMENT, DATA, ENVIRONMENT, MODEL, RESULT, HASHES, HISTORY, PREDICTIONS, SAMPLES, WEIGHTS, REPORT, LOCK)
 MOST_MEMORY = 1 << 30
 PAGES = [
     "/run/{id}", "/api/runs/{id}/curves", "/api/runs/{id}/images?split=test", "/api/runs/{id}/look?index=0",
     "/api/runs/{id}/embeddings/0", "/image/{id}/kept/test/0.png", "/draw?run={id}", "/compare?run={id}&run={good}",
-    "/start?run={id}", "/report/run/{id}", "/pdf/run/{id}",
+    "/start?run={id}", "/report/run/{id}", "/pdf/run/{id}", "/step?of={id}", "/review?run={id}",
+    "/api/review/{id}/list", "/api/review/{id}/image?id=x", "/api/review/{id}/nearest?id=x",
 ]  # fmt: skip
 
 
@@ -66,16 +69,18 @@ def _judged(served: Dashboard) -> str | None:
             wrong = _page(served, page.format(id=ids[name], good=ids["good"]))
             if wrong:
                 return f"{page}: {wrong}"
-    for page in ("/", "/run/{id}", "/report/run/{id}"):
+        if wrong := _page(served, f"/api/step?of={ids[name]}", method="POST"):
+            return f"/api/step: {wrong}"
+    for page in ("/", "/run/{id}", "/report/run/{id}", "/step?of={id}", "/review?run={id}"):
         wrong = _page(served, page.format(id=ids["good"]), code=200)
         if wrong:
             return f"the good run afterwards, {page}: {wrong}"
     return None if served.memory < MOST_MEMORY else "more than 1 GiB of memory"
 
 
-def _page(served: Dashboard, page: str, code: int | None = None) -> str | None:
+def _page(served: Dashboard, page: str, code: int | None = None, method: str = "GET") -> str | None:
     try:
-        answer = served.client.get(page)
+        answer = served.client.request(method, page, headers={TOKEN_HEADER: served.token})
     except httpx.TimeoutException:
         return "no answer in time"
     except httpx.HTTPError as error:

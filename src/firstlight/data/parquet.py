@@ -195,6 +195,7 @@ def _listing(parts: Sequence[Part], columns: Columns) -> tuple[dict[str, list[Sa
                     rows.setdefault(split, []).append(at)
                     found.setdefault(split, []).append((place, name, group))
                     at += 1
+        _must_have_all(part, columns.label, at)
         for split, held in rows.items():
             places.setdefault(split, []).append((part, None if len(held) == at else held))
     notes = []
@@ -293,6 +294,15 @@ def _images(part: Part, image: str, rows: list[int] | None) -> Iterator[bytes | 
                 if chosen is None or at in chosen:
                     yield _bytes(value.as_py())
                 at += 1
+    _must_have_all(part, image, at)
+
+
+def _must_have_all(part: Part, column: str, read: int) -> None:
+    """Refuse a column that ends early, as a damaged one may, so that rows of others would go to other images."""
+    if read != part.rows:
+        raise DataError(
+            f"{part.path}: the file is damaged: of {part.rows:,} rows, {column} has {read:,}. Write it again."
+        )
 
 
 def _bytes(value: object) -> bytes | DataError:
