@@ -77,38 +77,50 @@ def _spreading(matrix: Array) -> Any:
     def spread(_, x, at, other, row, column, H, W, N, zeros, V, to, plane, vectors):
         """V[k · plane + to + ·], element k, of the window x[at + ((row + r) · W + column + s) · N + ·].
 
-        What lies outside H × W is read from the address `zeros`. Where V counts in another type than x, it is this and
-        the same for the window `other` further on, as a pair in bfloat16, or this one alone where V counts in int16.
+        Outside H × W it has zeros, of which W · N lie at the address `zeros`. Where V counts in another type than x,
+        it is this and the same for the window `other` further on, as a pair in bfloat16, or this one alone where V
+        counts in int16.
         """
 
         def emit(context, builder, signature, args):
             x_, at_, other_, row_, column_, H_, W_, N_, zeros_, V_, to_, plane_, vectors_ = args
             e = Emitter(context, builder, x.dtype)
-            offsets = _window(builder, side, row_, column_, H_, W_, N_)
-            nothing = builder.inttoptr(zeros_, e.scalar.as_pointer())
+            nothing, line = builder.inttoptr(zeros_, e.scalar.as_pointer()), builder.mul(W_, N_)
+            rows = [builder.add(row_, INDEX(r)) for r in range(side)]
+            lines = [(builder.icmp_unsigned("<", r, H_), builder.mul(r, line)) for r in rows]  # negative is very large
+            columns = []
+            for s in range(side):
+                c = builder.add(column_, INDEX(s))
+                inside = builder.icmp_unsigned("<", c, W_)
+                columns.append((e.mask(inside), builder.mul(builder.select(inside, c, INDEX(0)), N_)))
 
             def transformed(first, m):
-                d = [
-                    [
-                        e.load(e.at(None, builder.select(inside, e.at(None, first, offset), nothing), m))
-                        for offset, inside in row
-                    ]
-                    for row in offsets
+                starts = [
+                    e.at(None, builder.select(inside, e.at(None, first, start), nothing), m) for inside, start in lines
                 ]
-                half = [_spread(e, matrix, column) for column in zip(*d, strict=True)]
-                return [value for row in zip(*half, strict=True) for value in _spread(e, matrix, row)]
+                half = [
+                    _spread(
+                        e, matrix, [builder.select(mask, e.load(e.at(None, start, step)), e.zero) for start in starts]
+                    )
+                    for mask, step in columns
+                ]
+                for row in zip(*half, strict=True):
+                    yield from _spread(e, matrix, row)
 
             first = e.at(x, x_, at_)
             second = e.at(None, first, other_)
             with e.loop(vectors_) as i:
                 m = builder.mul(i.index, INDEX(e.lanes))
-                found = transformed(first, m)
-                if V.dtype == types.int16:
-                    found = [e.narrow(value) for value in found]
-                elif V.dtype != x.dtype:
-                    found = [e.pair(*both) for both in zip(found, transformed(second, m), strict=True)]
-                for k, value in enumerate(found):
-                    e.store(value, e.at(V, V_, to_, m, builder.mul(plane_, INDEX(k))))
+                address = e.at(V, V_, to_, m)
+                if V.dtype == x.dtype:
+                    found = transformed(first, m)
+                elif V.dtype == types.int16:
+                    found = map(e.narrow, transformed(first, m))
+                else:
+                    found = map(e.pair, transformed(first, m), transformed(second, m))
+                for value in found:
+                    e.store(value, address)
+                    address = e.at(None, address, plane_)
             return context.get_dummy_value()
 
         i = types.int64
@@ -125,13 +137,15 @@ def _gathering(matrix: Array) -> Any:
     def gather(_, M, at, plane, y, to, row, column, H, W, N, dump, bias, relu, vectors):
         """The window y[to + ((row + r) · W + column + s) · N + ·] of M[k · plane + at + ·], element k.
 
-        What lies outside H × W is written to the address `dump`.
+        What lies beyond H × W is written to the address `dump`.
         """
 
         def emit(context, builder, signature, args):
             M_, at_, plane_, y_, to_, row_, column_, H_, W_, N_, dump_, bias_, relu_, vectors_ = args
             e = Emitter(context, builder, M.dtype)
-            offsets = _window(builder, side, row_, column_, H_, W_, N_)
+            rows = [builder.add(row_, INDEX(r)) for r in range(side)]
+            columns = [builder.add(column_, INDEX(s)) for s in range(side)]
+            line = builder.mul(W_, N_)
             nowhere = builder.inttoptr(dump_, e.scalar.as_pointer())
             first, bias_vector = e.at(y, y_, to_), e.spread(bias_)
             with e.loop(vectors_) as i:
@@ -141,9 +155,11 @@ def _gathering(matrix: Array) -> Any:
                     for r in range(points)
                 ]
                 half = [_gathered(e, matrix, column) for column in zip(*elements, strict=True)]
-                for values, places in zip(zip(*half, strict=True), offsets, strict=True):
-                    for value, (offset, inside) in zip(_gathered(e, matrix, values), places, strict=True):
-                        address = builder.select(inside, e.at(None, first, offset), nowhere)
+                for r, values in zip(rows, zip(*half, strict=True), strict=True):
+                    for c, value in zip(columns, _gathered(e, matrix, values), strict=True):
+                        address = e.at(None, first, builder.mul(r, line), builder.mul(c, N_))
+                        inside = builder.and_(builder.icmp_signed("<", r, H_), builder.icmp_signed("<", c, W_))
+                        address = builder.select(inside, address, nowhere)
                         e.store(e.rectified(builder.fadd(value, bias_vector), relu_), e.at(None, address, m))
             return context.get_dummy_value()
 
@@ -151,19 +167,6 @@ def _gathering(matrix: Array) -> Any:
         return types.void(M, i, i, y, i, i, i, i, i, i, i, M.dtype, types.boolean, i), emit
 
     return gather
-
-
-def _window(builder, side, row, column, H, W, N):
-    """For each row and column of a window, how far its numbers lie from the first image's, and whether in H × W."""
-    rows = [builder.add(row, INDEX(r)) for r in range(side)]
-    columns = [builder.add(column, INDEX(s)) for s in range(side)]
-    # A negative number is a very large one without a sign.
-    inside = [[builder.icmp_unsigned("<", i, size) for i in places] for places, size in ((rows, H), (columns, W))]
-    starts, steps = [builder.mul(i, builder.mul(W, N)) for i in rows], [builder.mul(i, N) for i in columns]
-    return [
-        [(builder.add(start, step), builder.and_(a, b)) for step, b in zip(steps, inside[1], strict=True)]
-        for start, a in zip(starts, inside[0], strict=True)
-    ]
 
 
 def _spread(e, matrix, x):

@@ -32,7 +32,7 @@ DOT_ROWS = 2 if VECTOR_BYTES == 32 else 4
 TAPS = 4
 # The vectors that a dot adds up in one sum: an error of float32 that only grew would then be 2e-5 at most.
 LONGEST = 512
-# What a tile's sum begins with.
+# What a tile's sum begins with, or is added to (FROM_TARGET): a sum of many parts keeps more digits so.
 FROM_BIAS, FROM_ZERO, FROM_TARGET = 0, 1, 2
 
 
@@ -224,7 +224,7 @@ def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, b
     """target[r · step + m] = start + Σ over taps[first:end] of W[w + r · W_row + ·] · strip[at + · + m].
 
     `target` is an address, with space for `columns` vectors in each row; the sum begins with bias[o + r] (FROM_BIAS),
-    with nothing or with what is there. `relu` cuts what is below zero.
+    with nothing, or is added to what is there. `relu` cuts what is below zero.
     """
 
     def emit(context, builder, signature, args):
@@ -240,10 +240,6 @@ def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, b
             for r in range(tall):
                 for slot in sums[r]:
                     builder.store(e.splat(e.at(None, starts, r)), slot)
-        with builder.if_then(builder.icmp_signed("==", start_, INDEX(FROM_TARGET))):
-            for r in range(tall):
-                for slot, address in zip(sums[r], targets[r], strict=True):
-                    builder.store(e.load(address), slot)
         with e.loop(builder.sub(end_, first_)) as k:
             pair = e.at(None, pairs, builder.shl(k.index, INDEX(1)))
             x, weight = e.at(None, seen, e.index(pair)), e.at(None, weights, e.index(e.at(None, pair, 1)))
@@ -252,6 +248,10 @@ def _register_tile(_, rows, columns, strip, at, W, w, W_row, taps, first, end, b
                 value = factors.splat(e.at(None, weight, builder.mul(W_row_, INDEX(r))))
                 for slot, x_v in zip(sums[r], xs, strict=True):
                     factors.accumulate(slot, value, x_v)
+        with builder.if_then(builder.icmp_signed("==", start_, INDEX(FROM_TARGET))):
+            for r in range(tall):
+                for slot, address in zip(sums[r], targets[r], strict=True):
+                    builder.store(builder.fadd(builder.load(slot), e.load(address)), slot)
         for r in range(tall):
             for slot, address in zip(sums[r], targets[r], strict=True):
                 e.store(e.rectified(builder.load(slot), relu_), address)

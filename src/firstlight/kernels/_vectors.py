@@ -77,6 +77,13 @@ class Emitter:
         one = self.builder.insert_element(self.zero, scalar, ir.IntType(32)(0))
         return self.builder.shuffle_vector(one, self.zero, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None))
 
+    def mask(self, bit):
+        """`bit` in every lane, to select by."""
+        kind = ir.VectorType(ir.IntType(1), self.lanes)
+        one = self.builder.insert_element(ir.Constant(kind, None), bit, ir.IntType(32)(0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
+        return self.builder.shuffle_vector(one, ir.Constant(kind, None), lanes)
+
     def extract(self, vector, lane):
         return self.builder.extract_element(vector, ir.IntType(32)(lane))
 

@@ -269,11 +269,13 @@ class KernelGradient(Step):
     correlation: Correlation
 
     def ready(self, cut: Cut) -> Step:
-        from firstlight.kernels.ops import winograd_gradient
+        from firstlight.kernels.ops import turned_gradient, winograd_gradient
 
         c = self.correlation
         if winograd_gradient.saves_products(c, cut):
             return winograd_gradient.WinogradGradient.of(self.x, self.dy, self.dW, c, cut)
+        if turned_gradient.is_faster(c, cut):
+            return turned_gradient.TurnedGradient.of(self.x, self.dy, self.dW, c, cut)
         (C, H, width), (O, Hy, Wy), area = c.x, c.y, math.prod(c.kernel)
         K, whole = C * area, Wy * cut.n % cut.lanes == 0 and not cut.half
         if c.inside and whole and c.reads_in_place(cut, DOT_STRIP, True):

@@ -57,8 +57,8 @@ def _taps(c: Correlation) -> int:
 class Winograd(Step):
     """y = bias + Σ W · x by small tiles: R × J of them at a time, for a `block` of images and a `part` of the filters.
 
-    The last block begins where as many images are left as it has. In scratch memory lie as many zeros, and space for
-    what nobody needs; U (n², part, C padded), V (n², C, stride) and M (n², part, stride), each in planes so far apart
+    The last block begins where as many images are left as it has. In scratch memory lie space for what nobody needs;
+    a row of zeros; U (n², part, U_row), V (n², C, stride) and M (n², part, stride), each in planes so far apart
     as the fields say.
     """
 
@@ -87,6 +87,7 @@ class Winograd(Step):
     U: int
     V: int
     M: int
+    U_row: int
     U_plane: int
     V_plane: int
     M_plane: int
@@ -100,8 +101,8 @@ class Winograd(Step):
         """The step for a correlation, cut so that what is transformed stays in the cache."""
         (C, H, width), (O, Hy, Wy), lanes = c.x, c.y, cut.lanes
         elements, factors = way.n**2, -(-C // 2) if cut.half else C  # numbers of U and V for each filter and tile
-        padded = -(-C // lanes) * lanes
-        row = padded // 2 if cut.half else padded
+        U_row = apart(C, lanes)
+        row = U_row // 2 if cut.half else U_row
         parts = -(-elements * O * row * cut.itemsize // FILTERS)
         part = -(-O // parts)
         budget = TRANSFORMED // (elements * (factors + part) * cut.itemsize)  # tiles × images
@@ -111,13 +112,13 @@ class Winograd(Step):
         channels = np.arange(factors)
         taps, runs = np.stack([channels * stride, channels], 1), np.tile([0, factors], -(-stride // (2 * lanes)))
         U_plane, V_plane, M_plane = (apart(size, lanes) for size in (part * row, factors * stride, part * stride))
-        U = 2 * block
+        U = block + -(-width * cut.n // lanes) * lanes
         V = U + elements * U_plane
         M = V + elements * V_plane + 2 * lanes
         kind = {(2, False): Winograd, (2, True): WinogradOfPairs, (4, False): WinogradLarge}[way.m, cut.half]
         return kind(
             x, y, W, b, C, H, width, O, Hy, Wy, *c.W_strides, c.flipped, *c.start, taps, runs, block, part, R, J,
-            stride, U, V, M, U_plane, V_plane, M_plane, relu,
+            stride, U, V, M, U_row, U_plane, V_plane, M_plane, relu,
         )  # fmt: skip
 
     def scratch(self, cut: Cut) -> int:
@@ -153,23 +154,23 @@ class WinogradLarge(Winograd):
         _large(op, n, frame, like, scratch[op.U :], scratch[op.V :], 1)
 
 
+def apart(size: int, lanes: int) -> int:
+    """The distance of rows or planes of `size` numbers: an odd number of vectors, that few share the cache's sets."""
+    vectors = -(-size // lanes)
+    return (vectors + 1 - vectors % 2) * lanes
+
+
 def grouped(down: int, across: int, budget: int, cut: Cut) -> tuple[int, int, int]:
     """A block of images, and the rows and columns of tiles in a group, of which the cache holds `budget` times."""
     wide, slim = 2 * cut.lanes, cut.lanes
-    # Two vectors of images, unless the cache is too small or more of them are worked out twice.
-    few = cut.n < wide or budget < wide or -(-cut.n // wide) * wide > -(-cut.n // slim) * slim
+    # Two vectors of images, which fill a register tile, unless more of them would be worked out twice.
+    few = cut.n < wide or -(-cut.n // wide) * wide > -(-cut.n // slim) * slim
     block = slim if few else wide
-    tiles = max(1, budget // block)
+    tiles = max(wide, budget) // block
     if tiles < across:
         return block, 1, -(-across // -(-across // tiles))
     rows = min(down, tiles // across)
     return block, -(-down // -(-down // rows)), across
-
-
-def apart(size: int, lanes: int) -> int:
-    """The distance of planes of `size` numbers: an odd number of vectors, that none may share the cache's sets."""
-    vectors = -(-size // lanes)
-    return (vectors + 1 - vectors % 2) * lanes
 
 
 def _convolution(way: Filtering) -> Any:
@@ -178,7 +179,7 @@ def _convolution(way: Filtering) -> Any:
     spread_filter, spread_pixels, gather = way.filters, way.pixels, way.outputs
 
     @inner
-    def filters(op, theta, o0, o1, U, plane, zeros):
+    def filters(op, theta, o0, o1, zeros, U, plane):
         """U for some filters and every channel."""
         C, lanes = op.C, VECTOR_BYTES // theta.itemsize
         padded = -(-C // lanes) * lanes
@@ -188,22 +189,20 @@ def _convolution(way: Filtering) -> Any:
                 at = op.W + o * op.W_row + c * op.W_channel
                 for t in range(9):
                     g[t * padded + c] = theta[at + 8 - t] if op.flipped else theta[at + t]
-            spread_filter(
-                g, 0, 0, 0, 0, 3, 3, padded, zeros, U, (o - o0) * padded, plane, padded // lanes
-            )  # fmt: skip
+            spread_filter(g, 0, 0, 0, 0, 3, 3, padded, zeros, U, (o - o0) * op.U_row, plane, padded // lanes)
 
     @inner
     def convolve(op, n, frame, like, U, V, together):
         arena, theta, scratch = view(frame.arena, like), view(frame.theta, like), view(frame.scratch, like)
         size, C, H, W, O, Hy, Wy = arena.itemsize, op.C, op.H, op.width, op.O, op.Hy, op.Wy
         block, stride, lanes = op.block, op.stride, VECTOR_BYTES // arena.itemsize
-        M, vectors, padded = scratch[op.M :], block // lanes, -(-C // lanes) * lanes
-        zeros, dump = frame.scratch, frame.scratch + block * size
-        clear(scratch, 0, block)
+        M, vectors = scratch[op.M :], block // lanes
+        zeros = frame.scratch + block * size
+        clear(scratch, block, W * n)
         down, across = -(-Hy // m), -(-Wy // m)
         for o0 in range(0, O, op.part):
             o1 = min(O, o0 + op.part)
-            filters(op, theta, o0, o1, U, together * op.U_plane, zeros)
+            filters(op, theta, o0, o1, zeros, U, together * op.U_plane)
             for first in range(0, n, block):
                 start = min(first, n - block)
                 for t0 in range(0, down, op.R):
@@ -226,7 +225,7 @@ def _convolution(way: Filtering) -> Any:
                                 V.ctypes.data + k * op.V_plane * size, U.ctypes.data + k * op.U_plane * size,
                                 frame.tables + op.taps * 4, frame.tables + op.runs * 4, frame.scratch,
                                 M.ctypes.data + k * op.M_plane * size, frame.scratch,
-                                0, padded // together, tiles, stride, 1, stride, 0, stride, 0, 1, 0, o1 - o0, 0,
+                                0, op.U_row // together, tiles, stride, 1, stride, 0, stride, 0, 1, 0, o1 - o0, 0,
                                 FROM_ZERO, 0,
                             ))  # fmt: skip
                         for o in range(o0, o1):
@@ -235,7 +234,7 @@ def _convolution(way: Filtering) -> Any:
                             for t in range(t0, t1):
                                 for j in range(j0, j1):
                                     gather(
-                                        M, at, op.M_plane, arena, to, m * t, m * j, Hy, Wy, n, dump, bias,
+                                        M, at, op.M_plane, arena, to, m * t, m * j, Hy, Wy, n, frame.scratch, bias,
                                         op.relu != 0, vectors,
                                     )  # fmt: skip
                                     at += block

@@ -49,7 +49,7 @@ class WinogradGradient(Step):
     """dW = Σ dy · x by large tiles: R × J of them at a time, for a `block` of images.
 
     The last block begins where as many images are left as it has, and skips those that it has twice. In scratch memory
-    lie zeros, the runs of the register tiles, the turned rows of x (·, W, block, C), V (n², tiles, block, C),
+    lie a row of zeros, the runs of the register tiles, the turned rows of x (·, ·, block, C), V (n², tiles, block, C),
     Y (n², O, stride) and the sums (n², O, C), in planes so far apart as the fields say.
     """
 
@@ -92,9 +92,9 @@ class WinogradGradient(Step):
         stride = R * J * block
         stride += lanes if stride * cut.itemsize % 4096 == 0 else 0  # channels apart in the cache
         V_plane, Y_plane, S_plane = (apart(size, lanes) for size in (R * J * block * C, O * stride, O * C))
-        runs = block * C
+        runs = -(-Wy * cut.n // lanes) * lanes
         strip = runs + -(-2 * C // lanes) * lanes
-        V = strip + (LARGE.m * R + 2) * W * block * C
+        V = strip + (LARGE.m * R + 2) * (LARGE.m * -(-Wy // LARGE.m) + 2) * block * C
         Y = V + elements * V_plane + 2 * lanes
         S = Y + elements * Y_plane
         return cls(
@@ -112,19 +112,26 @@ class WinogradGradient(Step):
 
 def _gradient(way: Filtering) -> Any:
     """The loops by the tiles of a filtering."""
-    m, side, elements = way.m, way.n, way.n**2
+    m, elements = way.m, way.n**2
     spread_pixels, spread_gradients, filters_back = way.pixels, way.gradients, way.filters_back
 
     @inner
-    def turned(op, n, start, arena, scratch, r0, r1):
-        """Rows of x for the images of a block, (row, column, image, channel), from the strip's r0 on."""
-        lanes, C, H, W, block = VECTOR_BYTES // arena.itemsize, op.C, op.H, op.W, op.block
-        for r in range(max(0, r0), min(H, r1)):
+    def turned(op, n, start, arena, scratch, r0, r1, wide):
+        """Rows r0:r1 of x, each of `wide` columns with zeros outside, (row, column, image, channel), for a block."""
+        C, H, W, block, lanes = op.C, op.H, op.W, op.block, VECTOR_BYTES // arena.itemsize
+        line, first, last = block * C, -op.left, min(W, wide + op.left)
+        for r in range(r0, r1):
+            to = op.strip + (r - r0) * wide * line
+            if not 0 <= r < H:
+                clear(scratch, to, wide * line)
+                continue
+            clear(scratch, to, max(0, first) * line)
+            clear(scratch, to + (first + last) * line, (wide - first - last) * line)
             for c in range(0, C, lanes):
-                for j in range(W):
+                for j in range(max(0, -first), last):
                     for i in range(0, block, lanes):
                         at = op.x + ((c * H + r) * W + j) * n + start + i
-                        turn(arena, at, H * W * n, scratch, op.strip + (((r - r0) * W + j) * block + i) * C + c, C)
+                        turn(arena, at, H * W * n, scratch, to + ((first + j) * block + i) * C + c, C)
 
     @inner
     def close(op, frame, scratch, like):
@@ -143,26 +150,26 @@ def _gradient(way: Filtering) -> Any:
     @inner
     def gradient(op, n, frame, like):
         arena, scratch = view(frame.arena, like), view(frame.scratch, like)
-        size, C, H, W, O, Hy, Wy = arena.itemsize, op.C, op.H, op.W, op.O, op.Hy, op.Wy
+        size, C, O, Hy, Wy = arena.itemsize, op.C, op.O, op.Hy, op.Wy
         block, stride, lanes = op.block, op.stride, VECTOR_BYTES // arena.itemsize
-        zeros, line, columns = frame.scratch, block * C, -(-C // (2 * lanes))
+        line, columns = block * C, -(-C // (2 * lanes))
         V, Y, runs = scratch[op.V :], scratch[op.Y :], view(frame.scratch + op.runs * size, SINGLE)
-        begin = FROM_ZERO
-        clear(scratch, 0, line)
-        down, across = -(-Hy // m), -(-Wy // m)
+        begin, down, across = FROM_ZERO, -(-Hy // m), -(-Wy // m)
+        wide, zeros = m * across + 2, frame.scratch
+        clear(scratch, 0, Wy * n)
         for first in range(0, n, block):
             start = min(first, n - block)
             for t0 in range(0, down, op.R):
                 t1, r0 = min(down, t0 + op.R), m * t0 + op.top
-                turned(op, n, start, arena, scratch, r0, m * t1 + op.top + side - m)
+                turned(op, n, start, arena, scratch, r0, r0 + m * (t1 - t0) + 2, wide)
                 for j0 in range(0, across, op.J):
                     j1 = min(across, j0 + op.J)
                     to = 0
-                    for t in range(t0, t1):
+                    for t in range(t1 - t0):
                         for j in range(j0, j1):
                             spread_pixels(
-                                scratch, op.strip - r0 * W * line, 0, m * t + op.top, m * j + op.left, H, W, line,
-                                zeros, V, to, op.V_plane, line // lanes,
+                                scratch, op.strip, 0, m * t, m * j, m * op.R + 2, wide, line, zeros, V, to, op.V_plane,
+                                line // lanes,
                             )  # fmt: skip
                             to += line
                     for o in range(O):
