@@ -18,11 +18,15 @@ class Options:
     rounds  counted rounds of what takes less than a second
     quick   the least that shows that it works, no measurement
     peers   whom firstlight is measured beside
+    seeds   runs of each recipe of the section records
+    studies  those of its studies that are measured; none named, all
     """
 
     rounds: int = 7
     quick: bool = False
     peers: tuple[str, ...] = PEERS
+    seeds: int = 5
+    studies: tuple[str, ...] = ()
 
 
 class Section(NamedTuple):
@@ -58,4 +62,5 @@ SECTIONS = {
     "serve": Section("serving", "serve"),
     "engines": Section("training", "engines", usual=False),
     "recipes": Section("commands", "recipes", usual=False),
+    "records": Section("records", "records", usual=False),
 }

@@ -226,3 +226,11 @@ def test_a_service_is_measured_beside_a_bare_one(measured: dict[str, Any]) -> No
     text = page(measured)
     assert "| `firstlight serve` | saturation | **2,500 ± 0** |  |  |" in text
     assert f"| ONNX Runtime behind starlette | {own} | 500 | 2.00 ± 0.00 | 20.0 ± 0.0 |" in text
+
+
+def test_a_record_has_the_median_of_its_seconds_and_its_least_accuracy() -> None:
+    ours = [{"seconds": 5.0 + n, "train": 3.0, "accuracy": 0.92 + n / 1000} for n in range(5)]
+    study = {"file": "", "runs": {"firstlight": ours, "PyTorch": ours[:1]}}
+    lines = PASSAGES["records"].write({"studies": {"fashion-fast": study}, "threads": 2})
+    assert "| fashion-fast (0.92 in 6 s) | firstlight | 7.0 ± 1.0 | 3.0 | 0.9220 | 0.9200 | 5 |" in lines
+    assert "| fashion-fast (0.92 in 6 s) | PyTorch | 5.0 ± 0.0 | 3.0 | 0.9200 | 0.9200 | 1 |" in lines

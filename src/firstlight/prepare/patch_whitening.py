@@ -11,7 +11,7 @@ import numpy as np
 from firstlight.types import Array, Shape
 
 EPSILON = 5e-4  # Jordan's: of patches that hardly vary, noise is not made as large as the rest
-BLOCK = 1 << 24  # numbers of patches that lie in memory together
+BLOCK = 1 << 18  # numbers of patches that are made together, which a core's second-level cache holds
 
 
 def whitening_filters(x: Array, kernel: Shape, filters: int, epsilon: float = EPSILON) -> Array:

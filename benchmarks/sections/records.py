@@ -1,0 +1,58 @@
+"""The fastest studies, from nothing to an accuracy: whole processes of `firstlight run`, on each engine in turns."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.processes import firstlight, timed
+from benchmarks.sections import Options
+from firstlight.experiments import Experiment, packaged, read_plan
+from firstlight.records.run_folder import RunFolder
+from firstlight.types import Json
+
+# name: the accuracy on the test images that each is to reach, and the seconds that it may take
+GOALS = {"fashion-fast": (0.92, 6.0), "mnist-fast": (0.99, 4.0), "cifar-fast": (0.94, 1200.0)}
+# What is given to `firstlight run` beside the file: the same recipe, batches in the same order.
+CONTESTANTS: dict[str, tuple[str, ...]] = {
+    "firstlight": (),
+    "PyTorch": ("--engine", "torch", "--device", "cpu"),
+    "PyTorch, bfloat16": ("--engine", "torch", "--device", "cpu", "--precision", "bfloat16"),
+}
+console = Console(stderr=True, highlight=False)
+
+
+def records(options: Options) -> Json:
+    """Of each study a run a seed and contestant; all contestants take one before any of them takes the next."""
+    found = {}
+    for name in options.studies or [name for name in GOALS if name in packaged()]:
+        recipe = Experiment.of(read_plan(name).runs[0].tables).to_toml()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, f"{name}.toml")
+            file.write_text(recipe, encoding="utf-8")
+            runs: dict[str, list[Json]] = {contestant: [] for contestant in CONTESTANTS}
+            if not options.quick:  # what is compiled once on a machine is compiled by now
+                _run(file, Path(folder, "first"), 0, "--set", "training.epochs=1", "--set", "data.limit=2560")
+            for seed in range(1 if options.quick else options.seeds):
+                for contestant, arguments in CONTESTANTS.items():
+                    runs[contestant].append(_run(file, Path(folder, f"{seed}-{contestant}"), seed, *arguments))
+                told = ", ".join(f"{who} {took[-1]['seconds']:.1f} s" for who, took in runs.items())
+                console.print(f"  {name}, seed {seed}: {told}")
+        found[name] = {"file": recipe, "runs": runs}
+    return {"studies": found, "threads": len(os.sched_getaffinity(0))}
+
+
+def _run(file: Path, out: Path, seed: int, *arguments: str) -> Json:
+    """What a process took as a whole, for its training alone, and the accuracy that it came to."""
+    done = timed(firstlight("run", str(file), "--seed", str(seed), "--out", str(out), *arguments))
+    result = RunFolder.open(out).result
+    return {
+        "seed": seed,
+        "seconds": done.seconds,
+        "train": result.seconds.train,
+        "memory": done.memory,
+        "accuracy": result.test.accuracy,
+    }
