@@ -313,6 +313,13 @@ def test_the_first_of_equals_wins_and_padding_never_does() -> None:
         assert where[0, 1, 1, 1] == 0
 
 
+def test_no_images_give_no_outputs_and_no_gradient() -> None:
+    for case in (Case(2, (6, 5), 0, 3, (3, 3)), Case(2, (3, 3), 0, 3, (3, 3))):
+        found = convolutions(compiled, case, np.float32) | pools(compiled, case, np.float32)
+        assert not found.pop("dW").any()
+        assert all(value.size == 0 for value in found.values())
+
+
 def test_a_window_of_more_than_256_pixels_is_left_to_the_reference() -> None:
     case = Case(2, (19, 18), 3, 1, (17, 16))
     found = pools(compiled, case, np.float32)

@@ -31,7 +31,7 @@ from firstlight.kernels.ops.window import Fields, window_of
 from firstlight.kernels.runtime import Tables, aligned, compiled
 from firstlight.types import Array, Shape
 
-# The arrays that steps name; all weights are W and, behind it, b.
+# The arrays that steps name: x or dx, y or dy, and the winners of pooling.
 X, Y, WHERE = Value((1,), Memory(1)), Value((1,), Memory(1)), Value((1,), Memory(1, small=True))
 
 
@@ -59,8 +59,10 @@ def conv2d_dx(dy: Array, W: Array, stride: Pair, padding: Padding, size: Pair) -
 def conv2d_dW(x: Array, dy: Array, stride: Pair, padding: Padding, size: Pair) -> Array:
     """dW (O, C, kh, kw)."""
     O, N = len(dy), x.shape[3]
-    dW = np.empty((O, len(x), *size), x.dtype)
+    dW = np.zeros((O, len(x), *size), x.dtype)
     K = dW[0].size
+    if not N:
+        return dW
     if _is_product(x.shape[1:3], size, padding):  # dy xᵀ: of K images
         return _correlated(Correlation((N, 1, 1), (O, 1, 1), (N, 1)), x.reshape(K, N).T, dW, _flat(dy, x), images=K)
     forward, _ = correlations(x.shape[:3], dW.shape, stride, padding)
@@ -134,7 +136,8 @@ def _flat(W: Array, like: Array) -> Array:
     return np.ascontiguousarray(W, like.dtype).reshape(-1)
 
 
-# For n images, the step for the channels from `first` to `end` of what is written.
+# The steps: for the images of a cut, the channels from `first` to `end` of what is written. A part of an array begins
+# at a number of it, not of an image's.
 
 
 def _correlations(cut: Cut, first: int, end: int, c: Correlation, bias: int) -> Step:
