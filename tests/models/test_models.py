@@ -23,6 +23,8 @@ COUNTS = [
     ("lenet5-batchnorm", (28, 28, 1), 62_274, 61_990),
     ("mnist-cnn", (28, 28, 1), 56_394, 56_394),
     ("slim-cnn", (28, 28, 1), 208_562, 208_194),
+    # The 1.97 M of Jordan 2024; each of the 1,152 normalized channels has two running statistics.
+    ("airbench", (32, 32, 3), 1_972_802 + 2 * 1_152, 1_972_802),
     ("pyramid", (32, 32, 3), 404_010, 404_010),
     ("pyramid", (32, 32, 1), 141_866, 141_866),
     ("pyramid-regularised", (32, 32, 1), 142_762, 142_314),

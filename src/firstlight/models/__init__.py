@@ -3,6 +3,7 @@
 from firstlight.components import import_modules
 from firstlight.layers import ACTIVATIONS
 from firstlight.models.convolutional import (
+    airbench,
     fashion_cnn,
     lenet5,
     lenet5_batchnorm,
@@ -46,6 +47,7 @@ __all__ = [
     "OUTPUTS",
     "Model",
     "architecture",
+    "airbench",
     "build",
     "complete",
     "custom",

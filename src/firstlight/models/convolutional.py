@@ -148,6 +148,32 @@ def slim_cnn(
     return Chain((*layers, head(classes)))
 
 
+@architecture("airbench")
+def airbench(
+    input_shape: Shape = COLOUR32,
+    classes: int = 10,
+    *,
+    filters: Sequence[Positive] = (64, 256, 256),
+    whitened: Positive = 24,
+    activation: ActivationName = "gelu",
+) -> Chain:
+    """The net of the fastest recipes for CIFAR-10 (airbench94, Jordan 2024): a whitening, and blocks of two convolutions.
+
+    The first convolution is meant to start as a whitening of 2×2 patches (`weights.whiten`). Each block pools before it
+    normalizes, so that norm and activation see a quarter of the numbers. The author also divides the head's outputs by
+    nine, fixes the norms' scales and does without the head's bias.
+
+    filters     the channels of each block
+    whitened    the channels of the first convolution
+    activation  the activation function of each layer but the head
+    """
+    act, layers = activation_layer(activation), list[Layer]()
+    for width in filters:
+        first, second = (Conv2D(width, 3, padding="same", bias=False, initializer="he_normal") for _ in range(2))
+        layers += [first, MaxPool2D(2), BatchNorm(), act, second, BatchNorm(), act]
+    return Chain((Conv2D(whitened, 2), act, *layers, MaxPool2D(3), Flatten(), head(classes)))
+
+
 @architecture("vgg-small")
 def vgg_small(
     input_shape: Shape = GREY32,
