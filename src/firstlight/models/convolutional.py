@@ -157,7 +157,7 @@ def airbench(
     whitened: Positive = 24,
     activation: ActivationName = "gelu",
 ) -> Chain:
-    """The net of the fastest recipes for CIFAR-10 (airbench94, Jordan 2024): a whitening, and blocks of two convolutions.
+    """The net of the fastest recipes for CIFAR-10 (Jordan 2024, airbench94): a whitening, blocks of two convolutions.
 
     The first convolution is meant to start as a whitening of 2×2 patches (`weights.whiten`). Each block pools before it
     normalizes, so that norm and activation see a quarter of the numbers. The author also divides the head's outputs by
