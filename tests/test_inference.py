@@ -150,9 +150,9 @@ def test_classes_are_compared_with_those_of_the_folders(run, folder):
 def test_files_are_measured_as_a_set_of_images_is(run, folder):
     (folder / "dog/broken.png").unlink()
     as_set, as_files = run.measure(folder), run.measure_files([folder])
-    assert as_files.evaluation.loss == pytest.approx(as_set.evaluation.loss, rel=1e-6)
-    np.testing.assert_array_equal(as_files.evaluation.confusion, as_set.evaluation.confusion)
     # Fewer images than a vector has lanes are summed in another order, and the outputs are large.
+    assert as_files.evaluation.loss == pytest.approx(as_set.evaluation.loss, rel=1e-5)
+    np.testing.assert_array_equal(as_files.evaluation.confusion, as_set.evaluation.confusion)
     np.testing.assert_allclose(as_files.predictions.probabilities, as_set.predictions.probabilities, atol=1e-4)
     assert as_files.notes == as_set.notes
 

@@ -20,22 +20,27 @@ from firstlight.kernels._cache import Cache
 
 # A kernel of two files: what Numba itself looks at, and another that it calls.
 OUTER = """
+import inspect
+import numpy as np
 from numba import types
-from {package}._jit import alone, callback
+from {package}._jit import callback, parallel
 from {package}._inner import addend
 
-@alone
+@parallel
 def by_call(x):
-    return x + addend()
+    x[0] += addend()
 
 def by_address(x):
     return x + addend()
 
+x = np.ones(1, np.int64)
+by_call(x, alone=True)
+called = inspect.getclosurevars(by_call.__wrapped__).nonlocals["serial"]
 operation = callback(by_address, types.int64(types.int64))
 found = {{
-    "by call": by_call(1),
+    "by call": int(x[0]),
     "by address": operation.ctypes(1),
-    "compiled": sum(by_call.stats.cache_misses.values()) + (operation.cache_hits == 0),
+    "compiled": sum(called.stats.cache_misses.values()) + (operation.cache_hits == 0),
 }}
 """
 INNER = """

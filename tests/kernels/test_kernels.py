@@ -344,6 +344,16 @@ def test_gather(dtype: type, C: int, count: int) -> None:
     assert expected[c, row, column, n] == pytest.approx(by_hand, rel=1e-5)
 
 
+@pytest.mark.parametrize("axes", [(0, 2, 3, 1), (3, 1, 2, 0), (1, 0, 2, 3)])
+def test_gather_reads_views(axes: tuple[int, ...]) -> None:
+    """Taken from a view, images may lie in an order that is the view's: `pixels[index]` is not contiguous either."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 3, 6, 6), np.uint8).transpose(axes)
+    one = np.ones((pixels.shape[3], *pixels.shape[1:3]), np.float32)
+    for index in (np.array([2]), np.array([0, 2, 1])):
+        found, expected = (kernels.gather(pixels, index, one, 0 * one) for kernels in (compiled, reference))
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_gather_refuses_an_image_that_is_not_there() -> None:
     pixels, one = np.zeros((2, 3, 3, 1), np.uint8), np.ones((1, 3, 3))
     for index in ([2], [-1]):

@@ -17,7 +17,6 @@ import typer
 from firstlight.cli.commands import FORMATS, Json
 from firstlight.cli.run import OwnData, opened_classifier
 from firstlight.errors import ExperimentError, FirstlightError, nearest
-from firstlight.files import resolved
 from firstlight.text import listed
 
 if TYPE_CHECKING:
@@ -131,6 +130,8 @@ def _places(paths: Sequence[Path], form: type[Format], out: Path | None) -> list
     """Where the export of each run goes; None for its own folder."""
     if out is None or len(paths) == 1:
         return [out] * len(paths)
+    from firstlight.files import resolved
+
     names = [resolved(path).name for path in paths]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

@@ -112,8 +112,8 @@ def gather(pixels: Array, index: Array, scale: Array, shift: Array) -> Array:
     if len(index) and not 0 <= index.min() <= index.max() < len(pixels):
         raise IndexError(f"gather: indices {index.min()}..{index.max()} of {len(pixels)} images.")
     x = np.empty((*scale.shape, len(index)), scale.dtype)
-    if not pixels.flags.c_contiguous:
-        pixels, index = pixels[index], np.arange(len(index))
+    if not pixels.flags.c_contiguous:  # of a view, whose order NumPy keeps when it takes some
+        pixels, index = np.ascontiguousarray(pixels[index]), np.arange(len(index))
     arrays = {"pixels": pixels, "index": np.ascontiguousarray(index, np.int64)}
     arrays |= {"scale": np.ascontiguousarray(scale), "shift": np.ascontiguousarray(shift)}
     _run(_gathers, (scale.shape,), 1, len(index), {X: x}, **arrays)
