@@ -15,7 +15,7 @@ from firstlight.records.run_folder import RunFolder
 from firstlight.types import Json
 
 # name: the accuracy on the test images that each is to reach, and the seconds that it may take
-GOALS = {"fashion-fast": (0.92, 6.0), "mnist-fast": (0.99, 4.0), "cifar-fast": (0.94, 1200.0)}
+GOALS = {"fashion-fast": (0.92, 6.0), "mnist-fast": (0.99, 4.0), "cifar-fast": (0.90, 240.0)}
 # What is given to `firstlight run` beside the file: the same recipe, batches in the same order.
 CONTESTANTS: dict[str, tuple[str, ...]] = {
     "firstlight": (),
