@@ -24,7 +24,7 @@ from firstlight.kernels._vectors import VECTOR_BYTES
 from firstlight.kernels.lock import LOCK
 from firstlight.kernels.operation import Cut, Memory, Part, Step, Value
 from firstlight.kernels.ops.avg_pool import AveragePool, AveragePoolBack
-from firstlight.kernels.ops.convolution import CorrelateStrips, Correlation, KernelGradient, correlations
+from firstlight.kernels.ops.convolution import CorrelateStrips, Correlation, KernelGradient, correlations, covers_image
 from firstlight.kernels.ops.gather import Gather
 from firstlight.kernels.ops.max_pool import LARGEST, MaxPool, MaxPoolBack
 from firstlight.kernels.ops.window import Fields, window_of
@@ -41,7 +41,7 @@ def conv2d(x: Array, W: Array, b: Array | None, stride: Pair, padding: Padding) 
     weights = _flat(W, x) if b is None else np.concatenate([_flat(W, x), _flat(b, x)])
     forward, _ = correlations(x.shape[:3], W.shape, stride, padding)
     y = np.empty((*forward.y, N), x.dtype)
-    if _is_product(x.shape[1:3], W.shape[2:], padding):
+    if covers_image(x.shape[1:3], W.shape[2:], padding):
         forward = Correlation((K, 1, 1), forward.y, (K, 1))
     return _correlated(forward, x, y, weights, -1 if b is None else W.size)
 
@@ -51,7 +51,7 @@ def conv2d_dx(dy: Array, W: Array, stride: Pair, padding: Padding, size: Pair) -
     O, C, K = len(W), W.shape[1], W[0].size
     _, back = correlations((C, *size), W.shape, stride, padding)
     dx = np.empty((*back.y, dy.shape[3]), dy.dtype)
-    if _is_product(size, W.shape[2:], padding):
+    if covers_image(size, W.shape[2:], padding):
         back = Correlation((O, 1, 1), (K, 1, 1), (1, K))
     return _correlated(back, dy, dx, _flat(W, dy))
 
@@ -63,7 +63,7 @@ def conv2d_dW(x: Array, dy: Array, stride: Pair, padding: Padding, size: Pair) -
     K = dW[0].size
     if not N:
         return dW
-    if _is_product(x.shape[1:3], size, padding):  # dy xᵀ: of K images
+    if covers_image(x.shape[1:3], size, padding):  # dy xᵀ: of K images
         return _correlated(Correlation((N, 1, 1), (O, 1, 1), (N, 1)), x.reshape(K, N).T, dW, _flat(dy, x), images=K)
     forward, _ = correlations(x.shape[:3], dW.shape, stride, padding)
     _run(_gradients, (forward,), O, N, {X: x, Y: dy}, gradient=dW)
@@ -118,11 +118,6 @@ def gather(pixels: Array, index: Array, scale: Array, shift: Array) -> Array:
     arrays |= {"scale": np.ascontiguousarray(scale), "shift": np.ascontiguousarray(shift)}
     _run(_gathers, (scale.shape,), 1, len(index), {X: x}, **arrays)
     return x
-
-
-def _is_product(image: Pair, kernel: Pair, padding: Padding) -> bool:
-    """Whether the kernel covers the whole image, so that the convolution is a product of matrices."""
-    return image == kernel and not any(map(any, padding))
 
 
 def _correlated(c: Correlation, x: Array, y: Array, weights: Array, bias: int = -1, images: int = 0) -> Array:

@@ -31,7 +31,7 @@ from firstlight.types import Array, Shape
 def conv2d(graph: Graph, x: Value, W: Slot, b: Slot | None, stride: Pair, padding: Padding) -> Value:
     """See `Kernels.conv2d`. A kernel as large as the image makes it a product of matrices."""
     O, _, kh, kw = W.shape
-    if x.shape[1:] == (kh, kw) and not any(map(any, padding)):
+    if covers_image((x.shape[1], x.shape[2]), (kh, kw), padding):
         return graph.reshape(graph.product(graph.reshape(x, (x.size,)), W, b), (O, 1, 1))
     forward, back = correlations(x.shape, W.shape, stride, padding)
     trains = x.requires_grad or W.trainable or (b is not None and b.trainable)
@@ -107,6 +107,11 @@ class Correlation:
             (*self.x, cut.n), out, self.kernel, self.stride, self.spread, self.start, W_channel, self.flipped,
             cut.lanes, width, cut.itemsize, strip_bytes,
         )  # fmt: skip
+
+
+def covers_image(image: Pair, kernel: Pair, padding: Padding) -> bool:
+    """Whether the kernel is as large as the image, so that the convolution is a product of matrices."""
+    return image == kernel and not any(map(any, padding))
 
 
 def correlations(x: Shape, W: Shape, stride: Pair, padding: Padding) -> tuple[Correlation, Correlation]:

@@ -106,21 +106,10 @@ class SplitProduct(Step):
         images, numbers = min(IMAGES, cut.images), min(NUMBERS, K)
         taps = np.stack([np.arange(numbers) * images, np.arange(numbers)], 1)
         runs = _runs([numbers, K % numbers or numbers], images, cut)
+        whole, rows = self.whole and cut.batch, _most_rows(O, cut)
         return RowsOfProduct(
-            self.x,
-            self.y,
-            self.W,
-            self.b,
-            K,
-            O,
-            self.relu,
-            self.whole and cut.batch,
-            images,
-            numbers,
-            _most_rows(O, cut),
-            taps,
-            runs,
-        )
+            self.x, self.y, self.W, self.b, K, O, self.relu, whole, images, numbers, rows, taps, runs
+        )  # fmt: skip
 
 
 @step
