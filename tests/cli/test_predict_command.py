@@ -157,6 +157,19 @@ def test_lists_patterns_and_tables_name_the_same_images(firstlight, run, new, mo
     assert [row["path"] for row in rows_of("folder.csv")] == paths
 
 
+def test_a_list_that_names_no_image(firstlight, run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    given(monkeypatch, b"")
+    answer = firstlight("predict", run, "-", "--json")
+    assert answer.code == 0
+    assert answer.json() == []
+    assert "no image" in answer.err
+    Path("list.csv").write_text("path\n")
+    answer = firstlight("predict", run, "list.csv", "--out", "t.csv")
+    assert "no image" in answer.err
+    assert rows_of("t.csv") == []
+
+
 def test_names_that_are_no_utf8_and_many_that_are_unreadable(firstlight, run, new):
     for number in range(NAMED + 3):
         Path(os.fsdecode(b"new/\xff%d.png" % number)).write_bytes(b"")

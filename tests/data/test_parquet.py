@@ -1,12 +1,16 @@
 import io
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from tests.data.making import class_folders, pixels
 
 from firstlight.data import formats, load
+from firstlight.data.arrow_messages import unpacked_bytes
 from firstlight.errors import DataError, SizesDifferError
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -283,6 +287,64 @@ def test_a_table_that_unpacks_to_far_more_is_not_begun(tmp_path, monkeypatch):
     parquet.write_table(made, tmp_path / "t.parquet", compression="zstd")
     with pytest.raises(DataError, match="bytes when unpacked, more than the images in a file of its size have"):
         load(tmp_path / "t.parquet")
+
+
+ARROW_KINDS = pytest.mark.parametrize("kind", [pyarrow.ipc.new_stream, pyarrow.ipc.new_file])
+COMPRESSIONS = pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+
+
+def write_compressed(path, made, kind, compression):
+    options = pyarrow.ipc.IpcWriteOptions(compression=compression)
+    with pyarrow.OSFile(str(path), "wb") as sink, kind(sink, made.schema, options=options) as writer:
+        writer.write_table(made, max_chunksize=3)
+    return path
+
+
+@COMPRESSIONS
+@ARROW_KINDS
+def test_an_arrow_file_however_it_is_compressed(tmp_path, kind, compression):
+    made = table({"image": images(7), "label": ["a", "b", "a", "b", "a", "b", "a"]})
+    dictionary = made.column("label").combine_chunks().dictionary_encode()
+    made = made.set_column(1, "label", dictionary)
+    loaded = load(write_compressed(tmp_path / "t.arrow", made, kind, compression))
+    assert loaded.splits["train"].labels.tolist() == [0, 1] * 3 + [0]
+    assert np.array_equal(loaded.splits["train"].pixels, pixels(7, 6, 6, 3))
+
+
+@COMPRESSIONS
+@ARROW_KINDS
+@given(lengths=st.lists(st.integers(0, 3_000), min_size=1, max_size=9), null=st.booleans())
+def test_what_an_arrow_file_has_when_unpacked_is_told_by_its_heads(kind, compression, lengths, null):
+    made = pyarrow.table({"image": pyarrow.array([*map(bytes, lengths), *[None] * null], pyarrow.binary())})
+    sink, options = pyarrow.BufferOutputStream(), pyarrow.ipc.IpcWriteOptions(compression=compression)
+    with kind(sink, made.schema, options=options) as writer:
+        writer.write_table(made, max_chunksize=3)
+    file = pyarrow.BufferReader(sink.getvalue())
+    file.seek(8 if kind is pyarrow.ipc.new_file else 0)
+    messages = pyarrow.ipc.MessageReader.open_stream(file)
+    told = sum(unpacked_bytes(one.metadata.to_pybytes(), one.body or b"") for one in messages)
+    assert sum(lengths) <= told <= sum(lengths) + 256 * len(lengths)  # offsets, validity and what aligns them
+
+
+@ARROW_KINDS
+def test_an_arrow_file_that_unpacks_to_far_more_is_not_begun(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(formats, "_UNPACKED", 1_000_000)
+    made = table({"image": [bytes(3_000_000), *images(1)], **GOOD})
+    path = write_compressed(tmp_path / "t.arrow", made, kind, "zstd")
+    with pytest.raises(DataError, match=r"3,\d{3},\d{3} bytes when unpacked, more than the images"):
+        load(path)
+
+
+@given(seed=st.integers(0, 10_000), spoilt=st.integers(1, 40))
+@settings(max_examples=60)
+def test_a_spoilt_arrow_file_is_refused_or_read(tmp_path_factory, seed, spoilt):
+    path = tmp_path_factory.mktemp("spoilt") / "t.arrow"
+    write_compressed(path, table({"image": images(2), **GOOD}), pyarrow.ipc.new_stream, "lz4")
+    data, random = np.frombuffer(path.read_bytes(), np.uint8).copy(), np.random.default_rng(seed)
+    data[random.integers(0, len(data), spoilt)] = random.integers(0, 256, spoilt)
+    path.write_bytes(data.tobytes())
+    with suppress(DataError):
+        load(path)
 
 
 def test_damage_inside_the_pages(tmp_path):

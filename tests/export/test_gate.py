@@ -59,6 +59,9 @@ class Folder(Table):
     name: ClassVar[str] = "folder"
     suffix: ClassVar[str] = ""
 
+    def write(self, model: Exportable, claim: str) -> dict[str, bytes]:
+        return {**super().write(model, claim), "about.txt": claim.encode()}
+
 
 @pytest.fixture
 def leaving() -> tuple[Exportable, Expected]:
@@ -131,6 +134,34 @@ def test_a_folder_of_others_is_not_touched(folder: RunFolder, leaving: tuple[Exp
     assert record.path == str(folder.path.parent / "new")
     export(folder, model, Folder(), folder.path.parent / "new", expected)
     assert [path.name for path in mine.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("stopped_at", [1, 2, 3])
+def test_an_export_that_was_stopped_is_written_by_the_next(
+    stopped_at: int,
+    folder: RunFolder,
+    leaving: tuple[Exportable, Expected],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Whichever file was to get its name next: the record, or one of two."""
+    model, expected = leaving
+    replace_file, names = Path.replace, []
+
+    def stop(self: Path, target: Path) -> Path:
+        names.append(target.name)
+        if len(names) == stopped_at:
+            raise KeyboardInterrupt
+        return replace_file(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            export(folder, model, Folder(), tmp_path / "out", expected)
+    record = export(folder, model, Folder(), tmp_path / "out", expected)
+    assert exports.read(folder) == (record,)
+    assert exports.state(folder, record) == ""
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["about.txt", "net.json"]
 
 
 def test_a_name_that_no_record_can_hold_is_refused_before_anything_is_written(

@@ -1,6 +1,6 @@
-"""SIGKILL just before every single change that `run`, `study`, `tune`, `explain` and `report` make below their folder;
-then the same command (for a run that has begun: `resume`), killed once more at random. Survived: the same bytes as
-without a kill, and no temporary file left."""
+"""SIGKILL just before every single change that `run`, `study`, `tune`, `explain`, `report`, `export` and `predict` make
+below their folder; then the same command (for a run that has begun: `resume`), killed once more at random.
+Survived: the same bytes as without a kill, and no temporary file left."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from benchmarks.reliability.attack import Attack
 from benchmarks.reliability.commands import Ended, changes, run, run_until
 from benchmarks.reliability.folders import RUN, SEARCH, STUDY, differences, finished_run, leftovers, said
+from firstlight.records import exports
 from firstlight.records.run_folder import EXPERIMENT, RESULT, RunFolder
 
+IMAGES, TABLE = "{work}/images", "{run}/predictions.csv"
 TURNS = 5  # how often a command may be tried until it has come to its end
 
 
 @dataclass(frozen=True)
 class Victim:
-    """A command that is killed: its words, where it writes, and the run, if any, whose bytes must be the same."""
+    """A command that is killed: its words, where it writes, and the run, if any, whose bytes must be the same.
+
+    file     the experiment that it takes, or None for one that works on a finished run
+    options  what follows the run: {run} is its folder, {work} that of the attack
+    """
 
     name: str
-    file: str | None  # the experiment that it takes, or None for one that works on a finished run
+    file: str | None
+    options: tuple[str, ...] = ()
 
     def words(self, work: Path, place: Path) -> list[str | Path]:
         """The command that begins, and continues."""
         if self.file is None:
-            return [self.name, place]
+            return [self.name, place, *(option.format(run=place, work=work) for option in self.options)]
         if self.name == "run" and (place / EXPERIMENT).exists():
             return ["resume", place]
         return [self.name, work / f"{self.name}.toml", "--out", place]
@@ -45,6 +55,8 @@ VICTIMS = (
     Victim("tune", SEARCH),
     Victim("report", None),
     Victim("explain", None),
+    Victim("export", None, ("--to", "torch")),
+    Victim("predict", None, (IMAGES, "--out", TABLE)),
 )
 
 
@@ -54,6 +66,7 @@ def attack(a: Attack) -> None:
     for victim in VICTIMS:
         if victim.file is not None:
             (a.work / f"{victim.name}.toml").write_text(victim.file)
+    _write_images(Path(IMAGES.format(work=a.work)))
     courses: dict[str, _Course] = {}
     turn = 0
     while turn == 0 or any(turn < len(course.order) for course in courses.values()):
@@ -86,6 +99,12 @@ def _course(a: Attack, victim: Victim, finished: Path) -> _Course:
     a.random(victim.name).shuffle(order)  # where time is short, from everywhere
     a.notes.append(f"{victim.name} makes {len(points)} changes.")
     return _Course(whole, points, order)
+
+
+def _write_images(folder: Path) -> None:
+    folder.mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (5, 24, 24), np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
 
 
 def _begin(a: Attack, victim: Victim, name: str, finished: Path) -> Path:
@@ -134,9 +153,22 @@ def compared(victim: Victim, whole: Path, place: Path) -> str | None:
     else:
         pairs = zip(victim.runs(whole), victim.runs(place), strict=True)
         differ = sorted({name for one, other in pairs for name in differences(one, other)})
+        if victim.name == "export":
+            differ += _changed_exports(place)
+        elif victim.name == "predict":
+            table = TABLE.format(run="")[1:]
+            differ += [table] if (whole / table).read_bytes() != (place / table).read_bytes() else []
         if not differ and victim.name == "run":
             _ = RunFolder.open(place).model
     left = leftovers(place)
     if differ:
         return f"not the same: {', '.join(differ)}"
     return "temporary files are left" if left else None
+
+
+def _changed_exports(run: Path) -> list[str]:
+    """What of a run's exports is not as it is recorded."""
+    folder = RunFolder.open(run)
+    recorded = exports.read(folder)
+    wrong = [f"{one.path} is {state}" for one in recorded if (state := exports.state(folder, one))]
+    return wrong if recorded else ["no export is recorded"]

@@ -16,11 +16,13 @@ from starlette.routing import BaseRoute, Route
 from firstlight.app.index import Index
 from firstlight.app.server import responses
 from firstlight.app.server.errors import UnknownError
+from firstlight.data.decoding import ImageLimits
 from firstlight.errors import FirstlightError
 from firstlight.image_encoding import png
 from firstlight.types import Array, Images, Json, Predictions
 
 PER_PAGE = 60
+UPLOADS = ImageLimits(pixels=25_000_000, side=10_000)  # the most that a picture from the browser may have
 KEPT_BY_BROWSER = {"Cache-Control": "private, max-age=86400, immutable"}  # the address names the images' hash
 
 Source = Literal["own", "kept"]

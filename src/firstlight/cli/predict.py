@@ -66,6 +66,8 @@ def predict(
             write(prediction)
     if out is not None:
         _tell_table(out, progress, as_json)
+    if not progress.read + progress.failed:
+        typer.echo(f"{NOTE}no image is named in {listed(map(_shown, images), most=3)}.", err=True)
     if progress.trained_on:
         who = "the run was" if len(trained.folders) == 1 else "some of the nets were"
         typer.echo(

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firstlight.data.arrow_messages import unpacked_bytes
 from firstlight.data.decoding import SUFFIXES
 from firstlight.data.formats import most_unpacked
 from firstlight.data.names import SPLITS_SAID, split_of
@@ -29,6 +31,7 @@ LOOKED_AT = 2_000  # entries, when a folder is asked whether it holds such files
 BATCH = 256  # rows that are read at a time
 
 _HEAD = 16 * MB
+_FILE = b"ARROW1\0\0"  # what a file of Arrow begins with; a stream of its messages follows, and a list of their places
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,8 @@ def open_table(path: Path) -> Iterator[tuple[Any, int, Callable[[list[str]], Ite
     try:
         if path.suffix.lower() != ".arrow":
             with parquet.ParquetFile(path) as file:
-                _must_fit(path, file.metadata)
+                groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+                _must_fit(path, max((group.total_byte_size for group in groups), default=0))
                 yield (
                     file.schema_arrow,
                     file.metadata.num_rows,
@@ -163,13 +167,12 @@ def open_table(path: Path) -> Iterator[tuple[Any, int, Callable[[list[str]], Ite
                 )
             return
         with pyarrow.memory_map(str(path)) as mapped:
-            try:
-                stream = pyarrow.ipc.open_stream(mapped)
-                batches = list(stream)  # views of the mapped file
-            except pyarrow.ArrowInvalid:
-                mapped.seek(0)
-                stream = pyarrow.ipc.open_file(mapped)
-                batches = [stream.get_batch(i) for i in range(stream.num_record_batches)]
+            start = len(_FILE) if mapped.read(len(_FILE)) == _FILE else 0
+            mapped.seek(start)
+            _must_fit(path, _unpacked(pyarrow, mapped))
+            mapped.seek(start)
+            stream = pyarrow.ipc.open_stream(mapped)
+            batches = list(stream)  # views of the mapped file, where they are not compressed
             yield (
                 stream.schema,
                 sum(batch.num_rows for batch in batches),
@@ -179,18 +182,22 @@ def open_table(path: Path) -> Iterator[tuple[Any, int, Callable[[list[str]], Ite
                     for at in range(0, batch.num_rows, BATCH)
                 ),
             )
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, struct.error, IndexError) as error:
         kind = "an Arrow file" if path.suffix.lower() == ".arrow" else "a Parquet file"
         why = brief(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise DataError(f"{path}: not {kind}, or it is truncated or damaged ({why}).") from None
 
 
-def _must_fit(path: Path, metadata: Any) -> None:
+def _unpacked(pyarrow: Any, stream: Any) -> int:
+    """The bytes of all batches when unpacked."""
+    messages = pyarrow.ipc.MessageReader.open_stream(stream)
+    return sum(unpacked_bytes(message.metadata.to_pybytes(), message.body or b"") for message in messages)
+
+
+def _must_fit(path: Path, size: int) -> None:
     """Refuse a file of which a group of rows unpacks to far more bytes than images of the file's size have."""
-    limit = most_unpacked(path.stat().st_size)
-    for number in range(metadata.num_row_groups):
-        if (size := metadata.row_group(number).total_byte_size) > limit:
-            raise DataError(f"{path}: {size:,} bytes when unpacked, more than the images in a file of its size have.")
+    if size > most_unpacked(path.stat().st_size):
+        raise DataError(f"{path}: {size:,} bytes when unpacked, more than the images in a file of its size have.")
 
 
 def pyarrow_for(path: Path) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,7 +25,7 @@ from firstlight.cautions import Caution
 from firstlight.components import Component, Components
 from firstlight.errors import ExportError, NoRuntimeError, ReportWarning
 from firstlight.export.exportable import Expected, Exportable
-from firstlight.files import write_bytes
+from firstlight.files import remove_leftovers, writing
 from firstlight.progress import Step, unwatched
 from firstlight.records import exports
 from firstlight.records.exports import ExportFolder, ExportRecord
@@ -193,10 +194,6 @@ def export(
         step(f"{runtime} on {len(expected.images):,} test images", 0, None)
         files, findings = form.verify(model, expected, runtime)
         verification = {"runtime": runtime, "images": len(expected.images)}
-    home = path.parent if form.suffix else path
-    home.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        write_bytes(path if form.suffix else home / name, data)
     record = ExportRecord(
         format=form.name,
         title=form.title,
@@ -210,16 +207,23 @@ def export(
         **verification,
         **vars(findings),
     )
-    try:
-        exports.add(folder, record)
-    except OSError as error:
-        warnings.warn(
-            Caution.EXPORT_NOT_RECORDED.text(
-                f"{path} was written, but not recorded, as {folder.path} cannot be written: {error.strerror or error}."
-            ),
-            ReportWarning,
-            stacklevel=2,
-        )
+    home = path.parent if form.suffix else path
+    home.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as written:
+        for name, data in files.items():
+            written.enter_context(writing(path if form.suffix else home / name)).write(data)
+        # Recorded before the files have their names: a folder that a killed process leaves is known as an export's.
+        try:
+            exports.add(folder, record)
+        except OSError as error:
+            warnings.warn(
+                Caution.EXPORT_NOT_RECORDED.text(
+                    f"{path} was written, but not recorded, as {folder.path} cannot be written: "
+                    f"{error.strerror or error}."
+                ),
+                ReportWarning,
+                stacklevel=2,
+            )
     return record
 
 
@@ -243,6 +247,7 @@ def _place(folder: ExportFolder, form: Format, name: str, out: Path | None) -> P
         raise ExportError(
             f"{path} is a file; the {form.title} export is a folder of several files. Name another place."
         )
+    remove_leftovers(path)  # of a process that was killed before any file had its name
     if path.is_dir() and exports.place(folder, path) not in known and any(path.iterdir()):
         raise ExportError(f"{path} holds other files. Name a new folder for the {form.title} export, or an empty one.")
     return path

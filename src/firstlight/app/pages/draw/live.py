@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from firstlight import members
-from firstlight.data.decoding import ImageLimits
+from firstlight.app.images import UPLOADS
 from firstlight.errors import RunError
 from firstlight.explain.net import Net, Place, fewer
 from firstlight.members import NO_NUMBERS
@@ -17,7 +17,6 @@ from firstlight.prepare import Preparation, outside_image
 from firstlight.trained_run import Run
 from firstlight.types import Array, Json, unlabelled
 
-UPLOADS = ImageLimits(pixels=25_000_000, side=10_000)
 LAYERS_SHOWN, MAPS_SHOWN, FEATURES_SHOWN, MAP_SIDE = 24, 64, 512, 32
 
 

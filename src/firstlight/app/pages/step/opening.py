@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firstlight.app.images import class_number, number
+from firstlight.app.images import UPLOADS, class_number, number
 from firstlight.app.index import Index
 from firstlight.app.pages.step import subject
 from firstlight.app.pages.step.subject import Subject
 from firstlight.app.server.errors import UnknownError
-from firstlight.data.decoding import ImageLimits
 from firstlight.prepare import outside_image
 from firstlight.report.format import counted
 from firstlight.training_step import Course
@@ -21,7 +20,6 @@ from firstlight.training_step.presets import preset
 from firstlight.types import Images, Json
 
 MOST_IMAGES = 32  # in a batch
-UPLOADS = ImageLimits(pixels=25_000_000, side=10_000)
 
 
 @dataclass(frozen=True)
