@@ -6,13 +6,16 @@ LOWEST := .venv-lowest
 TORCH := $(shell grep '^torch==' constraints.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lowest lint check format docs reference bench reliability screenshots clean
+.PHONY: demo test slow lowest lint check format docs reference bench reliability screenshots clean
 
 demo: $(VENV)/core.stamp  ## train three nets on real handwritten digits and write a report
 	$(BIN)/firstlight demo
 
-test: $(VENV)/test.stamp  ## the whole suite
-	$(BIN)/pytest -n 2 --dist worksteal
+test: $(VENV)/test.stamp  ## the suite, some eight minutes on two cores
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+slow: $(VENV)/test.stamp  ## the tests that take seconds each
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
 
 # With the least Python too, 3.11. No PyTorch and no other extra here, and warnings of old packages are no error.
 lowest: $(LOWEST)/lowest.stamp  ## the wheel with the core alone, in the least versions that pyproject.toml allows
@@ -31,7 +34,7 @@ lint: $(VENV)/test.stamp  ## formatting, ruff, types, import contracts, declared
 	$(BIN)/deptry src
 	$(BIN)/deptry --ignore DEP002,DEP004 tests benchmarks docs
 
-check: lint test  ## everything that a change must pass
+check: lint test slow  ## everything that a change must pass
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff format
