@@ -356,6 +356,18 @@ def test_damage_inside_the_pages(tmp_path):
         load(path)
 
 
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_names_of_classes_that_are_no_text(tmp_path, ending):
+    """Which pyarrow does not check: it keeps the bytes of a text as they are."""
+    text = pyarrow.array([b"a\xff", b"b"]).cast(pyarrow.binary())
+    label = pyarrow.Array.from_buffers(pyarrow.string(), 2, text.buffers())
+    made = table({"image": images(2), "label": label})
+    path = tmp_path / f"t.{ending}"
+    write_arrow(path, made) if ending == "arrow" else parquet.write_table(made, path)
+    with pytest.raises(DataError, match=rf"t\.{ending}: .*damaged"):
+        load(path)
+
+
 def test_a_column_that_ends_early_is_damage(tmp_path, monkeypatch):
     """As pyarrow gave a spoilt page: fewer images than labels, and no error."""
     path = write(tmp_path / "t.parquet", {"image": images(4), "label": ["a", "b"] * 2})

@@ -126,6 +126,8 @@ def test_steps_of_one_number_are_known(make_study: MakeStudy) -> None:
     found = of_study(folder)
     assert varied(found) == "optimizer.lag"
     assert varied(found[:3]) is None
+    assert varied([replace(found[0], runs={}), *found[1:]]) == "optimizer.lag"
+    assert varied([replace(found[0], runs={}), *found[1:4]]) is None
     for path in folder.path.glob("alpha-0.1/seed-0/experiment.toml"):
         path.write_text(path.read_text().replace("batch_size = 32", "batch_size = 64"))
     assert varied(of_study(folder)) is None

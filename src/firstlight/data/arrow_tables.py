@@ -182,7 +182,7 @@ def open_table(path: Path) -> Iterator[tuple[Any, int, Callable[[list[str]], Ite
                     for at in range(0, batch.num_rows, BATCH)
                 ),
             )
-    except (pyarrow.ArrowException, OSError, struct.error, IndexError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, struct.error, IndexError) as error:
         kind = "an Arrow file" if path.suffix.lower() == ".arrow" else "a Parquet file"
         why = brief(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise DataError(f"{path}: not {kind}, or it is truncated or damaged ({why}).") from None

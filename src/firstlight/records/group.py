@@ -485,10 +485,14 @@ def _validation(group: Group) -> tuple[float, float]:
 
 
 def varied(groups: Sequence[Group]) -> str | None:
-    """The one setting by which the groups differ, where it is a number and another one in each of four or more."""
-    if len(groups) < 4:
+    """The one setting by which the groups differ, where it is a number and another one in each of four or more.
+
+    Groups without a run count for nothing.
+    """
+    settings = [group.settings for group in present(groups)]
+    if len(settings) < 4:
         return None
-    differing = differences([group.settings for group in groups])
+    differing = differences(settings)
     if len(differing) != 1:
         return None
     ((key, values),) = differing.items()

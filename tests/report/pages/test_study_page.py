@@ -187,3 +187,14 @@ def test_what_the_nets_of_an_entry_were_exported_to_is_linked(two: StudyFolder) 
     assert isinstance(link, Link)
     assert (link.text, link.target) == ("ONNX", "strong/export/strong.onnx")
     assert state == "missing since"
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("done", [1, 2, 4])
+def test_a_study_of_which_some_runs_have_no_result_has_a_report(make_study: MakeStudy, groups: int, done: int) -> None:
+    """As after --only, or where a study was stopped; whichever they are."""
+    names = [f"net-{number}" for number in range(groups)]
+    gone = frozenset((name, seed) for name in names[:-done] for seed in range(2))
+    folder = make_study(*((entry(name, 2), {}) for name in names), missing=gone)
+    page = assert_sound(report.render_html(folder))
+    assert all(name in page.text for name in names)
