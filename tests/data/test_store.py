@@ -14,7 +14,7 @@ from PIL import Image
 
 import firstlight as fl
 from firstlight import memory
-from firstlight.data import image_files, store
+from firstlight.data import formats, image_files, store
 from firstlight.data.decoding import decode
 from firstlight.errors import DataError
 from firstlight.pixels import is_mapped
@@ -251,3 +251,13 @@ def _load_and_tell(folder: Path, told: multiprocessing.Queue[int]) -> None:
     setattr(image_files, "decode", counted)  # noqa: B010
     fl.load(folder)
     told.put(count)
+
+
+def test_arrays_that_unpack_to_far_more_than_their_file_are_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "_UNPACKED", 100_000)
+    np.savez_compressed(tmp_path / "t.npz", images=np.zeros((400, 32, 32), np.uint8), labels=np.arange(400) % 2)
+    with pytest.raises(DataError, match=r"0\.4 MB when unpacked, more than images in a file of its size have"):
+        fl.load(tmp_path / "t.npz")
+    assert not list((tmp_path / "cache").rglob("*"))

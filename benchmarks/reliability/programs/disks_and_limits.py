@@ -136,7 +136,8 @@ def _vanishing(a: Attack, how: str, epoch: int, place: Path) -> str | None:
         if how == "renamed":
             place.rename(moved)
         else:
-            shutil.rmtree(place, ignore_errors=True)
+            while place.exists():  # it may be written to meanwhile, and is not empty then
+                shutil.rmtree(place, ignore_errors=True)
             if how == "emptied":
                 place.mkdir()
         gone.set()
