@@ -30,7 +30,7 @@ def main() -> int:
     """Measure what is asked for and write the page; the exit code."""
     asked = _arguments()
     console = Console(stderr=True, highlight=False)
-    options = Options(asked.rounds, asked.quick, tuple(asked.peers), asked.seeds, tuple(asked.studies))
+    options = Options(asked.rounds, asked.quick, tuple(asked.peers), asked.seeds)
     path = asked.out / record.NAME
     usual = [name for name, section in SECTIONS.items() if section.usual]
     try:
@@ -64,8 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peers", nargs="*", choices=PEERS, default=PEERS, metavar="PEER", help=f"beside whom: {', '.join(PEERS)}"
     )
-    parser.add_argument("--seeds", type=int, default=Options.seeds, help="records: runs of each recipe")
-    parser.add_argument("--studies", nargs="*", default=(), metavar="STUDY", help="records: these studies alone")
+    parser.add_argument("--seeds", type=int, default=Options.seeds, help="fashion-fast and its like: runs of each")
     parser.add_argument("--page", action="store_true", help="measure nothing: write page and plots again")
     parser.add_argument("--png", action="store_true", help="the plots as PNG beside the SVG")
     parser.add_argument("--out", type=Path, help="the folder to write to")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from benchmarks.contestants import KERAS, OUR_TORCH, RUNTIMES, TORCH
 from benchmarks.record import case, figures, label, times_faster
 from benchmarks.rounds import fastest, ratio, summary
+from benchmarks.sections.records import GOALS as FASTEST
 from benchmarks.sections.training import GOALS, PREDICTION
 from firstlight.types import Json
 
@@ -39,6 +40,7 @@ def goals(sections: Json) -> Iterator[Goal]:
     yield _embed(sections.get("embed"))
     yield from _startup(sections.get("startup"))
     yield _recipe(sections.get("recipes"))
+    yield from _fastest(sections)
     yield from _serve(sections.get("serve"))
 
 
@@ -160,6 +162,19 @@ def _recipe(section: Json | None) -> Goal:
     took = summary([run["seconds"] for run in section["firstlight"]]).median
     shown = f"{mean:.4f} in {figures(took)} s (least of {len(accuracies)}: {least:.4f})"
     return Goal(what, goal, shown, mean >= ACCURACY)
+
+
+def _fastest(sections: Json) -> Iterator[Goal]:
+    for name, (accuracy, most) in FASTEST.items():
+        what, goal = f"{name}: accuracy on the test images", f"{accuracy:g} within {most:g} s"
+        if name not in sections:
+            yield Goal(what, goal, "not measured", None)
+            continue
+        runs = sections[name]["runs"]["firstlight"]
+        accuracies = [run["accuracy"] for run in runs]
+        mean, took = sum(accuracies) / len(accuracies), summary([run["seconds"] for run in runs]).median
+        shown = f"{mean:.4f} in {figures(took)} s (least of {len(runs)}: {min(accuracies):.4f})"
+        yield Goal(what, goal, shown, mean >= accuracy and took <= most)
 
 
 def _serve(section: Json | None) -> Iterator[Goal]:

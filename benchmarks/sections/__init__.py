@@ -18,15 +18,13 @@ class Options:
     rounds  counted rounds of what takes less than a second
     quick   the least that shows that it works, no measurement
     peers   whom firstlight is measured beside
-    seeds   runs of each recipe of the section records
-    studies  those of its studies that are measured; none named, all
+    seeds   runs of a fast study
     """
 
     rounds: int = 7
     quick: bool = False
     peers: tuple[str, ...] = PEERS
     seeds: int = 5
-    studies: tuple[str, ...] = ()
 
 
 class Section(NamedTuple):
@@ -62,5 +60,7 @@ SECTIONS = {
     "serve": Section("serving", "serve"),
     "engines": Section("training", "engines", usual=False),
     "recipes": Section("commands", "recipes", usual=False),
-    "records": Section("records", "records", usual=False),
+    "fashion-fast": Section("records", "fashion_fast", usual=False),
+    "mnist-fast": Section("records", "mnist_fast", usual=False),
+    "cifar-fast": Section("records", "cifar_fast", usual=False),
 }

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks.processes import firstlight, timed
 from benchmarks.sections import Options
-from firstlight.experiments import Experiment, packaged, read_plan
+from firstlight.experiments import Experiment, read_plan
 from firstlight.records.run_folder import RunFolder
 from firstlight.types import Json
 
@@ -25,24 +25,36 @@ CONTESTANTS: dict[str, tuple[str, ...]] = {
 console = Console(stderr=True, highlight=False)
 
 
-def records(options: Options) -> Json:
-    """Of each study a run a seed and contestant; all contestants take one before any of them takes the next."""
-    found = {}
-    for name in options.studies or [name for name in GOALS if name in packaged()]:
-        recipe = Experiment.of(read_plan(name).runs[0].tables).to_toml()
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, f"{name}.toml")
-            file.write_text(recipe, encoding="utf-8")
-            runs: dict[str, list[Json]] = {contestant: [] for contestant in CONTESTANTS}
-            if not options.quick:  # what is compiled once on a machine is compiled by now
-                _run(file, Path(folder, "first"), 0, "--set", "training.epochs=1", "--set", "data.limit=2560")
-            for seed in range(1 if options.quick else options.seeds):
-                for contestant, arguments in CONTESTANTS.items():
-                    runs[contestant].append(_run(file, Path(folder, f"{seed}-{contestant}"), seed, *arguments))
-                told = ", ".join(f"{who} {took[-1]['seconds']:.1f} s" for who, took in runs.items())
-                console.print(f"  {name}, seed {seed}: {told}")
-        found[name] = {"file": recipe, "runs": runs}
-    return {"studies": found, "threads": len(os.sched_getaffinity(0))}
+def fashion_fast(options: Options) -> Json:
+    """Fashion-MNIST."""
+    return _study("fashion-fast", options)
+
+
+def mnist_fast(options: Options) -> Json:
+    """MNIST."""
+    return _study("mnist-fast", options)
+
+
+def cifar_fast(options: Options) -> Json:
+    """CIFAR-10, which takes four minutes a seed and longer by PyTorch."""
+    return _study("cifar-fast", options)
+
+
+def _study(name: str, options: Options) -> Json:
+    """A run a seed and contestant; all contestants take one before any of them takes the next."""
+    recipe = Experiment.of(read_plan(name).runs[0].tables).to_toml()
+    runs: dict[str, list[Json]] = {contestant: [] for contestant in CONTESTANTS}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"{name}.toml")
+        file.write_text(recipe, encoding="utf-8")
+        if not options.quick:  # what is compiled once on a machine is compiled by now
+            _run(file, Path(folder, "first"), 0, "--set", "training.epochs=1", "--set", "data.limit=2560")
+        for seed in range(1 if options.quick else options.seeds):
+            for contestant, arguments in CONTESTANTS.items():
+                runs[contestant].append(_run(file, Path(folder, f"{seed}-{contestant}"), seed, *arguments))
+            told = ", ".join(f"{who} {took[-1]['seconds']:.1f} s" for who, took in runs.items())
+            console.print(f"  seed {seed}: {told}")
+    return {"study": name, "file": recipe, "runs": runs, "threads": len(os.sched_getaffinity(0))}
 
 
 def _run(file: Path, out: Path, seed: int, *arguments: str) -> Json:

@@ -230,7 +230,15 @@ def test_a_service_is_measured_beside_a_bare_one(measured: dict[str, Any]) -> No
 
 def test_a_record_has_the_median_of_its_seconds_and_its_least_accuracy() -> None:
     ours = [{"seconds": 5.0 + n, "train": 3.0, "accuracy": 0.92 + n / 1000} for n in range(5)]
-    study = {"file": "", "runs": {"firstlight": ours, "PyTorch": ours[:1]}}
-    lines = PASSAGES["records"].write({"studies": {"fashion-fast": study}, "threads": 2})
-    assert "| fashion-fast (0.92 in 6 s) | firstlight | 7.0 ± 1.0 | 3.0 | 0.9220 | 0.9200 | 5 |" in lines
-    assert "| fashion-fast (0.92 in 6 s) | PyTorch | 5.0 ± 0.0 | 3.0 | 0.9200 | 0.9200 | 1 |" in lines
+    section = {"study": "fashion-fast", "file": "", "runs": {"firstlight": ours, "PyTorch": ours[:1]}, "threads": 2}
+    lines = PASSAGES["fashion-fast"].write(section)
+    assert "| firstlight | 7.0 ± 1.0 | 3.0 | 0.9220 | 0.9200 | 5 |" in lines
+    assert "| PyTorch | 5.0 ± 0.0 | 3.0 | 0.9200 | 0.9200 | 1 |" in lines
+
+
+@pytest.mark.parametrize(("seconds", "accuracy", "reached"), [(5, 0.92, True), (7, 0.92, False), (5, 0.919, False)])
+def test_a_record_is_reached_by_its_accuracy_within_its_time(seconds: float, accuracy: float, reached: bool) -> None:
+    runs = {"firstlight": [{"seconds": seconds, "train": 3.0, "accuracy": accuracy}] * 5}
+    found = {goal.what: goal.reached for goal in goals({"fashion-fast": {"runs": runs}})}
+    assert found["fashion-fast: accuracy on the test images"] is reached
+    assert found["mnist-fast: accuracy on the test images"] is None
