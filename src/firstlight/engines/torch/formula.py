@@ -1,6 +1,7 @@
 """Optimizers that are a formula alone, on parameters of PyTorch.
 
 On a CPU the tensors lend their memory to the compiled kernels; elsewhere the formula is worked out by PyTorch itself.
+So is one with matrix products, everywhere: the threads of NumPy's library would wait beside PyTorch's for the cores.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
         by_tensor: bool = False,
     ) -> None:
         super().__init__([dict(group) for group in groups], {"lr": 0.0})
-        self.ours, self.by_tensor, self.parts = optimizer, by_tensor, list[list[Part]]()
+        self.ours, self.parts = optimizer, list[list[Part]]()
+        self.by_tensor = by_tensor or optimizer.uses_blas
         parts, start = optimizer.parts(blocks), 0
         for group in self.param_groups:  # one for each factor, where parts are cut too
             stop = start + sum(theta.numel() for theta in group["params"])
