@@ -166,7 +166,7 @@ def _recipe(section: Json | None) -> Goal:
 
 def _fastest(sections: Json) -> Iterator[Goal]:
     for name, (accuracy, most) in FASTEST.items():
-        what, goal = f"{name}: accuracy on the test images", f"{accuracy:g} within {most:g} s"
+        what, goal = f"{name}: accuracy on the test images", f"{accuracy:.2f} within {most:g} s"
         if name not in sections:
             yield Goal(what, goal, "not measured", None)
             continue
