@@ -267,9 +267,9 @@ def _record(section: Json) -> Lines:
         )
     return [
         f"The goal: {least:.2f} within {most:g} s. `firstlight run` of the study's file as a whole process, with "
-        f"start, reading, measuring and report, on {section['threads']} threads; PyTorch is our engine torch, which does "
-        "the same recipe. In turns, a seed a round; median seconds ± half the interquartile range, and the mean and the "
-        "least accuracy on the test images.",
+        f"start, reading, measuring and report, on {section['threads']} threads; PyTorch is our engine torch, which "
+        "does the same recipe. In turns, a seed a round; median seconds ± half the interquartile range, and the mean "
+        "and the least accuracy on the test images.",
         "",
         *table(("", "s", "of these training", "accuracy", "least", "n"), rows),
     ]
