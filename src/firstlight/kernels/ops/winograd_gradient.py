@@ -39,7 +39,6 @@ def saves_products(c: Correlation, cut: Cut) -> bool:
         and cut.n >= cut.lanes
         and C % cut.lanes == 0
         and O >= WIDE
-        and not cut.half
         and 9 * Hy * Wy >= 2 * LARGE.n**2 * -(-Hy // LARGE.m) * -(-Wy // LARGE.m)
     )
 
