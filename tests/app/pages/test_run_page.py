@@ -27,6 +27,8 @@ from firstlight.report.document import Chart, Numbers, Panels, Section
 from firstlight.report.format import percent
 from firstlight.report.sections.attribution import shifts
 
+pytestmark = pytest.mark.slow  # each draws the page of a run anew, which takes seconds
+
 LONG = ("long" * 30 + " a", "long" * 30 + " b", "Haematopus ostralegus longipes (Eurasian oystercatcher), adult")
 MATRIX = "[data-kind=confusion]"
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"quoted\" 'name' & more", "</script><b>bold")

@@ -105,6 +105,7 @@ def test_the_examples_of_a_section_are_drawn(name: str) -> None:
     assert_drawn([Section(what, f"example-{n}", blocks) for n, (what, blocks) in enumerate(examples.items())])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", RUNS.values(), ids=RUNS.keys())
 def test_every_section_of_odd_runs_is_drawn(make_run: MakeRun, odd: tuple[dict[str, Any], ...]) -> None:
     groups = of_runs([read(make_run(f"run-{n}", **changes)) for n, changes in enumerate(odd)])
@@ -113,6 +114,7 @@ def test_every_section_of_odd_runs_is_drawn(make_run: MakeRun, odd: tuple[dict[s
     assert [name for name, part in found.items() if part is not None and not part.blocks] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [{"channels": 3}, {"dense": True, "class_names": HOSTILE}, {"skill": 99.0}])
 def test_every_section_of_an_explained_run_is_drawn(make_run: MakeRun, odd: dict[str, Any]) -> None:
     groups = of_runs([read(explained_run(make_run, **odd))])
