@@ -301,7 +301,6 @@ def test_hostile_class_names_stay_text(dashboard: Any, page: Any, open_dashboard
     assert said == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_long_class_names_do_not_make_a_page_wider(dashboard: Any, page_at: Any, width: int) -> None:
     page = page_at(width=width)
@@ -419,7 +418,6 @@ def test_an_explanation_that_was_made_and_removed_is_not_there(runs: Path, tmp_p
         assert asking.get(f"/api/runs/{key}/explain").json()["state"] == "none"
 
 
-@pytest.mark.slow
 def test_a_run_is_explained_wherever_the_server_stands(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
