@@ -50,6 +50,7 @@ dash stands where the machine had other work; a speed is measured in [benchmarks
 MEASURED = re.compile(r"^Measured on (.*)\.$", re.MULTILINE)
 COUNTED = re.compile(r"^\d+ of \d+ published numbers.*\.$", re.MULTILINE)
 DASH = "—"  # in a cell of which there is no number
+FILE = re.compile(r"^\[([\w-]+\.toml)\]", re.MULTILINE)
 NO_RESULT = re.compile(r"- \*\*(.+)\*\*: no result of ")
 REACHED = [MARKS[mark] for mark in ("above", "within", "higher", "equal")]
 
@@ -87,7 +88,7 @@ def merged(before: str, after: str) -> str:
     """The page `after` with the sections of `before` that it lacks, both places, and the published numbers counted."""
     head, new = _parts(after)
     old_head, old = _parts(before)
-    sections = [_with_rows(new[title], old.get(title, "")) if title in new else old[title] for title in {**old, **new}]
+    sections = [_with_rows(new[name], old.get(name, "")) if name in new else old[name] for name in {**old, **new}]
     places = [place for text in (old_head, head) for found in MEASURED.findall(text) for place in found.split("; ")]
     head = MEASURED.sub(lambda _: f"Measured on {'; '.join(dict.fromkeys(places))}.", head)
     return "\n\n".join([COUNTED.sub("", head).strip(), published(sections), *sections]) + "\n"
@@ -153,9 +154,9 @@ def published(sections: list[str]) -> str:
 
 
 def _parts(page: str) -> tuple[str, dict[str, str]]:
-    """What a page begins with, and its sections by their titles."""
+    """What a page begins with, and its sections by the files of their studies."""
     head, *sections = re.split(r"^(?=## )", page, flags=re.MULTILINE)
-    return head, {text.splitlines()[0]: text.strip() for text in sections}
+    return head, {FILE.findall(text)[0]: text.strip() for text in sections}
 
 
 if __name__ == "__main__":
