@@ -160,7 +160,7 @@ def test_one_study_is_put_into_the_page_of_all() -> None:
 
     two, one = "| a | 90.00 ▲ | 91.00 | 2 |\n| b | 80.00 ▼ | 70.00 | 2 |", "| c | 50.00 | — | 0 |"
     before = page("one machine", ("First", two), ("Second", one))
-    after = page("another", ("Second, by another title", "| c | 50.00 ≈ | 50.10 ± 0.20 | 3 |\n| d |  | 1.00 | 1 |"))
+    after = page("another", ("Second by another title", "| c | 50.00 ≈ | 50.10 ± 0.20 | 3 |\n| d |  | 1.00 | 1 |"))
     found = studies.merged(before, after)
     assert found.count("## ") == 2
     assert found.index("## First") < found.index("## Second")
