@@ -1,10 +1,11 @@
 import io
 import json
+import struct
 from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tests.data.making import class_folders, pixels
@@ -335,8 +336,20 @@ def test_an_arrow_file_that_unpacks_to_far_more_is_not_begun(tmp_path, monkeypat
         load(path)
 
 
+def test_texts_that_lie_outside_of_an_arrow_file_are_damage(tmp_path):
+    """Without a look at their places, pyarrow ends the process."""
+    write_arrow(tmp_path / "t.arrow", table({"image": images(2), **GOOD}))
+    data = (tmp_path / "t.arrow").read_bytes()
+    ends = struct.pack("<3i", 0, 1, 2)
+    assert data.count(ends) == 1
+    (tmp_path / "t.arrow").write_bytes(data.replace(ends, struct.pack("<3i", 0, 1, -(2**30))))
+    with pytest.raises(DataError, match="truncated or damaged"):
+        load(tmp_path / "t.arrow")
+
+
 @given(seed=st.integers(0, 10_000), spoilt=st.integers(1, 40))
-@settings(max_examples=20)
+@example(seed=3, spoilt=1)  # the name of a column is no UTF-8
+@settings(max_examples=60)
 def test_a_spoilt_arrow_file_is_refused_or_read(tmp_path_factory, seed, spoilt):
     path = tmp_path_factory.mktemp("spoilt") / "t.arrow"
     write_compressed(path, table({"image": images(2), **GOOD}), pyarrow.ipc.new_stream, "lz4")

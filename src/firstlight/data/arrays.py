@@ -13,7 +13,7 @@ import numpy as np
 
 from firstlight import memory
 from firstlight.data.decoding import Size, resize
-from firstlight.data.formats import FILE_LIMIT, most_unpacked, numbered, read_any_idx, read_mat, unpacked_limit
+from firstlight.data.formats import FILE_LIMIT, must_fit, numbered, read_any_idx, read_mat, unpacked_limit
 from firstlight.data.groups import (
     A_GROUP_IS,
     PARENT,
@@ -29,7 +29,7 @@ from firstlight.data.store import Collector, Place, collected
 from firstlight.errors import DataError, brief
 from firstlight.files import ArrayHead, array_heads, array_rows, arrays_of, open_file, sha256
 from firstlight.pixels import BLOCK, divided
-from firstlight.text import listed, size_said
+from firstlight.text import listed
 from firstlight.types import Array, Dataset, Images, SourceFile
 
 # The words that names of arrays are made of, beside those of splits: x_train, train_images, X, data and target, …
@@ -51,11 +51,7 @@ def load_arrays(path: Path, size: Size | None, group: str | None = None) -> Data
     try:
         with open_file(path, limit=FILE_LIMIT) as file:
             large = _large(array_heads(file), size)
-            if (unpacked := sum(head.nbytes for head in large.values())) > most_unpacked(path.stat().st_size):
-                raise DataError(
-                    f"{path}: its images are {size_said(unpacked)} when unpacked, more than images in a file of its "
-                    "size have."
-                )
+            must_fit(path, sum(head.nbytes for head in large.values()))
             arrays = arrays_of(file, limit=unpacked_limit(path.stat().st_size), without=large)
             if large:
                 pixels, sha = _mapped(path, file, large, size)

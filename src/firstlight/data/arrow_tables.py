@@ -17,7 +17,7 @@ from typing import Any
 
 from firstlight.data.arrow_messages import unpacked_bytes
 from firstlight.data.decoding import SUFFIXES
-from firstlight.data.formats import most_unpacked
+from firstlight.data.formats import must_fit
 from firstlight.data.names import SPLITS_SAID, split_of
 from firstlight.errors import DataError, brief
 from firstlight.files import MB, read_text
@@ -141,6 +141,7 @@ def _saved_files(folder: Path) -> list[Path]:
 
 def _part(path: Path, split: str) -> Part:
     with open_table(path) as (schema, rows, _):
+        _read_names(schema)
         said = (schema.metadata or {}).get(b"huggingface", b"")
         try:
             if not said and (beside := path.parent / "dataset_info.json").is_file():
@@ -151,15 +152,24 @@ def _part(path: Path, split: str) -> Part:
         return Part(path, split, schema, rows, features if isinstance(features, dict) else {})
 
 
+def _read_names(fields: Any) -> None:
+    """Read the names of columns and of what is in them: one that is no text is a UnicodeDecodeError here."""
+    pyarrow, _ = pyarrow_for(Path())
+    for field in fields:
+        _ = field.name
+        if pyarrow.types.is_struct(field.type):
+            _read_names(field.type)
+
+
 @contextmanager
 def open_table(path: Path) -> Iterator[tuple[Any, int, Callable[[list[str]], Iterator[Any]]]]:
     """The schema of a file, its rows, and what gives some of its columns, batch by batch. Raises DataError."""
     pyarrow, parquet = pyarrow_for(path)
     try:
         if path.suffix.lower() != ".arrow":
-            with parquet.ParquetFile(path) as file:
+            with parquet.ParquetFile(path) as file:  # of which a group of rows is unpacked at a time
                 groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
-                _must_fit(path, max((group.total_byte_size for group in groups), default=0))
+                must_fit(path, max((group.total_byte_size for group in groups), default=0))
                 yield (
                     file.schema_arrow,
                     file.metadata.num_rows,
@@ -169,10 +179,12 @@ def open_table(path: Path) -> Iterator[tuple[Any, int, Callable[[list[str]], Ite
         with pyarrow.memory_map(str(path)) as mapped:
             start = len(_FILE) if mapped.read(len(_FILE)) == _FILE else 0
             mapped.seek(start)
-            _must_fit(path, _unpacked(pyarrow, mapped))
+            must_fit(path, _unpacked(pyarrow, mapped))
             mapped.seek(start)
             stream = pyarrow.ipc.open_stream(mapped)
             batches = list(stream)  # views of the mapped file, where they are not compressed
+            for batch in batches:
+                batch.validate(full=True)  # what lies outside of its buffers is read unasked otherwise
             yield (
                 stream.schema,
                 sum(batch.num_rows for batch in batches),
@@ -192,12 +204,6 @@ def _unpacked(pyarrow: Any, stream: Any) -> int:
     """The bytes of all batches when unpacked."""
     messages = pyarrow.ipc.MessageReader.open_stream(stream)
     return sum(unpacked_bytes(message.metadata.to_pybytes(), message.body or b"") for message in messages)
-
-
-def _must_fit(path: Path, size: int) -> None:
-    """Refuse a file of which a group of rows unpacks to far more bytes than images of the file's size have."""
-    if size > most_unpacked(path.stat().st_size):
-        raise DataError(f"{path}: {size:,} bytes when unpacked, more than the images in a file of its size have.")
 
 
 def pyarrow_for(path: Path) -> tuple[Any, Any]:

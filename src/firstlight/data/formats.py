@@ -196,6 +196,12 @@ def most_unpacked(size: int) -> int:
     return max(_UNPACKED, _RATIO * size)
 
 
+def must_fit(path: Path, unpacked: int) -> None:
+    """Raise DataError where a file has far more bytes when unpacked than a dataset in a file of its size has."""
+    if unpacked > most_unpacked(path.stat().st_size):
+        raise DataError(f"{path}: {unpacked:,} bytes when unpacked, more than the images in a file of its size have.")
+
+
 def bytes_of(path: Path) -> bytes:
     """The bytes of a file that fits into memory. Raises DataError where it cannot be read."""
     try:
