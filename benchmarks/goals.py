@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from benchmarks.contestants import KERAS, OUR_TORCH, RUNTIMES, TORCH
@@ -157,10 +157,7 @@ def _recipe(section: Json | None) -> Goal:
     what, goal = "Fashion-MNIST by our quickest recipe", f"{ACCURACY} on the test images"
     if section is None:
         return Goal(what, goal, "not measured", None)
-    accuracies = [run["accuracy"] for run in section["firstlight"]]
-    mean, least = sum(accuracies) / len(accuracies), min(accuracies)
-    took = summary([run["seconds"] for run in section["firstlight"]]).median
-    shown = f"{mean:.4f} in {figures(took)} s (least of {len(accuracies)}: {least:.4f})"
+    mean, _, shown = _accuracy(section["firstlight"])
     return Goal(what, goal, shown, mean >= ACCURACY)
 
 
@@ -170,11 +167,15 @@ def _fastest(sections: Json) -> Iterator[Goal]:
         if name not in sections:
             yield Goal(what, goal, "not measured", None)
             continue
-        runs = sections[name]["runs"]["firstlight"]
-        accuracies = [run["accuracy"] for run in runs]
-        mean, took = sum(accuracies) / len(accuracies), summary([run["seconds"] for run in runs]).median
-        shown = f"{mean:.4f} in {figures(took)} s (least of {len(runs)}: {min(accuracies):.4f})"
+        mean, took, shown = _accuracy(sections[name]["runs"]["firstlight"])
         yield Goal(what, goal, shown, mean >= accuracy and took <= most)
+
+
+def _accuracy(runs: Sequence[Json]) -> tuple[float, float, str]:
+    """The mean accuracy of runs on the test images, their median seconds, and both for the reader."""
+    accuracies = [run["accuracy"] for run in runs]
+    mean, took = sum(accuracies) / len(accuracies), summary([run["seconds"] for run in runs]).median
+    return mean, took, f"{mean:.4f} in {figures(took)} s (least of {len(runs)}: {min(accuracies):.4f})"
 
 
 def _serve(section: Json | None) -> Iterator[Goal]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -162,6 +164,21 @@ def test_an_export_that_was_stopped_is_written_by_the_next(
     assert exports.read(folder) == (record,)
     assert exports.state(folder, record) == ""
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["about.txt", "net.json"]
+
+
+def test_what_a_full_disk_does_not_take_is_not_recorded(
+    folder: RunFolder, leaving: tuple[Exportable, Expected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        """Takes a few bytes, which are in memory, and no more."""
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("firstlight.export.gate.writing", lambda path: nullcontext(Full()))
+    with pytest.raises(OSError, match="No space left"):
+        export(folder, leaving[0], Table(), None, leaving[1])
+    assert exports.recorded(folder) == ()
 
 
 def test_a_name_that_no_record_can_hold_is_refused_before_anything_is_written(

@@ -82,7 +82,7 @@ same(run.predict(images), right)
 """
 FORK_POOL = """
 run = fl.Run(RUN)
-right = run.predict(images)
+run.predict(images)
 with multiprocessing.get_context("fork").Pool(2) as pool:
     try: found = pool.map_async(part, [0, 10, 20]).get(60)
     except fl.FirstlightError: found = None
@@ -91,7 +91,7 @@ if found: same(np.concatenate(found), np.concatenate([part(k) for k in (0, 10, 2
 JOBLIB = """
 import joblib
 run = fl.Run(RUN)
-right = run.predict(images)
+run.predict(images)
 try: found = joblib.Parallel(n_jobs=2, backend={backend!r}, timeout=90)(joblib.delayed(part)(k) for k in (0, 10, 20))
 except fl.FirstlightError: found = None
 if found: same(np.concatenate(found), np.concatenate([part(k) for k in (0, 10, 20)]))

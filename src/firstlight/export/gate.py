@@ -211,7 +211,9 @@ def export(
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as written:
         for name, data in files.items():
-            written.enter_context(writing(path if form.suffix else home / name)).write(data)
+            file = written.enter_context(writing(path if form.suffix else home / name))
+            file.write(data)
+            file.flush()  # a full disk is met here, before anything is recorded
         # Recorded before the files have their names: a folder that a killed process leaves is known as an export's.
         try:
             exports.add(folder, record)
