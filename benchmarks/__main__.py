@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +25,7 @@ from firstlight.errors import FirstlightError
 from firstlight.files import write_text
 
 ROUNDS, QUICK = 7, 2
+BEGUN = Path("runs/benchmarks-begun")  # sections that are not whole yet
 
 
 def main() -> int:
@@ -38,8 +40,10 @@ def main() -> int:
         for name in [] if asked.page else asked.only or usual:
             console.print(f"[bold]{name}[/bold]")
             began = time.perf_counter()
-            found = SECTIONS[name].measure(options)
+            begun = BEGUN / f"{name}.json"
+            found = SECTIONS[name].measure(replace(options, begun=begun))
             record.put(path, name, found, options, time.perf_counter() - began)
+            begun.unlink(missing_ok=True)
             console.print(f"  {time.perf_counter() - began:.0f} s")
         known = record.read(path)
         plots.write(known, asked.out / "images", asked.png)
@@ -48,7 +52,11 @@ def main() -> int:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("Interrupted. Sections that were complete are kept; --page writes the page again.")
+        console.print(
+            "Interrupted. Whole sections are kept, and cases of the next one for when it is measured again; "
+            "--page writes the page again.",
+            soft_wrap=True,
+        )
         return 130
     console.print(f"Written: {asked.out / 'benchmarks.md'}")
     return 0

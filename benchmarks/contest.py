@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,10 +11,12 @@ from functools import partial
 from rich.console import Console
 
 from benchmarks.cases import Case
-from benchmarks.contestants import CONTESTANTS
+from benchmarks.contestants import CONTESTANTS, versions
 from benchmarks.rounds import PAUSE, alternate, repeats, summary
 from benchmarks.sections import Options
 from benchmarks.workers import Worker, WorkerError, Workers, workers
+from firstlight.experiments.environment import environment
+from firstlight.files import write_json
 from firstlight.types import Json
 
 OWN = "firstlight"
@@ -21,11 +24,42 @@ console = Console(stderr=True, highlight=False)
 
 
 def together(cases: Sequence[Case], names: Sequence[str], options: Options) -> Json:
-    """The records of some cases, one after the other."""
+    """The records of some cases, one after the other, each on the disk when it is measured.
+
+    Some cases take minutes: what the same versions measured before they were interrupted is not measured again.
+    """
     if options.quick:
         cases = [replace(case, steps=max(1, case.steps // 16)) for case in cases]
+    begun = Begun(options, names)
     with workers() as found:
-        return {"cases": [measure(case, names, options.rounds, found) for case in cases]}
+        for case in cases:
+            if case.name not in begun.cases:
+                begun.add(measure(case, names, options.rounds, found))
+    return {"cases": [begun.cases[case.name] for case in cases]}
+
+
+class Begun:
+    """The cases of a section that are measured, by name; kept at `Options.begun`, if that is said.
+
+    Cases of other versions, or measured in another way, are not taken up.
+    """
+
+    def __init__(self, options: Options, names: Sequence[str]) -> None:
+        self.path, self.cases = options.begun, dict[str, Json]()
+        here = environment()
+        self.by = [here.git, versions(), [*names], options.rounds, options.quick]
+        if self.path is not None and self.path.exists():
+            kept = json.loads(self.path.read_text())
+            if kept["by"] == self.by:
+                self.cases = {case["name"]: case for case in kept["cases"]}
+                console.print(f"  taken up: {', '.join(self.cases)} ({self.path})", soft_wrap=True)
+
+    def add(self, case: Json) -> None:
+        """Keep one more."""
+        self.cases[case["name"]] = case
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self.path, {"by": self.by, "cases": [*self.cases.values()]})
 
 
 def measure(case: Case, names: Sequence[str], rounds: int, found: Workers) -> Json:

@@ -31,8 +31,9 @@ def _where(sections: Json) -> Lines:
     for name, section in sections.items():
         machine = section["machine"]
         versions = ", ".join(f"{package} {version}" for package, version in section["versions"].items())
+        instructions = f" with {section['instructions']}" if "instructions" in section else ""
         text = (
-            f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
+            f"{machine['processor']}{instructions}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
             f"Python {section['python']}; {versions}."
         )
         found.setdefault(text, []).append(name)

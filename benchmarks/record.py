@@ -13,6 +13,7 @@ from benchmarks.rounds import Summary, fastest, ratio, summary
 from benchmarks.sections import Options
 from firstlight.experiments.environment import environment
 from firstlight.files import write_json
+from firstlight.kernels._vectors import HAS_BFLOAT16, VECTOR_BYTES
 from firstlight.records.codec import encode
 from firstlight.types import Json
 
@@ -47,6 +48,7 @@ def put(path: Path, section: str, found: Json, options: Options, seconds: float)
     record["sections"][section] = {
         **encode(environment()),
         "versions": versions(),
+        "instructions": _instructions(),
         "rounds": options.rounds,
         "quick": options.quick,
         "seconds": round(seconds, 1),
@@ -54,6 +56,12 @@ def put(path: Path, section: str, found: Json, options: Options, seconds: float)
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, record)
+
+
+def _instructions() -> str:
+    """The widest vectors that the compiled loops use here: a virtual machine's name of its processor hides them."""
+    widest = {64: "AVX-512", 32: "AVX2"}.get(VECTOR_BYTES, "vectors of 16 bytes")
+    return f"{widest} BF16" if HAS_BFLOAT16 else widest
 
 
 def label(name: str) -> str:

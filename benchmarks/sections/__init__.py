@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.contestants import PEERS
@@ -19,12 +20,14 @@ class Options:
     quick   the least that shows that it works, no measurement
     peers   whom firstlight is measured beside
     seeds   runs of a fast study
+    begun   where the cases of a section are kept until all of them are measured
     """
 
     rounds: int = 7
     quick: bool = False
     peers: tuple[str, ...] = PEERS
     seeds: int = 5
+    begun: Path | None = None
 
 
 class Section(NamedTuple):

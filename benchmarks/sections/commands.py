@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import statistics
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+import firstlight as fl
 from benchmarks import rounds
 from benchmarks.cases import Case
 from benchmarks.contestants import CONTESTANTS
@@ -30,6 +32,7 @@ KERAS = "keras-tensorflow"
 RUN = Case("lenet5, 10 epochs", "lenet5", 32)
 NOTEBOOK = Case("the notebook's recipe", "fashion-cnn", 32)
 STUDY = "fashion-fast"
+PACKAGE = Path(fl.__file__).parent
 SMALL = Path(__file__).parents[1] / "study.toml"
 RUNS, EPOCHS, STARTS, COMPILES, SEEDS = 3, 7, 7, 3, 5  # how often, where a round takes seconds or minutes
 console = Console(stderr=True, highlight=False)
@@ -110,11 +113,13 @@ def startup(options: Options) -> Json:
     compiled: dict[str, list[float]] = {"first run": [], "later runs": []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(compiles):
-            cache = {"NUMBA_CACHE_DIR": str(Path(folder, f"cache-{number}"))}
+            # Compiled kernels are looked for in several folders, all of them by where the package lies.
+            copied = Path(folder, f"copy-{number}")
+            shutil.copytree(PACKAGE, copied / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
             for name in compiled:
                 out = Path(folder, f"{number}-{name}".replace(" ", "-"))
                 asked = ("--data", SOURCE, "--model", "lenet5", "--epochs", "1", "--set", "data.limit=640")
-                _run(out, *asked, environment=cache)
+                _run(out, *asked, environment={"PYTHONPATH": str(copied)})
                 compiled[name].append(RunFolder.open(out).result.seconds.compile or 0.0)
     return {"turns": turns, "compile": compiled}
 
