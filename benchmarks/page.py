@@ -15,14 +15,20 @@ HERE = Path(__file__).parent
 def page(record: Json) -> str:
     """The whole page."""
     sections = record["sections"]
-    lines = [(HERE / "introduction.md").read_text(), *_where(sections), "", *_goals(sections)]
+    introduction = (HERE / "introduction.md").read_text().format(instructions=_instructions(sections))
+    lines = [introduction, *_where(sections), "", *_goals(sections)]
     for name, (title, write) in PASSAGES.items():
-        lines += ["", f"## {title}", ""]
-        if name not in sections:
-            lines.append(f"Not measured yet: `python -m benchmarks --only {name}`.")
-            continue
-        lines += [*write(sections[name]), "", _note(sections[name])]
+        if name in sections:
+            lines += ["", f"## {title}", "", *write(sections[name]), "", _note(sections[name])]
+    if missing := [name for name in PASSAGES if name not in sections]:
+        lines += ["", "## Not measured yet", "", f"`python -m benchmarks --only {' '.join(missing)}`"]
     return "\n".join([*lines, "", (HERE / "method.md").read_text().format(idle=_idle(sections))])
+
+
+def _instructions(sections: Json) -> str:
+    """What the title says of the processor, where all sections that tell were measured on one kind."""
+    found = {section["instructions"] for section in sections.values() if "instructions" in section}
+    return f", {found.pop()}" if len(found) == 1 else ""
 
 
 def _where(sections: Json) -> Lines:
@@ -33,8 +39,8 @@ def _where(sections: Json) -> Lines:
         versions = ", ".join(f"{package} {version}" for package, version in section["versions"].items())
         instructions = f" with {section['instructions']}" if "instructions" in section else ""
         text = (
-            f"{machine['processor']}{instructions}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
-            f"Python {section['python']}; {versions}."
+            f"{machine['processor']}{instructions}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+            f"{machine['system']}, Python {section['python']}; {versions}."
         )
         found.setdefault(text, []).append(name)
     if len(found) == 1:
@@ -43,11 +49,15 @@ def _where(sections: Json) -> Lines:
 
 
 def _goals(sections: Json) -> Lines:
+    found = list(goals(sections))
     rows = [
-        (goal.what, goal.goal, goal.found, {None: "–", True: "reached", False: "**missed**"}[goal.reached])
-        for goal in goals(sections)
+        (goal.what, goal.goal, goal.found, "reached" if goal.reached else "**missed**")
+        for goal in found
+        if goal.reached is not None
     ]
-    return ["## The goals", "", *table(("", "goal", "found", ""), rows, left=4)]
+    missing = "; ".join(goal.what for goal in found if goal.reached is None)
+    told = ["", f"Not measured yet: {missing}."] if missing else []
+    return ["## The goals", "", *table(("", "goal", "found", ""), rows, left=4), *told]
 
 
 def _note(section: Json) -> str:

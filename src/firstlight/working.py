@@ -268,6 +268,23 @@ def array_json(array: Array) -> Json:
     return {"shape": list(array.shape), "float32": base64.b64encode(data).decode()}
 
 
+def batch_json(array: Array, image: int | None) -> Json:
+    """The same of an array whose last axis is the batch's, or of one image of it.
+
+    Raises ModelError for an image that the batch does not have.
+    """
+    if image is None:
+        return array_json(array)
+    images = array.shape[-1]
+    try:
+        found = operator.index(image)
+    except TypeError:
+        found = -1
+    if not 0 <= found < images:
+        raise ModelError(f"The step has {images} images, 0 to {images - 1}; received the image {image!r}.")
+    return array_json(array[..., found])
+
+
 def number(value: float) -> float | str:
     """A number for JSON, which has none that is not finite: "NaN", "Infinity" and "-Infinity" are texts."""
     if math.isfinite(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,9 @@ def test_the_page_says_it_plainly(measured: dict[str, Any]) -> None:
     assert "Left out, plain JAX: jax not installed." in text
     assert "n = 7" in text
     assert "at most 2.0% of a core" in text
-    assert "Not measured yet: `python -m benchmarks --only recipes`" in text
+    assert "Not measured yet: lenet5, batch 32: times faster than Keras/TF `fit`; " in text
+    [command] = re.findall(r"`python -m benchmarks --only (.+)`", text.partition("## Not measured yet")[2])
+    assert set(command.split()) == SECTIONS.keys() - {"steps", "run", "epoch"}
     assert "no measurement" not in text
     measured["sections"]["steps"]["quick"] = True
     assert "no measurement" in page(measured)
@@ -117,10 +120,20 @@ def test_sections_measured_elsewhere_are_told_apart(measured: dict[str, Any]) ->
     assert "(steps, epoch)" in text
 
 
+def test_the_title_says_on_which_kind_of_processor(measured: dict[str, Any]) -> None:
+    assert page(measured).startswith("# Benchmarks\n")
+    measured["sections"]["run"]["instructions"] = "AVX2"
+    assert page(measured).startswith("# Benchmarks, AVX2\n")
+    measured["sections"]["epoch"]["instructions"] = "AVX-512"
+    assert page(measured).startswith("# Benchmarks\n")
+    assert "An abacus with AVX-512, 2 cores" in page(measured)
+
+
 def test_every_section_has_its_passage() -> None:
     assert PASSAGES.keys() == SECTIONS.keys()
     assert {plot.section for plot in plots.PLOTS.values()} <= SECTIONS.keys()
-    assert page({"format": 1, "sections": {}}).count("Not measured yet") == len(SECTIONS)
+    missing = page({"format": 1, "sections": {}}).partition("## Not measured yet")[2]
+    assert set(SECTIONS) <= set(missing.partition("--only ")[2].partition("`")[0].split())
 
 
 def test_plots_are_written_for_what_was_measured(measured: dict[str, Any], tmp_path: Path) -> None:

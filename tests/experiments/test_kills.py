@@ -185,6 +185,13 @@ def test_without_locks_it_works_and_says_what_is_not_protected(
     assert not is_locked(copy)
 
 
+def test_a_run_that_was_killed_before_it_had_saved_anything_begins_again(tmp_path: Path) -> None:
+    (tmp_path / LOCK).touch()
+    with pytest.raises(RunError, match="ended before it had saved anything: start it again"):
+        experiments.resume(tmp_path, QUIET)
+    assert do(tmp_path).finished
+
+
 def test_where_it_went_on_is_added_to_where_it_began(
     tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

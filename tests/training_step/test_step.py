@@ -180,6 +180,9 @@ def test_the_step_as_json() -> None:
     np.testing.assert_array_equal(decoded(layer["gradients"]["W"]), step.layer("conv1").gradients["W"])
     end = step.loss.to_json(1)
     np.testing.assert_array_equal(decoded(end["arrays"]["dy"]), step.loss.dy[:, 1])
+    for part, image in ((step.layer("conv1"), 4), (step.layer("conv1"), -1), (step.loss, 4), (step.loss, "0")):
+        with pytest.raises(ModelError, match=r"The step has 4 images, 0 to 3; received the image"):
+            part.to_json(image)  # type: ignore[arg-type]
     weight = json.loads(json.dumps(step.weight("conv1.W", (0, 0, 1, 1)).to_json(autograd=False)))
     assert (weight["by_autograd"], weight["nudge_agrees"]) == (None, True)
 

@@ -11,7 +11,7 @@ import numpy as np
 from firstlight.errors import ModelError, nearest
 from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json, Shape
-from firstlight.working import Index, Line, Operand, Working, array_json, place_in
+from firstlight.working import Index, Line, Operand, Working, array_json, batch_json, place_in
 
 if TYPE_CHECKING:
     from firstlight.layers.base import Layer, Pass, Tree
@@ -94,16 +94,14 @@ class LayerStep(Shown, Brief):
         """Its shapes and numbers as plain values; see `firstlight.training_step` for the form.
 
         image  which of the batch, so that y is (C, H, W) or (I,); all of them where none is given
+        Raises ModelError for an image that the batch does not have.
         """
-
-        def one(array: Array) -> Json:
-            return array_json(array if image is None else array[..., image])
-
+        arrays = {"x": self.x, "y": self.y, "dy": self.dy, "dx": self.dx}
         return {
             "path": self.path,
             "type": self.type,
             "source": self.source,
-            "arrays": {"x": one(self.x), "y": one(self.y), "dy": one(self.dy), "dx": one(self.dx)},
+            "arrays": {name: batch_json(array, image) for name, array in arrays.items()},
             "parameters": {name: array_json(array) for name, array in self.parameters.items()},
             "gradients": {name: array_json(array) for name, array in self.parameter_gradients.items()},
         }

@@ -10,7 +10,7 @@ import numpy as np
 from firstlight.errors import ModelError, nearest
 from firstlight.notebook_display import Brief, Shown
 from firstlight.types import Array, Json
-from firstlight.working import Index, Line, Operand, Working, array_json, number, place_in, places
+from firstlight.working import Index, Line, Operand, Working, array_json, batch_json, number, place_in, places
 
 if TYPE_CHECKING:
     from firstlight.losses.base import Loss
@@ -75,18 +75,15 @@ class LossStep(Shown, Brief):
         return replace(made, lines=(*before, replace(last, says="times w, what the image counts")))
 
     def to_json(self, image: int | None = None) -> Json:
-        """Plain values; of one image, where it is given."""
-
-        def one(array: Array) -> Json:
-            return array_json(array if image is None else array[..., image])
-
+        """Plain values; of one image, where it is given. Raises ModelError for one that the batch does not have."""
+        arrays = {"y": self.y, "t": self.t, "dy": self.dy, "p": self.probabilities.T}
         return {
             "type": self.loss.name,
             "value": number(self.value),
             "penalty": number(self.penalty),
             "values": array_json(self.values),
             "weights": None if self.weights is None else array_json(self.weights),
-            "arrays": {"y": one(self.y), "t": one(self.t), "dy": one(self.dy), "p": one(self.probabilities.T)},
+            "arrays": {name: batch_json(array, image) for name, array in arrays.items()},
         }
 
 

@@ -55,10 +55,12 @@ from firstlight.files import (
     text_of,
     write_text,
 )
+from firstlight.locks import LOCK
 from firstlight.notebook_display import Shown
 from firstlight.records.environment import Environment
 from firstlight.records.experiment import ExperimentRecord
 from firstlight.records.images import ImagesRecord
+from firstlight.records.locked_folder import is_free
 from firstlight.records.model import ModelRecord
 from firstlight.records.record_files import (
     FORMAT,
@@ -127,6 +129,8 @@ class RunFolder(Shown):
         if not is_file(folder.path / EXPERIMENT):
             inside = min((file.parent for file in folder.path.glob(f"*/{EXPERIMENT}")), default=None)
             hint = "" if inside is None else f" It holds runs: give one of them, such as {inside}."
+            if is_file(folder.path / LOCK) and is_free(folder.path):
+                hint = " A run that began here ended before it had saved anything: start it again."
             raise RunError(f"{brief(path)} is not a run folder: it has no {EXPERIMENT}.{hint}")
         return folder
 
