@@ -34,8 +34,10 @@ def together(cases: Sequence[Case], names: Sequence[str], options: Options) -> J
     with workers() as found:
         for case in cases:
             if case.name not in begun.cases:
-                begun.add(measure(case, names, options.rounds, found))
-    return {"cases": [begun.cases[case.name] for case in cases]}
+                began = time.perf_counter()
+                record = measure(case, names, options.rounds, found)
+                begun.add(record, time.perf_counter() - began)
+    return {"cases": [begun.cases[case.name] for case in cases], "seconds": begun.seconds}
 
 
 class Begun:
@@ -45,21 +47,22 @@ class Begun:
     """
 
     def __init__(self, options: Options, names: Sequence[str]) -> None:
-        self.path, self.cases = options.begun, dict[str, Json]()
+        self.path, self.cases, self.seconds = options.begun, dict[str, Json](), 0.0
         here = environment()
         self.by = [here.git, versions(), [*names], options.rounds, options.quick]
         if self.path is not None and self.path.exists():
             kept = json.loads(self.path.read_text())
             if kept["by"] == self.by:
-                self.cases = {case["name"]: case for case in kept["cases"]}
+                self.cases, self.seconds = {case["name"]: case for case in kept["cases"]}, kept["seconds"]
                 console.print(f"  taken up: {', '.join(self.cases)} ({self.path})", soft_wrap=True)
 
-    def add(self, case: Json) -> None:
-        """Keep one more."""
+    def add(self, case: Json, seconds: float) -> None:
+        """Keep one more, and how long it took."""
         self.cases[case["name"]] = case
+        self.seconds += seconds
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self.path, {"by": self.by, "cases": [*self.cases.values()]})
+            write_json(self.path, {"by": self.by, "seconds": self.seconds, "cases": [*self.cases.values()]})
 
 
 def measure(case: Case, names: Sequence[str], rounds: int, found: Workers) -> Json:

@@ -69,7 +69,7 @@ def _faster(section: Json) -> Lines:
 def _chosen(section: Json) -> Lines:
     """What was kept after trials, folded away."""
     rows = [
-        (case["name"], label(name), ", ".join(f"{key} {_plain(value)}" for key, value in chosen.items()))
+        (case["name"], label(name), ", ".join(f"{key} {_plain(value)}" for key, value in chosen.items() if value != {}))
         for case in section["cases"]
         for name, chosen in case["chosen"].items()
         if chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,10 @@ def test_an_interrupted_section_goes_on(measured: list[str], tmp_path: Path) -> 
     options = Options(begun=tmp_path / "new" / "steps.json")
     with pytest.raises(KeyboardInterrupt):
         contest.together(CASES, ("firstlight",), options)
-    found = contest.together(CASES, ("firstlight",), options)["cases"]
+    kept = json.loads((tmp_path / "new" / "steps.json").read_text())["seconds"]
+    section = contest.together(CASES, ("firstlight",), options)
+    found = section["cases"]
+    assert section["seconds"] > kept > 0
     assert measured == ["first", "second", "third", "third"]
     assert [(case["name"], case["turns"]["firstlight"]) for case in found] == [
         ("first", [0.125]), ("second", [0.25]), ("third", [0.5])
