@@ -17,6 +17,7 @@ from benchmarks.sections import Options
 from benchmarks.workers import Worker, WorkerError, Workers, workers
 from firstlight.experiments.environment import environment
 from firstlight.files import write_json
+from firstlight.records.codec import encode
 from firstlight.types import Json
 
 OWN = "firstlight"
@@ -43,13 +44,13 @@ def together(cases: Sequence[Case], names: Sequence[str], options: Options) -> J
 class Begun:
     """The cases of a section that are measured, by name; kept at `Options.begun`, if that is said.
 
-    Cases of other versions, or measured in another way, are not taken up.
+    Cases of other versions or another machine, or measured in another way, are not taken up.
     """
 
     def __init__(self, options: Options, names: Sequence[str]) -> None:
         self.path, self.cases, self.seconds = options.begun, dict[str, Json](), 0.0
-        here = environment()
-        self.by = [here.git, versions(), [*names], options.rounds, options.quick]
+        here = encode(environment())
+        self.by = [here["git"], here["machine"], versions(), [*names], options.rounds, options.quick]
         if self.path is not None and self.path.exists():
             kept = json.loads(self.path.read_text())
             if kept["by"] == self.by:

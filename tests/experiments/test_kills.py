@@ -186,7 +186,9 @@ def test_without_locks_it_works_and_says_what_is_not_protected(
 
 
 def test_a_run_that_was_killed_before_it_had_saved_anything_begins_again(tmp_path: Path) -> None:
-    (tmp_path / LOCK).touch()
+    with locked_folder(tmp_path), pytest.raises(RunError, match=r"is not a run folder: it has no experiment\.toml\.$"):
+        RunFolder.open(tmp_path)  # it has only begun
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
     with pytest.raises(RunError, match="ended before it had saved anything: start it again"):
         experiments.resume(tmp_path, QUIET)
     assert do(tmp_path).finished

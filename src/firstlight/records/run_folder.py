@@ -55,7 +55,7 @@ from firstlight.files import (
     text_of,
     write_text,
 )
-from firstlight.locks import LOCK
+from firstlight.locks import LOCK, is_locked
 from firstlight.notebook_display import Shown
 from firstlight.records.environment import Environment
 from firstlight.records.experiment import ExperimentRecord
@@ -129,7 +129,7 @@ class RunFolder(Shown):
         if not is_file(folder.path / EXPERIMENT):
             inside = min((file.parent for file in folder.path.glob(f"*/{EXPERIMENT}")), default=None)
             hint = "" if inside is None else f" It holds runs: give one of them, such as {inside}."
-            if is_file(folder.path / LOCK) and is_free(folder.path):
+            if is_file(folder.path / LOCK) and is_free(folder.path) and not is_locked(folder.path):
                 hint = " A run that began here ended before it had saved anything: start it again."
             raise RunError(f"{brief(path)} is not a run folder: it has no {EXPERIMENT}.{hint}")
         return folder
