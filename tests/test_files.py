@@ -138,6 +138,40 @@ def test_a_link_is_followed_inside_the_folder_alone(tmp_path: Path) -> None:
             read_bytes(run / name, limit=9, inside=run)
 
 
+def test_a_file_that_is_written_again_meanwhile_is_read_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening it and looking at where it lies; a link that is put there instead is still refused."""
+    where = os.path.realpath
+    (tmp_path / "outside").write_bytes(b"secret")
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / "record.json"
+    waiting: list[bytes | None] = []
+
+    def looked(name: str | Path) -> str:
+        if waiting:
+            path.unlink()
+            if (data := waiting.pop()) is None:
+                path.symlink_to("../outside")
+            else:
+                path.write_bytes(data)
+        return where(name)
+
+    monkeypatch.setattr(os.path, "realpath", looked)
+    for times in (1, 3):
+        path.write_bytes(b"before")
+        waiting = [b"%d" % number for number in range(times)]
+        assert read_bytes(path, limit=9, inside=path.parent) == b"0"
+    waiting = [None]
+    with pytest.raises(UnreadableError, match="outside its folder"):
+        read_bytes(path, limit=9, inside=path.parent)
+    path.unlink()
+    path.write_bytes(b"before")
+    waiting = [b"again"] * 1000
+    with pytest.raises(UnreadableError, match="another file each time"):
+        read_bytes(path, limit=9, inside=path.parent)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -88,6 +88,14 @@ def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None)
 
     Raises OSError: FileNotFoundError where there is none, UnreadableError where it is something else, or too large.
     """
+    for _ in range(100):
+        if file := _opened(path, limit, inside):
+            return file  # else another was put in its place meanwhile, as each writing of a file does
+    raise UnreadableError(path, "it is another file each time that it is looked at")
+
+
+def _opened(path: str | Path, limit: int, inside: str | Path | None) -> io.BufferedReader | None:
+    """None where the path stands for another file than was opened, when where it lies has been looked at."""
     try:
         _regular(path, Path(path).stat())  # opening a device can be more than looking at it
         file = os.fdopen(os.open(path, os.O_RDONLY | _CAREFULLY), "rb")
@@ -100,8 +108,11 @@ def open_file(path: str | Path, *, limit: int, inside: str | Path | None = None)
         _regular(path, found)
         if inside is not None:
             real, folder = os.path.realpath(path), os.path.realpath(inside)
-            if not (os.path.samestat(os.lstat(real), found) and Path(real).is_relative_to(folder)):
+            if not Path(real).is_relative_to(folder):
                 raise UnreadableError(path, "it is a link to a file outside its folder")
+            if not os.path.samestat(os.lstat(real), found):
+                file.close()
+                return None
         if found.st_size > limit:
             raise _too_large(path, f"it has {megabytes(found.st_size)}", limit)
     except BaseException:

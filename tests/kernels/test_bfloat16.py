@@ -71,6 +71,28 @@ def test_a_tile_is_the_product_of_rounded_factors(monkeypatch: pytest.MonkeyPatc
     assert np.abs(y - (W.astype(float) @ x + bias[:, None])).max() > 1e-3, "the factors were not rounded"
 
 
+@pytest.mark.parametrize("imitated", [False, True], ids=["as the processor has it", "imitated"])
+def test_numbers_are_rounded_to_the_nearest(monkeypatch: pytest.MonkeyPatch, imitated: bool) -> None:
+    if imitated:
+        monkeypatch.setattr(_vectors, "HAS_BFLOAT16", False)
+
+    @njit
+    def bits(x: Any, to: Any, vectors: Any) -> None:
+        _vectors.narrow(x, to, vectors)
+
+    random, lanes = np.random.default_rng(2), _vectors.VECTOR_BYTES // 4
+    x = (random.standard_normal(64 * lanes) * 10.0 ** random.integers(-20, 20, 64 * lanes)).astype(np.float32)
+    x.view(np.uint32)[:lanes] &= 0xFFFF8000  # as near to the number below as to that above
+    x[lanes : lanes + 5] = 0, -0.0, np.inf, -np.inf, np.finfo(np.float32).max
+    to = np.zeros(x.size, np.int16)
+    bits(x, to, 64)
+    assert np.array_equal(to.view(np.uint16), (rounded(x).view(np.uint32) >> 16).astype(np.uint16))
+    x.view(np.uint32)[:] = np.linspace(0x7F800001, 0x7FFFFFFF, x.size).astype(np.uint32)
+    x.view(np.uint32)[::2] |= 1 << 31
+    bits(x, to, 64)
+    assert np.isnan((to.view(np.uint16).astype(np.uint32) << 16).view(np.float32)).all()
+
+
 @pytest.fixture(scope="module")
 def images() -> Images:
     """48 images of 9×10 whose class can be seen."""

@@ -118,14 +118,23 @@ class Emitter:
         return ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(first, 2 * self.lanes, 2)))
 
     def narrow(self, vector):
-        """The float32 of a vector, rounded to bfloat16, the nearest."""
-        return self.builder.fptrunc(vector, ir.VectorType(_BFloat16(), self.lanes))
+        """The bits in bfloat16, int16, of the float32 of a vector: the nearest, of two the even one; NaN stays."""
+        builder, bits = self.builder, ir.VectorType(ir.IntType(32), self.lanes)
+        halves = ir.VectorType(ir.IntType(16), self.lanes)
+        if HAS_BFLOAT16:
+            return builder.bitcast(builder.fptrunc(vector, ir.VectorType(_BFloat16(), self.lanes)), halves)
+        # Without the instruction LLVM calls a function of the compiler's runtime, which a process need not have.
+        whole = builder.bitcast(vector, bits)
+        one, sixteen, half, quiet = (ir.Constant(bits, [n] * self.lanes) for n in (1, 16, 0x7FFF, 0x40))
+        upper = builder.lshr(whole, sixteen)
+        nearest = builder.lshr(builder.add(whole, builder.add(half, builder.and_(upper, one))), sixteen)
+        is_nan = builder.fcmp_unordered("uno", vector, vector)
+        return builder.trunc(builder.select(is_nan, builder.or_(upper, quiet), nearest), halves)
 
     def pair(self, low, high):
         """Both in bfloat16, side by side in each lane, as int32."""
         builder, whole = self.builder, ir.VectorType(ir.IntType(32), self.lanes)
-        halves = ir.VectorType(ir.IntType(16), self.lanes)
-        low, high = (builder.zext(builder.bitcast(self.narrow(x), halves), whole) for x in (low, high))
+        low, high = (builder.zext(self.narrow(x), whole) for x in (low, high))
         return builder.or_(low, builder.shl(high, ir.Constant(whole, [16] * self.lanes)))
 
     def totals(self, slots):
@@ -192,7 +201,7 @@ def narrow(_, x, to, vectors):
         if to.dtype == x.dtype:
             return context.get_dummy_value()
         e = Emitter(context, builder, x.dtype)
-        half = ir.VectorType(_BFloat16(), e.lanes).as_pointer()
+        half = ir.VectorType(ir.IntType(16), e.lanes).as_pointer()
         with e.loop(args[2]) as i:
             m = builder.mul(i.index, INDEX(e.lanes))
             value = e.narrow(e.load(e.at(x, args[0], m)))
