@@ -272,6 +272,7 @@ def _record(section: Json) -> Lines:
         "and the least accuracy on the test images.",
         "",
         *table(("", "s", "of these training", "accuracy", "least", "n"), rows),
+        *(line for who, why in section.get("left_out", {}).items() for line in ("", f"Left out, {who}: {why}.")),
     ]
 
 

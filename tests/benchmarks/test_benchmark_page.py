@@ -14,7 +14,7 @@ from benchmarks.page import page
 from benchmarks.passages import PASSAGES
 from benchmarks.processes import CommandError, timed
 from benchmarks.record import RecordError, figures, ms
-from benchmarks.sections import SECTIONS, Options
+from benchmarks.sections import SECTIONS, Options, records
 
 from benchmarks import __main__ as command
 from benchmarks import plots, record
@@ -247,6 +247,38 @@ def test_a_record_has_the_median_of_its_seconds_and_its_least_accuracy() -> None
     lines = PASSAGES["fashion-fast"].write(section)
     assert "| firstlight | 7.0 ± 1.0 | 3.0 | 0.9220 | 0.9200 | 5 |" in lines
     assert "| PyTorch | 5.0 ± 0.0 | 3.0 | 0.9200 | 0.9200 | 1 |" in lines
+    assert lines == PASSAGES["fashion-fast"].write(section | {"left_out": {}})
+    left = PASSAGES["fashion-fast"].write(section | {"left_out": {"PyTorch, bfloat16": "no instruction"}})
+    assert left == [*lines, "", "Left out, PyTorch, bfloat16: no instruction."]
+
+
+def test_runs_of_a_fast_study_go_on_where_they_were_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[tuple[int, tuple[str, ...]]] = []
+
+    def run(file: Path, out: Path, seed: int, *arguments: str) -> dict[str, float]:
+        assert "airbench" in file.read_text()
+        if "--set" not in arguments:  # which compiles alone
+            if len(ended) == 3:
+                raise KeyboardInterrupt
+            ended.append((seed, arguments))
+        return {"seed": seed, "seconds": 2.0 + seed, "train": 1.0, "accuracy": 0.9}
+
+    monkeypatch.setattr(records, "_run", run)
+    monkeypatch.setattr(records, "LEFT_OUT", {"PyTorch, bfloat16": "no instruction"})
+    options = Options(seeds=2, begun=tmp_path / "begun.json")
+    with pytest.raises(KeyboardInterrupt):
+        records.cifar_fast(options)
+    del ended[:]
+    section = records.cifar_fast(options)
+    torch = ("--engine", "torch", "--device", "cpu")
+    assert ended == [(1, torch)], "the other three were on the disk"
+    assert {who: [run["seed"] for run in runs] for who, runs in section["runs"].items()} == {
+        "firstlight": [0, 1],
+        "PyTorch": [0, 1],
+    }
+    assert section["seconds"] == 10
 
 
 @pytest.mark.parametrize(("seconds", "accuracy", "reached"), [(5, 0.92, True), (7, 0.92, False), (5, 0.919, False)])
