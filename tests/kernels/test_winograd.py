@@ -87,3 +87,23 @@ def test_the_way_is_chosen_by_the_sizes() -> None:
     assert side(8, stride=(2, 2)) is None
     assert winograd.tiles_for(Correlation((64, 8, 8), (64, 8, 8), (576, 9), (3, 3), start=(-1, -1)), replace(
         cut_of, half=True)) is winograd.SMALL  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("n", "lanes", "grid", "budget", "block"),
+    [
+        (128, 8, (1, 1), 128, 128),
+        (128, 16, (2, 2), 128, 32),
+        (100, 8, (1, 1), 128, 56),  # twice, which works twelve images out again; 96 would 92
+        (36, 8, (1, 1), 128, 8),
+        (9, 8, (1, 1), 128, 8),
+        (128, 16, (1, 1), 40, 32),
+        (128, 16, (8, 8), 600, 32),  # a row of tiles or two fit
+    ],
+)
+def test_a_block_has_as_many_images_as_the_cache_holds(
+    n: int, lanes: int, grid: tuple[int, int], budget: int, block: int
+) -> None:
+    found, R, J = winograd.grouped(*grid, budget, Cut(n, lanes, 4, training=True))
+    assert found == block
+    assert found * R * J <= max(2 * lanes, budget)

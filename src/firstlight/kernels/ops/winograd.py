@@ -165,12 +165,17 @@ def grouped(down: int, across: int, budget: int, cut: Cut) -> tuple[int, int, in
     wide, slim = 2 * cut.lanes, cut.lanes
     # Two vectors of images, which fill a register tile, unless more of them would be worked out twice.
     few = cut.n < wide or -(-cut.n // wide) * wide > -(-cut.n // slim) * slim
-    block = slim if few else wide
-    tiles = max(wide, budget) // block
+    unit = slim if few else wide
+    tiles = max(wide, budget) // unit
     if tiles < across:
-        return block, 1, -(-across // -(-across // tiles))
+        return unit, 1, -(-across // -(-across // tiles))
     rows = min(down, tiles // across)
-    return block, -(-down // -(-down // rows)), across
+    if rows < down:
+        return unit, -(-down // -(-down // rows)), across
+    # An image is small: of the blocks that work few images out twice, the largest that the cache holds.
+    sizes = range(unit, min(cut.n, unit * (tiles // (down * across))) + 1, unit)
+    done = {block: -(-cut.n // block) * block for block in sizes}
+    return max(block for block in sizes if done[block] <= 1.1 * min(done.values())), down, across
 
 
 def _convolution(way: Filtering) -> Any:
