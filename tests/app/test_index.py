@@ -300,7 +300,8 @@ def test_a_training_tells_its_folder_how_far_it_is_now_and_then(
             self.heard.append(("epoch", int(row["epoch"])))
 
     now = 100.0
-    monkeypatch.setattr("firstlight.experiments.progress.time.monotonic", lambda: now)
+    # This name alone: a server in a thread would take another time.monotonic for its own, and sleep for hours.
+    monkeypatch.setattr("firstlight.experiments.progress.monotonic", lambda: now)
     inner = Quiet()
     told = FolderProgress(inner, tmp_path)
     told.training_started(5, 640, 2)

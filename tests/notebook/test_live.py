@@ -72,7 +72,7 @@ def test_live_curves_are_drawn_a_few_times_a_second_at_most(
     displayed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("time.perf_counter", lambda: now)
+    monkeypatch.setattr(live, "perf_counter", lambda: now)
     with live.LiveCurves("a net") as watcher:
         watcher.training_started(epochs=100, images=100, done=0)
         for epoch in range(1, 101):

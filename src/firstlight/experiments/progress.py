@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from time import monotonic
 
 from firstlight import memory
 from firstlight.progress import Watcher
@@ -33,8 +33,8 @@ class FolderProgress(Watcher):
     def batch_done(self, images: int, loss: float) -> None:
         """See `Watcher.batch_done`."""
         self.watcher.batch_done(images, loss)
-        if time.monotonic() - self.told >= EVERY:
-            self.told = time.monotonic()
+        if monotonic() - self.told >= EVERY:
+            self.told = monotonic()
             write_progress(self.out, self.epoch, images, self.images, loss)
 
     def epoch_done(self, row: dict[str, float], best: bool) -> None:

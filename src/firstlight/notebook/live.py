@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
+from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -46,7 +46,7 @@ class LiveCurves(Watcher):
         self._handle: Any = None
         self._charts = Markup()
         self._stale = False
-        self._began = self._epoch_began = time.perf_counter()
+        self._began = self._epoch_began = perf_counter()
         self._next = self._next_drawing = 0.0  # before which nothing is shown, nothing drawn
 
     def __enter__(self) -> LiveCurves:
@@ -57,7 +57,7 @@ class LiveCurves(Watcher):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        took = seconds(time.perf_counter() - self._began)
+        took = seconds(perf_counter() - self._began)
         whole = counted(self.done, "epoch") if self.done == self.epochs else f"{self.done} of {self.epochs} epochs"
         why = "" if kind is None else str(error) or kind.__name__
         self.line = f"stopped after {whole}: {why}" if why else f"{whole} in {took}"
@@ -84,13 +84,13 @@ class LiveCurves(Watcher):
     def training_started(self, epochs: int, images: int, done: int) -> None:
         """See `Watcher.training_started`."""
         self.epochs, self.images, self.done = epochs, images, done
-        self._began = self._epoch_began = time.perf_counter()
+        self._began = self._epoch_began = perf_counter()
         self._tell(0)
         self._update()
 
     def batch_done(self, images: int, loss: float) -> None:
         """See `Watcher.batch_done`."""
-        if time.perf_counter() >= self._next:
+        if perf_counter() >= self._next:
             self._tell(images)
             self._update()
 
@@ -101,7 +101,7 @@ class LiveCurves(Watcher):
         if best and "val_loss" in row:
             self.best = round(row["epoch"])
         self.done += 1
-        self._epoch_began = time.perf_counter()
+        self._epoch_began = perf_counter()
         self._stale = True
         if self._epoch_began >= self._next:
             self._tell(0)
@@ -109,17 +109,17 @@ class LiveCurves(Watcher):
 
     def _tell(self, images: int) -> None:
         """Say how far it is: so many images of this epoch are done."""
-        rate = images / max(time.perf_counter() - self._epoch_began, 1e-9)
+        rate = images / max(perf_counter() - self._epoch_began, 1e-9)
         speed = f" · {count(round(rate))} images/s" if images else ""
         self.line = f"epoch {min(self.done + 1, self.epochs)} of {self.epochs}{speed}"
         self.share = (self.done + images / max(1, self.images)) / max(1, self.epochs)
 
     def _update(self) -> None:
-        began = time.perf_counter()
+        began = perf_counter()
         if self._stale and began >= self._next_drawing:
             self._charts = drawn((curves({name: np.array(v) for name, v in self.history.items()}, self.best),))
             self._stale = False
-            now = time.perf_counter()
+            now = perf_counter()
             self._next_drawing = now + (now - began) / SHARE
         self._handle.update(self)
-        self._next = time.perf_counter() + REFRESH
+        self._next = perf_counter() + REFRESH
