@@ -54,14 +54,15 @@ def _study(name: str, options: Options) -> Json:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"{name}.toml")
         file.write_text(recipe, encoding="utf-8")
-        if not options.quick:  # what is compiled once on a machine is compiled by now
+        seeds = range(1 if options.quick else options.seeds)
+        turns = {f"seed {seed}, {who}": (seed, who) for seed in seeds for who in contestants}
+        left = {run: turn for run, turn in turns.items() if run not in begun.cases}
+        if left and not options.quick:  # what is compiled once on a machine is compiled by now
             _run(file, Path(folder, "first"), 0, "--set", "training.epochs=1", "--set", "data.limit=2560")
-        for seed in range(1 if options.quick else options.seeds):
-            for contestant in contestants:
-                if (run := f"seed {seed}, {contestant}") not in begun.cases:
-                    took = _run(file, Path(folder, run), seed, *CONTESTANTS[contestant])
-                    begun.add({"name": run, "contestant": contestant, **took}, took["seconds"])
-                    console.print(f"  {run}: {took['seconds']:.1f} s")
+        for run, (seed, contestant) in left.items():
+            took = _run(file, Path(folder, run), seed, *CONTESTANTS[contestant])
+            begun.add({"name": run, "contestant": contestant, **took}, took["seconds"])
+            console.print(f"  {run}: {took['seconds']:.1f} s")
     runs = {who: [run for run in begun.cases.values() if run["contestant"] == who] for who in contestants}
     return {
         "study": name,
