@@ -14,6 +14,7 @@ from benchmarks.plots import PLOTS
 from benchmarks.record import figures, label, ms, seconds, times_faster
 from benchmarks.rounds import summary
 from benchmarks.sections.records import GOALS as FASTEST
+from benchmarks.sections.records import is_current
 from firstlight.types import Json
 
 Lines = list[str]
@@ -273,6 +274,7 @@ def _record(section: Json) -> Lines:
         "",
         *table(("", "s", "of these training", "accuracy", "least", "n"), rows),
         *(line for who, why in section.get("left_out", {}).items() for line in ("", f"Left out, {who}: {why}.")),
+        *(() if is_current(section) else ("", "The study's file has changed since then.")),
     ]
 
 

@@ -43,17 +43,28 @@ def cifar_fast(options: Options) -> Json:
     return _study("cifar-fast", options)
 
 
+def recipe(name: str) -> str:
+    """The experiment file of a study's only run."""
+    return Experiment.of(read_plan(name).runs[0].tables).to_toml()
+
+
+def is_current(section: Json) -> bool:
+    """Whether a section's numbers are of the study's file as it is today."""
+    found: str = section["file"]
+    return found == recipe(section["study"])
+
+
 def _study(name: str, options: Options) -> Json:
     """A run a seed and contestant; all contestants take one before any of them takes the next.
 
     Each is on the disk when it is measured: a seed of cifar-fast takes minutes.
     """
-    recipe = Experiment.of(read_plan(name).runs[0].tables).to_toml()
+    file_text = recipe(name)
     contestants = [contestant for contestant in CONTESTANTS if contestant not in LEFT_OUT]
-    begun = Begun(options, [*contestants, recipe])
+    begun = Begun(options, [*contestants, file_text])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"{name}.toml")
-        file.write_text(recipe, encoding="utf-8")
+        file.write_text(file_text, encoding="utf-8")
         seeds = range(1 if options.quick else options.seeds)
         turns = {f"seed {seed}, {who}": (seed, who) for seed in seeds for who in contestants}
         left = {run: turn for run, turn in turns.items() if run not in begun.cases}
@@ -66,7 +77,7 @@ def _study(name: str, options: Options) -> Json:
     runs = {who: [run for run in begun.cases.values() if run["contestant"] == who] for who in contestants}
     return {
         "study": name,
-        "file": recipe,
+        "file": file_text,
         "runs": runs,
         "left_out": LEFT_OUT,
         "threads": len(os.sched_getaffinity(0)),

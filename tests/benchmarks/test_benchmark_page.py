@@ -243,13 +243,17 @@ def test_a_service_is_measured_beside_a_bare_one(measured: dict[str, Any]) -> No
 
 def test_a_record_has_the_median_of_its_seconds_and_its_least_accuracy() -> None:
     ours = [{"seconds": 5.0 + n, "train": 3.0, "accuracy": 0.92 + n / 1000} for n in range(5)]
-    section = {"study": "fashion-fast", "file": "", "runs": {"firstlight": ours, "PyTorch": ours[:1]}, "threads": 2}
+    section = {"study": "fashion-fast", "runs": {"firstlight": ours, "PyTorch": ours[:1]}, "threads": 2}
+    section["file"] = records.recipe("fashion-fast")
     lines = PASSAGES["fashion-fast"].write(section)
     assert "| firstlight | 7.0 ± 1.0 | 3.0 | 0.9220 | 0.9200 | 5 |" in lines
     assert "| PyTorch | 5.0 ± 0.0 | 3.0 | 0.9200 | 0.9200 | 1 |" in lines
     assert lines == PASSAGES["fashion-fast"].write(section | {"left_out": {}})
     left = PASSAGES["fashion-fast"].write(section | {"left_out": {"PyTorch, bfloat16": "no instruction"}})
     assert left == [*lines, "", "Left out, PyTorch, bfloat16: no instruction."]
+    old = PASSAGES["fashion-fast"].write(section | {"file": records.recipe("mnist-fast")})
+    assert old[: len(lines)] == lines
+    assert "changed" in old[-1]
 
 
 def test_runs_of_a_fast_study_go_on_where_they_were_interrupted(
@@ -284,6 +288,11 @@ def test_runs_of_a_fast_study_go_on_where_they_were_interrupted(
 @pytest.mark.parametrize(("seconds", "accuracy", "reached"), [(5, 0.92, True), (7, 0.92, False), (5, 0.919, False)])
 def test_a_record_is_reached_by_its_accuracy_within_its_time(seconds: float, accuracy: float, reached: bool) -> None:
     runs = {"firstlight": [{"seconds": seconds, "train": 3.0, "accuracy": accuracy}] * 5}
-    found = {goal.what: goal.reached for goal in goals({"fashion-fast": {"runs": runs}})}
-    assert found["fashion-fast: accuracy on the test images"] is reached
-    assert found["mnist-fast: accuracy on the test images"] is None
+    section = {"study": "fashion-fast", "file": records.recipe("fashion-fast"), "runs": runs}
+    found = {goal.what: goal for goal in goals({"fashion-fast": section})}
+    now = found["fashion-fast: accuracy on the test images"]
+    assert now.reached is reached
+    assert found["mnist-fast: accuracy on the test images"].reached is None
+    (then,) = (goal for goal in goals({"fashion-fast": section | {"file": ""}}) if goal.what == now.what)
+    assert then.found.startswith(now.found)
+    assert then.found != now.found
