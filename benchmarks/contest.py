@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
+import firstlight
 from benchmarks.cases import Case
 from benchmarks.contestants import CONTESTANTS, versions
 from benchmarks.rounds import PAUSE, alternate, repeats, summary
 from benchmarks.sections import Options
 from benchmarks.workers import Worker, WorkerError, Workers, workers
 from firstlight.experiments.environment import environment
-from firstlight.files import write_json
+from firstlight.files import sha256, write_json
 from firstlight.records.codec import encode
 from firstlight.types import Json
 
@@ -27,7 +30,7 @@ console = Console(stderr=True, highlight=False)
 def together(cases: Sequence[Case], names: Sequence[str], options: Options) -> Json:
     """The records of some cases, one after the other, each on the disk when it is measured.
 
-    Some cases take minutes: what the same versions measured before they were interrupted is not measured again.
+    Some cases take minutes: what the same code measured before it was interrupted is not measured again.
     """
     if options.quick:
         cases = [replace(case, steps=max(1, case.steps // 16)) for case in cases]
@@ -44,13 +47,13 @@ def together(cases: Sequence[Case], names: Sequence[str], options: Options) -> J
 class Begun:
     """The cases of a section that are measured, by name; kept at `Options.begun`, if that is said.
 
-    Cases of other versions or another machine, or measured in another way, are not taken up.
+    Cases of other code, other versions or another machine, or measured in another way, are not taken up.
     """
 
     def __init__(self, options: Options, names: Sequence[str]) -> None:
         self.path, self.cases, self.seconds = options.begun, dict[str, Json](), 0.0
-        here = encode(environment())
-        self.by = [here["git"], here["machine"], versions(), [*names], options.rounds, options.quick]
+        machine = encode(environment())["machine"]
+        self.by = [code(), machine, versions(), [*names], options.rounds, options.quick]
         if self.path is not None and self.path.exists():
             kept = json.loads(self.path.read_text())
             if kept["by"] == self.by:
@@ -64,6 +67,16 @@ class Begun:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.path, {"by": self.by, "seconds": self.seconds, "cases": [*self.cases.values()]})
+
+
+def code() -> str:
+    """The SHA-256 of what is measured and what measures it, the Python files of firstlight and of this package.
+
+    A commit would say less, of files that differ from it, and more, where words alone were changed.
+    """
+    folders = (Path(firstlight.__file__).parent, Path(__file__).parent)
+    hashes = [f"{file.relative_to(at)} {sha256(file)}" for at in folders for file in sorted(at.rglob("*.py"))]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def measure(case: Case, names: Sequence[str], rounds: int, found: Workers) -> Json:

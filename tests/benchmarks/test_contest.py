@@ -12,6 +12,7 @@ import pytest
 from benchmarks.cases import Case
 from benchmarks.sections import Options
 
+import firstlight
 from benchmarks import contest
 
 CASES = [Case("first", "lenet5", 32), Case("second", "lenet5", 64), Case("third", "lenet5", 96)]
@@ -51,7 +52,7 @@ def test_an_interrupted_section_goes_on(measured: list[str], tmp_path: Path) -> 
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("change", [{"rounds": 9}, {"quick": True}, "versions", "contestants"])
+@pytest.mark.parametrize("change", [{"rounds": 9}, {"quick": True}, "versions", "code", "contestants"])
 def test_what_was_measured_in_another_way_is_measured_again(
     measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any
 ) -> None:
@@ -60,9 +61,27 @@ def test_what_was_measured_in_another_way_is_measured_again(
         contest.together(CASES, names, options)
     if change == "versions":
         monkeypatch.setattr(contest, "versions", lambda: {"firstlight": "0.0.1"})
+    elif change == "code":
+        monkeypatch.setattr(contest, "code", lambda: "of another day")
     elif change == "contestants":
         names = ["firstlight", "torch"]
     else:
         options = replace(options, **change)
     contest.together(CASES, names, options)
     assert measured == ["first", "second", "third"] * 2
+
+
+def test_the_code_is_that_of_the_python_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "layers").mkdir()
+    file = tmp_path / "layers" / "dense.py"
+    file.write_text("x = 1\n")
+    monkeypatch.setattr(firstlight, "__file__", str(tmp_path / "__init__.py"))
+    before = contest.code()
+    (tmp_path / "study.toml").write_text("seeds = 5\n")
+    assert contest.code() == before
+    file.write_text("x = 2\n")
+    assert contest.code() != before
+    file.write_text("x = 1\n")
+    assert contest.code() == before
+    file.rename(tmp_path / "dense.py")
+    assert contest.code() != before
